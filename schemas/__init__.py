@@ -1,0 +1,1 @@
+"""Contracts: what travels on each topic and over the device protocol."""

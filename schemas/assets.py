@@ -1,0 +1,46 @@
+"""The registry's contract: sites with their devices (topic ``assets``, compacted, key site_id)."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
+"""A site, device or region id: letters, digits and ``. _ : -``, at most 64 characters."""
+Positive = Annotated[float, msgspec.Meta(ge=0)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+DeviceKind = Literal["powerwall", "solar", "megapack"]
+
+
+class Device(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Connected hardware of a site."""
+
+    device_id: Id
+    kind: DeviceKind
+    """Decides the raw topic."""
+    model: str = ""
+    rated_energy_wh: Positive = 0.0
+    """Usable energy between soc 0 and 1."""
+    rated_charge_w: Positive = 0.0
+    rated_discharge_w: Positive = 0.0
+    rated_solar_w: Positive = 0.0
+    token_sha256: str = ""
+    """Hex SHA-256 of the device's bearer token; empty = may connect with a certificate only."""
+
+
+class Site(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A premise with one grid connection."""
+
+    site_id: Id
+    region: Id
+    """Grid or market area."""
+    devices: tuple[Device, ...] = ()
+    export_limit_w: Positive | None = None
+    """Most that may flow to the grid; None = no limit beyond the ratings."""
+    import_limit_w: Positive | None = None
+    backup_reserve: Fraction = 0.2
+    """The owner's reserve, fraction of usable energy: never sold."""
+    latitude: float | None = None
+    longitude: float | None = None
+    removed: bool = False
+    """A removed site keeps its record so that late readings are refused with a reason."""

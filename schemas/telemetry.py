@@ -1,0 +1,174 @@
+"""Telemetry contracts: the raw line, the native body and the canonical Arrow schema.
+
+Signs (DESIGN: battery + = discharge, grid + = import, solar >= 0, load >= 0) hold in
+canonical telemetry and in the native body; vendor bodies keep their vendor's signs until a
+normaliser has read them. *Not measured* is ``None`` on the wire and NaN in columns, never 0.
+"""
+
+from enum import IntEnum
+from typing import Annotated, Any
+
+import msgspec
+import pyarrow as pa
+
+SCHEMA_NAME = "telemetry.v1"
+
+MAX_BOOT = 0xFFFF_FFFF
+Boot = Annotated[str, msgspec.Meta(pattern="^[0-9a-fA-F]{1,8}$")]
+"""A device's boot id: 1 to 8 hex digits, new at every start of the device."""
+Seq = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+"""A device's reading number: rises by one per reading within a boot."""
+EpochMs = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000)]
+"""Milliseconds since 1970-01-01 UTC (up to the year 9999)."""
+
+
+class Quality(IntEnum):
+    """How far a reading can be trusted (OpenADR 3 words)."""
+
+    OK = 0
+    ESTIMATED = 1
+    MISSING = 2
+    BAD = 3
+
+
+class NativeBody(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a device that speaks ``vpp.v1`` natively sends: one second of one device."""
+
+    t: EpochMs
+    """Measured at, device clock, ms since 1970 UTC; the start of the interval it stands for."""
+    p: float | None = None
+    """Battery power, W, + = discharge."""
+    g: float | None = None
+    """Grid power at the site meter, W, + = import."""
+    pv: float | None = None
+    """Solar power, W, >= 0."""
+    l: float | None = None  # noqa: E741 - one-letter keys keep a fleet's frames small
+    """Household load, W, >= 0."""
+    soc: float | None = None
+    """State of charge, fraction 0..1 of usable energy."""
+    hz: float | None = None
+    """Grid frequency, Hz."""
+    v: float | None = None
+    """Grid voltage, line to neutral, V."""
+    tc: float | None = None
+    """Battery temperature, degrees Celsius."""
+    isl: bool | None = None
+    """True while the site is islanded (off grid)."""
+    iv: Annotated[int, msgspec.Meta(gt=0, le=86_400_000)] = 1000
+    """The time this reading stands for, ms, from ``t`` on."""
+
+
+class VendorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A vendor's own document, wrapped: the gateway passes it on, ingest normalises it."""
+
+    vendor: str
+    """Which normaliser reads ``body``, for example ``tesla_gateway``."""
+    body: msgspec.Raw
+    """The vendor's document, as it stands."""
+    t: EpochMs | None = None
+    """When the device took the document; used where the document has no time of its own."""
+    iv: Annotated[int, msgspec.Meta(gt=0, le=86_400_000)] = 1000
+    """The time this reading stands for, ms."""
+
+
+class RawLine(msgspec.Struct, frozen=True):
+    """One line of a raw NDJSON frame (topics ``raw.*``)."""
+
+    device_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    """The device, as authenticated by the gateway (never from the payload)."""
+    received_at_ms: EpochMs
+    """Gateway clock, ms since 1970 UTC."""
+    seq: Seq
+    """The device's reading number within ``boot``."""
+    body: msgspec.Raw
+    """A :class:`NativeBody`, or a :class:`VendorBody` (has ``vendor``)."""
+    boot: Boot = "0"
+    """The device's boot id."""
+
+
+def _field(name: str, dtype: pa.DataType, doc: str, nullable: bool = False) -> pa.Field:
+    return pa.field(name, dtype, nullable=nullable, metadata={"doc": doc})
+
+
+TELEMETRY_V1 = pa.schema(
+    [
+        _field("device_id", pa.string(), "connected hardware"),
+        _field("site_id", pa.string(), "premise with one grid connection"),
+        _field("boot", pa.uint32(), "device boot id; with device_id and seq it names a reading"),
+        _field("seq", pa.int64(), "reading number within boot"),
+        _field("measured_at_ms", pa.int64(), "device clock; start of the interval, UTC"),
+        _field("received_at_ms", pa.int64(), "gateway clock, UTC"),
+        _field("interval_ms", pa.int32(), "time the reading stands for, from measured_at_ms"),
+        _field("battery_w", pa.float64(), "+ = discharge; NaN = not measured"),
+        _field("grid_w", pa.float64(), "+ = import; NaN = not measured"),
+        _field("solar_w", pa.float64(), ">= 0; NaN = not measured"),
+        _field("load_w", pa.float64(), ">= 0; NaN = not measured"),
+        _field("soc", pa.float64(), "fraction 0..1 of usable energy; NaN = not measured"),
+        _field("frequency_hz", pa.float64(), "NaN = not measured"),
+        _field("voltage_v", pa.float64(), "line to neutral; NaN = not measured"),
+        _field("temperature_c", pa.float64(), "battery; NaN = not measured"),
+        _field("islanded", pa.int8(), "1 = off grid, 0 = on grid, -1 = not known"),
+        _field("quality", pa.int8(), "0 ok, 1 estimated, 2 missing, 3 bad"),
+        _field("balance_error_w", pa.float64(), "load - (grid + battery + solar); NaN = unknown"),
+    ],
+    metadata={"schema": SCHEMA_NAME},
+)
+"""The canonical frame: one Arrow IPC stream with one record batch per Kafka record."""
+
+POWER_COLUMNS = ("battery_w", "grid_w", "solar_w", "load_w")
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """One canonical reading as a value: what a normaliser makes of one body.
+
+    Identity (device, site, boot, seq, received time) is the caller's; this is the measurement.
+    """
+
+    measured_at_ms: int
+    interval_ms: int = 1000
+    battery_w: float = float("nan")
+    grid_w: float = float("nan")
+    solar_w: float = float("nan")
+    load_w: float = float("nan")
+    soc: float = float("nan")
+    frequency_hz: float = float("nan")
+    voltage_v: float = float("nan")
+    temperature_c: float = float("nan")
+    islanded: int = -1
+    quality: Quality = Quality.OK
+    balance_error_w: float = float("nan")
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """Why a body gave no reading: a value, not an exception."""
+
+    reason: str
+    """A stable code for counting, for example ``bad_json`` or ``unknown_vendor``."""
+    detail: str
+    """One sentence that a person understands."""
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A row of ``telemetry.rejected``: the dead letter with its reason and original bytes."""
+
+    rejected_id: str
+    """Deterministic: ``<topic>-<partition>-<offset>-<line>``; a re-emission is the same id."""
+    reason: str
+    """A stable code (see ``docs/rejections.md``)."""
+    detail: str
+    """One sentence that a person understands."""
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    line: int
+    """Row of the frame, from 0; -1 where the whole frame could not be read."""
+    received_at_ms: int
+    """Gateway time of the row, or the Kafka timestamp of its frame where that is unknown."""
+    original_base64: str
+    """The bytes as they came."""
+    device_id: str | None = None
+    site_id: str | None = None
+
+
+JsonValue = Any
+"""A decoded JSON value."""

@@ -1,0 +1,58 @@
+"""Frames: many readings in one Kafka record.
+
+A raw frame is NDJSON (`schemas.telemetry.RawLine` a line); a canonical frame is an Arrow IPC
+stream of one batch of ``telemetry.v1``. Data products are one JSON document per record.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+import pyarrow as pa
+
+from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
+
+T = TypeVar("T")
+
+HEADER_SCHEMA = "schema"
+HEADER_LANE = "lane"
+HEADER_STREAM_TIME = "stream_time_ms"
+"""On a canonical frame: received time up to which the partition's log is told (a heartbeat)."""
+HEADER_WATERMARK = "watermark_ms"
+"""On a replay's last frame: close every window up to here; nothing older follows."""
+LIVE, BACKFILL = b"live", b"backfill"
+
+_json = msgspec.json.Encoder()
+
+
+def encode_json(value: Any) -> bytes:
+    """A contract (msgspec Struct) as one JSON document."""
+    return _json.encode(value)
+
+
+def decode_json(data: bytes, type_: type[T]) -> T:
+    """Decode and validate. Raises `msgspec.ValidationError` or `msgspec.DecodeError`."""
+    return msgspec.json.decode(data, type=type_)
+
+
+def encode_frame(batch: pa.RecordBatch) -> bytes:
+    """A record batch of ``telemetry.v1`` as an Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, TELEMETRY_V1) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # pyarrow is untyped
+
+
+def decode_frame(data: bytes) -> pa.RecordBatch:
+    """The one batch of a canonical frame.
+
+    Raises `ValueError` where the bytes are no Arrow stream of schema ``telemetry.v1``.
+    """
+    try:
+        with pa.ipc.open_stream(data) as reader:
+            if not reader.schema.equals(TELEMETRY_V1):
+                raise ValueError(f"the frame's schema is not {SCHEMA_NAME}")
+            table = reader.read_all()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"not an Arrow IPC stream: {error}") from None
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=TELEMETRY_V1)

@@ -1,0 +1,36 @@
+"""Errors for people: one line that says what is wrong and the way out.
+
+::
+
+    VppError
+    ├── SettingsError   a VPP_* setting that cannot be used
+    ├── BrokerError     no Kafka, or one that is set up differently than we need
+    └── InputError      a file or an argument that cannot be read
+
+The CLI prints the message and exits with ``exit_code``; no stack trace for a user's mistake.
+Bad telemetry is never an exception: it is a value (`schemas.telemetry.Rejection`).
+"""
+
+
+class VppError(Exception):
+    """Base of every error that is shown to a person."""
+
+    exit_code = 1
+
+
+class SettingsError(VppError):
+    """A setting that cannot be used."""
+
+    exit_code = 2
+
+
+class BrokerError(VppError):
+    """Kafka cannot be reached, started, or has topics of another shape."""
+
+    exit_code = 3
+
+
+class InputError(VppError):
+    """A file or an argument that cannot be read."""
+
+    exit_code = 2

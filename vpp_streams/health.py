@@ -1,0 +1,47 @@
+"""Each process tells topic ``health`` once a second what it has counted."""
+
+import asyncio
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaProducer
+
+from schemas.health import Health
+from vpp_streams import topics
+from vpp_streams.codecs import encode_json
+from vpp_streams.settings import Settings
+
+
+class HealthReporter:
+    """Counters and gauges of this process, and the loop that publishes them."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self.process_id = f"{role}-{socket.gethostname()}-{os.getpid()}"
+        self.counters: Counter[str] = Counter()
+        self.gauges: dict[str, Callable[[], float]] = {}
+        """Read at each report."""
+        self._started_at_ms = time.time_ns() // 1_000_000
+
+    def report(self) -> Health:
+        """What this process would publish now."""
+        return Health(
+            process_id=self.process_id,
+            role=self.role,
+            at_ms=time.time_ns() // 1_000_000,
+            started_at_ms=self._started_at_ms,
+            counters=dict(self.counters),
+            gauges={name: float(read()) for name, read in self.gauges.items()},
+        )
+
+    async def publish_for_ever(self, settings: Settings, producer: AIOKafkaProducer) -> None:
+        """Publish once a second until cancelled."""
+        topic = topics.HEALTH.full(settings.namespace)
+        while True:
+            await producer.send(
+                topic, encode_json(self.report()), key=self.process_id.encode(), partition=0
+            )
+            await asyncio.sleep(1.0)

@@ -1,0 +1,163 @@
+"""Kafka as every process here uses it: topics, one producer's settings, compacted readers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError
+
+from schemas.assets import Site
+from vpp_streams import topics
+from vpp_streams.domain.registry import Registry
+from vpp_streams.errors import BrokerError
+from vpp_streams.settings import Settings
+
+log = structlog.get_logger()
+
+
+def no_broker(settings: Settings, error: object) -> BrokerError:
+    """The one-line error for a broker that does not answer."""
+    return BrokerError(
+        f"no Kafka answers at {settings.kafka} ({error}); start one with `vpp broker start`,"
+        " or point VPP_KAFKA at yours"
+    )
+
+
+def new_producer(settings: Settings, linger_ms: int = 5) -> AIOKafkaProducer:
+    """A producer whose records are safe when its future is done (acks=all, idempotent)."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.kafka,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=linger_ms,
+        max_batch_size=512 * 1024,
+        max_request_size=4 * 1024 * 1024,
+    )
+
+
+async def ensure_topics(settings: Settings) -> None:
+    """Create the topics that are missing and check the partitions of those that exist.
+
+    Raises `BrokerError` where the broker does not answer or a topic has another shape.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    try:
+        await admin.start()
+    except (KafkaConnectionError, OSError) as error:
+        await admin.close()
+        raise no_broker(settings, error) from None
+    try:
+        wanted = {topic.full(settings.namespace): topic for topic in topics.ALL}
+        missing = wanted.keys() - set(await admin.list_topics())
+        await _create(admin, {name: wanted[name] for name in sorted(missing)})
+        for info in await admin.describe_topics(list(wanted)):
+            topic = wanted[info["topic"]]
+            if len(info["partitions"]) != topic.partitions:
+                raise BrokerError(
+                    f"topic {info['topic']} has {len(info['partitions'])} partitions, we need"
+                    f" {topic.partitions}; delete it or choose another VPP_NAMESPACE"
+                )
+    finally:
+        await admin.close()
+
+
+async def _create(admin: AIOKafkaAdminClient, missing: dict[str, topics.Topic]) -> None:
+    new = [
+        NewTopic(
+            name,
+            topic.partitions,
+            -1,
+            topic_configs={
+                "cleanup.policy": topic.keep,
+                "max.message.bytes": str(4 * 1024 * 1024),
+                **({"retention.ms": str(topic.retention_ms)} if topic.keep == "delete" else {}),
+            },
+        )
+        for name, topic in missing.items()
+    ]
+    if not new:
+        return
+    try:
+        await admin.create_topics(new)
+    except TopicAlreadyExistsError:
+        log.debug("another process created the topics first")
+    except KafkaError as error:
+        raise BrokerError(f"cannot create topics: {error}") from None
+    # The broker answers before every topic has a leader; a consumer that comes too early
+    # would wait for its next metadata refresh.
+    while True:
+        described = await admin.describe_topics(list(missing))
+        if all(d["error_code"] == 0 and d["partitions"] for d in described):
+            return
+        await asyncio.sleep(0.05)
+
+
+async def read_to_end_then_follow(
+    settings: Settings,
+    topic: topics.Topic,
+    on_record: Callable[[bytes | None, bytes | None, int], None],
+    caught_up: asyncio.Event,
+) -> None:
+    """Hand every record (key, value, offset) of a topic to ``on_record``, for ever.
+
+    ``caught_up`` is set once all that was there at the start has been handed over. Cancel to stop.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka, auto_offset_reset="earliest", enable_auto_commit=False
+    )
+    try:
+        await consumer.start()
+    except (KafkaConnectionError, OSError) as error:
+        raise no_broker(settings, error) from None
+    try:
+        partitions = [
+            TopicPartition(topic.full(settings.namespace), p) for p in range(topic.partitions)
+        ]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        while True:
+            if not caught_up.is_set():
+                positions = [await consumer.position(tp) >= ends[tp] for tp in partitions]
+                if all(positions):
+                    caught_up.set()
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                for record in records:
+                    on_record(record.key, record.value, record.offset)
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def following(
+    settings: Settings,
+    topic: topics.Topic,
+    on_record: Callable[[bytes | None, bytes | None, int], None],
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Run `read_to_end_then_follow` beside the body, which starts once it has caught up."""
+    caught_up = asyncio.Event()
+    task = asyncio.create_task(read_to_end_then_follow(settings, topic, on_record, caught_up))
+    waiter = asyncio.create_task(caught_up.wait())
+    try:
+        await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task  # it only ends by an error
+        yield task
+    finally:
+        waiter.cancel()
+        task.cancel()
+        await asyncio.gather(task, waiter, return_exceptions=True)
+
+
+def apply_asset(registry: Registry, value: bytes | None) -> None:
+    """Apply one record of topic ``assets``; one that cannot be read is logged and left out."""
+    if value is None:
+        return
+    try:
+        registry.apply(msgspec.json.decode(value, type=Site))
+    except msgspec.DecodeError as error:
+        log.warning("assets: a record that cannot be read was left out", error=str(error))

@@ -1,0 +1,69 @@
+"""Settings from ``VPP_*`` environment variables; see `Settings` for each one's meaning."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from vpp_streams.errors import SettingsError
+
+
+class Settings(BaseSettings):
+    """Everything that differs between one deployment and another."""
+
+    model_config = SettingsConfigDict(env_prefix="VPP_", frozen=True, extra="forbid")
+
+    kafka: str = Field("localhost:9092", description="bootstrap servers, host:port[,host:port]")
+    namespace: str = Field(
+        "",
+        pattern=r"^[a-z0-9-]{0,32}$",
+        description="prefix of every topic and consumer group; shares a broker between worlds",
+    )
+    state_dir: Path = Field(
+        Path.home() / ".cache" / "vpp_streams", description="local broker, certificates, files"
+    )
+    host: str = Field("127.0.0.1", description="address that gateway, web and workers listen on")
+    gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8765
+    web_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    worker_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        6066, description="Faust pages of a worker (fleet: twins and windows by site)"
+    )
+    fleet_url: str = Field(
+        "http://127.0.0.1:6066", description="any fleet worker; it routes to the right one"
+    )
+    tls_cert: Path | None = Field(None, description="gateway certificate (PEM); turns TLS on")
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = Field(None, description="CA of device certificates: mTLS on")
+    flush_ms: Annotated[int, Field(ge=5, le=5000)] = Field(
+        100, description="how long the gateway gathers a frame at most"
+    )
+    tick_ms: Annotated[int, Field(ge=100, le=60_000)] = Field(
+        500, description="live aggregates move this often, in stream time"
+    )
+    snapshot_ms: Annotated[int, Field(ge=50, le=60_000)] = Field(
+        1000, description="how often changed state goes to the changelog"
+    )
+    silent_after_s: Annotated[float, Field(gt=0)] = Field(
+        10.0, description="a site that says nothing for this long leaves the live aggregates"
+    )
+    allowed_lateness_s: Annotated[float, Field(ge=0)] = Field(
+        5.0, description="a window closes this long after its end, in stream time"
+    )
+    window_retention_s: Annotated[int, Field(ge=900)] = Field(
+        6 * 3600, description="late readings correct windows up to this old; older are rejected"
+    )
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_json: bool = Field(False, description="one JSON object a line, for log collectors")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment. Raises `SettingsError` naming each variable that cannot be used."""
+    try:
+        return Settings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        lines = [
+            f"VPP_{'.'.join(str(p) for p in e['loc']).upper()}: {e['msg']} (got {e['input']!r})"
+            for e in error.errors()
+        ]
+        raise SettingsError("settings: " + "; ".join(lines)) from None

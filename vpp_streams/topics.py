@@ -1,0 +1,59 @@
+"""Every topic's name, in one place, with its partitions and how it is kept."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+PARTITIONS = 8
+"""Partitions of every site-keyed topic; the same everywhere, checked at start."""
+GATEWAY_SLOTS = 8
+"""Partitions of ``gateway.out``: one per running gateway process."""
+DAY_MS = 86_400_000
+
+Keep = Literal["delete", "compact"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as the code names it; `full` is its name on the broker."""
+
+    name: str
+    partitions: int = PARTITIONS
+    keep: Keep = "delete"
+    retention_ms: int = 7 * DAY_MS
+
+    def full(self, namespace: str) -> str:
+        """Name on the broker: ``<namespace>.<name>`` or the bare name."""
+        return f"{namespace}.{self.name}" if namespace else self.name
+
+
+RAW_POWERWALL = Topic("raw.powerwall")
+RAW_SOLAR = Topic("raw.solar")
+RAW_MEGAPACK = Topic("raw.megapack")
+RAW_BACKFILL = Topic("raw.backfill")
+TELEMETRY = Topic("telemetry")
+TELEMETRY_REJECTED = Topic("telemetry.rejected", retention_ms=30 * DAY_MS)
+ASSETS = Topic("assets", keep="compact")
+PRESENCE = Topic("presence", keep="compact")
+SITE_WINDOWS = Topic("site.windows", retention_ms=30 * DAY_MS)
+REGION_PARTIALS = Topic("region.partials", partitions=1, retention_ms=DAY_MS)
+REGION_WINDOWS = Topic("region.windows", partitions=1, retention_ms=30 * DAY_MS)
+REGION_LIVE = Topic("region.live", partitions=1, retention_ms=DAY_MS)
+GATEWAY_OUT = Topic("gateway.out", partitions=GATEWAY_SLOTS, retention_ms=DAY_MS)
+HEALTH = Topic("health", partitions=1, retention_ms=DAY_MS)
+
+RAW_BY_KIND = {"powerwall": RAW_POWERWALL, "solar": RAW_SOLAR, "megapack": RAW_MEGAPACK}
+LIVE_RAW = tuple(RAW_BY_KIND.values())
+ALL = (
+    *LIVE_RAW,
+    RAW_BACKFILL,
+    TELEMETRY,
+    TELEMETRY_REJECTED,
+    ASSETS,
+    PRESENCE,
+    SITE_WINDOWS,
+    REGION_PARTIALS,
+    REGION_WINDOWS,
+    REGION_LIVE,
+    GATEWAY_OUT,
+    HEALTH,
+)
