@@ -1,0 +1,310 @@
+"""The device protocol ``vpp.v1``: what a device and a gateway say over a WebSocket.
+
+Framing is OCPP-J's: a JSON array ``[type, id, ...]`` in one text message::
+
+    [2, id, action, payload]   call, answered by 3 or 4 with the same id
+    [3, id, payload]           result
+    [4, id, code, detail]      error; also answers a type 6 message that was refused
+    [6, id, action, payload]   send without a reply
+
+    device -> gateway   Hello (2), Telemetry (6), Backfill (6)
+    gateway -> device   Ack (6), Drain (2)
+
+A connection goes: Hello; its result; then Telemetry with rising ``s`` and, beside it, Backfill
+of readings that no Ack has covered. An Ack says that every reading of ``[from..upto]`` is safe in
+Kafka; live acks grow from the connection's ``Hello.next_seq`` and start a new range after a
+reading that was refused or lost, so an Ack never covers a hole. What no Ack covers, the device
+keeps and sends again as Backfill; an `Error` whose code is in `TRANSIENT` asks for just that,
+any other code says that the message will never be taken.
+"""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from schemas.telemetry import Boot, EpochMs, NativeBody, Seq
+
+SUBPROTOCOL = "vpp.v1"
+MAX_MESSAGE_BYTES = 16 * 1024
+MAX_BACKFILL_ROWS = 1000
+
+CLOSE_REPLACED = 4001
+"""WebSocket close code: a newer connection of the same device took over; do not reconnect."""
+CLOSE_UNKNOWN_DEVICE = 4003
+"""WebSocket close code: the device left the registry while it was connected."""
+
+ErrorCode = Literal[
+    "bad_message",
+    "unknown_action",
+    "hello_first",
+    "wrong_boot",
+    "seq_not_rising",
+    "rate_limited",
+    "not_stored",
+    "unavailable",
+]
+TRANSIENT: frozenset[str] = frozenset({"rate_limited", "not_stored", "unavailable"})
+"""Error codes after which the same readings may be sent again, later, as Backfill."""
+
+MessageId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Text = Annotated[str, msgspec.Meta(max_length=64)]
+SpanMs = tuple[int, int]
+"""[lo, hi] in ms: the device draws its delay from it, so that a fleet does not come at once."""
+
+
+class Hello(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The first message of every connection (call)."""
+
+    boot: Boot
+    next_seq: Seq
+    """Number of the next live reading; everything before it comes as Backfill."""
+    oldest_seq: Seq = 0
+    """Oldest reading that the device still has and no Ack has covered."""
+    model: Text = ""
+    fw: Text = ""
+    last_cmd: Text = ""
+    """Id of the last command the device took."""
+    t: EpochMs = 0
+    """Device clock, ms since 1970 UTC."""
+
+
+class BackfillPace(msgspec.Struct, frozen=True):
+    """How fast a device may send what it kept."""
+
+    delay_ms: SpanMs
+    """Wait a time drawn from this before the first Backfill."""
+    rows_per_s: int
+
+
+class HelloResult(msgspec.Struct, frozen=True):
+    """The answer to `Hello`: the connection is live."""
+
+    epoch: int
+    """Fencing token of this connection: offset of its connect record in topic ``presence``."""
+    t: EpochMs
+    """Gateway clock, ms since 1970 UTC."""
+    interval_ms: int
+    """Send one reading this often."""
+    ack_ms: int
+    """Live acks come at most this often (a backfill's ack comes at once)."""
+    idle_s: int
+    """The gateway closes a connection on which it hears nothing for this long."""
+    backfill: BackfillPace
+    status: Literal["accepted"] = "accepted"
+
+
+class Telemetry(NativeBody, frozen=True, omit_defaults=True, kw_only=True):
+    """One live reading in the native form (send): a `NativeBody` with its name."""
+
+    b: Boot
+    """Boot id, as in Hello."""
+    s: Seq
+    """Reading number; rises within the connection."""
+
+
+class VendorTelemetry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One live reading as a vendor's document (send, action ``Telemetry``)."""
+
+    b: Boot
+    s: Seq
+    vendor: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    """Which normaliser reads ``body``, for example ``tesla_gateway``."""
+    body: msgspec.Raw
+    """The vendor's document; as decoded here it has been parsed and encoded again."""
+    t: EpochMs | None = None
+    """When the device took the document."""
+    iv: Annotated[int, msgspec.Meta(gt=0, le=86_400_000)] = 1000
+    """The time this reading stands for, ms."""
+
+
+class UncheckedTelemetry(msgspec.Struct, frozen=True):
+    """A live reading with a good name and a body that is neither form.
+
+    The gateway passes it on, so that ingest can reject it with a reason and keep its bytes.
+    """
+
+    b: Boot
+    s: Seq
+    body: dict[str, Any]
+    """The payload without ``b`` and ``s``."""
+    detail: str
+    """What is wrong with it."""
+
+
+class Backfill(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Readings kept from an outage (send). Row i is the reading ``from + i`` of boot ``b``."""
+
+    b: Boot
+    """Boot id of these readings; may be an earlier one than Hello's."""
+    from_: Seq = msgspec.field(name="from")
+    cols: Annotated[list[Text], msgspec.Meta(min_length=1, max_length=32)]
+    """Keys of `NativeBody`, in the order of each row's values; ``t`` must be one."""
+    rows: Annotated[list[list[Any] | None], msgspec.Meta(min_length=1, max_length=1000)]
+    """null = the device no longer has the reading; a null value = not measured."""
+    more: bool = False
+    """True while the device has more to send."""
+    t: EpochMs | None = None
+    """Device clock when this was sent."""
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True):
+    """Readings ``[from..upto]`` of boot ``b`` are safe in Kafka: the device may forget them."""
+
+    b: Boot
+    from_: Seq = msgspec.field(name="from")
+    upto: Seq
+    t: EpochMs
+    """Gateway clock, ms since 1970 UTC."""
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """This gateway is about to stop (call): close, and connect again after a drawn delay."""
+
+    reconnect_in_ms: SpanMs
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A decoded message of type 2 (``reply`` expected) or 6."""
+
+    id: str
+    payload: "FromDevice | FromGateway"
+    reply: bool
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A decoded message of type 3; `decode_result` reads its payload."""
+
+    id: str
+    payload: msgspec.Raw
+
+
+class Error(msgspec.Struct, frozen=True):
+    """A decoded message of type 4."""
+
+    id: str
+    code: str
+    detail: str
+
+
+class Malformed(msgspec.Struct, frozen=True):
+    """A message that cannot be taken, as a value: answer it with `encode_error`."""
+
+    id: str
+    """The message's id, or ``-`` where it cannot be read."""
+    code: ErrorCode
+    detail: str
+    """One sentence that a person understands."""
+
+
+FromDevice = Hello | Telemetry | VendorTelemetry | UncheckedTelemetry | Backfill
+FromGateway = Ack | Drain
+Message = Call | Result | Error | Malformed
+
+CALL, RESULT, ERROR, SEND = 2, 3, 4, 6
+NO_ID = "-"
+
+T = TypeVar("T")
+_ACTION_OF = {VendorTelemetry: "Telemetry"}
+_SIMPLE: dict[str, msgspec.json.Decoder[Any]] = {
+    t.__name__: msgspec.json.Decoder(t) for t in (Hello, Backfill, Ack, Drain)
+}
+_encoder = msgspec.json.Encoder()
+_parts = msgspec.json.Decoder(list[msgspec.Raw])
+_int = msgspec.json.Decoder(int)
+_id = msgspec.json.Decoder(MessageId)
+_str = msgspec.json.Decoder(str)
+_native = msgspec.json.Decoder(Telemetry)
+_vendor = msgspec.json.Decoder(VendorTelemetry)
+_object = msgspec.json.Decoder(dict[str, Any])
+
+# DecodeError covers bad JSON and values out of range; text that is not UTF-8 and nesting deeper
+# than the interpreter allows have errors of their own.
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
+
+
+class _Name(msgspec.Struct, frozen=True):
+    """What every Telemetry must have, and what tells the two forms apart."""
+
+    b: Boot
+    s: Seq
+    vendor: Any = msgspec.UNSET
+
+
+_name = msgspec.json.Decoder(_Name)
+
+
+def encode_call(id_: str, payload: Hello | Drain) -> bytes:
+    """``[2, id, action, payload]``; the action is the payload's class."""
+    return _encoder.encode((CALL, id_, type(payload).__name__, payload))
+
+
+def encode_send(id_: str, payload: Telemetry | VendorTelemetry | Backfill | Ack) -> bytes:
+    """``[6, id, action, payload]``; the action is the payload's class."""
+    action = _ACTION_OF.get(type(payload), type(payload).__name__)
+    return _encoder.encode((SEND, id_, action, payload))
+
+
+def encode_result(id_: str, payload: Any) -> bytes:
+    """``[3, id, payload]``"""
+    return _encoder.encode((RESULT, id_, payload))
+
+
+def encode_error(id_: str, code: ErrorCode, detail: str) -> bytes:
+    """``[4, id, code, detail]``"""
+    return _encoder.encode((ERROR, id_, code, detail))
+
+
+def decode(data: bytes | str) -> Message:
+    """Decode one message, of either direction. Never raises: what is wrong is a `Malformed`."""
+    id_ = NO_ID
+    try:
+        parts = _parts.decode(data)
+        if len(parts) < 3:
+            return Malformed(id_, "bad_message", "a message is [type, id, ...] of 3 or 4 parts")
+        type_ = _int.decode(parts[0])
+        id_ = _id.decode(parts[1])
+        if type_ == RESULT and len(parts) == 3:
+            return Result(id_, parts[2])
+        if len(parts) != 4 or type_ not in (CALL, ERROR, SEND):
+            return Malformed(id_, "bad_message", f"no message of type {type_} with {len(parts)}")
+        if type_ == ERROR:
+            return Error(id_, _str.decode(parts[2]), _str.decode(parts[3]))
+        return _decode_call(id_, type_ == CALL, _str.decode(parts[2]), parts[3])
+    except UNREADABLE as error:
+        return Malformed(id_, "bad_message", _reason(error))
+
+
+def decode_result(result: Result, type_: type[T]) -> T | Malformed:
+    """Read a result's payload as the type that its call asks for. Never raises."""
+    try:
+        return msgspec.json.decode(result.payload, type=type_)
+    except UNREADABLE as error:
+        return Malformed(result.id, "bad_message", _reason(error))
+
+
+def _decode_call(id_: str, reply: bool, action: str, payload: msgspec.Raw) -> Call | Malformed:
+    if action == "Telemetry":
+        return Call(id_, _decode_telemetry(payload), reply)
+    decoder = _SIMPLE.get(action)
+    if decoder is None:
+        return Malformed(id_, "unknown_action", f"no action {action[:64]!r} in {SUBPROTOCOL}")
+    return Call(id_, decoder.decode(payload), reply)
+
+
+def _decode_telemetry(payload: msgspec.Raw) -> Telemetry | VendorTelemetry | UncheckedTelemetry:
+    name = _name.decode(payload)
+    try:
+        if name.vendor is msgspec.UNSET:
+            return _native.decode(payload)
+        vendor = _vendor.decode(payload)
+        parsed = _encoder.encode(msgspec.json.decode(vendor.body))
+        return msgspec.structs.replace(vendor, body=msgspec.Raw(parsed))
+    except msgspec.ValidationError as error:
+        body = _object.decode(payload)
+        body.pop("b")
+        body.pop("s")
+        return UncheckedTelemetry(name.b, name.s, body, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
