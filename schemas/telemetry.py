@@ -13,12 +13,14 @@ import pyarrow as pa
 
 SCHEMA_NAME = "telemetry.v1"
 
-MAX_BOOT = 0xFFFF_FFFF
+MAX_SEQ = 2**62
+MAX_TIME_MS = 253_402_300_799_000
+MAX_INTERVAL_MS = 86_400_000
 Boot = Annotated[str, msgspec.Meta(pattern="^[0-9a-fA-F]{1,8}$")]
 """A device's boot id: 1 to 8 hex digits, new at every start of the device."""
-Seq = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
 """A device's reading number: rises by one per reading within a boot."""
-EpochMs = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000)]
+EpochMs = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS)]
 """Milliseconds since 1970-01-01 UTC (up to the year 9999)."""
 
 
@@ -54,7 +56,7 @@ class NativeBody(msgspec.Struct, frozen=True, omit_defaults=True):
     """Battery temperature, degrees Celsius."""
     isl: bool | None = None
     """True while the site is islanded (off grid)."""
-    iv: Annotated[int, msgspec.Meta(gt=0, le=86_400_000)] = 1000
+    iv: Annotated[int, msgspec.Meta(gt=0, le=MAX_INTERVAL_MS)] = 1000
     """The time this reading stands for, ms, from ``t`` on."""
 
 
@@ -67,7 +69,7 @@ class VendorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The vendor's document, as it stands."""
     t: EpochMs | None = None
     """When the device took the document; used where the document has no time of its own."""
-    iv: Annotated[int, msgspec.Meta(gt=0, le=86_400_000)] = 1000
+    iv: Annotated[int, msgspec.Meta(gt=0, le=MAX_INTERVAL_MS)] = 1000
     """The time this reading stands for, ms."""
 
 

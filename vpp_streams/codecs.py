@@ -8,8 +8,15 @@ from typing import Any, TypeVar
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
+from schemas.telemetry import (
+    MAX_INTERVAL_MS,
+    MAX_SEQ,
+    MAX_TIME_MS,
+    SCHEMA_NAME,
+    TELEMETRY_V1,
+)
 
 T = TypeVar("T")
 
@@ -45,14 +52,35 @@ def encode_frame(batch: pa.RecordBatch) -> bytes:
 def decode_frame(data: bytes) -> pa.RecordBatch:
     """The one batch of a canonical frame.
 
-    Raises `ValueError` where the bytes are no Arrow stream of schema ``telemetry.v1``.
+    Raises `ValueError` where the bytes are no Arrow stream of schema ``telemetry.v1``, or hold
+    times that no reading can have: whoever may write to the topic, state is safe.
     """
     try:
         with pa.ipc.open_stream(data) as reader:
             if not reader.schema.equals(TELEMETRY_V1):
                 raise ValueError(f"the frame's schema is not {SCHEMA_NAME}")
             table = reader.read_all()
+            table.validate(full=True)
     except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"not an Arrow IPC stream: {error}") from None
+        raise ValueError(f"not an Arrow IPC stream ({error})") from None
     batches = table.combine_chunks().to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=TELEMETRY_V1)
+    if not batches:
+        return pa.RecordBatch.from_pylist([], schema=TELEMETRY_V1)
+    _check(batches[0])
+    return batches[0]
+
+
+def _check(batch: pa.RecordBatch) -> None:
+    for name in batch.schema.names:
+        if batch.column(name).null_count:
+            raise ValueError(f"column {name} has nulls; not measured is NaN")
+    limits = {
+        "interval_ms": (1, MAX_INTERVAL_MS),
+        "measured_at_ms": (0, MAX_TIME_MS),
+        "received_at_ms": (0, MAX_TIME_MS),
+        "seq": (0, MAX_SEQ),
+    }
+    for name, (low, high) in limits.items():
+        seen = pc.min_max(batch.column(name)).as_py()
+        if seen["min"] is not None and not low <= seen["min"] <= seen["max"] <= high:
+            raise ValueError(f"column {name} is outside {low}..{high}")

@@ -1,0 +1,135 @@
+"""Role ``fleet``: canonical telemetry to twins, site windows and region partials."""
+
+from collections.abc import Awaitable
+
+import faust
+
+from agents.context import AgentContext
+from agents.fleet_pages import register_pages
+from agents.snapshots import Snapshots
+from tables.fleet import FleetPartition, Frame, Outputs, Policy
+from tables.twins import Batch
+from vpp_streams import topics
+from vpp_streams.codecs import (
+    BACKFILL,
+    HEADER_LANE,
+    HEADER_STREAM_TIME,
+    HEADER_WATERMARK,
+    decode_frame,
+    encode_json,
+)
+from vpp_streams.settings import Settings
+
+MAX_UNACKED = 5000
+"""Frames that may wait for a snapshot before we stop reading."""
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The window and liveness policy that settings ask for."""
+    return Policy(
+        lateness_ms=int(settings.allowed_lateness_s * 1000),
+        retention_ms=settings.window_retention_s * 1000,
+        tick_ms=settings.tick_ms,
+        silent_after_ms=int(settings.silent_after_s * 1000),
+    )
+
+
+def read_frame(event: faust.EventT) -> Frame:
+    """A Kafka record as a frame. Raises `ValueError` where it is none."""
+    headers = dict(event.message.headers or {})
+    return Frame(
+        offset=event.message.offset,
+        batch=Batch.of(decode_frame(event.message.value or b"")),
+        live=headers.get(HEADER_LANE) != BACKFILL,
+        stream_time_ms=_int(headers.get(HEADER_STREAM_TIME)),
+        watermark_ms=_int(headers.get(HEADER_WATERMARK)),
+    )
+
+
+def _int(value: bytes | None) -> int | None:
+    return int(value) if value else None
+
+
+class Publisher:
+    """Sends what a frame gives rise to; the snapshot awaits the futures."""
+
+    def __init__(self, app: faust.App, context: AgentContext) -> None:
+        self._windows = context.topic(app, topics.SITE_WINDOWS)
+        self._partials = context.topic(app, topics.REGION_PARTIALS)
+        self._rejected = context.topic(app, topics.TELEMETRY_REJECTED)
+
+    async def send(self, out: Outputs, partition: int) -> list[Awaitable[object]]:
+        """Hand everything to the producer; the futures are done when Kafka has it."""
+        sent = [
+            await self._windows.send(
+                key=w.site_id.encode(), value=encode_json(w), partition=partition
+            )
+            for w in out.windows
+        ]
+        sent += [
+            await self._partials.send(key=p.region.encode(), value=encode_json(p), partition=0)
+            for p in out.partials
+        ]
+        sent += [
+            await self._rejected.send(
+                key=r.rejected_id.encode(), value=encode_json(r), partition=partition
+            )
+            for r in out.rejected
+        ]
+        return sent
+
+
+def register(app: faust.App, context: AgentContext) -> None:
+    """Add the fleet agent, its table, its snapshot timer and its pages to an app."""
+    source = context.topic(app, topics.TELEMETRY)
+    name = topics.TELEMETRY.full(context.settings.namespace)
+    policy = policy_of(context.settings)
+
+    def new_partition(partition: int) -> FleetPartition:
+        return FleetPartition(partition, name, context.registry, policy)
+
+    snapshots: Snapshots[FleetPartition] = Snapshots(app, "fleet", new_partition)
+    publisher = Publisher(app, context)
+    counters = context.health.counters
+
+    async def apply(event: faust.EventT) -> None:
+        slot = await snapshots.admit(event)
+        if slot is None:
+            return
+        message = event.message
+        try:
+            out = slot.state.apply(read_frame(event))
+        except ValueError as error:
+            out = slot.state.refuse(message.offset, message.value, str(error), context.now_ms())
+        counters.update(out.counts)
+        slot.unacked.append(event)
+        slot.outputs += await publisher.send(out, message.partition)
+
+    @app.agent(source)
+    async def fleet(stream: faust.StreamT) -> None:
+        await context.registry_ready.wait()
+        async for event in stream.noack().events():
+            await apply(event)
+            if snapshots.unacked() > MAX_UNACKED:
+                await snapshots.flush()
+
+    @app.timer(context.settings.snapshot_ms / 1000)
+    async def snapshot() -> None:
+        await snapshots.flush()
+
+    context.health.gauges["lag"] = lambda: _lag(app, name)
+    context.health.gauges["devices"] = lambda: sum(
+        len(p.twins.device_ids) for p in snapshots.states()
+    )
+    register_pages(app, context, snapshots)
+
+
+def _lag(app: faust.App, topic: str) -> float:
+    """Frames that are in the log and were not read yet."""
+    consumer = app.consumer
+    behind = 0
+    for tp in consumer.assignment():
+        read = consumer._read_offset.get(tp) if tp.topic == topic else None
+        if read is not None:
+            behind += max((consumer.highwater(tp) or 0) - read - 1, 0)
+    return behind

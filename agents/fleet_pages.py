@@ -1,0 +1,61 @@
+"""Pages of a fleet worker: point queries of its tables, routed to the worker that holds them."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import faust
+import msgspec
+from faust.web import Request, Response, View
+
+from agents.context import AgentContext
+from agents.snapshots import Snapshots
+from tables.fleet import FleetPartition
+from vpp_streams.domain.partition import partition_of
+from vpp_streams.topics import PARTITIONS
+
+Page = Callable[..., Awaitable[Response]]
+
+
+def register_pages(
+    app: faust.App, context: AgentContext, snapshots: Snapshots[FleetPartition]
+) -> None:
+    """``/sites/{site_id}/twin`` and ``/sites/{site_id}/windows?size_s=60``."""
+
+    def holding(site_id: str) -> FleetPartition | None:
+        return snapshots.get(partition_of(site_id, PARTITIONS))
+
+    def page(path: str, answer: Callable[[FleetPartition, str, Request], Any]) -> None:
+        @app.page(path)
+        async def view(self: View, request: Request, site_id: str) -> Response:
+            partition = holding(site_id)
+            if partition is None:
+                # The table's key is routed by Kafka's own partitioner, as our topics are.
+                return await app.router.route_req(
+                    snapshots.table.name, site_id.encode(), app.web, request
+                )
+            if context.registry.site(site_id) is None:
+                return self.json({"error": f"there is no site {site_id!r}"}, status=404)
+            found = answer(partition, site_id, request)
+            return self.json(found, status=400 if "error" in found else 200)
+
+    page("/sites/{site_id}/twin", _twin)
+    page("/sites/{site_id}/windows", _windows)
+
+
+def _twin(partition: FleetPartition, site_id: str, _request: Request) -> dict[str, Any]:
+    twins = partition.twins
+    return {
+        "site_id": site_id,
+        "partition": partition.partition,
+        "stream_time_ms": partition.clock.stream_time_ms,
+        "devices": [twins.describe(row) for row in twins.rows_of_site(site_id)],
+    }
+
+
+def _windows(partition: FleetPartition, site_id: str, request: Request) -> dict[str, Any]:
+    sizes = [size_ms // 1000 for size_ms in partition.policy.sizes_ms]
+    asked = request.query.get("size_s", str(sizes[0]))
+    if not asked.isdigit() or int(asked) not in sizes:
+        return {"error": f"size_s is one of {sizes}, not {asked!r}"}
+    records = partition.site_windows_now(site_id, int(asked) * 1000)
+    return {"site_id": site_id, "windows": [msgspec.to_builtins(r) for r in records]}

@@ -1,0 +1,162 @@
+"""Partition state on a Faust table: recovered on assignment, snapshotted, acked in order.
+
+The table is an ordinary Faust `Table` of bytes; its changelog holds the shadow pages of
+`tables.columnar`. The order of a snapshot is what makes it exact: outputs safe, blocks safe,
+commit record safe, and only then the events acked.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import faust
+import structlog
+
+from tables.columnar import Recovered, ShadowPages, Snapshot, partition_of_key
+
+log = structlog.get_logger()
+
+
+class PartitionState(Protocol):
+    """State of one source partition."""
+
+    applied_offset: int
+
+    def snapshot(self) -> Snapshot:
+        """What changed since the last one, as of ``applied_offset``."""
+
+    def restore(self, recovered: Recovered) -> None:
+        """Stand where the snapshot stood."""
+
+
+S = TypeVar("S", bound=PartitionState)
+
+
+class Slot(Generic[S]):
+    """One assigned partition: its state, page table, and events waiting for a snapshot."""
+
+    def __init__(self, state: S, pages: ShadowPages) -> None:
+        self.state = state
+        self.pages = pages
+        self.unacked: deque[faust.EventT] = deque()
+        self.outputs: list[Awaitable[object]] = []
+        self.gap: tuple[int, int] | None = None
+        """(offset we went back to, offset that came instead), while a gap is looked into."""
+
+
+class Snapshots(Generic[S]):
+    """The partitions that this worker holds, and the table that keeps them."""
+
+    def __init__(self, app: faust.App, name: str, new: Callable[[int], S]) -> None:
+        self._app = app
+        self._new = new
+        self._slots: dict[int, Slot[S]] = {}
+        self._flushing = asyncio.Lock()
+        self.ready = asyncio.Event()
+        """Set while the partitions assigned to us are recovered."""
+        self.table: faust.Table = app.Table(
+            name,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            extra_topic_configs={"max.message.bytes": str(4 * 1024 * 1024)},
+        )
+        self.table.on_recover(self._on_recover)
+        app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+
+    def states(self) -> list[S]:
+        """The states of the partitions that we hold."""
+        return [slot.state for slot in self._slots.values()]
+
+    def unacked(self) -> int:
+        """Events that wait for a snapshot."""
+        return sum(len(slot.unacked) for slot in self._slots.values())
+
+    def get(self, partition: int) -> S | None:
+        """The state of a partition, or None where another worker holds it."""
+        slot = self._slots.get(partition)
+        return slot.state if slot else None
+
+    async def admit(self, event: faust.EventT) -> Slot[S] | None:
+        """The slot to apply an event to; None where the event must not be applied now.
+
+        Events apply strictly in order. One that comes too early means that the group's
+        committed offset is ahead of the state (a lost changelog), or that the event was queued
+        before a rebalance: go back to where the state stands. Where the log itself has a hole,
+        the same event comes again, and is taken.
+        """
+        message = event.message
+        slot = self._slots.get(message.partition)
+        if slot is None:
+            return None  # revoked while the event was in our queue: its new owner has it
+        expected = slot.state.applied_offset + 1
+        if message.offset > expected and slot.gap != (expected, message.offset):
+            if slot.gap is None or slot.gap[0] != expected:
+                slot.gap = expected, message.offset
+                log.info("going back in the log", partition=message.partition, to=expected)
+                await self._app.consumer.seek(message.tp, expected)
+            return None
+        slot.gap = None
+        return slot
+
+    async def flush(self) -> None:
+        """Take and send a snapshot of every partition with events that wait for one."""
+        async with self._flushing:
+            for partition, slot in list(self._slots.items()):
+                if slot.unacked and self._slots.get(partition) is slot:
+                    await self._flush_slot(partition, slot)
+
+    async def _flush_slot(self, partition: int, slot: Slot[S]) -> None:
+        events, slot.unacked = slot.unacked, deque()
+        outputs, slot.outputs = slot.outputs, []
+        snapshot = slot.state.snapshot()
+        await asyncio.gather(*outputs)
+        await self._send(partition, slot.pages.block_writes(snapshot))
+        if self._slots.get(partition) is not slot:
+            return  # revoked meanwhile: without a commit record nothing has happened
+        await self._send(partition, [slot.pages.commit_write(snapshot)])
+        deletes = slot.pages.committed(snapshot)
+        for event in events:
+            event.ack()
+        await self._send(partition, [(key, None) for key in deletes])
+
+    async def _send(self, partition: int, writes: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """To the changelog and to the table itself, which a later recovery builds on."""
+        topic = self.table.changelog_topic
+        sent = [await topic.send(key=k, value=v, partition=partition) for k, v in writes]
+        data = self.table.data
+        for (key, value), done in zip(writes, sent, strict=True):
+            await done
+            if value is None:
+                data.data.pop(key, None)
+                data._key_partition.pop(key, None)
+            else:
+                data.data[key] = value
+                data._key_partition[key] = partition
+
+    async def _on_revoked(self, *_args: object, **_kwargs: object) -> None:
+        self.ready.clear()
+        self._slots.clear()
+
+    async def _on_recover(self) -> None:
+        """Rebuild the columns of the partitions that are ours now."""
+        by_partition: dict[int, list[tuple[bytes, bytes]]] = {}
+        for key, value in self.table.data.data.items():
+            if value is not None:
+                by_partition.setdefault(partition_of_key(key), []).append((key, value))
+        name = self.table.changelog_topic.get_topic_name()
+        assigned = {
+            tp.partition for tp in self._app.assignor.assigned_actives() if tp.topic == name
+        }
+        slots = {}
+        for partition in sorted(assigned):
+            slot = Slot(self._new(partition), ShadowPages(partition))
+            recovered = slot.pages.recover(by_partition.get(partition, []))
+            if recovered:
+                slot.state.restore(recovered)
+            slots[partition] = slot
+        self._slots = slots
+        self.ready.set()
+        log.info("partitions recovered", partitions=sorted(assigned))

@@ -1,0 +1,313 @@
+"""One partition of the fleet: a pure function of its log.
+
+`FleetPartition.apply` takes one canonical frame and answers with the records to publish. Time
+is data here: it moves with the frames (their received times and heartbeats), never with a
+clock, so the same log gives the same records at any speed, in a replay or after a crash.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.telemetry import POWER_COLUMNS, Quality, Rejected
+from schemas.windows import RegionPartial, RegionWindowPartial, SiteWindow
+from tables.columnar import BLOCK_ROWS, Columns, Recovered, Snapshot, decode_block
+from tables.rejects import bad_frame, too_late
+from tables.site_roster import SiteRoster
+from tables.site_windows import EMPTY_WINDOW, Key, SiteWindows
+from tables.twins import Batch, Twins
+from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.rollup import Latest, aggregate_regions, region_window_partials
+from vpp_streams.domain.windows import WINDOW_COLUMNS, Samples
+
+CORRECTION_MS = 10_000
+"""Corrections of closed windows are published this often, in stream time."""
+FRESH_BUCKET_MS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When windows close and what is live; all in stream time."""
+
+    sizes_ms: tuple[int, ...] = (60_000, 900_000)
+    lateness_ms: int = 5_000
+    retention_ms: int = 6 * 3_600_000
+    tick_ms: int = 500
+    silent_after_ms: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A canonical frame with what its headers say."""
+
+    offset: int
+    batch: Batch
+    live: bool = True
+    stream_time_ms: int | None = None
+    """Heartbeat: the log is told up to here."""
+    watermark_ms: int | None = None
+    """End of a replay: nothing older follows; close and correct everything up to here."""
+
+
+@dataclass(slots=True)
+class Outputs:
+    """What a frame gives rise to, in order."""
+
+    windows: list[SiteWindow] = field(default_factory=list)
+    partials: list[RegionPartial | RegionWindowPartial] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Clock(msgspec.Struct):
+    """The small state of a partition; it travels in the commit record."""
+
+    stream_time_ms: int = 0
+    watermark_ms: int = 0
+    next_close_ms: dict[int, int] = {}
+    """Per window size: start of the oldest window that is still open."""
+    next_tick_ms: int = 0
+    next_correction_ms: int = 0
+    fresh: dict[str, dict[int, int]] = {}
+    """Region -> live readings applied since the last tick, by measured time in 50 ms steps."""
+    region_revisions: dict[str, dict[str, int]] = {}
+    """``size|start`` -> region -> revision last published."""
+
+
+class FleetPartition:
+    """Twins, site windows and region shares of the sites of one partition."""
+
+    def __init__(self, partition: int, topic: str, registry: Registry, policy: Policy) -> None:
+        self.partition = partition
+        self.topic = topic
+        self.policy = policy
+        self.applied_offset = -1
+        self.twins = Twins()
+        self.windows = SiteWindows()
+        self.roster = SiteRoster(partition, registry, self.twins)
+        self.clock = Clock()
+        self._dropped: list[str] = []
+
+    def apply(self, frame: Frame) -> Outputs:
+        """Apply one frame, once: a frame that was applied before changes nothing."""
+        out = Outputs()
+        if frame.offset <= self.applied_offset:
+            out.counts["replayed_frames"] += 1
+            return out
+        self.applied_offset = frame.offset
+        if len(frame.batch):
+            self._apply_readings(frame, out)
+        self._advance(frame, out)
+        return out
+
+    def refuse(self, offset: int, value: bytes | None, why: str, now_ms: int) -> Outputs:
+        """Take note of a record that is no canonical frame: a dead letter, and on with the log."""
+        out = Outputs()
+        if offset > self.applied_offset:
+            self.applied_offset = offset
+            out.rejected.append(bad_frame(self.topic, self.partition, offset, value, why, now_ms))
+            out.counts["bad_frames"] += 1
+        return out
+
+    def _apply_readings(self, frame: Frame, out: Outputs) -> None:
+        batch = frame.batch
+        rows = self.twins.rows_of(batch)
+        new = self.twins.accept(rows, batch)
+        end_ms = batch["measured_at_ms"] + batch["interval_ms"]
+        expired = new & (end_ms <= self.clock.watermark_ms - self.policy.retention_ms)
+        for i in np.flatnonzero(expired).tolist():
+            out.rejected.append(too_late(self.topic, self.partition, frame.offset, i, batch))
+        kept = np.flatnonzero(new & ~expired)
+        samples = Samples(
+            row=rows,
+            measured_at_ms=batch["measured_at_ms"],
+            interval_ms=batch["interval_ms"].astype(np.int64),
+            power_w=np.stack([batch[name] for name in POWER_COLUMNS]),
+            soc=batch["soc"],
+            estimated=batch["quality"] != Quality.OK,
+        ).take(kept)
+        for size_ms in self.policy.sizes_ms:
+            self.windows.add(samples, size_ms, len(self.twins.device_ids))
+        if frame.live:
+            self.twins.update(rows, batch, kept)
+            self._note_fresh(samples.row, samples.measured_at_ms)
+        out.counts.update(
+            readings=len(batch), duplicates=int((~new).sum()), too_late=int(expired.sum())
+        )
+
+    def _note_fresh(self, rows: NDArray[np.int64], measured_at_ms: NDArray[np.int64]) -> None:
+        """Count live readings by region and time, to tell how old they are when first shown."""
+        ratings = self.roster.ratings()
+        bucket = measured_at_ms // FRESH_BUCKET_MS * FRESH_BUCKET_MS
+        region = ratings.region[ratings.site[rows]].astype(np.int64)
+        pairs, counts = np.unique(np.stack([region, bucket]), axis=1, return_counts=True)
+        for at, time_ms, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
+            if at >= 0:
+                fresh = self.clock.fresh.setdefault(ratings.regions[at], {})
+                fresh[time_ms] = fresh.get(time_ms, 0) + count
+
+    def _advance(self, frame: Frame, out: Outputs) -> None:
+        """Move time on as far as this frame tells, then close, correct and tick."""
+        clock, batch = self.clock, frame.batch
+        event_time = frame.stream_time_ms or 0
+        received = event_time
+        if frame.live and len(batch):
+            received = max(received, int(batch["received_at_ms"].max()))
+            # A device clock that runs ahead must not close windows early.
+            measured = np.minimum(batch["measured_at_ms"], batch["received_at_ms"])
+            event_time = max(event_time, int(measured.max()))
+        clock.stream_time_ms = max(clock.stream_time_ms, received)
+        watermark = frame.watermark_ms or event_time - self.policy.lateness_ms
+        clock.watermark_ms = max(clock.watermark_ms, watermark)
+        for size_ms in self.policy.sizes_ms:
+            self._close(size_ms, out)
+        if frame.watermark_ms or clock.stream_time_ms >= clock.next_correction_ms:
+            clock.next_correction_ms = _after(clock.stream_time_ms, CORRECTION_MS)
+            self._correct(out)
+        if clock.stream_time_ms >= clock.next_tick_ms:
+            clock.next_tick_ms = _after(clock.stream_time_ms, self.policy.tick_ms)
+            self._tick(out)
+        self._expire()
+
+    def _close(self, size_ms: int, out: Outputs) -> None:
+        clock = self.clock
+        if clock.watermark_ms <= 0:
+            return
+        last = clock.watermark_ms // size_ms * size_ms
+        start = clock.next_close_ms.get(size_ms, last)
+        # After a gap longer than the retention there is nothing to close in between.
+        start = max(start, (last - self.policy.retention_ms) // size_ms * size_ms)
+        while start + size_ms <= clock.watermark_ms:
+            self._publish((size_ms, start), out, closing=True)
+            start += size_ms
+        clock.next_close_ms[size_ms] = start
+
+    def _correct(self, out: Outputs) -> None:
+        for key in sorted(self.windows.windows):
+            if key[1] < self.clock.next_close_ms.get(key[0], 0):
+                self._publish(key, out, closing=False)
+
+    def _publish(self, key: Key, out: Outputs, *, closing: bool) -> None:
+        """Publish the sites with changes, and the regions that they move."""
+        rows = self.roster.rows()
+        pending = self.windows.pending(key, rows)
+        if len(pending):
+            records = list(self.windows.publish(key, pending, rows).records())
+            out.windows += records
+            out.counts.update(
+                windows_closed=sum(r.revision == 0 for r in records),
+                corrections=sum(r.revision > 0 for r in records),
+            )
+        regions = {rows.regions[site] for site in pending.tolist()}
+        if closing:
+            regions |= set(self.roster.ratings().regions)
+        if regions:
+            self._publish_regions(key, regions, out)
+
+    def _publish_regions(self, key: Key, regions: set[str], out: Outputs) -> None:
+        size_ms, start_ms = key
+        ratings, rows = self.roster.ratings(), self.roster.rows()
+        sums = self.windows.sums(key, None, rows) if key in self.windows.windows else None
+        shares = region_window_partials(
+            sums.window_rows(ratings.region) if sums else EMPTY_WINDOW,
+            ratings.regions,
+            ratings.sites_expected,
+        )
+        revisions = self.clock.region_revisions.setdefault(_name(key), {})
+        for region in sorted(regions & shares.keys()):
+            revisions[region] = revisions.get(region, -1) + 1
+            out.partials.append(
+                RegionWindowPartial(
+                    region=region,
+                    partition=self.partition,
+                    start_ms=start_ms,
+                    size_s=size_ms // 1000,
+                    revision=revisions[region],
+                    sums=shares[region],
+                )
+            )
+
+    def _tick(self, out: Outputs) -> None:
+        columns, n = self.twins.columns, len(self.twins.device_ids)
+        latest = Latest(
+            **{
+                name: columns[name][:n]
+                for name in ("measured_at_ms", "received_at_ms", *POWER_COLUMNS, "soc")
+            }
+        )
+        aggregates = aggregate_regions(
+            latest, self.roster.ratings(), self.clock.stream_time_ms, self.policy.silent_after_ms
+        )
+        tick_ms = self.clock.next_tick_ms - self.policy.tick_ms
+        for region in sorted(aggregates):
+            out.partials.append(
+                RegionPartial(
+                    region=region,
+                    partition=self.partition,
+                    tick_ms=tick_ms,
+                    aggregate=aggregates[region],
+                    fresh=tuple(sorted(self.clock.fresh.get(region, {}).items())),
+                )
+            )
+        self.clock.fresh = {}
+
+    def _expire(self) -> None:
+        before_ms = self.clock.watermark_ms - self.policy.retention_ms
+        for key in self.windows.expire(before_ms):
+            self.clock.region_revisions.pop(_name(key), None)
+            self._dropped += [
+                f"w|{_name(key)}|{block}"
+                for block in range(-(-len(self.twins.device_ids) // BLOCK_ROWS))
+            ]
+
+    def site_windows_now(self, site_id: str, size_ms: int) -> list[SiteWindow]:
+        """The site's windows of one size as they stand, open ones included, oldest first."""
+        rows = self.roster.rows()
+        if site_id not in rows.site_ids:
+            return []
+        site = np.array([rows.site_ids.index(site_id)])
+        keys = sorted(key for key in self.windows.windows if key[0] == size_ms)
+        return [r for key in keys for r in self.windows.sums(key, site, rows).records()]
+
+    def snapshot(self) -> Snapshot:
+        """What has changed since the last snapshot, as of the frame applied last."""
+        blocks = {
+            f"t|{block}": self.twins.encode(block) for block in sorted(self.twins.columns.changed)
+        }
+        self.twins.columns.changed.clear()
+        for key, window in self.windows.windows.items():
+            for block in sorted(window.changed):
+                blocks[f"w|{_name(key)}|{block}"] = window.encode(block)
+            window.changed.clear()
+        dropped, self._dropped = tuple(self._dropped), []
+        return Snapshot(self.applied_offset, msgspec.json.encode(self.clock), blocks, dropped)
+
+    def restore(self, recovered: Recovered) -> None:
+        """Take the place of the partition whose snapshot this is."""
+        self.applied_offset = recovered.offset
+        self.clock = msgspec.json.decode(recovered.meta, type=Clock)
+        for name, data in sorted(recovered.blocks.items(), key=lambda item: _block_no(item[0])):
+            batch = decode_block(data)
+            if name.startswith("t|"):
+                self.twins.load(_block_no(name), batch)
+            else:
+                _, size_ms, start_ms, block = name.split("|")
+                key = int(size_ms), int(start_ms)
+                window = self.windows.windows.setdefault(key, Columns(WINDOW_COLUMNS))
+                window.load(int(block), batch)
+        self._expire()
+
+
+def _after(time_ms: int, step_ms: int) -> int:
+    return (time_ms // step_ms + 1) * step_ms
+
+
+def _name(key: Key) -> str:
+    return f"{key[0]}|{key[1]}"
+
+
+def _block_no(name: str) -> int:
+    return int(name.rsplit("|", 1)[1])

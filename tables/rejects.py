@@ -1,0 +1,44 @@
+"""Dead letters of the fleet role: what reached ``telemetry`` and no window can take."""
+
+import base64
+
+import orjson
+
+from schemas.telemetry import Rejected
+from tables.twins import Batch
+
+
+def too_late(topic: str, partition: int, offset: int, line: int, batch: Batch) -> Rejected:
+    """A reading older than the windows that are kept; the original is its canonical row."""
+    values = {name: column[line].item() for name, column in batch.columns.items()}
+    values |= {"device_id": batch.device_id[line], "site_id": batch.site_id[line]}
+    return Rejected(
+        rejected_id=f"{topic}-{partition}-{offset}-{line}",
+        reason="too_late",
+        detail="The reading is older than the windows that are kept for corrections.",
+        source_topic=topic,
+        source_partition=partition,
+        source_offset=offset,
+        line=line,
+        received_at_ms=values["received_at_ms"],
+        original_base64=base64.b64encode(orjson.dumps(values)).decode(),
+        device_id=batch.device_id[line],
+        site_id=batch.site_id[line],
+    )
+
+
+def bad_frame(
+    topic: str, partition: int, offset: int, value: bytes | None, why: str, now_ms: int
+) -> Rejected:
+    """A record of ``telemetry`` that is no canonical frame, whole."""
+    return Rejected(
+        rejected_id=f"{topic}-{partition}-{offset}--1",
+        reason="bad_frame",
+        detail=f"The record is no canonical frame: {why}.",
+        source_topic=topic,
+        source_partition=partition,
+        source_offset=offset,
+        line=-1,
+        received_at_ms=now_ms,
+        original_base64=base64.b64encode(value or b"").decode(),
+    )

@@ -1,0 +1,188 @@
+"""Site windows of one partition: open, closed and corrected, by event time.
+
+A window is closed by the partition's watermark. A late reading re-opens it as a *correction*:
+the same record again with the next revision. Both are one operation here: publish what is
+pending of the windows that are closed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.windows import PowerStats, SiteWindow, SocStats
+from tables.columnar import Columns
+from vpp_streams.domain.columns import Array
+from vpp_streams.domain.rollup import WindowRows
+from vpp_streams.domain.windows import MS_W_PER_WH, WINDOW_COLUMNS, Samples, accumulate, split
+
+Key = tuple[int, int]
+"""(size_ms, start_ms)"""
+
+EMPTY_WINDOW = WindowRows(
+    *(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)),
+    *(np.zeros((4, 0)), np.zeros((4, 0))),
+    *(np.zeros(0), np.zeros(0), np.zeros(0)),
+)
+"""A window in which no site of the partition has a reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRows:
+    """Which site each device row belongs to, and what its windows need to know of it."""
+
+    site: NDArray[np.int64]
+    """Shape (rows,): index into ``site_ids``."""
+    site_ids: tuple[str, ...]
+    regions: tuple[str, ...]
+    """Per site; "" = not registered."""
+    devices: NDArray[np.int64]
+    """Per site: devices that should report."""
+    rated_energy_wh: NDArray[np.float64]
+    """Per row."""
+
+
+class SiteWindows:
+    """All windows of a partition that can still change."""
+
+    def __init__(self) -> None:
+        self.windows: dict[Key, Columns] = {}
+
+    def add(self, samples: Samples, size_ms: int, rows: int) -> None:
+        """Add readings to the windows of one size; ``rows`` = device rows of the partition."""
+        for start, share in split(samples, size_ms).items():
+            window = self.windows.get((size_ms, start))
+            if window is None:
+                window = self.windows[size_ms, start] = Columns(WINDOW_COLUMNS)
+            window.grow(rows)
+            window.touch(accumulate(window.arrays, share))
+
+    def pending(self, key: Key, rows: SiteRows) -> NDArray[np.int64]:
+        """Sites of a window with changes that were not published yet, in row order."""
+        window = self.windows.get(key)
+        if window is None:
+            return np.zeros(0, np.int64)
+        changed = np.flatnonzero(window["pending"][: window.rows])
+        return np.unique(rows.site[changed])
+
+    def publish(self, key: Key, sites: NDArray[np.int64], rows: SiteRows) -> "SiteSums":
+        """The sums of these sites now; they count as published (one revision more)."""
+        window = self.windows[key]
+        n = window.rows
+        mine = np.flatnonzero(np.isin(rows.site[:n], sites))
+        window["pending"][mine] = 0
+        window["published"][mine] += 1
+        window.touch(mine)
+        return self.sums(key, sites, rows)
+
+    def sums(self, key: Key, sites: NDArray[np.int64] | None, rows: SiteRows) -> "SiteSums":
+        """Add up the devices of these sites (None = of all that have a reading)."""
+        window = self.windows[key]
+        n = window.rows
+        touched = window["covered_ms"][:n] > 0
+        if sites is not None:
+            touched &= np.isin(rows.site[:n], sites)
+        return SiteSums(key, window, np.flatnonzero(touched), rows)
+
+    def expire(self, before_ms: int) -> list[Key]:
+        """Forget the windows that ended before; returns their keys."""
+        gone = [key for key in self.windows if key[0] + key[1] <= before_ms]
+        for key in gone:
+            del self.windows[key]
+        return gone
+
+
+class SiteSums:
+    """A window's accumulators added up by site; shapes (sites,) and (4, sites)."""
+
+    def __init__(self, key: Key, window: Columns, at: NDArray[np.int64], rows: SiteRows) -> None:
+        self.size_ms, self.start_ms = key
+        self.rows = rows
+        self.sites, self._to = np.unique(rows.site[at], return_inverse=True)
+        w = window
+        self.readings = self._add(w["readings"][at]).astype(np.int64)
+        self.estimated = self._add(w["estimated"][at]).astype(np.int64)
+        share = np.minimum(w["covered_ms"][at], self.size_ms) / self.size_ms
+        self.coverage = np.minimum(self._add(share) / np.maximum(rows.devices[self.sites], 1), 1.0)
+        self.published = np.zeros(len(self.sites), np.int64)
+        np.maximum.at(self.published, self._to, w["published"][at])
+        measured = w["power_ms"][:, at] > 0
+        self.measured = self._add2(measured) > 0
+        self.positive_wh = self._add2(w["positive_wms"][:, at]) / MS_W_PER_WH
+        self.negative_wh = self._add2(w["negative_wms"][:, at]) / MS_W_PER_WH
+        net = w["positive_wms"][:, at] - w["negative_wms"][:, at]
+        self.mean_w = self._add2(net / np.maximum(w["power_ms"][:, at], 1))
+        self.min_w = self._add2(np.where(measured, w["min_w"][:, at], 0.0))
+        self.max_w = self._add2(np.where(measured, w["max_w"][:, at], 0.0))
+        self._weigh_soc(w, at)
+
+    def _weigh_soc(self, w: Columns, at: NDArray[np.int64]) -> None:
+        """State of charge of a site: its batteries weighted by rated energy (else equally)."""
+        known = ~np.isnan(w["soc_first"][at])
+        energy = np.where(self.rows.rated_energy_wh[at] > 0, self.rows.rated_energy_wh[at], 1.0)
+        weight = np.where(known, energy, 0.0)
+        total = self._add(weight)
+        self.has_soc = total > 0
+        self.usable_wh = self._add(np.where(known, self.rows.rated_energy_wh[at], 0.0))
+        names = ("soc_first", "soc_last", "soc_min", "soc_max")
+        self.soc = np.stack(
+            [self._add(np.where(known, w[name][at], 0.0) * weight) for name in names]
+        ) / np.where(total > 0, total, 1.0)
+
+    def _add(self, values: Array) -> NDArray[np.float64]:
+        return np.bincount(
+            self._to, weights=values.astype(np.float64), minlength=len(self.sites)
+        ).astype(np.float64)
+
+    def _add2(self, values: Array) -> NDArray[np.float64]:
+        return np.stack([self._add(row) for row in values])
+
+    def window_rows(self, region_of_site: NDArray[np.int32]) -> WindowRows:
+        """What a region's window needs of these sites."""
+        return WindowRows(
+            region=region_of_site[self.sites],
+            readings=self.readings,
+            coverage=self.coverage,
+            positive_wh=np.where(self.measured, self.positive_wh, np.nan),
+            negative_wh=np.where(self.measured, self.negative_wh, np.nan),
+            soc_first=np.where(self.has_soc, self.soc[0], np.nan),
+            soc_last=np.where(self.has_soc, self.soc[1], np.nan),
+            usable_wh=self.usable_wh,
+        )
+
+    def records(self) -> Iterator[SiteWindow]:
+        """One `SiteWindow` per site, in row order."""
+        size_s = self.size_ms // 1000
+        for i, site in enumerate(self.sites.tolist()):
+            site_id = self.rows.site_ids[site]
+            powers = [self._power(p, i) for p in range(4)]
+            yield SiteWindow(
+                window_id=f"{site_id}|{size_s}|{self.start_ms}",
+                site_id=site_id,
+                region=self.rows.regions[site],
+                start_ms=self.start_ms,
+                size_s=size_s,
+                revision=max(int(self.published[i]) - 1, 0),
+                readings=int(self.readings[i]),
+                coverage=float(self.coverage[i]),
+                estimated=int(self.estimated[i]),
+                battery=powers[0],
+                grid=powers[1],
+                solar=powers[2],
+                load=powers[3],
+                soc=SocStats(*self.soc[:, i].tolist()) if self.has_soc[i] else None,
+            )
+
+    def _power(self, p: int, i: int) -> PowerStats | None:
+        if not self.measured[p, i]:
+            return None
+        positive, negative = float(self.positive_wh[p, i]), float(self.negative_wh[p, i])
+        return PowerStats(
+            energy_wh=positive - negative,
+            positive_wh=positive,
+            negative_wh=negative,
+            mean_w=float(self.mean_w[p, i]),
+            min_w=float(self.min_w[p, i]),
+            max_w=float(self.max_w[p, i]),
+        )

@@ -1,0 +1,153 @@
+"""Digital twins: what each device of a partition last said, by columns, one row per device."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.telemetry import POWER_COLUMNS
+from tables.columnar import BLOCK_ROWS, Columns
+from vpp_streams.domain.columns import Column
+from vpp_streams.domain.dedupe import SeqLedger
+
+MEASURED = (*POWER_COLUMNS, "soc", "frequency_hz", "voltage_v", "temperature_c")
+TWIN_COLUMNS: Mapping[str, Column] = {
+    "measured_at_ms": Column(np.int64),
+    "received_at_ms": Column(np.int64),
+    **{name: Column(np.float64, np.nan) for name in MEASURED},
+    "islanded": Column(np.int8, -1),
+    "quality": Column(np.int8),
+    "readings": Column(np.int64),
+    "duplicates": Column(np.int64),
+    "boot": Column(np.uint32),
+    "run_start": Column(np.int64),
+    "run_end": Column(np.int64),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A canonical frame as numpy columns (see ``telemetry.v1``)."""
+
+    device_id: list[str]
+    site_id: list[str]
+    columns: Mapping[str, NDArray[Any]]
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch) -> "Batch":
+        """Decode without copying numbers."""
+        names = [n for n in batch.schema.names if n not in ("device_id", "site_id")]
+        return cls(
+            batch.column("device_id").to_pylist(),
+            batch.column("site_id").to_pylist(),
+            {name: batch.column(name).to_numpy(zero_copy_only=False) for name in names},
+        )
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.columns[name]
+
+    def __len__(self) -> int:
+        return len(self.device_id)
+
+
+class Twins:
+    """The devices of one partition."""
+
+    def __init__(self) -> None:
+        self.columns = Columns(TWIN_COLUMNS)
+        self.device_ids: list[str] = []
+        self.site_ids: list[str] = []
+        """Per row."""
+        self.ledger = SeqLedger()
+        self._row_of: dict[str, int] = {}
+        self._share_columns()
+
+    def rows_of(self, batch: Batch) -> NDArray[np.int64]:
+        """The row of each reading's device; new devices get a row."""
+        row_of = self._row_of
+        rows = [row_of.get(device_id, -1) for device_id in batch.device_id]
+        if -1 in rows:
+            for i, row in enumerate(rows):
+                if row < 0:
+                    rows[i] = self._row(batch.device_id[i], batch.site_id[i])
+            self.columns.grow(len(self.device_ids))
+            self._share_columns()
+        return np.array(rows, np.int64)
+
+    def accept(self, rows: NDArray[np.int64], batch: Batch) -> NDArray[np.bool_]:
+        """Which readings are new; counts both kinds on their twins."""
+        new = self.ledger.accept(rows, batch["boot"], batch["seq"])
+        np.add.at(self.columns["readings"], rows[new], 1)
+        np.add.at(self.columns["duplicates"], rows[~new], 1)
+        self.columns.touch(rows)
+        return new
+
+    def update(self, rows: NDArray[np.int64], batch: Batch, live: NDArray[np.int64]) -> None:
+        """Let the newest of these live readings (index into the batch) be each twin's state."""
+        at = rows[live]
+        measured = batch["measured_at_ms"][live]
+        order = np.lexsort((measured, at))
+        last = (
+            order[np.flatnonzero(np.r_[at[order][1:] != at[order][:-1], True])]
+            if len(at)
+            else order
+        )
+        newer = last[measured[last] >= self.columns["measured_at_ms"][at[last]]]
+        rows_newer, from_batch = at[newer], live[newer]
+        for name in ("measured_at_ms", "received_at_ms", *MEASURED, "islanded", "quality"):
+            self.columns[name][rows_newer] = batch[name][from_batch]
+
+    def encode(self, block: int) -> bytes:
+        """One block, with its devices' names and the ledger's older runs."""
+        low = block * BLOCK_ROWS
+        high = min(low + BLOCK_ROWS, self.columns.rows)
+        older = [self.ledger.pack_older(row) for row in range(low, high)]
+        names = {
+            "device_id": pa.array(self.device_ids[low:high], pa.string()),
+            "site_id": pa.array(self.site_ids[low:high], pa.string()),
+            "older_runs": pa.array(older, pa.list_(pa.int64())),
+        }
+        return self.columns.encode(block, names)
+
+    def load(self, block: int, batch: pa.RecordBatch) -> None:
+        """Put a decoded block in its place; blocks come in order."""
+        low = block * BLOCK_ROWS
+        self.columns.load(block, batch)
+        devices = batch.column("device_id").to_pylist()
+        self.device_ids[low:] = devices
+        self.site_ids[low:] = batch.column("site_id").to_pylist()
+        self._row_of.update({device: low + i for i, device in enumerate(devices)})
+        self._share_columns()
+        for i, flat in enumerate(batch.column("older_runs").to_pylist()):
+            self.ledger.unpack_older(low + i, flat)
+
+    def describe(self, row: int) -> dict[str, Any]:
+        """One twin as JSON values; None = not measured."""
+        values: dict[str, Any] = {"device_id": self.device_ids[row]}
+        for name in TWIN_COLUMNS:
+            if name in ("boot", "run_start", "run_end"):
+                continue
+            value = self.columns[name][row].item()
+            values[name] = None if value != value else value
+        return values
+
+    def rows_of_site(self, site_id: str) -> list[int]:
+        """The rows of a site's devices."""
+        return [row for row, site in enumerate(self.site_ids) if site == site_id]
+
+    def _row(self, device_id: str, site_id: str) -> int:
+        row = self._row_of.get(device_id)
+        if row is None:
+            row = self._row_of[device_id] = len(self.device_ids)
+            self.device_ids.append(device_id)
+            self.site_ids.append(site_id)
+        return row
+
+    def _share_columns(self) -> None:
+        """The ledger works on the twins' own columns, so that they are stored together."""
+        self.ledger.boot = self.columns["boot"]
+        self.ledger.run_start = self.columns["run_start"]
+        self.ledger.run_end = self.columns["run_end"]

@@ -1,0 +1,254 @@
+"""One partition of the fleet against pandas, and against its own log read again."""
+
+import dataclasses
+import random
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.assets import Device, Site
+from schemas.windows import RegionPartial, RegionWindowPartial
+from tables.columnar import ShadowPages
+from tables.fleet import FleetPartition, Frame, Outputs, Policy
+from tables.twins import Batch
+from tests.telemetry_factory import make_batch
+from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.registry import Registry
+from vpp_streams.topics import PARTITIONS
+
+T0 = 1_800_000_000_000  # a whole 15 minutes
+POLICY = Policy(retention_ms=3 * 3_600_000)
+SITES = [s for s in (f"home-{i:03}" for i in range(60)) if partition_of(s, PARTITIONS) == 0][:5]
+
+
+def registry() -> Registry:
+    return Registry(
+        Site(
+            site_id,
+            region="north" if i % 2 else "coast",
+            devices=(
+                Device(f"{site_id}-pw", "powerwall", rated_energy_wh=13_500, rated_charge_w=5000,
+                       rated_discharge_w=5000),
+            ),
+        )
+        for i, site_id in enumerate(SITES)
+    )  # fmt: skip
+
+
+def partition() -> FleetPartition:
+    return FleetPartition(0, "telemetry", registry(), POLICY)
+
+
+def stream(seed: int, seconds: int = 1300) -> list[Frame]:
+    """A log of frames: duplicates, disorder, readings late by an hour, one device with a gap."""
+    rng = random.Random(seed)
+    rows = []
+    for site in SITES:
+        for second in range(seconds):
+            at = T0 + second * 1000 + rng.randrange(300)
+            late = rng.random() < 0.05
+            rows.append(
+                {
+                    "device_id": f"{site}-pw",
+                    "site_id": site,
+                    "boot": 7,
+                    "seq": second,
+                    "measured_at_ms": at - (3_600_000 if late else 0),
+                    "received_at_ms": at + 200 + (rng.randrange(4000) if rng.random() < 0.2 else 0),
+                    "battery_w": rng.uniform(-5000, 5000),
+                    "grid_w": rng.uniform(-2000, 2000) if second % 7 else float("nan"),
+                    "soc": rng.random(),
+                }
+            )
+    rows += [rng.choice(rows) for _ in range(len(rows) // 10)]
+    rows.sort(key=lambda r: r["received_at_ms"])
+    frames, i, offset = [], 0, 0
+    while i < len(rows):
+        n = rng.randrange(1, 60)
+        frames.append(Frame(offset, Batch.of(make_batch(rows[i : i + n]))))
+        i, offset = i + n, offset + 1
+    end = T0 + 2 * 3_600_000
+    none = Batch.of(make_batch([]))
+    frames.append(Frame(offset, none, stream_time_ms=end, watermark_ms=end))
+    return frames
+
+
+def run(part: FleetPartition, frames: list[Frame]) -> list[Outputs]:
+    return [part.apply(frame) for frame in frames]
+
+
+def newest(outs: list[Outputs]) -> dict[str, object]:
+    windows: dict[str, object] = {}
+    for out in outs:
+        for record in out.windows:
+            before = windows.get(record.window_id)
+            assert record.revision == (before.revision + 1 if before else 0)
+            windows[record.window_id] = record
+    return windows
+
+
+def reference(frames: list[Frame], size_s: int) -> pd.DataFrame:
+    """The same sums by pandas: dedupe, split at the boundary, group."""
+    frame = pd.concat(
+        pd.DataFrame({"site_id": f.batch.site_id, **f.batch.columns})
+        for f in frames
+        if len(f.batch)
+    ).drop_duplicates(["site_id", "boot", "seq"])
+    size = size_s * 1000
+    frame["start_ms"] = frame.measured_at_ms // size * size
+    frame["n"] = 1
+    frame["ms"] = np.minimum(frame.interval_ms, frame.start_ms + size - frame.measured_at_ms)
+    rest = frame[frame.ms < frame.interval_ms].copy()
+    rest["ms"], rest["start_ms"], rest["n"] = rest.interval_ms - rest.ms, rest.start_ms + size, 0
+    both = pd.concat([frame, rest])
+    for name in ("battery_w", "grid_w"):
+        both[name[:-2] + "_wh"] = both[name] * both.ms / 3.6e6
+    return both.groupby(["site_id", "start_ms"]).agg(
+        n=("n", "sum"), battery=("battery_wh", "sum"), grid=("grid_wh", "sum"), ms=("ms", "sum"),
+        low=("battery_w", "min"), high=("battery_w", "max"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("size_s", [60, 900])
+def test_windows_equal_pandas(size_s: int) -> None:
+    frames = stream(1)
+    windows = newest(run(partition(), frames))
+    expected = reference(frames, size_s)
+    got = {k: w for k, w in windows.items() if w.size_s == size_s}
+    assert len(got) == len(expected)
+    for (site_id, start_ms), row in expected.iterrows():
+        window = got[f"{site_id}|{size_s}|{start_ms}"]
+        assert window.readings == row.n
+        assert window.battery.energy_wh == pytest.approx(row.battery, rel=1e-9, abs=1e-9)
+        assert (window.grid.energy_wh if window.grid else 0) == pytest.approx(
+            row.grid, rel=1e-9, abs=1e-9
+        )
+        assert window.coverage == pytest.approx(min(row.ms / size_s / 1000, 1))
+        assert (window.battery.min_w, window.battery.max_w) == (row.low, row.high)
+    assert sum(w.readings for w in got.values()) == 1300 * len(SITES)
+
+
+def test_twins_hold_the_newest_and_count() -> None:
+    part = partition()
+    outs = run(part, stream(1))
+    twin = part.twins.describe(part.twins.rows_of_site(SITES[0])[0])
+    assert twin["readings"] == 1300
+    assert twin["grid_w"] is None or isinstance(twin["grid_w"], float)
+    assert sum(out.counts["duplicates"] for out in outs) == 1300 * len(SITES) // 10
+
+
+def test_region_window_shares_add_up_to_the_site_windows() -> None:
+    outs = run(partition(), stream(1))
+    windows = newest(outs).values()
+    shares = {
+        (p.region, p.size_s, p.start_ms): p
+        for out in outs
+        for p in out.partials
+        if isinstance(p, RegionWindowPartial)
+    }
+    for (region, size_s, start_ms), share in shares.items():
+        mine = [
+            w for w in windows if (w.region, w.size_s, w.start_ms) == (region, size_s, start_ms)
+        ]
+        assert share.sums.sites_reporting == len(mine)
+        assert share.sums.readings == sum(w.readings for w in mine)
+        energy = sum(w.battery.energy_wh for w in mine)
+        assert share.sums.battery.energy_wh == pytest.approx(energy, rel=1e-9, abs=1e-9)
+    assert {r for r, *_ in shares} == {"north", "coast"}
+
+
+def test_every_live_reading_is_fresh_once() -> None:
+    outs = run(partition(), stream(1))
+    ticks = [p for out in outs for p in out.partials if isinstance(p, RegionPartial)]
+    assert sum(count for p in ticks for _, count in p.fresh) == 1300 * len(SITES)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6))
+def test_killed_anywhere_and_restored_gives_the_same_records(seed: int) -> None:
+    rng = random.Random(seed)
+    frames = stream(seed, seconds=130)
+    whole = newest(run(partition(), frames))
+    part, pages, changelog, outs = partition(), ShadowPages(0), {}, []
+    position = 0
+    while position < len(frames):
+        step = rng.randint(1, 40)
+        outs += run(part, frames[position : position + step])
+        position = min(position + step, len(frames))
+        snapshot = part.snapshot()
+        writes = [*pages.block_writes(snapshot), pages.commit_write(snapshot)]
+        cut = rng.randint(0, 2 * len(writes))
+        changelog.update(writes[:cut])
+        if cut >= len(writes):
+            for key in pages.committed(snapshot):
+                changelog.pop(key, None)
+            continue
+        part, pages = partition(), ShadowPages(0)
+        recovered = pages.recover(changelog.items())
+        if recovered:
+            part.restore(recovered)
+        # A new worker reads on from the last ack, or from further back.
+        position = rng.randint(max(part.applied_offset - 5, 0), part.applied_offset + 1)
+    final = {}
+    for out in outs:  # a re-emission is the same record: the newest revision counts
+        for record in out.windows:
+            if record.revision >= getattr(final.get(record.window_id), "revision", 0):
+                final[record.window_id] = record
+    assert final == whole
+
+
+def test_a_second_reading_of_the_log_gives_the_same_bytes() -> None:
+    frames = stream(3, seconds=200)
+
+    def everything() -> list[bytes]:
+        return [
+            msgspec.json.encode(record)
+            for out in run(partition(), frames)
+            for record in [*out.windows, *out.partials, *out.rejected]
+        ]
+
+    assert everything() == everything()
+
+
+def test_a_reading_older_than_the_windows_kept_is_a_dead_letter() -> None:
+    part = partition()
+    row = {"device_id": f"{SITES[0]}-pw", "site_id": SITES[0], "seq": 1, "measured_at_ms": T0,
+           "received_at_ms": T0}  # fmt: skip
+    part.apply(Frame(0, Batch.of(make_batch([row]))))
+    old = row | {"seq": 2, "measured_at_ms": T0 - POLICY.retention_ms - 60_000}
+    out = part.apply(Frame(1, Batch.of(make_batch([old]))))
+    assert [r.rejected_id for r in out.rejected] == ["telemetry-0-1-0"]
+    assert out.rejected[0].reason == "too_late"
+
+
+def test_a_clock_that_runs_ahead_closes_nothing_early() -> None:
+    part = partition()
+    ahead = {"device_id": f"{SITES[0]}-pw", "site_id": SITES[0], "seq": 1,
+             "measured_at_ms": T0 + 600_000, "received_at_ms": T0}  # fmt: skip
+    part.apply(Frame(0, Batch.of(make_batch([ahead]))))
+    assert part.clock.watermark_ms == T0 - POLICY.lateness_ms
+
+
+def test_a_silent_partition_closes_by_heartbeats() -> None:
+    part = partition()
+    row = {"device_id": f"{SITES[0]}-pw", "site_id": SITES[0], "seq": 1, "measured_at_ms": T0,
+           "received_at_ms": T0}  # fmt: skip
+    part.apply(Frame(0, Batch.of(make_batch([row]))))
+    beat = Frame(1, Batch.of(make_batch([])), stream_time_ms=T0 + 70_000)
+    assert [w.window_id for w in part.apply(beat).windows] == [f"{SITES[0]}|60|{T0}"]
+
+
+def test_backfill_corrects_windows_and_leaves_the_twin_alone() -> None:
+    part = partition()
+    row = {"device_id": f"{SITES[0]}-pw", "site_id": SITES[0], "seq": 9, "battery_w": 100.0,
+           "measured_at_ms": T0 + 90_000, "received_at_ms": T0 + 90_000}  # fmt: skip
+    part.apply(Frame(0, Batch.of(make_batch([row]))))
+    old = Frame(1, Batch.of(make_batch([row | {"seq": 8, "measured_at_ms": T0, "battery_w": 5.0}])))
+    part.apply(dataclasses.replace(old, live=False))
+    assert part.twins.describe(0)["battery_w"] == 100.0
+    out = part.apply(Frame(2, Batch.of(make_batch([])), stream_time_ms=T0 + 110_000))
+    assert [(w.start_ms, w.revision) for w in out.windows if w.size_s == 60] == [(T0, 0)]

@@ -1,0 +1,99 @@
+"""The composition root: a Faust app for a role, with its agents and nothing else."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import faust
+
+from agents import fleet, ingest, region
+from agents.context import AgentContext
+from vpp_streams import topics
+from vpp_streams.domain.registry import Registry
+from vpp_streams.health import HealthReporter
+from vpp_streams.kafka import apply_asset, new_producer, read_to_end_then_follow
+from vpp_streams.settings import Settings
+
+Role = Literal["ingest", "fleet", "region"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+_REGISTER: dict[Role, Callable[[faust.App, AgentContext], None]] = {
+    "ingest": ingest.register,
+    "fleet": fleet.register,
+    "region": region.register,
+}
+_WITH_PAGES: frozenset[Role] = frozenset({"fleet"})
+
+
+def create_app(role: Role, settings: Settings) -> faust.App:
+    """A Faust app that runs one role. Two apps in a process share nothing."""
+    context = AgentContext(
+        settings=settings,
+        registry=Registry(),
+        health=HealthReporter(role),
+        now_ms=lambda: time.time_ns() // 1_000_000,
+    )
+    app = faust.App(
+        f"{settings.namespace}.{role}" if settings.namespace else role,
+        broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
+        autodiscover=False,
+        store="memory://",
+        topic_partitions=topics.PARTITIONS,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=8 * 1024 * 1024,
+        producer_max_request_size=4 * 1024 * 1024,
+        producer_max_batch_size=512 * 1024,
+        producer_linger=0.005,
+        broker_commit_interval=1.0,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / 4,
+        web_enabled=role in _WITH_PAGES,
+        web_host=settings.host,
+        web_bind=settings.host,
+        web_port=settings.worker_port,
+    )
+    _follow_registry(app, context)
+    _publish_health(app, context)
+    _REGISTER[role](app, context)
+    return app
+
+
+def _follow_registry(app: faust.App, context: AgentContext) -> None:
+    def apply(_key: bytes | None, value: bytes | None, _offset: int) -> None:
+        apply_asset(context.registry, value)
+
+    @app.task
+    async def follow_registry() -> None:
+        # A registry that falls behind would reject good readings as unknown, so an error here
+        # ends the worker (its supervisor starts it again) instead of being swallowed.
+        await read_to_end_then_follow(
+            context.settings, topics.ASSETS, apply, context.registry_ready
+        )
+
+
+def _publish_health(app: faust.App, context: AgentContext) -> None:
+    @app.task
+    async def publish_health() -> None:
+        producer = new_producer(context.settings)
+        await producer.start()
+        try:
+            await context.health.publish_for_ever(context.settings, producer)
+        finally:
+            await producer.stop()
+
+
+def run_worker(role: Role, settings: Settings) -> None:
+    """Run one worker of a role in this process until it is told to stop."""
+    import uvloop
+
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    app = create_app(role, settings)
+    worker = faust.Worker(app, loop=loop, loglevel=settings.log_level, redirect_stdouts=False)
+    worker.execute_from_commandline()
+
+
+__all__ = ["ROLES", "Role", "create_app", "run_worker"]

@@ -1,0 +1,31 @@
+"""``vpp worker ROLE``: run one Faust worker."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from vpp_streams.errors import InputError
+from vpp_streams.settings import load_settings
+
+
+def worker(
+    role: Annotated[str, typer.Argument(help="ingest, fleet or region")],
+    port: Annotated[
+        int | None, typer.Option(help="port of the worker's pages (role fleet)", min=1, max=65535)
+    ] = None,
+) -> None:
+    """Run one worker of a role. Start more of the same role to share its partitions.
+
+    ingest  reads raw device topics, writes canonical telemetry and dead letters
+    fleet   keeps twins and site windows, publishes region partials
+    region  merges partials into regions
+    """
+    from vpp_streams.app import ROLES, run_worker
+    from vpp_streams.kafka import ensure_topics
+
+    if role not in ROLES:
+        raise InputError(f"there is no role {role!r}; choose one of {', '.join(ROLES)}")
+    settings = load_settings(worker_port=port)
+    asyncio.run(ensure_topics(settings))
+    run_worker(role, settings)
