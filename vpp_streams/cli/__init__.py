@@ -1,0 +1,75 @@
+"""The command line ``vpp``. Each command lives in a file of its own name beside this one.
+
+A command file imports only typer, errors and settings at its top, and the rest inside its
+functions: ``vpp --help`` then answers at once.
+"""
+
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+_PANELS: dict[str, tuple[str, ...]] = {
+    "Start here": ("up", "doctor", "broker"),
+    "Fleet and data": ("assets", "normalize", "record", "replay"),
+    "Processes (what `vpp up` runs)": ("sim", "gateway", "worker", "web"),
+    "Development": ("contracts",),
+}
+
+_HELP = """A virtual power plant: home batteries, solar and grid batteries as one power station.
+
+Devices speak to a gateway over WebSockets; their readings become clean telemetry, twins of
+every device, and live and windowed tables by site and region, on Apache Kafka.
+"""
+
+_FIRST_STEPS = """First steps:
+
+vpp doctor               what is missing on this machine, and how to get it
+
+vpp up                   the whole loop here, with 200 simulated homes and a dashboard
+
+vpp up --check           the same without a terminal: a JSON summary, exit 0 if healthy
+
+vpp normalize FILE       what we make of a device's payload, or why not
+
+Settings are VPP_* environment variables; `vpp doctor --settings` lists them.
+"""
+
+
+def build_app() -> typer.Typer:
+    """The command line with every command registered."""
+    app = typer.Typer(
+        name="vpp",
+        help=_HELP,
+        epilog=_FIRST_STEPS,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_version_option)
+    for panel, names in _PANELS.items():
+        for name in names:
+            _register(app, name, panel)
+    return app
+
+
+def _register(app: typer.Typer, name: str, panel: str) -> None:
+    module_name = f"{__name__}.{name}"
+    if find_spec(module_name) is None:
+        return
+    module = import_module(module_name)
+    if hasattr(module, "app"):
+        app.add_typer(module.app, name=name, rich_help_panel=panel)
+    else:
+        app.command(name, rich_help_panel=panel)(getattr(module, name))
+
+
+def _version_option(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        typer.echo(f"vpp {metadata.version('vpp-streams')}")
+        raise typer.Exit

@@ -1,0 +1,79 @@
+"""Fixtures that every test may use: a real Kafka, and settings with a world of their own."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from testcontainers.core.container import DockerContainer
+
+from vpp_streams import broker
+from vpp_streams.kafka import ensure_topics
+from vpp_streams.kafka_process import free_port, kafka_version, single_node
+from vpp_streams.settings import Settings
+
+
+@contextmanager
+def kafka_in_a_container() -> Iterator[str]:
+    """The official image with our settings, on a free port; removed after the block."""
+    port, controller_port = free_port(), 19093
+    environment = {
+        "KAFKA_" + name.upper().replace(".", "_"): value
+        for name, value in single_node("0.0.0.0", port, controller_port).items()
+    }
+    container = DockerContainer(f"apache/kafka:{kafka_version()}").with_envs(**environment)
+    with container.with_bind_ports(port, port):
+        bootstrap = f"localhost:{port}"
+        broker.wait_until_it_works(bootstrap)
+        yield bootstrap
+
+
+def choose_kafka(directory: Path) -> tuple[str, AbstractContextManager[str]]:
+    """What the tests run on, in words, and the context that starts it.
+
+    A broker that VPP_KAFKA names is used as it is; one that does not answer is an error when
+    the first test needs it: integration tests are never skipped for want of Kafka.
+    """
+    if named := os.environ.get("VPP_KAFKA"):
+        return f"VPP_KAFKA={named}", nullcontext(named)
+    if broker.docker_answers():
+        return f"testcontainers, apache/kafka:{kafka_version()}", kafka_in_a_container()
+    words = f"local Java broker, Apache Kafka {kafka_version()}, ended with the tests"
+    return words, broker.running_local_kafka(directory, Settings().state_dir)
+
+
+def pytest_report_header() -> str:
+    return f"kafka: {choose_kafka(Path())[0]}"
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap server of a real Kafka that starts when the first test asks for it."""
+    _, running = choose_kafka(tmp_path_factory.mktemp("broker"))
+    with running as bootstrap:
+        if not broker.answers(bootstrap):
+            pytest.fail(
+                f"no Kafka answers at {bootstrap}; unset VPP_KAFKA to have the tests start one"
+            )
+        yield bootstrap
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings in a namespace of the test's own.
+
+    With the broker's address where the test is marked ``kafka`` or asks for the fixture.
+    """
+    needs_kafka = request.node.get_closest_marker("kafka") or "kafka" in request.fixturenames
+    where = {"kafka": request.getfixturevalue("kafka")} if needs_kafka else {}
+    return Settings(namespace=f"t-{uuid.uuid4().hex[:12]}", state_dir=tmp_path / "state", **where)
+
+
+@pytest_asyncio.fixture
+async def topics_ready(kafka: str, settings: Settings) -> AsyncIterator[Settings]:
+    """The test's settings, once its topics are there."""
+    await ensure_topics(settings)
+    yield settings

@@ -1,0 +1,21 @@
+"""``vpp`` and ``python -m vpp_streams``."""
+
+import sys
+
+import typer
+
+from vpp_streams.cli import build_app
+from vpp_streams.errors import VppError
+
+
+def main() -> None:
+    """Run the command line: a user's mistake is one line, Ctrl-C is quiet and exits 130."""
+    try:
+        build_app()()
+    except VppError as error:
+        typer.secho(f"vpp: {error}", fg="red", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
