@@ -8,7 +8,13 @@ import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    NoError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from schemas.assets import Site
 from vpp_streams import topics
@@ -53,7 +59,7 @@ async def ensure_topics(settings: Settings) -> None:
     try:
         wanted = {topic.full(settings.namespace): topic for topic in topics.ALL}
         missing = wanted.keys() - set(await admin.list_topics())
-        await _create(admin, {name: wanted[name] for name in sorted(missing)})
+        await _create(admin, {name: wanted[name] for name in sorted(missing)}, settings)
         for info in await admin.describe_topics(list(wanted)):
             topic = wanted[info["topic"]]
             if len(info["partitions"]) != topic.partitions:
@@ -65,12 +71,14 @@ async def ensure_topics(settings: Settings) -> None:
         await admin.close()
 
 
-async def _create(admin: AIOKafkaAdminClient, missing: dict[str, topics.Topic]) -> None:
+async def _create(
+    admin: AIOKafkaAdminClient, missing: dict[str, topics.Topic], settings: Settings
+) -> None:
     new = [
         NewTopic(
             name,
             topic.partitions,
-            -1,
+            settings.replication,
             topic_configs={
                 "cleanup.policy": topic.keep,
                 "max.message.bytes": str(4 * 1024 * 1024),
@@ -82,11 +90,15 @@ async def _create(admin: AIOKafkaAdminClient, missing: dict[str, topics.Topic]) 
     if not new:
         return
     try:
-        await admin.create_topics(new)
-    except TopicAlreadyExistsError:
-        log.debug("another process created the topics first")
+        answer = await admin.create_topics(new)
     except KafkaError as error:
         raise BrokerError(f"cannot create topics: {error}") from None
+    for name, code, *message in answer.topic_errors:
+        # Another process may have created it first.
+        if code not in (NoError.errno, TopicAlreadyExistsError.errno):
+            raise BrokerError(
+                f"cannot create topic {name}: {message[0] or for_code(code).__name__}"
+            )
     # The broker answers before every topic has a leader; a consumer that comes too early
     # would wait for its next metadata refresh.
     while True:
