@@ -6,6 +6,7 @@ import faust
 
 from agents.context import AgentContext
 from agents.fleet_pages import register_pages
+from agents.flow import lag
 from agents.snapshots import Snapshots
 from tables.fleet import FleetPartition, Frame, Outputs, Policy
 from tables.twins import Batch
@@ -117,19 +118,8 @@ def register(app: faust.App, context: AgentContext) -> None:
     async def snapshot() -> None:
         await snapshots.flush()
 
-    context.health.gauges["lag"] = lambda: _lag(app, name)
+    context.health.gauges["lag"] = lambda: lag(app, name)
     context.health.gauges["devices"] = lambda: sum(
         len(p.twins.device_ids) for p in snapshots.states()
     )
     register_pages(app, context, snapshots)
-
-
-def _lag(app: faust.App, topic: str) -> float:
-    """Frames that are in the log and were not read yet."""
-    consumer = app.consumer
-    behind = 0
-    for tp in consumer.assignment():
-        read = consumer._read_offset.get(tp) if tp.topic == topic else None
-        if read is not None:
-            behind += max((consumer.highwater(tp) or 0) - read - 1, 0)
-    return behind

@@ -59,8 +59,6 @@ class Snapshots(Generic[S]):
             name,
             key_type=bytes,
             value_type=bytes,
-            key_serializer="raw",
-            value_serializer="raw",
             extra_topic_configs={"max.message.bytes": str(4 * 1024 * 1024)},
         )
         self.table.on_recover(self._on_recover)

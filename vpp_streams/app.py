@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from importlib import import_module
 from typing import Literal, get_args
 
 import faust
 
-from agents import fleet, ingest, region
 from agents.context import AgentContext
 from vpp_streams import topics
 from vpp_streams.domain.registry import Registry
@@ -18,11 +17,6 @@ from vpp_streams.settings import Settings
 Role = Literal["ingest", "fleet", "region"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
-_REGISTER: dict[Role, Callable[[faust.App, AgentContext], None]] = {
-    "ingest": ingest.register,
-    "fleet": fleet.register,
-    "region": region.register,
-}
 _WITH_PAGES: frozenset[Role] = frozenset({"fleet"})
 
 
@@ -40,6 +34,7 @@ def create_app(role: Role, settings: Settings) -> faust.App:
         autodiscover=False,
         store="memory://",
         topic_partitions=topics.PARTITIONS,
+        topic_replication_factor=settings.replication,
         topic_disable_leader=True,
         table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
@@ -57,7 +52,8 @@ def create_app(role: Role, settings: Settings) -> faust.App:
     )
     _follow_registry(app, context)
     _publish_health(app, context)
-    _REGISTER[role](app, context)
+    # A worker loads the agents of its own role only.
+    import_module(f"agents.{role}").register(app, context)
     return app
 
 

@@ -28,6 +28,19 @@ HEADER_WATERMARK = "watermark_ms"
 """On a replay's last frame: close every window up to here; nothing older follows."""
 LIVE, BACKFILL = b"live", b"backfill"
 
+
+def frame_headers(schema: str, source: str, frame_id: str, lane: bytes = LIVE) -> dict[str, bytes]:
+    """Kafka headers of a frame: its schema and lane, and CloudEvents 1.0 (binary mode)."""
+    return {
+        HEADER_SCHEMA: schema.encode(),
+        HEADER_LANE: lane,
+        "ce_specversion": b"1.0",
+        "ce_type": f"vpp.{schema}".encode(),
+        "ce_source": source.encode(),
+        "ce_id": frame_id.encode(),
+    }
+
+
 _json = msgspec.json.Encoder()
 
 

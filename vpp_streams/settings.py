@@ -20,6 +20,9 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9-]{0,32}$",
         description="prefix of every topic and consumer group; shares a broker between worlds",
     )
+    replication: Annotated[int, Field(ge=1, le=9)] = Field(
+        1, description="replicas of each topic that we create; 3 on a cluster"
+    )
     state_dir: Path = Field(
         Path.home() / ".cache" / "vpp_streams", description="local broker, certificates, files"
     )

@@ -41,9 +41,9 @@ class SeqLedger:
         starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
         counts = np.diff(np.r_[starts, len(row)])
         rank = np.arange(len(row)) - np.repeat(starts, counts)
-        first = self.run_end[row] == 0
-        expected = np.where(first, seq[np.repeat(starts, counts)], self.run_end[row]) + rank
-        same_boot = (boot == self.boot[row]) | (first & (boot == boot[np.repeat(starts, counts)]))
+        new, head = self.run_end[row] == 0, np.repeat(starts, counts)
+        expected = np.where(new, seq[head], self.run_end[row]) + rank
+        same_boot = boot == np.where(new, boot[head], self.boot[row])
         in_step = np.logical_and.reduceat((seq == expected) & same_boot, starts)
         self._extend(row, boot, seq, starts[in_step], counts[in_step])
         accepted = np.repeat(in_step, counts)
