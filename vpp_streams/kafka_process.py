@@ -188,10 +188,17 @@ def running_pid(home: Path) -> int | None:
     except (OSError, ValueError):
         return None
     # A process id is used again by others in time: ours names its properties file.
-    told = subprocess.run(
-        ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
-    ).stdout
-    return pid if str(home / "server.properties") in told else None
+    return pid if str(home / "server.properties") in _command_line(pid) else None
+
+
+def _command_line(pid: int) -> str:
+    if Path("/proc/self").exists():
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+        except OSError:
+            return ""
+    ps = ["ps", "-ww", "-o", "args=", "-p", str(pid)]
+    return subprocess.run(ps, capture_output=True, text=True, check=False).stdout
 
 
 def stop_process(home: Path, patience_s: float = 20.0) -> bool:

@@ -1,0 +1,44 @@
+# Everything a person or CI does with this repo. `make` alone lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format broker clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## .venv with `vpp` in it, and the tools it needs (the other targets call it)
+	@PYTHON=$(PYTHON) bash deploy/install-tools.sh
+
+demo: setup ## the whole loop on this machine, with simulated homes and a dashboard
+	$(BIN)/vpp up
+
+test: setup ## every test, on a real Kafka
+	$(BIN)/pytest
+
+check: setup ## lint, format, types, import rules, generated contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vpp contracts --check
+
+format: setup ## format the code and sort its imports
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+broker: setup ## start a local Kafka
+	$(BIN)/vpp broker start
+
+clean: ## remove the environment and every cache in the tree (not the broker's data)
+	rm -rf .venv *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# A recipe of its own, so that a second `make` finds the stamp and does nothing.
+$(READY): requirements.lock pyproject.toml
+	@PYTHON=$(PYTHON) bash deploy/install-tools.sh
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# What the project needs beside Python packages: Python 3.11 with venv; Java and Maven for the
+# local Kafka where no Docker engine answers; Chromium for the dashboard's tests.
+# Root on Debian or Ubuntu: installs what is missing. Anyone else: says what to install.
+set -euo pipefail
+
+python=${PYTHON:-python3}
+missing=()
+
+have() { command -v "$1" >/dev/null 2>&1; }
+docker_answers() { have docker && docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; }
+
+if ! have "$python" || ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "make: $python is not Python 3.11 or newer; install one and say: make PYTHON=python3.11 $*" >&2
+    exit 1
+fi
+"$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+if ! docker_answers; then
+    have java || missing+=(openjdk-17-jre-headless)
+    have mvn || missing+=(maven)
+fi
+have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
+
+[ ${#missing[@]} -eq 0 ] && exit 0
+if ! have apt-get; then
+    echo "make: install these first, by your system's own means: ${missing[*]}" >&2
+    exit 1
+fi
+if [ "$(id -u)" -ne 0 ]; then
+    echo "make: install these first: sudo apt-get install -y ${missing[*]}" >&2
+    exit 1
+fi
+echo "installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# A newer Debian has a newer Java under this name.
+if [[ " ${missing[*]} " == *" openjdk-17-jre-headless "* ]] &&
+    ! apt-cache show openjdk-17-jre-headless >/dev/null 2>&1; then
+    missing=("${missing[@]/openjdk-17-jre-headless/default-jre-headless}")
+fi
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
