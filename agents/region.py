@@ -4,7 +4,6 @@ Live state is in memory: it is whole again one tick after a restart. Windows are
 (`tables.regions`); a share is acked once it and the window it moved are safe in Kafka.
 """
 
-import asyncio
 from collections.abc import Awaitable
 
 import faust
@@ -12,7 +11,7 @@ import msgspec
 import structlog
 
 from agents.context import AgentContext
-from agents.lag import lag_of
+from agents.flow import OrderedAcks, lag
 from schemas.windows import RegionPartial, RegionWindow, RegionWindowPartial
 from tables.regions import RegionShares
 from vpp_streams import topics
@@ -174,8 +173,7 @@ def register(app: faust.App, context: AgentContext) -> None:
     """Add the region agent, its table and its timer to an app."""
     source = context.topic(app, topics.REGION_PARTIALS)
     merger = Merger(app, context)
-    unacked: asyncio.Queue[tuple[faust.EventT, Sent]] = asyncio.Queue()
-    namespace = context.settings.namespace
+    acks = OrderedAcks()
 
     async def apply(event: faust.EventT) -> Sent:
         try:
@@ -195,23 +193,17 @@ def register(app: faust.App, context: AgentContext) -> None:
         await context.registry_ready.wait()
         async for event in stream.noack().events():
             if merger.mine:  # else it was queued before a rebalance: its new owner reads it
-                unacked.put_nowait((event, await apply(event)))
-
-    @app.task
-    async def ack_in_order() -> None:
-        # Faust's commit skips over gaps, so an event is acked only when all before it are.
-        while True:
-            event, sent = await unacked.get()
-            await asyncio.gather(*sent)
-            event.ack()
+                await acks.add(event, await apply(event))
 
     @app.timer(TIMER_S)
     async def tell() -> None:
         if context.registry_ready.is_set():
             await merger.tell_due()
+        await acks.settle()
 
     async def forget(*_args: object, **_kwargs: object) -> None:
         merger.release()
 
     app.on_partitions_revoked.connect(forget, weak=False)
-    context.health.gauges["lag"] = lag_of(app, topics.REGION_PARTIALS.full(namespace))
+    name = topics.REGION_PARTIALS.full(context.settings.namespace)
+    context.health.gauges["lag"] = lambda: lag(app, name)

@@ -144,7 +144,7 @@ class RegionWindow(msgspec.Struct, frozen=True, kw_only=True):
     start_ms: int
     size_s: int
     revision: int
-    """Sum of the partials' revisions."""
+    """Counts shares and their corrections, from 0: of two records the higher one has more in it."""
     coverage: float
     """Covered site time / expected site time, 0..1."""
     mean_battery_w: float

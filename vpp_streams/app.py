@@ -36,6 +36,9 @@ def create_app(role: Role, settings: Settings) -> faust.App:
         topic_partitions=topics.PARTITIONS,
         topic_replication_factor=settings.replication,
         topic_disable_leader=True,
+        # Events are acked by our timers, which stop before Faust would wait for the acks: a
+        # worker that is told to stop would never end. What was not acked is read again.
+        stream_wait_empty=False,
         table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=8 * 1024 * 1024,
