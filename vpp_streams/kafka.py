@@ -50,6 +50,27 @@ async def ensure_topics(settings: Settings) -> None:
 
     Raises `BrokerError` where the broker does not answer or a topic has another shape.
     """
+    async with _admin(settings) as admin:
+        wanted = {topic.full(settings.namespace): topic for topic in topics.ALL}
+        missing = wanted.keys() - set(await admin.list_topics())
+        await _create(admin, {name: wanted[name] for name in sorted(missing)}, settings)
+        await _check_partitions(admin, wanted)
+
+
+async def check_topics(settings: Settings) -> set[str]:
+    """Names of the topics that are not there yet; changes nothing.
+
+    Raises `BrokerError` where the broker does not answer or a topic has another shape.
+    """
+    async with _admin(settings) as admin:
+        wanted = {topic.full(settings.namespace): topic for topic in topics.ALL}
+        there = wanted.keys() & set(await admin.list_topics())
+        await _check_partitions(admin, {name: wanted[name] for name in there})
+        return wanted.keys() - there
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
     try:
         await admin.start()
@@ -57,18 +78,20 @@ async def ensure_topics(settings: Settings) -> None:
         await admin.close()
         raise no_broker(settings, error) from None
     try:
-        wanted = {topic.full(settings.namespace): topic for topic in topics.ALL}
-        missing = wanted.keys() - set(await admin.list_topics())
-        await _create(admin, {name: wanted[name] for name in sorted(missing)}, settings)
-        for info in await admin.describe_topics(list(wanted)):
-            topic = wanted[info["topic"]]
-            if len(info["partitions"]) != topic.partitions:
-                raise BrokerError(
-                    f"topic {info['topic']} has {len(info['partitions'])} partitions, we need"
-                    f" {topic.partitions}; delete it or choose another VPP_NAMESPACE"
-                )
+        yield admin
     finally:
         await admin.close()
+
+
+async def _check_partitions(admin: AIOKafkaAdminClient, wanted: dict[str, topics.Topic]) -> None:
+    # An empty list of names would describe every topic of the broker.
+    for info in await admin.describe_topics(list(wanted)) if wanted else ():
+        topic = wanted[info["topic"]]
+        if len(info["partitions"]) != topic.partitions:
+            raise BrokerError(
+                f"topic {info['topic']} has {len(info['partitions'])} partitions, we need"
+                f" {topic.partitions}; delete it or choose another VPP_NAMESPACE"
+            )
 
 
 async def _create(
