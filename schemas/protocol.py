@@ -18,20 +18,28 @@ keeps and sends again as Backfill; an `Error` whose code is in `TRANSIENT` asks 
 any other code says that the message will never be taken.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
-from schemas.telemetry import Boot, EpochMs, NativeBody, Seq
+from schemas.telemetry import MAX_SEQ, Boot, EpochMs, NativeBody, Seq
 
 SUBPROTOCOL = "vpp.v1"
 MAX_MESSAGE_BYTES = 16 * 1024
 MAX_BACKFILL_ROWS = 1000
+NATIVE_KEYS = frozenset(NativeBody.__struct_fields__)
 
+CLOSE_GOING_AWAY = 1001
+CLOSE_PROTOCOL_ERROR = 1002
+CLOSE_ABUSE = 1008
+CLOSE_REGISTRY_CHANGED = 1012
+"""The device's record changed (site, kind or token): connect again at once."""
+CLOSE_TRY_LATER = 1013
+CLOSE_IDLE = 3008
 CLOSE_REPLACED = 4001
-"""WebSocket close code: a newer connection of the same device took over; do not reconnect."""
+"""A newer connection of the same device took over; do not reconnect."""
 CLOSE_UNKNOWN_DEVICE = 4003
-"""WebSocket close code: the device left the registry while it was connected."""
+"""The device left the registry while it was connected."""
 
 ErrorCode = Literal[
     "bad_message",
@@ -43,7 +51,9 @@ ErrorCode = Literal[
     "not_stored",
     "unavailable",
 ]
-TRANSIENT: frozenset[str] = frozenset({"rate_limited", "not_stored", "unavailable"})
+PERMANENT: frozenset[str] = frozenset({"bad_message", "unknown_action"})
+"""Error codes that say: this message will never be taken, do not send it again."""
+TRANSIENT: frozenset[str] = frozenset(get_args(ErrorCode)) - PERMANENT
 """Error codes after which the same readings may be sent again, later, as Backfill."""
 
 MessageId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -139,7 +149,9 @@ class Backfill(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     from_: Seq = msgspec.field(name="from")
     cols: Annotated[list[Text], msgspec.Meta(min_length=1, max_length=32)]
     """Keys of `NativeBody`, in the order of each row's values; ``t`` must be one."""
-    rows: Annotated[list[list[Any] | None], msgspec.Meta(min_length=1, max_length=1000)]
+    rows: Annotated[
+        list[list[Any] | None], msgspec.Meta(min_length=1, max_length=MAX_BACKFILL_ROWS)
+    ]
     """null = the device no longer has the reading; a null value = not measured."""
     more: bool = False
     """True while the device has more to send."""
@@ -204,7 +216,6 @@ CALL, RESULT, ERROR, SEND = 2, 3, 4, 6
 NO_ID = "-"
 
 T = TypeVar("T")
-_ACTION_OF = {VendorTelemetry: "Telemetry"}
 _SIMPLE: dict[str, msgspec.json.Decoder[Any]] = {
     t.__name__: msgspec.json.Decoder(t) for t in (Hello, Backfill, Ack, Drain)
 }
@@ -240,7 +251,7 @@ def encode_call(id_: str, payload: Hello | Drain) -> bytes:
 
 def encode_send(id_: str, payload: Telemetry | VendorTelemetry | Backfill | Ack) -> bytes:
     """``[6, id, action, payload]``; the action is the payload's class."""
-    action = _ACTION_OF.get(type(payload), type(payload).__name__)
+    action = "Telemetry" if isinstance(payload, VendorTelemetry) else type(payload).__name__
     return _encoder.encode((SEND, id_, action, payload))
 
 
@@ -288,7 +299,25 @@ def _decode_call(id_: str, reply: bool, action: str, payload: msgspec.Raw) -> Ca
     decoder = _SIMPLE.get(action)
     if decoder is None:
         return Malformed(id_, "unknown_action", f"no action {action[:64]!r} in {SUBPROTOCOL}")
-    return Call(id_, decoder.decode(payload), reply)
+    message = decoder.decode(payload)
+    problem = _problem(message)
+    return Malformed(id_, "bad_message", problem) if problem else Call(id_, message, reply)
+
+
+def _problem(message: object) -> str | None:
+    """What the types cannot say: how the fields of one message hang together."""
+    match message:
+        case Hello() if message.oldest_seq > message.next_seq:
+            return "oldest_seq is after next_seq"
+        case Backfill():
+            cols = message.cols
+            if "t" not in cols or len(set(cols)) < len(cols) or not set(cols) <= NATIVE_KEYS:
+                return f"cols must be t and others of {', '.join(sorted(NATIVE_KEYS))}, once each"
+            if any(row is not None and len(row) != len(cols) for row in message.rows):
+                return f"each row must be null or {len(cols)} values, one per column"
+            if message.from_ + len(message.rows) - 1 > MAX_SEQ:
+                return "the last row's number is out of range"
+    return None
 
 
 def _decode_telemetry(payload: msgspec.Raw) -> Telemetry | VendorTelemetry | UncheckedTelemetry:

@@ -1,0 +1,93 @@
+"""What a session is told and what it answers with: time, limits, states, actions."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple
+
+from schemas.protocol import MAX_BACKFILL_ROWS, Hello
+from vpp_streams import topics
+from vpp_streams.gateway.live_acks import Range
+
+
+class Now(NamedTuple):
+    """One moment on two clocks, ms: UTC for what is written, monotonic for what is waited for."""
+
+    utc_ms: int
+    mono_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a device is told at Hello, and what it is held to."""
+
+    hello_timeout_ms: int = 10_000
+    idle_s: int = 30
+    interval_ms: int = 1000
+    ack_ms: int = 5000
+    live_per_s: float = 5.0
+    live_burst: float = 60.0
+    backfill_rows_per_s: int = 50
+    """Announced; held to twice this, so that a device's jitter costs it nothing."""
+    backfill_burst_rows: int = 2 * MAX_BACKFILL_ROWS
+    strikes_per_min: float = 10.0
+    strikes_burst: float = 20.0
+
+
+class State(Enum):
+    """Where a connection is in its life."""
+
+    WAITING_FOR_HELLO = auto()
+    REGISTERING = auto()
+    LIVE = auto()
+    DRAINING = auto()
+    CLOSED = auto()
+
+
+class LiveReceipt(NamedTuple):
+    """Names one live reading on its way to Kafka."""
+
+    message_id: str
+    seq: int
+
+
+class BackfillReceipt(NamedTuple):
+    """Names one Backfill's rows on their way to Kafka."""
+
+    message_id: str
+    boot: str
+    rows: Range
+
+
+Receipt = LiveReceipt | BackfillReceipt
+
+
+class Send(NamedTuple):
+    """Send a text message to the device."""
+
+    data: bytes
+
+
+class Produce(NamedTuple):
+    """Put these lines into a raw frame; answer with `Session.stored` or `Session.lost`."""
+
+    topic: topics.Topic
+    partition: int
+    lines: bytes
+    """NDJSON without a last newline."""
+    receipt: Receipt
+
+
+class Register(NamedTuple):
+    """Write the connect record; answer with `Session.registered` or `Session.unavailable`."""
+
+    hello: Hello
+
+
+class Close(NamedTuple):
+    """Close the connection; nothing comes after it."""
+
+    code: int
+    reason: str
+
+
+Action = Send | Produce | Register | Close

@@ -1,0 +1,149 @@
+"""Gathers lines into frames, one per topic and partition, and sends them to Kafka."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from vpp_streams.topics import Topic
+
+log = structlog.get_logger()
+
+MAX_FRAME_BYTES = 256 * 1024
+MAX_IN_FLIGHT_BYTES = 32 * 1024 * 1024
+
+OnAnswer = Callable[[bool], None]
+"""Called once, with True when Kafka has the lines (acks=all), False when it did not take them."""
+
+
+@dataclass(slots=True)
+class _Frame:
+    topic: Topic
+    partition: int
+    lines: list[bytes] = field(default_factory=list)
+    answers: list[OnAnswer] = field(default_factory=list)
+    size: int = 0
+
+
+class Framer:
+    """Frames in the making and on their way; `room` tells whether more may be taken in."""
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        namespace: str,
+        source: str,
+        flush_ms: int,
+        counters: Counter[str],
+        max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES,
+    ) -> None:
+        self.in_flight_bytes = 0
+        self.room = asyncio.Event()
+        self.room.set()
+        self._producer = producer
+        self._namespace = namespace
+        self._source = source
+        self._flush_s = flush_ms / 1000
+        self._counters = counters
+        self._max_in_flight_bytes = max_in_flight_bytes
+        self._gathering: dict[tuple[Topic, int], _Frame] = {}
+        self._full: list[_Frame] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._sent = 0
+
+    def add(self, topic: Topic, partition: int, lines: bytes, on_answer: OnAnswer) -> None:
+        """Take in lines (NDJSON without a last newline); they stay together in one frame."""
+        frame = self._gathering.get((topic, partition))
+        if frame is not None and frame.size + len(lines) > MAX_FRAME_BYTES:
+            self._full.append(frame)
+            self._wake.set()
+            frame = None
+        if frame is None:
+            frame = self._gathering[topic, partition] = _Frame(topic, partition)
+        frame.lines.append(lines)
+        frame.answers.append(on_answer)
+        frame.size += len(lines) + 1
+        self._in_flight(len(lines) + 1)
+
+    async def run(self) -> None:
+        """Send what has been gathered every ``flush_ms``, sooner if a frame is full, for ever."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._flush_s):
+                    await self._wake.wait()
+            self._wake.clear()
+            frames = [*self._full, *self._gathering.values()]
+            self._full, self._gathering = [], {}
+            for frame in frames:
+                await self._send(frame)
+
+    async def finish(self, timeout_s: float) -> bool:
+        """Have `run` send what is left; False if Kafka's answers did not come in time."""
+        self._wake.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _send(self, frame: _Frame) -> None:
+        self._sent += 1
+        try:
+            future = await self._producer.send(
+                frame.topic.full(self._namespace),
+                b"\n".join(frame.lines),
+                partition=frame.partition,
+                headers=[
+                    ("schema", b"telemetry.raw.v1"),
+                    ("ce_specversion", b"1.0"),
+                    ("ce_type", b"vpp.telemetry.raw.v1"),
+                    ("ce_source", self._source.encode()),
+                    ("ce_id", str(self._sent).encode()),
+                ],
+            )
+        except KafkaError as error:
+            self._answer(frame, error)
+        else:
+            future.add_done_callback(
+                lambda done: self._answer(
+                    frame, asyncio.CancelledError() if done.cancelled() else done.exception()
+                )
+            )
+
+    def _answer(self, frame: _Frame, error: BaseException | None) -> None:
+        if error is None:
+            self._counters["frames_out"] += 1
+        else:
+            self._counters["frames_lost"] += 1
+            log.warning(
+                "Kafka did not take a frame; its readings stay with their devices",
+                topic=frame.topic.name,
+                partition=frame.partition,
+                error=repr(error),
+            )
+        self._in_flight(-frame.size)
+        for on_answer in frame.answers:
+            try:
+                on_answer(error is None)
+            except Exception:
+                log.exception("bug: a session could not take Kafka's answer")
+
+    def _in_flight(self, change: int) -> None:
+        self.in_flight_bytes += change
+        if self.in_flight_bytes > self._max_in_flight_bytes and self.room.is_set():
+            self._counters["backpressure"] += 1
+            self.room.clear()
+        elif self.in_flight_bytes < self._max_in_flight_bytes // 2:
+            self.room.set()
+        if self.in_flight_bytes:
+            self._idle.clear()
+        else:
+            self._idle.set()

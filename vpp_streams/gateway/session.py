@@ -1,0 +1,337 @@
+"""One device's connection as a state machine without I/O.
+
+A shell feeds it messages, time and Kafka's answers, and carries out the actions it returns, in
+order. Rules:
+
+- Hello comes first, within a time; nothing is taken before it has been accepted, which is when
+  the connect record's offset (the epoch) is known.
+- Live numbers rise. One that was seen before is not produced again: if it is stored, it is acked
+  again; if it is on its way, its ack will come; otherwise it must come as Backfill.
+- A reading with a good name and a body we cannot read is passed on (parsed and encoded again), so
+  that ingest rejects it with a reason and its bytes; a message without a good name is refused.
+- An Ack covers only readings that Kafka has, or (in a Backfill) that the device says it no longer
+  has.
+- Each refused message is a strike; too many of them close the connection. An unknown action is
+  none: a newer device may try what this gateway has not learned.
+"""
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from schemas.assets import Device, Site
+from schemas.protocol import (
+    CLOSE_ABUSE,
+    CLOSE_IDLE,
+    CLOSE_PROTOCOL_ERROR,
+    CLOSE_TRY_LATER,
+    Ack,
+    Backfill,
+    BackfillPace,
+    Call,
+    Drain,
+    ErrorCode,
+    Hello,
+    HelloResult,
+    Malformed,
+    SpanMs,
+    Telemetry,
+    UncheckedTelemetry,
+    VendorTelemetry,
+    decode,
+    encode_call,
+    encode_error,
+    encode_result,
+    encode_send,
+)
+from schemas.telemetry import NativeBody, VendorBody
+from vpp_streams import topics
+from vpp_streams.gateway.actions import (
+    Action,
+    BackfillReceipt,
+    Close,
+    Limits,
+    LiveReceipt,
+    Now,
+    Produce,
+    Receipt,
+    Register,
+    Send,
+    State,
+)
+from vpp_streams.gateway.bucket import TokenBucket
+from vpp_streams.gateway.live_acks import LiveAcks, Range
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """A `schemas.telemetry.RawLine` whose body is still a value: one call encodes it all."""
+
+    device_id: str
+    received_at_ms: int
+    seq: int
+    body: NativeBody | VendorBody | dict[str, Any]
+    boot: str
+
+
+_encode_line = msgspec.json.Encoder().encode
+
+
+class Session:
+    """The connection of one device, from the accepted upgrade to its end."""
+
+    def __init__(
+        self,
+        device: Device,
+        site: Site,
+        partition: int,
+        limits: Limits,
+        backfill_delay_ms: SpanMs,
+        counters: Counter[str],
+        now: Now,
+    ) -> None:
+        self.device = device
+        self.site = site
+        self.partition = partition
+        self.state = State.WAITING_FOR_HELLO
+        self._limits = limits
+        self._backfill_delay_ms = backfill_delay_ms
+        self._counters = counters
+        self._heard_ms = now.mono_ms
+        self._boot = ""
+        self._hello_id = ""
+        self._last_seq = -1
+        self._on_their_way: set[int] = set()
+        self._acks = LiveAcks(0)
+        self._acked_ms = now.mono_ms - limits.ack_ms
+        self._live = TokenBucket(limits.live_per_s, limits.live_burst, now.mono_ms)
+        self._backfill = TokenBucket(
+            2 * limits.backfill_rows_per_s, limits.backfill_burst_rows, now.mono_ms
+        )
+        self._strikes = TokenBucket(limits.strikes_per_min / 60, limits.strikes_burst, now.mono_ms)
+
+    # What comes in
+
+    def receive(self, data: bytes | str, now: Now) -> list[Action]:
+        """A whole message from the device."""
+        if self.state is State.CLOSED:
+            return []
+        self._heard_ms = now.mono_ms
+        match decode(data):
+            case Malformed(id_, code, detail):
+                return self._refuse(id_, code, detail, now)
+            case Call(id_, Backfill() as backfill, False):
+                return self._on_backfill(id_, backfill, now)
+            case Call(id_, Hello() as hello, True):
+                return self._on_hello(id_, hello, now)
+            case Call(
+                id_, Telemetry() | VendorTelemetry() | UncheckedTelemetry() as reading, False
+            ):
+                return self._on_telemetry(id_, reading, now)
+            case Call(id_, payload, _):
+                what = (
+                    "a message of that type"
+                    if not isinstance(payload, Hello)
+                    else "Hello as type 6"
+                )
+                return self._refuse(id_, "bad_message", f"a gateway takes no {what}", now)
+            case _:  # a result or an error: an answer to Drain, nothing hangs on it
+                return []
+
+    def registered(self, epoch: int, now: Now) -> list[Action]:
+        """The connect record stands at this offset: the device may send."""
+        if self.state is not State.REGISTERING:
+            return []
+        self.state = State.LIVE
+        self._heard_ms = now.mono_ms
+        limits = self._limits
+        result = HelloResult(
+            epoch=epoch,
+            t=now.utc_ms,
+            interval_ms=limits.interval_ms,
+            ack_ms=limits.ack_ms,
+            idle_s=limits.idle_s,
+            backfill=BackfillPace(self._backfill_delay_ms, limits.backfill_rows_per_s),
+        )
+        return [Send(encode_result(self._hello_id, result))]
+
+    def unavailable(self, now: Now) -> list[Action]:
+        """The connect record could not be written: the device has to come back later."""
+        if self.state is not State.REGISTERING:
+            return []
+        detail = "the gateway cannot reach Kafka"
+        return [
+            Send(encode_error(self._hello_id, "unavailable", detail)),
+            *self.close(CLOSE_TRY_LATER, detail),
+        ]
+
+    def stored(self, receipt: Receipt, now: Now) -> list[Action]:
+        """Kafka has these readings (acks=all)."""
+        if self.state is State.CLOSED:
+            return []
+        if isinstance(receipt, BackfillReceipt):
+            return [self._ack(receipt.boot, receipt.rows, now)]
+        self._on_their_way.discard(receipt.seq)
+        broken_off = self._acks.stored(receipt.seq)
+        acks: list[Action] = [self._live_ack(broken_off, now)] if broken_off else []
+        return acks + self._ack_if_due(now)
+
+    def lost(self, receipt: Receipt, now: Now) -> list[Action]:
+        """Kafka did not take these readings: the device still has them."""
+        if self.state is State.CLOSED:
+            return []
+        if isinstance(receipt, LiveReceipt):
+            self._on_their_way.discard(receipt.seq)
+        return [Send(encode_error(receipt.message_id, "not_stored", "Kafka did not take it"))]
+
+    def tick(self, now: Now, listening: bool = True) -> list[Action]:
+        """Time has passed. ``listening`` is False while the gateway itself does not read."""
+        if not listening:
+            self._heard_ms = now.mono_ms
+        silent_ms = now.mono_ms - self._heard_ms
+        match self.state:
+            case State.WAITING_FOR_HELLO if silent_ms > self._limits.hello_timeout_ms:
+                return self.close(CLOSE_PROTOCOL_ERROR, "no Hello came")
+            case State.LIVE | State.DRAINING if silent_ms > self._limits.idle_s * 1000:
+                due = self._ack_now(now)
+                return [*due, *self.close(CLOSE_IDLE, f"silent for {self._limits.idle_s} s")]
+            case State.LIVE | State.DRAINING:
+                return self._ack_if_due(now)
+        return []
+
+    def drain(self, reconnect_in_ms: SpanMs, now: Now) -> list[Action]:
+        """The gateway is about to stop; acks go out at once from here on."""
+        if self.state is not State.LIVE:
+            return []
+        self.state = State.DRAINING
+        return [Send(encode_call("drain", Drain(reconnect_in_ms))), *self._ack_now(now)]
+
+    def close(self, code: int, reason: str) -> list[Action]:
+        """End the connection from our side. Whatever has not been acked stays with the device."""
+        if self.state is State.CLOSED:
+            return []
+        self.state = State.CLOSED
+        return [Close(code, reason)]
+
+    def gone(self) -> None:
+        """The connection has ended."""
+        self.state = State.CLOSED
+
+    # One message each
+
+    def _on_hello(self, id_: str, hello: Hello, now: Now) -> list[Action]:
+        if self.state is not State.WAITING_FOR_HELLO:
+            return self._refuse(id_, "bad_message", "one Hello per connection", now)
+        self.state = State.REGISTERING
+        self._boot, self._hello_id = hello.boot, id_
+        self._last_seq = hello.next_seq - 1
+        self._acks = LiveAcks(hello.next_seq)
+        return [Register(hello)]
+
+    def _on_telemetry(
+        self, id_: str, reading: Telemetry | VendorTelemetry | UncheckedTelemetry, now: Now
+    ) -> list[Action]:
+        if self.state not in (State.LIVE, State.DRAINING):
+            return self._refuse(id_, "hello_first", "wait for the answer to Hello", now)
+        if reading.b != self._boot:
+            return self._refuse(id_, "wrong_boot", f"Hello said boot {self._boot}", now)
+        seq, seen = reading.s, reading.s <= self._last_seq
+        self._last_seq = max(seq, self._last_seq)  # one refused below has to come as Backfill
+        if not self._live.take(1, now.mono_ms):
+            return self._rate_limited(id_, 1, now)
+        if seen:
+            return self._on_seen(id_, seq, now)
+        self._counters["readings_in"] += 1
+        if isinstance(reading, UncheckedTelemetry):
+            self._counters["bad_bodies"] += 1
+        self._on_their_way.add(seq)
+        topic = topics.RAW_BY_KIND[self.device.kind]
+        line = self._line(seq, reading.b, _body_of(reading), now)
+        return [Produce(topic, self.partition, line, LiveReceipt(id_, seq))]
+
+    def _on_seen(self, id_: str, seq: int, now: Now) -> list[Action]:
+        if seq in self._on_their_way:
+            return []
+        if self._acks.covers(seq):
+            self._acks.again()
+            return self._ack_if_due(now)
+        return self._refuse(id_, "seq_not_rising", f"{seq} must come as Backfill", now)
+
+    def _on_backfill(self, id_: str, backfill: Backfill, now: Now) -> list[Action]:
+        if self.state not in (State.LIVE, State.DRAINING):
+            return self._refuse(id_, "hello_first", "wait for the answer to Hello", now)
+        if not self._backfill.take(len(backfill.rows), now.mono_ms):
+            return self._rate_limited(id_, len(backfill.rows), now)
+        first = backfill.from_
+        covered = (first, first + len(backfill.rows) - 1)
+        lines = [
+            self._line(seq, backfill.b, self._row(backfill.cols, row), now)
+            for seq, row in enumerate(backfill.rows, first)
+            if row is not None
+        ]
+        if not lines:
+            return [self._ack(backfill.b, covered, now)]
+        self._counters["backfill_in"] += len(lines)
+        receipt = BackfillReceipt(id_, backfill.b, covered)
+        return [Produce(topics.RAW_BACKFILL, self.partition, b"\n".join(lines), receipt)]
+
+    def _row(self, cols: list[str], row: list[Any]) -> NativeBody | dict[str, Any]:
+        body = {key: value for key, value in zip(cols, row, strict=True) if value is not None}
+        try:
+            return msgspec.convert(body, NativeBody)
+        except msgspec.ValidationError:
+            self._counters["bad_bodies"] += 1
+            return body
+
+    def _line(
+        self, seq: int, boot: str, body: NativeBody | VendorBody | dict[str, Any], now: Now
+    ) -> bytes:
+        return _encode_line(_Line(self.device.device_id, now.utc_ms, seq, body, boot))
+
+    # What goes out
+
+    def _refuse(self, id_: str, code: ErrorCode, detail: str, now: Now) -> list[Action]:
+        self._counters["bad_messages"] += 1
+        if code == "unknown_action" and self._live.take(1, now.mono_ms):
+            return [Send(encode_error(id_, code, detail))]
+        return self._strike(id_, code, detail, now)
+
+    def _rate_limited(self, id_: str, readings: int, now: Now) -> list[Action]:
+        self._counters["rate_limited"] += readings
+        return self._strike(id_, "rate_limited", "send it later, as Backfill", now)
+
+    def _strike(self, id_: str, code: ErrorCode, detail: str, now: Now) -> list[Action]:
+        if not self._strikes.take(1, now.mono_ms):
+            return self.close(CLOSE_ABUSE, f"too many refused messages, the last: {code}")
+        return [Send(encode_error(id_, code, detail))]
+
+    def _ack_if_due(self, now: Now) -> list[Action]:
+        draining = self.state is State.DRAINING
+        if draining or now.mono_ms - self._acked_ms >= self._limits.ack_ms:
+            return self._ack_now(now)
+        return []
+
+    def _ack_now(self, now: Now) -> list[Action]:
+        rows = self._acks.take()
+        return [self._live_ack(rows, now)] if rows else []
+
+    def _live_ack(self, rows: Range, now: Now) -> Send:
+        self._acked_ms = now.mono_ms
+        return self._ack(self._boot, rows, now)
+
+    def _ack(self, boot: str, rows: Range, now: Now) -> Send:
+        self._counters["acks"] += 1
+        ack = Ack(b=boot, from_=rows[0], upto=rows[1], t=now.utc_ms)
+        return Send(encode_send(f"a{rows[1]}", ack))
+
+
+def _body_of(
+    reading: Telemetry | VendorTelemetry | UncheckedTelemetry,
+) -> NativeBody | VendorBody | dict[str, Any]:
+    match reading:
+        case Telemetry():
+            return msgspec.convert(reading, NativeBody, from_attributes=True)
+        case VendorTelemetry():
+            return VendorBody(reading.vendor, reading.body, reading.t, reading.iv)
+        case UncheckedTelemetry():
+            return reading.body
