@@ -13,6 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from vpp_streams.errors import BrokerError
+from vpp_streams.supervisor import dies_with_us
 
 POM = Path(__file__).parents[1] / "deploy" / "kafka" / "pom.xml"
 JAVA_NEEDED = 17
@@ -160,9 +161,7 @@ class KafkaProcess:
 
         Where it must not outlive us the kernel ends it with us, even when we are killed.
         """
-        command = self.command()
-        if not outlives_us and (setpriv := shutil.which("setpriv")):
-            command = [setpriv, "--pdeathsig", "KILL", *command]
+        command = self.command() if outlives_us else dies_with_us(self.command(), "KILL")
         with self.log.open("wb") as log:
             process = subprocess.Popen(
                 command,

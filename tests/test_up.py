@@ -1,0 +1,232 @@
+"""``vpp up``: the supervisor, the judgement, and what it starts."""
+
+import asyncio
+import io
+import re
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from schemas.assets import Device, Site
+from vpp_streams import demo, topics
+from vpp_streams.cli.up import _status
+from vpp_streams.domain.registry import Registry
+from vpp_streams.kafka import apply_asset, following
+from vpp_streams.loop_health import Expected, RegionNow, Summary, is_warm, judge, percentile
+from vpp_streams.settings import Settings
+from vpp_streams.supervisor import LONGEST_PAUSE_S, Spec, Supervisor, next_pause
+
+T = TypeVar("T")
+EXPECTED = Expected(devices=10, regions=frozenset({"north", "south"}), seconds=60)
+FIRST = Summary(devices_connected=10, readings_in=100, canonical=90, rejected=1, windows_closed=4)
+COVERED = (RegionNow("north", 1.0, 0.5, 1200.0), RegionNow("south", 1.0))
+LAST = Summary(
+    devices_connected=10,
+    readings_in=700,
+    canonical=690,
+    rejected=1,
+    windows_closed=14,
+    age_p50_ms=300.0,
+    age_p99_ms=800.0,
+    regions=COVERED,
+)
+AGES = Counter({200: 500, 700: 100})
+
+
+def changed(**fields: object) -> Summary:
+    return msgspec.structs.replace(LAST, **fields)
+
+
+def test_a_good_run_is_healthy():
+    report = judge(FIRST, LAST, AGES, EXPECTED, restarts=0)
+    assert report.healthy
+    assert report.reasons == ()
+    assert (report.readings_in, report.canonical, report.windows_closed) == (600, 600, 10)
+    assert (report.age_p50_ms, report.age_p99_ms) == (200.0, 700.0)
+    assert report.coverage == {"north": 1.0, "south": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("last", "ages", "restarts", "reason"),
+    [
+        (changed(devices_connected=9), AGES, 0, "9 of 10 devices"),
+        (changed(regions=COVERED[:1]), AGES, 0, "nothing is known of region south"),
+        (changed(regions=(COVERED[0], RegionNow("south", 0.5))), AGES, 0, "south is 50.0%"),
+        (changed(readings_in=100, canonical=90), AGES, 0, "heard no readings"),
+        (changed(canonical=300), AGES, 0, "ingest made 210 canonical"),
+        (changed(rejected=200), AGES, 0, "199 of 600 readings were rejected"),
+        (changed(windows_closed=4), AGES, 0, "no window closed"),
+        (LAST, Counter(), 0, "no reading reached a region"),
+        (LAST, Counter({1501: 1}), 0, "p99 is 1501 ms"),
+        (changed(lag=1e6), AGES, 0, "1000000 behind"),
+        (LAST, AGES, 2, "2 restarts"),
+        (Summary(0, 0, 0, 0, 0), AGES, 0, "0 of 10 devices"),
+    ],
+)
+def test_each_trouble_has_its_reason(last, ages, restarts, reason):
+    report = judge(FIRST, last, ages, EXPECTED, restarts)
+    assert not report.healthy
+    assert any(reason in said for said in report.reasons), report.reasons
+
+
+def test_warm_is_all_devices_and_all_regions():
+    assert is_warm(LAST, EXPECTED)
+    assert not is_warm(FIRST, EXPECTED)
+    assert not is_warm(changed(devices_connected=9), EXPECTED)
+
+
+@given(
+    st.dictionaries(st.integers(0, 5000), st.integers(1, 50), min_size=1),
+    st.floats(0.01, 1.0),
+)
+def test_percentile_is_that_of_the_sorted_list(ages: dict[int, int], share: float):
+    told_one_by_one = sorted(Counter(ages).elements())
+    rank = next(r for r in range(1, len(told_one_by_one) + 1) if r >= share * len(told_one_by_one))
+    assert percentile(ages, share) == told_one_by_one[rank - 1]
+
+
+def test_pauses_double_up_to_a_limit_and_start_over_after_a_good_run():
+    assert next_pause(1.0, ran_s=0.2) == 2.0
+    assert next_pause(LONGEST_PAUSE_S, ran_s=0.2) == LONGEST_PAUSE_S
+    assert next_pause(LONGEST_PAUSE_S, ran_s=LONGEST_PAUSE_S + 1) == 1.0
+
+
+def test_a_taken_port_is_replaced_and_told(settings: Settings):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with_ports = settings.model_copy(
+            update={"web_port": port, "gateway_port": 0, "worker_port": 0}
+        )
+        found, said = demo.with_free_ports(with_ports)
+    assert found.web_port not in (0, port)
+    assert said == [f"port {port} is taken: web is on {found.web_port}"]
+
+
+def test_every_process_is_given_the_same_world(settings: Settings):
+    fleet = demo.DemoFleet(homes=3, solar=1, megapacks=1, seed=7)
+    made = {spec.name: spec for spec in demo.specs(settings, fleet)}
+    assert made.keys() == {"ingest", "fleet", "region", "gateway", "web", "sim"}
+    for spec in made.values():
+        assert spec.environment["VPP_NAMESPACE"] == settings.namespace
+        assert spec.environment["VPP_KAFKA"] == settings.kafka
+    assert f"ws://{settings.host}:{settings.gateway_port}" in made["sim"].command
+
+
+def test_the_status_names_what_a_person_looks_for(settings: Settings, tmp_path: Path):
+    supervisor = Supervisor(demo.specs(settings, demo.DemoFleet(1, 0, 0, 1)), tmp_path)
+    supervisor.children[0].restarts = 2
+    console = Console(record=True, width=120, file=io.StringIO())
+    console.print(_status(settings, supervisor, EXPECTED, FIRST, LAST))
+    text = console.export_text()
+    for wanted in (demo.web_url(settings), "10 of 10", "600 readings/s", "300 / 800 ms", "1.2 kW"):
+        assert wanted in text
+    assert "ingest (restarted 2x" in text
+
+
+def script(name: str, code: str) -> Spec:
+    return Spec(name, (sys.executable, "-c", code), {})
+
+
+def await_true(condition: Callable[[], T]) -> T:
+    """Look again and again, for 30 s at most, until it is true."""
+    give_up = time.monotonic() + 30
+    while not (found := condition()):
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+    return found
+
+
+async def follow(path: Path, pattern: str) -> re.Match[str]:
+    """Wait until a log says something."""
+
+    def look() -> re.Match[str] | None:
+        return re.search(pattern, path.read_text()) if path.exists() else None
+
+    found = await asyncio.to_thread(await_true, look)
+    assert found
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_what_crashes_is_started_again(tmp_path: Path):
+    supervisor = Supervisor(
+        [script("crash", "print('run', flush=True); raise SystemExit(3)")], tmp_path, 0.0
+    )
+    stopping = asyncio.Event()
+    running = asyncio.create_task(supervisor.run(stopping))
+    child = supervisor.children[0]
+    await follow(child.log, r"(run\s+){3}")
+    stopping.set()
+    await running
+    assert child.restarts >= 2
+    assert child.last_exit == 3
+    assert child.state == "ended"
+
+
+async def test_all_end_even_one_that_will_not_and_its_children(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("vpp_streams.supervisor.GRACE_S", 0.2)
+    stubborn = (
+        "import os, signal, subprocess, sys\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\n"
+        "print('pids', os.getpid(), child.pid, flush=True)\n"
+        "signal.pause(); signal.pause()\n"
+    )
+    polite = "import os, signal; print('pid', os.getpid(), flush=True); signal.pause()"
+    supervisor = Supervisor([script("stubborn", stubborn), script("polite", polite)], tmp_path)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(supervisor.run(stopping))
+    pids = (await follow(tmp_path / "stubborn.log", r"pids (\d+) (\d+)\s")).groups()
+    pids += (await follow(tmp_path / "polite.log", r"pid (\d+)\s")).groups()
+    assert all(is_alive(int(pid)) for pid in pids)
+    stopping.set()
+    await running
+    assert supervisor.children[0].last_exit == -signal.SIGKILL
+    assert supervisor.children[1].last_exit == -signal.SIGTERM
+    assert supervisor.restarts == 0
+    await asyncio.to_thread(await_true, lambda: not any(is_alive(int(pid)) for pid in pids))
+
+
+def site(site_id: str, reserve: float = 0.2) -> Site:
+    device = Device(device_id=f"{site_id}-pw", kind="powerwall")
+    return Site(site_id=site_id, region="north", devices=(device,), backup_reserve=reserve)
+
+
+async def registered(settings: Settings) -> dict[str, float]:
+    registry = Registry()
+    async with following(settings, topics.ASSETS, lambda _k, v, _o: apply_asset(registry, v)):
+        return {site.site_id: site.backup_reserve for site in registry.sites()}
+
+
+@pytest.mark.kafka
+async def test_sites_are_registered_and_a_users_own_stay(kafka: str, settings: Settings):
+    await demo.register(settings, [site("a"), site("b")])
+    await demo.register(settings, [site("b", reserve=0.5), site("c")])
+    assert await registered(settings) == {"a": 0.2, "b": 0.5, "c": 0.2}
+
+
+@pytest.mark.kafka
+async def test_in_its_own_namespace_the_demo_removes_an_earlier_demos_sites(
+    kafka: str, settings: Settings, monkeypatch
+):
+    monkeypatch.setattr(demo, "DEMO_NAMESPACE", settings.namespace)
+    await demo.register(settings, [site("a"), site("b")])
+    await demo.register(settings, [site("b")])
+    assert await registered(settings) == {"b": 0.2}

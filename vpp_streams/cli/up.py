@@ -1,0 +1,155 @@
+"""``vpp up``: the whole loop on one machine."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vpp_streams.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from vpp_streams.loop_health import Expected, Report, Summary
+    from vpp_streams.supervisor import Supervisor
+
+
+def up(
+    homes: Annotated[int, typer.Option(help="homes with a battery", min=0, max=10_000)] = 200,
+    solar: Annotated[int, typer.Option(help="sites with solar only", min=0, max=10_000)] = 20,
+    megapacks: Annotated[int, typer.Option(help="grid batteries", min=0, max=1000)] = 2,
+    seed: Annotated[int, typer.Option(help="the same seed simulates the same fleet")] = 1,
+    check: Annotated[
+        bool, typer.Option("--check", help="no terminal: print a JSON report, exit 0 if healthy")
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option(help="with --check: how long to measure", min=1, max=86_400)
+    ] = 60.0,
+) -> None:
+    """Run it all here: broker, gateway, workers, dashboard and a simulated fleet.
+
+    It shows a live status and the dashboard's address; Ctrl-C ends every process. It lives in
+    namespace `demo` of the broker unless VPP_NAMESPACE says otherwise.
+    """
+    from device_sim.fleet import demo_sites
+
+    from vpp_streams import broker, demo
+    from vpp_streams.errors import InputError
+    from vpp_streams.loop_health import Expected
+    from vpp_streams.supervisor import Supervisor
+
+    settings = load_settings()
+    if not settings.namespace:
+        settings = settings.model_copy(update={"namespace": demo.DEMO_NAMESPACE})
+    fleet = demo.DemoFleet(homes, solar, megapacks, seed)
+    sites = demo_sites(homes=homes, solar=solar, megapacks=megapacks, seed=seed)
+    if not sites:
+        raise InputError("nothing to simulate: give --homes, --solar or --megapacks")
+    expected = Expected(
+        devices=sum(len(site.devices) for site in sites),
+        regions=frozenset(site.region for site in sites),
+        seconds=seconds,
+    )
+    started_broker = not broker.answers(settings.kafka)
+    broker.start(settings, _say)
+    try:
+        settings, said = demo.with_free_ports(settings)
+        for line in said:
+            _say(line)
+        asyncio.run(demo.register(settings, sites))
+        logs = settings.state_dir / "logs" / settings.namespace
+        supervisor = Supervisor(demo.specs(settings, fleet), logs)
+        if check:
+            report = asyncio.run(_check(settings, supervisor, expected))
+        else:
+            asyncio.run(_watch(settings, supervisor, expected))
+    finally:
+        if started_broker:
+            broker.stop(settings)
+    if check:
+        _print_report(report)
+        raise typer.Exit(0 if report.healthy else 1)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+async def _check(settings: Settings, supervisor: "Supervisor", expected: "Expected") -> "Report":
+    from vpp_streams import demo
+
+    _say(
+        f"starting {len(supervisor.children)} processes; logs: {supervisor.children[0].log.parent}"
+    )
+    async with demo.loop_running(supervisor) as stopping:
+        report = await demo.measure(settings, supervisor, expected, stopping)
+        if stopping.is_set():
+            raise KeyboardInterrupt
+        return report
+
+
+def _print_report(report: "Report") -> None:
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+
+
+async def _watch(settings: Settings, supervisor: "Supervisor", expected: "Expected") -> None:
+    import httpx
+    from rich.console import Console
+    from rich.live import Live
+
+    from vpp_streams import demo
+
+    console = Console()
+    async with (
+        demo.loop_running(supervisor) as stopping,
+        httpx.AsyncClient(base_url=demo.web_url(settings), timeout=5.0) as client,
+    ):
+        before: Summary | None = None
+        with Live(console=console, auto_refresh=False) as live:
+            while await demo.pause(stopping):
+                now = await demo.read_summary(client)
+                live.update(_status(settings, supervisor, expected, before, now), refresh=True)
+                before = now
+        console.print("ending every process …")
+
+
+def _status(
+    settings: Settings,
+    supervisor: "Supervisor",
+    expected: "Expected",
+    before: "Summary | None",
+    now: "Summary | None",
+) -> "RenderableType":
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from vpp_streams.demo import web_url
+
+    colours = {"running": "green", "crashed": "red"}
+    processes = Text.assemble("processes   ")
+    for child in supervisor.children:
+        processes.append(f"{child.spec.name} ", colours.get(child.state, "yellow"))
+        if child.restarts:
+            processes.append(f"(restarted {child.restarts}x, exit {child.last_exit}) ", "red")
+    head = Text.assemble("dashboard   ", (web_url(settings), "bold cyan"), "   Ctrl-C ends it all")
+    logs = Text(f"logs        {supervisor.children[0].log.parent}", "dim")
+    if now is None:
+        return Group(head, processes, logs, Text("starting …", "yellow"))
+    rate = now.readings_in - before.readings_in if before else 0
+    age = "-" if now.age_p99_ms is None else f"{now.age_p50_ms:.0f} / {now.age_p99_ms:.0f} ms"
+    flow = Text(
+        f"devices     {now.devices_connected} of {expected.devices}   {rate} readings/s"
+        f"   {now.rejected} rejected   {now.windows_closed} windows closed"
+        f"   lag {now.lag:.0f}   age p50/p99 {age}"
+    )
+    table = Table(box=None, pad_edge=False)
+    for column in ("region", "coverage", "battery", "stored"):
+        table.add_column(column, justify="left" if column == "region" else "right")
+    for region in now.regions:
+        power = "-" if region.battery_w is None else f"{region.battery_w / 1000:,.1f} kW"
+        soc = "-" if region.soc is None else f"{region.soc:.1%}"
+        table.add_row(region.region, f"{region.coverage:.1%}", power, soc)
+    return Group(head, processes, logs, flow, "", table)

@@ -1,0 +1,197 @@
+"""The whole loop on one machine: what `vpp up` starts, registers and looks at."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import httpx
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.assets import Site
+from schemas.windows import RegionLive
+from vpp_streams import topics
+from vpp_streams.codecs import decode_json, encode_json
+from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.registry import Registry
+from vpp_streams.kafka import apply_asset, ensure_topics, following, new_producer
+from vpp_streams.kafka_process import free_port
+from vpp_streams.loop_health import Expected, Report, Summary, is_warm, judge
+from vpp_streams.settings import Settings
+from vpp_streams.supervisor import Spec, Supervisor
+
+DEMO_NAMESPACE = "demo"
+WARM_UP_S = 90.0
+_POLL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoFleet:
+    """How many of what are simulated."""
+
+    homes: int
+    solar: int
+    megapacks: int
+    seed: int
+
+
+def with_free_ports(settings: Settings) -> tuple[Settings, list[str]]:
+    """The settings with each port that is taken replaced by a free one, and what to say of it."""
+    changed: dict[str, int] = {}
+    for name in ("gateway_port", "web_port", "worker_port"):
+        wanted = getattr(settings, name)
+        if not _is_free(settings.host, wanted):
+            changed[name] = free_port()
+    said = [
+        f"port {getattr(settings, name)} is taken: {name.removesuffix('_port')} is on {port}"
+        for name, port in changed.items()
+    ]
+    return settings.model_copy(update=changed), said
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
+    """Every process of the loop, as the command line starts it."""
+    environment = {
+        "VPP_KAFKA": settings.kafka,
+        "VPP_NAMESPACE": settings.namespace,
+        "VPP_STATE_DIR": str(settings.state_dir),
+        "VPP_FLEET_URL": f"http://{settings.host}:{settings.worker_port}",
+        "PYTHONUNBUFFERED": "1",
+    }
+    commands = {
+        "ingest": ("worker", "ingest"),
+        "fleet": ("worker", "fleet", "--port", str(settings.worker_port)),
+        "region": ("worker", "region"),
+        "gateway": ("gateway", "--port", str(settings.gateway_port), "--slot", "0"),
+        "web": ("web", "--port", str(settings.web_port)),
+        "sim": (
+            *("sim", "--homes", str(fleet.homes), "--solar", str(fleet.solar)),
+            *("--megapacks", str(fleet.megapacks), "--seed", str(fleet.seed)),
+            *("--url", f"ws://{settings.host}:{settings.gateway_port}"),
+        ),
+    }
+    vpp = (sys.executable, "-m", "vpp_streams")
+    return [Spec(name, (*vpp, *words), environment) for name, words in commands.items()]
+
+
+async def register(settings: Settings, sites: Sequence[Site]) -> None:
+    """Make the topics and put the demo's sites into the registry.
+
+    In the demo's own namespace, sites of an earlier demo that are not in this one are removed:
+    they would count as silent for ever.
+    """
+    await ensure_topics(settings)
+    registry = Registry()
+    async with following(settings, topics.ASSETS, lambda _k, v, _o: apply_asset(registry, v)):
+        known = {site.site_id: site for site in registry.sites()}
+    records = [site for site in sites if known.get(site.site_id) != site]
+    if settings.namespace == DEMO_NAMESPACE:
+        gone = known.keys() - {site.site_id for site in sites}
+        records += [msgspec.structs.replace(known[site_id], removed=True) for site_id in gone]
+    producer = new_producer(settings)
+    await producer.start()
+    try:
+        topic = topics.ASSETS.full(settings.namespace)
+        for site in records:
+            partition = partition_of(site.site_id, topics.ASSETS.partitions)
+            key = site.site_id.encode()
+            await producer.send(topic, encode_json(site), key=key, partition=partition)
+    finally:
+        await producer.stop()  # sends what is waiting
+
+
+async def read_summary(client: httpx.AsyncClient) -> Summary | None:
+    """The web process's summary; None while it does not answer."""
+    try:
+        response = await client.get("/api/v1/summary")
+        response.raise_for_status()
+        return msgspec.json.decode(response.content, type=Summary)
+    except (httpx.HTTPError, msgspec.DecodeError):
+        return None
+
+
+@asynccontextmanager
+async def loop_running(supervisor: Supervisor) -> AsyncIterator[asyncio.Event]:
+    """Run the processes around the block; all have ended after it.
+
+    Yields the event that a first Ctrl-C or SIGTERM sets: the block should return then.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    running = asyncio.create_task(supervisor.run(stopping))
+    try:
+        yield stopping
+    finally:
+        stopping.set()
+        await running
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def pause(stopping: asyncio.Event, seconds: float = _POLL_S) -> bool:
+    """Wait a little; False once it is time to stop."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), seconds)
+    return not stopping.is_set()
+
+
+async def measure(
+    settings: Settings, supervisor: Supervisor, expected: Expected, stopping: asyncio.Event
+) -> Report:
+    """Wait until the loop is warm (or for `WARM_UP_S`), watch it, and judge it."""
+    nothing = Summary(0, 0, 0, 0, 0)
+    first: Summary | None = None
+    async with httpx.AsyncClient(base_url=web_url(settings), timeout=5.0) as client:
+        waited = 0.0
+        while waited < WARM_UP_S and await pause(stopping):
+            summary = await read_summary(client)
+            first = first or summary
+            if summary and is_warm(summary, expected):
+                break
+            waited += _POLL_S
+        ages: Counter[int] = Counter()
+        collecting = asyncio.create_task(_collect_ages(settings, ages))
+        try:
+            await pause(stopping, expected.seconds)
+        finally:
+            collecting.cancel()
+            await asyncio.gather(collecting, return_exceptions=True)
+        last = await read_summary(client)
+    return judge(first or nothing, last or nothing, ages, expected, supervisor.restarts)
+
+
+async def _collect_ages(settings: Settings, ages: Counter[int]) -> None:
+    """Add up the ages of the readings that regions come to show from now on."""
+    partition = TopicPartition(topics.REGION_LIVE.full(settings.namespace), 0)
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign([partition])
+        await consumer.seek_to_end(partition)
+        async for record in consumer:
+            for age_ms, count in decode_json(record.value, RegionLive).fresh_ages_ms:
+                ages[age_ms] += count
+    finally:
+        await consumer.stop()
+
+
+def web_url(settings: Settings) -> str:
+    """Where the dashboard is."""
+    return f"http://{settings.host}:{settings.web_port}"
