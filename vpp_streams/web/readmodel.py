@@ -1,0 +1,134 @@
+"""The read model: what the output topics say, ready to be asked. Pure and of bounded memory.
+
+Records are applied one by one with the time they are applied at; a record that cannot be read is
+counted and left out, whoever wrote it.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from schemas.assets import Site
+from schemas.health import Health
+from schemas.presence import Presence
+from schemas.telemetry import Rejected
+from schemas.windows import RegionLive, RegionWindow, SiteWindow
+from vpp_streams import topics
+from vpp_streams.codecs import decode_json
+from vpp_streams.topics import Topic
+from vpp_streams.web.ages import Ages
+from vpp_streams.web.pipeline import Pipeline
+from vpp_streams.web.regions import Regions
+from vpp_streams.web.rejections import Rejections
+from vpp_streams.web.sites import Sites
+from vpp_streams.web.views import AgeView, HealthView, Summary
+
+KEEP_SITE_WINDOWS = {60: 120, 900: 96}
+"""Windows kept per site, by size in seconds: two hours of minutes, a day of quarter hours."""
+KEEP_REGION_WINDOWS = 240
+MAX_SITE_SERIES = 20_000
+"""Series (site and size) of windows kept; those that moved longest ago leave first."""
+
+Apply = Callable[[bytes, int, int], None]
+
+
+class ReadModel:
+    """Regions, sites, rejected readings and the pipeline's health, as last heard."""
+
+    def __init__(self, started_at_ms: int) -> None:
+        self.started_at_ms = started_at_ms
+        """Ages count from here on: what is read of the past fills charts, not percentiles."""
+        self.regions = Regions(KEEP_SITE_WINDOWS, KEEP_REGION_WINDOWS)
+        self.sites = Sites(KEEP_SITE_WINDOWS, MAX_SITE_SERIES)
+        self.rejections = Rejections()
+        self.pipeline = Pipeline()
+        self.ages = Ages()
+        self.undecodable: Counter[str] = Counter()
+        """Records that could not be read, by topic."""
+        self.applied: Counter[str] = Counter()
+        """Records that were, by topic."""
+        self._apply: dict[str, Apply] = {
+            topics.ASSETS.name: self._site,
+            topics.PRESENCE.name: self._presence,
+            topics.SITE_WINDOWS.name: self._site_window,
+            topics.REGION_WINDOWS.name: self._region_window,
+            topics.REGION_LIVE.name: self._region_live,
+            topics.TELEMETRY_REJECTED.name: self._rejected,
+            topics.HEALTH.name: self._health,
+        }
+
+    def apply(
+        self, topic: Topic, key: bytes | None, value: bytes | None, offset: int, now_ms: int
+    ) -> None:
+        """Apply one record of one of our topics (without namespace) at ``now_ms``.
+
+        Raises `KeyError` for a topic that the read model is not made from.
+        """
+        apply = self._apply[topic.name]
+        try:
+            if value is None:
+                self._removed(topic, key)
+            else:
+                apply(value, offset, now_ms)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.undecodable[topic.name] += 1
+        else:
+            self.applied[topic.name] += 1
+
+    def summary(self, now_ms: int) -> Summary:
+        """The whole loop on one page."""
+        return Summary(
+            at_ms=now_ms,
+            age_p50_ms=self.ages.over_run(0.5),
+            age_p99_ms=self.ages.over_run(0.99),
+            regions=self.regions.now(now_ms),
+            processes=self.pipeline.processes(now_ms),
+            **msgspec.structs.asdict(self.pipeline.totals(now_ms)),
+        )
+
+    def health(self, now_ms: int) -> HealthView:
+        """How the pipeline does: processes, rates, lag and ages."""
+        return HealthView(
+            at_ms=now_ms,
+            rates_per_s=self.pipeline.rates_per_s(now_ms),
+            lag_by_role=self.pipeline.lag_by_role(now_ms),
+            ages=AgeView(
+                readings=self.ages.readings,
+                run_p50_ms=self.ages.over_run(0.5),
+                run_p99_ms=self.ages.over_run(0.99),
+                minute_p50_ms=self.ages.over_last_minute(0.5, now_ms),
+                minute_p99_ms=self.ages.over_last_minute(0.99, now_ms),
+            ),
+            undecodable=dict(self.undecodable),
+            processes=self.pipeline.processes(now_ms),
+            **msgspec.structs.asdict(self.pipeline.totals(now_ms)),
+        )
+
+    def _site(self, value: bytes, _offset: int, _now_ms: int) -> None:
+        self.sites.registry.apply(decode_json(value, Site))
+
+    def _presence(self, value: bytes, offset: int, _now_ms: int) -> None:
+        self.sites.apply_presence(decode_json(value, Presence), offset)
+
+    def _site_window(self, value: bytes, _offset: int, _now_ms: int) -> None:
+        self.sites.apply_window(decode_json(value, SiteWindow))
+
+    def _region_window(self, value: bytes, _offset: int, _now_ms: int) -> None:
+        self.regions.apply_window(decode_json(value, RegionWindow))
+
+    def _region_live(self, value: bytes, _offset: int, now_ms: int) -> None:
+        live = decode_json(value, RegionLive)
+        self.regions.apply_live(live, now_ms)
+        if live.at_ms >= self.started_at_ms:
+            self.ages.add(live.fresh_ages_ms, now_ms)
+
+    def _rejected(self, value: bytes, _offset: int, _now_ms: int) -> None:
+        self.rejections.apply(decode_json(value, Rejected))
+
+    def _health(self, value: bytes, _offset: int, now_ms: int) -> None:
+        self.pipeline.apply(decode_json(value, Health), now_ms)
+
+    def _removed(self, topic: Topic, key: bytes | None) -> None:
+        if topic is topics.PRESENCE and key is not None:
+            self.sites.forget_presence(key.decode())

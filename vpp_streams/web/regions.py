@@ -1,0 +1,158 @@
+"""Regions now, their last half hour, and their windows; bounded whatever is written to us."""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from schemas.windows import RegionLive, RegionWindow, SiteWindow
+from vpp_streams.web.pipeline import STALE_MS
+from vpp_streams.web.views import RegionHistory, RegionView
+
+HISTORY_MS = 30 * 60_000
+HISTORY_STEP_MS = 450
+"""Points come no closer than this: at most some two a second."""
+_MAX_POINTS = HISTORY_MS // HISTORY_STEP_MS
+_MAX_REGIONS = 1000
+
+W = TypeVar("W", RegionWindow, SiteWindow)
+
+
+class WindowSeries(Generic[W]):
+    """Windows of one place and size by their start, each in its newest revision."""
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self._by_start: dict[int, W] = {}
+
+    def apply(self, window: W) -> None:
+        """Take a window unless a newer revision of it is known; beyond ``keep`` the oldest go."""
+        known = self._by_start.get(window.start_ms)
+        if known is not None and known.revision > window.revision:
+            return
+        self._by_start[window.start_ms] = window
+        if len(self._by_start) > self._keep:
+            del self._by_start[min(self._by_start)]
+
+    def newest(self, limit: int) -> list[W]:
+        """At most ``limit`` windows, newest first."""
+        return [self._by_start[start] for start in sorted(self._by_start, reverse=True)[:limit]]
+
+    def __len__(self) -> int:
+        return len(self._by_start)
+
+
+class _Region:
+    def __init__(self) -> None:
+        self.live: RegionLive | None = None
+        self.heard_ms = 0
+        self.change = 0
+        self.history: deque[RegionLive] = deque(maxlen=_MAX_POINTS)
+        self.windows: dict[int, WindowSeries[RegionWindow]] = {}
+
+
+class Regions:
+    """What topics ``region.live`` and ``region.windows`` say of each region."""
+
+    def __init__(self, sizes_s: Iterable[int], keep_windows: int) -> None:
+        self._sizes_s = tuple(sizes_s)
+        self._keep_windows = keep_windows
+        self._regions: dict[str, _Region] = {}
+        self._changes = 0
+
+    def apply_live(self, live: RegionLive, now_ms: int) -> None:
+        """Take a region's newest state; one that is older than what is known is left out."""
+        region = self._of(live.region)
+        if region.live is not None and live.at_ms < region.live.at_ms:
+            return
+        self._changes += 1
+        region.live, region.heard_ms, region.change = live, now_ms, self._changes
+        if not region.history or live.at_ms - region.history[-1].at_ms >= HISTORY_STEP_MS:
+            region.history.append(msgspec.structs.replace(live, fresh_ages_ms=()))
+
+    def apply_window(self, window: RegionWindow) -> None:
+        """Take a window, or a correction of one; sizes that we do not show are left out."""
+        if window.size_s in self._sizes_s:
+            series = self._of(window.region).windows
+            series.setdefault(window.size_s, WindowSeries(self._keep_windows)).apply(window)
+
+    def names(self) -> list[str]:
+        """Regions heard of, sorted."""
+        return sorted(self._regions)
+
+    @property
+    def changes(self) -> int:
+        """Rises with every change of a region; see `now`."""
+        return self._changes
+
+    def now(self, now_ms: int, changed_since: int = 0) -> list[RegionView]:
+        """Regions by name, of those that changed after ``changed_since`` (see `changes`)."""
+        return [
+            _view(region.live, region.heard_ms, now_ms)
+            for _, region in sorted(self._regions.items())
+            if region.live is not None and region.change > changed_since
+        ]
+
+    def one(self, name: str, now_ms: int) -> RegionView | None:
+        """The region now, or None where nothing live was heard of it."""
+        region = self._regions.get(name)
+        if region is None or region.live is None:
+            return None
+        return _view(region.live, region.heard_ms, now_ms)
+
+    def history(self, name: str, points: int) -> RegionHistory:
+        """At most ``points`` of the last half hour, evenly thinned, the newest always in it."""
+        region = self._regions.get(name)
+        lives = list(region.history) if region is not None else []
+        if lives:
+            lives = [live for live in lives if live.at_ms > lives[-1].at_ms - HISTORY_MS]
+        step = max(1, -(-len(lives) // points))
+        lives = lives[::-1][::step][::-1]
+        return RegionHistory(
+            region=name,
+            at_ms=[live.at_ms for live in lives],
+            battery_w=[live.aggregate.battery_w for live in lives],
+            grid_w=[live.aggregate.grid_w for live in lives],
+            solar_w=[live.aggregate.solar_w for live in lives],
+            load_w=[live.aggregate.load_w for live in lives],
+            soc=[live.soc for live in lives],
+            coverage=[live.coverage for live in lives],
+        )
+
+    def windows(self, name: str, size_s: int, limit: int) -> list[RegionWindow]:
+        """The region's newest windows of a size, newest first."""
+        region = self._regions.get(name)
+        series = region.windows.get(size_s) if region is not None else None
+        return series.newest(limit) if series is not None else []
+
+    def _of(self, name: str) -> _Region:
+        if name not in self._regions and len(self._regions) >= _MAX_REGIONS:
+            del self._regions[min(self._regions, key=lambda key: self._regions[key].heard_ms)]
+        return self._regions.setdefault(name, _Region())
+
+
+def _view(live: RegionLive, heard_ms: int, now_ms: int) -> RegionView:
+    aggregate = live.aggregate
+    return RegionView(
+        region=live.region,
+        at_ms=live.at_ms,
+        heard_ago_s=max(0, now_ms - heard_ms) / 1000,
+        stale=now_ms - heard_ms > STALE_MS,
+        coverage=live.coverage,
+        sites_expected=aggregate.sites_expected,
+        sites_reporting=aggregate.sites_reporting,
+        oldest_sample_age_s=live.oldest_sample_age_s,
+        partitions_expected=live.partitions_expected,
+        partitions_reporting=live.partitions_reporting,
+        soc=live.soc,
+        battery_w=aggregate.battery_w,
+        grid_w=aggregate.grid_w,
+        solar_w=aggregate.solar_w,
+        load_w=aggregate.load_w,
+        stored_wh=aggregate.stored_wh,
+        usable_wh=aggregate.usable_wh,
+        deliverable=aggregate.deliverable,
+        age_p50_ms=live.age_p50_ms,
+        age_p99_ms=live.age_p99_ms,
+    )

@@ -1,0 +1,227 @@
+"""What the API answers: the shapes of its JSON documents (units in the names, null = unknown)."""
+
+from typing import Literal
+
+import msgspec
+
+from schemas.assets import Site
+from schemas.presence import Presence
+from schemas.windows import Deliverable, RegionWindow, SiteWindow
+
+
+class RegionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A region now. Powers sum the sites that report; battery + = discharge, grid + = import."""
+
+    region: str
+    at_ms: int
+    """When it was merged."""
+    heard_ago_s: float
+    """How long ago this process heard of it."""
+    stale: bool
+    """Not heard for 10 s: the values are the last known ones."""
+    coverage: float
+    """sites_reporting / sites_expected, 0..1."""
+    sites_expected: int
+    sites_reporting: int
+    oldest_sample_age_s: float | None
+    """Age of the oldest latest sample among the reporting sites."""
+    partitions_expected: int
+    partitions_reporting: int
+    soc: float | None
+    """Stored / usable energy, 0..1."""
+    battery_w: float
+    grid_w: float
+    solar_w: float
+    load_w: float
+    stored_wh: float
+    usable_wh: float
+    deliverable: tuple[Deliverable, ...]
+    """Battery power that could be held for each duration from now on."""
+    age_p50_ms: float | None
+    age_p99_ms: float | None
+
+
+class RegionHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """A region's live values of the last half hour as columns of one length, oldest first."""
+
+    region: str
+    at_ms: list[int]
+    battery_w: list[float]
+    grid_w: list[float]
+    solar_w: list[float]
+    load_w: list[float]
+    soc: list[float | None]
+    coverage: list[float]
+
+
+class RegionWindows(msgspec.Struct, frozen=True, kw_only=True):
+    """A region's closed windows of one size, newest first, each in its newest revision."""
+
+    region: str
+    size_s: int
+    windows: list[RegionWindow]
+
+
+class SiteRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A site in a list."""
+
+    site_id: str
+    region: str
+    kinds: list[str]
+    """Kinds of its devices."""
+    devices: int
+    connected: int
+    """Devices that are connected to a gateway."""
+    rated_energy_wh: float
+    rated_discharge_w: float
+    rated_solar_w: float
+
+
+class SitePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Sites in the order of their ids."""
+
+    sites: list[SiteRow]
+    total: int
+    """Sites that fit the query, on all pages."""
+    next_cursor: str | None
+    """Ask again with ``cursor=`` this for the next page; null on the last."""
+
+
+class DeviceTwin(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest reading of one device, from the fleet worker; null = not measured."""
+
+    device_id: str
+    measured_at_ms: int | None = None
+    received_at_ms: int | None = None
+    battery_w: float | None = None
+    grid_w: float | None = None
+    solar_w: float | None = None
+    load_w: float | None = None
+    soc: float | None = None
+    frequency_hz: float | None = None
+    voltage_v: float | None = None
+    temperature_c: float | None = None
+    islanded: bool | int | None = None
+    quality: int | str | None = None
+    readings: int | None = None
+    duplicates: int | None = None
+
+
+class Twin(msgspec.Struct, frozen=True, kw_only=True):
+    """A site's devices as the fleet worker holds them."""
+
+    site_id: str
+    partition: int
+    stream_time_ms: int | None = None
+    devices: list[DeviceTwin] = []
+
+
+class SiteDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A site: its record in the registry, who is connected, and its twin."""
+
+    site: Site
+    presence: list[Presence]
+    twin: Twin | None
+    twin_error: str | None
+    """Why there is no twin, in one sentence."""
+
+
+class SiteWindows(msgspec.Struct, frozen=True, kw_only=True):
+    """A site's closed windows of one size, newest first, each in its newest revision."""
+
+    site_id: str
+    size_s: int
+    windows: list[SiteWindow]
+
+
+class RejectedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A reading that was not taken, with what came."""
+
+    rejected_id: str
+    reason: str
+    detail: str
+    received_at_ms: int
+    source: str
+    """``<topic>/<partition> @ <offset>, line <n>``"""
+    device_id: str | None
+    site_id: str | None
+    original: str
+    """The bytes as text, cut after 2000 characters; what is no text is shown in hex."""
+    original_bytes: int
+
+
+class RejectedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Rejected readings, newest first, and how many there were of each reason."""
+
+    counts: dict[str, int]
+    """By reason, of all heard by this process (from the last hour on)."""
+    rejected: list[RejectedRow]
+
+
+class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
+    """A process as it describes itself each second."""
+
+    process_id: str
+    role: str
+    state: Literal["running", "stale"]
+    """stale = not heard for 10 s."""
+    started_at_ms: int
+    heard_ago_s: float
+    counters: dict[str, int]
+    rates_per_s: dict[str, float]
+    """Each counter's rise per second over the last 10 s."""
+    gauges: dict[str, float]
+
+
+class AgeView(msgspec.Struct, frozen=True, kw_only=True):
+    """Reading-to-region age: from a reading's measured time to the region that shows it."""
+
+    readings: int
+    run_p50_ms: float | None
+    run_p99_ms: float | None
+    minute_p50_ms: float | None
+    minute_p99_ms: float | None
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """The pipeline in numbers; counts never fall when a process starts again."""
+
+    devices_connected: int
+    readings_in: int
+    """Live and backfilled readings that gateways took in."""
+    canonical: int
+    rejected: int
+    windows_closed: int
+    lag: int
+    """Kafka records that ingest, fleet and region have yet to read."""
+
+
+class HealthView(Totals, frozen=True, kw_only=True):
+    """How the pipeline does."""
+
+    at_ms: int
+    rates_per_s: dict[str, float]
+    """Of the totals that are counts."""
+    lag_by_role: dict[str, int]
+    ages: AgeView
+    undecodable: dict[str, int]
+    """Records that could not be read, by topic."""
+    processes: list[ProcessView]
+
+
+class Summary(Totals, frozen=True, kw_only=True):
+    """The whole loop on one page."""
+
+    at_ms: int
+    age_p50_ms: float | None
+    """Reading-to-region age over the run."""
+    age_p99_ms: float | None
+    regions: list[RegionView]
+    processes: list[ProcessView]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Every answer that is not 200."""
+
+    error: str
+    hint: str = ""
