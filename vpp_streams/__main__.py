@@ -1,5 +1,6 @@
 """``vpp`` and ``python -m vpp_streams``."""
 
+import logging
 import sys
 
 import typer
@@ -10,6 +11,8 @@ from vpp_streams.errors import VppError
 
 def main() -> None:
     """Run the command line: a user's mistake is one line, Ctrl-C is quiet and exits 130."""
+    # Until a command sets up logs the libraries keep quiet: our own errors say it in one line.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         build_app()()
     except VppError as error:

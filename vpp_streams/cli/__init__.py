@@ -6,9 +6,10 @@ functions: ``vpp --help`` then answers at once.
 
 from importlib import import_module, metadata
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 _PANELS: dict[str, tuple[str, ...]] = {
     "Start here": ("up", "doctor", "broker"),
@@ -19,28 +20,31 @@ _PANELS: dict[str, tuple[str, ...]] = {
 
 _HELP = """A virtual power plant: home batteries, solar and grid batteries as one power station.
 
-Devices speak to a gateway over WebSockets; their readings become clean telemetry, twins of
-every device, and live and windowed tables by site and region, on Apache Kafka.
-"""
+Devices speak to a gateway over WebSockets; their readings become clean telemetry, a twin of
+every device, and live and windowed tables by site and region, on Apache Kafka."""
 
+# \b keeps the lines of the block that follows it as they are.
 _FIRST_STEPS = """First steps:
 
-vpp doctor               what is missing on this machine, and how to get it
+\b
+  vpp doctor            what is missing on this machine, and how to get it
+  vpp up                the whole loop here: 200 simulated homes and a dashboard
+  vpp up --check        the same without a terminal: a JSON report, exit 0 if healthy
+  vpp normalize FILE    what we make of a device's payload, or why not
 
-vpp up                   the whole loop here, with 200 simulated homes and a dashboard
+Settings are VPP_* environment variables; `vpp doctor --settings` explains each."""
 
-vpp up --check           the same without a terminal: a JSON summary, exit 0 if healthy
 
-vpp normalize FILE       what we make of a device's payload, or why not
-
-Settings are VPP_* environment variables; `vpp doctor --settings` lists them.
-"""
+class _InOrder(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for names in _PANELS.values() for name in names if name in self.commands]
 
 
 def build_app() -> typer.Typer:
     """The command line with every command registered."""
     app = typer.Typer(
         name="vpp",
+        cls=_InOrder,
         help=_HELP,
         epilog=_FIRST_STEPS,
         no_args_is_help=True,

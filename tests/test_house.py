@@ -1,0 +1,161 @@
+"""What holds the house together: names, packages, the lock, the command line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import agents
+import device_sim
+import schemas
+import tables
+from vpp_streams import topics
+from vpp_streams.cli import build_app
+from vpp_streams.errors import SettingsError
+from vpp_streams.kafka_process import kafka_version, single_node
+from vpp_streams.settings import load_settings
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = sorted(get_command(build_app()).commands)  # type: ignore[attr-defined]  # it is a group
+
+
+def test_topic_names_are_unique():
+    names = [topic.name for topic in topics.ALL]
+    assert len(set(names)) == len(names)
+
+
+def test_every_topic_is_in_the_list_of_all():
+    declared = {value for value in vars(topics).values() if isinstance(value, topics.Topic)}
+    assert declared == set(topics.ALL)
+
+
+def test_site_keyed_topics_have_the_same_partitions():
+    by_site = (*topics.LIVE_RAW, topics.RAW_BACKFILL, topics.TELEMETRY, topics.TELEMETRY_REJECTED)
+    for topic in (*by_site, topics.ASSETS, topics.SITE_WINDOWS):
+        assert topic.partitions == topics.PARTITIONS
+
+
+@pytest.mark.parametrize("package", [agents, tables, schemas, device_sim])
+def test_our_packages_are_the_ones_imported(package):
+    assert Path(package.__file__).parent == ROOT / package.__name__
+
+
+def test_the_lock_names_versions_only():
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        name, _, version = line.partition("==")
+        assert name
+        assert version
+        assert not set(line) & set("/@: "), line
+
+
+def test_the_container_is_the_kafka_that_java_runs():
+    kafka = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["kafka"]
+    assert kafka["image"] == f"apache/kafka:{kafka_version()}"
+    wanted = {
+        "KAFKA_" + name.upper().replace(".", "_"): value
+        for name, value in single_node("0.0.0.0", 9092, 19093).items()
+    }
+    told = {
+        name: value.replace("${VPP_KAFKA_PORT:-9092}", "9092")
+        for name, value in kafka["environment"].items()
+    }
+    assert told | wanted == told
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str):
+    result = CliRunner().invoke(build_app(), [command, "--help"])
+    assert result.exit_code == 0, result.output
+    assert "Usage:" in result.output
+
+
+def vpp(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vpp_streams", *words],
+        capture_output=True,
+        text=True,
+        env={"PATH": "", "HOME": "/nonexistent", **environment},
+        check=False,
+        timeout=60,
+    )
+
+
+def test_help_needs_none_of_the_heavy_libraries():
+    script = (
+        "import sys; sys.argv = ['vpp', '--help']\n"
+        "from vpp_streams.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'faust', 'pandas', 'pyarrow', 'aiokafka', 'fastapi', 'numpy'}\n"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    assert "First steps" in result.stdout
+
+
+def test_a_wrong_setting_is_one_line_and_names_the_variable():
+    result = vpp("doctor", VPP_WEB_PORT="eighty")
+    assert result.returncode == SettingsError.exit_code
+    assert result.stderr.count("\n") == 1
+    assert "VPP_WEB_PORT" in result.stderr
+    assert "eighty" in result.stderr
+
+
+def test_a_broker_that_does_not_answer_is_one_line_with_the_way_out():
+    result = vpp("worker", "ingest", VPP_KAFKA="localhost:1")
+    assert result.returncode == 3
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("vpp: no Kafka answers at localhost:1")
+    assert "vpp broker start" in result.stderr
+
+
+def test_every_wrong_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("VPP_WEB_PORT", "70000")
+    monkeypatch.setenv("VPP_NAMESPACE", "Not Allowed")
+    with pytest.raises(SettingsError, match=r"VPP_NAMESPACE.*VPP_WEB_PORT|VPP_WEB_PORT.*NAMESPACE"):
+        load_settings()
+
+
+def test_make_alone_lists_every_target():
+    told = subprocess.run(
+        ["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for target in ("setup", "demo", "test", "check", "broker", "clean"):
+        assert f"make {target} " in told
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_our_logs_and_the_libraries_come_in_one_format(as_json: bool):
+    script = (
+        "import logging, structlog\n"
+        "from vpp_streams.logs import set_up_logs\n"
+        "from vpp_streams.settings import Settings\n"
+        "set_up_logs(Settings())\n"
+        "structlog.get_logger('ours').warning('a device was refused', device_id='pw-1')\n"
+        "logging.getLogger('theirs').warning('a library says %s', 'so')\n"
+        "logging.getLogger('theirs').debug('not at level INFO')\n"
+    )
+    environment = {"VPP_LOG_JSON": str(as_json).lower(), "NO_COLOR": "1"}
+    told = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    ).stderr
+    ours, theirs = told.splitlines()
+    if as_json:
+        assert json.loads(ours)["device_id"] == "pw-1"
+        assert json.loads(theirs)["event"] == "a library says so"
+    else:
+        assert "a device was refused" in ours
+        assert "device_id=pw-1" in ours
+        assert "a library says so" in theirs
