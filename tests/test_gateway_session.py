@@ -1,0 +1,382 @@
+"""The session's rules: by example, and as a state machine that hypothesis tries to break."""
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from schemas import protocol
+from schemas.assets import Device, Site
+from schemas.protocol import (
+    Ack,
+    Backfill,
+    Call,
+    Drain,
+    Error,
+    Hello,
+    HelloResult,
+    Telemetry,
+    VendorTelemetry,
+    decode,
+)
+from schemas.telemetry import NativeBody, RawLine, VendorBody
+from vpp_streams import topics
+from vpp_streams.gateway.actions import (
+    Action,
+    BackfillReceipt,
+    Close,
+    Limits,
+    LiveReceipt,
+    Now,
+    Produce,
+    Receipt,
+    Register,
+    Send,
+    State,
+)
+from vpp_streams.gateway.session import Session
+
+DEVICE = Device(device_id="d1", kind="solar")
+SITE = Site(site_id="s1", region="north", devices=(DEVICE,))
+T0 = 1_763_855_000_000
+
+
+def at(ms: int) -> Now:
+    return Now(T0 + ms, ms)
+
+
+def new_session(limits: Limits | None = None) -> Session:
+    return Session(DEVICE, SITE, 3, limits or Limits(), (0, 1000), Counter(), at(0))
+
+
+def live_session(limits: Limits | None = None, next_seq: int = 10) -> Session:
+    session = new_session(limits)
+    session.receive(protocol.encode_call("h", Hello(boot="b0", next_seq=next_seq)), at(0))
+    session.registered(7, at(0))
+    return session
+
+
+def reading(seq: int, boot: str = "b0", **fields: Any) -> bytes:
+    return protocol.encode_send(str(seq), Telemetry(b=boot, s=seq, t=T0, **fields))
+
+
+def sent(actions: list[Action]) -> list[Any]:
+    """What the device would see: payloads of calls and sends, results and errors as they are."""
+    messages = [decode(action.data) for action in actions if isinstance(action, Send)]
+    return [m.payload if isinstance(m, Call) else m for m in messages]
+
+
+def produced(actions: list[Action]) -> list[Produce]:
+    return [action for action in actions if isinstance(action, Produce)]
+
+
+def lines_of(produce: Produce) -> list[RawLine]:
+    return msgspec.json.Decoder(RawLine).decode_lines(produce.lines)
+
+
+def codes(actions: list[Action]) -> list[str]:
+    return [m.code for m in sent(actions) if isinstance(m, Error)]
+
+
+def test_hello_is_answered_once_its_record_stands() -> None:
+    session = new_session()
+    hello = Hello(boot="b0", next_seq=5)
+    assert session.receive(protocol.encode_call("h", hello), at(0)) == [Register(hello)]
+    assert codes(session.receive(reading(5), at(1))) == ["hello_first"]
+    (result,) = sent(session.registered(4711, at(2)))
+    answer = protocol.decode_result(result, HelloResult)
+    assert isinstance(answer, HelloResult)
+    assert (result.id, answer.epoch, answer.t) == ("h", 4711, T0 + 2)
+    assert codes(session.receive(protocol.encode_call("i", hello), at(3))) == ["bad_message"]
+
+
+def test_no_hello_in_time_closes() -> None:
+    session = new_session(Limits(hello_timeout_ms=1000))
+    assert codes(session.receive(reading(5), at(500))) == ["hello_first"]
+    assert session.tick(at(1500)) == []
+    assert session.tick(at(1501)) == [Close(1002, "no Hello came")]
+    assert session.receive(reading(5), at(1600)) == []
+
+
+def test_no_kafka_at_hello_sends_the_device_away() -> None:
+    session = new_session()
+    session.receive(protocol.encode_call("h", Hello(boot="b0", next_seq=5)), at(0))
+    actions = session.unavailable(at(1))
+    assert codes(actions) == ["unavailable"]
+    assert isinstance(actions[-1], Close)
+    assert actions[-1].code == 1013
+
+
+def test_a_reading_becomes_a_raw_line_of_its_device() -> None:
+    session = live_session()
+    (produce,) = produced(session.receive(reading(10, pv=5.5, isl=True), at(40)))
+    assert (produce.topic, produce.partition) == (topics.RAW_SOLAR, 3)
+    (line,) = lines_of(produce)
+    assert (line.device_id, line.boot, line.seq, line.received_at_ms) == ("d1", "b0", 10, T0 + 40)
+    assert msgspec.json.decode(line.body, type=NativeBody) == NativeBody(t=T0, pv=5.5, isl=True)
+    assert b'"iv"' not in produce.lines  # defaults stay off the wire
+
+
+def test_identity_comes_from_the_connection_not_from_the_payload() -> None:
+    session = live_session()
+    forged = b'[6,"1","Telemetry",{"b":"b0","s":10,"t":5,"device_id":"d2","site_id":"s2"}]'
+    (produce,) = produced(session.receive(forged, at(1)))
+    assert lines_of(produce)[0].device_id == "d1"
+    assert b"d2" not in produce.lines
+
+
+def test_vendor_body_is_passed_on_whole() -> None:
+    session = live_session()
+    message = VendorTelemetry(b="b0", s=10, t=9, vendor="fronius", body=msgspec.Raw(b'{"a":[1]}'))
+    (produce,) = produced(session.receive(protocol.encode_send("v", message), at(1)))
+    body = msgspec.json.decode(lines_of(produce)[0].body, type=VendorBody)
+    assert (body.vendor, bytes(body.body), body.t) == ("fronius", b'{"a":[1]}', 9)
+
+
+def test_unreadable_body_goes_to_ingest_which_tells_why() -> None:
+    session = live_session()
+    bad = b'[6,"1","Telemetry",{"b":"b0","s":10,"t":"soon\\u000a{}"}]'
+    (produce,) = produced(session.receive(bad, at(1)))
+    assert msgspec.json.decode(lines_of(produce)[0].body) == {"t": "soon\n{}"}
+
+
+def test_acks_are_paced_and_cumulative() -> None:
+    session = live_session(Limits(ack_ms=1000))
+    receipts = [produced(session.receive(reading(s), at(s)))[0].receipt for s in range(10, 14)]
+    assert sent(session.stored(receipts[0], at(100))) == [
+        Ack(b="b0", from_=10, upto=10, t=T0 + 100)
+    ]
+    assert session.stored(receipts[1], at(200)) == []
+    assert session.stored(receipts[2], at(300)) == []
+    assert session.tick(at(1099)) == []
+    assert sent(session.tick(at(1100))) == [Ack(b="b0", from_=10, upto=12, t=T0 + 1100)]
+    assert session.tick(at(9000)) == []
+
+
+def test_an_ack_never_covers_a_reading_that_was_lost() -> None:
+    session = live_session(Limits(ack_ms=1000))
+    receipts = [produced(session.receive(reading(s), at(s)))[0].receipt for s in range(10, 14)]
+    session.stored(receipts[0], at(100))
+    session.stored(receipts[1], at(110))
+    assert codes(session.lost(receipts[2], at(120))) == ["not_stored"]
+    # The hole ends the range: what came before it is acked, and a new range begins.
+    assert sent(session.stored(receipts[3], at(130))) == [
+        Ack(b="b0", from_=10, upto=11, t=T0 + 130)
+    ]
+    assert sent(session.tick(at(1130))) == [Ack(b="b0", from_=13, upto=13, t=T0 + 1130)]
+    assert codes(session.receive(reading(12), at(1200))) == ["seq_not_rising"]
+
+
+def test_a_number_seen_before_is_not_produced_again() -> None:
+    session = live_session(Limits(ack_ms=0))
+    (produce,) = produced(session.receive(reading(10), at(1)))
+    assert session.receive(reading(10), at(2)) == []  # on its way
+    ack = sent(session.stored(produce.receipt, at(3)))
+    again = sent(session.receive(reading(10), at(3)))
+    assert again == ack
+    assert codes(session.receive(reading(9), at(4))) == ["seq_not_rising"]
+    assert codes(session.receive(reading(11, boot="b1"), at(5))) == ["wrong_boot"]
+
+
+def test_backfill_rows_become_lines_and_one_ack() -> None:
+    session = live_session()
+    message = Backfill(
+        b="af", from_=4, cols=["t", "soc", "p"], rows=[[T0, 0.5, None], None, [T0, "half", 1]]
+    )
+    (produce,) = produced(session.receive(protocol.encode_send("x", message), at(1)))
+    assert produce.topic == topics.RAW_BACKFILL
+    first, third = lines_of(produce)
+    assert (first.seq, first.boot, third.seq) == (4, "af", 6)
+    assert msgspec.json.decode(first.body, type=NativeBody) == NativeBody(t=T0, soc=0.5)
+    assert msgspec.json.decode(third.body) == {"t": T0, "soc": "half", "p": 1}
+    assert sent(session.stored(produce.receipt, at(2))) == [Ack(b="af", from_=4, upto=6, t=T0 + 2)]
+
+
+def test_backfill_of_nothing_left_is_acked_without_kafka() -> None:
+    session = live_session()
+    message = Backfill(b="b0", from_=4, cols=["t"], rows=[None, None])
+    actions = session.receive(protocol.encode_send("x", message), at(1))
+    assert produced(actions) == []
+    assert sent(actions) == [Ack(b="b0", from_=4, upto=5, t=T0 + 1)]
+
+
+def test_lost_backfill_is_named_by_its_message() -> None:
+    session = live_session()
+    message = Backfill(b="b0", from_=4, cols=["t"], rows=[[T0]])
+    (produce,) = produced(session.receive(protocol.encode_send("x", message), at(1)))
+    (error,) = sent(session.lost(produce.receipt, at(2)))
+    assert (error.id, error.code) == ("x", "not_stored")
+
+
+def test_live_and_backfill_have_budgets_of_their_own() -> None:
+    session = live_session(Limits(live_per_s=1, live_burst=2, backfill_burst_rows=3))
+    answers = [codes(session.receive(reading(s), at(0))) for s in (10, 11, 12)]
+    assert answers == [[], [], ["rate_limited"]]
+    rows = Backfill(b="b0", from_=1, cols=["t"], rows=[[T0], [T0]])
+    answers = [codes(session.receive(protocol.encode_send("x", rows), at(0))) for _ in range(2)]
+    assert answers == [[], ["rate_limited"]]
+    assert produced(session.receive(reading(13), at(1000)))  # a second later there is budget
+
+
+def test_abuse_closes_and_an_unknown_action_alone_does_not() -> None:
+    session = live_session(Limits(strikes_burst=3, strikes_per_min=1))
+    for i in range(30):
+        actions = session.receive(b'[2,"c","CommandStatus",{}]', at(i * 1000))
+        assert codes(actions) == ["unknown_action"]
+    for i in range(3):
+        assert codes(session.receive(b"junk", at(30_000 + i))) == ["bad_message"]
+    assert session.receive(b"junk", at(30_010)) == [
+        Close(1008, "too many refused messages, the last: bad_message")
+    ]
+
+
+def test_silence_closes_unless_the_gateway_itself_does_not_listen() -> None:
+    session = live_session(Limits(idle_s=30))
+    assert session.tick(at(30_000)) == []
+    assert session.tick(at(60_000), listening=False) == []
+    assert session.tick(at(90_000)) == []
+    assert session.tick(at(90_001)) == [Close(3008, "silent for 30 s")]
+
+
+def test_draining_tells_the_device_and_acks_at_once() -> None:
+    session = live_session()
+    receipts = [produced(session.receive(reading(s), at(0)))[0].receipt for s in (10, 11)]
+    assert sent(session.drain((0, 9), at(1))) == [Drain(reconnect_in_ms=(0, 9))]
+    assert sent(session.stored(receipts[0], at(2))) == [Ack(b="b0", from_=10, upto=10, t=T0 + 2)]
+    assert sent(session.stored(receipts[1], at(3))) == [Ack(b="b0", from_=10, upto=11, t=T0 + 3)]
+    assert session.receive(b'[3,"drain",{}]', at(4)) == []
+
+
+class AnyConnection(RuleBasedStateMachine):
+    """A device that sends anything in any order, and a Kafka that stores or loses at will."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        limits = Limits(
+            ack_ms=2000, live_per_s=2, live_burst=5, backfill_rows_per_s=5, backfill_burst_rows=12
+        )
+        self.session = new_session(limits)
+        self.ms = 0
+        self.last_seq = 5
+        self.in_flight: list[Receipt] = []
+        self.stored: set[tuple[str, int]] = set()
+        self.forgotten: set[tuple[str, int]] = set()
+        self.acked: set[tuple[str, int]] = set()
+        self.produced: Counter[tuple[str, int]] = Counter()
+        self.answered_hello = False
+        self.closed = False
+
+    def check(self, actions: list[Action]) -> None:
+        """Every action, in order, against what the world knows."""
+        for action in actions:
+            assert not self.closed, "an action after Close"
+            match action:
+                case Close():
+                    self.closed = True
+                case Produce(topic, partition, _, receipt):
+                    assert self.answered_hello, "produced before Hello was accepted"
+                    assert partition == 3
+                    self.in_flight.append(receipt)
+                    lines = lines_of(action)
+                    assert all(line.device_id == "d1" for line in lines)
+                    if topic is not topics.RAW_BACKFILL:
+                        self.produced.update((line.boot, line.seq) for line in lines)
+                case Send(data):
+                    match decode(data):
+                        case Call(_, Ack() as ack):
+                            self.check_ack(ack)
+                        case protocol.Result():
+                            self.answered_hello = True
+
+    def check_ack(self, ack: Ack) -> None:
+        assert self.answered_hello
+        assert ack.from_ <= ack.upto
+        covered = {(ack.b, seq) for seq in range(ack.from_, ack.upto + 1)}
+        assert covered <= self.stored | self.forgotten, "acked what Kafka does not have"
+        self.acked |= covered
+
+    @initialize(greeted=st.sampled_from([True, True, False]))
+    def most_connections_begin_well(self, greeted: bool) -> None:
+        if greeted:
+            self.hello(next_seq=7)
+            self.kafka_has_the_connect_record(epoch=1)
+
+    @rule(next_seq=st.integers(5, 10))
+    def hello(self, next_seq: int) -> None:
+        if self.session.state is State.WAITING_FOR_HELLO:
+            self.last_seq = next_seq - 1
+        message = protocol.encode_call("h", Hello(boot="a", next_seq=next_seq))
+        self.check(self.session.receive(message, at(self.ms)))
+
+    @rule(epoch=st.integers(0, 9))
+    def kafka_has_the_connect_record(self, epoch: int) -> None:
+        self.check(self.session.registered(epoch, at(self.ms)))
+
+    @rule(step=st.sampled_from([1, 1, 1, 2, 0, -1, -4]), boot=st.sampled_from(["a", "a", "b"]))
+    def telemetry(self, step: int, boot: str) -> None:
+        seq = max(0, self.last_seq + step)
+        self.last_seq = max(seq, self.last_seq)
+        self.check(self.session.receive(reading(seq, boot), at(self.ms)))
+
+    @rule(
+        first=st.integers(0, 30),
+        rows=st.lists(st.sampled_from([[1], ["bad"], None]), min_size=1, max_size=6),
+    )
+    def backfill(self, first: int, rows: list[list[Any] | None]) -> None:
+        message = Backfill(b="a", from_=first, cols=["t"], rows=rows)
+        self.forgotten |= {("a", first + i) for i, row in enumerate(rows) if row is None}
+        self.check(self.session.receive(protocol.encode_send("x", message), at(self.ms)))
+
+    @rule(data=st.sampled_from([b"", b"junk", b'[2,"q","What",{}]', b'[4,"q","code","why"]']))
+    def anything_else(self, data: bytes) -> None:
+        self.check(self.session.receive(data, at(self.ms)))
+
+    @precondition(lambda self: self.in_flight)
+    @rule(at_random=st.integers(0, 3), stored=st.sampled_from([True, True, False]))
+    def kafka_answers(self, at_random: int, stored: bool) -> None:
+        index = at_random % len(self.in_flight)
+        receipt = self.in_flight.pop(index)
+        if not stored:
+            self.check(self.session.lost(receipt, at(self.ms)))
+            return
+        match receipt:
+            case LiveReceipt(_, seq):
+                self.stored.add(("a", seq))
+            case BackfillReceipt(_, boot, (first, upto)):
+                self.stored |= {(boot, seq) for seq in range(first, upto + 1)}
+        self.check(self.session.stored(receipt, at(self.ms)))
+
+    @rule(ms=st.integers(1, 2000), listening=st.booleans())
+    def time_passes(self, ms: int, listening: bool) -> None:
+        self.ms += ms
+        self.check(self.session.tick(at(self.ms), listening))
+
+    @rule()
+    def drain(self) -> None:
+        self.check(self.session.drain((0, 1), at(self.ms)))
+
+    @invariant()
+    def a_live_reading_is_produced_once(self) -> None:
+        assert all(count == 1 for count in self.produced.values())
+
+    @invariant()
+    def closed_is_closed(self) -> None:
+        assert self.closed == (self.session.state is State.CLOSED)
+
+    def teardown(self) -> None:
+        """Liveness: what Kafka stored is acked sooner or later, unless the connection ended."""
+        self.in_flight.clear()
+        if self.session.state not in (State.LIVE, State.DRAINING):
+            return
+        self.ms += 2000
+        self.check(self.session.tick(at(self.ms), listening=False))
+        assert self.stored <= self.acked
+
+
+TestAnyConnection = AnyConnection.TestCase
+TestAnyConnection.settings = hypothesis_settings(
+    max_examples=150, stateful_step_count=40, deadline=None
+)
