@@ -40,9 +40,10 @@ class Framer:
         source: str,
         flush_ms: int,
         counters: Counter[str],
-        max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES,
     ) -> None:
         self.in_flight_bytes = 0
+        """Taken in, and not yet answered for by Kafka."""
+        self.max_in_flight_bytes = MAX_IN_FLIGHT_BYTES
         self.room = asyncio.Event()
         self.room.set()
         self._producer = producer
@@ -50,7 +51,6 @@ class Framer:
         self._source = source
         self._flush_s = flush_ms / 1000
         self._counters = counters
-        self._max_in_flight_bytes = max_in_flight_bytes
         self._gathering: dict[tuple[Topic, int], _Frame] = {}
         self._full: list[_Frame] = []
         self._wake = asyncio.Event()
@@ -138,10 +138,10 @@ class Framer:
 
     def _in_flight(self, change: int) -> None:
         self.in_flight_bytes += change
-        if self.in_flight_bytes > self._max_in_flight_bytes and self.room.is_set():
+        if self.in_flight_bytes > self.max_in_flight_bytes and self.room.is_set():
             self._counters["backpressure"] += 1
             self.room.clear()
-        elif self.in_flight_bytes < self._max_in_flight_bytes // 2:
+        elif self.in_flight_bytes < self.max_in_flight_bytes // 2:
             self.room.set()
         if self.in_flight_bytes:
             self._idle.clear()
