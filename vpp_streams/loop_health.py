@@ -4,10 +4,13 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from vpp_streams.web.ages import percentile
+
 AGE_P99_GOAL_MS = 1500.0
 COVERAGE_GOAL = 0.98
 REJECTED_SHARE_LIMIT = 0.01
-LAG_LIMIT_READINGS = 5_000
+LAG_LIMIT_RECORDS = 1_000
+"""A few seconds of a demo fleet's frames."""
 
 
 class RegionNow(msgspec.Struct, frozen=True):
@@ -66,16 +69,6 @@ def is_warm(summary: Summary, expected: Expected) -> bool:
     return summary.devices_connected >= expected.devices and expected.regions <= covered
 
 
-def percentile(ages: Mapping[int, int], share: float) -> float | None:
-    """Nearest-rank percentile of a histogram (age in ms -> count); None where it is empty."""
-    rank, seen = share * sum(ages.values()), 0
-    for age, count in sorted(ages.items()):
-        seen += count
-        if seen >= rank:
-            return float(age)
-    return None
-
-
 def judge(
     first: Summary,
     last: Summary,
@@ -98,8 +91,8 @@ def judge(
         reasons.append("no reading reached a region")
     elif p99 > AGE_P99_GOAL_MS:
         reasons.append(f"reading-to-region age p99 is {p99:.0f} ms, over {AGE_P99_GOAL_MS:.0f} ms")
-    if last.lag > LAG_LIMIT_READINGS:
-        reasons.append(f"the workers are {last.lag:.0f} behind")
+    if last.lag > LAG_LIMIT_RECORDS:
+        reasons.append(f"the workers are {last.lag:.0f} records behind")
     if restarts:
         reasons.append(f"{restarts} restarts of a process; see its log")
     return Report(
