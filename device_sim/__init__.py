@@ -1,0 +1,1 @@
+"""A simulated fleet: pure, seeded physics behind real WebSocket clients."""

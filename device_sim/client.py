@@ -1,0 +1,152 @@
+"""The asyncio shell around `device_sim.device.Device`: one WebSocket, kept up while it runs."""
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import Callable
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.typing import Subprotocol
+
+from device_sim.device import Device, State, Step
+from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL
+from schemas.telemetry import NativeBody, VendorBody
+
+Trouble = Callable[[str, str], None]
+"""Told (what kind of trouble, one sentence) whenever a connection does not come up."""
+
+
+def monotonic_ms() -> int:
+    """The clock that devices wait by."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class Client:
+    """One device on its link. `run` keeps the link up until it is cancelled.
+
+    ``utc_ms`` is the device's own clock, right or not; ``on_event`` is called whenever something
+    has come in or the link has changed.
+    """
+
+    def __init__(
+        self,
+        device_id: str,
+        device: Device,
+        url: str,
+        token: str,
+        tls: ssl.SSLContext | None,
+        utc_ms: Callable[[], int],
+        on_event: Callable[[], None],
+        on_trouble: Trouble,
+    ) -> None:
+        self.device_id = device_id
+        self.device = device
+        self.utc_ms = utc_ms
+        self._uri = f"{url.rstrip('/')}/v1/{device_id}"
+        self._token = token
+        self._tls = tls
+        self._on_event = on_event
+        self._on_trouble = on_trouble
+        self._socket: ClientConnection | None = None
+        self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._away_until_ms = 0
+        self._measured_ms: int | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether the gateway has accepted its Hello."""
+        return self.device.state is State.LIVE
+
+    def wants_reading(self) -> bool:
+        """Whether its interval has passed since the last reading."""
+        if self._measured_ms is None:
+            return True
+        # Beats come a little early or late; an interval is a whole number of them.
+        return monotonic_ms() - self._measured_ms >= self.device.interval_ms - 500
+
+    def measure(self, body: NativeBody, vendor: VendorBody | None) -> None:
+        """Take a reading in; it is sent if the link is up, and kept either way."""
+        self._measured_ms = now_ms = monotonic_ms()
+        self._do(self.device.measured(body, now_ms, vendor))
+        self._do(self.device.tick(now_ms))
+
+    def tick(self) -> None:
+        """Time has passed without a reading."""
+        self._do(self.device.tick(monotonic_ms()))
+
+    def cut(self, away_ms: int) -> None:
+        """Lose the link at once, without a goodbye, and have none for ``away_ms``."""
+        self._away_until_ms = monotonic_ms() + away_ms
+        if self._socket is not None:
+            self._socket.transport.abort()
+
+    async def run(self) -> None:
+        """Connect, converse, and connect again, until the gateway says that we are replaced."""
+        while True:
+            wait_ms = self.device.disconnected(await self._one_connection())
+            self._on_event()
+            if wait_ms is None:
+                self._on_trouble("replaced", f"{self.device_id}: another device took its place")
+                return
+            await asyncio.sleep(max(wait_ms, self._away_until_ms - monotonic_ms()) / 1000)
+
+    async def _one_connection(self) -> int | None:
+        """Returns the code that the connection was closed with, None where it never stood."""
+        try:
+            async with connect(
+                self._uri,
+                subprotocols=[Subprotocol(SUBPROTOCOL)],
+                additional_headers={"Authorization": f"Bearer {self._token}"},
+                user_agent_header=None,
+                compression=None,
+                max_size=MAX_MESSAGE_BYTES,
+                close_timeout=2,
+                ssl=self._tls,
+                proxy=None,
+            ) as socket:
+                return await self._converse(socket)
+        except InvalidStatus as refused:
+            body = refused.response.body or b""
+            words = body.decode(errors="replace").strip()[:200]
+            self._on_trouble("refused", f"HTTP {refused.response.status_code} {words}")
+        except (OSError, TimeoutError, WebSocketException) as error:
+            self._on_trouble("unreachable", str(error) or type(error).__name__)
+        return None
+
+    async def _converse(self, socket: ClientConnection) -> int | None:
+        self._outbox = asyncio.Queue()
+        self._socket = socket
+        writer = asyncio.create_task(self._write(socket))
+        try:
+            self._do(self.device.connected(self.utc_ms()))
+            async for data in socket:
+                self._do(self.device.received(data, monotonic_ms()))
+                self._on_event()
+        except ConnectionClosed:
+            pass  # how it ended is in close_code
+        finally:
+            self._socket = None
+            writer.cancel()
+        return socket.close_code
+
+    async def _write(self, socket: ClientConnection) -> None:
+        try:
+            while (message := await self._outbox.get()) is not None:
+                await socket.send(message, text=True)
+            await socket.close()
+        except ConnectionClosed:
+            pass  # the reader sees it too, and nothing is lost: the ring has it
+
+    def _do(self, step: Step) -> None:
+        for message in step.send:
+            self._outbox.put_nowait(message)
+        if step.close:
+            self._outbox.put_nowait(None)
+
+
+def clock_that_is_off(rng: random.Random, most_ms: int = 300) -> Callable[[], int]:
+    """A device's clock: UTC in ms, ahead or behind by a fixed draw of up to ``most_ms``."""
+    offset_ms = rng.randint(-most_ms, most_ms)
+    return lambda: time.time_ns() // 1_000_000 + offset_ms

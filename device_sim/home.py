@@ -1,0 +1,72 @@
+"""A premise with one grid connection: load = grid + battery + solar, at every step.
+
+On the grid, the battery does what its controller asks as far as the connection's limits let it,
+and solar is curtailed to the export limit. Off the grid (islanded), the battery carries the load,
+reserve and all: that is what the reserve is for. What it cannot carry is not served.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_sim import battery
+from device_sim.battery import BatterySpec, BatteryState
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Limits of the grid connection, one value per row; inf = none."""
+
+    export_limit_w: Floats
+    import_limit_w: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a step meets, one value per row."""
+
+    sun_w: Floats
+    """What the panels could give, W >= 0."""
+    demand_w: Floats
+    """What the household would use, W >= 0."""
+    ambient_c: Floats
+    islanded: Mask
+    """The grid is out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """True powers, W, in canonical signs; load = grid + battery + solar."""
+
+    battery_w: Floats
+    grid_w: Floats
+    solar_w: Floats
+    load_w: Floats
+
+
+def step(
+    spec: BatterySpec,
+    state: BatteryState,
+    connection: Connection,
+    around: Surroundings,
+    request_w: Floats,
+    dt_s: float,
+) -> tuple[BatteryState, Flows]:
+    """Let ``dt_s`` pass with the controller asking for ``request_w`` (+ = discharge)."""
+    off = around.islanded
+    # Panels without a battery have nothing to follow when the grid is out: they switch off.
+    sun = np.where(off & (spec.energy_wh <= 0), 0.0, around.sun_w)
+    net = around.demand_w - sun
+    most = np.maximum(net + connection.export_limit_w, 0.0)
+    least = np.minimum(net - connection.import_limit_w, 0.0)
+    request = np.where(off, net, np.clip(request_w, least, most))
+    done = battery.step(spec, state, request, dt_s, around.ambient_c)
+    room = around.demand_w - done.power_w + np.where(off, 0.0, connection.export_limit_w)
+    solar = np.clip(sun, 0.0, np.maximum(room, 0.0))
+    load = np.where(off, np.minimum(around.demand_w, solar + done.power_w), around.demand_w)
+    grid = np.where(off, 0.0, load - done.power_w - solar)
+    return done.state, Flows(done.power_w, grid, solar, load)

@@ -1,0 +1,72 @@
+"""Household load, by columns: what is always on, how people live, and their appliances; seeded."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_HOURS = (0, 5, 7, 9, 12, 16, 19, 21, 23, 24)
+_SHAPE = (0.25, 0.2, 0.8, 0.6, 0.5, 0.6, 1.0, 0.9, 0.4, 0.25)
+"""Presence of people over the day, share of its peak."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appliance:
+    """Something that runs now and then, at full power for a while."""
+
+    power_w: float
+    runs_s: float
+    starts_per_day: float
+
+
+APPLIANCES = (
+    Appliance(2000, 150, 5.0),  # kettle
+    Appliance(120, 900, 32.0),  # fridge
+    Appliance(2400, 2400, 0.8),  # oven
+    Appliance(1800, 3600, 0.6),  # washing machine, dryer
+    Appliance(3500, 1800, 0.8),  # hot water, heat pump
+    Appliance(7000, 9000, 0.15),  # electric car
+)
+_POWER_W = np.array([a.power_w for a in APPLIANCES])
+_RUNS_S = np.array([a.runs_s for a in APPLIANCES])
+_STARTS_PER_S = np.array([a.starts_per_day for a in APPLIANCES]) / 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSpec:
+    """Households, one value per row."""
+
+    base_w: Floats
+    """Always on."""
+    people_w: Floats
+    """On top of it when everybody is at home."""
+    appliances: Floats
+    """How much the household uses appliances; 1 = typical, 0 = none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadState:
+    """Running appliances, shape (appliances, rows)."""
+
+    left_s: Floats
+    """How long each still runs, s; 0 = off."""
+
+
+def new_load(rows: int) -> LoadState:
+    """All appliances off."""
+    return LoadState(np.zeros((len(APPLIANCES), rows)))
+
+
+def step(
+    spec: LoadSpec, state: LoadState, solar_hour: Floats, dt_s: float, rng: np.random.Generator
+) -> tuple[LoadState, Floats]:
+    """Let ``dt_s`` pass; returns the new state and the load, W >= 0."""
+    presence = np.interp(solar_hour, _HOURS, _SHAPE)
+    left = np.maximum(state.left_s - dt_s, 0.0)
+    rate = _STARTS_PER_S[:, None] * (2.0 * presence * spec.appliances)
+    starts = (left <= 0) & (rng.random(left.shape) < rate * dt_s)
+    left = np.where(starts, _RUNS_S[:, None] * rng.uniform(0.5, 1.5, left.shape), left)
+    running = (_POWER_W[:, None] * (left > 0)).sum(axis=0)
+    return LoadState(left), spec.base_w + spec.people_w * presence + running

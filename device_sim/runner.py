@@ -1,0 +1,191 @@
+"""A whole fleet in one process: one step of the physics a second, one WebSocket a device."""
+
+import asyncio
+import random
+import ssl
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from device_sim import vendor
+from device_sim.client import Client, clock_that_is_off
+from device_sim.device import Device, Patience
+from device_sim.fleet import DEMO_SECRET, device_token
+from device_sim.recorded import RecordedHome
+from device_sim.world import World
+from schemas.assets import Device as Asset
+from schemas.assets import Site
+from schemas.telemetry import NativeBody
+
+_BEAT_S = 1.0
+_SLOTS = 50
+"""Parts of a beat; each device sends in one of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimOptions:
+    """How a fleet is simulated."""
+
+    url: str
+    """Where the gateway is: ``ws://host:port`` or ``wss://host:port``."""
+    seed: int = 1
+    secret: str = DEMO_SECRET
+    vendor_share: float = 0.3
+    """Share of devices that speak a vendor's form, where their maker has one."""
+    outages_per_hour: float = 0.0
+    """How often each device loses its link."""
+    outage_s: float = 30.0
+    """How long it has none, on average."""
+    grid_outages_per_day: float = 0.0
+    """How often each site's grid goes out."""
+    recorded: RecordedHome | None = None
+    """Drives the homes' load and solar power."""
+    ring_capacity: int = 3600
+    patience: Patience = field(default_factory=Patience)
+    tls: ssl.SSLContext | None = None
+
+
+class Fleet:
+    """The running devices. ``counters`` are of all of them together; see `Device`."""
+
+    def __init__(self, sites: Sequence[Site], options: SimOptions) -> None:
+        self.counters: Counter[str] = Counter()
+        self.troubles: dict[str, str] = {}
+        """Newest sentence on each kind of trouble; whoever tells people may clear it."""
+        self._options = options
+        self._rng = np.random.default_rng([options.seed, 0x11F7])
+        self._happened = asyncio.Event()
+        self._measuring = True
+        self._at_ms = _utc_ms() - round(_BEAT_S * 1000)
+        devices = [(site, device) for site in sites for device in site.devices]
+        self._world = World(
+            devices, options.seed, self._at_ms, options.recorded, options.grid_outages_per_day
+        )
+        self._vendors = [
+            vendor.vendor_of(device, options.vendor_share, options.seed) for _, device in devices
+        ]
+        # New at every start, as a device's is, and short: it wraps after more than a year.
+        boot = f"{_utc_ms() // 10 % 2**32:08x}"
+        self.clients = [
+            self._client(device, name, boot)
+            for (_, device), name in zip(devices, self._vendors, strict=True)
+        ]
+        self._running: asyncio.Task[None] | None = None
+
+    def _client(self, asset: Asset, vendor_name: str | None, boot: str) -> Client:
+        options = self._options
+        rng = random.Random(f"{options.seed}:{asset.device_id}")
+        firmware = vendor.firmware_of(asset, vendor_name)
+        return Client(
+            asset.device_id,
+            Device(
+                boot,
+                asset.model,
+                firmware,
+                rng,
+                self.counters,
+                options.ring_capacity,
+                options.patience,
+            ),
+            options.url,
+            device_token(asset.device_id, options.secret),
+            options.tls,
+            clock_that_is_off(rng),
+            self._happened.set,
+            self.troubles.__setitem__,
+        )
+
+    @property
+    def connected(self) -> int:
+        """Devices whose connection is live."""
+        return sum(client.live for client in self.clients)
+
+    @property
+    def unacked(self) -> int:
+        """Readings that their devices still keep."""
+        return sum(len(client.device.ring) for client in self.clients)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until it holds; looked at once a beat, and whenever a device hears something."""
+        while not condition():
+            if self._running is not None and self._running.done():
+                await self._running  # it only ends by an error
+            self._happened.clear()
+            await self._happened.wait()
+
+    async def finish(self) -> None:
+        """Measure no more, and wait until every reading is acked."""
+        self._measuring = False
+        await self.until(lambda: self.unacked == 0)
+
+    def start(self) -> asyncio.Task[None]:
+        """Run every device in a task of its own; cancel it to stop them all."""
+        self._running = asyncio.create_task(self._run())
+        self._running.add_done_callback(lambda _: self._happened.set())
+        return self._running
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for client in self.clients:
+                tasks.create_task(client.run())
+            tasks.create_task(self._beat())
+
+    async def _beat(self) -> None:
+        """Move the world once a beat, and let each device measure in its own slot of it."""
+        loop = asyncio.get_running_loop()
+        order = self._rng.permutation(len(self.clients))
+        starts_at = loop.time()
+        while True:
+            readings = self._step_world() if self._measuring else None
+            self._lose_links()
+            self._happened.set()
+            for slot in range(_SLOTS):
+                await asyncio.sleep(starts_at + _BEAT_S * slot / _SLOTS - loop.time())
+                for i in order[slot::_SLOTS].tolist():
+                    self._let_measure(i, readings[i] if readings else None)
+            # A beat that came late is not made up for: the next one's step is longer.
+            starts_at = max(starts_at + _BEAT_S, loop.time())
+            await asyncio.sleep(starts_at - loop.time())
+
+    def _step_world(self) -> list[tuple[Any, ...]]:
+        self._at_ms = max(_utc_ms(), self._at_ms + 1)
+        return self._world.step(self._at_ms).values()
+
+    def _let_measure(self, i: int, values: tuple[Any, ...] | None) -> None:
+        client, name = self.clients[i], self._vendors[i]
+        if values is None or not client.wants_reading():
+            client.tick()
+            return
+        interval_ms = max(client.device.interval_ms, round(_BEAT_S * 1000))
+        body = NativeBody(*(client.utc_ms(), *values, interval_ms))
+        client.measure(body, None if name is None else vendor.render(name, body))
+
+    def _lose_links(self) -> None:
+        chance = self._options.outages_per_hour * _BEAT_S / 3600
+        if chance <= 0:
+            return
+        for i in np.flatnonzero(self._rng.random(len(self.clients)) < chance).tolist():
+            self.clients[i].cut(round(self._rng.exponential(self._options.outage_s) * 1000))
+
+
+@asynccontextmanager
+async def running_fleet(sites: Sequence[Site], options: SimOptions) -> AsyncIterator[Fleet]:
+    """A fleet whose devices measure and connect during the body, and are gone after it."""
+    fleet = Fleet(sites, options)
+    task = fleet.start()
+    try:
+        yield fleet
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    if not task.cancelled() and (error := task.exception()):
+        raise error
+
+
+def _utc_ms() -> int:
+    return time.time_ns() // 1_000_000

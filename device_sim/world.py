@@ -1,0 +1,223 @@
+"""The physical world of a whole fleet: one numpy step moves every device.
+
+Seeded and without a clock: the same devices, seed and times give the same readings.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_sim import battery, controller, home, load, megapack, solar
+from device_sim.fleet import UNMETERED_MODEL
+from device_sim.recorded import DAY_S, RecordedHome
+from schemas.assets import Device, Site
+
+Floats = NDArray[np.float64]
+
+_NOMINAL_HZ = 60.0
+_NOMINAL_V = 120.0
+_GRID_OUT_S = 600.0
+"""How long the grid stays out, on average."""
+_METER_ERROR = 0.002
+"""Spread of a power meter's error, share of the reading."""
+_FREQUENCY_SPREAD_HZ = 0.015
+_FREQUENCY_MEMORY_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One reading of every device, by columns, in canonical signs; NaN = not measured.
+
+    Load is what a gateway makes of its meters: grid + battery + solar.
+    """
+
+    battery_w: Floats
+    grid_w: Floats
+    solar_w: Floats
+    load_w: Floats
+    soc: Floats
+    frequency_hz: Floats
+    voltage_v: Floats
+    temperature_c: Floats
+    islanded: Floats
+
+    def values(self) -> list[tuple[Any, ...]]:
+        """Each device's values in the order of `NativeBody`'s keys from ``p`` to ``isl``."""
+        numbers = (
+            self.battery_w,
+            self.grid_w,
+            self.solar_w,
+            self.load_w,
+            self.soc,
+            self.frequency_hz,
+            self.voltage_v,
+            self.temperature_c,
+        )
+        columns = [[None if x != x else x for x in column.tolist()] for column in numbers]
+        off_grid = [None if x != x else bool(x) for x in self.islanded.tolist()]
+        return list(zip(*columns, off_grid, strict=True))
+
+
+class World:
+    """Batteries, panels, households and grid of these devices; `step` moves time on.
+
+    Each device is the gateway of its own grid connection.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[tuple[Site, Device]],
+        seed: int,
+        start_ms: int,
+        recorded: RecordedHome | None = None,
+        grid_outages_per_day: float = 0.0,
+    ) -> None:
+        self._rng = rng = np.random.default_rng([seed, 0x5EED])
+        self._at_ms = start_ms
+        self._recorded = recorded
+        self._grid_outages_per_s = grid_outages_per_day / 86_400
+        rows = len(devices)
+        self.battery_spec = battery.typical(
+            _column(d.rated_energy_wh for _, d in devices),
+            _column(d.rated_charge_w for _, d in devices),
+            _column(d.rated_discharge_w for _, d in devices),
+        )
+        self._solar_spec = _solar_spec(devices, rng)
+        self._kind = np.array([d.kind for _, d in devices])
+        self._no_meter = np.array([d.model == UNMETERED_MODEL for _, d in devices])
+        lives_there = np.where(self._kind == "megapack", 0.0, 1.0)
+        self._load_spec = load.LoadSpec(
+            lives_there * rng.uniform(80, 350, rows),
+            lives_there * rng.uniform(150, 1000, rows),
+            lives_there * rng.uniform(0.4, 1.5, rows),
+        )
+        self.connection = home.Connection(
+            _column(_limit(s.export_limit_w) for s, _ in devices),
+            _column(_limit(s.import_limit_w) for s, _ in devices),
+        )
+        self.reserve = _column(s.backup_reserve for s, _ in devices)
+        self._shift_days = rng.integers(0, 365, rows)
+        self._clouds = solar.new_clouds(rng, int(self._solar_spec.region.max(initial=0)) + 1, rows)
+        self._load = load.new_load(rows)
+        self._grid_out_s = np.zeros(rows)
+        self._frequency_error = 0.0
+        soc = self.reserve + rng.uniform(0.1, 0.9, rows) * (1.0 - self.reserve)
+        self.battery = battery.BatteryState(soc, self._ambient_c(start_ms))
+        self.flows = home.Flows(*(np.zeros(rows) for _ in range(4)))
+
+    def step(self, at_ms: int) -> Measured:
+        """Move on to ``at_ms`` (UTC) and measure. Raises `ValueError` where that is no later."""
+        if at_ms <= self._at_ms:
+            raise ValueError(f"time does not go back: {at_ms} <= {self._at_ms}")
+        dt_s = (at_ms - self._at_ms) / 1000
+        self._at_ms = at_ms
+        around = self._surroundings(at_ms, dt_s)
+        request = self._request_w(at_ms, around, dt_s)
+        self.battery, self.flows = home.step(
+            self.battery_spec, self.battery, self.connection, around, request, dt_s
+        )
+        return self._measure(around.islanded, dt_s)
+
+    def _surroundings(self, at_ms: int, dt_s: float) -> home.Surroundings:
+        rng, hour = self._rng, solar.solar_hour(self._solar_spec.longitude, at_ms)
+        ambient_c = self._ambient_c(at_ms)
+        self._clouds = solar.step_clouds(self._clouds, dt_s, rng)
+        clear = solar.clearness(self._clouds, self._solar_spec.region)
+        sun_w = solar.power_w(self._solar_spec, at_ms, clear, ambient_c)
+        self._load, demand_w = load.step(self._load_spec, self._load, hour, dt_s, rng)
+        if self._recorded is not None:
+            sun_w, demand_w = self._play(self._recorded, at_ms, sun_w, demand_w)
+        cooling_w = megapack.auxiliary_w(self.battery_spec, self.battery)
+        demand_w = np.where(self._kind == "megapack", cooling_w, demand_w)
+        return home.Surroundings(sun_w, demand_w, ambient_c, self._islanded(dt_s))
+
+    def _request_w(self, at_ms: int, around: home.Surroundings, dt_s: float) -> Floats:
+        spec, state = self.battery_spec, self.battery
+        hour = solar.solar_hour(self._solar_spec.longitude, at_ms)
+        net_w = around.demand_w - around.sun_w
+        return np.where(
+            self._kind == "megapack",
+            controller.time_shift(spec, state, self.reserve, hour, dt_s),
+            controller.self_consumption(spec, state, self.reserve, net_w, dt_s),
+        )
+
+    def _play(
+        self, recorded: RecordedHome, at_ms: int, sun_w: Floats, demand_w: Floats
+    ) -> tuple[Floats, Floats]:
+        """Homes follow the record, each some days apart, on its own solar time."""
+        local_s = at_ms / 1000 + self._solar_spec.longitude / 15 * 3600
+        day = (local_s // DAY_S).astype(np.int64) + self._shift_days
+        load_w, solar_w = recorded.power_w(day, local_s % DAY_S)
+        at_home = self._kind == "powerwall"
+        return np.where(at_home, solar_w, sun_w), np.where(at_home, load_w, demand_w)
+
+    def _islanded(self, dt_s: float) -> NDArray[np.bool_]:
+        left = np.maximum(self._grid_out_s - dt_s, 0.0)
+        if self._grid_outages_per_s:
+            starts = self._rng.random(len(left)) < self._grid_outages_per_s * dt_s
+            lasts = self._rng.exponential(_GRID_OUT_S, len(left))
+            left = np.where((left <= 0) & starts, lasts, left)
+        self._grid_out_s = left
+        return left > 0
+
+    def _ambient_c(self, at_ms: int) -> Floats:
+        hour = solar.solar_hour(self._solar_spec.longitude, at_ms)
+        warmest = 15.0
+        swing = np.cos((hour - warmest) * np.pi / 12)
+        return np.asarray(26.0 - 0.25 * self._solar_spec.latitude + 7 * swing)
+
+    def _measure(self, islanded: NDArray[np.bool_], dt_s: float) -> Measured:
+        rng, rows, flows = self._rng, len(islanded), self.flows
+        nothing = np.full(rows, np.nan)
+        no_battery = self.battery_spec.energy_wh <= 0
+
+        def meter(true_w: Floats, absent: NDArray[np.bool_]) -> Floats:
+            read = true_w * (1 + _METER_ERROR * rng.standard_normal(rows))
+            return np.where(absent, nothing, np.round(read, 1))
+
+        battery_w = meter(flows.battery_w, no_battery)
+        grid_w = meter(flows.grid_w, self._no_meter)
+        solar_w = meter(flows.solar_w, self._kind == "megapack")
+        load_w = np.nan_to_num(battery_w) + grid_w + np.nan_to_num(solar_w)
+        keep = np.exp(-dt_s / _FREQUENCY_MEMORY_S)
+        push = np.sqrt(1 - keep**2) * _FREQUENCY_SPREAD_HZ * rng.standard_normal()
+        self._frequency_error = float(keep * self._frequency_error + push)
+        hz = _NOMINAL_HZ + self._frequency_error + 0.001 * rng.standard_normal(rows)
+        volt = _NOMINAL_V - 0.0003 * flows.grid_w.clip(-1e4, 1e4) + 0.2 * rng.standard_normal(rows)
+        return Measured(
+            battery_w,
+            grid_w,
+            solar_w,
+            np.maximum(np.round(load_w, 1), 0.0),
+            np.where(no_battery, nothing, np.round(self.battery.soc, 5)),
+            np.round(hz, 3),
+            np.round(volt, 1),
+            np.where(no_battery, nothing, np.round(self.battery.temperature_c, 1)),
+            np.where(self._no_meter, nothing, islanded),
+        )
+
+
+def _column(values: Iterable[float]) -> Floats:
+    return np.fromiter(values, np.float64)
+
+
+def _limit(limit_w: float | None) -> float:
+    return np.inf if limit_w is None else limit_w
+
+
+def _solar_spec(
+    devices: Sequence[tuple[Site, Device]], rng: np.random.Generator
+) -> solar.SolarSpec:
+    rows = len(devices)
+    regions = sorted({site.region for site, _ in devices})
+    return solar.SolarSpec(
+        _column(device.rated_solar_w for _, device in devices),
+        _column(site.latitude or 0.0 for site, _ in devices),
+        _column(site.longitude or 0.0 for site, _ in devices),
+        tilt_deg=rng.uniform(10, 35, rows),
+        azimuth_deg=rng.choice((110.0, 160.0, 180.0, 200.0, 250.0), rows),
+        region=np.array([regions.index(site.region) for site, _ in devices], np.int64),
+    )

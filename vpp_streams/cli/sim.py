@@ -1,0 +1,176 @@
+"""``vpp sim``: a simulated fleet of homes, solar sites and Megapacks."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vpp_streams.errors import InputError
+from vpp_streams.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    import ssl
+
+    from device_sim.runner import Fleet, SimOptions
+    from schemas.assets import Site
+
+_FIRST_STATUS_S, _STATUS_S = 3.0, 10.0
+
+
+def sim(
+    homes: Annotated[int, typer.Option(help="homes with batteries and solar", min=0)] = 200,
+    solar: Annotated[int, typer.Option(help="sites with solar only", min=0)] = 20,
+    megapacks: Annotated[int, typer.Option(help="grid batteries", min=0)] = 2,
+    url: Annotated[
+        str | None,
+        typer.Option(help="the gateway, ws:// or wss://; default: VPP_HOST and VPP_GATEWAY_PORT"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="the same seed simulates the same fleet", min=0)] = 1,
+    secret: Annotated[
+        str | None, typer.Option(help="what the device tokens derive from", envvar="VPP_SIM_SECRET")
+    ] = None,
+    vendor_share: Annotated[
+        float, typer.Option(help="share that speaks a vendor's form", min=0, max=1)
+    ] = 0.3,
+    outage_rate: Annotated[
+        float, typer.Option(help="lost links per device and hour (about 30 s each)", min=0)
+    ] = 0.0,
+    grid_outage_rate: Annotated[
+        float, typer.Option(help="grid outages per site and day (about 10 min each)", min=0)
+    ] = 0.0,
+    recorded_home: Annotated[
+        Path | None,
+        typer.Option(help="CSV of a home's load and solar that drives every home", dir_okay=False),
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="CA certificate (PEM) of the gateway, for wss://")
+    ] = None,
+    import_assets: Annotated[
+        bool, typer.Option("--import-assets", help="first put the sites into the registry")
+    ] = False,
+    health: Annotated[
+        bool, typer.Option("--health", help="publish counters on VPP_KAFKA, as `vpp up` shows them")
+    ] = False,
+) -> None:
+    """Simulate a fleet: real WebSocket clients over seeded physics. Ctrl-C stops it.
+
+    The gateway refuses devices that it does not know: the first time, add --import-assets.
+    A CSV for --recorded-home has the columns time_utc,load_w,pv_w or time_local,GC,GG (kW).
+
+    vpp sim --import-assets                     200 homes, 20 solar sites, 2 Megapacks
+
+    vpp sim --homes 1000 --outage-rate 2        each device loses its link twice an hour
+    """
+    from device_sim.fleet import DEMO_SECRET, demo_sites
+    from device_sim.recorded import read_recorded
+    from device_sim.runner import SimOptions
+
+    settings = load_settings()
+    url = url or f"{'wss' if settings.tls_cert else 'ws'}://{settings.host}:{settings.gateway_port}"
+    if not url.startswith(("ws://", "wss://")):
+        raise InputError(f"--url {url}: a gateway's address begins with ws:// or wss://")
+    secret = secret or DEMO_SECRET
+    sites = demo_sites(homes, solar, megapacks, seed=seed, secret=secret)
+    if not sites:
+        raise InputError("nothing to simulate: give --homes, --solar or --megapacks")
+    try:
+        recorded = read_recorded(recorded_home) if recorded_home else None
+    except ValueError as error:
+        raise InputError(f"--recorded-home {error}") from None
+    options = SimOptions(
+        url,
+        seed,
+        secret,
+        vendor_share,
+        outage_rate,
+        grid_outages_per_day=grid_outage_rate,
+        recorded=recorded,
+        tls=_tls(url, ca),
+    )
+    asyncio.run(_simulate(settings, sites, options, import_assets, health))
+
+
+def _tls(url: str, ca: Path | None) -> "ssl.SSLContext | None":
+    import ssl
+
+    if not url.startswith("wss://"):
+        return None
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(f"--ca {ca}: not a certificate that can be used ({error})") from None
+
+
+async def _simulate(
+    settings: Settings,
+    sites: "list[Site]",
+    options: "SimOptions",
+    import_assets: bool,
+    health: bool,
+) -> None:
+    import signal
+
+    from device_sim.runner import running_fleet
+    from vpp_streams import demo
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if import_assets:
+        await demo.register(settings, sites)
+        typer.echo(f"registered {len(sites)} sites on {settings.kafka}")
+    async with running_fleet(sites, options) as fleet:
+        typer.echo(f"{len(fleet.clients)} devices connect to {options.url}; Ctrl-C stops them")
+        async with asyncio.TaskGroup() as tasks:
+            beside = [tasks.create_task(_tell(fleet))]
+            if health:
+                beside.append(tasks.create_task(_publish(settings, fleet)))
+            await fleet.until(stop.is_set)
+            for task in beside:
+                task.cancel()
+    typer.echo(f"stopped: {_status(fleet)}")
+
+
+async def _tell(fleet: "Fleet") -> None:
+    """A line on trouble when there is some, and on how it goes, every few seconds."""
+    way_out = {
+        "refused": "is it in the registry? `vpp sim --import-assets` puts it there",
+        "unreachable": "is it running? `vpp gateway` starts one; trying on",
+    }
+    await asyncio.sleep(_FIRST_STATUS_S)
+    while True:
+        typer.echo(_status(fleet))
+        for kind, sentence in fleet.troubles.items():
+            typer.echo(f"gateway {kind}: {sentence}; {way_out.get(kind, 'it stays away')}")
+        fleet.troubles.clear()
+        await asyncio.sleep(_STATUS_S)
+
+
+def _status(fleet: "Fleet") -> str:
+    count = fleet.counters
+    return (
+        f"{fleet.connected}/{len(fleet.clients)} connected, {count['made']} readings made,"
+        f" {count['acked']} acked, {fleet.unacked} kept, {count['backfilled']} backfilled,"
+        f" {count['reconnects']} reconnects"
+    )
+
+
+async def _publish(settings: Settings, fleet: "Fleet") -> None:
+    from aiokafka.errors import KafkaConnectionError
+
+    from vpp_streams.health import HealthReporter
+    from vpp_streams.kafka import new_producer, no_broker
+
+    reporter = HealthReporter("sim")
+    reporter.counters = fleet.counters
+    reporter.gauges["connected"] = lambda: fleet.connected
+    reporter.gauges["unacked"] = lambda: fleet.unacked
+    producer = new_producer(settings)
+    try:
+        await producer.start()
+        await reporter.publish_for_ever(settings, producer)
+    except (KafkaConnectionError, OSError) as error:
+        raise no_broker(settings, error) from None
+    finally:
+        await producer.stop()
