@@ -1,5 +1,6 @@
 """Role ``fleet``: canonical telemetry to twins, site windows and region partials."""
 
+import asyncio
 from collections.abc import Awaitable
 
 import faust
@@ -114,9 +115,11 @@ def register(app: faust.App, context: AgentContext) -> None:
             if snapshots.unacked() > MAX_UNACKED:
                 await snapshots.flush()
 
-    @app.timer(context.settings.snapshot_ms / 1000)
+    @app.task
     async def snapshot() -> None:
-        await snapshots.flush()
+        while not app.should_stop:
+            await asyncio.sleep(context.settings.snapshot_ms / 1000)
+            await snapshots.flush()
 
     context.health.gauges["lag"] = lambda: lag(app, name)
     context.health.gauges["devices"] = lambda: sum(

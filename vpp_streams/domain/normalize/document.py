@@ -147,9 +147,11 @@ def not_telemetry(vendor: str, document: JsonValue) -> Rejection:
     if isinstance(document, dict) and document:
         keys = ", ".join(str(key)[:40] for key in list(document)[:6])
         what = f"it has {keys}{', …' if len(document) > 6 else ''}"
+    elif isinstance(document, list) and document and isinstance(document[0], dict):
+        keys = ", ".join(str(key)[:40] for key in list(document[0])[:6])
+        what = f"it is a list whose first entry has {keys or 'nothing'}"
     elif isinstance(document, list) and document:
-        keys = ", ".join(str(key)[:40] for key in list(at(document, 0) or ())[:6])
-        what = f"it is a list whose first entry has {keys}" if keys else "it is a list of values"
+        what = "it is a list of values"
     elif isinstance(document, dict | list):
         what = "it is empty"
     else:
