@@ -61,7 +61,7 @@ class ReadModel:
     def apply(
         self, topic: Topic, key: bytes | None, value: bytes | None, offset: int, now_ms: int
     ) -> None:
-        """Apply one record of one of our topics (without namespace) at ``now_ms``.
+        """Apply one record of a topic at ``now_ms``: when it came, or was written if long before.
 
         Raises `KeyError` for a topic that the read model is not made from.
         """
@@ -120,7 +120,7 @@ class ReadModel:
     def _region_live(self, value: bytes, _offset: int, now_ms: int) -> None:
         live = decode_json(value, RegionLive)
         self.regions.apply_live(live, now_ms)
-        if live.at_ms >= self.started_at_ms:
+        if now_ms >= self.started_at_ms:
             self.ages.add(live.fresh_ages_ms, now_ms)
 
     def _rejected(self, value: bytes, _offset: int, _now_ms: int) -> None:

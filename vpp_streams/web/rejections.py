@@ -36,7 +36,7 @@ class Rejections:
 
     def page(self, reason: str | None, limit: int) -> RejectedPage:
         """The newest ``limit`` rejected readings, of one reason if it is given."""
-        rows = []
+        rows: list[RejectedRow] = []
         for rejected in reversed(self._newest.values()):
             if len(rows) == limit:
                 break

@@ -41,6 +41,12 @@ class RegionView(msgspec.Struct, frozen=True, kw_only=True):
     age_p99_ms: float | None
 
 
+class RegionList(msgspec.Struct, frozen=True, kw_only=True):
+    """Every region now, by name."""
+
+    regions: list[RegionView]
+
+
 class RegionHistory(msgspec.Struct, frozen=True, kw_only=True):
     """A region's live values of the last half hour as columns of one length, oldest first."""
 

@@ -1,0 +1,268 @@
+"""A small world for tests of the web process: three regions, sites, rejects, processes."""
+
+import base64
+import math
+from typing import Any
+
+import httpx
+import msgspec
+
+from schemas.assets import Device, Site
+from schemas.health import Health
+from schemas.presence import Presence
+from schemas.telemetry import Rejected
+from schemas.windows import (
+    Aggregate,
+    Deliverable,
+    EnergySums,
+    PowerStats,
+    RegionLive,
+    RegionWindow,
+    RegionWindowSums,
+    SiteWindow,
+    SocStats,
+)
+from vpp_streams import topics
+from vpp_streams.codecs import encode_json
+from vpp_streams.topics import Topic
+from vpp_streams.web.readmodel import ReadModel
+
+NOW_MS = 1_763_855_000_000
+HOSTILE = '<img src=x onerror="window.hacked=true"><script>window.hacked=true</script>'
+
+
+def apply(
+    model: ReadModel, topic: Topic, value: Any, offset: int = 0, now_ms: int = NOW_MS
+) -> None:
+    """Apply a contract's record as Kafka would bring it."""
+    model.apply(topic, None, encode_json(value), offset, now_ms)
+
+
+def region_live(region: str, at_ms: int = NOW_MS, **changes: Any) -> RegionLive:
+    aggregate: dict[str, Any] = {
+        "sites_expected": 74,
+        "sites_reporting": 73,
+        "oldest_sample_ms": at_ms - 1900,
+        "battery_w": 18_250.5,
+        "grid_w": -4_100.0,
+        "solar_w": 9_300.0,
+        "load_w": 23_450.5,
+        "stored_wh": 618_000.0,
+        "usable_wh": 1_000_000.0,
+        "deliverable": (
+            Deliverable(900, 355_000.0, 310_000.0),
+            Deliverable(3600, 348_200.0, 302_000.0),
+            Deliverable(14_400, 115_525.0, 95_000.0),
+        ),
+    }
+    live: dict[str, Any] = {
+        "soc": 0.618,
+        "coverage": 73 / 74,
+        "oldest_sample_age_s": 1.9,
+        "partitions_expected": 8,
+        "partitions_reporting": 8,
+        "age_p50_ms": 410.0,
+        "age_p99_ms": 690.0,
+        "fresh_ages_ms": ((400, 98), (690, 2)),
+    }
+    for name, value in changes.items():
+        (live if name in live else aggregate)[name] = value
+    return RegionLive(region=region, at_ms=at_ms, aggregate=Aggregate(**aggregate), **live)
+
+
+def stats(mean_w: float) -> PowerStats:
+    return PowerStats(
+        energy_wh=mean_w / 60,
+        positive_wh=max(mean_w, 0) / 60,
+        negative_wh=max(-mean_w, 0) / 60,
+        mean_w=mean_w,
+        min_w=mean_w - 300,
+        max_w=mean_w + 300,
+    )
+
+
+def site_window(site_id: str, start_ms: int, size_s: int = 60, **changes: Any) -> SiteWindow:
+    window = SiteWindow(
+        window_id=f"{site_id}|{size_s}|{start_ms}",
+        site_id=site_id,
+        region="north",
+        start_ms=start_ms,
+        size_s=size_s,
+        revision=0,
+        readings=60,
+        coverage=1.0,
+        battery=stats(1200.0),
+        grid=stats(-500.0),
+        solar=stats(800.0),
+        load=stats(1500.0),
+        soc=SocStats(0.61, 0.6, 0.6, 0.61),
+    )
+    return msgspec.structs.replace(window, **changes)
+
+
+def region_window(region: str, start_ms: int, size_s: int = 900, **changes: Any) -> RegionWindow:
+    energy = EnergySums(energy_wh=310.5, positive_wh=330.0, negative_wh=19.5)
+    window = RegionWindow(
+        window_id=f"{region}|{size_s}|{start_ms}",
+        region=region,
+        start_ms=start_ms,
+        size_s=size_s,
+        revision=0,
+        coverage=0.98,
+        mean_battery_w=18_630.0,
+        mean_grid_w=-2_000.0,
+        mean_solar_w=9_000.0,
+        mean_load_w=25_630.0,
+        soc_first=0.61,
+        soc_last=0.62,
+        sums=RegionWindowSums(
+            sites_expected=74,
+            sites_reporting=73,
+            readings=66_000,
+            coverage_sum=72.5,
+            battery=energy,
+            grid=energy,
+            solar=energy,
+            load=energy,
+            stored_first_wh=610_000.0,
+            stored_last_wh=620_000.0,
+            usable_wh=1_000_000.0,
+        ),
+    )
+    return msgspec.structs.replace(window, **changes)
+
+
+def site(number: int, region: str = "north") -> Site:
+    return Site(
+        site_id=f"home-{number:03}",
+        region=region,
+        devices=(
+            Device(
+                device_id=f"pw-{number:03}",
+                kind="powerwall",
+                model="powerwall3",
+                rated_energy_wh=13_500.0,
+                rated_charge_w=5_000.0,
+                rated_discharge_w=11_500.0,
+                rated_solar_w=7_600.0,
+            ),
+        ),
+        export_limit_w=10_000.0,
+        backup_reserve=0.2,
+    )
+
+
+def rejected(number: int, reason: str = "bad_json", original: bytes = b'{"t":') -> Rejected:
+    return Rejected(
+        rejected_id=f"raw.powerwall-3-{number}-7",
+        reason=reason,
+        detail="the body is not JSON: unexpected end of data",
+        source_topic="raw.powerwall",
+        source_partition=3,
+        source_offset=number,
+        line=7,
+        received_at_ms=NOW_MS - number,
+        original_base64=base64.b64encode(original).decode(),
+        device_id="pw-001",
+        site_id="home-001",
+    )
+
+
+def health(role: str, at_ms: int = NOW_MS, pid: int = 1, **numbers: Any) -> Health:
+    gauges = {name: float(numbers.pop(name)) for name in ("lag", "connections") if name in numbers}
+    return Health(
+        process_id=f"{role}-host-{pid}",
+        role=role,
+        at_ms=at_ms,
+        started_at_ms=NOW_MS - 60_000,
+        counters=numbers,
+        gauges=gauges,
+    )
+
+
+def fed_read_model() -> ReadModel:
+    """A read model that has heard of everything."""
+    model = ReadModel(started_at_ms=NOW_MS - 3_600_000)
+    for number in range(1, 31):
+        apply(model, topics.ASSETS, site(number, "north" if number <= 20 else "south"))
+    apply(model, topics.PRESENCE, Presence("pw-001", "home-001", "connected", 2, NOW_MS - 9000), 17)
+    _feed_regions(model)
+    for minute in range(60, 0, -1):
+        start_ms = NOW_MS - NOW_MS % 60_000 - minute * 60_000
+        mean_w = 1200.0 * math.sin(minute / 9)
+        apply(model, topics.SITE_WINDOWS, site_window("home-001", start_ms, battery=stats(mean_w)))
+    for number in range(5):
+        apply(model, topics.TELEMETRY_REJECTED, rejected(number))
+    hostile = rejected(9, "out_of_range", f'{{"device":"{HOSTILE}"}}'.encode())
+    hostile = msgspec.structs.replace(hostile, detail=HOSTILE, device_id=HOSTILE)
+    apply(model, topics.TELEMETRY_REJECTED, hostile)
+    for second in range(6):
+        at_ms, n = NOW_MS - 5000 + 1000 * second, 222 * (100 + second)
+        for report in (
+            health("gateway", at_ms, connections=222, readings_in=n, backfill_in=40),
+            health("ingest", at_ms, lag=3, readings_in=n + 40, canonical=n + 34, rejected=6),
+            health("fleet", at_ms, lag=5, windows_closed=640),
+            health("region", at_ms, lag=0, live_out=300),
+            health("web", at_ms),
+        ):
+            apply(model, topics.HEALTH, report, now_ms=at_ms)
+    return model
+
+
+def _feed_regions(model: ReadModel) -> None:
+    for index, region in enumerate(("north", "south", "west")):
+        for second in range(600, -1, -1):
+            at_ms = NOW_MS - 1000 * second
+            turn = second / 60 + index
+            battery_w, solar_w = 180_000 * math.sin(turn / 2), 90_000.0 + 9_000 * math.sin(turn * 3)
+            load_w = 210_000.0 + 20_000 * math.cos(turn)
+            live = region_live(
+                region,
+                at_ms,
+                battery_w=battery_w,
+                solar_w=solar_w,
+                load_w=load_w,
+                grid_w=load_w - battery_w - solar_w,
+                soc=0.6 + 0.05 * math.sin(turn / 4),
+            )
+            apply(model, topics.REGION_LIVE, live, now_ms=at_ms)
+        for quarter in range(8, 0, -1):
+            start_ms = NOW_MS - NOW_MS % 900_000 - quarter * 900_000
+            apply(model, topics.REGION_WINDOWS, region_window(region, start_ms))
+
+
+TWIN = {
+    "site_id": "home-001",
+    "partition": 3,
+    "stream_time_ms": NOW_MS,
+    "devices": [
+        {
+            "device_id": "pw-001",
+            "measured_at_ms": NOW_MS - 800,
+            "received_at_ms": NOW_MS - 700,
+            "battery_w": 1200.0,
+            "grid_w": -500.0,
+            "solar_w": 800.0,
+            "load_w": 1500.0,
+            "soc": 0.6,
+            "frequency_hz": 50.01,
+            "voltage_v": None,
+            "temperature_c": 24.5,
+            "islanded": False,
+            "quality": "ok",
+            "readings": 600,
+            "duplicates": 2,
+        }
+    ],
+}
+
+
+def fleet_that_answers(answer: httpx.Response | Exception) -> httpx.MockTransport:
+    """A fleet worker that gives one answer to everything."""
+
+    def handle(_request: httpx.Request) -> httpx.Response:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return httpx.MockTransport(handle)

@@ -1,0 +1,71 @@
+"""What a bad query is answered with: one sentence and the way out, never a trace."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+log = structlog.get_logger()
+_DOCS = "/docs lists every path and its parameters"
+
+
+class ApiError(Exception):
+    """An answer other than 200; ``error`` and ``hint`` are shown to the person who asked."""
+
+    def __init__(self, status: HTTPStatus, error: str, hint: str = _DOCS) -> None:
+        super().__init__(error)
+        self.status, self.error, self.hint = status, error, hint
+
+
+def refuse_unknown_parameters(request: Request) -> None:
+    """A misspelt parameter would silently change what is answered: say so instead."""
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            offer = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise ApiError(
+                HTTPStatus.BAD_REQUEST,
+                f"there is no query parameter {name[:64]!r} here",
+                f"{offer}; {_DOCS}",
+            )
+
+
+def answer_problems(app: FastAPI) -> None:
+    """Answer every problem of ``app`` as ``{"error", "hint"}``."""
+
+    @app.exception_handler(ApiError)
+    async def told(_: Request, problem: ApiError) -> JSONResponse:
+        return _answer(problem.status, problem.error, problem.hint)
+
+    @app.exception_handler(RequestValidationError)
+    async def bad_query(_: Request, error: RequestValidationError) -> JSONResponse:
+        return _answer(HTTPStatus.BAD_REQUEST, _sentence(error.errors()[0]), _DOCS)
+
+    @app.exception_handler(HTTPException)
+    async def no_such_page(request: Request, error: HTTPException) -> JSONResponse:
+        sentence = f"{request.method} {request.url.path[:200]}: {error.detail}"
+        return _answer(HTTPStatus(error.status_code), sentence, _DOCS, error.headers)
+
+    @app.exception_handler(Exception)
+    async def our_fault(request: Request, error: Exception) -> JSONResponse:
+        log.error("a request failed", path=request.url.path, exc_info=error)
+        return _answer(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "the web process failed to answer", "see its log"
+        )
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    name = error["loc"][-1]
+    said = str(error["msg"])
+    return f"{name}: {said[:1].lower()}{said[1:]} (got {str(error['input'])[:64]!r})"
+
+
+def _answer(
+    status: HTTPStatus, error: str, hint: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    return JSONResponse({"error": error, "hint": hint}, status, headers)

@@ -1,0 +1,168 @@
+"""The web process: follows the output topics into the read model and serves it."""
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+
+import uvicorn
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaConnectionError
+
+from vpp_streams import topics
+from vpp_streams.errors import InputError
+from vpp_streams.health import HealthReporter
+from vpp_streams.kafka import ensure_topics, following, new_producer, no_broker
+from vpp_streams.settings import Settings
+from vpp_streams.topics import Topic
+from vpp_streams.web.api import create_web
+from vpp_streams.web.readmodel import ReadModel
+
+_HOUR_MS, _HALF_HOUR_MS = 3_600_000, 1_800_000
+FROM_THE_START = (topics.ASSETS, topics.PRESENCE)
+SINCE_MS = {
+    topics.SITE_WINDOWS: _HOUR_MS,
+    topics.REGION_WINDOWS: _HOUR_MS,
+    topics.TELEMETRY_REJECTED: _HOUR_MS,
+    topics.REGION_LIVE: _HALF_HOUR_MS,
+    topics.HEALTH: 0,
+}
+"""How far back we read when we start."""
+_MAX_RECORDS = 1000
+"""Applied in one go, between which requests are answered."""
+
+
+def now_ms() -> int:
+    """Wall clock, ms since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that ends on a signal without raising it again: what is around it ends cleanly."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """End soon; live streams end by themselves."""
+        self.should_exit = True
+
+
+async def serve_web(settings: Settings) -> None:
+    """Serve on ``settings.web_port`` until SIGINT or SIGTERM.
+
+    Raises `BrokerError` where Kafka does not answer, `InputError` where the port cannot be had.
+    """
+    listener = _listen(settings)
+    read_model = ReadModel(started_at_ms=now_ms())
+    app = create_web(settings, read_model, now_ms, stopping=lambda: server.should_exit)
+    server = _Server(
+        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3)
+    )
+    with listener:
+        async with _fed(settings, read_model) as feeding:
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            await asyncio.wait({serving, *feeding}, return_when=asyncio.FIRST_COMPLETED)
+            server.stop()
+            await serving
+            for task in feeding:
+                if task.done():
+                    await task  # it only ends by an error
+
+
+def _listen(settings: Settings) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.web_port))
+    except OSError as error:
+        listener.close()
+        raise InputError(
+            f"cannot listen on {settings.host} port {settings.web_port} ({error.strerror});"
+            " stop what uses it, or choose another with --port"
+        ) from None
+    return listener
+
+
+@asynccontextmanager
+async def _fed(settings: Settings, model: ReadModel) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Feed the read model during the body; yields the tasks that do."""
+    await ensure_topics(settings)
+    health = HealthReporter("web")
+    health.gauges["regions"] = lambda: len(model.regions.names())
+    health.gauges["records_applied"] = model.applied.total
+    health.gauges["undecodable"] = model.undecodable.total
+    async with AsyncExitStack() as stack:
+        producer = new_producer(settings)
+        try:
+            await producer.start()
+        except (KafkaConnectionError, OSError) as error:
+            raise no_broker(settings, error) from None
+        finally:
+            stack.push_async_callback(producer.stop)
+        tasks = [
+            await stack.enter_async_context(following(settings, topic, _applier(model, topic)))
+            for topic in FROM_THE_START
+        ]
+        tasks.append(_beside(stack, _follow_recent(settings, model)))
+        tasks.append(_beside(stack, health.publish_for_ever(settings, producer)))
+        yield tasks
+
+
+def _beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(work)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(end)
+    return task
+
+
+def _applier(model: ReadModel, topic: Topic) -> Callable[[bytes | None, bytes | None, int], None]:
+    return lambda key, value, offset: model.apply(topic, key, value, offset, now_ms())
+
+
+async def _follow_recent(settings: Settings, model: ReadModel) -> None:
+    """Apply the topics of `SINCE_MS` from so far back on, for ever."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+    try:
+        await consumer.start()
+    except (KafkaConnectionError, OSError) as error:
+        raise no_broker(settings, error) from None
+    try:
+        by_name = {topic.full(settings.namespace): topic for topic in SINCE_MS}
+        await _seek_back(consumer, by_name)
+        while True:
+            polled = await consumer.getmany(timeout_ms=200, max_records=_MAX_RECORDS)
+            for tp, records in polled.items():
+                for record in records:
+                    # What was written before we came is as old as it is, not new.
+                    old = record.timestamp < model.started_at_ms
+                    at_ms = record.timestamp if old else now_ms()
+                    model.apply(by_name[tp.topic], record.key, record.value, record.offset, at_ms)
+    finally:
+        await consumer.stop()
+
+
+async def _seek_back(consumer: AIOKafkaConsumer, by_name: dict[str, Topic]) -> None:
+    wanted = {
+        TopicPartition(name, partition): now_ms() - SINCE_MS[topic]
+        for name, topic in by_name.items()
+        for partition in range(topic.partitions)
+    }
+    consumer.assign(list(wanted))
+    ends = await consumer.end_offsets(list(wanted))
+    for partition, found in (await consumer.offsets_for_times(wanted)).items():
+        consumer.seek(partition, ends[partition] if found is None else found.offset)

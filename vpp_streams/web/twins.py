@@ -1,0 +1,39 @@
+"""A site's twin comes from the fleet worker that holds it; without one the page shows the rest."""
+
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from vpp_streams.web.views import Twin
+
+TIMEOUT_S = 2.0
+
+
+class FleetWorker:
+    """Asks a fleet worker for twins; whichever is asked finds the one that holds the site."""
+
+    def __init__(self, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._client = httpx.AsyncClient(
+            follow_redirects=True, timeout=TIMEOUT_S, transport=transport
+        )
+
+    async def twin(self, site_id: str) -> Twin | str:
+        """The site's twin, or one sentence that says why there is none."""
+        url = f"{self._url}/sites/{quote(site_id, safe='')}/twin"
+        try:
+            response = await self._client.get(url)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = str(error) or type(error).__name__
+            return f"no fleet worker answers at {self._url} ({reason})"
+        if response.status_code != httpx.codes.OK:
+            return f"the fleet worker at {self._url} answered {response.status_code}"
+        try:
+            return msgspec.json.decode(response.content, type=Twin)
+        except msgspec.DecodeError as error:
+            return f"the fleet worker's answer cannot be read ({error})"
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._client.aclose()
