@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -237,7 +238,7 @@ async def running_gateway(
         except OSError as error:
             raise InputError(
                 f"cannot listen on {settings.host} port {settings.gateway_port}"
-                f" ({error.strerror}); stop what uses it, or choose another with --port"
+                f" ({os.strerror(error.errno)}); stop what uses it, or choose another with --port"
             ) from None
         stack.push_async_callback(gateway.drain, server)
         gateway.port = server.sockets[0].getsockname()[1]

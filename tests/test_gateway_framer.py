@@ -1,0 +1,104 @@
+"""Frames: what is gathered together, what Kafka's answers do, and when to stop taking more in."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.errors import KafkaTimeoutError
+
+from vpp_streams import topics
+from vpp_streams.gateway.framer import MAX_FRAME_BYTES, Framer
+
+
+class Kafka:
+    """A producer whose answers the test gives."""
+
+    def __init__(self) -> None:
+        self.sent: asyncio.Queue[tuple[str, int, bytes, asyncio.Future[None]]] = asyncio.Queue()
+        self.refuses = False
+
+    async def send(
+        self, topic: str, value: bytes, *, partition: int, headers: Any
+    ) -> asyncio.Future[None]:
+        if self.refuses:
+            raise KafkaTimeoutError
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sent.put_nowait((topic, partition, value, future))
+        return future
+
+
+@asynccontextmanager
+async def framer_on(kafka: Kafka, flush_ms: int = 1) -> AsyncIterator[Framer]:
+    framer = Framer(kafka, "ns", "gateway-test", flush_ms, Counter())  # type: ignore[arg-type]  # a stand-in
+    task = asyncio.create_task(framer.run())
+    yield framer
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_lines_of_a_partition_share_a_frame_in_order() -> None:
+    kafka = Kafka()
+    async with framer_on(kafka) as framer:
+        answers: list[str] = []
+        framer.add(topics.RAW_SOLAR, 1, b"a", lambda ok: answers.append(f"a {ok}"))
+        framer.add(topics.RAW_SOLAR, 2, b"x", lambda ok: answers.append(f"x {ok}"))
+        framer.add(topics.RAW_SOLAR, 1, b"b", lambda ok: answers.append(f"b {ok}"))
+        topic, partition, value, first = await kafka.sent.get()
+        assert (topic, partition, value) == ("ns.raw.solar", 1, b"a\nb")
+        *_, value, second = await kafka.sent.get()
+        assert value == b"x"
+        assert answers == []
+        second.set_exception(KafkaTimeoutError())
+        first.set_result(None)
+        assert await framer.finish(timeout_s=60)
+        assert sorted(answers) == ["a True", "b True", "x False"]
+        assert framer.in_flight_bytes == 0
+
+
+async def test_a_full_frame_does_not_wait() -> None:
+    kafka = Kafka()
+    line = b"x" * (MAX_FRAME_BYTES // 4)
+    async with framer_on(kafka, flush_ms=5_000_000) as framer:
+        for _ in range(4):
+            framer.add(topics.RAW_SOLAR, 1, line, lambda ok: None)
+        assert kafka.sent.empty()
+        framer.add(topics.RAW_SOLAR, 1, b"last", lambda ok: None)
+        *_, full, _ = await kafka.sent.get()
+        *_, rest, _ = await kafka.sent.get()
+        assert (full + b"\n" + rest).split(b"\n") == [line] * 4 + [b"last"]
+        assert len(full) <= MAX_FRAME_BYTES
+
+
+async def test_no_answer_means_no_room_and_a_refusal_is_an_answer() -> None:
+    kafka = Kafka()
+    async with framer_on(kafka) as framer:
+        framer.max_in_flight_bytes = 10
+        answers: list[bool] = []
+        framer.add(topics.RAW_SOLAR, 1, b"0123456789", answers.append)
+        assert not framer.room.is_set()
+        assert not await framer.finish(timeout_s=0)
+        *_, future = await kafka.sent.get()
+        future.set_result(None)
+        await framer.room.wait()
+        kafka.refuses = True
+        framer.add(topics.RAW_SOLAR, 1, b"0123456789", answers.append)
+        await framer.room.wait()
+        assert answers == [True, False]
+
+
+async def test_one_sessions_bug_keeps_no_answer_from_the_others() -> None:
+    kafka = Kafka()
+    async with framer_on(kafka) as framer:
+        answers: list[bool] = []
+
+        def bug(ok: bool) -> None:
+            raise RuntimeError("a bug")
+
+        framer.add(topics.RAW_SOLAR, 1, b"a", bug)
+        framer.add(topics.RAW_SOLAR, 1, b"b", answers.append)
+        *_, future = await kafka.sent.get()
+        future.set_result(None)
+        assert await framer.finish(timeout_s=60)
+        assert answers == [True]

@@ -1,0 +1,278 @@
+"""``vpp assets``: the registry of sites and devices."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vpp_streams.errors import InputError
+from vpp_streams.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from schemas.assets import Site
+    from vpp_streams.domain.asset_files import Format
+    from vpp_streams.domain.registry import Registry
+
+FORMATS: dict[str, "Format"] = {".yaml": "yaml", ".yml": "yaml", ".csv": "csv"}
+SHOWN_PROBLEMS = 50
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The registry: sites, their devices, ratings, regions and limits.",
+)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="YAML or CSV; see docs/examples/assets.yaml")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="check the file only; needs no Kafka")
+    ] = False,
+) -> None:
+    """Add the sites of a file to the registry, or replace them.
+
+    All of it is checked first, and nothing is written unless all of it is good. A site in the
+    file replaces the one that was there; a device without a token keeps the one it has. Set
+    `removed: true` on a site to take it out.
+    """
+    from vpp_streams.domain.registry import Registry
+
+    if dry_run:
+        sites = _read(file, Registry())
+        devices = sum(len(site.devices) for site in sites)
+        typer.echo(f"{file} is good: {len(sites)} sites, {devices} devices; nothing was written")
+        return
+    asyncio.run(_import(load_settings(), file))
+
+
+@app.command("list")
+def list_(
+    region: Annotated[str | None, typer.Option(help="only this region")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+) -> None:
+    """List the sites."""
+    from rich.console import Console
+
+    registry = asyncio.run(_registry(load_settings()))
+    sites = [site for site in registry.sites() if region in (None, site.region)]
+    if region is not None and not sites:
+        known = ", ".join(registry.regions()) or "none; add some with `vpp assets import FILE`"
+        raise InputError(f"there is no site in region {region!r}; the regions are: {known}")
+    sites.sort(key=lambda site: (site.region, site.site_id))
+    if as_json:
+        for site in sites:
+            typer.echo(_json(site))
+        return
+    Console().print(_table_of_sites(sites))
+    devices = sum(len(site.devices) for site in sites)
+    typer.echo(f"{len(sites)} sites, {devices} devices")
+
+
+@app.command()
+def show(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="a site's or a device's id")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """Show one site with its devices."""
+    from rich.console import Console
+
+    registry = asyncio.run(_registry(load_settings()))
+    entry = registry.device(id_)
+    site = registry.site(id_) or (entry[1] if entry else None)
+    if site is None:
+        raise InputError(f"no site or device {id_!r} in the registry; see `vpp assets list`")
+    if as_json:
+        typer.echo(_json(site))
+        return
+    console = Console()
+    console.print(_table_of_site(site))
+    console.print(_table_of_devices(site))
+
+
+@app.command()
+def token() -> None:
+    """Make a new token: one line for the device, one for the asset file."""
+    import hashlib
+    import secrets
+
+    new = secrets.token_urlsafe(24)
+    typer.echo(f"on the device:     {new}")
+    typer.echo(f"in the asset file: token_sha256: {hashlib.sha256(new.encode()).hexdigest()}")
+
+
+def _read(file: Path, known: "Registry") -> "list[Site]":
+    """The sites of a file. Raises `InputError` that names every problem, one a line."""
+    from schemas.assets import Site
+    from vpp_streams.domain.asset_files import read_assets
+
+    format_ = FORMATS.get(file.suffix.lower())
+    if format_ is None:
+        raise InputError(f"{file}: cannot tell what this is; name it .yaml, .yml or .csv")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: this is not UTF-8 text; save it as UTF-8") from None
+    sites: list[Site] = []
+    problems = []
+    for found in read_assets(text, format_, known):
+        if isinstance(found, Site):
+            sites.append(found)
+        else:
+            problems.append(f"{file}:{found}")
+    if problems:
+        more = len(problems) - SHOWN_PROBLEMS
+        rest = [f"... and {more} more"] if more > 0 else []
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        lines = [f"{count} in {file}, nothing was written", *problems[:SHOWN_PROBLEMS], *rest]
+        raise InputError("\n  ".join(lines))
+    return sites
+
+
+async def _import(settings: Settings, file: Path) -> None:
+    from rich.progress import track
+
+    registry = await _registry(settings)
+    sites = _read(file, registry)
+    known = {site.site_id: site for site in registry.sites()}
+    changed = [
+        site
+        for site in sites
+        if known.get(site.site_id) != site and not (site.removed and site.site_id not in known)
+    ]
+    shown = track(changed, "writing", disable=len(changed) < 1000, transient=True)
+    await _write(settings, shown)
+    new = sum(site.site_id not in known for site in changed)
+    typer.echo(
+        f"{new} sites new, {len(changed) - new} changed, {len(sites) - len(changed)} as they were"
+    )
+
+
+async def _write(settings: Settings, sites: Iterable["Site"]) -> None:
+    from aiokafka.errors import KafkaError
+
+    from vpp_streams import topics
+    from vpp_streams.codecs import encode_json
+    from vpp_streams.domain.partition import partition_of
+    from vpp_streams.errors import BrokerError
+    from vpp_streams.kafka import new_producer
+
+    producer = new_producer(settings)
+    await producer.start()
+    try:
+        answers = [
+            await producer.send(
+                topics.ASSETS.full(settings.namespace),
+                encode_json(site),
+                key=site.site_id.encode(),
+                partition=partition_of(site.site_id, topics.PARTITIONS),
+            )
+            for site in sites
+        ]
+        await asyncio.gather(*answers)
+    except KafkaError as error:
+        raise BrokerError(
+            f"Kafka did not take all sites ({error!r}); run the same import again"
+        ) from None
+    finally:
+        await producer.stop()
+
+
+async def _registry(settings: Settings) -> "Registry":
+    """The registry as it is now. Raises `BrokerError`."""
+    from vpp_streams import topics
+    from vpp_streams.domain.registry import Registry
+    from vpp_streams.kafka import apply_asset, ensure_topics, following
+
+    await ensure_topics(settings)
+    registry = Registry()
+    async with following(
+        settings, topics.ASSETS, lambda _, value, __: apply_asset(registry, value)
+    ):
+        return registry
+
+
+def _json(site: "Site") -> str:
+    """A site without its devices' token hashes: they are nobody's business but the gateway's."""
+    from msgspec.structs import replace
+
+    from vpp_streams.codecs import encode_json
+
+    devices = tuple(replace(device, token_sha256="") for device in site.devices)
+    return encode_json(replace(site, devices=devices)).decode()
+
+
+def _number(value: float | None, divisor: float = 1.0) -> str:
+    return "-" if value is None else f"{value / divisor:g}"
+
+
+def _table(*columns: tuple[str, str]) -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name, justify in columns:
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]  # left or right
+    return table
+
+
+def _table_of_sites(sites: "list[Site]") -> "Table":
+    table = _table(
+        ("region", "left"),
+        ("site", "left"),
+        ("devices", "left"),
+        ("battery kWh", "right"),
+        ("solar kW", "right"),
+        ("export limit kW", "right"),
+        ("reserve", "right"),
+    )
+    for site in sites:
+        table.add_row(
+            site.region,
+            site.site_id,
+            ", ".join(device.device_id for device in site.devices),
+            _number(sum(device.rated_energy_wh for device in site.devices), 1000),
+            _number(sum(device.rated_solar_w for device in site.devices), 1000),
+            _number(site.export_limit_w, 1000),
+            f"{site.backup_reserve:.0%}",
+        )
+    return table
+
+
+def _table_of_site(site: "Site") -> "Table":
+    table = _table(("site", "left"), (site.site_id, "left"))
+    table.add_row("region", site.region)
+    table.add_row("export limit W", _number(site.export_limit_w))
+    table.add_row("import limit W", _number(site.import_limit_w))
+    table.add_row("backup reserve", f"{site.backup_reserve:.0%}")
+    table.add_row("latitude, longitude", f"{_number(site.latitude)}, {_number(site.longitude)}")
+    return table
+
+
+def _table_of_devices(site: "Site") -> "Table":
+    table = _table(
+        ("device", "left"),
+        ("kind", "left"),
+        ("model", "left"),
+        ("energy Wh", "right"),
+        ("charge W", "right"),
+        ("discharge W", "right"),
+        ("solar W", "right"),
+        ("may connect with", "left"),
+    )
+    for device in site.devices:
+        table.add_row(
+            device.device_id,
+            device.kind,
+            device.model,
+            _number(device.rated_energy_wh),
+            _number(device.rated_charge_w),
+            _number(device.rated_discharge_w),
+            _number(device.rated_solar_w),
+            "token or certificate" if device.token_sha256 else "certificate",
+        )
+    return table

@@ -1,0 +1,62 @@
+"""``vpp gateway``: where devices connect."""
+
+import asyncio
+import signal
+from typing import Annotated
+
+import typer
+
+from vpp_streams.errors import InputError
+from vpp_streams.settings import Settings, load_settings
+from vpp_streams.topics import GATEWAY_SLOTS
+
+
+def gateway(
+    port: Annotated[
+        int | None, typer.Option(help="port to listen on; 0 = any free one", min=0, max=65535)
+    ] = None,
+    slot: Annotated[
+        int, typer.Option(help="partition of gateway.out that reaches this process's devices")
+    ] = 0,
+) -> None:
+    """Run a gateway: devices connect to ws://HOST:PORT/v1/DEVICE_ID and send their readings.
+
+    Start more on the same port to share its connections, each with a --slot of its own.
+    VPP_TLS_CERT turns TLS on, VPP_TLS_CLIENT_CA lets devices show a certificate instead of a
+    token. Ctrl-C stops it: devices are told to come back, what they sent is stored first.
+    """
+    import uvloop
+
+    from vpp_streams.logs import set_up_logs
+
+    if not 0 <= slot < GATEWAY_SLOTS:
+        raise InputError(f"--slot {slot}: choose one from 0 to {GATEWAY_SLOTS - 1}")
+    settings = load_settings(gateway_port=port)
+    set_up_logs(settings)
+    uvloop.run(_run(settings, slot))
+
+
+async def _run(settings: Settings, slot: int) -> None:
+    import structlog
+
+    from vpp_streams.gateway.server import running_gateway
+
+    log = structlog.get_logger()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_ in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signal_, stop.set)
+    async with running_gateway(settings, slot) as running:
+        log.info(
+            "gateway is listening",
+            url=f"{'wss' if settings.tls_cert else 'ws'}://{settings.host}:{running.port}/v1/",
+            slot=slot,
+            devices=running.registry.device_count(),
+        )
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopping, *running.background}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in running.background:
+            if task.done():
+                task.result()  # it only ends by an error
+        log.info("gateway is stopping", connections=int(running.health.gauges["connections"]()))
