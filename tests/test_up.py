@@ -28,15 +28,13 @@ from vpp_streams.supervisor import LONGEST_PAUSE_S, Spec, Supervisor, next_pause
 T = TypeVar("T")
 EXPECTED = Expected(devices=10, regions=frozenset({"north", "south"}), seconds=60)
 FIRST = Summary(devices_connected=10, readings_in=100, canonical=90, rejected=1, windows_closed=4)
-COVERED = (RegionNow("north", 1.0, 0.5, 1200.0), RegionNow("south", 1.0))
+COVERED = (RegionNow("north", 1.0, 0.5, 1200.0, 300.0, 800.0), RegionNow("south", 1.0))
 LAST = Summary(
     devices_connected=10,
     readings_in=700,
     canonical=690,
     rejected=1,
     windows_closed=14,
-    age_p50_ms=300.0,
-    age_p99_ms=800.0,
     regions=COVERED,
 )
 AGES = Counter({200: 500, 700: 100})
@@ -117,7 +115,7 @@ def test_the_status_names_what_a_person_looks_for(settings: Settings, tmp_path: 
     console = Console(record=True, width=120, file=io.StringIO())
     console.print(_status(settings, supervisor, EXPECTED, FIRST, LAST))
     text = console.export_text()
-    for wanted in (demo.web_url(settings), "10 of 10", "600 readings/s", "300 / 800 ms", "1.2 kW"):
+    for wanted in (demo.web_url(settings), "10 of 10", "600 a second", "300 ms / 800 ms", "1.2 kW"):
         assert wanted in text
     assert "ingest (restarted 2x" in text
 

@@ -20,6 +20,8 @@ class RegionNow(msgspec.Struct, frozen=True):
     coverage: float
     soc: float | None = None
     battery_w: float | None = None
+    age_p50_ms: float | None = None
+    age_p99_ms: float | None = None
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -31,8 +33,6 @@ class Summary(msgspec.Struct, frozen=True):
     rejected: int
     windows_closed: int
     lag: float = 0.0
-    age_p50_ms: float | None = None
-    age_p99_ms: float | None = None
     regions: tuple[RegionNow, ...] = ()
 
 

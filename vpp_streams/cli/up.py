@@ -32,7 +32,6 @@ def up(
     namespace `demo` of the broker unless VPP_NAMESPACE says otherwise.
     """
     from device_sim.fleet import demo_sites
-
     from vpp_streams import broker, demo
     from vpp_streams.errors import InputError
     from vpp_streams.loop_health import Expected
@@ -139,17 +138,24 @@ def _status(
     if now is None:
         return Group(head, processes, logs, Text("starting …", "yellow"))
     rate = now.readings_in - before.readings_in if before else 0
-    age = "-" if now.age_p99_ms is None else f"{now.age_p50_ms:.0f} / {now.age_p99_ms:.0f} ms"
     flow = Text(
-        f"devices     {now.devices_connected} of {expected.devices}   {rate} readings/s"
-        f"   {now.rejected} rejected   {now.windows_closed} windows closed"
-        f"   lag {now.lag:.0f}   age p50/p99 {age}"
+        f"devices     {now.devices_connected} of {expected.devices} connected\n"
+        f"readings    {rate} a second, {now.rejected} rejected, {now.lag:.0f} records waiting\n"
+        f"windows     {now.windows_closed} closed\n"
     )
     table = Table(box=None, pad_edge=False)
-    for column in ("region", "coverage", "battery", "stored"):
+    for column in ("region", "coverage", "battery", "stored", "age p50/p99"):
         table.add_column(column, justify="left" if column == "region" else "right")
     for region in now.regions:
-        power = "-" if region.battery_w is None else f"{region.battery_w / 1000:,.1f} kW"
-        soc = "-" if region.soc is None else f"{region.soc:.1%}"
-        table.add_row(region.region, f"{region.coverage:.1%}", power, soc)
-    return Group(head, processes, logs, flow, "", table)
+        table.add_row(
+            region.region,
+            f"{region.coverage:.1%}",
+            "-" if region.battery_w is None else f"{region.battery_w / 1000:,.1f} kW",
+            "-" if region.soc is None else f"{region.soc:.1%}",
+            f"{_ms(region.age_p50_ms)} / {_ms(region.age_p99_ms)}",
+        )
+    return Group(head, processes, logs, flow, table)
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} ms"
