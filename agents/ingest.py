@@ -9,7 +9,6 @@ from collections.abc import Awaitable
 
 import faust
 import pyarrow as pa
-from vpp_streams.domain.canonical import Canonical, Source, canonicalize
 
 from agents.context import AgentContext
 from agents.flow import OrderedAcks, lag
@@ -23,6 +22,7 @@ from vpp_streams.codecs import (
     encode_json,
     frame_headers,
 )
+from vpp_streams.domain.canonical import Canonical, Source, canonicalize
 
 HEARTBEAT_S = 1.0
 HEARTBEAT_MARGIN_MS = 1000
