@@ -15,12 +15,16 @@ from typing import TypeVar
 import msgspec
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from schemas.assets import Device, Site
 from vpp_streams import demo, topics
+from vpp_streams.cli import build_app
 from vpp_streams.cli.up import _status
 from vpp_streams.domain.registry import Registry
+from vpp_streams.errors import InputError
 from vpp_streams.kafka import apply_asset, following
+from vpp_streams.kafka_process import locked
 from vpp_streams.loop_health import Expected, RegionNow, Summary, is_warm, judge
 from vpp_streams.settings import Settings
 from vpp_streams.supervisor import LONGEST_PAUSE_S, Spec, Supervisor, next_pause
@@ -216,3 +220,11 @@ async def test_in_its_own_namespace_the_demo_removes_an_earlier_demos_sites(
     await demo.register(settings, [site("a"), site("b")])
     await demo.register(settings, [site("b")])
     assert await registered(settings) == {"b": 0.2}
+
+
+def test_a_second_fleet_in_the_same_namespace_is_refused(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("VPP_STATE_DIR", str(tmp_path))
+    with locked(tmp_path / "up-demo.lock"):
+        result = CliRunner().invoke(build_app(), ["up"])
+    assert isinstance(result.exception, InputError)
+    assert "runs already in namespace demo" in str(result.exception)

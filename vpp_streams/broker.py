@@ -120,6 +120,18 @@ def start(settings: Settings, say: Say) -> BrokerStatus:
     return status(settings)
 
 
+@contextmanager
+def answering(settings: Settings, say: Say) -> Iterator[None]:
+    """A broker at `Settings.kafka` for the block: started where none answers, and then stopped."""
+    ours = not answers(settings.kafka)
+    start(settings, say)
+    try:
+        yield
+    finally:
+        if ours:
+            stop(settings)
+
+
 def run_in_foreground(settings: Settings, say: Say) -> None:
     """Become the broker: this process ends when Kafka does, and Ctrl-C stops it."""
     port = _local_port(settings)

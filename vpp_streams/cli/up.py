@@ -1,6 +1,8 @@
 """``vpp up``: the whole loop on one machine."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,25 +51,38 @@ def up(
         regions=frozenset(site.region for site in sites),
         seconds=seconds,
     )
-    started_broker = not broker.answers(settings.kafka)
-    broker.start(settings, _say)
-    try:
+    logs = settings.state_dir / "logs" / settings.namespace
+    with _alone_in(settings), broker.answering(settings, _say):
         settings, said = demo.with_free_ports(settings)
         for line in said:
             _say(line)
         asyncio.run(demo.register(settings, sites))
-        logs = settings.state_dir / "logs" / settings.namespace
         supervisor = Supervisor(demo.specs(settings, fleet), logs)
         if check:
             report = asyncio.run(_check(settings, supervisor, expected))
         else:
             asyncio.run(_watch(settings, supervisor, expected))
-    finally:
-        if started_broker:
-            broker.stop(settings)
     if check:
         _print_report(report)
         raise typer.Exit(0 if report.healthy else 1)
+
+
+@contextmanager
+def _alone_in(settings: Settings) -> Iterator[None]:
+    """Refuse to run two fleets in one world: their devices would throw each other out."""
+    from vpp_streams.errors import InputError
+    from vpp_streams.kafka_process import locked
+
+    name = settings.namespace
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(settings.state_dir / f"up-{name}.lock", wait=False))
+        except BlockingIOError:
+            raise InputError(
+                f"`vpp up` runs already in namespace {name}; end that one,"
+                f" or choose another: VPP_NAMESPACE={name}-2 vpp up"
+            ) from None
+        yield
 
 
 def _say(text: str) -> None:
