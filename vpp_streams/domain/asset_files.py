@@ -238,8 +238,8 @@ def _yaml_list(
                 problems.append(Problem(at, name, "this is given twice"))
             elif not isinstance(value, yaml.ScalarNode):
                 problems.append(Problem(at, name, "this must be one value"))
-            elif value.value != "" and value.tag != "tag:yaml.org,2002:null":
-                block.cells[name] = _Cell(value.value, at)
+            elif value.value.strip() and value.tag != "tag:yaml.org,2002:null":
+                block.cells[name] = _Cell(value.value.strip(), at)
         blocks.append(block)
     return blocks
 

@@ -10,7 +10,7 @@ from schemas.assets import Device, Site
 from schemas.protocol import SUBPROTOCOL
 from vpp_streams.domain.registry import Registry
 
-_PATH = re.compile(r"^/v1/([A-Za-z0-9][A-Za-z0-9._:-]{0,63})$")
+_PATH = re.compile(r"/v1/([A-Za-z0-9][A-Za-z0-9._:-]{0,63})")
 
 
 class Admitted(NamedTuple):
@@ -38,7 +38,7 @@ def admit(
     The names of ``headers`` are lower case. ``certificate_names`` are the names in a
     client certificate that TLS has verified; empty = none was shown.
     """
-    match = _PATH.match(path)
+    match = _PATH.fullmatch(path)
     if match is None:
         return Refused(404, "devices connect to /v1/{device_id}")
     if "origin" in headers:

@@ -32,7 +32,9 @@ from vpp_streams.gateway.session import Session
 log = structlog.get_logger()
 
 MAX_OUTBOUND_BYTES = 64 * 1024
-PRESENCE_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 5.0
+DISCONNECT_TIMEOUT_S = 2.0
+"""Short, as a stop waits for it; a device whose record is missing is missed by its silence."""
 
 
 def now() -> Now:
@@ -97,7 +99,7 @@ class Link:
             return
         self._counters["disconnects"] += 1
         try:
-            async with asyncio.timeout(PRESENCE_TIMEOUT_S):
+            async with asyncio.timeout(DISCONNECT_TIMEOUT_S):
                 await self._presence.disconnected(self.session, self._hello, self._epoch)
         except (KafkaError, TimeoutError) as error:
             log.warning("no disconnect record", device=self.device_id, error=repr(error))
@@ -112,7 +114,7 @@ class Link:
 
     async def _register(self, hello: Hello) -> None:
         try:
-            async with asyncio.timeout(PRESENCE_TIMEOUT_S):
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 self._epoch = await self._presence.connected(self.session, hello)
         except (KafkaError, TimeoutError) as error:
             log.warning("no connect record", device=self.device_id, error=repr(error))

@@ -1,0 +1,62 @@
+"""Who is let in, decided from a request alone."""
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.assets import Device, Site
+from vpp_streams.domain.registry import Registry
+from vpp_streams.gateway.admission import Admitted, Refused, admit
+
+DIGEST = hashlib.sha256(b"right").hexdigest()
+WITH_TOKEN = Device(device_id="d1", kind="solar", token_sha256=DIGEST)
+CERTIFICATE_ONLY = Device(device_id="d2", kind="solar")
+HOME = Site(site_id="s1", region="north", devices=(WITH_TOKEN, CERTIFICATE_ONLY))
+REGISTRY = Registry([HOME])
+GOOD = {"sec-websocket-protocol": "other, vpp.v1", "authorization": "Bearer right"}
+
+
+def status(path: str, headers: dict[str, str], *names: str) -> int:
+    answer = admit(path, headers, names, REGISTRY)
+    return answer.status if isinstance(answer, Refused) else 101
+
+
+def test_the_right_token_or_certificate_is_let_in() -> None:
+    assert admit("/v1/d1", GOOD, (), REGISTRY) == Admitted(WITH_TOKEN, HOME)
+    no_token = {"sec-websocket-protocol": "vpp.v1"}
+    assert admit("/v1/d2", no_token, ("x", "d2"), REGISTRY) == Admitted(CERTIFICATE_ONLY, HOME)
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "names", "expected"),
+    [
+        ("/v1/d1", {"authorization": ""}, (), 401),
+        ("/v1/d1", {"authorization": "Basic right"}, (), 401),
+        ("/v1/d1", {"authorization": "Bearer wrong"}, (), 401),
+        ("/v1/d1", {"authorization": "Bearer right, Bearer right"}, (), 401),
+        ("/v1/d1", {"authorization": f"Bearer {DIGEST}"}, (), 401),
+        ("/v1/d2", {}, (), 401),
+        ("/v1/d3", {}, (), 403),
+        ("/v1/d1", {}, ("d2",), 403),  # a certificate outweighs a token
+        ("/v1/d1", {"origin": "null"}, (), 403),
+        ("/v1/d1", {"sec-websocket-protocol": "vpp.v2"}, (), 400),
+        ("/v1/d1/", {}, (), 404),
+        ("/v1/d1?x=1", {}, (), 404),
+        ("/v1/d1\n", {}, (), 404),
+        ("/v2/d1", {}, (), 404),
+    ],
+)
+def test_all_others_are_told_why_not(
+    path: str, changes: dict[str, str], names: tuple[str, ...], expected: int
+) -> None:
+    assert status(path, GOOD | changes, *names) == expected
+
+
+@given(st.text(), st.text())
+def test_no_other_token_opens(scheme: str, token: str) -> None:
+    value = f"{scheme} {token}"
+    if value.partition(" ")[2].strip() != "right":
+        assert status("/v1/d1", GOOD | {"authorization": value}) == 401
+    assert status("/v1/d2", GOOD | {"authorization": value}) == 401
