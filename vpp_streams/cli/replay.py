@@ -1,0 +1,197 @@
+"""``vpp replay``: a recording, or a CSV of a recorded home, as telemetry."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vpp_streams.errors import InputError
+from vpp_streams.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from vpp_streams.domain.csv_home import Report
+    from vpp_streams.recorded import Source, Span
+
+SHOWN = 10
+"""Bad rows and gaps that are printed one by one."""
+
+
+def replay(
+    source: Annotated[
+        Path, typer.Argument(help="what `vpp record` wrote, a Parquet file, or a home's CSV")
+    ],
+    namespace: Annotated[
+        str, typer.Option(help="an unused world of topics for it, for example replay-1")
+    ],
+    speed: Annotated[
+        str, typer.Option(help="60 = a minute of data per second; max = as fast as Kafka takes it")
+    ] = "max",
+    mapping: Annotated[
+        Path | None, typer.Option(help="what the CSV's columns mean: docs/examples/mappings/")
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="only readings measured from this time on (UTC)")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="only readings measured before this time (UTC)")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="replay nothing if the CSV has a bad row")
+    ] = False,
+) -> None:
+    """Play recorded readings again, in their own time, as canonical telemetry.
+
+    The replay gets a namespace of its own; run workers in it to see what they make of it:
+
+      vpp replay home.csv --mapping emhass.yaml --namespace replay-1
+
+      VPP_NAMESPACE=replay-1 vpp worker fleet
+
+    All logic runs on the data's own time: the frames, and what the workers make of them, are the
+    same byte for byte at any speed. The sites of the recording (or of the mapping) are imported.
+    A CSV is never repaired: what it lacks, and each row that cannot be read, is printed first.
+    """
+    import asyncio
+
+    from vpp_streams.recorded import Span
+
+    span = Span(_time_ms("--from", from_), _time_ms("--to", to))
+    factor = _speed(speed)
+    if not namespace:
+        raise InputError("--namespace must name a world of its own; the live one has no name")
+    settings = load_settings(namespace=namespace)
+    found = _open(source, mapping, span, strict)
+    try:
+        asyncio.run(_play(settings, found, factor))
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; namespace {namespace} has the part that was played", err=True)
+        raise typer.Exit(130) from None
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise InputError(f"--speed {text}: give a number above 0, or max")
+    return speed
+
+
+def _time_ms(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(
+            f"{option} {text}: give a time like 2024-03-01 or 2024-03-01T12:00"
+        ) from None
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _open(path: Path, mapping_file: Path | None, span: "Span", strict: bool) -> "Source":
+    from vpp_streams.recorded import home_source, load_home, load_mapping, open_recording
+
+    if path.suffix.lower() != ".csv":
+        if mapping_file:
+            raise InputError(f"--mapping is for a CSV; {path} is none")
+        found = open_recording(path, span)
+        if not found.sites:
+            typer.echo(
+                "no sites beside the recording; import them first, or they have no region", err=True
+            )
+        return found
+    if not mapping_file:
+        raise InputError(
+            f"{path} needs --mapping FILE.yaml that says what its columns mean;"
+            " there are examples in docs/examples/mappings/"
+        )
+    mapping = load_mapping(mapping_file)
+    home = load_home(path, mapping)
+    _print_report(home.report, path.name)
+    if strict and home.report.bad:
+        raise InputError(
+            f"{path} has {len(home.report.bad)} bad rows (--strict); nothing was replayed"
+        )
+    return home_source(home, mapping, span)
+
+
+def _print_report(report: "Report", name: str) -> None:
+    def tell(text: str) -> None:
+        typer.echo(text, err=True)
+
+    tell(
+        f"{name}: {report.rows:,} rows, {report.readings:,} readings from {_utc(report.first_ms)}"
+        f" to {_utc(report.end_ms)} UTC"
+    )
+    if report.empty:
+        tell(f"  {report.empty:,} rows in which nothing was measured: no readings")
+    for field, count in report.not_measured.items():
+        if count:
+            tell(f"  {field}: not measured in {count:,} readings")
+    if report.duplicates:
+        tell(f"  {len(report.duplicates):,} rows say again what an earlier row said: left out")
+    if report.ambiguous:
+        tell(f"  {report.ambiguous:,} stamps came twice (clocks back): the first is the earlier")
+    if report.gaps:
+        hours = sum(to - from_ for from_, to in report.gaps) / 3_600_000
+        tell(f"  {len(report.gaps):,} gaps, {hours:,.1f} h in all:")
+        _tell_some([f"{_utc(from_)} to {_utc(to)}" for from_, to in report.gaps])
+    if report.bad:
+        tell(f"  {len(report.bad):,} bad rows, left out:")
+        _tell_some([f"line {bad.line}: {bad.reason}" for bad in report.bad])
+
+
+def _tell_some(lines: list[str]) -> None:
+    for line in lines[:SHOWN]:
+        typer.echo(f"    {line}", err=True)
+    if len(lines) > SHOWN:
+        typer.echo(f"    and {len(lines) - SHOWN:,} more", err=True)
+
+
+def _utc(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+async def _play(settings: Settings, source: "Source", speed: float | None) -> None:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from vpp_streams.domain.frames_plan import Step
+    from vpp_streams.replay import Pacer, replay
+
+    readings = frames = 0
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as progress:
+        task = progress.add_task("starting", total=max(source.last_ms - source.first_ms, 1))
+
+        def show(step: Step) -> None:
+            nonlocal readings, frames
+            readings += sum(len(frame.batch) for frame in step.frames)
+            frames += len(step.frames)
+            progress.update(
+                task,
+                completed=step.stream_time_ms - source.first_ms,
+                description=f"{_utc(step.stream_time_ms)} UTC",
+            )
+
+        await replay(settings, source, Pacer(speed), show)
+    typer.echo(
+        f"{readings:,} readings in {frames:,} frames in namespace {settings.namespace};"
+        f" next: VPP_NAMESPACE={settings.namespace} vpp worker fleet"
+    )
