@@ -8,6 +8,7 @@ import faust
 from agents.context import AgentContext
 from agents.fleet_pages import register_pages
 from agents.flow import lag
+from agents.in_order import InOrder
 from agents.snapshots import Snapshots
 from tables.fleet import FleetPartition, Frame, Outputs, Policy
 from tables.twins import Batch
@@ -90,7 +91,8 @@ def register(app: faust.App, context: AgentContext) -> None:
     def new_partition(partition: int) -> FleetPartition:
         return FleetPartition(partition, name, context.registry, policy)
 
-    snapshots: Snapshots[FleetPartition] = Snapshots(app, "fleet", new_partition)
+    in_order = InOrder(app, context.settings)
+    snapshots: Snapshots[FleetPartition] = Snapshots(app, "fleet", name, in_order, new_partition)
     publisher = Publisher(app, context)
     counters = context.health.counters
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from agents.context import AgentContext
 from agents.flow import OrderedAcks, lag
+from agents.in_order import InOrder
 from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
 from vpp_streams import topics
 from vpp_streams.codecs import (
@@ -72,11 +73,14 @@ class Publisher:
 def register(app: faust.App, context: AgentContext) -> None:
     """Add the live and the backfill agent, and the heartbeat, to an app."""
     publisher, acks = Publisher(app, context), OrderedAcks()
+    in_order = InOrder(app, context.settings)
     live_names = tuple(t.full(context.settings.namespace) for t in topics.LIVE_RAW)
     backfill_name = topics.RAW_BACKFILL.full(context.settings.namespace)
     counters = context.health.counters
 
     async def ingest(event: faust.EventT, lane: bytes) -> None:
+        if not await in_order.admit(event):
+            return
         message = event.message
         source = Source(
             message.topic, message.partition, message.offset, int(message.timestamp * 1000)

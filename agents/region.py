@@ -12,6 +12,7 @@ import structlog
 
 from agents.context import AgentContext
 from agents.flow import OrderedAcks, lag
+from agents.in_order import InOrder
 from schemas.windows import RegionPartial, RegionWindow, RegionWindowPartial
 from tables.regions import RegionShares
 from vpp_streams import topics
@@ -173,7 +174,7 @@ def register(app: faust.App, context: AgentContext) -> None:
     """Add the region agent, its table and its timer to an app."""
     source = context.topic(app, topics.REGION_PARTIALS)
     merger = Merger(app, context)
-    acks = OrderedAcks()
+    acks, in_order = OrderedAcks(), InOrder(app, context.settings)
 
     async def apply(event: faust.EventT) -> Sent:
         try:
@@ -192,7 +193,8 @@ def register(app: faust.App, context: AgentContext) -> None:
     async def region(stream: faust.StreamT) -> None:
         await context.registry_ready.wait()
         async for event in stream.noack().events():
-            if merger.mine:  # else it was queued before a rebalance: its new owner reads it
+            # What was queued before a rebalance is its new owner's to read.
+            if merger.mine and await in_order.admit(event):
                 await acks.add(event, await apply(event))
 
     @app.timer(TIMER_S)

@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 import faust
 import structlog
 
+from agents.in_order import InOrder
 from tables.columnar import Recovered, ShadowPages, Snapshot, partition_of_key
 
 log = structlog.get_logger()
@@ -41,15 +42,17 @@ class Slot(Generic[S]):
         self.pages = pages
         self.unacked: deque[faust.EventT] = deque()
         self.outputs: list[Awaitable[object]] = []
-        self.gap: tuple[int, int] | None = None
-        """(offset we went back to, offset that came instead), while a gap is looked into."""
 
 
 class Snapshots(Generic[S]):
     """The partitions that this worker holds, and the table that keeps them."""
 
-    def __init__(self, app: faust.App, name: str, new: Callable[[int], S]) -> None:
+    def __init__(
+        self, app: faust.App, name: str, source: str, in_order: InOrder, new: Callable[[int], S]
+    ) -> None:
         self._app = app
+        self._source = source
+        self._in_order = in_order
         self._new = new
         self._slots: dict[int, Slot[S]] = {}
         self._flushing = asyncio.Lock()
@@ -78,26 +81,13 @@ class Snapshots(Generic[S]):
         return slot.state if slot else None
 
     async def admit(self, event: faust.EventT) -> Slot[S] | None:
-        """The slot to apply an event to; None where the event must not be applied now.
-
-        Events apply strictly in order. One that comes too early means that the group's
-        committed offset is ahead of the state (a lost changelog), or that the event was queued
-        before a rebalance: go back to where the state stands. Where the log itself has a hole,
-        the same event comes again, and is taken.
-        """
-        message = event.message
-        slot = self._slots.get(message.partition)
+        """The slot to apply an event to; None where the event must not be applied now."""
+        slot = self._slots.get(event.message.partition)
         if slot is None:
             return None  # revoked while the event was in our queue: its new owner has it
-        expected = slot.state.applied_offset + 1
-        if message.offset > expected and slot.gap != (expected, message.offset):
-            if slot.gap is None or slot.gap[0] != expected:
-                slot.gap = expected, message.offset
-                log.info("going back in the log", partition=message.partition, to=expected)
-                await self._app.consumer.seek(message.tp, expected)
-            return None
-        slot.gap = None
-        return slot
+        admitted = await self._in_order.admit(event)
+        still_ours = self._slots.get(event.message.partition) is slot
+        return slot if admitted and still_ours else None
 
     async def flush(self) -> None:
         """Take and send a snapshot of every partition with events that wait for one."""
@@ -155,6 +145,7 @@ class Snapshots(Generic[S]):
             if recovered:
                 slot.state.restore(recovered)
             slots[partition] = slot
+            self._in_order.expect(self._source, partition, slot.state.applied_offset + 1)
         self._slots = slots
         self.ready.set()
         log.info("partitions recovered", partitions=sorted(assigned))

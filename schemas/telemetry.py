@@ -16,7 +16,7 @@ SCHEMA_NAME = "telemetry.v1"
 MAX_SEQ = 2**62
 MAX_TIME_MS = 253_402_300_799_000
 MAX_INTERVAL_MS = 86_400_000
-Boot = Annotated[str, msgspec.Meta(pattern="^[0-9a-fA-F]{1,8}$")]
+Boot = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{1,8}(?!\n)$")]
 """A device's boot id: 1 to 8 hex digits, new at every start of the device."""
 Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
 """A device's reading number: rises by one per reading within a boot."""

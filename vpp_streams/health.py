@@ -7,12 +7,16 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from schemas.health import Health
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
 from vpp_streams.settings import Settings
+
+log = structlog.get_logger()
 
 
 class HealthReporter:
@@ -41,7 +45,10 @@ class HealthReporter:
         """Publish once a second until cancelled."""
         topic = topics.HEALTH.full(settings.namespace)
         while True:
-            await producer.send(
-                topic, encode_json(self.report()), key=self.process_id.encode(), partition=0
-            )
+            try:
+                await producer.send(
+                    topic, encode_json(self.report()), key=self.process_id.encode(), partition=0
+                )
+            except KafkaError as error:
+                log.warning("health: a report was not sent", error=str(error))
             await asyncio.sleep(1.0)
