@@ -1,0 +1,92 @@
+// The shell: hash routes to views, one live stream for all of them, and the banner when it is lost.
+
+import { h, text } from "./dom.js";
+import { follow } from "./live.js";
+import { pipelineView } from "./views/pipeline.js";
+import { regionView } from "./views/region.js";
+import { regionsView } from "./views/regions.js";
+import { rejectedView } from "./views/rejected.js";
+import { siteView } from "./views/site.js";
+import { sitesView } from "./views/sites.js";
+
+const routes = [
+  [/^\/?$/, regionsView, "#/regions"],
+  [/^\/regions$/, regionsView, "#/regions"],
+  [/^\/regions\/([^/]+)$/, regionView, "#/regions"],
+  [/^\/sites$/, sitesView, "#/sites"],
+  [/^\/sites\/([^/]+)$/, siteView, "#/sites"],
+  [/^\/rejected$/, rejectedView, "#/rejected"],
+  [/^\/pipeline$/, pipelineView, "#/pipeline"],
+];
+
+const main = document.getElementById("main");
+const link = document.getElementById("link");
+const linkText = document.getElementById("link-text");
+const banner = document.getElementById("banner");
+let view = null;
+let timer = null;
+let asking = null;
+
+function lostView() {
+  return { title: "Not found", element: h("p", { class: "empty" }, "There is no such page. ", h("a", { href: "#/" }, "To the regions")) };
+}
+
+function find(hash) {
+  const [path, query = ""] = hash.slice(1).split("?");
+  for (const [pattern, make, home] of routes) {
+    const found = pattern.exec(path);
+    if (found) return [make, home, found.slice(1).map(decodeURIComponent), new URLSearchParams(query)];
+  }
+  return [lostView, "", [], new URLSearchParams()];
+}
+
+/** Show the view that the address names; `refresh(signal)` of a view runs every `everyMs`. */
+function show() {
+  if (location.hash === "#main") return;
+  const [make, home, words, query] = find(location.hash);
+  clearInterval(timer);
+  asking?.abort();
+  const moved = view !== null;
+  view = make(...words, query);
+  document.title = `${view.title} · vpp_streams`;
+  for (const anchor of document.querySelectorAll("nav a")) {
+    if (anchor.getAttribute("href") === home) anchor.setAttribute("aria-current", "page");
+    else anchor.removeAttribute("aria-current");
+  }
+  main.replaceChildren(view.element);
+  if (moved) {
+    main.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }
+  if (state.summary) view.update?.(state);
+  if (view.refresh) {
+    refresh(view);
+    timer = setInterval(() => refresh(view), view.everyMs);
+  }
+}
+
+async function refresh(current) {
+  asking?.abort();
+  asking = new AbortController();
+  try {
+    await current.refresh(asking.signal);
+    current.element.querySelector(":scope > .problem")?.remove();
+  } catch (error) {
+    if (error.name === "AbortError" || current !== view) return;
+    const note = current.element.querySelector(":scope > .problem") ?? h("p", { class: "problem", role: "status" });
+    text(note, error instanceof TypeError ? "The web process does not answer." : error.message);
+    current.element.prepend(note);
+  }
+}
+
+function showLink(linkState) {
+  if (link.dataset.state === linkState) return;
+  link.dataset.state = linkState;
+  text(linkText, linkState === "live" ? "Live" : "Connection lost");
+  banner.hidden = linkState === "live";
+  text(banner, linkState === "live" ? "" : "Connection to the web process lost. The numbers below are the last ones heard; trying again.");
+}
+
+const state = follow((newest) => view?.update?.(newest), showLink);
+addEventListener("hashchange", show);
+show();

@@ -1,0 +1,164 @@
+// A line chart of some series over time, as SVG: axes, legend that hides series, and a cursor
+// that mouse, finger and arrow keys move.
+
+import { h, svg, text } from "./dom.js";
+import { clock, clockSeconds } from "./format.js";
+
+const EDGE = { top: 10, right: 12, bottom: 24, left: 64 };
+/** A hole in the data longer than this is shown as a gap, not as a line across it. */
+const GAP_STEPS = 6;
+
+function niceTicks(low, high, wanted) {
+  const rough = (high - low) / wanted || 1;
+  const magnitude = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].map((m) => m * magnitude).find((s) => s >= rough);
+  const ticks = [];
+  for (let tick = Math.ceil(low / step) * step; tick <= high + step / 1e6; tick += step) {
+    ticks.push(Math.abs(tick) < step / 1e6 ? 0 : tick);
+  }
+  return ticks;
+}
+
+function timeTicks(first, last, wanted) {
+  const minutes = [1, 2, 5, 10, 15, 30, 60, 120, 240, 360, 720, 1440];
+  const span = last - first;
+  const step = (minutes.find((m) => span / (m * 60_000) <= wanted) ?? 1440) * 60_000;
+  const ticks = [];
+  for (let tick = Math.ceil(first / step) * step; tick <= last; tick += step) ticks.push(tick);
+  return ticks;
+}
+
+function path(times, values, x, y, gapMs) {
+  let d = "";
+  let before = null;
+  times.forEach((time, i) => {
+    if (values[i] === null || values[i] === undefined) { before = null; return; }
+    const joined = before !== null && time - before <= gapMs;
+    d += `${joined ? "L" : "M"}${x(time).toFixed(1)} ${y(values[i]).toFixed(1)}`;
+    before = time;
+  });
+  return d;
+}
+
+function medianStep(times) {
+  const steps = times.slice(1).map((time, i) => time - times[i]).sort((a, b) => a - b);
+  return steps[Math.floor(steps.length / 2)] ?? 1000;
+}
+
+/**
+ * `series`: [{name, tone, format(value)}] in drawing order; `range`: fixed [low, high] or null.
+ * Returns {element, set(times, columns)}: columns are arrays as long as times, null = no value.
+ */
+export function lineChart({ label, series, range = null, tick, height = 240 }) {
+  const hidden = new Set();
+  let times = [];
+  let columns = series.map(() => []);
+  let cursor = null;
+
+  const plot = svg("svg", { class: "plot", role: "img", tabindex: 0, height, "aria-label": label });
+  const readout = h("p", { class: "readout", "aria-live": "off" });
+  const legend = h("div", { class: "legend", role: "group", "aria-label": `${label}: series` },
+    series.map((s) => h("button", {
+      type: "button", class: s.tone, "aria-pressed": "true",
+      onclick: (event) => {
+        if (!hidden.delete(s.name)) hidden.add(s.name);
+        event.currentTarget.setAttribute("aria-pressed", String(!hidden.has(s.name)));
+        draw();
+      },
+    }, h("span", { class: "swatch", "aria-hidden": "true" }), s.name)));
+  const element = h("figure", { class: "chart" }, legend, plot, readout);
+
+  let scale = null;
+  const shown = () => series.map((s, i) => [s, columns[i]]).filter(([s]) => !hidden.has(s.name));
+
+  function bounds() {
+    if (range) return range;
+    const values = shown().flatMap(([, column]) => column).filter((v) => v !== null && v !== undefined);
+    const low = Math.min(0, ...values);
+    const high = Math.max(0, ...values);
+    const margin = (high - low || 1) * 0.06;
+    return [low < 0 ? low - margin : 0, high > 0 ? high + margin : (low < 0 ? 0 : 1)];
+  }
+
+  function draw() {
+    const width = plot.clientWidth;
+    if (!width) return;
+    plot.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    if (times.length < 2) {
+      plot.replaceChildren(svg("text", { x: width / 2, y: height / 2, class: "nothing" }, "Waiting for data"));
+      scale = null;
+      return;
+    }
+    const [low, high] = bounds();
+    const [first, last] = [times[0], times[times.length - 1]];
+    const x = (t) => EDGE.left + ((t - first) / (last - first)) * (width - EDGE.left - EDGE.right);
+    const y = (v) => height - EDGE.bottom - ((v - low) / (high - low)) * (height - EDGE.top - EDGE.bottom);
+    scale = { x, y, width, first, last };
+    const rows = niceTicks(low, high, 5).map((v) => svg("g", {},
+      svg("line", { x1: EDGE.left, x2: width - EDGE.right, y1: y(v), y2: y(v), class: v === 0 ? "zero" : "rule" }),
+      svg("text", { x: EDGE.left - 8, y: y(v) + 4, class: "tick end" }, tick(v))));
+    const marks = timeTicks(first, last, Math.max(2, width / 110)).map((t) =>
+      svg("text", { x: x(t), y: height - 6, class: "tick middle" }, clock(t)));
+    const gapMs = medianStep(times) * GAP_STEPS;
+    const lines = shown().map(([s, column]) =>
+      svg("path", { d: path(times, column, x, y, gapMs), class: `line ${s.tone}` }));
+    plot.replaceChildren(...rows, ...marks, ...lines, pointer());
+    tell();
+  }
+
+  function pointer() {
+    const group = svg("g", { class: "pointer" });
+    if (cursor === null || !scale) return group;
+    const i = Math.min(cursor, times.length - 1);
+    const at = scale.x(times[i]);
+    group.append(svg("line", { x1: at, x2: at, y1: EDGE.top, y2: height - EDGE.bottom }));
+    for (const [s, column] of shown()) {
+      if (column[i] === null || column[i] === undefined) continue;
+      group.append(svg("circle", { cx: at, cy: scale.y(column[i]), r: 3.5, class: s.tone }));
+    }
+    return group;
+  }
+
+  function tell() {
+    const i = cursor === null ? times.length - 1 : Math.min(cursor, times.length - 1);
+    if (i < 0) return text(readout, "");
+    const values = shown().map(([s, column]) => `${s.name} ${s.format(column[i])}`);
+    return text(readout, [clockSeconds(times[i]), ...values].join(" · "));
+  }
+
+  function moveTo(index) {
+    cursor = index === null ? null : Math.max(0, Math.min(times.length - 1, index));
+    plot.querySelector(".pointer")?.replaceWith(pointer());
+    tell();
+  }
+
+  function nearest(event) {
+    if (!scale) return null;
+    const share = (event.offsetX - EDGE.left) / (scale.width - EDGE.left - EDGE.right);
+    const wanted = scale.first + share * (scale.last - scale.first);
+    let best = 0;
+    times.forEach((t, i) => { if (Math.abs(t - wanted) < Math.abs(times[best] - wanted)) best = i; });
+    return best;
+  }
+
+  plot.addEventListener("pointermove", (event) => moveTo(nearest(event)));
+  plot.addEventListener("pointerleave", () => moveTo(null));
+  plot.addEventListener("blur", () => moveTo(null));
+  plot.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    moveTo((cursor ?? times.length - 1) + step * (event.shiftKey ? 10 : 1));
+    readout.setAttribute("aria-live", "polite");
+  });
+  new ResizeObserver(draw).observe(plot);
+
+  return {
+    element,
+    set(newTimes, newColumns) {
+      times = newTimes;
+      columns = newColumns;
+      draw();
+    },
+  };
+}

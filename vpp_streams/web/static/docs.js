@@ -1,0 +1,56 @@
+// The API's documentation, made from openapi.json; works without a network beyond this server.
+
+import { h, panel } from "./dom.js";
+
+const document_ = await (await fetch("openapi.json")).json();
+const schemas = document_.components.schemas;
+const nameOf = (ref) => ref.split("/").pop();
+
+function typeOf(schema) {
+  if (schema.$ref) return h("a", { href: `#${nameOf(schema.$ref)}` }, nameOf(schema.$ref));
+  const choices = schema.anyOf ?? schema.allOf;
+  if (choices) return h("span", {}, choices.flatMap((c, i) => (i ? [" or ", typeOf(c)] : [typeOf(c)])));
+  if (schema.enum) return schema.enum.map((v) => JSON.stringify(v)).join(" or ");
+  if (schema.type === "array") return h("span", {}, "list", schema.items ? [" of ", typeOf(schema.items)] : []);
+  if (schema.type === "object" && schema.additionalProperties) return h("span", {}, "map to ", typeOf(schema.additionalProperties));
+  return schema.type ?? "any";
+}
+
+function limits(schema) {
+  const found = [["minimum", "at least"], ["maximum", "at most"], ["maxLength", "characters at most:"]]
+    .filter(([key]) => schema[key] !== undefined).map(([key, words]) => `${words} ${schema[key]}`);
+  if (schema.default !== undefined) found.push(`default ${JSON.stringify(schema.default)}`);
+  return found.join(", ");
+}
+
+function parameter(p) {
+  const schema = p.schema.anyOf?.find((s) => s.type !== "null") ?? p.schema;
+  const full = { ...schema, default: p.schema.default };
+  return h("li", {}, h("code", {}, p.name), " ", typeOf(schema), ` ${limits(full)} ${p.description ?? ""}`);
+}
+
+function operation(path, { get }) {
+  const [, answer] = Object.entries(get.responses)[0];
+  const schema = answer.content?.["application/json"]?.schema;
+  const example = path.includes("{") ? null : h("a", { href: path.slice(1) }, "try it");
+  return panel(h("code", {}, `GET ${path}`), example,
+    h("p", {}, get.description ?? get.summary ?? ""),
+    get.parameters?.length ? h("ul", { class: "fields" }, get.parameters.map(parameter)) : null,
+    h("p", { class: "note" }, "Answers ", schema ? typeOf(schema) : answer.description));
+}
+
+function shape([name, schema]) {
+  const fields = Object.entries(schema.properties ?? {});
+  return h("section", { class: "panel", id: name }, h("header", {}, h("h2", {}, h("code", {}, name))),
+    h("p", { class: "preline" }, schema.description ?? ""),
+    h("ul", { class: "fields" }, fields.map(([field, s]) => h("li", {}, h("code", {}, field), " ", typeOf(s)))));
+}
+
+document.getElementById("main").replaceChildren(
+  h("div", { class: "view" },
+    h("h1", {}, "API"),
+    h("p", { class: "preline" }, document_.info.description),
+    h("p", {}, "Machine readable: ", h("a", { href: "openapi.json" }, "openapi.json"), ". Every answer other than 200 is ", typeOf({ $ref: "#/Problem" }), "."),
+    Object.entries(document_.paths).map(([path, item]) => operation(path, item)),
+    h("h1", {}, "Shapes"),
+    Object.entries(schemas).map(shape)));

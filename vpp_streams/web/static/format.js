@@ -1,0 +1,78 @@
+// Numbers in the words of the trade: signs become words, watts become kW or MW.
+
+const NONE = "–";
+/** Below this a power is rest, not a direction. */
+const IDLE_W = 50;
+
+function scaled(value, unit) {
+  const size = Math.abs(value);
+  if (size < 999.5) return `${value.toFixed(0)} ${unit}`;
+  if (size < 99_950) return `${(value / 1e3).toFixed(1)} k${unit}`;
+  if (size < 999_500) return `${(value / 1e3).toFixed(0)} k${unit}`;
+  if (size < 999_500_000) return `${(value / 1e6).toFixed(2)} M${unit}`;
+  return `${(value / 1e9).toFixed(2)} G${unit}`;
+}
+
+const known = (value) => value !== null && value !== undefined && Number.isFinite(value);
+
+export const power = (w) => (known(w) ? scaled(w, "W") : NONE);
+export const powerSize = (w) => (known(w) ? scaled(Math.abs(w), "W") : NONE);
+export const energy = (wh) => (known(wh) ? scaled(wh, "Wh") : NONE);
+
+/** A fraction as percent; never shown as full while something is missing. */
+export function percent(fraction) {
+  if (!known(fraction)) return NONE;
+  const rounded = Math.floor(fraction * 1000 + 1e-6) / 10;
+  return `${rounded.toFixed(fraction === 1 ? 0 : 1)} %`;
+}
+
+export function batteryWord(w) {
+  if (!known(w)) return "not measured";
+  if (Math.abs(w) < IDLE_W) return "idle";
+  return w > 0 ? "discharging" : "charging";
+}
+
+export function gridWord(w) {
+  if (!known(w)) return "not measured";
+  if (Math.abs(w) < IDLE_W) return "balanced";
+  return w > 0 ? "importing" : "exporting";
+}
+
+/** A power with its direction in words, for example "exporting 4.1 kW". */
+export const batteryPhrase = (w) => (known(w) ? `${batteryWord(w)} ${powerSize(w)}` : NONE);
+export const gridPhrase = (w) => (known(w) ? `${gridWord(w)} ${powerSize(w)}` : NONE);
+
+export function seconds(s) {
+  if (!known(s)) return NONE;
+  if (s < 1) return `${s.toFixed(2)} s`;
+  if (s < 100) return `${s.toFixed(1)} s`;
+  if (s < 7200) return `${Math.round(s / 60)} min`;
+  return `${(s / 3600).toFixed(1)} h`;
+}
+
+export const millis = (ms) => (known(ms) ? seconds(ms / 1000) : NONE);
+export const count = (n) => (known(n) ? Math.round(n).toLocaleString("en-GB") : NONE);
+export const rate = (n) => (known(n) ? `${n < 10 ? n.toFixed(1) : count(n)} /s` : NONE);
+export const number = (n, digits, unit = "") => (known(n) ? `${n.toFixed(digits)}${unit}` : NONE);
+
+const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const preciseFormat = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const dateFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+
+export const clock = (ms) => (known(ms) ? clockFormat.format(ms) : NONE);
+export const clockSeconds = (ms) => (known(ms) ? preciseFormat.format(ms) : NONE);
+export const dateTime = (ms) => (known(ms) ? dateFormat.format(ms) : NONE);
+export const span = (startMs, sizeS) => `${clock(startMs)}–${clock(startMs + sizeS * 1000)}`;
+
+export function duration(s) {
+  return s < 3600 ? `${s / 60} min` : `${s / 3600} h`;
+}
+
+/** What an aggregate stands on: coverage and age, shown beside every one. */
+export function basis(region) {
+  const sites = `${count(region.sites_reporting)} of ${count(region.sites_expected)} sites`;
+  const age = known(region.oldest_sample_age_s)
+    ? `oldest sample ${seconds(region.oldest_sample_age_s)}`
+    : "no sample";
+  return `${sites} (${percent(region.coverage)}) · ${age}`;
+}

@@ -1,0 +1,47 @@
+// The live stream: the newest summary and every region, and whether we still hear of them.
+
+/** Without news for this long the numbers on the page are old, whatever the socket says. */
+const SILENT_MS = 5000;
+const AGAIN_MS = 2000;
+
+/** Follow /api/v1/stream; `onUpdate(state)` with {summary, regions}, `onLink("live"|"lost")`. */
+export function follow(onUpdate, onLink) {
+  const state = { summary: null, regions: new Map() };
+  let source;
+  let heardAt = performance.now();
+
+  function connect() {
+    source = new EventSource("api/v1/stream");
+    source.addEventListener("update", (event) => {
+      heardAt = performance.now();
+      state.summary = JSON.parse(event.data);
+      for (const region of state.summary.regions) state.regions.set(region.region, region);
+      onLink("live");
+      onUpdate(state);
+    });
+    source.addEventListener("error", () => {
+      onLink("lost");
+      // The browser tries again by itself, except after an answer that was no stream.
+      if (source.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN_MS);
+    });
+  }
+
+  connect();
+  setInterval(() => {
+    if (performance.now() - heardAt > SILENT_MS) onLink("lost");
+  }, 1000);
+  return state;
+}
+
+/** GET a JSON document of the API. Throws an Error whose message is one sentence. */
+export async function get(path, parameters = {}, signal = undefined) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== null && value !== undefined && value !== "") query.set(name, value);
+  }
+  const tail = query.size ? `?${query}` : "";
+  const response = await fetch(`api/v1/${path}${tail}`, { signal });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(`${answer.error}${answer.hint ? ` – ${answer.hint}` : ""}`);
+  return answer;
+}

@@ -1,0 +1,105 @@
+// One region: now, over the last half hour, and its closed windows.
+
+import { lineChart } from "../chart.js";
+import { h, panel, table, text } from "../dom.js";
+import { basis, batteryPhrase, energy, gridPhrase, millis, percent, power, powerSize, span } from "../format.js";
+import { get } from "../live.js";
+import { charge, condition, deliverableTable, flows } from "./regions.js";
+
+const POWERS = [
+  { name: "Load", tone: "load", key: "load_w", format: power },
+  { name: "Solar", tone: "solar", key: "solar_w", format: power },
+  { name: "Grid", tone: "grid", key: "grid_w", format: gridPhrase },
+  { name: "Battery", tone: "battery", key: "battery_w", format: batteryPhrase },
+];
+const WINDOW_COLUMNS = [
+  { label: "Window", cell: (w) => span(w.start_ms, w.size_s) },
+  { label: "Coverage", number: true, cell: (w) => percent(w.coverage) },
+  { label: "Sites", number: true, cell: (w) => `${w.sums.sites_reporting} of ${w.sums.sites_expected}` },
+  { label: "Battery", number: true, cell: (w) => batteryPhrase(w.mean_battery_w) },
+  { label: "Grid", number: true, cell: (w) => gridPhrase(w.mean_grid_w) },
+  { label: "Solar", number: true, cell: (w) => power(w.mean_solar_w) },
+  { label: "Load", number: true, cell: (w) => power(w.mean_load_w) },
+  { label: "Discharged", number: true, cell: (w) => energy(w.sums.battery.positive_wh) },
+  { label: "Charged", number: true, cell: (w) => energy(w.sums.battery.negative_wh) },
+  { label: "SoC at end", number: true, cell: (w) => percent(w.soc_last) },
+];
+
+/** Buttons of which one is chosen. */
+export function choice(label, options, chosen, onChoose) {
+  const buttons = options.map(([value, words]) => h("button", {
+    type: "button", "aria-pressed": String(value === chosen),
+    onclick: (event) => {
+      for (const button of buttons) button.setAttribute("aria-pressed", String(button === event.currentTarget));
+      onChoose(value);
+    },
+  }, words));
+  return h("div", { class: "choice", role: "group", "aria-label": label }, buttons);
+}
+
+export function regionView(name) {
+  const state = h("span", { class: "pill" });
+  const [powers, soc, deliverable] = [flows(), charge(), deliverableTable()];
+  const bases = Array.from({ length: 4 }, () => h("span"));
+  const ages = h("p", { class: "note" });
+  const chart = lineChart({ label: "Powers over the last half hour", series: POWERS, tick: power, height: 280 });
+  const socChart = lineChart({
+    label: "State of charge over the last half hour", range: [0, 1], height: 180,
+    series: [
+      { name: "State of charge", tone: "battery", format: percent },
+      { name: "Coverage", tone: "load", format: percent },
+    ],
+    tick: (v) => `${Math.round(v * 100)} %`,
+  });
+  const windows = h("div", { class: "rows" });
+  let sizeS = 900;
+  let shown = "";
+
+  async function loadWindows(signal) {
+    const answer = await get(`regions/${encodeURIComponent(name)}/windows`, { size_s: sizeS, limit: 32 }, signal);
+    const now = JSON.stringify(answer);
+    if (now === shown) return;
+    shown = now;
+    windows.replaceChildren(table("Closed windows, newest first", WINDOW_COLUMNS, answer.windows,
+      "No window of this size has closed yet."));
+  }
+
+  const sizes = choice("Window size", [[900, "15 min"], [60, "1 min"]], sizeS, (value) => {
+    sizeS = value;
+    loadWindows().catch(() => {});
+  });
+  const element = h("div", { class: "view" },
+    h("p", { class: "crumb" }, h("a", { href: "#/regions" }, "Regions")),
+    h("div", { class: "title" }, h("h1", {}, name), state),
+    h("div", { class: "split" },
+      panel("Now", bases[0], powers.element, soc.element, ages),
+      panel("Deliverable battery power", bases[1], deliverable.element,
+        h("p", { class: "note" }, "What the batteries could hold for so long from now on: within ratings, energy above each owner's reserve and export limits."))),
+    panel("Power", bases[2], h("p", { class: "note" }, "Battery above zero discharges, grid above zero imports."), chart.element),
+    panel("State of charge and coverage", bases[3], socChart.element),
+    panel("Windows", sizes, h("p", { class: "note" }, "Mean powers and energies of closed windows; late readings correct them."), windows));
+
+  return {
+    title: name,
+    element,
+    everyMs: 2000,
+    update({ regions }) {
+      const region = regions.get(name);
+      if (!region) return;
+      const [tone, word] = condition(region);
+      state.className = `pill ${tone}`;
+      text(state, word);
+      for (const line of bases) text(line, basis(region));
+      powers.set(region);
+      soc.set(region);
+      deliverable.set(region);
+      text(ages, `Reading to region: median ${millis(region.age_p50_ms)}, p99 ${millis(region.age_p99_ms)} · ${region.partitions_reporting} of ${region.partitions_expected} partitions`);
+    },
+    async refresh(signal) {
+      const history = await get(`regions/${encodeURIComponent(name)}/history`, { points: 450 }, signal);
+      chart.set(history.at_ms, POWERS.map((s) => history[s.key]));
+      socChart.set(history.at_ms, [history.soc, history.coverage]);
+      await loadWindows(signal);
+    },
+  };
+}

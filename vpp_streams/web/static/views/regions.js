@@ -1,0 +1,141 @@
+// Regions now: a card for each, and the loop's pulse above them.
+
+import { h, text, tile } from "../dom.js";
+import { basis, batteryWord, count, duration, energy, gridWord, millis, percent, power, powerSize, seconds } from "../format.js";
+
+/** The numbers of the whole loop, as tiles. */
+export function pulse() {
+  const tiles = {
+    devices: tile("Devices connected"),
+    readings: tile("Readings in"),
+    rejected: tile("Rejected"),
+    windows: tile("Windows closed"),
+    age: tile("Reading to region, p99"),
+    lag: tile("Lag"),
+  };
+  return {
+    element: h("dl", { class: "tiles pulse" }, Object.values(tiles).map((t) => t.element)),
+    set(summary) {
+      tiles.devices.set(count(summary.devices_connected));
+      tiles.readings.set(count(summary.readings_in), `${count(summary.canonical)} canonical`);
+      const share = summary.readings_in ? summary.rejected / summary.readings_in : 0;
+      tiles.rejected.set(count(summary.rejected), `${(100 * share).toFixed(2)} % of readings`);
+      tiles.windows.set(count(summary.windows_closed));
+      tiles.age.set(millis(summary.age_p99_ms), `median ${millis(summary.age_p50_ms)}`);
+      tiles.lag.set(count(summary.lag), "records behind");
+    },
+  };
+}
+
+/** Deliverable power by duration as a small table with bars; `set(region)` fills it. */
+export function deliverableTable() {
+  const body = h("tbody");
+  const element = h("table", { class: "deliverable plain" },
+    h("caption", { class: "unseen" }, "Battery power that can be held"),
+    h("thead", {}, h("tr", {}, ["Held for", "Up", "Down"].map((word, i) => h("th", { scope: "col", class: i && "number" }, word)))),
+    body);
+  let before = "";
+  return {
+    element,
+    set(region) {
+      const now = JSON.stringify(region.deliverable);
+      if (now === before) return;
+      before = now;
+      const most = Math.max(1, ...region.deliverable.flatMap((d) => [d.up_w, d.down_w]));
+      const cell = (w, tone) => h("td", { class: "number" },
+        powerSize(w), h("meter", { class: tone, min: 0, max: most, value: w, "aria-hidden": "true" }));
+      body.replaceChildren(...region.deliverable.map((d) =>
+        h("tr", {}, h("th", { scope: "row" }, duration(d.duration_s)), cell(d.up_w, "up"), cell(d.down_w, "down"))));
+    },
+  };
+}
+
+function flow(name, tone) {
+  const value = h("dd", { class: "value" }, "–");
+  const word = h("dd", { class: "word" });
+  return {
+    element: h("div", { class: `flow ${tone}` }, h("dt", {}, h("span", { class: "swatch", "aria-hidden": "true" }), name), value, word),
+    set(shown, said = "") { text(value, shown); text(word, said); },
+  };
+}
+
+/** The four powers of an aggregate, signs in words. */
+export function flows() {
+  const parts = { battery: flow("Battery", "battery"), grid: flow("Grid", "grid"), solar: flow("Solar", "solar"), load: flow("Load", "load") };
+  return {
+    element: h("dl", { class: "flows" }, Object.values(parts).map((p) => p.element)),
+    set(region) {
+      parts.battery.set(powerSize(region.battery_w), batteryWord(region.battery_w));
+      parts.grid.set(powerSize(region.grid_w), gridWord(region.grid_w));
+      parts.solar.set(power(region.solar_w), "generating");
+      parts.load.set(power(region.load_w), "consuming");
+    },
+  };
+}
+
+/** State of charge: percent, energy and a bar. */
+export function charge() {
+  const value = h("span", { class: "value" }, "–");
+  const stored = h("span", { class: "note" });
+  const bar = h("meter", { class: "soc", min: 0, max: 1, value: 0, "aria-label": "State of charge" });
+  return {
+    element: h("div", { class: "charge" }, h("p", {}, h("span", { class: "label" }, "State of charge"), value, stored), bar),
+    set(region) {
+      text(value, percent(region.soc));
+      text(stored, `${energy(region.stored_wh)} of ${energy(region.usable_wh)}`);
+      bar.value = region.soc ?? 0;
+    },
+  };
+}
+
+/** Whether the region is heard of, in a word. */
+export function condition(region) {
+  if (region.stale) return ["bad", `No news for ${seconds(region.heard_ago_s)}`];
+  if (region.coverage < 0.9) return ["warn", "Partly covered"];
+  return ["good", "Live"];
+}
+
+function card(name) {
+  const state = h("span", { class: "pill" });
+  const [powers, soc, deliverable] = [flows(), charge(), deliverableTable()];
+  const bases = [h("p", { class: "basis" }), h("p", { class: "basis" })];
+  const element = h("article", { class: "panel card" },
+    h("header", {}, h("h2", {}, h("a", { href: `#/regions/${encodeURIComponent(name)}` }, name)), state),
+    bases[0], powers.element, soc.element,
+    h("h3", {}, "Deliverable battery power"), bases[1], deliverable.element);
+  return {
+    element,
+    set(region) {
+      const [tone, word] = condition(region);
+      state.className = `pill ${tone}`;
+      text(state, word);
+      for (const line of bases) text(line, basis(region));
+      powers.set(region);
+      soc.set(region);
+      deliverable.set(region);
+    },
+  };
+}
+
+export function regionsView() {
+  const cards = new Map();
+  const top = pulse();
+  const grid = h("div", { class: "cards" });
+  const empty = h("p", { class: "empty" }, "No region has reported yet. Regions appear here as soon as their sites send readings.");
+  const element = h("div", { class: "view" }, h("h1", {}, "Regions now"), top.element, empty, grid);
+  return {
+    title: "Regions now",
+    element,
+    update({ summary, regions }) {
+      top.set(summary);
+      empty.hidden = regions.size > 0;
+      for (const name of [...regions.keys()].sort()) {
+        if (!cards.has(name)) {
+          cards.set(name, card(name));
+          grid.replaceChildren(...[...cards.keys()].sort().map((key) => cards.get(key).element));
+        }
+        cards.get(name).set(regions.get(name));
+      }
+    },
+  };
+}

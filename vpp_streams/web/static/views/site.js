@@ -1,0 +1,118 @@
+// One site: its devices now (from the fleet worker that holds them), its record, its windows.
+
+import { lineChart } from "../chart.js";
+import { h, panel, table, text } from "../dom.js";
+import { batteryPhrase, clockSeconds, count, energy, gridPhrase, number, percent, power, seconds, span } from "../format.js";
+import { get } from "../live.js";
+import { choice } from "./region.js";
+
+const QUALITY = ["ok", "estimated", "missing", "bad"];
+const POWERS = [
+  { name: "Load", tone: "load", key: "load", format: power },
+  { name: "Solar", tone: "solar", key: "solar", format: power },
+  { name: "Grid", tone: "grid", key: "grid", format: gridPhrase },
+  { name: "Battery", tone: "battery", key: "battery", format: batteryPhrase },
+];
+const mean = (stats) => (stats ? stats.mean_w : null);
+const WINDOW_COLUMNS = [
+  { label: "Window", cell: (w) => span(w.start_ms, w.size_s) },
+  { label: "Coverage", number: true, cell: (w) => percent(w.coverage) },
+  { label: "Readings", number: true, cell: (w) => count(w.readings) },
+  { label: "Battery", number: true, cell: (w) => batteryPhrase(mean(w.battery)) },
+  { label: "Grid", number: true, cell: (w) => gridPhrase(mean(w.grid)) },
+  { label: "Solar", number: true, cell: (w) => power(mean(w.solar)) },
+  { label: "Load", number: true, cell: (w) => power(mean(w.load)) },
+  { label: "SoC at end", number: true, cell: (w) => percent(w.soc?.last) },
+  { label: "Revision", number: true, cell: (w) => (w.revision ? `corrected ×${w.revision}` : "first") },
+];
+
+function island(value) {
+  if (value === true || value === 1) return "islanded";
+  return value === false || value === 0 ? "on grid" : "–";
+}
+
+function deviceColumns(streamTimeMs, connected) {
+  const age = (d) => (d.measured_at_ms === null || !streamTimeMs ? "–" : seconds(Math.max(0, streamTimeMs - d.measured_at_ms) / 1000));
+  return [
+    { label: "Device", cell: (d) => d.device_id },
+    { label: "Connection", cell: (d) => h("span", { class: `pill ${connected.has(d.device_id) ? "good" : "bad"}` }, connected.has(d.device_id) ? "connected" : "not connected") },
+    { label: "Measured", number: true, cell: (d) => clockSeconds(d.measured_at_ms) },
+    { label: "Age", number: true, cell: age },
+    { label: "Battery", number: true, cell: (d) => batteryPhrase(d.battery_w) },
+    { label: "SoC", number: true, cell: (d) => percent(d.soc) },
+    { label: "Grid", number: true, cell: (d) => gridPhrase(d.grid_w) },
+    { label: "Solar", number: true, cell: (d) => power(d.solar_w) },
+    { label: "Load", number: true, cell: (d) => power(d.load_w) },
+    { label: "Frequency", number: true, cell: (d) => number(d.frequency_hz, 2, " Hz") },
+    { label: "Voltage", number: true, cell: (d) => number(d.voltage_v, 1, " V") },
+    { label: "Temperature", number: true, cell: (d) => number(d.temperature_c, 1, " °C") },
+    { label: "Grid tie", cell: (d) => island(d.islanded) },
+    { label: "Quality", cell: (d) => String(QUALITY[d.quality] ?? d.quality ?? "–") },
+    { label: "Readings", number: true, cell: (d) => `${count(d.readings)}${d.duplicates ? ` (+${count(d.duplicates)} repeated)` : ""}` },
+  ];
+}
+
+const RECORD_COLUMNS = [
+  { label: "Device", cell: (d) => d.device_id },
+  { label: "Kind", cell: (d) => `${d.kind}${d.model ? ` (${d.model})` : ""}` },
+  { label: "Energy", number: true, cell: (d) => (d.rated_energy_wh ? energy(d.rated_energy_wh) : "none") },
+  { label: "Charge", number: true, cell: (d) => (d.rated_charge_w ? power(d.rated_charge_w) : "none") },
+  { label: "Discharge", number: true, cell: (d) => (d.rated_discharge_w ? power(d.rated_discharge_w) : "none") },
+  { label: "Solar", number: true, cell: (d) => (d.rated_solar_w ? power(d.rated_solar_w) : "none") },
+];
+
+export function siteView(siteId) {
+  const path = `sites/${encodeURIComponent(siteId)}`;
+  const facts = h("p", { class: "facts" });
+  const twin = h("div", { class: "rows" });
+  const twinBasis = h("span");
+  const record = h("div", { class: "rows" });
+  const windows = h("div", { class: "rows" });
+  const covered = h("span");
+  const chart = lineChart({ label: "Mean power by window", series: POWERS, tick: power, height: 260 });
+  let sizeS = 60;
+
+  function showSite({ site, presence, twin: now, twin_error: error }) {
+    const limit = site.export_limit_w === undefined || site.export_limit_w === null ? "no export limit" : `export limit ${power(site.export_limit_w)}`;
+    facts.replaceChildren("Region ", h("a", { href: `#/regions/${encodeURIComponent(site.region)}` }, site.region),
+      ` · backup reserve ${percent(site.backup_reserve ?? 0.2)} · ${limit}`);
+    const connected = new Set(presence.filter((p) => p.status === "connected").map((p) => p.device_id));
+    record.replaceChildren(table("Devices in the registry", RECORD_COLUMNS, (site.devices ?? []).map((d) => ({ ...d })), "This site has no device."));
+    if (error) {
+      text(twinBasis, "");
+      twin.replaceChildren(h("p", { class: "problem" }, `The newest readings cannot be shown: ${error}.`));
+      return;
+    }
+    text(twinBasis, `${now.devices.length} of ${(site.devices ?? []).length} devices have reported`);
+    twin.replaceChildren(table("Newest reading of each device", deviceColumns(now.stream_time_ms, connected), now.devices, "No device has reported yet."));
+  }
+
+  function showWindows(answer) {
+    const oldestFirst = [...answer.windows].reverse();
+    chart.set(oldestFirst.map((w) => w.start_ms), POWERS.map((s) => oldestFirst.map((w) => mean(w[s.key]))));
+    const newest = answer.windows[0];
+    text(covered, newest ? `newest ${percent(newest.coverage)} covered · closed ${seconds(Math.max(0, Date.now() - newest.start_ms - 1000 * newest.size_s) / 1000)} ago` : "");
+    windows.replaceChildren(table("Closed windows, newest first", WINDOW_COLUMNS, answer.windows.slice(0, 20), "No window of this size has closed yet."));
+  }
+
+  const loadWindows = async (signal) => showWindows(await get(`${path}/windows`, { size_s: sizeS }, signal));
+  const sizes = choice("Window size", [[60, "1 min"], [900, "15 min"]], sizeS, (value) => {
+    sizeS = value;
+    loadWindows().catch(() => {});
+  });
+
+  return {
+    title: siteId,
+    everyMs: 2000,
+    element: h("div", { class: "view" },
+      h("p", { class: "crumb" }, h("a", { href: "#/sites" }, "Sites")),
+      h("h1", {}, siteId), facts,
+      panel("Devices now", twinBasis, twin),
+      panel("Power by window", covered, sizes, chart.element, windows),
+      panel("Registry", null, record)),
+    async refresh(signal) {
+      showSite(await get(path, {}, signal));
+      await loadWindows(signal);
+    },
+  };
+}

@@ -1,0 +1,66 @@
+// Sites: search by id and region, a page at a time.
+
+import { h, table, text } from "../dom.js";
+import { count, energy, power } from "../format.js";
+import { get } from "../live.js";
+
+const PAGE = 50;
+const TYPING_MS = 200;
+const COLUMNS = [
+  { label: "Site", cell: (s) => h("a", { href: `#/sites/${encodeURIComponent(s.site_id)}` }, s.site_id) },
+  { label: "Region", cell: (s) => h("a", { href: `#/regions/${encodeURIComponent(s.region)}` }, s.region) },
+  { label: "Devices", cell: (s) => `${s.devices} ${s.kinds.join(", ")}` },
+  { label: "Connected", number: true, cell: (s) => h("span", { class: s.connected === s.devices ? "" : "warn-text" }, `${s.connected} of ${s.devices}`) },
+  { label: "Battery", number: true, cell: (s) => (s.rated_energy_wh ? `${energy(s.rated_energy_wh)} · ${power(s.rated_discharge_w)}` : "none") },
+  { label: "Solar", number: true, cell: (s) => (s.rated_solar_w ? power(s.rated_solar_w) : "none") },
+];
+
+export function sitesView(query) {
+  const search = h("input", { type: "search", placeholder: "Site or device id", "aria-label": "Site or device id", maxlength: 64, value: query.get("q") ?? "" });
+  const region = h("select", { "aria-label": "Region" }, h("option", { value: "" }, "All regions"));
+  const found = h("p", { class: "note", role: "status" });
+  const rows = h("div", { class: "rows" });
+  const more = h("button", { type: "button", class: "more", hidden: true }, "Show more");
+  let sites = [];
+  let cursor = null;
+  let asking = null;
+
+  async function load(next = null) {
+    asking?.abort();
+    asking = new AbortController();
+    const asked = { q: search.value.trim(), region: region.value, limit: PAGE, cursor: next };
+    try {
+      const page = await get("sites", asked, asking.signal);
+      sites = next === null ? page.sites : [...sites, ...page.sites];
+      cursor = page.next_cursor;
+      text(found, `${count(page.total)} ${page.total === 1 ? "site" : "sites"}`);
+      rows.replaceChildren(table("Sites", COLUMNS, sites, "No site fits. Sites come from the registry: vpp assets import FILE."));
+      more.hidden = cursor === null;
+    } catch (error) {
+      if (error.name !== "AbortError") text(found, error.message);
+    }
+  }
+
+  let typing = null;
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => load(), TYPING_MS);
+  });
+  region.addEventListener("change", () => load());
+  more.addEventListener("click", () => load(cursor));
+  load();
+
+  return {
+    title: "Sites",
+    element: h("div", { class: "view" }, h("h1", {}, "Sites"),
+      h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() }, search, region, found),
+      h("div", { class: "panel" }, rows, more)),
+    update({ regions }) {
+      const names = [...regions.keys()].sort();
+      if (names.length === region.options.length - 1) return;
+      const chosen = region.value;
+      region.replaceChildren(h("option", { value: "" }, "All regions"), ...names.map((name) => h("option", { value: name }, name)));
+      region.value = chosen;
+    },
+  };
+}
