@@ -2,9 +2,11 @@
 
 import asyncio
 import io
+import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -27,7 +29,7 @@ from vpp_streams.kafka import apply_asset, following
 from vpp_streams.kafka_process import locked
 from vpp_streams.loop_health import Expected, RegionNow, Summary, is_warm, judge
 from vpp_streams.settings import Settings
-from vpp_streams.supervisor import LONGEST_PAUSE_S, Spec, Supervisor, next_pause
+from vpp_streams.supervisor import LONGEST_PAUSE_S, Spec, Supervisor, dies_with_us, next_pause
 
 T = TypeVar("T")
 EXPECTED = Expected(devices=10, regions=frozenset({"north", "south"}), seconds=60)
@@ -49,7 +51,7 @@ def changed(**fields: object) -> Summary:
 
 
 def test_a_good_run_is_healthy():
-    report = judge(FIRST, LAST, AGES, EXPECTED, restarts=0)
+    report = judge(FIRST, LAST, AGES, EXPECTED, restarts={"web": 0})
     assert report.healthy
     assert report.reasons == ()
     assert (report.readings_in, report.canonical, report.windows_closed) == (600, 600, 10)
@@ -60,18 +62,18 @@ def test_a_good_run_is_healthy():
 @pytest.mark.parametrize(
     ("last", "ages", "restarts", "reason"),
     [
-        (changed(devices_connected=9), AGES, 0, "9 of 10 devices"),
-        (changed(regions=COVERED[:1]), AGES, 0, "nothing is known of region south"),
-        (changed(regions=(COVERED[0], RegionNow("south", 0.5))), AGES, 0, "south is 50.0%"),
-        (changed(readings_in=100, canonical=90), AGES, 0, "heard no readings"),
-        (changed(canonical=300), AGES, 0, "ingest made 210 canonical"),
-        (changed(rejected=200), AGES, 0, "199 of 600 readings were rejected"),
-        (changed(windows_closed=4), AGES, 0, "no window closed"),
-        (LAST, Counter(), 0, "no reading reached a region"),
-        (LAST, Counter({1501: 1}), 0, "p99 is 1501 ms"),
-        (changed(lag=1e6), AGES, 0, "1000000 records behind"),
-        (LAST, AGES, 2, "2 restarts"),
-        (Summary(0, 0, 0, 0, 0), AGES, 0, "0 of 10 devices"),
+        (changed(devices_connected=9), AGES, {}, "9 of 10 devices"),
+        (changed(regions=COVERED[:1]), AGES, {}, "nothing is known of region south"),
+        (changed(regions=(COVERED[0], RegionNow("south", 0.5))), AGES, {}, "south is 50.0%"),
+        (changed(readings_in=100, canonical=90), AGES, {}, "heard no readings"),
+        (changed(canonical=300), AGES, {}, "ingest made 210 canonical"),
+        (changed(rejected=200), AGES, {}, "199 of 600 readings were rejected"),
+        (changed(windows_closed=4), AGES, {}, "no window closed"),
+        (LAST, Counter(), {}, "no reading reached a region"),
+        (LAST, Counter({1501: 1}), {}, "p99 is 1501 ms"),
+        (changed(lag=1e6), AGES, {}, "1000000 records behind"),
+        (LAST, AGES, {"sim": 0, "web": 2}, "web crashed 2x"),
+        (Summary(0, 0, 0, 0, 0), AGES, {}, "0 of 10 devices"),
     ],
 )
 def test_each_trouble_has_its_reason(last, ages, restarts, reason):
@@ -190,7 +192,7 @@ async def test_all_end_even_one_that_will_not_and_its_children(tmp_path: Path, m
     await running
     assert supervisor.children[0].last_exit == -signal.SIGKILL
     assert supervisor.children[1].last_exit == -signal.SIGTERM
-    assert supervisor.restarts == 0
+    assert supervisor.restarts == {"stubborn": 0, "polite": 0}
     await asyncio.to_thread(await_true, lambda: not any(is_alive(int(pid)) for pid in pids))
 
 
@@ -228,3 +230,13 @@ def test_a_second_fleet_in_the_same_namespace_is_refused(tmp_path: Path, monkeyp
         result = CliRunner().invoke(build_app(), ["up"])
     assert isinstance(result.exception, InputError)
     assert "runs already in namespace demo" in str(result.exception)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="setpriv is Linux's")
+def test_a_child_of_a_dead_parent_does_not_start(monkeypatch: pytest.MonkeyPatch):
+    ours = dies_with_us(["echo", "runs"], "TERM")
+    assert subprocess.run(ours, capture_output=True, check=True).stdout == b"runs\n"
+    # As if we had died between the fork and setpriv: the child's parent is another process.
+    monkeypatch.setattr(os, "getpid", lambda: 1 << 30)
+    orphan = dies_with_us(["echo", "runs"], "TERM")
+    assert subprocess.run(orphan, capture_output=True, check=False).stdout == b""

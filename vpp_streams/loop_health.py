@@ -74,9 +74,12 @@ def judge(
     last: Summary,
     ages: Mapping[int, int],
     expected: Expected,
-    restarts: int,
+    restarts: Mapping[str, int],
 ) -> Report:
-    """Judge a run by its first and last summary and the ages of the readings in between."""
+    """Judge a run by its first and last summary and the ages of the readings in between.
+
+    ``restarts`` counts each process's by its name.
+    """
     p50, p99 = percentile(ages, 0.50), percentile(ages, 0.99)
     readings_in = last.readings_in - first.readings_in
     canonical = last.canonical - first.canonical
@@ -93,8 +96,7 @@ def judge(
         reasons.append(f"reading-to-region age p99 is {p99:.0f} ms, over {AGE_P99_GOAL_MS:.0f} ms")
     if last.lag > LAG_LIMIT_RECORDS:
         reasons.append(f"the workers are {last.lag:.0f} records behind")
-    if restarts:
-        reasons.append(f"{restarts} restarts of a process; see its log")
+    reasons += [f"{name} crashed {n}x; see its log" for name, n in restarts.items() if n]
     return Report(
         healthy=not reasons,
         reasons=tuple(reasons),
@@ -108,7 +110,7 @@ def judge(
         age_p50_ms=p50,
         age_p99_ms=p99,
         lag=last.lag,
-        restarts=restarts,
+        restarts=sum(restarts.values()),
     )
 
 

@@ -44,7 +44,12 @@ def dies_with_us(command: Sequence[str], how: str) -> list[str]:
     Where the system has no ``setpriv`` (it is Linux's), the command as it is.
     """
     setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", how, *command] if setpriv else list(command)
+    if setpriv is None:
+        return list(command)
+    # The kernel tells only of deaths to come: a parent that died before setpriv asked is found out
+    # by looking at who the parent is now.
+    still_ours = '[ "$PPID" = "$0" ] && exec "$@"'
+    return [setpriv, "--pdeathsig", how, "sh", "-c", still_ours, str(os.getpid()), *command]
 
 
 def next_pause(pause_s: float, ran_s: float) -> float:
@@ -63,9 +68,9 @@ class Supervisor:
         logs.mkdir(parents=True, exist_ok=True)
 
     @property
-    def restarts(self) -> int:
-        """Restarts of all processes."""
-        return sum(child.restarts for child in self.children)
+    def restarts(self) -> dict[str, int]:
+        """How often each process was started again, by its name."""
+        return {child.spec.name: child.restarts for child in self.children}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Keep all running until ``stopping`` is set, then end all; none is left after it."""
