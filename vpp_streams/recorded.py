@@ -206,8 +206,7 @@ def _plain_source(paths: list[Path], sites: list[Site], span: Span) -> Source:
             table = pq.read_table(path, partitioning=None)
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"cannot read {path}: {error}") from None
-        _check_schema(table.schema, path, TELEMETRY_V1)
-        tables.append(table.select(TELEMETRY_V1.names).cast(TELEMETRY_V1))
+        tables.append(_as_telemetry(table, path))
     table = _within(pa.concat_tables(tables), span, ", ".join(p.name for p in paths))
     order = np.argsort(table["received_at_ms"].to_numpy(), kind="stable")
     table = table.take(pa.array(order))
@@ -224,7 +223,26 @@ def _plain_source(paths: list[Path], sites: list[Site], span: Span) -> Source:
     )
 
 
-def _check_schema(schema: pa.Schema, path: Path, wanted: pa.Schema) -> None:
+def _as_telemetry(table: pa.Table, path: Path) -> pa.Table:
+    """Columns as another tool may have written them: wide strings, null for not measured."""
+    _check_schema(table.schema, path, TELEMETRY_V1, same_types=False)
+    columns = []
+    for field in TELEMETRY_V1:
+        try:
+            column = table[field.name].cast(field.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise InputError(f"{path}: column {field.name} is no {field.type} ({error})") from None
+        if pa.types.is_floating(field.type):
+            column = column.fill_null(float("nan"))
+        elif column.null_count:
+            raise InputError(f"{path}: column {field.name} has empty cells")
+        columns.append(column)
+    return pa.Table.from_arrays(columns, schema=TELEMETRY_V1)
+
+
+def _check_schema(
+    schema: pa.Schema, path: Path, wanted: pa.Schema, *, same_types: bool = True
+) -> None:
     for field in wanted:
         at = schema.get_field_index(field.name)
         if at < 0:
@@ -232,7 +250,7 @@ def _check_schema(schema: pa.Schema, path: Path, wanted: pa.Schema) -> None:
                 f"{path} is no telemetry: it has no column {field.name}; it has"
                 f" {', '.join(schema.names)}"
             )
-        if schema.field(at).type != field.type:
+        if same_types and schema.field(at).type != field.type:
             raise InputError(
                 f"{path}: column {field.name} is {schema.field(at).type}, not {field.type}"
             )
