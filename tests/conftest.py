@@ -12,7 +12,8 @@ from testcontainers.core.container import DockerContainer
 
 from vpp_streams import broker
 from vpp_streams.kafka import ensure_topics
-from vpp_streams.kafka_process import free_port, kafka_version, single_node
+from vpp_streams.kafka_process import kafka_version, single_node
+from vpp_streams.ports import free_port
 from vpp_streams.settings import Settings
 
 

@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from vpp_streams import broker, kafka_process, topics
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka import ensure_topics, new_producer
+from vpp_streams.ports import free_port
 from vpp_streams.settings import Settings
 
 
@@ -85,7 +86,7 @@ needs_java_engine = pytest.mark.skipif(
 @pytest.mark.kafka
 @needs_java_engine
 def test_start_stop_start_keeps_the_data(tmp_path: Path):
-    port = kafka_process.free_port()
+    port = free_port()
     settings = Settings(kafka=f"localhost:{port}", state_dir=tmp_path, namespace="kept")
     # The jars are the machine's, whatever the state directory: no test fetches them twice.
     jars = kafka_process.fetch_jars(Settings().state_dir)

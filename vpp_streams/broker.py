@@ -25,13 +25,13 @@ from vpp_streams.kafka_process import (
     KafkaProcess,
     fetch_jars,
     find_java,
-    free_port,
     jars_dir,
     kafka_version,
     locked,
     running_pid,
     stop_process,
 )
+from vpp_streams.ports import free_port, is_free
 from vpp_streams.settings import Settings
 
 COMPOSE_FILE = Path(__file__).parents[1] / "docker-compose.yml"
@@ -199,15 +199,11 @@ def _home(settings: Settings, port: int) -> Path:
 
 
 def _process(settings: Settings, port: int, say: Say) -> KafkaProcess:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise BrokerError(
-                f"port {port} is taken by something that is not Kafka; choose another:"
-                f" VPP_KAFKA=localhost:{free_port()}"
-            ) from None
+    if not is_free("127.0.0.1", port):
+        raise BrokerError(
+            f"port {port} is taken by something that is not Kafka; choose another:"
+            f" VPP_KAFKA=localhost:{free_port()}"
+        )
     java = find_java()
     if not jars_dir(settings.state_dir).is_dir():
         say(f"fetching Apache Kafka {kafka_version()} with Maven (43 MB, only this once)")

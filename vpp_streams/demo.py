@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -20,8 +19,8 @@ from vpp_streams.codecs import decode_json, encode_json
 from vpp_streams.domain.partition import partition_of
 from vpp_streams.domain.registry import Registry
 from vpp_streams.kafka import apply_asset, ensure_topics, following, new_producer
-from vpp_streams.kafka_process import free_port
 from vpp_streams.loop_health import Expected, Report, Summary, is_warm, judge
+from vpp_streams.ports import free_port, is_free
 from vpp_streams.settings import Settings
 from vpp_streams.supervisor import Spec, Supervisor
 
@@ -45,23 +44,13 @@ def with_free_ports(settings: Settings) -> tuple[Settings, list[str]]:
     changed: dict[str, int] = {}
     for name in ("gateway_port", "web_port", "worker_port"):
         wanted = getattr(settings, name)
-        if not _is_free(settings.host, wanted):
+        if not is_free(settings.host, wanted):
             changed[name] = free_port()
     said = [
         f"port {getattr(settings, name)} is taken: {name.removesuffix('_port')} is on {port}"
         for name, port in changed.items()
     ]
     return settings.model_copy(update=changed), said
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
 
 
 def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 import sys
 from collections.abc import Callable
 from importlib import metadata
@@ -14,6 +13,7 @@ from vpp_streams import broker, topics
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka import check_topics
 from vpp_streams.kafka_process import find_java, jars_dir, kafka_version
+from vpp_streams.ports import is_free
 from vpp_streams.settings import Settings
 
 LOCK = Path(__file__).parents[1] / "requirements.lock"
@@ -127,14 +127,9 @@ def _ports(settings: Settings) -> list[tuple[str, int]]:
 
 
 def _port(host: str, name: str, port: int) -> Check:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            found = f"{port} is taken ({error.strerror})"
-            return Check(name, False, found, "`vpp up` takes another by itself", needed=False)
-    return Check(name, True, f"{port} is free")
+    free = is_free(host, port)
+    found = f"{port} is {'free' if free else 'taken'}"
+    return Check(name, free, found, "`vpp up` takes another by itself", needed=False)
 
 
 def _chromium() -> Check:

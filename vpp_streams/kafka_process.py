@@ -4,7 +4,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from vpp_streams.errors import BrokerError
+from vpp_streams.ports import free_port
 from vpp_streams.supervisor import dies_with_us
 
 POM = Path(__file__).parents[1] / "deploy" / "kafka" / "pom.xml"
@@ -94,13 +94,6 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def single_node(host: str, port: int, controller_port: int) -> dict[str, str]:

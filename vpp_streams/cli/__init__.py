@@ -5,7 +5,6 @@ functions: ``vpp --help`` then answers at once.
 """
 
 from importlib import import_module, metadata
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
@@ -59,10 +58,7 @@ def build_app() -> typer.Typer:
 
 
 def _register(app: typer.Typer, name: str, panel: str) -> None:
-    module_name = f"{__name__}.{name}"
-    if find_spec(module_name) is None:
-        return
-    module = import_module(module_name)
+    module = import_module(f"{__name__}.{name}")
     if hasattr(module, "app"):
         app.add_typer(module.app, name=name, rich_help_panel=panel)
     else:
