@@ -66,7 +66,7 @@ def typical(energy_wh: Floats, charge_w: Floats, discharge_w: Floats) -> Battery
     """A lithium battery of these ratings: 90 % round trip, standby and heat to its size."""
 
     def each(value: float) -> Floats:
-        return np.full_like(energy_wh, value)
+        return np.full(energy_wh.shape, value)
 
     efficiency = each(0.95)
     return BatterySpec(

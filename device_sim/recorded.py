@@ -45,6 +45,8 @@ def read_recorded(path: Path) -> RecordedHome:
     if form is None or not set(_COLUMNS[form][:2]) <= set(table):
         forms = " or ".join(f"{time},{','.join(c[:2])}" for time, c in _COLUMNS.items())
         raise ValueError(f"{path}: needs columns {forms}, has {','.join(map(str, table))}")
+    if table.empty or table[form].isna().any():
+        raise ValueError(f"{path}: needs rows, each with a {form}")
     load, solar, unit_w = _COLUMNS[form]
     try:
         time = pd.to_datetime(table[form]).dt.tz_localize(None)
@@ -53,7 +55,7 @@ def read_recorded(path: Path) -> RecordedHome:
         raise ValueError(f"{path}: {error}") from None
     at_s = np.asarray((time - time.min().normalize()).dt.total_seconds(), np.float64)
     load_w = np.asarray(values[load].interpolate().bfill().clip(lower=0), np.float64)
-    if not len(at_s) or np.isnan(load_w).any() or (np.diff(at_s) <= 0).any():
+    if np.isnan(load_w).any() or (np.diff(at_s) <= 0).any():
         raise ValueError(f"{path}: needs rows in rising order of time, with some load")
     solar_w = np.asarray(values[solar].fillna(0.0).clip(lower=0), np.float64)
     return RecordedHome(at_s, load_w, solar_w, max(1, int(at_s[-1] // DAY_S)))

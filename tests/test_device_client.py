@@ -1,0 +1,418 @@
+"""The device's side of the protocol: whatever the link does, no reading is lost unsaid."""
+
+import random
+from collections import Counter, deque
+
+import msgspec
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from device_sim.device import CHUNK_ROWS, Device, Patience, State, Step
+from schemas.assets import Device as Asset
+from schemas.assets import Site
+from schemas.protocol import (
+    CLOSE_REGISTRY_CHANGED,
+    CLOSE_REPLACED,
+    MAX_MESSAGE_BYTES,
+    Ack,
+    Backfill,
+    BackfillPace,
+    Call,
+    Drain,
+    Error,
+    Hello,
+    HelloResult,
+    Malformed,
+    Result,
+    Telemetry,
+    VendorTelemetry,
+    decode,
+    encode_call,
+    encode_error,
+    encode_result,
+    encode_send,
+)
+from schemas.telemetry import NativeBody, VendorBody
+from vpp_streams.gateway.actions import Close, Limits, Now, Produce, Receipt, Register, Send
+from vpp_streams.gateway.session import Session
+
+BOOT = "b7f2"
+PATIENCE = Patience(1000, 60_000, resend_ms=60_000, refused_ms=5000)
+
+
+def new_device(ring_capacity: int = 100, seed: int = 1) -> Device:
+    return Device(BOOT, "powerwall3", "24.36", random.Random(seed), Counter(), ring_capacity)
+
+
+def body(t: int) -> NativeBody:
+    return NativeBody(1_763_856_000_000 + t, p=float(t), g=-1.5, soc=0.5)
+
+
+def accepted(delay_ms=(0, 0), rows_per_s: int = 50, interval_ms: int = 1000) -> bytes:
+    pace = BackfillPace(delay_ms, rows_per_s)
+    return encode_result("hello", HelloResult(7, 0, interval_ms, 5000, 30, pace))
+
+
+def ack(first: int, upto: int, boot: str = BOOT) -> bytes:
+    return encode_send(f"a{upto}", Ack(b=boot, from_=first, upto=upto, t=0))
+
+
+def payloads(step: Step) -> list[object]:
+    calls = [decode(message) for message in step.send]
+    assert all(isinstance(call, Call) for call in calls), calls
+    return [call.payload for call in calls]
+
+
+def backfilled(step: Step) -> list[int]:
+    """Numbers of the readings in these Backfills."""
+    seqs = []
+    for backfill in payloads(step):
+        assert isinstance(backfill, Backfill)
+        seqs += range(backfill.from_, backfill.from_ + len(backfill.rows))
+    return seqs
+
+
+def live_device(made_before: int = 0, **accept) -> Device:
+    device = new_device()
+    for i in range(made_before):
+        assert device.measured(body(i), i) == Step()
+    device.connected(0)
+    assert device.received(accepted(**accept), 0) == Step()
+    return device
+
+
+def test_hello_says_what_it_has():
+    device = new_device()
+    for i in range(3):
+        device.measured(body(i), i)
+    (hello,) = payloads(device.connected(1_763_856_009_000))
+    assert hello == Hello(BOOT, 3, 0, "powerwall3", "24.36", t=1_763_856_009_000)
+
+
+def test_live_readings_go_at_once_and_are_kept_until_acked():
+    device = live_device()
+    for i in range(3):
+        (sent,) = payloads(device.measured(body(i), i))
+        assert isinstance(sent, Telemetry)
+        assert (sent.b, sent.s, sent.t, sent.p, sent.pv) == (BOOT, i, body(i).t, float(i), None)
+    assert len(device.ring) == 3
+    device.received(ack(0, 1), 10)
+    assert (len(device.ring), device.ring.oldest_seq) == (1, 2)
+    device.received(ack(0, 9, boot="0ff"), 10)
+    assert len(device.ring) == 1, "an ack of another boot is not ours"
+
+
+def test_readings_between_hello_and_its_answer_go_live():
+    device = new_device()
+    device.connected(0)
+    for i in range(7):
+        assert device.measured(body(i), i) == Step()
+    sent = [reading.s for reading in payloads(device.received(accepted(), 7))]
+    assert sent == [2, 3, 4, 5, 6], "a long wait does not become a burst"
+    assert backfilled(device.tick(7)) == [0, 1]
+
+
+def test_a_vendors_form_goes_live_and_its_native_form_as_backfill():
+    device = live_device()
+    document = VendorBody("fronius", msgspec.Raw(b'{"Body":1}'), body(0).t)
+    (sent,) = payloads(device.measured(body(0), 0, document))
+    assert isinstance(sent, VendorTelemetry)
+    assert (sent.vendor, bytes(sent.body), sent.s) == ("fronius", b'{"Body":1}', 0)
+    device.disconnected()
+    device.connected(0)
+    device.received(accepted(), 1)
+    (again,) = payloads(device.tick(1))
+    assert isinstance(again, Backfill)
+    row = dict(zip(again.cols, again.rows[0], strict=True))
+    assert msgspec.convert(row, NativeBody) == body(0)
+
+
+def test_backfill_waits_its_delay_and_keeps_the_pace():
+    device = live_device(made_before=100, delay_ms=(4000, 4000), rows_per_s=20)
+    assert device.tick(3999) == Step()
+    sent = {t: backfilled(device.tick(t)) for t in range(4000, 9001, 500)}
+    assert [len(rows) for rows in sent.values()] == [20, 0, 20, 0, 20, 0, 20, 0, 20, 0, 0]
+    assert [seq for seqs in sent.values() for seq in seqs] == list(range(100))
+    device.received(ack(0, 99), 9001)
+    assert len(device.ring) == 0
+
+
+def test_time_in_which_nothing_was_due_does_not_become_a_burst():
+    device = live_device(rows_per_s=20)
+    device.tick(0)
+    for i in range(90):
+        device.measured(body(i), 100_000)
+    device.received(encode_error("-", "rate_limited", ""), 100_000)
+    for i in range(90):
+        device.received(encode_error(str(i), "rate_limited", ""), 100_000)
+    assert len(backfilled(device.tick(200_000))) <= 2 * 20
+
+
+def test_backfill_stays_under_the_message_limit_with_every_column_filled():
+    device = new_device(ring_capacity=1000)
+    full = NativeBody(
+        1_763_856_000_000, -1_900_000.1, -1_900_000.1, 1.0e6, 9.0e6, 0.12345, 60.001, 120.1, -10.1,
+        False, 60_000,
+    )  # fmt: skip
+    for i in range(1000):
+        device.measured(full, i)
+    device.connected(0)
+    device.received(accepted(rows_per_s=1000), 0)
+    step = device.tick(0)
+    assert len(backfilled(step)) >= CHUNK_ROWS
+    assert all(len(message) <= MAX_MESSAGE_BYTES for message in step.send)
+
+
+def test_a_full_ring_drops_the_oldest_and_counts_it():
+    counters: Counter[str] = Counter()
+    device = Device(BOOT, "", "", random.Random(1), counters, ring_capacity=10)
+    for i in range(25):
+        device.measured(body(i), i)
+    assert (len(device.ring), device.ring.oldest_seq, counters["dropped"]) == (10, 15, 15)
+    device.connected(0)
+    device.received(accepted(), 0)
+    assert backfilled(device.tick(0)) == list(range(15, 25))
+
+
+def test_a_refusal_for_now_is_sent_again_and_one_for_good_is_not():
+    device = live_device()
+    for i in range(3):
+        device.measured(body(i), i)
+    device.received(encode_error("0", "not_stored", ""), 10)
+    device.received(encode_error("1", "bad_message", ""), 10)
+    device.received(ack(2, 2), 10)
+    assert device.tick(11) == Step()
+    assert backfilled(device.tick(10 + 8000)) == [0]
+    device.received(encode_error("0-0", "unavailable", ""), 9000)
+    assert backfilled(device.tick(9000 + 8000)) == [0]
+    device.received(ack(0, 0), 20_000)
+    assert len(device.ring) == 0
+
+
+def test_what_hears_no_answer_goes_again():
+    device = live_device()
+    device.measured(body(0), 0)
+    assert device.tick(59_999) == Step()
+    assert backfilled(device.tick(60_000)) == [0]
+
+
+def test_after_a_loss_live_goes_first_and_what_was_lost_beside_it():
+    device = live_device()
+    for i in range(3):
+        device.measured(body(i), i)
+    device.disconnected()
+    device.measured(body(3), 3)
+    (hello,) = payloads(device.connected(0))
+    assert (hello.oldest_seq, hello.next_seq) == (0, 4)
+    device.received(accepted(delay_ms=(500, 500)), 1000)
+    (live,) = payloads(device.measured(body(4), 1100))
+    assert live.s == 4
+    assert backfilled(device.tick(1500)) == [0, 1, 2, 3]
+
+
+def test_reconnects_back_off_with_full_jitter():
+    device = new_device()
+    waits = [device.disconnected() for _ in range(12)]
+    ceilings = [min(1000 * 2**n, 60_000) for n in range(12)]
+    assert all(0 <= wait <= ceiling for wait, ceiling in zip(waits, ceilings, strict=True))
+    assert max(waits) > 10_000
+    drawn = [new_device(seed=seed).disconnected() for seed in range(200)]
+    assert min(drawn) < 50
+    assert max(drawn) > 950
+    device.connected(0)
+    device.received(accepted(), 0)
+    assert device.disconnected() <= 1000, "an accepted Hello forgives what was before"
+
+
+def test_close_codes():
+    assert live_device().disconnected(CLOSE_REPLACED) is None
+    device = live_device()
+    for _ in range(10):
+        device.disconnected()
+    assert device.disconnected(CLOSE_REGISTRY_CHANGED) <= 1000
+
+
+def test_a_drained_device_waits_for_its_acks_and_comes_back_when_told():
+    device = live_device()
+    device.measured(body(0), 0)
+    step = device.received(encode_call("g9", Drain((7000, 7000))), 10)
+    assert [decode(message) for message in step.send] == [Result("g9", msgspec.Raw(b"{}"))]
+    assert not step.close
+    assert device.measured(body(1), 20) == Step(), "kept, not sent"
+    assert device.tick(30) == Step()
+    assert device.received(ack(0, 0), 40).close
+    assert device.disconnected(1001) == 7000
+
+
+def test_a_drained_device_does_not_wait_for_ever():
+    device = live_device()
+    device.measured(body(0), 0)
+    device.received(encode_call("g9", Drain((0, 0))), 10)
+    assert not device.tick(2009).close
+    assert device.tick(2010).close
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"null", b'[3,"hello",{}]', b'[9,"1","x",{}]', b'[6,"1","Reboot",{}]', "\ud800"],
+)
+def test_nonsense_from_a_gateway_does_no_harm(data):
+    device = live_device()
+    device.measured(body(0), 0)
+    device.received(data, 10)
+    assert len(device.ring) == 1
+
+
+def test_a_refused_hello_ends_the_connection():
+    device = new_device()
+    device.connected(0)
+    assert device.received(encode_error("hello", "unavailable", "no Kafka"), 1).close
+
+
+@hypothesis_settings(max_examples=60, stateful_step_count=60, deadline=None)
+class LossyLink(RuleBasedStateMachine):
+    """A device and the real gateway session over a link that breaks, and a Kafka that fails.
+
+    At any moment messages may be on their way in both directions; a break loses them all.
+    """
+
+    CAPACITY = 40
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counters: Counter[str] = Counter()
+        self.device = Device(
+            BOOT, "m", "f", random.Random(1), self.counters, self.CAPACITY, PATIENCE
+        )
+        self.now_ms = 0
+        self.up: deque[bytes] = deque()
+        self.down: deque[bytes] = deque()
+        self.in_kafka: deque[tuple[Receipt, bytes]] = deque()
+        self.stored: set[int] = set()
+        self.session: Session | None = None
+
+    def perform(self, step: Step) -> None:
+        if self.session is not None:
+            self.up += step.send
+            if step.close:
+                self.link_breaks()
+
+    def act(self, actions: list) -> None:
+        for action in actions:
+            match action:
+                case Send(data):
+                    self.down.append(data)
+                case Produce(_, _, lines, receipt):
+                    self.in_kafka.append((receipt, lines))
+                case Register():
+                    self.act(self.session.registered(1, self.now))
+                case Close():
+                    self.down.append(b"close")
+                    return
+
+    @property
+    def now(self) -> Now:
+        return Now(1_763_856_000_000 + self.now_ms, self.now_ms)
+
+    @precondition(lambda self: self.session is None)
+    @rule()
+    def link_comes_up(self) -> None:
+        asset = Asset("home-1", "powerwall")
+        limits = Limits(ack_ms=2000, strikes_burst=1000)
+        self.session = Session(
+            asset, Site("site-1", "north", (asset,)), 0, limits, (0, 1000), Counter(), self.now
+        )
+        self.perform(self.device.connected(self.now.utc_ms))
+
+    @precondition(lambda self: self.session is not None)
+    @rule()
+    def link_breaks(self) -> None:
+        self.session = None
+        self.up.clear()
+        self.down.clear()
+        self.in_kafka.clear()
+        self.device.disconnected()
+
+    @rule(dt_ms=st.integers(1, 3000))
+    def a_reading_is_made(self, dt_ms: int) -> None:
+        self.now_ms += dt_ms
+        self.perform(self.device.measured(body(self.now_ms), self.now_ms))
+        self.perform(self.device.tick(self.now_ms))
+
+    @rule(dt_ms=st.integers(1, 20_000))
+    def time_passes(self, dt_ms: int) -> None:
+        self.now_ms += dt_ms
+        self.perform(self.device.tick(self.now_ms))
+        if self.session is not None:
+            self.act(self.session.tick(self.now, listening=False))
+
+    @precondition(lambda self: self.up)
+    @rule(n=st.integers(1, 20))
+    def gateway_hears(self, n: int) -> None:
+        for _ in range(min(n, len(self.up))):
+            message = self.up.popleft()
+            assert not isinstance(decode(message), Malformed)
+            self.act(self.session.receive(message, self.now))
+
+    @precondition(lambda self: self.in_kafka)
+    @rule(n=st.integers(1, 20), fails=st.booleans())
+    def kafka_answers(self, n: int, fails: bool) -> None:
+        for _ in range(min(n, len(self.in_kafka))):
+            receipt, lines = self.in_kafka.popleft()
+            if fails:
+                self.act(self.session.lost(receipt, self.now))
+            else:
+                self.stored |= {msgspec.json.decode(line)["seq"] for line in lines.split(b"\n")}
+                self.act(self.session.stored(receipt, self.now))
+
+    @precondition(lambda self: self.down)
+    @rule(n=st.integers(1, 20))
+    def device_hears(self, n: int) -> None:
+        for _ in range(n):
+            if self.session is None or not self.down:
+                return
+            message = self.down.popleft()
+            if message == b"close":
+                self.link_breaks()
+                return
+            assert not isinstance(decode(message), Error) or b"bad_message" not in message
+            self.perform(self.device.received(message, self.now_ms))
+
+    @invariant()
+    def the_ring_is_bounded(self) -> None:
+        assert len(self.device.ring) <= self.CAPACITY
+
+    @invariant()
+    def what_was_let_go_of_is_stored(self) -> None:
+        gone = set(range(self.device.ring.next_seq)) - {
+            seq for seq in range(self.device.ring.next_seq) if self.device.ring.within(seq, seq)
+        }
+        assert len(gone - self.stored) <= self.counters["dropped"]
+        assert self.counters["acked"] + self.counters["dropped"] == len(gone)
+
+    def teardown(self) -> None:
+        """Given a link that holds, everything that was kept arrives and is acked."""
+        if self.session is None:
+            self.link_comes_up()
+        for _ in range(200):
+            while self.session is not None and (self.up or self.in_kafka or self.down):
+                if self.up:
+                    self.gateway_hears(20)
+                elif self.in_kafka:
+                    self.kafka_answers(20, fails=False)
+                else:
+                    self.device_hears(20)
+            if self.session is None:
+                self.link_comes_up()
+                continue
+            if not len(self.device.ring):
+                break
+            self.time_passes(3000)
+        assert len(self.device.ring) == 0
+        assert len(set(range(self.device.ring.next_seq)) - self.stored) <= self.counters["dropped"]
+        assert self.device.state in (State.LIVE, State.WAITING_FOR_HELLO)
+
+
+TestLossyLink = LossyLink.TestCase
