@@ -1,9 +1,10 @@
 """A recording: a directory of Parquet files that takes in each Kafka record exactly once.
 
 Readings gather in open parts; a *checkpoint* makes every open part durable (complete file,
-fsync, atomic rename) and only then writes down from which offsets to go on. A kill loses the
-open parts, whose readings are read again; readings whose part had become durable without being
-written down are known by the part's last offset, and skipped.
+fsync, atomic rename) and only then notes from which offsets to go on. A kill loses the open
+parts, and their readings are read again. So are those of a part that had become durable when
+the note had not been taken yet: a part is named by its first offset, which is the first of its
+partition and hour after the noted one, so the same part gets the same name and takes its place.
 """
 
 import fcntl
@@ -24,7 +25,6 @@ from vpp_streams.domain.recording_layout import (
     STATE_FILE,
     PartKey,
     RecordingState,
-    parse_part_path,
     part_path,
     recorded_rows,
 )
@@ -95,14 +95,8 @@ class Recording:
         """Partition -> offset to read next."""
         self._open: dict[PartKey, OpenPart] = {}
         self._open_rows = 0
-        self._durable: dict[PartKey, int] = {}
-        """Last offset that a part of the key has on disk already."""
-        for path in directory.glob("date=*/hour=*/*"):
-            if path.name.endswith(".draft"):
-                path.unlink()  # what a kill left
-            elif found := parse_part_path(str(path)):
-                last = _last_offset(path)
-                self._durable[found[0]] = max(self._durable.get(found[0], -1), last)
+        for draft in directory.glob("date=*/hour=*/.*.draft"):
+            draft.unlink()  # what a kill left
 
     def add(self, partition: int, offset: int, value: bytes | None, backfill: bool) -> None:
         """Take one Kafka record; one that is no canonical frame is counted and left out."""
@@ -116,8 +110,6 @@ class Recording:
         if not len(batch):
             return  # a heartbeat; a replay makes its own
         for key, rows in recorded_rows(batch, partition, offset, backfill).items():
-            if offset <= self._durable.get(key, -1):
-                continue
             if key not in self._open:
                 self._open[key] = OpenPart(self.directory / part_path(key, offset))
             self._open[key].add(rows)
@@ -171,16 +163,6 @@ def _read_state(path: Path) -> RecordingState | None:
         return None
     except (msgspec.DecodeError, OSError) as error:
         raise InputError(f"{path} cannot be read ({error}); give another directory") from None
-
-
-def _last_offset(path: Path) -> int:
-    try:
-        with pq.ParquetFile(path) as file:
-            at = file.schema_arrow.get_field_index("kafka_offset")
-            last = file.metadata.row_group(file.metadata.num_row_groups - 1)
-            return int(last.column(at).statistics.max)
-    except (pa.ArrowInvalid, OSError, AttributeError) as error:
-        raise InputError(f"{path} is no part of a recording ({error}); move it away") from None
 
 
 @contextmanager
