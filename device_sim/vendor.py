@@ -78,12 +78,14 @@ def _fronius(body: NativeBody) -> dict[str, Any]:
     inverter: dict[str, Any] = {"DT": 1, "P": body.pv}
     if body.soc is not None:
         inverter |= {"SOC": round(100 * body.soc, 2), "Battery_Mode": "normal"}
+    # Null without a meter would leave nothing measured at all: the site would be silent all night.
+    asleep = not body.pv and body.g is not None
     site = {
         "Mode": "produce-only" if body.g is None else "bidirectional",
         "P_Grid": body.g,
         "P_Load": None if body.l is None else -body.l,
         "P_Akku": body.p,
-        "P_PV": body.pv or None,
+        "P_PV": None if asleep else body.pv,
         "Meter_Location": "unknown" if body.g is None else "grid",
     }
     status = {"Code": 0, "Reason": "", "UserMessage": ""}
