@@ -202,8 +202,8 @@ def fed_read_model() -> ReadModel:
             health("gateway", at_ms, connections=222, readings_in=n, backfill_in=40),
             health("ingest", at_ms, lag=3, readings_in=n + 40, canonical=n + 34, rejected=6),
             health("fleet", at_ms, lag=5, windows_closed=640),
-            health("region", at_ms, lag=0, live_out=300),
-            health("web", at_ms),
+            health("region", at_ms, lag=0, live_out=300 + 6 * second),
+            health("web", at_ms, records_applied=12 * second),
         ):
             apply(model, topics.HEALTH, report, now_ms=at_ms)
     return model

@@ -8,6 +8,7 @@ import ast
 import inspect
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -127,23 +128,33 @@ def documents() -> dict[str, str]:
 def json_schema(contract: Contract) -> dict[str, Any]:
     """A contract's JSON Schema, with the docstrings under its fields as descriptions."""
     schema = msgspec.json.schema(contract)
-    for name, definition in schema["$defs"].items():
-        struct = _struct_named(name)
+    describe_fields(schema["$defs"])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def describe_fields(definitions: dict[str, Any], *modules: ModuleType) -> None:
+    """Put the docstrings under fields into the schemas of Structs, by the Structs' names.
+
+    They are looked for in ``modules`` and then in ``schemas/``.
+    """
+    for name, definition in definitions.items():
+        struct = _struct_named(name, (*modules, *_SCHEMAS))
         for field in msgspec.structs.fields(struct):
             text = _field_docstring(struct, field.name)
             if text:
                 definition["properties"][field.encode_name]["description"] = text
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _struct_named(name: str) -> Contract:
-    modules = (assets, health, presence, protocol, telemetry, windows)
+_SCHEMAS = (assets, health, presence, protocol, telemetry, windows)
+
+
+def _struct_named(name: str, modules: Iterable[ModuleType]) -> Contract:
     return next(getattr(m, name) for m in modules if hasattr(m, name))  # type: ignore[no-any-return]  # a module's attribute
 
 
 def _field_docstring(struct: type, field: str) -> str | None:
     for owner in struct.__mro__:
-        if owner.__module__.startswith("schemas."):
+        if owner.__module__.startswith(("schemas.", "vpp_streams.")):
             text = _field_docstrings(sys.modules[owner.__module__]).get((owner.__name__, field))
             if text:
                 return text

@@ -129,6 +129,7 @@ def _loop_routes(model: ReadModel, now_ms: Callable[[], int], stream: Stream) ->
 
     @routes.get(
         "/stream",
+        response_class=StreamingResponse,
         responses={
             **answers(views.Summary, 503),
             200: {

@@ -6,6 +6,8 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from vpp_streams.contracts import describe_fields
+from vpp_streams.web import views
 from vpp_streams.web.views import Problem
 
 _REF = "#/components/schemas/{name}"
@@ -34,12 +36,13 @@ def _json(view: type[msgspec.Struct]) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": _REF.format(name=view.__name__)}}}
 
 
-def describe_with(app: FastAPI, views: list[type[msgspec.Struct]]) -> None:
-    """Make the app's OpenAPI document hold the schemas of ``views`` (and what they consist of)."""
+def describe_with(app: FastAPI, answered: list[type[msgspec.Struct]]) -> None:
+    """Make the app's OpenAPI document hold the schemas of ``answered`` and their parts."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _, schemas = msgspec.json.schema_components([*views, Problem], ref_template=_REF)
+            _, schemas = msgspec.json.schema_components([*answered, Problem], ref_template=_REF)
+            describe_fields(schemas, views)
             document = get_openapi(
                 title=app.title,
                 version=app.version,

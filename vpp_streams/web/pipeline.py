@@ -40,11 +40,9 @@ class Pipeline:
         self._totals: Counter[tuple[str, str]] = Counter()
 
     def apply(self, health: Health, now_ms: int) -> None:
-        """Take a process's report; one that is older than what is known is left out."""
+        """Take a process's report, in the log's order."""
         known = self._processes.get(health.process_id)
         same_run = known is not None and known.health.started_at_ms == health.started_at_ms
-        if known is not None and health.at_ms < known.health.at_ms:
-            return
         # Totals grow by what each report adds, so a process that starts again (with a new id or
         # with counters from zero) takes nothing away.
         before = known.health.counters if known is not None and same_run else {}
@@ -52,6 +50,8 @@ class Pipeline:
             self._totals[health.role, name] += max(0, count - before.get(name, 0))
         process = known if known is not None and same_run else _Process(health, now_ms)
         process.health, process.heard_ms = health, now_ms
+        if process.recent and process.recent[-1][0] > health.at_ms:
+            process.recent.clear()  # its clock was set back
         process.recent.append((health.at_ms, health.counters))
         while process.recent[0][0] < health.at_ms - _RATE_SPAN_MS:
             process.recent.popleft()

@@ -46,8 +46,8 @@ class ReadModel:
         self.ages = Ages()
         self.undecodable: Counter[str] = Counter()
         """Records that could not be read, by topic."""
-        self.applied: Counter[str] = Counter()
-        """Records that were, by topic."""
+        self.counters: Counter[str] = Counter()
+        """Monotone, for this process's own health."""
         self._apply: dict[str, Apply] = {
             topics.ASSETS.name: self._site,
             topics.PRESENCE.name: self._presence,
@@ -73,8 +73,9 @@ class ReadModel:
                 apply(value, offset, now_ms)
         except (msgspec.DecodeError, UnicodeDecodeError):
             self.undecodable[topic.name] += 1
+            self.counters["undecodable"] += 1
         else:
-            self.applied[topic.name] += 1
+            self.counters["records_applied"] += 1
 
     def summary(self, now_ms: int) -> Summary:
         """The whole loop on one page."""

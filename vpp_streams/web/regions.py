@@ -62,12 +62,16 @@ class Regions:
         self._changes = 0
 
     def apply_live(self, live: RegionLive, now_ms: int) -> None:
-        """Take a region's newest state; one that is older than what is known is left out."""
+        """Take a region's newest state.
+
+        The log's order decides, not the record's own time: a replay may start again in the past,
+        and then takes the place of what it did before.
+        """
         region = self._of(live.region)
-        if region.live is not None and live.at_ms < region.live.at_ms:
-            return
         self._changes += 1
         region.live, region.heard_ms, region.change = live, now_ms, self._changes
+        while region.history and region.history[-1].at_ms > live.at_ms:
+            region.history.pop()
         if not region.history or live.at_ms - region.history[-1].at_ms >= HISTORY_STEP_MS:
             region.history.append(msgspec.structs.replace(live, fresh_ages_ms=()))
 

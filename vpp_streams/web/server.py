@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
+import structlog
 import uvicorn
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError
@@ -20,6 +21,7 @@ from vpp_streams.topics import Topic
 from vpp_streams.web.api import create_web
 from vpp_streams.web.readmodel import ReadModel
 
+log = structlog.get_logger()
 _HOUR_MS, _HALF_HOUR_MS = 3_600_000, 1_800_000
 FROM_THE_START = (topics.ASSETS, topics.PRESENCE)
 SINCE_MS = {
@@ -71,6 +73,7 @@ async def serve_web(settings: Settings) -> None:
     )
     with listener:
         async with _fed(settings, read_model) as feeding:
+            log.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await asyncio.wait({serving, *feeding}, return_when=asyncio.FIRST_COMPLETED)
             server.stop()
@@ -99,9 +102,8 @@ async def _fed(settings: Settings, model: ReadModel) -> AsyncIterator[list[async
     """Feed the read model during the body; yields the tasks that do."""
     await ensure_topics(settings)
     health = HealthReporter("web")
+    health.counters = model.counters
     health.gauges["regions"] = lambda: len(model.regions.names())
-    health.gauges["records_applied"] = model.applied.total
-    health.gauges["undecodable"] = model.undecodable.total
     async with AsyncExitStack() as stack:
         producer = new_producer(settings)
         try:

@@ -162,3 +162,30 @@ export function lineChart({ label, series, range = null, tick, height = 240 }) {
     },
   };
 }
+
+/** A small picture of one or more series without axes; `set(times, columns)` as for a chart. */
+export function sparkline({ label, tones }) {
+  const height = 56;
+  const plot = svg("svg", { class: "plot", role: "img", "aria-label": label });
+  let latest = [[], []];
+  function draw() {
+    const [times, columns] = latest;
+    const width = plot.clientWidth;
+    if (!width || times.length < 2) return;
+    plot.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const values = columns.flat().filter((v) => v !== null);
+    const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
+    const [first, last] = [times[0], times[times.length - 1]];
+    const x = (t) => ((t - first) / (last - first)) * width;
+    const y = (v) => height - 2 - ((v - low) / (high - low || 1)) * (height - 4);
+    const gapMs = medianStep(times) * GAP_STEPS;
+    plot.replaceChildren(
+      svg("line", { x1: 0, x2: width, y1: y(0), y2: y(0), class: "rule" }),
+      ...columns.map((column, i) => svg("path", { d: path(times, column, x, y, gapMs), class: `line ${tones[i]}` })));
+  }
+  new ResizeObserver(draw).observe(plot);
+  return {
+    element: plot,
+    set(times, columns) { latest = [times, columns]; draw(); },
+  };
+}

@@ -16,17 +16,14 @@ function typeOf(schema) {
   return schema.type ?? "any";
 }
 
-function limits(schema) {
-  const found = [["minimum", "at least"], ["maximum", "at most"], ["maxLength", "characters at most:"]]
-    .filter(([key]) => schema[key] !== undefined).map(([key, words]) => `${words} ${schema[key]}`);
-  if (schema.default !== undefined) found.push(`default ${JSON.stringify(schema.default)}`);
-  return found.join(", ");
-}
-
+/** A parameter's type, limits, default and meaning, as words with commas. */
 function parameter(p) {
   const schema = p.schema.anyOf?.find((s) => s.type !== "null") ?? p.schema;
-  const full = { ...schema, default: p.schema.default };
-  return h("li", {}, h("code", {}, p.name), " ", typeOf(schema), ` ${limits(full)} ${p.description ?? ""}`);
+  const words = [["minimum", "at least"], ["maximum", "at most"], ["maxLength", "of so many characters at most:"]]
+    .filter(([key]) => schema[key] !== undefined).map(([key, said]) => `${said} ${schema[key]}`);
+  if (p.schema.default !== undefined) words.push(`default ${JSON.stringify(p.schema.default)}`);
+  if (p.description) words.push(p.description);
+  return h("li", {}, h("code", {}, p.name), " ", typeOf(schema), words.map((word) => `, ${word}`));
 }
 
 function operation(path, { get }) {
@@ -43,7 +40,8 @@ function shape([name, schema]) {
   const fields = Object.entries(schema.properties ?? {});
   return h("section", { class: "panel", id: name }, h("header", {}, h("h2", {}, h("code", {}, name))),
     h("p", { class: "preline" }, schema.description ?? ""),
-    h("ul", { class: "fields" }, fields.map(([field, s]) => h("li", {}, h("code", {}, field), " ", typeOf(s)))));
+    h("ul", { class: "fields" }, fields.map(([field, s]) => h("li", {}, h("code", {}, field), " ", typeOf(s),
+      s.description ? h("span", { class: "note" }, ` – ${s.description}`) : null))));
 }
 
 document.getElementById("main").replaceChildren(

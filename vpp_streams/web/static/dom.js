@@ -27,13 +27,13 @@ export function text(element, value) {
   if (element.textContent !== value) element.textContent = value;
 }
 
-/** A table; `columns` are {label, number?, cell(row)}; on narrow screens each row is a card. */
+/** A table; `columns` are {label, kind?: "number" | "id", cell(row)}; on narrow screens each row is a card. */
 export function table(caption, columns, rows, empty) {
   if (!rows.length) return h("p", { class: "empty" }, empty);
-  const head = columns.map((c) => h("th", { scope: "col", class: c.number && "number" }, c.label));
+  const head = columns.map((c) => h("th", { scope: "col", class: c.kind }, c.label));
   const body = rows.map((row) =>
     h("tr", {}, columns.map((c) =>
-      h("td", { class: c.number && "number", "data-label": c.label }, h("span", {}, c.cell(row))),
+      h("td", { class: c.kind, "data-label": c.label }, h("span", {}, c.cell(row))),
     )),
   );
   return h("table", {},
@@ -55,4 +55,13 @@ export function tile(label, kind = "") {
   const note = h("dd", { class: "note" });
   const element = h("div", { class: `tile ${kind}` }, h("dt", {}, label), value, note);
   return { element, set(shown, words = "") { text(value, shown); text(note, words); } };
+}
+
+/** A bar whose length is a share 0..1; the number it pictures stands beside it. */
+export function bar(tone) {
+  const length = h("span", { class: tone });
+  return {
+    element: h("div", { class: "bar-track", "aria-hidden": "true" }, length),
+    set(share) { length.style.width = `${100 * Math.max(0, Math.min(1, share || 0))}%`; },
+  };
 }

@@ -52,7 +52,14 @@ export function seconds(s) {
 
 export const millis = (ms) => (known(ms) ? seconds(ms / 1000) : NONE);
 export const count = (n) => (known(n) ? Math.round(n).toLocaleString("en-GB") : NONE);
-export const rate = (n) => (known(n) ? `${n < 10 ? n.toFixed(1) : count(n)} /s` : NONE);
+
+/** A rate per second; what is slower than one a second per minute. */
+export function rate(n) {
+  if (!known(n)) return NONE;
+  if (n > 0 && n < 0.95) return `${(60 * n).toFixed(1)} /min`;
+  return `${n > 0 && n < 10 ? n.toFixed(1) : count(n)} /s`;
+}
+
 export const number = (n, digits, unit = "") => (known(n) ? `${n.toFixed(digits)}${unit}` : NONE);
 
 const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });

@@ -5,38 +5,40 @@ import { count, dateTime, millis, rate, seconds } from "../format.js";
 import { get } from "../live.js";
 
 const STAGES = [
-  ["gateway", "Gateway", "readings_in", "readings in"],
-  ["ingest", "Ingest", "canonical", "canonical"],
-  ["fleet", "Fleet", "windows_closed", "windows closed"],
-  ["region", "Region", null, "regions merged"],
-  ["web", "Web", null, "this dashboard"],
+  ["gateway", "Gateway", "readings_in", "readings from devices"],
+  ["ingest", "Ingest", "canonical", "canonical readings"],
+  ["fleet", "Fleet", "windows_closed", "site windows closed"],
+  ["region", "Region", "live_out", "live region records"],
+  ["web", "Web", "records_applied", "records into this view"],
 ];
 const top = (numbers, show, most = 6) =>
   Object.entries(numbers).filter(([, n]) => n).slice(0, most).map(([name, n]) => h("span", { class: "pair" }, `${name.replaceAll("_", " ")} `, h("b", {}, show(n))));
 const COLUMNS = [
-  { label: "Process", cell: (p) => p.process_id },
+  { label: "Process", kind: "id", cell: (p) => p.process_id },
   { label: "State", cell: (p) => h("span", { class: `pill ${p.state === "running" ? "good" : "bad"}` }, p.state === "running" ? "running" : `silent for ${seconds(p.heard_ago_s)}`) },
-  { label: "Started", cell: (p) => dateTime(p.started_at_ms) },
+  { label: "Started", kind: "id", cell: (p) => dateTime(p.started_at_ms) },
   { label: "Rates", cell: (p) => top(p.rates_per_s, rate) },
   { label: "Now", cell: (p) => top(p.gauges, (n) => count(n)) },
 ];
 
-function stage(words, unit) {
-  const [state, main, note] = [h("span", { class: "pill" }), h("p", { class: "value" }, "–"), h("p", { class: "note" })];
+/** One role of the loop: how many run, how fast, how far behind. */
+function stage(role, words, counter, unit) {
+  const [state, main, note, behind] = [h("span", { class: "pill" }), h("p", { class: "value" }, "–"), h("p", { class: "note" }, unit), h("p", { class: "note" })];
   return {
-    element: h("li", { class: "panel" }, h("header", {}, h("h3", {}, words), state), main, note),
-    set(processes, perS, lag) {
-      const running = processes.filter((p) => p.state === "running").length;
-      state.className = `pill ${running ? "good" : "bad"}`;
-      text(state, running ? `${running} running` : "none heard");
-      text(main, perS === null ? unit : `${rate(perS)} ${unit}`);
-      text(note, lag === undefined ? "" : `${count(lag)} records behind`);
+    element: h("li", { class: "panel" }, h("header", {}, h("h3", {}, words), state), main, note, behind),
+    set(health) {
+      const running = health.processes.filter((p) => p.role === role && p.state === "running");
+      const lag = health.lag_by_role[role];
+      state.className = `pill ${running.length ? "good" : "bad"}`;
+      text(state, running.length ? `${running.length} running` : "none heard");
+      text(main, rate(running.reduce((sum, p) => sum + (p.rates_per_s[counter] ?? 0), 0)));
+      text(behind, lag === undefined ? "" : `${count(lag)} records behind`);
     },
   };
 }
 
 export function pipelineView() {
-  const stages = STAGES.map(([role, words, counter, unit]) => ({ role, counter, ...stage(words, unit) }));
+  const stages = STAGES.map((words) => stage(...words));
   const ages = { p50: tile("Median, last minute"), p99: tile("p99, last minute"), run50: tile("Median, run"), run99: tile("p99, run") };
   const totals = { in: tile("Readings in"), canonical: tile("Canonical"), rejected: tile("Rejected"), windows: tile("Windows closed"), lag: tile("Lag"), bad: tile("Unreadable records") };
   const basisOfAges = h("span");
@@ -52,9 +54,7 @@ export function pipelineView() {
       panel("Processes", null, processes)),
     async refresh(signal) {
       const health = await get("health", {}, signal);
-      for (const s of stages) {
-        s.set(health.processes.filter((p) => p.role === s.role), s.counter && (health.rates_per_s[s.counter] ?? 0), health.lag_by_role[s.role]);
-      }
+      for (const s of stages) s.set(health);
       const a = health.ages;
       text(basisOfAges, `${count(a.readings)} readings counted`);
       ages.p50.set(millis(a.minute_p50_ms));

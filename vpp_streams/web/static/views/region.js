@@ -13,16 +13,16 @@ const POWERS = [
   { name: "Battery", tone: "battery", key: "battery_w", format: batteryPhrase },
 ];
 const WINDOW_COLUMNS = [
-  { label: "Window", cell: (w) => span(w.start_ms, w.size_s) },
-  { label: "Coverage", number: true, cell: (w) => percent(w.coverage) },
-  { label: "Sites", number: true, cell: (w) => `${w.sums.sites_reporting} of ${w.sums.sites_expected}` },
-  { label: "Battery", number: true, cell: (w) => batteryPhrase(w.mean_battery_w) },
-  { label: "Grid", number: true, cell: (w) => gridPhrase(w.mean_grid_w) },
-  { label: "Solar", number: true, cell: (w) => power(w.mean_solar_w) },
-  { label: "Load", number: true, cell: (w) => power(w.mean_load_w) },
-  { label: "Discharged", number: true, cell: (w) => energy(w.sums.battery.positive_wh) },
-  { label: "Charged", number: true, cell: (w) => energy(w.sums.battery.negative_wh) },
-  { label: "SoC at end", number: true, cell: (w) => percent(w.soc_last) },
+  { label: "Window", kind: "id", cell: (w) => span(w.start_ms, w.size_s) },
+  { label: "Coverage", kind: "number", cell: (w) => percent(w.coverage) },
+  { label: "Sites", kind: "number", cell: (w) => `${w.sums.sites_reporting} of ${w.sums.sites_expected}` },
+  { label: "Battery", kind: "number", cell: (w) => batteryPhrase(w.mean_battery_w) },
+  { label: "Grid", kind: "number", cell: (w) => gridPhrase(w.mean_grid_w) },
+  { label: "Solar", kind: "number", cell: (w) => power(w.mean_solar_w) },
+  { label: "Load", kind: "number", cell: (w) => power(w.mean_load_w) },
+  { label: "Discharged", kind: "number", cell: (w) => energy(w.sums.battery.positive_wh) },
+  { label: "Charged", kind: "number", cell: (w) => energy(w.sums.battery.negative_wh) },
+  { label: "SoC at end", kind: "number", cell: (w) => percent(w.soc_last) },
 ];
 
 /** Buttons of which one is chosen. */

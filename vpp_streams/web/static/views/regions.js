@@ -1,7 +1,12 @@
 // Regions now: a card for each, and the loop's pulse above them.
 
-import { h, text, tile } from "../dom.js";
+import { sparkline } from "../chart.js";
+import { bar, h, text, tile } from "../dom.js";
 import { basis, batteryWord, count, duration, energy, gridWord, millis, percent, power, powerSize, seconds } from "../format.js";
+import { get } from "../live.js";
+
+/** What a card's small picture shows. */
+const TREND = ["battery", "grid"];
 
 /** The numbers of the whole loop, as tiles. */
 export function pulse() {
@@ -42,10 +47,13 @@ export function deliverableTable() {
       if (now === before) return;
       before = now;
       const most = Math.max(1, ...region.deliverable.flatMap((d) => [d.up_w, d.down_w]));
-      const cell = (w, tone) => h("td", { class: "number" },
-        powerSize(w), h("meter", { class: tone, min: 0, max: most, value: w, "aria-hidden": "true" }));
+      const cell = (w, tone) => {
+        const size = bar(tone);
+        size.set(w / most);
+        return h("td", { class: "number" }, powerSize(w), size.element);
+      };
       body.replaceChildren(...region.deliverable.map((d) =>
-        h("tr", {}, h("th", { scope: "row" }, duration(d.duration_s)), cell(d.up_w, "up"), cell(d.down_w, "down"))));
+        h("tr", {}, h("th", { scope: "row" }, duration(d.duration_s)), cell(d.up_w, "battery"), cell(d.down_w, "load"))));
     },
   };
 }
@@ -77,13 +85,13 @@ export function flows() {
 export function charge() {
   const value = h("span", { class: "value" }, "–");
   const stored = h("span", { class: "note" });
-  const bar = h("meter", { class: "soc", min: 0, max: 1, value: 0, "aria-label": "State of charge" });
+  const level = bar("battery");
   return {
-    element: h("div", { class: "charge" }, h("p", {}, h("span", { class: "label" }, "State of charge"), value, stored), bar),
+    element: h("div", { class: "charge" }, h("p", {}, h("span", { class: "label" }, "State of charge"), value, stored), level.element),
     set(region) {
       text(value, percent(region.soc));
       text(stored, `${energy(region.stored_wh)} of ${energy(region.usable_wh)}`);
-      bar.value = region.soc ?? 0;
+      level.set(region.soc);
     },
   };
 }
@@ -99,9 +107,12 @@ function card(name) {
   const state = h("span", { class: "pill" });
   const [powers, soc, deliverable] = [flows(), charge(), deliverableTable()];
   const bases = [h("p", { class: "basis" }), h("p", { class: "basis" })];
+  const trend = sparkline({ label: `${name}: battery and grid power over the last half hour`, tones: TREND });
   const element = h("article", { class: "panel card" },
     h("header", {}, h("h2", {}, h("a", { href: `#/regions/${encodeURIComponent(name)}` }, name)), state),
-    bases[0], powers.element, soc.element,
+    bases[0], powers.element,
+    h("figure", { class: "trend" }, trend.element, h("figcaption", {}, "Battery and grid, last half hour")),
+    soc.element,
     h("h3", {}, "Deliverable battery power"), bases[1], deliverable.element);
   return {
     element,
@@ -113,6 +124,10 @@ function card(name) {
       powers.set(region);
       soc.set(region);
       deliverable.set(region);
+    },
+    async refresh(signal) {
+      const history = await get(`regions/${encodeURIComponent(name)}/history`, { points: 120 }, signal);
+      trend.set(history.at_ms, TREND.map((tone) => history[`${tone}_w`]));
     },
   };
 }
@@ -126,12 +141,15 @@ export function regionsView() {
   return {
     title: "Regions now",
     element,
+    everyMs: 5000,
+    refresh: (signal) => Promise.all([...cards.values()].map((one) => one.refresh(signal))),
     update({ summary, regions }) {
       top.set(summary);
       empty.hidden = regions.size > 0;
       for (const name of [...regions.keys()].sort()) {
         if (!cards.has(name)) {
           cards.set(name, card(name));
+          cards.get(name).refresh().catch(() => {});  // the next round asks again
           grid.replaceChildren(...[...cards.keys()].sort().map((key) => cards.get(key).element));
         }
         cards.get(name).set(regions.get(name));

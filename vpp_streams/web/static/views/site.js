@@ -6,6 +6,8 @@ import { batteryPhrase, clockSeconds, count, energy, gridPhrase, number, percent
 import { get } from "../live.js";
 import { choice } from "./region.js";
 
+/** Windows in the table; the chart has all of them. */
+const SHOWN = 15;
 const QUALITY = ["ok", "estimated", "missing", "bad"];
 const POWERS = [
   { name: "Load", tone: "load", key: "load", format: power },
@@ -15,50 +17,48 @@ const POWERS = [
 ];
 const mean = (stats) => (stats ? stats.mean_w : null);
 const WINDOW_COLUMNS = [
-  { label: "Window", cell: (w) => span(w.start_ms, w.size_s) },
-  { label: "Coverage", number: true, cell: (w) => percent(w.coverage) },
-  { label: "Readings", number: true, cell: (w) => count(w.readings) },
-  { label: "Battery", number: true, cell: (w) => batteryPhrase(mean(w.battery)) },
-  { label: "Grid", number: true, cell: (w) => gridPhrase(mean(w.grid)) },
-  { label: "Solar", number: true, cell: (w) => power(mean(w.solar)) },
-  { label: "Load", number: true, cell: (w) => power(mean(w.load)) },
-  { label: "SoC at end", number: true, cell: (w) => percent(w.soc?.last) },
-  { label: "Revision", number: true, cell: (w) => (w.revision ? `corrected ×${w.revision}` : "first") },
+  { label: "Window", kind: "id", cell: (w) => span(w.start_ms, w.size_s) },
+  { label: "Coverage", kind: "number", cell: (w) => percent(w.coverage) },
+  { label: "Readings", kind: "number", cell: (w) => count(w.readings) },
+  { label: "Battery", kind: "number", cell: (w) => batteryPhrase(mean(w.battery)) },
+  { label: "Grid", kind: "number", cell: (w) => gridPhrase(mean(w.grid)) },
+  { label: "Solar", kind: "number", cell: (w) => power(mean(w.solar)) },
+  { label: "Load", kind: "number", cell: (w) => power(mean(w.load)) },
+  { label: "SoC at end", kind: "number", cell: (w) => percent(w.soc?.last) },
+  { label: "Revision", kind: "number", cell: (w) => (w.revision ? `corrected ×${w.revision}` : "first") },
 ];
 
-function island(value) {
-  if (value === true || value === 1) return "islanded";
-  return value === false || value === 0 ? "on grid" : "–";
+function gridTie(device) {
+  const island = { true: "islanded", 1: "islanded", false: "on grid", 0: "on grid" }[device.islanded];
+  const parts = [number(device.frequency_hz, 2, " Hz"), number(device.voltage_v, 1, " V"), island ?? "–"];
+  return parts.filter((part) => part !== "–").join(" · ") || "–";
 }
 
 function deviceColumns(streamTimeMs, connected) {
-  const age = (d) => (d.measured_at_ms === null || !streamTimeMs ? "–" : seconds(Math.max(0, streamTimeMs - d.measured_at_ms) / 1000));
+  const age = (d) => (d.measured_at_ms === null || !streamTimeMs ? "" : ` · ${seconds(Math.max(0, streamTimeMs - d.measured_at_ms) / 1000)} old`);
+  const repeated = (d) => (d.duplicates ? `, ${count(d.duplicates)} repeated` : "");
   return [
-    { label: "Device", cell: (d) => d.device_id },
+    { label: "Device", kind: "id", cell: (d) => d.device_id },
     { label: "Connection", cell: (d) => h("span", { class: `pill ${connected.has(d.device_id) ? "good" : "bad"}` }, connected.has(d.device_id) ? "connected" : "not connected") },
-    { label: "Measured", number: true, cell: (d) => clockSeconds(d.measured_at_ms) },
-    { label: "Age", number: true, cell: age },
-    { label: "Battery", number: true, cell: (d) => batteryPhrase(d.battery_w) },
-    { label: "SoC", number: true, cell: (d) => percent(d.soc) },
-    { label: "Grid", number: true, cell: (d) => gridPhrase(d.grid_w) },
-    { label: "Solar", number: true, cell: (d) => power(d.solar_w) },
-    { label: "Load", number: true, cell: (d) => power(d.load_w) },
-    { label: "Frequency", number: true, cell: (d) => number(d.frequency_hz, 2, " Hz") },
-    { label: "Voltage", number: true, cell: (d) => number(d.voltage_v, 1, " V") },
-    { label: "Temperature", number: true, cell: (d) => number(d.temperature_c, 1, " °C") },
-    { label: "Grid tie", cell: (d) => island(d.islanded) },
-    { label: "Quality", cell: (d) => String(QUALITY[d.quality] ?? d.quality ?? "–") },
-    { label: "Readings", number: true, cell: (d) => `${count(d.readings)}${d.duplicates ? ` (+${count(d.duplicates)} repeated)` : ""}` },
+    { label: "Measured", kind: "id", cell: (d) => `${clockSeconds(d.measured_at_ms)}${age(d)}` },
+    { label: "Battery", kind: "number", cell: (d) => batteryPhrase(d.battery_w) },
+    { label: "SoC", kind: "number", cell: (d) => percent(d.soc) },
+    { label: "Grid", kind: "number", cell: (d) => gridPhrase(d.grid_w) },
+    { label: "Solar", kind: "number", cell: (d) => power(d.solar_w) },
+    { label: "Load", kind: "number", cell: (d) => power(d.load_w) },
+    { label: "Temp.", kind: "number", cell: (d) => number(d.temperature_c, 1, " °C") },
+    { label: "Grid tie", cell: gridTie },
+    { label: "Quality", cell: (d) => `${QUALITY[d.quality] ?? d.quality ?? "–"} · ${count(d.readings)} readings${repeated(d)}` },
   ];
 }
 
 const RECORD_COLUMNS = [
-  { label: "Device", cell: (d) => d.device_id },
+  { label: "Device", kind: "id", cell: (d) => d.device_id },
   { label: "Kind", cell: (d) => `${d.kind}${d.model ? ` (${d.model})` : ""}` },
-  { label: "Energy", number: true, cell: (d) => (d.rated_energy_wh ? energy(d.rated_energy_wh) : "none") },
-  { label: "Charge", number: true, cell: (d) => (d.rated_charge_w ? power(d.rated_charge_w) : "none") },
-  { label: "Discharge", number: true, cell: (d) => (d.rated_discharge_w ? power(d.rated_discharge_w) : "none") },
-  { label: "Solar", number: true, cell: (d) => (d.rated_solar_w ? power(d.rated_solar_w) : "none") },
+  { label: "Energy", kind: "number", cell: (d) => (d.rated_energy_wh ? energy(d.rated_energy_wh) : "none") },
+  { label: "Charge", kind: "number", cell: (d) => (d.rated_charge_w ? power(d.rated_charge_w) : "none") },
+  { label: "Discharge", kind: "number", cell: (d) => (d.rated_discharge_w ? power(d.rated_discharge_w) : "none") },
+  { label: "Solar", kind: "number", cell: (d) => (d.rated_solar_w ? power(d.rated_solar_w) : "none") },
 ];
 
 export function siteView(siteId) {
@@ -71,19 +71,20 @@ export function siteView(siteId) {
   const covered = h("span");
   const chart = lineChart({ label: "Mean power by window", series: POWERS, tick: power, height: 260 });
   let sizeS = 60;
+  let nowMs = Date.now();
 
   function showSite({ site, presence, twin: now, twin_error: error }) {
     const limit = site.export_limit_w === undefined || site.export_limit_w === null ? "no export limit" : `export limit ${power(site.export_limit_w)}`;
     facts.replaceChildren("Region ", h("a", { href: `#/regions/${encodeURIComponent(site.region)}` }, site.region),
       ` · backup reserve ${percent(site.backup_reserve ?? 0.2)} · ${limit}`);
     const connected = new Set(presence.filter((p) => p.status === "connected").map((p) => p.device_id));
-    record.replaceChildren(table("Devices in the registry", RECORD_COLUMNS, (site.devices ?? []).map((d) => ({ ...d })), "This site has no device."));
+    record.replaceChildren(table("Devices in the registry", RECORD_COLUMNS, site.devices ?? [], "This site has no device."));
     if (error) {
       text(twinBasis, "");
       twin.replaceChildren(h("p", { class: "problem" }, `The newest readings cannot be shown: ${error}.`));
       return;
     }
-    text(twinBasis, `${now.devices.length} of ${(site.devices ?? []).length} devices have reported`);
+    text(twinBasis, `${now.devices.length} of ${(site.devices ?? []).length} ${(site.devices ?? []).length === 1 ? "device has" : "devices have"} reported`);
     twin.replaceChildren(table("Newest reading of each device", deviceColumns(now.stream_time_ms, connected), now.devices, "No device has reported yet."));
   }
 
@@ -91,8 +92,8 @@ export function siteView(siteId) {
     const oldestFirst = [...answer.windows].reverse();
     chart.set(oldestFirst.map((w) => w.start_ms), POWERS.map((s) => oldestFirst.map((w) => mean(w[s.key]))));
     const newest = answer.windows[0];
-    text(covered, newest ? `newest ${percent(newest.coverage)} covered · closed ${seconds(Math.max(0, Date.now() - newest.start_ms - 1000 * newest.size_s) / 1000)} ago` : "");
-    windows.replaceChildren(table("Closed windows, newest first", WINDOW_COLUMNS, answer.windows.slice(0, 20), "No window of this size has closed yet."));
+    text(covered, newest ? `newest ${percent(newest.coverage)} covered · closed ${seconds(Math.max(0, nowMs - newest.start_ms - 1000 * newest.size_s) / 1000)} ago` : "");
+    windows.replaceChildren(table("Closed windows, newest first", WINDOW_COLUMNS, answer.windows.slice(0, SHOWN), "No window of this size has closed yet."));
   }
 
   const loadWindows = async (signal) => showWindows(await get(`${path}/windows`, { size_s: sizeS }, signal));
@@ -108,8 +109,11 @@ export function siteView(siteId) {
       h("p", { class: "crumb" }, h("a", { href: "#/sites" }, "Sites")),
       h("h1", {}, siteId), facts,
       panel("Devices now", twinBasis, twin),
-      panel("Power by window", covered, sizes, chart.element, windows),
+      panel("Power by window", covered, sizes, chart.element, h("h3", {}, "Newest windows"), windows),
       panel("Registry", null, record)),
+    update({ summary }) {
+      nowMs = summary.at_ms;
+    },
     async refresh(signal) {
       showSite(await get(path, {}, signal));
       await loadWindows(signal);

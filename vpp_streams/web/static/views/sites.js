@@ -7,12 +7,12 @@ import { get } from "../live.js";
 const PAGE = 50;
 const TYPING_MS = 200;
 const COLUMNS = [
-  { label: "Site", cell: (s) => h("a", { href: `#/sites/${encodeURIComponent(s.site_id)}` }, s.site_id) },
+  { label: "Site", kind: "id", cell: (s) => h("a", { href: `#/sites/${encodeURIComponent(s.site_id)}` }, s.site_id) },
   { label: "Region", cell: (s) => h("a", { href: `#/regions/${encodeURIComponent(s.region)}` }, s.region) },
   { label: "Devices", cell: (s) => `${s.devices} ${s.kinds.join(", ")}` },
-  { label: "Connected", number: true, cell: (s) => h("span", { class: s.connected === s.devices ? "" : "warn-text" }, `${s.connected} of ${s.devices}`) },
-  { label: "Battery", number: true, cell: (s) => (s.rated_energy_wh ? `${energy(s.rated_energy_wh)} · ${power(s.rated_discharge_w)}` : "none") },
-  { label: "Solar", number: true, cell: (s) => (s.rated_solar_w ? power(s.rated_solar_w) : "none") },
+  { label: "Connected", kind: "number", cell: (s) => h("span", { class: s.connected === s.devices ? "" : "warn-text" }, `${s.connected} of ${s.devices}`) },
+  { label: "Battery", kind: "number", cell: (s) => (s.rated_energy_wh ? `${energy(s.rated_energy_wh)} · ${power(s.rated_discharge_w)}` : "none") },
+  { label: "Solar", kind: "number", cell: (s) => (s.rated_solar_w ? power(s.rated_solar_w) : "none") },
 ];
 
 export function sitesView(query) {
