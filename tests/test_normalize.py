@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from schemas.telemetry import Quality, Reading, Rejection
 from vpp_streams.domain.normalize import VENDORS, guess_vendor, normalize
-from vpp_streams.domain.normalize.document import balance_tolerance_w, time_ms
+from vpp_streams.domain.normalize.balance import balance_tolerance_w
+from vpp_streams.domain.normalize.document import time_ms
 
 NOW = 1_800_000_000_000
 

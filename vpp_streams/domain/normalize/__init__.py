@@ -1,34 +1,41 @@
-"""Vendor documents to canonical readings: one file a vendor, one unit, one sign.
+"""Documents of devices to canonical readings: one file a vendor, one unit, one sign.
 
 A normaliser is a pure function of a decoded document. It answers with a `Reading` (the
 identity load = grid + battery + solar checked where all four are measured), or with a
-`Rejection` that a person understands. It never raises on any document.
+`Rejection` that a person understands. It never raises, whatever the document.
 """
 
-import math
 from collections.abc import Callable, Mapping
 
-import msgspec
-
 from schemas.telemetry import JsonValue, Reading, Rejection
-from vpp_streams.domain.normalize import enphase, fronius, solaredge, tesla_fleet, tesla_gateway
-from vpp_streams.domain.normalize.document import Times
+from vpp_streams.domain.normalize import (
+    enphase,
+    fronius,
+    native,
+    solaredge,
+    tesla_fleet,
+    tesla_gateway,
+)
+from vpp_streams.domain.normalize.checked import Times
+from vpp_streams.domain.normalize.document import parse
 
 Normalizer = Callable[[JsonValue, Times], Reading | Rejection]
 
-VENDORS: Mapping[str, Normalizer] = {
-    "tesla_gateway": tesla_gateway.normalize,
-    "tesla_fleet": tesla_fleet.normalize,
-    "enphase": enphase.normalize,
-    "fronius": fronius.normalize,
-    "solaredge": solaredge.normalize,
+_MODULES = {
+    "native": native,
+    "tesla_fleet": tesla_fleet,
+    "tesla_gateway": tesla_gateway,
+    "enphase": enphase,
+    "fronius": fronius,
+    "solaredge": solaredge,
 }
-_RECOGNIZERS: Mapping[str, Callable[[JsonValue], bool]] = {
-    "tesla_fleet": tesla_fleet.recognizes,
-    "tesla_gateway": tesla_gateway.recognizes,
-    "enphase": enphase.recognizes,
-    "fronius": fronius.recognizes,
-    "solaredge": solaredge.recognizes,
+VENDORS: Mapping[str, Normalizer] = {name: module.normalize for name, module in _MODULES.items()}
+_NAME_HINTS = {
+    "enphase": ("enphase", "envoy", "ivp_", "admin_lib_", "api_v1_production"),
+    "fronius": ("fronius", "solar_api"),
+    "tesla_fleet": ("teslemetry", "tesla_fleet", "live_status"),
+    "tesla_gateway": ("tesla_gateway", "powerwall", "api.", "system_status", "meters."),
+    "solaredge": ("solaredge",),
 }
 
 
@@ -42,23 +49,23 @@ def normalize(
     """
     normalizer = VENDORS.get(vendor)
     if normalizer is None:
-        known = ", ".join(VENDORS)
-        return Rejection(
-            "unknown_vendor", f"There is no normaliser for {vendor!r}; known: {known}."
-        )
-    try:
-        document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        return Rejection("bad_json", f"The document is not JSON: {error}.")
-    if isinstance(document, float) and not math.isfinite(document):
-        return Rejection("bad_json", "The document is a number without a value.")
+        detail = f"There is no normaliser for {vendor[:64]!r}; known: {', '.join(VENDORS)}."
+        return Rejection("unknown_vendor", detail)
+    document = parse(body)
+    if isinstance(document, Rejection):
+        return document
     return normalizer(document, Times(t_ms, interval_ms, received_at_ms))
 
 
-def guess_vendor(body: bytes) -> str | None:
-    """The vendor whose document this looks like; None = none that we know."""
-    try:
-        document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return next((name for name, knows in _RECOGNIZERS.items() if knows(document)), None)
+def guess_vendor(body: bytes, filename: str = "") -> str | None:
+    """The vendor whose document this looks like, else the one that its file's path speaks of.
+
+    None = neither tells.
+    """
+    document = parse(body)
+    for name, module in _MODULES.items():
+        if not isinstance(document, Rejection) and module.recognizes(document):
+            return name
+    path = filename.lower()
+    hinted = (v for v, hints in _NAME_HINTS.items() if any(hint in path for hint in hints))
+    return next(hinted, None)

@@ -1,47 +1,66 @@
-"""SolarEdge monitoring API ``currentPowerFlow``: kW (or as ``unit`` says), all numbers >= 0.
+"""SolarEdge monitoring API ``currentPowerFlow`` and ``overview``.
 
-The direction is told by ``connections``: ``{"from": "GRID", "to": "Load"}``. Written from the
-public API document; no recorded answer was at hand, unlike for the other vendors.
+``currentPowerFlow`` tells powers without signs in the unit that it names; ``connections`` tells
+their direction: ``{"from": "GRID", "to": "Load"}``. Written from the public API document: no
+recorded answer was at hand, unlike for the other vendors.
 """
 
-from schemas.telemetry import JsonValue, Reading, Rejection
-from vpp_streams.domain.normalize.document import Times, at, not_telemetry, number, reading
+from schemas.telemetry import JsonValue, Quality, Reading, Rejection
+from vpp_streams.domain.normalize.checked import Times, checked
+from vpp_streams.domain.normalize.document import at, items, not_telemetry, number
 
-_SCALE = {"W": 1.0, "kW": 1e3, "MW": 1e6}
+_WATTS = {"W": 1.0, "kW": 1e3, "MW": 1e6}
+_KINDS = {
+    "sites": "a list of sites",
+    "energy": "an energy history (Wh by interval)",
+    "powerDetails": "a power history by meter",
+    "Inventory": "the site's inventory",
+    "details": "the site's details",
+}
 
 
 def recognizes(document: JsonValue) -> bool:
-    """Whether this is a ``currentPowerFlow`` answer."""
-    return isinstance(at(document, "siteCurrentPowerFlow"), dict)
+    """Whether this is one of the two answers that we read."""
+    flow, now = at(document, "siteCurrentPowerFlow"), at(document, "overview", "currentPower")
+    return isinstance(flow, dict) or isinstance(now, dict)
 
 
 def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
-    """A ``currentPowerFlow`` answer."""
+    """Whichever of the two answers this is."""
     if not recognizes(document):
-        return not_telemetry("SolarEdge", document)
-    flow = document["siteCurrentPowerFlow"]
+        return not_telemetry("SolarEdge", document, _KINDS)
+    flow = at(document, "siteCurrentPowerFlow")
+    return _overview(document, times) if flow is None else _power_flow(flow, times)
+
+
+def _overview(document: JsonValue, times: Times) -> Reading | Rejection:
+    """Solar power in W, up to 15 min old. Its time is the site's local one, without a zone: the
+    time at which the device took the document stands.
+    """
+    solar_w = number(at(document, "overview", "currentPower", "power"))
+    return checked(times, None, {"solar_w": solar_w}, quality=Quality.ESTIMATED)
+
+
+def _power_flow(flow: JsonValue, times: Times) -> Reading | Rejection:
     unit = at(flow, "unit")
-    if not isinstance(unit, str) or unit not in _SCALE:
-        return Rejection("bad_unit", f"The unit is {str(unit)[:20]!r}; known: W, kW, MW.")
-    scale = _SCALE[unit]
-    exporting = _goes(flow, to="grid")
-    charging = _goes(flow, to="storage")
-    grid_w = number(at(flow, "GRID", "currentPower")) * scale
-    battery_w = number(at(flow, "STORAGE", "currentPower")) * scale
-    return reading(
+    if not isinstance(unit, str) or unit not in _WATTS:
+        return Rejection("bad_unit", f"The unit is {str(unit)[:20]!r}; known: {', '.join(_WATTS)}.")
+
+    def power_w(name: str) -> float:
+        return number(at(flow, name, "currentPower")) * _WATTS[unit]
+
+    return checked(
         times,
         None,
         {
-            "grid_w": -grid_w if exporting else grid_w,
-            "battery_w": -battery_w if charging else battery_w,
-            "solar_w": number(at(flow, "PV", "currentPower")) * scale,
-            "load_w": number(at(flow, "LOAD", "currentPower")) * scale,
+            "grid_w": power_w("GRID") * (-1 if _flows_to(flow, "grid") else 1),
+            "battery_w": power_w("STORAGE") * (-1 if _flows_to(flow, "storage") else 1),
+            "solar_w": power_w("PV"),
+            "load_w": power_w("LOAD"),
             "soc": number(at(flow, "STORAGE", "chargeLevel")) / 100,
         },
     )
 
 
-def _goes(flow: JsonValue, *, to: str) -> bool:
-    connections = at(flow, "connections")
-    entries = connections if isinstance(connections, list) else []
-    return any(str(at(entry, "to")).lower() == to for entry in entries)
+def _flows_to(flow: JsonValue, end: str) -> bool:
+    return any(str(at(c, "to")).lower() == end for c in items(flow, "connections"))
