@@ -1,0 +1,179 @@
+"""``vpp web`` on a real Kafka: what is written shows, junk is counted, it stops cleanly."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from schemas.presence import Presence
+from tests.web_world import health, region_live, region_window, rejected, site, site_window
+from vpp_streams import topics
+from vpp_streams.codecs import encode_json
+from vpp_streams.domain.partition import partition_of
+from vpp_streams.kafka import new_producer
+from vpp_streams.settings import Settings
+from vpp_streams.topics import Topic
+
+pytestmark = pytest.mark.kafka
+PATIENCE_S = 60
+"""Far beyond what anything here takes; a wait without end would hang."""
+
+
+class Web:
+    """A running ``vpp web``."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self.process = process
+        self.url = url
+
+    async def get(self, path: str) -> Any:
+        async with httpx.AsyncClient(base_url=f"{self.url}/api/v1") as client:
+            return (await client.get(path)).json()
+
+    async def stop(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        async with asyncio.timeout(10):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def running_web(settings: Settings, *arguments: str) -> AsyncIterator[Web]:
+    """``vpp web`` in a process of its own on a free port; killed if it still runs at the end."""
+    environment = {
+        **os.environ,
+        "VPP_KAFKA": settings.kafka,
+        "VPP_NAMESPACE": settings.namespace,
+        "VPP_FLEET_URL": "http://127.0.0.1:9",
+        "VPP_LOG_JSON": "true",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "vpp_streams", "web", "--port", "0", *arguments),
+        env=environment,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            async for line in process.stderr:
+                if line.startswith(b"{") and "url" in (told := json.loads(line)):
+                    yield Web(process, told["url"])
+                    break
+            else:
+                pytest.fail("vpp web ended before it listened")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def until(ask: Callable[[], Awaitable[Any]], fits: Callable[[Any], bool]) -> Any:
+    """The first answer that fits."""
+    give_up = time.monotonic() + PATIENCE_S
+    while True:
+        answer = None
+        try:
+            answer = await ask()
+            if fits(answer):
+                return answer
+        except httpx.TransportError:
+            pass  # it does not listen yet
+        assert time.monotonic() < give_up, answer
+        await asyncio.sleep(0.1)
+
+
+async def write(settings: Settings, *records: tuple[Topic, str, bytes, int]) -> None:
+    producer = new_producer(settings)
+    await producer.start()
+    try:
+        for topic, key, value, partition in records:
+            name = topic.full(settings.namespace)
+            await producer.send_and_wait(name, value, key.encode(), partition)
+    finally:
+        await producer.stop()
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def test_what_is_written_shows_and_a_second_process_knows_the_last_hour(topics_ready):
+    settings = topics_ready
+    home = site(1)
+    p = partition_of(home.site_id, topics.PARTITIONS)
+    presence = Presence("pw-001", home.site_id, "connected", 0, now_ms())
+    start_ms = now_ms() // 60_000 * 60_000 - 120_000
+    async with running_web(settings) as web:
+        await write(
+            settings,
+            (topics.ASSETS, home.site_id, encode_json(home), p),
+            (topics.PRESENCE, "pw-001", encode_json(presence), p),
+            (topics.SITE_WINDOWS, home.site_id, encode_json(site_window("home-001", start_ms)), p),
+            (topics.REGION_WINDOWS, "north", encode_json(region_window("north", start_ms)), 0),
+            (topics.TELEMETRY_REJECTED, "r", encode_json(rejected(1)), 5),
+            (topics.HEALTH, "i", encode_json(health("ingest", now_ms(), canonical=7, lag=2)), 0),
+            (topics.REGION_LIVE, "north", b"junk", 0),
+            (topics.REGION_LIVE, "north", encode_json(region_live("north", now_ms())), 0),
+        )
+        summary = await until(lambda: web.get("/summary"), lambda s: s["regions"])
+        assert (summary["canonical"], summary["lag"], summary["age_p99_ms"]) == (7, 2, 690)
+        detail = await until(lambda: web.get("/sites/home-001"), lambda d: d.get("presence"))
+        assert "no fleet worker answers" in detail["twin_error"]
+        await until(lambda: web.get("/sites/home-001/windows"), lambda w: w["windows"])
+        await until(lambda: web.get("/rejected"), lambda r: r["counts"] == {"bad_json": 1})
+        found = await until(
+            lambda: web.get("/health"),
+            lambda h: {q["role"] for q in h["processes"]} == {"ingest", "web"},
+        )
+        assert found["undecodable"] == {"region.live": 1}
+        assert await web.stop(signal.SIGTERM) == 0
+    async with running_web(settings) as web:
+        region = await until(lambda: web.get("/regions/north"), lambda r: "soc" in r)
+        assert region["soc"] == 0.618
+        await until(lambda: web.get("/regions/north/windows"), lambda w: w["windows"])
+        await until(lambda: web.get("/sites/home-001/windows"), lambda w: w["windows"])
+        await until(lambda: web.get("/rejected"), lambda r: r["counts"] == {"bad_json": 1})
+        assert (await web.get("/summary"))["age_p99_ms"] is None
+        assert await web.stop(signal.SIGINT) == 0
+
+
+async def test_it_stops_at_once_while_people_watch_the_stream(topics_ready):
+    async with (
+        running_web(topics_ready) as web,
+        httpx.AsyncClient(base_url=web.url, timeout=PATIENCE_S) as client,
+    ):
+        await until(lambda: web.get("/summary"), lambda s: "regions" in s)
+        async with client.stream("GET", "/api/v1/stream") as response:
+            lines = response.aiter_lines()
+            async for line in lines:
+                if line.startswith("data:"):
+                    break
+            web.process.send_signal(signal.SIGTERM)
+            async for _ in lines:
+                pass
+        assert await asyncio.wait_for(web.process.wait(), 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [({"kafka": "127.0.0.1:9"}, "no Kafka answers"), ({"host": "192.0.2.1"}, "cannot listen")],
+)
+async def test_what_cannot_work_is_one_line_with_the_way_out(settings, change, says):
+    settings = settings.model_copy(update=change)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "vpp_streams", "web", "--port", "0"),
+        env={**os.environ, "VPP_KAFKA": settings.kafka, "VPP_HOST": settings.host},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert process.returncode not in (0, None)
+    assert says in errors.decode()
+    assert "Traceback" not in errors.decode()
+    assert errors.decode().strip().splitlines()[-1].startswith("vpp: ")
