@@ -4,8 +4,15 @@ import hashlib
 
 import msgspec
 
+from device_sim import vendor
 from device_sim.fleet import demo_sites, device_token
+from device_sim.world import World
 from schemas.assets import Site
+from schemas.telemetry import NativeBody, Reading
+from vpp_streams.domain.normalize import normalize
+
+MIDNIGHT_MS = 1_763_856_000_000 + 8 * 3_600_000
+"""In California, where the demo's regions are."""
 
 
 def test_ids_kinds_and_regions():
@@ -47,3 +54,20 @@ def test_the_registry_knows_the_hash_of_the_token_and_not_the_token():
     assert device.token_sha256 == hashlib.sha256(token.encode()).hexdigest()
     assert token != device_token("home-0002", "s")
     assert token != device_token("home-0001", "other")
+
+
+def test_no_device_is_silent_at_night_whatever_form_it_speaks():
+    devices = [(site, device) for site in demo_sites() for device in site.devices]
+    measured = World(devices, 1, MIDNIGHT_MS - 1000).step(MIDNIGHT_MS).values()
+    without_a_meter = 0
+    for (_, device), values in zip(devices, measured, strict=True):
+        body = NativeBody(MIDNIGHT_MS, *values)
+        assert not body.pv
+        name = vendor.vendor_of(device, 1.0, seed=1)
+        if name is None:
+            continue
+        sent = vendor.render(name, body)
+        reading = normalize(name, bytes(sent.body), sent.t, sent.iv, MIDNIGHT_MS)
+        assert isinstance(reading, Reading), reading
+        without_a_meter += body.g is None
+    assert without_a_meter > 0, "the ones that have nothing but their panels to tell of"
