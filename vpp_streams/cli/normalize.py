@@ -2,10 +2,12 @@
 
 import math
 import time
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from vpp_streams.errors import InputError
@@ -13,67 +15,90 @@ from vpp_streams.errors import InputError
 if TYPE_CHECKING:
     from schemas.telemetry import Reading, Rejection
 
+    Outcome = Reading | Rejection
+
 
 def normalize(
     files: Annotated[list[Path], typer.Argument(help="payload files, as the device sent them")],
     vendor: Annotated[
-        str | None, typer.Option(help="tesla_gateway, tesla_fleet, enphase, fronius or solaredge")
+        str | None,
+        typer.Option(help="native, tesla_gateway, tesla_fleet, enphase, fronius or solaredge"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a file")] = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="count outcomes by vendor, as a Markdown table")
+    ] = False,
 ) -> None:
     """Show the canonical reading of each payload, or the reason why there is none.
 
-    The vendor is guessed from the document unless --vendor names it. Signs: battery + =
-    discharging, grid + = importing. Exit code 1 where a file gives no reading.
+    The vendor is guessed from the document, else from the file's path, unless --vendor names it.
+    Signs: battery + = discharging, grid + = importing. Exit code 1 where a file gives no reading.
     """
-    from schemas.telemetry import Rejection
-    from vpp_streams.domain.normalize import VENDORS, guess_vendor
-    from vpp_streams.domain.normalize import normalize as normalize_body
+    from schemas.telemetry import Reading
+    from vpp_streams.domain.normalize import VENDORS
 
     if vendor is not None and vendor not in VENDORS:
         raise InputError(f"there is no vendor {vendor!r}; choose one of {', '.join(VENDORS)}")
-    refused = False
-    for file in files:
-        body = _read(file)
-        name = vendor or guess_vendor(body)
-        now_ms = time.time_ns() // 1_000_000
-        found = normalize_body(name, body, None, 1000, now_ms) if name else _unknown(body)
-        refused |= isinstance(found, Rejection)
+    now_ms = time.time_ns() // 1_000_000
+    outcomes = [(file, *outcome(file, vendor, now_ms)) for file in files]
+    if summary:
+        typer.echo(summary_table((name, found) for _, name, found in outcomes))
+    for file, name, found in () if summary else outcomes:
         if as_json:
-            answer = {"file": str(file), "vendor": name, **msgspec.to_builtins(found)}
-            typer.echo(msgspec.json.encode(_no_nan(answer)).decode())
+            typer.echo(_as_json(file, name, found))
         else:
             _show(file, name, found)
-    raise typer.Exit(1 if refused else 0)
+    if not all(isinstance(found, Reading) for _, _, found in outcomes):
+        raise typer.Exit(1)
 
 
-def _read(file: Path) -> bytes:
+def outcome(file: Path, vendor: str | None, now_ms: int) -> tuple[str | None, "Outcome"]:
+    """The vendor of a payload file (``vendor``, or guessed), and what we make of it.
+
+    Raises `InputError` where the file cannot be read.
+    """
+    from schemas.telemetry import Rejection
+    from vpp_streams.domain.normalize import guess_vendor
+    from vpp_streams.domain.normalize import normalize as normalize_body
+
     try:
-        return file.read_bytes()
+        body = file.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from None
+    name = vendor or guess_vendor(body, str(file))
+    if name is None:
+        detail = "No vendor that is known writes like this; --vendor names one to try."
+        return None, Rejection("unknown_vendor", detail)
+    return name, normalize_body(name, body, None, 1000, now_ms)
 
 
-def _unknown(body: bytes) -> "Rejection":
+def summary_table(outcomes: Iterable[tuple[str | None, "Outcome"]]) -> str:
+    """Markdown: how many documents of each vendor gave a reading, and why the others did not."""
     from schemas.telemetry import Rejection
 
-    try:
-        msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        return Rejection("bad_json", f"The document is not JSON: {error}.")
-    return Rejection(
-        "unknown_vendor", "No vendor's telemetry looks like this; --vendor names one to try."
-    )
+    by_vendor: dict[str, list[Outcome]] = {}
+    for name, found in outcomes:
+        by_vendor.setdefault(name or "not known", []).append(found)
+    lines = ["| vendor | files | readings | rejected, by reason |", "| --- | --- | --- | --- |"]
+    for name, results in sorted(by_vendor.items()):
+        reasons = Counter(r.reason for r in results if isinstance(r, Rejection))
+        why = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+        readings = len(results) - reasons.total()
+        lines.append(f"| {name} | {len(results)} | {readings} | {why or 'none'} |")
+    return "\n".join(lines)
 
 
-def _no_nan(values: dict[str, object]) -> dict[str, object]:
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in values.items()
-    }
+def _as_json(file: Path, vendor: str | None, found: "Outcome") -> str:
+    import msgspec
+
+    from schemas.telemetry import Rejection
+
+    kind = "rejection" if isinstance(found, Rejection) else "reading"
+    # msgspec writes NaN as null, which is what "not measured" is on the wire.
+    return msgspec.json.encode({"file": str(file), "vendor": vendor, kind: found}).decode()
 
 
-def _show(file: Path, vendor: str | None, found: "Reading | Rejection") -> None:
+def _show(file: Path, vendor: str | None, found: "Outcome") -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -81,43 +106,44 @@ def _show(file: Path, vendor: str | None, found: "Reading | Rejection") -> None:
     from schemas.telemetry import Rejection
 
     console = Console()
-    title = f"[bold]{escape(str(file))}[/]  {vendor or 'vendor not known'}"
+    console.print(f"[bold]{escape(str(file))}[/]  {vendor or 'vendor not known'}")
     if isinstance(found, Rejection):
-        console.print(f"{title}\n  [red]no reading[/] ({found.reason}): {escape(found.detail)}")
+        console.print(f"  [red]no reading[/] ({found.reason}): {escape(found.detail)}")
         return
-    console.print(title)
     table = Table(box=None, show_header=False, padding=(0, 2))
-    table.add_column(justify="right")
     for label, value in _lines(found):
-        table.add_row(value, label)
+        table.add_row(label, value)
     console.print(table)
 
 
 def _lines(r: "Reading") -> list[tuple[str, str]]:
-    """(what it is, its value), not measured values said as such."""
-    from datetime import UTC, datetime
-
+    """(what it is, its value); what is not measured is said to be so."""
     from schemas.telemetry import Quality
-    from vpp_streams.domain.normalize.document import balance_tolerance_w
 
-    stamp = datetime.fromtimestamp(r.measured_at_ms / 1000, UTC)
-    lines = [
-        ("measured at", f"{stamp:%Y-%m-%d %H:%M:%S} UTC"),
-        ("battery, + = discharging", _number(r.battery_w, "W")),
-        ("grid, + = importing", _number(r.grid_w, "W")),
+    measured_at = datetime.fromtimestamp(r.measured_at_ms / 1000, UTC)
+    return [
+        ("measured at", f"{measured_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("battery (+ = discharging)", _number(r.battery_w, "W")),
+        ("grid (+ = importing)", _number(r.grid_w, "W")),
         ("solar", _number(r.solar_w, "W")),
         ("load", _number(r.load_w, "W")),
+        ("load - (grid + battery + solar)", _balance(r)),
         ("state of charge", _number(r.soc * 100, "%")),
         ("frequency", _number(r.frequency_hz, "Hz")),
-        ("voltage", _number(r.voltage_v, "V")),
-        ("site is islanded", {1: "yes", 0: "no"}.get(r.islanded, "not measured")),
+        ("voltage, line to neutral", _number(r.voltage_v, "V")),
+        ("battery temperature", _number(r.temperature_c, "°C")),
+        ("off grid", {1: "yes", 0: "no"}.get(r.islanded, "not measured")),
         ("quality", Quality(r.quality).name.lower()),
     ]
-    if not math.isnan(r.balance_error_w):
-        allowed_w = balance_tolerance_w(r.battery_w, r.grid_w, r.solar_w, r.load_w)
-        off = f"{r.balance_error_w:,.1f} W"
-        lines.append((f"off load = grid + battery + solar (±{allowed_w:,.0f} W allowed)", off))
-    return lines
+
+
+def _balance(r: "Reading") -> str:
+    from vpp_streams.domain.normalize.balance import balance_tolerance_w
+
+    if math.isnan(r.balance_error_w):
+        return "not all four measured"
+    allowed_w = balance_tolerance_w(r.battery_w, r.grid_w, r.solar_w, r.load_w)
+    return f"{_number(r.balance_error_w, 'W')}, ±{allowed_w:,.0f} W allowed"
 
 
 def _number(value: float, unit: str) -> str:

@@ -121,9 +121,9 @@ def _blocks(document: JsonValue) -> JsonValue:
 
 
 def _packs(document: JsonValue) -> list[JsonValue]:
-    """Blocks that answer; one that does not has no energy."""
+    """The battery blocks in service; one that is disabled tells no power (null)."""
     blocks = items(document, "battery_blocks")
-    return [b for b in blocks if number(at(b, "nominal_full_pack_energy")) > 0]
+    return [block for block in blocks if not math.isnan(number(at(block, "p_out")))]
 
 
 def _soc(document: JsonValue) -> float:
