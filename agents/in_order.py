@@ -32,19 +32,22 @@ class InOrder:
         self._app = app
         self._settings = settings
         self._next: dict[TopicPartition, int] = {}
+        self._state: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] | None = None
+        """The group's offsets when the first event came after a rebalance."""
         self._rewound_at: dict[TopicPartition, float] = {}
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
 
     def expect(self, topic: str, partition: int, offset: int) -> None:
-        """The state of this partition goes on with ``offset`` (else: with the committed one)."""
-        self._next[TopicPartition(topic, partition)] = offset
+        """The state of this partition goes on with ``offset``: no later one may come first."""
+        self._state[TopicPartition(topic, partition)] = offset
 
     async def admit(self, event: faust.EventT) -> bool:
         """Whether an event may be applied now; if not, it comes again."""
         offset = event.message.offset
         tp = TopicPartition(event.message.topic, event.message.partition)
         if tp not in self._next:
-            self._next[tp] = await self._committed(tp)
+            self._next[tp] = await self._start(tp)
         expected = self._next[tp]
         if offset > expected and not await self._follows(tp, expected, offset):
             return False
@@ -69,7 +72,7 @@ class InOrder:
         consumer.pause_partitions({ours})
         await asyncio.sleep(_LET_GO_S)
         if ours in consumer.assignment():
-            await consumer.seek(ours, offset)
+            await consumer.seek_wait({ours: offset})  # `seek` is not safe across its threads
             consumer.resume_partitions({ours})
 
     async def _first_from(self, tp: TopicPartition, offset: int) -> int | None:
@@ -90,15 +93,25 @@ class InOrder:
             await looker.stop()
         return int(record.offset)
 
-    async def _committed(self, tp: TopicPartition) -> int:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka)
-        await admin.start()
-        try:
-            offsets = await admin.list_consumer_group_offsets(self._app.conf.id, partitions=[tp])
-        finally:
-            await admin.close()
-        return max(offsets[tp].offset, 0) if tp in offsets else 0
+    async def _start(self, tp: TopicPartition) -> int:
+        """Where the partition goes on: at the committed offset, as Faust acks from there on.
+
+        The state may be ahead of it (what comes is a repetition) or, where its changelog was
+        lost, behind.
+        """
+        if self._committed is None:
+            admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka)
+            await admin.start()
+            try:
+                found = await admin.list_consumer_group_offsets(self._app.conf.id)
+            finally:
+                await admin.close()
+            self._committed = {known: max(meta.offset, 0) for known, meta in found.items()}
+        committed = self._committed.get(tp, 0)
+        return min(committed, self._state.get(tp, committed))
 
     async def _on_revoked(self, *_args: object, **_kwargs: object) -> None:
         self._next.clear()
+        self._state.clear()
+        self._committed = None
         self._rewound_at.clear()

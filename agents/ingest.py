@@ -25,6 +25,7 @@ from vpp_streams.codecs import (
 )
 from vpp_streams.domain.canonical import Canonical, Source, canonicalize
 
+SETTLE_S = 0.05
 HEARTBEAT_S = 1.0
 HEARTBEAT_MARGIN_MS = 1000
 """A heartbeat stays behind the clock by what a reading may take from the gateway to us."""
@@ -108,9 +109,11 @@ def register(app: faust.App, context: AgentContext) -> None:
                 waited_s += 0.01
             await ingest(event, BACKFILL)
 
-    @app.timer(0.05)
+    @app.task
     async def settle() -> None:
-        await acks.settle()
+        while not app.should_stop:
+            await asyncio.sleep(SETTLE_S)
+            await acks.settle()
 
     @app.timer(HEARTBEAT_S)
     async def heartbeat() -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -57,7 +58,7 @@ class Worker:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=PATIENCE_S)
 
-    async def get(self, path: str) -> object:
+    async def get(self, path: str) -> dict[str, Any]:
         """JSON of one of its pages; a redirect of the router is followed."""
         async with httpx.AsyncClient(follow_redirects=True) as http:
             return (await http.get(f"http://127.0.0.1:{self.port}{path}")).json()
@@ -156,9 +157,11 @@ async def progress(settings: Settings, role: str, topic: Topic) -> int:
 
 
 async def wait_for_group(settings: Settings, role: str, *topics: Topic) -> None:
-    """Wait until a role has committed all that is in its topics."""
+    """Wait until a role has committed all that is in its topics now (heartbeats go on)."""
+    ends = [end for _, end in await group_offsets(settings, role, *topics)]
 
     async def done() -> bool:
-        return all(c == end for c, end in await group_offsets(settings, role, *topics))
+        now = await group_offsets(settings, role, *topics)
+        return all(committed >= end for (committed, _), end in zip(now, ends, strict=True))
 
     await until(done, f"{role} to be done with {', '.join(t.name for t in topics)}")
