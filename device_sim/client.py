@@ -57,7 +57,7 @@ class Client:
     @property
     def live(self) -> bool:
         """Whether the gateway has accepted its Hello."""
-        return self.device.state is State.LIVE
+        return self._socket is not None and self.device.state is State.LIVE
 
     def wants_reading(self) -> bool:
         """Whether its interval has passed since the last reading."""

@@ -27,6 +27,10 @@ _SLOTS = 50
 """Parts of a beat; each device sends in one of its own."""
 
 
+_CONNECT_AT_ONCE = 20
+"""Devices of one slot's time: thousands at the same moment would time out in their handshakes."""
+
+
 @dataclass(frozen=True, slots=True)
 class SimOptions:
     """How a fleet is simulated."""
@@ -131,9 +135,11 @@ class Fleet:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for client in self.clients:
-                tasks.create_task(client.run())
             tasks.create_task(self._beat())
+            for i, client in enumerate(self.clients):
+                tasks.create_task(client.run())
+                if i % _CONNECT_AT_ONCE == 0:
+                    await asyncio.sleep(_BEAT_S / _SLOTS)
 
     async def _beat(self) -> None:
         """Move the world once a beat, and let each device measure in its own slot of it."""

@@ -135,7 +135,7 @@ async def _simulate(
 async def _tell(fleet: "Fleet") -> None:
     """A line on trouble when there is some, and on how it goes, every few seconds."""
     way_out = {
-        "refused": "is it in the registry? `vpp sim --import-assets` puts it there",
+        "refused": "--import-assets registers these devices with the tokens of --secret",
         "unreachable": "is it running? `vpp gateway` starts one; trying on",
     }
     await asyncio.sleep(_FIRST_STATUS_S)

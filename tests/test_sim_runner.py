@@ -1,0 +1,182 @@
+"""The fleet's shell against a small gateway of plain ``websockets``: no Kafka, real sockets."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import pytest
+from websockets import Request, Response
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from device_sim.device import Patience
+from device_sim.fleet import demo_sites, device_token
+from device_sim.runner import SimOptions, running_fleet
+from schemas.protocol import (
+    CLOSE_REPLACED,
+    SUBPROTOCOL,
+    Ack,
+    Backfill,
+    BackfillPace,
+    Call,
+    Drain,
+    Hello,
+    HelloResult,
+    Telemetry,
+    VendorTelemetry,
+    decode,
+    encode_call,
+    encode_result,
+    encode_send,
+)
+
+QUICK = Patience(reconnect_first_ms=50, reconnect_most_ms=200)
+HANGS_S = 60
+ACCEPTED = HelloResult(1, 0, 1000, 1000, 30, BackfillPace((0, 0), 1000))
+
+
+@dataclass
+class SmallGateway:
+    """Takes every device, acks every reading at once and remembers what came."""
+
+    url: str = ""
+    refuse: bool = False
+    requests: list[Request] = field(default_factory=list)
+    sockets: dict[str, ServerConnection] = field(default_factory=dict)
+    live: set[tuple[str, int]] = field(default_factory=set)
+    vendors: set[str] = field(default_factory=set)
+    backfilled: set[tuple[str, int]] = field(default_factory=set)
+
+    def answer(self, socket: ServerConnection, request: Request) -> Response | None:
+        self.requests.append(request)
+        return socket.respond(401, "wrong token\n") if self.refuse else None
+
+    async def serve(self, socket: ServerConnection) -> None:
+        assert socket.request is not None
+        device_id = socket.request.path.removeprefix("/v1/")
+        self.sockets[device_id] = socket
+        with suppress(ConnectionClosed):
+            async for data in socket:
+                for reply in self.replies(device_id, decode(data)):
+                    await socket.send(reply, text=True)
+
+    def replies(self, device_id: str, message: object) -> list[bytes]:
+        match message:
+            case Call(id_, Hello()):
+                return [encode_result(id_, ACCEPTED)]
+            case Call(_, (Telemetry() | VendorTelemetry()) as reading):
+                self.live.add((device_id, reading.s))
+                if isinstance(reading, VendorTelemetry):
+                    self.vendors.add(reading.vendor)
+                first = last = reading.s
+            case Call(_, Backfill() as reading):
+                first, last = reading.from_, reading.from_ + len(reading.rows) - 1
+                self.backfilled |= {(device_id, seq) for seq in range(first, last + 1)}
+            case _:
+                return []
+        return [encode_send("a", Ack(b=reading.b, from_=first, upto=last, t=0))]
+
+
+@asynccontextmanager
+async def small_gateway() -> AsyncIterator[SmallGateway]:
+    gateway = SmallGateway()
+    async with (
+        asyncio.timeout(HANGS_S),
+        serve(
+            gateway.serve,
+            "127.0.0.1",
+            0,
+            process_request=gateway.answer,
+            subprotocols=[Subprotocol(SUBPROTOCOL)],
+        ) as server,
+    ):
+        gateway.url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+        yield gateway
+
+
+async def test_every_device_connects_as_itself_and_all_it_makes_arrives() -> None:
+    sites = demo_sites(homes=20, solar=15, megapacks=1)
+    async with small_gateway() as gateway:
+        options = SimOptions(gateway.url, secret="s", vendor_share=1.0, patience=QUICK)
+        async with running_fleet(sites, options) as fleet:
+            await fleet.until(lambda: fleet.connected == 36 and fleet.counters["acked"] > 60)
+            await fleet.finish()
+        assert fleet.connected == 0
+    assert len(gateway.live | gateway.backfilled) == fleet.counters["made"]
+    assert gateway.vendors == {"tesla_gateway", "fronius", "enphase"}
+    for request in gateway.requests:
+        device_id = request.path.removeprefix("/v1/")
+        assert request.headers["Authorization"] == f"Bearer {device_token(device_id, 's')}"
+        assert "Origin" not in request.headers
+        assert "Sec-WebSocket-Extensions" not in request.headers
+
+
+async def test_lost_links_come_back_and_their_readings_with_them() -> None:
+    sites = demo_sites(homes=10, solar=0, megapacks=0)
+    async with small_gateway() as gateway:
+        options = SimOptions(gateway.url, outages_per_hour=1200.0, outage_s=0.5, patience=QUICK)
+        async with running_fleet(sites, options) as fleet:
+            await fleet.until(lambda: fleet.counters["reconnects"] >= 5)
+            await fleet.finish()
+    assert gateway.backfilled, "made while there was no link"
+    assert len(gateway.live | gateway.backfilled) == fleet.counters["made"]
+
+
+async def test_a_drained_device_leaves_and_comes_back() -> None:
+    async with small_gateway() as gateway:
+        options = SimOptions(gateway.url, patience=QUICK)
+        async with running_fleet(demo_sites(1, 0, 0), options) as fleet:
+            await fleet.until(lambda: fleet.connected == 1)
+            left = gateway.sockets["home-0001"]
+            await left.send(encode_call("d", Drain((10, 20))), text=True)
+            await left.wait_closed()
+            await fleet.until(lambda: fleet.connected == 1)
+    assert left.close_code == 1000
+    assert gateway.sockets["home-0001"] is not left
+
+
+async def test_a_device_that_was_replaced_stays_away() -> None:
+    async with small_gateway() as gateway:
+        options = SimOptions(gateway.url, patience=QUICK)
+        async with running_fleet(demo_sites(2, 0, 0), options) as fleet:
+            await fleet.until(lambda: fleet.connected == 2)
+            await gateway.sockets["home-0001"].close(CLOSE_REPLACED)
+            await fleet.until(lambda: "replaced" in fleet.troubles)
+            made = fleet.counters["made"]
+            await fleet.until(lambda: fleet.counters["made"] > made + 4)
+    assert len([r for r in gateway.requests if r.path == "/v1/home-0001"]) == 1
+
+
+async def test_a_refusal_is_told_and_overcome() -> None:
+    async with small_gateway() as gateway:
+        gateway.refuse = True
+        options = SimOptions(gateway.url, patience=QUICK)
+        async with running_fleet(demo_sites(1, 0, 0), options) as fleet:
+            await fleet.until(lambda: "refused" in fleet.troubles)
+            assert fleet.troubles["refused"] == "HTTP 401 wrong token"
+            gateway.refuse = False
+            await fleet.until(lambda: fleet.connected == 1)
+
+
+async def test_a_gateway_that_is_not_there_is_told() -> None:
+    with socket.socket() as taken:  # bound, so that nobody else listens there; nor do we
+        taken.bind(("127.0.0.1", 0))
+        options = SimOptions(f"ws://127.0.0.1:{taken.getsockname()[1]}", patience=QUICK)
+        async with asyncio.timeout(HANGS_S), running_fleet(demo_sites(1, 0, 0), options) as fleet:
+            await fleet.until(lambda: "unreachable" in fleet.troubles)
+            await fleet.until(lambda: fleet.counters["made"] >= 2)
+    assert fleet.unacked == fleet.counters["made"]
+
+
+async def test_an_error_in_the_simulation_is_not_swallowed() -> None:
+    async def run_with_a_bug(url: str) -> None:
+        async with running_fleet(demo_sites(1, 0, 0), SimOptions(url)) as fleet:
+            fleet.clients[0].measure = None  # type: ignore[assignment]  # the bug
+            await fleet.until(lambda: fleet.counters["acked"] > 5)
+
+    async with small_gateway() as gateway:
+        with pytest.raises(ExceptionGroup):
+            await run_with_a_bug(gateway.url)
