@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,12 +54,25 @@ def made_by(fleet: Fleet) -> set[Name]:
     }
 
 
-async def stored(settings: Settings, *of: topics.Topic) -> Counter[Name]:
+class Measured(msgspec.Struct):
+    """What a native and a vendor body have in common."""
+
+    t: int
+
+
+Times = defaultdict[Name, set[int]]
+
+
+async def stored(settings: Settings, times: Times, *of: topics.Topic) -> Counter[Name]:
+    """How often each reading is there; adds the times that it says it was measured at."""
     names: Counter[Name] = Counter()
     for topic in of:
         for record in await read_all(settings, topic.full(settings.namespace)):
             lines = msgspec.json.Decoder(RawLine).decode_lines(record.value)
-            names.update((line.device_id, line.boot, line.seq) for line in lines)
+            for line in lines:
+                name = (line.device_id, line.boot, line.seq)
+                names[name] += 1
+                times[name].add(msgspec.json.decode(line.body, type=Measured).t)
     return names
 
 
@@ -92,8 +105,9 @@ async def test_a_killed_gateway_loses_and_doubles_nothing(
         with gateway_process(settings, log):
             await fleet.until(lambda: fleet.connected == 500)
             await fleet.finish()
-            live = await stored(settings, *topics.LIVE_RAW)
-            backfilled = await stored(settings, topics.RAW_BACKFILL)
+            times: Times = defaultdict(set)
+            live = await stored(settings, times, *topics.LIVE_RAW)
+            backfilled = await stored(settings, times, topics.RAW_BACKFILL)
     assert in_flight > 0, "it was killed with readings on their way"
     assert fleet.counters["reconnects"] >= 500
     assert fleet.counters["dropped"] == fleet.counters["refused"] == 0
@@ -105,3 +119,4 @@ async def test_a_killed_gateway_loses_and_doubles_nothing(
     assert set(live.values()) == {1}
     assert live.keys() & backfilled.keys(), "the kill left readings stored and not acked"
     assert counted(live + backfilled) == len(made)
+    assert all(len(measured) == 1 for measured in times.values()), "copies of one reading differ"
