@@ -159,32 +159,141 @@ def test_refused_with_a_reason(vendor: str, document: object, reason: str) -> No
     assert found.detail.endswith(".")
 
 
+def test_solaredge_overview_is_an_estimate_of_solar() -> None:
+    found = reading("solaredge", {"overview": {"currentPower": {"power": 2105.3}}}, t_ms=NOW)
+    assert (found.solar_w, found.quality) == (2105.3, Quality.ESTIMATED)
+    assert math.isnan(found.load_w)
+
+
+def test_native_is_canonical_already() -> None:
+    body = {"t": NOW, "p": 1000, "g": -1500.5, "pv": 3000, "l": 2498.5, "soc": 0.5, "iv": 60_000}
+    found = reading("native", body)
+    assert (found.battery_w, found.grid_w, found.solar_w, found.load_w) == (
+        1000,
+        -1500.5,
+        3000,
+        2498.5,
+    )
+    assert (found.interval_ms, found.quality, found.balance_error_w) == (60_000, Quality.OK, -1)
+
+
+def test_load_is_computed_from_the_other_three_only() -> None:
+    found = reading("native", {"t": NOW, "p": 1000, "g": -200, "pv": 0})
+    assert (found.load_w, found.quality) == (800, Quality.ESTIMATED)
+    assert math.isnan(reading("native", {"t": NOW, "p": 1000, "g": -200}).load_w)
+
+
+@pytest.mark.parametrize(
+    ("load", "kept", "quality"),
+    [(-49, 0.0, Quality.OK), (-51, math.nan, Quality.BAD)],
+)
+def test_a_negative_load_is_standby_or_not_known(
+    load: float, kept: float, quality: Quality
+) -> None:
+    found = reading("native", {"t": NOW, "p": 0, "g": 0, "pv": 0, "l": load})
+    assert found.load_w == pytest.approx(kept, nan_ok=True)
+    assert found.quality is quality
+
+
+def test_what_no_such_meter_shows_is_not_measured() -> None:
+    body = {"t": NOW, "p": 0, "hz": 0, "v": 0, "tc": -273.15}
+    found = reading("native", body)
+    assert all(map(math.isnan, (found.frequency_hz, found.voltage_v, found.temperature_c)))
+    assert found.quality is Quality.OK
+
+
+@pytest.mark.parametrize(
+    ("raw_percent", "soc"), [(100, 1.0), (52.5, 0.5), (5, 0.0), (3, 0.0), (101, 1.0)]
+)
+def test_tesla_s_raw_scale(raw_percent: float, soc: float) -> None:
+    assert reading("tesla_gateway", {"percentage": raw_percent}).soc == pytest.approx(soc)
+
+
+@pytest.mark.parametrize(
+    ("voltage", "known"), [(120.6, True), (232.0, True), (211.1, False), (0, False)]
+)
+def test_tesla_s_voltage_is_believed_near_a_nominal_one(voltage: float, known: bool) -> None:
+    site = {"instant_power": 1, "instant_average_voltage": voltage}
+    found = reading("tesla_gateway", {"site": site})
+    assert math.isnan(found.voltage_v) is not known
+
+
+def test_a_generator_counts_as_import() -> None:
+    live = {"battery_power": -500, "grid_power": 0, "generator_power": 2000, "solar_power": 0}
+    found = reading("tesla_fleet", live | {"load_power": 1500, "island_status": "off_grid"})
+    assert (found.grid_w, found.balance_error_w, found.islanded) == (2000, 0, 1)
+
+
+def test_fronius_without_a_meter_only_guesses() -> None:
+    site = {"Mode": "vague-meter", "P_Grid": 367.7, "P_Load": -367.7, "P_Akku": None, "P_PV": None}
+    assert reading("fronius", fronius(site)).quality is Quality.ESTIMATED
+
+
+def test_a_vendor_is_guessed_by_its_document_then_by_its_path() -> None:
+    assert guess_vendor(b'{"response":{"battery_power":1,"grid_power":2}}') == "tesla_fleet"
+    assert guess_vendor(b'{"t":1,"p":2}') == "native"
+    assert guess_vendor(b"[]", "data/Envoy/ivp_meters") == "enphase"
+    assert guess_vendor(b"<html>", "solar_api__v1.cgi") == "fronius"
+    assert guess_vendor(b"{}", "x.json") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "said"),
+    [
+        (b"", "bad_json", "empty"),
+        (b"<!DOCTYPE html><p>", "bad_json", "a web page"),
+        (b"HTTP/2 502 \ncontent-length: 0", "bad_json", "an HTTP answer"),
+        (b'{"a":"\xff"}', "bad_encoding", "UTF-8"),
+        (b'{"error":"404 - Not Found"}', "device_error", "404 - Not Found."),
+        (b"[]", "not_telemetry", "empty"),
+        (b'{"powerwalls":[]}', "not_telemetry", "list of Powerwalls"),
+        (b'{"percentage":50,"site":{"instant_power":1e12}}', "absurd_value", "beyond 1 GW"),
+    ],
+)
+def test_a_person_is_told_what_it_is_instead(body: bytes, reason: str, said: str) -> None:
+    found = normalize("tesla_gateway", body, None, 1000, NOW)
+    assert isinstance(found, Rejection)
+    assert found.reason == reason
+    assert said in found.detail
+
+
+def test_a_time_that_cannot_be_is_refused() -> None:
+    ahead = normalize("tesla_gateway", b'{"percentage":50}', NOW + 600_100, 1000, NOW)
+    assert isinstance(ahead, Rejection)
+    assert "600 s after it was received" in ahead.detail
+    unset = read("native", {"t": 5, "p": 1})
+    assert isinstance(unset, Rejection)
+    assert "1970-01-01" in unset.detail
+
+
+KEYS = """
+    site battery load solar instant_power frequency percentage battery_blocks p_out location
+    nominal_full_pack_energy nominal_energy_remaining Cached_readings grid_status response
+    grid_power battery_power percentage_charged timestamp Head Status Code Body Data Site P_PV
+    P_Load Inverters SOC PAC Values Controller StateOfCharge_Relative PowerReal_P_Sum
+    Meter_Location_Current production consumption type wNow readingTime devices: real_power_mw soc
+    eid activePower channels wattsNow lastReportWatts secctrl Enc_max_available_capacity
+    siteCurrentPowerFlow unit GRID currentPower connections overview t p g pv l error 0
+""".split()  # noqa: SIM905 - sixty words read better than sixty quoted strings
 json_values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(
-            ["site", "battery", "instant_power", "percentage", "response", "grid_power", "Head",
-             "Status", "Code", "Body", "Data", "Site", "P_PV", "production", "devices:", "eid",
-             "activePower", "wattsNow", "unit", "siteCurrentPowerFlow", "GRID", "currentPower",
-             "percentage_charged", "type", "readingTime", "timestamp", "0", "Controller",
-             "lastReportWatts", "PAC", "Values", "connections", "Cached_readings", "location"]
-        ),
-        inner,
-        max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
     ),
     max_leaves=25,
-)  # fmt: skip
+)
 
 
 @given(st.sampled_from([*VENDORS, "acme"]), json_values)
 def test_no_document_makes_one_raise(vendor: str, document: object) -> None:
     found = read(vendor, document)
-    if isinstance(found, Reading):
+    if isinstance(found, Rejection):
+        assert found.detail.endswith(".")
+    else:
         powers = (found.battery_w, found.grid_w, found.solar_w, found.load_w)
         assert all(math.isnan(p) or abs(p) <= 1e9 for p in powers)
         assert math.isnan(found.soc) or 0 <= found.soc <= 1

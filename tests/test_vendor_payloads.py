@@ -1,13 +1,17 @@
 """Real payloads: every file gives a reading whose identity holds, or a reason for a person."""
 
+import json
 import math
 from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.telemetry import Quality, Reading, Rejection
 from vpp_streams.cli.normalize import outcome, summary_table
+from vpp_streams.domain.normalize import normalize
 from vpp_streams.domain.normalize.balance import balance_tolerance_w
 from vpp_streams.domain.normalize.document import time_ms
 
@@ -180,3 +184,38 @@ def test_known_refusals(file: str, reason: str, said: str) -> None:
     assert isinstance(found, Rejection)
     assert found.reason == reason
     assert said in found.detail
+
+
+HOSTILE = [None, True, "x", "", [], [[]], {}, {"0": {}}, -1, 1e308, 10**400, 2**63, "0001-01-01"]
+
+
+@cache
+def readable() -> list[tuple[str, str]]:
+    """(vendor, document) of the payloads that give a reading."""
+    return [
+        (vendor, (PAYLOADS / file).read_text())
+        for file, (vendor, found) in outcomes().items()
+        if vendor and isinstance(found, Reading)
+    ]
+
+
+def places(node: object) -> list[tuple[object, object]]:
+    """(container, key) of everything in a document."""
+    pairs = node.items() if isinstance(node, dict) else enumerate(node)  # type: ignore[call-overload]  # a list
+    found = [(node, key) for key, _ in pairs]
+    for container, key in list(found):
+        child = container[key]  # type: ignore[index]  # a dict or a list
+        if isinstance(child, dict | list):
+            found += places(child)
+    return found
+
+
+@given(st.data())
+def test_no_value_anywhere_in_a_real_document_makes_one_raise(data: st.DataObject) -> None:
+    vendor, text = data.draw(st.sampled_from(readable()))
+    document = json.loads(text)
+    for _ in range(data.draw(st.integers(1, 3))):
+        container, key = data.draw(st.sampled_from(places(document)))
+        container[key] = data.draw(st.sampled_from(HOSTILE))  # type: ignore[index]  # as above
+    found = normalize(vendor, json.dumps(document).encode(), None, 1000, NOW)
+    assert isinstance(found, Reading | Rejection)

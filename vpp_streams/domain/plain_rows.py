@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.protocol import UNREADABLE
 from schemas.telemetry import MAX_INTERVAL_MS, EpochMs, Quality, Seq
-from vpp_streams.domain.normalize.balance import POWERS, balance_error_w, balance_tolerance_w
+from vpp_streams.domain.normalize.balance import POWERS, balance_error_w, balance_tolerance_column_w
 from vpp_streams.domain.normalize.checked import EARLIEST_MS, MAX_AHEAD_MS, PLAIN_RANGE
 from vpp_streams.domain.registry import Registry
 
@@ -60,9 +60,10 @@ _BOOT = re.compile("[0-9a-fA-F]{1,8}")
 def read_plain(raws: list[bytes], registry: Registry) -> tuple[Columns, Mask]:
     """Columns of all lines, and which lines are plain; the values of the others mean nothing."""
     lines = _decoded(raws)
-    columns = _identity(lines, registry) | _measurement([line.body for line in lines])
+    bodies = [line.body for line in lines]
+    columns = _identity(lines, registry) | _measurement(bodies)
     columns["balance_error_w"] = balance_error_w(*(columns[name] for name in POWERS))
-    native = [line.body.vendor is msgspec.UNSET for line in lines]
+    native = [body.vendor is msgspec.UNSET for body in bodies]
     plain = _in_range(columns) & _needs_nothing(columns) & np.array(native, np.bool_)
     return columns, plain & columns.pop("known")
 
@@ -137,5 +138,5 @@ def _needs_nothing(columns: Columns) -> Mask:
     missing = [np.isnan(power_w) for power_w in powers]
     something: Mask = ~(np.logical_and.reduce(missing) & np.isnan(columns["soc"]))
     computable: Mask = missing[-1] & ~np.logical_or.reduce(missing[:-1])
-    unbalanced: Mask = np.abs(columns["balance_error_w"]) > balance_tolerance_w(*powers)
+    unbalanced: Mask = np.abs(columns["balance_error_w"]) > balance_tolerance_column_w(*powers)
     return something & ~computable & ~unbalanced

@@ -1,7 +1,5 @@
 """The identity that ties a site's powers: load = grid + battery + solar, and its stated error."""
 
-from typing import TypeVar
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,16 +9,18 @@ MIN_TOLERANCE_W = 50.0
 TOLERANCE_SHARE = 0.05
 """Of the largest power: two to four 1-2 % meters, read up to a second apart."""
 
-Watts = TypeVar("Watts", float, npt.NDArray[np.float64])
-"""One power or a column of them, W; NaN = not measured."""
 
-
-def balance_error_w(battery_w: Watts, grid_w: Watts, solar_w: Watts, load_w: Watts) -> Watts:
-    """load - (grid + battery + solar), W; NaN where one of them is not measured."""
+def balance_error_w(battery_w: float, grid_w: float, solar_w: float, load_w: float) -> float:
+    """load - (grid + battery + solar), W (or columns of W); NaN where one is not measured."""
     return load_w - (grid_w + battery_w + solar_w)
 
 
-def balance_tolerance_w(*powers_w: Watts) -> Watts:
+def balance_tolerance_w(*powers_w: float) -> float:
     """How far the identity may be off, W: the larger of 50 W and 5 % of the largest power known."""
+    return max([MIN_TOLERANCE_W, *(TOLERANCE_SHARE * abs(p) for p in powers_w if p == p)])
+
+
+def balance_tolerance_column_w(*powers_w: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """`balance_tolerance_w` of columns."""
     largest_w = np.fmax.reduce(np.abs(np.stack(powers_w)))
     return np.fmax(MIN_TOLERANCE_W, TOLERANCE_SHARE * largest_w)  # type: ignore[no-any-return]  # ufuncs are Any

@@ -78,7 +78,7 @@ def checked(
         low, high = PLAIN_RANGE[name]
         values[name] = values[name] if low <= values[name] <= high else NAN
     quality = max(quality, _complete(values))
-    error_w = float(balance_error_w(*(values[name] for name in POWERS)))
+    error_w = balance_error_w(*(values[name] for name in POWERS))
     if abs(error_w) > _tolerance_w(values):
         quality = Quality.BAD
     return Reading(
@@ -146,7 +146,7 @@ def _not_negative(values: dict[str, float], name: str) -> Quality:
 
 
 def _tolerance_w(values: Mapping[str, float]) -> float:
-    return float(balance_tolerance_w(*(values[name] for name in POWERS)))
+    return balance_tolerance_w(*(values[name] for name in POWERS))
 
 
 def _within(value: float, low: float, high: float) -> float:

@@ -1,0 +1,83 @@
+"""How fast a core turns raw frames into canonical ones: ``python benchmarks/ingest.py``.
+
+Prints readings per CPU second, and the ratio to only decoding the same frames' lines in the same
+run, which says more than the number where a machine is shared.
+"""
+
+import argparse
+import gc
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from device_sim import vendor
+from schemas.assets import Device, Site
+from schemas.telemetry import NativeBody, RawLine
+from vpp_streams.domain.canonical import Source, canonicalize
+from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.registry import Registry
+
+PARTITIONS = 8
+LINES = 1000
+NOW_MS = 1_763_855_001_000
+SOURCE = Source("raw.powerwall", 0, 0, NOW_MS)
+
+
+def sites() -> list[Site]:
+    """Homes of one partition, as a gateway's frame holds them."""
+    names = (f"home-{i:06d}" for i in range(100 * LINES))
+    ours = (name for name in names if partition_of(name, PARTITIONS) == 0)
+    return [
+        Site(name, "north", (Device(f"pw-{name}", "powerwall"),))
+        for name, _ in zip(ours, range(LINES), strict=False)
+    ]
+
+
+def frame(homes: list[Site], form: str | None) -> bytes:
+    """One reading of each home, native or in a vendor's form."""
+    lines = []
+    for i, home in enumerate(homes):
+        body: object = NativeBody(
+            NOW_MS - i, 1200.5 + i, -200.25, 3000.0, 4000.25 + i, 0.5132, 50.01, 231.4, 24.5
+        )
+        if form:
+            body = vendor.render(form, body)
+        raw = msgspec.Raw(msgspec.json.encode(body))
+        line = RawLine(home.devices[0].device_id, NOW_MS, i, raw, f"{0xB700 + i:x}")
+        lines.append(msgspec.json.encode(line))
+    return b"\n".join(lines) + b"\n"
+
+
+def cpu_s(work: Callable[[], object], repeat: int) -> float:
+    """Least CPU seconds of one call."""
+    spent = []
+    for _ in range(repeat):
+        start = time.process_time()
+        work()
+        spent.append(time.process_time() - start)
+    return min(spent)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeat", type=int, default=50)
+    repeat = parser.parse_args().repeat
+    homes = sites()
+    registry = Registry(homes)
+    decode = msgspec.json.Decoder(RawLine).decode_lines
+    gc.freeze()
+    print(f"{'form':<14} {'readings/s':>12} {'decode only/s':>14} {'ratio':>6}")
+    for form in (None, "tesla_gateway", "fronius", "enphase"):
+        raw = frame(homes, form)
+        found = canonicalize(raw, SOURCE, registry, PARTITIONS)
+        assert sum(batch.num_rows for batch in found.batches.values()) == LINES, found.rejected[:1]
+        ours_s = cpu_s(lambda raw=raw: canonicalize(raw, SOURCE, registry, PARTITIONS), repeat)
+        decode_s = cpu_s(lambda raw=raw: decode(raw), repeat)
+        rates = f"{LINES / ours_s:>12,.0f} {LINES / decode_s:>14,.0f}"
+        print(f"{form or 'native':<14} {rates} {ours_s / decode_s:>6.1f}")
+
+
+if __name__ == "__main__":
+    main()
