@@ -17,6 +17,7 @@ START_MS = 1_763_856_000_000
 
 
 def read(body: VendorBody, received_at_ms: int = START_MS) -> Reading:
+    received_at_ms = max(received_at_ms, body.t or 0)
     reading = normalize(body.vendor, bytes(body.body), body.t, body.iv, received_at_ms)
     assert isinstance(reading, Reading), reading
     return reading
