@@ -81,6 +81,14 @@ def test_a_time_far_ahead_or_a_replay_that_starts_again_freezes_nothing(model):
     assert model.pipeline.rates_per_s(NOW_MS)["canonical"] == pytest.approx(100.0)
 
 
+def test_powers_of_a_region_in_which_no_site_reports_are_not_measured(model):
+    silent = region_live("north", NOW_MS, sites_reporting=0, coverage=0.0, battery_w=0.0, soc=None)
+    apply(model, topics.REGION_LIVE, silent)
+    [now] = model.regions.now(NOW_MS)
+    assert (now.battery_w, now.grid_w, now.solar_w, now.load_w) == (None, None, None, None)
+    assert model.regions.history("north", 10).battery_w == [None]
+
+
 def test_history_is_half_an_hour_at_two_a_second_at_most(model):
     regions = model.regions
     for step in range(20_000):

@@ -139,6 +139,11 @@ async def test_site_has_its_record_presence_and_twin(client):
     assert detail["twin_error"] is None
 
 
+async def test_no_answer_holds_a_token_hash(client):
+    for path in ("/sites", "/sites/home-001", "/summary"):
+        assert "5ec2e7" not in (await client.get(f"/api/v1{path}")).text
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [

@@ -145,6 +145,7 @@ def site(number: int, region: str = "north") -> Site:
                 rated_charge_w=5_000.0,
                 rated_discharge_w=11_500.0,
                 rated_solar_w=7_600.0,
+                token_sha256="5ec2e7" * 10,
             ),
         ),
         export_limit_w=10_000.0,

@@ -102,6 +102,11 @@ def create_web(
     return app
 
 
+def _without_secrets(site: Site) -> Site:
+    devices = tuple(msgspec.structs.replace(d, token_sha256="") for d in site.devices)
+    return msgspec.structs.replace(site, devices=devices)
+
+
 def _router(tag: str) -> APIRouter:
     return APIRouter(tags=[tag], dependencies=[Depends(refuse_unknown_parameters)])
 
@@ -223,7 +228,7 @@ def _site_routes(model: ReadModel, worker: FleetWorker) -> APIRouter:
         twin = await worker.twin(site_id)
         return Json(
             views.SiteDetail(
-                site=site,
+                site=_without_secrets(site),
                 presence=model.sites.presence(site),
                 twin=None if isinstance(twin, str) else twin,
                 twin_error=twin if isinstance(twin, str) else None,

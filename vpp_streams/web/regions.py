@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from schemas.windows import RegionLive, RegionWindow, SiteWindow
+from schemas.windows import Aggregate, RegionLive, RegionWindow, SiteWindow
 from vpp_streams.web.pipeline import STALE_MS
 from vpp_streams.web.views import RegionHistory, RegionView
 
@@ -116,10 +116,10 @@ class Regions:
         return RegionHistory(
             region=name,
             at_ms=[live.at_ms for live in lives],
-            battery_w=[live.aggregate.battery_w for live in lives],
-            grid_w=[live.aggregate.grid_w for live in lives],
-            solar_w=[live.aggregate.solar_w for live in lives],
-            load_w=[live.aggregate.load_w for live in lives],
+            battery_w=[_measured(live.aggregate, live.aggregate.battery_w) for live in lives],
+            grid_w=[_measured(live.aggregate, live.aggregate.grid_w) for live in lives],
+            solar_w=[_measured(live.aggregate, live.aggregate.solar_w) for live in lives],
+            load_w=[_measured(live.aggregate, live.aggregate.load_w) for live in lives],
             soc=[live.soc for live in lives],
             coverage=[live.coverage for live in lives],
         )
@@ -136,6 +136,11 @@ class Regions:
         return self._regions.setdefault(name, _Region())
 
 
+def _measured(aggregate: Aggregate, power_w: float) -> float | None:
+    """A sum over no site at all is not 0 W, it is not measured."""
+    return power_w if aggregate.sites_reporting else None
+
+
 def _view(live: RegionLive, heard_ms: int, now_ms: int) -> RegionView:
     aggregate = live.aggregate
     return RegionView(
@@ -150,10 +155,10 @@ def _view(live: RegionLive, heard_ms: int, now_ms: int) -> RegionView:
         partitions_expected=live.partitions_expected,
         partitions_reporting=live.partitions_reporting,
         soc=live.soc,
-        battery_w=aggregate.battery_w,
-        grid_w=aggregate.grid_w,
-        solar_w=aggregate.solar_w,
-        load_w=aggregate.load_w,
+        battery_w=_measured(aggregate, aggregate.battery_w),
+        grid_w=_measured(aggregate, aggregate.grid_w),
+        solar_w=_measured(aggregate, aggregate.solar_w),
+        load_w=_measured(aggregate, aggregate.load_w),
         stored_wh=aggregate.stored_wh,
         usable_wh=aggregate.usable_wh,
         deliverable=aggregate.deliverable,

@@ -1,6 +1,7 @@
 """The web process: follows the output topics into the read model and serves it."""
 
 import asyncio
+import logging
 import signal
 import socket
 import time
@@ -65,6 +66,8 @@ async def serve_web(settings: Settings) -> None:
 
     Raises `BrokerError` where Kafka does not answer, `InputError` where the port cannot be had.
     """
+    # It would tell of every twin that a page asks for, each two seconds.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     listener = _listen(settings)
     read_model = ReadModel(started_at_ms=now_ms())
     app = create_web(settings, read_model, now_ms, stopping=lambda: server.should_exit)

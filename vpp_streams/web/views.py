@@ -29,10 +29,11 @@ class RegionView(msgspec.Struct, frozen=True, kw_only=True):
     partitions_reporting: int
     soc: float | None
     """Stored / usable energy, 0..1."""
-    battery_w: float
-    grid_w: float
-    solar_w: float
-    load_w: float
+    battery_w: float | None
+    """The powers are null while no site reports."""
+    grid_w: float | None
+    solar_w: float | None
+    load_w: float | None
     stored_wh: float
     usable_wh: float
     deliverable: tuple[Deliverable, ...]
@@ -52,10 +53,10 @@ class RegionHistory(msgspec.Struct, frozen=True, kw_only=True):
 
     region: str
     at_ms: list[int]
-    battery_w: list[float]
-    grid_w: list[float]
-    solar_w: list[float]
-    load_w: list[float]
+    battery_w: list[float | None]
+    grid_w: list[float | None]
+    solar_w: list[float | None]
+    load_w: list[float | None]
     soc: list[float | None]
     coverage: list[float]
 
@@ -126,6 +127,7 @@ class SiteDetail(msgspec.Struct, frozen=True, kw_only=True):
     """A site: its record in the registry, who is connected, and its twin."""
 
     site: Site
+    """As in the registry, without its devices' token hashes."""
     presence: list[Presence]
     twin: Twin | None
     twin_error: str | None

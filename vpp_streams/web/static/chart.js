@@ -85,7 +85,7 @@ export function lineChart({ label, series, range = null, tick, height = 240 }) {
     if (!width) return;
     plot.setAttribute("viewBox", `0 0 ${width} ${height}`);
     if (times.length < 2) {
-      plot.replaceChildren(svg("text", { x: width / 2, y: height / 2, class: "nothing" }, "Waiting for data"));
+      plot.replaceChildren(svg("text", { x: width / 2, y: height / 2, class: "nothing" }, times.length ? "One value so far; the line starts with the next" : "Waiting for data"));
       scale = null;
       return;
     }

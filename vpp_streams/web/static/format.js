@@ -4,14 +4,15 @@ const NONE = "–";
 /** Below this a power is rest, not a direction. */
 const IDLE_W = 50;
 
-function scaled(value, unit) {
-  const size = Math.abs(value);
-  if (size < 999.5) return `${value.toFixed(0)} ${unit}`;
-  if (size < 99_950) return `${(value / 1e3).toFixed(1)} k${unit}`;
-  if (size < 999_500) return `${(value / 1e3).toFixed(0)} k${unit}`;
-  if (size < 999_500_000) return `${(value / 1e6).toFixed(2)} M${unit}`;
-  return `${(value / 1e9).toFixed(2)} G${unit}`;
+function magnitude(size, unit) {
+  if (size < 999.5) return `${size.toFixed(0)} ${unit}`;
+  if (size < 99_950) return `${(size / 1e3).toFixed(1)} k${unit}`;
+  if (size < 999_500) return `${(size / 1e3).toFixed(0)} k${unit}`;
+  if (size < 999_500_000) return `${(size / 1e6).toFixed(2)} M${unit}`;
+  return `${(size / 1e9).toFixed(2)} G${unit}`;
 }
+
+const scaled = (value, unit) => `${value <= -0.5 ? "−" : ""}${magnitude(Math.abs(value), unit)}`;
 
 const known = (value) => value !== null && value !== undefined && Number.isFinite(value);
 

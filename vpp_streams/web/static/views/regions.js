@@ -75,8 +75,8 @@ export function flows() {
     set(region) {
       parts.battery.set(powerSize(region.battery_w), batteryWord(region.battery_w));
       parts.grid.set(powerSize(region.grid_w), gridWord(region.grid_w));
-      parts.solar.set(power(region.solar_w), "generating");
-      parts.load.set(power(region.load_w), "consuming");
+      parts.solar.set(power(region.solar_w), region.solar_w === null ? "not measured" : "generating");
+      parts.load.set(power(region.load_w), region.load_w === null ? "not measured" : "consuming");
     },
   };
 }
@@ -99,6 +99,7 @@ export function charge() {
 /** Whether the region is heard of, in a word. */
 export function condition(region) {
   if (region.stale) return ["bad", `No news for ${seconds(region.heard_ago_s)}`];
+  if (region.sites_reporting === 0) return ["bad", "No site reports"];
   if (region.coverage < 0.9) return ["warn", "Partly covered"];
   return ["good", "Live"];
 }
