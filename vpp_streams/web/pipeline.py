@@ -1,6 +1,6 @@
 """What the processes say of themselves, added up: totals that never fall, rates, who is silent."""
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 
 from schemas.health import Health
@@ -76,12 +76,12 @@ class Pipeline:
 
     def rates_per_s(self, now_ms: int) -> dict[str, float]:
         """How fast each count of `totals` rises."""
-        rates: Counter[tuple[str, str]] = Counter()
+        rates: defaultdict[tuple[str, str], float] = defaultdict(float)
         for process in self._heard(now_ms):
             for name, rate in process.rates_per_s().items():
-                rates[process.health.role, name] += rate  # type: ignore[assignment]  # typeshed has int counters only
+                rates[process.health.role, name] += rate
         return {
-            name: round(float(sum(rates[source] for source in sources)), 3)
+            name: round(sum(rates[source] for source in sources), 3)
             for name, sources in _SOURCES.items()
         }
 
