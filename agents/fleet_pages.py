@@ -5,7 +5,9 @@ from typing import Any
 
 import faust
 import msgspec
+from faust.exceptions import SameNode
 from faust.web import Request, Response, View
+from faust.web.exceptions import ServiceUnavailable
 
 from agents.context import AgentContext
 from agents.snapshots import Snapshots
@@ -24,15 +26,22 @@ def register_pages(
     def holding(site_id: str) -> FleetPartition | None:
         return snapshots.get(partition_of(site_id, PARTITIONS))
 
+    async def passed_on(view: View, request: Request, site_id: str) -> Response:
+        """Ask the worker that holds the site; Kafka's partitioner says which, as for topics."""
+        try:
+            return await app.router.route_req(
+                snapshots.table.name, site_id.encode(), app.web, request
+            )
+        except (SameNode, ServiceUnavailable):
+            detail = "no worker holds this site's partition yet; ask again in some seconds"
+            return view.json({"error": detail}, status=503)
+
     def page(path: str, answer: Callable[[FleetPartition, str, Request], Any]) -> None:
         @app.page(path)
         async def view(self: View, request: Request, site_id: str) -> Response:
             partition = holding(site_id)
             if partition is None:
-                # The table's key is routed by Kafka's own partitioner, as our topics are.
-                return await app.router.route_req(
-                    snapshots.table.name, site_id.encode(), app.web, request
-                )
+                return await passed_on(self, request, site_id)
             if context.registry.site(site_id) is None:
                 return self.json({"error": f"there is no site {site_id!r}"}, status=404)
             found = answer(partition, site_id, request)

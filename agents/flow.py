@@ -1,4 +1,4 @@
-"""Flow of a stateless agent: acks in order once what an event gave rise to is safe; lag."""
+"""Flow of a stateless agent: an event is done once what it gave rise to is safe; and lag."""
 
 import asyncio
 from collections import deque
@@ -6,15 +6,14 @@ from collections.abc import Awaitable
 
 import faust
 
+from agents.in_order import InOrder
+
 
 class OrderedAcks:
-    """Events whose outputs are on their way to Kafka, acked strictly in order of arrival.
+    """Events whose outputs are on their way to Kafka, done strictly in order of arrival."""
 
-    Faust skips the commit of acks that have a gap before them, and an agent that raises loses
-    its message: so an event is acked only here, after its outputs and those before it are safe.
-    """
-
-    def __init__(self, most: int = 1000) -> None:
+    def __init__(self, in_order: InOrder, most: int = 1000) -> None:
+        self._in_order = in_order
         self._most = most
         self._pending: deque[tuple[faust.EventT, list[Awaitable[object]]]] = deque()
         self._settling = asyncio.Lock()
@@ -26,13 +25,13 @@ class OrderedAcks:
             await self.settle()
 
     async def settle(self) -> None:
-        """Await the outputs of all that is pending now, and ack. Raises what a send raised."""
+        """Await the outputs of all that is pending now. Raises what a send raised."""
         async with self._settling:
             for _ in range(len(self._pending)):
                 event, outputs = self._pending[0]
                 await asyncio.gather(*outputs)
                 self._pending.popleft()
-                event.ack()
+                self._in_order.done(event)
 
 
 def lag(app: faust.App, *topics: str, partition: int | None = None) -> int:

@@ -1,9 +1,12 @@
-"""Every record of a partition, once and in order, as a log promises: Faust alone does not.
+"""Every record of a partition, once and in order, and commits that never stand still.
 
 When a worker starts or partitions move, Faust resumes the fetch, seeks to the committed offset
 and clears its queues at about the same time; records that are on the way between these steps
 are dropped and their offsets count as read. An agent sees a hole. So each agent asks here
 before it applies an event: one that comes too early sends the consumer back to what is missing.
+
+Faust's acks do not survive that (a doubled or missing ack stops a partition's commits for
+good), so agents tell here which events are done, and the offsets are committed as they are.
 """
 
 import asyncio
@@ -23,6 +26,7 @@ _LET_GO_S = 0.05
 _AGAIN_S = 1.0
 """A rewind is given this long before another one of the same partition."""
 _LOOK_S = 5.0
+COMMIT_S = 1.0
 
 
 class InOrder:
@@ -36,6 +40,9 @@ class InOrder:
         self._committed: dict[TopicPartition, int] | None = None
         """The group's offsets when the first event came after a rebalance."""
         self._rewound_at: dict[TopicPartition, float] = {}
+        self._done: dict[TopicPartition, int] = {}
+        """Offsets to commit: the first one that is not done."""
+        app.task(self._commit_for_ever)
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
 
     def expect(self, topic: str, partition: int, offset: int) -> None:
@@ -44,6 +51,7 @@ class InOrder:
 
     async def admit(self, event: faust.EventT) -> bool:
         """Whether an event may be applied now; if not, it comes again."""
+        self._release(event)
         offset = event.message.offset
         tp = TopicPartition(event.message.topic, event.message.partition)
         if tp not in self._next:
@@ -53,6 +61,25 @@ class InOrder:
             return False
         self._next[tp] = max(expected, offset + 1)
         return True
+
+    def done(self, event: faust.EventT) -> None:
+        """What this event gave rise to is safe; tell events of a partition in order."""
+        tp = TopicPartition(event.message.topic, event.message.partition)
+        if tp in self._next:  # else revoked meanwhile
+            self._done[tp] = max(event.message.offset + 1, self._done.get(tp, 0))
+
+    def _release(self, event: faust.EventT) -> None:
+        """Faust keeps a message until it is acked; ours never are."""
+        self._app.consumer._unacked_messages.discard(event.message)
+
+    async def _commit_for_ever(self) -> None:
+        while not self._app.should_stop:
+            await asyncio.sleep(COMMIT_S)
+            done, self._done = self._done, {}
+            if done:
+                await self._app.consumer._commit(
+                    {faust.types.TP(tp.topic, tp.partition): offset for tp, offset in done.items()}
+                )
 
     async def _follows(self, tp: TopicPartition, expected: int, offset: int) -> bool:
         """Whether the log has nothing between; if it has, go back there."""
@@ -94,7 +121,7 @@ class InOrder:
         return int(record.offset)
 
     async def _start(self, tp: TopicPartition) -> int:
-        """Where the partition goes on: at the committed offset, as Faust acks from there on.
+        """Where the partition goes on: at the committed offset, which is where Faust starts.
 
         The state may be ahead of it (what comes is a repetition) or, where its changelog was
         lost, behind.
@@ -115,3 +142,4 @@ class InOrder:
         self._state.clear()
         self._committed = None
         self._rewound_at.clear()
+        self._done.clear()

@@ -174,7 +174,8 @@ def register(app: faust.App, context: AgentContext) -> None:
     """Add the region agent, its table and its timer to an app."""
     source = context.topic(app, topics.REGION_PARTIALS)
     merger = Merger(app, context)
-    acks, in_order = OrderedAcks(), InOrder(app, context.settings)
+    in_order = InOrder(app, context.settings)
+    acks = OrderedAcks(in_order)
 
     async def apply(event: faust.EventT) -> Sent:
         try:

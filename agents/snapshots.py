@@ -1,8 +1,8 @@
-"""Partition state on a Faust table: recovered on assignment, snapshotted, acked in order.
+"""Partition state on a Faust table: recovered on assignment, kept by snapshots.
 
 The table is an ordinary Faust `Table` of bytes; its changelog holds the shadow pages of
 `tables.columnar`. The order of a snapshot is what makes it exact: outputs safe, blocks safe,
-commit record safe, and only then the events acked.
+commit record safe, and only then are the events done.
 """
 
 import asyncio
@@ -106,8 +106,7 @@ class Snapshots(Generic[S]):
             return  # revoked meanwhile: without a commit record nothing has happened
         await self._send(partition, [slot.pages.commit_write(snapshot)])
         deletes = slot.pages.committed(snapshot)
-        for event in events:
-            event.ack()
+        self._in_order.done(events[-1])
         await self._send(partition, [(key, None) for key in deletes])
 
     async def _send(self, partition: int, writes: Sequence[tuple[bytes, bytes | None]]) -> None:

@@ -59,19 +59,21 @@ class Worker:
         self.process.wait(timeout=PATIENCE_S)
 
     async def get(self, path: str) -> dict[str, Any]:
-        """JSON of one of its pages; a redirect of the router is followed."""
-        async with httpx.AsyncClient(follow_redirects=True) as http:
-            return (await http.get(f"http://127.0.0.1:{self.port}{path}")).json()
+        """JSON of one of its pages."""
+        async with httpx.AsyncClient() as http:
+            answer: dict[str, Any] = (await http.get(self._url(path))).json()
+        return answer
 
-    async def answers(self) -> bool:
-        """Whether its pages are up."""
+    async def answers(self, path: str) -> bool:
+        """Whether a page is there: the worker is up and holds what it asks for."""
         try:
-            await self.get("/")
+            async with httpx.AsyncClient() as http:
+                return (await http.get(self._url(path))).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
-        except ValueError:
-            return True
-        return True
+
+    def _url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
 
 
 @contextmanager

@@ -175,7 +175,7 @@ async def feed_through_crashes(
         await world.feed(part)
         if i == 2:
             second = start("fleet")
-            await until(second.answers, "the second worker's pages")
+            await until(lambda w=second: holds_every_site(w), "the second worker to take part")
         elif second and i == 4:
             second.stop()
             second = None
@@ -248,16 +248,16 @@ async def test_exact_through_crashes_rebalances_and_compaction(
             before = await snapshot_of(fleet)
             fleet.stop()
             fresh = start("fleet")
-            await until(fresh.answers, "the fresh worker's pages")
-            await until(lambda: ready(fresh), "the fresh worker to recover")
+            await until(lambda: holds_every_site(fresh), "the fresh worker to recover")
             assert await snapshot_of(fresh) == before
     finally:
         await world.producer.stop()
 
 
-async def ready(worker: Worker) -> bool:
-    answer = await worker.get("/sites/home-000/twin")
-    return isinstance(answer, dict) and bool(answer.get("devices"))
+async def holds_every_site(worker: Worker) -> bool:
+    """Whether it answers for one site of each partition, by itself or through another worker."""
+    one_each = {partition_of(s.site_id, topics.PARTITIONS): s.site_id for s in sites()}
+    return all([await worker.answers(f"/sites/{site_id}/twin") for site_id in one_each.values()])
 
 
 def check_windows(windows: dict[str, SiteWindow], arrivals: pd.DataFrame) -> None:
