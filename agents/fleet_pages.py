@@ -32,7 +32,8 @@ def register_pages(
             return await app.router.route_req(
                 snapshots.table.name, site_id.encode(), app.web, request
             )
-        except (SameNode, ServiceUnavailable):
+        # TypeError: Faust's router, while its producer has no metadata of the changelog yet.
+        except (SameNode, ServiceUnavailable, TypeError):
             detail = "no worker holds this site's partition yet; ask again in some seconds"
             return view.json({"error": detail}, status=503)
 

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from vpp_streams.kafka_process import free_port
 from vpp_streams.settings import Settings
@@ -143,7 +144,10 @@ async def group_offsets(settings: Settings, role: str, *topics: Topic) -> list[t
             for t in topics
             for p in range(t.partitions)
         ]
-        committed = await admin.list_consumer_group_offsets(f"{settings.namespace}.{role}")
+        try:
+            committed = await admin.list_consumer_group_offsets(f"{settings.namespace}.{role}")
+        except GroupCoordinatorNotAvailableError:
+            committed = {}  # no group has met on this broker yet
         ends = await consumer.end_offsets(partitions)
         return [
             (max(committed[tp].offset, 0) if tp in committed else 0, ends[tp]) for tp in partitions

@@ -123,7 +123,9 @@ async def test_windows_are_the_same_bytes_at_any_speed(settings: Settings, tmp_p
         async def wait_for_the_worker(_seconds: float) -> None:
             if not running:
                 running.append(start("fleet"))
-                await until(running[0].answers, "the fleet worker")
+                await until(
+                    lambda: running[0].answers("/sites/emhass-home/twin"), "the fleet worker"
+                )
 
         await replay(slow, source, Pacer(60, lambda: 0.0, wait_for_the_worker))
         await wait_for_group(slow, "fleet", topics.TELEMETRY)

@@ -119,6 +119,7 @@ def single_node(host: str, port: int, controller_port: int) -> dict[str, str]:
         "group.initial.rebalance.delay.ms": "0",
         "auto.create.topics.enable": "false",
         "log.cleaner.enable": "true",
+        "log.cleaner.backoff.ms": "1000",
     }
 
 

@@ -1,6 +1,8 @@
 """``vpp sim``: a simulated fleet of homes, solar sites and Megapacks."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,8 @@ from vpp_streams.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import ssl
+
+    from aiokafka import AIOKafkaProducer
 
     from device_sim.runner import Fleet, SimOptions
     from schemas.assets import Site
@@ -120,12 +124,15 @@ async def _simulate(
     if import_assets:
         await demo.register(settings, sites)
         typer.echo(f"registered {len(sites)} sites on {settings.kafka}")
-    async with running_fleet(sites, options) as fleet:
+    async with AsyncExitStack() as stack:
+        # Before the task group, which would wrap the error of a Kafka that does not answer.
+        producer = await stack.enter_async_context(_producer(settings)) if health else None
+        fleet = await stack.enter_async_context(running_fleet(sites, options))
         typer.echo(f"{len(fleet.clients)} devices connect to {options.url}; Ctrl-C stops them")
         async with asyncio.TaskGroup() as tasks:
             beside = [tasks.create_task(_tell(fleet))]
-            if health:
-                beside.append(tasks.create_task(_publish(settings, fleet)))
+            if producer is not None:
+                beside.append(tasks.create_task(_publish(settings, producer, fleet)))
             await fleet.until(stop.is_set)
             for task in beside:
                 task.cancel()
@@ -156,21 +163,29 @@ def _status(fleet: "Fleet") -> str:
     )
 
 
-async def _publish(settings: Settings, fleet: "Fleet") -> None:
+@asynccontextmanager
+async def _producer(settings: Settings) -> "AsyncIterator[AIOKafkaProducer]":
     from aiokafka.errors import KafkaConnectionError
 
-    from vpp_streams.health import HealthReporter
     from vpp_streams.kafka import new_producer, no_broker
+
+    producer = new_producer(settings)
+    try:
+        await producer.start()
+    except (KafkaConnectionError, OSError) as error:
+        await producer.stop()
+        raise no_broker(settings, error) from None
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def _publish(settings: Settings, producer: "AIOKafkaProducer", fleet: "Fleet") -> None:
+    from vpp_streams.health import HealthReporter
 
     reporter = HealthReporter("sim")
     reporter.counters = fleet.counters
     reporter.gauges["connected"] = lambda: fleet.connected
     reporter.gauges["unacked"] = lambda: fleet.unacked
-    producer = new_producer(settings)
-    try:
-        await producer.start()
-        await reporter.publish_for_ever(settings, producer)
-    except (KafkaConnectionError, OSError) as error:
-        raise no_broker(settings, error) from None
-    finally:
-        await producer.stop()
+    await reporter.publish_for_ever(settings, producer)
