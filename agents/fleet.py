@@ -102,9 +102,11 @@ def register(app: faust.App, context: AgentContext) -> None:
             return
         message = event.message
         try:
-            out = slot.state.apply(read_frame(event))
+            frame = read_frame(event)
         except ValueError as error:
             out = slot.state.refuse(message.offset, message.value, str(error), context.now_ms())
+        else:
+            out = slot.state.apply(frame)
         counters.update(out.counts)
         slot.unacked.append(event)
         slot.outputs += await publisher.send(out, message.partition)
@@ -113,7 +115,13 @@ def register(app: faust.App, context: AgentContext) -> None:
     async def fleet(stream: faust.StreamT) -> None:
         await context.registry_ready.wait()
         async for event in stream.noack().events():
-            await apply(event)
+            try:
+                await apply(event)
+            except Exception as error:
+                # Our own mistake, and half a frame may be applied: end the worker, whose
+                # successor starts from the last snapshot, instead of going on with that.
+                await app.crash(error)
+                raise
             if snapshots.unacked() > MAX_UNACKED:
                 await snapshots.flush()
 

@@ -238,7 +238,8 @@ async def running_gateway(
         except OSError as error:
             raise InputError(
                 f"cannot listen on {settings.host} port {settings.gateway_port}"
-                f" ({os.strerror(error.errno or 0)}); stop what uses it, or choose another with --port"
+                f" ({os.strerror(error.errno or 0)});"
+                " stop what uses it, or choose another with --port"
             ) from None
         stack.push_async_callback(gateway.drain, server)
         gateway.port = server.sockets[0].getsockname()[1]
