@@ -71,7 +71,7 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
         "sim": (
             *("sim", "--homes", str(fleet.homes), "--solar", str(fleet.solar)),
             *("--megapacks", str(fleet.megapacks), "--seed", str(fleet.seed)),
-            *("--url", f"ws://{settings.host}:{settings.gateway_port}"),
+            *("--url", f"ws://{settings.host}:{settings.gateway_port}", "--health"),
         ),
     }
     vpp = (sys.executable, "-m", "vpp_streams")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from schemas.assets import Site
-from schemas.telemetry import TELEMETRY_V1
+from schemas.telemetry import MAX_TIME_MS, TELEMETRY_V1
 from vpp_streams import topics
 from vpp_streams.domain.csv_home import RecordedHome, read_home
 from vpp_streams.domain.csv_mapping import HomeMapping, parse_mapping
@@ -54,8 +54,9 @@ class Source:
     """The registry that it brings; empty = none."""
     pace: Pace
     first_ms: int
-    """Received time of its first reading."""
+    """About the received time of its first reading: for progress."""
     last_ms: int
+    """About that of its last."""
     streams: Callable[[], dict[int, Iterator[Rows]]]
     """Each partition's readings in the order of its log, from the start."""
 
@@ -117,8 +118,8 @@ def open_recording(path: Path, span: Span) -> Source:
     return Source(
         _sites_near(path),
         RECORDING_PACE,
-        min(part.first_ms for part in everything),
-        max(part.last_ms for part in everything),
+        max(min(part.first_ms for part in everything), span.from_ms or 0),
+        min(max(part.last_ms for part in everything), span.to_ms or MAX_TIME_MS),
         streams,
     )
 

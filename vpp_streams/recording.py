@@ -171,6 +171,8 @@ def recording_in(directory: Path, topic: str) -> Iterator[Recording]:
 
     Raises `InputError` where another process records there, or the directory is not one of ours.
     """
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"cannot record into {directory}: it is a file, give a directory")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         handle = os.open(directory, os.O_RDONLY)

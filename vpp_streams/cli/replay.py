@@ -191,6 +191,8 @@ async def _play(settings: Settings, source: "Source", speed: float | None) -> No
             )
 
         await replay(settings, source, Pacer(speed), show)
+    if not readings:
+        raise InputError("no reading of the recording was measured in the time asked for")
     typer.echo(
         f"{readings:,} readings in {frames:,} frames in namespace {settings.namespace};"
         f" next: VPP_NAMESPACE={settings.namespace} vpp worker fleet"

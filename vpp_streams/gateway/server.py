@@ -5,7 +5,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from http import HTTPStatus
 from weakref import WeakKeyDictionary
@@ -28,6 +28,7 @@ from schemas.protocol import (
     SpanMs,
 )
 from vpp_streams import topics
+from vpp_streams.background import run_beside
 from vpp_streams.domain.partition import partition_of
 from vpp_streams.domain.registry import Registry
 from vpp_streams.errors import InputError
@@ -214,8 +215,8 @@ async def running_gateway(
         )
         gateway.background.append(await stack.enter_async_context(assets))
         for work in (gateway.framer.run(), gateway.sweep_for_ever()):
-            gateway.background.append(_beside(stack, work))
-        _beside(stack, gateway.health.publish_for_ever(settings, producer))
+            gateway.background.append(run_beside(stack, work))
+        run_beside(stack, gateway.health.publish_for_ever(settings, producer))
         try:
             server = await serve(
                 gateway.serve_device,
@@ -244,18 +245,6 @@ async def running_gateway(
         stack.push_async_callback(gateway.drain, server)
         gateway.port = server.sockets[0].getsockname()[1]
         yield gateway
-
-
-def _beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-    """Run ``work`` until the stack unwinds."""
-    task = asyncio.create_task(work)
-
-    async def cancel() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    stack.push_async_callback(cancel)
-    return task
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

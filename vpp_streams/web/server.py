@@ -5,7 +5,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import structlog
@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from vpp_streams import topics
+from vpp_streams.background import run_beside
 from vpp_streams.errors import InputError
 from vpp_streams.health import HealthReporter
 from vpp_streams.kafka import ensure_topics, following, new_producer, no_broker
@@ -119,20 +120,9 @@ async def _fed(settings: Settings, model: ReadModel) -> AsyncIterator[list[async
             await stack.enter_async_context(following(settings, topic, _applier(model, topic)))
             for topic in FROM_THE_START
         ]
-        tasks.append(_beside(stack, _follow_recent(settings, model)))
-        tasks.append(_beside(stack, health.publish_for_ever(settings, producer)))
+        tasks.append(run_beside(stack, _follow_recent(settings, model)))
+        tasks.append(run_beside(stack, health.publish_for_ever(settings, producer)))
         yield tasks
-
-
-def _beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-    task = asyncio.create_task(work)
-
-    async def end() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    stack.push_async_callback(end)
-    return task
 
 
 def _applier(model: ReadModel, topic: Topic) -> Callable[[bytes | None, bytes | None, int], None]:
