@@ -22,6 +22,7 @@ from vpp_streams.domain.columns import Array, Column
 
 BLOCK_ROWS = 2048
 """Rows of a block: a window's block is then about 450 KB, under Kafka's 1 MB."""
+GROW_ROWS = 64
 _HEADER = struct.Struct(">q")
 _COMMIT = "commit"
 
@@ -46,7 +47,7 @@ class Columns:
         self.rows = max(self.rows, rows)
         if rows <= self._capacity and self.arrays:
             return
-        capacity = max(-(-rows // BLOCK_ROWS) * BLOCK_ROWS, 2 * self._capacity)
+        capacity = max(-(-rows // GROW_ROWS) * GROW_ROWS, 2 * self._capacity)
         for name, column in self.spec.items():
             shape = (capacity,) if column.width == 1 else (column.width, capacity)
             grown: Array = np.full(shape, column.fill, column.dtype)

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from schemas.telemetry import POWER_COLUMNS, Quality, Rejected
 from schemas.windows import RegionPartial, RegionWindowPartial, SiteWindow
-from tables.columnar import BLOCK_ROWS, Columns, Recovered, Snapshot, decode_block
+from tables.columnar import BLOCK_ROWS, Recovered, Snapshot, decode_block
 from tables.rejects import bad_frame, too_late
 from tables.site_roster import SiteRoster
-from tables.site_windows import EMPTY_WINDOW, Key, SiteWindows
+from tables.site_windows import EMPTY_WINDOW, Key, SiteSums, SiteWindows
 from tables.twins import Batch, Twins
 from vpp_streams.domain.registry import Registry
 from vpp_streams.domain.rollup import Latest, aggregate_regions, region_window_partials
-from vpp_streams.domain.windows import WINDOW_COLUMNS, Samples
+from vpp_streams.domain.windows import Samples
 
 CORRECTION_MS = 10_000
 """Corrections of closed windows are published this often, in stream time."""
@@ -186,7 +186,7 @@ class FleetPartition:
         clock.next_close_ms[size_ms] = start
 
     def _correct(self, out: Outputs) -> None:
-        for key in sorted(self.windows.windows):
+        for key in sorted(self.windows.dirty):
             if key[1] < self.clock.next_close_ms.get(key[0], 0):
                 self._publish(key, out, closing=False)
 
@@ -194,8 +194,10 @@ class FleetPartition:
         """Publish the sites with changes, and the regions that they move."""
         rows = self.roster.rows()
         pending = self.windows.pending(key, rows)
+        sums = None
         if len(pending):
-            records = list(self.windows.publish(key, pending, rows).records())
+            sums = self.windows.publish(key, pending, rows)
+            records = list(sums.records())
             out.windows += records
             out.counts.update(
                 windows_closed=sum(r.revision == 0 for r in records),
@@ -205,12 +207,15 @@ class FleetPartition:
         if closing:
             regions |= set(self.roster.ratings().regions)
         if regions:
-            self._publish_regions(key, regions, out)
+            self._publish_regions(key, sums, regions, out)
 
-    def _publish_regions(self, key: Key, regions: set[str], out: Outputs) -> None:
+    def _publish_regions(
+        self, key: Key, sums: SiteSums | None, regions: set[str], out: Outputs
+    ) -> None:
         size_ms, start_ms = key
         ratings, rows = self.roster.ratings(), self.roster.rows()
-        sums = self.windows.sums(key, None, rows) if key in self.windows.windows else None
+        if key in self.windows.windows and not (sums and sums.whole):
+            sums = self.windows.sums(key, None, rows)
         shares = region_window_partials(
             sums.window_rows(ratings.region) if sums else EMPTY_WINDOW,
             ratings.regions,
@@ -295,9 +300,7 @@ class FleetPartition:
                 self.twins.load(_block_no(name), batch)
             else:
                 _, size_ms, start_ms, block = name.split("|")
-                key = int(size_ms), int(start_ms)
-                window = self.windows.windows.setdefault(key, Columns(WINDOW_COLUMNS))
-                window.load(int(block), batch)
+                self.windows.load((int(size_ms), int(start_ms)), int(block), batch)
         self._expire()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.windows import PowerStats, SiteWindow, SocStats
@@ -48,6 +49,8 @@ class SiteWindows:
 
     def __init__(self) -> None:
         self.windows: dict[Key, Columns] = {}
+        self.dirty: set[Key] = set()
+        """Windows with changes that were not published yet."""
 
     def add(self, samples: Samples, size_ms: int, rows: int) -> None:
         """Add readings to the windows of one size; ``rows`` = device rows of the partition."""
@@ -57,18 +60,20 @@ class SiteWindows:
                 window = self.windows[size_ms, start] = Columns(WINDOW_COLUMNS)
             window.grow(rows)
             window.touch(accumulate(window.arrays, share))
+            self.dirty.add((size_ms, start))
 
     def pending(self, key: Key, rows: SiteRows) -> NDArray[np.int64]:
         """Sites of a window with changes that were not published yet, in row order."""
-        window = self.windows.get(key)
-        if window is None:
+        if key not in self.dirty:
             return np.zeros(0, np.int64)
+        window = self.windows[key]
         changed = np.flatnonzero(window["pending"][: window.rows])
         return np.unique(rows.site[changed])
 
     def publish(self, key: Key, sites: NDArray[np.int64], rows: SiteRows) -> "SiteSums":
         """The sums of these sites now; they count as published (one revision more)."""
         window = self.windows[key]
+        self.dirty.discard(key)
         n = window.rows
         mine = np.flatnonzero(np.isin(rows.site[:n], sites))
         window["pending"][mine] = 0
@@ -80,23 +85,34 @@ class SiteWindows:
         """Add up the devices of these sites (None = of all that have a reading)."""
         window = self.windows[key]
         n = window.rows
-        touched = window["covered_ms"][:n] > 0
-        if sites is not None:
-            touched &= np.isin(rows.site[:n], sites)
-        return SiteSums(key, window, np.flatnonzero(touched), rows)
+        touched = np.flatnonzero(window["covered_ms"][:n] > 0)
+        mine = touched if sites is None else touched[np.isin(rows.site[touched], sites)]
+        return SiteSums(key, window, mine, rows, whole=len(mine) == len(touched))
+
+    def load(self, key: Key, block: int, batch: pa.RecordBatch) -> None:
+        """Put a decoded block of a window in its place."""
+        window = self.windows.setdefault(key, Columns(WINDOW_COLUMNS))
+        window.load(block, batch)
+        if window["pending"][: window.rows].any():
+            self.dirty.add(key)
 
     def expire(self, before_ms: int) -> list[Key]:
         """Forget the windows that ended before; returns their keys."""
         gone = [key for key in self.windows if key[0] + key[1] <= before_ms]
         for key in gone:
             del self.windows[key]
+            self.dirty.discard(key)
         return gone
 
 
 class SiteSums:
     """A window's accumulators added up by site; shapes (sites,) and (4, sites)."""
 
-    def __init__(self, key: Key, window: Columns, at: NDArray[np.int64], rows: SiteRows) -> None:
+    def __init__(
+        self, key: Key, window: Columns, at: NDArray[np.int64], rows: SiteRows, *, whole: bool
+    ) -> None:
+        self.whole = whole
+        """Whether these are all sites with a reading in the window."""
         self.size_ms, self.start_ms = key
         self.rows = rows
         self.sites, self._to = np.unique(rows.site[at], return_inverse=True)
@@ -131,11 +147,18 @@ class SiteSums:
         ) / np.where(total > 0, total, 1.0)
 
     def _add(self, values: Array) -> NDArray[np.float64]:
-        return np.bincount(
-            self._to, weights=values.astype(np.float64), minlength=len(self.sites)
-        ).astype(np.float64)
+        if len(self._to) == len(self.sites):  # one device a site, as nearly everywhere
+            added = np.empty(len(self.sites), np.float64)
+            added[self._to] = values
+            return added
+        weights = values.astype(np.float64)
+        return np.bincount(self._to, weights, len(self.sites)).astype(np.float64)
 
     def _add2(self, values: Array) -> NDArray[np.float64]:
+        if len(self._to) == len(self.sites):
+            added = np.empty((len(values), len(self.sites)), np.float64)
+            added[:, self._to] = values
+            return added
         return np.stack([self._add(row) for row in values])
 
     def window_rows(self, region_of_site: NDArray[np.int32]) -> WindowRows:
