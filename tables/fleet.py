@@ -130,7 +130,9 @@ class FleetPartition:
             estimated=batch["quality"] != Quality.OK,
         ).take(kept)
         for size_ms in self.policy.sizes_ms:
-            self.windows.add(samples, size_ms, len(self.twins.device_ids))
+            # A reading tells nothing of windows shorter than the time it stands for.
+            fits = (samples.interval_ms <= size_ms) | (size_ms == max(self.policy.sizes_ms))
+            self.windows.add(samples.take(fits), size_ms, len(self.twins.device_ids))
         if frame.live:
             self.twins.update(rows, batch, kept)
             self._note_fresh(samples.row, samples.measured_at_ms)

@@ -252,3 +252,17 @@ def test_backfill_corrects_windows_and_leaves_the_twin_alone() -> None:
     assert part.twins.describe(0)["battery_w"] == 100.0
     out = part.apply(Frame(2, Batch.of(make_batch([])), stream_time_ms=T0 + 110_000))
     assert [(w.start_ms, w.revision) for w in out.windows if w.size_s == 60] == [(T0, 0)]
+
+
+def test_half_an_hour_s_mean_is_shared_by_quarters_and_told_of_no_minute() -> None:
+    part = partition()
+    row = {"device_id": f"{SITES[0]}-pw", "site_id": SITES[0], "seq": 1, "interval_ms": 1_800_000,
+           "measured_at_ms": T0, "received_at_ms": T0 + 1_800_000, "battery_w": 100.0}  # fmt: skip
+    part.apply(Frame(0, Batch.of(make_batch([row]))))
+    end = T0 + 3_600_000
+    out = part.apply(Frame(1, Batch.of(make_batch([])), stream_time_ms=end, watermark_ms=end))
+    assert [(w.size_s, w.start_ms - T0, w.readings) for w in out.windows] == [
+        (900, 0, 1),
+        (900, 900_000, 0),
+    ]
+    assert [w.battery.energy_wh for w in out.windows] == [25.0, 25.0]

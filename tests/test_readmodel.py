@@ -2,6 +2,7 @@
 
 import base64
 import random
+import tracemalloc
 
 import msgspec
 import pytest
@@ -50,6 +51,25 @@ def test_a_record_that_cannot_be_read_is_counted_and_changes_nothing(model, topi
     model.apply(topic, b"key", junk, 0, NOW_MS)
     assert model.undecodable == {topic.name: 1}
     assert msgspec.json.encode(model.summary(NOW_MS)) == before
+
+
+@pytest.mark.parametrize("topic", READ, ids=lambda topic: topic.name)
+def test_a_record_nested_deeper_than_can_be_read_is_counted(model, topic):
+    deep = b'{"region":"x","zz":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    model.apply(topic, b"key", deep, 0, NOW_MS)
+    assert model.undecodable == {topic.name: 1}
+
+
+def test_numbers_beyond_reason_leave_every_answer_readable(model):
+    for pid in (1, 2):
+        report = health("gateway", NOW_MS, pid=pid, connections=200, readings_in=2**63)
+        gauges = {"connections": 1.7e308, "lag": -1.7e308}
+        apply(model, topics.HEALTH, msgspec.structs.replace(report, gauges=gauges))
+    live = region_live("north", NOW_MS, fresh_ages_ms=((2**63, 2**63), (5, 2**63)))
+    apply(model, topics.REGION_LIVE, live)
+    for view in (model.summary(NOW_MS), model.health(NOW_MS)):
+        told = msgspec.json.decode(msgspec.json.encode(view))
+        assert told["readings_in"] > 0
 
 
 @pytest.mark.parametrize("topic", READ, ids=lambda topic: topic.name)
@@ -146,16 +166,32 @@ def test_windows_of_a_size_that_is_not_shown_are_left_out(model):
 # Sites
 
 
-def test_series_of_site_windows_are_bounded_and_the_still_leave_first():
-    sites = Sites({60: 5}, max_series=3)
-    for number in (1, 2, 3, 1, 4):
-        sites.apply_window(site_window(f"home-{number}", 60_000 * number))
-    assert [bool(sites.windows(f"home-{n}", 60, 1)) for n in (1, 2, 3, 4)] == [
-        True,
-        False,
-        True,
-        True,
-    ]
+def kept(sites: Sites, number: int) -> int:
+    return len(sites.windows(f"home-{number}", 60, 1000))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 20), st.integers(0, 40)), max_size=200),
+    st.integers(1, 30),
+)
+def test_site_windows_are_bounded_in_all_and_by_site(told, most):
+    sites = Sites({60: 5}, max_windows=most)
+    for number, start in told:
+        sites.apply_window(site_window(f"home-{number}", 60_000 * start))
+        assert sum(kept(sites, n) for n in range(1, 21)) <= most
+        assert 1 <= kept(sites, number) <= 5
+
+
+def test_more_sites_have_fewer_windows_each_and_the_still_leave_first():
+    sites = Sites({60: 5}, max_windows=12)
+    for start in range(10):
+        sites.apply_window(site_window("home-1", 60_000 * start))
+        sites.apply_window(site_window("home-2", 60_000 * start))
+    assert [kept(sites, n) for n in (1, 2)] == [5, 5]
+    for start in range(10, 20):
+        for number in (2, 3, 4):
+            sites.apply_window(site_window(f"home-{number}", 60_000 * start))
+    assert [kept(sites, n) for n in (1, 2, 3, 4)] == [0, 4, 4, 4]
 
 
 def test_a_late_disconnect_of_an_older_epoch_is_ignored(model):
@@ -223,6 +259,22 @@ def test_rejections_and_their_reasons_are_bounded():
     assert len(page.counts) == 201
     assert page.counts[OTHER] == 800
     assert sum(page.counts.values()) == 1000
+
+
+def test_of_a_large_rejected_frame_only_what_is_shown_is_kept():
+    rejections = Rejections(keep=50)
+    frame = base64.b64encode(b"x" * 1_000_000).decode()
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            # As from the wire: each record has a string of its own.
+            own = "".join([frame[:-4], frame[-4:]])
+            rejections.apply(msgspec.structs.replace(rejected(number), original_base64=own))
+        del own
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert rejections.page(None, 1).rejected[0].original_bytes == 1_000_000
 
 
 @given(st.binary(max_size=200))

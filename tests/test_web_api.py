@@ -1,5 +1,6 @@
 """The HTTP API over a read model that was fed by hand; no Kafka, no sockets."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -253,6 +254,21 @@ async def test_stream_tells_all_regions_first_and_then_those_that_changed(model)
     assert [(r["region"], r["battery_w"]) for r in changed] == [("south", 1.0)]
     assert live.clients == 1
     await events.aclose()
+    assert live.clients == 0
+
+
+async def test_a_client_that_reads_nothing_loses_its_place(model):
+    live = stream.Stream(model, lambda: NOW_MS, lambda: False, interval_s=0)
+    taken: list[str] = []
+
+    async def send(message: dict) -> None:
+        taken.append(message["type"])
+        if len(taken) == 3:
+            assert live.clients == 1
+            await asyncio.Event().wait()  # its buffers are full and stay so
+
+    await stream.LiveResponse(live, stall_s=0).stream_response(send)
+    assert taken == ["http.response.start", "http.response.body", "http.response.body"]
     assert live.clients == 0
 
 

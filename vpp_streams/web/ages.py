@@ -7,6 +7,8 @@ FINE_MS, COARSE_MS = 10, 1000
 _COARSE_FROM_MS = 10_000
 _LONGEST_MS = 3_600_000
 _SLICE_MS = 5_000
+_MOST = 2**53
+"""Readings of one pair at most: a JSON number beyond is not exact."""
 
 
 def percentile(histogram: Mapping[int, int], fraction: float) -> float | None:
@@ -45,8 +47,8 @@ class Ages:
         newest = self._slices[-1][1]
         for age_ms, count in ages_ms:
             if count > 0:
-                newest[_bin(age_ms)] += count
-                self._run[_bin(age_ms)] += count
+                newest[_bin(age_ms)] += min(count, _MOST)
+                self._run[_bin(age_ms)] += min(count, _MOST)
 
     def over_run(self, fraction: float) -> float | None:
         """Percentile in ms over everything counted; None while nothing is."""

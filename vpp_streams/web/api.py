@@ -19,7 +19,7 @@ from vpp_streams.web import views
 from vpp_streams.web.openapi import answers, describe_with
 from vpp_streams.web.problems import ApiError, answer_problems, refuse_unknown_parameters
 from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.stream import Stream
+from vpp_streams.web.stream import LiveResponse, Stream
 from vpp_streams.web.twins import FleetWorker
 
 STATIC = Path(__file__).parent / "static"
@@ -147,8 +147,7 @@ def _loop_routes(model: ReadModel, now_ms: Callable[[], int], stream: Stream) ->
     async def live() -> Response:
         """Server-sent events: once a second what has changed."""
         stream.check_room()
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream.events(), media_type="text/event-stream", headers=headers)
+        return LiveResponse(stream)
 
     return routes
 

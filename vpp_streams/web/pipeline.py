@@ -18,6 +18,11 @@ _SOURCES = {
 }
 
 
+_COUNTED = {source for sources in _SOURCES.values() for source in sources}
+_MOST = 2**53
+"""Counts end here: a JSON number beyond is not exact, and one of a broken report may be absurd."""
+
+
 @dataclass(slots=True)
 class _Process:
     health: Health
@@ -47,7 +52,8 @@ class Pipeline:
         # with counters from zero) takes nothing away.
         before = known.health.counters if known is not None and same_run else {}
         for name, count in health.counters.items():
-            self._totals[health.role, name] += max(0, count - before.get(name, 0))
+            if (health.role, name) in _COUNTED:
+                self._totals[health.role, name] += max(0, count - before.get(name, 0))
         process = known if known is not None and same_run else _Process(health, now_ms)
         process.health, process.heard_ms = health, now_ms
         if process.recent and process.recent[-1][0] > health.at_ms:
@@ -61,18 +67,18 @@ class Pipeline:
     def totals(self, now_ms: int) -> Totals:
         """The pipeline's counts since each process began, and its connections and lag now."""
         counts = {
-            name: sum(self._totals[source] for source in sources)
+            name: min(_MOST, sum(self._totals[source] for source in sources))
             for name, sources in _SOURCES.items()
         }
         return Totals(
-            devices_connected=int(self._gauge("gateway", "connections", now_ms)),
+            devices_connected=self._gauge("gateway", "connections", now_ms),
             lag=sum(self.lag_by_role(now_ms).values()),
             **counts,
         )
 
     def lag_by_role(self, now_ms: int) -> dict[str, int]:
         """Kafka records yet to be read, by role, of processes that are heard."""
-        return {role: int(self._gauge(role, "lag", now_ms)) for role in _LAG_ROLES}
+        return {role: self._gauge(role, "lag", now_ms) for role in _LAG_ROLES}
 
     def rates_per_s(self, now_ms: int) -> dict[str, float]:
         """How fast each count of `totals` rises."""
@@ -106,9 +112,10 @@ class Pipeline:
     def _heard(self, now_ms: int) -> list[_Process]:
         return [p for p in self._processes.values() if not _is_stale(p, now_ms)]
 
-    def _gauge(self, role: str, name: str, now_ms: int) -> float:
+    def _gauge(self, role: str, name: str, now_ms: int) -> int:
         heard = self._heard(now_ms)
-        return sum(p.health.gauges.get(name, 0.0) for p in heard if p.health.role == role)
+        total = sum(p.health.gauges.get(name, 0.0) for p in heard if p.health.role == role)
+        return int(max(-_MOST, min(_MOST, total)))
 
     def _forget_the_silent(self) -> None:
         if len(self._processes) > _MAX_PROCESSES:

@@ -12,6 +12,7 @@ import msgspec
 from schemas.assets import Site
 from schemas.health import Health
 from schemas.presence import Presence
+from schemas.protocol import UNREADABLE
 from schemas.telemetry import Rejected
 from schemas.windows import RegionLive, RegionWindow, SiteWindow
 from vpp_streams import topics
@@ -27,8 +28,8 @@ from vpp_streams.web.views import AgeView, HealthView, Summary
 KEEP_SITE_WINDOWS = {60: 120, 900: 96}
 """Windows kept per site, by size in seconds: two hours of minutes, a day of quarter hours."""
 KEEP_REGION_WINDOWS = 240
-MAX_SITE_SERIES = 20_000
-"""Series (site and size) of windows kept; those that moved longest ago leave first."""
+MAX_SITE_WINDOWS = 300_000
+"""Site windows kept in all, some 450 MB: beyond 1400 sites each keeps fewer."""
 
 Apply = Callable[[bytes, int, int], None]
 
@@ -40,7 +41,7 @@ class ReadModel:
         self.started_at_ms = started_at_ms
         """Ages count from here on: what is read of the past fills charts, not percentiles."""
         self.regions = Regions(KEEP_SITE_WINDOWS, KEEP_REGION_WINDOWS)
-        self.sites = Sites(KEEP_SITE_WINDOWS, MAX_SITE_SERIES)
+        self.sites = Sites(KEEP_SITE_WINDOWS, MAX_SITE_WINDOWS)
         self.rejections = Rejections()
         self.pipeline = Pipeline()
         self.ages = Ages()
@@ -71,7 +72,7 @@ class ReadModel:
                 self._removed(topic, key)
             else:
                 apply(value, offset, now_ms)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             self.undecodable[topic.name] += 1
             self.counters["undecodable"] += 1
         else:

@@ -23,7 +23,8 @@ class WindowSeries(Generic[W]):
     """Windows of one place and size by their start, each in its newest revision."""
 
     def __init__(self, keep: int) -> None:
-        self._keep = keep
+        self.keep = keep
+        """How many stay; may be lowered at any time and holds from the next window on."""
         self._by_start: dict[int, W] = {}
 
     def apply(self, window: W) -> None:
@@ -32,7 +33,7 @@ class WindowSeries(Generic[W]):
         if known is not None and known.revision > window.revision:
             return
         self._by_start[window.start_ms] = window
-        if len(self._by_start) > self._keep:
+        while len(self._by_start) > self.keep:
             del self._by_start[min(self._by_start)]
 
     def newest(self, limit: int) -> list[W]:

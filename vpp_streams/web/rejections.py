@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections import Counter
+from itertools import islice
 
 from schemas.telemetry import Rejected
 from vpp_streams.web.views import RejectedPage, RejectedRow
@@ -17,7 +18,7 @@ class Rejections:
 
     def __init__(self, keep: int = 2000) -> None:
         self._keep = keep
-        self._newest: dict[str, Rejected] = {}
+        self._newest: dict[str, RejectedRow] = {}
         self._counts: Counter[str] = Counter()
 
     def apply(self, rejected: Rejected) -> None:
@@ -26,7 +27,8 @@ class Rejections:
             return
         known = rejected.reason in self._counts or len(self._counts) < _MAX_REASONS
         self._counts[rejected.reason if known else OTHER] += 1
-        self._newest[rejected.rejected_id] = rejected
+        # The original may be a frame of megabytes: only what is shown of it stays.
+        self._newest[rejected.rejected_id] = _row(rejected)
         if len(self._newest) > self._keep:
             del self._newest[next(iter(self._newest))]
 
@@ -36,13 +38,11 @@ class Rejections:
 
     def page(self, reason: str | None, limit: int) -> RejectedPage:
         """The newest ``limit`` rejected readings, of one reason if it is given."""
-        rows: list[RejectedRow] = []
-        for rejected in reversed(self._newest.values()):
-            if len(rows) == limit:
-                break
-            if reason is None or rejected.reason == reason:
-                rows.append(_row(rejected))
-        return RejectedPage(counts=dict(self._counts.most_common()), rejected=rows)
+        newest_first = reversed(self._newest.values())
+        found = (row for row in newest_first if reason is None or row.reason == reason)
+        return RejectedPage(
+            counts=dict(self._counts.most_common()), rejected=list(islice(found, limit))
+        )
 
 
 def _row(rejected: Rejected) -> RejectedRow:

@@ -15,10 +15,11 @@ from vpp_streams.web.views import SitePage, SiteRow
 class Sites:
     """What topics ``assets``, ``presence`` and ``site.windows`` say of each site."""
 
-    def __init__(self, keep_windows: dict[int, int], max_series: int) -> None:
+    def __init__(self, keep_windows: dict[int, int], max_windows: int) -> None:
         self.registry = Registry()
         self._keep_windows = keep_windows
-        self._max_series = max_series
+        self._max_windows = max_windows
+        self._kept = 0
         self._presence: dict[str, tuple[Presence, int]] = {}
         self._windows: OrderedDict[tuple[str, int], WindowSeries[SiteWindow]] = OrderedDict()
         self._sorted: tuple[int, list[str]] = (-1, [])
@@ -36,15 +37,23 @@ class Sites:
         self._presence.pop(device_id, None)
 
     def apply_window(self, window: SiteWindow) -> None:
-        """Take a window, or a correction; sizes that we do not show are left out."""
-        keep = self._keep_windows.get(window.size_s)
-        if keep is None:
+        """Take a window, or a correction; sizes that we do not show are left out.
+
+        The more sites there are, the fewer windows each keeps; what moved longest ago leaves first.
+        """
+        most = self._keep_windows.get(window.size_s)
+        if most is None:
             return
         key = (window.site_id, window.size_s)
-        self._windows.setdefault(key, WindowSeries(keep)).apply(window)
+        series = self._windows.setdefault(key, WindowSeries(most))
         self._windows.move_to_end(key)
-        if len(self._windows) > self._max_series:
-            self._windows.popitem(last=False)
+        series.keep = max(1, min(most, self._max_windows // len(self._windows)))
+        before = len(series)
+        series.apply(window)
+        self._kept += len(series) - before
+        while self._kept > self._max_windows:
+            _, stillest = self._windows.popitem(last=False)
+            self._kept -= len(stillest)
 
     def windows(self, site_id: str, size_s: int, limit: int) -> list[SiteWindow]:
         """The site's newest windows of a size, newest first."""

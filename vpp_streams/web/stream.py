@@ -1,19 +1,24 @@
 """The live stream: each second the summary and the regions that changed, to any number of pages.
 
 Nothing is queued for a client: each is given what is true when it is ready for more, so a slow
-one costs no memory and misses states, never the newest.
+one costs no memory and misses states, never the newest; one that takes nothing loses its place.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from http import HTTPStatus
 
 import msgspec
+import structlog
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Send
 
 from vpp_streams.web.problems import ApiError
 from vpp_streams.web.readmodel import ReadModel
 
+log = structlog.get_logger()
 MAX_CLIENTS = 200
+STALL_S = 10.0
 
 
 class Stream:
@@ -41,7 +46,7 @@ class Stream:
                 "close one, or poll /api/v1/summary",
             )
 
-    async def events(self) -> AsyncIterator[bytes]:
+    async def events(self) -> AsyncGenerator[bytes, None]:
         """Events ``update`` until the client leaves or the server stops."""
         self.clients += 1
         try:
@@ -63,3 +68,30 @@ class Stream:
             processes=[],
         )
         return b"event: update\ndata: " + msgspec.json.encode(summary) + b"\n\n"
+
+
+class LiveResponse(StreamingResponse):
+    """A client's events; ends when it takes nothing for ``stall_s``, so others get its place."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, stream: Stream, stall_s: float = STALL_S) -> None:
+        self._events = stream.events()
+        self._stall_s = stall_s
+        # Without the second header a proxy would hold events back until it has many.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(self._events, headers=headers)
+
+    async def stream_response(self, send: Send) -> None:
+        """Send event after event, each in time."""
+
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(self._stall_s):
+                await send(message)
+
+        try:
+            await super().stream_response(send_in_time)
+        except TimeoutError:
+            log.info("a live stream was ended: its client takes nothing", stall_s=self._stall_s)
+        finally:
+            await self._events.aclose()
