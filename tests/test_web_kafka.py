@@ -23,6 +23,8 @@ from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
 
 pytestmark = pytest.mark.kafka
+TOO_DEEP = b'{"zz":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+"""JSON that nests deeper than an interpreter can follow."""
 PATIENCE_S = 60
 """Far beyond what anything here takes; a wait without end would hang."""
 
@@ -120,9 +122,13 @@ async def test_what_is_written_shows_and_a_second_process_knows_the_last_hour(to
             (topics.TELEMETRY_REJECTED, "r", encode_json(rejected(1)), 5),
             (topics.HEALTH, "i", encode_json(health("ingest", now_ms(), canonical=7, lag=2)), 0),
             (topics.REGION_LIVE, "north", b"junk", 0),
+            (topics.REGION_LIVE, "north", TOO_DEEP, 0),
+            (topics.PRESENCE, "pw-001", TOO_DEEP, p),
             (topics.REGION_LIVE, "north", encode_json(region_live("north", now_ms())), 0),
         )
-        summary = await until(lambda: web.get("/summary"), lambda s: s["regions"])
+        summary = await until(
+            lambda: web.get("/summary"), lambda s: s["regions"] and s["canonical"]
+        )
         assert (summary["canonical"], summary["lag"], summary["age_p99_ms"]) == (7, 2, 690)
         detail = await until(lambda: web.get("/sites/home-001"), lambda d: d.get("presence"))
         assert "no fleet worker answers" in detail["twin_error"]
@@ -132,7 +138,7 @@ async def test_what_is_written_shows_and_a_second_process_knows_the_last_hour(to
             lambda: web.get("/health"),
             lambda h: {q["role"] for q in h["processes"]} == {"ingest", "web"},
         )
-        assert found["undecodable"] == {"region.live": 1}
+        assert found["undecodable"] == {"region.live": 2, "presence": 1}
         assert await web.stop(signal.SIGTERM) == 0
     async with running_web(settings) as web:
         region = await until(lambda: web.get("/regions/north"), lambda r: "soc" in r)

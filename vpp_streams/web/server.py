@@ -138,7 +138,7 @@ async def _follow_recent(settings: Settings, model: ReadModel) -> None:
         raise no_broker(settings, error) from None
     try:
         by_name = {topic.full(settings.namespace): topic for topic in SINCE_MS}
-        await _seek_back(consumer, by_name)
+        await _seek_back(consumer, by_name, model.started_at_ms)
         while True:
             polled = await consumer.getmany(timeout_ms=200, max_records=_MAX_RECORDS)
             for tp, records in polled.items():
@@ -151,9 +151,11 @@ async def _follow_recent(settings: Settings, model: ReadModel) -> None:
         await consumer.stop()
 
 
-async def _seek_back(consumer: AIOKafkaConsumer, by_name: dict[str, Topic]) -> None:
+async def _seek_back(
+    consumer: AIOKafkaConsumer, by_name: dict[str, Topic], started_at_ms: int
+) -> None:
     wanted = {
-        TopicPartition(name, partition): now_ms() - SINCE_MS[topic]
+        TopicPartition(name, partition): started_at_ms - SINCE_MS[topic]
         for name, topic in by_name.items()
         for partition in range(topic.partitions)
     }
