@@ -169,10 +169,10 @@ class FleetPartition:
         if frame.watermark_ms or clock.stream_time_ms >= clock.next_correction_ms:
             clock.next_correction_ms = _after(clock.stream_time_ms, CORRECTION_MS)
             self._correct(out)
+            self._expire()
         if clock.stream_time_ms >= clock.next_tick_ms:
             clock.next_tick_ms = _after(clock.stream_time_ms, self.policy.tick_ms)
             self._tick(out)
-        self._expire()
 
     def _close(self, size_ms: int, out: Outputs) -> None:
         clock = self.clock
@@ -262,13 +262,17 @@ class FleetPartition:
         self.clock.fresh = {}
 
     def _expire(self) -> None:
+        """Forget windows that no reading can change any more, and what was told of them."""
         before_ms = self.clock.watermark_ms - self.policy.retention_ms
         for key in self.windows.expire(before_ms):
-            self.clock.region_revisions.pop(_name(key), None)
             self._dropped += [
                 f"w|{_name(key)}|{block}"
                 for block in range(-(-len(self.twins.device_ids) // BLOCK_ROWS))
             ]
+        # Also of windows in which this partition had no reading, and so no columns.
+        revisions = self.clock.region_revisions
+        for name in [name for name in revisions if _end_ms(name) <= before_ms]:
+            del revisions[name]
 
     def site_windows_now(self, site_id: str, size_ms: int) -> list[SiteWindow]:
         """The site's windows of one size as they stand, open ones included, oldest first."""
@@ -312,6 +316,11 @@ def _after(time_ms: int, step_ms: int) -> int:
 
 def _name(key: Key) -> str:
     return f"{key[0]}|{key[1]}"
+
+
+def _end_ms(name: str) -> int:
+    size_ms, start_ms = name.split("|")
+    return int(size_ms) + int(start_ms)
 
 
 def _block_no(name: str) -> int:

@@ -7,6 +7,9 @@ import orjson
 from schemas.telemetry import Rejected
 from tables.twins import Batch
 
+MAX_ORIGINAL_BYTES = 65_536
+"""Kept of a frame that cannot be read: whole, it may not fit into a record as base64."""
+
 
 def too_late(topic: str, partition: int, offset: int, line: int, batch: Batch) -> Rejected:
     """A reading older than the windows that are kept; the original is its canonical row."""
@@ -30,7 +33,7 @@ def too_late(topic: str, partition: int, offset: int, line: int, batch: Batch) -
 def bad_frame(
     topic: str, partition: int, offset: int, value: bytes | None, why: str, now_ms: int
 ) -> Rejected:
-    """A record of ``telemetry`` that is no canonical frame, whole."""
+    """A record of ``telemetry`` that is no canonical frame."""
     return Rejected(
         rejected_id=f"{topic}-{partition}-{offset}--1",
         reason="bad_frame",
@@ -40,5 +43,5 @@ def bad_frame(
         source_offset=offset,
         line=-1,
         received_at_ms=now_ms,
-        original_base64=base64.b64encode(value or b"").decode(),
+        original_base64=base64.b64encode((value or b"")[:MAX_ORIGINAL_BYTES]).decode(),
     )

@@ -266,3 +266,16 @@ def test_half_an_hour_s_mean_is_shared_by_quarters_and_told_of_no_minute() -> No
         (900, 900_000, 0),
     ]
     assert [w.battery.energy_wh for w in out.windows] == [25.0, 25.0]
+
+
+def test_state_does_not_grow_with_the_time_that_passes() -> None:
+    part, sizes = partition(), []
+    beat = Frame(0, Batch.of(make_batch([])), stream_time_ms=T0)
+    for hour in range(1, 60):
+        at = T0 + hour * 3_600_000
+        row = {"device_id": f"{SITES[0]}-pw", "site_id": SITES[0], "seq": hour, "battery_w": 1.0,
+               "measured_at_ms": at, "received_at_ms": at}  # fmt: skip
+        part.apply(Frame(2 * hour, Batch.of(make_batch([row]))))
+        part.apply(dataclasses.replace(beat, offset=2 * hour + 1, stream_time_ms=at + 1_000_000))
+        sizes.append((len(part.snapshot().meta), len(part.windows.windows)))
+    assert max(sizes[30:]) <= max(sizes[10:20])

@@ -194,5 +194,5 @@ def apply_asset(registry: Registry, value: bytes | None) -> None:
         return
     try:
         registry.apply(msgspec.json.decode(value, type=Site))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         log.warning("assets: a record that cannot be read was left out", error=str(error))
