@@ -23,7 +23,7 @@ from vpp_streams.codecs import (
 )
 from vpp_streams.settings import Settings
 
-MAX_UNACKED = 5000
+MAX_WAITING = 5000
 """Frames that may wait for a snapshot before we stop reading."""
 
 
@@ -108,7 +108,7 @@ def register(app: faust.App, context: AgentContext) -> None:
         else:
             out = slot.state.apply(frame)
         counters.update(out.counts)
-        slot.unacked.append(event)
+        slot.waiting.append(event)
         slot.outputs += await publisher.send(out, message.partition)
 
     @app.agent(source)
@@ -122,7 +122,7 @@ def register(app: faust.App, context: AgentContext) -> None:
                 # successor starts from the last snapshot, instead of going on with that.
                 await app.crash(error)
                 raise
-            if snapshots.unacked() > MAX_UNACKED:
+            if snapshots.waiting() > MAX_WAITING:
                 await snapshots.flush()
 
     @app.task

@@ -9,7 +9,7 @@ import faust
 from agents.in_order import InOrder
 
 
-class OrderedAcks:
+class InFlight:
     """Events whose outputs are on their way to Kafka, done strictly in order of arrival."""
 
     def __init__(self, in_order: InOrder, most: int = 1000) -> None:

@@ -11,7 +11,7 @@ import faust
 import pyarrow as pa
 
 from agents.context import AgentContext
-from agents.flow import OrderedAcks, lag
+from agents.flow import InFlight, lag
 from agents.in_order import InOrder
 from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
 from vpp_streams import topics
@@ -74,7 +74,7 @@ class Publisher:
 def register(app: faust.App, context: AgentContext) -> None:
     """Add the live and the backfill agent, and the heartbeat, to an app."""
     publisher, in_order = Publisher(app, context), InOrder(app, context.settings)
-    acks = OrderedAcks(in_order)
+    in_flight = InFlight(in_order)
     live_names = tuple(t.full(context.settings.namespace) for t in topics.LIVE_RAW)
     backfill_name = topics.RAW_BACKFILL.full(context.settings.namespace)
     counters = context.health.counters
@@ -91,7 +91,7 @@ def register(app: faust.App, context: AgentContext) -> None:
         counters["readings_in"] += readings + len(found.rejected)
         counters["canonical"] += readings
         counters["rejected"] += len(found.rejected)
-        await acks.add(event, await publisher.send(found, source, lane))
+        await in_flight.add(event, await publisher.send(found, source, lane))
 
     @app.agent(context.topic(app, *topics.LIVE_RAW))
     async def live(stream: faust.StreamT) -> None:
@@ -113,7 +113,7 @@ def register(app: faust.App, context: AgentContext) -> None:
     async def settle() -> None:
         while not app.should_stop:
             await asyncio.sleep(SETTLE_S)
-            await acks.settle()
+            await in_flight.settle()
 
     @app.timer(HEARTBEAT_S)
     async def heartbeat() -> None:

@@ -1,7 +1,7 @@
 """Role ``region``: the partitions' shares to regions now (live) and by window.
 
 Live state is in memory: it is whole again one tick after a restart. Windows are kept in a table
-(`tables.regions`); a share is acked once it and the window it moved are safe in Kafka.
+(`tables.regions`); a share is done once it and the window it moved are safe in Kafka.
 """
 
 from collections.abc import Awaitable
@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from agents.context import AgentContext
-from agents.flow import OrderedAcks, lag
+from agents.flow import InFlight, lag
 from agents.in_order import InOrder
 from schemas.windows import RegionPartial, RegionWindow, RegionWindowPartial
 from tables.regions import RegionShares
@@ -175,7 +175,7 @@ def register(app: faust.App, context: AgentContext) -> None:
     source = context.topic(app, topics.REGION_PARTIALS)
     merger = Merger(app, context)
     in_order = InOrder(app, context.settings)
-    acks = OrderedAcks(in_order)
+    in_flight = InFlight(in_order)
 
     async def apply(event: faust.EventT) -> Sent:
         try:
@@ -196,13 +196,13 @@ def register(app: faust.App, context: AgentContext) -> None:
         async for event in stream.noack().events():
             # What was queued before a rebalance is its new owner's to read.
             if merger.mine and await in_order.admit(event):
-                await acks.add(event, await apply(event))
+                await in_flight.add(event, await apply(event))
 
     @app.timer(TIMER_S)
     async def tell() -> None:
         if context.registry_ready.is_set():
             await merger.tell_due()
-        await acks.settle()
+        await in_flight.settle()
 
     async def forget(*_args: object, **_kwargs: object) -> None:
         merger.release()

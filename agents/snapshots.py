@@ -40,7 +40,8 @@ class Slot(Generic[S]):
     def __init__(self, state: S, pages: ShadowPages) -> None:
         self.state = state
         self.pages = pages
-        self.unacked: deque[faust.EventT] = deque()
+        self.waiting: deque[faust.EventT] = deque()
+        """Applied, and not in a snapshot yet."""
         self.outputs: list[Awaitable[object]] = []
 
 
@@ -56,8 +57,6 @@ class Snapshots(Generic[S]):
         self._new = new
         self._slots: dict[int, Slot[S]] = {}
         self._flushing = asyncio.Lock()
-        self.ready = asyncio.Event()
-        """Set while the partitions assigned to us are recovered."""
         self.table: faust.Table = app.Table(
             name,
             key_type=bytes,
@@ -71,9 +70,9 @@ class Snapshots(Generic[S]):
         """The states of the partitions that we hold."""
         return [slot.state for slot in self._slots.values()]
 
-    def unacked(self) -> int:
+    def waiting(self) -> int:
         """Events that wait for a snapshot."""
-        return sum(len(slot.unacked) for slot in self._slots.values())
+        return sum(len(slot.waiting) for slot in self._slots.values())
 
     def get(self, partition: int) -> S | None:
         """The state of a partition, or None where another worker holds it."""
@@ -93,11 +92,11 @@ class Snapshots(Generic[S]):
         """Take and send a snapshot of every partition with events that wait for one."""
         async with self._flushing:
             for partition, slot in list(self._slots.items()):
-                if slot.unacked and self._slots.get(partition) is slot:
+                if slot.waiting and self._slots.get(partition) is slot:
                     await self._flush_slot(partition, slot)
 
     async def _flush_slot(self, partition: int, slot: Slot[S]) -> None:
-        events, slot.unacked = slot.unacked, deque()
+        events, slot.waiting = slot.waiting, deque()
         outputs, slot.outputs = slot.outputs, []
         snapshot = slot.state.snapshot()
         await asyncio.gather(*outputs)
@@ -124,7 +123,6 @@ class Snapshots(Generic[S]):
                 data._key_partition[key] = partition
 
     async def _on_revoked(self, *_args: object, **_kwargs: object) -> None:
-        self.ready.clear()
         self._slots.clear()
 
     async def _on_recover(self) -> None:
@@ -146,5 +144,4 @@ class Snapshots(Generic[S]):
             slots[partition] = slot
             self._in_order.expect(self._source, partition, slot.state.applied_offset + 1)
         self._slots = slots
-        self.ready.set()
         log.info("partitions recovered", partitions=sorted(assigned))

@@ -36,8 +36,8 @@ def create_app(role: Role, settings: Settings) -> faust.App:
         topic_partitions=topics.PARTITIONS,
         topic_replication_factor=settings.replication,
         topic_disable_leader=True,
-        # Events are acked by our timers, which stop before Faust would wait for the acks: a
-        # worker that is told to stop would never end. What was not acked is read again.
+        # Events are never acked to Faust (`agents.in_order` commits): a worker that is told to
+        # stop would wait for acks for ever. What was not committed is read again.
         stream_wait_empty=False,
         table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
