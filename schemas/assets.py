@@ -40,6 +40,8 @@ class Site(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
     import_limit_w: Positive | None = None
     backup_reserve: Fraction = 0.2
     """The owner's reserve, fraction of usable energy: never sold."""
+    feeder: Id | None = None
+    """Part of the region's grid that a limit of its own may hold for."""
     latitude: float | None = None
     longitude: float | None = None
     removed: bool = False

@@ -7,8 +7,8 @@ Framing is OCPP-J's: a JSON array ``[type, id, ...]`` in one text message::
     [4, id, code, detail]      error; also answers a type 6 message that was refused
     [6, id, action, payload]   send without a reply
 
-    device -> gateway   Hello (2), Telemetry (6), Backfill (6)
-    gateway -> device   Ack (6), Drain (2)
+    device -> gateway   Hello (2), Telemetry (6), Backfill (6), CommandStatus (2)
+    gateway -> device   Ack (6), Drain (2), Setpoint (2), Prices (2)
 
 A connection goes: Hello; its result; then Telemetry with rising ``s`` and, beside it, Backfill
 of readings that no Ack has covered. An Ack says that every reading of ``[from..upto]`` is safe in
@@ -16,12 +16,20 @@ Kafka; live acks grow from the connection's ``Hello.next_seq`` and start a new r
 reading that was refused or lost, so an Ack never covers a hole. What no Ack covers, the device
 keeps and sends again as Backfill; an `Error` whose code is in `TRANSIENT` asks for just that,
 any other code says that the message will never be taken.
+
+A Setpoint's message id is the command's id. The device answers it with a `SetpointResult` and
+tells with CommandStatus what it came to. A Setpoint that repeats one it has is a ``duplicate``;
+one of a lower rank than the newest it took is ``superseded``; one whose epoch is not that of the
+device's newest connection is ``stale_epoch``; one whose time is over is ``expired``.
 """
 
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
+from schemas.assets import Fraction, Positive
+from schemas.commands import Fallback
+from schemas.grid import Droop
 from schemas.telemetry import MAX_SEQ, Boot, EpochMs, NativeBody, Seq
 
 SUBPROTOCOL = "vpp.v1"
@@ -50,8 +58,9 @@ ErrorCode = Literal[
     "rate_limited",
     "not_stored",
     "unavailable",
+    "unknown_command",
 ]
-PERMANENT: frozenset[str] = frozenset({"bad_message", "unknown_action"})
+PERMANENT: frozenset[str] = frozenset({"bad_message", "unknown_action", "unknown_command"})
 """Error codes that say: this message will never be taken, do not send it again."""
 TRANSIENT: frozenset[str] = frozenset(get_args(ErrorCode)) - PERMANENT
 """Error codes after which the same readings may be sent again, later, as Backfill."""
@@ -175,6 +184,65 @@ class Drain(msgspec.Struct, frozen=True):
     reconnect_in_ms: SpanMs
 
 
+class Setpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A lease (call, id = command id): hold this battery power from ... until ..."""
+
+    epoch: int
+    """The connection it is meant for, as told in `HelloResult`."""
+    rank: int
+    """The newest rank wins."""
+    p: float | None
+    """Battery power, W, + = discharge; null = release: end the lease now."""
+    not_before: EpochMs
+    valid_until: EpochMs
+    """Gateway clock (see ``t`` of `HelloResult` and `Ack`): the device ends it by itself."""
+    ramp_w_s: Positive
+    """Most change of power in a second, up and down, also when the lease ends."""
+    fallback: Fallback = "self_consumption"
+    soc_min: Fraction = 0.0
+    """Discharge no further; the device keeps the higher of this and its owner's reserve."""
+    droop: Droop | None = None
+    """Frequency response, armed for as long as the lease stands."""
+
+
+SetpointStatus = Literal[
+    "accepted", "rejected", "duplicate", "expired", "superseded", "stale_epoch"
+]
+
+
+class SetpointResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to `Setpoint`."""
+
+    status: SetpointStatus
+    reason: Text = ""
+    """Why it was rejected: ``opted_out``, ``islanded``, ``refused``, ``no_battery``, ..."""
+
+
+DeviceCommandState = Literal["applied", "completed", "superseded", "expired", "failed", "opted_out"]
+
+
+class CommandStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of a command that the device accepted (call; the result is ``{}``)."""
+
+    id: MessageId
+    """The command's id."""
+    state: DeviceCommandState
+    t: EpochMs
+    """Gateway clock as the device reckons it."""
+    p: float | None = None
+    """Battery power, W."""
+    reason: Text = ""
+
+
+class Prices(msgspec.Struct, frozen=True, kw_only=True):
+    """Prices at the connection (call; the result is ``{}``): what the device acts on by itself
+    when it has no lease and its last one said ``fallback: prices``."""
+
+    from_: EpochMs = msgspec.field(name="from")
+    interval_ms: Annotated[int, msgspec.Meta(gt=0)]
+    per_mwh: Annotated[tuple[float, ...], msgspec.Meta(min_length=1, max_length=576)]
+
+
 class Call(msgspec.Struct, frozen=True):
     """A decoded message of type 2 (``reply`` expected) or 6."""
 
@@ -208,8 +276,8 @@ class Malformed(msgspec.Struct, frozen=True):
     """One sentence that a person understands."""
 
 
-FromDevice = Hello | Telemetry | VendorTelemetry | UncheckedTelemetry | Backfill
-FromGateway = Ack | Drain
+FromDevice = Hello | Telemetry | VendorTelemetry | UncheckedTelemetry | Backfill | CommandStatus
+FromGateway = Ack | Drain | Setpoint | Prices
 Message = Call | Result | Error | Malformed
 
 CALL, RESULT, ERROR, SEND = 2, 3, 4, 6
@@ -217,7 +285,8 @@ NO_ID = "-"
 
 T = TypeVar("T")
 _SIMPLE: dict[str, msgspec.json.Decoder[Any]] = {
-    t.__name__: msgspec.json.Decoder(t) for t in (Hello, Backfill, Ack, Drain)
+    t.__name__: msgspec.json.Decoder(t)
+    for t in (Hello, Backfill, Ack, Drain, Setpoint, CommandStatus, Prices)
 }
 _encoder = msgspec.json.Encoder()
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
@@ -244,7 +313,7 @@ class _Name(msgspec.Struct, frozen=True):
 _name = msgspec.json.Decoder(_Name)
 
 
-def encode_call(id_: str, payload: Hello | Drain) -> bytes:
+def encode_call(id_: str, payload: Hello | Drain | Setpoint | CommandStatus | Prices) -> bytes:
     """``[2, id, action, payload]``; the action is the payload's class."""
     return _encoder.encode((CALL, id_, type(payload).__name__, payload))
 

@@ -17,7 +17,17 @@ from typing import Any
 import msgspec
 import yaml
 
-from schemas import assets, health, presence, protocol, telemetry, windows
+from schemas import (
+    assets,
+    commands,
+    dispatch,
+    grid,
+    health,
+    presence,
+    protocol,
+    telemetry,
+    windows,
+)
 from vpp_streams import topics
 from vpp_streams.topics import Topic
 
@@ -75,9 +85,9 @@ CHANNELS = (
     ),
     Channel(
         topics.REGION_PARTIALS,
-        "each fleet partition's share of its regions: live, and of closed windows",
+        "each fleet partition's share of its regions: live, of closed windows, and its supply",
         "region",
-        (windows.RegionPartial, windows.RegionWindowPartial),
+        (windows.RegionPartial, windows.RegionWindowPartial, dispatch.SupplyPartial),
     ),
     Channel(
         topics.REGION_WINDOWS,
@@ -87,10 +97,46 @@ CHANNELS = (
     ),
     Channel(topics.REGION_LIVE, "the region now", "region", (windows.RegionLive,)),
     Channel(
-        topics.GATEWAY_OUT,
-        "reserved for messages to devices: partition = gateway slot; nothing is sent yet",
-        "device_id",
+        topics.DISPATCH_TARGETS,
+        "what is asked of regions: targets, limits, holds, and their withdrawal",
+        "request_id",
+        (dispatch.Target, dispatch.Limit, dispatch.Hold, dispatch.Withdraw),
     ),
+    Channel(
+        topics.DISPATCH,
+        "what each fleet partition is to give for a region, each cycle",
+        "region",
+        (dispatch.Dispatch,),
+    ),
+    Channel(
+        topics.DISPATCH_EVENTS,
+        "what became of requests, power that will be missing, and each region's dispatch now",
+        "region",
+        (dispatch.RequestEvent, dispatch.Notice, dispatch.DispatchStatus),
+    ),
+    Channel(
+        topics.COMMANDS,
+        "the audit trail: what was asked of which devices; partition = that of the sites",
+        "region",
+        (commands.CommandFrame,),
+    ),
+    Channel(
+        topics.COMMAND_EVENTS,
+        "the audit trail: what became of commands; partition = that of the sites",
+        "none; the producer chooses the partition of the sites",
+        (commands.CommandEvents,),
+    ),
+    Channel(
+        topics.GATEWAY_OUT,
+        "commands for the devices of one gateway: partition = gateway slot",
+        "region",
+        (commands.CommandFrame,),
+    ),
+    Channel(
+        topics.GRID_FREQUENCY, "the grid's frequency by region", "region", (grid.FrequencyEvent,)
+    ),
+    Channel(topics.GRID_ALERTS, "storms that are coming", "alert_id", (grid.Alert,)),
+    Channel(topics.MARKET_PRICES, "the newest prices by region", "region", (grid.PriceSeries,)),
     Channel(topics.HEALTH, "each process's counters and gauges", "process_id", (health.Health,)),
 )
 
@@ -99,8 +145,16 @@ FROM_DEVICE: tuple[Contract, ...] = (
     protocol.Telemetry,
     protocol.VendorTelemetry,
     protocol.Backfill,
+    protocol.SetpointResult,
+    protocol.CommandStatus,
 )
-TO_DEVICE: tuple[Contract, ...] = (protocol.HelloResult, protocol.Ack, protocol.Drain)
+TO_DEVICE: tuple[Contract, ...] = (
+    protocol.HelloResult,
+    protocol.Ack,
+    protocol.Drain,
+    protocol.Setpoint,
+    protocol.Prices,
+)
 BODIES: tuple[Contract, ...] = (telemetry.NativeBody, telemetry.VendorBody)
 STRUCTS: tuple[Contract, ...] = tuple(
     dict.fromkeys(
@@ -139,13 +193,17 @@ def describe_fields(definitions: dict[str, Any], *modules: ModuleType) -> None:
     """
     for name, definition in definitions.items():
         struct = _struct_named(name, (*modules, *_SCHEMAS))
-        for field in msgspec.structs.fields(struct):
+        for i, field in enumerate(msgspec.structs.fields(struct)):
             text = _field_docstring(struct, field.name)
-            if text:
+            if "prefixItems" in definition:  # a Struct that travels as an array
+                definition["prefixItems"][i]["title"] = field.encode_name
+                if text:
+                    definition["prefixItems"][i]["description"] = text
+            elif text:
                 definition["properties"][field.encode_name]["description"] = text
 
 
-_SCHEMAS = (assets, health, presence, protocol, telemetry, windows)
+_SCHEMAS = (assets, commands, dispatch, grid, health, presence, protocol, telemetry, windows)
 
 
 def _struct_named(name: str, modules: Iterable[ModuleType]) -> Contract:

@@ -38,6 +38,14 @@ SITE_WINDOWS = Topic("site.windows", retention_ms=30 * DAY_MS)
 REGION_PARTIALS = Topic("region.partials", partitions=1, retention_ms=DAY_MS)
 REGION_WINDOWS = Topic("region.windows", partitions=1, retention_ms=30 * DAY_MS)
 REGION_LIVE = Topic("region.live", partitions=1, retention_ms=DAY_MS)
+DISPATCH_TARGETS = Topic("dispatch.targets", partitions=1, keep="compact")
+DISPATCH = Topic("dispatch", retention_ms=7 * DAY_MS)
+DISPATCH_EVENTS = Topic("dispatch.events", partitions=1, retention_ms=30 * DAY_MS)
+COMMANDS = Topic("commands", retention_ms=30 * DAY_MS)
+COMMAND_EVENTS = Topic("command.events", retention_ms=30 * DAY_MS)
+GRID_FREQUENCY = Topic("grid.frequency", partitions=1, retention_ms=7 * DAY_MS)
+GRID_ALERTS = Topic("grid.alerts", partitions=1, keep="compact")
+MARKET_PRICES = Topic("market.prices", partitions=1, keep="compact")
 GATEWAY_OUT = Topic("gateway.out", partitions=GATEWAY_SLOTS, retention_ms=DAY_MS)
 HEALTH = Topic("health", partitions=1, retention_ms=DAY_MS)
 
@@ -54,6 +62,14 @@ ALL = (
     REGION_PARTIALS,
     REGION_WINDOWS,
     REGION_LIVE,
+    DISPATCH_TARGETS,
+    DISPATCH,
+    DISPATCH_EVENTS,
+    COMMANDS,
+    COMMAND_EVENTS,
+    GRID_FREQUENCY,
+    GRID_ALERTS,
+    MARKET_PRICES,
     GATEWAY_OUT,
     HEALTH,
 )

@@ -1,0 +1,103 @@
+"""Commands: leased setpoints of devices, and what became of each.
+
+A command is a lease: it says from when until when a setpoint holds, and the device ends it by
+itself. Many commands travel in one record (a frame). Topic ``commands`` keeps what was asked of
+whom and ``command.events`` what became of it; both have the partitions of the sites, so the two
+together tell any device's story in order.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from schemas.assets import Fraction, Id, Positive
+from schemas.grid import Droop
+from schemas.telemetry import EpochMs
+
+Fallback = Literal["self_consumption", "prices"]
+"""What a device does after a lease: by itself, or by the newest price series first."""
+
+CommandState = Literal[
+    "created",
+    "routed",
+    "delivered",
+    "accepted",
+    "rejected",
+    "applied",
+    "completed",
+    "superseded",
+    "expired",
+    "failed",
+    "opted_out",
+]
+FINAL: frozenset[str] = frozenset(
+    {"rejected", "completed", "superseded", "expired", "failed", "opted_out"}
+)
+
+
+class CommandRow(msgspec.Struct, frozen=True, array_like=True):
+    """What differs between the devices of a frame."""
+
+    device_id: Id
+    epoch: int
+    """The connection that it is meant for: offset of its connect record in ``presence``."""
+    setpoint_w: float | None
+    """Battery power, + = discharge; None = release: end the lease."""
+    ramp_w_s: Positive
+    """Most change of power in a second."""
+    soc_min: Fraction
+    """The reserve that the cloud counted with; the device keeps the higher of this and its own."""
+
+
+class CommandFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Commands made at one moment from one `Dispatch` (or alert).
+
+    Topic ``commands``, key region, partition of the sites: the audit trail. Topic
+    ``gateway.out``, partition = gateway slot: those of one gateway, to be delivered.
+    """
+
+    partition: int
+    """Fleet partition."""
+    rank: int
+    """Rises within the partition; a device takes the newest only. It is the time it was made
+    at, UTC ms, or one more than the rank before."""
+    slot: int
+    """Gateway slot that it is routed to."""
+    region: str
+    request_id: str
+    created_at_ms: EpochMs
+    asked_at_ms: EpochMs
+    """When the request was issued."""
+    not_before_ms: EpochMs
+    valid_until_ms: EpochMs
+    fallback: Fallback = "self_consumption"
+    droop: Droop | None = None
+    rows: tuple[CommandRow, ...]
+
+
+def command_id(partition: int, rank: int) -> str:
+    """A command's id: unique for a device, the same for all devices of a frame."""
+    return f"c{partition}-{rank}"
+
+
+class CommandEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one device's command."""
+
+    device_id: str
+    command_id: str
+    state: CommandState
+    at_ms: int
+    epoch: int = 0
+    """Of the connection that told it; 0 = told by the cloud."""
+    reason: str = ""
+    power_w: float | None = None
+    """Battery power at that moment, as the device says."""
+
+
+class CommandEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """Topic ``command.events``, partition of the sites, no key: events of one moment, in order."""
+
+    source: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
+    """Process that tells them."""
+    partition: int
+    events: tuple[CommandEvent, ...]
