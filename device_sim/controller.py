@@ -1,19 +1,52 @@
-"""What a device decides by itself: a pure function from its state to a battery power request.
+"""What a device does with its battery: pure functions from its state to a power request.
 
-Self-consumption is the lowest rung of the autonomy ladder, what is left when nobody outside has
-a say. Every rung ends in `above_reserve`: the owner's reserve is nobody's to sell.
+The autonomy ladder: a lease from outside, as long as it stands; after it the last price series,
+where the lease said so; else self-consumption. Every rung ends in `above_reserve`: the owner's
+reserve is nobody's to sell.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device_sim import battery
 from device_sim.battery import HOUR_S, BatterySpec, BatteryState
+from device_sim.prices import BUY, SELL, Actions
+from vpp_streams.domain.droop import Droops, droop_w
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 _REFILL_PER_H = 0.05
 """A battery below its reserve refills from the grid by this share of its energy an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the leases say for one step, one value per row."""
+
+    leased: Mask
+    """A lease stands. The rest below counts there only, but for the ramp."""
+    setpoint_w: Floats
+    soc_min: Floats
+    ramp_w_s: Floats
+    """Most change of power in a second; inf = free to step."""
+    start_w: Floats
+    """Where the ramp starts from: power before this step, without what frequency response adds."""
+    droops: Droops
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How a request came to be, W, + = discharge, one value per row."""
+
+    ramped_w: Floats
+    """What the ladder wants, as far as the ramp lets it go in this step."""
+    droop_w: Floats
+    """What frequency response adds."""
+    request_w: Floats
+    """Both, within the reserve."""
 
 
 def self_consumption(
@@ -39,6 +72,49 @@ def time_shift(
     return above_reserve(spec, state, reserve, wish, dt_s)
 
 
+def price_response(
+    spec: BatterySpec,
+    state: BatteryState,
+    reserve: Floats,
+    action: Actions,
+    otherwise_w: Floats,
+    dt_s: float,
+) -> Floats:
+    """Discharge in dear intervals and charge in cheap ones, at the ratings; else as it would.
+
+    ``action`` is `prices.SELL`, `BUY` or `NEITHER`; ``otherwise_w`` the request without prices.
+    """
+    wish = np.select([action == SELL, action == BUY], [spec.discharge_w, -spec.charge_w])
+    sold = above_reserve(spec, state, reserve, wish, dt_s)
+    return np.where((action == SELL) | (action == BUY), sold, otherwise_w)
+
+
+def follow(
+    spec: BatterySpec,
+    state: BatteryState,
+    reserve: Floats,
+    orders: Orders,
+    alone_w: Floats,
+    hz: Floats,
+    dt_s: float,
+) -> Decision:
+    """The ladder's first rung over the others: ``alone_w`` is what each would do by itself.
+
+    The reserve is the owner's, or the lease's where that is higher; it wins over the ramp.
+    """
+    wish = np.where(orders.leased, orders.setpoint_w, alone_w)
+    most = orders.ramp_w_s * dt_s
+    ramped = np.clip(wish, orders.start_w - most, orders.start_w + most)
+    added = np.where(
+        orders.leased, droop_w(hz, orders.droops, spec.charge_w, spec.discharge_w), 0.0
+    )
+    request = above_reserve(spec, state, reserve, ramped + added, dt_s)
+    # What the lease keeps beyond the owner's reserve is not sold, and not bought from the grid.
+    kept_w = np.maximum(spare_w(spec, state, orders.soc_min, dt_s), 0.0)
+    request = np.where(orders.leased, np.minimum(request, kept_w), request)
+    return Decision(ramped, added, request)
+
+
 def above_reserve(
     spec: BatterySpec, state: BatteryState, reserve: Floats, wish_w: Floats, dt_s: float
 ) -> Floats:
@@ -46,8 +122,21 @@ def above_reserve(
 
     One that is below it already (or would be, by standby) charges slowly from the grid.
     """
-    spare_wh = (state.soc - reserve) * spec.energy_wh - battery.standby_wh(spec, dt_s)
-    spare_w = spare_wh * HOUR_S / dt_s
-    refill_w = np.minimum(-spare_w, _REFILL_PER_H * spec.energy_wh) / spec.charge_efficiency
-    most = np.where(spare_w >= 0, spare_w * spec.discharge_efficiency, -refill_w)
-    return np.minimum(wish_w, most)
+    return np.minimum(wish_w, most_above_reserve(spec, state, reserve, dt_s))
+
+
+def most_above_reserve(
+    spec: BatterySpec, state: BatteryState, reserve: Floats, dt_s: float
+) -> Floats:
+    """Most discharge that `above_reserve` lets through, W; negative = charges at least so."""
+    spare = spare_w(spec, state, reserve, dt_s)
+    refill_w = np.minimum(
+        -spare / spec.discharge_efficiency, _REFILL_PER_H * spec.energy_wh
+    ) / spec.charge_efficiency  # fmt: skip
+    return np.where(spare >= 0, spare, -refill_w)
+
+
+def spare_w(spec: BatterySpec, state: BatteryState, floor: Floats, dt_s: float) -> Floats:
+    """Discharge over ``dt_s`` that ends at soc ``floor``, W; negative = it is below already."""
+    spare_wh = (state.soc - floor) * spec.energy_wh - battery.standby_wh(spec, dt_s)
+    return spare_wh * spec.discharge_efficiency * HOUR_S / dt_s

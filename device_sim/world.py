@@ -3,6 +3,7 @@
 Seeded and without a clock: the same devices, seed and times give the same readings.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 
 from device_sim import battery, controller, home, load, megapack, solar
 from device_sim.fleet import UNMETERED_MODEL
+from device_sim.leases import Leases
+from device_sim.plant import Plant
 from device_sim.recorded import DAY_S, RecordedHome
 from schemas.assets import Device, Site
 
 Floats = NDArray[np.float64]
 
+_ALL = slice(None)
 _NOMINAL_HZ = 60.0
 _NOMINAL_V = 120.0
 _GRID_OUT_S = 600.0
@@ -44,8 +48,8 @@ class Measured:
     temperature_c: Floats
     islanded: Floats
 
-    def values(self) -> list[tuple[Any, ...]]:
-        """Each device's values in the order of `NativeBody`'s keys from ``p`` to ``isl``."""
+    def values(self, rows: NDArray[np.intp] | slice = _ALL) -> list[tuple[Any, ...]]:
+        """Devices' values in the order of `NativeBody`'s keys from ``p`` to ``isl``."""
         numbers = (
             self.battery_w,
             self.grid_w,
@@ -56,8 +60,8 @@ class Measured:
             self.voltage_v,
             self.temperature_c,
         )
-        columns = [[None if x != x else x for x in column.tolist()] for column in numbers]
-        off_grid = [None if x != x else bool(x) for x in self.islanded.tolist()]
+        columns = [[None if x != x else x for x in column[rows].tolist()] for column in numbers]
+        off_grid = [None if x != x else bool(x) for x in self.islanded[rows].tolist()]
         return list(zip(*columns, off_grid, strict=True))
 
 
@@ -74,19 +78,21 @@ class World:
         start_ms: int,
         recorded: RecordedHome | None = None,
         grid_outages_per_day: float = 0.0,
+        counters: Counter[str] | None = None,
     ) -> None:
         self._rng = rng = np.random.default_rng([seed, 0x5EED])
         self._at_ms = start_ms
         self._recorded = recorded
         self._grid_outages_per_s = grid_outages_per_day / 86_400
         rows = len(devices)
-        self.battery_spec = battery.typical(
+        spec = battery.typical(
             _column(d.rated_energy_wh for _, d in devices),
             _column(d.rated_charge_w for _, d in devices),
             _column(d.rated_discharge_w for _, d in devices),
         )
         self._solar_spec = _solar_spec(devices, rng)
         self._kind = np.array([d.kind for _, d in devices])
+        self._regions = np.array([s.region for s, _ in devices])
         self._no_meter = np.array([d.model == UNMETERED_MODEL for _, d in devices])
         lives_there = np.where(self._kind == "megapack", 0.0, 1.0)
         self._load_spec = load.LoadSpec(
@@ -94,32 +100,74 @@ class World:
             lives_there * rng.uniform(150, 1000, rows),
             lives_there * rng.uniform(0.4, 1.5, rows),
         )
-        self.connection = home.Connection(
+        connection = home.Connection(
             _column(_limit(s.export_limit_w) for s, _ in devices),
             _column(_limit(s.import_limit_w) for s, _ in devices),
         )
-        self.reserve = _column(s.backup_reserve for s, _ in devices)
+        reserve = _column(s.backup_reserve for s, _ in devices)
         self._shift_days = rng.integers(0, 365, rows)
         self._clouds = solar.new_clouds(rng, int(self._solar_spec.region.max(initial=0)) + 1, rows)
         self._load = load.new_load(rows)
         self._grid_out_s = np.zeros(rows)
         self._frequency_error = 0.0
-        soc = self.reserve + rng.uniform(0.1, 0.9, rows) * (1.0 - self.reserve)
-        self.battery = battery.BatteryState(soc, self._ambient_c(start_ms))
-        self.flows = home.Flows(*(np.zeros(rows) for _ in range(4)))
+        self._set_hz: dict[str, tuple[float, int]] = {}
+        soc = reserve + rng.uniform(0.1, 0.9, rows) * (1.0 - reserve)
+        state = battery.BatteryState(soc, self._ambient_c(start_ms))
+        self._plant = Plant(spec, state, connection, reserve, counters)
 
-    def step(self, at_ms: int) -> Measured:
-        """Move on to ``at_ms`` (UTC) and measure. Raises `ValueError` where that is no later."""
+    @property
+    def leases(self) -> Leases:
+        """What the devices were told."""
+        return self._plant.leases
+
+    @property
+    def battery_spec(self) -> battery.BatterySpec:
+        """Ratings."""
+        return self._plant.spec
+
+    @property
+    def battery(self) -> battery.BatteryState:
+        """The batteries after the last step."""
+        return self._plant.battery
+
+    @property
+    def reserve(self) -> Floats:
+        """The owners' reserves, fraction."""
+        return self._plant.reserve
+
+    @property
+    def connection(self) -> home.Connection:
+        """Limits of the grid connections."""
+        return self._plant.connection
+
+    @property
+    def flows(self) -> home.Flows:
+        """True powers of the last step."""
+        return self._plant.flows
+
+    @property
+    def counters(self) -> Counter[str]:
+        """``breach_<limit>``: see `audit`."""
+        return self._plant.counters
+
+    def set_frequency(self, region: str, hz: float, until_ms: int) -> None:
+        """The grid of a region has this frequency until then, and for one step in any case."""
+        self._set_hz[region] = (hz, until_ms)
+
+    def step(self, at_ms: int, gateway_ms: NDArray[np.int64] | None = None) -> Measured:
+        """Move on to ``at_ms`` (UTC) and measure. Raises `ValueError` where that is no later.
+
+        ``gateway_ms`` is that time as each device reckons its gateway's clock; None = all right.
+        """
         if at_ms <= self._at_ms:
             raise ValueError(f"time does not go back: {at_ms} <= {self._at_ms}")
         dt_s = (at_ms - self._at_ms) / 1000
         self._at_ms = at_ms
         around = self._surroundings(at_ms, dt_s)
-        request = self._request_w(at_ms, around, dt_s)
-        self.battery, self.flows = home.step(
-            self.battery_spec, self.battery, self.connection, around, request, dt_s
-        )
-        return self._measure(around.islanded, dt_s)
+        hz = self._frequency_hz(at_ms, dt_s)
+        now_ms = np.full(len(hz), at_ms) if gateway_ms is None else gateway_ms
+        self._plant.step(now_ms, around, self._own_w(at_ms, around, dt_s), hz, dt_s)
+        return self._measure(around.islanded, hz)
 
     def _surroundings(self, at_ms: int, dt_s: float) -> home.Surroundings:
         rng, hour = self._rng, solar.solar_hour(self._solar_spec.longitude, at_ms)
@@ -134,7 +182,7 @@ class World:
         demand_w = np.where(self._kind == "megapack", cooling_w, demand_w)
         return home.Surroundings(sun_w, demand_w, ambient_c, self._islanded(dt_s))
 
-    def _request_w(self, at_ms: int, around: home.Surroundings, dt_s: float) -> Floats:
+    def _own_w(self, at_ms: int, around: home.Surroundings, dt_s: float) -> Floats:
         spec, state = self.battery_spec, self.battery
         hour = solar.solar_hour(self._solar_spec.longitude, at_ms)
         net_w = around.demand_w - around.sun_w
@@ -169,7 +217,19 @@ class World:
         swing = np.cos((hour - warmest) * np.pi / 12)
         return np.asarray(26.0 - 0.25 * self._solar_spec.latitude + 7 * swing)
 
-    def _measure(self, islanded: NDArray[np.bool_], dt_s: float) -> Measured:
+    def _frequency_hz(self, at_ms: int, dt_s: float) -> Floats:
+        """What each device sees: its region's frequency, within its meter's error."""
+        keep = np.exp(-dt_s / _FREQUENCY_MEMORY_S)
+        push = np.sqrt(1 - keep**2) * _FREQUENCY_SPREAD_HZ * self._rng.standard_normal()
+        self._frequency_error = float(keep * self._frequency_error + push)
+        hz = np.full(len(self._regions), _NOMINAL_HZ + self._frequency_error)
+        for region, (set_hz, until_ms) in list(self._set_hz.items()):
+            hz[self._regions == region] = set_hz
+            if until_ms <= at_ms:
+                del self._set_hz[region]
+        return hz + 0.001 * self._rng.standard_normal(len(hz))
+
+    def _measure(self, islanded: NDArray[np.bool_], hz: Floats) -> Measured:
         rng, rows, flows = self._rng, len(islanded), self.flows
         nothing = np.full(rows, np.nan)
         no_battery = self.battery_spec.energy_wh <= 0
@@ -182,10 +242,6 @@ class World:
         grid_w = meter(flows.grid_w, self._no_meter)
         solar_w = meter(flows.solar_w, self._kind == "megapack")
         load_w = np.nan_to_num(battery_w) + grid_w + np.nan_to_num(solar_w)
-        keep = np.exp(-dt_s / _FREQUENCY_MEMORY_S)
-        push = np.sqrt(1 - keep**2) * _FREQUENCY_SPREAD_HZ * rng.standard_normal()
-        self._frequency_error = float(keep * self._frequency_error + push)
-        hz = _NOMINAL_HZ + self._frequency_error + 0.001 * rng.standard_normal(rows)
         volt = _NOMINAL_V - 0.0003 * flows.grid_w.clip(-1e4, 1e4) + 0.2 * rng.standard_normal(rows)
         return Measured(
             battery_w,

@@ -1,0 +1,65 @@
+"""Batteries behind their grid connections, and what they were told: one step moves them all."""
+
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_sim import audit, controller, home
+from device_sim.battery import BatterySpec, BatteryState
+from device_sim.home import Connection, Flows, Surroundings
+from device_sim.leases import Leases
+
+Floats = NDArray[np.float64]
+
+
+class Plant:
+    """State of every device's battery and leases. ``counters`` count ``breach_<limit>``."""
+
+    def __init__(
+        self,
+        spec: BatterySpec,
+        state: BatteryState,
+        connection: Connection,
+        reserve: Floats,
+        counters: Counter[str] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.battery = state
+        self.connection = connection
+        self.reserve = reserve
+        """The owners', fraction."""
+        self.leases = Leases(spec.energy_wh > 0)
+        self.counters = Counter() if counters is None else counters
+        self.flows = Flows(*(np.zeros(len(reserve)) for _ in range(4)))
+
+    def step(
+        self,
+        now_ms: NDArray[np.int64],
+        around: Surroundings,
+        own_w: Floats,
+        hz: Floats,
+        dt_s: float,
+    ) -> None:
+        """Let ``dt_s`` pass, up to ``now_ms`` (the gateway's clock as each device reckons it).
+
+        ``own_w`` is what each would do with no word from outside, ``hz`` the frequency it sees.
+        """
+        spec, leases = self.spec, self.leases
+        orders = leases.orders(now_ms, around.islanded)
+        alone_w = controller.price_response(
+            spec, self.battery, self.reserve, leases.price_action(now_ms), own_w, dt_s
+        )
+        decision = controller.follow(spec, self.battery, self.reserve, orders, alone_w, hz, dt_s)
+        since_end_ms = np.where(orders.leased, -1, now_ms - leases.held["valid_until_ms"])
+        before = audit.Before(self.battery, self.flows.battery_w, orders, alone_w, since_end_ms)
+        self.battery, self.flows = home.step(
+            spec, self.battery, self.connection, around, decision.request_w, dt_s
+        )
+        leases.moved(now_ms, decision, alone_w, self.flows.battery_w)
+        broken = audit.breaches(
+            spec, self.reserve, self.connection, around, before, self.battery, self.flows, dt_s
+        )
+        for name, rows in broken.items():
+            if count := int(np.count_nonzero(rows)):
+                self.counters[f"breach_{name}"] += count

@@ -1,0 +1,57 @@
+"""What a device does with prices when nobody commands it: sell dear hours, buy cheap ones."""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.protocol import Prices
+
+Actions = NDArray[np.int8]
+SELL, BUY, NEITHER = 1, -1, 0
+
+_DAY_MS = 86_400_000
+_MOST = 576
+"""Prices of one series, by the protocol."""
+
+
+@lru_cache(maxsize=64)  # a fleet gets the same series device by device
+def actions(prices: Prices) -> Actions:
+    """What to do in each interval: `SELL` in its day's dearest quarter, `BUY` in its cheapest.
+
+    Days are counted from the series' first price; the last may be known in part. A price that
+    most of the day has is neither dear nor cheap.
+    """
+    price = np.array(prices.per_mwh)
+    act = np.zeros(len(price), np.int8)
+    per_day = max(_DAY_MS // prices.interval_ms, 1)
+    for first in range(0, len(price), per_day):
+        day = price[first : first + per_day]
+        cheap, usual, dear = np.quantile(day, (0.25, 0.5, 0.75))
+        is_dear, is_cheap = (day >= dear) & (day > usual), (day <= cheap) & (day < usual)
+        act[first : first + per_day] = np.select([is_dear, is_cheap], [SELL, BUY])
+    return act
+
+
+class KnownPrices:
+    """The newest price series that each device was told, by rows."""
+
+    def __init__(self, rows: int) -> None:
+        self._from_ms = np.zeros(rows, np.int64)
+        self._interval_ms = np.ones(rows, np.int64)
+        self._count = np.zeros(rows, np.int64)
+        self._actions = np.zeros((rows, _MOST), np.int8)
+
+    def take(self, row: int, prices: Prices) -> None:
+        """A device was told prices; what it knew before is forgotten."""
+        act = actions(prices)
+        self._from_ms[row], self._interval_ms[row] = prices.from_, prices.interval_ms
+        self._count[row] = len(act)
+        self._actions[row, : len(act)] = act
+
+    def action(self, now_ms: NDArray[np.int64]) -> Actions:
+        """What each device's prices call for now; `NEITHER` where none is known."""
+        at = (now_ms - self._from_ms) // self._interval_ms
+        known = (at >= 0) & (at < self._count)
+        rows = np.arange(len(at))
+        return np.where(known, self._actions[rows, np.where(known, at, 0)], np.int8(NEITHER))
