@@ -1,0 +1,171 @@
+"""Powers that rise with one price, and the price at which they make a given sum.
+
+A device with quadratic costs and bounds gives, at a price, a power that rises in straight lines
+between flats. All that allocation needs is the inverse of the sum of many such ramps.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+BLOCK = 1 << 14
+"""Ramps worked on at once: what one step makes is still in the cache when the next one reads it."""
+SAMPLE = 1 << 12
+"""So many ramps are enough to guess the price of all of them."""
+PRECISION = 1e-13
+"""Of the whole rise: the sums themselves are not more exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ramps:
+    """Rises of power, W, each between two prices; arrays of shape (m,), all finite."""
+
+    slope: Floats
+    """W per unit of price, >= 0."""
+    first: Floats
+    """It rises from this price on."""
+    last: Floats
+    """And is flat again from this one, >= ``first``; equal to it = no ramp at all."""
+
+    def __getitem__(self, rows: slice | Ints) -> "Ramps":
+        return Ramps(self.slope[rows], self.first[rows], self.last[rows])
+
+    def blocks(self) -> Iterator["Ramps"]:
+        """The same, in parts that fit the cache."""
+        return (self[at : at + BLOCK] for at in range(0, len(self.slope), BLOCK))
+
+    def risen_w(self, price: float | Floats) -> Floats:
+        """Power above that of the lowest price, shape (m,); ``price`` is one or of shape (m,)."""
+        reached = np.minimum(np.maximum(self.first, price), self.last)
+        reached -= self.first
+        reached *= self.slope
+        return reached
+
+    def heights_w(self) -> Floats:
+        """The whole rise of each, shape (m,)."""
+        return np.asarray(self.slope * (self.last - self.first))
+
+    def sum_w(self) -> float:
+        """The whole rise of all."""
+        return float(sum(np.dot(b.slope, b.last - b.first) for b in self.blocks()))
+
+    def sum_at(self, price: float) -> tuple[float, float]:
+        """What all have risen by at a price, and by how much more per unit of price."""
+        risen = slope = 0.0
+        for b in self.blocks():
+            reached = np.maximum(b.first, price)
+            np.minimum(reached, b.last, out=reached)
+            rising = reached == price
+            reached -= b.first
+            risen += float(np.dot(b.slope, reached))
+            slope += float(np.dot(b.slope, rising))
+        return risen, slope
+
+
+def price_of(ramps: Ramps, risen_w: float) -> float:
+    """The price at which the ramps have risen by so much together, or the nearest end.
+
+    Newton's method within a bracket. Where a step leaves the bracket, the median of the kinks in
+    it is next, so a sum of m ramps takes at most log2(2 m) such steps, whatever their slopes.
+    """
+    if not len(ramps.slope):
+        return 0.0
+    low, high = float(ramps.first.min()), float(ramps.last.max())
+    height_w = ramps.sum_w()
+    if risen_w <= 0.0 or risen_w >= height_w:
+        return low if risen_w <= 0.0 else high
+    low_w, high_w = 0.0, height_w
+    price = _guess(ramps, risen_w / height_w)
+    while True:
+        if not low < price < high:
+            inside = _kinks_between(ramps, low, high)
+            if not len(inside):
+                return low + (high - low) * (risen_w - low_w) / (high_w - low_w)
+            price = float(np.partition(inside, len(inside) // 2)[len(inside) // 2])
+        given_w, slope = ramps.sum_at(price)
+        short_w = risen_w - given_w
+        if abs(short_w) <= PRECISION * height_w:
+            return price
+        if short_w > 0.0:
+            low, low_w = price, given_w
+        else:
+            high, high_w = price, given_w
+        price = price + short_w / slope if slope > 0.0 else high
+
+
+def group_prices(
+    ramps: Ramps, group: Ints, least_w: Floats, most_w: Floats, risen_w: float
+) -> tuple[float, Floats, Floats]:
+    """The price of all; of groups that their limits hold off it, their own price and rise.
+
+    Both (groups,), NaN where the common price holds.
+    ``group`` (m,) is an index into ``least_w`` and ``most_w`` (groups,): limits of the groups'
+    rises, within what they can do, and their sums enclose ``risen_w``. A group that is beyond a
+    limit at the common price is at that limit in the optimum if moving it there alone does not
+    overshoot the sum (Bitran and Hax 1981), so each round settles some groups for good.
+    """
+    groups = len(least_w)
+    own, settled_w = np.full(groups, np.nan), np.full(groups, np.nan)
+    members = rows_by_group(group, groups)
+    free, free_group, left_w = ramps, group, risen_w
+    while True:
+        price = price_of(free, left_w)
+        given = np.bincount(free_group, free.risen_w(price), groups)
+        near = PRECISION * (1.0 + np.abs(given))
+        is_free = np.isnan(own)
+        over = is_free & (given > most_w + near)
+        under = is_free & (given < least_w - near)
+        if not (over.any() or under.any()):
+            return price, own, settled_w
+        excess_w = (given - most_w)[over].sum() - (least_w - given)[under].sum()
+        bound, limit_w = (over, most_w) if excess_w >= 0.0 else (under, least_w)
+        for g in np.flatnonzero(bound).tolist():
+            own[g] = price_of(ramps[members[g]], float(limit_w[g]))
+            left_w -= float(limit_w[g])
+        settled_w[bound] = limit_w[bound]
+        stays = np.flatnonzero(~bound[free_group])
+        free, free_group = free[stays], free_group[stays]
+
+
+def rows_by_group(group: Ints, groups: int) -> list[Ints]:
+    """The rows of each group."""
+    order = np.argsort(group, kind="stable")
+    return np.split(order, np.searchsorted(group[order], np.arange(1, groups)))
+
+
+def with_sum(power_w: Floats, least_w: Floats, most_w: Floats, total_w: float) -> Floats:
+    """The same powers with the rounding error of their sum put where the bounds leave room.
+
+    Those that give nothing go on giving nothing, unless the others have no room.
+    """
+    short_w = total_w - float(power_w.sum())
+    if abs(short_w) <= 1e-12 * abs(total_w):
+        return power_w
+    room_w = most_w - power_w if short_w > 0.0 else power_w - least_w
+    used_w = np.where(power_w != 0.0, room_w, 0.0)
+    if used_w.sum() >= abs(short_w):
+        room_w = used_w
+    space_w = float(room_w.sum())
+    if space_w <= 0.0:
+        return power_w
+    part = min(max(short_w / space_w, -1.0), 1.0)
+    return np.clip(power_w + part * room_w, least_w, most_w)
+
+
+def _guess(ramps: Ramps, part: float) -> float:
+    """A price near the one at which ``part`` (0..1) of the whole is risen."""
+    stride = len(ramps.slope) // SAMPLE
+    if stride < 2:
+        return float(np.median(ramps.first))
+    sample = ramps[::stride]
+    return price_of(sample, part * sample.sum_w())
+
+
+def _kinks_between(ramps: Ramps, low: float, high: float) -> Floats:
+    kinks = np.concatenate((ramps.first, ramps.last))
+    return kinks[(kinks > low) & (kinks < high)]
