@@ -206,6 +206,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     at_ms: int
     missing_w: float
     """Asked less what can be given; the sign is that of the asking."""
+    from_ms: int
+    """When it will be missing: now, or when the energy above the reserves will be used up."""
     causes: tuple[Missing, ...] = ()
 
 

@@ -20,7 +20,7 @@ from tables.site_roster import SiteRoster
 from tables.site_windows import EMPTY_WINDOW, Key, SiteSums, SiteWindows
 from tables.twins import Batch, Twins
 from vpp_streams.domain.registry import Registry
-from vpp_streams.domain.rollup import Latest, aggregate_regions, region_window_partials
+from vpp_streams.domain.rollup import aggregate_regions, region_window_partials
 from vpp_streams.domain.windows import Samples
 
 CORRECTION_MS = 10_000
@@ -238,15 +238,11 @@ class FleetPartition:
             )
 
     def _tick(self, out: Outputs) -> None:
-        columns, n = self.twins.columns, len(self.twins.device_ids)
-        latest = Latest(
-            **{
-                name: columns[name][:n]
-                for name in ("measured_at_ms", "received_at_ms", *POWER_COLUMNS, "soc")
-            }
-        )
         aggregates = aggregate_regions(
-            latest, self.roster.ratings(), self.clock.stream_time_ms, self.policy.silent_after_ms
+            self.twins.latest(),
+            self.roster.ratings(),
+            self.clock.stream_time_ms,
+            self.policy.silent_after_ms,
         )
         tick_ms = self.clock.next_tick_ms - self.policy.tick_ms
         for region in sorted(aggregates):

@@ -1,5 +1,7 @@
 """Which sites a partition's device rows belong to, and what the registry says of them."""
 
+from collections import Counter
+
 import numpy as np
 
 from schemas.assets import Device, Site
@@ -23,6 +25,9 @@ class SiteRoster:
         self._made_from: tuple[int, int] = (-1, -1)
         self._rows: SiteRows
         self._ratings: Ratings
+        self._feeder: np.ndarray
+        self._feeder_names: tuple[str, ...]
+        self._unseen: dict[str, list[Device]]
 
     def rows(self) -> SiteRows:
         """For windows: each row's site, and the sites' regions."""
@@ -33,6 +38,16 @@ class SiteRoster:
         """For live aggregates: ratings by row, limits by site, sites expected by region."""
         self._refresh()
         return self._ratings
+
+    def feeders(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Each site's index into the feeders' names, of which the first is "" (none)."""
+        self._refresh()
+        return self._feeder, self._feeder_names
+
+    def unseen(self) -> dict[str, list[Device]]:
+        """Region -> batteries of registered sites that have not been heard of here."""
+        self._refresh()
+        return self._unseen
 
     def _refresh(self) -> None:
         made_from = self._registry.version, len(self._twins.device_ids)
@@ -54,7 +69,21 @@ class SiteRoster:
             devices=np.maximum(registered, seen),
             rated_energy_wh=energy_wh,
         )
-        self._ratings = self._make_ratings(site, sites, devices, energy_wh)
+        feeder_of = [(s.feeder or "") if s else "" for s in sites]
+        self._feeder_names = ("", *sorted(set(feeder_of) - {""}))
+        at = {name: i for i, name in enumerate(self._feeder_names)}
+        self._feeder = np.array([at[name] for name in feeder_of], np.int64)
+        mine = [
+            s
+            for s in self._registry.sites()
+            if partition_of(s.site_id, PARTITIONS) == self._partition
+        ]
+        self._ratings = self._make_ratings(site, sites, devices, energy_wh, mine)
+        heard = set(self._twins.device_ids)
+        self._unseen = {}
+        for s in mine:
+            silent = [d for d in s.devices if d.rated_energy_wh and d.device_id not in heard]
+            self._unseen.setdefault(s.region, []).extend(silent)
 
     def _make_ratings(
         self,
@@ -62,13 +91,10 @@ class SiteRoster:
         sites: list[Site | None],
         devices: list[Device],
         energy_wh: np.ndarray,
+        mine: list[Site],
     ) -> Ratings:
-        mine = [
-            s.region
-            for s in self._registry.sites()
-            if partition_of(s.site_id, PARTITIONS) == self._partition
-        ]
-        regions = tuple(sorted(set(mine)))
+        expected = Counter(s.region for s in mine)
+        regions = tuple(sorted(expected))
         at = {region: i for i, region in enumerate(regions)}
         return Ratings(
             site=site.astype(np.int32),
@@ -80,7 +106,7 @@ class SiteRoster:
             export_limit_w=_limits([s.export_limit_w if s else 0.0 for s in sites]),
             import_limit_w=_limits([s.import_limit_w if s else 0.0 for s in sites]),
             regions=regions,
-            sites_expected=np.array([mine.count(region) for region in regions], np.int64),
+            sites_expected=np.array([expected[region] for region in regions], np.int64),
         )
 
     def _device(self, device_id: str) -> Device:

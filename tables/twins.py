@@ -12,6 +12,7 @@ from schemas.telemetry import POWER_COLUMNS
 from tables.columnar import BLOCK_ROWS, Columns
 from vpp_streams.domain.columns import Column
 from vpp_streams.domain.dedupe import SeqLedger
+from vpp_streams.domain.rollup import Latest
 
 MEASURED = (*POWER_COLUMNS, "soc", "frequency_hz", "voltage_v", "temperature_c")
 TWIN_COLUMNS: Mapping[str, Column] = {
@@ -133,6 +134,16 @@ class Twins:
             value = self.columns[name][row].item()
             values[name] = None if value != value else value
         return values
+
+    def row(self, device_id: str) -> int | None:
+        """A device's row, or None where it was never heard of."""
+        return self._row_of.get(device_id)
+
+    def latest(self) -> Latest:
+        """The newest live reading of each device."""
+        n = len(self.device_ids)
+        names = ("measured_at_ms", "received_at_ms", *POWER_COLUMNS, "soc")
+        return Latest(**{name: self.columns[name][:n] for name in names})
 
     def rows_of_site(self, site_id: str) -> list[int]:
         """The rows of a site's devices."""

@@ -33,6 +33,7 @@ def create_app(role: Role, settings: Settings) -> faust.App:
         broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
         autodiscover=False,
         store="memory://",
+        datadir=settings.state_dir / "workers",  # Faust makes it; the default litters the tree
         topic_partitions=topics.PARTITIONS,
         topic_replication_factor=settings.replication,
         topic_disable_leader=True,

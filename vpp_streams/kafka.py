@@ -1,12 +1,12 @@
 """Kafka as every process here uses it: topics, one producer's settings, compacted readers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 import msgspec
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     KafkaConnectionError,
@@ -186,6 +186,44 @@ async def following(
         waiter.cancel()
         task.cancel()
         await asyncio.gather(task, waiter, return_exceptions=True)
+
+
+async def records_since(
+    settings: Settings, topic: topics.Topic, since_ms: int, partitions: Collection[int] = ()
+) -> AsyncIterator[ConsumerRecord]:
+    """Records written from a time on (all partitions unless told), to their end as it is now."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+    try:
+        await consumer.start()
+    except (KafkaConnectionError, OSError) as error:
+        raise no_broker(settings, error) from None
+    try:
+        name = topic.full(settings.namespace)
+        mine = [TopicPartition(name, p) for p in partitions or range(topic.partitions)]
+        consumer.assign(mine)
+        begins = await consumer.offsets_for_times(dict.fromkeys(mine, since_ms))
+        ends = await consumer.end_offsets(mine)
+        for tp in mine:
+            consumer.seek(tp, begins[tp].offset if begins[tp] else ends[tp])
+        while any([await consumer.position(tp) < ends[tp] for tp in mine]):
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                for record in records:
+                    yield record
+    finally:
+        await consumer.stop()
+
+
+async def send_one(settings: Settings, topic: topics.Topic, key: bytes, value: bytes) -> None:
+    """Write one record to a topic of one partition. Raises `BrokerError` without a broker."""
+    producer = new_producer(settings)
+    try:
+        await producer.start()
+    except (KafkaConnectionError, OSError) as error:
+        raise no_broker(settings, error) from None
+    try:
+        await producer.send_and_wait(topic.full(settings.namespace), value, key=key, partition=0)
+    finally:
+        await producer.stop()
 
 
 def apply_asset(registry: Registry, value: bytes | None) -> None:

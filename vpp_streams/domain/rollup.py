@@ -95,7 +95,7 @@ def deliverable_w(
     up to full (down) over the duration; a site no more than its grid connection has room for.
     A silent device, or one whose soc is not known, gives nothing.
     """
-    return _Sites(latest, ratings, reporting).deliverable_w(duration_s)
+    return Sites(latest, ratings, reporting).deliverable_w(duration_s)
 
 
 def aggregate_regions(
@@ -110,7 +110,7 @@ def aggregate_regions(
     Only devices that report enter the sums; a site reports as soon as one device of it does.
     ``now_ms`` is stream time on the gateway's clock.
     """
-    sites = _Sites(latest, ratings, reporting_devices(latest, now_ms, silent_after_ms))
+    sites = Sites(latest, ratings, reporting_devices(latest, now_ms, silent_after_ms))
     reporting = sites.by_region((sites.add(sites.reporting) > 0).astype(np.float64))
     power = {name: sites.by_region(values) for name, values in sites.power_w.items()}
     stored = sites.by_region(sites.add(sites.stored_wh))
@@ -179,23 +179,29 @@ def region_window_partials(
     }
 
 
-class _Sites:
-    """The reporting devices added up by site: what one tick's aggregates are made of."""
+class Sites:
+    """The reporting devices added up by site: what one tick's aggregates are made of.
 
-    def __init__(self, latest: Latest, ratings: Ratings, reporting: Mask) -> None:
+    Where ``giving`` is given (Mask, per device), only those of the reporting devices give and
+    take energy; the others are still measured.
+    """
+
+    def __init__(
+        self, latest: Latest, ratings: Ratings, reporting: Mask, giving: Mask | None = None
+    ) -> None:
         self._ratings = ratings
         # bincount is four times as fast on indices of the machine's own width.
-        self._site = ratings.site.astype(np.intp)
+        self.site = ratings.site.astype(np.intp)
         self.reporting = reporting
-        self.soc_known = reporting & np.isfinite(latest.soc)
+        self.soc_known = np.isfinite(latest.soc) & (reporting if giving is None else giving)
         soc = np.where(self.soc_known, latest.soc, 0.0).clip(0.0, 1.0)
         self.usable_wh = np.where(self.soc_known, ratings.rated_energy_wh, 0.0)
         """Rated energy of the batteries whose soc is known: the others give and take nothing."""
         self.stored_wh = soc * self.usable_wh
-        reserve_wh = ratings.backup_reserve[self._site] * self.usable_wh
-        self._above_reserve_wh = (self.stored_wh - reserve_wh).clip(0.0)
-        self._below_full_wh = self.usable_wh - self.stored_wh
-        self._measured: dict[str, Mask] = {}
+        reserve_wh = ratings.backup_reserve[self.site] * self.usable_wh
+        self.above_reserve_wh = (self.stored_wh - reserve_wh).clip(0.0)
+        self.below_full_wh = self.usable_wh - self.stored_wh
+        self.measured: dict[str, Mask] = {}
         """Per power: the sites where a reporting device measures it."""
         self.power_w: dict[str, Floats] = {}
         """Per power: battery and solar add up over a site's devices, and so do grid and load
@@ -203,14 +209,15 @@ class _Sites:
         for name in ("battery_w", "grid_w", "solar_w", "load_w"):
             watts: Floats = getattr(latest, name)
             known = reporting & np.isfinite(watts)
-            self._measured[name] = self.add(known) > 0
+            self.measured[name] = self.add(known) > 0
             self.power_w[name] = self.add(np.where(known, watts, 0.0))
-        self._room_w = self._connection_room_w()
+        self.room_w = self._connection_room_w()
+        """Battery power (discharge, charge) that each site's connection has room for."""
 
     def add(self, per_device: Floats | Mask) -> Floats:
         """Add devices up by site."""
         sites = len(self._ratings.region)
-        return _sum_by(self._site, per_device, sites)
+        return _sum_by(self.site, per_device, sites)
 
     def by_region(self, per_site: Floats) -> Floats:
         """Add sites up by region."""
@@ -220,9 +227,9 @@ class _Sites:
         """See `deliverable_w`."""
         r = self._ratings
         per_hour = 3600.0 / duration_s
-        up = np.minimum(r.rated_discharge_w, self._above_reserve_wh * per_hour)
-        down = np.minimum(r.rated_charge_w, self._below_full_wh * per_hour)
-        export_room, import_room = self._room_w
+        up = np.minimum(r.rated_discharge_w, self.above_reserve_wh * per_hour)
+        down = np.minimum(r.rated_charge_w, self.below_full_wh * per_hour)
+        export_room, import_room = self.room_w
         return np.minimum(self.add(up), export_room), np.minimum(self.add(down), import_room)
 
     def _connection_room_w(self) -> tuple[Floats, Floats]:
@@ -232,7 +239,7 @@ class _Sites:
         grid + battery (the same, by the balance) where those are. Else what is not measured is
         taken at its worst: no load beside the export, no sun beside the import.
         """
-        p, m, r = self.power_w, self._measured, self._ratings
+        p, m, r = self.power_w, self.measured, self._ratings
         metered = np.where(m["grid_w"] & m["battery_w"], p["grid_w"] + p["battery_w"], np.nan)
         exact = np.where(m["load_w"] & m["solar_w"], p["load_w"] - p["solar_w"], metered)
         known = np.isfinite(exact)

@@ -1,0 +1,111 @@
+"""``vpp frequency``: let the simulated grid's frequency move, and prove what devices did."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vpp_streams.errors import InputError
+from vpp_streams.settings import load_settings
+
+if TYPE_CHECKING:
+    from vpp_streams.domain.frequency_response import Response
+
+app = typer.Typer(
+    help="Frequency response: move the simulated grid's frequency, prove the devices' answer.",
+    no_args_is_help=True,
+)
+
+
+@app.command("set")
+def set_(
+    region: Annotated[str, typer.Argument(help="region of the simulated fleet")],
+    hz: Annotated[float, typer.Option(help="the frequency from now on", min=40, max=70)],
+    seconds: Annotated[
+        float, typer.Option("--for", help="seconds, then it is as before", min=1, max=3600)
+    ] = 30.0,
+) -> None:
+    """Move the frequency that a region's simulated devices see (topic `grid.frequency`).
+
+    Devices answer if a dispatch has armed them: `vpp dispatch REGION --export-w W --for 15m
+    --droop`.
+    """
+    import asyncio
+    import time
+
+    from schemas.grid import FrequencyEvent
+    from vpp_streams import topics
+    from vpp_streams.codecs import encode_json
+    from vpp_streams.kafka import send_one
+
+    event = FrequencyEvent(
+        region=region,
+        hz=hz,
+        at_ms=time.time_ns() // 1_000_000,
+        for_ms=round(seconds * 1000),
+        source="vpp frequency",
+    )
+    asyncio.run(
+        send_one(load_settings(), topics.GRID_FREQUENCY, region.encode(), encode_json(event))
+    )
+    typer.echo(f"{region}: {hz:g} Hz for {seconds:g} s")
+
+
+@app.command()
+def proof(
+    region: Annotated[str, typer.Argument(help="region to look at")],
+    minutes: Annotated[
+        float, typer.Option("--last", help="minutes to look back", min=0.1, max=1440)
+    ] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
+) -> None:
+    """What droop called for and what each device gave, from the telemetry of the last minutes.
+
+    A device is shown if it was armed and its frequency left the dead band.
+    """
+    import asyncio
+
+    from vpp_streams.frequency_proof import prove
+
+    found = asyncio.run(prove(load_settings(), region, minutes))
+    if found is None:
+        raise InputError(
+            f"no device of {region!r} was armed in the last {minutes:g} min; arm them with"
+            f" `vpp dispatch {region} --export-w W --for 15m --droop`"
+        )
+    if as_json:
+        _print_json(found)
+    else:
+        _print_table(region, found)
+
+
+def _print_json(found: "dict[str, Response]") -> None:
+    import json
+    from dataclasses import asdict
+
+    typer.echo(json.dumps({name: asdict(response) for name, response in found.items()}))
+
+
+def _print_table(region: str, found: "dict[str, Response]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if not found:
+        typer.echo(f"the frequency of {region} stayed within the dead band")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("device", "seconds", "before W", "called for W", "given W", "share"):
+        table.add_column(column, justify="left" if column == "device" else "right")
+    for name, response in found.items():
+        table.add_row(
+            name,
+            f"{response.seconds:.0f}",
+            f"{response.baseline_w:,.0f}",
+            f"{response.expected_w:+,.0f}",
+            f"{response.delivered_w:+,.0f}",
+            f"{response.share:.0%}",
+        )
+    expected = sum(r.expected_w for r in found.values())
+    delivered = sum(r.delivered_w for r in found.values())
+    total = f"{expected:+,.0f}", f"{delivered:+,.0f}", f"{delivered / expected:.0%}"
+    table.add_row(f"{len(found)} devices", "", "", *total, style="bold")
+    Console().print(table)
