@@ -1,6 +1,7 @@
 """The asyncio shell around `device_sim.device.Device`: one WebSocket, kept up while it runs."""
 
 import asyncio
+import math
 import random
 import ssl
 import time
@@ -11,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.typing import Subprotocol
 
 from device_sim.device import Device, State, Step
-from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL
+from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL, CommandStatus
 from schemas.telemetry import NativeBody, VendorBody
 
 Trouble = Callable[[str, str], None]
@@ -51,7 +52,7 @@ class Client:
         self._on_trouble = on_trouble
         self._socket: ClientConnection | None = None
         self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._away_until_ms = 0
+        self._away_until_ms = 0.0
         self._measured_ms: int | None = None
 
     @property
@@ -72,25 +73,35 @@ class Client:
         self._do(self.device.measured(body, now_ms, vendor))
         self._do(self.device.tick(now_ms))
 
+    def report(self, status: CommandStatus) -> None:
+        """Tell what became of a command."""
+        self._do(self.device.report(status, monotonic_ms()))
+
+    def gateway_ms(self) -> int:
+        """Now by the gateway's clock as the device reckons it, or else by its own."""
+        reckoned_ms = self.device.gateway_ms(monotonic_ms())
+        return self.utc_ms() if reckoned_ms is None else reckoned_ms
+
     def tick(self) -> None:
         """Time has passed without a reading."""
         self._do(self.device.tick(monotonic_ms()))
 
-    def cut(self, away_ms: int) -> None:
-        """Lose the link at once, without a goodbye, and have none for ``away_ms``."""
-        self._away_until_ms = monotonic_ms() + away_ms
+    def cut(self, away_ms: float) -> None:
+        """Lose the link at once, without a goodbye, and have none for ``away_ms`` (inf: ever)."""
+        self._away_until_ms = max(self._away_until_ms, monotonic_ms() + away_ms)
         if self._socket is not None:
             self._socket.transport.abort()
 
     async def run(self) -> None:
-        """Connect, converse, and connect again, until the gateway says that we are replaced."""
-        while True:
+        """Connect, converse, and connect again, until replaced or cut for good."""
+        while self._away_until_ms != math.inf:
             wait_ms = self.device.disconnected(await self._one_connection())
             self._on_event()
             if wait_ms is None:
                 self._on_trouble("replaced", f"{self.device_id}: another device took its place")
                 return
-            await asyncio.sleep(max(wait_ms, self._away_until_ms - monotonic_ms()) / 1000)
+            if self._away_until_ms != math.inf:
+                await asyncio.sleep(max(wait_ms, self._away_until_ms - monotonic_ms()) / 1000)
 
     async def _one_connection(self) -> int | None:
         """Returns the code that the connection was closed with, None where it never stood."""
@@ -118,6 +129,8 @@ class Client:
     async def _converse(self, socket: ClientConnection) -> int | None:
         self._outbox = asyncio.Queue()
         self._socket = socket
+        if monotonic_ms() < self._away_until_ms:  # the link was cut while it came up
+            socket.transport.abort()
         writer = asyncio.create_task(self._write(socket))
         try:
             self._do(self.device.connected(self.utc_ms()))

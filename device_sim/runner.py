@@ -1,6 +1,7 @@
 """A whole fleet in one process: one step of the physics a second, one WebSocket a device."""
 
 import asyncio
+import math
 import random
 import ssl
 import time
@@ -17,7 +18,7 @@ from device_sim.client import Client, clock_that_is_off
 from device_sim.device import Device, Patience
 from device_sim.fleet import DEMO_SECRET, device_token
 from device_sim.recorded import RecordedHome
-from device_sim.world import World
+from device_sim.world import Measured, World
 from schemas.assets import Device as Asset
 from schemas.assets import Site
 from schemas.telemetry import NativeBody
@@ -25,6 +26,8 @@ from schemas.telemetry import NativeBody
 _BEAT_S = 1.0
 _SLOTS = 50
 """Parts of a beat; each device sends in one of its own."""
+_SLOTS_A_STEP = 10
+"""The physics move each so many slots: batteries answer sooner than they report."""
 
 
 _CONNECT_AT_ONCE = 20
@@ -47,6 +50,14 @@ class SimOptions:
     """How long it has none, on average."""
     grid_outages_per_day: float = 0.0
     """How often each site's grid goes out."""
+    offline_share: float = 0.0
+    """Share of each region's homes that never connect."""
+    refuse_share: float = 0.0
+    """Share of each region's homes (others than those) that take no setpoint."""
+    cut_share: float = 0.0
+    """Share of each region's homes that lose their link for good"""
+    cut_after_s: float = 60.0
+    """so long after the start."""
     recorded: RecordedHome | None = None
     """Drives the homes' load and solar power."""
     ring_capacity: int = 3600
@@ -67,8 +78,16 @@ class Fleet:
         self._measuring = True
         self._at_ms = _utc_ms() - round(_BEAT_S * 1000)
         devices = [(site, device) for site in sites for device in site.devices]
-        self._world = World(
-            devices, options.seed, self._at_ms, options.recorded, options.grid_outages_per_day
+        self.sites_of_devices = [site for site, _ in devices]
+        """By rows of ``world``."""
+        self._is_home = np.array([device.kind == "powerwall" for _, device in devices])
+        self.world = World(
+            devices,
+            options.seed,
+            self._at_ms,
+            options.recorded,
+            options.grid_outages_per_day,
+            self.counters,
         )
         self._vendors = [
             vendor.vendor_of(device, options.vendor_share, options.seed) for _, device in devices
@@ -76,12 +95,16 @@ class Fleet:
         # New at every start, as a device's is, and short: it wraps after more than a year.
         boot = f"{_utc_ms() // 10 % 2**32:08x}"
         self.clients = [
-            self._client(device, name, boot)
-            for (_, device), name in zip(devices, self._vendors, strict=True)
+            self._client(row, device, name, boot)
+            for row, ((_, device), name) in enumerate(zip(devices, self._vendors, strict=True))
         ]
+        self._away = np.zeros(len(devices), bool)
+        """Devices that have no link and will get none."""
+        self._away[self._some_homes(options.offline_share)] = True
+        self.world.leases.refuses[self._some_homes(options.refuse_share)] = True
         self._running: asyncio.Task[None] | None = None
 
-    def _client(self, asset: Asset, vendor_name: str | None, boot: str) -> Client:
+    def _client(self, row: int, asset: Asset, vendor_name: str | None, boot: str) -> Client:
         options = self._options
         rng = random.Random(f"{options.seed}:{asset.device_id}")
         firmware = vendor.firmware_of(asset, vendor_name)
@@ -93,6 +116,7 @@ class Fleet:
                 firmware,
                 rng,
                 self.counters,
+                self.world.leases.of(row),
                 options.ring_capacity,
                 options.patience,
             ),
@@ -113,6 +137,25 @@ class Fleet:
     def unacked(self) -> int:
         """Readings that their devices still keep."""
         return sum(len(client.device.ring) for client in self.clients)
+
+    def cut(self, share: float) -> list[str]:
+        """That share of each region's homes loses the link for good; returns their devices."""
+        rows = self._some_homes(share)
+        for row in rows:
+            self.clients[row].cut(math.inf)
+        self._away[rows] = True
+        return [self.clients[row].device_id for row in rows]
+
+    def _some_homes(self, share: float) -> list[int]:
+        """A draw of so many of each region's homes, of those that are not away nor refuse."""
+        rows: list[int] = []
+        regions = np.array([site.region for site in self.sites_of_devices])
+        free = ~self._away & ~self.world.leases.refuses
+        for region in np.unique(regions):
+            homes = self._is_home & (regions == region)
+            draw = self._rng.permutation(np.flatnonzero(homes & free))
+            rows += draw[: round(share * np.count_nonzero(homes))].tolist()
+        return rows
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until it holds; looked at once a beat, and whenever a device hears something."""
@@ -136,35 +179,49 @@ class Fleet:
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._beat())
+            if self._options.cut_share:
+                tasks.create_task(self._cut_later())
             for i, client in enumerate(self.clients):
-                tasks.create_task(client.run())
+                if not self._away[i]:
+                    tasks.create_task(client.run())
                 if i % _CONNECT_AT_ONCE == 0:
                     await asyncio.sleep(_BEAT_S / _SLOTS)
 
+    async def _cut_later(self) -> None:
+        await asyncio.sleep(self._options.cut_after_s)
+        self.cut(self._options.cut_share)
+
     async def _beat(self) -> None:
-        """Move the world once a beat, and let each device measure in its own slot of it."""
+        """Move the world some times a beat, and let each device measure in its own slot of it."""
         loop = asyncio.get_running_loop()
         order = self._rng.permutation(len(self.clients))
         starts_at = loop.time()
         while True:
-            readings = self._step_world() if self._measuring else None
             self._lose_links()
-            self._happened.set()
             for slot in range(_SLOTS):
                 await asyncio.sleep(starts_at + _BEAT_S * slot / _SLOTS - loop.time())
-                for i in order[slot::_SLOTS].tolist():
-                    self._let_measure(i, readings[i] if readings else None)
-            # A beat that came late is not made up for: the next one's step is longer.
+                if slot % _SLOTS_A_STEP == 0:
+                    measured = self._step_world()
+                    self._happened.set()
+                rows = order[slot::_SLOTS]
+                for i, values in zip(rows.tolist(), measured.values(rows), strict=True):
+                    self._let_measure(i, values)
+            # A beat that came late is not made up for: the next one's steps are longer.
             starts_at = max(starts_at + _BEAT_S, loop.time())
             await asyncio.sleep(starts_at - loop.time())
 
-    def _step_world(self) -> list[tuple[Any, ...]]:
+    def _step_world(self) -> Measured:
+        """Move the world on to now, and let devices tell what became of their commands."""
         self._at_ms = max(_utc_ms(), self._at_ms + 1)
-        return self._world.step(self._at_ms).values()
+        known_ms = np.array([client.gateway_ms() for client in self.clients], np.int64)
+        measured = self.world.step(self._at_ms, known_ms)
+        for row, status in self.world.leases.take_reports():
+            self.clients[row].report(status)
+        return measured
 
-    def _let_measure(self, i: int, values: tuple[Any, ...] | None) -> None:
+    def _let_measure(self, i: int, values: tuple[Any, ...]) -> None:
         client, name = self.clients[i], self._vendors[i]
-        if values is None or not client.wants_reading():
+        if not self._measuring or not client.wants_reading():
             client.tick()
             return
         interval_ms = max(client.device.interval_ms, round(_BEAT_S * 1000))

@@ -4,12 +4,14 @@ import random
 from collections import Counter, deque
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from device_sim.device import CHUNK_ROWS, Device, Patience, State, Step
+from device_sim.leases import LeaseOf, Leases
 from schemas.assets import Device as Asset
 from schemas.assets import Site
 from schemas.protocol import (
@@ -20,21 +22,26 @@ from schemas.protocol import (
     Backfill,
     BackfillPace,
     Call,
+    CommandStatus,
     Drain,
     Error,
     Hello,
     HelloResult,
     Malformed,
+    Prices,
     Result,
+    SetpointResult,
     Telemetry,
     VendorTelemetry,
     decode,
+    decode_result,
     encode_call,
     encode_error,
     encode_result,
     encode_send,
 )
 from schemas.telemetry import NativeBody, VendorBody
+from tests.plant_world import EPOCH, setpoint
 from vpp_streams.gateway.actions import Close, Limits, Now, Produce, Receipt, Register, Send
 from vpp_streams.gateway.session import Session
 
@@ -42,21 +49,33 @@ BOOT = "b7f2"
 PATIENCE = Patience(1000, 60_000, resend_ms=60_000, refused_ms=5000)
 
 
-def new_device(ring_capacity: int = 100, seed: int = 1) -> Device:
-    return Device(BOOT, "powerwall3", "24.36", random.Random(seed), Counter(), ring_capacity)
+def a_battery() -> LeaseOf:
+    return Leases(np.array([True])).of(0)
+
+
+def new_device(ring_capacity: int = 100, seed: int = 1, controls: LeaseOf | None = None) -> Device:
+    return Device(
+        BOOT,
+        "powerwall3",
+        "24.36",
+        random.Random(seed),
+        Counter(),
+        controls or a_battery(),
+        ring_capacity,
+    )
 
 
 def body(t: int) -> NativeBody:
     return NativeBody(1_763_856_000_000 + t, p=float(t), g=-1.5, soc=0.5)
 
 
-def accepted(delay_ms=(0, 0), rows_per_s: int = 50, interval_ms: int = 1000) -> bytes:
+def accepted(delay_ms=(0, 0), rows_per_s: int = 50, interval_ms: int = 1000, t: int = 0) -> bytes:
     pace = BackfillPace(delay_ms, rows_per_s)
-    return encode_result("hello", HelloResult(7, 0, interval_ms, 5000, 30, pace))
+    return encode_result("hello", HelloResult(EPOCH, t, interval_ms, 5000, 30, pace))
 
 
-def ack(first: int, upto: int, boot: str = BOOT) -> bytes:
-    return encode_send(f"a{upto}", Ack(b=boot, from_=first, upto=upto, t=0))
+def ack(first: int, upto: int, boot: str = BOOT, t: int = 0) -> bytes:
+    return encode_send(f"a{upto}", Ack(b=boot, from_=first, upto=upto, t=t))
 
 
 def payloads(step: Step) -> list[object]:
@@ -167,7 +186,7 @@ def test_backfill_stays_under_the_message_limit_with_every_column_filled():
 
 def test_a_full_ring_drops_the_oldest_and_counts_it():
     counters: Counter[str] = Counter()
-    device = Device(BOOT, "", "", random.Random(1), counters, ring_capacity=10)
+    device = Device(BOOT, "", "", random.Random(1), counters, a_battery(), ring_capacity=10)
     for i in range(25):
         device.measured(body(i), i)
     assert (len(device.ring), device.ring.oldest_seq, counters["dropped"]) == (10, 15, 15)
@@ -254,6 +273,98 @@ def test_a_drained_device_does_not_wait_for_ever():
     assert device.tick(2010).close
 
 
+GATEWAY_MS = 1_763_856_500_000
+
+
+def answer(device: Device, id_: str, now_ms: int, p: float | None = 100.0, **fields) -> str:
+    """The status of the device's answer to a Setpoint."""
+    call = encode_call(id_, setpoint(p, **{"now_ms": GATEWAY_MS, **fields}))
+    (message,) = device.received(call, now_ms).send
+    result = decode(message)
+    assert isinstance(result, Result)
+    assert result.id == id_
+    return decode_result(result, SetpointResult).status
+
+
+def reports(step: Step) -> dict[str, CommandStatus]:
+    calls = [decode(message) for message in step.send]
+    return {call.id: call.payload for call in calls if isinstance(call.payload, CommandStatus)}
+
+
+def test_a_setpoint_is_answered_at_once_and_hello_names_the_last_one():
+    device = live_device(t=GATEWAY_MS)
+    assert answer(device, "c1", 10, rank=1) == "accepted"
+    assert answer(device, "c1", 20, rank=1) == "duplicate"
+    assert answer(device, "c2", 30, rank=2, epoch=EPOCH - 1) == "stale_epoch"
+    device.disconnected()
+    (hello,) = payloads(device.connected(0))
+    assert hello.last_cmd == "c1"
+    assert answer(device, "c3", 40, rank=3) == "stale_epoch", "its Hello has no answer yet"
+    device.received(accepted(t=GATEWAY_MS), 50)
+    assert answer(device, "c1", 60, rank=1) == "duplicate"
+    assert answer(device, "c3", 70, rank=3) == "accepted"
+
+
+def test_prices_are_taken_and_answered():
+    controls = a_battery()
+    device = new_device(controls=controls)
+    device.connected(0)
+    device.received(accepted(t=GATEWAY_MS), 0)
+    prices = Prices(from_=GATEWAY_MS, interval_ms=1000, per_mwh=(9.0, 1.0, 1.0))
+    assert device.received(encode_call("p1", prices), 10).send == [encode_result("p1", {})]
+    assert controls.leases.prices.action(np.array([GATEWAY_MS])).tolist() == [1]
+
+
+def test_the_gateways_clock_counts_however_wrong_the_devices_own_is():
+    device = live_device(t=GATEWAY_MS)
+    assert device.gateway_ms(500) == GATEWAY_MS + 500
+    short = {"valid_until": GATEWAY_MS + 1000}
+    assert answer(device, "c1", 999, rank=1, **short) == "accepted"
+    assert answer(device, "c2", 1000, rank=2, **short) == "expired"
+
+
+def test_the_clock_is_set_by_the_promptest_message():
+    device = live_device(t=GATEWAY_MS - 800)  # its Hello was answered late
+    device.received(ack(0, 0, t=GATEWAY_MS + 1000), 1000)
+    assert device.gateway_ms(2000) == GATEWAY_MS + 2000
+    device.received(ack(0, 0, t=GATEWAY_MS + 2000), 2640)  # 640 ms late
+    assert device.gateway_ms(3000) == GATEWAY_MS + 3000 - 10
+    device.received(ack(0, 0, t=GATEWAY_MS + 4000), 4000)
+    assert device.gateway_ms(4000) == GATEWAY_MS + 4000
+
+
+def test_reports_are_told_until_they_are_heard():
+    device = new_device()
+    first, second = CommandStatus("c1", "applied", 1), CommandStatus("c1", "completed", 2)
+    assert device.report(first, 0) == Step()
+    device.connected(0)
+    ((id_, told),) = reports(device.received(accepted(), 10)).items()
+    assert told == first
+    assert reports(device.tick(20)) == {}
+    device.disconnected()
+    device.connected(0)
+    assert reports(device.received(accepted(), 30)) == {id_: first}, "nobody said it was heard"
+    device.received(encode_result(id_, {}), 40)
+    ((later, told),) = reports(device.report(second, 50)).items()
+    assert told == second
+    device.received(encode_error(later, "not_stored", ""), 60)
+    assert reports(device.tick(100)) == {}
+    assert reports(device.tick(60 + 8000)) == {later: second}
+    device.received(encode_error(later, "unknown_command", ""), 9000)
+    device.disconnected()
+    device.connected(0)
+    assert reports(device.received(accepted(), 10_000)) == {}
+
+
+def test_reports_that_nobody_hears_are_bounded_and_the_oldest_go():
+    device = new_device()
+    for t in range(100):
+        device.report(CommandStatus("c1", "applied", t), 0)
+    device.connected(0)
+    told = reports(device.received(accepted(), 0)).values()
+    assert [report.t for report in told] == list(range(36, 100))
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"null", b'[3,"hello",{}]', b'[9,"1","x",{}]', b'[6,"1","Reboot",{}]', "\ud800"],
@@ -284,7 +395,7 @@ class LossyLink(RuleBasedStateMachine):
         super().__init__()
         self.counters: Counter[str] = Counter()
         self.device = Device(
-            BOOT, "m", "f", random.Random(1), self.counters, self.CAPACITY, PATIENCE
+            BOOT, "m", "f", random.Random(1), self.counters, a_battery(), self.CAPACITY, PATIENCE
         )
         self.now_ms = 0
         self.up: deque[bytes] = deque()

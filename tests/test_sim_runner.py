@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,12 +23,17 @@ from schemas.protocol import (
     Backfill,
     BackfillPace,
     Call,
+    CommandStatus,
     Drain,
     Hello,
     HelloResult,
+    Result,
+    Setpoint,
+    SetpointResult,
     Telemetry,
     VendorTelemetry,
     decode,
+    decode_result,
     encode_call,
     encode_result,
     encode_send,
@@ -35,7 +41,11 @@ from schemas.protocol import (
 
 QUICK = Patience(reconnect_first_ms=50, reconnect_most_ms=200)
 HANGS_S = 60
-ACCEPTED = HelloResult(1, 0, 1000, 1000, 30, BackfillPace((0, 0), 1000))
+EPOCH = 1
+
+
+def utc_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 @dataclass
@@ -49,6 +59,16 @@ class SmallGateway:
     live: set[tuple[str, int]] = field(default_factory=set)
     vendors: set[str] = field(default_factory=set)
     backfilled: set[tuple[str, int]] = field(default_factory=set)
+    answers: dict[str, list[str]] = field(default_factory=dict)
+    reports: dict[str, list[CommandStatus]] = field(default_factory=dict)
+
+    async def command(self, device_id: str, rank: int, p: float, lasts_ms: int = 60_000) -> None:
+        now_ms = utc_ms()
+        lease = Setpoint(
+            epoch=EPOCH, rank=rank, p=p, not_before=now_ms, valid_until=now_ms + lasts_ms,
+            ramp_w_s=50_000,
+        )  # fmt: skip
+        await self.sockets[device_id].send(encode_call(f"c{rank}", lease), text=True)
 
     def answer(self, socket: ServerConnection, request: Request) -> Response | None:
         self.requests.append(request)
@@ -66,7 +86,15 @@ class SmallGateway:
     def replies(self, device_id: str, message: object) -> list[bytes]:
         match message:
             case Call(id_, Hello()):
-                return [encode_result(id_, ACCEPTED)]
+                pace = BackfillPace((0, 0), 1000)
+                return [encode_result(id_, HelloResult(EPOCH, utc_ms(), 1000, 1000, 30, pace))]
+            case Result() as result:
+                status = decode_result(result, SetpointResult).status
+                self.answers.setdefault(device_id, []).append(status)
+                return []
+            case Call(id_, CommandStatus() as report):
+                self.reports.setdefault(device_id, []).append(report)
+                return [encode_result(id_, {})]
             case Call(_, (Telemetry() | VendorTelemetry()) as reading):
                 self.live.add((device_id, reading.s))
                 if isinstance(reading, VendorTelemetry):
@@ -77,7 +105,7 @@ class SmallGateway:
                 self.backfilled |= {(device_id, seq) for seq in range(first, last + 1)}
             case _:
                 return []
-        return [encode_send("a", Ack(b=reading.b, from_=first, upto=last, t=0))]
+        return [encode_send("a", Ack(b=reading.b, from_=first, upto=last, t=utc_ms()))]
 
 
 @asynccontextmanager
@@ -169,6 +197,64 @@ async def test_a_gateway_that_is_not_there_is_told() -> None:
             await fleet.until(lambda: "unreachable" in fleet.troubles)
             await fleet.until(lambda: fleet.counters["made"] >= 2)
     assert fleet.unacked == fleet.counters["made"]
+
+
+async def test_commands_are_answered_obeyed_and_told_about() -> None:
+    sites = demo_sites(4, 1, 0)
+    async with small_gateway() as gateway:
+        options = SimOptions(gateway.url, refuse_share=0.5, patience=QUICK)
+        async with running_fleet([s for s in sites if s.region == "north"], options) as fleet:
+            refuses = fleet.world.leases.refuses.tolist()
+            assert refuses.count(True) == 1
+            names = [client.device_id for client in fleet.clients]
+            willing = next(i for i, n in enumerate(names) if "home" in n and not refuses[i])
+            await fleet.until(lambda: fleet.connected == len(names))
+            for name in names:
+                await gateway.command(name, 1, -1000.0, lasts_ms=1500)
+            reports = gateway.reports.setdefault(names[willing], [])
+            await fleet.until(lambda: len(reports) == 1)
+            assert fleet.world.flows.battery_w[willing] == pytest.approx(-1000)
+            await fleet.until(lambda: len(reports) == 2)
+    states = [(r.id, r.state) for r in reports]
+    assert states == [("c1", "applied"), ("c1", "completed")]
+    assert reports[0].p == pytest.approx(-1000)
+    answers = {name: gateway.answers[name] for name in names}
+    assert answers.pop(names[willing]) == ["accepted"]
+    assert all(answer == ["rejected"] for answer in answers.values())
+    assert not [name for name in fleet.counters if name.startswith("breach")]
+
+
+async def test_a_device_whose_link_is_cut_ends_its_lease_by_itself() -> None:
+    async with small_gateway() as gateway:
+        options = SimOptions(gateway.url, offline_share=0.4, patience=QUICK)
+        async with running_fleet(demo_sites(10, 0, 0, regions=("one",)), options) as fleet:
+            await fleet.until(lambda: fleet.connected == 6)
+            for name in gateway.sockets:
+                await gateway.command(name, 1, -1500.0, lasts_ms=3000)
+            ends_ms = utc_ms() + 3000
+            held = fleet.world.leases.held
+            await fleet.until(lambda: held["applied"].sum() == 6)
+            (cut,) = fleet.cut(0.1)
+            row = [client.device_id for client in fleet.clients].index(cut)
+            await gateway.sockets[cut].wait_closed()
+            assert fleet.world.flows.battery_w[row] == pytest.approx(-1500)
+            await fleet.until(lambda: not held["stands"][row])
+            assert utc_ms() >= ends_ms - 100, "it ran to its end"
+            assert fleet.world.flows.battery_w[row] != pytest.approx(-1500)
+            assert fleet.connected == 5
+    assert not [name for name in fleet.counters if name.startswith("breach")]
+    assert len(gateway.sockets) == 6, "those offline never came"
+
+
+async def test_a_share_is_cut_at_its_time() -> None:
+    async with small_gateway() as gateway:
+        options = SimOptions(gateway.url, cut_share=0.5, cut_after_s=2.0, patience=QUICK)
+        async with running_fleet(demo_sites(6, 0, 0), options) as fleet:
+            await fleet.until(lambda: fleet.connected == 6)
+            await fleet.until(lambda: fleet.connected == 3)
+            made = fleet.counters["made"]
+            await fleet.until(lambda: fleet.counters["made"] > made + 12)
+            assert fleet.connected == 3
 
 
 async def test_an_error_in_the_simulation_is_not_swallowed() -> None:

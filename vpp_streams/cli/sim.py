@@ -43,6 +43,18 @@ def sim(
     grid_outage_rate: Annotated[
         float, typer.Option(help="grid outages per site and day (about 10 min each)", min=0)
     ] = 0.0,
+    offline_share: Annotated[
+        float, typer.Option(help="share of homes that never connect", min=0, max=1)
+    ] = 0.0,
+    refuse_share: Annotated[
+        float, typer.Option(help="share of homes that refuse every setpoint", min=0, max=1)
+    ] = 0.0,
+    cut_share: Annotated[
+        float, typer.Option(help="share of homes that lose their link for good", min=0, max=1)
+    ] = 0.0,
+    cut_after: Annotated[
+        float, typer.Option(help="seconds after the start when --cut-share is cut off", min=0)
+    ] = 60.0,
     recorded_home: Annotated[
         Path | None,
         typer.Option(help="CSV of a home's load and solar that drives every home", dir_okay=False),
@@ -54,7 +66,10 @@ def sim(
         bool, typer.Option("--import-assets", help="first put the sites into the registry")
     ] = False,
     health: Annotated[
-        bool, typer.Option("--health", help="publish counters on VPP_KAFKA, as `vpp up` shows them")
+        bool,
+        typer.Option(
+            "--health", help="on VPP_KAFKA: publish counters, follow the grid's frequency"
+        ),
     ] = False,
 ) -> None:
     """Simulate a fleet: real WebSocket clients over seeded physics. Ctrl-C stops it.
@@ -65,6 +80,8 @@ def sim(
     vpp sim --import-assets                     200 homes, 20 solar sites, 2 Megapacks
 
     vpp sim --homes 1000 --outage-rate 2        each device loses its link twice an hour
+
+    vpp sim --offline-share 0.1 --refuse-share 0.05     a fleet as fleets are
     """
     from device_sim.fleet import DEMO_SECRET, demo_sites
     from device_sim.recorded import read_recorded
@@ -90,6 +107,10 @@ def sim(
         outage_rate,
         grid_outages_per_day=grid_outage_rate,
         recorded=recorded,
+        offline_share=offline_share,
+        refuse_share=refuse_share,
+        cut_share=cut_share,
+        cut_after_s=cut_after,
         tls=_tls(url, ca),
     )
     asyncio.run(_simulate(settings, sites, options, import_assets, health))
@@ -133,6 +154,7 @@ async def _simulate(
             beside = [tasks.create_task(_tell(fleet))]
             if producer is not None:
                 beside.append(tasks.create_task(_publish(settings, producer, fleet)))
+                beside.append(tasks.create_task(_follow_frequency(settings, fleet)))
             await fleet.until(stop.is_set)
             for task in beside:
                 task.cancel()
@@ -159,7 +181,7 @@ def _status(fleet: "Fleet") -> str:
     return (
         f"{fleet.connected}/{len(fleet.clients)} connected, {count['made']} readings made,"
         f" {count['acked']} acked, {fleet.unacked} kept, {count['backfilled']} backfilled,"
-        f" {count['reconnects']} reconnects"
+        f" {count['reconnects']} reconnects, {count['setpoint_accepted']} setpoints taken"
     )
 
 
@@ -189,3 +211,32 @@ async def _publish(settings: Settings, producer: "AIOKafkaProducer", fleet: "Fle
     reporter.gauges["connected"] = lambda: fleet.connected
     reporter.gauges["unacked"] = lambda: fleet.unacked
     await reporter.publish_for_ever(settings, producer)
+
+
+async def _follow_frequency(settings: Settings, fleet: "Fleet") -> None:
+    """Let events of topic ``grid.frequency`` be the simulated grid's frequency while they stand."""
+    import time
+
+    import msgspec
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    from schemas.grid import FrequencyEvent
+    from vpp_streams import topics
+
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partition = TopicPartition(topics.GRID_FREQUENCY.full(settings.namespace), 0)
+        consumer.assign([partition])
+        await consumer.seek_to_end(partition)
+        async for record in consumer:
+            try:
+                event = msgspec.json.decode(record.value, type=FrequencyEvent)
+            except (msgspec.DecodeError, UnicodeError):
+                fleet.counters["frequency_not_understood"] += 1
+                continue
+            until_ms = event.at_ms + event.for_ms
+            if until_ms > time.time_ns() // 1_000_000:
+                fleet.world.set_frequency(event.region, event.hz, until_ms)
+    finally:
+        await consumer.stop()
