@@ -154,7 +154,7 @@ async def _simulate(
             beside = [tasks.create_task(_tell(fleet))]
             if producer is not None:
                 beside.append(tasks.create_task(_publish(settings, producer, fleet)))
-                beside.append(tasks.create_task(_follow_frequency(settings, fleet)))
+                beside.append(tasks.create_task(follow_frequency(settings, fleet)))
             await fleet.until(stop.is_set)
             for task in beside:
                 task.cancel()
@@ -213,7 +213,7 @@ async def _publish(settings: Settings, producer: "AIOKafkaProducer", fleet: "Fle
     await reporter.publish_for_ever(settings, producer)
 
 
-async def _follow_frequency(settings: Settings, fleet: "Fleet") -> None:
+async def follow_frequency(settings: Settings, fleet: "Fleet") -> None:
     """Let events of topic ``grid.frequency`` be the simulated grid's frequency while they stand."""
     import time
 

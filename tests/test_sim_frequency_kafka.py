@@ -1,0 +1,75 @@
+"""A record of ``grid.frequency`` moves the simulated grid, and armed batteries answer it."""
+
+import asyncio
+import time
+
+import pytest
+
+from device_sim.fleet import demo_sites
+from device_sim.runner import SimOptions, running_fleet
+from schemas.grid import Droop, FrequencyEvent
+from schemas.protocol import Setpoint
+from vpp_streams import topics
+from vpp_streams.cli.sim import follow_frequency
+from vpp_streams.codecs import encode_json
+from vpp_streams.kafka import new_producer
+from vpp_streams.settings import Settings
+
+pytestmark = pytest.mark.kafka
+HANGS_S = 60
+NOBODY = "ws://127.0.0.1:9"
+
+
+def utc_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def armed(rank: int) -> Setpoint:
+    now_ms = utc_ms()
+    return Setpoint(
+        epoch=1,
+        rank=rank,
+        p=0.0,
+        not_before=now_ms - 1000,
+        valid_until=now_ms + HANGS_S * 1000,
+        ramp_w_s=1e5,
+        droop=Droop(nominal_hz=60.0, dead_band_hz=0.2),
+    )
+
+
+async def test_an_event_becomes_the_regions_frequency(topics_ready: Settings) -> None:
+    settings = topics_ready
+    producer = new_producer(settings, linger_ms=0)
+    await producer.start()
+    topic = topics.GRID_FREQUENCY.full(settings.namespace)
+
+    async def write(value: bytes) -> None:
+        await producer.send_and_wait(topic, value, key=b"north", partition=0)
+
+    def event(hz: float, at_ms: int) -> bytes:
+        return encode_json(FrequencyEvent(region="north", hz=hz, at_ms=at_ms, for_ms=3_000))
+
+    sites = demo_sites(6, 0, 0, regions=("north", "coast"))
+    try:
+        async with (
+            asyncio.timeout(HANGS_S),
+            running_fleet(sites, SimOptions(NOBODY)) as fleet,
+        ):
+            following = asyncio.create_task(follow_frequency(settings, fleet))
+            for row in range(6):
+                assert fleet.world.leases.offer(row, "c1", armed(1), utc_ms(), 1).status
+            await fleet.until(lambda: fleet.world.leases.held["applied"].all())
+            # Until the follower has found the topic's end, what is written is not for it.
+            while not fleet.counters["frequency_not_understood"]:
+                assert not following.done()
+                await write(b"not an event")
+                await asyncio.wait({following}, timeout=0.1)
+            await write(event(58.0, utc_ms() - 60_000))  # over long ago
+            await write(event(59.0, utc_ms()))
+            await fleet.until(lambda: bool((fleet.world.flows.battery_w[::2] > 500).any()))
+            assert abs(fleet.world.flows.battery_w[1::2]).max() < 1, "another region's grid"
+            await fleet.until(lambda: bool(abs(fleet.world.flows.battery_w).max() < 1))
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+    finally:
+        await producer.stop()
