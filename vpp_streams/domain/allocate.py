@@ -4,26 +4,17 @@ One multiplier, the price, makes the optimum: each device gives what it would at
 the price is the one at which the sum is right (ADR 9). Powers are battery powers, + = discharge.
 """
 
-import math
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
-from vpp_streams.domain.ramps import (
-    BLOCK,
-    Floats,
-    Ints,
-    Ramps,
-    group_prices,
-    price_of,
-    rows_by_group,
-    with_sum,
-)
+from vpp_streams.domain.ramps import BLOCK, Floats, Ints, Ramps
 from vpp_streams.domain.rollup import Mask
+from vpp_streams.domain.sharing import Allocation, Groups, share_out
 
-EXACT = 1e-9
-"""Relative: what is missing by less is rounding."""
+
+NO_WEIGHT = 1e-9
+"""Wh: less than this is none. The smallest floats would make prices that are not finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +50,12 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Allocation:
-    """Who gives what."""
-
-    setpoint_w: Floats
-    """Shape (n,)."""
-    price: float
-    """The multiplier; infinite, with the sign of ``missing_w``, where no price brings it all."""
-    missing_w: float
-    """Asked less given; 0 where all is given."""
-
-
-@dataclass(frozen=True, slots=True)
 class Curves:
     """Each device's power as a function of the price: rest, a ramp above and a ramp below."""
 
     least_w: Floats
     """Effective bounds, shape (n,): with those of zero weights."""
     most_w: Floats
-    rest_w: Floats
-    """What it gives where nothing is worth while: 0, or the bound next to it."""
     ramps: Ramps
     """Shape (2 n,): the devices' charge, then their discharge."""
 
@@ -88,8 +65,8 @@ class Curves:
 
     def at(self, price: float | Floats) -> Floats:
         """Power at a price (one, or one per device), shape (n,)."""
-        power_w = np.empty_like(self.rest_w)
-        n = len(power_w)
+        n = len(self.least_w)
+        power_w = np.empty(n)
         for at in range(0, n, BLOCK):
             rows = slice(at, min(at + BLOCK, n))
             here = price if isinstance(price, float) else price[rows]
@@ -99,7 +76,7 @@ class Curves:
             fallen -= down.last
             fallen *= down.slope
             fallen += self.ramps[slice(rows.start + n, rows.stop + n)].risen_w(here)
-            fallen += self.rest_w[rows]
+            fallen += _rest_w(self.least_w[rows], self.most_w[rows])
             np.maximum(fallen, self.least_w[rows], out=fallen)
             np.minimum(fallen, self.most_w[rows], out=power_w[rows])
         return power_w
@@ -111,39 +88,40 @@ def curves(problem: Problem) -> Curves:
     Raises ValueError where a power, weight or cost that matters is not finite.
     """
     n = len(problem.least_w)
-    least, most, rest = np.empty(n), np.empty(n), np.empty(n)
-    slope, first, last = np.empty(2 * n), np.empty(2 * n), np.empty(2 * n)
+    least, most = np.empty((2, n))
+    slope, first, last = np.empty((3, 2 * n))
     with np.errstate(invalid="ignore", over="ignore"):  # told below
         for at in range(0, n, BLOCK):
             down = slice(at, min(at + BLOCK, n))
             up = slice(down.start + n, down.stop + n)
             high = problem.most_w[down]
             low = np.minimum(problem.least_w[down], high)
-            calm = np.minimum(np.maximum(low, 0.0), high)
+            calm = _rest_w(low, high)
             stick, wear = problem.stick[down], problem.wear[down]
-            pull = np.zeros(len(low))
-            np.multiply(stick, problem.held_w[down], where=stick != 0.0, out=pull)
-            slope[down], last[down], first[down], least[down] = _ramp(
-                problem.weight_down[down], stick, -wear - pull, calm, low
-            )
-            slope[up], first[up], last[up], most[down] = _ramp(
-                problem.weight_up[down], stick, wear - pull, calm, high
-            )
-            rest[down] = calm
-    if not (np.isfinite(slope).all() and np.isfinite(first).all() and np.isfinite(last).all()):
+            pull = stick * np.where(stick != 0.0, problem.held_w[down], 0.0)
+            for side, weight, starts, end, effective, inner, outer in (
+                (down, problem.weight_down, -wear - pull, low, least, last, first),
+                (up, problem.weight_up, wear - pull, high, most, first, last),
+            ):
+                rises = np.multiply(stick, weight[down], out=slope[side])
+                rises += 1.0
+                np.divide(weight[down], rises, out=rises)
+                gives = rises > NO_WEIGHT
+                effective[down] = np.where(gives, end, calm)
+                steep = np.where(gives, rises, 1.0)
+                np.divide(calm, steep, out=inner[side])
+                np.divide(effective[down], steep, out=outer[side])
+                inner[side] += starts
+                outer[side] += starts
+    if not all(np.isfinite(part).all() for part in (slope, first, last)):
         raise ValueError("a bound, weight or cost of an allocation is not finite")
-    return Curves(least, most, rest, Ramps(slope, first, last))
+    return Curves(least, most, Ramps(slope, first, last))
 
 
-def _ramp(
-    weight: Floats, stick: Floats, starts: Floats, calm_w: Floats, end_w: Floats
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Slope, the prices at which a side leaves rest and is at its end, and what that end is."""
-    slope = weight / (1.0 + stick * weight)
-    gives = slope > 0.0
-    end_w = np.where(gives, end_w, calm_w)
-    steep = np.where(gives, slope, 1.0)
-    return slope, starts + calm_w / steep, starts + end_w / steep, end_w
+def _rest_w(least_w: Floats, most_w: Floats) -> Floats:
+    """What devices give where nothing is worth while: 0, or the bound next to it."""
+    rest = np.maximum(least_w, 0.0)
+    return np.minimum(rest, most_w, out=rest)
 
 
 def allocate(problem: Problem, total_w: float) -> Allocation:
@@ -155,6 +133,8 @@ def allocate(problem: Problem, total_w: float) -> Allocation:
     the others have room.
     """
     found = _solve(problem, total_w)
+    if not problem.min_w.any():
+        return found
     small = (found.setpoint_w != 0.0) & (np.abs(found.setpoint_w) < problem.min_w)
     if not small.any():
         return found
@@ -169,95 +149,6 @@ def _solve(problem: Problem, total_w: float) -> Allocation:
     """As `allocate`, without minimum powers."""
     groups = Groups(problem.group, problem.group_least_w, problem.group_most_w)
     return share_out(curves(problem), groups, total_w)
-
-
-class Givers(Protocol):
-    """Whoever gives more at a higher price: devices, or partitions by their curves."""
-
-    @property
-    def least_w(self) -> Floats:
-        """Shape (n,)."""
-
-    @property
-    def most_w(self) -> Floats:
-        """Shape (n,)."""
-
-    @property
-    def ramps(self) -> Ramps:
-        """All of what rises from ``least_w`` to ``most_w``, shape (m,)."""
-
-    def of_ramps(self, group: Ints) -> Ints:
-        """The groups of the ramps, (m,), from those of the givers, (n,)."""
-
-    def at(self, price: float | Floats) -> Floats:
-        """Power at a price (one, or one per giver), shape (n,)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """Limits of sums."""
-
-    group: Ints
-    """Of each giver, shape (n,)."""
-    least_w: Floats
-    """Shape (groups,); -inf = none."""
-    most_w: Floats
-    """Shape (groups,); inf = none; where limits cross, this one holds."""
-
-    def within(self, givers: Givers) -> tuple[Floats, Floats, Floats] | None:
-        """What the givers can keep of the limits, and each group's lowest sum.
-
-        None where no group is held off what its givers can do.
-        """
-        if np.isneginf(self.least_w).all() and np.isposinf(self.most_w).all():
-            return None
-        groups = len(self.least_w)
-        lowest: Floats = np.bincount(self.group, givers.least_w, groups)
-        highest = np.bincount(self.group, givers.most_w, groups)
-        most: Floats = np.clip(self.most_w, lowest, highest)
-        least = np.minimum(np.clip(self.least_w, lowest, highest), most)
-        if (least == lowest).all() and (most == highest).all():
-            return None
-        return least, most, lowest
-
-
-def share_out(givers: Givers, groups: Groups, total_w: float) -> Allocation:
-    """Give the total, or what there is of it, at one price within the groups' limits."""
-    floor_w, ceiling_w = float(givers.least_w.sum()), float(givers.most_w.sum())
-    limits = groups.within(givers)
-    if limits is None:
-        given_w = min(max(total_w, floor_w), ceiling_w)
-        price = price_of(givers.ramps, given_w - floor_w)
-        power_w = with_sum(givers.at(price), givers.least_w, givers.most_w, given_w)
-    else:
-        least_w, most_w, lowest_w = limits
-        given_w = min(max(total_w, float(least_w.sum())), float(most_w.sum()))
-        price, own, settled_w = group_prices(
-            givers.ramps,
-            givers.of_ramps(groups.group),
-            least_w - lowest_w,
-            most_w - lowest_w,
-            given_w - floor_w,
-        )
-        power_w = givers.at(np.where(np.isnan(own), price, own)[groups.group])
-        _make_exact(power_w, givers, groups.group, settled_w + lowest_w, given_w)
-    missing_w = total_w - given_w
-    if abs(missing_w) <= EXACT * abs(total_w):
-        return Allocation(power_w, price, 0.0)
-    return Allocation(power_w, math.copysign(math.inf, missing_w), missing_w)
-
-
-def _make_exact(
-    power_w: Floats, givers: Givers, group: Ints, sums_w: Floats, total_w: float
-) -> None:
-    """Take rounding errors out, in place, of the sums of groups (NaN = free) and of all."""
-    members = rows_by_group(group, len(sums_w))
-    bound = np.isfinite(sums_w)
-    parts = [(members[g], float(sums_w[g])) for g in np.flatnonzero(bound).tolist()]
-    parts.append((np.flatnonzero(~bound[group]), total_w - float(sums_w[bound].sum())))
-    for rows, sum_w in parts:
-        least_w, most_w = givers.least_w[rows], givers.most_w[rows]
-        power_w[rows] = with_sum(power_w[rows], least_w, most_w, sum_w)
 
 
 def _switched(

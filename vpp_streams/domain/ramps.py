@@ -4,6 +4,7 @@ A device with quadratic costs and bounds gives, at a price, a power that rises i
 between flats. All that allocation needs is the inverse of the sum of many such ramps.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,9 +14,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-BLOCK = 1 << 14
+BLOCK = 8192
 """Ramps worked on at once: what one step makes is still in the cache when the next one reads it."""
-SAMPLE = 1 << 12
+SAMPLE = 1 << 10
 """So many ramps are enough to guess the price of all of them."""
 PRECISION = 1e-13
 """Of the whole rise: the sums themselves are not more exact."""
@@ -46,13 +47,13 @@ class Ramps:
         reached *= self.slope
         return reached
 
-    def heights_w(self) -> Floats:
-        """The whole rise of each, shape (m,)."""
-        return np.asarray(self.slope * (self.last - self.first))
-
-    def sum_w(self) -> float:
-        """The whole rise of all."""
-        return float(sum(np.dot(b.slope, b.last - b.first) for b in self.blocks()))
+    def span(self) -> tuple[float, float, float]:
+        """The first price of all, the last, and the whole rise between; (inf, -inf, 0) if none."""
+        low, high, height_w = math.inf, -math.inf, 0.0
+        for b in self.blocks():
+            low, high = min(low, float(b.first.min())), max(high, float(b.last.max()))
+            height_w += float(np.dot(b.slope, b.last - b.first))
+        return low, high, height_w
 
     def sum_at(self, price: float) -> tuple[float, float]:
         """What all have risen by at a price, and by how much more per unit of price."""
@@ -75,8 +76,7 @@ def price_of(ramps: Ramps, risen_w: float) -> float:
     """
     if not len(ramps.slope):
         return 0.0
-    low, high = float(ramps.first.min()), float(ramps.last.max())
-    height_w = ramps.sum_w()
+    low, high, height_w = ramps.span()
     if risen_w <= 0.0 or risen_w >= height_w:
         return low if risen_w <= 0.0 else high
     low_w, high_w = 0.0, height_w
@@ -138,32 +138,17 @@ def rows_by_group(group: Ints, groups: int) -> list[Ints]:
     return np.split(order, np.searchsorted(group[order], np.arange(1, groups)))
 
 
-def with_sum(power_w: Floats, least_w: Floats, most_w: Floats, total_w: float) -> Floats:
-    """The same powers with the rounding error of their sum put where the bounds leave room.
-
-    Those that give nothing go on giving nothing, unless the others have no room.
-    """
-    short_w = total_w - float(power_w.sum())
-    if abs(short_w) <= 1e-12 * abs(total_w):
-        return power_w
-    room_w = most_w - power_w if short_w > 0.0 else power_w - least_w
-    used_w = np.where(power_w != 0.0, room_w, 0.0)
-    if used_w.sum() >= abs(short_w):
-        room_w = used_w
-    space_w = float(room_w.sum())
-    if space_w <= 0.0:
-        return power_w
-    part = min(max(short_w / space_w, -1.0), 1.0)
-    return np.clip(power_w + part * room_w, least_w, most_w)
-
-
 def _guess(ramps: Ramps, part: float) -> float:
-    """A price near the one at which ``part`` (0..1) of the whole is risen."""
+    """A price near the one at which ``part`` (0..1) of the whole is risen.
+
+    With few ramps: the mean of where each is that far up, by slope.
+    """
     stride = len(ramps.slope) // SAMPLE
     if stride < 2:
-        return float(np.median(ramps.first))
+        there = ramps.first + part * (ramps.last - ramps.first)
+        return float(np.dot(ramps.slope, there) / ramps.slope.sum())
     sample = ramps[::stride]
-    return price_of(sample, part * sample.sum_w())
+    return price_of(sample, part * sample.span()[2])
 
 
 def _kinks_between(ramps: Ramps, low: float, high: float) -> Floats:

@@ -12,8 +12,9 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from vpp_streams.domain.allocate import Groups, Problem, curves, share_out
+from vpp_streams.domain.allocate import Problem, curves
 from vpp_streams.domain.ramps import Floats, Ints, Ramps
+from vpp_streams.domain.sharing import Groups, share_out
 
 Key = TypeVar("Key", bound=Hashable)
 
