@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from device_sim.leases import Leases
+from schemas.commands import FINAL
 from schemas.grid import Droop
 from schemas.protocol import SetpointResult
 from tests.plant_world import EPOCH, T0, Homes, setpoint
@@ -191,3 +195,44 @@ def test_a_droop_that_saturates_leaves_the_setpoint_where_it_was():
     assert homes.step() == 5000
     homes.hz[:] = 60.0
     assert homes.step() == 4000
+
+
+@hypothesis_settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_every_accepted_command_comes_to_exactly_one_end(data):
+    """Offers in any order, repeated, early or late, while the grid and the owner come and go."""
+    homes, accepted, told = Homes(), {}, []
+    offers = st.tuples(
+        st.integers(1, 12),
+        st.sampled_from((None, -4000.0, 0.0, 4000.0)),
+        st.integers(-3, 8),
+        st.integers(-3, 15),
+    )
+    for _ in range(data.draw(st.integers(1, 40))):
+        homes.islanded[:] = data.draw(st.integers(0, 9)) == 0
+        homes.leases.opted_out[:] = data.draw(st.integers(0, 9)) == 0
+        for rank, p, begins_s, ends_s in data.draw(st.lists(offers, max_size=2)):
+            given_ = setpoint(
+                p,
+                rank,
+                not_before=homes.now_ms + 1000 * begins_s,
+                valid_until=homes.now_ms + 1000 * ends_s,
+                ramp_w_s=data.draw(st.sampled_from((100.0, 1e5))),
+            )
+            newest = max(accepted.values(), default=0)
+            answer = homes.leases.offer(0, f"c{rank}", given_, homes.now_ms, EPOCH).status
+            if answer == "accepted":
+                assert rank > newest
+                accepted[f"c{rank}"] = rank
+        homes.step()
+        told += homes.reports()
+    homes.islanded[:] = False
+    homes.step(times=20)
+    told += homes.reports()
+    ends = [id_ for id_, state, _ in told if state in FINAL]
+    assert sorted(ends) == sorted(accepted)
+    applied = [i for i, (_, state, _) in enumerate(told) if state == "applied"]
+    assert len({told[i][0] for i in applied}) == len(applied), "told once"
+    for i in applied:
+        assert told[i][0] not in [id_ for id_, state, _ in told[:i] if state in FINAL]
+    assert not homes.plant.counters
