@@ -1,6 +1,7 @@
 """Allocation against a quadratic solver, and what must hold in every instance."""
 
 from dataclasses import replace
+from itertools import product
 
 import cvxpy as cp
 import numpy as np
@@ -293,6 +294,34 @@ def test_a_device_is_raised_to_its_least_power_where_it_is_needed():
     one = flat(2, most_w=np.array([10.0, 5.0]), weight_up=np.array([100.0, 1.0]), min_w=5.0)
     found = allocate(one, 11.0)
     np.testing.assert_allclose(found.setpoint_w, [6.0, 5.0])
+
+
+def switchable(n: int, rng: np.random.Generator) -> tuple[Problem, float]:
+    """Devices that may all rest, with least powers of up to 2, and a total within their reach."""
+    one = problem(n, rng)
+    one = replace(one, least_w=one.least_w.clip(max=0.0), most_w=one.most_w.clip(min=0.0))
+    low, high = reach(one)
+    return replace(one, min_w=rng.choice([0.0, 1.0, 2.0], n)), low + (high - low) * rng.random()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_least_powers_lose_less_than_one_of_them_against_all_choices(seed):
+    one, asked = switchable(4, np.random.default_rng(seed))
+    least = np.inf
+    for state in map(np.array, product((-1, 0, 1), repeat=4)):
+        low = np.select([state > 0, state < 0], [one.min_w, one.least_w], 0.0)
+        high = np.select([state > 0, state < 0], [one.most_w, -one.min_w], 0.0)
+        weighs = np.select([state > 0, state < 0], [one.weight_up, one.weight_down], 1.0) > 0.0
+        if (low <= high).all() and weighs.all():
+            chosen = replace(one, least_w=low, most_w=high, min_w=np.zeros(4))
+            least = min(least, abs(allocate(chosen, asked).missing_w))
+    assert abs(allocate(one, asked).missing_w) <= least + 2.0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_among_many_devices_least_powers_leave_nothing_missing(seed):
+    one, asked = switchable(50, np.random.default_rng(seed))
+    assert allocate(one, asked).missing_w == 0.0
 
 
 def test_less_than_any_least_power_is_missing():

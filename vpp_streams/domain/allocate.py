@@ -12,7 +12,6 @@ from vpp_streams.domain.ramps import BLOCK, Floats, Ints, Ramps
 from vpp_streams.domain.rollup import Mask
 from vpp_streams.domain.sharing import Allocation, Groups, share_out
 
-
 NO_WEIGHT = 1e-9
 """Wh: less than this is none. The smallest floats would make prices that are not finite."""
 
@@ -128,9 +127,9 @@ def allocate(problem: Problem, total_w: float) -> Allocation:
     """Share a total out at least cost; what cannot be given is named.
 
     Bounds of devices always hold. Groups' limits do where their devices' bounds let them, and
-    the sum does where both let it. A minimum power is held by a rule, not by an optimum
-    (`_switched`), and may leave part of the total missing, less than one device's minimum where
-    the others have room.
+    the sum does where both let it. Minimum powers are held by a rule, not by an optimum
+    (`_switched`): among a handful of devices it may leave up to one minimum missing that another
+    choice of devices could have given.
     """
     found = _solve(problem, total_w)
     if not problem.min_w.any():
