@@ -1,10 +1,11 @@
 """A simulated fleet of homes follows a regulation signal: ``python benchmarks/agc.py``.
 
 In process, without sockets: each 4 s the signal times what the fleet can hold is shared out by
-`allocate` and becomes leases; devices step each second, one step late, with the code of
-`vpp sim`: leases, ramps, reserves, connections, batteries. Households switch loads on and off
-all the while, and the cloud's bounds are those of the last 4 s. Prints the performance score of
-each moving hour (see `performance_score.moves`) with its mean signal.
+`allocate` and becomes leases; devices step each second (``--step-s``), one step late, with the
+code of `vpp sim`: leases, ramps, reserves, connections, batteries. Households switch loads on and
+off all the while, and the cloud's bounds are those of the last 4 s. Prints the performance score
+of moving hours (see `performance_score.moves`) with their mean signal, and what a perfect
+response would score that is one step late: no fleet with such steps can do better.
 """
 
 import argparse
@@ -110,17 +111,17 @@ class Homes:
         self.plant.leases.grant(np.arange(rows), leases, np.full(rows, self.now_ms))
         return found.missing_w
 
-    def second(self) -> float:
-        """A second passes; returns what the batteries do together, W."""
+    def step(self, dt_s: float) -> float:
+        """Time passes; returns what the batteries do together, W."""
         rows, rng = len(self.load_w), self.rng
-        switched = rng.random(rows) < 0.002
+        switched = rng.random(rows) < 0.002 * dt_s
         self.load_w = np.where(switched, rng.uniform(150, 4000, rows), self.load_w)
-        self.now_ms += 1000
+        self.now_ms += round(dt_s * 1000)
         around = Surroundings(
             np.zeros(rows), self.load_w, np.full(rows, 25.0), np.zeros(rows, bool)
         )
         hz = np.full(rows, 60.0)
-        self.plant.step(np.full(rows, self.now_ms), around, self.load_w, hz, 1.0)
+        self.plant.step(np.full(rows, self.now_ms), around, self.load_w, hz, dt_s)
         self.plant.leases.take_reports()
         return float(self.plant.flows.battery_w.sum())
 
@@ -138,25 +139,37 @@ def moving_hours(signal: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
     return [(name, percent) for name, percent in hours if moves(percent)]
 
 
-def follow(percent: np.ndarray, homes: Homes) -> Score:
-    """Let the homes follow an hour of signal, at an amount that they can hold for all of it."""
+def follow(percent: np.ndarray, homes: Homes, step_s: float) -> tuple[Score, Score]:
+    """Let the homes follow an hour of signal, at an amount that they can hold for all of it.
+
+    Returns their score, and that of a perfect response one step late.
+    """
     least, most = homes.bounds_w(hold_h=1.0)
     amount_w = min(most.sum(), -least.sum())
-    response = np.empty(len(percent) * TICK_S)
-    for i, share in enumerate(percent / 100):
-        for second in range(TICK_S):
-            response[i * TICK_S + second] = homes.second()
-            if second == 0:  # the devices had stepped when it came
+    steps = round(TICK_S / step_s)
+    response = np.empty((len(percent), steps))
+    homes.command(percent[0] / 100 * amount_w)
+    homes.step(TICK_S)  # they come from the hour before
+    for tick, share in enumerate(percent / 100):
+        for i in range(steps):
+            response[tick, i] = homes.step(step_s)
+            if i == 0:  # the devices had stepped when it came
                 homes.command(share * amount_w)
-    signal = np.repeat(percent / 100 * amount_w, TICK_S)
-    return performance_score(signal, response, 1.0)
+    signal = np.repeat(percent / 100 * amount_w, steps)
+    late = np.concatenate((signal[:1], signal[:-1]))
+    return (
+        performance_score(signal, response.ravel(), step_s),
+        performance_score(signal, late, step_s),
+    )
 
 
-def scores(hours: list[tuple[str, np.ndarray]], homes: int) -> Iterator[tuple[str, Score, Counter]]:
-    """Each hour from a fleet as new, with the breaches of limits."""
+def scores(
+    hours: list[tuple[str, np.ndarray]], homes: int, step_s: float
+) -> Iterator[tuple[str, Score, Score, Counter[str]]]:
+    """(hour, score, the perfect one, breaches) of each, from a fleet as new."""
     for seed, (name, percent) in enumerate(hours, 1):
         fleet = Homes(homes, seed)
-        yield name, follow(percent, fleet), fleet.counters
+        yield name, *follow(percent, fleet, step_s), fleet.counters
 
 
 def main() -> None:
@@ -164,17 +177,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--homes", type=int, default=10_000)
     parser.add_argument("--hours", type=int, default=24, help="how many, evenly from all that move")
+    parser.add_argument("--step-s", type=float, default=1.0, help="how often devices step")
     wanted = parser.parse_args()
     hours = moving_hours(pd.read_csv(SIGNAL, index_col=0))
     chosen = hours[:: max(1, len(hours) // wanted.hours)][: wanted.hours]
     print(f"{len(chosen)} of {len(hours)} moving hours, {wanted.homes} homes")
-    print("hour            score  accuracy  delay  precision  mean |signal| MW  breaches")
+    print("hour            score (perfect)  accuracy   delay precision  mean |signal| MW  breaches")
     started, all_scores = time.perf_counter(), []
-    for name, s, breaches in scores(chosen, wanted.homes):
+    for name, s, perfect, breaches in scores(chosen, wanted.homes, wanted.step_s):
         all_scores.append(s.score)
         print(
-            f"{name}  {s.score:.4f}    {s.accuracy:.4f} {s.delay:.4f}     {s.precision:.4f}"
-            f"            {s.mean_signal / 1e6:6.2f}  {sum(breaches.values()):8d}",
+            f"{name}  {s.score:.4f} ({perfect.score:.4f})    {s.accuracy:.4f}  {s.delay:.4f}"
+            f"    {s.precision:.4f}            {s.mean_signal / 1e6:6.2f}"
+            f"  {sum(breaches.values()):8d}",
             flush=True,
         )
     print(f"least {min(all_scores):.4f}, mean {np.mean(all_scores):.4f}", end="; ")

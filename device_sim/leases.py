@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_sim.controller import Decision, Orders
-from device_sim.prices import KnownPrices
+from device_sim.prices import NEITHER, KnownPrices
 from schemas.grid import Droop
 from schemas.protocol import (
     CommandStatus,
@@ -179,7 +179,10 @@ class Leases:
 
     def price_action(self, now_ms: Ints) -> NDArray[np.int8]:
         """What prices call for now, at the devices whose last lease said so; see `prices`."""
-        return np.where(self.held["prices"], self.prices.action(now_ms), np.int8(0))
+        listens = self.held["prices"]
+        if not listens.any():
+            return np.zeros(len(listens), np.int8)
+        return np.where(listens, self.prices.action(now_ms), np.int8(NEITHER))
 
     def moved(self, now_ms: Ints, decision: Decision, alone_w: Floats, power_w: Floats) -> None:
         """The step is done, and the batteries' power is this."""
