@@ -348,6 +348,8 @@ def test_numbers_that_are_none_are_a_mistake_of_the_caller():
         allocate(flat(2, most_w=np.nan), 1.0)
     with pytest.raises(ValueError, match="not finite"):
         allocate(flat(2, weight_up=np.inf), 1.0)
+    with pytest.raises(ValueError, match="not a number"):
+        allocate(flat(2), np.nan)
 
 
 def test_a_million_unequal_devices_sum_exactly():

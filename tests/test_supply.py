@@ -149,3 +149,11 @@ def test_a_jump_in_a_curve_is_shared_exactly():
     merged = merge(told, dict.fromkeys(told, ""), {}, 7.0)
     assert sum(merged.shares.values()) == pytest.approx(7.0, rel=1e-12)
     assert merged.missing_w == 0.0
+
+
+def test_a_jump_behind_a_feeders_limit_is_shared_exactly():
+    told = {key: line((0, 0), (0.3, 1), (0.3, 10), (1, 12)) for key in "abcd"}
+    feeder = {"a": "f", "b": "f", "c": "", "d": ""}
+    merged = merge(told, feeder, {"f": (-np.inf, 7.1)}, 18.3)
+    assert merged.shares["a"] + merged.shares["b"] == pytest.approx(7.1, rel=1e-12)
+    assert sum(merged.shares.values()) == pytest.approx(18.3, rel=1e-12)

@@ -89,7 +89,7 @@ def curves(problem: Problem) -> Curves:
     n = len(problem.least_w)
     least, most = np.empty((2, n))
     slope, first, last = np.empty((3, 2 * n))
-    with np.errstate(invalid="ignore", over="ignore"):  # told below
+    with np.errstate(all="ignore"):  # told below
         for at in range(0, n, BLOCK):
             down = slice(at, min(at + BLOCK, n))
             up = slice(down.start + n, down.stop + n)
@@ -102,14 +102,13 @@ def curves(problem: Problem) -> Curves:
                 (down, problem.weight_down, -wear - pull, low, least, last, first),
                 (up, problem.weight_up, wear - pull, high, most, first, last),
             ):
-                rises = np.multiply(stick, weight[down], out=slope[side])
-                rises += 1.0
-                np.divide(weight[down], rises, out=rises)
-                gives = rises > NO_WEIGHT
+                gives = weight[down] > NO_WEIGHT
+                flat = np.divide(1.0, np.where(gives, weight[down], 1.0))
+                flat += stick
+                np.divide(gives, flat, out=slope[side])
                 effective[down] = np.where(gives, end, calm)
-                steep = np.where(gives, rises, 1.0)
-                np.divide(calm, steep, out=inner[side])
-                np.divide(effective[down], steep, out=outer[side])
+                np.multiply(calm, flat, out=inner[side])
+                np.multiply(effective[down], flat, out=outer[side])
                 inner[side] += starts
                 outer[side] += starts
     if not all(np.isfinite(part).all() for part in (slope, first, last)):

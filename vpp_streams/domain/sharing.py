@@ -75,7 +75,12 @@ class Groups:
 
 
 def share_out(givers: Givers, groups: Groups, total_w: float) -> Allocation:
-    """Give the total, or what there is of it, at one price within the groups' limits."""
+    """Give the total, or what there is of it, at one price within the groups' limits.
+
+    Raises ValueError where the total is not a number.
+    """
+    if math.isnan(total_w):
+        raise ValueError("the total of an allocation is not a number")
     floor_w, ceiling_w = float(givers.least_w.sum()), float(givers.most_w.sum())
     limits = groups.within(givers)
     if limits is None:
