@@ -17,6 +17,7 @@ from tests.web_world import (
     HOSTILE,
     NOW_MS,
     TWIN,
+    KafkaInMemory,
     apply,
     fed_read_model,
     fleet_that_answers,
@@ -46,7 +47,9 @@ PAGES = (
 async def serving(model: ReadModel) -> AsyncIterator[str]:
     """A real server on a free port over the read model; the clock stands still."""
     fleet = FleetWorker("http://fleet.test", fleet_that_answers(httpx.Response(200, json=TWIN)))
-    app = create_web(Settings(), model, lambda: NOW_MS, fleet, lambda: server.should_exit)
+    app = create_web(
+        Settings(), model, lambda: NOW_MS, KafkaInMemory(), fleet, lambda: server.should_exit
+    )
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     task = asyncio.create_task(server.serve())
     try:

@@ -2,12 +2,15 @@
 
 import base64
 import math
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
 import msgspec
 
 from schemas.assets import Device, Site
+from schemas.commands import CommandFrame, CommandRow
+from schemas.dispatch import DispatchStatus, Missing, Notice
 from schemas.health import Health
 from schemas.presence import Presence
 from schemas.telemetry import Rejected
@@ -150,6 +153,7 @@ def site(number: int, region: str = "north") -> Site:
         ),
         export_limit_w=10_000.0,
         backup_reserve=0.2,
+        feeder="f1",
     )
 
 
@@ -179,6 +183,55 @@ def health(role: str, at_ms: int = NOW_MS, pid: int = 1, **numbers: Any) -> Heal
         counters=numbers,
         gauges=gauges,
     )
+
+
+def dispatch_status(region: str, at_ms: int = NOW_MS, **changes: Any) -> DispatchStatus:
+    status: dict[str, Any] = {
+        "mode": "target",
+        "request_id": "target-1",
+        "ends_at_ms": NOW_MS + 900_000,
+        "asked_w": 400_000.0,
+        "allocated_w": 399_900.0,
+        "measured_w": 398_100.0,
+        "net_load_w": 120_000.0,
+        "capability": (Deliverable(900, 455_000.0, 310_000.0),),
+        "states": {"applied": 60, "accepted": 3, "none": 10},
+        "partitions_expected": 8,
+        "partitions_heard": 8,
+    }
+    return DispatchStatus(region=region, at_ms=at_ms, **{**status, **changes})
+
+
+def notice(region: str, request_id: str, missing_w: float = 42_000.0) -> Notice:
+    offline = Missing(cause="offline", devices=7, up_w=35_000.0, down_w=35_000.0)
+    reserve = Missing(cause="reserve", devices=2, up_w=7_000.0, down_w=0.0)
+    return Notice(
+        region=region,
+        request_id=request_id,
+        at_ms=NOW_MS,
+        missing_w=missing_w,
+        from_ms=NOW_MS,
+        causes=(offline, reserve),
+    )
+
+
+def command_frame(
+    created_at_ms: int, setpoints_w: dict[str, float | None], **changes: Any
+) -> CommandFrame:
+    """Commands of partition 0, whose rank is their time."""
+    frame = CommandFrame(
+        partition=0,
+        rank=created_at_ms,
+        slot=2,
+        region="north",
+        request_id="target-1",
+        created_at_ms=created_at_ms,
+        asked_at_ms=created_at_ms - 40,
+        not_before_ms=created_at_ms,
+        valid_until_ms=created_at_ms + 30_000,
+        rows=tuple(CommandRow(d, 17, w, 1000.0, 0.2) for d, w in setpoints_w.items()),
+    )
+    return msgspec.structs.replace(frame, **changes)
 
 
 def fed_read_model() -> ReadModel:
@@ -256,6 +309,27 @@ TWIN = {
         }
     ],
 }
+
+
+class KafkaInMemory:
+    """What the web process writes and reads, without a broker (see `desk.Kafka`)."""
+
+    def __init__(self, on_write: Callable[[Topic, bytes, bytes], None] | None = None) -> None:
+        self.written: list[tuple[Topic, bytes, bytes]] = []
+        self.records: list[tuple[Topic, int, int, bytes | None]] = []
+        """(topic, partition, time written, value)"""
+        self._on_write = on_write or (lambda *_: None)
+
+    async def write(self, topic: Topic, key: bytes, value: bytes) -> None:
+        self.written.append((topic, key, value))
+        self._on_write(topic, key, value)
+
+    async def read_since(
+        self, topic: Topic, since_ms: int, partition: int
+    ) -> AsyncIterator[tuple[int, bytes | None]]:
+        for its_topic, its_partition, at_ms, value in self.records:
+            if its_topic is topic and its_partition == partition and at_ms >= since_ms:
+                yield at_ms, value
 
 
 def fleet_that_answers(answer: httpx.Response | Exception) -> httpx.MockTransport:

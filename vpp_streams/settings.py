@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vpp_streams.errors import SettingsError
@@ -58,6 +58,18 @@ class Settings(BaseSettings):
     )
     session_timeout_s: Annotated[float, Field(ge=6, le=300)] = Field(
         10.0, description="a worker that says nothing for this long loses its partitions"
+    )
+    lease_s: Annotated[float, Field(ge=2, le=3600)] = Field(
+        30.0, description="a device that hears nothing more ends a command after this long"
+    )
+    operators: Path | None = Field(
+        None, description="file of those who may order; without it nobody may"
+    )
+    operator_token: SecretStr | None = Field(
+        None, description="token of `vpp dispatch` and the like; else that of `vpp up`"
+    )
+    web_url: str | None = Field(
+        None, description="web process that these ask; else that of `vpp up`, else VPP_WEB_PORT's"
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = Field(False, description="one JSON object a line, for log collectors")

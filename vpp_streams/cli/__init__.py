@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 _PANELS: dict[str, tuple[str, ...]] = {
     "Start here": ("up", "doctor", "broker"),
-    "Control": ("frequency",),
+    "Control": ("operators", "frequency"),
     "Fleet and data": ("assets", "normalize", "record", "replay"),
     "Processes (what `vpp up` runs)": ("sim", "gateway", "worker", "web"),
     "Development": ("contracts",),

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import IntEnum
+from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,10 @@ from fastapi.staticfiles import StaticFiles
 
 from schemas.assets import Site
 from vpp_streams.settings import Settings
-from vpp_streams.web import views
+from vpp_streams.web import control_views, views
+from vpp_streams.web.answers import Json
+from vpp_streams.web.control_api import control_routes, order_routes
+from vpp_streams.web.desk import ANSWER_S, Desk, Kafka
 from vpp_streams.web.openapi import answers, describe_with
 from vpp_streams.web.problems import ApiError, answer_problems, refuse_unknown_parameters
 from vpp_streams.web.readmodel import ReadModel
@@ -23,7 +27,7 @@ from vpp_streams.web.stream import LiveResponse, Stream
 from vpp_streams.web.twins import FleetWorker
 
 STATIC = Path(__file__).parent / "static"
-_ABOUT = """What a virtual power plant's fleet does now and did lately.
+_ABOUT = """What a virtual power plant's fleet does now and did lately, and orders to it.
 
 Signs: battery + = discharge, grid + = import, solar >= 0, load >= 0; load = grid + battery + solar.
 Times are ms since 1970 UTC; null = not measured. Every aggregate carries coverage and age.
@@ -41,26 +45,19 @@ def _limit(default: int, most: int) -> Any:
     return Query(default, ge=1, le=most, description="rows at most")
 
 
-class Json(Response):
-    """A view as JSON, always of this moment."""
-
-    media_type = "application/json"
-
-    def __init__(self, view: msgspec.Struct) -> None:
-        super().__init__(msgspec.json.encode(view), headers={"Cache-Control": "no-store"})
-
-
 def create_web(
     settings: Settings,
     read_model: ReadModel,
     now_ms: Callable[[], int],
+    kafka: Kafka,
     fleet: FleetWorker | None = None,
     stopping: Callable[[], bool] = lambda: False,
+    answer_s: float = ANSWER_S,
 ) -> FastAPI:
-    """The application over ``read_model``.
+    """The application over ``read_model``; orders are written to ``kafka``.
 
     ``fleet`` answers for twins (default: the worker at ``settings.fleet_url``); live streams end
-    once ``stopping()`` is true.
+    once ``stopping()`` is true; the region role is given ``answer_s`` to answer an order.
     """
     worker = fleet or FleetWorker(settings.fleet_url)
 
@@ -79,10 +76,13 @@ def create_web(
     )
     answer_problems(app)
     stream = Stream(read_model, now_ms, stopping)
+    desk = Desk(settings.operators, kafka, read_model, now_ms, answer_s)
     for routes in (
         _loop_routes(read_model, now_ms, stream),
         _region_routes(read_model, now_ms),
         _site_routes(read_model, worker),
+        control_routes(read_model, kafka, now_ms, partial(_known_region, read_model)),
+        order_routes(desk),
     ):
         app.include_router(routes, prefix="/api/v1")
     describe_with(
@@ -91,6 +91,10 @@ def create_web(
             *(views.Summary, views.HealthView, views.RejectedPage, views.RegionList),
             *(views.RegionHistory, views.RegionWindows),
             *(views.SitePage, views.SiteDetail, views.SiteWindows),
+            *(control_views.DispatchView, control_views.CommandList, control_views.AlarmList),
+            *(control_views.AlertList, control_views.DeviceStory, control_views.Ordered),
+            *(control_views.TargetOrder, control_views.LimitOrder, control_views.HoldOrder),
+            control_views.StormOrder,
         ],
     )
 
@@ -109,6 +113,17 @@ def _without_secrets(site: Site) -> Site:
 
 def _router(tag: str) -> APIRouter:
     return APIRouter(tags=[tag], dependencies=[Depends(refuse_unknown_parameters)])
+
+
+def _known_region(model: ReadModel, region: str) -> str:
+    """The region. Raises `ApiError` (404) where nothing was heard of it."""
+    if region not in model.regions.names():
+        raise ApiError(
+            HTTPStatus.NOT_FOUND,
+            f"nothing was heard of a region {region[:64]!r}",
+            f"regions: {', '.join(model.regions.names()[:20]) or 'none yet'}",
+        )
+    return region
 
 
 def _loop_routes(model: ReadModel, now_ms: Callable[[], int], stream: Stream) -> APIRouter:
@@ -154,15 +169,7 @@ def _loop_routes(model: ReadModel, now_ms: Callable[[], int], stream: Stream) ->
 
 def _region_routes(model: ReadModel, now_ms: Callable[[], int]) -> APIRouter:
     routes = _router("Regions")
-
-    def known(region: str) -> str:
-        if region not in model.regions.names():
-            raise ApiError(
-                HTTPStatus.NOT_FOUND,
-                f"nothing was heard of a region {region[:64]!r}",
-                f"regions: {', '.join(model.regions.names()[:20]) or 'none yet'}",
-            )
-        return region
+    known = partial(_known_region, model)
 
     @routes.get("/regions", responses=answers(views.RegionList))
     async def regions() -> Response:

@@ -17,9 +17,15 @@ _DOCS = "/docs lists every path and its parameters"
 class ApiError(Exception):
     """An answer other than 200; ``error`` and ``hint`` are shown to the person who asked."""
 
-    def __init__(self, status: HTTPStatus, error: str, hint: str = _DOCS) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        error: str,
+        hint: str = _DOCS,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(error)
-        self.status, self.error, self.hint = status, error, hint
+        self.status, self.error, self.hint, self.headers = status, error, hint, headers
 
 
 def refuse_unknown_parameters(request: Request) -> None:
@@ -40,7 +46,7 @@ def answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def told(_: Request, problem: ApiError) -> JSONResponse:
-        return _answer(problem.status, problem.error, problem.hint)
+        return _answer(problem.status, problem.error, problem.hint, problem.headers)
 
     @app.exception_handler(RequestValidationError)
     async def bad_query(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -10,15 +10,19 @@ from collections.abc import Callable
 import msgspec
 
 from schemas.assets import Site
+from schemas.commands import CommandEvents, CommandFrame
+from schemas.grid import Alert
 from schemas.health import Health
 from schemas.presence import Presence
 from schemas.protocol import UNREADABLE
 from schemas.telemetry import Rejected
 from schemas.windows import RegionLive, RegionWindow, SiteWindow
 from vpp_streams import topics
-from vpp_streams.codecs import decode_json
+from vpp_streams.codecs import decode_frame, decode_json
 from vpp_streams.topics import Topic
 from vpp_streams.web.ages import Ages
+from vpp_streams.web.commands import Commands
+from vpp_streams.web.dispatches import Dispatches, read_request, read_told
 from vpp_streams.web.pipeline import Pipeline
 from vpp_streams.web.regions import Regions
 from vpp_streams.web.rejections import Rejections
@@ -43,6 +47,9 @@ class ReadModel:
         self.regions = Regions(KEEP_SITE_WINDOWS, KEEP_REGION_WINDOWS)
         self.sites = Sites(KEEP_SITE_WINDOWS, MAX_SITE_WINDOWS)
         self.rejections = Rejections()
+        self.dispatches = Dispatches()
+        self.commands = Commands()
+        self._alerts: dict[str, Alert] = {}
         self.pipeline = Pipeline()
         self.ages = Ages()
         self.undecodable: Counter[str] = Counter()
@@ -57,6 +64,12 @@ class ReadModel:
             topics.REGION_LIVE.name: self._region_live,
             topics.TELEMETRY_REJECTED.name: self._rejected,
             topics.HEALTH.name: self._health,
+            topics.DISPATCH_TARGETS.name: self._request,
+            topics.DISPATCH_EVENTS.name: self._told,
+            topics.COMMANDS.name: self._commands,
+            topics.COMMAND_EVENTS.name: self._command_events,
+            topics.TELEMETRY.name: self._telemetry,
+            topics.GRID_ALERTS.name: self._alert,
         }
 
     def apply(
@@ -72,7 +85,7 @@ class ReadModel:
                 self._removed(topic, key)
             else:
                 apply(value, offset, now_ms)
-        except UNREADABLE:
+        except (*UNREADABLE, ValueError):  # the latter is that of frames
             self.undecodable[topic.name] += 1
             self.counters["undecodable"] += 1
         else:
@@ -131,6 +144,41 @@ class ReadModel:
     def _health(self, value: bytes, _offset: int, now_ms: int) -> None:
         self.pipeline.apply(decode_json(value, Health), now_ms)
 
+    def alerts(self, now_ms: int) -> list[Alert]:
+        """Storms that are neither over nor cancelled, by when they start."""
+        standing = (a for a in self._alerts.values() if not a.cancelled and a.ends_at_ms > now_ms)
+        return sorted(standing, key=lambda alert: (alert.starts_at_ms, alert.alert_id))
+
+    def _request(self, value: bytes, _offset: int, _now_ms: int) -> None:
+        self.dispatches.apply_request(read_request(value))
+
+    def _told(self, value: bytes, _offset: int, now_ms: int) -> None:
+        self.dispatches.apply_told(read_told(value), now_ms)
+
+    def _commands(self, value: bytes, _offset: int, _now_ms: int) -> None:
+        self.commands.apply_frame(decode_json(value, CommandFrame))
+
+    def _command_events(self, value: bytes, _offset: int, _now_ms: int) -> None:
+        for event in decode_json(value, CommandEvents).events:
+            self.commands.apply_event(event)
+
+    def _telemetry(self, value: bytes, _offset: int, _now_ms: int) -> None:
+        if not len(self.commands):
+            return  # nobody is asked for anything: there is nothing to compare with
+        frame = decode_frame(value)
+        columns = ("device_id", "measured_at_ms", "battery_w")
+        self.commands.apply_readings(*(frame.column(name).to_pylist() for name in columns))
+
+    def _alert(self, value: bytes, _offset: int, _now_ms: int) -> None:
+        alert = decode_json(value, Alert)
+        self._alerts[alert.alert_id] = alert
+
     def _removed(self, topic: Topic, key: bytes | None) -> None:
-        if topic is topics.PRESENCE and key is not None:
+        if key is None:
+            return
+        if topic is topics.PRESENCE:
             self.sites.forget_presence(key.decode())
+        elif topic is topics.DISPATCH_TARGETS:
+            self.dispatches.forget_request(key.decode())
+        elif topic is topics.GRID_ALERTS:
+            self._alerts.pop(key.decode(), None)

@@ -10,14 +10,14 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import structlog
 import uvicorn
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from vpp_streams import topics
 from vpp_streams.background import run_beside
 from vpp_streams.errors import InputError
 from vpp_streams.health import HealthReporter
-from vpp_streams.kafka import ensure_topics, following, new_producer, no_broker
+from vpp_streams.kafka import ensure_topics, following, new_producer, no_broker, records_since
 from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
 from vpp_streams.web.api import create_web
@@ -25,15 +25,22 @@ from vpp_streams.web.readmodel import ReadModel
 
 log = structlog.get_logger()
 _HOUR_MS, _HALF_HOUR_MS = 3_600_000, 1_800_000
-FROM_THE_START = (topics.ASSETS, topics.PRESENCE)
+_TEN_MIN_MS = 600_000
+FROM_THE_START = (topics.ASSETS, topics.PRESENCE, topics.DISPATCH_TARGETS, topics.GRID_ALERTS)
 SINCE_MS = {
     topics.SITE_WINDOWS: _HOUR_MS,
     topics.REGION_WINDOWS: _HOUR_MS,
     topics.TELEMETRY_REJECTED: _HOUR_MS,
     topics.REGION_LIVE: _HALF_HOUR_MS,
     topics.HEALTH: 0,
+    topics.DISPATCH_EVENTS: _HOUR_MS,
+    topics.COMMANDS: _TEN_MIN_MS,
+    topics.COMMAND_EVENTS: _TEN_MIN_MS,
+    topics.TELEMETRY: 0,
 }
 """How far back we read when we start."""
+_MAX_READERS = 4
+"""Stories that are read at the same time: each has a consumer of its own."""
 _MAX_RECORDS = 1000
 """Applied in one go, between which requests are answered."""
 
@@ -71,12 +78,14 @@ async def serve_web(settings: Settings) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     listener = _listen(settings)
     read_model = ReadModel(started_at_ms=now_ms())
-    app = create_web(settings, read_model, now_ms, stopping=lambda: server.should_exit)
-    server = _Server(
-        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3)
-    )
     with listener:
-        async with _fed(settings, read_model) as feeding:
+        async with _fed(settings, read_model) as (kafka, feeding):
+            app = create_web(
+                settings, read_model, now_ms, kafka, stopping=lambda: server.should_exit
+            )
+            server = _Server(
+                uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3)
+            )
             log.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await asyncio.wait({serving, *feeding}, return_when=asyncio.FIRST_COMPLETED)
@@ -85,6 +94,28 @@ async def serve_web(settings: Settings) -> None:
             for task in feeding:
                 if task.done():
                     await task  # it only ends by an error
+
+
+class WebKafka:
+    """Writes orders and reads what is asked for on demand (see `desk.Kafka`)."""
+
+    def __init__(self, settings: Settings, producer: AIOKafkaProducer) -> None:
+        self._settings = settings
+        self._producer = producer
+        self._reading = asyncio.Semaphore(_MAX_READERS)
+
+    async def write(self, topic: Topic, key: bytes, value: bytes) -> None:
+        """Write to a topic of one partition; it is safe on return. Raises `KafkaError`."""
+        name = topic.full(self._settings.namespace)
+        await self._producer.send_and_wait(name, value, key=key, partition=0)
+
+    async def read_since(
+        self, topic: Topic, since_ms: int, partition: int
+    ) -> AsyncIterator[tuple[int, bytes | None]]:
+        """(time written, value) of each record from a time on, to the end as it is now."""
+        async with self._reading:
+            async for record in records_since(self._settings, topic, since_ms, (partition,)):
+                yield record.timestamp, record.value
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -102,8 +133,10 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 @asynccontextmanager
-async def _fed(settings: Settings, model: ReadModel) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Feed the read model during the body; yields the tasks that do."""
+async def _fed(
+    settings: Settings, model: ReadModel
+) -> AsyncIterator[tuple[WebKafka, list[asyncio.Task[None]]]]:
+    """Feed the read model during the body; yields the way to Kafka, and the tasks that feed."""
     await ensure_topics(settings)
     health = HealthReporter("web")
     health.counters = model.counters
@@ -122,7 +155,7 @@ async def _fed(settings: Settings, model: ReadModel) -> AsyncIterator[list[async
         ]
         tasks.append(run_beside(stack, _follow_recent(settings, model)))
         tasks.append(run_beside(stack, health.publish_for_ever(settings, producer)))
-        yield tasks
+        yield WebKafka(settings, producer), tasks
 
 
 def _applier(model: ReadModel, topic: Topic) -> Callable[[bytes | None, bytes | None, int], None]:

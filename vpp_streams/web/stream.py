@@ -13,12 +13,14 @@ import structlog
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Send
 
+from vpp_streams.web.control_views import AlarmList, ControlUpdate
 from vpp_streams.web.problems import ApiError
 from vpp_streams.web.readmodel import ReadModel
 
 log = structlog.get_logger()
 MAX_CLIENTS = 200
 STALL_S = 10.0
+_ALARMS_SHOWN = 20
 
 
 class Stream:
@@ -47,15 +49,17 @@ class Stream:
             )
 
     async def events(self) -> AsyncGenerator[bytes, None]:
-        """Events ``update`` until the client leaves or the server stops."""
+        """Events ``update`` and ``control`` until the client leaves or the server stops."""
         self.clients += 1
         try:
             yield b"retry: 2000\n\n"
-            told = 0
+            told = told_control = 0
             while not self._stopping():
-                regions = self._read_model.regions
-                told, since = regions.changes, told
+                model = self._read_model
+                told, since = model.regions.changes, told
                 yield self._update(since)
+                told_control, since = model.dispatches.changes, told_control
+                yield self._control(since)
                 await asyncio.sleep(self._interval_s)
         finally:
             self.clients -= 1
@@ -68,6 +72,16 @@ class Stream:
             processes=[],
         )
         return b"event: update\ndata: " + msgspec.json.encode(summary) + b"\n\n"
+
+    def _control(self, since: int) -> bytes:
+        now = self._now_ms()
+        alarms = self._read_model.commands.alarms(now)
+        update = ControlUpdate(
+            at_ms=now,
+            regions=self._read_model.dispatches.now(now, changed_since=since),
+            alarms=AlarmList(total=len(alarms), alarms=alarms[:_ALARMS_SHOWN]),
+        )
+        return b"event: control\ndata: " + msgspec.json.encode(update) + b"\n\n"
 
 
 class LiveResponse(StreamingResponse):

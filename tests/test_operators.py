@@ -1,0 +1,125 @@
+"""Operators: whose token it is, what each may, and files that only their owner reads."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from vpp_streams.cli import build_app
+from vpp_streams.errors import SettingsError
+from vpp_streams.operators import (
+    RIGHTS,
+    Operator,
+    digest_of,
+    holder_of,
+    lines_for,
+    make_demo_operator,
+    new_token,
+    read_access,
+    read_operators,
+)
+
+
+def operator(name: str = "alice", token: str = "t", **changes) -> Operator:
+    told = {"regions": ("north",), "may": ("dispatch",), **changes}
+    return Operator(name=name, token_sha256=digest_of(token), **told)
+
+
+def test_a_token_is_its_holders_and_nobody_elses():
+    alice, bob = operator("alice", "a"), operator("bob", "b")
+    assert holder_of("a", [alice, bob]) is alice
+    assert holder_of("b", [alice, bob]) is bob
+    for wrong in ("", "c", alice.token_sha256):
+        assert holder_of(wrong, [alice, bob]) is None
+
+
+def test_rights_are_by_region_and_the_lack_is_named():
+    alice = operator()
+    assert alice.lacks("dispatch", ["north"]) is None
+    assert alice.lacks("hold", ["north"]) == "operator alice lacks the right 'hold'"
+    assert "no rights in region 'south'" in (alice.lacks("dispatch", ["north", "south"]) or "")
+    everywhere = operator(regions="*", may=RIGHTS)
+    assert everywhere.lacks("storm", ["south"]) is None
+
+
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,20}", fullmatch=True)
+regions = st.just("*") | st.lists(
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,20}", fullmatch=True), max_size=3
+).map(tuple)
+
+
+@given(names, regions, st.sets(st.sampled_from(RIGHTS)).map(tuple))
+def test_the_lines_that_are_printed_are_the_operator(tmp_path_factory, name, regions, may):
+    written = operator(name, new_token(), regions=regions, may=may)
+    path = tmp_path_factory.mktemp("operators") / "operators.toml"
+    path.write_text(lines_for(written) + lines_for(operator("other.one", "o")))
+    read = read_operators(path)
+    assert read[0] == written
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("operators = 5", "operators"),
+        ("[[operators]]\nname = 'a'", "token_sha256"),
+        (lines_for(operator()).replace("dispatch", "everything"), "everything"),
+        (lines_for(operator()) + "admin = true\n", "admin"),
+        (lines_for(operator()) * 2, "same name twice"),
+        (lines_for(operator("a")) + lines_for(operator("b")), "same token_sha256 twice"),
+        ("[[operators", "cannot be used"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_line_with_the_way_out(tmp_path, content, says):
+    path = tmp_path / "operators.toml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SettingsError) as problem:
+        read_operators(path)
+    assert says in str(problem.value)
+    assert "\n" not in str(problem.value)
+
+
+def test_the_demo_operator_may_everything_and_its_files_are_private(tmp_path: Path):
+    state = tmp_path / "state"
+    path, access = make_demo_operator(state, "http://127.0.0.1:8080")
+    [demo] = read_operators(path)
+    assert holder_of(access.token, [demo]) is demo
+    assert demo.lacks("emergency", ["anywhere"]) is None
+    assert access.token not in path.read_text()
+    assert read_access(state) == access
+    for file in state.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    # A second demo makes a new token: the old one is nobody's.
+    path, newer = make_demo_operator(state, "http://127.0.0.1:8081")
+    assert holder_of(access.token, read_operators(path)) is None
+    assert read_access(state) == newer
+
+
+def test_without_a_demo_there_is_no_access(tmp_path: Path):
+    assert read_access(tmp_path) is None
+    (tmp_path / "operator-access.json").write_text("{")
+    assert read_access(tmp_path) is None
+
+
+def test_the_command_prints_a_token_and_lines_that_fit_it(tmp_path: Path):
+    run = CliRunner().invoke(
+        build_app(), ["operators", "token", "ann", "--region", "north", "--may", "hold"]
+    )
+    assert run.exit_code == 0
+    token = run.stderr.split("VPP_OPERATOR_TOKEN=")[1].split()[0]
+    path = tmp_path / "operators.toml"
+    path.write_text(run.stdout)
+    [ann] = read_operators(path)
+    assert holder_of(token, [ann]) is ann
+    assert (ann.name, ann.regions, ann.may) == ("ann", ("north",), ("hold",))
+    listed = CliRunner().invoke(build_app(), ["operators", "list", str(path)])
+    assert listed.stdout == "ann: hold in north\n"
+
+
+def test_a_right_that_does_not_exist_cannot_be_given():
+    run = CliRunner().invoke(build_app(), ["operators", "token", "ann", "--may", "everything"])
+    assert "no such operator can be" in str(run.exception)

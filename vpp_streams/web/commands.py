@@ -1,0 +1,258 @@
+"""The newest command of each device, what became of it, and where reported is not desired.
+
+Desired comes from topics ``commands`` and ``command.events``, reported from ``telemetry``: the
+alarms stand on what devices measure, not on what the fleet role believes.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from schemas.commands import (
+    FINAL,
+    CommandEvent,
+    CommandFrame,
+    CommandRow,
+    CommandState,
+    command_id,
+)
+from vpp_streams.web.control_views import Alarm, AlarmKind, CommandView
+
+OFF_SHARE, OFF_W = 0.05, 100.0
+"""A battery is off its setpoint by more than both of these."""
+OFF_MS = 5_000
+ANSWER_MS = 5_000
+"""A device that is connected answers within this."""
+APPLY_MS = 5_000
+"""An accepted setpoint is reached within this and the time that its ramp takes."""
+SILENT_MS = 10_000
+_MAX_DEVICES = 300_000
+_ORDER: tuple[CommandState, ...] = ("created", "routed", "delivered", "accepted", "applied")
+_STEP: Mapping[str, int] = {name: step for step, name in enumerate(_ORDER)} | dict.fromkeys(
+    FINAL, len(_ORDER)
+)
+
+
+@dataclass(slots=True)
+class _Device:
+    """A device's newest command, the setpoint it has reached, and what it measures."""
+
+    rank: int
+    frame: CommandFrame
+    row: CommandRow
+    state: CommandState = "created"
+    state_at_ms: int = 0
+    reason: str = ""
+    power_w: float | None = None
+    held_w: float | None = None
+    """The setpoint that it has reached; None = none, or it is on its way to another."""
+    held_from_ms: int = 0
+    held_until_ms: int = 0
+    battery_w: float | None = None
+    measured_at_ms: int = 0
+    off_since_ms: int | None = None
+
+
+class Commands:
+    """Devices that were commanded lately; the longest unasked leave first."""
+
+    def __init__(self) -> None:
+        self._devices: dict[str, _Device] = {}
+        self._early: dict[str, CommandEvent] = {}
+        """Events that came before their command: they are of another topic."""
+        self._suspects: set[str] = set()
+        """Devices that may have an alarm."""
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+    def apply_frame(self, frame: CommandFrame) -> None:
+        """Take the commands of a frame, where no newer is known."""
+        for row in frame.rows:
+            known = self._devices.pop(row.device_id, None)
+            if known is None:
+                known = _Device(frame.rank, frame, row, state_at_ms=frame.created_at_ms)
+            elif known.rank < frame.rank:
+                known.rank, known.frame, known.row = frame.rank, frame, row
+                known.state, known.state_at_ms = "created", frame.created_at_ms
+                known.reason, known.power_w = "", None
+            self._devices[row.device_id] = known
+            self._suspects.add(row.device_id)
+            early = self._early.pop(row.device_id, None)
+            if early is not None:
+                self.apply_event(early)
+        while len(self._devices) > _MAX_DEVICES:
+            self._forget(next(iter(self._devices)))
+
+    def apply_event(self, event: CommandEvent) -> None:
+        """Take what became of a device's newest command; of older ones nothing changes."""
+        device = self._devices.get(event.device_id)
+        rank = _rank(event.command_id)
+        if device is None or rank > device.rank:
+            self._keep_early(event)
+            return
+        if event.command_id != command_id(device.frame.partition, device.rank):
+            return
+        if device.state in FINAL or _STEP[event.state] < _STEP[device.state]:
+            return
+        device.state, device.state_at_ms = event.state, event.at_ms
+        device.reason, device.power_w = event.reason, event.power_w
+        _note_held(device, event)
+        self._suspects.add(event.device_id)
+
+    def apply_readings(
+        self, device_ids: Iterable[str], measured_at_ms: Iterable[int], battery_w: Iterable[float]
+    ) -> None:
+        """Take what devices measured, columns of one length; NaN = not measured."""
+        for device_id, at_ms, power_w in zip(device_ids, measured_at_ms, battery_w, strict=True):
+            device = self._devices.get(device_id)
+            if device is None or at_ms <= device.measured_at_ms:
+                continue
+            device.measured_at_ms = at_ms
+            device.battery_w = None if power_w != power_w else power_w
+            if not _is_off(device):
+                device.off_since_ms = None
+            elif device.off_since_ms is None:
+                device.off_since_ms = at_ms
+                self._suspects.add(device_id)
+
+    def counts(self, region: str) -> dict[str, int]:
+        """The region's devices by the state of their newest command."""
+        devices = self._devices.values()
+        return dict(Counter(d.state for d in devices if d.frame.region == region))
+
+    def newest(self, region: str | None, state: str | None, limit: int) -> list[CommandView]:
+        """Newest commands first, of a region or in a state where these are given."""
+        found = (
+            device
+            for device in self._devices.values()
+            if (region is None or device.frame.region == region)
+            and (state is None or device.state == state)
+        )
+        return [_view(device) for device in heapq.nlargest(limit, found, key=lambda d: d.rank)]
+
+    def of_device(self, device_id: str) -> CommandView | None:
+        """A device's newest command, or None where it had none lately."""
+        device = self._devices.get(device_id)
+        return None if device is None else _view(device)
+
+    def alarms(self, now_ms: int) -> list[Alarm]:
+        """Where reported is not desired, the longest standing first."""
+        found = []
+        for device_id in list(self._suspects):
+            device = self._devices[device_id]
+            alarm = _alarm(device, now_ms)
+            if alarm is not None:
+                found.append(alarm)
+            elif device.state in (*FINAL, "applied") and device.off_since_ms is None:
+                self._suspects.discard(device_id)
+        return sorted(found, key=lambda alarm: (alarm.since_ms, alarm.device_id))
+
+    def _keep_early(self, event: CommandEvent) -> None:
+        before = self._early.pop(event.device_id, None)
+        same = before is not None and before.command_id == event.command_id
+        if before is None or not same or _STEP[event.state] >= _STEP[before.state]:
+            before = event
+        self._early[event.device_id] = before
+        if len(self._early) > _MAX_DEVICES:
+            del self._early[next(iter(self._early))]
+
+    def _forget(self, device_id: str) -> None:
+        del self._devices[device_id]
+        self._suspects.discard(device_id)
+
+
+def _rank(id_: str) -> int:
+    """The rank in a command's id; -1 where there is none."""
+    rank = id_.rpartition("-")[2]
+    return int(rank) if rank.isascii() and rank.isdecimal() else -1
+
+
+def _far(one_w: float, other_w: float) -> bool:
+    return abs(one_w - other_w) > max(OFF_SHARE * abs(other_w), OFF_W)
+
+
+def _note_held(device: _Device, event: CommandEvent) -> None:
+    """What the device does after this event, as far as it must."""
+    setpoint_w = device.row.setpoint_w
+    if event.state in ("accepted", "applied") and setpoint_w is not None:
+        same = device.held_w is not None and not _far(device.held_w, setpoint_w)
+        if event.state == "applied" or same:
+            device.held_from_ms = device.held_from_ms if same else event.at_ms
+            device.off_since_ms = device.off_since_ms if same else None
+            device.held_w, device.held_until_ms = setpoint_w, device.frame.valid_until_ms
+            return
+    if event.state in ("routed", "delivered", "rejected"):
+        return  # an older lease may stand
+    device.held_w, device.off_since_ms = None, None
+
+
+def _is_off(device: _Device) -> bool:
+    # Droop adds to the setpoint what the frequency calls for: nothing is known of that here.
+    return (
+        device.held_w is not None
+        and device.battery_w is not None
+        and device.frame.droop is None
+        and device.held_from_ms <= device.measured_at_ms < device.held_until_ms
+        and _far(device.battery_w, device.held_w)
+    )
+
+
+def _alarm(device: _Device, now_ms: int) -> Alarm | None:
+    off_since_ms = device.off_since_ms
+    reports = now_ms - device.measured_at_ms <= SILENT_MS
+    if off_since_ms is not None and now_ms < device.held_until_ms and reports:
+        if device.measured_at_ms - off_since_ms >= OFF_MS:
+            return _as_alarm(device, "deviates", off_since_ms, device.held_w)
+        return None
+    if device.row.setpoint_w is None or now_ms >= device.frame.valid_until_ms:
+        return None
+    setpoint_w = device.row.setpoint_w
+    created_ms = device.frame.created_at_ms
+    if device.state in ("created", "routed", "delivered") and now_ms - created_ms >= ANSWER_MS:
+        return _as_alarm(device, "no_answer", created_ms, setpoint_w)
+    if device.state == "failed":
+        return _as_alarm(device, "failed", device.state_at_ms, setpoint_w)
+    if device.state == "accepted":
+        starts_ms = max(device.state_at_ms, device.frame.not_before_ms)
+        # From full charge to full discharge at most: twice the setpoint, or its ramp is unknown.
+        ramp_ms = 2000 * abs(setpoint_w) / device.row.ramp_w_s if device.row.ramp_w_s else 0
+        if now_ms - starts_ms >= APPLY_MS + ramp_ms:
+            return _as_alarm(device, "late", starts_ms, setpoint_w)
+    return None
+
+
+def _as_alarm(device: _Device, kind: AlarmKind, since_ms: int, desired_w: float | None) -> Alarm:
+    return Alarm(
+        device_id=device.row.device_id,
+        region=device.frame.region,
+        kind=kind,
+        since_ms=since_ms,
+        desired_w=desired_w,
+        reported_w=device.battery_w,
+        command_id=command_id(device.frame.partition, device.rank),
+        request_id=device.frame.request_id,
+        reason=device.reason,
+    )
+
+
+def _view(device: _Device) -> CommandView:
+    frame = device.frame
+    return CommandView(
+        command_id=command_id(frame.partition, frame.rank),
+        device_id=device.row.device_id,
+        region=frame.region,
+        request_id=frame.request_id,
+        state=device.state,
+        state_at_ms=device.state_at_ms,
+        reason=device.reason,
+        created_at_ms=frame.created_at_ms,
+        not_before_ms=frame.not_before_ms,
+        valid_until_ms=frame.valid_until_ms,
+        slot=frame.slot,
+        epoch=device.row.epoch,
+        desired_w=device.row.setpoint_w,
+        reported_w=device.battery_w,
+        measured_at_ms=device.measured_at_ms or None,
+    )

@@ -1,0 +1,304 @@
+"""Orders: who may give them, what is wrong with them, and how they reach the region role.
+
+Everything is checked before anything is written; then the request is in Kafka or the answer says
+that this is not known. Rights are checked here alone: the topic itself belongs to the roles.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from aiokafka.errors import KafkaError
+
+from schemas.dispatch import Hold, Limit, Request, RequestEvent, Target, Withdraw
+from schemas.grid import Alert
+from vpp_streams import topics
+from vpp_streams.codecs import encode_json
+from vpp_streams.errors import SettingsError
+from vpp_streams.operators import MAKE_ONE, Operator, Right, holder_of, read_operators
+from vpp_streams.topics import Topic
+from vpp_streams.web.control_views import LimitOrder, Ordered, Span, StormOrder, TargetOrder
+from vpp_streams.web.problems import ApiError
+from vpp_streams.web.readmodel import ReadModel
+
+ANSWER_S = 4.0
+"""How long we wait for the region role to answer; it rules at least twice a second."""
+WRITE_S = 10.0
+_PAST_MS = 5_000
+"""A start this long ago is taken for now: clocks differ."""
+
+
+class Kafka(Protocol):
+    """What the web process needs of Kafka beside its read model."""
+
+    async def write(self, topic: Topic, key: bytes, value: bytes) -> None:
+        """Write to a topic of one partition; it is safe on return. Raises `KafkaError`."""
+        ...
+
+    def read_since(
+        self, topic: Topic, since_ms: int, partition: int
+    ) -> AsyncIterator[tuple[int, bytes | None]]:
+        """(time written, value) of each record from a time on, to the end as it is now."""
+        ...
+
+
+class Desk:
+    """Takes orders of operators and brings back what became of them."""
+
+    def __init__(
+        self,
+        operators: Path | None,
+        kafka: Kafka,
+        model: ReadModel,
+        now_ms: Callable[[], int],
+        answer_s: float,
+    ) -> None:
+        self._operators = operators
+        self._kafka = kafka
+        self._model = model
+        self._now_ms = now_ms
+        self._answer_s = answer_s
+        self._waiting: dict[str, asyncio.Future[RequestEvent]] = {}
+        model.dispatches.on_event.append(self._heard)
+
+    def operator(self, authorization: str | None) -> Operator:
+        """Who holds the bearer token. Raises `ApiError` (401; 403 where nobody may order).
+
+        The file is read anew for each order: a token that was taken out is out at once.
+        """
+        if self._operators is None:
+            raise ApiError(HTTPStatus.FORBIDDEN, "nobody may order here", MAKE_ONE)
+        kind, _, token = (authorization or "").partition(" ")
+        if kind.lower() != "bearer" or not token.strip():
+            raise _unknown("an order needs a token", "send it as `Authorization: Bearer <token>`")
+        try:
+            holder = holder_of(token.strip(), read_operators(self._operators))
+        except SettingsError as error:
+            raise ApiError(
+                HTTPStatus.FORBIDDEN, "nobody may order: the operators' file is broken", str(error)
+            ) from None
+        if holder is None:
+            raise _unknown("nobody has this token", "it may have been replaced: ask for a new one")
+        return holder
+
+    def permit(self, operator: Operator, right: Right, *regions: str) -> None:
+        """Raises `ApiError` (403) where the operator lacks a right in one of these regions."""
+        if lack := operator.lacks(right, regions):
+            may = ", ".join(operator.may) or "nothing"
+            where = "every region" if operator.regions == "*" else ", ".join(operator.regions)
+            raise ApiError(HTTPStatus.FORBIDDEN, lack, f"{operator.name} may: {may}, in {where}")
+
+    def target(self, region: str, order: TargetOrder, operator: Operator) -> Target:
+        """The request of an order. Raises `ApiError` (422) with what is wrong with it."""
+        starts_at_ms, ends_at_ms = self._times(order)
+        self._known(region)
+        return Target(
+            request_id=_new_id("target"),
+            region=region,
+            export_w=order.export_w,
+            starts_at_ms=starts_at_ms,
+            ends_at_ms=ends_at_ms,
+            priority=order.priority,
+            source=_source(operator),
+            issued_at_ms=self._now_ms(),
+            best_effort=order.best_effort,
+            droop=order.droop,
+        )
+
+    def limit(self, region: str, order: LimitOrder, operator: Operator) -> Limit:
+        """The request of an order. Raises `ApiError` (422) with what is wrong with it."""
+        if order.import_limit_w is None and order.export_limit_w is None:
+            raise _wrong("a limit needs `import_limit_w` or `export_limit_w`")
+        starts_at_ms, ends_at_ms = self._times(order)
+        self._known(region)
+        feeders = {s.feeder for s in self._model.sites.registry.sites() if s.region == region}
+        if order.feeder is not None and order.feeder not in feeders:
+            known = ", ".join(sorted(filter(None, feeders))[:20]) or "none"
+            raise _wrong(f"{region} has no feeder {order.feeder!r}", f"its feeders: {known}")
+        return Limit(
+            request_id=_new_id("limit"),
+            region=region,
+            feeder=order.feeder,
+            import_limit_w=order.import_limit_w,
+            export_limit_w=order.export_limit_w,
+            starts_at_ms=starts_at_ms,
+            ends_at_ms=ends_at_ms,
+            source=_source(operator),
+            issued_at_ms=self._now_ms(),
+        )
+
+    def hold(self, region: str, reason: str, operator: Operator) -> Hold:
+        """A hold of a region that is known."""
+        self._known(region)
+        return Hold(
+            request_id=_new_id("hold"),
+            region=region,
+            source=_source(operator),
+            issued_at_ms=self._now_ms(),
+            reason=reason,
+        )
+
+    def withdraw(self, region: str, request_id: str, operator: Operator) -> Withdraw:
+        """The end of a request that is known. Raises `ApiError` (403, 404)."""
+        asked, _ = self._model.dispatches.request(request_id)
+        if asked is None or asked.region != region or isinstance(asked, Withdraw):
+            raise ApiError(
+                HTTPStatus.NOT_FOUND,
+                f"{region[:64]} has no request {request_id[:64]!r}",
+                f"/api/v1/regions/{region[:64]}/dispatch lists its requests",
+            )
+        for right in _rights_of(asked):
+            self.permit(operator, right, region)
+        return Withdraw(
+            request_id=_new_id("withdraw"),
+            region=region,
+            withdraws=request_id,
+            source=_source(operator),
+            issued_at_ms=self._now_ms(),
+        )
+
+    def storm(self, order: StormOrder, operator: Operator) -> Alert:
+        """The alert of an order. Raises `ApiError` (403, 422)."""
+        if not order.regions and not order.site_ids:
+            raise _wrong("a storm needs `regions` or `site_ids`")
+        self.permit(operator, "storm", *order.regions, *self._regions_of(order.site_ids))
+        starts_at_ms, ends_at_ms = self._times(order)
+        for region in order.regions:
+            self._known(region)
+        now_ms = self._now_ms()
+        prepare_from_ms = now_ms if order.prepare_from_ms is None else order.prepare_from_ms
+        if prepare_from_ms > starts_at_ms:
+            raise _wrong("`prepare_from_ms` is after the storm's start")
+        return Alert(
+            alert_id=_new_id("storm"),
+            kind="storm",
+            regions=order.regions,
+            site_ids=order.site_ids,
+            prepare_from_ms=prepare_from_ms,
+            starts_at_ms=starts_at_ms,
+            ends_at_ms=ends_at_ms,
+            reserve=order.reserve,
+            source=_source(operator),
+        )
+
+    def cancelled(self, alert_id: str, operator: Operator) -> Alert:
+        """A storm that was told of, called off. Raises `ApiError` (403, 404)."""
+        for alert in self._model.alerts(self._now_ms()):
+            if alert.alert_id == alert_id:
+                regions = {*alert.regions, *self._regions_of(alert.site_ids)}
+                self.permit(operator, "storm", *regions)
+                return msgspec.structs.replace(alert, cancelled=True, source=_source(operator))
+        raise ApiError(
+            HTTPStatus.NOT_FOUND,
+            f"there is no storm {alert_id[:64]!r} ahead",
+            "/api/v1/alerts lists them",
+        )
+
+    async def ask(self, request: Request) -> RequestEvent | None:
+        """Write a request; what the region role says of it, or None where that takes too long."""
+        answer: asyncio.Future[RequestEvent] = asyncio.get_running_loop().create_future()
+        self._waiting[request.request_id] = answer
+        try:
+            await self._write(topics.DISPATCH_TARGETS, request.request_id, request)
+            async with asyncio.timeout(self._answer_s):
+                return await answer
+        except TimeoutError:
+            return None
+        finally:
+            del self._waiting[request.request_id]
+
+    async def announce(self, alert: Alert) -> None:
+        """Write a storm, or its calling off."""
+        await self._write(topics.GRID_ALERTS, alert.alert_id, alert)
+
+    async def _write(self, topic: Topic, id_: str, record: msgspec.Struct) -> None:
+        try:
+            async with asyncio.timeout(WRITE_S):
+                await self._kafka.write(topic, id_.encode(), encode_json(record))
+        except (KafkaError, TimeoutError) as error:
+            raise ApiError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"Kafka does not answer ({type(error).__name__}): it is not known whether {id_}"
+                " was written",
+                "look whether it is among the region's requests before you order again",
+            ) from None
+
+    def _heard(self, event: RequestEvent) -> None:
+        waiting = self._waiting.get(event.request_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(event)
+
+    def _times(self, order: Span) -> tuple[int, int]:
+        """Start and end, ms. Raises `ApiError` (422)."""
+        now_ms = self._now_ms()
+        starts_at_ms = now_ms if order.starts_at_ms is None else order.starts_at_ms
+        if (order.for_s is None) == (order.ends_at_ms is None):
+            raise _wrong("an order has an end: give one of `for_s` and `ends_at_ms`")
+        if starts_at_ms < now_ms - _PAST_MS:
+            raise _wrong("it would start in the past", "leave `starts_at_ms` out to start now")
+        if order.for_s is not None:
+            return starts_at_ms, starts_at_ms + max(1, round(order.for_s * 1000))
+        assert order.ends_at_ms is not None  # one of the two is given
+        if order.ends_at_ms <= now_ms:
+            raise _wrong("it would end in the past", "times are ms since 1970 UTC")
+        if order.ends_at_ms <= starts_at_ms:
+            raise _wrong("it would end before it starts")
+        return starts_at_ms, order.ends_at_ms
+
+    def _known(self, region: str) -> None:
+        regions = self._model.sites.registry.regions()
+        if region not in regions:
+            known = ", ".join(regions[:20]) or "none yet"
+            raise _wrong(f"there is no region {region[:64]!r}", f"regions with sites: {known}")
+
+    def _regions_of(self, site_ids: Iterable[str]) -> set[str]:
+        found = set()
+        for site_id in site_ids:
+            site = self._model.sites.registry.site(site_id)
+            if site is None:
+                raise _wrong(f"there is no site {site_id!r}")
+            found.add(site.region)
+        return found
+
+
+def as_answer(request: Request | Alert, event: RequestEvent | None, operator: Operator) -> Ordered:
+    """What an order is answered with."""
+    return Ordered(
+        request_id=request.alert_id if isinstance(request, Alert) else request.request_id,
+        state=event.state if event else "written",
+        reason=event.reason if event else "",
+        by=event.by if event else "",
+        operator=operator.name,
+    )
+
+
+def _rights_of(asked: Request) -> tuple[Right, ...]:
+    match asked:
+        case Limit():
+            return ("limit",)
+        case Hold():
+            return ("hold",)
+        case Target(priority="emergency"):
+            return ("dispatch", "emergency")
+    return ("dispatch",)
+
+
+def _source(operator: Operator) -> str:
+    return f"operator:{operator.name}"
+
+
+def _new_id(kind: str) -> str:
+    return f"{kind}-{secrets.token_hex(6)}"
+
+
+def _wrong(error: str, hint: str = "nothing was written; /docs lists every field") -> ApiError:
+    return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, error, hint)
+
+
+def _unknown(error: str, hint: str) -> ApiError:
+    headers = {"WWW-Authenticate": "Bearer"}
+    return ApiError(HTTPStatus.UNAUTHORIZED, error, hint, headers)
