@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 
 import faust
 
+from agents.command import register_commands
 from agents.context import AgentContext
 from agents.fleet_pages import register_pages
 from agents.flow import lag
@@ -135,4 +136,5 @@ def register(app: faust.App, context: AgentContext) -> None:
     context.health.gauges["devices"] = lambda: sum(
         len(p.twins.device_ids) for p in snapshots.states()
     )
-    register_pages(app, context, snapshots)
+    commands = register_commands(app, context, snapshots, in_order)
+    register_pages(app, context, snapshots, commands)

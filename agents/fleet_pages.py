@@ -9,6 +9,7 @@ from faust.exceptions import SameNode
 from faust.web import Request, Response, View
 from faust.web.exceptions import ServiceUnavailable
 
+from agents.command import CommandAgent, Control
 from agents.context import AgentContext
 from agents.snapshots import Snapshots
 from tables.fleet import FleetPartition
@@ -19,7 +20,10 @@ Page = Callable[..., Awaitable[Response]]
 
 
 def register_pages(
-    app: faust.App, context: AgentContext, snapshots: Snapshots[FleetPartition]
+    app: faust.App,
+    context: AgentContext,
+    snapshots: Snapshots[FleetPartition],
+    commands: CommandAgent,
 ) -> None:
     """``/sites/{site_id}/twin`` and ``/sites/{site_id}/windows?size_s=60``."""
 
@@ -48,17 +52,30 @@ def register_pages(
             found = answer(partition, site_id, request)
             return self.json(found, status=400 if "error" in found else 200)
 
-    page("/sites/{site_id}/twin", _twin)
+    def twin(partition: FleetPartition, site_id: str, _request: Request) -> dict[str, Any]:
+        return _twin(partition, commands.control(partition.partition), site_id, context.now_ms())
+
+    page("/sites/{site_id}/twin", twin)
     page("/sites/{site_id}/windows", _windows)
 
 
-def _twin(partition: FleetPartition, site_id: str, _request: Request) -> dict[str, Any]:
+def _twin(
+    partition: FleetPartition, control: Control | None, site_id: str, now_ms: int
+) -> dict[str, Any]:
+    """Reported: what each device measured last. Desired: the newest command, if there is one."""
     twins = partition.twins
+    devices = [
+        {
+            **twins.describe(row),
+            "desired": control.rows.describe(row, now_ms) if control else None,
+        }
+        for row in twins.rows_of_site(site_id)
+    ]
     return {
         "site_id": site_id,
         "partition": partition.partition,
         "stream_time_ms": partition.clock.stream_time_ms,
-        "devices": [twins.describe(row) for row in twins.rows_of_site(site_id)],
+        "devices": devices,
     }
 
 

@@ -1,4 +1,4 @@
-"""Role ``region``: the partitions' shares to regions now (live) and by window.
+"""Role ``region``: the partitions' shares to regions now (live) and by window; who rules them.
 
 Live state is in memory: it is whole again one tick after a restart. Windows are kept in a table
 (`tables.regions`); a share is done once it and the window it moved are safe in Kafka.
@@ -11,8 +11,10 @@ import msgspec
 import structlog
 
 from agents.context import AgentContext
+from agents.dispatcher import Dispatcher
 from agents.flow import InFlight, lag
 from agents.in_order import InOrder
+from schemas.dispatch import SupplyPartial
 from schemas.windows import RegionPartial, RegionWindow, RegionWindowPartial
 from tables.regions import RegionShares
 from vpp_streams import topics
@@ -28,7 +30,7 @@ TIMER_S = 0.05
 EXPIRE_EVERY_MS = 3_600_000
 """The table is looked through for old windows this often, in stream time."""
 
-Partial = RegionPartial | RegionWindowPartial
+Partial = RegionPartial | RegionWindowPartial | SupplyPartial
 Sent = list[Awaitable[object]]
 
 
@@ -91,7 +93,7 @@ class Merger:
         self._expired_ms = 0
         self._resume = False
 
-    async def apply(self, partial: Partial) -> Sent:
+    async def apply(self, partial: RegionPartial | RegionWindowPartial) -> Sent:
         """Take a share in and publish what it completes; the futures are done when it is safe."""
         self._counters["partials_in"] += 1
         if isinstance(partial, RegionWindowPartial):
@@ -174,6 +176,7 @@ def register(app: faust.App, context: AgentContext) -> None:
     """Add the region agent, its table and its timer to an app."""
     source = context.topic(app, topics.REGION_PARTIALS)
     merger = Merger(app, context)
+    dispatcher = Dispatcher(app, context, lambda: merger.mine)
     in_order = InOrder(app, context.settings)
     in_flight = InFlight(in_order)
 
@@ -188,6 +191,9 @@ def register(app: faust.App, context: AgentContext) -> None:
                 error=str(error),
             )
             return []
+        if isinstance(partial, SupplyPartial):
+            dispatcher.heard(partial)
+            return []  # half a second later there is a newer one
         return await merger.apply(partial)
 
     @app.agent(source)
@@ -203,6 +209,15 @@ def register(app: faust.App, context: AgentContext) -> None:
         if context.registry_ready.is_set():
             await merger.tell_due()
         await in_flight.settle()
+
+    @app.task
+    async def follow_requests() -> None:
+        await dispatcher.follow()
+
+    @app.task
+    async def rule() -> None:
+        # An error ends the worker; its successor goes on from what was decided.
+        await dispatcher.rule_for_ever()
 
     async def forget(*_args: object, **_kwargs: object) -> None:
         merger.release()

@@ -65,6 +65,8 @@ class Snapshots(Generic[S]):
         )
         self.table.on_recover(self._on_recover)
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+        self.on_change: Callable[[dict[int, S]], None] = lambda _states: None
+        """Told the states that are ours, whenever that has changed."""
 
     def states(self) -> list[S]:
         """The states of the partitions that we hold."""
@@ -124,6 +126,7 @@ class Snapshots(Generic[S]):
 
     async def _on_revoked(self, *_args: object, **_kwargs: object) -> None:
         self._slots.clear()
+        self.on_change({})
 
     async def _on_recover(self) -> None:
         """Rebuild the columns of the partitions that are ours now."""
@@ -144,4 +147,5 @@ class Snapshots(Generic[S]):
             slots[partition] = slot
             self._in_order.expect(self._source, partition, slot.state.applied_offset + 1)
         self._slots = slots
+        self.on_change({partition: slot.state for partition, slot in slots.items()})
         log.info("partitions recovered", partitions=sorted(assigned))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.commands import CommandEvent, CommandFrame, CommandState, command_id
+from schemas.commands import FINAL, CommandEvent, CommandFrame, CommandState, command_id
 from schemas.presence import Presence
 from tables.columnar import Columns
 from tables.twins import Twins
@@ -43,6 +43,7 @@ COLUMNS: Mapping[str, Column] = {
     "acting_w": Column(np.float64, np.nan),
     "acting_from_ms": Column(np.int64),
     "acting_until_ms": Column(np.int64),
+    "untold_ms": Column(np.int64),  # when that lease ends, while its end was not told; else 0
     "bar": Column(np.int8),
     "barred_until_ms": Column(np.int64),
     "off_since_ms": Column(np.int64),
@@ -151,10 +152,10 @@ class CommandRows:
             return
         if event.state in ("accepted", "applied"):
             self._note_acting(row, rank, event)
-        elif event.state not in ("delivered", "superseded") and (
-            rank == self["acting_rank"][row] or event.reason == "islanded"
-        ):
-            self["acting_until_ms"][row] = min(event.at_ms, self["acting_until_ms"][row])
+        elif event.state in FINAL and rank == self["acting_rank"][row]:
+            self["untold_ms"][row] = 0
+            if event.state != "superseded":  # by one that says that it was accepted
+                self["acting_until_ms"][row] = min(event.at_ms, self["acting_until_ms"][row])
         if rank != self["rank"][row]:
             return
         self["state"][row] = CODE[event.state]
@@ -171,6 +172,7 @@ class CommandRows:
             return
         setpoint_w = float(self["setpoint_w"][row]) if rank == self["rank"][row] else np.nan
         self["acting_rank"][row] = rank
+        self["untold_ms"][row] = asked.valid_until_ms
         if rank == self["rank"][row] and np.isnan(setpoint_w):
             self["acting_until_ms"][row] = event.at_ms  # released
             return
@@ -217,23 +219,24 @@ class CommandRows:
         waits = np.isin(self["state"], UNANSWERED)
         lost = waits & (now_ms - self["created_ms"] >= self.policy.again_ms)
         # A device tells the end of its lease itself; it is given a moment to.
-        over = np.isin(self["state"], STANDING)
-        over &= self["valid_until_ms"] < now_ms - self.policy.again_ms
+        over = (self["untold_ms"] > 0) & (self["untold_ms"] < now_ms - self.policy.again_ms)
         self["bar"][lost] = CAUSE["no_answer"]
         self["barred_until_ms"][lost] = now_ms + self.policy.again_ms
+        self["state"][lost] = CODE["failed"]
+        self["state"][over & (self["acting_rank"] == self["rank"])] = CODE["expired"]
+        self["untold_ms"][over] = 0
         return [
-            *self._end(lost, "failed", "no gateway answers for the device", now_ms),
-            *self._end(over, "expired", "its time is over, and its end was not told", now_ms),
+            *self._ends(lost, "rank", "failed", "no gateway answers for the device", now_ms),
+            *self._ends(over, "acting_rank", "expired", "its end was not told", now_ms),
         ]
 
-    def _end(
-        self, which: NDArray[np.bool_], state: CommandState, reason: str, now_ms: int
+    def _ends(
+        self, which: NDArray[np.bool_], rank: str, state: CommandState, reason: str, now_ms: int
     ) -> list[CommandEvent]:
-        self["state"][which] = CODE[state]
         return [
             CommandEvent(
                 device_id=self._twins.device_ids[row],
-                command_id=command_id(self.partition, int(self["rank"][row])),
+                command_id=command_id(self.partition, int(self[rank][row])),
                 state=state,
                 at_ms=now_ms,
                 reason=reason,

@@ -224,7 +224,7 @@ def test_live_and_backfill_have_budgets_of_their_own() -> None:
 def test_abuse_closes_and_an_unknown_action_alone_does_not() -> None:
     session = live_session(Limits(strikes_burst=3, strikes_per_min=1))
     for i in range(30):
-        actions = session.receive(b'[2,"c","CommandStatus",{}]', at(i * 1000))
+        actions = session.receive(b'[2,"c","Reboot",{}]', at(i * 1000))
         assert codes(actions) == ["unknown_action"]
     for i in range(3):
         assert codes(session.receive(b"junk", at(30_000 + i))) == ["bad_message"]

@@ -33,7 +33,7 @@ def create_app(role: Role, settings: Settings) -> faust.App:
         broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
         autodiscover=False,
         store="memory://",
-        datadir=settings.state_dir / "workers",  # Faust makes it; the default litters the tree
+        datadir=settings.state_dir / "workers",  # the default litters the working directory
         topic_partitions=topics.PARTITIONS,
         topic_replication_factor=settings.replication,
         topic_disable_leader=True,
@@ -91,6 +91,7 @@ def run_worker(role: Role, settings: Settings) -> None:
 
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
     app = create_app(role, settings)
     worker = faust.Worker(app, loop=loop, loglevel=settings.log_level, redirect_stdouts=False)
     worker.execute_from_commandline()

@@ -4,8 +4,8 @@ import asyncio
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
@@ -18,14 +18,18 @@ from vpp_streams import topics
 from vpp_streams.codecs import decode_json, encode_json
 from vpp_streams.domain.partition import partition_of
 from vpp_streams.domain.registry import Registry
+from vpp_streams.drill import drill
 from vpp_streams.kafka import apply_asset, ensure_topics, following, new_producer
 from vpp_streams.loop_health import Expected, Report, Summary, is_warm, judge
+from vpp_streams.operators import access_file, make_demo_operator, read_access
 from vpp_streams.ports import free_port, is_free
 from vpp_streams.settings import Settings
 from vpp_streams.supervisor import Spec, Supervisor
 
 DEMO_NAMESPACE = "demo"
 WARM_UP_S = 90.0
+DRILL_S = 20.0
+"""How long the dispatch drill of a check lasts at most."""
 _POLL_S = 1.0
 
 
@@ -53,6 +57,26 @@ def with_free_ports(settings: Settings) -> tuple[Settings, list[str]]:
     return settings.model_copy(update=changed), said
 
 
+@contextmanager
+def demo_operator(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
+    """Let a person on this machine order during the block.
+
+    Yields the settings with the operators' file, and the token of operator ``demo``. Where
+    VPP_OPERATORS names a file, that one holds and there is no token of ours.
+    """
+    if settings.operators is not None:
+        yield settings, None
+        return
+    url = web_url(settings)
+    path, access = make_demo_operator(settings.state_dir, settings.namespace, url)
+    try:
+        yield settings.model_copy(update={"operators": path}), access.token
+    finally:
+        path.unlink(missing_ok=True)
+        if read_access(settings.state_dir) == access:
+            access_file(settings.state_dir).unlink(missing_ok=True)
+
+
 def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
     """Every process of the loop, as the command line starts it."""
     environment = {
@@ -60,6 +84,7 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
         "VPP_NAMESPACE": settings.namespace,
         "VPP_STATE_DIR": str(settings.state_dir),
         "VPP_FLEET_URL": f"http://{settings.host}:{settings.worker_port}",
+        **({"VPP_OPERATORS": str(settings.operators)} if settings.operators else {}),
         "PYTHONUNBUFFERED": "1",
     }
     commands = {
@@ -142,9 +167,13 @@ async def pause(stopping: asyncio.Event, seconds: float = _POLL_S) -> bool:
 
 
 async def measure(
-    settings: Settings, supervisor: Supervisor, expected: Expected, stopping: asyncio.Event
+    settings: Settings,
+    supervisor: Supervisor,
+    expected: Expected,
+    sites: Sequence[Site],
+    stopping: asyncio.Event,
 ) -> Report:
-    """Wait until the loop is warm (or for `WARM_UP_S`), watch it, and judge it."""
+    """Wait until the loop is warm (or for `WARM_UP_S`), watch it, drill it, and judge it."""
     nothing = Summary(0, 0, 0, 0, 0)
     first: Summary | None = None
     async with httpx.AsyncClient(base_url=web_url(settings), timeout=5.0) as client:
@@ -163,7 +192,12 @@ async def measure(
             collecting.cancel()
             await asyncio.gather(collecting, return_exceptions=True)
         last = await read_summary(client)
-    return judge(first or nothing, last or nothing, ages, expected, supervisor.restarts)
+    told = None
+    if not stopping.is_set():
+        region_of = {device.device_id: site.region for site in sites for device in site.devices}
+        with_batteries = {s.region for s in sites if any(d.rated_energy_wh for d in s.devices)}
+        told = await drill(settings, with_batteries, region_of, min(expected.seconds, DRILL_S))
+    return judge(first or nothing, last or nothing, ages, expected, supervisor.restarts, told)
 
 
 async def _collect_ages(settings: Settings, ages: Counter[int]) -> None:

@@ -43,9 +43,12 @@ async def prove(settings: Settings, region: str, minutes: float) -> dict[str, Re
         return {}
     captured = pa.Table.from_batches(batches)
     index = {device_id: i for i, device_id in enumerate(devices)}
+    at_ms, hz, battery_w = (captured[name].to_numpy() for name in _COLUMNS[1:])
     found = responses(
         np.array([index[d] for d in captured["device_id"].to_pylist()], np.int64),
-        *(captured[name].to_numpy() for name in _COLUMNS[1:]),
+        at_ms,
+        hz,
+        battery_w,
         droop,
         np.array([d.rated_charge_w for d in rated]),
         np.array([d.rated_discharge_w for d in rated]),

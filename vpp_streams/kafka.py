@@ -51,7 +51,8 @@ async def ensure_topics(settings: Settings) -> None:
     Raises `BrokerError` where the broker does not answer or a topic has another shape.
     """
     async with _admin(settings) as admin:
-        wanted = {topic.full(settings.namespace): topic for topic in topics.ALL}
+        ours = (*topics.ALL, *topics.CHANGELOGS)
+        wanted = {topic.full(settings.namespace): topic for topic in ours}
         missing = wanted.keys() - set(await admin.list_topics())
         await _create(admin, {name: wanted[name] for name in sorted(missing)}, settings)
         await _check_partitions(admin, wanted)

@@ -4,11 +4,14 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from vpp_streams.drill import DrillReport
 from vpp_streams.web.ages import percentile
 
 AGE_P99_GOAL_MS = 1500.0
 COVERAGE_GOAL = 0.98
 REJECTED_SHARE_LIMIT = 0.01
+ACCEPTED_P99_GOAL_MS = 250.0
+DISPATCH_ERROR_GOAL = 0.02
 LAG_LIMIT_RECORDS = 1_000
 """A few seconds of a demo fleet's frames."""
 
@@ -61,6 +64,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     age_p99_ms: float | None
     lag: float
     restarts: int
+    dispatch: DrillReport | None = None
 
 
 def is_warm(summary: Summary, expected: Expected) -> bool:
@@ -75,6 +79,7 @@ def judge(
     ages: Mapping[int, int],
     expected: Expected,
     restarts: Mapping[str, int],
+    dispatch: DrillReport | None = None,
 ) -> Report:
     """Judge a run by its first and last summary and the ages of the readings in between.
 
@@ -96,6 +101,8 @@ def judge(
         reasons.append(f"reading-to-region age p99 is {p99:.0f} ms, over {AGE_P99_GOAL_MS:.0f} ms")
     if last.lag > LAG_LIMIT_RECORDS:
         reasons.append(f"the workers are {last.lag:.0f} records behind")
+    if dispatch is not None:
+        reasons += _what_was_not_delivered(dispatch)
     reasons += [f"{name} crashed {n}x; see its log" for name, n in restarts.items() if n]
     return Report(
         healthy=not reasons,
@@ -111,7 +118,21 @@ def judge(
         age_p99_ms=p99,
         lag=last.lag,
         restarts=sum(restarts.values()),
+        dispatch=dispatch,
     )
+
+
+def _what_was_not_delivered(dispatch: DrillReport) -> Iterable[str]:
+    p99 = dispatch.accepted_p99_ms
+    if p99 is None:
+        yield "no device accepted a setpoint"
+    elif p99 > ACCEPTED_P99_GOAL_MS:
+        yield f"target-to-accepted p99 is {p99:.0f} ms, over {ACCEPTED_P99_GOAL_MS:.0f} ms"
+    for region, error in sorted(dispatch.error_mean.items()):
+        if error > DISPATCH_ERROR_GOAL and region not in dispatch.missing_w:
+            yield f"region {region} missed its target by {error:.1%} on average"
+    if dispatch.breaches:
+        yield f"{dispatch.breaches} limits were broken; see the health of each process"
 
 
 def _what_is_missing(

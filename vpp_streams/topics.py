@@ -73,3 +73,11 @@ ALL = (
     GATEWAY_OUT,
     HEALTH,
 )
+
+CHANGELOGS = (
+    Topic("fleet-fleet-changelog", keep="compact"),
+    Topic("region-region-shares-changelog", partitions=1, keep="compact"),
+    Topic("region-requests-changelog", partitions=1, keep="compact"),
+)
+"""Of the Faust tables (``<app>-<table>-changelog``). We make them before a worker starts: Faust's
+own leave a first worker without partitions, for good, where the broker is slow to tell of them."""

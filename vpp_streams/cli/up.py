@@ -1,7 +1,7 @@
 """``vpp up``: the whole loop on one machine."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,7 @@ from vpp_streams.settings import Settings, load_settings
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from schemas.assets import Site
     from vpp_streams.loop_health import Expected, Report, Summary
     from vpp_streams.supervisor import Supervisor
 
@@ -25,7 +26,12 @@ def up(
         bool, typer.Option("--check", help="no terminal: print a JSON report, exit 0 if healthy")
     ] = False,
     seconds: Annotated[
-        float, typer.Option(help="with --check: how long to measure", min=1, max=86_400)
+        float,
+        typer.Option(
+            help="with --check: how long to measure, before a dispatch drill",
+            min=1,
+            max=86_400,
+        ),
     ] = 60.0,
 ) -> None:
     """Run it all here: broker, gateway, workers, dashboard and a simulated fleet.
@@ -52,16 +58,17 @@ def up(
         seconds=seconds,
     )
     logs = settings.state_dir / "logs" / settings.namespace
-    with _alone_in(settings), broker.answering(settings, _say):
+    with _alone_in(settings), broker.answering(settings, _say), ExitStack() as ordering:
         settings, said = demo.with_free_ports(settings)
         for line in said:
             _say(line)
         asyncio.run(demo.register(settings, sites))
+        settings, token = ordering.enter_context(demo.demo_operator(settings))
         supervisor = Supervisor(demo.specs(settings, fleet), logs)
         if check:
-            report = asyncio.run(_check(settings, supervisor, expected))
+            report = asyncio.run(_check(settings, supervisor, expected, sites))
         else:
-            asyncio.run(_watch(settings, supervisor, expected))
+            asyncio.run(_watch(settings, supervisor, expected, token))
     if check:
         _print_report(report)
         raise typer.Exit(0 if report.healthy else 1)
@@ -89,14 +96,19 @@ def _say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-async def _check(settings: Settings, supervisor: "Supervisor", expected: "Expected") -> "Report":
+async def _check(
+    settings: Settings,
+    supervisor: "Supervisor",
+    expected: "Expected",
+    sites: "Sequence[Site]",
+) -> "Report":
     from vpp_streams import demo
 
     _say(
         f"starting {len(supervisor.children)} processes; logs: {supervisor.children[0].log.parent}"
     )
     async with demo.loop_running(supervisor) as stopping:
-        report = await demo.measure(settings, supervisor, expected, stopping)
+        report = await demo.measure(settings, supervisor, expected, sites, stopping)
         if stopping.is_set():
             raise KeyboardInterrupt
         return report
@@ -108,7 +120,9 @@ def _print_report(report: "Report") -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
 
 
-async def _watch(settings: Settings, supervisor: "Supervisor", expected: "Expected") -> None:
+async def _watch(
+    settings: Settings, supervisor: "Supervisor", expected: "Expected", token: str | None
+) -> None:
     import httpx
     from rich.console import Console
     from rich.live import Live
@@ -116,6 +130,9 @@ async def _watch(settings: Settings, supervisor: "Supervisor", expected: "Expect
     from vpp_streams import demo
 
     console = Console()
+    console.print("orders      vpp dispatch REGION --export-w WATTS --for 15m --watch")
+    if token is not None:
+        console.print(f"token       {token}   (the dashboard asks for it)", soft_wrap=True)
     async with (
         demo.loop_running(supervisor) as stopping,
         httpx.AsyncClient(base_url=demo.web_url(settings), timeout=5.0) as client,

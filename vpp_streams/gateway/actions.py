@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from schemas.protocol import MAX_BACKFILL_ROWS, Hello
 from vpp_streams import topics
+from vpp_streams.gateway.commands import Told
 from vpp_streams.gateway.live_acks import Range
 
 
@@ -90,4 +91,10 @@ class Close(NamedTuple):
     reason: str
 
 
-Action = Send | Produce | Register | Close
+class Tell(NamedTuple):
+    """Write what became of a command to ``command.events``."""
+
+    told: Told
+
+
+Action = Send | Produce | Register | Close | Tell

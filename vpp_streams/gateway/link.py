@@ -14,6 +14,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from websockets.asyncio.server import ServerConnection, broadcast
 
+from schemas.commands import CommandEvent
 from schemas.protocol import Hello
 from vpp_streams.gateway.actions import (
     Action,
@@ -24,8 +25,11 @@ from vpp_streams.gateway.actions import (
     Register,
     Send,
     State,
+    Tell,
 )
+from vpp_streams.gateway.commands import Told
 from vpp_streams.gateway.framer import Framer
+from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.gateway.presence import PresenceLog
 from vpp_streams.gateway.session import Session
 
@@ -53,6 +57,8 @@ class Link:
         presence: PresenceLog,
         counters: Counter[str],
         on_hello: Callable[["Link"], None],
+        on_live: Callable[["Link"], None],
+        outbox: EventOutbox,
     ) -> None:
         self.socket = socket
         self.session = session
@@ -60,10 +66,13 @@ class Link:
         self._presence = presence
         self._counters = counters
         self._on_hello = on_hello
+        self._on_live = on_live
+        self._outbox = outbox
         self._registration: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._hello: Hello | None = None
-        self._epoch: int | None = None
+        self.epoch: int | None = None
+        """Of this connection, once its connect record is written."""
 
     def perform(self, actions: Iterable[Action]) -> None:
         """Carry out actions in order."""
@@ -77,6 +86,8 @@ class Link:
                     self._hello = hello
                     self._on_hello(self)
                     self._registration = asyncio.create_task(self._register(hello))
+                case Tell(told):
+                    self._tell(told)
                 case Close(code, reason):
                     log.debug("closing", device=self.device_id, code=code, reason=reason)
                     self._closing = asyncio.create_task(self.socket.close(code, reason))
@@ -86,6 +97,11 @@ class Link:
         """The device that this connection speaks for."""
         return self.session.device.device_id
 
+    @property
+    def live(self) -> bool:
+        """Whether the device may be sent commands."""
+        return self.session.state is State.LIVE
+
     def abort(self) -> None:
         """Drop the connection without a word."""
         self.socket.transport.abort()
@@ -94,13 +110,13 @@ class Link:
         """The connection is over: say so in ``presence`` if it was ever said to be there."""
         if self._registration is not None:
             await self._registration
-        self.session.gone()
-        if self._hello is None or self._epoch is None:
+        self.perform(self.session.gone())
+        if self._hello is None or self.epoch is None:
             return
         self._counters["disconnects"] += 1
         try:
             async with asyncio.timeout(DISCONNECT_TIMEOUT_S):
-                await self._presence.disconnected(self.session, self._hello, self._epoch)
+                await self._presence.disconnected(self.session, self._hello, self.epoch)
         except (KafkaError, TimeoutError) as error:
             log.warning("no disconnect record", device=self.device_id, error=repr(error))
 
@@ -115,13 +131,27 @@ class Link:
     async def _register(self, hello: Hello) -> None:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                self._epoch = await self._presence.connected(self.session, hello)
+                self.epoch = await self._presence.connected(self.session, hello)
         except (KafkaError, TimeoutError) as error:
             log.warning("no connect record", device=self.device_id, error=repr(error))
             self.perform(self.session.unavailable(now()))
         else:
             self._counters["connects"] += 1
-            self.perform(self.session.registered(self._epoch, now()))
+            self.perform(self.session.registered(self.epoch, now()))
+            if self.live:
+                self._on_live(self)
+
+    def _tell(self, told: Told) -> None:
+        event = CommandEvent(
+            device_id=self.device_id,
+            command_id=told.command_id,
+            state=told.state,
+            at_ms=now().utc_ms,
+            epoch=self.epoch or 0,
+            reason=told.reason,
+            power_w=told.power_w,
+        )
+        self._outbox.add(self.session.partition, event)
 
     def _on_answer(self, receipt: Receipt, stored: bool) -> None:
         if self.session.state is State.CLOSED:

@@ -36,7 +36,9 @@ from vpp_streams.gateway.actions import Limits
 from vpp_streams.gateway.admission import Admitted, Refused, admit
 from vpp_streams.gateway.framer import Framer
 from vpp_streams.gateway.link import Link, now
+from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.gateway.presence import PresenceLog
+from vpp_streams.gateway.push import Pusher
 from vpp_streams.gateway.session import Session
 from vpp_streams.gateway.tls import certificate_names, tls_context
 from vpp_streams.health import HealthReporter
@@ -78,6 +80,8 @@ class Gateway:
         self._admitted: WeakKeyDictionary[ServerConnection, Admitted] = WeakKeyDictionary()
         self._links: set[Link] = set()
         self._by_device: dict[str, Link] = {}
+        self.outbox = EventOutbox(producer, settings.namespace, self.health)
+        self.pusher = Pusher(self._by_device, self.outbox, self.health)
         self._seen_registry = 0
         self.health.gauges["connections"] = lambda: len(self._links)
         self.health.gauges["in_flight_bytes"] = lambda: self.framer.in_flight_bytes
@@ -111,7 +115,14 @@ class Gateway:
             *admitted, partition, self._limits, self._spread_ms(), self._counters, now()
         )
         link = Link(
-            socket, session, self.framer, self._presence, self._counters, self._replace_older
+            socket,
+            session,
+            self.framer,
+            self._presence,
+            self._counters,
+            self._replace_older,
+            lambda live: self.pusher.send_prices([live]),
+            self.outbox,
         )
         self._links.add(link)
         try:
@@ -154,6 +165,7 @@ class Gateway:
             log.warning("Kafka has not answered for all readings; devices will send them again")
         for link in list(self._links):
             link.perform(link.session.close(CLOSE_GOING_AWAY, "the gateway stops"))
+        await self.outbox.flush()
         self.framer.room.set()  # or those who wait for it would never see the end
         try:
             async with asyncio.timeout(FINISH_S):
@@ -214,7 +226,14 @@ async def running_gateway(
             settings, topics.ASSETS, lambda _, value, __: apply_asset(gateway.registry, value)
         )
         gateway.background.append(await stack.enter_async_context(assets))
-        for work in (gateway.framer.run(), gateway.sweep_for_ever()):
+        prices = following(settings, topics.MARKET_PRICES, gateway.pusher.on_prices)
+        gateway.background.append(await stack.enter_async_context(prices))
+        for work in (
+            gateway.framer.run(),
+            gateway.sweep_for_ever(),
+            gateway.outbox.run(),
+            gateway.pusher.deliver_for_ever(settings, slot),
+        ):
             gateway.background.append(run_beside(stack, work))
         run_beside(stack, gateway.health.publish_for_ever(settings, producer))
         try:

@@ -30,11 +30,16 @@ from schemas.protocol import (
     Backfill,
     BackfillPace,
     Call,
+    CommandStatus,
     Drain,
+    Error,
     ErrorCode,
     Hello,
     HelloResult,
     Malformed,
+    Prices,
+    Result,
+    Setpoint,
     SpanMs,
     Telemetry,
     UncheckedTelemetry,
@@ -59,8 +64,10 @@ from vpp_streams.gateway.actions import (
     Register,
     Send,
     State,
+    Tell,
 )
 from vpp_streams.gateway.bucket import TokenBucket
+from vpp_streams.gateway.commands import Commands, Refused, Told
 from vpp_streams.gateway.live_acks import LiveAcks, Range
 
 
@@ -108,6 +115,7 @@ class Session:
         self._backfill = TokenBucket(
             2 * limits.backfill_rows_per_s, limits.backfill_burst_rows, now.mono_ms
         )
+        self._commands = Commands("", counters)
         self._strikes = TokenBucket(limits.strikes_per_min / 60, limits.strikes_burst, now.mono_ms)
 
     # What comes in
@@ -128,6 +136,8 @@ class Session:
                 id_, Telemetry() | VendorTelemetry() | UncheckedTelemetry() as reading, False
             ):
                 return self._on_telemetry(id_, reading, now)
+            case Call(id_, CommandStatus() as status, True):
+                return self._on_status(id_, status, now)
             case Call(id_, payload, _):
                 what = (
                     "a message of that type"
@@ -135,8 +145,11 @@ class Session:
                     else "Hello as type 6"
                 )
                 return self._refuse(id_, "bad_message", f"a gateway takes no {what}", now)
-            case _:  # a result or an error: an answer to Drain, nothing hangs on it
-                return []
+            case Result() as result:
+                return _tell(self._commands.answered(result))
+            case Error(id_, code, detail):
+                return _tell(self._commands.refused(id_, code, detail))
+        return []
 
     def registered(self, epoch: int, now: Now) -> list[Action]:
         """The connect record stands at this offset: the device may send."""
@@ -196,7 +209,8 @@ class Session:
                 due = self._ack_now(now)
                 return [*due, *self.close(CLOSE_IDLE, f"silent for {self._limits.idle_s} s")]
             case State.LIVE | State.DRAINING:
-                return self._ack_if_due(now)
+                late = [Tell(told) for told in self._commands.overdue(now.mono_ms)]
+                return [*late, *self._ack_if_due(now)]
         return []
 
     def drain(self, reconnect_in_ms: SpanMs, now: Now) -> list[Action]:
@@ -213,9 +227,21 @@ class Session:
         self.state = State.CLOSED
         return [Close(code, reason)]
 
-    def gone(self) -> None:
-        """The connection has ended."""
+    def gone(self) -> list[Action]:
+        """The connection has ended; what it leaves to be told."""
         self.state = State.CLOSED
+        return [Tell(told) for told in self._commands.gone()]
+
+    def command(self, id_: str, setpoint: Setpoint, now: Now) -> list[Action]:
+        """Send a command to the device; what becomes of it is told."""
+        if self.state is not State.LIVE:
+            return []
+        told = self._commands.sent(id_, setpoint, now.mono_ms)
+        return [Send(encode_call(id_, setpoint)), Tell(told)]
+
+    def prices(self, prices: Prices) -> list[Action]:
+        """Send prices to the device."""
+        return [Send(encode_call("prices", prices))] if self.state is State.LIVE else []
 
     # One message each
 
@@ -226,6 +252,7 @@ class Session:
         self._boot, self._hello_id = hello.boot, id_
         self._last_seq = hello.next_seq - 1
         self._acks = LiveAcks(hello.next_seq)
+        self._commands = Commands(hello.last_cmd, self._counters)
         return [Register(hello)]
 
     def _on_telemetry(
@@ -275,6 +302,15 @@ class Session:
         receipt = BackfillReceipt(id_, backfill.b, covered)
         return [Produce(topics.RAW_BACKFILL, self.partition, b"\n".join(lines), receipt)]
 
+    def _on_status(self, id_: str, status: CommandStatus, now: Now) -> list[Action]:
+        if self.state not in (State.LIVE, State.DRAINING):
+            return self._refuse(id_, "hello_first", "wait for the answer to Hello", now)
+        match self._commands.status(status):
+            case Refused(code, detail):
+                return self._refuse(id_, code, detail, now)
+            case told:
+                return [Send(encode_result(id_, {})), *_tell(told)]
+
     def _row(self, cols: list[str], row: list[Any]) -> NativeBody | dict[str, Any]:
         body = {key: value for key, value in zip(cols, row, strict=True) if value is not None}
         try:
@@ -323,6 +359,10 @@ class Session:
         self._counters["acks"] += 1
         ack = Ack(b=boot, from_=rows[0], upto=rows[1], t=now.utc_ms)
         return Send(encode_send(f"a{rows[1]}", ack))
+
+
+def _tell(told: Told | None) -> list[Action]:
+    return [] if told is None else [Tell(told)]
 
 
 def _body_of(

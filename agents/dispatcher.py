@@ -1,0 +1,168 @@
+"""In the region role: what is asked of the regions becomes orders to the fleet partitions.
+
+Every region worker follows the requests, so that any can take over at once; the one that owns
+``region.partials`` rules. What it decided of a request is in a table, so that its successor
+neither decides anew nor tells it twice.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import faust
+import msgspec
+import structlog
+from vpp_streams.domain.requests import Book
+
+from agents.context import AgentContext
+from schemas.dispatch import (
+    Dispatch,
+    DispatchStatus,
+    Notice,
+    Request,
+    RequestEvent,
+    SupplyPartial,
+)
+from tables.requests import Decisions
+from vpp_streams import topics
+from vpp_streams.codecs import decode_json, encode_json
+from vpp_streams.domain.region_dispatch import RegionDispatch
+from vpp_streams.domain.regions import expected_sites
+from vpp_streams.kafka import read_to_end_then_follow
+
+log = structlog.get_logger()
+
+CYCLE_S = 0.5
+FORGET_AFTER_MS = 3_600_000
+"""A request is forgotten this long after it is over."""
+
+
+class Dispatcher:
+    """The requests and supplies of all regions, and what this worker makes of them."""
+
+    def __init__(self, app: faust.App, context: AgentContext, mine: Callable[[], bool]) -> None:
+        self._context = context
+        self._mine = mine
+        self._decisions = Decisions(app)
+        self._targets_topic = context.topic(app, topics.DISPATCH_TARGETS)
+        self._orders_topic = context.topic(app, topics.DISPATCH)
+        self._events_topic = context.topic(app, topics.DISPATCH_EVENTS)
+        self._requests: dict[str, Request] = {}
+        """Every request that the topic holds, in the order of their coming."""
+        self._inbox: list[Request] = []
+        self._caught_up = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._regions: dict[str, RegionDispatch] = {}
+        self._book: Book | None = None
+        """None while another worker rules."""
+        self._expected: Mapping[str, Mapping[int, int]] = {}
+        self._registry_version = -1
+
+    async def follow(self) -> None:
+        """Keep the requests current, for ever."""
+        await read_to_end_then_follow(
+            self._context.settings, topics.DISPATCH_TARGETS, self._on_request, self._caught_up
+        )
+
+    def _on_request(self, key: bytes | None, value: bytes | None, offset: int) -> None:
+        if value is None:
+            self._requests.pop((key or b"").decode(errors="replace"), None)
+            return
+        try:
+            request: Request = decode_json(value, Request)  # type: ignore[arg-type]  # a union
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._context.health.counters["bad_records"] += 1
+            log.warning("an unreadable request was left out", offset=offset, error=str(error))
+            return
+        # The first of an id stands: a later one of other content is refused by the book.
+        self._requests.setdefault(request.request_id, request)
+        self._inbox.append(request)
+        self._wake.set()
+
+    def heard(self, partial: SupplyPartial) -> None:
+        """A fleet partition told what it can give."""
+        self._region(partial.region).heard(partial)
+
+    def _region(self, region: str) -> RegionDispatch:
+        lease_ms = int(self._context.settings.lease_s * 1000)
+        return self._regions.setdefault(region, RegionDispatch(region, lease_ms))
+
+    async def rule_for_ever(self) -> None:
+        """A cycle each half second, and at once when a request comes."""
+        await self._context.registry_ready.wait()
+        await self._caught_up.wait()
+        while True:
+            if self._mine():
+                await self._cycle()
+            else:
+                self._book = None
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), CYCLE_S)
+            except TimeoutError:
+                continue
+
+    async def _cycle(self) -> None:
+        now_ms = self._context.now_ms()
+        self._refresh_expected()
+        if self._book is None:
+            self._book = Book()
+            self._inbox = list(self._requests.values())
+        await self._take_in(self._book, now_ms)
+        for event in self._book.advance(now_ms):
+            await self._tell(event)
+        for region in sorted(self._expected.keys() | self._regions.keys()):
+            ruling = self._book.ruling(region, now_ms)
+            expected = self._expected.get(region, {})
+            cycle = self._region(region).cycle(ruling, expected.keys(), now_ms)
+            for order in cycle.orders:
+                await self._send_order(order)
+            for told in (cycle.notice, cycle.status):
+                if told is not None:
+                    await self._send_told(told)
+        await self._forget(self._book, now_ms)
+
+    def _refresh_expected(self) -> None:
+        registry = self._context.registry
+        if registry.version != self._registry_version:
+            self._registry_version = registry.version
+            self._expected = expected_sites(registry, topics.PARTITIONS)
+
+    async def _take_in(self, book: Book, now_ms: int) -> None:
+        known = self._decisions.known()
+        inbox, self._inbox = self._inbox, []
+        feeders: dict[str, set[str]] = {}
+        for site in self._context.registry.sites():
+            feeders.setdefault(site.region, set()).update({site.feeder} if site.feeder else ())
+        for request in inbox:
+            state = known.get(request.request_id)
+            if state is not None:
+                book.restore(request, state)
+                continue
+            capability = {
+                name: held
+                for name, region in self._regions.items()
+                if (held := region.capability(now_ms)) is not None
+            }
+            for event in book.apply(request, now_ms, feeders, capability):
+                await self._tell(event)
+
+    async def _tell(self, event: RequestEvent) -> None:
+        self._context.health.counters[f"requests_{event.state}"] += 1
+        await self._decisions.put(event.request_id, event.state)
+        await self._send_told(event)
+
+    async def _send_told(self, told: RequestEvent | Notice | DispatchStatus) -> None:
+        await self._events_topic.send(
+            key=told.region.encode(), value=encode_json(told), partition=0
+        )
+
+    async def _send_order(self, order: Dispatch) -> None:
+        self._context.health.counters["orders"] += 1
+        await self._orders_topic.send(
+            key=order.region.encode(), value=encode_json(order), partition=order.partition
+        )
+
+    async def _forget(self, book: Book, now_ms: int) -> None:
+        for request_id in book.forget(now_ms - FORGET_AFTER_MS):
+            await self._targets_topic.send(key=request_id.encode(), value=None, partition=0)
+            await self._decisions.put(request_id, None)

@@ -1,0 +1,151 @@
+"""What a pool tells of itself: supply curves, what is deliverable, what is missing and why."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+from vpp_streams.domain.supply import supply_curve
+
+from schemas.dispatch import Missing, Supply, SupplyPartial
+from schemas.windows import Deliverable
+from tables.pool import FREE, Pool, View
+from vpp_streams.domain.headroom import HOUR_S
+from vpp_streams.domain.lease import CAUSE, CAUSES, CODE, NAMES
+from vpp_streams.domain.rollup import DURATIONS_S, Floats, Mask, Sites
+
+POTENTIAL_S = 900.0
+"""Power that is missing is counted as what could have been held for this long."""
+
+
+def supplies(pool: Pool, view: View, applied_ms: dict[str, int]) -> list[SupplyPartial]:
+    """What each region's batteries in this partition give at which price."""
+    sites = Sites(
+        view.latest,
+        replace(view.ratings, backup_reserve=view.site_reserve),
+        view.reporting,
+        view.able,
+    )
+    held = {d: [sites.by_region(side) for side in sites.deliverable_w(d)] for d in DURATIONS_S}
+    net_load = _net_load_w(sites)
+    return [
+        _supply_of(
+            pool,
+            view,
+            at,
+            region,
+            tuple(Deliverable(d, float(u[at]), float(w[at])) for d, (u, w) in held.items()),
+            net_load,
+            applied_ms.get(region, 0),
+        )
+        for at, region in enumerate(view.ratings.regions)
+    ]
+
+
+def _supply_of(
+    pool: Pool,
+    view: View,
+    at: int,
+    region: str,
+    deliverable: tuple[Deliverable, ...],
+    net_load_w: Floats,
+    applied_ms: int,
+) -> SupplyPartial:
+    site_feeder, names = pool.fleet.roster.feeders()
+    mine = view.region == at
+    feeders = np.unique(site_feeder[view.ratings.region == at])
+    supplies = []
+    for feeder in feeders.tolist():
+        here = mine & (view.feeder == feeder)
+        curve = supply_curve(pool.problem(view, np.flatnonzero(here & view.able)))
+        sites = (view.ratings.region == at) & (site_feeder == feeder)
+        supplies.append(
+            Supply(
+                feeder=names[feeder],
+                prices=tuple(curve.prices.tolist()),
+                power_w=tuple(curve.power_w.tolist()),
+                uncontrolled_w=float(view.power_w[here & ~view.able].sum()),
+                net_load_w=float(net_load_w[sites].sum()),
+            )
+        )
+    commanded = pool.commands.held_w(view.now_ms)[mine & view.able]
+    return SupplyPartial(
+        region=region,
+        partition=pool.fleet.partition,
+        at_ms=view.now_ms,
+        supplies=tuple(supplies),
+        deliverable=deliverable,
+        commanded_w=float(np.nansum(commanded)),
+        measured_w=float(view.power_w[mine].sum()),
+        states=_states(pool, view, mine),
+        missing=_missing(pool, view, mine, region),
+        applied_ms=applied_ms,
+    )
+
+
+def _states(pool: Pool, view: View, mine: Mask) -> dict[str, int]:
+    """Batteries by the state of the command that counts now."""
+    rows = pool.commands
+    battery = mine & (view.ratings.rated_energy_wh > 0)
+    counts = Counter[str]()
+    counts["offline"] = int((battery & (view.cause == CAUSE["offline"])).sum())
+    counts["storm"] = int((battery & (view.cause == CAUSE["storm"])).sum())
+    there = battery & (view.cause != CAUSE["offline"]) & (view.cause != CAUSE["storm"])
+    live = (rows["valid_until_ms"] > view.now_ms) & np.isfinite(rows["setpoint_w"])
+    barred = there & (view.cause != FREE)
+    state = np.where(live, rows["state"], CODE["none"])
+    for code, count in zip(*np.unique(state[there & ~barred], return_counts=True), strict=True):
+        counts[NAMES[code]] += int(count)
+    for code, count in zip(*np.unique(view.cause[barred], return_counts=True), strict=True):
+        counts[CAUSES[code]] += int(count)
+    return {name: count for name, count in counts.items() if count}
+
+
+def _missing(pool: Pool, view: View, mine: Mask, region: str) -> tuple[Missing, ...]:
+    """Power that these batteries could give if nothing stood in the way, by what does."""
+    r, latest = view.ratings, view.latest
+    soc = np.where(np.isfinite(latest.soc), latest.soc, 1.0)
+    per_hour = HOUR_S / POTENTIAL_S
+    up = np.minimum(
+        r.rated_discharge_w, ((soc - view.reserve) * r.rated_energy_wh * per_hour).clip(0.0)
+    )
+    down = np.minimum(r.rated_charge_w, ((1 - soc) * r.rated_energy_wh * per_hour).clip(0.0))
+    found = [
+        Missing(
+            cause=CAUSES[code],
+            devices=int(rows.sum()),
+            up_w=float(up[rows].sum()),
+            down_w=float(down[rows].sum()),
+        )
+        for code in np.unique(view.cause[mine & (view.cause != FREE)]).tolist()
+        if (rows := mine & (view.cause == code)).any()
+    ]
+    unseen = pool.fleet.roster.unseen().get(region, [])
+    if unseen:
+        found.append(
+            Missing(
+                cause="not_heard",
+                devices=len(unseen),
+                up_w=sum(d.rated_discharge_w for d in unseen),
+                down_w=sum(d.rated_charge_w for d in unseen),
+            )
+        )
+    bounded = mine & view.able & (pool.commands["bound_until_ms"] > view.now_ms)
+    lost = (np.minimum(r.rated_discharge_w, up) - view.room.most_w).clip(0.0)
+    for cause, rows, watts in (
+        ("not_following", bounded, lost),
+        ("reserve", mine & view.able & ~bounded, view.room.short_of_energy_w),
+        ("connection", mine & view.able & ~bounded, view.room.no_room_w),
+    ):
+        short = rows & (watts > 1.0)
+        if short.any():
+            total = float(watts[short].sum())
+            found.append(
+                Missing(cause=cause, devices=int(short.sum()), up_w=total, down_w=0.0)  # type: ignore[arg-type]  # one of Cause
+            )
+    return tuple(found)
+
+
+def _net_load_w(sites: Sites) -> Floats:
+    """Per site: load less solar where the grid connection is measured, else 0."""
+    p, m = sites.power_w, sites.measured
+    return np.where(m["grid_w"], p["grid_w"] + p["battery_w"], 0.0)

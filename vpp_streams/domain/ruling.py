@@ -1,0 +1,130 @@
+"""What rules a region now, and the power that it calls for.
+
+A target says what the batteries are to give; limits hold at the grid connections and go before
+it. Net import = net load - battery power, so a limit bounds battery power from below (import) or
+above (export). Without a target an import limit acts only while it would be broken: peak shaving.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from schemas.dispatch import Hold, Limit, Mode, Target
+from schemas.grid import Droop
+
+ENGAGE_SHARE, RELEASE_SHARE = 0.98, 0.95
+"""Of an import limit: shaving begins above the one and ends with the net load below the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """Who may say what a region does now."""
+
+    mode: Mode
+    target: Target | None = None
+    limits: tuple[Limit, ...] = ()
+    hold: Hold | None = None
+    waiting: tuple[str, ...] = ()
+    """Requests that are outranked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A region as it is measured."""
+
+    battery_w: float
+    """+ = discharge."""
+    net_load_w: Mapping[str, float]
+    """Load less solar by feeder; "" = the sites of none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The power that a ruling calls for."""
+
+    export_w: float
+    """Of the batteries, + = discharge."""
+    feeder_limits_w: Mapping[str, tuple[float, float]]
+    """Feeder -> least and most battery power of its sites."""
+    request_id: str
+    """Of the target, or of the limit that binds without one."""
+    issued_at_ms: int
+    ends_at_ms: int
+    droop: Droop | None = None
+    engaged: bool = False
+    """A limit acts without a target; told again at the next look, so that it does not flutter."""
+    bound_by: tuple[str, ...] = ()
+    """Limits that keep a target from being followed."""
+
+
+def asked_of(ruling: Ruling, measured: Measured, engaged: bool) -> Asked | None:
+    """What the batteries are to give now; None = leave them to themselves."""
+    if ruling.hold is not None:
+        return None
+    limits = [limit for limit in ruling.limits if limit.feeder is None]
+    net_load_w = sum(measured.net_load_w.values())
+    bounds = [(_battery_bounds(limit, net_load_w), limit) for limit in limits]
+    least_w = max((low for (low, _), _ in bounds), default=-math.inf)
+    most_w = min((high for (_, high), _ in bounds), default=math.inf)
+    feeders = _feeder_bounds(ruling.limits, measured)
+    target = ruling.target
+    if target is not None and target.export_w is not None:
+        export_w = min(max(target.export_w, least_w), max(most_w, least_w))
+        bound_by = tuple(
+            limit.request_id for (low, high), limit in bounds if not low <= target.export_w <= high
+        )
+        return Asked(
+            export_w,
+            feeders,
+            target.request_id,
+            target.issued_at_ms,
+            target.ends_at_ms,
+            target.droop,
+            bound_by=bound_by,
+        )
+    binding = _shaves(limits, measured.battery_w, net_load_w, engaged)
+    if binding is None:
+        return None
+    export_w = min(max(0.0, least_w), max(most_w, least_w))
+    return Asked(
+        export_w,
+        feeders,
+        binding.request_id,
+        binding.issued_at_ms,
+        binding.ends_at_ms,
+        engaged=True,
+    )
+
+
+def _battery_bounds(limit: Limit, net_load_w: float) -> tuple[float, float]:
+    least = -math.inf if limit.import_limit_w is None else net_load_w - limit.import_limit_w
+    most = math.inf if limit.export_limit_w is None else net_load_w + limit.export_limit_w
+    return least, most
+
+
+def _feeder_bounds(limits: Sequence[Limit], measured: Measured) -> dict[str, tuple[float, float]]:
+    found: dict[str, tuple[float, float]] = {}
+    for limit in limits:
+        if limit.feeder is None:
+            continue
+        low, high = _battery_bounds(limit, measured.net_load_w.get(limit.feeder, 0.0))
+        known = found.get(limit.feeder, (-math.inf, math.inf))
+        found[limit.feeder] = max(low, known[0]), min(high, known[1])
+    return found
+
+
+def _shaves(
+    limits: Sequence[Limit], battery_w: float, net_load_w: float, engaged: bool
+) -> Limit | None:
+    """The limit that the region would break by itself; None where there is none."""
+    grid_w = net_load_w - battery_w
+    for limit in limits:
+        if limit.import_limit_w is not None:
+            held = engaged and net_load_w > RELEASE_SHARE * limit.import_limit_w
+            if held or grid_w > ENGAGE_SHARE * limit.import_limit_w:
+                return limit
+        if limit.export_limit_w is not None:
+            held = engaged and -net_load_w > RELEASE_SHARE * limit.export_limit_w
+            if held or -grid_w > ENGAGE_SHARE * limit.export_limit_w:
+                return limit
+    return None

@@ -1,0 +1,206 @@
+"""A dispatch drill: ask every region for power, and measure how soon and how well it comes."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from schemas.commands import CommandEvents
+from schemas.dispatch import DispatchStatus, Notice, Request, RequestEvent, Target, Withdraw
+from schemas.health import Health
+from vpp_streams import topics
+from vpp_streams.codecs import decode_json, encode_json
+from vpp_streams.kafka import new_producer
+from vpp_streams.settings import Settings
+
+SHARE = 0.6
+"""Of what a region could hold for 15 minutes."""
+SETTLE_S = 3.0
+"""From then on the target must be met."""
+CAPABILITY_WAIT_S = 30.0
+Told = RequestEvent | Notice | DispatchStatus
+
+
+class DrillReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a drill came to; latencies are from the target's writing to a device's "accepted"."""
+
+    devices: int
+    """Devices that accepted a setpoint."""
+    refused: int
+    accepted_p50_ms: float | None
+    accepted_p99_ms: float | None
+    asked_w: dict[str, float]
+    error_mean: dict[str, float]
+    """By region: mean of |measured - asked| / |asked| from 3 s on, as the region role saw it."""
+    error_max: dict[str, float]
+    missing_w: dict[str, float]
+    """As told in notices."""
+    breaches: int
+    """Limits broken, as cloud and devices count them: each is a bug."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    issued_ms: dict[str, int] = field(default_factory=dict)
+    """Region -> when its target was written."""
+    capability_w: dict[str, float] = field(default_factory=dict)
+    accepted_ms: dict[str, int] = field(default_factory=dict)
+    """Device -> when it first accepted a command of this drill."""
+    refused: set[str] = field(default_factory=set)
+    errors: dict[str, list[float]] = field(default_factory=dict)
+    missing_w: dict[str, float] = field(default_factory=dict)
+    breaches: dict[str, int] = field(default_factory=dict)
+    """By process."""
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set with every record of ``dispatch.events``."""
+
+
+async def drill(
+    settings: Settings, regions: Collection[str], device_region: Mapping[str, str], seconds: float
+) -> DrillReport:
+    """Ask each region for `SHARE` of its capability for some seconds; then let it go."""
+    name = f"drill-{uuid.uuid4().hex[:8]}"
+    seen = _Seen()
+    producer = new_producer(settings, linger_ms=0)
+    await producer.start()
+    try:
+        async with _listening(settings, seen, name, device_region):
+            await _until_capable(seen, regions)
+            asked = {r: SHARE * seen.capability_w.get(r, 0.0) for r in regions}
+            asked = {region: watts for region, watts in asked.items() if watts > 0}
+            for region, watts in asked.items():
+                target = _target(f"{name}-{region}", region, watts, seconds)
+                seen.issued_ms[region] = target.issued_at_ms
+                await _write(settings, producer, target)
+            await asyncio.sleep(seconds)
+            for region in asked:
+                await _write(settings, producer, _withdrawal(f"{name}-{region}", region))
+    finally:
+        await producer.stop()
+    latencies = sorted(
+        at - seen.issued_ms[device_region[device]] for device, at in seen.accepted_ms.items()
+    )
+    return DrillReport(
+        devices=len(latencies),
+        refused=len(seen.refused),
+        accepted_p50_ms=_at(latencies, 0.50),
+        accepted_p99_ms=_at(latencies, 0.99),
+        asked_w=asked,
+        error_mean={r: sum(e) / len(e) for r, e in seen.errors.items() if e},
+        error_max={r: max(e) for r, e in seen.errors.items() if e},
+        missing_w=seen.missing_w,
+        breaches=sum(seen.breaches.values()),
+    )
+
+
+@asynccontextmanager
+async def _listening(
+    settings: Settings, seen: _Seen, name: str, device_region: Mapping[str, str]
+) -> AsyncIterator[None]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+    await consumer.start()
+    topics_read = (topics.DISPATCH_EVENTS, topics.COMMAND_EVENTS, topics.HEALTH)
+    consumer.assign(
+        [
+            TopicPartition(topic.full(settings.namespace), p)
+            for topic in topics_read
+            for p in range(topic.partitions)
+        ]
+    )
+    await consumer.seek_to_end()
+    events, health = (topic.full(settings.namespace) for topic in topics_read[1:])
+
+    async def listen() -> None:
+        async for record in consumer:
+            if record.topic == events:
+                _note_events(record, seen, device_region)
+            elif record.topic == health:
+                told = decode_json(record.value, Health)
+                broken = [n for name, n in told.counters.items() if name.startswith("breach")]
+                seen.breaches[told.process_id] = sum(broken)
+            else:
+                _note_told(decode_json(record.value, Told), seen, name)  # type: ignore[arg-type]  # a union
+
+    task = asyncio.create_task(listen())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await consumer.stop()
+
+
+def _note_events(record: ConsumerRecord, seen: _Seen, device_region: Mapping[str, str]) -> None:
+    for event in decode_json(record.value, CommandEvents).events:
+        region = device_region.get(event.device_id, "")
+        if event.at_ms < seen.issued_ms.get(region, 1 << 62):
+            continue
+        if event.state == "accepted":
+            seen.accepted_ms.setdefault(event.device_id, event.at_ms)
+        elif event.state == "rejected":
+            seen.refused.add(event.device_id)
+
+
+def _note_told(told: Told, seen: _Seen, name: str) -> None:
+    seen.told.set()
+    match told:
+        case DispatchStatus():
+            held = {d.duration_s: d.up_w for d in told.capability}
+            seen.capability_w[told.region] = held.get(900, 0.0)
+            since_ms = told.at_ms - seen.issued_ms.get(told.region, told.at_ms)
+            if told.request_id.startswith(name) and told.asked_w and since_ms >= SETTLE_S * 1000:
+                off = abs(told.measured_w - told.asked_w) / abs(told.asked_w)
+                seen.errors.setdefault(told.region, []).append(off)
+        case Notice() if told.request_id.startswith(name):
+            seen.missing_w[told.region] = told.missing_w
+
+
+async def _until_capable(seen: _Seen, regions: Collection[str]) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CAPABILITY_WAIT_S):
+            while not all(seen.capability_w.get(region) for region in regions):
+                seen.told.clear()
+                await seen.told.wait()
+
+
+async def _write(settings: Settings, producer: AIOKafkaProducer, request: Request) -> None:
+    await producer.send_and_wait(
+        topics.DISPATCH_TARGETS.full(settings.namespace),
+        encode_json(request),
+        key=request.request_id.encode(),
+        partition=0,
+    )
+
+
+def _target(request_id: str, region: str, export_w: float, seconds: float) -> Target:
+    now_ms = time.time_ns() // 1_000_000
+    return Target(
+        request_id=request_id,
+        region=region,
+        export_w=export_w,
+        starts_at_ms=now_ms,
+        ends_at_ms=now_ms + round(seconds * 1000) + 60_000,
+        priority="operator",
+        source="operator:drill",
+        issued_at_ms=now_ms,
+        best_effort=True,
+    )
+
+
+def _withdrawal(request_id: str, region: str) -> Withdraw:
+    return Withdraw(
+        request_id=f"{request_id}-end",
+        region=region,
+        withdraws=request_id,
+        source="operator:drill",
+        issued_at_ms=time.time_ns() // 1_000_000,
+    )
+
+
+def _at(ordered: list[int], share: float) -> float | None:
+    return float(ordered[min(int(share * len(ordered)), len(ordered) - 1)]) if ordered else None

@@ -1,0 +1,120 @@
+"""The commands of one connection: what was sent, what was answered, and what may be told of it.
+
+Sans-I/O, a part of `Session`. A command is told of over the connection that it came over: an
+answer or status of a command that this connection never had, or of one that has ended, moves
+nothing.
+"""
+
+from collections import Counter
+from typing import NamedTuple
+
+from schemas.commands import FINAL, CommandState
+from schemas.protocol import (
+    CommandStatus,
+    ErrorCode,
+    Malformed,
+    Result,
+    Setpoint,
+    SetpointResult,
+    decode_result,
+)
+
+ANSWER_MS = 5000
+"""A device that has not answered a Setpoint by then is told of as ``no answer``."""
+REMEMBERED = 16
+"""Commands of a connection whose status may still come."""
+
+_BY_STATUS: dict[str, tuple[CommandState, str]] = {
+    "accepted": ("accepted", ""),
+    "duplicate": ("accepted", ""),  # it has it: what was lost is only its first answer
+    "rejected": ("rejected", ""),
+    "expired": ("expired", "it came too late"),
+    "superseded": ("superseded", "the device has a newer one"),
+    "stale_epoch": ("failed", "stale epoch"),
+}
+
+
+class Told(NamedTuple):
+    """What became of a command of this connection's device."""
+
+    command_id: str
+    state: CommandState
+    reason: str = ""
+    power_w: float | None = None
+
+
+class Refused(NamedTuple):
+    """Why a status is not taken."""
+
+    code: ErrorCode
+    detail: str
+
+
+class Commands:
+    """What this connection knows of its device's commands."""
+
+    def __init__(self, last_command_id: str, counters: Counter[str]) -> None:
+        self._counters = counters
+        self._unanswered: dict[str, int] = {}
+        """Command -> when to give up on its answer, monotonic ms; the oldest first."""
+        self._states: dict[str, CommandState] = {}
+        if last_command_id:
+            # Sent over an earlier connection; its end may be told over this one.
+            self._states[last_command_id] = "accepted"
+
+    def sent(self, command_id: str, setpoint: Setpoint, mono_ms: int) -> Told:
+        """A Setpoint goes out; one that is sent again is the same command."""
+        self._counters["commands_delivered"] += 1
+        self._unanswered[command_id] = mono_ms + ANSWER_MS
+        return self._note(Told(command_id, "delivered", power_w=setpoint.p))
+
+    def answered(self, result: Result) -> Told | None:
+        """A device's answer to a Setpoint; None where nobody asked."""
+        if self._unanswered.pop(result.id, None) is None:
+            self._counters["answers_unasked"] += 1
+            return None
+        answer = decode_result(result, SetpointResult)
+        if isinstance(answer, Malformed):
+            return self._note(Told(result.id, "failed", f"unreadable answer: {answer.detail}"))
+        state, reason = _BY_STATUS[answer.status]
+        if answer.reason == "opted_out" and state == "rejected":
+            state = "opted_out"
+        return self._note(Told(result.id, state, answer.reason or reason))
+
+    def refused(self, command_id: str, code: str, detail: str) -> Told | None:
+        """A device's error in answer to a Setpoint; None where nobody asked."""
+        if self._unanswered.pop(command_id, None) is None:
+            self._counters["answers_unasked"] += 1
+            return None
+        return self._note(Told(command_id, "failed", f"{code}: {detail}"[:120]))
+
+    def status(self, status: CommandStatus) -> Told | Refused | None:
+        """A device tells what a command came to; None where that is known already."""
+        known = self._states.get(status.id)
+        if known is None or known == "delivered":
+            return Refused("unknown_command", "no command of that id was taken here")
+        if status.state == known:
+            return None
+        if known in FINAL:
+            return Refused("bad_message", f"that command is {known} already")
+        return self._note(Told(status.id, status.state, status.reason, status.p))
+
+    def overdue(self, mono_ms: int) -> list[Told]:
+        """Commands whose answer did not come in time."""
+        late = [id_ for id_, until_ms in self._unanswered.items() if until_ms <= mono_ms]
+        return [self._given_up(id_, "no answer") for id_ in late]
+
+    def gone(self) -> list[Told]:
+        """The connection has ended: what was not answered will not be."""
+        return [self._given_up(id_, "disconnected") for id_ in list(self._unanswered)]
+
+    def _given_up(self, command_id: str, reason: str) -> Told:
+        del self._unanswered[command_id]
+        return self._note(Told(command_id, "failed", reason))
+
+    def _note(self, told: Told) -> Told:
+        self._states.pop(told.command_id, None)
+        self._states[told.command_id] = told.state
+        while len(self._states) > REMEMBERED:
+            del self._states[next(iter(self._states))]
+        return told

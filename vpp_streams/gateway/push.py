@@ -1,0 +1,128 @@
+"""What the gateway sends to devices of its own accord: commands of its slot, and prices."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.commands import CommandEvent, CommandFrame, CommandRow, CommandState, command_id
+from schemas.grid import PriceSeries
+from schemas.protocol import Prices, Setpoint
+from vpp_streams import topics
+from vpp_streams.codecs import decode_json
+from vpp_streams.gateway.link import Link, now
+from vpp_streams.gateway.outbox import EventOutbox
+from vpp_streams.health import HealthReporter
+from vpp_streams.settings import Settings
+
+log = structlog.get_logger()
+
+SLICE = 500
+"""Devices that are sent to before others get their turn."""
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Pusher:
+    """Delivers commands to the connections of this process, and prices to those of a region."""
+
+    def __init__(
+        self,
+        links: Mapping[str, Link],
+        outbox: EventOutbox,
+        health: HealthReporter,
+    ) -> None:
+        self._links = links
+        self._outbox = outbox
+        self._counters = health.counters
+        self._prices: dict[str, PriceSeries] = {}
+
+    async def deliver_for_ever(self, settings: Settings, slot: int) -> None:
+        """Deliver what comes to this slot from now on: older commands had other connections."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka, enable_auto_commit=False, fetch_max_wait_ms=100
+        )
+        await consumer.start()
+        try:
+            partition = TopicPartition(topics.GATEWAY_OUT.full(settings.namespace), slot)
+            consumer.assign([partition])
+            await consumer.seek_to_end(partition)
+            async for record in consumer:
+                try:
+                    frame = decode_json(record.value or b"", CommandFrame)
+                except UNREADABLE as error:
+                    self._counters["bad_records"] += 1
+                    log.warning("an unreadable command frame was left out", error=str(error))
+                    continue
+                await self.deliver(frame)
+        finally:
+            await consumer.stop()
+
+    async def deliver(self, frame: CommandFrame) -> None:
+        """Send a frame's commands; what cannot be sent is told with its reason."""
+        for start in range(0, len(frame.rows), SLICE):
+            for row in frame.rows[start : start + SLICE]:
+                self._deliver_row(frame, row)
+            await asyncio.sleep(0)
+
+    def _deliver_row(self, frame: CommandFrame, row: CommandRow) -> None:
+        self._counters["commands_in"] += 1
+        link, time = self._links.get(row.device_id), now()
+        if frame.valid_until_ms <= time.utc_ms:
+            self._tell(frame, row, "expired", "it came too late")
+        elif link is None or not link.live:
+            self._tell(frame, row, "failed", "not connected")
+        elif link.epoch != row.epoch:
+            self._tell(frame, row, "failed", "stale epoch")
+        else:
+            setpoint = Setpoint(
+                epoch=row.epoch,
+                rank=frame.rank,
+                p=row.setpoint_w,
+                not_before=frame.not_before_ms,
+                valid_until=frame.valid_until_ms,
+                ramp_w_s=row.ramp_w_s,
+                fallback=frame.fallback,
+                soc_min=row.soc_min,
+                droop=frame.droop,
+            )
+            id_ = command_id(frame.partition, frame.rank)
+            link.perform(link.session.command(id_, setpoint, time))
+
+    def _tell(self, frame: CommandFrame, row: CommandRow, state: CommandState, reason: str) -> None:
+        self._counters["commands_not_delivered"] += 1
+        self._outbox.add(
+            frame.partition,
+            CommandEvent(
+                device_id=row.device_id,
+                command_id=command_id(frame.partition, frame.rank),
+                state=state,
+                at_ms=now().utc_ms,
+                epoch=row.epoch,
+                reason=reason,
+            ),
+        )
+
+    def on_prices(self, _key: bytes | None, value: bytes | None, offset: int) -> None:
+        """A record of ``market.prices``: the region's devices get it."""
+        if value is None:
+            return
+        try:
+            series = decode_json(value, PriceSeries)
+        except UNREADABLE as error:
+            self._counters["bad_records"] += 1
+            log.warning("unreadable prices were left out", offset=offset, error=str(error))
+            return
+        self._prices[series.region] = series
+        self.send_prices(link for link in self._links.values() if link.live)
+
+    def send_prices(self, links: Iterable[Link]) -> None:
+        """Send the newest prices of its region to each of these devices."""
+        for link in links:
+            series = self._prices.get(link.session.site.region)
+            if series is not None:
+                prices = Prices(
+                    from_=series.from_ms, interval_ms=series.interval_ms, per_mwh=series.per_mwh
+                )
+                link.perform(link.session.prices(prices))
