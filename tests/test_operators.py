@@ -85,7 +85,7 @@ def test_a_file_that_cannot_be_used_is_one_line_with_the_way_out(tmp_path, conte
 
 def test_the_demo_operator_may_everything_and_its_files_are_private(tmp_path: Path):
     state = tmp_path / "state"
-    path, access = make_demo_operator(state, "http://127.0.0.1:8080")
+    path, access = make_demo_operator(state, "demo", "http://127.0.0.1:8080")
     [demo] = read_operators(path)
     assert holder_of(access.token, [demo]) is demo
     assert demo.lacks("emergency", ["anywhere"]) is None
@@ -94,7 +94,7 @@ def test_the_demo_operator_may_everything_and_its_files_are_private(tmp_path: Pa
     for file in state.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     # A second demo makes a new token: the old one is nobody's.
-    path, newer = make_demo_operator(state, "http://127.0.0.1:8081")
+    path, newer = make_demo_operator(state, "demo", "http://127.0.0.1:8081")
     assert holder_of(access.token, read_operators(path)) is None
     assert read_access(state) == newer
 

@@ -76,7 +76,7 @@ async def read_story(
     async for _, value in kafka.read_since(topics.COMMAND_EVENTS, since_ms, partition):
         if value is not None and name in value:
             for told in _decoded(value, CommandEvents):
-                events += (event for event in told.events if event.device_id == device_id)
+                events += told.events
     return story_of(device_id, frames, events, now_ms)[-MOST_LINES:]
 
 
@@ -100,6 +100,8 @@ def story_of(
     }
     told: dict[str, list[CommandEvent]] = {id_: [] for id_ in asked}
     for event in events:
+        if event.device_id != device_id:
+            continue
         same = told.setdefault(event.command_id, [])
         if event not in same:  # told again after a crash
             same.append(event)
@@ -136,7 +138,7 @@ def _lines_of(
         to = f"routed to gateway slot {frame.slot}, connection {row.epoch}"
         yield line(frame.created_at_ms, "created", _asked_in_words(frame, row))
         yield line(frame.created_at_ms, "routed", to)
-    for event in states:
+    for event in sorted(states, key=lambda event: _step(event.state)):
         no_earlier = max(no_earlier, event.at_ms)
         yield line(event.at_ms, event.state, _became(event))
     if asked is not None and not any(event.state in FINAL for event in states):

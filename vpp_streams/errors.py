@@ -5,7 +5,8 @@
     VppError
     ├── SettingsError   a VPP_* setting that cannot be used
     ├── BrokerError     no Kafka, or one that is set up differently than we need
-    └── InputError      a file or an argument that cannot be read
+    ├── InputError      a file or an argument that cannot be read
+    └── WebError        the web process does not answer, or refuses
 
 The CLI prints the message and exits with ``exit_code``; no stack trace for a user's mistake.
 Bad telemetry is never an exception: it is a value (`schemas.telemetry.Rejection`).
@@ -34,3 +35,9 @@ class InputError(VppError):
     """A file or an argument that cannot be read."""
 
     exit_code = 2
+
+
+class WebError(VppError):
+    """The web process does not answer, or refuses what is asked."""
+
+    exit_code = 4

@@ -110,14 +110,14 @@ def access_file(state_dir: Path) -> Path:
     return state_dir / "operator-access.json"
 
 
-def make_demo_operator(state_dir: Path, url: str) -> tuple[Path, Access]:
+def make_demo_operator(state_dir: Path, world: str, url: str) -> tuple[Path, Access]:
     """An operator ``demo`` with every right, new each time: its operators' file and its access.
 
-    Both files can be read by their owner only.
+    Both files can be read by their owner only. ``world`` is the namespace it is for.
     """
     access = Access(url=url, token=new_token())
     operator = Operator(name="demo", token_sha256=digest_of(access.token), regions="*", may=RIGHTS)
-    operators = state_dir / "operators-demo.toml"
+    operators = state_dir / f"operators-{world}.toml"
     write_private(operators, lines_for(operator).encode())
     write_private(access_file(state_dir), msgspec.json.encode(access))
     return operators, access

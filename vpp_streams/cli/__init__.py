@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 _PANELS: dict[str, tuple[str, ...]] = {
     "Start here": ("up", "doctor", "broker"),
-    "Control": ("operators", "frequency"),
+    "Control": ("dispatch", "hold", "limit", "storm", "audit", "operators", "frequency"),
     "Fleet and data": ("assets", "normalize", "record", "replay"),
     "Processes (what `vpp up` runs)": ("sim", "gateway", "worker", "web"),
     "Development": ("contracts",),
@@ -30,6 +30,7 @@ _FIRST_STEPS = """First steps:
   vpp doctor            what is missing on this machine, and how to get it
   vpp up                the whole loop here: 200 simulated homes and a dashboard
   vpp up --check        the same without a terminal: a JSON report, exit 0 if healthy
+  vpp dispatch REGION   ask a region's batteries for power: --export-w W --for 15m --watch
   vpp normalize FILE    what we make of a device's payload, or why not
 
 Settings are VPP_* environment variables; `vpp doctor --settings` explains each."""

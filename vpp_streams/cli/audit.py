@@ -1,0 +1,48 @@
+"""``vpp audit``: what a device was asked, and what became of it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vpp_streams.errors import InputError
+from vpp_streams.settings import load_settings
+
+if TYPE_CHECKING:
+    from vpp_streams.web.control_views import DeviceStory
+
+
+def audit(
+    device: Annotated[str, typer.Argument(help="the device's id")],
+    last: Annotated[str, typer.Option(help="how far back: 10m, 1h, 2d")] = "1h",
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
+) -> None:
+    """Tell a device's story line by line: asked by which request, answered, applied, ended."""
+    from urllib.parse import quote
+
+    from vpp_streams.api_client import ApiClient
+    from vpp_streams.cli.dispatch import print_json
+    from vpp_streams.domain.spoken_time import duration_s
+    from vpp_streams.web.control_views import DeviceStory
+
+    try:
+        last_s = max(1, round(duration_s(last)))
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    with ApiClient(load_settings()) as api:
+        path = f"devices/{quote(device, safe='')}/commands"
+        told = api.get(path, DeviceStory, last_s=last_s)
+    if as_json:
+        print_json(told)
+    else:
+        _print_story(told, last)
+
+
+def _print_story(told: "DeviceStory", last: str) -> None:
+    from datetime import datetime
+
+    typer.echo(f"{told.device_id} of {told.site_id}, region {told.region}, last {last}")
+    if not told.story:
+        typer.echo("it was asked for nothing: it is left to itself")
+    for line in told.story:
+        at = datetime.fromtimestamp(line.at_ms / 1000).astimezone()
+        typer.echo(f"{at:%d %b %H:%M:%S}.{line.at_ms % 1000:03}  {line.command_id}  {line.said}")

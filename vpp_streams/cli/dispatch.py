@@ -1,0 +1,209 @@
+"""``vpp dispatch``: ask a region for power, and watch what comes."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vpp_streams.errors import InputError
+from vpp_streams.settings import load_settings
+
+if TYPE_CHECKING:
+    from vpp_streams.api_client import ApiClient
+    from vpp_streams.web.control_views import DispatchView
+
+_POLL_S = 1.0
+
+
+def dispatch(
+    region: Annotated[str, typer.Argument(help="region to dispatch")],
+    export_w: Annotated[
+        float | None,
+        typer.Option(help="battery power in watts, + = discharge, negative = charge"),
+    ] = None,
+    self_consumption: Annotated[
+        bool, typer.Option("--self-consumption", help="leave the devices to themselves")
+    ] = False,
+    lasts: Annotated[str | None, typer.Option("--for", help="how long: 90s, 15m, 1h30m")] = None,
+    at: Annotated[str | None, typer.Option(help="start at 18:00, or an ISO time")] = None,
+    starts_in: Annotated[str | None, typer.Option(help="start in 10m")] = None,
+    best_effort: Annotated[
+        bool, typer.Option("--best-effort", help="take it even beyond what the region can hold")
+    ] = False,
+    emergency: Annotated[
+        bool, typer.Option("--emergency", help="above the market and other operators")
+    ] = False,
+    droop: Annotated[
+        bool, typer.Option("--droop", help="arm frequency response while it runs")
+    ] = False,
+    nominal_hz: Annotated[float, typer.Option(help="with --droop: the grid's", min=40)] = 60.0,
+    watch: Annotated[bool, typer.Option("--watch", help="show what comes, until it ends")] = False,
+    withdraw: Annotated[str | None, typer.Option(metavar="ID", help="end this request")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
+) -> None:
+    """Ask a region's batteries for power, and say what became of it.
+
+    \b
+    vpp dispatch north --export-w 400000 --for 15m --watch
+    vpp dispatch north --export-w -200000 --for 1h --at 02:00    charge by night
+    vpp dispatch north --withdraw target-3f9a1c20b7              end it before its time
+    vpp dispatch north                                           how it stands
+    """
+    from vpp_streams.api_client import ApiClient
+
+    asks = export_w is not None or self_consumption
+    if asks and withdraw is not None:
+        raise InputError("give an order or --withdraw, not both")
+    with ApiClient(load_settings()) as api:
+        request_id = None
+        if withdraw is not None:
+            request_id = withdraw_request(api, region, withdraw, as_json)
+        elif asks:
+            order = _order(export_w, self_consumption, lasts, at, starts_in)
+            order |= {
+                "best_effort": best_effort,
+                "priority": "emergency" if emergency else "operator",
+                "droop": {"nominal_hz": nominal_hz} if droop else None,
+            }
+            request_id = give_order(api, region, "targets", order, as_json)
+        elif lasts or at or starts_in:
+            raise InputError("how much? give --export-w WATTS or --self-consumption")
+        if watch:
+            _watch(api, region, request_id)
+        elif request_id is None:
+            _show(api, region, as_json)
+
+
+def _order(
+    export_w: float | None,
+    self_consumption: bool,
+    lasts: str | None,
+    at: str | None,
+    starts_in: str | None,
+) -> dict[str, Any]:
+    import math
+
+    if self_consumption and export_w is not None:
+        raise InputError("give --export-w or --self-consumption, not both")
+    if export_w is not None and not math.isfinite(export_w):
+        raise InputError(f"--export-w {export_w} is no power; give watts, for example 400000")
+    return {"export_w": export_w, **span(lasts, at, starts_in)}
+
+
+def span(lasts: str | None, at: str | None, starts_in: str | None) -> dict[str, Any]:
+    """From when until when, as the API takes it. Raises `InputError`."""
+    from datetime import datetime, timedelta
+
+    from vpp_streams.domain.spoken_time import duration_s, moment_ms
+
+    if lasts is None:
+        raise InputError("nothing is asked without an end: give --for, for example --for 15m")
+    if at is not None and starts_in is not None:
+        raise InputError("give --at or --starts-in, not both")
+    now = datetime.now().astimezone()
+    try:
+        told: dict[str, Any] = {"for_s": duration_s(lasts)}
+        if starts_in is not None:
+            start = now + timedelta(seconds=duration_s(starts_in))
+            told["starts_at_ms"] = round(start.timestamp() * 1000)
+        if at is not None:
+            told["starts_at_ms"] = moment_ms(at, now)
+    except (ValueError, OverflowError) as error:
+        raise InputError(str(error)) from None
+    return told
+
+
+def give_order(
+    api: "ApiClient", region: str, what: str, body: dict[str, Any], as_json: bool = False
+) -> str:
+    """Give an order for a region, say what became of it, and return the request's id."""
+    from urllib.parse import quote
+
+    from vpp_streams.web.control_views import Ordered
+
+    told = api.order(f"regions/{quote(region, safe='')}/{what}", body, Ordered)
+    if as_json:
+        print_json(told)
+        return told.request_id
+    if told.state == "written":
+        typer.echo(f"{told.request_id} is written; no region worker has answered yet")
+        return told.request_id
+    reason = f": {told.reason}" if told.reason else ""
+    by = f" (see {told.by})" if told.by else ""
+    typer.echo(f"{told.request_id} {told.state}{reason}{by}")
+    return told.request_id
+
+
+def withdraw_request(api: "ApiClient", region: str, request_id: str, as_json: bool = False) -> str:
+    """Withdraw a request and say so."""
+    from urllib.parse import quote
+
+    return give_order(api, region, f"requests/{quote(request_id, safe='')}/withdraw", {}, as_json)
+
+
+def dispatch_of(api: "ApiClient", region: str) -> "DispatchView":
+    """How a region's dispatch stands."""
+    from urllib.parse import quote
+
+    from vpp_streams.web.control_views import DispatchView
+
+    return api.get(f"regions/{quote(region, safe='')}/dispatch", DispatchView)
+
+
+def print_json(document: Any) -> None:
+    """Print a document of the API for programs."""
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
+
+
+def _show(api: "ApiClient", region: str, as_json: bool) -> None:
+    import time
+
+    from rich.console import Console
+
+    from vpp_streams.dispatch_screen import screen
+
+    view = dispatch_of(api, region)
+    if as_json:
+        print_json(view)
+    else:
+        Console().print(screen(view, None, time.time_ns() // 1_000_000))
+
+
+def _watch(api: "ApiClient", region: str, request_id: str | None) -> None:
+    """Show the dispatch until the request is over, or until Ctrl-C."""
+    import time
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from vpp_streams.dispatch_screen import is_over, one_line, request_of, screen
+
+    console = Console()
+    try:
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                view = dispatch_of(api, region)
+                now_ms = time.time_ns() // 1_000_000
+                if console.is_terminal:
+                    live.update(screen(view, request_id, now_ms), refresh=True)
+                else:
+                    typer.echo(one_line(view, now_ms))
+                request = request_of(view, request_id)
+                if request is not None and is_over(request):
+                    break
+                time.sleep(_POLL_S)
+    except KeyboardInterrupt:
+        typer.echo(_goes_on(region, request_id))
+        raise typer.Exit(0) from None
+    reason = f": {request.reason}" if request.reason else ""
+    typer.echo(f"{request_id} is {request.state}{reason}")
+
+
+def _goes_on(region: str, request_id: str | None) -> str:
+    if request_id is None:
+        return "stopped watching; nothing else changed"
+    return (
+        f"stopped watching; the dispatch goes on. End it with:"
+        f" vpp dispatch {region} --withdraw {request_id}"
+    )

@@ -1,0 +1,40 @@
+"""``vpp limit``: keep a region's grid connections within limits."""
+
+from typing import Annotated
+
+import typer
+
+from vpp_streams.errors import InputError
+from vpp_streams.settings import load_settings
+
+
+def limit(
+    region: Annotated[str, typer.Argument(help="region to limit")],
+    import_w: Annotated[
+        float | None, typer.Option(help="most that its connections import together, W", min=0)
+    ] = None,
+    export_w: Annotated[
+        float | None, typer.Option(help="most that its connections export together, W", min=0)
+    ] = None,
+    lasts: Annotated[str | None, typer.Option("--for", help="how long: 90s, 15m, 1h30m")] = None,
+    feeder: Annotated[str | None, typer.Option(help="only the sites of this feeder")] = None,
+    at: Annotated[str | None, typer.Option(help="start at 18:00, or an ISO time")] = None,
+    starts_in: Annotated[str | None, typer.Option(help="start in 10m")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
+) -> None:
+    """Shave a region's peak: batteries keep the sum of its grid connections within limits.
+
+    Above operators, the market and emergencies. `vpp dispatch REGION --withdraw ID` ends it.
+    """
+    import math
+
+    from vpp_streams.api_client import ApiClient
+    from vpp_streams.cli.dispatch import give_order, span
+
+    limits = {"import_limit_w": import_w, "export_limit_w": export_w}
+    given = [watts for watts in limits.values() if watts is not None]
+    if not given or not all(map(math.isfinite, given)):
+        raise InputError("how much? give --import-w WATTS, --export-w WATTS or both")
+    with ApiClient(load_settings()) as api:
+        order = {**limits, "feeder": feeder, **span(lasts, at, starts_in)}
+        give_order(api, region, "limits", order, as_json)

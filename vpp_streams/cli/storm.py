@@ -1,0 +1,61 @@
+"""``vpp storm``: tell of a storm, so that batteries are full before it."""
+
+from typing import Annotated
+
+import typer
+
+from vpp_streams.errors import InputError
+from vpp_streams.settings import load_settings
+
+
+def storm(
+    region: Annotated[
+        list[str] | None, typer.Option(help="a region that it comes to (more than once)")
+    ] = None,
+    site: Annotated[
+        list[str] | None, typer.Option(help="a site that it comes to (more than once)")
+    ] = None,
+    lasts: Annotated[str | None, typer.Option("--for", help="how long: 6h, 1d")] = None,
+    at: Annotated[str | None, typer.Option(help="it comes at 18:00, or an ISO time")] = None,
+    starts_in: Annotated[str | None, typer.Option(help="it comes in 2h")] = None,
+    cancel: Annotated[str | None, typer.Option(metavar="ID", help="call this one off")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
+) -> None:
+    """Tell of a storm: batteries fill from now on and are kept for their owners until it is over.
+
+    Without options it lists the storms ahead.
+    """
+    from urllib.parse import quote
+
+    from vpp_streams.api_client import ApiClient
+    from vpp_streams.cli.dispatch import print_json, span
+    from vpp_streams.dispatch_screen import clock
+    from vpp_streams.web.control_views import AlertList, Ordered
+
+    with ApiClient(load_settings()) as api:
+        if cancel is not None:
+            told = api.order(f"alerts/{quote(cancel, safe='')}/cancel", {}, Ordered)
+        elif region or site:
+            order = {"regions": region or [], "site_ids": site or []}
+            told = api.order("alerts", {**order, **span(lasts, at, starts_in)}, Ordered)
+        elif lasts or at or starts_in:
+            raise InputError("where? give --region REGION or --site SITE")
+        else:
+            ahead = api.get("alerts", AlertList)
+            if as_json:
+                print_json(ahead)
+            for alert in () if as_json else ahead.alerts:
+                where = ", ".join((*alert.regions, *alert.site_ids))
+                when = f"{clock(alert.starts_at_ms)}–{clock(alert.ends_at_ms)}"
+                typer.echo(f"{alert.alert_id}  {where}  {when}  reserve {alert.reserve:.0%}")
+            if not as_json and not ahead.alerts:
+                typer.echo("no storm is ahead")
+            return
+        if as_json:
+            print_json(told)
+        elif cancel is not None:
+            typer.echo(f"{told.request_id} is called off")
+        else:
+            typer.echo(
+                f"{told.request_id} is told; call it off with: vpp storm --cancel {told.request_id}"
+            )

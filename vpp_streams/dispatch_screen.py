@@ -1,0 +1,178 @@
+"""A region's dispatch for a terminal: as a screen that is drawn anew, and as one line."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from schemas.dispatch import FINAL_STATES, Missing, Notice, Target
+from vpp_streams.web.control_views import DispatchView, RequestView
+
+_BARS = "▁▂▃▄▅▆▇█"
+_SPARK_POINTS = 60
+_CAUSES = {
+    "offline": "not connected",
+    "refused": "refused",
+    "opted_out": "opted out by their owners",
+    "islanded": "cut off from the grid",
+    "not_following": "not doing what they were asked",
+    "no_answer": "without an answer",
+    "storm": "kept for a storm",
+    "reserve": "at their owners' reserve, or full",
+    "connection": "at the limit of their grid connection",
+    "rating": "giving all they are rated for",
+    "feeder": "behind a feeder at its limit",
+    "not_heard": "in partitions not heard of",
+}
+_STATE_COLOURS = {"applied": "green", "accepted": "green", "rejected": "red", "failed": "red"}
+
+
+def screen(view: DispatchView, request_id: str | None, now_ms: int) -> RenderableType:
+    """All that is known of a region's dispatch; ``request_id`` = the request that is watched."""
+    status = view.now.status
+    if status is None:
+        return Text(
+            f"{view.now.region}: nothing was heard of its dispatch yet; does a region worker run?",
+            "yellow",
+        )
+    lines: list[RenderableType] = [_head(view, now_ms)]
+    if view.now.stale and view.now.heard_ago_s is not None:
+        lines.append(Text(f"not heard of for {view.now.heard_ago_s:.0f} s: old values", "red"))
+    numbers = Table.grid(padding=(0, 2))
+    for name, power_w in (
+        ("asked", status.asked_w),
+        ("allocated", status.allocated_w),
+        ("measured", status.measured_w),
+    ):
+        numbers.add_row(name, Text(power(power_w), justify="right"), _bar(power_w, status.asked_w))
+    error = error_share(status.asked_w, status.measured_w)
+    numbers.add_row("error", "–" if error is None else f"{error:.1%}", "")
+    lines += [numbers, Text(f"measured  {sparkline(view.history.measured_w)}", "cyan")]
+    lines.append(_states(status.states))
+    lines += [Text(f"  {cause_sentence(c, status.asked_w)}", "yellow") for c in status.causes]
+    lines += [Text(f"  {notice_sentence(n, now_ms)}", "bold yellow") for n in view.now.notices]
+    if status.partitions_heard < status.partitions_expected:
+        heard = f"{status.partitions_heard} of {status.partitions_expected} partitions heard"
+        lines.append(Text(f"  {heard}", "red"))
+    lines += [_request_line(r, request_id, now_ms) for r in view.requests[:8]]
+    return Group(*lines)
+
+
+def one_line(view: DispatchView, now_ms: int) -> str:
+    """The dispatch in a line, for output that is no terminal."""
+    status = view.now.status
+    if status is None:
+        return f"{clock(now_ms)} {view.now.region}: nothing heard yet"
+    error = error_share(status.asked_w, status.measured_w)
+    states = " ".join(f"{name}={n}" for name, n in sorted(status.states.items()))
+    return (
+        f"{clock(status.at_ms)} {status.mode} asked {power(status.asked_w)}"
+        f" allocated {power(status.allocated_w)} measured {power(status.measured_w)}"
+        f" error {'–' if error is None else f'{error:.1%}'} {states}"
+    )
+
+
+def request_of(view: DispatchView, request_id: str | None) -> RequestView | None:
+    """The request of an id among those that are told."""
+    return next((r for r in view.requests if r.request.request_id == request_id), None)
+
+
+def is_over(request: RequestView | None) -> bool:
+    """Whether nothing more will become of it."""
+    return request is not None and request.state in FINAL_STATES
+
+
+def power(watts: float | None) -> str:
+    """Watts with a unit that fits; a dash where there is nothing."""
+    if watts is None:
+        return "–"
+    for size, unit in ((1e6, "MW"), (1e3, "kW")):
+        if abs(watts) >= size:
+            return f"{watts / size:+,.2f} {unit}"
+    return f"{watts:+.0f} W"
+
+
+def error_share(asked_w: float | None, measured_w: float) -> float | None:
+    """|measured - asked| as a share of what is asked; None where nothing is asked."""
+    return abs(measured_w - asked_w) / abs(asked_w) if asked_w else None
+
+
+def cause_sentence(cause: Missing, asked_w: float | None) -> str:
+    """Why power is missing, how much, of how many."""
+    up_w, down_w = f"{cause.up_w / 1000:,.1f} kW", f"{cause.down_w / 1000:,.1f} kW"
+    amount = f"{up_w} of discharge, {down_w} of charge"
+    if asked_w is not None:
+        amount = up_w if asked_w >= 0 else down_w
+    devices = "1 device" if cause.devices == 1 else f"{cause.devices} devices"
+    return f"{devices} {_CAUSES[cause.cause]}: {amount}"
+
+
+def notice_sentence(notice: Notice, now_ms: int) -> str:
+    """How much will be missing from when on."""
+    wait_s = (notice.from_ms - now_ms) / 1000
+    when = f"from {clock(notice.from_ms)}" if wait_s > 1 else "now"
+    causes = "; ".join(cause_sentence(cause, notice.missing_w) for cause in notice.causes)
+    return f"{power(abs(notice.missing_w)).lstrip('+')} missing {when}: {causes or 'no cause told'}"
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """The newest values as a row of bars from the least (or 0) to the most."""
+    newest = values[-_SPARK_POINTS:]
+    known = [v for v in newest if v is not None]
+    low, high = min(0.0, *known, 0.0), max(0.0, *known, 0.0)
+    span = high - low or 1.0
+    return "".join(
+        " " if v is None else _BARS[round((v - low) / span * (len(_BARS) - 1))] for v in newest
+    )
+
+
+def clock(ms: int) -> str:
+    """The time of day here."""
+    return f"{datetime.fromtimestamp(ms / 1000).astimezone():%H:%M:%S}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _head(view: DispatchView, now_ms: int) -> Text:
+    status = view.now.status
+    assert status is not None  # a screen without one is a single line
+    head = Text.assemble((view.now.region, "bold"), f"  {status.mode.replace('_', ' ')}")
+    if status.request_id:
+        head.append(f"  {status.request_id}", "dim")
+    if status.ends_at_ms:
+        head.append(f"  {duration((status.ends_at_ms - now_ms) / 1000)} left")
+    return head
+
+
+def _bar(power_w: float | None, asked_w: float | None) -> Text:
+    most = abs(asked_w or 0) or 1.0
+    share = min(1.5, abs(power_w or 0) / most) if asked_w else 0.0
+    return Text("█" * round(20 * share), "green" if (power_w or 0) >= 0 else "blue")
+
+
+def _states(states: dict[str, int]) -> Text:
+    line = Text("devices   ")
+    for name, n in sorted(states.items(), key=lambda item: -item[1]):
+        word = "without a lease" if name == "none" else name.replace("_", " ")
+        line.append(f"{n} {word}   ", _STATE_COLOURS.get(name, ""))
+    return line
+
+
+def _request_line(told: RequestView, watched: str | None, now_ms: int) -> Text:
+    request = told.request
+    what = type(request).__name__.lower()
+    if isinstance(request, Target):
+        asked = "self-consumption" if request.export_w is None else power(request.export_w)
+        what = f"{what} {asked} {clock(request.starts_at_ms)}–{clock(request.ends_at_ms)}"
+    reason = f": {told.reason}" if told.reason else ""
+    by = f" (by {told.by})" if told.by else ""
+    style = "bold" if request.request_id == watched else "dim"
+    state = told.state or "not heard"
+    return Text(f"{request.request_id}  {what}  {request.source}  {state}{reason}{by}", style)

@@ -1,0 +1,39 @@
+"""Times as people type them: ``15m``, ``1h30m``, ``18:00``."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_UNITS_S = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)([dhms])", re.ASCII)
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?", re.ASCII)
+
+
+def duration_s(text: str) -> float:
+    """Seconds of ``90s``, ``15m``, ``1h30m``, ``2d``. Raises `ValueError` with the way out."""
+    parts = _PART.findall(text)
+    found = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or not found > 0:
+        raise ValueError(f"{text!r} is no duration; write 90s, 15m, 1h30m or 2d")
+    return found
+
+
+def moment_ms(text: str, now: datetime) -> int:
+    """UTC ms of ``18:00`` (the next, in the zone of ``now``) or of an ISO time.
+
+    Raises `ValueError` with the way out.
+    """
+    clock = _CLOCK.fullmatch(text)
+    try:
+        if clock is None:
+            moment = datetime.fromisoformat(text)
+            moment = moment.replace(tzinfo=now.tzinfo) if moment.tzinfo is None else moment
+        else:
+            hour, minute, second = (int(part or 0) for part in clock.groups())
+            moment = now.replace(hour=hour, minute=minute, second=second, microsecond=0)
+            if moment <= now:
+                moment += timedelta(days=1)
+        return round(moment.astimezone(UTC).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text!r} is no time; write 18:00, or 2026-03-01T18:00 (or with its zone: …+01:00)"
+        ) from None
