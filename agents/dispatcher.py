@@ -7,31 +7,39 @@ neither decides anew nor tells it twice.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import faust
 import msgspec
 import structlog
-from vpp_streams.domain.requests import Book
 
 from agents.context import AgentContext
 from schemas.dispatch import (
     Dispatch,
     DispatchStatus,
+    Limit,
     Notice,
     Request,
     RequestEvent,
     SupplyPartial,
+    Target,
 )
 from tables.requests import Decisions
 from vpp_streams import topics
 from vpp_streams.codecs import decode_json, encode_json
-from vpp_streams.domain.region_dispatch import RegionDispatch
+from vpp_streams.domain.region_dispatch import HEARD_MS, RegionDispatch
 from vpp_streams.domain.regions import expected_sites
+from vpp_streams.domain.requests import Book
+from vpp_streams.domain.schedules import Entry, due, load
+from vpp_streams.errors import SettingsError
 from vpp_streams.kafka import read_to_end_then_follow
+from vpp_streams.topics import DAY_MS
 
 log = structlog.get_logger()
 
 CYCLE_S = 0.5
+AHEAD_MS = 3_600_000
+"""Schedules ask this long before their windows begin."""
 FORGET_AFTER_MS = 3_600_000
 """A request is forgotten this long after it is over."""
 
@@ -54,8 +62,13 @@ class Dispatcher:
         self._regions: dict[str, RegionDispatch] = {}
         self._book: Book | None = None
         """None while another worker rules."""
+        self._since_ms = 0
+        """When we began to rule."""
         self._expected: Mapping[str, Mapping[int, int]] = {}
         self._registry_version = -1
+        self._schedules = _schedules(context.settings.schedules)
+        self._scheduled_ms = 0
+        """Windows that begin before this were asked for."""
 
     async def follow(self) -> None:
         """Keep the requests current, for ever."""
@@ -105,8 +118,9 @@ class Dispatcher:
         now_ms = self._context.now_ms()
         self._refresh_expected()
         if self._book is None:
-            self._book = Book()
+            self._book, self._since_ms = Book(), now_ms
             self._inbox = list(self._requests.values())
+        await self._ask_by_the_clock(now_ms)
         await self._take_in(self._book, now_ms)
         for event in self._book.advance(now_ms):
             await self._tell(event)
@@ -121,6 +135,19 @@ class Dispatcher:
                     await self._send_told(told)
         await self._forget(self._book, now_ms)
 
+    async def _ask_by_the_clock(self, now_ms: int) -> None:
+        """Write the schedules' requests; one that was written before is the same record."""
+        until_ms = now_ms + AHEAD_MS
+        since_ms = self._scheduled_ms or now_ms - DAY_MS
+        if until_ms - self._scheduled_ms < 60_000:
+            return
+        for request in due(self._schedules, since_ms, until_ms):
+            if request.request_id not in self._requests and not _over(request, now_ms):
+                await self._targets_topic.send(
+                    key=request.request_id.encode(), value=encode_json(request), partition=0
+                )
+        self._scheduled_ms = until_ms
+
     def _refresh_expected(self) -> None:
         registry = self._context.registry
         if registry.version != self._registry_version:
@@ -130,6 +157,11 @@ class Dispatcher:
     async def _take_in(self, book: Book, now_ms: int) -> None:
         known = self._decisions.known()
         inbox, self._inbox = self._inbox, []
+        capability = {
+            name: held
+            for name, region in self._regions.items()
+            if (held := region.capability(now_ms)) is not None
+        }
         feeders: dict[str, set[str]] = {}
         for site in self._context.registry.sites():
             feeders.setdefault(site.region, set()).update({site.feeder} if site.feeder else ())
@@ -138,11 +170,10 @@ class Dispatcher:
             if state is not None:
                 book.restore(request, state)
                 continue
-            capability = {
-                name: held
-                for name, region in self._regions.items()
-                if (held := region.capability(now_ms)) is not None
-            }
+            young = now_ms - self._since_ms < HEARD_MS
+            if young and isinstance(request, Target) and request.region not in capability:
+                self._inbox.append(request)  # who took over hears of the supplies in a moment
+                continue
             for event in book.apply(request, now_ms, feeders, capability):
                 await self._tell(event)
 
@@ -166,3 +197,19 @@ class Dispatcher:
         for request_id in book.forget(now_ms - FORGET_AFTER_MS):
             await self._targets_topic.send(key=request_id.encode(), value=None, partition=0)
             await self._decisions.put(request_id, None)
+
+
+def _schedules(path: Path | None) -> list[Entry]:
+    """Raises `SettingsError` where the file cannot be used."""
+    if path is None:
+        return []
+    try:
+        return load(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"VPP_SCHEDULES={path}: {error.strerror}") from None
+    except ValueError as error:
+        raise SettingsError(f"VPP_SCHEDULES={path}: {error}") from None
+
+
+def _over(request: Request, now_ms: int) -> bool:
+    return isinstance(request, Target | Limit) and request.ends_at_ms <= now_ms

@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     web_url: str | None = Field(
         None, description="web process that these ask; else that of `vpp up`, else VPP_WEB_PORT's"
     )
+    schedules: Path | None = Field(
+        None, description="YAML file of what regions do by the clock (docs/examples/schedule.yaml)"
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = Field(False, description="one JSON object a line, for log collectors")
 

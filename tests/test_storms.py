@@ -1,0 +1,54 @@
+"""Storms: whose reserve is raised when, and what that costs."""
+
+from decimal import Decimal
+
+import msgspec
+import numpy as np
+import pytest
+
+from schemas.grid import Alert
+from vpp_streams.domain.storms import cost, reserves
+
+GALE = Alert(
+    alert_id="gale",
+    kind="storm",
+    regions=("north",),
+    site_ids=("c",),
+    prepare_from_ms=1_000,
+    starts_at_ms=5_000,
+    ends_at_ms=9_000,
+)
+SITES, REGIONS = ("a", "b", "c", "d"), ("north", "north", "coast", "coast")
+OWN = np.array([0.2, 0.5, 0.1, 0.3])
+
+
+def at(now_ms: int, *alerts: Alert) -> list[float]:
+    reserve, concerned = reserves(alerts, now_ms, SITES, REGIONS, OWN)
+    assert (reserve[~concerned] == OWN[~concerned]).all()
+    assert (reserve >= OWN).all(), "no alert lowers an owner's reserve"
+    return reserve.tolist()
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "raised"), [(999, False), (1_000, True), (8_999, True), (9_000, False)]
+)
+def test_from_the_preparation_to_the_end(now_ms: int, raised: bool) -> None:
+    assert at(now_ms, GALE) == ([1.0, 1.0, 1.0, 0.3] if raised else OWN.tolist())
+
+
+def test_the_highest_reserve_counts_and_a_cancelled_storm_does_not() -> None:
+    mild = msgspec.structs.replace(GALE, alert_id="breeze", reserve=0.4)
+    assert at(2_000, mild) == [0.4, 0.5, 0.4, 0.3]
+    assert at(2_000, mild, GALE) == [1.0, 1.0, 1.0, 0.3]
+    assert at(2_000, msgspec.structs.replace(GALE, cancelled=True)) == OWN.tolist()
+    assert at(2_000) == OWN.tolist()
+
+
+def test_the_cost_is_stated_in_power_energy_and_where_known_money() -> None:
+    day = msgspec.structs.replace(GALE, prepare_from_ms=0, ends_at_ms=6 * 3_600_000)
+    told = cost(day, 3, 15_000.0, 12_345.6, Decimal("81.5"), "USD")
+    assert told.money == Decimal("1.01")
+    assert told.sentence() == (
+        "3 batteries leave the pool for 6.0 h: 15.0 kW are withheld and 12.3 kWh charged, 1.01 USD"
+    )
+    assert "USD" not in cost(day, 3, 15_000.0, 12_345.6).sentence()
