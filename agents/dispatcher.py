@@ -104,11 +104,11 @@ class Dispatcher:
         await self._context.registry_ready.wait()
         await self._caught_up.wait()
         while True:
+            self._wake.clear()  # before the cycle: what comes during it wakes the next
             if self._mine():
                 await self._cycle()
             else:
                 self._book = None
-            self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), CYCLE_S)
             except TimeoutError:
