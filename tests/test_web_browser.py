@@ -5,6 +5,8 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -13,19 +15,26 @@ import pytest_asyncio
 import uvicorn
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from schemas.dispatch import Hold, Request, RequestEvent
 from tests.web_world import (
     HOSTILE,
     NOW_MS,
     TWIN,
     KafkaInMemory,
     apply,
+    dispatch_status,
     fed_read_model,
+    feed_control,
     fleet_that_answers,
     region_live,
     rejected,
+    story_records,
 )
 from vpp_streams import topics
+from vpp_streams.domain.partition import partition_of
+from vpp_streams.operators import make_demo_operator
 from vpp_streams.settings import Settings
+from vpp_streams.topics import Topic
 from vpp_streams.web.api import create_web
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.twins import FleetWorker
@@ -44,11 +53,15 @@ PAGES = (
 
 
 @asynccontextmanager
-async def serving(model: ReadModel) -> AsyncIterator[str]:
+async def serving(
+    model: ReadModel, kafka: KafkaInMemory | None = None, operators: Path | None = None
+) -> AsyncIterator[str]:
     """A real server on a free port over the read model; the clock stands still."""
+    kafka = kafka or KafkaInMemory()
+    settings = Settings(operators=operators)
     fleet = FleetWorker("http://fleet.test", fleet_that_answers(httpx.Response(200, json=TWIN)))
     app = create_web(
-        Settings(), model, lambda: NOW_MS, KafkaInMemory(), fleet, lambda: server.should_exit
+        settings, model, lambda: NOW_MS, kafka, fleet, lambda: server.should_exit, answer_s=0.05
     )
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     task = asyncio.create_task(server.serve())
@@ -106,7 +119,9 @@ async def opened(browser: Browser, home: str, viewport: dict[str, int]) -> Async
 
 @pytest.fixture
 def model() -> ReadModel:
-    return fed_read_model()
+    model = fed_read_model()
+    feed_control(model)
+    return model
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
@@ -152,7 +167,7 @@ async def test_region_charts_draw_their_series_and_answer_to_the_keyboard(browse
     async with serving(model) as home, opened(browser, home, DESK) as watched:
         page = watched.page
         await page.goto(home + "#/regions/north")
-        chart = page.locator("figure.chart").first
+        chart = page.locator("figure.chart", has=page.get_by_role("img", name="Powers over"))
         await expect(chart.locator("path.line")).to_have_count(4)
         await chart.get_by_role("button", name="Solar").click()
         await expect(chart.locator("path.line")).to_have_count(3)
@@ -207,3 +222,116 @@ async def test_a_lost_connection_is_said_and_the_numbers_stay(browser, model):
     await expect(page.get_by_role("alert")).to_contain_text("Connection to the web process lost")
     await expect(page.locator(".card", has_text="north")).to_contain_text("73 of 74 sites")
     await context.close()
+
+
+# Control
+
+
+async def test_a_dispatch_is_shown_with_what_is_missing_and_why(browser, model):
+    async with serving(model) as home, opened(browser, home, DESK) as watched:
+        page = watched.page
+        await page.goto(home + "#/regions/north")
+        panel = page.locator(".panel", has=page.get_by_role("heading", name="Dispatch"))
+        for said in ("A target rules", "400 kW", "42.0 kW is missing.", "60 applied"):
+            await expect(panel).to_contain_text(said)
+        await expect(panel).to_contain_text("7 devices not connected: 35.0 kW")
+        await expect(panel.locator("path.line.asked")).to_have_count(1)
+        requests = page.get_by_role("table", name="Requests")
+        await expect(requests.locator("tbody tr")).to_have_count(3)
+        await expect(requests).to_contain_text("target-1 was asked for later")
+        commands = page.get_by_role("table", name="Newest command")
+        await expect(commands).to_contain_text("discharge 3.0 kW")
+        await page.get_by_role("button", name="rejected 1").click()
+        await expect(commands.locator("tbody tr")).to_have_count(1)
+        strip = page.get_by_role("status", name="Alarms")
+        await expect(strip).to_contain_text("pw-001 is to discharge 3.0 kW and reports idle 0 W")
+        held = dispatch_status("north", NOW_MS, mode="hold", asked_w=None, causes=())
+        apply(model, topics.DISPATCH_EVENTS, held)
+        await expect(panel.locator(".pill")).to_have_text("Held")
+
+
+class Region:
+    """A region role that accepts what is written; what it heard is in ``requests``."""
+
+    def __init__(self, model: ReadModel) -> None:
+        self.model = model
+        self.requests: list[Any] = []
+
+    def write(self, topic: Topic, _key: bytes, value: bytes) -> None:
+        request = msgspec.json.decode(value, type=Request)
+        self.requests.append(request)
+        self.model.apply(topic, None, value, 0, NOW_MS)
+        told = {"region": request.region, "state": "accepted", "at_ms": NOW_MS}
+        event = RequestEvent(request_id=request.request_id, **told)
+        apply(self.model, topics.DISPATCH_EVENTS, event)
+
+
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+async def test_an_operator_dispatches_holds_and_releases(browser, model, tmp_path, viewport):
+    region = Region(model)
+    operators, access = make_demo_operator(tmp_path, "demo", "http://web.test")
+    kafka = KafkaInMemory(region.write)
+    async with (
+        serving(model, kafka, operators) as home,
+        opened(browser, home, viewport) as watched,
+    ):
+        page = watched.page
+        await page.goto(home + "#/regions/north")
+        said = page.locator(".said")
+        await page.get_by_label("Power, kW").fill("250")
+        await page.get_by_label("Direction").select_option("charge")
+        await page.get_by_role("button", name="Dispatch", exact=True).click()
+        await expect(said).to_contain_text("needs an operator's token")
+        await page.get_by_label("Operator's token").fill("not-a-token")
+        await page.keyboard.press("Enter")
+        await expect(said).to_contain_text("nobody has this token")
+        assert region.requests == []
+        await page.get_by_label("Operator's token").fill(access.token)
+        await page.keyboard.press("Enter")
+        await expect(said).to_contain_text("accepted")
+        [target] = region.requests
+        assert (target.export_w, target.ends_at_ms) == (-250_000, NOW_MS + 900_000)
+        await expect(page.get_by_label("Operator's token")).to_be_hidden()
+        await page.get_by_placeholder("Why").fill("works")
+        await page.get_by_role("button", name="Hold the region").click()
+        await expect(said).to_contain_text("the region is held")
+        await page.get_by_role("button", name="Release").click()
+        await expect(said).to_contain_text("the hold is released")
+        assert [type(r).__name__ for r in region.requests] == ["Target", "Hold", "Withdraw"]
+        assert access.token not in await page.content()
+        await page.get_by_role("button", name="Forget my token").click()
+        await expect(page.get_by_label("Operator's token")).to_be_visible()
+        # A refusal is an answer that the browser notes as an error: this one was ours.
+        watched.errors[:] = [e for e in watched.errors if "401" not in e]
+
+
+async def test_a_site_tells_desired_reported_and_its_devices_story(browser, model):
+    kafka = KafkaInMemory()
+    kafka.records = story_records(partition_of("home-001", topics.PARTITIONS))
+    async with serving(model, kafka) as home, opened(browser, home, PHONE) as watched:
+        page = watched.page
+        await page.goto(home + "#/sites/home-001")
+        twin = page.get_by_role("table", name="Newest reading")
+        await expect(twin).to_contain_text("discharge 3.0 kW until")
+        story = page.locator(".story li")
+        await expect(story).to_have_count(17)
+        await expect(story.first).to_contain_text("applied at +3,031 W")
+        await expect(story.last).to_contain_text("asked to discharge 3,040 W for 30 s")
+
+
+async def test_what_people_write_into_requests_is_shown_as_text(browser, model):
+    async with serving(model) as home, opened(browser, home, DESK) as watched:
+        page = watched.page
+        hold = Hold(
+            request_id="hold-1",
+            region="north",
+            source=f"operator:{HOSTILE}",
+            issued_at_ms=NOW_MS,
+            reason=HOSTILE,
+        )
+        told = {"request_id": "hold-1", "region": "north", "at_ms": NOW_MS}
+        apply(model, topics.DISPATCH_TARGETS, hold)
+        apply(model, topics.DISPATCH_EVENTS, RequestEvent(state="active", reason=HOSTILE, **told))
+        await page.goto(home + "#/regions/north")
+        await expect(page.get_by_role("table", name="Requests")).to_contain_text(HOSTILE)
+        assert await page.evaluate("window.hacked") is None

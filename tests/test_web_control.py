@@ -10,9 +10,10 @@ from schemas.commands import CommandEvent
 from schemas.dispatch import RequestEvent, Target
 from schemas.grid import Alert, Droop
 from tests.telemetry_factory import make_batch
-from tests.web_world import NOW_MS, apply, command_frame, dispatch_status, notice
+from tests.web_world import NOW_MS, apply, command_frame, dispatch_status, notice, site
 from vpp_streams import topics
 from vpp_streams.codecs import encode_frame
+from vpp_streams.domain.registry import Registry
 from vpp_streams.web import commands as commands_module
 from vpp_streams.web.commands import Commands
 from vpp_streams.web.dispatches import HISTORY_MS, Dispatches
@@ -29,7 +30,7 @@ def event(frame_ms: int, state: str, after_ms: int = 0, **changes) -> CommandEve
 
 @pytest.fixture
 def commands() -> Commands:
-    return Commands()
+    return Commands(Registry([site(1)]))
 
 
 # The newest command
@@ -48,7 +49,7 @@ def test_the_newest_command_counts_and_older_ones_change_nothing(commands):
 
 @given(st.permutations(LIFE), st.randoms(use_true_random=False))
 def test_a_state_never_goes_back_and_events_may_come_before_their_command(order, shuffle):
-    commands = Commands()
+    commands = Commands(Registry())
     arrivals = [lambda s=s: commands.apply_event(event(NOW_MS, s)) for s in order]
     arrivals.insert(
         shuffle.randint(0, len(arrivals)),
@@ -61,7 +62,9 @@ def test_a_state_never_goes_back_and_events_may_come_before_their_command(order,
     assert newest.state == "completed"
 
 
-@pytest.mark.parametrize("id_", ["", "c0", "c0-", "c0-x", "c0--5", "c1-5", "x" * 500, "c0-²"])
+@pytest.mark.parametrize(
+    "id_", ["", "c0", "c0-", "c0-x", "c0--5", "c1-5", "x" * 500, "c0-²", f"c0-{'9' * 5000}"]
+)
 def test_an_event_of_a_command_that_cannot_be_is_left_out(commands, id_):
     commands.apply_frame(command_frame(NOW_MS, {DEVICE: 1.0}))
     commands.apply_event(CommandEvent(device_id=DEVICE, command_id=id_, state="failed", at_ms=1))
@@ -124,6 +127,7 @@ def test_off_by_more_than_5_percent_and_100_w_for_5_s_is_an_alarm(
     if off:
         assert (found[0].desired_w, found[0].reported_w) == (setpoint_w, battery_w)
         assert found[0].since_ms == NOW_MS + 1000
+        assert found[0].site_id == "home-001"
 
 
 def test_the_alarm_ends_when_it_is_right_again_or_its_lease_is_over(commands):
@@ -206,7 +210,7 @@ def test_what_a_device_refuses_or_ends_is_no_alarm(commands):
 
 @given(st.lists(st.tuples(st.sampled_from([*LIFE, "failed", "frame", "off", "on"]))), st.integers())
 def test_whatever_comes_alarms_are_of_known_devices_and_repeatable(steps, seed):
-    commands, rng = Commands(), random.Random(seed)
+    commands, rng = Commands(Registry()), random.Random(seed)
     now_ms = rank_ms = NOW_MS
     for (step,) in steps:
         now_ms += rng.randint(1, 4000)

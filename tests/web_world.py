@@ -9,8 +9,8 @@ import httpx
 import msgspec
 
 from schemas.assets import Device, Site
-from schemas.commands import CommandFrame, CommandRow
-from schemas.dispatch import DispatchStatus, Missing, Notice
+from schemas.commands import CommandEvent, CommandEvents, CommandFrame, CommandRow
+from schemas.dispatch import DispatchStatus, Missing, Notice, RequestEvent, Target
 from schemas.health import Health
 from schemas.presence import Presence
 from schemas.telemetry import Rejected
@@ -285,6 +285,100 @@ def _feed_regions(model: ReadModel) -> None:
             apply(model, topics.REGION_WINDOWS, region_window(region, start_ms))
 
 
+def feed_control(model: ReadModel) -> None:
+    """North delivers a target a little short, after another; one device does not follow."""
+    target = Target(
+        request_id="target-1",
+        region="north",
+        export_w=400_000.0,
+        starts_at_ms=NOW_MS - 420_000,
+        ends_at_ms=NOW_MS + 480_000,
+        priority="operator",
+        source="operator:ann",
+        issued_at_ms=NOW_MS - 420_000,
+    )
+    changes = {"request_id": "target-0", "export_w": -90_000.0, "ends_at_ms": NOW_MS - 480_000}
+    times = {"starts_at_ms": NOW_MS - 900_000, "issued_at_ms": NOW_MS - 900_000}
+    old = msgspec.structs.replace(target, **changes, **times)
+    changes = {"request_id": "target-2", "export_w": 60_000.0, "source": "schedule:evening"}
+    waiting = msgspec.structs.replace(target, **changes)
+    for request, state, reason, by in (
+        (old, "completed", "its end was reached", ""),
+        (target, "active", "", ""),
+        (waiting, "outranked", "target-1 was asked for later", "target-1"),
+    ):
+        apply(model, topics.DISPATCH_TARGETS, request)
+        told = {"request_id": request.request_id, "region": "north", "at_ms": NOW_MS - 420_000}
+        event = RequestEvent(state=state, reason=reason, by=by, **told)
+        apply(model, topics.DISPATCH_EVENTS, event)
+    missing = notice("north", "target-1").causes
+    for second in range(900, -1, -1):
+        at_ms, since_s = NOW_MS - 1000 * second, 420 - second
+        wobble = 1 + 0.004 * math.sin(second / 7)
+        if since_s < 0:
+            idle = {"mode": "idle", "request_id": "", "ends_at_ms": 0, "asked_w": None}
+            idle |= {"allocated_w": None, "measured_w": 6_000.0 * math.sin(second / 60)}
+            status = dispatch_status("north", at_ms, states={"none": 73}, **idle)
+        else:
+            allocated_w = 400_000.0 if since_s < 300 else 358_000.0
+            measured_w = allocated_w * min(1.0, (since_s + 1) / 4) * wobble
+            short = {"missing_w": 42_000.0, "causes": missing} if since_s >= 300 else {}
+            given = {"allocated_w": allocated_w, "measured_w": measured_w, **short}
+            status = dispatch_status("north", at_ms, **given)
+        apply(model, topics.DISPATCH_EVENTS, status, now_ms=at_ms)
+    apply(model, topics.DISPATCH_EVENTS, notice("north", "target-1"))
+    _feed_commands(model)
+
+
+def _feed_commands(model: ReadModel) -> None:
+    made_ms = NOW_MS - 12_000
+    frame = command_frame(made_ms, {f"pw-{n:03}": 3000.0 + 40 * n for n in range(1, 13)})
+    apply(model, topics.COMMANDS, frame)
+    states = ["applied"] * 9 + ["accepted", "rejected"]
+    events = tuple(
+        CommandEvent(
+            device_id=row.device_id,
+            command_id=f"c0-{made_ms}",
+            state=state,
+            at_ms=made_ms + 900,
+            epoch=17,
+            reason="refused" if state == "rejected" else "",
+            power_w=row.setpoint_w,
+        )
+        for row, state in zip(frame.rows, states, strict=False)
+    )
+    apply(model, topics.COMMAND_EVENTS, CommandEvents(source="g", partition=0, events=events))
+    for second in range(10, -1, -1):
+        devices = [row.device_id for row in frame.rows]
+        measured = [0.0 if row.device_id == "pw-001" else row.setpoint_w for row in frame.rows]
+        model.commands.apply_readings(devices, [NOW_MS - 1000 * second] * 12, measured)
+
+
+def story_records(partition: int) -> list[tuple[Topic, int, int, bytes | None]]:
+    """What topics hold of pw-001: a lease that it took and renewed."""
+    records: list[tuple[Topic, int, int, bytes | None]] = []
+    for made_ms in (NOW_MS - 42_000, NOW_MS - 27_000, NOW_MS - 12_000):
+        frame = encode_json(command_frame(made_ms, {"pw-001": 3040.0}))
+        records.append((topics.COMMANDS, partition, made_ms, frame))
+        told = [("delivered", 30, None), ("accepted", 45, 12.0), ("applied", 3_100, 3031.0)]
+        if made_ms < NOW_MS - 12_000:
+            told.append(("superseded", 15_040, 3040.0))
+        events = tuple(
+            CommandEvent(
+                device_id="pw-001",
+                command_id=f"c0-{made_ms}",
+                state=state,
+                at_ms=made_ms + after_ms,
+                epoch=17,
+                power_w=power_w,
+            )
+            for state, after_ms, power_w in told
+        )
+        batch = encode_json(CommandEvents(source="g", partition=partition, events=events))
+        records.append((topics.COMMAND_EVENTS, partition, made_ms + 50, batch))
+    return records
+
+
 TWIN = {
     "site_id": "home-001",
     "partition": 3,
@@ -306,6 +400,15 @@ TWIN = {
             "quality": "ok",
             "readings": 600,
             "duplicates": 2,
+            "desired": {
+                "command_id": f"c0-{NOW_MS - 12_000}",
+                "request_id": "target-1",
+                "state": "applied",
+                "setpoint_w": 3040.0,
+                "created_at_ms": NOW_MS - 12_000,
+                "valid_until_ms": NOW_MS + 18_000,
+                "standing": True,
+            },
         }
     ],
 }

@@ -17,6 +17,7 @@ from schemas.commands import (
     CommandState,
     command_id,
 )
+from vpp_streams.domain.registry import Registry
 from vpp_streams.web.control_views import Alarm, AlarmKind, CommandView
 
 OFF_SHARE, OFF_W = 0.05, 100.0
@@ -57,7 +58,8 @@ class _Device:
 class Commands:
     """Devices that were commanded lately; the longest unasked leave first."""
 
-    def __init__(self) -> None:
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
         self._devices: dict[str, _Device] = {}
         self._early: dict[str, CommandEvent] = {}
         """Events that came before their command: they are of another topic."""
@@ -130,21 +132,21 @@ class Commands:
             if (region is None or device.frame.region == region)
             and (state is None or device.state == state)
         )
-        return [_view(device) for device in heapq.nlargest(limit, found, key=lambda d: d.rank)]
+        return [self._view(device) for device in heapq.nlargest(limit, found, key=lambda d: d.rank)]
 
     def of_device(self, device_id: str) -> CommandView | None:
         """A device's newest command, or None where it had none lately."""
         device = self._devices.get(device_id)
-        return None if device is None else _view(device)
+        return None if device is None else self._view(device)
 
     def alarms(self, now_ms: int) -> list[Alarm]:
         """Where reported is not desired, the longest standing first."""
         found = []
         for device_id in list(self._suspects):
             device = self._devices[device_id]
-            alarm = _alarm(device, now_ms)
-            if alarm is not None:
-                found.append(alarm)
+            trouble = _trouble(device, now_ms)
+            if trouble is not None:
+                found.append(self._alarm(device, *trouble))
             elif device.state in (*FINAL, "applied") and device.off_since_ms is None:
                 self._suspects.discard(device_id)
         return sorted(found, key=lambda alarm: (alarm.since_ms, alarm.device_id))
@@ -162,11 +164,52 @@ class Commands:
         del self._devices[device_id]
         self._suspects.discard(device_id)
 
+    def _alarm(
+        self, device: _Device, kind: AlarmKind, since_ms: int, desired_w: float | None
+    ) -> Alarm:
+        return Alarm(
+            device_id=device.row.device_id,
+            site_id=self._site_of(device.row.device_id),
+            region=device.frame.region,
+            kind=kind,
+            since_ms=since_ms,
+            desired_w=desired_w,
+            reported_w=device.battery_w,
+            command_id=command_id(device.frame.partition, device.rank),
+            request_id=device.frame.request_id,
+            reason=device.reason,
+        )
+
+    def _view(self, device: _Device) -> CommandView:
+        frame = device.frame
+        return CommandView(
+            command_id=command_id(frame.partition, frame.rank),
+            device_id=device.row.device_id,
+            site_id=self._site_of(device.row.device_id),
+            region=frame.region,
+            request_id=frame.request_id,
+            state=device.state,
+            state_at_ms=device.state_at_ms,
+            reason=device.reason,
+            created_at_ms=frame.created_at_ms,
+            not_before_ms=frame.not_before_ms,
+            valid_until_ms=frame.valid_until_ms,
+            slot=frame.slot,
+            epoch=device.row.epoch,
+            desired_w=device.row.setpoint_w,
+            reported_w=device.battery_w,
+            measured_at_ms=device.measured_at_ms or None,
+        )
+
+    def _site_of(self, device_id: str) -> str | None:
+        known = self._registry.device(device_id)
+        return known[1].site_id if known else None
+
 
 def _rank(id_: str) -> int:
     """The rank in a command's id; -1 where there is none."""
     rank = id_.rpartition("-")[2]
-    return int(rank) if rank.isascii() and rank.isdecimal() else -1
+    return int(rank) if len(rank) < 19 and rank.isascii() and rank.isdecimal() else -1
 
 
 def _far(one_w: float, other_w: float) -> bool:
@@ -199,60 +242,26 @@ def _is_off(device: _Device) -> bool:
     )
 
 
-def _alarm(device: _Device, now_ms: int) -> Alarm | None:
+def _trouble(device: _Device, now_ms: int) -> tuple[AlarmKind, int, float | None] | None:
+    """What is wrong, since when, and what is desired."""
     off_since_ms = device.off_since_ms
     reports = now_ms - device.measured_at_ms <= SILENT_MS
     if off_since_ms is not None and now_ms < device.held_until_ms and reports:
         if device.measured_at_ms - off_since_ms >= OFF_MS:
-            return _as_alarm(device, "deviates", off_since_ms, device.held_w)
+            return "deviates", off_since_ms, device.held_w
         return None
     if device.row.setpoint_w is None or now_ms >= device.frame.valid_until_ms:
         return None
     setpoint_w = device.row.setpoint_w
     created_ms = device.frame.created_at_ms
     if device.state in ("created", "routed", "delivered") and now_ms - created_ms >= ANSWER_MS:
-        return _as_alarm(device, "no_answer", created_ms, setpoint_w)
+        return "no_answer", created_ms, setpoint_w
     if device.state == "failed":
-        return _as_alarm(device, "failed", device.state_at_ms, setpoint_w)
+        return "failed", device.state_at_ms, setpoint_w
     if device.state == "accepted":
         starts_ms = max(device.state_at_ms, device.frame.not_before_ms)
         # From full charge to full discharge at most: twice the setpoint, or its ramp is unknown.
         ramp_ms = 2000 * abs(setpoint_w) / device.row.ramp_w_s if device.row.ramp_w_s else 0
         if now_ms - starts_ms >= APPLY_MS + ramp_ms:
-            return _as_alarm(device, "late", starts_ms, setpoint_w)
+            return "late", starts_ms, setpoint_w
     return None
-
-
-def _as_alarm(device: _Device, kind: AlarmKind, since_ms: int, desired_w: float | None) -> Alarm:
-    return Alarm(
-        device_id=device.row.device_id,
-        region=device.frame.region,
-        kind=kind,
-        since_ms=since_ms,
-        desired_w=desired_w,
-        reported_w=device.battery_w,
-        command_id=command_id(device.frame.partition, device.rank),
-        request_id=device.frame.request_id,
-        reason=device.reason,
-    )
-
-
-def _view(device: _Device) -> CommandView:
-    frame = device.frame
-    return CommandView(
-        command_id=command_id(frame.partition, frame.rank),
-        device_id=device.row.device_id,
-        region=frame.region,
-        request_id=frame.request_id,
-        state=device.state,
-        state_at_ms=device.state_at_ms,
-        reason=device.reason,
-        created_at_ms=frame.created_at_ms,
-        not_before_ms=frame.not_before_ms,
-        valid_until_ms=frame.valid_until_ms,
-        slot=frame.slot,
-        epoch=device.row.epoch,
-        desired_w=device.row.setpoint_w,
-        reported_w=device.battery_w,
-        measured_at_ms=device.measured_at_ms or None,
-    )

@@ -123,6 +123,8 @@ class CommandView(msgspec.Struct, frozen=True, kw_only=True):
 
     command_id: str
     device_id: str
+    site_id: str | None
+    """null = the registry does not know it."""
     region: str
     request_id: str
     state: CommandState
@@ -173,6 +175,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     device_id: str
+    site_id: str | None
     region: str
     kind: AlarmKind
     since_ms: int

@@ -48,7 +48,7 @@ class ReadModel:
         self.sites = Sites(KEEP_SITE_WINDOWS, MAX_SITE_WINDOWS)
         self.rejections = Rejections()
         self.dispatches = Dispatches()
-        self.commands = Commands()
+        self.commands = Commands(self.sites.registry)
         self._alerts: dict[str, Alert] = {}
         self.pipeline = Pipeline()
         self.ages = Ages()

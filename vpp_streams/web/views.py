@@ -94,6 +94,20 @@ class SitePage(msgspec.Struct, frozen=True, kw_only=True):
     """Ask again with ``cursor=`` this for the next page; null on the last."""
 
 
+class Desired(msgspec.Struct, frozen=True, kw_only=True):
+    """A device's newest command, as the fleet worker holds it."""
+
+    command_id: str
+    request_id: str = ""
+    state: str = ""
+    setpoint_w: float | None = None
+    """Battery power, + = discharge; null = it ends the lease before."""
+    created_at_ms: int | None = None
+    valid_until_ms: int | None = None
+    standing: bool = False
+    """Whether the device holds a lease now, as far as is known."""
+
+
 class DeviceTwin(msgspec.Struct, frozen=True, kw_only=True):
     """The newest reading of one device, from the fleet worker; null = not measured."""
 
@@ -112,6 +126,8 @@ class DeviceTwin(msgspec.Struct, frozen=True, kw_only=True):
     quality: int | str | None = None
     readings: int | None = None
     duplicates: int | None = None
+    desired: Desired | None = None
+    """null = it was asked for nothing lately."""
 
 
 class Twin(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,7 +245,7 @@ class Summary(Totals, frozen=True, kw_only=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Every answer that is not 200."""
+    """Every answer that is no success."""
 
     error: str
     hint: str = ""

@@ -46,10 +46,11 @@ function medianStep(times) {
 }
 
 /**
- * `series`: [{name, tone, format(value)}] in drawing order; `range`: fixed [low, high] or null.
+ * `series`: [{name, tone, format(value)}] in drawing order; `range`: fixed [low, high] or null;
+ * `gapMs`: a longer hole is a gap, null = six times the usual step.
  * Returns {element, set(times, columns)}: columns are arrays as long as times, null = no value.
  */
-export function lineChart({ label, series, range = null, tick, height = 240 }) {
+export function lineChart({ label, series, range = null, tick, height = 240, gapMs = null }) {
   const hidden = new Set();
   let times = [];
   let columns = series.map(() => []);
@@ -99,9 +100,9 @@ export function lineChart({ label, series, range = null, tick, height = 240 }) {
       svg("text", { x: EDGE.left - 8, y: y(v) + 4, class: "tick end" }, tick(v))));
     const marks = timeTicks(first, last, Math.max(2, width / 110)).map((t) =>
       svg("text", { x: x(t), y: height - 6, class: "tick middle" }, clock(t)));
-    const gapMs = medianStep(times) * GAP_STEPS;
+    const gap = gapMs ?? medianStep(times) * GAP_STEPS;
     const lines = shown().map(([s, column]) =>
-      svg("path", { d: path(times, column, x, y, gapMs), class: `line ${s.tone}` }));
+      svg("path", { d: path(times, column, x, y, gap), class: `line ${s.tone}` }));
     plot.replaceChildren(...rows, ...marks, ...lines, pointer());
     tell();
   }

@@ -26,13 +26,16 @@ function parameter(p) {
   return h("li", {}, h("code", {}, p.name), " ", typeOf(schema), words.map((word) => `, ${word}`));
 }
 
-function operation(path, { get }) {
-  const [, answer] = Object.entries(get.responses)[0];
+function operation(path, method, told) {
+  const [, answer] = Object.entries(told.responses).find(([status]) => status.startsWith("2"));
   const schema = answer.content?.["application/json"]?.schema;
-  const example = path.includes("{") ? null : h("a", { href: path.slice(1) }, "try it");
-  return panel(h("code", {}, `GET ${path}`), example,
-    h("p", {}, get.description ?? get.summary ?? ""),
-    get.parameters?.length ? h("ul", { class: "fields" }, get.parameters.map(parameter)) : null,
+  const body = told.requestBody?.content["application/json"].schema;
+  const example = path.includes("{") || method !== "get" ? null : h("a", { href: path.slice(1) }, "try it");
+  const parameters = (told.parameters ?? []).filter((p) => p.in !== "header");
+  return panel(h("code", {}, `${method.toUpperCase()} ${path}`), example,
+    h("p", {}, told.description ?? told.summary ?? ""),
+    parameters.length ? h("ul", { class: "fields" }, parameters.map(parameter)) : null,
+    told.security ? h("p", { class: "note" }, "Takes an operator's token (Authorization: Bearer …)", body ? [" and ", typeOf(body)] : []) : null,
     h("p", { class: "note" }, "Answers ", schema ? typeOf(schema) : answer.description));
 }
 
@@ -48,7 +51,8 @@ document.getElementById("main").replaceChildren(
   h("div", { class: "view" },
     h("h1", {}, "API"),
     h("p", { class: "preline" }, document_.info.description),
-    h("p", {}, "Machine readable: ", h("a", { href: "openapi.json" }, "openapi.json"), ". Every answer other than 200 is ", typeOf({ $ref: "#/Problem" }), "."),
-    Object.entries(document_.paths).map(([path, item]) => operation(path, item)),
+    h("p", {}, "Machine readable: ", h("a", { href: "openapi.json" }, "openapi.json"), ". Every answer that is no success is ", typeOf({ $ref: "#/Problem" }), "."),
+    Object.entries(document_.paths).flatMap(([path, item]) =>
+      Object.entries(item).map(([method, told]) => operation(path, method, told))),
     h("h1", {}, "Shapes"),
     Object.entries(schemas).map(shape)));

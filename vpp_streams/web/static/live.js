@@ -4,9 +4,9 @@
 const SILENT_MS = 5000;
 const AGAIN_MS = 2000;
 
-/** Follow /api/v1/stream; `onUpdate(state)` with {summary, regions}, `onLink("live"|"lost")`. */
+/** Follow /api/v1/stream; `onUpdate(state)` with {summary, regions, dispatches, alarms}, `onLink("live"|"lost")`. */
 export function follow(onUpdate, onLink) {
-  const state = { summary: null, regions: new Map() };
+  const state = { summary: null, regions: new Map(), dispatches: new Map(), alarms: { total: 0, alarms: [] } };
   let source;
   let heardAt = performance.now();
 
@@ -18,6 +18,12 @@ export function follow(onUpdate, onLink) {
       for (const region of state.summary.regions) state.regions.set(region.region, region);
       onLink("live");
       onUpdate(state);
+    });
+    source.addEventListener("control", (event) => {
+      const control = JSON.parse(event.data);
+      for (const now of control.regions) state.dispatches.set(now.region, now);
+      state.alarms = control.alarms;
+      if (state.summary) onUpdate(state);
     });
     source.addEventListener("error", () => {
       onLink("lost");

@@ -4,7 +4,11 @@ import { lineChart } from "../chart.js";
 import { h, panel, table, text } from "../dom.js";
 import { basis, batteryPhrase, energy, gridPhrase, millis, percent, power, powerSize, span } from "../format.js";
 import { get } from "../live.js";
+import { alarmStrip } from "./alarms.js";
+import { commandsPanel } from "./commands.js";
+import { dispatchPanel } from "./dispatch.js";
 import { charge, condition, deliverableTable, flows } from "./regions.js";
+import { requestsPanel } from "./requests.js";
 
 const POWERS = [
   { name: "Load", tone: "load", key: "load_w", format: power },
@@ -51,9 +55,14 @@ export function regionView(name) {
     ],
     tick: (v) => `${Math.round(v * 100)} %`,
   });
+  const strip = alarmStrip(name);
+  const dispatch = dispatchPanel();
+  const requests = requestsPanel(name, () => nowMs, () => loadDispatch().catch(() => {}));
+  const commands = commandsPanel(name);
   const windows = h("div", { class: "rows" });
   let sizeS = 900;
   let shown = "";
+  let nowMs = Date.now();
 
   async function loadWindows(signal) {
     const answer = await get(`regions/${encodeURIComponent(name)}/windows`, { size_s: sizeS, limit: 32 }, signal);
@@ -64,6 +73,12 @@ export function regionView(name) {
       "No window of this size has closed yet."));
   }
 
+  async function loadDispatch(signal) {
+    const answer = await get(`regions/${encodeURIComponent(name)}/dispatch`, { points: 450 }, signal);
+    dispatch.show(answer.history);
+    requests.show(answer.requests);
+  }
+
   const sizes = choice("Window size", [[900, "15 min"], [60, "1 min"]], sizeS, (value) => {
     sizeS = value;
     loadWindows().catch(() => {});
@@ -71,10 +86,14 @@ export function regionView(name) {
   const element = h("div", { class: "view" },
     h("p", { class: "crumb" }, h("a", { href: "#/regions" }, "Regions")),
     h("div", { class: "title" }, h("h1", {}, name), state),
+    strip.element,
     h("div", { class: "split" },
       panel("Now", bases[0], powers.element, soc.element, ages),
       panel("Deliverable battery power", bases[1], deliverable.element,
         h("p", { class: "note" }, "What the batteries could hold for so long from now on: within ratings, energy above each owner's reserve and export limits."))),
+    dispatch.element,
+    requests.element,
+    commands.element,
     panel("Power", bases[2], h("p", { class: "note" }, "Battery above zero discharges, grid above zero imports."), chart.element),
     panel("State of charge and coverage", bases[3], socChart.element),
     panel("Windows", sizes, h("p", { class: "note" }, "Mean powers and energies of closed windows; late readings correct them."), windows));
@@ -83,7 +102,10 @@ export function regionView(name) {
     title: name,
     element,
     everyMs: 2000,
-    update({ regions }) {
+    update({ summary, regions, dispatches, alarms }) {
+      nowMs = summary.at_ms;
+      strip.set(alarms, nowMs);
+      if (dispatches.has(name)) dispatch.update(dispatches.get(name), nowMs);
       const region = regions.get(name);
       if (!region) return;
       const [tone, word] = condition(region);
@@ -99,7 +121,7 @@ export function regionView(name) {
       const history = await get(`regions/${encodeURIComponent(name)}/history`, { points: 450 }, signal);
       chart.set(history.at_ms, POWERS.map((s) => history[s.key]));
       socChart.set(history.at_ms, [history.soc, history.coverage]);
-      await loadWindows(signal);
+      await Promise.all([loadWindows(signal), loadDispatch(signal), commands.refresh(signal)]);
     },
   };
 }

@@ -4,6 +4,7 @@ import { sparkline } from "../chart.js";
 import { bar, h, text, tile } from "../dom.js";
 import { basis, batteryWord, count, duration, energy, gridWord, millis, percent, power, powerSize, seconds } from "../format.js";
 import { get } from "../live.js";
+import { alarmStrip } from "./alarms.js";
 
 /** What a card's small picture shows. */
 const TREND = ["battery", "grid"];
@@ -136,16 +137,18 @@ function card(name) {
 export function regionsView() {
   const cards = new Map();
   const top = pulse();
+  const strip = alarmStrip();
   const grid = h("div", { class: "cards" });
   const empty = h("p", { class: "empty" }, "No region has reported yet. Regions appear here as soon as their sites send readings.");
-  const element = h("div", { class: "view" }, h("h1", {}, "Regions now"), top.element, empty, grid);
+  const element = h("div", { class: "view" }, h("h1", {}, "Regions now"), strip.element, top.element, empty, grid);
   return {
     title: "Regions now",
     element,
     everyMs: 5000,
     refresh: (signal) => Promise.all([...cards.values()].map((one) => one.refresh(signal))),
-    update({ summary, regions }) {
+    update({ summary, regions, alarms }) {
       top.set(summary);
+      strip.set(alarms, summary.at_ms);
       empty.hidden = regions.size > 0;
       for (const name of [...regions.keys()].sort()) {
         if (!cards.has(name)) {

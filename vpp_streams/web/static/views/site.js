@@ -4,7 +4,9 @@ import { lineChart } from "../chart.js";
 import { h, panel, table, text } from "../dom.js";
 import { batteryPhrase, clockSeconds, count, energy, gridPhrase, number, percent, power, seconds, span } from "../format.js";
 import { get } from "../live.js";
+import { askedPhrase, stateWord, toneOf } from "../words.js";
 import { choice } from "./region.js";
+import { storyPanel } from "./story.js";
 
 /** Windows in the table; the chart has all of them. */
 const SHOWN = 15;
@@ -34,6 +36,13 @@ function gridTie(device) {
   return parts.filter((part) => part !== "–").join(" · ") || "–";
 }
 
+/** What a device is asked: its newest command while the lease may stand. */
+function desired({ desired: asked }) {
+  if (!asked) return "itself";
+  return h("span", {}, `${askedPhrase(asked.setpoint_w)} until ${clockSeconds(asked.valid_until_ms)} `,
+    h("span", { class: `pill ${toneOf(asked.state)}` }, stateWord(asked.state)));
+}
+
 function deviceColumns(streamTimeMs, connected) {
   const age = (d) => (d.measured_at_ms === null || !streamTimeMs ? "" : ` · ${seconds(Math.max(0, streamTimeMs - d.measured_at_ms) / 1000)} old`);
   const repeated = (d) => (d.duplicates ? `, ${count(d.duplicates)} repeated` : "");
@@ -41,7 +50,8 @@ function deviceColumns(streamTimeMs, connected) {
     { label: "Device", kind: "id", cell: (d) => d.device_id },
     { label: "Connection", cell: (d) => h("span", { class: `pill ${connected.has(d.device_id) ? "good" : "bad"}` }, connected.has(d.device_id) ? "connected" : "not connected") },
     { label: "Measured", kind: "id", cell: (d) => `${clockSeconds(d.measured_at_ms)}${age(d)}` },
-    { label: "Battery", kind: "number", cell: (d) => batteryPhrase(d.battery_w) },
+    { label: "Reported", kind: "number", cell: (d) => batteryPhrase(d.battery_w) },
+    { label: "Desired", cell: desired },
     { label: "SoC", kind: "number", cell: (d) => percent(d.soc) },
     { label: "Grid", kind: "number", cell: (d) => gridPhrase(d.grid_w) },
     { label: "Solar", kind: "number", cell: (d) => power(d.solar_w) },
@@ -67,6 +77,7 @@ export function siteView(siteId) {
   const twin = h("div", { class: "rows" });
   const twinBasis = h("span");
   const record = h("div", { class: "rows" });
+  const story = storyPanel();
   const windows = h("div", { class: "rows" });
   const covered = h("span");
   const chart = lineChart({ label: "Mean power by window", series: POWERS, tick: power, height: 260 });
@@ -109,14 +120,17 @@ export function siteView(siteId) {
       h("p", { class: "crumb" }, h("a", { href: "#/sites" }, "Sites")),
       h("h1", {}, siteId), facts,
       panel("Devices now", twinBasis, twin),
+      story.element,
       panel("Power by window", covered, sizes, chart.element, h("h3", {}, "Newest windows"), windows),
       panel("Registry", null, record)),
     update({ summary }) {
       nowMs = summary.at_ms;
     },
     async refresh(signal) {
-      showSite(await get(path, {}, signal));
+      const detail = await get(path, {}, signal);
+      showSite(detail);
       await loadWindows(signal);
+      await story.refresh(detail.site.devices ?? [], signal);
     },
   };
 }

@@ -1,0 +1,33 @@
+// The alarm strip: devices that do not report what is desired of them.
+
+import { h, text } from "../dom.js";
+import { count } from "../format.js";
+import { alarmSentence } from "../words.js";
+
+const SHOWN = 5;
+
+/** A strip for one region, or for all of them; `set(alarms, nowMs)` with an AlarmList fills it. */
+export function alarmStrip(region = null) {
+  const title = h("strong");
+  const list = h("ul");
+  const element = h("section", { class: "alarms", role: "status", "aria-label": "Alarms", hidden: true }, title, list);
+  return {
+    element,
+    set(alarms, nowMs) {
+      const here = alarms.alarms.filter((alarm) => region === null || alarm.region === region);
+      element.hidden = here.length === 0;
+      const total = region === null ? alarms.total : here.length;
+      const more = region !== null && alarms.total > alarms.alarms.length ? " or more" : "";
+      text(title, `${count(total)}${more} ${total === 1 ? "device does" : "devices do"} not report what is desired`);
+      // Rows are kept, so that a link that has the focus keeps it.
+      here.slice(0, SHOWN).forEach((alarm, i) => {
+        const row = list.children[i] ?? list.appendChild(h("li", {}, h("a"), h("span")));
+        const [link, said] = row.children;
+        link.setAttribute("href", alarm.site_id ? `#/sites/${encodeURIComponent(alarm.site_id)}` : "#/sites");
+        text(link, alarm.device_id);
+        text(said, ` ${alarmSentence(alarm, nowMs)}`);
+      });
+      while (list.children.length > Math.min(SHOWN, here.length)) list.lastChild.remove();
+    },
+  };
+}

@@ -1,0 +1,51 @@
+// The newest command of each device of a region: desired beside reported, and what became of it.
+
+import { h, panel, table, text } from "../dom.js";
+import { batteryPhrase, clockSeconds, count } from "../format.js";
+import { get } from "../live.js";
+import { askedPhrase, stateWord, toneOf } from "../words.js";
+
+const [FEW, MANY] = [12, 200];
+const COLUMNS = [
+  { label: "Device", kind: "id", cell: (c) => c.site_id ? h("a", { href: `#/sites/${encodeURIComponent(c.site_id)}` }, c.device_id) : c.device_id },
+  { label: "Desired", cell: (c) => askedPhrase(c.desired_w) },
+  { label: "Reported", cell: (c) => batteryPhrase(c.reported_w) },
+  { label: "State", cell: (c) => h("span", {}, h("span", { class: `pill ${toneOf(c.state)}` }, stateWord(c.state)), c.reason ? h("span", { class: "note" }, ` ${c.reason}`) : null) },
+  { label: "Asked", kind: "id", cell: (c) => clockSeconds(c.created_at_ms) },
+  { label: "Until", kind: "id", cell: (c) => clockSeconds(c.valid_until_ms) },
+  { label: "Request", kind: "id", cell: (c) => c.request_id || "–" },
+];
+
+/** The panel of a region; `refresh(signal)` asks for the newest. */
+export function commandsPanel(region) {
+  const chips = h("div", { class: "choice wrap", role: "group", "aria-label": "State" });
+  const rows = h("div", { class: "rows" });
+  const more = h("button", { type: "button", class: "more", hidden: true, onclick: () => { limit = limit === FEW ? MANY : FEW; refresh().catch(() => {}); } });
+  let limit = FEW;
+  let state = "";
+  let shown = "";
+
+  function showChips(counts) {
+    const focused = [...chips.children].indexOf(document.activeElement);
+    const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
+    const chip = (value, words, n) => h("button", {
+      type: "button", "aria-pressed": String(state === value),
+      onclick: () => { state = value; refresh().catch(() => {}); },
+    }, words, " ", h("span", { class: "count" }, count(n)));
+    chips.replaceChildren(chip("", "All", total), ...Object.entries(counts).sort(([, a], [, b]) => b - a).map(([name, n]) => chip(name, stateWord(name), n)));
+    if (focused >= 0) chips.children[focused]?.focus();
+  }
+
+  async function refresh(signal) {
+    const answer = await get("commands", { region, state, limit }, signal);
+    const now = JSON.stringify([answer, state, limit]);
+    if (now === shown) return;
+    shown = now;
+    showChips(answer.counts);
+    more.hidden = limit === FEW && answer.commands.length < FEW;
+    text(more, limit === FEW ? "Show more" : `Show the newest ${FEW}`);
+    rows.replaceChildren(table("Newest command of each device", COLUMNS, answer.commands, "No device was asked for anything in the last minutes."));
+  }
+
+  return { element: panel("Commands", null, chips, rows, more), refresh };
+}

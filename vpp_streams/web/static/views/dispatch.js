@@ -1,0 +1,96 @@
+// A region's dispatch: asked, allocated and measured, devices by state, and why power is missing.
+
+import { lineChart } from "../chart.js";
+import { h, panel, text, tile } from "../dom.js";
+import { batteryPhrase, count, percent, power, seconds } from "../format.js";
+import { causeSentence, noticeSentence, stateWord, toneOf } from "../words.js";
+
+const SERIES = [
+  { name: "Allocated", tone: "allocated", key: "allocated_w", format: power },
+  { name: "Measured", tone: "measured", key: "measured_w", format: power },
+  { name: "Asked", tone: "asked", key: "asked_w", format: power },
+];
+/** While nothing is asked the region is heard each few seconds only. */
+const GAP_MS = 15_000;
+const MODES = {
+  idle: "Nothing is asked", target: "A target rules", limit: "A limit rules", hold: "Held", self_consumption: "Left to themselves",
+};
+
+/** Devices by state as one bar and a legend. */
+function stateBar() {
+  const track = h("div", { class: "state-track", "aria-hidden": "true" });
+  const words = h("p", { class: "states" });
+  let before = "";
+  return {
+    element: h("div", {}, track, words),
+    set(states) {
+      const now = JSON.stringify(states);
+      if (now === before) return;
+      before = now;
+      const found = Object.entries(states).filter(([, n]) => n > 0).sort(([, a], [, b]) => b - a);
+      const total = found.reduce((sum, [, n]) => sum + n, 0) || 1;
+      track.replaceChildren(...found.map(([state, n]) => {
+        const part = h("span", { class: toneOf(state) });
+        part.style.width = `${(100 * n) / total}%`;
+        return part;
+      }));
+      words.replaceChildren(...found.map(([state, n]) =>
+        h("span", { class: `pair ${toneOf(state)}` }, h("span", { class: "swatch", "aria-hidden": "true" }), h("b", {}, count(n)), ` ${stateWord(state)}`)));
+    },
+  };
+}
+
+function sentences(kind) {
+  const list = h("ul", { class: `sentences ${kind}` });
+  let before = "";
+  return {
+    element: list,
+    set(lines) {
+      const now = lines.join("\n");
+      if (now === before) return;
+      before = now;
+      list.replaceChildren(...lines.map((line) => h("li", {}, line)));
+    },
+  };
+}
+
+/** `update(now, nowMs)` with a DispatchNow, `show(history)` with a DispatchHistory. */
+export function dispatchPanel() {
+  const mode = h("span", { class: "pill" });
+  const heard = h("span");
+  const tiles = { asked: tile("Asked"), allocated: tile("Allocated"), measured: tile("Measured"), error: tile("Error"), left: tile("Ends in") };
+  const bar = stateBar();
+  const [notices, causes] = [sentences("warn"), sentences("")];
+  const chart = lineChart({ label: "Battery power: asked, allocated and measured over the last half hour", series: SERIES, tick: power, height: 260, gapMs: GAP_MS });
+  const content = h("div", { class: "stack", hidden: true },
+    h("dl", { class: "tiles" }, Object.values(tiles).map((t) => t.element)),
+    notices.element, bar.element, causes.element);
+  const empty = h("p", { class: "empty" }, "Nothing was heard of this region's dispatch yet.");
+  const element = panel("Dispatch", h("span", { class: "basis" }, mode, " ", heard), empty, content, chart.element);
+
+  return {
+    element,
+    update(now, nowMs) {
+      const status = now.status;
+      empty.hidden = status !== null;
+      content.hidden = status === null;
+      if (status === null) return;
+      mode.className = `pill ${now.stale ? "bad" : { hold: "bad", idle: "quiet" }[status.mode] ?? "good"}`;
+      text(mode, now.stale ? `No news for ${seconds(now.heard_ago_s)}` : MODES[status.mode] ?? status.mode);
+      text(heard, `${status.partitions_heard} of ${status.partitions_expected} partitions`);
+      const asked = status.asked_w ?? null;
+      tiles.asked.set(asked === null ? "–" : power(asked), asked === null ? "nothing" : batteryPhrase(asked).split(" ")[0]);
+      tiles.allocated.set(power(status.allocated_w ?? null));
+      tiles.measured.set(power(status.measured_w), batteryPhrase(status.measured_w).split(" ")[0]);
+      const error = asked ? Math.abs(status.measured_w - asked) / Math.abs(asked) : null;
+      tiles.error.set(error === null ? "–" : percent(error), status.missing_w ? `${power(Math.abs(status.missing_w))} cannot be had` : "");
+      tiles.left.set(status.ends_at_ms ? seconds(Math.max(0, status.ends_at_ms - nowMs) / 1000) : "–", status.request_id ?? "");
+      bar.set(status.states);
+      notices.set(now.notices.map((notice) => noticeSentence(notice, nowMs, Boolean(status.causes?.length))));
+      causes.set((status.causes ?? []).map((cause) => causeSentence(cause, asked)));
+    },
+    show(history) {
+      chart.set(history.at_ms, SERIES.map((s) => history[s.key]));
+    },
+  };
+}

@@ -1,0 +1,128 @@
+// What is asked of a region: the requests, and forms for operators.
+
+import { h, panel, table, text } from "../dom.js";
+import { clockSeconds, dateTime, power } from "../format.js";
+import { order, token } from "../orders.js";
+import { sourceWord, stateWord, toneOf } from "../words.js";
+
+const FINAL = new Set(["rejected", "completed", "withdrawn", "replaced"]);
+
+function what(request) {
+  if (request.type === "hold") return `Hold${request.reason ? `: ${request.reason}` : ""}`;
+  if (request.type === "limit") {
+    const limits = [["import", request.import_limit_w], ["export", request.export_limit_w]].filter(([, w]) => w !== undefined && w !== null);
+    return `Limit ${limits.map(([way, w]) => `${way} ${power(w)}`).join(", ")}${request.feeder ? ` on ${request.feeder}` : ""}`;
+  }
+  if (request.export_w === null) return "Self-consumption";
+  return `${request.export_w < 0 ? "Charge" : "Discharge"} ${power(Math.abs(request.export_w))}${request.droop ? ", droop armed" : ""}`;
+}
+
+function span(request) {
+  if (request.type === "hold") return `from ${dateTime(request.issued_at_ms)} until it is released`;
+  const long = request.ends_at_ms - request.starts_at_ms > 12 * 3600_000;
+  const time = long ? dateTime : clockSeconds;
+  return `${time(request.starts_at_ms)} – ${time(request.ends_at_ms)}`;
+}
+
+function field(label, input) {
+  return h("label", { class: "field" }, h("span", {}, label), input);
+}
+
+/**
+ * The panel of a region; `show(requests)` with RequestViews. `nowMs()` is the server's time,
+ * `onOrder()` is called after an order.
+ */
+export function requestsPanel(region, nowMs, onOrder) {
+  const path = `regions/${encodeURIComponent(region)}`;
+  const said = h("p", { class: "said", role: "status" });
+  const list = h("div", { class: "rows" });
+  let before = "";
+
+  const secret = h("input", { type: "password", autocomplete: "off", name: "token", placeholder: "kept in this tab only" });
+  const tokenField = field("Operator's token", secret);
+  const forget = h("button", { type: "button", class: "plain", onclick: () => { token.forget(); showToken(); } }, "Forget my token");
+
+  function showToken() {
+    tokenField.hidden = Boolean(token.get());
+    secret.disabled = tokenField.hidden;
+    forget.hidden = !tokenField.hidden;
+  }
+
+  async function give(to, body, done) {
+    if (!token.get()) {
+      if (!secret.value) {
+        tell("An order needs an operator's token.", true);
+        return secret.focus();
+      }
+      token.set(secret.value.trim());
+      secret.value = "";
+    }
+    tell("Waiting for the region …");
+    try {
+      const answer = await order(to, body);
+      tell(answer.state === "written" ? `${answer.request_id} is written; no region worker has answered yet.` : `${answer.request_id}: ${done}${answer.reason ? `, ${answer.reason}` : ""}.`);
+    } catch (error) {
+      tell(error instanceof TypeError ? "The web process does not answer." : error.message, true);
+    }
+    showToken();
+    onOrder();
+  }
+
+  function tell(words, bad = false) {
+    said.className = bad ? "said problem" : "said";
+    text(said, words);
+  }
+
+  const columns = [
+    { label: "What", cell: ({ request }) => h("span", {}, h("b", {}, what(request)), " ", h("span", { class: "note id" }, request.request_id)) },
+    { label: "When", kind: "id", cell: ({ request }) => span(request) },
+    { label: "By", cell: ({ request }) => `${sourceWord(request.source)}${request.priority === "emergency" ? " (emergency)" : ""}` },
+    { label: "State", cell: (r) => h("span", {}, h("span", { class: `pill ${toneOf(r.state)}` }, stateWord(r.state)), r.reason || r.by ? h("span", { class: "note" }, ` ${r.reason}${r.by ? ` (${r.by})` : ""}`) : null) },
+    { label: "", cell: (r) => FINAL.has(r.state) ? "" : h("button", {
+      type: "button",
+      onclick: () => give(`${path}/requests/${encodeURIComponent(r.request.request_id)}/withdraw`, {}, r.request.type === "hold" ? "the hold is released" : "withdrawn"),
+    }, r.request.type === "hold" ? "Release" : "Withdraw") },
+  ];
+
+  const kw = h("input", { type: "number", name: "kw", required: true, min: 0, step: "any", value: 100 });
+  const way = h("select", { name: "way" }, h("option", { value: 1 }, "discharge"), h("option", { value: -1 }, "charge"));
+  const minutes = h("input", { type: "number", name: "minutes", required: true, min: 0.1, step: "any", value: 15 });
+  const delay = h("input", { type: "number", name: "delay", required: true, min: 0, step: "any", value: 0 });
+  const bestEffort = h("input", { type: "checkbox", name: "best_effort" });
+  const emergency = h("input", { type: "checkbox", name: "emergency" });
+  const form = h("form", {
+    class: "order",
+    onsubmit: (event) => {
+      event.preventDefault();
+      const starts = Number(delay.value) > 0 ? { starts_at_ms: Math.round(nowMs() + 60_000 * Number(delay.value)) } : {};
+      give(`${path}/targets`, {
+        export_w: 1000 * Number(kw.value) * Number(way.value),
+        for_s: 60 * Number(minutes.value),
+        best_effort: bestEffort.checked,
+        priority: emergency.checked ? "emergency" : "operator",
+        ...starts,
+      }, "accepted");
+    },
+  },
+  field("Power, kW", kw), field("Direction", way), field("For, min", minutes), field("In, min", delay),
+  h("label", { class: "tick" }, bestEffort, " best effort"), h("label", { class: "tick" }, emergency, " emergency"),
+  tokenField, h("button", { class: "primary" }, "Dispatch"));
+
+  const reason = h("input", { type: "text", maxlength: 200, placeholder: "Why (told to everybody)", "aria-label": "Why" });
+  const hold = h("form", {
+    class: "order hold",
+    onsubmit: (event) => { event.preventDefault(); give(`${path}/hold`, { reason: reason.value }, "the region is held"); },
+  }, reason, h("button", { class: "danger" }, "Hold the region"), h("small", {}, "Nothing is asked of its devices until the hold is released."));
+  showToken();
+
+  return {
+    element: panel("Requests", forget, said, list,
+      h("h3", {}, "Ask for power"), form, h("h3", {}, "Stop"), hold),
+    show(requests) {
+      const now = JSON.stringify(requests);
+      if (now === before) return;
+      before = now;
+      list.replaceChildren(table("Requests, those that stand first", columns, requests, "Nothing is asked of this region."));
+    },
+  };
+}
