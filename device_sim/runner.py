@@ -98,9 +98,9 @@ class Fleet:
             self._client(row, device, name, boot)
             for row, ((_, device), name) in enumerate(zip(devices, self._vendors, strict=True))
         ]
-        self._away = np.zeros(len(devices), bool)
+        self.away = np.zeros(len(devices), bool)
         """Devices that have no link and will get none."""
-        self._away[self._some_homes(options.offline_share)] = True
+        self.away[self._some_homes(options.offline_share)] = True
         self.world.leases.refuses[self._some_homes(options.refuse_share)] = True
         self._running: asyncio.Task[None] | None = None
 
@@ -143,14 +143,14 @@ class Fleet:
         rows = self._some_homes(share)
         for row in rows:
             self.clients[row].cut(math.inf)
-        self._away[rows] = True
+        self.away[rows] = True
         return [self.clients[row].device_id for row in rows]
 
     def _some_homes(self, share: float) -> list[int]:
         """A draw of so many of each region's homes, of those that are not away nor refuse."""
         rows: list[int] = []
         regions = np.array([site.region for site in self.sites_of_devices])
-        free = ~self._away & ~self.world.leases.refuses
+        free = ~self.away & ~self.world.leases.refuses
         for region in np.unique(regions):
             homes = self._is_home & (regions == region)
             draw = self._rng.permutation(np.flatnonzero(homes & free))
@@ -182,7 +182,7 @@ class Fleet:
             if self._options.cut_share:
                 tasks.create_task(self._cut_later())
             for i, client in enumerate(self.clients):
-                if not self._away[i]:
+                if not self.away[i]:
                     tasks.create_task(client.run())
                 if i % _CONNECT_AT_ONCE == 0:
                     await asyncio.sleep(_BEAT_S / _SLOTS)

@@ -154,6 +154,10 @@ class World:
         """The grid of a region has this frequency until then, and for one step in any case."""
         self._set_hz[region] = (hz, until_ms)
 
+    def black_out(self, rows: NDArray[np.intp], seconds: float) -> None:
+        """The grid of these devices' sites goes out for so long."""
+        self._grid_out_s[rows] = seconds
+
     def step(self, at_ms: int, gateway_ms: NDArray[np.int64] | None = None) -> Measured:
         """Move on to ``at_ms`` (UTC) and measure. Raises `ValueError` where that is no later.
 

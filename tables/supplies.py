@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-from vpp_streams.domain.supply import supply_curve
 
 from schemas.dispatch import Missing, Supply, SupplyPartial
 from schemas.windows import Deliverable
@@ -12,6 +11,7 @@ from tables.pool import FREE, Pool, View
 from vpp_streams.domain.headroom import HOUR_S
 from vpp_streams.domain.lease import CAUSE, CAUSES, CODE, NAMES
 from vpp_streams.domain.rollup import DURATIONS_S, Floats, Mask, Sites
+from vpp_streams.domain.supply import supply_curve
 
 POTENTIAL_S = 900.0
 """Power that is missing is counted as what could have been held for this long."""
@@ -105,9 +105,8 @@ def _missing(pool: Pool, view: View, mine: Mask, region: str) -> tuple[Missing, 
     r, latest = view.ratings, view.latest
     soc = np.where(np.isfinite(latest.soc), latest.soc, 1.0)
     per_hour = HOUR_S / POTENTIAL_S
-    up = np.minimum(
-        r.rated_discharge_w, ((soc - view.reserve) * r.rated_energy_wh * per_hour).clip(0.0)
-    )
+    reserve = r.backup_reserve[r.site]  # the owner's: what a storm withholds is to be seen
+    up = np.minimum(r.rated_discharge_w, ((soc - reserve) * r.rated_energy_wh * per_hour).clip(0.0))
     down = np.minimum(r.rated_charge_w, ((1 - soc) * r.rated_energy_wh * per_hour).clip(0.0))
     found = [
         Missing(

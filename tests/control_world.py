@@ -18,7 +18,17 @@ from aiokafka import AIOKafkaProducer
 from device_sim.runner import Fleet, SimOptions, running_fleet
 from schemas.assets import Site
 from schemas.commands import CommandEvent, CommandEvents, CommandFrame, command_id
-from schemas.dispatch import DispatchStatus, Hold, Notice, Request, RequestEvent, Target, Withdraw
+from schemas.dispatch import (
+    DispatchStatus,
+    Hold,
+    Limit,
+    Notice,
+    Request,
+    RequestEvent,
+    Target,
+    Withdraw,
+)
+from schemas.grid import Alert, Droop
 from tests.kafka_world import PATIENCE_S, ROOT, read_all
 from vpp_streams import demo, topics
 from vpp_streams.codecs import encode_json
@@ -108,6 +118,14 @@ class Loop:
         mine = np.array([site.region == region for site in self.fleet.sites_of_devices])
         return float(self.fleet.world.flows.battery_w[mine].sum())
 
+    def site_of(self, device_id: str) -> Site:
+        """The site of a simulated device."""
+        return next(
+            site
+            for site in self.fleet.sites_of_devices
+            if any(device.device_id == device_id for device in site.devices)
+        )
+
     async def ask(self, request: Request) -> None:
         """Write a request, as the web process does."""
         await self._producer.send_and_wait(
@@ -117,7 +135,13 @@ class Loop:
             partition=0,
         )
 
-    async def target(self, region: str, export_w: float | None, for_s: float = 600) -> Target:
+    async def target(
+        self,
+        region: str,
+        export_w: float | None,
+        for_s: float = 600,
+        droop: Droop | None = None,
+    ) -> Target:
         """Ask for an export from now on, as far as it can be had."""
         self._asked += 1
         now_ms = utc_ms()
@@ -131,16 +155,41 @@ class Loop:
             source="operator:test",
             issued_at_ms=now_ms,
             best_effort=True,
+            droop=droop,
         )
         await self.ask(target)
         return target
+
+    async def limit(self, region: str, import_limit_w: float) -> Limit:
+        """Ask for no more than this from the grid, from now on."""
+        now_ms = utc_ms()
+        limit = Limit(
+            request_id="limit",
+            region=region,
+            import_limit_w=import_limit_w,
+            starts_at_ms=now_ms,
+            ends_at_ms=now_ms + 600_000,
+            source="grid:test",
+            issued_at_ms=now_ms,
+        )
+        await self.ask(limit)
+        return limit
+
+    async def alert(self, alert: Alert) -> None:
+        """Write a storm, as the web process does."""
+        await self._producer.send_and_wait(
+            topics.GRID_ALERTS.full(self.settings.namespace),
+            encode_json(alert),
+            key=alert.alert_id.encode(),
+            partition=0,
+        )
 
     async def hold(self, region: str) -> Hold:
         held = Hold(request_id="hold", region=region, source="operator:test", issued_at_ms=utc_ms())
         await self.ask(held)
         return held
 
-    async def withdraw(self, request: Target | Hold) -> None:
+    async def withdraw(self, request: Target | Limit | Hold) -> None:
         await self.ask(
             Withdraw(
                 request_id=f"w-{request.request_id}",

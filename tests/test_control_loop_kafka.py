@@ -49,7 +49,7 @@ async def capable(loop: Loop, share: float = 0.5) -> float:
     """A share of what the region can hold, once every battery that is to connect is counted."""
     batteries = sum(
         not away and device.rated_energy_wh > 0
-        for away, site in zip(loop.fleet._away, loop.fleet.sites_of_devices, strict=True)
+        for away, site in zip(loop.fleet.away, loop.fleet.sites_of_devices, strict=True)
         for device in site.devices
     )
     newest: list[DispatchStatus] = []

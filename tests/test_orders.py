@@ -208,6 +208,8 @@ def test_a_storm_fills_batteries_ahead_of_any_order() -> None:
     w.alerts.append(alert)
     setpoints = asked(w.order(9_000.0))
     assert f"{storm}-pw" not in setpoints
+    (partial,) = supplies(w.pool, w.look(), {})
+    assert [(m.devices, m.up_w) for m in partial.missing if m.cause == "storm"] == [(1, 5_000.0)]
     filling = w.orders.fill_for_storms(w.look(), w.alerts)
     assert asked(filling) == {f"{storm}-pw": -5_000.0}
     assert filling[0].rows[0].soc_min == 1.0

@@ -11,7 +11,7 @@ from vpp_streams.domain.droop import droop_w
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-BASELINE_MS = 30_000
+BASELINE_MS = 10_000
 """A device's power before an excursion is its mean over this long inside the dead band."""
 
 
