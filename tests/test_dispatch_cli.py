@@ -143,7 +143,8 @@ def test_json_is_one_document(vpp, plant):
 def test_withdraw_hold_and_release(vpp, plant):
     vpp("dispatch", "north", "--export-w", "1", "--for", "15m")
     target = plant.requests[0]
-    assert vpp("dispatch", "north", "--withdraw", target.request_id).exit_code == 0
+    withdrawn = vpp("dispatch", "north", "--withdraw", target.request_id)
+    assert withdrawn.stdout == f"{target.request_id} is withdrawn\n"
     held = vpp("hold", "north", "--reason", "works on feeder 3")
     assert "vpp hold north --release" in held.stdout
     assert vpp("hold", "north", "--release").exit_code == 0

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from vpp_streams import demo
 from vpp_streams.cli import build_app
 from vpp_streams.errors import SettingsError
 from vpp_streams.operators import (
     RIGHTS,
+    Access,
     Operator,
     digest_of,
     holder_of,
@@ -21,6 +23,7 @@ from vpp_streams.operators import (
     read_access,
     read_operators,
 )
+from vpp_streams.settings import Settings
 
 
 def operator(name: str = "alice", token: str = "t", **changes) -> Operator:
@@ -123,3 +126,23 @@ def test_the_command_prints_a_token_and_lines_that_fit_it(tmp_path: Path):
 def test_a_right_that_does_not_exist_cannot_be_given():
     run = CliRunner().invoke(build_app(), ["operators", "token", "ann", "--may", "everything"])
     assert "no such operator can be" in str(run.exception)
+
+
+def test_up_lets_this_machine_order_for_as_long_as_it_runs(settings: Settings):
+    fleet = demo.DemoFleet(1, 0, 0, 1)
+    with demo.demo_operator(settings) as (running, token):
+        assert running.operators is not None
+        assert token is not None
+        assert read_access(settings.state_dir) == Access(url=demo.web_url(settings), token=token)
+        [web] = [spec for spec in demo.specs(running, fleet) if spec.name == "web"]
+        assert web.environment["VPP_OPERATORS"] == str(running.operators)
+        with demo.demo_operator(settings.model_copy(update={"namespace": "other"})):
+            assert holder_of(token, read_operators(running.operators)) is not None
+    assert not list(settings.state_dir.iterdir())
+
+
+def test_where_operators_are_named_up_makes_none(settings: Settings, tmp_path: Path):
+    named = settings.model_copy(update={"operators": tmp_path / "operators.toml"})
+    with demo.demo_operator(named) as (running, token):
+        assert (running, token) == (named, None)
+        assert read_access(settings.state_dir) is None

@@ -11,14 +11,26 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas.dispatch import RequestEvent, Target
 from schemas.presence import Presence
-from tests.web_world import health, region_live, region_window, rejected, site, site_window
+from tests.web_world import (
+    command_frame,
+    health,
+    region_live,
+    region_window,
+    rejected,
+    site,
+    site_window,
+)
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
 from vpp_streams.domain.partition import partition_of
 from vpp_streams.kafka import new_producer
+from vpp_streams.operators import make_demo_operator
 from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
 
@@ -47,7 +59,9 @@ class Web:
 
 
 @asynccontextmanager
-async def running_web(settings: Settings, *arguments: str) -> AsyncIterator[Web]:
+async def running_web(
+    settings: Settings, *arguments: str, **environment_of_its_own: str
+) -> AsyncIterator[Web]:
     """``vpp web`` in a process of its own on a free port; killed if it still runs at the end."""
     environment = {
         **os.environ,
@@ -55,6 +69,7 @@ async def running_web(settings: Settings, *arguments: str) -> AsyncIterator[Web]
         "VPP_NAMESPACE": settings.namespace,
         "VPP_FLEET_URL": "http://127.0.0.1:9",
         "VPP_LOG_JSON": "true",
+        **environment_of_its_own,
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "vpp_streams", "web", "--port", "0", *arguments),
@@ -183,3 +198,64 @@ async def test_what_cannot_work_is_one_line_with_the_way_out(settings, change, s
     assert says in errors.decode()
     assert "Traceback" not in errors.decode()
     assert errors.decode().strip().splitlines()[-1].startswith("vpp: ")
+
+
+async def test_an_order_reaches_kafka_and_its_answer_comes_back(topics_ready, tmp_path):
+    """Against a region role of the test's: it accepts every request, and asks one device."""
+    settings = topics_ready
+    home = site(1)
+    p = partition_of(home.site_id, topics.PARTITIONS)
+    operators, access = make_demo_operator(tmp_path, "demo", "http://web.test")
+    headers = {"Authorization": f"Bearer {access.token}"}
+    asked: list[Target] = []
+
+    async def rule() -> None:
+        async for key, value in read_for_ever(settings, topics.DISPATCH_TARGETS):
+            request = msgspec.json.decode(value, type=Target)
+            assert key == request.request_id.encode()
+            asked.append(request)
+            event = RequestEvent(
+                request_id=request.request_id, region="north", state="accepted", at_ms=now_ms()
+            )
+            frame = command_frame(now_ms(), {"pw-001": 3000.0}, request_id=request.request_id)
+            await write(
+                settings,
+                (topics.DISPATCH_EVENTS, "north", encode_json(event), 0),
+                (topics.COMMANDS, "north", encode_json(frame), p),
+            )
+
+    ruling = asyncio.create_task(rule())
+    try:
+        await write(settings, (topics.ASSETS, home.site_id, encode_json(home), p))
+        async with (
+            running_web(settings, VPP_OPERATORS=str(operators)) as web,
+            httpx.AsyncClient(base_url=f"{web.url}/api/v1", timeout=PATIENCE_S) as client,
+        ):
+            path, order = "/regions/north/targets", {"export_w": 3000, "for_s": 900}
+            assert (await client.post(path, json=order)).status_code == 401
+            answer = await client.post(path, json=order, headers=headers)
+            assert (answer.status_code, answer.json()["state"]) == (201, "accepted")
+            assert [target.export_w for target in asked] == [3000.0]
+            story = await until(
+                lambda: web.get("/devices/pw-001/commands"), lambda told: told["story"]
+            )
+            assert story["story"][0]["request_id"] == asked[0].request_id
+            await until(lambda: web.get("/commands"), lambda told: told["commands"])
+            assert await web.stop(signal.SIGTERM) == 0
+        assert not ruling.done()
+    finally:
+        ruling.cancel()
+        await asyncio.gather(ruling, return_exceptions=True)
+
+
+async def read_for_ever(settings: Settings, topic: Topic) -> AsyncIterator[tuple[bytes, bytes]]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partition = TopicPartition(topic.full(settings.namespace), 0)
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        async for record in consumer:
+            yield record.key, record.value
+    finally:
+        await consumer.stop()

@@ -4,7 +4,9 @@ Topics ``commands`` (what was asked) and ``command.events`` (what became of it) 
 partitions of the sites; `story_of` merges a device's part of both in order of time.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -66,18 +68,33 @@ async def read_story(
 
     Records that cannot be read are left out: whoever may write to the topics, there is an answer.
     """
+    frames: list[CommandFrame] = []
+    batches: list[CommandEvents] = []
+    await asyncio.gather(
+        _gather(kafka, topics.COMMANDS, partition, since_ms, device_id, CommandFrame, frames),
+        _gather(
+            kafka, topics.COMMAND_EVENTS, partition, since_ms, device_id, CommandEvents, batches
+        ),
+    )
+    events = [event for batch in batches for event in batch.events]
+    return story_of(device_id, frames, events, now_ms)[-MOST_LINES:]
+
+
+async def _gather(
+    kafka: CommandTopics,
+    topic: Topic,
+    partition: int,
+    since_ms: int,
+    device_id: str,
+    type_: type[T],
+    into: list[T],
+) -> None:
     # Most records tell of others: they are told apart before anything is decoded.
     name = f'"{device_id}"'.encode()
-    frames: list[CommandFrame] = []
-    async for _, value in kafka.read_since(topics.COMMANDS, since_ms, partition):
+    async for _, value in kafka.read_since(topic, since_ms, partition):
         if value is not None and name in value:
-            frames += _decoded(value, CommandFrame)
-    events: list[CommandEvent] = []
-    async for _, value in kafka.read_since(topics.COMMAND_EVENTS, since_ms, partition):
-        if value is not None and name in value:
-            for told in _decoded(value, CommandEvents):
-                events += told.events
-    return story_of(device_id, frames, events, now_ms)[-MOST_LINES:]
+            with suppress(*UNREADABLE):
+                into.append(msgspec.json.decode(value, type=type_))
 
 
 def story_of(
@@ -179,10 +196,3 @@ def power_in_words(battery_w: float) -> str:
     if battery_w == 0:
         return "rest at 0 W"
     return f"{'discharge' if battery_w > 0 else 'charge'} {abs(battery_w):,.0f} W"
-
-
-def _decoded(value: bytes, type_: type[T]) -> list[T]:
-    try:
-        return [msgspec.json.decode(value, type=type_)]
-    except UNREADABLE:
-        return []

@@ -51,7 +51,8 @@ def screen(view: DispatchView, request_id: str | None, now_ms: int) -> Renderabl
     numbers.add_row("error", "–" if error is None else f"{error:.1%}", "")
     lines += [numbers, Text(f"measured  {sparkline(view.history.measured_w)}", "cyan")]
     lines.append(_states(status.states))
-    lines += [Text(f"  {cause_sentence(c, status.asked_w)}", "yellow") for c in status.causes]
+    tone = "yellow" if status.missing_w else "dim"
+    lines += [Text(f"  {cause_sentence(c, status.asked_w)}", tone) for c in status.causes]
     lines += [Text(f"  {notice_sentence(n, now_ms)}", "bold yellow") for n in view.now.notices]
     if status.partitions_heard < status.partitions_expected:
         heard = f"{status.partitions_heard} of {status.partitions_expected} partitions heard"
@@ -172,7 +173,7 @@ def _request_line(told: RequestView, watched: str | None, now_ms: int) -> Text:
         asked = "self-consumption" if request.export_w is None else power(request.export_w)
         what = f"{what} {asked} {clock(request.starts_at_ms)}–{clock(request.ends_at_ms)}"
     reason = f": {told.reason}" if told.reason else ""
-    by = f" (by {told.by})" if told.by else ""
+    by = f" (by {told.by})" if told.by and told.by not in told.reason else ""
     style = "bold" if request.request_id == watched else "dim"
     state = told.state or "not heard"
     return Text(f"{request.request_id}  {what}  {request.source}  {state}{reason}{by}", style)

@@ -9,7 +9,7 @@ from vpp_streams.settings import load_settings
 
 if TYPE_CHECKING:
     from vpp_streams.api_client import ApiClient
-    from vpp_streams.web.control_views import DispatchView
+    from vpp_streams.web.control_views import DispatchView, Ordered
 
 _POLL_S = 1.0
 
@@ -121,23 +121,30 @@ def give_order(
     from vpp_streams.web.control_views import Ordered
 
     told = api.order(f"regions/{quote(region, safe='')}/{what}", body, Ordered)
-    if as_json:
-        print_json(told)
-        return told.request_id
-    if told.state == "written":
-        typer.echo(f"{told.request_id} is written; no region worker has answered yet")
-        return told.request_id
     reason = f": {told.reason}" if told.reason else ""
-    by = f" (see {told.by})" if told.by else ""
-    typer.echo(f"{told.request_id} {told.state}{reason}{by}")
+    by = f" (see {told.by})" if told.by and told.by not in told.reason else ""
+    _say(told, f"{told.request_id} {told.state}{reason}{by}", as_json)
     return told.request_id
 
 
 def withdraw_request(api: "ApiClient", region: str, request_id: str, as_json: bool = False) -> str:
-    """Withdraw a request and say so."""
+    """Withdraw a request, say so, and return its id."""
     from urllib.parse import quote
 
-    return give_order(api, region, f"requests/{quote(request_id, safe='')}/withdraw", {}, as_json)
+    from vpp_streams.web.control_views import Ordered
+
+    path = f"regions/{quote(region, safe='')}/requests/{quote(request_id, safe='')}/withdraw"
+    _say(api.order(path, {}, Ordered), f"{request_id} is withdrawn", as_json)
+    return request_id
+
+
+def _say(told: "Ordered", done: str, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+    elif told.state == "written":
+        typer.echo(f"{told.request_id} is written; no region worker has answered yet")
+    else:
+        typer.echo(done)
 
 
 def dispatch_of(api: "ApiClient", region: str) -> "DispatchView":
