@@ -24,6 +24,7 @@ from schemas.dispatch import (
     SupplyPartial,
     Target,
 )
+from schemas.grid import PriceSeries
 from tables.requests import Decisions
 from vpp_streams import topics
 from vpp_streams.codecs import decode_json, encode_json
@@ -71,10 +72,27 @@ class Dispatcher:
         """Windows that begin before this were asked for."""
 
     async def follow(self) -> None:
-        """Keep the requests current, for ever."""
-        await read_to_end_then_follow(
-            self._context.settings, topics.DISPATCH_TARGETS, self._on_request, self._caught_up
+        """Keep the requests and the prices current, for ever."""
+        settings = self._context.settings
+        await asyncio.gather(
+            read_to_end_then_follow(
+                settings, topics.DISPATCH_TARGETS, self._on_request, self._caught_up
+            ),
+            read_to_end_then_follow(
+                settings, topics.MARKET_PRICES, self._on_prices, asyncio.Event()
+            ),
         )
+
+    def _on_prices(self, _key: bytes | None, value: bytes | None, offset: int) -> None:
+        if value is None:
+            return
+        try:
+            prices = decode_json(value, PriceSeries)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._context.health.counters["bad_records"] += 1
+            log.warning("unreadable prices were left out", offset=offset, error=str(error))
+            return
+        self._region(prices.region).prices = prices
 
     def _on_request(self, key: bytes | None, value: bytes | None, offset: int) -> None:
         if value is None:

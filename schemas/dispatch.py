@@ -143,6 +143,8 @@ class SupplyPartial(msgspec.Struct, frozen=True, tag="supply", kw_only=True):
     states: dict[str, int]
     """Devices by what became of their newest command; ``none`` = no lease."""
     missing: tuple[Missing, ...] = ()
+    storm_wh: float = 0.0
+    """Energy that batteries in a storm's way are still to be charged with."""
     applied_ms: int = 0
     """``issued_at_ms`` of the newest `Dispatch` that it includes."""
 
@@ -211,6 +213,20 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     causes: tuple[Missing, ...] = ()
 
 
+class StormCost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What storms take from the market now."""
+
+    devices: int
+    """Batteries that are kept for their owners."""
+    withheld_w: float
+    """Discharge that they could have held for 15 minutes."""
+    charge_wh: float
+    """Energy that they are still to be charged with."""
+    money: str = ""
+    """What that energy costs at the region's price now, decimal; "" = no price is known."""
+    currency: str = ""
+
+
 Mode = Literal["idle", "target", "limit", "hold", "self_consumption"]
 
 
@@ -238,5 +254,6 @@ class DispatchStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     causes: tuple[Missing, ...] = ()
     waiting: tuple[str, ...] = ()
     """Requests that are outranked now."""
+    storm: StormCost | None = None
     partitions_expected: int
     partitions_heard: int

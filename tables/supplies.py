@@ -78,6 +78,7 @@ def _supply_of(
         measured_w=float(view.power_w[mine].sum()),
         states=_states(pool, view, mine),
         missing=_missing(pool, view, mine, region),
+        storm_wh=_storm_wh(view, mine),
         applied_ms=applied_ms,
     )
 
@@ -142,6 +143,13 @@ def _missing(pool: Pool, view: View, mine: Mask, region: str) -> tuple[Missing, 
                 Missing(cause=cause, devices=int(short.sum()), up_w=total, down_w=0.0)  # type: ignore[arg-type]  # one of Cause
             )
     return tuple(found)
+
+
+def _storm_wh(view: View, mine: Mask) -> float:
+    """Energy that batteries in a storm's way lack of the reserve that is to be there."""
+    rows = mine & (view.cause == CAUSE["storm"]) & np.isfinite(view.latest.soc)
+    lacks = (view.reserve - view.latest.soc)[rows].clip(0.0)
+    return float((lacks * view.ratings.rated_energy_wh[rows]).sum())
 
 
 def _net_load_w(sites: Sites) -> Floats:

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from schemas.dispatch import Missing, Supply, SupplyPartial
-from schemas.grid import Droop
+from schemas.dispatch import Missing, StormCost, Supply, SupplyPartial
+from schemas.grid import Droop, PriceSeries
 from schemas.windows import Deliverable
 from tests.test_requests import T0, hold, limit, target
 from vpp_streams.domain.region_dispatch import HEARD_MS, RegionDispatch
@@ -162,3 +162,19 @@ def test_older_supplies_are_ignored() -> None:
     made = region(partial(0), partial(1))
     made.heard(partial(0, at_ms=T0 - 1, states={"accepted": 4}))
     assert made.cycle(IDLE, BOTH, T0).orders == []
+
+
+def test_a_storms_cost_is_told() -> None:
+    storm = (Missing(cause="storm", devices=2, up_w=9_000.0, down_w=0.0),)
+    made = region(partial(0, missing=storm, storm_wh=4_000.0), partial(1))
+    made.prices = PriceSeries(
+        region="north", from_ms=T0, interval_ms=3_600_000, per_mwh=(250.0,), currency="EUR"
+    )
+    status = made.cycle(IDLE, BOTH, T0).status
+    assert status is not None
+    assert status.storm == StormCost(
+        devices=2, withheld_w=9_000.0, charge_wh=4_000.0, money="1.00", currency="EUR"
+    )
+    calm = region().cycle(IDLE, BOTH, T0).status
+    assert calm is not None
+    assert calm.storm is None

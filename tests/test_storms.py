@@ -1,13 +1,11 @@
 """Storms: whose reserve is raised when, and what that costs."""
 
-from decimal import Decimal
-
 import msgspec
 import numpy as np
 import pytest
 
-from schemas.grid import Alert
-from vpp_streams.domain.storms import cost, reserves
+from schemas.grid import Alert, PriceSeries
+from vpp_streams.domain.storms import cost, reserves, sentence
 
 GALE = Alert(
     alert_id="gale",
@@ -45,10 +43,13 @@ def test_the_highest_reserve_counts_and_a_cancelled_storm_does_not() -> None:
 
 
 def test_the_cost_is_stated_in_power_energy_and_where_known_money() -> None:
-    day = msgspec.structs.replace(GALE, prepare_from_ms=0, ends_at_ms=6 * 3_600_000)
-    told = cost(day, 3, 15_000.0, 12_345.6, Decimal("81.5"), "USD")
-    assert told.money == Decimal("1.01")
-    assert told.sentence() == (
-        "3 batteries leave the pool for 6.0 h: 15.0 kW are withheld and 12.3 kWh charged, 1.01 USD"
+    prices = PriceSeries(region="north", from_ms=0, interval_ms=3_600_000, per_mwh=(50.0, 81.5))
+    told = cost(3, 15_000.0, 12_345.6, prices, 3_700_000)
+    assert (told.money, told.currency) == ("1.01", "USD")
+    assert sentence(told) == (
+        "3 batteries are kept for their owners: 15.0 kW are withheld, 12.3 kWh still to be charged"
+        " for 1.01 USD"
     )
-    assert "USD" not in cost(day, 3, 15_000.0, 12_345.6).sentence()
+    for unknown in (None, prices):
+        assert cost(3, 15_000.0, 12_345.6, unknown, 7_200_000).money == ""
+    assert "USD" not in sentence(cost(3, 15_000.0, 12_345.6, None, 0))

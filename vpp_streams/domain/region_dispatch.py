@@ -18,11 +18,14 @@ from schemas.dispatch import (
     Missing,
     Notice,
     Share,
+    StormCost,
     SupplyPartial,
 )
+from schemas.grid import PriceSeries
 from schemas.windows import Deliverable
 from vpp_streams.domain.requests import held_w
 from vpp_streams.domain.ruling import Asked, Measured, Ruling, asked_of
+from vpp_streams.domain.storms import cost
 from vpp_streams.domain.supply import Curve, merge
 
 HEARD_MS = 3_000
@@ -63,6 +66,8 @@ class RegionDispatch:
         self.region = region
         self._lease_ms = lease_ms
         self._supplies: dict[int, SupplyPartial] = {}
+        self.prices: PriceSeries | None = None
+        """The region's newest."""
         self._engaged = False
         self._told_ms = 0
         self._notice: Notice | None = None
@@ -194,8 +199,21 @@ class RegionDispatch:
             states=dict(sorted(states.items())),
             causes=causes,
             waiting=ruling.waiting,
+            storm=self._storm(seen),
             partitions_expected=len(seen.expected),
             partitions_heard=len(seen.live),
+        )
+
+    def _storm(self, seen: _Seen) -> StormCost | None:
+        parts = [m for s in seen.live.values() for m in s.missing if m.cause == "storm"]
+        if not parts:
+            return None
+        return cost(
+            sum(part.devices for part in parts),
+            sum(part.up_w for part in parts),
+            sum(s.storm_wh for s in seen.live.values()),
+            self.prices,
+            seen.now_ms,
         )
 
     def _missing(

@@ -6,13 +6,13 @@ nothing.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.grid import Alert
+from schemas.dispatch import StormCost
+from schemas.grid import Alert, PriceSeries
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -49,42 +49,33 @@ def reserves(
     return reserve, concerned
 
 
-@dataclass(frozen=True, slots=True)
-class StormCost:
-    """What an alert takes from the market."""
-
-    devices: int
-    withheld_w: float
-    """Discharge that could have been held for 15 minutes."""
-    hours: float
-    """How long, from the preparation to the end."""
-    charge_wh: float
-    """Energy that is charged to fill up."""
-    money: Decimal | None
-    """What that energy costs, where a price is known."""
-    currency: str = ""
-
-    def sentence(self) -> str:
-        """For people."""
-        cost = f", {self.money} {self.currency}" if self.money is not None else ""
-        return (
-            f"{self.devices} batteries leave the pool for {self.hours:.1f} h:"
-            f" {self.withheld_w / 1000:,.1f} kW are withheld and"
-            f" {self.charge_wh / 1000:,.1f} kWh charged{cost}"
-        )
-
-
 def cost(
-    alert: Alert,
-    devices: int,
-    withheld_w: float,
-    charge_wh: float,
-    per_mwh: Decimal | None = None,
-    currency: str = "",
+    devices: int, withheld_w: float, charge_wh: float, prices: PriceSeries | None, now_ms: int
 ) -> StormCost:
-    """State an alert's cost; energy is paid at ``per_mwh``, rounded to cents."""
-    money = None
-    if per_mwh is not None:
-        money = (per_mwh * Decimal(str(charge_wh)) / 1_000_000).quantize(Decimal("0.01"))
-    hours = (alert.ends_at_ms - alert.prepare_from_ms) / 3_600_000
-    return StormCost(devices, withheld_w, hours, charge_wh, money, currency)
+    """State what storms cost now; the energy at the price of the interval that ``now_ms`` is in."""
+    per_mwh = None if prices is None else price_at(prices, now_ms)
+    if prices is None or per_mwh is None:
+        return StormCost(devices=devices, withheld_w=withheld_w, charge_wh=charge_wh)
+    money = Decimal(str(per_mwh)) * Decimal(str(charge_wh)) / 1_000_000
+    return StormCost(
+        devices=devices,
+        withheld_w=withheld_w,
+        charge_wh=charge_wh,
+        money=str(money.quantize(Decimal("0.01"))),
+        currency=prices.currency,
+    )
+
+
+def price_at(prices: PriceSeries, now_ms: int) -> float | None:
+    """The price per MWh at a time; None where the series does not say."""
+    interval = (now_ms - prices.from_ms) // prices.interval_ms
+    return prices.per_mwh[interval] if 0 <= interval < len(prices.per_mwh) else None
+
+
+def sentence(cost: StormCost) -> str:
+    """A storm's cost for people."""
+    money = f" for {cost.money} {cost.currency}" if cost.money else ""
+    return (
+        f"{cost.devices} batteries are kept for their owners: {cost.withheld_w / 1000:,.1f} kW are"
+        f" withheld, {cost.charge_wh / 1000:,.1f} kWh still to be charged{money}"
+    )
