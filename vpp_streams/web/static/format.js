@@ -51,6 +51,13 @@ export function seconds(s) {
   return `${(s / 3600).toFixed(1)} h`;
 }
 
+/** A time that is left, to the second up to an hour. */
+export function left(s) {
+  const whole = Math.max(0, Math.round(s));
+  if (whole >= 3600) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  return whole >= 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${whole} s`;
+}
+
 export const millis = (ms) => (known(ms) ? seconds(ms / 1000) : NONE);
 export const count = (n) => (known(n) ? Math.round(n).toLocaleString("en-GB") : NONE);
 

@@ -19,7 +19,7 @@ const CAUSES = {
 
 const GOOD = new Set(["applied", "accepted", "active", "completed"]);
 const BAD = new Set(["failed", "rejected", "no_answer", "deviates"]);
-const WARN = new Set(["outranked", "opted_out", "expired", "late", "withdrawn", "replaced"]);
+const WARN = new Set(["offline", "outranked", "opted_out", "expired", "late", "withdrawn", "replaced"]);
 
 /** The tone of a state: good, warn, bad or quiet. */
 export function toneOf(state) {

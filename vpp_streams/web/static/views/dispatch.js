@@ -2,7 +2,7 @@
 
 import { lineChart } from "../chart.js";
 import { h, panel, text, tile } from "../dom.js";
-import { batteryPhrase, count, percent, power, seconds } from "../format.js";
+import { batteryPhrase, count, left, percent, power, seconds } from "../format.js";
 import { causeSentence, noticeSentence, stateWord, toneOf } from "../words.js";
 
 const SERIES = [
@@ -85,7 +85,7 @@ export function dispatchPanel() {
       tiles.measured.set(power(status.measured_w), batteryPhrase(status.measured_w).split(" ")[0]);
       const error = asked ? Math.abs(status.measured_w - asked) / Math.abs(asked) : null;
       tiles.error.set(error === null ? "–" : percent(error), status.missing_w ? `${power(Math.abs(status.missing_w))} cannot be had` : "");
-      tiles.left.set(status.ends_at_ms ? seconds(Math.max(0, status.ends_at_ms - nowMs) / 1000) : "–", status.request_id ?? "");
+      tiles.left.set(status.ends_at_ms ? left((status.ends_at_ms - nowMs) / 1000) : "–", status.request_id ?? "");
       bar.set(status.states);
       notices.set(now.notices.map((notice) => noticeSentence(notice, nowMs, Boolean(status.causes?.length))));
       why.hidden = !status.causes?.length;
