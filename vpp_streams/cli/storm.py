@@ -23,14 +23,15 @@ def storm(
 ) -> None:
     """Tell of a storm: batteries fill from now on and are kept for their owners until it is over.
 
-    Without options it lists the storms ahead.
+    Without options it lists the storms ahead, and what those of whole regions cost.
     """
     from urllib.parse import quote
 
     from vpp_streams.api_client import ApiClient
     from vpp_streams.cli.dispatch import print_json, span
     from vpp_streams.dispatch_screen import clock
-    from vpp_streams.web.control_views import AlertList, Ordered
+    from vpp_streams.domain.storms import sentence
+    from vpp_streams.web.control_views import AlertList, DispatchView, Ordered
 
     with ApiClient(load_settings()) as api:
         if cancel is not None:
@@ -48,6 +49,12 @@ def storm(
                 where = ", ".join((*alert.regions, *alert.site_ids))
                 when = f"{clock(alert.starts_at_ms)}–{clock(alert.ends_at_ms)}"
                 typer.echo(f"{alert.alert_id}  {where}  {when}  reserve {alert.reserve:.0%}")
+            for name in () if as_json else sorted({r for a in ahead.alerts for r in a.regions}):
+                status = api.get(
+                    f"regions/{quote(name, safe='')}/dispatch", DispatchView
+                ).now.status
+                if status is not None and status.storm is not None:
+                    typer.echo(f"{name}: {sentence(status.storm)}")
             if not as_json and not ahead.alerts:
                 typer.echo("no storm is ahead")
             return

@@ -1,6 +1,6 @@
 // Control in words: why power is missing, what a state means, what an alarm says.
 
-import { batteryPhrase, clockSeconds, count, powerSize, seconds } from "./format.js";
+import { batteryPhrase, clockSeconds, count, energy, powerSize, seconds } from "./format.js";
 
 const CAUSES = {
   offline: "not connected",
@@ -44,6 +44,13 @@ export function noticeSentence(notice, nowMs, told) {
   if (told) return `${powerSize(notice.missing_w)} ${when}.`;
   const causes = (notice.causes ?? []).map((cause) => causeSentence(cause, notice.missing_w)).join("; ");
   return `${powerSize(notice.missing_w)} ${when}: ${causes || "no cause was told"}.`;
+}
+
+/** What a storm takes from the market. */
+export function stormSentence(storm) {
+  const money = storm.money ? ` for ${storm.money} ${storm.currency}` : "";
+  const batteries = `${count(storm.devices)} ${storm.devices === 1 ? "battery is" : "batteries are"}`;
+  return `Storm: ${batteries} kept for their owners; ${powerSize(storm.withheld_w)} are withheld, ${energy(storm.charge_wh)} still to be charged${money}.`;
 }
 
 /** What an alarm says of its device. */

@@ -3,7 +3,7 @@
 import { lineChart } from "../chart.js";
 import { h, panel, text, tile } from "../dom.js";
 import { batteryPhrase, count, left, percent, power, seconds } from "../format.js";
-import { causeSentence, noticeSentence, stateWord, toneOf } from "../words.js";
+import { causeSentence, noticeSentence, stateWord, stormSentence, toneOf } from "../words.js";
 
 const SERIES = [
   { name: "Allocated", tone: "allocated", key: "allocated_w", format: power },
@@ -60,12 +60,12 @@ export function dispatchPanel() {
   const heard = h("span");
   const tiles = { asked: tile("Asked"), allocated: tile("Allocated"), measured: tile("Measured"), error: tile("Error"), left: tile("Ends in") };
   const bar = stateBar();
-  const [notices, causes] = [sentences("warn"), sentences("")];
+  const [notices, causes, storm] = [sentences("warn"), sentences(""), sentences("")];
   const why = h("h3", {}, "Power that cannot be had");
   const chart = lineChart({ label: "Battery power: asked, allocated and measured over the last half hour", series: SERIES, tick: power, height: 260, gapMs: GAP_MS });
   const content = h("div", { class: "stack", hidden: true },
     h("dl", { class: "tiles" }, Object.values(tiles).map((t) => t.element)),
-    notices.element, bar.element, h("div", {}, why, causes.element));
+    notices.element, storm.element, bar.element, h("div", {}, why, causes.element));
   const empty = h("p", { class: "empty" }, "Nothing was heard of this region's dispatch yet.");
   const element = panel("Dispatch", h("span", { class: "basis" }, mode, " ", heard), empty, content, chart.element);
 
@@ -88,6 +88,7 @@ export function dispatchPanel() {
       tiles.left.set(status.ends_at_ms ? left((status.ends_at_ms - nowMs) / 1000) : "–", status.request_id ?? "");
       bar.set(status.states);
       notices.set(now.notices.map((notice) => noticeSentence(notice, nowMs, Boolean(status.causes?.length))));
+      storm.set(status.storm ? [stormSentence(status.storm)] : []);
       why.hidden = !status.causes?.length;
       causes.set((status.causes ?? []).map((cause) => causeSentence(cause, asked)));
     },
