@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from vpp_streams.domain.allocate import Problem
-from vpp_streams.domain.droop import droop_w
-from vpp_streams.domain.storms import reserves
 
 from schemas.grid import Alert, Droop
 from tables.commands import CommandRows
 from tables.fleet import FleetPartition
+from vpp_streams.domain.allocate import Problem
+from vpp_streams.domain.droop import droop_w
 from vpp_streams.domain.headroom import Headroom, headroom
 from vpp_streams.domain.lease import CAUSE, STANDING
 from vpp_streams.domain.rollup import Floats, Latest, Mask, Ratings, reporting_devices
+from vpp_streams.domain.storms import reserves
 
 Rows = NDArray[np.int64]
 FREE = -1
