@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka.errors import KafkaTimeoutError
+import pytest
+from aiokafka.errors import KafkaError, KafkaTimeoutError, OutOfOrderSequenceNumber
 
 from vpp_streams import topics
+from vpp_streams.errors import BrokerError
 from vpp_streams.gateway.framer import MAX_FRAME_BYTES, Framer
 
 
@@ -17,13 +19,13 @@ class Kafka:
 
     def __init__(self) -> None:
         self.sent: asyncio.Queue[tuple[str, int, bytes, asyncio.Future[None]]] = asyncio.Queue()
-        self.refuses = False
+        self.refuses: KafkaError | None = None
 
     async def send(
         self, topic: str, value: bytes, *, partition: int, headers: Any
     ) -> asyncio.Future[None]:
         if self.refuses:
-            raise KafkaTimeoutError
+            raise self.refuses
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.sent.put_nowait((topic, partition, value, future))
         return future
@@ -82,7 +84,7 @@ async def test_no_answer_means_no_room_and_a_refusal_is_an_answer() -> None:
         *_, future = await kafka.sent.get()
         future.set_result(None)
         await framer.room.wait()
-        kafka.refuses = True
+        kafka.refuses = KafkaTimeoutError()
         framer.add(topics.RAW_SOLAR, 1, b"0123456789", answers.append)
         await framer.room.wait()
         assert answers == [True, False]
@@ -102,3 +104,14 @@ async def test_one_sessions_bug_keeps_no_answer_from_the_others() -> None:
         future.set_result(None)
         assert await framer.finish(timeout_s=60)
         assert answers == [True]
+
+
+async def test_a_producer_that_takes_nothing_any_more_ends_the_gateway() -> None:
+    kafka = Kafka()
+    kafka.refuses = OutOfOrderSequenceNumber()
+    framer = Framer(kafka, "ns", "gateway-test", 1, Counter())  # type: ignore[arg-type]  # a stand-in
+    answers: list[bool] = []
+    framer.add(topics.RAW_SOLAR, 1, b"a", answers.append)
+    with pytest.raises(BrokerError, match="OutOfOrderSequenceNumber"):
+        await framer.run()
+    assert answers == [False]

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
+from vpp_streams.errors import BrokerError
 from vpp_streams.topics import Topic
 
 log = structlog.get_logger()
@@ -73,7 +74,10 @@ class Framer:
         self._in_flight(len(lines) + 1)
 
     async def run(self) -> None:
-        """Send what has been gathered every ``flush_ms``, sooner if a frame is full, for ever."""
+        """Send what has been gathered every ``flush_ms``, sooner if a frame is full, for ever.
+
+        Raises `BrokerError` once the producer takes nothing any more: only a new one would help.
+        """
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._flush_s):
@@ -111,6 +115,12 @@ class Framer:
             )
         except KafkaError as error:
             self._answer(frame, error)
+            # A full queue or a topic without a leader passes; what else is refused before it is
+            # queued will be for ever, as the producer's own task has ended.
+            if not (error.retriable or isinstance(error, KafkaTimeoutError)):
+                raise BrokerError(
+                    f"Kafka takes nothing from this gateway any more ({error!r}); start it again"
+                ) from error
         else:
             future.add_done_callback(
                 lambda done: self._answer(

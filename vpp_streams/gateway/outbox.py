@@ -1,6 +1,7 @@
 """What became of commands, gathered for a moment and written to ``command.events``."""
 
 import asyncio
+from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -55,9 +56,20 @@ class EventOutbox:
                 source=self._health.process_id, partition=partition, events=tuple(events)
             )
             try:
-                await self._producer.send(self._topic, encode_json(frame), partition=partition)
+                sent = await self._producer.send(
+                    self._topic, encode_json(frame), partition=partition
+                )
             except KafkaError as error:
-                self._health.counters["command_events_dropped"] += len(events)
-                log.warning("command events were not sent", count=len(events), error=str(error))
+                self._answered(len(events), error)
             else:
-                self._health.counters["command_events"] += len(events)
+                sent.add_done_callback(partial(self._done, len(events)))
+
+    def _done(self, count: int, sent: asyncio.Future[object]) -> None:
+        self._answered(count, asyncio.CancelledError() if sent.cancelled() else sent.exception())
+
+    def _answered(self, count: int, error: BaseException | None) -> None:
+        if error is None:
+            self._health.counters["command_events"] += count
+            return
+        self._health.counters["command_events_dropped"] += count
+        log.warning("Kafka did not take command events", count=count, error=repr(error))
