@@ -92,7 +92,11 @@ def register(app: faust.App, context: AgentContext) -> None:
     def new_partition(partition: int) -> FleetPartition:
         return FleetPartition(partition, name, context.registry, policy)
 
-    in_order = InOrder(app, context.settings)
+    in_order = InOrder(
+        app,
+        context.settings,
+        lambda: bool(snapshots.states()) and context.registry_ready.is_set(),
+    )
     snapshots: Snapshots[FleetPartition] = Snapshots(app, "fleet", name, in_order, new_partition)
     publisher = Publisher(app, context)
     counters = context.health.counters

@@ -4,6 +4,7 @@ When a worker starts or partitions move, Faust resumes the fetch, seeks to the c
 and clears its queues at about the same time; records that are on the way between these steps
 are dropped and their offsets count as read. An agent sees a hole. So each agent asks here
 before it applies an event: one that comes too early sends the consumer back to what is missing.
+Where nothing comes after the hole, nobody asks; a watch sees that the log goes on and goes back.
 
 Faust's acks do not survive that (a doubled or missing ack stops a partition's commits for
 good), so agents tell here which events are done, and the offsets are committed as they are.
@@ -11,11 +12,13 @@ good), so agents tell here which events are done, and the offsets are committed 
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import faust
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from vpp_streams.settings import Settings
 
@@ -27,14 +30,21 @@ _AGAIN_S = 1.0
 """A rewind is given this long before another one of the same partition."""
 _LOOK_S = 5.0
 COMMIT_S = 1.0
+WATCH_S = 2.0
+_WATCH_AGAIN_S = 30.0
+"""An agent that is slow, not one that was passed over, gets its backlog twice; not more often."""
 
 
 class InOrder:
-    """The next offset of each partition that a worker reads."""
+    """The next offset of each partition that a worker reads.
 
-    def __init__(self, app: faust.App, settings: Settings) -> None:
+    ``ready`` tells whether the worker's agents apply what comes.
+    """
+
+    def __init__(self, app: faust.App, settings: Settings, ready: Callable[[], bool]) -> None:
         self._app = app
         self._settings = settings
+        self._ready = ready
         self._next: dict[TopicPartition, int] = {}
         self._state: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] | None = None
@@ -43,6 +53,7 @@ class InOrder:
         self._done: dict[TopicPartition, int] = {}
         """Offsets to commit: the first one that is not done."""
         app.task(self._commit_for_ever)
+        app.task(self._watch_for_ever)
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
 
     def expect(self, topic: str, partition: int, offset: int) -> None:
@@ -80,6 +91,42 @@ class InOrder:
                 await self._app.consumer._commit(
                     {faust.types.TP(tp.topic, tp.partition): offset for tp, offset in done.items()}
                 )
+
+    async def _watch_for_ever(self) -> None:
+        """Go back to records that were passed over with none after them to show it."""
+        before: dict[TopicPartition, int] = {}
+        while not self._app.should_stop:
+            await asyncio.sleep(WATCH_S)
+            try:
+                behind = await self._behind() if self._ready() else {}
+                for tp in (tp for tp, offset in behind.items() if before.get(tp) == offset):
+                    await self._go_back(tp, behind[tp])
+            except (KafkaError, OSError) as error:
+                log.warning("cannot look for records that were passed over", error=repr(error))
+                behind = {}
+            before = behind
+
+    async def _behind(self) -> dict[TopicPartition, int]:
+        """The next offset of each of our partitions whose log has more."""
+        changelogs = self._app.tables.changelog_topics
+        consumer = self._app.consumer
+        behind = {}
+        for ours in consumer.assignment():
+            if ours.topic not in changelogs:
+                tp = TopicPartition(ours.topic, ours.partition)
+                expected = self._next[tp] if tp in self._next else await self._start(tp)
+                if expected < (consumer.highwater(ours) or 0):
+                    behind[tp] = expected
+        return behind
+
+    async def _go_back(self, tp: TopicPartition, offset: int) -> None:
+        now = time.monotonic()
+        if now - self._rewound_at.get(tp, -_WATCH_AGAIN_S) < _WATCH_AGAIN_S:
+            return
+        self._rewound_at[tp] = now
+        if await self._first_from(tp, offset) is not None:
+            log.info("passed over in the log", topic=tp.topic, partition=tp.partition, to=offset)
+            await self._rewind(tp, offset)
 
     async def _follows(self, tp: TopicPartition, expected: int, offset: int) -> bool:
         """Whether the log has nothing between; if it has, go back there."""

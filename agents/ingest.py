@@ -73,7 +73,8 @@ class Publisher:
 
 def register(app: faust.App, context: AgentContext) -> None:
     """Add the live and the backfill agent, and the heartbeat, to an app."""
-    publisher, in_order = Publisher(app, context), InOrder(app, context.settings)
+    publisher = Publisher(app, context)
+    in_order = InOrder(app, context.settings, context.registry_ready.is_set)
     in_flight = InFlight(in_order)
     live_names = tuple(t.full(context.settings.namespace) for t in topics.LIVE_RAW)
     backfill_name = topics.RAW_BACKFILL.full(context.settings.namespace)

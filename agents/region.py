@@ -177,7 +177,9 @@ def register(app: faust.App, context: AgentContext) -> None:
     source = context.topic(app, topics.REGION_PARTIALS)
     merger = Merger(app, context)
     dispatcher = Dispatcher(app, context, lambda: merger.mine)
-    in_order = InOrder(app, context.settings)
+    in_order = InOrder(
+        app, context.settings, lambda: merger.mine and context.registry_ready.is_set()
+    )
     in_flight = InFlight(in_order)
 
     async def apply(event: faust.EventT) -> Sent:

@@ -36,6 +36,7 @@ from vpp_streams.settings import Settings
 
 COMPOSE_FILE = Path(__file__).parents[1] / "docker-compose.yml"
 START_PATIENCE_S = 90.0
+LONGEST_START_S = 900.0
 _OURS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Engine = Literal["docker", "java"]
@@ -213,12 +214,13 @@ def _process(settings: Settings, port: int, say: Say) -> KafkaProcess:
 def _spawn_and_wait(local: KafkaProcess, *, outlives_us: bool) -> subprocess.Popen[bytes]:
     process = local.spawn(outlives_us=outlives_us)
 
-    def check() -> None:
+    def told() -> int:
         if process.poll() is not None:
             raise BrokerError(f"Kafka ended while it started: {local.why_it_ended()}")
+        return local.log.stat().st_size
 
     try:
-        wait_until_it_works(f"localhost:{local.port}", check)
+        wait_until_it_works(f"localhost:{local.port}", told)
     except BaseException:
         process.kill()
         process.wait()
@@ -226,18 +228,21 @@ def _spawn_and_wait(local: KafkaProcess, *, outlives_us: bool) -> subprocess.Pop
     return process
 
 
-def wait_until_it_works(bootstrap: str, check: Callable[[], None] = lambda: None) -> None:
-    """Wait until topics can be made there; ``check`` raises where waiting has become pointless.
+def wait_until_it_works(bootstrap: str, told: Callable[[], int] = lambda: 0) -> None:
+    """Wait until topics can be made there.
 
-    Raises `BrokerError` after `START_PATIENCE_S`.
+    ``told`` raises where waiting has become pointless, and changes with each sign of life: after
+    an unclean end Kafka first reads all its data. Raises `BrokerError` after `START_PATIENCE_S`
+    without one, and after `LONGEST_START_S` in any case.
     """
-    give_up = time.monotonic() + START_PATIENCE_S
+    started, newest = time.monotonic(), told()
+    last_sign = started
     while not (answers(bootstrap) and asyncio.run(_has_registered(bootstrap))):
-        check()
-        if time.monotonic() > give_up:
-            raise BrokerError(
-                f"Kafka does not answer at {bootstrap} after {START_PATIENCE_S:.0f} s"
-            )
+        now = time.monotonic()
+        if (sign := told()) != newest:
+            last_sign, newest = now, sign
+        if now > min(last_sign + START_PATIENCE_S, started + LONGEST_START_S):
+            raise BrokerError(f"Kafka does not answer at {bootstrap} after {now - started:.0f} s")
         time.sleep(0.1)
 
 
