@@ -57,6 +57,8 @@ class Told:
 
     def __init__(self) -> None:
         self.records: list[RequestEvent | Notice | DispatchStatus] = []
+        self.status: DispatchStatus | None = None
+        """The region's newest."""
         self.news = asyncio.Event()
 
     async def follow(self, settings: Settings) -> None:
@@ -66,26 +68,20 @@ class Told:
         try:
             consumer.assign([TopicPartition(topics.DISPATCH_EVENTS.full(settings.namespace), 0)])
             async for record in consumer:
-                self.records.append(
-                    decode_json(record.value, RequestEvent | Notice | DispatchStatus)  # type: ignore[arg-type]  # a union
-                )
-                self.news.set()
+                told = decode_json(record.value, RequestEvent | Notice | DispatchStatus)  # type: ignore[arg-type]  # a union
+                self.records.append(told)
+                if isinstance(told, DispatchStatus) and told.region == REGION:
+                    self.status = told
+                    self.news.set()
         finally:
             await consumer.stop()
 
     async def capability_w(self, batteries: int) -> float:
         """What the region can give for 15 minutes, once every battery there is counted."""
-        while True:
+        while self.status is None or self.status.states.get("none", 0) < batteries:
             self.news.clear()
             await self.news.wait()
-            now = self.records[-1]
-            if (
-                isinstance(now, DispatchStatus)
-                and now.region == REGION
-                and sum(now.states.values()) >= batteries
-                and now.states.get("none", 0) >= batteries
-            ):
-                return next(d.up_w for d in now.capability if d.duration_s == 900)
+        return next(d.up_w for d in self.status.capability if d.duration_s == 900)
 
 
 def export_w(fleet: Fleet) -> float:
