@@ -87,8 +87,8 @@ class CommandEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     command_id: str
     state: CommandState
     at_ms: int
-    epoch: int = 0
-    """Of the connection that told it; 0 = told by the cloud."""
+    epoch: int | None = None
+    """Of the connection that told it; null = told by the cloud."""
     reason: str = ""
     power_w: float | None = None
     """Battery power at that moment, as the device says."""

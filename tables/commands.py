@@ -144,7 +144,7 @@ class CommandRows:
         if row is None or row >= self.columns.rows or rank is None:
             self.counts["events_unknown"] += 1
             return
-        if 0 < event.epoch < self["epoch"][row]:
+        if event.epoch is not None and event.epoch < self["epoch"][row]:
             self.counts["events_of_old_connections"] += 1
             return
         if rank not in (self["rank"][row], self["rank_before"][row]):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_asyncio
 from testcontainers.core.container import DockerContainer
@@ -15,6 +16,11 @@ from vpp_streams.kafka import ensure_topics
 from vpp_streams.kafka_process import kafka_version, single_node
 from vpp_streams.ports import free_port
 from vpp_streams.settings import Settings
+
+# No test depends on how long an example takes. The rest is as it was: in CI, examples are the
+# same in each run.
+hypothesis.settings.register_profile("untimed", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @contextmanager

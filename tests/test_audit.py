@@ -33,8 +33,8 @@ def told(lines: list[StoryLine]) -> list[tuple[int, str, str]]:
 def test_a_command_is_told_from_its_asking_to_its_end():
     frame = command_frame(NOW_MS, {DEVICE: 3500.0, "pw-002": 100.0})
     events = [
-        event(NOW_MS, "delivered", 40, epoch=0),
-        event(NOW_MS, "accepted", 55, power_w=210.0),
+        event(NOW_MS, "delivered", 40, epoch=None),
+        event(NOW_MS, "accepted", 55, epoch=0, power_w=210.0),
         event(NOW_MS, "applied", 3500, power_w=3492.4),
         event(NOW_MS, "completed", 30_000, reason="its end was reached"),
         event(NOW_MS, "rejected", 50, device_id="pw-002"),

@@ -142,7 +142,7 @@ def random_leases(rng: np.random.Generator, now_ms: int, count: int) -> np.ndarr
     )
 
 
-@hypothesis_settings(max_examples=30, deadline=None)
+@hypothesis_settings(max_examples=30)
 @given(seed=st.integers(0, 2**32), dt_s=st.sampled_from((0.2, 1.0, 1.0, 7.3, 60.0)))
 def test_no_limit_is_ever_broken(seed, dt_s):
     """300 devices of every kind a run, under leases, droop, prices, and grid outages."""

@@ -382,7 +382,7 @@ def test_a_refused_hello_ends_the_connection():
     assert device.received(encode_error("hello", "unavailable", "no Kafka"), 1).close
 
 
-@hypothesis_settings(max_examples=60, stateful_step_count=60, deadline=None)
+@hypothesis_settings(max_examples=60, stateful_step_count=60)
 class LossyLink(RuleBasedStateMachine):
     """A device and the real gateway session over a link that breaks, and a Kafka that fails.
 

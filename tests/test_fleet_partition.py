@@ -167,7 +167,7 @@ def test_every_live_reading_is_fresh_once() -> None:
     assert sum(count for p in ticks for _, count in p.fresh) == 1300 * len(SITES)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6))
 def test_killed_anywhere_and_restored_gives_the_same_records(seed: int) -> None:
     rng = random.Random(seed)

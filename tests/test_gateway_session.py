@@ -377,6 +377,4 @@ class AnyConnection(RuleBasedStateMachine):
 
 
 TestAnyConnection = AnyConnection.TestCase
-TestAnyConnection.settings = hypothesis_settings(
-    max_examples=150, stateful_step_count=40, deadline=None
-)
+TestAnyConnection.settings = hypothesis_settings(max_examples=150, stateful_step_count=40)

@@ -39,7 +39,6 @@ async def test_armed_devices_answer_the_frequency_and_it_can_be_proven(
         asked_w = await capable(loop, 0.3)
         target = await loop.target(REGION, asked_w, droop=droop)
         await loop.until(lambda: on_target(loop, asked_w), "the target to be met")
-        await beats(loop, 60)  # telemetry before the excursion, for the proof's baseline
         world = loop.fleet.world
         before_w = loop.battery_w(REGION)
         world.set_frequency(REGION, 59.5, utc_ms() + 6_000)

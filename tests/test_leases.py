@@ -197,7 +197,7 @@ def test_a_droop_that_saturates_leaves_the_setpoint_where_it_was():
     assert homes.step() == 4000
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150)
 @given(st.data())
 def test_every_accepted_command_comes_to_exactly_one_end(data):
     """Offers in any order, repeated, early or late, while the grid and the owner come and go."""

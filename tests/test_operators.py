@@ -133,7 +133,9 @@ def test_up_lets_this_machine_order_for_as_long_as_it_runs(settings: Settings):
     with demo.demo_operator(settings) as (running, token):
         assert running.operators is not None
         assert token is not None
-        assert read_access(settings.state_dir) == Access(url=demo.web_url(settings), token=token)
+        assert read_access(settings.state_dir) == Access(
+            url=demo.web_url(settings), token=token, namespace=settings.namespace
+        )
         [web] = [spec for spec in demo.specs(running, fleet) if spec.name == "web"]
         assert web.environment["VPP_OPERATORS"] == str(running.operators)
         with demo.demo_operator(settings.model_copy(update={"namespace": "other"})):

@@ -226,7 +226,7 @@ def test_a_storm_fills_batteries_ahead_of_any_order() -> None:
     assert w.look().able[0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
 def test_no_order_ever_breaks_a_bound(seed: int) -> None:
     """Random homes, orders, refusals and silences: what goes out is always allowed."""

@@ -185,7 +185,7 @@ def _asked_in_words(frame: CommandFrame, row: CommandRow) -> str:
 
 
 def _became(event: CommandEvent) -> str:
-    by = "" if event.epoch else ", as the cloud tells"
+    by = "" if event.epoch is not None else ", as the cloud tells"
     power = "" if event.power_w is None else f" at {event.power_w:+,.0f} W"
     reason = f": {event.reason}" if event.reason else ""
     return f"{event.state.replace('_', ' ')}{power}{reason}{by}"

@@ -1,47 +1,54 @@
 """Reads what proof of frequency response needs: telemetry, who was armed with what, ratings."""
 
 import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.commands import CommandFrame
+from schemas.commands import FINAL, CommandEvent, CommandEvents, CommandFrame, command_id
 from schemas.grid import Droop
+from schemas.protocol import UNREADABLE
 from vpp_streams import topics
 from vpp_streams.codecs import decode_frame, decode_json
-from vpp_streams.domain.frequency_response import Response, responses
+from vpp_streams.domain.frequency_response import Armings, Response, responses
 from vpp_streams.domain.registry import Registry
 from vpp_streams.kafka import apply_asset, following, records_since
 from vpp_streams.settings import Settings
+from vpp_streams.topics import Topic
 
 _COLUMNS = ("device_id", "measured_at_ms", "frequency_hz", "battery_w")
+T = TypeVar("T")
 
 
 async def prove(settings: Settings, region: str, minutes: float) -> dict[str, Response] | None:
-    """Each armed device's response in the last minutes, by its id; None where none was armed."""
+    """Each armed device's response in the last minutes, by its id; None where none was armed.
+
+    Of droops of other parameters than the newest nothing is told. Records that cannot be read
+    are left out.
+    """
     since_ms = time.time_ns() // 1_000_000 - round(minutes * 60_000)
-    armed: set[str] = set()
-    droop: Droop | None = None
-    async for record in records_since(settings, topics.COMMANDS, since_ms):
-        frame = decode_json(record.value or b"", CommandFrame)
-        if frame.region == region and frame.droop is not None:
-            droop = frame.droop
-            armed.update(row.device_id for row in frame.rows)
+    commands = [
+        frame
+        async for frame in _decoded(settings, topics.COMMANDS, since_ms, CommandFrame)
+        if frame.region == region
+    ]
+    droop = next((frame.droop for frame in reversed(commands) if frame.droop), None)
     if droop is None:
         return None
+    told = [
+        event
+        async for frame in _decoded(settings, topics.COMMAND_EVENTS, since_ms, CommandEvents)
+        for event in frame.events
+    ]
     registry = Registry()
     async with following(settings, topics.ASSETS, lambda _k, v, _o: apply_asset(registry, v)):
-        devices = sorted(d for d in armed if registry.device(d))
+        known = {row.device_id for frame in commands for row in frame.rows}
+        devices = sorted(device_id for device_id in known if registry.device(device_id))
     rated = [entry[0] for d in devices if (entry := registry.device(d))]
-    batches = []
-    async for record in records_since(settings, topics.TELEMETRY, since_ms):
-        batch = decode_frame(record.value or b"").select(list(_COLUMNS))
-        mine = pc.is_in(batch.column("device_id"), value_set=pa.array(devices, pa.string()))
-        batches.append(batch.filter(mine))
-    if not batches:
-        return {}
-    captured = pa.Table.from_batches(batches)
+    captured = await _captured(settings, since_ms, devices)
     index = {device_id: i for i, device_id in enumerate(devices)}
     at_ms, hz, battery_w = (captured[name].to_numpy() for name in _COLUMNS[1:])
     found = responses(
@@ -49,8 +56,74 @@ async def prove(settings: Settings, region: str, minutes: float) -> dict[str, Re
         at_ms,
         hz,
         battery_w,
+        armings_of(commands, told, devices, droop),
         droop,
         np.array([d.rated_charge_w for d in rated]),
         np.array([d.rated_discharge_w for d in rated]),
     )
     return {devices[response.device]: response for response in found}
+
+
+def armings_of(
+    commands: Iterable[CommandFrame],
+    events: Iterable[CommandEvent],
+    devices: Sequence[str],
+    droop: Droop,
+) -> Armings:
+    """The leases that devices took, as they tell; ``device`` is the index in ``devices``."""
+    taken_ms: dict[tuple[str, str], int] = {}
+    ended_ms: dict[tuple[str, str], int] = {}
+    for event in events:
+        name = event.device_id, event.command_id
+        if event.state in ("accepted", "applied"):
+            taken_ms.setdefault(name, event.at_ms)
+        elif event.state in FINAL:
+            ended_ms[name] = event.at_ms
+    index = {device_id: i for i, device_id in enumerate(devices)}
+    leases = []
+    for frame in commands:
+        for row in frame.rows:
+            name = row.device_id, command_id(frame.partition, frame.rank)
+            if row.device_id not in index or name not in taken_ms:
+                continue
+            armed = frame.droop == droop and row.setpoint_w is not None
+            leases.append(
+                (
+                    index[row.device_id],
+                    max(taken_ms[name], frame.not_before_ms),
+                    min(frame.valid_until_ms, ended_ms.get(name, frame.valid_until_ms)),
+                    row.setpoint_w if armed else np.nan,
+                )
+            )
+    device, from_ms, until_ms, setpoint_w = zip(*leases, strict=True) if leases else ((),) * 4
+    return Armings(
+        np.array(device, np.int64),
+        np.array(from_ms, np.int64),
+        np.array(until_ms, np.int64),
+        np.array(setpoint_w, np.float64),
+    )
+
+
+async def _captured(settings: Settings, since_ms: int, devices: Sequence[str]) -> pa.Table:
+    """What these devices measured, of `_COLUMNS`."""
+    wanted = pa.array(devices, pa.string())
+    batches = []
+    async for record in records_since(settings, topics.TELEMETRY, since_ms):
+        try:
+            batch = decode_frame(record.value or b"").select(list(_COLUMNS))
+        except ValueError:
+            continue
+        batches.append(batch.filter(pc.is_in(batch.column("device_id"), value_set=wanted)))
+    types = (pa.string(), pa.int64(), pa.float64(), pa.float64())
+    schema = pa.schema(list(zip(_COLUMNS, types, strict=True)))
+    return pa.Table.from_batches(batches).cast(schema) if batches else schema.empty_table()
+
+
+async def _decoded(
+    settings: Settings, topic: Topic, since_ms: int, type_: type[T]
+) -> AsyncIterator[T]:
+    async for record in records_since(settings, topic, since_ms):
+        try:
+            yield decode_json(record.value or b"", type_)
+        except UNREADABLE:
+            continue

@@ -13,6 +13,7 @@ from aiokafka.errors import (
     KafkaError,
     NoError,
     TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 
@@ -30,6 +31,14 @@ def no_broker(settings: Settings, error: object) -> BrokerError:
     return BrokerError(
         f"no Kafka answers at {settings.kafka} ({error}); start one with `vpp broker start`,"
         " or point VPP_KAFKA at yours"
+    )
+
+
+def no_topic(settings: Settings, topic: topics.Topic) -> BrokerError:
+    """The one-line error for a world that was never started."""
+    return BrokerError(
+        f"there is no topic {topic.full(settings.namespace)} at {settings.kafka}; VPP_NAMESPACE"
+        " says in which world you are (`vpp up` lives in `demo`)"
     )
 
 
@@ -200,6 +209,8 @@ async def records_since(
         raise no_broker(settings, error) from None
     try:
         name = topic.full(settings.namespace)
+        if name not in await consumer.topics():
+            raise no_topic(settings, topic)
         mine = [TopicPartition(name, p) for p in partitions or range(topic.partitions)]
         consumer.assign(mine)
         begins = await consumer.offsets_for_times(dict.fromkeys(mine, since_ms))
@@ -215,7 +226,7 @@ async def records_since(
 
 
 async def send_one(settings: Settings, topic: topics.Topic, key: bytes, value: bytes) -> None:
-    """Write one record to a topic of one partition. Raises `BrokerError` without a broker."""
+    """Write one record to a topic of one partition. Raises `BrokerError` where it cannot."""
     producer = new_producer(settings)
     try:
         await producer.start()
@@ -223,6 +234,8 @@ async def send_one(settings: Settings, topic: topics.Topic, key: bytes, value: b
         raise no_broker(settings, error) from None
     try:
         await producer.send_and_wait(topic.full(settings.namespace), value, key=key, partition=0)
+    except UnknownTopicOrPartitionError:
+        raise no_topic(settings, topic) from None
     finally:
         await producer.stop()
 

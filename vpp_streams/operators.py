@@ -103,6 +103,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
     url: str
     token: str
+    namespace: str
 
 
 def access_file(state_dir: Path) -> Path:
@@ -115,7 +116,7 @@ def make_demo_operator(state_dir: Path, world: str, url: str) -> tuple[Path, Acc
 
     Both files can be read by their owner only. ``world`` is the namespace it is for.
     """
-    access = Access(url=url, token=new_token())
+    access = Access(url=url, token=new_token(), namespace=world)
     operator = Operator(name="demo", token_sha256=digest_of(access.token), regions="*", may=RIGHTS)
     operators = state_dir / f"operators-{world}.toml"
     write_private(operators, lines_for(operator).encode())

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vpp_streams.errors import InputError
-from vpp_streams.settings import load_settings
+from vpp_streams.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from vpp_streams.domain.frequency_response import Response
@@ -44,9 +44,7 @@ def set_(
         for_ms=round(seconds * 1000),
         source="vpp frequency",
     )
-    asyncio.run(
-        send_one(load_settings(), topics.GRID_FREQUENCY, region.encode(), encode_json(event))
-    )
+    asyncio.run(send_one(_settings(), topics.GRID_FREQUENCY, region.encode(), encode_json(event)))
     typer.echo(f"{region}: {hz:g} Hz for {seconds:g} s")
 
 
@@ -60,13 +58,14 @@ def proof(
 ) -> None:
     """What droop called for and what each device gave, from the telemetry of the last minutes.
 
-    A device is shown if it was armed and its frequency left the dead band.
+    A device is shown if its frequency left the dead band while it was armed. Given is what it
+    did beside the setpoint of its lease; at the limit of its grid connection that can be less.
     """
     import asyncio
 
     from vpp_streams.frequency_proof import prove
 
-    found = asyncio.run(prove(load_settings(), region, minutes))
+    found = asyncio.run(prove(_settings(), region, minutes))
     if found is None:
         raise InputError(
             f"no device of {region!r} was armed in the last {minutes:g} min; arm them with"
@@ -76,6 +75,17 @@ def proof(
         _print_json(found)
     else:
         _print_table(region, found)
+
+
+def _settings() -> Settings:
+    """The environment's; without VPP_NAMESPACE, in that of the `vpp up` on this machine."""
+    from vpp_streams.operators import read_access
+
+    settings = load_settings()
+    access = read_access(settings.state_dir)
+    if settings.namespace or access is None:
+        return settings
+    return settings.model_copy(update={"namespace": access.namespace})
 
 
 def _print_json(found: "dict[str, Response]") -> None:
@@ -93,13 +103,13 @@ def _print_table(region: str, found: "dict[str, Response]") -> None:
         typer.echo(f"the frequency of {region} stayed within the dead band")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("device", "seconds", "before W", "called for W", "given W", "share"):
+    for column in ("device", "samples", "setpoint W", "called for W", "given W", "share"):
         table.add_column(column, justify="left" if column == "device" else "right")
     for name, response in found.items():
         table.add_row(
             name,
-            f"{response.seconds:.0f}",
-            f"{response.baseline_w:,.0f}",
+            f"{response.samples}",
+            f"{response.setpoint_w:,.0f}",
             f"{response.expected_w:+,.0f}",
             f"{response.delivered_w:+,.0f}",
             f"{response.share:.0%}",

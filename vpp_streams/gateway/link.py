@@ -147,7 +147,7 @@ class Link:
             command_id=told.command_id,
             state=told.state,
             at_ms=now().utc_ms,
-            epoch=self.epoch or 0,
+            epoch=self.epoch,
             reason=told.reason,
             power_w=told.power_w,
         )

@@ -71,12 +71,19 @@ async function refresh(current) {
   try {
     await current.refresh(asking.signal);
     current.element.querySelector(":scope > .problem")?.remove();
+    hidePanels(current, false);
   } catch (error) {
     if (error.name === "AbortError" || current !== view) return;
     const note = current.element.querySelector(":scope > .problem") ?? h("p", { class: "problem", role: "status" });
     text(note, error instanceof TypeError ? "The web process does not answer." : error.message);
     current.element.prepend(note);
+    hidePanels(current, error.status === 404);
   }
+}
+
+/** What is asked for does not exist: there is nothing to show of it. */
+function hidePanels(current, hidden) {
+  for (const panel of current.element.querySelectorAll(":scope > .panel")) panel.hidden = hidden;
 }
 
 function showLink(linkState) {

@@ -39,7 +39,7 @@ export function follow(onUpdate, onLink) {
   return state;
 }
 
-/** GET a JSON document of the API. Throws an Error whose message is one sentence. */
+/** GET a JSON document of the API. Throws an Error of one sentence, with the answer's `status`. */
 export async function get(path, parameters = {}, signal = undefined) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
@@ -48,6 +48,9 @@ export async function get(path, parameters = {}, signal = undefined) {
   const tail = query.size ? `?${query}` : "";
   const response = await fetch(`api/v1/${path}${tail}`, { signal });
   const answer = await response.json();
-  if (!response.ok) throw new Error(`${answer.error}${answer.hint ? ` – ${answer.hint}` : ""}`);
+  if (!response.ok) {
+    const problem = `${answer.error}${answer.hint ? ` – ${answer.hint}` : ""}`;
+    throw Object.assign(new Error(problem), { status: response.status });
+  }
   return answer;
 }
