@@ -159,7 +159,8 @@ async def test_a_region_moves_as_soon_as_it_is_heard_of(browser, model, viewport
         await expect(card.locator(".basis").first).to_have_text(
             "50 of 74 sites (67.5 %) · oldest sample 7.5 s"
         )
-        await expect(card).to_contain_text("355 kW")
+        # Of the devices that can be commanded, as the region role tells it.
+        await expect(card).to_contain_text("455 kW")
         await expect(card).to_contain_text("Partly covered")
 
 

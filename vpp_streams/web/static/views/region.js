@@ -90,7 +90,7 @@ export function regionView(name) {
     h("div", { class: "split" },
       panel("Now", bases[0], powers.element, soc.element, ages),
       panel("Deliverable battery power", bases[1], deliverable.element,
-        h("p", { class: "note" }, "What the batteries could hold for so long from now on: within ratings, energy above each owner's reserve and export limits."))),
+        h("p", { class: "note" }, "What the batteries could hold for so long from now on: within ratings, energy above each owner's reserve and export limits, without those kept for a storm."))),
     dispatch.element,
     requests.element,
     commands.element,
@@ -114,7 +114,7 @@ export function regionView(name) {
       for (const line of bases) text(line, basis(region));
       powers.set(region);
       soc.set(region);
-      deliverable.set(region);
+      deliverable.set(region, dispatches.get(name));
       text(ages, `Reading to region: median ${millis(region.age_p50_ms)}, p99 ${millis(region.age_p99_ms)} · ${region.partitions_reporting} of ${region.partitions_expected} partitions`);
     },
     async refresh(signal) {

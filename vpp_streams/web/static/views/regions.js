@@ -33,7 +33,12 @@ export function pulse() {
   };
 }
 
-/** Deliverable power by duration as a small table with bars; `set(region)` fills it. */
+/** What a region can be asked for: of the devices that can be commanded, where the region role tells it. */
+function capability(region, dispatch) {
+  return dispatch?.status && !dispatch.stale ? dispatch.status.capability : region.deliverable;
+}
+
+/** Deliverable power by duration as a small table with bars; `set(region, dispatch)` fills it. */
 export function deliverableTable() {
   const body = h("tbody");
   const element = h("table", { class: "deliverable plain" },
@@ -43,17 +48,18 @@ export function deliverableTable() {
   let before = "";
   return {
     element,
-    set(region) {
-      const now = JSON.stringify(region.deliverable);
+    set(region, dispatch) {
+      const held = capability(region, dispatch);
+      const now = JSON.stringify(held);
       if (now === before) return;
       before = now;
-      const most = Math.max(1, ...region.deliverable.flatMap((d) => [d.up_w, d.down_w]));
+      const most = Math.max(1, ...held.flatMap((d) => [d.up_w, d.down_w]));
       const cell = (w, tone) => {
         const size = bar(tone);
         size.set(w / most);
         return h("td", { class: "number" }, powerSize(w), size.element);
       };
-      body.replaceChildren(...region.deliverable.map((d) =>
+      body.replaceChildren(...held.map((d) =>
         h("tr", {}, h("th", { scope: "row" }, duration(d.duration_s)), cell(d.up_w, "battery"), cell(d.down_w, "load"))));
     },
   };
@@ -118,14 +124,14 @@ function card(name) {
     h("h3", {}, "Deliverable battery power"), bases[1], deliverable.element);
   return {
     element,
-    set(region) {
+    set(region, dispatch) {
       const [tone, word] = condition(region);
       state.className = `pill ${tone}`;
       text(state, word);
       for (const line of bases) text(line, basis(region));
       powers.set(region);
       soc.set(region);
-      deliverable.set(region);
+      deliverable.set(region, dispatch);
     },
     async refresh(signal) {
       const history = await get(`regions/${encodeURIComponent(name)}/history`, { points: 120 }, signal);
@@ -146,7 +152,7 @@ export function regionsView() {
     element,
     everyMs: 5000,
     refresh: (signal) => Promise.all([...cards.values()].map((one) => one.refresh(signal))),
-    update({ summary, regions, alarms }) {
+    update({ summary, regions, dispatches, alarms }) {
       top.set(summary);
       strip.set(alarms, summary.at_ms);
       empty.hidden = regions.size > 0;
@@ -156,7 +162,7 @@ export function regionsView() {
           cards.get(name).refresh().catch(() => {});  // the next round asks again
           grid.replaceChildren(...[...cards.keys()].sort().map((key) => cards.get(key).element));
         }
-        cards.get(name).set(regions.get(name));
+        cards.get(name).set(regions.get(name), dispatches.get(name));
       }
     },
   };
