@@ -146,10 +146,14 @@ class CommandAgent:
             now_ms = self._context.now_ms()
             view = control.pool.look(now_ms, self._alerts.values())
             control.pool.observe(view)
-            await self._send_events(control.rows.partition, control.rows.expire(now_ms))
-            await self._send_frames(control.orders.fill_for_storms(view, self._alerts.values()))
-            await self._send_supplies(supplies(control.pool, view, control.orders.applied_ms))
+            # All of it before the first send: a view is true until something else may run.
+            events = control.rows.expire(now_ms)
+            frames = control.orders.fill_for_storms(view, self._alerts.values())
+            partials = supplies(control.pool, view, control.orders.applied_ms)
             self._count(control)
+            await self._send_events(control.rows.partition, events)
+            await self._send_frames(frames)
+            await self._send_supplies(partials)
             await asyncio.sleep(0)  # orders and telemetry go first
 
     def _count(self, control: Control) -> None:

@@ -29,7 +29,10 @@ STICK = 0.25
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The partition at one moment; arrays are per device row unless said otherwise."""
+    """The partition at one moment; arrays are per device row unless said otherwise.
+
+    Whatever is applied to the partition makes it untrue, and a new device makes it too short.
+    """
 
     now_ms: int
     latest: Latest

@@ -1,0 +1,63 @@
+"""The command agent's cycle while the world goes on between its sends."""
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+from agents.command import CommandAgent
+from schemas.commands import CommandEvents
+from schemas.dispatch import SupplyPartial
+from tests.pool_world import OnePartition, home
+from vpp_streams.codecs import decode_json
+from vpp_streams.settings import Settings
+
+
+class Busy:
+    """A producer during whose sends a new home is registered, and heard of."""
+
+    def __init__(self, world: OnePartition) -> None:
+        self.world = world
+        self.sent: list[tuple[str, bytes]] = []
+
+    def topic(self, name: str) -> Any:
+        async def send(*, key: bytes | None, value: bytes, partition: int) -> None:
+            self.sent.append((name, value))
+            site = home(len(self.world.sites))
+            self.world.sites.append(site)
+            for of_site, value_ in (("soc", 0.8), ("power_w", 0.0), ("load_w", 500.0)):
+                getattr(self.world, of_site)[site.site_id] = value_
+            self.world.fleet.roster._registry.apply(site)
+            self.world.measure(100)
+
+        return SimpleNamespace(send=send)
+
+
+async def test_devices_that_come_while_it_sends_are_in_the_next_cycle() -> None:
+    world = OnePartition([home(i) for i in range(3)])
+    world.connect()
+    world.measure()
+    world.order(3000.0)  # nobody answers
+    world.measure(60_000)
+    kafka = Busy(world)
+    context = SimpleNamespace(
+        settings=Settings(),
+        topic=lambda _app, topic: kafka.topic(topic.name),
+        now_ms=lambda: world.now_ms,
+        health=SimpleNamespace(counters=Counter(), process_id="fleet-test"),
+    )
+    agent = CommandAgent(None, context)  # type: ignore[arg-type]  # stand-ins
+    agent.hold({0: world.fleet})
+    control = agent._controls[0]
+    control.rows, control.pool, control.orders = world.rows, world.pool, world.orders
+    control.ready = True
+    agent._alerts_known.set()
+
+    await agent.cycle()
+    kinds = [name for name, _ in kafka.sent]
+    assert kinds == ["command.events", "region.partials"]
+    assert len(decode_json(kafka.sent[0][1], CommandEvents).events) == 3
+    (first,) = (v for name, v in kafka.sent if name == "region.partials")
+    await agent.cycle()
+    last = kafka.sent[-1][1]
+    batteries = [sum(decode_json(v, SupplyPartial).states.values()) for v in (first, last)]
+    assert batteries == [3, 5]
