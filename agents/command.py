@@ -1,7 +1,7 @@
 """In the fleet role, beside the twins: a region's orders become leases of its devices.
 
-The orders come as a stream (topic ``dispatch``). What devices hold and did is a fold of three
-topics (`agents.control_feed`), storms one of a fourth; what the partition can give goes out
+Orders (topic ``dispatch``) come with the topics of which what devices hold and did is a fold
+(`agents.control_feed`); storms are a fold of another. What the partition can give goes out
 twice a second. Nothing here is snapshotted: leases end by themselves, and a worker that takes
 over reads what its predecessor asked.
 """
@@ -16,7 +16,6 @@ from aiokafka import ConsumerRecord
 
 from agents.context import AgentContext
 from agents.control_feed import ControlFeed
-from agents.in_order import InOrder
 from agents.snapshots import Snapshots
 from schemas.commands import CommandEvent, CommandEvents, CommandFrame
 from schemas.dispatch import Dispatch, SupplyPartial
@@ -65,6 +64,7 @@ class CommandAgent:
         self._alerts: dict[str, Alert] = {}
         self._alerts_known = asyncio.Event()
         self._feed = ControlFeed(settings, self._on_record, self._on_ready)
+        self._orders: asyncio.Queue[tuple[int, Dispatch]] = asyncio.Queue()
         self._commands = context.topic(app, topics.COMMANDS)
         self._events = context.topic(app, topics.COMMAND_EVENTS)
         self._gateways = context.topic(app, topics.GATEWAY_OUT)
@@ -100,6 +100,8 @@ class CommandAgent:
         try:
             if topic is topics.PRESENCE:
                 control.rows.presence(decode_json(record.value, Presence), record.offset)
+            elif topic is topics.DISPATCH:
+                self._orders.put_nowait((record.partition, decode_json(record.value, Dispatch)))
             elif topic is topics.COMMANDS:
                 control.rows.apply_frame(decode_json(record.value, CommandFrame))
             else:
@@ -127,19 +129,35 @@ class CommandAgent:
             return
         self._alerts[alert.alert_id] = alert
 
-    async def carry_out(self, partition: int, order: Dispatch) -> None:
-        """Make and send the commands that an order calls for."""
+    async def obey(self) -> None:
+        """Carry out orders as they come, for ever."""
+        while True:
+            waiting: dict[int, list[Dispatch]] = {}
+            partition, order = await self._orders.get()
+            waiting[partition] = [order]
+            while not self._orders.empty():
+                partition, order = self._orders.get_nowait()
+                waiting.setdefault(partition, []).append(order)
+            # Sent together: Kafka and its clients cost by the request.
+            await self._send_frames([f for p in waiting for f in self._made(p, waiting[p])])
+
+    def _made(self, partition: int, orders: Iterable[Dispatch]) -> list[CommandFrame]:
+        """The commands that these orders of one partition call for."""
         control = self.control(partition)
         if control is None:
-            return  # the next order finds us ready
+            return []  # the next order finds us ready
+        # One look serves orders of different regions, as they share no device.
+        newest = {order.region: order for order in orders}
         view = control.pool.look(self._context.now_ms(), self._alerts.values())
-        await self._send_frames(control.orders.carry_out(order, view))
+        frames = [f for order in newest.values() for f in control.orders.carry_out(order, view)]
         self._count(control)
+        return frames
 
     async def cycle(self) -> None:
         """See who follows and whose lease is over, fill for storms, tell what can be given."""
         if not self._alerts_known.is_set():
             return
+        partials: list[SupplyPartial] = []
         for control in list(self._controls.values()):
             if not control.ready:
                 continue
@@ -149,12 +167,12 @@ class CommandAgent:
             # All of it before the first send: a view is true until something else may run.
             events = control.rows.expire(now_ms)
             frames = control.orders.fill_for_storms(view, self._alerts.values())
-            partials = supplies(control.pool, view, control.orders.applied_ms)
+            partials += supplies(control.pool, view, control.orders.applied_ms)
             self._count(control)
             await self._send_events(control.rows.partition, events)
             await self._send_frames(frames)
-            await self._send_supplies(partials)
             await asyncio.sleep(0)  # orders and telemetry go first
+        await self._send_supplies(partials)  # together, as above
 
     def _count(self, control: Control) -> None:
         self._context.health.counters.update(control.rows.counts)
@@ -185,25 +203,14 @@ def register_commands(
     app: faust.App,
     context: AgentContext,
     snapshots: Snapshots[FleetPartition],
-    in_order: InOrder,
 ) -> CommandAgent:
     """Add the command agent and its timer to an app."""
     agent = CommandAgent(app, context)
     snapshots.on_change = agent.hold
 
-    @app.agent(context.topic(app, topics.DISPATCH))
-    async def dispatch(stream: faust.StreamT) -> None:
-        async for event in stream.noack().events():
-            if not await in_order.admit(event):
-                continue
-            in_order.done(event)  # an order that is lost is followed by the next
-            try:
-                order = decode_json(event.message.value or b"", Dispatch)
-            except UNREADABLE as error:
-                context.health.counters["bad_records"] += 1
-                log.warning("an order that cannot be read was left out", error=str(error))
-                continue
-            await agent.carry_out(event.message.partition, order)
+    @app.task
+    async def obey() -> None:
+        await agent.obey()
 
     @app.task
     async def follow_control() -> None:

@@ -140,5 +140,5 @@ def register(app: faust.App, context: AgentContext) -> None:
     context.health.gauges["devices"] = lambda: sum(
         len(p.twins.device_ids) for p in snapshots.states()
     )
-    commands = register_commands(app, context, snapshots, in_order)
+    commands = register_commands(app, context, snapshots)
     register_pages(app, context, snapshots, commands)
