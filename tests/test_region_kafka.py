@@ -18,6 +18,7 @@ from schemas.windows import RegionLive, RegionPartial, RegionWindow, RegionWindo
 from tests.test_regions import share, tick
 from vpp_streams import topics
 from vpp_streams.codecs import decode_json, encode_json
+from vpp_streams.domain.regions import expected_sites
 from vpp_streams.domain.registry import Registry
 from vpp_streams.kafka import new_producer
 from vpp_streams.settings import Settings
@@ -117,7 +118,7 @@ async def region(topics_ready: Settings) -> AsyncIterator[Region]:
     sites = [Site("home-1", region="north")]
     registry = Registry(sites)
     i = 2
-    while len(home := sorted(registry.partitions_of_region("north", topics.PARTITIONS))) < 2:
+    while len(home := sorted(expected_sites(registry, topics.PARTITIONS)["north"])) < 2:
         sites.append(Site(f"home-{i}", region="north"))
         registry.apply(sites[-1])
         i += 1

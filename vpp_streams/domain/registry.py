@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 
 from schemas.assets import Device, Site
-from vpp_streams.domain.partition import partition_of
 
 
 class Registry:
@@ -48,9 +47,3 @@ class Registry:
     def regions(self) -> list[str]:
         """Regions that have a site, sorted."""
         return sorted({site.region for site in self.sites()})
-
-    def partitions_of_region(self, region: str, partitions: int) -> set[int]:
-        """Partitions in which the region has a site."""
-        return {
-            partition_of(site.site_id, partitions) for site in self.sites() if site.region == region
-        }
