@@ -91,9 +91,11 @@ Cause = Literal[
     "rating",
     "feeder",
     "not_heard",
+    "limit",
 ]
 """Why power is missing. ``reserve``: nothing above the owner's reserve (charging: no room).
 ``connection``: no room at the grid connection. ``rating``: all that it is rated for is given.
+``feeder``: behind a feeder at its limit. ``limit``: a limit of the region goes before the target.
 ``not_heard``: a fleet partition's supply is not known."""
 
 
@@ -102,6 +104,7 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
 
     cause: Cause
     devices: int
+    """0 where it is nothing that single devices have."""
     up_w: float
     """Discharge that these devices could give otherwise, W >= 0."""
     down_w: float
@@ -175,10 +178,8 @@ class Dispatch(msgspec.Struct, frozen=True, kw_only=True):
     droop: Droop | None = None
 
 
-RequestState = Literal[
-    "accepted", "rejected", "active", "outranked", "completed", "withdrawn", "replaced"
-]
-FINAL_STATES: frozenset[str] = frozenset({"rejected", "completed", "withdrawn", "replaced"})
+RequestState = Literal["accepted", "rejected", "active", "outranked", "completed", "withdrawn"]
+FINAL_STATES: frozenset[str] = frozenset({"rejected", "completed", "withdrawn"})
 
 
 class RequestEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="request"):
@@ -191,7 +192,7 @@ class RequestEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     reason: str = ""
     """One sentence that a person understands."""
     by: str = ""
-    """The request that outranks, replaces or withdraws it."""
+    """The request that outranks or withdraws it."""
     request: Target | Limit | Hold | Withdraw | None = None
     """The request itself, on its first event."""
 

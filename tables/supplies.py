@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from schemas.dispatch import Missing, Supply, SupplyPartial
+from schemas.dispatch import Cause, Missing, Supply, SupplyPartial
 from schemas.windows import Deliverable
 from tables.pool import FREE, Pool, View
 from vpp_streams.domain.headroom import HOUR_S
@@ -130,19 +130,21 @@ def _missing(pool: Pool, view: View, mine: Mask, region: str) -> tuple[Missing, 
             )
         )
     bounded = mine & view.able & (pool.commands["bound_until_ms"] > view.now_ms)
-    lost = (np.minimum(r.rated_discharge_w, up) - view.room.most_w).clip(0.0)
-    for cause, rows, watts in (
-        ("not_following", bounded, lost),
-        ("reserve", mine & view.able & ~bounded, view.room.short_of_energy_w),
-        ("connection", mine & view.able & ~bounded, view.room.no_room_w),
-    ):
-        short = rows & (watts > 1.0)
-        if short.any():
-            total = float(watts[short].sum())
-            found.append(
-                Missing(cause=cause, devices=int(short.sum()), up_w=total, down_w=0.0)  # type: ignore[arg-type]  # one of Cause
-            )
+    free, room = mine & view.able & ~bounded, view.room
+    found += _short("not_following", bounded, up - room.most_w, down + room.least_w)
+    found += _short("reserve", free, room.short_of_energy_w, room.too_full_w)
+    found += _short("connection", free, room.no_room_w, room.no_room_down_w)
     return tuple(found)
+
+
+def _short(cause: Cause, rows: Mask, up_w: Floats, down_w: Floats) -> list[Missing]:
+    """What these devices lack for one cause: a record for each direction, of those it concerns."""
+    up, down = rows & (up_w > 1.0), rows & (down_w > 1.0)
+    found = [
+        Missing(cause=cause, devices=int(up.sum()), up_w=float(up_w[up].sum()), down_w=0.0),
+        Missing(cause=cause, devices=int(down.sum()), up_w=0.0, down_w=float(down_w[down].sum())),
+    ]
+    return [missing for missing in found if missing.devices]
 
 
 def _storm_wh(view: View, mine: Mask) -> float:

@@ -99,12 +99,44 @@ def test_missing_power_is_told_once_with_its_causes_and_when_it_is_over() -> Non
     assert [(c.cause, c.devices, c.up_w) for c in notice.causes] == [
         ("offline", 4, 18_000.0),
         ("refused", 1, 5_000.0),
+        ("rating", 0, pytest.approx(7_000.0)),
     ]
     assert made.cycle(ruled(150_000.0), BOTH, T0 + 500).notice is None
     over = made.cycle(ruled(100_000.0), BOTH, T0 + 1_000).notice
     assert over is not None
     assert over.missing_w == 0.0
     assert made.cycle(ruled(100_000.0), BOTH, T0 + 1_500).notice is None
+
+
+def test_a_target_that_a_limit_goes_before_is_missed_because_of_it() -> None:
+    exports = limit("l1", import_limit_w=None, export_limit_w=30_000.0)
+    ruling = Ruling("target", target(export_w=100_000.0), (exports,))
+    cycle = region().cycle(ruling, BOTH, T0)
+    assert sum(shares(cycle.orders).values()) == pytest.approx(40_000.0), "10 kW of load, 30 out"
+    assert cycle.status is not None
+    assert (cycle.status.asked_w, cycle.status.missing_w) == (100_000.0, pytest.approx(60_000.0))
+    assert cycle.notice is not None
+    assert [(c.cause, c.up_w) for c in cycle.notice.causes] == [("limit", pytest.approx(60_000.0))]
+
+
+def test_what_a_feeder_at_its_limit_keeps_back_is_told() -> None:
+    behind = supply(partial(0), feeder="f1", uncontrolled_w=2_000.0)
+    exports = limit("l1", feeder="f1", import_limit_w=None, export_limit_w=15_000.0)
+    ruling = Ruling("target", target(export_w=100_000.0), (exports,))
+    cycle = region(behind, partial(1)).cycle(ruling, BOTH, T0)
+    assert shares(cycle.orders) == pytest.approx({0: 18_000.0, 1: 60_000.0})
+    assert cycle.notice is not None
+    assert cycle.notice.missing_w == pytest.approx(20_000.0)
+    assert [(c.cause, c.up_w) for c in cycle.notice.causes] == [("feeder", pytest.approx(42_000.0))]
+
+
+def test_power_beyond_every_rating_is_missing_for_that_either_way() -> None:
+    for export_w in (150_000.0, -150_000.0):
+        notice = region().cycle(ruled(export_w, best_effort=True), BOTH, T0).notice
+        assert notice is not None
+        (cause,) = notice.causes
+        assert cause.cause == "rating"
+        assert cause.up_w - cause.down_w == pytest.approx(30_000.0 * (1 if export_w > 0 else -1))
 
 
 def test_energy_that_will_run_out_is_announced_before_it_is_missed() -> None:
@@ -116,6 +148,7 @@ def test_energy_that_will_run_out_is_announced_before_it_is_missed() -> None:
     assert notice is not None
     assert notice.missing_w == pytest.approx(60_000.0)
     assert T0 + 900_000 < notice.from_ms < T0 + 1_800_000
+    assert [c.cause for c in notice.causes] == ["reserve"]
     assert made.cycle(hour, BOTH, T0 + 500).notice is None
 
 

@@ -22,7 +22,7 @@ def test_a_hold_and_nothing_ask_for_nothing() -> None:
 def test_a_target_is_asked_for_as_it_is() -> None:
     asked = asked_of(Ruling("target", target()), NET, False)
     assert asked is not None
-    assert (asked.export_w, asked.request_id, asked.bound_by) == (100_000.0, "t1", ())
+    assert (asked.export_w, asked.request_id, asked.wanted_w) == (100_000.0, "t1", None)
 
 
 def test_a_limit_of_the_region_goes_before_the_target_and_is_named() -> None:
@@ -30,7 +30,7 @@ def test_a_limit_of_the_region_goes_before_the_target_and_is_named() -> None:
     asked = asked_of(Ruling("target", target(), (exports,)), NET, False)
     assert asked is not None
     assert asked.export_w == 90_000.0, "80 kW of load and 10 kW of export"
-    assert asked.bound_by == ("l1",)
+    assert asked.wanted_w == 100_000.0
     imports = limit("l2", import_limit_w=50_000.0)
     charging = asked_of(Ruling("target", target(export_w=-40_000.0), (imports,)), NET, False)
     assert charging is not None

@@ -25,6 +25,7 @@ _CAUSES = {
     "rating": "giving all they are rated for",
     "feeder": "behind a feeder at its limit",
     "not_heard": "in partitions not heard of",
+    "limit": "kept back for a limit of the region",
 }
 _STATE_COLOURS = {"applied": "green", "accepted": "green", "rejected": "red", "failed": "red"}
 
@@ -106,7 +107,8 @@ def cause_sentence(cause: Missing, asked_w: float | None) -> str:
     amount = f"{up_w} of discharge, {down_w} of charge"
     if asked_w is not None:
         amount = up_w if asked_w >= 0 else down_w
-    devices = "1 device" if cause.devices == 1 else f"{cause.devices} devices"
+    # None is counted where the cause is nothing that single devices have.
+    devices = {0: "devices", 1: "1 device"}.get(cause.devices, f"{cause.devices} devices")
     return f"{devices} {_CAUSES[cause.cause]}: {amount}"
 
 

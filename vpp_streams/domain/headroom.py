@@ -29,6 +29,10 @@ class Headroom:
     """Discharge that the rating allows and the energy above the reserve does not, W >= 0."""
     no_room_w: Floats
     """Discharge that rating and energy allow and the connection does not, W >= 0."""
+    too_full_w: Floats
+    """Charge that the rating allows and the energy below full does not, W >= 0."""
+    no_room_down_w: Floats
+    """Charge that rating and energy allow and the connection does not, W >= 0."""
 
 
 def headroom(
@@ -51,9 +55,8 @@ def headroom(
     per_hour = HOUR_S / horizon_s
     rated_up = np.where(sites.soc_known, ratings.rated_discharge_w, 0.0)
     up = np.minimum(rated_up, sites.above_reserve_wh * per_hour)
-    down = np.minimum(
-        np.where(sites.soc_known, ratings.rated_charge_w, 0.0), sites.below_full_wh * per_hour
-    )
+    rated_down = np.where(sites.soc_known, ratings.rated_charge_w, 0.0)
+    down = np.minimum(rated_down, sites.below_full_wh * per_hour)
     most = up * _fitting(sites.add(up), export_room - others_by_site)[sites.site]
     least = down * _fitting(sites.add(down), import_room + others_by_site)[sites.site]
     return Headroom(
@@ -63,6 +66,8 @@ def headroom(
         below_full_wh=sites.below_full_wh,
         short_of_energy_w=rated_up - up,
         no_room_w=up - most,
+        too_full_w=rated_down - down,
+        no_room_down_w=down - least,
     )
 
 

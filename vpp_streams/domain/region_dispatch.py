@@ -8,9 +8,11 @@ the sum is right without an integrator that could wind up (ADR 8).
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 
+from schemas.commands import FINAL, CommandState
 from schemas.dispatch import (
     Cause,
     Dispatch,
@@ -19,6 +21,7 @@ from schemas.dispatch import (
     Notice,
     Share,
     StormCost,
+    Supply,
     SupplyPartial,
 )
 from schemas.grid import PriceSeries
@@ -33,7 +36,7 @@ HEARD_MS = 3_000
 NOTICE_SHARE, NOTICE_W = 0.005, 50.0
 """Missing power is told where it is more than this share of what is asked and this many watts."""
 IDLE_STATUS_MS = 2_000
-STANDING = frozenset({"created", "routed", "delivered", "accepted", "applied"})
+UNDER_LEASE = frozenset(get_args(CommandState)) - FINAL
 
 
 @dataclass(slots=True)
@@ -117,7 +120,7 @@ class RegionDispatch:
         out.orders = [
             self._order(seen, partition, None)
             for partition, supply in seen.live.items()
-            if STANDING & supply.states.keys()
+            if UNDER_LEASE & supply.states.keys()
         ]
         if out.orders or seen.now_ms - self._told_ms >= IDLE_STATUS_MS:
             self._told_ms = seen.now_ms
@@ -142,7 +145,15 @@ class RegionDispatch:
             asked.export_w - uncontrolled_w,
         )
         allocated_w = uncontrolled_w + sum(merged.shares.values())
-        causes = _causes(seen, asked.export_w)
+        missing_w = _wanted_w(asked) - allocated_w
+        causes = _with_the_rest(
+            (
+                *_limited(asked),
+                *_held_by_feeders(asked, beside, supplies, merged.shares),
+                *_causes(seen, asked.export_w),
+            ),
+            missing_w,
+        )
         self._told_ms = seen.now_ms
         return Cycle(
             orders=[
@@ -151,7 +162,7 @@ class RegionDispatch:
                 if (shares := _shares_of(partition, merged.shares))
             ],
             status=self._status(ruling, seen, asked, allocated_w, causes),
-            notice=self._missing(asked, asked.export_w - allocated_w, causes, seen),
+            notice=self._missing(asked, missing_w, causes, seen),
         )
 
     def _order(
@@ -183,14 +194,15 @@ class RegionDispatch:
         states = Counter[str]()
         for supply in seen.live.values():
             states.update(supply.states)
-        missing_w = asked.export_w - (allocated_w or 0.0) if asked else 0.0
+        wanted_w = _wanted_w(asked) if asked else None
+        missing_w = 0.0 if wanted_w is None else wanted_w - (allocated_w or 0.0)
         return DispatchStatus(
             region=self.region,
             at_ms=seen.now_ms,
             mode="idle" if ruling.mode == "limit" and asked is None else ruling.mode,
             request_id=asked.request_id if asked else "",
             ends_at_ms=asked.ends_at_ms if asked else 0,
-            asked_w=asked.export_w if asked else None,
+            asked_w=wanted_w,
             allocated_w=allocated_w,
             measured_w=seen.measured.battery_w,
             net_load_w=sum(seen.measured.net_load_w.values()),
@@ -227,7 +239,8 @@ class RegionDispatch:
             if abs(missing_w) <= near:
                 return self._over(now_ms)
             from_ms = now_ms + round(lasts_s * 1000)
-            causes = tuple(c for c in causes if c.cause == "reserve")
+            reserve = tuple(c for c in causes if c.cause == "reserve")
+            causes = reserve or (_one("reserve", missing_w),)
         notice = Notice(
             region=self.region,
             request_id=asked.request_id,
@@ -269,11 +282,64 @@ def _added(supplies: Iterable[SupplyPartial]) -> tuple[Deliverable, ...]:
     return tuple(Deliverable(d, up[d], down[d]) for d in sorted(up))
 
 
+def _wanted_w(asked: Asked) -> float:
+    """What is asked for, before limits."""
+    return asked.export_w if asked.wanted_w is None else asked.wanted_w
+
+
+def _one(cause: Cause, missing_w: float) -> Missing:
+    """Power that is missing for what is nothing that single devices have."""
+    return Missing(cause=cause, devices=0, up_w=max(missing_w, 0.0), down_w=max(-missing_w, 0.0))
+
+
+def _limited(asked: Asked) -> Iterable[Missing]:
+    if asked.wanted_w is not None:
+        yield _one("limit", asked.wanted_w - asked.export_w)
+
+
+def _held_by_feeders(
+    asked: Asked,
+    beside_w: Mapping[str, float],
+    supplies: Mapping[tuple[int, str], Supply],
+    shares_w: Mapping[tuple[int, str], float],
+) -> Iterable[Missing]:
+    """What devices behind feeders that are at their limits could give besides."""
+    up_w = down_w = 0.0
+    for feeder, (least_w, most_w) in asked.feeder_limits_w.items():
+        mine = [key for key in supplies if key[1] == feeder]
+        given_w = sum(shares_w[key] for key in mine)
+        feeder_w = given_w + beside_w.get(feeder, 0.0)
+        if feeder_w >= most_w - 1.0:
+            up_w += sum(supplies[key].power_w[-1] for key in mine) - given_w
+        if feeder_w <= least_w + 1.0:
+            down_w += given_w - sum(supplies[key].power_w[0] for key in mine)
+    if (up_w if asked.export_w > 0 else down_w) > 1.0:
+        yield Missing(cause="feeder", devices=0, up_w=max(up_w, 0.0), down_w=max(down_w, 0.0))
+
+
+def _with_the_rest(causes: tuple[Missing, ...], missing_w: float) -> tuple[Missing, ...]:
+    """With what no cause explains: devices that give all they are rated for."""
+    if any(cause.cause == "not_heard" for cause in causes):
+        return causes  # which is of an unknown amount
+    up = missing_w > 0
+    explained_w = sum(c.up_w if up else c.down_w for c in causes)
+    rest_w = abs(missing_w) - explained_w
+    if rest_w <= max(NOTICE_SHARE * abs(missing_w), NOTICE_W):
+        return causes
+    return (*causes, _one("rating", rest_w if up else -rest_w))
+
+
 def _causes(seen: _Seen, export_w: float) -> tuple[Missing, ...]:
     """Why power in the direction that is asked cannot be had, the most of it first."""
+
+    def matters(part: Missing) -> float:
+        return part.up_w if export_w > 0 else part.down_w
+
     found: dict[Cause, Missing] = {}
     for supply in seen.live.values():
         for part in supply.missing:
+            if matters(part) <= 1.0 and part.cause != "not_heard":
+                continue
             known = found.get(part.cause, Missing(cause=part.cause, devices=0, up_w=0, down_w=0))
             found[part.cause] = Missing(
                 cause=part.cause,
@@ -282,15 +348,11 @@ def _causes(seen: _Seen, export_w: float) -> tuple[Missing, ...]:
                 down_w=part.down_w + known.down_w,
             )
 
-    def matters(part: Missing) -> float:
-        return part.up_w if export_w > 0 else part.down_w
-
     if set(seen.expected) - seen.live.keys():
         # Whose devices these are is not known here: only that their partitions do not speak.
         silent = Missing(cause="not_heard", devices=0, up_w=0.0, down_w=0.0)
         found.setdefault("not_heard", silent)
-    parts = [p for p in found.values() if matters(p) > 1.0 or p.cause == "not_heard"]
-    return tuple(sorted(parts, key=lambda p: (-matters(p), p.cause)))
+    return tuple(sorted(found.values(), key=lambda p: (-matters(p), p.cause)))
 
 
 def _lasts(asked: Asked, capability: tuple[Deliverable, ...], now_ms: int) -> tuple[float, float]:

@@ -53,8 +53,8 @@ class Asked:
     droop: Droop | None = None
     engaged: bool = False
     """A limit acts without a target; told again at the next look, so that it does not flutter."""
-    bound_by: tuple[str, ...] = ()
-    """Limits that keep a target from being followed."""
+    wanted_w: float | None = None
+    """What the target says, where a limit goes before it."""
 
 
 def asked_of(ruling: Ruling, measured: Measured, engaged: bool) -> Asked | None:
@@ -70,9 +70,6 @@ def asked_of(ruling: Ruling, measured: Measured, engaged: bool) -> Asked | None:
     target = ruling.target
     if target is not None and target.export_w is not None:
         export_w = min(max(target.export_w, least_w), max(most_w, least_w))
-        bound_by = tuple(
-            limit.request_id for (low, high), limit in bounds if not low <= target.export_w <= high
-        )
         return Asked(
             export_w,
             feeders,
@@ -80,7 +77,7 @@ def asked_of(ruling: Ruling, measured: Measured, engaged: bool) -> Asked | None:
             target.issued_at_ms,
             target.ends_at_ms,
             target.droop,
-            bound_by=bound_by,
+            wanted_w=target.export_w if target.export_w != export_w else None,
         )
     binding = _shaves(limits, measured.battery_w, net_load_w, engaged)
     if binding is None:

@@ -15,11 +15,12 @@ const CAUSES = {
   rating: "giving all they are rated for",
   feeder: "behind a feeder at its limit",
   not_heard: "in partitions that are not heard of",
+  limit: "kept back for a limit of the region",
 };
 
 const GOOD = new Set(["applied", "accepted", "active", "completed"]);
 const BAD = new Set(["failed", "rejected", "no_answer", "deviates"]);
-const WARN = new Set(["offline", "outranked", "opted_out", "expired", "late", "withdrawn", "replaced"]);
+const WARN = new Set(["offline", "outranked", "opted_out", "expired", "late", "withdrawn"]);
 
 /** The tone of a state: good, warn, bad or quiet. */
 export function toneOf(state) {
@@ -33,7 +34,9 @@ export const stateWord = (state) => (state === "none" ? "without a lease" : (sta
 
 /** Why power is missing, of how many devices; the amount is that of the direction asked for. */
 export function causeSentence(cause, askedW) {
-  const devices = `${count(cause.devices)} ${cause.devices === 1 ? "device" : "devices"} ${CAUSES[cause.cause] ?? cause.cause}`;
+  // None is counted where the cause is nothing that single devices have.
+  const counted = cause.devices ? `${count(cause.devices)} ${cause.devices === 1 ? "device" : "devices"}` : "Devices";
+  const devices = `${counted} ${CAUSES[cause.cause] ?? cause.cause}`;
   if (askedW === null || askedW === undefined) return `${devices}: ${powerSize(cause.up_w)} of discharge, ${powerSize(cause.down_w)} of charge`;
   return `${devices}: ${powerSize(askedW < 0 ? cause.down_w : cause.up_w)}`;
 }

@@ -5,7 +5,7 @@ import { clockSeconds, dateTime, power } from "../format.js";
 import { order, token } from "../orders.js";
 import { sourceWord, stateWord, toneOf } from "../words.js";
 
-const FINAL = new Set(["rejected", "completed", "withdrawn", "replaced"]);
+const FINAL = new Set(["rejected", "completed", "withdrawn"]);
 
 function what(request) {
   if (request.type === "hold") return `Hold${request.reason ? `: ${request.reason}` : ""}`;
