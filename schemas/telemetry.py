@@ -16,6 +16,8 @@ SCHEMA_NAME = "telemetry.v1"
 MAX_SEQ = 2**62
 MAX_TIME_MS = 253_402_300_799_000
 MAX_INTERVAL_MS = 86_400_000
+MAX_NAME_BYTES = 512
+"""Of a device or site id: 128 characters of up to 4 bytes."""
 Boot = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{1,8}(?!\n)$")]
 """A device's boot id: 1 to 8 hex digits, new at every start of the device."""
 Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]

@@ -58,7 +58,7 @@ class Columns:
 
     def touch(self, rows: NDArray[np.int64]) -> None:
         """Mark the blocks of these rows as changed."""
-        self.changed.update(np.unique(rows // BLOCK_ROWS).tolist())
+        self.changed.update(np.flatnonzero(np.bincount(rows // BLOCK_ROWS)).tolist())
 
     def encode(self, block: int, extra: Mapping[str, pa.Array] | None = None) -> bytes:
         """One block as an Arrow IPC stream; ``extra`` adds columns of its own types."""

@@ -33,6 +33,7 @@ class Policy:
     """When windows close and what is live; all in stream time."""
 
     sizes_ms: tuple[int, ...] = (60_000, 900_000)
+    """In rising order, each a multiple of the one before."""
     lateness_ms: int = 5_000
     retention_ms: int = 6 * 3_600_000
     tick_ms: int = 500
@@ -86,7 +87,7 @@ class FleetPartition:
         self.policy = policy
         self.applied_offset = -1
         self.twins = Twins()
-        self.windows = SiteWindows()
+        self.windows = SiteWindows(policy.sizes_ms)
         self.roster = SiteRoster(partition, registry, self.twins)
         self.clock = Clock()
         self._dropped: list[str] = []
@@ -115,7 +116,8 @@ class FleetPartition:
     def _apply_readings(self, frame: Frame, out: Outputs) -> None:
         batch = frame.batch
         rows = self.twins.rows_of(batch)
-        new = self.twins.accept(rows, batch)
+        each_once = self.twins.each_once(rows)
+        new = self.twins.accept(rows, batch, each_once=each_once)
         end_ms = batch["measured_at_ms"] + batch["interval_ms"]
         expired = new & (end_ms <= self.clock.watermark_ms - self.policy.retention_ms)
         for i in np.flatnonzero(expired).tolist():
@@ -128,13 +130,12 @@ class FleetPartition:
             power_w=np.stack([batch[name] for name in POWER_COLUMNS]),
             soc=batch["soc"],
             estimated=batch["quality"] != Quality.OK,
-        ).take(kept)
-        for size_ms in self.policy.sizes_ms:
-            # A reading tells nothing of windows shorter than the time it stands for.
-            fits = (samples.interval_ms <= size_ms) | (size_ms == max(self.policy.sizes_ms))
-            self.windows.add(samples.take(fits), size_ms, len(self.twins.device_ids))
+        )
+        if len(kept) < len(batch):
+            samples = samples.take(kept)
+        self.windows.add(samples, len(self.twins.device_ids), each_once=each_once)
         if frame.live:
-            self.twins.update(rows, batch, kept)
+            self.twins.update(rows, batch, kept, each_once=each_once)
             self._note_fresh(samples.row, samples.measured_at_ms)
         out.counts.update(
             readings=len(batch), duplicates=int((~new).sum()), too_late=int(expired.sum())
@@ -145,10 +146,12 @@ class FleetPartition:
         ratings = self.roster.ratings()
         bucket = measured_at_ms // FRESH_BUCKET_MS * FRESH_BUCKET_MS
         region = ratings.region[ratings.site[rows]].astype(np.int64)
-        pairs, counts = np.unique(np.stack([region, bucket]), axis=1, return_counts=True)
-        for at, time_ms, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
-            if at >= 0:
-                fresh = self.clock.fresh.setdefault(ratings.regions[at], {})
+        regions = len(ratings.regions) + 1  # the first: not registered
+        pairs, counts = np.unique(bucket * regions + region + 1, return_counts=True)
+        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+            time_ms, at = divmod(pair, regions)
+            if at > 0:
+                fresh = self.clock.fresh.setdefault(ratings.regions[at - 1], {})
                 fresh[time_ms] = fresh.get(time_ms, 0) + count
 
     def _advance(self, frame: Frame, out: Outputs) -> None:
@@ -281,10 +284,11 @@ class FleetPartition:
 
     def snapshot(self) -> Snapshot:
         """What has changed since the last snapshot, as of the frame applied last."""
-        blocks = {
-            f"t|{block}": self.twins.encode(block) for block in sorted(self.twins.columns.changed)
-        }
-        self.twins.columns.changed.clear()
+        twins = self.twins
+        blocks = {f"n|{block}": twins.encode_names(block) for block in sorted(twins.renamed)}
+        blocks |= {f"t|{block}": twins.encode(block) for block in sorted(twins.columns.changed)}
+        twins.renamed.clear()
+        twins.columns.changed.clear()
         for key, window in self.windows.windows.items():
             for block in sorted(window.changed):
                 blocks[f"w|{_name(key)}|{block}"] = window.encode(block)
@@ -298,7 +302,9 @@ class FleetPartition:
         self.clock = msgspec.json.decode(recovered.meta, type=Clock)
         for name, data in sorted(recovered.blocks.items(), key=lambda item: _block_no(item[0])):
             batch = decode_block(data)
-            if name.startswith("t|"):
+            if name.startswith("n|"):
+                self.twins.load_names(_block_no(name), batch)
+            elif name.startswith("t|"):
                 self.twins.load(_block_no(name), batch)
             else:
                 _, size_ms, start_ms, block = name.split("|")

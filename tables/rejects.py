@@ -14,7 +14,8 @@ MAX_ORIGINAL_BYTES = 65_536
 def too_late(topic: str, partition: int, offset: int, line: int, batch: Batch) -> Rejected:
     """A reading older than the windows that are kept; the original is its canonical row."""
     values = {name: column[line].item() for name, column in batch.columns.items()}
-    values |= {"device_id": batch.device_id[line], "site_id": batch.site_id[line]}
+    device_id, site_id = batch.device_id[line].as_py(), batch.site_id[line].as_py()
+    values |= {"device_id": device_id, "site_id": site_id}
     return Rejected(
         rejected_id=f"{topic}-{partition}-{offset}-{line}",
         reason="too_late",
@@ -25,8 +26,8 @@ def too_late(topic: str, partition: int, offset: int, line: int, batch: Batch) -
         line=line,
         received_at_ms=values["received_at_ms"],
         original_base64=base64.b64encode(orjson.dumps(values)).decode(),
-        device_id=batch.device_id[line],
-        site_id=batch.site_id[line],
+        device_id=device_id,
+        site_id=site_id,
     )
 
 

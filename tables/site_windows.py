@@ -3,6 +3,10 @@
 A window is closed by the partition's watermark. A late reading re-opens it as a *correction*:
 the same record again with the next revision. Both are one operation here: publish what is
 pending of the windows that are closed.
+
+A reading is added once, to the windows of the smallest size that is not shorter than the time it
+stands for (of shorter ones it tells nothing). A longer window is what was added to it and to the
+shorter ones in it, put together when somebody asks.
 """
 
 from collections.abc import Iterator
@@ -14,9 +18,18 @@ from numpy.typing import NDArray
 
 from schemas.windows import PowerStats, SiteWindow, SocStats
 from tables.columnar import Columns
-from vpp_streams.domain.columns import Array
+from vpp_streams.domain.columns import Array, Arrays
 from vpp_streams.domain.rollup import WindowRows
-from vpp_streams.domain.windows import MS_W_PER_WH, WINDOW_COLUMNS, Samples, accumulate, split
+from vpp_streams.domain.windows import (
+    MS_W_PER_WH,
+    WINDOW_COLUMNS,
+    Gain,
+    Samples,
+    Share,
+    accumulate,
+    add,
+    split,
+)
 
 Key = tuple[int, int]
 """(size_ms, start_ms)"""
@@ -47,20 +60,71 @@ class SiteRows:
 class SiteWindows:
     """All windows of a partition that can still change."""
 
-    def __init__(self) -> None:
+    def __init__(self, sizes_ms: tuple[int, ...]) -> None:
+        """``sizes_ms`` in rising order, each a multiple of the one before."""
+        self.sizes_ms = sizes_ms
         self.windows: dict[Key, Columns] = {}
         self.dirty: set[Key] = set()
         """Windows with changes that were not published yet."""
 
-    def add(self, samples: Samples, size_ms: int, rows: int) -> None:
-        """Add readings to the windows of one size; ``rows`` = device rows of the partition."""
+    def add(self, samples: Samples, rows: int, *, each_once: bool) -> None:
+        """Add readings; ``rows`` = device rows of the partition.
+
+        ``each_once`` tells that no row has two of them.
+        """
+        left = samples
+        for size_ms in self.sizes_ms[:-1]:
+            fits = left.interval_ms <= size_ms
+            if fits.all():
+                self._add(left, size_ms, rows, each_once)
+                return
+            self._add(left.take(fits), size_ms, rows, each_once)
+            left = left.take(~fits)
+        self._add(left, self.sizes_ms[-1], rows, each_once)
+
+    def _add(self, samples: Samples, size_ms: int, rows: int, each_once: bool) -> None:
         for start, share in split(samples, size_ms).items():
-            window = self.windows.get((size_ms, start))
-            if window is None:
-                window = self.windows[size_ms, start] = Columns(WINDOW_COLUMNS)
-            window.grow(rows)
-            window.touch(accumulate(window.arrays, share))
-            self.dirty.add((size_ms, start))
+            window = self._window((size_ms, start), rows)
+            accumulate(window.arrays, share, each_once=each_once)
+            window.touch(share.samples.row)
+            for longer_ms in self.sizes_ms:
+                if longer_ms > size_ms:
+                    self._mark((longer_ms, start // longer_ms * longer_ms), share, rows)
+
+    def _mark(self, key: Key, share: Share, rows: int) -> None:
+        """What is in a window has changed, though not its own columns."""
+        window = self._window(key, rows)
+        row = share.samples.row
+        news = row[window["pending"][row] == 0]
+        if len(news):
+            window["pending"][news] = 1
+            window.touch(news)
+
+    def _window(self, key: Key, rows: int) -> Columns:
+        """A window that is about to change."""
+        window = self.windows.get(key)
+        if window is None:
+            window = self.windows[key] = Columns(WINDOW_COLUMNS)
+        window.grow(rows)
+        self.dirty.add(key)
+        return window
+
+    def _whole(self, key: Key) -> tuple[Arrays, int]:
+        """A window's columns with those of the shorter ones in it, and how many rows they have."""
+        size_ms, start_ms = key
+        window = self.windows[key]
+        parts = [
+            self.windows[part]
+            for part in sorted(self.windows)
+            if part[0] < size_ms and start_ms <= part[1] < start_ms + size_ms
+        ]
+        if not parts:
+            return window.arrays, window.rows
+        whole = {name: array.copy() for name, array in window.arrays.items()}
+        for part in parts:
+            touched = np.flatnonzero(part["covered_ms"][: part.rows] > 0)
+            add(whole, Gain.of(part.arrays, touched))
+        return whole, window.rows
 
     def pending(self, key: Key, rows: SiteRows) -> NDArray[np.int64]:
         """Sites of a window with changes that were not published yet, in row order."""
@@ -83,8 +147,7 @@ class SiteWindows:
 
     def sums(self, key: Key, sites: NDArray[np.int64] | None, rows: SiteRows) -> "SiteSums":
         """Add up the devices of these sites (None = of all that have a reading)."""
-        window = self.windows[key]
-        n = window.rows
+        window, n = self._whole(key)
         touched = np.flatnonzero(window["covered_ms"][:n] > 0)
         mine = touched if sites is None else touched[np.isin(rows.site[touched], sites)]
         return SiteSums(key, window, mine, rows, whole=len(mine) == len(touched))
@@ -97,8 +160,13 @@ class SiteWindows:
             self.dirty.add(key)
 
     def expire(self, before_ms: int) -> list[Key]:
-        """Forget the windows that ended before; returns their keys."""
-        gone = [key for key in self.windows if key[0] + key[1] <= before_ms]
+        """Forget the windows that ended before and are in no longer one; returns their keys."""
+        longest_ms = self.sizes_ms[-1]
+        gone = [
+            key
+            for key in self.windows
+            if key[1] // longest_ms * longest_ms + longest_ms <= before_ms
+        ]
         for key in gone:
             del self.windows[key]
             self.dirty.discard(key)
@@ -109,7 +177,7 @@ class SiteSums:
     """A window's accumulators added up by site; shapes (sites,) and (4, sites)."""
 
     def __init__(
-        self, key: Key, window: Columns, at: NDArray[np.int64], rows: SiteRows, *, whole: bool
+        self, key: Key, window: Arrays, at: NDArray[np.int64], rows: SiteRows, *, whole: bool
     ) -> None:
         self.whole = whole
         """Whether these are all sites with a reading in the window."""
@@ -133,7 +201,7 @@ class SiteSums:
         self.max_w = self._add2(np.where(measured, w["max_w"][:, at], 0.0))
         self._weigh_soc(w, at)
 
-    def _weigh_soc(self, w: Columns, at: NDArray[np.int64]) -> None:
+    def _weigh_soc(self, w: Arrays, at: NDArray[np.int64]) -> None:
         """State of charge of a site: its batteries weighted by rated energy (else equally)."""
         known = ~np.isnan(w["soc_first"][at])
         energy = np.where(self.rows.rated_energy_wh[at] > 0, self.rows.rated_energy_wh[at], 1.0)

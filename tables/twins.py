@@ -9,9 +9,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.telemetry import POWER_COLUMNS
-from tables.columnar import BLOCK_ROWS, Columns
+from tables.columnar import BLOCK_ROWS, Columns, encode_block
 from vpp_streams.domain.columns import Column
 from vpp_streams.domain.dedupe import SeqLedger
+from vpp_streams.domain.name_index import NameIndex
 from vpp_streams.domain.rollup import Latest
 
 MEASURED = (*POWER_COLUMNS, "soc", "frequency_hz", "voltage_v", "temperature_c")
@@ -28,13 +29,15 @@ TWIN_COLUMNS: Mapping[str, Column] = {
     "run_end": Column(np.int64),
 }
 
+_RUNS = pa.list_(pa.int64())
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A canonical frame as numpy columns (see ``telemetry.v1``)."""
 
-    device_id: list[str]
-    site_id: list[str]
+    device_id: pa.StringArray
+    site_id: pa.StringArray
     columns: Mapping[str, NDArray[Any]]
 
     @classmethod
@@ -42,8 +45,8 @@ class Batch:
         """Decode without copying numbers."""
         names = [n for n in batch.schema.names if n not in ("device_id", "site_id")]
         return cls(
-            batch.column("device_id").to_pylist(),
-            batch.column("site_id").to_pylist(),
+            batch.column("device_id"),
+            batch.column("site_id"),
             {name: batch.column(name).to_numpy(zero_copy_only=False) for name in names},
         )
 
@@ -63,67 +66,97 @@ class Twins:
         self.site_ids: list[str] = []
         """Per row."""
         self.ledger = SeqLedger()
+        self.renamed: set[int] = set()
+        """Blocks with new names since the last snapshot."""
         self._row_of: dict[str, int] = {}
+        self._index = NameIndex()
+        self._place = np.zeros(0, np.int64)
+        """Scratch of `each_once`."""
         self._share_columns()
 
     def rows_of(self, batch: Batch) -> NDArray[np.int64]:
         """The row of each reading's device; new devices get a row."""
-        row_of = self._row_of
-        rows = [row_of.get(device_id, -1) for device_id in batch.device_id]
-        if -1 in rows:
-            for i, row in enumerate(rows):
-                if row < 0:
-                    rows[i] = self._row(batch.device_id[i], batch.site_id[i])
+        rows = self._index.find(batch.device_id)
+        unknown = np.flatnonzero(rows < 0)
+        for i in unknown.tolist():
+            rows[i] = self._row(batch.device_id[i].as_py(), batch.site_id[i].as_py())
+        if len(unknown):
             self.columns.grow(len(self.device_ids))
             self._share_columns()
-        return np.array(rows, np.int64)
+        return rows
 
-    def accept(self, rows: NDArray[np.int64], batch: Batch) -> NDArray[np.bool_]:
+    def each_once(self, rows: NDArray[np.int64]) -> bool:
+        """Whether no row comes twice, as in nearly every frame of a live fleet."""
+        places = np.arange(len(rows))
+        if len(self._place) < self.columns.rows:
+            self._place = np.zeros(2 * self.columns.rows, np.int64)
+        self._place[rows] = places
+        return bool((self._place[rows] == places).all())
+
+    def accept(
+        self, rows: NDArray[np.int64], batch: Batch, *, each_once: bool
+    ) -> NDArray[np.bool_]:
         """Which readings are new; counts both kinds on their twins."""
-        new = self.ledger.accept(rows, batch["boot"], batch["seq"])
-        np.add.at(self.columns["readings"], rows[new], 1)
-        np.add.at(self.columns["duplicates"], rows[~new], 1)
+        new = self.ledger.accept(rows, batch["boot"], batch["seq"], each_once=each_once)
+        if each_once:
+            self.columns["readings"][rows] += new
+            self.columns["duplicates"][rows] += ~new
+        else:
+            np.add.at(self.columns["readings"], rows[new], 1)
+            np.add.at(self.columns["duplicates"], rows[~new], 1)
         self.columns.touch(rows)
         return new
 
-    def update(self, rows: NDArray[np.int64], batch: Batch, live: NDArray[np.int64]) -> None:
+    def update(
+        self,
+        rows: NDArray[np.int64],
+        batch: Batch,
+        live: NDArray[np.int64],
+        *,
+        each_once: bool,
+    ) -> None:
         """Let the newest of these live readings (index into the batch) be each twin's state."""
         at = rows[live]
         measured = batch["measured_at_ms"][live]
-        order = np.lexsort((measured, at))
-        last = (
-            order[np.flatnonzero(np.r_[at[order][1:] != at[order][:-1], True])]
-            if len(at)
-            else order
-        )
+        last = np.arange(len(at)) if each_once else _newest(at, measured)
         newer = last[measured[last] >= self.columns["measured_at_ms"][at[last]]]
         rows_newer, from_batch = at[newer], live[newer]
         for name in ("measured_at_ms", "received_at_ms", *MEASURED, "islanded", "quality"):
             self.columns[name][rows_newer] = batch[name][from_batch]
 
     def encode(self, block: int) -> bytes:
-        """One block, with its devices' names and the ledger's older runs."""
+        """One block, with the ledger's older runs."""
         low = block * BLOCK_ROWS
         high = min(low + BLOCK_ROWS, self.columns.rows)
-        older = [self.ledger.pack_older(row) for row in range(low, high)]
-        names = {
-            "device_id": pa.array(self.device_ids[low:high], pa.string()),
-            "site_id": pa.array(self.site_ids[low:high], pa.string()),
-            "older_runs": pa.array(older, pa.list_(pa.int64())),
-        }
-        return self.columns.encode(block, names)
+        older = pa.nulls(high - low, _RUNS)
+        if self.ledger.older:
+            older = pa.array([self.ledger.pack_older(row) for row in range(low, high)], _RUNS)
+        return self.columns.encode(block, {"older_runs": older})
+
+    def encode_names(self, block: int) -> bytes:
+        """The names of one block's devices and sites."""
+        rows = slice(block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS)
+        names = {"device_id": self.device_ids[rows], "site_id": self.site_ids[rows]}
+        return encode_block(pa.RecordBatch.from_pydict(names))
 
     def load(self, block: int, batch: pa.RecordBatch) -> None:
-        """Put a decoded block in its place; blocks come in order."""
+        """Put a decoded block in its place."""
         low = block * BLOCK_ROWS
         self.columns.load(block, batch)
+        self._share_columns()
+        older = batch.column("older_runs")
+        if older.null_count < len(older):
+            for i, flat in enumerate(older.to_pylist()):
+                self.ledger.unpack_older(low + i, flat)
+
+    def load_names(self, block: int, batch: pa.RecordBatch) -> None:
+        """Put a block's names in their place; blocks come in order, into empty twins."""
+        low = block * BLOCK_ROWS
         devices = batch.column("device_id").to_pylist()
         self.device_ids[low:] = devices
         self.site_ids[low:] = batch.column("site_id").to_pylist()
         self._row_of.update({device: low + i for i, device in enumerate(devices)})
-        self._share_columns()
-        for i, flat in enumerate(batch.column("older_runs").to_pylist()):
-            self.ledger.unpack_older(low + i, flat)
+        self._index.add(devices)
 
     def describe(self, row: int) -> dict[str, Any]:
         """One twin as JSON values; None = not measured."""
@@ -155,6 +188,8 @@ class Twins:
             row = self._row_of[device_id] = len(self.device_ids)
             self.device_ids.append(device_id)
             self.site_ids.append(site_id)
+            self._index.add([device_id])
+            self.renamed.add(row // BLOCK_ROWS)
         return row
 
     def _share_columns(self) -> None:
@@ -162,3 +197,11 @@ class Twins:
         self.ledger.boot = self.columns["boot"]
         self.ledger.run_start = self.columns["run_start"]
         self.ledger.run_end = self.columns["run_end"]
+
+
+def _newest(at: NDArray[np.int64], measured: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each row the reading that was measured last."""
+    if not len(at):
+        return np.zeros(0, np.int64)
+    order = np.lexsort((measured, at))
+    return order[np.flatnonzero(np.r_[at[order][1:] != at[order][:-1], True])]

@@ -192,6 +192,8 @@ class Sites:
         self._ratings = ratings
         # bincount is four times as fast on indices of the machine's own width.
         self.site = ratings.site.astype(np.intp)
+        self._alone = np.array_equal(self.site, np.arange(len(ratings.region)))
+        """Whether every site has one device, and in the same order: nothing to add up."""
         self.reporting = reporting
         self.soc_known = np.isfinite(latest.soc) & (reporting if giving is None else giving)
         soc = np.where(self.soc_known, latest.soc, 0.0).clip(0.0, 1.0)
@@ -216,6 +218,8 @@ class Sites:
 
     def add(self, per_device: Floats | Mask) -> Floats:
         """Add devices up by site."""
+        if self._alone:
+            return per_device.astype(np.float64, copy=False)
         sites = len(self._ratings.region)
         return _sum_by(self.site, per_device, sites)
 

@@ -80,6 +80,10 @@ def split(samples: Samples, size_ms: int) -> dict[int, Share]:
     if not len(samples.row):
         return {}
     start, end = samples.measured_at_ms, samples.measured_at_ms + samples.interval_ms
+    only = int(start.min()) // size_ms
+    if only == (int(end.max()) - 1) // size_ms:  # as nearly every frame of a live fleet
+        all_here = np.ones(len(start), np.bool_)
+        return {only * size_ms: Share(samples, samples.interval_ms, all_here)}
     first = start // size_ms
     spans = (end - 1) // size_ms - first + 1
     index = np.repeat(np.arange(len(start)), spans)
@@ -93,52 +97,120 @@ def split(samples: Samples, size_ms: int) -> dict[int, Share]:
     return shares
 
 
-def accumulate(columns: Arrays, share: Share) -> Ints:
-    """Add a share to its window's accumulators, in place; returns the rows it changed."""
-    s = share.samples
-    order = np.lexsort((s.measured_at_ms, s.row))
-    row = s.row[order]
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What rows gain in one window: sums to add, bounds to widen; shapes (n,) and (4, n)."""
+
+    row: Ints
+    readings: Ints
+    estimated: Ints
+    covered_ms: Ints
+    positive_wms: Floats
+    negative_wms: Floats
+    power_ms: Ints
+    min_w: Floats
+    max_w: Floats
+    soc_first: Floats
+    soc_first_ms: Ints
+    soc_last: Floats
+    soc_last_ms: Ints
+    soc_min: Floats
+    soc_max: Floats
+
+    @classmethod
+    def of(cls, columns: Arrays, row: Ints) -> "Gain":
+        """What these rows have in one window, to be added to a longer one."""
+        names = cls.__dataclass_fields__.keys() - {"row"}
+        return cls(row, **{name: columns[name][..., row] for name in names})
+
+
+_SUMS = ("readings", "estimated", "covered_ms", "positive_wms", "negative_wms", "power_ms")
+
+
+def accumulate(columns: Arrays, share: Share, *, each_once: bool = False) -> None:
+    """Add a share to its window's accumulators, in place.
+
+    ``each_once`` tells that no row has two readings in it, which saves a sort.
+    """
+    gain = gain_of(share)
+    add(columns, gain if each_once else merged(gain))
+
+
+def gain_of(share: Share) -> Gain:
+    """What each reading brings, one by one: a row with two readings comes twice."""
+    s, dt = share.samples, share.overlap_ms
+    known = ~np.isnan(s.power_w)
+    wms = np.where(known, s.power_w, 0.0) * dt
+    positive = np.maximum(wms, 0.0)
+    return Gain(
+        row=s.row,
+        readings=share.starts_here.astype(np.int32),
+        estimated=(s.estimated & share.starts_here).astype(np.int32),
+        covered_ms=dt,
+        positive_wms=positive,
+        negative_wms=positive - wms,
+        power_ms=known * dt,
+        min_w=s.power_w,
+        max_w=s.power_w,
+        soc_first=s.soc,
+        soc_first_ms=s.measured_at_ms,
+        soc_last=s.soc,
+        soc_last_ms=s.measured_at_ms,
+        soc_min=s.soc,
+        soc_max=s.soc,
+    )
+
+
+def merged(gain: Gain) -> Gain:
+    """The same with each row once."""
+    # Within a row by time, those without a soc after the others: they are no first and no last.
+    known = ~np.isnan(gain.soc_first)
+    order = np.lexsort((gain.soc_first_ms, ~known, gain.row))
+    row = gain.row[order]
     starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
-    at = row[starts]
-    dt = share.overlap_ms[order]
-    c = columns
-    c["readings"][at] += _sum(share.starts_here[order].astype(np.int32), starts)
-    estimated = (s.estimated & share.starts_here)[order]
-    c["estimated"][at] += _sum(estimated.astype(np.int32), starts)
-    c["covered_ms"][at] += _sum(dt, starts)
-    _add_power(c, at, starts, s.power_w[:, order], dt)
-    known = ~np.isnan(s.soc[order])
-    if known.any():
-        _add_soc(c, row[known], s.soc[order][known], s.measured_at_ms[order][known])
+    count_known = np.add.reduceat(known[order].astype(np.int64), starts)
+    first, last = order[starts], order[starts + np.maximum(count_known - 1, 0)]
+
+    def reduced(how: np.ufunc, values: Array) -> Array:
+        return how.reduceat(values[..., order], starts, axis=-1)  # type: ignore[no-any-return]  # ufuncs are Any
+
+    return Gain(
+        row=row[starts],
+        **{name: reduced(np.add, getattr(gain, name)) for name in _SUMS},
+        min_w=reduced(np.fmin, gain.min_w),
+        max_w=reduced(np.fmax, gain.max_w),
+        soc_first=gain.soc_first[first],
+        soc_first_ms=gain.soc_first_ms[first],
+        soc_last=gain.soc_last[last],
+        soc_last_ms=gain.soc_last_ms[last],
+        soc_min=reduced(np.fmin, gain.soc_min),
+        soc_max=reduced(np.fmax, gain.soc_max),
+    )
+
+
+def add(columns: Arrays, gain: Gain) -> None:
+    """Add what rows gain to their window's accumulators, in place; each row may come once."""
+    c, at = columns, gain.row
+    for name in _SUMS:
+        c[name][..., at] += getattr(gain, name)
+    for name in ("min_w", "soc_min"):
+        c[name][..., at] = np.fmin(c[name][..., at], getattr(gain, name))
+    for name in ("max_w", "soc_max"):
+        c[name][..., at] = np.fmax(c[name][..., at], getattr(gain, name))
+    _keep_first_and_last(c, gain)
     c["pending"][at] = 1
-    return at
 
 
-def _sum(values: Array, starts: Ints) -> Array:
-    return np.add.reduceat(values, starts, axis=-1)
-
-
-def _add_power(c: Arrays, at: Ints, starts: Ints, power_w: Floats, dt: Ints) -> None:
-    known = ~np.isnan(power_w)
-    wms = np.where(known, power_w, 0.0) * dt
-    c["positive_wms"][:, at] += _sum(np.maximum(wms, 0.0), starts)
-    c["negative_wms"][:, at] += _sum(np.maximum(-wms, 0.0), starts)
-    c["power_ms"][:, at] += _sum(known * dt, starts)
-    c["min_w"][:, at] = np.fmin(c["min_w"][:, at], np.fmin.reduceat(power_w, starts, axis=1))
-    c["max_w"][:, at] = np.fmax(c["max_w"][:, at], np.fmax.reduceat(power_w, starts, axis=1))
-
-
-def _add_soc(c: Arrays, row: Ints, soc: Floats, t: Ints) -> None:
-    """``row`` is sorted and ``t`` rises within a row, so a segment's ends are first and last."""
-    change = row[1:] != row[:-1]
-    starts, ends = np.flatnonzero(np.r_[True, change]), np.flatnonzero(np.r_[change, True])
-    at = row[starts]
-    c["soc_min"][at] = np.fmin(c["soc_min"][at], np.minimum.reduceat(soc, starts))
-    c["soc_max"][at] = np.fmax(c["soc_max"][at], np.maximum.reduceat(soc, starts))
-    none = np.isnan(c["soc_first"][at])
-    earlier = none | (t[starts] < c["soc_first_ms"][at])
-    c["soc_first"][at[earlier]] = soc[starts][earlier]
-    c["soc_first_ms"][at[earlier]] = t[starts][earlier]
-    later = none | (t[ends] >= c["soc_last_ms"][at])
-    c["soc_last"][at[later]] = soc[ends][later]
-    c["soc_last_ms"][at[later]] = t[ends][later]
+def _keep_first_and_last(c: Arrays, gain: Gain) -> None:
+    known = ~np.isnan(gain.soc_first)
+    first, last = c["soc_first_ms"][gain.row], c["soc_last_ms"][gain.row]
+    none = np.isnan(c["soc_first"][gain.row])
+    for which, earlier_or_later in (
+        ("soc_first", gain.soc_first_ms < first),
+        ("soc_last", gain.soc_last_ms >= last),
+    ):
+        moved = np.flatnonzero(known & (none | earlier_or_later))
+        if len(moved):
+            at = gain.row[moved]
+            c[which][at] = getattr(gain, which)[moved]
+            c[f"{which}_ms"][at] = getattr(gain, f"{which}_ms")[moved]
