@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 
 import faust
 
@@ -11,6 +12,7 @@ from agents.fleet_pages import register_pages
 from agents.flow import lag
 from agents.in_order import InOrder
 from agents.snapshots import Snapshots
+from agents.windows import WindowsPublisher
 from tables.fleet import FleetPartition, Frame, Outputs, Policy
 from tables.twins import Batch
 from vpp_streams import topics
@@ -58,19 +60,12 @@ class Publisher:
     """Sends what a frame gives rise to; the snapshot awaits the futures."""
 
     def __init__(self, app: faust.App, context: AgentContext) -> None:
-        self._windows = context.topic(app, topics.SITE_WINDOWS)
         self._partials = context.topic(app, topics.REGION_PARTIALS)
         self._rejected = context.topic(app, topics.TELEMETRY_REJECTED)
 
     async def send(self, out: Outputs, partition: int) -> list[Awaitable[object]]:
-        """Hand everything to the producer; the futures are done when Kafka has it."""
+        """Hand all but site windows to the producer; the futures are done when Kafka has it."""
         sent = [
-            await self._windows.send(
-                key=w.site_id.encode(), value=encode_json(w), partition=partition
-            )
-            for w in out.windows
-        ]
-        sent += [
             await self._partials.send(key=p.region.encode(), value=encode_json(p), partition=0)
             for p in out.partials
         ]
@@ -99,6 +94,7 @@ def register(app: faust.App, context: AgentContext) -> None:
     )
     snapshots: Snapshots[FleetPartition] = Snapshots(app, "fleet", name, in_order, new_partition)
     publisher = Publisher(app, context)
+    windows = WindowsPublisher(app, context)
     counters = context.health.counters
 
     async def apply(event: faust.EventT) -> None:
@@ -109,12 +105,17 @@ def register(app: faust.App, context: AgentContext) -> None:
         try:
             frame = read_frame(event)
         except ValueError as error:
-            out = slot.state.refuse(message.offset, message.value, str(error), context.now_ms())
-        else:
-            out = slot.state.apply(frame)
-        counters.update(out.counts)
-        slot.waiting.append(event)
-        slot.outputs += await publisher.send(out, message.partition)
+            frame, why = None, str(error)
+        async with slot.changing:
+            if frame is None:
+                out = slot.state.refuse(message.offset, message.value, why, context.now_ms())
+            else:
+                out = slot.state.apply(frame)
+            counters.update(out.counts)
+            slot.applied(event)
+            ours = partial(snapshots.holds, message.partition, slot)
+            slot.outputs += [windows.publish(s, message.partition, ours) for s in out.sums]
+            slot.outputs += await publisher.send(out, message.partition)
 
     @app.agent(source)
     async def fleet(stream: faust.StreamT) -> None:

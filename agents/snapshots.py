@@ -6,8 +6,7 @@ commit record safe, and only then are the events done.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
 import faust
@@ -40,9 +39,20 @@ class Slot(Generic[S]):
     def __init__(self, state: S, pages: ShadowPages) -> None:
         self.state = state
         self.pages = pages
-        self.waiting: deque[faust.EventT] = deque()
-        """Applied, and not in a snapshot yet."""
+        self.newest: faust.EventT | None = None
+        """Applied last; None where a snapshot has it."""
+        self.waiting = 0
+        """Events that were applied and are in no snapshot yet."""
         self.outputs: list[Awaitable[object]] = []
+        self.changing = asyncio.Lock()
+        """Held from an event's application until its outputs are in ``outputs``: a snapshot in
+        between would stand without them."""
+        self.flushing = asyncio.Lock()
+
+    def applied(self, event: faust.EventT) -> None:
+        """The state includes this event now."""
+        self.newest = event
+        self.waiting += 1
 
 
 class Snapshots(Generic[S]):
@@ -56,7 +66,6 @@ class Snapshots(Generic[S]):
         self._in_order = in_order
         self._new = new
         self._slots: dict[int, Slot[S]] = {}
-        self._flushing = asyncio.Lock()
         self.table: faust.Table = app.Table(
             name,
             key_type=bytes,
@@ -74,7 +83,7 @@ class Snapshots(Generic[S]):
 
     def waiting(self) -> int:
         """Events that wait for a snapshot."""
-        return sum(len(slot.waiting) for slot in self._slots.values())
+        return sum(slot.waiting for slot in self._slots.values())
 
     def get(self, partition: int) -> S | None:
         """The state of a partition, or None where another worker holds it."""
@@ -87,35 +96,47 @@ class Snapshots(Generic[S]):
         if slot is None:
             return None  # revoked while the event was in our queue: its new owner has it
         admitted = await self._in_order.admit(event)
-        still_ours = self._slots.get(event.message.partition) is slot
-        return slot if admitted and still_ours else None
+        return slot if admitted and self.holds(event.message.partition, slot) else None
+
+    def holds(self, partition: int, slot: Slot[S]) -> bool:
+        """Whether the partition is still the one that this slot was made for."""
+        return self._slots.get(partition) is slot
 
     async def flush(self) -> None:
         """Take and send a snapshot of every partition with events that wait for one."""
-        async with self._flushing:
-            for partition, slot in list(self._slots.items()):
-                if slot.waiting and self._slots.get(partition) is slot:
-                    await self._flush_slot(partition, slot)
+        await asyncio.gather(
+            *(self._flush_slot(partition, slot) for partition, slot in self._slots.items())
+        )
 
     async def _flush_slot(self, partition: int, slot: Slot[S]) -> None:
-        events, slot.waiting = slot.waiting, deque()
-        outputs, slot.outputs = slot.outputs, []
-        snapshot = slot.state.snapshot()
+        async with slot.flushing:
+            if slot.newest is not None and self.holds(partition, slot):
+                await self._write(partition, slot)
+
+    async def _write(self, partition: int, slot: Slot[S]) -> None:
+        async with slot.changing:
+            newest, slot.newest, slot.waiting = slot.newest, None, 0
+            outputs, slot.outputs = slot.outputs, []
+            snapshot = slot.state.snapshot()
         await asyncio.gather(*outputs)
         await self._send(partition, slot.pages.block_writes(snapshot))
-        if self._slots.get(partition) is not slot:
+        if not self.holds(partition, slot):
             return  # revoked meanwhile: without a commit record nothing has happened
         await self._send(partition, [slot.pages.commit_write(snapshot)])
         deletes = slot.pages.committed(snapshot)
-        self._in_order.done(events[-1])
+        if newest is not None:
+            self._in_order.done(newest)
         await self._send(partition, [(key, None) for key in deletes])
 
-    async def _send(self, partition: int, writes: Sequence[tuple[bytes, bytes | None]]) -> None:
+    async def _send(self, partition: int, writes: Iterable[tuple[bytes, bytes | None]]) -> None:
         """To the changelog and to the table itself, which a later recovery builds on."""
         topic = self.table.changelog_topic
-        sent = [await topic.send(key=k, value=v, partition=partition) for k, v in writes]
+        sent = []
+        for key, value in writes:
+            sent.append((key, value, await topic.send(key=key, value=value, partition=partition)))
+            await asyncio.sleep(0)  # a block takes time to encode: let frames in between
         data = self.table.data
-        for (key, value), done in zip(writes, sent, strict=True):
+        for key, value, done in sent:
             await done
             if value is None:
                 data.data.pop(key, None)

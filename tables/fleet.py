@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.telemetry import POWER_COLUMNS, Quality, Rejected
 from schemas.windows import RegionPartial, RegionWindowPartial, SiteWindow
-from tables.columnar import BLOCK_ROWS, Recovered, Snapshot, decode_block
+from tables.columnar import BLOCK_ROWS, Blocks, Recovered, Snapshot, decode_block
 from tables.rejects import bad_frame, too_late
 from tables.site_roster import SiteRoster
 from tables.site_windows import EMPTY_WINDOW, Key, SiteSums, SiteWindows
@@ -57,10 +57,16 @@ class Frame:
 class Outputs:
     """What a frame gives rise to, in order."""
 
-    windows: list[SiteWindow] = field(default_factory=list)
+    sums: list[SiteSums] = field(default_factory=list)
+    """Site windows to publish, not yet made records: a partition closes thousands at once."""
     partials: list[RegionPartial | RegionWindowPartial] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def windows(self) -> list[SiteWindow]:
+        """The site windows as records."""
+        return [record for sums in self.sums for record in sums.records()]
 
 
 class Clock(msgspec.Struct):
@@ -202,11 +208,10 @@ class FleetPartition:
         sums = None
         if len(pending):
             sums = self.windows.publish(key, pending, rows)
-            records = list(sums.records())
-            out.windows += records
+            out.sums.append(sums)
+            corrections = int((sums.revision > 0).sum())
             out.counts.update(
-                windows_closed=sum(r.revision == 0 for r in records),
-                corrections=sum(r.revision > 0 for r in records),
+                windows_closed=len(sums.revision) - corrections, corrections=corrections
             )
         regions = {rows.regions[site] for site in pending.tolist()}
         if closing:
@@ -285,16 +290,17 @@ class FleetPartition:
     def snapshot(self) -> Snapshot:
         """What has changed since the last snapshot, as of the frame applied last."""
         twins = self.twins
-        blocks = {f"n|{block}": twins.encode_names(block) for block in sorted(twins.renamed)}
-        blocks |= {f"t|{block}": twins.encode(block) for block in sorted(twins.columns.changed)}
+        blocks = {f"n|{block}": twins.names_of(block) for block in sorted(twins.renamed)}
+        blocks |= {f"t|{block}": twins.copy(block) for block in sorted(twins.columns.changed)}
         twins.renamed.clear()
         twins.columns.changed.clear()
         for key, window in self.windows.windows.items():
             for block in sorted(window.changed):
-                blocks[f"w|{_name(key)}|{block}"] = window.encode(block)
+                blocks[f"w|{_name(key)}|{block}"] = window.copy(block)
             window.changed.clear()
         dropped, self._dropped = tuple(self._dropped), []
-        return Snapshot(self.applied_offset, msgspec.json.encode(self.clock), blocks, dropped)
+        meta = msgspec.json.encode(self.clock)
+        return Snapshot(self.applied_offset, meta, Blocks(blocks), dropped)
 
     def restore(self, recovered: Recovered) -> None:
         """Take the place of the partition whose snapshot this is."""

@@ -189,8 +189,9 @@ class SiteSums:
         self.estimated = self._add(w["estimated"][at]).astype(np.int64)
         share = np.minimum(w["covered_ms"][at], self.size_ms) / self.size_ms
         self.coverage = np.minimum(self._add(share) / np.maximum(rows.devices[self.sites], 1), 1.0)
-        self.published = np.zeros(len(self.sites), np.int64)
-        np.maximum.at(self.published, self._to, w["published"][at])
+        published = np.zeros(len(self.sites), np.int64)
+        np.maximum.at(published, self._to, w["published"][at])
+        self.revision = np.maximum(published - 1, 0)
         measured = w["power_ms"][:, at] > 0
         self.measured = self._add2(measured) > 0
         self.positive_wh = self._add2(w["positive_wms"][:, at]) / MS_W_PER_WH
@@ -254,7 +255,7 @@ class SiteSums:
                 region=self.rows.regions[site],
                 start_ms=self.start_ms,
                 size_s=size_s,
-                revision=max(int(self.published[i]) - 1, 0),
+                revision=int(self.revision[i]),
                 readings=int(self.readings[i]),
                 coverage=float(self.coverage[i]),
                 estimated=int(self.estimated[i]),

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.telemetry import POWER_COLUMNS
-from tables.columnar import BLOCK_ROWS, Columns, encode_block
+from tables.columnar import BLOCK_ROWS, Columns
 from vpp_streams.domain.columns import Column
 from vpp_streams.domain.dedupe import SeqLedger
 from vpp_streams.domain.name_index import NameIndex
@@ -124,20 +124,20 @@ class Twins:
         for name in ("measured_at_ms", "received_at_ms", *MEASURED, "islanded", "quality"):
             self.columns[name][rows_newer] = batch[name][from_batch]
 
-    def encode(self, block: int) -> bytes:
-        """One block, with the ledger's older runs."""
+    def copy(self, block: int) -> pa.RecordBatch:
+        """One block as it is now, with the ledger's older runs."""
         low = block * BLOCK_ROWS
         high = min(low + BLOCK_ROWS, self.columns.rows)
         older = pa.nulls(high - low, _RUNS)
         if self.ledger.older:
             older = pa.array([self.ledger.pack_older(row) for row in range(low, high)], _RUNS)
-        return self.columns.encode(block, {"older_runs": older})
+        return self.columns.copy(block, {"older_runs": older})
 
-    def encode_names(self, block: int) -> bytes:
+    def names_of(self, block: int) -> pa.RecordBatch:
         """The names of one block's devices and sites."""
         rows = slice(block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS)
         names = {"device_id": self.device_ids[rows], "site_id": self.site_ids[rows]}
-        return encode_block(pa.RecordBatch.from_pydict(names))
+        return pa.RecordBatch.from_pydict(names)
 
     def load(self, block: int, batch: pa.RecordBatch) -> None:
         """Put a decoded block in its place."""

@@ -91,3 +91,17 @@ def test_many_gaps_are_bounded() -> None:
         insert_run(runs, [seq, seq + 1])
     assert len(runs) == 1024
     assert runs[-1] == [4998, 4999]
+
+
+@given(st.lists(readings, max_size=8))
+def test_a_frame_that_has_each_row_once_needs_no_sort(frames) -> None:
+    fast, plain = new_ledger(), new_ledger()
+    for frame in frames:
+        once = list({row: (row, boot, seq) for row, boot, seq in frame}.values())
+        if once:
+            rows, boots, seqs = (np.array(c) for c in zip(*once, strict=True))
+            boots = boots.astype(np.uint32)
+            got = fast.accept(rows, boots, seqs, each_once=True)
+            assert got.tolist() == plain.accept(rows, boots, seqs).tolist()
+    assert fast.run_end.tolist() == plain.run_end.tolist()
+    assert fast.older == plain.older

@@ -6,10 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tables.columnar import Columns
+from tables.site_windows import SiteRows, SiteWindows
 from vpp_streams.domain.windows import WINDOW_COLUMNS, Samples, accumulate, split
 
 SIZE = 60_000
 NAN = float("nan")
+ROWS = SiteRows(
+    site=np.arange(4),
+    site_ids=("a", "b", "c", "d"),
+    regions=("r",) * 4,
+    devices=np.ones(4, np.int64),
+    rated_energy_wh=np.ones(4),
+)
 watts = st.one_of(st.just(NAN), st.floats(-1e5, 1e5))
 reading = st.tuples(
     st.integers(0, 3),  # row
@@ -90,3 +98,31 @@ def test_soc_first_and_last_follow_measured_time_not_arrival() -> None:
     table = tables[0]
     assert (table["soc_first"][0], table["soc_last"][0]) == (0.4, 0.5)
     assert (table["soc_min"][0], table["soc_max"][0]) == (0.4, 0.5)
+
+
+@given(st.lists(st.lists(reading, max_size=8), max_size=5))
+def test_a_frame_that_has_each_row_once_needs_no_sort(frames) -> None:
+    fast, plain = Columns(WINDOW_COLUMNS), Columns(WINDOW_COLUMNS)
+    for table in (fast, plain):
+        table.grow(4)
+    for frame in frames:
+        once = list({r[0]: r for r in frame}.values())
+        for share in split(samples(once), SIZE).values() if once else ():
+            accumulate(fast.arrays, share, each_once=True)
+            accumulate(plain.arrays, share)
+    for name in WINDOW_COLUMNS:
+        np.testing.assert_array_equal(fast[name], plain[name], err_msg=name)
+
+
+@given(st.lists(reading, min_size=1, max_size=30, unique_by=lambda r: r[1]))
+def test_a_longer_window_is_the_sum_of_the_shorter_ones_in_it(readings) -> None:
+    together, apart = SiteWindows((SIZE, 5 * SIZE)), SiteWindows((5 * SIZE,))
+    together.add(samples(readings), 4, each_once=False)
+    apart.add(samples(readings), 4, each_once=False)
+    for key in apart.windows:
+        whole, alone = together.sums(key, None, ROWS), apart.sums(key, None, ROWS)
+        assert list(map(repr, whole.sites)) == list(map(repr, alone.sites))
+        for name in ("readings", "coverage", "positive_wh", "negative_wh", "min_w", "max_w", "soc"):
+            np.testing.assert_allclose(
+                getattr(whole, name), getattr(alone, name), rtol=1e-9, atol=1e-9, err_msg=name
+            )

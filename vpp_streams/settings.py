@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         500, description="live aggregates move this often, in stream time"
     )
     snapshot_ms: Annotated[int, Field(ge=50, le=60_000)] = Field(
-        1000, description="how often changed state goes to the changelog"
+        5000, description="how often changed state goes to the changelog"
     )
     silent_after_s: Annotated[float, Field(gt=0)] = Field(
         10.0, description="a site that says nothing for this long leaves the live aggregates"

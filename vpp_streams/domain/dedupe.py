@@ -67,7 +67,7 @@ class SeqLedger:
         self, rows: NDArray[np.int64], boots: NDArray[np.uint32], seqs: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
         end = self.run_end[rows]
-        in_step = (end == 0) | ((seqs == end) & (boots == self.boot[rows]))
+        in_step: NDArray[np.bool_] = (end == 0) | ((seqs == end) & (boots == self.boot[rows]))
         going_on = np.flatnonzero(in_step)
         self._extend(rows, boots, seqs, going_on, np.ones(len(going_on), np.int64))
         for i in np.flatnonzero(~in_step).tolist():

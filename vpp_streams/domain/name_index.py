@@ -69,7 +69,8 @@ class NameIndex:
     def _first_slot(self, words: _Words) -> Numbers:
         # A sum, to which the words beyond a name's end add nothing.
         mixed = (words ^ (words >> _FOLD)) @ _FACTORS[: words.shape[1]] * _MIX
-        return (mixed >> self._shift).astype(np.int64)
+        slot: Numbers = (mixed >> self._shift).astype(np.int64)
+        return slot
 
     def _next(self, slot: Numbers) -> Numbers:
         return (slot + 1) & (len(self._slots) - 1)

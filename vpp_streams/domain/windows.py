@@ -172,7 +172,7 @@ def merged(gain: Gain) -> Gain:
     first, last = order[starts], order[starts + np.maximum(count_known - 1, 0)]
 
     def reduced(how: np.ufunc, values: Array) -> Array:
-        return how.reduceat(values[..., order], starts, axis=-1)  # type: ignore[no-any-return]  # ufuncs are Any
+        return how.reduceat(values[..., order], starts, axis=-1)
 
     return Gain(
         row=row[starts],

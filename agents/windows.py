@@ -1,0 +1,110 @@
+"""Site windows to Kafka: in batches, and at a pace that leaves the loop to the readings.
+
+When a minute ends every site of a partition has a window to tell, tens of thousands at once.
+Sent one by one, as fast as they go, they would hold up the live readings for seconds.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+
+import faust
+from aiokafka import AIOKafkaProducer
+
+from agents.context import AgentContext
+from tables.site_windows import SiteSums
+from vpp_streams import topics
+from vpp_streams.codecs import encode_json
+
+SHARE = 0.3
+"""Of the loop's time, at most, goes to windows while there are any."""
+BATCH_BYTES = 128 * 1024
+"""A batch is made in one go, without a look at anything else."""
+
+
+class _Job:
+    """The windows of one partition that were closed or corrected together."""
+
+    def __init__(self, sums: SiteSums, ours: Callable[[], bool]) -> None:
+        self._records = ((w.site_id.encode(), encode_json(w)) for w in sums.records())
+        self.ours = ours
+        self.next = next(self._records, None)
+        self.sent: list[Awaitable[object]] = []
+        """Batches with records of it."""
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def records(self) -> Iterator[tuple[bytes, bytes]]:
+        """What is left of it; a record that was not taken comes again."""
+        while self.next is not None and self.ours():
+            yield self.next
+            self.next = next(self._records, None)
+
+    def finish(self) -> None:
+        """All of it has been sent: done when Kafka has it."""
+        asyncio.gather(*self.sent).add_done_callback(self._settle)
+
+    def _settle(self, sent: asyncio.Future[list[object]]) -> None:
+        if sent.cancelled():
+            self.done.cancel()
+        elif error := sent.exception():
+            self.done.set_exception(error)  # the snapshot that awaits it ends the worker
+        else:
+            self.done.set_result(None)
+
+
+class WindowsPublisher:
+    """Publishes each partition's windows in the order in which they come."""
+
+    def __init__(self, app: faust.App, context: AgentContext) -> None:
+        self._app = app
+        self._topic = topics.SITE_WINDOWS.full(context.settings.namespace)
+        self._jobs: dict[int, deque[_Job]] = {}
+        self._some = asyncio.Event()
+        app.task(self._publish_for_ever)
+        context.health.gauges["windows_waiting"] = lambda: sum(map(len, self._jobs.values()))
+
+    def publish(self, sums: SiteSums, partition: int, ours: Callable[[], bool]) -> Awaitable[None]:
+        """Publish a window of many sites; done when Kafka has it, or it is not ours any more.
+
+        The partition's next owner publishes what it had not committed: ours, coming late, could
+        then stand as the newest.
+        """
+        job = _Job(sums, ours)
+        self._jobs.setdefault(partition, deque()).append(job)
+        self._some.set()
+        return job.done
+
+    async def _publish_for_ever(self) -> None:
+        while not self._app.should_stop:
+            await self._some.wait()
+            self._some.clear()
+            while waiting := [partition for partition, jobs in self._jobs.items() if jobs]:
+                for partition in waiting:
+                    began = time.perf_counter()
+                    await self._send_batch(partition, self._jobs[partition])
+                    await asyncio.sleep((time.perf_counter() - began) * (1 / SHARE - 1))
+
+    async def _send_batch(self, partition: int, jobs: deque[_Job]) -> None:
+        producer: AIOKafkaProducer = self._app.producer._ensure_producer()
+        batch, size = producer.create_batch(), 0
+        inside, finished = [], []
+        while jobs and size < BATCH_BYTES:
+            job = jobs[0]
+            inside.append(job)
+            for key, value in job.records():
+                if (
+                    size >= BATCH_BYTES
+                    or batch.append(key=key, value=value, timestamp=None) is None
+                ):
+                    size = BATCH_BYTES
+                    break
+                size += len(value)
+            else:
+                finished.append(jobs.popleft())
+        if batch.record_count():
+            sent = await producer.send_batch(batch, self._topic, partition=partition)
+            for job in inside:
+                job.sent.append(sent)
+        for job in finished:
+            job.finish()
