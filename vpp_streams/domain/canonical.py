@@ -8,12 +8,13 @@ the same outcome; each line that is not goes by `read_line`. One bad line costs 
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from schemas.telemetry import TELEMETRY_V1, Rejected, Rejection
-from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.partition import murmur2, partitions_of
 from vpp_streams.domain.plain_rows import Columns, Mask, read_plain
 from vpp_streams.domain.raw_line import MAX_LINE_BYTES, Refused, read_line
 from vpp_streams.domain.registry import Registry
@@ -55,21 +56,35 @@ def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: i
     if len(raws) > MAX_LINES:
         why = Rejection("too_large", f"The frame has {len(raws)} lines; at most {MAX_LINES}.")
         return Canonical({}, [_dead_letter(source, WHOLE_FRAME, frame, Refused(why))])
-    numbers = [number for number, raw in enumerate(raws) if raw and not raw.isspace()]
-    if not numbers:
-        return Canonical({}, [])
-    raws = [raws[number] for number in numbers]
+    if not raws[-1]:
+        raws.pop()  # what follows the last line feed
     columns, good = read_plain(raws, registry)
     rejected = []
+    others: dict[int, dict[str, Any]] = {}
     for i in np.flatnonzero(~good).tolist():
+        if not raws[i] or raws[i].isspace():
+            continue
         row = read_line(raws[i], registry)
         if isinstance(row, Refused):
-            rejected.append(_dead_letter(source, numbers[i], raws[i], row))
-            continue
-        good[i] = True
-        for name, value in row.items():
-            columns[name][i] = value
+            rejected.append(_dead_letter(source, i, raws[i], row))
+        else:
+            others[i] = row
+    if others:
+        _put(columns, others)
+        good[list(others)] = True
     return Canonical(dict(_batches(columns, good, partitions)), rejected)
+
+
+def _put(columns: Columns, rows: dict[int, dict[str, Any]]) -> None:
+    """Put rows that were read one by one in their places."""
+    for name in next(iter(rows.values())):
+        values = columns[name]
+        if isinstance(values, pa.Array):
+            values = columns[name] = values.to_numpy(zero_copy_only=False).copy()
+        for i, row in rows.items():
+            values[i] = row[name]
+    for i, row in rows.items():
+        columns["site_hash"][i] = murmur2(row["site_id"].encode())
 
 
 def _dead_letter(source: Source, line: int, raw: bytes, refused: Refused) -> Rejected:
@@ -93,7 +108,7 @@ def _batches(columns: Columns, good: Mask, partitions: int) -> Iterator[tuple[in
     """The good rows by the partition of their site."""
     arrays = [pa.array(columns[field.name], field.type) for field in TELEMETRY_V1]
     batch = pa.RecordBatch.from_arrays(arrays, schema=TELEMETRY_V1)
-    partition = np.array([partition_of(site_id, partitions) for site_id in columns["site_id"]])
-    for number in np.unique(partition[good]).tolist():
+    partition = partitions_of(columns["site_hash"], partitions)
+    for number in np.flatnonzero(np.bincount(partition[good])).tolist():
         rows = np.flatnonzero(good & (partition == number))
         yield number, batch if len(rows) == len(good) else batch.take(pa.array(rows))

@@ -2,6 +2,9 @@
 
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 _MASK = 0xFFFF_FFFF
 _M = 0x5BD1_E995
 
@@ -25,3 +28,8 @@ def murmur2(data: bytes) -> int:
 def partition_of(site_id: str, partitions: int) -> int:
     """Partition of a site's records: ``toPositive(murmur2(utf8(site_id))) mod partitions``."""
     return (murmur2(site_id.encode()) & 0x7FFF_FFFF) % partitions
+
+
+def partitions_of(hashes: NDArray[np.uint32], partitions: int) -> NDArray[np.uint32]:
+    """`partition_of` of many sites by their ids' `murmur2`."""
+    return (hashes & np.uint32(0x7FFF_FFFF)) % np.uint32(partitions)

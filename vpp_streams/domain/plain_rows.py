@@ -6,11 +6,11 @@ in balance. A test compares the two on lines of every kind.
 """
 
 import re
-from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.protocol import UNREADABLE
@@ -20,7 +20,7 @@ from vpp_streams.domain.normalize.checked import EARLIEST_MS, MAX_AHEAD_MS, PLAI
 from vpp_streams.domain.registry import Registry
 
 Columns = dict[str, Any]
-"""Columns of ``telemetry.v1`` by name: arrays, and lists of text."""
+"""Columns of ``telemetry.v1`` by name, and ``site_hash``."""
 Mask = NDArray[np.bool_]
 
 
@@ -63,9 +63,11 @@ def read_plain(raws: list[bytes], registry: Registry) -> tuple[Columns, Mask]:
     bodies = [line.body for line in lines]
     columns = _identity(lines, registry) | _measurement(bodies)
     columns["balance_error_w"] = balance_error_w(*(columns[name] for name in POWERS))
-    native = [body.vendor is msgspec.UNSET for body in bodies]
-    plain = _in_range(columns) & _needs_nothing(columns) & np.array(native, np.bool_)
-    return columns, plain & columns.pop("known")
+    plain = _in_range(columns) & _needs_nothing(columns) & columns.pop("known")
+    vendors = [body.vendor for body in bodies]
+    if vendors.count(msgspec.UNSET) < len(vendors):
+        plain &= np.array([vendor is msgspec.UNSET for vendor in vendors], np.bool_)
+    return columns, plain
 
 
 def _decoded(raws: list[bytes]) -> list[_Line]:
@@ -82,22 +84,32 @@ def _decoded_or_unread(raw: bytes) -> _Line:
         return _UNREAD
 
 
-@lru_cache(maxsize=1 << 18)
-def _boot_number(boot: str) -> int:
-    return int(boot, 16) if _BOOT.fullmatch(boot) else -1
+class _BootNumbers(dict[str, int]):
+    """Boot ids to numbers, -1 where it is none: a device keeps its id for months."""
+
+    def __missing__(self, boot: str) -> int:
+        if len(self) > MAX_BOOTS:
+            self.clear()
+        number = self[boot] = int(boot, 16) if _BOOT.fullmatch(boot) else -1
+        return number
+
+
+MAX_BOOTS = 1 << 20
+_boot_numbers = _BootNumbers()
 
 
 def _identity(lines: list[_Line], registry: Registry) -> Columns:
-    device_ids = [line.device_id for line in lines]
-    site_ids = [found and found[1].site_id for found in map(registry.device, device_ids)]
-    boot = np.array([_boot_number(line.boot) for line in lines], np.int64)
+    device_id = pa.array([line.device_id for line in lines], pa.string())
+    found = registry.find(device_id)
+    boot = np.array([_boot_numbers[line.boot] for line in lines], np.int64)
     return {
-        "device_id": device_ids,
-        "site_id": [site_id or "" for site_id in site_ids],
+        "device_id": device_id,
+        "site_id": found.site_id,
+        "site_hash": found.site_hash,
         "boot": boot.clip(0).astype(np.uint32),
         "seq": np.array([line.seq for line in lines], np.int64),
         "received_at_ms": np.array([line.received_at_ms for line in lines], np.int64),
-        "known": np.array([site_id is not None for site_id in site_ids]) & (boot >= 0),
+        "known": found.known & (boot >= 0),
     }
 
 
