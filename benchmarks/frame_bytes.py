@@ -1,0 +1,96 @@
+"""Raw frames as bytes that are made once; each second only the digits that moved are written."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.homes import BOOT, FIRST_SEQ, Homes
+from vpp_streams import topics
+from vpp_streams.gateway.framer import MAX_FRAME_BYTES
+
+_TIME, _SEQ, _HZ = 10, 10, 6  # digits of seconds since 1970, of a number, of 60.012
+
+
+@dataclass(slots=True)
+class FrameBytes:
+    """One frame, written over each second."""
+
+    partition: int
+    due_ms: int
+    """Within the second."""
+    lines: int
+    bytes_: NDArray[np.uint8]
+    fields: tuple[tuple[NDArray[np.int64], int], ...]
+    """Where (of each line) a changing field starts, and which of `digits` it shows."""
+    shown: list[bytes]
+
+    def at(self, digits: Sequence[bytes]) -> bytes:
+        """The frame with these digits; only those that are new are written."""
+        for start, which in self.fields:
+            old, new = self.shown[which], digits[which]
+            for i in range(len(new)):
+                if old[i] != new[i]:
+                    self.bytes_[start + i] = new[i]
+        self.shown = list(digits)
+        return self.bytes_.tobytes()
+
+
+def frames_of(homes: Homes, flush_ms: int, seed: int = 1) -> list[FrameBytes]:
+    """Every home in a frame, by the time in the second at which the frame is sent."""
+    rng = np.random.default_rng(seed)
+    phase_ms = rng.integers(0, 1000, homes.n)
+    # A reading that would have been measured in the second before is at the start of this one.
+    measured_ms = np.maximum(phase_ms - rng.integers(20, 80, homes.n), 0)
+    frames: list[FrameBytes] = []
+    for partition in range(topics.PARTITIONS):
+        mine = np.flatnonzero(homes.partition == partition)
+        mine = mine[np.argsort(phase_ms[mine], kind="stable")]
+        # Gateways do not flush in step with each other.
+        shift_ms = partition * flush_ms // topics.PARTITIONS
+        slot = (phase_ms[mine] + shift_ms) // flush_ms
+        for at in np.unique(slot).tolist():
+            lines = [_line(homes, i, phase_ms[i], measured_ms[i]) for i in mine[slot == at]]
+            due_ms = min((at + 1) * flush_ms - shift_ms, 1000)
+            frames += [_frame(partition, due_ms, some) for some in _cut(lines)]
+    return sorted(frames, key=lambda frame: frame.due_ms)
+
+
+def _line(homes: Homes, i: int, phase_ms: int, measured_ms: int) -> bytes:
+    """As `vpp_streams.gateway.session` encodes it; # stands for digits that change."""
+    return (
+        f'{{"device_id":"{homes.device_ids[i]}","received_at_ms":{"#" * _TIME}{phase_ms:03},'
+        f'"seq":{"#" * _SEQ},"body":{{"t":{"#" * _TIME}{measured_ms:03},'
+        f'"p":{homes.battery_w[i]},"g":{homes.grid_w[i]},"pv":{homes.solar_w[i]},'
+        f'"l":{homes.load_w[i]},"soc":{homes.soc[i]},"hz":{"#" * _HZ},"v":{homes.voltage_v[i]},'
+        f'"tc":24.5,"isl":false}},"boot":"{BOOT:x}"}}'
+    ).encode()
+
+
+def _cut(lines: list[bytes]) -> Iterator[list[bytes]]:
+    """Into frames of the gateway's size."""
+    some: list[bytes] = []
+    size = 0
+    for line in lines:
+        if some and size + len(line) > MAX_FRAME_BYTES:
+            yield some
+            some, size = [], 0
+        some.append(line)
+        size += len(line) + 1
+    if some:
+        yield some
+
+
+def _frame(partition: int, due_ms: int, lines: list[bytes]) -> FrameBytes:
+    bytes_ = np.frombuffer(b"\n".join(lines), np.uint8).copy()
+    marks = bytes_ == ord("#")
+    starts = np.flatnonzero(marks & ~np.r_[False, marks[:-1]]).reshape(len(lines), 4)
+    fields = tuple((starts[:, i].copy(), which) for i, which in enumerate((0, 1, 0, 2)))
+    nothing = [b"#" * width for width in (_TIME, _SEQ, _HZ)]
+    return FrameBytes(partition, due_ms, len(lines), bytes_, fields, nothing)
+
+
+def digits(second: int, n: int) -> tuple[bytes, bytes, bytes]:
+    """Seconds since 1970, reading number, and the grid's frequency (one for all, as it is)."""
+    return b"%d" % second, b"%d" % (FIRST_SEQ + n), b"%.3f" % (60 + 0.02 * np.sin(second / 7))

@@ -1,0 +1,126 @@
+"""Homes to measure with: named, registered, and with readings that ingest takes as they stand.
+
+One Powerwall a site, a reading a second. The powers balance, states of charge and voltages are
+those of homes; they differ from device to device and stay, as what is measured is the machine.
+"""
+
+from collections.abc import Sequence
+from itertools import count
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.assets import Device, Site
+from schemas.telemetry import TELEMETRY_V1
+from tables.fleet import Frame
+from tables.twins import Batch
+from vpp_streams.domain.partition import partition_of
+from vpp_streams.topics import PARTITIONS
+
+T0_MS = 1_800_000_000_000
+"""A whole quarter of an hour."""
+BOOT = 0xB0A7
+REGIONS = ("north", "coast", "valley")
+FIRST_SEQ = 1_000_000_000
+"""Ten digits for years to come: a line's length never changes."""
+
+
+class Homes:
+    """``n`` homes: of all partitions, or of one."""
+
+    def __init__(
+        self, n: int, partition: int | None = None, regions: Sequence[str] = REGIONS, seed: int = 1
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        self.n = n
+        self.regions = regions
+        self.site_ids, self.partition = _names(n, partition)
+        self.device_ids = [f"pw-{site_id}" for site_id in self.site_ids]
+        self.solar_w = np.round(rng.uniform(0, 6000, n), 1)
+        self.load_w = np.round(rng.uniform(200, 5000, n), 1)
+        self.battery_w = np.round(rng.uniform(-3000, 3000, n), 1)
+        self.grid_w = np.round(self.load_w - self.solar_w - self.battery_w, 1)
+        self.soc = np.round(rng.uniform(0.1, 0.99, n), 4)
+        self.voltage_v = np.round(rng.uniform(228, 238, n), 1)
+        self._device_column = pa.array(self.device_ids, pa.string())
+        self._site_column = pa.array(self.site_ids, pa.string())
+
+    def sites(self) -> list[Site]:
+        """Their records in the registry."""
+        return [
+            Site(
+                site_id,
+                self.regions[i % len(self.regions)],
+                (Device(device_id, "powerwall", "", 13_500.0, 5000.0, 5000.0),),
+                export_limit_w=10_000.0,
+            )
+            for i, (site_id, device_id) in enumerate(
+                zip(self.site_ids, self.device_ids, strict=True)
+            )
+        ]
+
+    def batches(self, second: int, rows: int, t0_ms: int = T0_MS) -> list[pa.RecordBatch]:
+        """The canonical readings of a second (from 0) in frames of ``rows``.
+
+        In another order each second, as frames of several gateways come: no array is ever walked
+        from end to end.
+        """
+        rng = np.random.default_rng([second, self.n])
+        order = rng.permutation(self.n)
+        received_ms = t0_ms + second * 1000 + np.arange(self.n) * 1000 // self.n
+        measured_ms = np.maximum(received_ms - rng.integers(20, 80, self.n), t0_ms)
+        parts = (slice(at, at + rows) for at in range(0, self.n, rows))
+        return [self._batch(order[p], second, measured_ms[p], received_ms[p]) for p in parts]
+
+    def _batch(
+        self,
+        rows: NDArray[np.int64],
+        second: int,
+        measured_ms: NDArray[np.int64],
+        received_ms: NDArray[np.int64],
+    ) -> pa.RecordBatch:
+        n = len(rows)
+        columns = {
+            "device_id": self._device_column.take(pa.array(rows)),
+            "site_id": self._site_column.take(pa.array(rows)),
+            "boot": np.full(n, BOOT, np.uint32),
+            "seq": np.full(n, FIRST_SEQ + second),
+            "measured_at_ms": measured_ms,
+            "received_at_ms": received_ms,
+            "interval_ms": np.full(n, 1000, np.int32),
+            "battery_w": self.battery_w[rows],
+            "grid_w": self.grid_w[rows],
+            "solar_w": self.solar_w[rows],
+            "load_w": self.load_w[rows],
+            "soc": self.soc[rows],
+            "frequency_hz": np.full(n, 60.0),
+            "voltage_v": self.voltage_v[rows],
+            "temperature_c": np.full(n, 24.5),
+            "islanded": np.zeros(n, np.int8),
+            "quality": np.zeros(n, np.int8),
+            "balance_error_w": np.zeros(n),
+        }
+        return pa.RecordBatch.from_arrays(
+            [pa.array(columns[field.name], field.type) for field in TELEMETRY_V1],
+            schema=TELEMETRY_V1,
+        )
+
+    def frames(self, second: int, rows: int, first_offset: int) -> list[Frame]:
+        """The same as the fleet role decodes them, numbered from an offset on."""
+        return [
+            Frame(first_offset + i, Batch.of(batch))
+            for i, batch in enumerate(self.batches(second, rows))
+        ]
+
+
+def _names(n: int, partition: int | None) -> tuple[list[str], NDArray[np.int64]]:
+    names, partitions = [], []
+    for number in count():
+        if len(names) == n:
+            return names, np.array(partitions, np.int64)
+        at = partition_of(name := f"home-{number:07d}", PARTITIONS)
+        if partition in (None, at):
+            names.append(name)
+            partitions.append(at)
+    raise AssertionError("count() does not end")

@@ -1,0 +1,116 @@
+"""What every benchmark prints: the machine, one table with the ratio first, a line of progress.
+
+A number of seconds says little on a machine that others use as well; the ratio to a baseline of
+the same run says more. So every table has it in front, and times are CPU seconds, not the clock's.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+Cell = str | float | int | None
+
+
+@dataclass(slots=True)
+class Table:
+    """Rows of cells under column names; the first column names the row, the second is the ratio."""
+
+    title: str
+    columns: Sequence[str]
+    rows: list[Sequence[Cell]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """Sentences below the table: what bounds it, what was proven."""
+
+    def add(self, *cells: Cell) -> None:
+        """One more row."""
+        if len(cells) != len(self.columns):
+            raise ValueError(f"{len(cells)} cells under {len(self.columns)} columns")
+        self.rows.append(cells)
+
+    def text(self) -> str:
+        """As text, each column as wide as it needs."""
+        grid = [list(self.columns), *([shown(cell) for cell in row] for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+        lines = [
+            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+            for row in grid
+        ]
+        return "\n".join([self.title, *lines, *self.notes])
+
+    def markdown(self) -> str:
+        """As a Markdown table, for docs/performance.md."""
+        grid = [["" if cell is None else shown(cell) for cell in row] for row in self.rows]
+        rule = ["---", *("---:" for _ in self.columns[1:])]
+        return "\n".join(f"| {' | '.join(row)} |" for row in [list(self.columns), rule, *grid])
+
+
+def shown(cell: Cell) -> str:
+    """A cell for people: three digits that mean something, thousands apart."""
+    if cell is None:
+        return "-"
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, int) or abs(cell) >= 100:
+        return f"{cell:,.0f}"
+    return f"{cell:.3g}"
+
+
+def machine(kafka: str | None = None) -> str:
+    """What this was measured on, in a line."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        found = (line for line in cpuinfo.read_text().splitlines() if line.startswith("model name"))
+        model = next((line.partition(":")[2].strip() for line in found), model)
+    load = f", load {os.getloadavg()[0]:.1f} before" if hasattr(os, "getloadavg") else ""
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    broker = f", Kafka at {kafka}" if kafka else ", no Kafka"
+    return f"{model}, {os.cpu_count()} cores{load}, {python}{broker}"
+
+
+def cpu_s(work: Callable[[], object], repeat: int) -> float:
+    """Median CPU seconds of one call, of all threads of this process."""
+    spent = []
+    for _ in range(repeat):
+        start = time.process_time()
+        work()
+        spent.append(time.process_time() - start)
+    return statistics.median(spent)
+
+
+def progress(said: str) -> None:
+    """A line for who waits; on stderr, so that the tables stay alone on stdout."""
+    print(f"  {said}", file=sys.stderr, flush=True)
+
+
+def parser(doc: str | None, repeat: int | None = None) -> argparse.ArgumentParser:
+    """Options that all have; ``repeat`` is the default of --repeat, None = it has none.
+
+    The module's docstring is the help text, as it stands.
+    """
+    made = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the tables there too")
+    if repeat is not None:
+        made.add_argument(
+            "--repeat", type=int, default=repeat, help=f"medians of so many runs ({repeat})"
+        )
+    return made
+
+
+def publish(args: argparse.Namespace, tables: Sequence[Table], kafka: str | None = None) -> None:
+    """Print the machine and the tables, and write them to --json where that is asked for."""
+    print(f"\n{machine(kafka)}")
+    for table in tables:
+        print(f"\n{table.text()}")
+    if args.json:
+        told = {"machine": machine(kafka), "tables": [asdict(table) for table in tables]}
+        args.json.write_text(json.dumps(told, indent=1) + "\n")

@@ -1,0 +1,91 @@
+"""Worker processes as `vpp worker` starts them, measured from outside."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.processes import Usage, usage
+from vpp_streams import broker
+from vpp_streams.ports import free_port
+from vpp_streams.settings import Settings
+from vpp_streams.supervisor import dies_with_us
+
+ROOT = Path(__file__).parents[1]
+GRACE_S = 10.0
+
+
+@dataclass(slots=True)
+class Child:
+    """A process of ours, and where its output goes."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    port: int = 0
+    """Of its pages, where it has some."""
+
+    def usage(self) -> Usage:
+        """What it has used so far. Raises `RuntimeError` with the end of its log if it ended."""
+        found = usage(self.process.pid) if self.process.poll() is None else None
+        if found is None:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+            raise RuntimeError(f"{self.name} ended with {self.process.poll()}; its log:\n{tail}")
+        return found
+
+
+def spawn(name: str, command: Sequence[str], settings: Settings, logs: Path, **env: str) -> Child:
+    """Start a Python module of this project (``-m`` words) in the settings' world."""
+    log = logs / f"{name}.log"
+    world = {"VPP_KAFKA": settings.kafka, "VPP_NAMESPACE": settings.namespace,
+             "VPP_STATE_DIR": str(settings.state_dir), "PYTHONPATH": str(ROOT)}  # fmt: skip
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            dies_with_us([sys.executable, "-m", *command], "KILL"),
+            cwd=ROOT,
+            env=os.environ | world | env,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    return Child(name, process, log)
+
+
+@contextmanager
+def workers(settings: Settings, roles: Mapping[str, int], **env: str) -> Iterator[list[Child]]:
+    """So many workers of each role; all ended after the block."""
+    children: list[Child] = []
+    with TemporaryDirectory() as logs:
+        try:
+            for role, number in roles.items():
+                for i in range(number):
+                    port = free_port()
+                    command = ("vpp_streams", "worker", role, "--port", str(port))
+                    child = spawn(f"{role}-{i}", command, settings, Path(logs), **env)
+                    child.port = port
+                    children.append(child)
+            yield children
+        finally:
+            end(children)
+
+
+def end(children: Sequence[Child]) -> None:
+    """End processes of ours as an operator does, and as a crash does those that do not listen."""
+    for child in children:
+        child.process.terminate()
+    for child in children:
+        try:
+            child.process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
+
+
+def broker_usage(settings: Settings) -> Usage | None:
+    """Of the local broker; None where another machine or Docker runs it."""
+    pid = broker.status(settings).pid
+    return usage(pid) if pid else None

@@ -1,0 +1,86 @@
+"""A namespace of its own on the broker: topics, registry, and everything gone in the end."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import pyarrow as pa
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from schemas.assets import Site
+from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
+from vpp_streams import topics
+from vpp_streams.codecs import (
+    HEADER_STREAM_TIME,
+    HEADER_WATERMARK,
+    encode_frame,
+    encode_json,
+    frame_headers,
+)
+from vpp_streams.kafka import ensure_topics, new_producer
+from vpp_streams.settings import Settings
+
+WHOLE_MS = 900_000
+"""The longest window."""
+
+
+@asynccontextmanager
+async def world(settings: Settings, keep: bool = False) -> AsyncIterator[AIOKafkaProducer]:
+    """A namespace with its topics and a producer; its topics are deleted after the block."""
+    # The topics are a moment old, and aiokafka tells of each time that it asks again.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    await ensure_topics(settings)
+    producer = new_producer(settings)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+        if not keep:
+            await delete_topics(settings)
+
+
+async def delete_topics(settings: Settings) -> None:
+    """Every topic of the namespace, those of workers that ran in it too."""
+    if not settings.namespace:
+        raise ValueError("the live namespace is not ours to delete")
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        there = await admin.list_topics()
+        await admin.delete_topics([n for n in there if n.startswith(f"{settings.namespace}.")])
+    finally:
+        await admin.close()
+
+
+async def import_sites(producer: AIOKafkaProducer, settings: Settings, sites: Iterable[Site],
+                       partitions: Iterable[int]) -> None:  # fmt: skip
+    """Write sites to topic ``assets`` in whole batches: a future per site would cost most of it."""
+    name = topics.ASSETS.full(settings.namespace)
+    builders, futures = {}, []
+    for site, partition in zip(sites, partitions, strict=True):
+        builder = builders.get(partition)
+        key, value = site.site_id.encode(), encode_json(site)
+        if builder is None or not builder.append(key=key, value=value, timestamp=None):
+            if builder is not None:
+                futures.append(await producer.send_batch(builder, name, partition=partition))
+            builder = builders[partition] = producer.create_batch()
+            builder.append(key=key, value=value, timestamp=None)
+    for partition, builder in builders.items():
+        futures.append(await producer.send_batch(builder, name, partition=partition))
+    await asyncio.gather(*futures)
+
+
+async def close_windows(producer: AIOKafkaProducer, settings: Settings, until_ms: int) -> None:
+    """Tell every partition that nothing older follows, as a replay does in its end."""
+    end_ms = -(-until_ms // WHOLE_MS) * WHOLE_MS
+    headers = frame_headers(SCHEMA_NAME, "benchmark", "end")
+    headers |= {HEADER_STREAM_TIME: b"%d" % until_ms, HEADER_WATERMARK: b"%d" % end_ms}
+    empty = encode_frame(pa.RecordBatch.from_pylist([], schema=TELEMETRY_V1))
+    for partition in range(topics.PARTITIONS):
+        await producer.send_and_wait(
+            topics.TELEMETRY.full(settings.namespace), empty, partition=partition,
+            headers=list(headers.items()),
+        )  # fmt: skip
