@@ -4,15 +4,16 @@ One Powerwall a site, a reading a second. The powers balance, states of charge a
 those of homes; they differ from device to device and stay, as what is measured is the machine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.assets import Device, Site
-from schemas.telemetry import TELEMETRY_V1
+from schemas.telemetry import POWER_COLUMNS, TELEMETRY_V1
 from tables.fleet import Frame
 from tables.twins import Batch
 from vpp_streams.domain.partition import partition_of
@@ -60,27 +61,45 @@ class Homes:
             )
         ]
 
-    def batches(self, second: int, rows: int, t0_ms: int = T0_MS) -> list[pa.RecordBatch]:
+    def batches(self, second: int, rows: int) -> list[pa.RecordBatch]:
         """The canonical readings of a second (from 0) in frames of ``rows``.
 
         In another order each second, as frames of several gateways come: no array is ever walked
         from end to end.
         """
-        rng = np.random.default_rng([second, self.n])
-        order = rng.permutation(self.n)
-        received_ms = t0_ms + second * 1000 + np.arange(self.n) * 1000 // self.n
-        measured_ms = np.maximum(received_ms - rng.integers(20, 80, self.n), t0_ms)
-        parts = (slice(at, at + rows) for at in range(0, self.n, rows))
-        return [self._batch(order[p], second, measured_ms[p], received_ms[p]) for p in parts]
+        order = np.random.default_rng([second, self.n]).permutation(self.n)
+        return [self._batch(order[at : at + rows], second) for at in range(0, self.n, rows)]
 
-    def _batch(
-        self,
-        rows: NDArray[np.int64],
-        second: int,
-        measured_ms: NDArray[np.int64],
-        received_ms: NDArray[np.int64],
-    ) -> pa.RecordBatch:
-        n = len(rows)
+    def by_partition(self, second: int, rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The same as frames of one partition each."""
+        order = np.random.default_rng([second, self.n]).permutation(self.n)
+        for partition in np.unique(self.partition).tolist():
+            mine = order[self.partition[order] == partition]
+            for at in range(0, len(mine), rows):
+                yield partition, self._batch(mine[at : at + rows], second)
+
+    def one_by_one(self, second: int) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        """The same as (site, partition, reading): what a message each would hold."""
+        columns = (*POWER_COLUMNS, "soc", "voltage_v")
+        values = zip(*(getattr(self, name).tolist() for name in columns), strict=True)
+        named = zip(self.site_ids, self.device_ids, self.partition.tolist(), values, strict=True)
+        for site_id, device_id, partition, measured in named:
+            reading = {
+                "device_id": device_id,
+                "site_id": site_id,
+                "seq": FIRST_SEQ + second,
+                "measured_at_s": T0_MS / 1000 + second,
+                "frequency_hz": 60.0,
+                **dict(zip(columns, measured, strict=True)),
+            }
+            yield site_id, partition, reading
+
+    def _batch(self, rows: NDArray[np.int64], second: int) -> pa.RecordBatch:
+        """Measured and received at any time of the second, the received times in order."""
+        n, base_ms = len(rows), T0_MS + second * 1000
+        rng = np.random.default_rng([second, n])
+        received_ms = base_ms + np.sort(rng.integers(80, 1000, n))
+        measured_ms = received_ms - rng.integers(20, 80, n)
         columns = {
             "device_id": self._device_column.take(pa.array(rows)),
             "site_id": self._site_column.take(pa.array(rows)),

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 import pyarrow as pa
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from schemas.assets import Site
 from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
@@ -84,3 +85,26 @@ async def close_windows(producer: AIOKafkaProducer, settings: Settings, until_ms
             topics.TELEMETRY.full(settings.namespace), empty, partition=partition,
             headers=list(headers.items()),
         )  # fmt: skip
+
+
+async def make_topics(settings: Settings, *names: str) -> None:
+    """Topics of 8 partitions that are not the project's own (full names)."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, topics.PARTITIONS, 1) for name in names])
+    finally:
+        await admin.close()
+
+
+async def committed(settings: Settings, group: str, topic: str) -> int:
+    """Records of a topic that a group is done with, over its partitions."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(group)
+    except GroupCoordinatorNotAvailableError:
+        return 0  # no group has met on this broker yet
+    finally:
+        await admin.close()
+    return sum(max(meta.offset, 0) for tp, meta in found.items() if tp.topic == topic)
