@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format broker clean
+.PHONY: help setup demo test check bench format broker clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ check: setup ## lint, format, types, import rules, generated contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vpp contracts --check
+
+bench: setup ## every benchmark's table, against baselines of the same run (some minutes)
+	$(BIN)/vpp broker start
+	$(BIN)/python -m benchmarks
 
 format: setup ## format the code and sort its imports
 	$(BIN)/ruff check --fix .

@@ -1,18 +1,18 @@
-"""How long a total takes to be shared out: ``python benchmarks/allocate.py``.
+"""How long a total takes to be shared out over a fleet.
 
-Prints milliseconds of CPU for one allocation, a new total each time, and for one supply curve;
-and how many times as long a quadratic solver (Clarabel, its own time without the modelling
-around it) takes in the same run, and how far the two are apart.
+    python -m benchmarks.allocate
+
+Milliseconds of CPU for one allocation, a new total each time, and for one supply curve; and how
+many times as long a quadratic solver (Clarabel, its own time without the modelling around it)
+takes in the same run, and how far the two are apart.
 """
 
-import argparse
 import gc
-import time
-from collections.abc import Callable
 
 import cvxpy as cp
 import numpy as np
 
+from benchmarks.report import Table, cpu_s, parser, publish
 from vpp_streams.domain.allocate import Problem, allocate
 from vpp_streams.domain.supply import supply_curve
 
@@ -59,36 +59,35 @@ def solver_s(one: Problem, total_w: float) -> tuple[float, np.ndarray]:
     return problem.solver_stats.solve_time, p.value * 1e3
 
 
-def cpu_s(work: Callable[[float], object], totals: list[float]) -> float:
-    """Median CPU seconds of one call."""
-    spent = []
-    for total_w in totals:
-        start = time.process_time()
-        work(total_w)
-        spent.append(time.process_time() - start)
-    return float(np.median(spent))
+def table_of(sizes: list[int], repeat: int) -> Table:
+    """Measure each size."""
+    rng = np.random.default_rng(1)
+    gc.freeze()
+    table = Table(
+        "A total shared out", ("devices", "solver x", "allocate ms", "curve ms", "apart W")
+    )
+    for n in sizes:
+        one = homes(n, rng)
+        totals = iter(rng.uniform(-0.9, 0.9, repeat + 1) * one.most_w.sum())
+        first_w = next(totals)
+        found = allocate(one, first_w)
+        ours_s = cpu_s(lambda one=one, totals=totals: allocate(one, next(totals)), repeat)
+        curve_s = cpu_s(lambda one=one: supply_curve(one), min(repeat, 3))
+        ratio = apart_w = None
+        if n <= SOLVED:
+            theirs_s, setpoint_w = solver_s(one, first_w)
+            ratio = theirs_s / ours_s
+            apart_w = float(np.abs(setpoint_w - found.setpoint_w).max())
+        table.add(f"{n:,}", ratio, ours_s * 1e3, curve_s * 1e3, apart_w)
+    return table
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeat", type=int, default=15)
-    repeat = parser.parse_args().repeat
-    rng = np.random.default_rng(1)
-    gc.freeze()
-    print(f"{'devices':>9} {'allocate ms':>12} {'curve ms':>9} {'solver ratio':>13} {'apart W':>8}")
-    for n in SIZES:
-        one = homes(n, rng)
-        totals = (rng.uniform(-0.9, 0.9, repeat) * one.most_w.sum()).tolist()
-        allocate(one, totals[0])
-        ours_s = cpu_s(lambda total_w, one=one: allocate(one, total_w), totals)
-        curve_s = cpu_s(lambda _, one=one: supply_curve(one), totals[:3])
-        against = f"{'':>13} {'':>8}"
-        if n <= SOLVED:
-            theirs_s, setpoint_w = solver_s(one, totals[0])
-            apart_w = np.abs(setpoint_w - allocate(one, totals[0]).setpoint_w).max()
-            against = f"{theirs_s / ours_s:>13.0f} {apart_w:>8.3f}"
-        print(f"{n:>9,} {ours_s * 1e3:>12.2f} {curve_s * 1e3:>9.1f} {against}")
+    options = parser(__doc__, repeat=15)
+    options.add_argument("--devices", type=int, nargs="+", default=list(SIZES))
+    args = options.parse_args()
+    publish(args, [table_of(args.devices, args.repeat)])
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""How fast a core turns raw frames into canonical ones: ``python benchmarks/ingest.py``.
+"""How fast a core turns raw frames into canonical ones.
 
-Prints readings per CPU second, and the ratio to only decoding the same frames' lines in the same
-run, which says more than the number where a machine is shared.
+    python -m benchmarks.ingest
+
+Readings per CPU second for a native body and three vendors' documents, and how many times as long
+that takes as only decoding the same frames' lines in the same run: what is left to be won.
 """
 
-import argparse
 import gc
-import time
-from collections.abc import Callable
 
 import msgspec
 
+from benchmarks.report import Table, cpu_s, parser, publish
 from device_sim import vendor
 from schemas.assets import Device, Site
 from schemas.telemetry import NativeBody, RawLine
@@ -49,34 +49,32 @@ def frame(homes: list[Site], form: str | None) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
-def cpu_s(work: Callable[[], object], repeat: int) -> float:
-    """Least CPU seconds of one call."""
-    spent = []
-    for _ in range(repeat):
-        start = time.process_time()
-        work()
-        spent.append(time.process_time() - start)
-    return min(spent)
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeat", type=int, default=50)
-    repeat = parser.parse_args().repeat
+def table_of(repeat: int) -> Table:
+    """Measure each form."""
     homes = sites()
     registry = Registry(homes)
     decode = msgspec.json.Decoder(RawLine).decode_lines
     gc.freeze()
-    print(f"{'form':<14} {'readings/s':>12} {'decode only/s':>14} {'ratio':>6}")
+    table = Table(
+        f"Raw frames of {LINES} lines to canonical ones",
+        ("form", "x decode", "readings per CPU-s", "decode only per CPU-s"),
+    )
     for form in (None, "tesla_gateway", "fronius", "enphase"):
         raw = frame(homes, form)
         found = canonicalize(raw, SOURCE, registry, PARTITIONS)
         assert sum(batch.num_rows for batch in found.batches.values()) == LINES, found.rejected[:1]
         ours_s = cpu_s(lambda raw=raw: canonicalize(raw, SOURCE, registry, PARTITIONS), repeat)
         decode_s = cpu_s(lambda raw=raw: decode(raw), repeat)
-        rates = f"{LINES / ours_s:>12,.0f} {LINES / decode_s:>14,.0f}"
-        print(f"{form or 'native':<14} {rates} {ours_s / decode_s:>6.1f}")
+        table.add(
+            form or "native", ours_s / decode_s, round(LINES / ours_s), round(LINES / decode_s)
+        )
+    return table
+
+
+def main() -> None:
+    """Measure and print."""
+    args = parser(__doc__, repeat=50).parse_args()
+    publish(args, [table_of(args.repeat)])
 
 
 if __name__ == "__main__":
