@@ -1,7 +1,7 @@
 """Homes to measure with: named, registered, and with readings that ingest takes as they stand.
 
 One Powerwall a site, a reading a second. The powers balance, states of charge and voltages are
-those of homes; they differ from device to device and stay, as what is measured is the machine.
+those of homes and differ from device to device.
 """
 
 from collections.abc import Iterator, Sequence
@@ -100,6 +100,8 @@ class Homes:
         rng = np.random.default_rng([second, n])
         received_ms = base_ms + np.sort(rng.integers(80, 1000, n))
         measured_ms = received_ms - rng.integers(20, 80, n)
+        # Columns that stood still would be compressed to nothing, in recordings and changelogs.
+        moved_w = np.round(rng.uniform(0, 100, (2, n)), 1)
         columns = {
             "device_id": self._device_column.take(pa.array(rows)),
             "site_id": self._site_column.take(pa.array(rows)),
@@ -108,10 +110,10 @@ class Homes:
             "measured_at_ms": measured_ms,
             "received_at_ms": received_ms,
             "interval_ms": np.full(n, 1000, np.int32),
-            "battery_w": self.battery_w[rows],
-            "grid_w": self.grid_w[rows],
+            "battery_w": self.battery_w[rows] + moved_w[0],
+            "grid_w": self.grid_w[rows] + moved_w[1] - moved_w[0],
             "solar_w": self.solar_w[rows],
-            "load_w": self.load_w[rows],
+            "load_w": self.load_w[rows] + moved_w[1],
             "soc": self.soc[rows],
             "frequency_hz": np.full(n, 60.0),
             "voltage_v": self.voltage_v[rows],
