@@ -1,9 +1,9 @@
 """Every benchmark, one after another, each in a process of its own: ``python -m benchmarks``.
 
 Prints each one's tables as it ends; --docs also writes them into docs/performance.md, between the
-marks of their names. One that fails is told, and the others still run; the exit code is then 1.
-Not among them: `dispatch` and `agc`, which measure a dispatch's quality and take many minutes,
-and `growth`, which draws docs/growth (run these by name).
+marks of their names, and the plots into docs/growth. One that fails is told, and the others still
+run; the exit code is then 1. Not among them: `dispatch` and `agc`, which measure a dispatch's
+quality and take many minutes.
 """
 
 import argparse
@@ -20,18 +20,20 @@ from benchmarks.report import Table
 
 ALL = (
     "ingest", "fleet", "region", "recovery", "replay", "allocate", "raw_frames", "gateway",
-    "pipeline",
+    "pipeline", "growth",
 )  # fmt: skip
-MORE = {"raw_frames": ("--delete",)}
-"""Options that a run among others needs."""
 DOCS = Path(__file__).parents[1] / "docs" / "performance.md"
 
 
-def run(name: str, directory: Path) -> dict[str, Any] | None:
+def run(name: str, directory: Path, docs: bool) -> dict[str, Any] | None:
     """One benchmark's tables as its --json has them; None where it failed."""
+    more = {
+        "raw_frames": ["--delete"],
+        "growth": [] if docs else ["--plots", str(directory)],
+    }
     file = directory / f"{name}.json"
     command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(file)]
-    done = subprocess.run([*command, *MORE.get(name, ())], check=False)
+    done = subprocess.run([*command, *more.get(name, [])], check=False)
     if done.returncode or not file.exists():
         return None
     found: dict[str, Any] = json.loads(file.read_text())
@@ -69,7 +71,7 @@ def main() -> None:
         for i, name in enumerate(there, 1):
             print(f"\n=== {name} ({i} of {len(there)})", flush=True)
             began = time.monotonic()
-            found = run(name, Path(directory))
+            found = run(name, Path(directory), args.docs)
             print(f"=== {name}: {time.monotonic() - began:.0f} s", flush=True)
             if found is None:
                 failed.append(name)

@@ -8,6 +8,7 @@ takes in the same run, and how far the two are apart.
 """
 
 import gc
+from collections.abc import Sequence
 
 import cvxpy as cp
 import numpy as np
@@ -82,11 +83,11 @@ def table_of(sizes: list[int], repeat: int) -> Table:
     return table
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = parser(__doc__, repeat=15)
     options.add_argument("--devices", type=int, nargs="+", default=list(SIZES))
-    args = options.parse_args()
+    args = options.parse_args(argv)
     publish(args, [table_of(args.devices, args.repeat)])
 
 

@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import statistics
 import time
+from collections.abc import Sequence
 
 from benchmarks.fleet_workers import idiomatic_worker, real_worker
 from benchmarks.homes import Homes
@@ -79,7 +80,7 @@ def table_of(args: argparse.Namespace) -> Table:
     )
     for devices in args.devices:
         progress(f"{devices:,} devices in one partition, in process")
-        homes = Homes(devices, partition=0)
+        homes = Homes(devices, partitions=(0,))
         runs = [
             in_process(homes, args.seconds, args.rows, args.snapshot_s) for _ in range(args.repeat)
         ]
@@ -98,7 +99,7 @@ def table_of(args: argparse.Namespace) -> Table:
     return table
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = parser(__doc__, repeat=1)
     options.add_argument("--devices", type=int, nargs="+", default=[10_000, 62_500],
@@ -110,7 +111,7 @@ def main() -> None:
     options.add_argument("--readings", type=int, default=1_000_000, help="fed to the real worker")
     options.add_argument("--messages", type=int, default=20_000, help="fed to the idiomatic one")
     options.add_argument("--pure", action="store_true", help="only in process, without Kafka")
-    args = options.parse_args()
+    args = options.parse_args(argv)
     publish(args, [table_of(args)], None if args.pure else load_settings().kafka)
 
 

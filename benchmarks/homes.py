@@ -4,7 +4,7 @@ One Powerwall a site, a reading a second. The powers balance, states of charge a
 those of homes and differ from device to device.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -28,15 +28,19 @@ FIRST_SEQ = 1_000_000_000
 
 
 class Homes:
-    """``n`` homes: of all partitions, or of one."""
+    """``n`` homes of some partitions, of all unless told."""
 
     def __init__(
-        self, n: int, partition: int | None = None, regions: Sequence[str] = REGIONS, seed: int = 1
+        self,
+        n: int,
+        partitions: Collection[int] = range(PARTITIONS),
+        regions: Sequence[str] = REGIONS,
+        seed: int = 1,
     ) -> None:
         rng = np.random.default_rng(seed)
         self.n = n
         self.regions = regions
-        self.site_ids, self.partition = _names(n, partition)
+        self.site_ids, self.partition = _names(n, partitions)
         self.device_ids = [f"pw-{site_id}" for site_id in self.site_ids]
         self.solar_w = np.round(rng.uniform(0, 6000, n), 1)
         self.load_w = np.round(rng.uniform(200, 5000, n), 1)
@@ -135,13 +139,13 @@ class Homes:
         ]
 
 
-def _names(n: int, partition: int | None) -> tuple[list[str], NDArray[np.int64]]:
+def _names(n: int, among: Collection[int]) -> tuple[list[str], NDArray[np.int64]]:
     names, partitions = [], []
     for number in count():
         if len(names) == n:
             return names, np.array(partitions, np.int64)
         at = partition_of(name := f"home-{number:07d}", PARTITIONS)
-        if partition in (None, at):
+        if at in among:
             names.append(name)
             partitions.append(at)
     raise AssertionError("count() does not end")

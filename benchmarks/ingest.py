@@ -7,6 +7,7 @@ that takes as only decoding the same frames' lines in the same run: what is left
 """
 
 import gc
+from collections.abc import Sequence
 
 import msgspec
 
@@ -71,9 +72,9 @@ def table_of(repeat: int) -> Table:
     return table
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    args = parser(__doc__, repeat=50).parse_args()
+    args = parser(__doc__, repeat=50).parse_args(argv)
     publish(args, [table_of(args.repeat)])
 
 

@@ -19,6 +19,7 @@ import asyncio
 import json
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -168,7 +169,7 @@ async def find(args: argparse.Namespace) -> list[Run]:
     return runs
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = parser(__doc__)
     options.add_argument("--devices", type=int, default=20_000)
@@ -178,7 +179,7 @@ def main() -> None:
     options.add_argument("--drain-s", type=float, default=60.0, help="may need so long in the end")
     options.add_argument("--age-goal-ms", type=float, default=1500.0)
     options.add_argument("--find", action="store_true", help="look for the most devices that hold")
-    args = options.parse_args()
+    args = options.parse_args(argv)
     runs = asyncio.run(find(args)) if args.find else [asyncio.run(run_once(args.devices, args))]
     publish(args, tables(runs, args.seconds, args.age_goal_ms), load_settings().kafka)
 

@@ -116,7 +116,7 @@ async def run(args: argparse.Namespace) -> Sent:
         return await generate(producer, settings, frames, args.seconds)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Generate and print."""
     options = parser(__doc__)
     options.add_argument("--devices", type=int, default=100_000)
@@ -125,7 +125,7 @@ def main() -> None:
     options.add_argument("--flush-ms", type=int, default=200, help="a gateway gathers so long")
     options.add_argument("--imported", action="store_true", help="the homes are in the registry")
     options.add_argument("--delete", action="store_true", help="delete the topics in the end")
-    args = options.parse_args()
+    args = options.parse_args(argv)
     sent = asyncio.run(run(args))
     table = Table(
         f"Raw frames of {args.devices:,} devices at 1 Hz for {args.seconds} s",

@@ -17,6 +17,7 @@ import asyncio
 import json
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import httpx
@@ -170,13 +171,13 @@ def measured(args: argparse.Namespace) -> list[Table]:
     return tables
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = parser(__doc__)
     options.add_argument("--devices", type=int, default=1_000_000)
     options.add_argument("--minutes", type=int, default=2, help="of windows that were kept")
     options.add_argument("--worker-devices", type=int, default=100_000)
-    args = options.parse_args()
+    args = options.parse_args(argv)
     publish(args, measured(args), load_settings().kafka if args.worker_devices else None)
 
 

@@ -9,7 +9,7 @@ library's) into a dict and merges nothing.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from benchmarks.homes import T0_MS
 from benchmarks.report import Table, cpu_s, parser, publish
@@ -122,13 +122,13 @@ def measure(
     return ours_s, cpu_s(lambda: plain(written), repeat) / shares
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = parser(__doc__, repeat=3)
     options.add_argument("--partitions", type=int, nargs="+", default=[8, 16, 64])
     options.add_argument("--regions", type=int, nargs="+", default=[3, 50])
     options.add_argument("--ticks", type=int, default=10)
-    args = options.parse_args()
+    args = options.parse_args(argv)
     table = Table(
         "Shares merged to regions",
         ("what", "x plain", "shares per CPU-s", "plain per CPU-s", "a second's CPU, ms"),

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -109,13 +110,13 @@ def table_of(args: argparse.Namespace) -> Table:
     return table
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = parser(__doc__, repeat=3)
     options.add_argument("--devices", type=int, default=10_000)
     options.add_argument("--seconds", type=int, default=100)
     options.add_argument("--pure", action="store_true", help="without Kafka")
-    args = options.parse_args()
+    args = options.parse_args(argv)
     publish(args, [table_of(args)], None if args.pure else load_settings().kafka)
 
 

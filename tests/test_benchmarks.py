@@ -1,0 +1,110 @@
+"""Benchmarks run, and measure what they say: tiny sizes, no broker, no word on how fast."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks import allocate, fleet, growth_points, ingest, recovery, region, replay
+from benchmarks.__main__ import DOCS, document
+from benchmarks.frame_bytes import digits, frames_of
+from benchmarks.growth_plots import Plot, draw
+from benchmarks.homes import FIRST_SEQ, Homes
+from benchmarks.pipeline_tables import Run, tables
+from benchmarks.report import Table, shown
+from vpp_streams.domain.canonical import Source, canonicalize
+from vpp_streams.domain.registry import Registry
+from vpp_streams.gateway.framer import MAX_FRAME_BYTES
+from vpp_streams.topics import PARTITIONS
+
+NOW_S = 1_800_000_000
+PURE: dict[str, tuple[Callable[[list[str]], None], list[str]]] = {
+    "ingest": (ingest.main, ["--repeat", "1"]),
+    "allocate": (allocate.main, ["--repeat", "1", "--devices", "100"]),
+    "fleet": (fleet.main, ["--pure", "--devices", "50", "--seconds", "2", "--rows", "20"]),
+    "region": (region.main, ["--repeat", "1", "--ticks", "2", "--partitions", "8"]),
+    "recovery": (recovery.main, ["--devices", "200", "--worker-devices", "0"]),
+    "replay": (replay.main, ["--pure", "--repeat", "1", "--devices", "50", "--seconds", "3"]),
+}
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_a_benchmark_tells_the_ratio_first(name: str, tmp_path: Path) -> None:
+    main, options = PURE[name]
+    file = tmp_path / "told.json"
+    main([*options, "--json", str(file)])
+    told = json.loads(file.read_text())
+    assert told["machine"]
+    for table in told["tables"]:
+        assert table["rows"]
+        assert "x " in table["columns"][1] or table["columns"][1].endswith(" x")
+        assert {len(row) for row in table["rows"]} == {len(table["columns"])}
+
+
+def test_generated_frames_are_those_of_a_gateway() -> None:
+    homes = Homes(3000)
+    registry = Registry(homes.sites())
+    frames = frames_of(homes, flush_ms=500)
+    found: dict[tuple[str, int], dict[str, object]] = {}
+    for n in range(12):  # the digits carry
+        for frame in frames:
+            raw = frame.at(digits(NOW_S + n, n))
+            assert len(raw) <= MAX_FRAME_BYTES
+            source = Source("raw.powerwall", frame.partition, 0, NOW_S * 1000)
+            canonical = canonicalize(raw, source, registry, PARTITIONS)
+            assert not canonical.rejected
+            assert set(canonical.batches) == {frame.partition}
+            for row in canonical.batches[frame.partition].to_pylist():
+                found[row["device_id"], row["seq"]] = row
+                assert row["measured_at_ms"] // 1000 == row["received_at_ms"] // 1000 == NOW_S + n
+                assert row["quality"] == 0
+    assert len(found) == 3000 * 12
+    assert {seq for _, seq in found} == set(range(FIRST_SEQ, FIRST_SEQ + 12))
+
+
+def test_canonical_homes_balance_and_keep_to_their_partition() -> None:
+    homes = Homes(100, partitions=(3, 5))
+    rows = [row for p, b in homes.by_partition(7, 30) for row in b.to_pylist() if p in (3, 5)]
+    assert sorted(row["device_id"] for row in rows) == sorted(homes.device_ids)
+    for row in rows:
+        supply_w = row["grid_w"] + row["battery_w"] + row["solar_w"]
+        assert row["load_w"] == pytest.approx(supply_w, abs=0.2)
+
+
+def test_growth_measures_a_point_and_draws(tmp_path: Path) -> None:
+    found = growth_points.measure(growth_points.Point(200, seconds=1, rows=20))
+    assert found.changelog_bytes > 0
+    assert found.reading_us > 0
+    draw([Plot("a.png", "title", "x", "y", [1, 2], {"a": [1, 2], "b": [2, 3]})], tmp_path)
+    assert (tmp_path / "a.png").stat().st_size > 0
+
+
+def test_a_run_holds_only_if_nothing_is_lost_and_all_is_in_time() -> None:
+    run = Run(10, sent=100, counted={"fleet": 100}, kept_up=True, ages_ms=(500.0, 900.0),
+              decode_s=1e-6)  # fmt: skip
+    assert run.holds(1500.0)
+    assert not run.holds(800.0)
+    run.counted["windows"] = 99
+    assert run.lost == 1
+    assert not run.holds(1500.0)
+    run.counted["windows"], run.duplicates = 100, 1
+    assert not run.holds(1500.0)
+    run.thirds = [(500.0, 0.0, 1.0)] * 3
+    assert all(table.text() for table in tables([run], 20, 1500.0))
+
+
+def test_every_benchmark_has_its_place_in_the_page() -> None:
+    table = {"title": "T", "columns": ["a", "x b"], "rows": [["one", 1.5]], "notes": ["why"]}
+    text = document(DOCS.read_text(), "fleet", {"machine": "M", "tables": [table]})
+    assert "| one | 1.5 |" in text
+    with pytest.raises(ValueError, match="no marks"):
+        document("nothing", "fleet", {"machine": "M", "tables": []})
+
+
+def test_cells_are_short_and_rows_whole() -> None:
+    assert [shown(cell) for cell in (None, "x", 1234567, 123.4, 1.2345, 0)] == [
+        "-", "x", "1,234,567", "123", "1.23", "0",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="2 cells under 1"):
+        Table("t", ["a"]).add(1, 2)
