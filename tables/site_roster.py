@@ -1,32 +1,65 @@
 """Which sites a partition's device rows belong to, and what the registry says of them."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.assets import Device, Site
+from tables.columnar import Columns
 from tables.site_windows import SiteRows
 from tables.twins import Twins
+from vpp_streams.domain.columns import Column
 from vpp_streams.domain.partition import partition_of
 from vpp_streams.domain.registry import Registry
 from vpp_streams.domain.rollup import Ratings
 from vpp_streams.topics import PARTITIONS
 
 _UNKNOWN = Device("unknown", "solar")
+_ROWS = {
+    "site": Column(np.int64),
+    "rated_energy_wh": Column(np.float64),
+    "rated_charge_w": Column(np.float64),
+    "rated_discharge_w": Column(np.float64),
+}
+_SITES = {
+    "region": Column(np.int32, -1),
+    "registered": Column(np.int64),
+    "seen": Column(np.int64),
+    "backup_reserve": Column(np.float64, 1.0),
+    "export_limit_w": Column(np.float64),
+    "import_limit_w": Column(np.float64),
+}
 
 
 class SiteRoster:
-    """Static columns of a partition, made anew when the registry or the rows have changed."""
+    """Static columns of a partition, kept in step with the registry and the rows.
+
+    Only what has changed is looked at: a fleet that connects brings new rows with every frame.
+    """
 
     def __init__(self, partition: int, registry: Registry, twins: Twins) -> None:
         self._partition = partition
         self._registry = registry
         self._twins = twins
-        self._made_from: tuple[int, int] = (-1, -1)
+        self._version = 0
+        self._mine: dict[str, Site] = {}
+        """Registered sites of this partition, heard of or not."""
+        self._expected: Counter[str] = Counter()
+        """Region -> how many of them."""
+        self._site_ids: list[str] = []
+        self._site_at: dict[str, int] = {}
+        self._site_regions: list[str] = []
+        self._row_columns = Columns(_ROWS)
+        self._site_columns = Columns(_SITES)
+        self._known_rows = 0
+        self._regions: tuple[str, ...] = ()
         self._rows: SiteRows
         self._ratings: Ratings
-        self._feeder: np.ndarray
-        self._feeder_names: tuple[str, ...]
+        self._share()
+        self._feeders_of = self._unseen_of = (-1, -1)
+        self._feeders: tuple[NDArray[np.int64], tuple[str, ...]]
         self._unseen: dict[str, list[Device]]
 
     def rows(self) -> SiteRows:
@@ -39,80 +72,140 @@ class SiteRoster:
         self._refresh()
         return self._ratings
 
-    def feeders(self) -> tuple[np.ndarray, tuple[str, ...]]:
+    def feeders(self) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         """Each site's index into the feeders' names, of which the first is "" (none)."""
         self._refresh()
-        return self._feeder, self._feeder_names
+        if self._feeders_of != self._stamp():
+            self._feeders_of = self._stamp()
+            sites = map(self._registry.site, self._site_ids)
+            feeder = [(site.feeder or "") if site else "" for site in sites]
+            names = ("", *sorted(set(feeder) - {""}))
+            at = {name: i for i, name in enumerate(names)}
+            self._feeders = np.array([at[name] for name in feeder], np.int64), names
+        return self._feeders
 
     def unseen(self) -> dict[str, list[Device]]:
         """Region -> batteries of registered sites that have not been heard of here."""
         self._refresh()
+        if self._unseen_of != self._stamp():
+            self._unseen_of = self._stamp()
+            self._unseen = {}
+            for site in self._mine.values():
+                silent = [
+                    device
+                    for device in site.devices
+                    if device.rated_energy_wh and self._twins.row(device.device_id) is None
+                ]
+                self._unseen.setdefault(site.region, []).extend(silent)
         return self._unseen
 
+    def _stamp(self) -> tuple[int, int]:
+        return self._version, self._known_rows
+
     def _refresh(self) -> None:
-        made_from = self._registry.version, len(self._twins.device_ids)
-        if made_from == self._made_from:
+        rows = len(self._twins.device_ids)
+        if self._stamp() == (self._registry.version, rows):
             return
-        self._made_from = made_from
-        site_ids = list(dict.fromkeys(self._twins.site_ids))
-        index = {site_id: i for i, site_id in enumerate(site_ids)}
-        site = np.array([index[site_id] for site_id in self._twins.site_ids], np.int64)
-        sites = [self._registry.site(site_id) for site_id in site_ids]
-        devices = [self._device(device_id) for device_id in self._twins.device_ids]
-        energy_wh = np.array([device.rated_energy_wh for device in devices], np.float64)
-        seen = np.bincount(site, minlength=len(sites)) if len(site) else np.zeros(0, np.int64)
-        registered = np.array([len(s.devices) if s else 0 for s in sites], np.int64)
+        changed = self._take_changes()
+        new_rows = range(self._known_rows, rows)
+        new_sites = self._add_rows(new_rows)
+        regions = tuple(sorted(self._expected))
+        if regions != self._regions:  # the regions' numbers have changed
+            self._regions = regions
+            new_sites = range(len(self._site_ids))
+        heard = [self._site_at[site_id] for site_id in changed if site_id in self._site_at]
+        self._rate_sites([*new_sites, *heard])
+        self._rate_rows([*new_rows, *self._rows_of(changed, heard)])
+        self._share()
+
+    def _take_changes(self) -> dict[str, list[str]]:
+        """Sites of this partition whose record has changed -> their devices before and now."""
+        version = self._registry.version
+        changed: dict[str, list[str]] = {}
+        for site_id in dict.fromkeys(self._registry.changes(self._version)):
+            if partition_of(site_id, PARTITIONS) != self._partition:
+                continue
+            old, site = self._mine.pop(site_id, None), self._registry.site(site_id)
+            if old is not None:
+                self._expected[old.region] -= 1
+            if site is not None:
+                self._mine[site_id] = site
+                self._expected[site.region] += 1
+            both = (s for s in (old, site) if s is not None)
+            changed[site_id] = [device.device_id for s in both for device in s.devices]
+        self._expected = +self._expected  # without the regions that have none any more
+        self._version = version
+        return changed
+
+    def _add_rows(self, rows: range) -> Iterable[int]:
+        """Give new rows their sites; returns the sites that are new."""
+        first = len(self._site_ids)
+        site_of = self._twins.site_ids[rows.start : rows.stop]
+        for site_id in site_of:
+            if site_id not in self._site_at:
+                self._site_at[site_id] = len(self._site_ids)
+                self._site_ids.append(site_id)
+                self._site_regions.append("")
+        self._row_columns.grow(rows.stop)
+        self._site_columns.grow(len(self._site_ids))
+        site = np.array([self._site_at[site_id] for site_id in site_of], np.int64)
+        self._row_columns["site"][rows.start : rows.stop] = site
+        np.add.at(self._site_columns["seen"], site, 1)
+        self._known_rows = rows.stop
+        return range(first, len(self._site_ids))
+
+    def _rate_sites(self, at: list[int]) -> None:
+        sites = [self._registry.site(self._site_ids[i]) for i in at]
+        number = {region: i for i, region in enumerate(self._regions)}
+        for i, site in zip(at, sites, strict=True):
+            self._site_regions[i] = site.region if site else ""
+        c = self._site_columns
+        c["region"][at] = [number.get(s.region, -1) if s else -1 for s in sites]
+        c["registered"][at] = [len(s.devices) if s else 0 for s in sites]
+        c["backup_reserve"][at] = [s.backup_reserve if s else 1.0 for s in sites]
+        c["export_limit_w"][at] = [_limit(s.export_limit_w) if s else 0.0 for s in sites]
+        c["import_limit_w"][at] = [_limit(s.import_limit_w) if s else 0.0 for s in sites]
+
+    def _rows_of(self, changed: dict[str, list[str]], heard: list[int]) -> Iterable[int]:
+        """The rows of sites whose record has changed, and of the devices that it names."""
+        if not changed:
+            return []
+        named = (self._twins.row(device_id) for ids in changed.values() for device_id in ids)
+        of_sites = np.isin(self._row_columns["site"][: self._known_rows], heard)
+        return {row for row in named if row is not None} | set(np.flatnonzero(of_sites).tolist())
+
+    def _rate_rows(self, at: list[int]) -> None:
+        found = (self._registry.device(self._twins.device_ids[row]) for row in at)
+        devices = [entry[0] if entry else _UNKNOWN for entry in found]
+        c = self._row_columns
+        c["rated_energy_wh"][at] = [d.rated_energy_wh for d in devices]
+        c["rated_charge_w"][at] = [d.rated_charge_w for d in devices]
+        c["rated_discharge_w"][at] = [d.rated_discharge_w for d in devices]
+
+    def _share(self) -> None:
+        """The columns as they are now."""
+        row = {name: self._row_columns[name][: self._known_rows] for name in _ROWS}
+        site = {name: self._site_columns[name][: len(self._site_ids)] for name in _SITES}
         self._rows = SiteRows(
-            site=site,
-            site_ids=tuple(site_ids),
-            regions=tuple(s.region if s else "" for s in sites),
-            devices=np.maximum(registered, seen),
-            rated_energy_wh=energy_wh,
+            site=row["site"],
+            site_ids=tuple(self._site_ids),
+            regions=tuple(self._site_regions),
+            devices=np.maximum(site["registered"], site["seen"]),
+            rated_energy_wh=row["rated_energy_wh"],
         )
-        feeder_of = [(s.feeder or "") if s else "" for s in sites]
-        self._feeder_names = ("", *sorted(set(feeder_of) - {""}))
-        at = {name: i for i, name in enumerate(self._feeder_names)}
-        self._feeder = np.array([at[name] for name in feeder_of], np.int64)
-        mine = [
-            s
-            for s in self._registry.sites()
-            if partition_of(s.site_id, PARTITIONS) == self._partition
-        ]
-        self._ratings = self._make_ratings(site, sites, devices, energy_wh, mine)
-        heard = set(self._twins.device_ids)
-        self._unseen = {}
-        for s in mine:
-            silent = [d for d in s.devices if d.rated_energy_wh and d.device_id not in heard]
-            self._unseen.setdefault(s.region, []).extend(silent)
-
-    def _make_ratings(
-        self,
-        site: np.ndarray,
-        sites: list[Site | None],
-        devices: list[Device],
-        energy_wh: np.ndarray,
-        mine: list[Site],
-    ) -> Ratings:
-        expected = Counter(s.region for s in mine)
-        regions = tuple(sorted(expected))
-        at = {region: i for i, region in enumerate(regions)}
-        return Ratings(
-            site=site.astype(np.int32),
-            rated_energy_wh=energy_wh,
-            rated_charge_w=np.array([d.rated_charge_w for d in devices], np.float64),
-            rated_discharge_w=np.array([d.rated_discharge_w for d in devices], np.float64),
-            region=np.array([at.get(s.region, -1) if s else -1 for s in sites], np.int32),
-            backup_reserve=np.array([s.backup_reserve if s else 1.0 for s in sites], np.float64),
-            export_limit_w=_limits([s.export_limit_w if s else 0.0 for s in sites]),
-            import_limit_w=_limits([s.import_limit_w if s else 0.0 for s in sites]),
-            regions=regions,
-            sites_expected=np.array([expected[region] for region in regions], np.int64),
+        self._ratings = Ratings(
+            site=row["site"],
+            rated_energy_wh=row["rated_energy_wh"],
+            rated_charge_w=row["rated_charge_w"],
+            rated_discharge_w=row["rated_discharge_w"],
+            region=site["region"],
+            backup_reserve=site["backup_reserve"],
+            export_limit_w=site["export_limit_w"],
+            import_limit_w=site["import_limit_w"],
+            regions=self._regions,
+            sites_expected=np.array([self._expected[r] for r in self._regions], np.int64),
         )
 
-    def _device(self, device_id: str) -> Device:
-        found = self._registry.device(device_id)
-        return found[0] if found else _UNKNOWN
 
-
-def _limits(limits: list[float | None]) -> np.ndarray:
-    return np.array([np.inf if limit is None else limit for limit in limits], np.float64)
+def _limit(limit_w: float | None) -> float:
+    return np.inf if limit_w is None else limit_w

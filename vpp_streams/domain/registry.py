@@ -28,8 +28,7 @@ class Registry:
     """Sites by id, devices by id, sites by region and by partition."""
 
     def __init__(self, sites: Iterable[Site] = ()) -> None:
-        self.version = 0
-        """Rises with every applied record; caches compare it."""
+        self._applied: list[str] = []
         self._sites: dict[str, Site] = {}
         self._devices: dict[str, tuple[Device, Site]] = {}
         self._columns = _DeviceColumns()
@@ -40,7 +39,7 @@ class Registry:
 
     def apply(self, site: Site) -> None:
         """Take a site's newest record; its devices replace those it had."""
-        self.version += 1
+        self._applied.append(site.site_id)
         old = self._sites.get(site.site_id)
         for device in old.devices if old else ():
             if self._devices.get(device.device_id, (None, None))[1] is old:
@@ -50,6 +49,15 @@ class Registry:
         for device in () if site.removed else site.devices:
             self._devices[device.device_id] = (device, site)
             self._stale[device.device_id] = None
+
+    @property
+    def version(self) -> int:
+        """Rises with every applied record; caches compare it."""
+        return len(self._applied)
+
+    def changes(self, since: int) -> Iterable[str]:
+        """Sites of the records that were applied since a version; one may come twice."""
+        return self._applied[since:]
 
     def site(self, site_id: str) -> Site | None:
         """The site, or None where it is unknown or removed."""

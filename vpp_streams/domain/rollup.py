@@ -42,7 +42,7 @@ class Latest:
 class Ratings:
     """What the registry knows of the rows of `Latest`, of their sites and regions."""
 
-    site: NDArray[np.int32]
+    site: NDArray[np.int64]
     """Per device: index into the sites."""
     rated_energy_wh: Floats
     rated_charge_w: Floats

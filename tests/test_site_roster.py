@@ -1,0 +1,63 @@
+"""The roster is kept in step piece by piece, and is what one made anew would be."""
+
+from dataclasses import fields
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.assets import Device, Site
+from tables.site_roster import SiteRoster
+from tables.twins import Batch, Twins
+from tests.pool_world import SITE_IDS
+from tests.telemetry_factory import make_batch
+from vpp_streams.domain.registry import Registry
+
+HOMES = SITE_IDS[:4]
+"""Of one partition; a device may move from one to another."""
+site_records = st.builds(
+    lambda site_id, region, numbers, energy_wh, reserve, feeder, removed: Site(
+        site_id,
+        region,
+        tuple(Device(f"pw-{n}", "powerwall", rated_energy_wh=energy_wh) for n in sorted(numbers)),
+        backup_reserve=reserve,
+        feeder=feeder,
+        removed=removed,
+    ),
+    st.sampled_from([*HOMES, "of-another-partition"]),
+    st.sampled_from(["coast", "north", "valley"]),
+    st.sets(st.integers(0, 5), max_size=2),
+    st.sampled_from([0.0, 5000.0, 13_500.0]),
+    st.sampled_from([0.1, 0.2]),
+    st.sampled_from([None, "f1", "f2"]),
+    st.booleans(),
+)
+heard = st.tuples(st.integers(0, 5), st.sampled_from(HOMES))
+"""A device speaks, at the site that ingest then took it for."""
+
+
+@given(st.lists(st.one_of(site_records, heard), max_size=20))
+def test_equals_one_made_anew(steps: list[Site | tuple[int, str]]) -> None:
+    registry, twins = Registry(), Twins()
+    roster = SiteRoster(0, registry, twins)
+    for step in steps:
+        if isinstance(step, Site):
+            registry.apply(step)
+        else:
+            number, site_id = step
+            twins.rows_of(Batch.of(make_batch([{"device_id": f"pw-{number}", "site_id": site_id}])))
+        anew = SiteRoster(0, registry, twins)
+        for got, expected in (
+            (roster.ratings(), anew.ratings()),
+            (roster.rows(), anew.rows()),
+        ):
+            for field in fields(got):
+                mine, theirs = getattr(got, field.name), getattr(expected, field.name)
+                np.testing.assert_array_equal(mine, theirs, err_msg=field.name)
+        assert roster.unseen().keys() == anew.unseen().keys()
+        for region, devices in roster.unseen().items():
+            assert sorted(d.device_id for d in devices) == sorted(
+                d.device_id for d in anew.unseen()[region]
+            )
+        (feeder, names), (expected_feeder, expected_names) = roster.feeders(), anew.feeders()
+        assert [names[i] for i in feeder] == [expected_names[i] for i in expected_feeder]
