@@ -1,6 +1,7 @@
 """The composition root: a Faust app for a role, with its agents and nothing else."""
 
 import asyncio
+import gc
 import time
 from importlib import import_module
 from typing import Literal, get_args
@@ -16,6 +17,9 @@ from vpp_streams.settings import Settings
 
 Role = Literal["ingest", "fleet", "region"]
 ROLES: tuple[Role, ...] = get_args(Role)
+
+COLLECT_AFTER = 10_000
+"""New objects between two collections; frames of readings are few objects, large ones."""
 
 _WITH_PAGES: frozenset[Role] = frozenset({"fleet"})
 
@@ -56,6 +60,7 @@ def create_app(role: Role, settings: Settings) -> faust.App:
     )
     _follow_registry(app, context)
     _publish_health(app, context)
+    _keep_registry_from_collector(app, context)
     # A worker loads the agents of its own role only.
     import_module(f"agents.{role}").register(app, context)
     return app
@@ -85,11 +90,24 @@ def _publish_health(app: faust.App, context: AgentContext) -> None:
             await producer.stop()
 
 
+def _keep_registry_from_collector(app: faust.App, context: AgentContext) -> None:
+    """A million objects that stay: each full collection would stand still over them."""
+
+    @app.task
+    async def freeze() -> None:
+        await context.registry_ready.wait()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER, 50, 100)
+
+
 def run_worker(role: Role, settings: Settings) -> None:
     """Run one worker of a role in this process until it is told to stop."""
     import uvloop
 
-    loop = uvloop.new_event_loop()
+    # Also of the thread that Faust fetches in.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     app = create_app(role, settings)
