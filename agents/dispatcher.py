@@ -6,14 +6,14 @@ neither decides anew nor tells it twice.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import faust
-import msgspec
 import structlog
 
 from agents.context import AgentContext
+from agents.expected import ExpectedSites
 from schemas.dispatch import (
     Dispatch,
     DispatchStatus,
@@ -25,11 +25,11 @@ from schemas.dispatch import (
     Target,
 )
 from schemas.grid import PriceSeries
+from schemas.protocol import UNREADABLE
 from tables.requests import Decisions
 from vpp_streams import topics
 from vpp_streams.codecs import decode_json, encode_json
 from vpp_streams.domain.region_dispatch import HEARD_MS, RegionDispatch
-from vpp_streams.domain.regions import expected_sites
 from vpp_streams.domain.requests import Book
 from vpp_streams.domain.schedules import Entry, due, load
 from vpp_streams.errors import SettingsError
@@ -48,8 +48,15 @@ FORGET_AFTER_MS = 3_600_000
 class Dispatcher:
     """The requests and supplies of all regions, and what this worker makes of them."""
 
-    def __init__(self, app: faust.App, context: AgentContext, mine: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        app: faust.App,
+        context: AgentContext,
+        expected: ExpectedSites,
+        mine: Callable[[], bool],
+    ) -> None:
         self._context = context
+        self._expected = expected
         self._mine = mine
         self._decisions = Decisions(app)
         self._targets_topic = context.topic(app, topics.DISPATCH_TARGETS)
@@ -65,8 +72,6 @@ class Dispatcher:
         """None while another worker rules."""
         self._since_ms = 0
         """When we began to rule."""
-        self._expected: Mapping[str, Mapping[int, int]] = {}
-        self._registry_version = -1
         self._schedules = _schedules(context.settings.schedules)
         self._scheduled_ms = 0
         """Windows that begin before this were asked for."""
@@ -88,7 +93,7 @@ class Dispatcher:
             return
         try:
             prices = decode_json(value, PriceSeries)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             self._context.health.counters["bad_records"] += 1
             log.warning("unreadable prices were left out", offset=offset, error=str(error))
             return
@@ -100,11 +105,11 @@ class Dispatcher:
             return
         try:
             request: Request = decode_json(value, Request)  # type: ignore[arg-type]  # a union
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             self._context.health.counters["bad_records"] += 1
             log.warning("an unreadable request was left out", offset=offset, error=str(error))
             return
-        # The first of an id stands: a later one of other content is refused by the book.
+        # The first of an id stands: a later one of other content is left out.
         self._requests.setdefault(request.request_id, request)
         self._inbox.append(request)
         self._wake.set()
@@ -134,7 +139,6 @@ class Dispatcher:
 
     async def _cycle(self) -> None:
         now_ms = self._context.now_ms()
-        self._refresh_expected()
         if self._book is None:
             self._book, self._since_ms = Book(), now_ms
             self._inbox = list(self._requests.values())
@@ -142,9 +146,9 @@ class Dispatcher:
         await self._take_in(self._book, now_ms)
         for event in self._book.advance(now_ms):
             await self._tell(event)
-        for region in sorted(self._expected.keys() | self._regions.keys()):
+        for region in sorted(self._expected.regions(now_ms) | self._regions.keys()):
             ruling = self._book.ruling(region, now_ms)
-            expected = self._expected.get(region, {})
+            expected = self._expected.of(region, now_ms)
             cycle = self._region(region).cycle(ruling, expected.keys(), now_ms)
             for order in cycle.orders:
                 await self._send_order(order)
@@ -166,13 +170,9 @@ class Dispatcher:
                 )
         self._scheduled_ms = until_ms
 
-    def _refresh_expected(self) -> None:
-        registry = self._context.registry
-        if registry.version != self._registry_version:
-            self._registry_version = registry.version
-            self._expected = expected_sites(registry, topics.PARTITIONS)
-
     async def _take_in(self, book: Book, now_ms: int) -> None:
+        if not self._inbox:
+            return
         known = self._decisions.known()
         inbox, self._inbox = self._inbox, []
         capability = {
@@ -180,9 +180,7 @@ class Dispatcher:
             for name, region in self._regions.items()
             if (held := region.capability(now_ms)) is not None
         }
-        feeders: dict[str, set[str]] = {}
-        for site in self._context.registry.sites():
-            feeders.setdefault(site.region, set()).update({site.feeder} if site.feeder else ())
+        feeders = self._expected.feeders(now_ms)
         for request in inbox:
             state = known.get(request.request_id)
             if state is not None:

@@ -12,6 +12,7 @@ import structlog
 
 from agents.context import AgentContext
 from agents.dispatcher import Dispatcher
+from agents.expected import ExpectedSites
 from agents.flow import InFlight, lag
 from agents.in_order import InOrder
 from schemas.dispatch import SupplyPartial
@@ -20,7 +21,7 @@ from tables.regions import RegionShares
 from vpp_streams import topics
 from vpp_streams.codecs import decode_json, encode_json
 from vpp_streams.domain.region_pace import LiveRegion, WindowKey, WindowsDue
-from vpp_streams.domain.regions import Expected, expected_sites, region_window
+from vpp_streams.domain.regions import region_window
 
 log = structlog.get_logger()
 
@@ -47,31 +48,10 @@ def read_partial(value: bytes | None) -> Partial:
     return partial
 
 
-class ExpectedSites:
-    """From which partitions each region's shares must come, kept in step with the registry."""
-
-    MIN_AGE_MS = 1000
-    """Made anew at most this often: with a million sites that is real work."""
-
-    def __init__(self, context: AgentContext) -> None:
-        self._context = context
-        self._version = -1
-        self._made_ms = 0
-        self._sites: dict[str, dict[int, int]] = {}
-
-    def of(self, region: str, now_ms: int) -> Expected:
-        """Partition -> registered sites of the region in it."""
-        registry = self._context.registry
-        if registry.version != self._version and now_ms - self._made_ms >= self.MIN_AGE_MS:
-            self._version, self._made_ms = registry.version, now_ms
-            self._sites = expected_sites(registry, topics.PARTITIONS)
-        return self._sites.get(region, {})
-
-
 class Merger:
     """What one region worker holds, and what it publishes."""
 
-    def __init__(self, app: faust.App, context: AgentContext) -> None:
+    def __init__(self, app: faust.App, context: AgentContext, expected: ExpectedSites) -> None:
         self._app = app
         self._context = context
         self._counters = context.health.counters
@@ -80,7 +60,7 @@ class Merger:
         self._shares = RegionShares(app)
         self._shares.table.on_recover(self._on_recover)
         self._stale_after_ms = int(context.settings.silent_after_s * 1000)
-        self._expected = ExpectedSites(context)
+        self._expected = expected
         self.release()
 
     def release(self) -> None:
@@ -175,8 +155,9 @@ class Merger:
 def register(app: faust.App, context: AgentContext) -> None:
     """Add the region agent, its table and its timer to an app."""
     source = context.topic(app, topics.REGION_PARTIALS)
-    merger = Merger(app, context)
-    dispatcher = Dispatcher(app, context, lambda: merger.mine)
+    expected = ExpectedSites(context)
+    merger = Merger(app, context, expected)
+    dispatcher = Dispatcher(app, context, expected, lambda: merger.mine)
     in_order = InOrder(
         app, context.settings, lambda: merger.mine and context.registry_ready.is_set()
     )

@@ -80,6 +80,21 @@ def command_id(partition: int, rank: int) -> str:
     return f"c{partition}-{rank}"
 
 
+def rank_of(id_: str, partition: int) -> int | None:
+    """The rank in a command's id; None where it is none of this partition's."""
+    head, _, rank = id_.partition("-")
+    number = rank.isascii() and rank.isdecimal() and len(rank) < 19
+    return int(rank) if head == f"c{partition}" and number else None
+
+
+PROGRESS: tuple[CommandState, ...] = ("created", "routed", "delivered", "accepted", "applied")
+
+
+def step_of(state: CommandState) -> int:
+    """How far a command has come; the states that end it are the last step."""
+    return PROGRESS.index(state) if state in PROGRESS else len(PROGRESS)
+
+
 class CommandEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one device's command."""
 

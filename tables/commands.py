@@ -6,14 +6,20 @@ last minutes of them and knows what every device holds. Time is passed in.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.commands import FINAL, CommandEvent, CommandFrame, CommandState, command_id
+from schemas.commands import (
+    FINAL,
+    CommandEvent,
+    CommandFrame,
+    CommandState,
+    command_id,
+    rank_of,
+)
 from schemas.presence import Presence
 from tables.columnar import Columns
 from tables.twins import Twins
@@ -61,14 +67,6 @@ class Asked(NamedTuple):
     region: str
     created_ms: int
     valid_until_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ordered:
-    """A setpoint for each of some rows; NaN = release."""
-
-    rows: NDArray[np.int64]
-    setpoint_w: NDArray[np.float64]
 
 
 class CommandRows:
@@ -206,12 +204,6 @@ class CommandRows:
         asked = self._asked.get(int(self["rank"][row]))
         return asked.request_id if asked else ""
 
-    def rows_asked_by(self, request_ids: Iterable[str]) -> NDArray[np.bool_]:
-        """Whose newest command was made for one of these requests."""
-        wanted = set(request_ids)
-        ranks = [rank for rank, asked in self._asked.items() if asked.request_id in wanted]
-        return np.isin(self["rank"], ranks)
-
     def expire(self, now_ms: int) -> list[CommandEvent]:
         """End what has no word from its device or gateway, and say so."""
         for rank in [r for r, a in self._asked.items() if a.created_ms < now_ms - KEPT_MS]:
@@ -259,9 +251,3 @@ class CommandRows:
             "valid_until_ms": int(self["valid_until_ms"][row]),
             "standing": bool(self["acting_until_ms"][row] > now_ms),
         }
-
-
-def rank_of(id_: str, partition: int) -> int | None:
-    """The rank in a command's id; None where it is none of this partition's."""
-    head, _, rank = id_.partition("-")
-    return int(rank) if head == f"c{partition}" and rank.isdecimal() else None

@@ -1,8 +1,14 @@
 """What the cloud knows of each device's command: a fold of presence, frames and events."""
 
-from schemas.commands import CommandEvent, CommandFrame, CommandRow, command_id
+from schemas.commands import (
+    CommandEvent,
+    CommandFrame,
+    CommandRow,
+    command_id,
+    rank_of,
+)
 from schemas.presence import Presence
-from tables.commands import CommandRows, rank_of
+from tables.commands import CommandRows
 from tests.pool_world import POLICY, T0, OnePartition, home
 from vpp_streams.domain.lease import NAMES
 

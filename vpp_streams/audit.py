@@ -19,6 +19,7 @@ from schemas.commands import (
     CommandRow,
     CommandState,
     command_id,
+    step_of,
 )
 from schemas.protocol import UNREADABLE
 from vpp_streams import topics
@@ -27,7 +28,6 @@ from vpp_streams.topics import Topic
 MOST_LINES = 5_000
 """Lines told at most, the newest: an hour of renewed leases is some 1500."""
 T = TypeVar("T")
-_ORDER: tuple[CommandState, ...] = ("created", "routed", "delivered", "accepted", "applied")
 _Place = tuple[int, int, str]
 """Time in ms, step of its life, command: what lines are sorted by."""
 
@@ -148,14 +148,14 @@ def _lines_of(
             said=said,
             until_ms=asked[0].valid_until_ms if asked and state == "created" else None,
         )
-        return (no_earlier, _step(state), id_), told
+        return (no_earlier, step_of(state), id_), told
 
     if asked is not None:
         frame, row = asked
         to = f"routed to gateway slot {frame.slot}, connection {row.epoch}"
         yield line(frame.created_at_ms, "created", _asked_in_words(frame, row))
         yield line(frame.created_at_ms, "routed", to)
-    for event in sorted(states, key=lambda event: _step(event.state)):
+    for event in sorted(states, key=lambda event: step_of(event.state)):
         no_earlier = max(no_earlier, event.at_ms)
         yield line(event.at_ms, event.state, _became(event))
     if asked is not None and not any(event.state in FINAL for event in states):
@@ -164,10 +164,6 @@ def _lines_of(
             no_earlier = max(no_earlier, frame.valid_until_ms)
             said = "its time is over: no device keeps a lease beyond it, though nobody told its end"
             yield line(frame.valid_until_ms, "expired", said)
-
-
-def _step(state: CommandState) -> int:
-    return _ORDER.index(state) if state in _ORDER else len(_ORDER)
 
 
 def _asked_in_words(frame: CommandFrame, row: CommandRow) -> str:

@@ -18,6 +18,7 @@ from aiokafka.errors import (
 )
 
 from schemas.assets import Site
+from schemas.protocol import UNREADABLE
 from vpp_streams import topics
 from vpp_streams.domain.registry import Registry
 from vpp_streams.errors import BrokerError
@@ -246,5 +247,5 @@ def apply_asset(registry: Registry, value: bytes | None) -> None:
         return
     try:
         registry.apply(msgspec.json.decode(value, type=Site))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         log.warning("assets: a record that cannot be read was left out", error=str(error))

@@ -6,7 +6,7 @@ alarms stand on what devices measure, not on what the fleet role believes.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.commands import (
@@ -16,6 +16,8 @@ from schemas.commands import (
     CommandRow,
     CommandState,
     command_id,
+    rank_of,
+    step_of,
 )
 from vpp_streams.domain.registry import Registry
 from vpp_streams.web.control_views import Alarm, AlarmKind, CommandView
@@ -29,10 +31,6 @@ APPLY_MS = 5_000
 """An accepted setpoint is reached within this and the time that its ramp takes."""
 SILENT_MS = 10_000
 _MAX_DEVICES = 300_000
-_ORDER: tuple[CommandState, ...] = ("created", "routed", "delivered", "accepted", "applied")
-_STEP: Mapping[str, int] = {name: step for step, name in enumerate(_ORDER)} | dict.fromkeys(
-    FINAL, len(_ORDER)
-)
 
 
 @dataclass(slots=True)
@@ -90,13 +88,13 @@ class Commands:
     def apply_event(self, event: CommandEvent) -> None:
         """Take what became of a device's newest command; of older ones nothing changes."""
         device = self._devices.get(event.device_id)
-        rank = _rank(event.command_id)
-        if device is None or rank > device.rank:
+        rank = None if device is None else rank_of(event.command_id, device.frame.partition)
+        if device is None or (rank is not None and rank > device.rank):
             self._keep_early(event)
             return
         if event.command_id != command_id(device.frame.partition, device.rank):
             return
-        if device.state in FINAL or _STEP[event.state] < _STEP[device.state]:
+        if device.state in FINAL or step_of(event.state) < step_of(device.state):
             return
         device.state, device.state_at_ms = event.state, event.at_ms
         device.reason, device.power_w = event.reason, event.power_w
@@ -154,7 +152,7 @@ class Commands:
     def _keep_early(self, event: CommandEvent) -> None:
         before = self._early.pop(event.device_id, None)
         same = before is not None and before.command_id == event.command_id
-        if before is None or not same or _STEP[event.state] >= _STEP[before.state]:
+        if before is None or not same or step_of(event.state) >= step_of(before.state):
             before = event
         self._early[event.device_id] = before
         if len(self._early) > _MAX_DEVICES:
@@ -204,12 +202,6 @@ class Commands:
     def _site_of(self, device_id: str) -> str | None:
         known = self._registry.device(device_id)
         return known[1].site_id if known else None
-
-
-def _rank(id_: str) -> int:
-    """The rank in a command's id; -1 where there is none."""
-    rank = id_.rpartition("-")[2]
-    return int(rank) if len(rank) < 19 and rank.isascii() and rank.isdecimal() else -1
 
 
 def _far(one_w: float, other_w: float) -> bool:
