@@ -1,6 +1,6 @@
 """The whole pipeline on this machine: raw frames in Kafka to live regions, by real workers.
 
-    python -m benchmarks.pipeline --devices 20000 --seconds 20
+    python -m benchmarks.pipeline --devices 20000
     python -m benchmarks.pipeline --find            # the most devices that hold here
 
 Starts `vpp worker ingest`, `fleet` and `region` in a new namespace, registers the devices, lets
@@ -17,6 +17,7 @@ The ratio is CPU per reading to that of only decoding its JSON line, measured in
 import argparse
 import asyncio
 import json
+import os
 import time
 import uuid
 from collections.abc import Sequence
@@ -26,12 +27,11 @@ from tempfile import TemporaryDirectory
 
 import httpx
 import msgspec
-import numpy as np
 
 from benchmarks.frame_bytes import digits, frames_of
 from benchmarks.homes import Homes
 from benchmarks.pipeline_tables import Run, tables
-from benchmarks.processes import Usage
+from benchmarks.processes import Usage, busy_s
 from benchmarks.report import cpu_s, parser, progress, publish
 from benchmarks.watch import Watch, watching
 from benchmarks.workers import Child, broker_usage, end, spawn, workers
@@ -43,7 +43,7 @@ from vpp_streams.web.ages import percentile
 WARM_S = 5
 """The first seconds make rows of devices and are no steady state."""
 READY_S = 180.0
-TICK_S = 5.0
+TOLD_S = 15.0
 SAMPLE = 25
 """Twins that are asked for, by the workers' pages."""
 
@@ -64,24 +64,32 @@ async def run_once(devices: int, args: argparse.Namespace) -> Run:
         if not await watch.until(lambda: watch.sites_expected() == devices, READY_S):
             [child.usage() for child in children]  # raises where one ended
             raise RuntimeError(f"the workers were not ready within {READY_S:.0f} s")
-        before = used(children, settings)
+        before, busy_before = used(children, settings), busy_s()
+        own_before, clock_before = time.process_time(), time.perf_counter()
         command = ("benchmarks.raw_frames", "--imported", "--devices", str(devices),
                    "--seconds", str(args.seconds + WARM_S), "--namespace", settings.namespace,
                    "--json", str(logs / "sent.json"))  # fmt: skip
         generator = spawn("generator", command, settings, logs)
         stack.callback(lambda: end([generator]))
-        began_ms, ended_ms = await watch_over(watch, generator, run, logs, args)
-        await watch.until(lambda: watch.counter("fleet", "readings") >= run.sent, args.drain_s)
+        await watch_over(watch, generator, run, logs)
+        await watch.until(lambda: watch.applied() >= run.sent, args.drain_s)
         after = used(children, settings)
+        run.wall_s = time.perf_counter() - clock_before
         run.spent |= {
             name: Usage(after[name].cpu_s - before[name].cpu_s, after[name].peak_rss_mb)
             for name in after
         }
+        ours_s = sum(u.cpu_s for u in run.spent.values()) + time.process_time() - own_before
+        free_s = run.wall_s * (os.cpu_count() or 1)
+        run.others = max(busy_s() - busy_before - ours_s, 0) / free_s
         await close_windows(producer, settings, int(time.time() * 1000))
-        await watch.until(lambda: watch.window_readings(60) >= run.sent, args.drain_s)
+        for size_s in (60, 900):
+            await watch.until(
+                lambda size_s=size_s: watch.window_readings(size_s) >= run.sent, TOLD_S
+            )
         # The windows may be told before the last live tick.
-        await watch.until(lambda: watch.ages_between(0, np.inf).total() >= run.sent, TICK_S)
-        measure(run, watch, began_ms + WARM_S * 1000, ended_ms)
+        await watch.until(lambda: watch.ages_of().total() >= run.sent, TOLD_S)
+        measure(run, watch, args.seconds)
         fleet = next(child for child in children if child.name.startswith("fleet"))
         run.counted["twins (sample)"] = await sampled(homes, fleet, run, args.seconds + WARM_S)
     return run
@@ -101,45 +109,41 @@ def used(children: list[Child], settings: Settings) -> dict[str, Usage]:
     return found | ({"broker": of_broker} if of_broker else {})
 
 
-async def watch_over(
-    watch: Watch, generator: Child, run: Run, logs: Path, args: argparse.Namespace
-) -> tuple[float, float]:
-    """Until the generator has ended: ms when its readings began to show, and when it ended."""
-    await watch.until(lambda: bool(watch.ages), READY_S)
-    began_ms = time.time() * 1000
+async def watch_over(watch: Watch, generator: Child, run: Run, logs: Path) -> None:
+    """Until the generator has ended, and what it says."""
+    began = time.monotonic()
     while generator.process.poll() is None:
-        progress(
-            f"{(time.time() * 1000 - began_ms) / 1000:3.0f} s: coverage {watch.coverage():.1%},"
-            f" {watch.counter('fleet', 'readings'):,} readings applied"
-        )
         await asyncio.sleep(5)
+        progress(
+            f"{time.monotonic() - began:3.0f} s: coverage {watch.coverage():.1%},"
+            f" {watch.applied():,} readings applied"
+        )
     if generator.process.poll():
         raise RuntimeError(f"the generator failed:\n{generator.log.read_text()[-2000:]}")
     (table,) = json.loads((logs / "sent.json").read_text())["tables"]
     sent = dict(zip(table["columns"], table["rows"][0], strict=True))
     run.sent, run.kept_up = sent["readings"], sent["kept up"] == "yes"
-    cpu = sent["readings"] / sent["per CPU-s"]
-    run.spent["generator"] = Usage(cpu, 0.0)
-    return began_ms, began_ms + (args.seconds + WARM_S) * 1000
+    run.spent["generator"] = Usage(sent["readings"] / sent["per CPU-s"], 0.0)
 
 
-def measure(run: Run, watch: Watch, from_ms: float, to_ms: float) -> None:
+def measure(run: Run, watch: Watch, seconds: int) -> None:
     """Counts of everything, ages and lags of the steady time."""
     run.counted |= {
         "ingest, canonical": watch.counter("ingest", "canonical"),
-        "fleet, applied": watch.counter("fleet", "readings"),
-        "regions, shown live": watch.ages_between(0, np.inf).total(),
+        "fleet, applied": watch.applied(),
+        "regions, shown live": watch.ages_of().total(),
         "region windows of 1 min": watch.window_readings(60),
         "region windows of 15 min": watch.window_readings(900),
     }
-    run.duplicates = watch.counter("fleet", "duplicates")
-    ages = watch.ages_between(from_ms, to_ms)
+    run.repeats = watch.counter("fleet", "duplicates")
+    from_ms = watch.first_measured_ms() + WARM_S * 1000
+    ages = watch.ages_of(from_ms, from_ms + seconds * 1000)
     run.ages_ms = percentile(ages, 0.5), percentile(ages, 0.99)
-    third = (to_ms - from_ms) / 3
+    third = seconds * 1000 / 3
     for i in range(3):
         part = from_ms + i * third, from_ms + (i + 1) * third
-        lags = (watch.lag_between(role, *part) for role in ("ingest", "fleet"))
-        run.thirds.append((percentile(watch.ages_between(*part), 0.5), *lags))
+        ingest, fleet = (watch.lag_between(role, *part) for role in ("ingest", "fleet"))
+        run.thirds.append((percentile(watch.ages_of(*part), 0.5), ingest, fleet))
 
 
 async def sampled(homes: Homes, fleet: Child, run: Run, seconds: int) -> int:
@@ -173,7 +177,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = parser(__doc__)
     options.add_argument("--devices", type=int, default=20_000)
-    options.add_argument("--seconds", type=int, default=20, help="after a warm-up of 5")
+    options.add_argument("--seconds", type=int, default=60,
+                         help="after a warm-up of 5; in 60 there is one minute's turn, in which"
+                         " every site's window is told")  # fmt: skip
     options.add_argument("--ingest", type=int, default=1, help="ingest workers")
     options.add_argument("--fleet", type=int, default=1, help="fleet workers")
     options.add_argument("--drain-s", type=float, default=60.0, help="may need so long in the end")

@@ -29,3 +29,10 @@ def usage(pid: int) -> Usage | None:
         (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0
     )
     return Usage(cpu_s, peak_kb / 1024)
+
+
+def busy_s() -> float:
+    """CPU seconds that all processes of the machine have used since it started, stolen ones too."""
+    fields = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    idle, waiting = fields[3], fields[4]
+    return (sum(fields) - idle - waiting) / _TICKS_PER_S

@@ -1,6 +1,7 @@
 """What a running world says of itself: live regions, region windows, and each process's health."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -52,13 +53,21 @@ class Watch:
         """Readings that the windows of a size hold."""
         return sum(w.sums.readings for w in self.windows.values() if w.size_s == size_s)
 
-    def ages_between(self, from_ms: float, to_ms: float) -> Counter[int]:
-        """Readings by age, of the records told in a time."""
+    def ages_of(self, from_ms: float = 0, to_ms: float = math.inf) -> Counter[int]:
+        """Readings by age, of those measured in a time: also of those that were shown late."""
         found = Counter[int]()
         for at_ms, age_ms, count in self.ages:
-            if from_ms <= at_ms < to_ms:
+            if from_ms <= at_ms - age_ms < to_ms:
                 found[age_ms] += count
         return found
+
+    def first_measured_ms(self) -> int:
+        """When the first reading that was shown had been measured."""
+        return min(at_ms - age_ms for at_ms, age_ms, _ in self.ages)
+
+    def applied(self) -> int:
+        """Readings that the fleet role has taken in, each once."""
+        return self.counter("fleet", "readings") - self.counter("fleet", "duplicates")
 
     def lag_between(self, role: str, from_ms: float, to_ms: float) -> float:
         """Mean records that a role's processes were behind, together."""

@@ -88,7 +88,7 @@ def test_a_run_holds_only_if_nothing_is_lost_and_all_is_in_time() -> None:
     run.counted["windows"] = 99
     assert run.lost == 1
     assert not run.holds(1500.0)
-    run.counted["windows"], run.duplicates = 100, 1
+    run.counted["windows"] = 101
     assert not run.holds(1500.0)
     run.thirds = [(500.0, 0.0, 1.0)] * 3
     assert all(table.text() for table in tables([run], 20, 1500.0))
