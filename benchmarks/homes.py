@@ -72,15 +72,25 @@ class Homes:
         from end to end.
         """
         order = np.random.default_rng([second, self.n]).permutation(self.n)
-        return [self._batch(order[at : at + rows], second) for at in range(0, self.n, rows)]
+        return list(self._cut(order, second, rows))
 
     def by_partition(self, second: int, rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
         """The same as frames of one partition each."""
         order = np.random.default_rng([second, self.n]).permutation(self.n)
         for partition in np.unique(self.partition).tolist():
             mine = order[self.partition[order] == partition]
-            for at in range(0, len(mine), rows):
-                yield partition, self._batch(mine[at : at + rows], second)
+            for batch in self._cut(mine, second, rows):
+                yield partition, batch
+
+    def _cut(self, order: NDArray[np.int64], second: int, rows: int) -> Iterator[pa.RecordBatch]:
+        """Each frame has its part of the second, so that time moves with every one."""
+        rng = np.random.default_rng([second, len(order)])
+        base_ms, n = T0_MS + second * 1000, len(order)
+        for at in range(0, n, rows):
+            some = order[at : at + rows]
+            begin, end = at * 1000 // n, max((at + len(some)) * 1000 // n, at * 1000 // n + 1)
+            received_ms = base_ms + np.sort(rng.integers(begin, end, len(some)))
+            yield self._batch(some, second, received_ms, rng)
 
     def one_by_one(self, second: int) -> Iterator[tuple[str, int, dict[str, Any]]]:
         """The same as (site, partition, reading): what a message each would hold."""
@@ -98,12 +108,16 @@ class Homes:
             }
             yield site_id, partition, reading
 
-    def _batch(self, rows: NDArray[np.int64], second: int) -> pa.RecordBatch:
-        """Measured and received at any time of the second, the received times in order."""
-        n, base_ms = len(rows), T0_MS + second * 1000
-        rng = np.random.default_rng([second, n])
-        received_ms = base_ms + np.sort(rng.integers(80, 1000, n))
-        measured_ms = received_ms - rng.integers(20, 80, n)
+    def _batch(
+        self,
+        rows: NDArray[np.int64],
+        second: int,
+        received_ms: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> pa.RecordBatch:
+        n = len(rows)
+        # None before the beginning: it would open a minute and a quarter of its own.
+        measured_ms = np.maximum(received_ms - rng.integers(20, 80, n), T0_MS)
         # Columns that stood still would be compressed to nothing, in recordings and changelogs.
         moved_w = np.round(rng.uniform(0, 100, (2, n)), 1)
         columns = {
@@ -140,7 +154,8 @@ class Homes:
 
 
 def _names(n: int, among: Collection[int]) -> tuple[list[str], NDArray[np.int64]]:
-    names, partitions = [], []
+    names: list[str] = []
+    partitions: list[int] = []
     for number in count():
         if len(names) == n:
             return names, np.array(partitions, np.int64)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from schemas.assets import Site
 from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
@@ -60,7 +61,8 @@ async def import_sites(producer: AIOKafkaProducer, settings: Settings, sites: It
                        partitions: Iterable[int]) -> None:  # fmt: skip
     """Write sites to topic ``assets`` in whole batches: a future per site would cost most of it."""
     name = topics.ASSETS.full(settings.namespace)
-    builders, futures = {}, []
+    builders: dict[int, BatchBuilder] = {}
+    futures = []
     for site, partition in zip(sites, partitions, strict=True):
         builder = builders.get(partition)
         key, value = site.site_id.encode(), encode_json(site)
