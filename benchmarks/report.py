@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 Cell = str | float | int | None
 
 
@@ -72,7 +74,14 @@ def machine(kafka: str | None = None) -> str:
     load = f", load {os.getloadavg()[0]:.1f} before" if hasattr(os, "getloadavg") else ""
     python = f"{platform.python_implementation()} {platform.python_version()}"
     broker = f", Kafka at {kafka}" if kafka else ", no Kafka"
-    return f"{model}, {os.cpu_count()} cores{load}, {python}{broker}"
+    reference = f", reference {cpu_s(_reference, 5) * 1e3:.0f} ms"
+    return f"{model}, {os.cpu_count()} cores{load}, {python}{broker}{reference}"
+
+
+def _reference() -> None:
+    """Always the same work, some 50 ms of Python and numpy: how fast a core was just then."""
+    found = {str(i): i * 0.5 for i in range(100_000)}
+    np.sort(np.fromiter(found.values(), np.float64)[::-1] % 977.0)
 
 
 def cpu_s(work: Callable[[], object], repeat: int) -> float:
@@ -108,9 +117,10 @@ def parser(doc: str | None, repeat: int | None = None) -> argparse.ArgumentParse
 
 def publish(args: argparse.Namespace, tables: Sequence[Table], kafka: str | None = None) -> None:
     """Print the machine and the tables, and write them to --json where that is asked for."""
-    print(f"\n{machine(kafka)}")
+    measured_on = machine(kafka)
+    print(f"\n{measured_on}")
     for table in tables:
         print(f"\n{table.text()}")
     if args.json:
-        told = {"machine": machine(kafka), "tables": [asdict(table) for table in tables]}
+        told = {"machine": measured_on, "tables": [asdict(table) for table in tables]}
         args.json.write_text(json.dumps(told, indent=1) + "\n")
