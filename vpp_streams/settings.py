@@ -1,7 +1,7 @@
 """Settings from ``VPP_*`` environment variables; see `Settings` for each one's meaning."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address that gateway, web and workers listen on")
     gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8765
+    gateway_engine: Literal["own", "stock"] = Field(
+        "own", description="WebSocket engine; stock = the library's, slower, should ours misbehave"
+    )
     web_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     worker_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         6066, description="Faust pages of a worker (fleet: twins and windows by site)"

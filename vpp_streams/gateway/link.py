@@ -1,18 +1,16 @@
 """A device's connection: the WebSocket that carries it and the session that knows the rules.
 
-This is the seam to the WebSocket engine: what a link asks of it is to send a text, to close, to
-abort, and how much it has not yet written.
+Which WebSocket engine it is does not matter here; see `vpp_streams.gateway.seam`.
 """
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 from aiokafka.errors import KafkaError
-from websockets.asyncio.server import ServerConnection, broadcast
 
 from schemas.commands import CommandEvent
 from schemas.protocol import Hello
@@ -27,70 +25,73 @@ from vpp_streams.gateway.actions import (
     State,
     Tell,
 )
+from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.commands import Told
 from vpp_streams.gateway.framer import Framer
 from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.gateway.presence import PresenceLog
+from vpp_streams.gateway.seam import Socket
 from vpp_streams.gateway.session import Session
 
 log = structlog.get_logger()
 
 MAX_OUTBOUND_BYTES = 64 * 1024
+CLOSE_TOO_BIG = 1009
 CONNECT_TIMEOUT_S = 5.0
 DISCONNECT_TIMEOUT_S = 2.0
 """Short, as a stop waits for it; a device whose record is missing is missed by its silence."""
 
 
-def now() -> Now:
-    """This moment on both clocks."""
-    return Now(time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000)
+@dataclass(slots=True)
+class Shared:
+    """What all links of a gateway use."""
+
+    framer: Framer
+    presence: PresenceLog
+    outbox: EventOutbox
+    counters: Counter[str]
+    on_hello: Callable[["Link"], None]
+    on_live: Callable[["Link"], None]
+    on_closed: Callable[["Link"], None]
 
 
 class Link:
     """Carries out the actions of one session."""
 
-    def __init__(
-        self,
-        socket: ServerConnection,
-        session: Session,
-        framer: Framer,
-        presence: PresenceLog,
-        counters: Counter[str],
-        on_hello: Callable[["Link"], None],
-        on_live: Callable[["Link"], None],
-        outbox: EventOutbox,
-    ) -> None:
+    __slots__ = ("_hello", "_registration", "_shared", "epoch", "session", "socket")
+
+    def __init__(self, socket: Socket, session: Session, shared: Shared) -> None:
         self.socket = socket
         self.session = session
-        self._framer = framer
-        self._presence = presence
-        self._counters = counters
-        self._on_hello = on_hello
-        self._on_live = on_live
-        self._outbox = outbox
-        self._registration: asyncio.Task[None] | None = None
-        self._closing: asyncio.Task[None] | None = None
-        self._hello: Hello | None = None
         self.epoch: int | None = None
         """Of this connection, once its connect record is written."""
+        self._shared = shared
+        self._registration: asyncio.Task[None] | None = None
+        self._hello: Hello | None = None
+
+    def receive(self, data: bytes, moment: Now) -> None:
+        """A whole message from the device."""
+        self.perform(self.session.receive(data, moment))
 
     def perform(self, actions: Iterable[Action]) -> None:
         """Carry out actions in order."""
         for action in actions:
             match action:
                 case Produce(topic, partition, lines, receipt):
-                    self._framer.add(topic, partition, lines, partial(self._on_answer, receipt))
+                    self._shared.framer.add(
+                        topic, partition, lines, partial(self._on_answer, receipt)
+                    )
                 case Send(data):
                     self._send(data)
                 case Register(hello):
                     self._hello = hello
-                    self._on_hello(self)
+                    self._shared.on_hello(self)
                     self._registration = asyncio.create_task(self._register(hello))
                 case Tell(told):
                     self._tell(told)
                 case Close(code, reason):
                     log.debug("closing", device=self.device_id, code=code, reason=reason)
-                    self._closing = asyncio.create_task(self.socket.close(code, reason))
+                    self.socket.close(code, reason)
 
     @property
     def device_id(self) -> str:
@@ -104,42 +105,44 @@ class Link:
 
     def abort(self) -> None:
         """Drop the connection without a word."""
-        self.socket.transport.abort()
+        self.socket.abort()
 
-    async def end(self) -> None:
+    async def closed(self, close_code_sent: int | None) -> None:
         """The connection is over: say so in ``presence`` if it was ever said to be there."""
+        if close_code_sent == CLOSE_TOO_BIG:
+            self._shared.counters["bad_messages"] += 1
+        self._shared.on_closed(self)
         if self._registration is not None:
             await self._registration
         self.perform(self.session.gone())
         if self._hello is None or self.epoch is None:
             return
-        self._counters["disconnects"] += 1
+        self._shared.counters["disconnects"] += 1
         try:
             async with asyncio.timeout(DISCONNECT_TIMEOUT_S):
-                await self._presence.disconnected(self.session, self._hello, self.epoch)
+                await self._shared.presence.disconnected(self.session, self._hello, self.epoch)
         except (KafkaError, TimeoutError) as error:
             log.warning("no disconnect record", device=self.device_id, error=repr(error))
 
     def _send(self, data: bytes) -> None:
-        # The engine's one call that writes without a task: it skips a socket that is closing.
-        broadcast([self.socket], data, text=True)
-        if self.socket.transport.get_write_buffer_size() > MAX_OUTBOUND_BYTES:
-            self._counters["slow_readers"] += 1
+        self.socket.send_text(data)
+        if self.socket.unsent_bytes() > MAX_OUTBOUND_BYTES:
+            self._shared.counters["slow_readers"] += 1
             log.info("aborting a device that does not read", device=self.device_id)
             self.abort()
 
     async def _register(self, hello: Hello) -> None:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                self.epoch = await self._presence.connected(self.session, hello)
+                self.epoch = await self._shared.presence.connected(self.session, hello)
         except (KafkaError, TimeoutError) as error:
             log.warning("no connect record", device=self.device_id, error=repr(error))
             self.perform(self.session.unavailable(now()))
         else:
-            self._counters["connects"] += 1
+            self._shared.counters["connects"] += 1
             self.perform(self.session.registered(self.epoch, now()))
             if self.live:
-                self._on_live(self)
+                self._shared.on_live(self)
 
     def _tell(self, told: Told) -> None:
         event = CommandEvent(
@@ -151,7 +154,7 @@ class Link:
             reason=told.reason,
             power_w=told.power_w,
         )
-        self._outbox.add(self.session.partition, event)
+        self._shared.outbox.add(self.session.partition, event)
 
     def _on_answer(self, receipt: Receipt, stored: bool) -> None:
         if self.session.state is State.CLOSED:

@@ -12,7 +12,8 @@ from schemas.grid import PriceSeries
 from schemas.protocol import Prices, Setpoint
 from vpp_streams import topics
 from vpp_streams.codecs import decode_json
-from vpp_streams.gateway.link import Link, now
+from vpp_streams.gateway.clock import now
+from vpp_streams.gateway.link import Link
 from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.health import HealthReporter
 from vpp_streams.settings import Settings

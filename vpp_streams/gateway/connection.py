@@ -1,0 +1,323 @@
+"""One WebSocket connection of the gateway's own engine: an `asyncio.Protocol`, no task.
+
+A message in one whole, sound frame, which is what devices send, is read here and handed on at
+once. All else (handshakes, control frames, fragments, whatever is wrong, closing) is left to the
+library's `ServerProtocol`, the *machine*, so the rules are the library's. A machine lives only as
+long as it is needed: between two messages an open connection has no other state, so a new one
+that begins open goes on where the last one ended. It is given whole frames, and is so known to
+stand between two, until it has *the last word*: from the first byte that is not sound or the
+first close frame on, all bytes are its.
+
+Text is not checked for UTF-8, as it was not when the library's own engine handed on bytes:
+whoever decodes the JSON refuses it, the device is told, and the connection lives.
+"""
+
+import asyncio
+from typing import Protocol, cast
+
+import structlog
+from websockets import Request
+from websockets.frames import Frame
+from websockets.http11 import Response
+from websockets.protocol import CONNECTING, OPEN, State
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL
+from vpp_streams.gateway.clock import now
+from vpp_streams.gateway.seam import (
+    CLOSE_TIMEOUT_S,
+    OPEN_TIMEOUT_S,
+    Door,
+    Receiver,
+    Reply,
+    engine_log,
+    response_of,
+)
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # the library was installed without its C extension
+    from websockets.utils import apply_mask
+
+log = structlog.get_logger()
+
+CLOSE_INTERNAL_ERROR = 1011
+
+_SOUND = frozenset((0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A))
+"""First bytes of the frames that RFC 6455 knows, without reserved bits."""
+_WHOLE = frozenset((0x81, 0x82))
+"""Those of a text and of a binary message in one frame."""
+_MASKED, _LENGTH = 0x80, 0x7F
+_HEADERS = tuple(bytes((0x81, size)) for size in range(126))
+"""Header of a text frame that we send, by its size."""
+
+
+class Owner(Protocol):
+    """What connections share."""
+
+    door: Door
+    listening: bool
+
+    def came(self) -> None:
+        """A connection is there."""
+
+    def wait_for_room(self, connection: "Connection") -> None:
+        """Call ``has_room`` of this connection once there is room."""
+
+    def went(self, receiver: Receiver | None, close_code_sent: int | None) -> None:
+        """A connection is over."""
+
+
+class Connection(asyncio.Protocol):
+    """One device's WebSocket; a `vpp_streams.gateway.seam.Socket`."""
+
+    __slots__ = (
+        "_fragments",
+        "_last_word",
+        "_machine",
+        "_owner",
+        "_paused",
+        "_receiver",
+        "_rest",
+        "_timer",
+        "_transport",
+    )
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._transport = cast(asyncio.Transport, None)  # until connection_made
+        self._receiver: Receiver | None = None  # until the handshake is done
+        self._machine: ServerProtocol | None = new_machine(CONNECTING)
+        self._last_word = False
+        self._rest = b""  # of data: the beginning of a frame, or what waits for room
+        self._fragments: list[bytes] | None = None
+        self._paused = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # As a Socket
+
+    def send_text(self, data: bytes) -> None:
+        """Send a text message; none goes out once the connection is closing."""
+        if not self._is_open():
+            return
+        size = len(data)
+        if size < 126:
+            header = _HEADERS[size]
+        elif size < 65536:
+            header = b"\x81\x7e" + size.to_bytes(2, "big")
+        else:
+            header = b"\x81\x7f" + size.to_bytes(8, "big")
+        self._transport.write(header + data)
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake; the connection is cut if that takes too long."""
+        if not self._is_open():
+            return
+        machine = self._machine or new_machine(OPEN)
+        machine.send_close(code, reason)
+        self._last_word = True
+        if self._paused:  # or we would not see the answer
+            self._paused = False
+            self._transport.resume_reading()
+        rest, self._rest = self._rest, b""
+        self._give(machine, rest)
+
+    def abort(self) -> None:
+        """Drop the connection without a word."""
+        self._transport.abort()
+
+    def unsent_bytes(self) -> int:
+        """What was sent and the kernel has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    def _is_open(self) -> bool:
+        machine = self._machine
+        return (machine is None or machine.state is OPEN) and not self._transport.is_closing()
+
+    # As an asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """TCP, and TLS if there is any, stands."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._cut_in(OPEN_TIMEOUT_S)
+        self._owner.came()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes, cut anywhere."""
+        try:
+            if self._last_word:
+                self._give(self._machine or new_machine(OPEN), data)
+            elif self._receiver is None:
+                self._shake_hands(data)
+            elif self._paused:
+                self._rest += data
+            else:
+                self._read(self._receiver, self._rest + data if self._rest else data)
+        except Exception:
+            log.exception("bug: a connection could not take its data")
+            self.close(CLOSE_INTERNAL_ERROR, "") if self._is_open() else self.abort()
+
+    def eof_received(self) -> None:
+        """The device sends no more; the transport closes by itself after this."""
+        machine = self._machine or new_machine(OPEN)
+        if self._receiver is not None and self._rest:
+            machine.receive_data(self._rest)
+        machine.receive_eof()
+        self._last_word = True
+        self._give(machine)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is over, whoever ended it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        sent = self._machine and self._machine.close_sent
+        receiver, self._receiver = self._receiver, None
+        self._paused, self._last_word = False, True
+        self._owner.went(receiver, int(sent.code) if sent else None)
+
+    def has_room(self) -> None:
+        """There is room again: take in what had to wait, and read on."""
+        if not self._paused:
+            return
+        self._paused = False
+        rest, self._rest = self._rest, b""
+        self.data_received(rest)
+        if not self._paused:
+            self._transport.resume_reading()
+
+    # Frames
+
+    def _read(self, receiver: Receiver, data: bytes) -> None:
+        """Hand on the messages in ``data``, which begins between two frames."""
+        room, moment, limit = self._owner.door.room, now(), self._limit()
+        at, size = 0, len(data)
+        while size - at >= 2 and not self._last_word:
+            if not room.is_set():
+                self._pause()
+                break
+            first, second, begin = data[at], data[at + 1], at + 6
+            if first not in _SOUND or second < _MASKED:
+                self._last_word = True
+                break
+            length = second & _LENGTH
+            if length >= 126:
+                begin += 2 if length == 126 else 8
+                if begin - 4 > size:
+                    break
+                length = int.from_bytes(data[at + 2 : begin - 4], "big")
+            if length > limit:
+                self._last_word = True
+                break
+            end = begin + length
+            if end > size:
+                break
+            if first in _WHOLE and self._machine is None:
+                at = end
+                receiver.receive(apply_mask(data[begin:end], data[begin - 4 : begin]), moment)
+            else:
+                self._give(self._machine or new_machine(OPEN), data[at:end])
+                at, limit = end, self._limit()
+        self._rest = data[at:]
+        if self._last_word:
+            self._rest, rest = b"", self._rest
+            self._give(self._machine or new_machine(OPEN), rest)
+
+    def _limit(self) -> int:
+        """The longest frame that may come next."""
+        so_far = 0 if self._machine is None else self._machine.current_size or 0
+        return MAX_MESSAGE_BYTES - so_far
+
+    def _give(self, machine: ServerProtocol, data: bytes = b"") -> None:
+        """Have the machine take bytes, and do what comes of it."""
+        self._machine = machine
+        if data:
+            machine.receive_data(data)
+        self._write(machine)
+        for event in machine.events_received():
+            if isinstance(event, Frame) and event.opcode in (0, 1, 2):
+                self._gather(event)
+        if machine.state is not OPEN:
+            self._last_word = True
+            if machine.close_expected():
+                self._cut_in(CLOSE_TIMEOUT_S)
+        elif not self._last_word and machine.current_size is None:
+            self._machine = None
+
+    def _gather(self, frame: Frame) -> None:
+        """Hand on a message once all its fragments are there."""
+        fragments = self._fragments or []
+        fragments.append(bytes(frame.data))
+        self._fragments = None if frame.fin else fragments
+        if frame.fin and self._receiver is not None:
+            self._receiver.receive(b"".join(fragments), now())
+
+    def _write(self, machine: ServerProtocol) -> None:
+        for data in machine.data_to_send():
+            if data:
+                self._transport.write(data)
+            elif self._transport.can_write_eof():
+                try:
+                    self._transport.write_eof()
+                except (OSError, RuntimeError):  # the device was faster
+                    self._transport.abort()
+            else:
+                self._transport.close()  # TLS cannot close one side only
+
+    # The rest of a connection's life
+
+    def _shake_hands(self, data: bytes) -> None:
+        """Give the machine no byte beyond the request: it then stands between two frames."""
+        assert self._machine is not None
+        machine, seen = self._machine, self._rest + data
+        end = seen.find(b"\r\n\r\n")
+        size = len(data) if end < 0 else end + 4 - len(self._rest)
+        self._rest = seen[-3:]
+        machine.receive_data(data[:size])
+        for event in machine.events_received():
+            assert isinstance(event, Request)
+            self._answer(machine, event)
+        self._write(machine)
+        if machine.state is OPEN:
+            self._machine, self._rest = None, b""
+            self.data_received(data[size:])
+        elif machine.eof_sent:
+            self._last_word = True
+            self._cut_in(CLOSE_TIMEOUT_S)
+
+    def _answer(self, machine: ServerProtocol, request: Request) -> None:
+        door = self._owner.door
+        answer = door.answer(request, self._transport)
+        if isinstance(answer, Reply):
+            machine.send_response(response_of(machine, answer))
+            return
+        response: Response = machine.accept(request)
+        if response.status_code == 101 and not self._owner.listening:
+            response = machine.reject(503, "Server is shutting down.\n")
+        machine.send_response(response)
+        if machine.state is OPEN:
+            self._write(machine)
+            assert self._timer is not None
+            self._timer.cancel()
+            self._timer = None
+            self._receiver = door.opened(answer, self)
+
+    def _pause(self) -> None:
+        self._paused = True
+        self._transport.pause_reading()
+        self._owner.wait_for_room(self)
+
+    def _cut_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._transport.abort)
+
+
+def new_machine(state: State) -> ServerProtocol:
+    """A machine of the gateway's rules, before the handshake or between two messages."""
+    return ServerProtocol(
+        subprotocols=[Subprotocol(SUBPROTOCOL)],
+        state=state,
+        max_size=MAX_MESSAGE_BYTES,
+        logger=engine_log(),
+    )
