@@ -313,6 +313,25 @@ class _Name(msgspec.Struct, frozen=True):
 _name = msgspec.json.Decoder(_Name)
 
 
+class _Reading(NativeBody, frozen=False, omit_defaults=True, kw_only=True, gc=False):  # type: ignore[misc]  # msgspec allows it
+    """A native Telemetry's payload; its name can be taken out, so that the body is left."""
+
+    b: str | msgspec.UnsetType = msgspec.UNSET
+    s: Seq | msgspec.UnsetType = msgspec.UNSET
+    vendor: Any = msgspec.UNSET
+
+
+class _ReadingMessage(msgspec.Struct, array_like=True, gc=False):
+    type: Literal[6]
+    id: MessageId
+    action: Literal["Telemetry"]
+    payload: _Reading
+
+
+_reading = msgspec.json.Decoder(_ReadingMessage)
+_READING_BEGINS = f"[{SEND},".encode()
+
+
 def encode_call(id_: str, payload: Hello | Drain | Setpoint | CommandStatus | Prices) -> bytes:
     """``[2, id, action, payload]``; the action is the payload's class."""
     return _encoder.encode((CALL, id_, type(payload).__name__, payload))
@@ -352,6 +371,25 @@ def decode(data: bytes | str) -> Message:
         return _decode_call(id_, type_ == CALL, _str.decode(parts[2]), parts[3])
     except UNREADABLE as error:
         return Malformed(id_, "bad_message", _reason(error))
+
+
+def decode_reading(data: bytes, boot: str) -> tuple[str, int, NativeBody] | None:
+    """Message id, number and body of a native `Telemetry` of this boot, in one pass.
+
+    None says nothing but that `decode` has to be asked. Never raises.
+    """
+    if not data.startswith(_READING_BEGINS):
+        return None
+    try:
+        message = _reading.decode(data)
+    except UNREADABLE:
+        return None
+    body = message.payload
+    seq = body.s
+    if body.b != boot or seq is msgspec.UNSET or body.vendor is not msgspec.UNSET:
+        return None
+    body.b = body.s = msgspec.UNSET
+    return message.id, seq, body
 
 
 def decode_result(result: Result, type_: type[T]) -> T | Malformed:

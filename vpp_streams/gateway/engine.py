@@ -5,7 +5,7 @@ import ssl
 from collections import deque
 
 from vpp_streams.gateway.connection import Connection
-from vpp_streams.gateway.seam import CLOSE_TIMEOUT_S, OPEN_TIMEOUT_S, Door, Receiver
+from vpp_streams.gateway.seam import BACKLOG, CLOSE_TIMEOUT_S, OPEN_TIMEOUT_S, Door, Receiver
 from vpp_streams.settings import Settings
 
 
@@ -36,6 +36,7 @@ class OwnEngine:
             ssl_shutdown_timeout=CLOSE_TIMEOUT_S if tls else None,
             # Several gateway processes share one port; the kernel spreads connections.
             reuse_port=True,
+            backlog=BACKLOG,
         )
         self.port = self._server.sockets[0].getsockname()[1]
         self.listening = True

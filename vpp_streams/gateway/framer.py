@@ -52,7 +52,7 @@ class Framer:
         self._source = source
         self._flush_s = flush_ms / 1000
         self._counters = counters
-        self._gathering: dict[tuple[Topic, int], _Frame] = {}
+        self._gathering: dict[tuple[str, int], _Frame] = {}
         self._full: list[_Frame] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -61,17 +61,22 @@ class Framer:
 
     def add(self, topic: Topic, partition: int, lines: bytes, on_answer: OnAnswer) -> None:
         """Take in lines (NDJSON without a last newline); they stay together in one frame."""
-        frame = self._gathering.get((topic, partition))
+        frame = self._gathering.get((topic.name, partition))
         if frame is not None and frame.size + len(lines) > MAX_FRAME_BYTES:
             self._full.append(frame)
             self._wake.set()
             frame = None
         if frame is None:
-            frame = self._gathering[topic, partition] = _Frame(topic, partition)
+            frame = self._gathering[topic.name, partition] = _Frame(topic, partition)
         frame.lines.append(lines)
         frame.answers.append(on_answer)
-        frame.size += len(lines) + 1
-        self._in_flight(len(lines) + 1)
+        size = len(lines) + 1
+        frame.size += size
+        self.in_flight_bytes += size
+        self._idle.clear()
+        if self.in_flight_bytes > self.max_in_flight_bytes and self.room.is_set():
+            self._counters["backpressure"] += 1
+            self.room.clear()
 
     async def run(self) -> None:
         """Send what has been gathered every ``flush_ms``, sooner if a frame is full, for ever.
@@ -139,21 +144,13 @@ class Framer:
                 partition=frame.partition,
                 error=repr(error),
             )
-        self._in_flight(-frame.size)
+        self.in_flight_bytes -= frame.size
+        if self.in_flight_bytes < self.max_in_flight_bytes // 2:
+            self.room.set()
+        if not self.in_flight_bytes:
+            self._idle.set()
         for on_answer in frame.answers:
             try:
                 on_answer(error is None)
             except Exception:
                 log.exception("bug: a session could not take Kafka's answer")
-
-    def _in_flight(self, change: int) -> None:
-        self.in_flight_bytes += change
-        if self.in_flight_bytes > self.max_in_flight_bytes and self.room.is_set():
-            self._counters["backpressure"] += 1
-            self.room.clear()
-        elif self.in_flight_bytes < self.max_in_flight_bytes // 2:
-            self.room.set()
-        if self.in_flight_bytes:
-            self._idle.clear()
-        else:
-            self._idle.set()

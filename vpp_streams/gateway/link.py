@@ -7,8 +7,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 
+import msgspec
 import structlog
 from aiokafka.errors import KafkaError
 
@@ -71,16 +71,17 @@ class Link:
 
     def receive(self, data: bytes, moment: Now) -> None:
         """A whole message from the device."""
-        self.perform(self.session.receive(data, moment))
+        actions = self.session.receive(data, moment)
+        if actions:
+            self.perform(actions)
 
     def perform(self, actions: Iterable[Action]) -> None:
         """Carry out actions in order."""
         for action in actions:
             match action:
                 case Produce(topic, partition, lines, receipt):
-                    self._shared.framer.add(
-                        topic, partition, lines, partial(self._on_answer, receipt)
-                    )
+                    answer = _Answer(self, receipt)
+                    self._shared.framer.add(topic, partition, lines, answer)
                 case Send(data):
                     self._send(data)
                 case Register(hello):
@@ -106,6 +107,15 @@ class Link:
     def abort(self) -> None:
         """Drop the connection without a word."""
         self.socket.abort()
+
+    def on_answer(self, receipt: Receipt, stored: bool) -> None:
+        """Kafka has these readings, or did not take them."""
+        if self.session.state is State.CLOSED:
+            return
+        answer = self.session.stored if stored else self.session.lost
+        actions = answer(receipt, now())
+        if actions:
+            self.perform(actions)
 
     async def closed(self, close_code_sent: int | None) -> None:
         """The connection is over: say so in ``presence`` if it was ever said to be there."""
@@ -156,8 +166,12 @@ class Link:
         )
         self._shared.outbox.add(self.session.partition, event)
 
-    def _on_answer(self, receipt: Receipt, stored: bool) -> None:
-        if self.session.state is State.CLOSED:
-            return
-        answer = self.session.stored if stored else self.session.lost
-        self.perform(answer(receipt, now()))
+
+class _Answer(msgspec.Struct, gc=False):
+    """Kafka's answer on its way to a link. There is one for every reading that waits for it."""
+
+    link: Link
+    receipt: Receipt
+
+    def __call__(self, stored: bool) -> None:
+        self.link.on_answer(self.receipt, stored)

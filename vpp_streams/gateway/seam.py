@@ -24,6 +24,10 @@ OPEN_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 """From our close frame to the end of the connection; then it is cut."""
 
+BACKLOG = 4096
+"""Connections that wait to be taken: a fleet comes back at once, and who finds no place is late
+by a second or more."""
+
 
 class Socket(Protocol):
     """One WebSocket connection, as a `vpp_streams.gateway.link.Link` uses it."""

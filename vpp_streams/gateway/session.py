@@ -45,6 +45,7 @@ from schemas.protocol import (
     UncheckedTelemetry,
     VendorTelemetry,
     decode,
+    decode_reading,
     encode_call,
     encode_error,
     encode_result,
@@ -70,14 +71,18 @@ from vpp_streams.gateway.bucket import TokenBucket
 from vpp_streams.gateway.commands import Commands, Refused, Told
 from vpp_streams.gateway.live_acks import LiveAcks, Range
 
+Body = NativeBody | VendorBody | dict[str, Any]
+"""Of a reading; a dict is one that ingest will reject with its bytes."""
+READY = (State.LIVE, State.DRAINING)
 
-class _Line(msgspec.Struct, frozen=True):
+
+class _Line(msgspec.Struct, frozen=True, gc=False):
     """A `schemas.telemetry.RawLine` whose body is still a value: one call encodes it all."""
 
     device_id: str
     received_at_ms: int
     seq: int
-    body: NativeBody | VendorBody | dict[str, Any]
+    body: Body
     boot: str
 
 
@@ -125,6 +130,9 @@ class Session:
         if self.state is State.CLOSED:
             return []
         self._heard_ms = now.mono_ms
+        if isinstance(data, bytes) and (live := decode_reading(data, self._boot)) is not None:
+            id_, seq, body = live
+            return self._on_telemetry(id_, self._boot, seq, body, now)
         match decode(data):
             case Malformed(id_, code, detail):
                 return self._refuse(id_, code, detail, now)
@@ -135,7 +143,7 @@ class Session:
             case Call(
                 id_, Telemetry() | VendorTelemetry() | UncheckedTelemetry() as reading, False
             ):
-                return self._on_telemetry(id_, reading, now)
+                return self._on_telemetry(id_, reading.b, reading.s, _body_of(reading), now)
             case Call(id_, CommandStatus() as status, True):
                 return self._on_status(id_, status, now)
             case Call(id_, payload, _):
@@ -186,8 +194,9 @@ class Session:
             return [self._ack(receipt.boot, receipt.rows, now)]
         self._on_their_way.discard(receipt.seq)
         broken_off = self._acks.stored(receipt.seq)
-        acks: list[Action] = [self._live_ack(broken_off, now)] if broken_off else []
-        return acks + self._ack_if_due(now)
+        if broken_off is None:
+            return self._ack_if_due(now)
+        return [self._live_ack(broken_off, now), *self._ack_if_due(now)]
 
     def lost(self, receipt: Receipt, now: Now) -> list[Action]:
         """Kafka did not take these readings: the device still has them."""
@@ -255,25 +264,24 @@ class Session:
         self._commands = Commands(hello.last_cmd, self._counters)
         return [Register(hello)]
 
-    def _on_telemetry(
-        self, id_: str, reading: Telemetry | VendorTelemetry | UncheckedTelemetry, now: Now
-    ) -> list[Action]:
-        if self.state not in (State.LIVE, State.DRAINING):
+    def _on_telemetry(self, id_: str, boot: str, seq: int, body: Body, now: Now) -> list[Action]:
+        if self.state not in READY:
             return self._refuse(id_, "hello_first", "wait for the answer to Hello", now)
-        if reading.b != self._boot:
+        if boot != self._boot:
             return self._refuse(id_, "wrong_boot", f"Hello said boot {self._boot}", now)
-        seq, seen = reading.s, reading.s <= self._last_seq
-        self._last_seq = max(seq, self._last_seq)  # one refused below has to come as Backfill
+        seen = seq <= self._last_seq
+        if not seen:
+            self._last_seq = seq  # one refused below has to come as Backfill
         if not self._live.take(1, now.mono_ms):
             return self._rate_limited(id_, 1, now)
         if seen:
             return self._on_seen(id_, seq, now)
         self._counters["readings_in"] += 1
-        if isinstance(reading, UncheckedTelemetry):
+        if isinstance(body, dict):
             self._counters["bad_bodies"] += 1
         self._on_their_way.add(seq)
         topic = topics.RAW_BY_KIND[self.device.kind]
-        line = self._line(seq, reading.b, _body_of(reading), now)
+        line = self._line(seq, boot, body, now)
         return [Produce(topic, self.partition, line, LiveReceipt(id_, seq))]
 
     def _on_seen(self, id_: str, seq: int, now: Now) -> list[Action]:
@@ -285,7 +293,7 @@ class Session:
         return self._refuse(id_, "seq_not_rising", f"{seq} must come as Backfill", now)
 
     def _on_backfill(self, id_: str, backfill: Backfill, now: Now) -> list[Action]:
-        if self.state not in (State.LIVE, State.DRAINING):
+        if self.state not in READY:
             return self._refuse(id_, "hello_first", "wait for the answer to Hello", now)
         if not self._backfill.take(len(backfill.rows), now.mono_ms):
             return self._rate_limited(id_, len(backfill.rows), now)
@@ -303,7 +311,7 @@ class Session:
         return [Produce(topics.RAW_BACKFILL, self.partition, b"\n".join(lines), receipt)]
 
     def _on_status(self, id_: str, status: CommandStatus, now: Now) -> list[Action]:
-        if self.state not in (State.LIVE, State.DRAINING):
+        if self.state not in READY:
             return self._refuse(id_, "hello_first", "wait for the answer to Hello", now)
         match self._commands.status(status):
             case Refused(code, detail):
@@ -311,7 +319,7 @@ class Session:
             case told:
                 return [Send(encode_result(id_, {})), *_tell(told)]
 
-    def _row(self, cols: list[str], row: list[Any]) -> NativeBody | dict[str, Any]:
+    def _row(self, cols: list[str], row: list[Any]) -> Body:
         body = {key: value for key, value in zip(cols, row, strict=True) if value is not None}
         try:
             return msgspec.convert(body, NativeBody)
@@ -319,9 +327,7 @@ class Session:
             self._counters["bad_bodies"] += 1
             return body
 
-    def _line(
-        self, seq: int, boot: str, body: NativeBody | VendorBody | dict[str, Any], now: Now
-    ) -> bytes:
+    def _line(self, seq: int, boot: str, body: Body, now: Now) -> bytes:
         return _encode_line(_Line(self.device.device_id, now.utc_ms, seq, body, boot))
 
     # What goes out
@@ -365,9 +371,7 @@ def _tell(told: Told | None) -> list[Action]:
     return [] if told is None else [Tell(told)]
 
 
-def _body_of(
-    reading: Telemetry | VendorTelemetry | UncheckedTelemetry,
-) -> NativeBody | VendorBody | dict[str, Any]:
+def _body_of(reading: Telemetry | VendorTelemetry | UncheckedTelemetry) -> Body:
     match reading:
         case Telemetry():
             return msgspec.convert(reading, NativeBody, from_attributes=True)

@@ -17,6 +17,7 @@ from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL
 from vpp_streams.gateway.admission import Admitted
 from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.seam import (
+    BACKLOG,
     CLOSE_TIMEOUT_S,
     OPEN_TIMEOUT_S,
     Door,
@@ -69,6 +70,7 @@ class StockEngine:
             settings.gateway_port,
             ssl=tls,
             reuse_port=True,
+            backlog=BACKLOG,
             process_request=self._answer,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             compression=None,
