@@ -53,6 +53,8 @@ class Refused(NamedTuple):
 class Commands:
     """What this connection knows of its device's commands."""
 
+    __slots__ = ("_counters", "_states", "_unanswered")
+
     def __init__(self, last_command_id: str, counters: Counter[str]) -> None:
         self._counters = counters
         self._unanswered: dict[str, int] = {}

@@ -71,28 +71,13 @@ class Link:
 
     def receive(self, data: bytes, moment: Now) -> None:
         """A whole message from the device."""
-        actions = self.session.receive(data, moment)
-        if actions:
-            self.perform(actions)
+        for action in self.session.receive(data, moment):
+            self._perform(action)
 
     def perform(self, actions: Iterable[Action]) -> None:
         """Carry out actions in order."""
         for action in actions:
-            match action:
-                case Produce(topic, partition, lines, receipt):
-                    answer = _Answer(self, receipt)
-                    self._shared.framer.add(topic, partition, lines, answer)
-                case Send(data):
-                    self._send(data)
-                case Register(hello):
-                    self._hello = hello
-                    self._shared.on_hello(self)
-                    self._registration = asyncio.create_task(self._register(hello))
-                case Tell(told):
-                    self._tell(told)
-                case Close(code, reason):
-                    log.debug("closing", device=self.device_id, code=code, reason=reason)
-                    self.socket.close(code, reason)
+            self._perform(action)
 
     @property
     def device_id(self) -> str:
@@ -113,9 +98,8 @@ class Link:
         if self.session.state is State.CLOSED:
             return
         answer = self.session.stored if stored else self.session.lost
-        actions = answer(receipt, now())
-        if actions:
-            self.perform(actions)
+        for action in answer(receipt, now()):
+            self._perform(action)
 
     async def closed(self, close_code_sent: int | None) -> None:
         """The connection is over: say so in ``presence`` if it was ever said to be there."""
@@ -133,6 +117,23 @@ class Link:
                 await self._shared.presence.disconnected(self.session, self._hello, self.epoch)
         except (KafkaError, TimeoutError) as error:
             log.warning("no disconnect record", device=self.device_id, error=repr(error))
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case Produce():  # the one that comes with every reading
+                answer = _Answer(self, action.receipt)
+                self._shared.framer.add(action.topic, action.partition, action.lines, answer)
+            case Send(data):
+                self._send(data)
+            case Register(hello):
+                self._hello = hello
+                self._shared.on_hello(self)
+                self._registration = asyncio.create_task(self._register(hello))
+            case Tell(told):
+                self._tell(told)
+            case Close(code, reason):
+                log.debug("closing", device=self.device_id, code=code, reason=reason)
+                self.socket.close(code, reason)
 
     def _send(self, data: bytes) -> None:
         self.socket.send_text(data)

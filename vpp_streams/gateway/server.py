@@ -130,8 +130,10 @@ class Gateway:
                 self._apply_registry()
             listening = self.framer.room.is_set()
             for links in _slices(list(self._links)):
+                moment = now()
                 for link in links:
-                    link.perform(link.session.tick(now(), listening))
+                    if actions := link.session.tick(moment, listening):
+                        link.perform(actions)
                 await asyncio.sleep(0)
 
     async def drain(self, engine: Engine) -> None:

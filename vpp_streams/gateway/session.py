@@ -92,6 +92,30 @@ _encode_line = msgspec.json.Encoder().encode
 class Session:
     """The connection of one device, from the accepted upgrade to its end."""
 
+    # A gateway holds tens of thousands: what many of them never need is made when it is needed.
+    __slots__ = (
+        "_acked_ms",
+        "_acks",
+        "_backfill",
+        "_backfill_delay_ms",
+        "_boot",
+        "_commands",
+        "_counters",
+        "_heard_ms",
+        "_hello_id",
+        "_last_command",
+        "_last_seq",
+        "_limits",
+        "_live",
+        "_on_their_way",
+        "_strikes",
+        "device",
+        "partition",
+        "site",
+        "state",
+        "topic",
+    )
+
     def __init__(
         self,
         device: Device,
@@ -105,6 +129,7 @@ class Session:
         self.device = device
         self.site = site
         self.partition = partition
+        self.topic = topics.RAW_BY_KIND[device.kind]
         self.state = State.WAITING_FOR_HELLO
         self._limits = limits
         self._backfill_delay_ms = backfill_delay_ms
@@ -117,11 +142,10 @@ class Session:
         self._acks = LiveAcks(0)
         self._acked_ms = now.mono_ms - limits.ack_ms
         self._live = TokenBucket(limits.live_per_s, limits.live_burst, now.mono_ms)
-        self._backfill = TokenBucket(
-            2 * limits.backfill_rows_per_s, limits.backfill_burst_rows, now.mono_ms
-        )
-        self._commands = Commands("", counters)
-        self._strikes = TokenBucket(limits.strikes_per_min / 60, limits.strikes_burst, now.mono_ms)
+        self._backfill: TokenBucket | None = None
+        self._strikes: TokenBucket | None = None
+        self._commands: Commands | None = None
+        self._last_command = ""
 
     # What comes in
 
@@ -154,9 +178,9 @@ class Session:
                 )
                 return self._refuse(id_, "bad_message", f"a gateway takes no {what}", now)
             case Result() as result:
-                return _tell(self._commands.answered(result))
+                return _tell(self._its_commands().answered(result))
             case Error(id_, code, detail):
-                return _tell(self._commands.refused(id_, code, detail))
+                return _tell(self._its_commands().refused(id_, code, detail))
         return []
 
     def registered(self, epoch: int, now: Now) -> list[Action]:
@@ -211,15 +235,16 @@ class Session:
         if not listening:
             self._heard_ms = now.mono_ms
         silent_ms = now.mono_ms - self._heard_ms
-        match self.state:
-            case State.WAITING_FOR_HELLO if silent_ms > self._limits.hello_timeout_ms:
-                return self.close(CLOSE_PROTOCOL_ERROR, "no Hello came")
-            case State.LIVE | State.DRAINING if silent_ms > self._limits.idle_s * 1000:
+        if self.state in READY:
+            if silent_ms > self._limits.idle_s * 1000:
                 due = self._ack_now(now)
                 return [*due, *self.close(CLOSE_IDLE, f"silent for {self._limits.idle_s} s")]
-            case State.LIVE | State.DRAINING:
-                late = [Tell(told) for told in self._commands.overdue(now.mono_ms)]
-                return [*late, *self._ack_if_due(now)]
+            if self._commands is None:
+                return self._ack_if_due(now)
+            late = [Tell(told) for told in self._commands.overdue(now.mono_ms)]
+            return [*late, *self._ack_if_due(now)]
+        if self.state is State.WAITING_FOR_HELLO and silent_ms > self._limits.hello_timeout_ms:
+            return self.close(CLOSE_PROTOCOL_ERROR, "no Hello came")
         return []
 
     def drain(self, reconnect_in_ms: SpanMs, now: Now) -> list[Action]:
@@ -239,13 +264,13 @@ class Session:
     def gone(self) -> list[Action]:
         """The connection has ended; what it leaves to be told."""
         self.state = State.CLOSED
-        return [Tell(told) for told in self._commands.gone()]
+        return [Tell(told) for told in self._commands.gone()] if self._commands else []
 
     def command(self, id_: str, setpoint: Setpoint, now: Now) -> list[Action]:
         """Send a command to the device; what becomes of it is told."""
         if self.state is not State.LIVE:
             return []
-        told = self._commands.sent(id_, setpoint, now.mono_ms)
+        told = self._its_commands().sent(id_, setpoint, now.mono_ms)
         return [Send(encode_call(id_, setpoint)), Tell(told)]
 
     def prices(self, prices: Prices) -> list[Action]:
@@ -261,7 +286,7 @@ class Session:
         self._boot, self._hello_id = hello.boot, id_
         self._last_seq = hello.next_seq - 1
         self._acks = LiveAcks(hello.next_seq)
-        self._commands = Commands(hello.last_cmd, self._counters)
+        self._last_command = hello.last_cmd
         return [Register(hello)]
 
     def _on_telemetry(self, id_: str, boot: str, seq: int, body: Body, now: Now) -> list[Action]:
@@ -280,9 +305,8 @@ class Session:
         if isinstance(body, dict):
             self._counters["bad_bodies"] += 1
         self._on_their_way.add(seq)
-        topic = topics.RAW_BY_KIND[self.device.kind]
         line = self._line(seq, boot, body, now)
-        return [Produce(topic, self.partition, line, LiveReceipt(id_, seq))]
+        return [Produce(self.topic, self.partition, line, LiveReceipt(id_, seq))]
 
     def _on_seen(self, id_: str, seq: int, now: Now) -> list[Action]:
         if seq in self._on_their_way:
@@ -295,6 +319,10 @@ class Session:
     def _on_backfill(self, id_: str, backfill: Backfill, now: Now) -> list[Action]:
         if self.state not in READY:
             return self._refuse(id_, "hello_first", "wait for the answer to Hello", now)
+        limits = self._limits
+        if self._backfill is None:
+            rows_per_s = 2 * limits.backfill_rows_per_s
+            self._backfill = TokenBucket(rows_per_s, limits.backfill_burst_rows, now.mono_ms)
         if not self._backfill.take(len(backfill.rows), now.mono_ms):
             return self._rate_limited(id_, len(backfill.rows), now)
         first = backfill.from_
@@ -313,11 +341,16 @@ class Session:
     def _on_status(self, id_: str, status: CommandStatus, now: Now) -> list[Action]:
         if self.state not in READY:
             return self._refuse(id_, "hello_first", "wait for the answer to Hello", now)
-        match self._commands.status(status):
+        match self._its_commands().status(status):
             case Refused(code, detail):
                 return self._refuse(id_, code, detail, now)
             case told:
                 return [Send(encode_result(id_, {})), *_tell(told)]
+
+    def _its_commands(self) -> Commands:
+        if self._commands is None:
+            self._commands = Commands(self._last_command, self._counters)
+        return self._commands
 
     def _row(self, cols: list[str], row: list[Any]) -> Body:
         body = {key: value for key, value in zip(cols, row, strict=True) if value is not None}
@@ -343,6 +376,9 @@ class Session:
         return self._strike(id_, "rate_limited", "send it later, as Backfill", now)
 
     def _strike(self, id_: str, code: ErrorCode, detail: str, now: Now) -> list[Action]:
+        if self._strikes is None:
+            per_s = self._limits.strikes_per_min / 60
+            self._strikes = TokenBucket(per_s, self._limits.strikes_burst, now.mono_ms)
         if not self._strikes.take(1, now.mono_ms):
             return self.close(CLOSE_ABUSE, f"too many refused messages, the last: {code}")
         return [Send(encode_error(id_, code, detail))]
