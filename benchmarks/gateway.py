@@ -110,8 +110,8 @@ async def rate_and_memory(
     return rate, (end["rss"] - before["rss"]) / len(numbers)
 
 
-async def push(settings: Settings, numbers: range) -> tuple[float, float]:
-    """p99 from written to Kafka to seen by the device, and the longest stall, ms."""
+async def push(settings: Settings, numbers: range) -> tuple[float, float, float]:
+    """ms: p99 from written to Kafka to seen by the device, the longest stall, the gateway's CPU."""
     async with target("own", settings, None) as gateway:
         fleet = LoadFleet()
         await fleet.connect(settings.host, gateway.port, numbers)
@@ -120,10 +120,11 @@ async def push(settings: Settings, numbers: range) -> tuple[float, float]:
         topic = topics.GATEWAY_OUT.full(settings.namespace)
         taken_ms: list[float] = []
         stalls_ms: list[float] = []
+        cpu_ms: list[float] = []
         for rank in range(PUSHES):
             fleet.send_round()
             await asyncio.sleep(0.3)
-            await gateway.figures()
+            before = await gateway.figures()
             fleet.arrivals.clear()
             epochs = {device.name: device.epoch for device in fleet.devices}
             values = [encode_json(f) for f in command_frames(epochs, time.time_ns() // 10**6)]
@@ -131,14 +132,17 @@ async def push(settings: Settings, numbers: range) -> tuple[float, float]:
             for value in values:
                 await producer.send(topic, value, partition=0)
             await fleet.until(lambda: len(fleet.arrivals) == len(fleet.devices), "the commands")
-            stall_ms = (await gateway.figures())["stall_s"] * 1000
+            after = await gateway.figures()
+            fleet.answer()
             if rank:  # the first warms up
                 taken_ms += [(at - begin) * 1000 for at in fleet.arrivals]
-                stalls_ms.append(stall_ms)
+                stalls_ms.append(after["stall_s"] * 1000)
+                cpu_ms.append((after["cpu_s"] - before["cpu_s"]) * 1000)
         await producer.stop()
         await fleet.until(lambda: fleet.acked == fleet.sent, "every ack")
         fleet.close()
-    return float(np.percentile(taken_ms, 99)), statistics.median(stalls_ms)
+    p99_ms = float(np.percentile(taken_ms, 99))
+    return p99_ms, statistics.median(stalls_ms), statistics.median(cpu_ms)
 
 
 async def hold(
@@ -189,10 +193,9 @@ async def table(settings: Settings, options: argparse.Namespace, tls: Certificat
     tell("pushes")
     pushes = [await push(settings, range(options.devices)) for _ in range(options.repeat)]
     tell("")
-    p99_ms, stall_ms = (median([one[i] for one in pushes]) for i in (0, 1))
-    print(
-        f"push to {options.devices:,} devices: p99 {p99_ms:.0f} ms, longest stall {stall_ms:.0f} ms"
-    )
+    p99_ms, stall_ms, cpu_ms = (median([one[i] for one in pushes]) for i in (0, 1, 2))
+    print(f"push to {options.devices:,} devices: p99 {p99_ms:.0f} ms,", end=" ")
+    print(f"longest stall {stall_ms:.0f} ms, {cpu_ms:.0f} ms of CPU")
 
 
 async def main() -> None:

@@ -121,8 +121,7 @@ class LoadDevice(asyncio.Protocol):
             self.acked = max(self.acked, ack["upto"])
         elif text.startswith(b"[2,"):
             fleet.arrivals.append(time.monotonic())
-            id_ = text.split(b'"', 2)[1]
-            self.transport.write(masked(b'[3,"' + id_ + b'",{"status":"accepted"}]'))
+            fleet.unanswered.append((self, text.split(b'"', 2)[1]))
         elif text.startswith(b'[3,"h"'):
             self.epoch = msgspec.json.decode(text)[2]["epoch"]
             fleet.live += 1
@@ -140,6 +139,7 @@ class LoadFleet:
         self.closing = False
         self.arrivals: list[float] = []
         """When each call (a command) came, monotonic s."""
+        self.unanswered: list[tuple[LoadDevice, bytes]] = []
         self.counts: Counter[str] = Counter()
         """What should not have come."""
 
@@ -186,6 +186,12 @@ class LoadFleet:
         time_ms = time.time_ns() // 1_000_000
         for device in self.devices:
             device.send_reading(time_ms)
+
+    def answer(self) -> None:
+        """Every device accepts the command that it got."""
+        for device, id_ in self.unanswered:
+            device.transport.write(masked(b'[3,"' + id_ + b'",{"status":"accepted"}]'))
+        self.unanswered.clear()
 
     async def hold(self, seconds: float, tell: Callable[[str], None]) -> None:
         """Every device sends once a second, each at its own moment of it."""

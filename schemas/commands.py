@@ -35,7 +35,7 @@ FINAL: frozenset[str] = frozenset(
 )
 
 
-class CommandRow(msgspec.Struct, frozen=True, array_like=True):
+class CommandRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What differs between the devices of a frame."""
 
     device_id: Id
@@ -95,7 +95,7 @@ def step_of(state: CommandState) -> int:
     return PROGRESS.index(state) if state in PROGRESS else len(PROGRESS)
 
 
-class CommandEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CommandEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What became of one device's command."""
 
     device_id: str

@@ -184,7 +184,7 @@ class Drain(msgspec.Struct, frozen=True):
     reconnect_in_ms: SpanMs
 
 
-class Setpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Setpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A lease (call, id = command id): hold this battery power from ... until ..."""
 
     epoch: int

@@ -8,6 +8,8 @@ nothing.
 from collections import Counter
 from typing import NamedTuple
 
+import msgspec
+
 from schemas.commands import FINAL, CommandState
 from schemas.protocol import (
     CommandStatus,
@@ -34,7 +36,7 @@ _BY_STATUS: dict[str, tuple[CommandState, str]] = {
 }
 
 
-class Told(NamedTuple):
+class Told(msgspec.Struct, frozen=True, gc=False):
     """What became of a command of this connection's device."""
 
     command_id: str

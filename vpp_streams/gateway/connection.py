@@ -190,7 +190,8 @@ class Connection(asyncio.Protocol):
 
     def _read(self, receiver: Receiver, data: bytes) -> None:
         """Hand on the messages in ``data``, which begins between two frames."""
-        room, moment, limit = self._owner.door.room, now(), self._limit()
+        room, moment = self._owner.door.room, now()
+        limit = MAX_MESSAGE_BYTES if self._machine is None else self._limit()
         at, size = 0, len(data)
         while size - at >= 2 and not self._last_word:
             if not room.is_set():

@@ -4,6 +4,7 @@ Which WebSocket engine it is does not matter here; see `vpp_streams.gateway.seam
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -95,10 +96,9 @@ class Link:
 
     def on_answer(self, receipt: Receipt, stored: bool) -> None:
         """Kafka has these readings, or did not take them."""
-        if self.session.state is State.CLOSED:
-            return
-        answer = self.session.stored if stored else self.session.lost
-        for action in answer(receipt, now()):
+        session = self.session
+        actions = session.stored(receipt, now()) if stored else session.lost(receipt, now())
+        for action in actions:
             self._perform(action)
 
     async def closed(self, close_code_sent: int | None) -> None:
@@ -119,18 +119,18 @@ class Link:
             log.warning("no disconnect record", device=self.device_id, error=repr(error))
 
     def _perform(self, action: Action) -> None:
-        match action:
-            case Produce():  # the one that comes with every reading
+        match action:  # what comes most often comes first
+            case Produce():
                 answer = _Answer(self, action.receipt)
                 self._shared.framer.add(action.topic, action.partition, action.lines, answer)
-            case Send(data):
-                self._send(data)
+            case Send():
+                self._send(action.data)
+            case Tell():
+                self._tell(action.told)
             case Register(hello):
                 self._hello = hello
                 self._shared.on_hello(self)
                 self._registration = asyncio.create_task(self._register(hello))
-            case Tell(told):
-                self._tell(told)
             case Close(code, reason):
                 log.debug("closing", device=self.device_id, code=code, reason=reason)
                 self.socket.close(code, reason)
@@ -160,7 +160,7 @@ class Link:
             device_id=self.device_id,
             command_id=told.command_id,
             state=told.state,
-            at_ms=now().utc_ms,
+            at_ms=time.time_ns() // 1_000_000,
             epoch=self.epoch,
             reason=told.reason,
             power_w=told.power_w,

@@ -36,8 +36,11 @@ class EventOutbox:
             self._health.counters["command_events_dropped"] += 1
             return
         self._count += 1
-        self._waiting.setdefault(partition, []).append(event)
-        self._wake.set()
+        events = self._waiting.get(partition)
+        if events is None:
+            events = self._waiting[partition] = []
+            self._wake.set()
+        events.append(event)
 
     async def run(self) -> None:
         """Send what has been gathered, for ever."""

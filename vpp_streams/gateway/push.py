@@ -12,6 +12,7 @@ from schemas.grid import PriceSeries
 from schemas.protocol import Prices, Setpoint
 from vpp_streams import topics
 from vpp_streams.codecs import decode_json
+from vpp_streams.gateway.actions import Now
 from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.link import Link
 from vpp_streams.gateway.outbox import EventOutbox
@@ -20,7 +21,7 @@ from vpp_streams.settings import Settings
 
 log = structlog.get_logger()
 
-SLICE = 500
+SLICE = 100
 """Devices that are sent to before others get their turn."""
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -62,15 +63,17 @@ class Pusher:
 
     async def deliver(self, frame: CommandFrame) -> None:
         """Send a frame's commands; what cannot be sent is told with its reason."""
+        self._counters["commands_in"] += len(frame.rows)
+        id_ = command_id(frame.partition, frame.rank)
         for start in range(0, len(frame.rows), SLICE):
+            moment = now()
             for row in frame.rows[start : start + SLICE]:
-                self._deliver_row(frame, row)
+                self._deliver_row(frame, id_, row, moment)
             await asyncio.sleep(0)
 
-    def _deliver_row(self, frame: CommandFrame, row: CommandRow) -> None:
-        self._counters["commands_in"] += 1
-        link, time = self._links.get(row.device_id), now()
-        if frame.valid_until_ms <= time.utc_ms:
+    def _deliver_row(self, frame: CommandFrame, id_: str, row: CommandRow, moment: Now) -> None:
+        link = self._links.get(row.device_id)
+        if frame.valid_until_ms <= moment.utc_ms:
             self._tell(frame, row, "expired", "it came too late")
         elif link is None or not link.live:
             self._tell(frame, row, "failed", "not connected")
@@ -88,8 +91,7 @@ class Pusher:
                 soc_min=row.soc_min,
                 droop=frame.droop,
             )
-            id_ = command_id(frame.partition, frame.rank)
-            link.perform(link.session.command(id_, setpoint, time))
+            link.perform(link.session.command(id_, setpoint, moment))
 
     def _tell(self, frame: CommandFrame, row: CommandRow, state: CommandState, reason: str) -> None:
         self._counters["commands_not_delivered"] += 1

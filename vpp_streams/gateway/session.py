@@ -73,6 +73,7 @@ from vpp_streams.gateway.live_acks import LiveAcks, Range
 
 Body = NativeBody | VendorBody | dict[str, Any]
 """Of a reading; a dict is one that ingest will reject with its bytes."""
+LIVE = State.LIVE
 READY = (State.LIVE, State.DRAINING)
 
 
@@ -219,6 +220,8 @@ class Session:
         self._on_their_way.discard(receipt.seq)
         broken_off = self._acks.stored(receipt.seq)
         if broken_off is None:
+            if self.state is LIVE and now.mono_ms - self._acked_ms < self._limits.ack_ms:
+                return []  # as for most of them, so without another call
             return self._ack_if_due(now)
         return [self._live_ack(broken_off, now), *self._ack_if_due(now)]
 
