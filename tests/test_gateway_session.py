@@ -1,9 +1,12 @@
 """The session's rules: by example, and as a state machine that hypothesis tries to break."""
 
+import json
 from collections import Counter
 from typing import Any
+from unittest import mock
 
 import msgspec
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -24,6 +27,7 @@ from schemas.protocol import (
 )
 from schemas.telemetry import NativeBody, RawLine, VendorBody
 from vpp_streams import topics
+from vpp_streams.gateway import session as session_module
 from vpp_streams.gateway.actions import (
     Action,
     BackfillReceipt,
@@ -248,6 +252,39 @@ def test_draining_tells_the_device_and_acks_at_once() -> None:
     assert sent(session.stored(receipts[0], at(2))) == [Ack(b="b0", from_=10, upto=10, t=T0 + 2)]
     assert sent(session.stored(receipts[1], at(3))) == [Ack(b="b0", from_=10, upto=11, t=T0 + 3)]
     assert session.receive(b'[3,"drain",{}]', at(4)) == []
+
+
+VALUES = st.sampled_from(
+    [0, 1, 10, -1, 2**62, 2**70, 0.5, 1e300, True, None, "b0", "B0", "b1", "", "x", "\n", [], {}]
+)
+KEYS = st.sampled_from([*Telemetry.__struct_fields__, "vendor", "body", "device_id", "\u2028"])
+GOOD = st.builds(dict, b=st.just("b0"), s=st.integers(10, 12), t=st.integers(0, T0))
+MORE = st.dictionaries(KEYS, VALUES, max_size=2)
+PAYLOADS = st.builds(lambda good, more: {**good, **more}, GOOD, MORE)
+MESSAGES = st.builds(
+    lambda type_, id_, action, payload, spaced: json.dumps(
+        [type_, id_, action, payload], separators=(" , ", ": ") if spaced else (",", ":")
+    ).encode(),
+    st.sampled_from([*[6] * 16, 2, 3, 6.0, "6"]),
+    st.sampled_from([*["1"] * 16, "", "x" * 64, "x" * 65, 1]),
+    st.sampled_from([*["Telemetry"] * 16, "Backfill", "telemetry"]),
+    st.one_of(GOOD, PAYLOADS, PAYLOADS, VALUES),
+    st.booleans(),
+)
+
+
+@hypothesis_settings(max_examples=1000, derandomize=True)
+@given(MESSAGES, st.sampled_from([b"", b"", b"", b" ", b"]", b"\xff"]))
+def test_a_reading_decoded_the_short_way_is_that_of_the_long_way(data: bytes, end: bytes) -> None:
+    short, long = live_session(), live_session()
+    with mock.patch.object(session_module, "decode_reading", return_value=None):
+        expected = long.receive(data + end, at(5))
+    assert short.receive(data + end, at(5)) == expected
+
+
+def test_a_native_reading_goes_the_short_way() -> None:
+    assert protocol.decode_reading(reading(10, p=1.5), "b0") is not None
+    assert protocol.decode_reading(reading(10, p=1.5), "b1") is None
 
 
 class AnyConnection(RuleBasedStateMachine):
