@@ -106,36 +106,44 @@ class SiteRoster:
         rows = len(self._twins.device_ids)
         if self._stamp() == (self._registry.version, rows):
             return
-        changed = self._take_changes()
-        new_rows = range(self._known_rows, rows)
+        sites, devices = self._take_changes()
+        known_rows = self._known_rows
+        new_rows = range(known_rows, rows)
         new_sites = self._add_rows(new_rows)
         regions = tuple(sorted(self._expected))
         if regions != self._regions:  # the regions' numbers have changed
             self._regions = regions
             new_sites = range(len(self._site_ids))
-        heard = [self._site_at[site_id] for site_id in changed if site_id in self._site_at]
+        heard = [self._site_at[site_id] for site_id in sites if site_id in self._site_at]
         self._rate_sites([*new_sites, *heard])
-        self._rate_rows([*new_rows, *self._rows_of(changed, heard)])
+        named = {row for id_ in devices if (row := self._twins.row(id_)) is not None}
+        self._rate_rows([*new_rows, *(row for row in named if row < known_rows)])
         self._share()
 
-    def _take_changes(self) -> dict[str, list[str]]:
-        """Sites of this partition whose record has changed -> their devices before and now."""
+    def _take_changes(self) -> tuple[set[str], set[str]]:
+        """Sites of this partition whose record has changed, and devices that a record named.
+
+        A device may be claimed by a site of another partition than the one it speaks for.
+        """
         version = self._registry.version
-        changed: dict[str, list[str]] = {}
-        for site_id in dict.fromkeys(self._registry.changes(self._version)):
-            if partition_of(site_id, PARTITIONS) != self._partition:
-                continue
+        changes = self._registry.changes(self._version)
+        sites = {
+            site_id
+            for site_id in {change.site_id for change in changes}
+            if partition_of(site_id, PARTITIONS) == self._partition
+        }
+        for site_id in sites:
             old, site = self._mine.pop(site_id, None), self._registry.site(site_id)
             if old is not None:
                 self._expected[old.region] -= 1
             if site is not None:
                 self._mine[site_id] = site
                 self._expected[site.region] += 1
-            both = (s for s in (old, site) if s is not None)
-            changed[site_id] = [device.device_id for s in both for device in s.devices]
         self._expected = +self._expected  # without the regions that have none any more
         self._version = version
-        return changed
+        if not self._known_rows:  # the new rows are all there are
+            return sites, set()
+        return sites, {device_id for change in changes for device_id in change.device_ids}
 
     def _add_rows(self, rows: range) -> Iterable[int]:
         """Give new rows their sites; returns the sites that are new."""
@@ -165,14 +173,6 @@ class SiteRoster:
         c["backup_reserve"][at] = [s.backup_reserve if s else 1.0 for s in sites]
         c["export_limit_w"][at] = [_limit(s.export_limit_w) if s else 0.0 for s in sites]
         c["import_limit_w"][at] = [_limit(s.import_limit_w) if s else 0.0 for s in sites]
-
-    def _rows_of(self, changed: dict[str, list[str]], heard: list[int]) -> Iterable[int]:
-        """The rows of sites whose record has changed, and of the devices that it names."""
-        if not changed:
-            return []
-        named = (self._twins.row(device_id) for ids in changed.values() for device_id in ids)
-        of_sites = np.isin(self._row_columns["site"][: self._known_rows], heard)
-        return {row for row in named if row is not None} | set(np.flatnonzero(of_sites).tolist())
 
     def _rate_rows(self, at: list[int]) -> None:
         found = (self._registry.device(self._twins.device_ids[row]) for row in at)

@@ -160,7 +160,8 @@ async def test_more_than_there_is_gives_all_and_a_notice_with_causes(
     no_breach(loop)
     assert notice.causes
     assert {cause.cause for cause in notice.causes} <= {
-        "offline", "refused", "reserve", "connection", "not_following", "not_heard", "no_answer",
+        "offline", "refused", "reserve", "connection", "rating", "not_following", "not_heard",
+        "no_answer",
     }  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """The registry of sites and devices, as a value that records of topic ``assets`` are applied to."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -24,11 +24,25 @@ class Found:
     """`murmur2` of the site's id: see `domain.partition.partitions_of`."""
 
 
+class Change(NamedTuple):
+    """What one record may have changed."""
+
+    site_id: str
+    device_ids: tuple[str, ...]
+    """Of the site before and after it; another site may have had them, or has them now."""
+
+    @classmethod
+    def between(cls, old: Site | None, new: Site) -> Self:
+        """The change from a site's old record to its new one."""
+        devices = (*(old.devices if old else ()), *new.devices)
+        return cls(new.site_id, tuple(device.device_id for device in devices))
+
+
 class Registry:
     """Sites by id, devices by id, sites by region and by partition."""
 
     def __init__(self, sites: Iterable[Site] = ()) -> None:
-        self._applied: list[str] = []
+        self._applied: list[Change] = []
         self._sites: dict[str, Site] = {}
         self._devices: dict[str, tuple[Device, Site]] = {}
         self._columns = _DeviceColumns()
@@ -39,8 +53,8 @@ class Registry:
 
     def apply(self, site: Site) -> None:
         """Take a site's newest record; its devices replace those it had."""
-        self._applied.append(site.site_id)
         old = self._sites.get(site.site_id)
+        self._applied.append(Change.between(old, site))
         for device in old.devices if old else ():
             if self._devices.get(device.device_id, (None, None))[1] is old:
                 del self._devices[device.device_id]
@@ -55,8 +69,8 @@ class Registry:
         """Rises with every applied record; caches compare it."""
         return len(self._applied)
 
-    def changes(self, since: int) -> Iterable[str]:
-        """Sites of the records that were applied since a version; one may come twice."""
+    def changes(self, since: int) -> Sequence[Change]:
+        """What the records changed that were applied since a version; a site may come twice."""
         return self._applied[since:]
 
     def site(self, site_id: str) -> Site | None:

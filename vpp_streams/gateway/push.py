@@ -1,15 +1,14 @@
 """What the gateway sends to devices of its own accord: commands of its slot, and prices."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.commands import CommandEvent, CommandFrame, CommandRow, CommandState, command_id
 from schemas.grid import PriceSeries
-from schemas.protocol import Prices, Setpoint
+from schemas.protocol import UNREADABLE, Prices, Setpoint
 from vpp_streams import topics
 from vpp_streams.codecs import decode_json
 from vpp_streams.gateway.actions import Now
@@ -23,7 +22,6 @@ log = structlog.get_logger()
 
 SLICE = 100
 """Devices that are sent to before others get their turn."""
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Pusher:
@@ -118,14 +116,15 @@ class Pusher:
             log.warning("unreadable prices were left out", offset=offset, error=str(error))
             return
         self._prices[series.region] = series
-        self.send_prices(link for link in self._links.values() if link.live)
+        for link in self._links.values():
+            if link.live and link.session.site.region == series.region:
+                self.send_prices(link)
 
-    def send_prices(self, links: Iterable[Link]) -> None:
-        """Send the newest prices of its region to each of these devices."""
-        for link in links:
-            series = self._prices.get(link.session.site.region)
-            if series is not None:
-                prices = Prices(
-                    from_=series.from_ms, interval_ms=series.interval_ms, per_mwh=series.per_mwh
-                )
-                link.perform(link.session.prices(prices))
+    def send_prices(self, link: Link) -> None:
+        """Send a device the newest prices of its region."""
+        series = self._prices.get(link.session.site.region)
+        if series is not None:
+            prices = Prices(
+                from_=series.from_ms, interval_ms=series.interval_ms, per_mwh=series.per_mwh
+            )
+            link.perform(link.session.prices(prices))

@@ -85,7 +85,7 @@ class Gateway:
             self.outbox,
             counters,
             on_hello=self._replace_older,
-            on_live=lambda link: self.pusher.send_prices([link]),
+            on_live=self.pusher.send_prices,
             on_closed=self._forget,
         )
         self._seen_registry = 0
