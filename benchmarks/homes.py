@@ -74,12 +74,19 @@ class Homes:
         order = np.random.default_rng([second, self.n]).permutation(self.n)
         return list(self._cut(order, second, rows))
 
-    def by_partition(self, second: int, rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """The same as frames of one partition each."""
+    def by_partition(
+        self, second: int, rows: int, seq: int | None = None
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The same as frames of one partition each; ``seq`` = the readings' number, if another."""
         order = np.random.default_rng([second, self.n]).permutation(self.n)
         for partition in np.unique(self.partition).tolist():
             mine = order[self.partition[order] == partition]
             for batch in self._cut(mine, second, rows):
+                if seq is not None:
+                    at = batch.schema.get_field_index("seq")
+                    batch = batch.set_column(
+                        at, batch.schema.field(at), pa.array([seq] * len(batch))
+                    )
                 yield partition, batch
 
     def _cut(self, order: NDArray[np.int64], second: int, rows: int) -> Iterator[pa.RecordBatch]:

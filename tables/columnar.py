@@ -87,9 +87,12 @@ class Columns:
 
 
 def encode_block(batch: pa.RecordBatch) -> bytes:
-    """A record batch as a compressed Arrow IPC stream."""
+    """A record batch as a compressed Arrow IPC stream.
+
+    By one thread, as in `decode_block`: handing out buffers this small takes a third more CPU.
+    """
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
     with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
         writer.write_batch(batch)
     return bytes(sink.getvalue())
@@ -97,7 +100,8 @@ def encode_block(batch: pa.RecordBatch) -> bytes:
 
 def decode_block(data: bytes) -> pa.RecordBatch:
     """The batch of an encoded block."""
-    with pa.ipc.open_stream(data) as reader:
+    options = pa.ipc.IpcReadOptions(use_threads=False)
+    with pa.ipc.open_stream(data, options=options) as reader:
         return reader.read_next_batch()
 
 

@@ -306,14 +306,16 @@ class FleetPartition:
         """Take the place of the partition whose snapshot this is."""
         self.applied_offset = recovered.offset
         self.clock = msgspec.json.decode(recovered.meta, type=Clock)
-        for name, data in sorted(recovered.blocks.items(), key=lambda item: _block_no(item[0])):
-            batch = decode_block(data)
+        names = sorted(recovered.blocks, key=_block_no)
+        for name in names:
             if name.startswith("n|"):
-                self.twins.load_names(_block_no(name), batch)
-            elif name.startswith("t|"):
-                self.twins.load(_block_no(name), batch)
-            else:
+                self.twins.load_names(_block_no(name), decode_block(recovered.blocks[name]))
+        for name in reversed(names):  # the last block first: columns grow once
+            if name.startswith("t|"):
+                self.twins.load(_block_no(name), decode_block(recovered.blocks[name]))
+            elif name.startswith("w|"):
                 _, size_ms, start_ms, block = name.split("|")
+                batch = decode_block(recovered.blocks[name])
                 self.windows.load((int(size_ms), int(start_ms)), int(block), batch)
         self._expire()
 

@@ -1,22 +1,22 @@
 """Which sites a partition's device rows belong to, and what the registry says of them."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.assets import Device, Site
 from tables.columnar import Columns
 from tables.site_windows import SiteRows
 from tables.twins import Twins
-from vpp_streams.domain.columns import Column
-from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.columns import Array, Column
+from vpp_streams.domain.name_index import NameIndex
 from vpp_streams.domain.registry import Registry
 from vpp_streams.domain.rollup import Ratings
-from vpp_streams.topics import PARTITIONS
 
-_UNKNOWN = Device("unknown", "solar")
+Numbers = NDArray[np.int64]
+
 _ROWS = {
     "site": Column(np.int64),
     "rated_energy_wh": Column(np.float64),
@@ -24,13 +24,24 @@ _ROWS = {
     "rated_discharge_w": Column(np.float64),
 }
 _SITES = {
-    "region": Column(np.int32, -1),
-    "registered": Column(np.int64),
+    "region": Column(np.int32, -1),  # the registry's number
+    "feeder": Column(np.int32),  # the registry's number
+    "devices": Column(np.int64),
     "seen": Column(np.int64),
     "backup_reserve": Column(np.float64, 1.0),
     "export_limit_w": Column(np.float64),
     "import_limit_w": Column(np.float64),
 }
+_OF_REGISTRY = tuple(name for name in _SITES if name != "seen")
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Batteries of registered sites that have not been heard of."""
+
+    devices: int
+    up_w: float
+    down_w: float
 
 
 class SiteRoster:
@@ -44,23 +55,18 @@ class SiteRoster:
         self._registry = registry
         self._twins = twins
         self._version = 0
-        self._mine: dict[str, Site] = {}
-        """Registered sites of this partition, heard of or not."""
-        self._expected: Counter[str] = Counter()
-        """Region -> how many of them."""
         self._site_ids: list[str] = []
-        self._site_at: dict[str, int] = {}
+        self._site_index = NameIndex()
         self._site_regions: list[str] = []
         self._row_columns = Columns(_ROWS)
         self._site_columns = Columns(_SITES)
         self._known_rows = 0
-        self._regions: tuple[str, ...] = ()
         self._rows: SiteRows
         self._ratings: Ratings
         self._share()
         self._feeders_of = self._unseen_of = (-1, -1)
-        self._feeders: tuple[NDArray[np.int64], tuple[str, ...]]
-        self._unseen: dict[str, list[Device]]
+        self._feeders: tuple[Numbers, tuple[str, ...]]
+        self._unseen: dict[str, Unseen]
 
     def rows(self) -> SiteRows:
         """For windows: each row's site, and the sites' regions."""
@@ -72,32 +78,43 @@ class SiteRoster:
         self._refresh()
         return self._ratings
 
-    def feeders(self) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    def feeders(self) -> tuple[Numbers, tuple[str, ...]]:
         """Each site's index into the feeders' names, of which the first is "" (none)."""
         self._refresh()
         if self._feeders_of != self._stamp():
             self._feeders_of = self._stamp()
-            sites = map(self._registry.site, self._site_ids)
-            feeder = [(site.feeder or "") if site else "" for site in sites]
-            names = ("", *sorted(set(feeder) - {""}))
-            at = {name: i for i, name in enumerate(names)}
-            self._feeders = np.array([at[name] for name in feeder], np.int64), names
+            names = self._registry.columns.feeders.names
+            used, code = np.unique(self._site("feeder"), return_inverse=True)
+            ours = ("", *sorted({names[i] for i in used.tolist()} - {""}))
+            at = np.array([ours.index(names[i]) for i in used.tolist()], np.int64)
+            self._feeders = at[code], ours
         return self._feeders
 
-    def unseen(self) -> dict[str, list[Device]]:
-        """Region -> batteries of registered sites that have not been heard of here."""
+    def unseen(self) -> dict[str, Unseen]:
+        """Region -> what has not been heard of here; regions without it are left out."""
         self._refresh()
         if self._unseen_of != self._stamp():
             self._unseen_of = self._stamp()
-            self._unseen = {}
-            for site in self._mine.values():
-                silent = [
-                    device
-                    for device in site.devices
-                    if device.rated_energy_wh and self._twins.row(device.device_id) is None
-                ]
-                self._unseen.setdefault(site.region, []).extend(silent)
+            self._unseen = self._look_for_unseen()
         return self._unseen
+
+    def _look_for_unseen(self) -> dict[str, Unseen]:
+        registry = self._registry.columns
+        devices, sites = registry.devices, registry.sites
+        silent = np.ones(len(devices["site"]), np.bool_)
+        silent[registry.device_index.find(pa.array(self._twins.device_ids, pa.string()))] = False
+        mine = registry.devices_of(self._partition)
+        mine = mine[silent[mine] & (devices["rated_energy_wh"][mine] > 0)]
+        region = sites["region"][devices["site"][mine]]
+        found = {}
+        for code in np.unique(region).tolist():
+            here = mine[region == code]
+            found[registry.regions.names[code]] = Unseen(
+                devices=len(here),
+                up_w=float(devices["rated_discharge_w"][here].sum()),
+                down_w=float(devices["rated_charge_w"][here].sum()),
+            )
+        return found
 
     def _stamp(self) -> tuple[int, int]:
         return self._version, self._known_rows
@@ -106,91 +123,76 @@ class SiteRoster:
         rows = len(self._twins.device_ids)
         if self._stamp() == (self._registry.version, rows):
             return
-        sites, devices = self._take_changes()
-        known_rows = self._known_rows
-        new_rows = range(known_rows, rows)
-        new_sites = self._add_rows(new_rows)
-        regions = tuple(sorted(self._expected))
-        if regions != self._regions:  # the regions' numbers have changed
-            self._regions = regions
-            new_sites = range(len(self._site_ids))
-        heard = [self._site_at[site_id] for site_id in sites if site_id in self._site_at]
-        self._rate_sites([*new_sites, *heard])
-        named = {row for id_ in devices if (row := self._twins.row(id_)) is not None}
-        self._rate_rows([*new_rows, *(row for row in named if row < known_rows)])
+        sites, devices = self._changes()
+        known_rows, known_sites = self._known_rows, len(self._site_ids)
+        self._add_rows(range(known_rows, rows))
+        self._version, self._known_rows = self._registry.version, rows
+        self._rate_sites([*range(known_sites, len(self._site_ids)), *sites])
+        self._rate_rows([*range(known_rows, rows), *devices])
         self._share()
 
-    def _take_changes(self) -> tuple[set[str], set[str]]:
-        """Sites of this partition whose record has changed, and devices that a record named.
+    def _changes(self) -> tuple[Iterable[int], Iterable[int]]:
+        """Sites and rows known here that a new record was about.
 
         A device may be claimed by a site of another partition than the one it speaks for.
         """
-        version = self._registry.version
+        if not self._known_rows:
+            return [], []
         changes = self._registry.changes(self._version)
-        sites = {
-            site_id
-            for site_id in {change.site_id for change in changes}
-            if partition_of(site_id, PARTITIONS) == self._partition
-        }
-        for site_id in sites:
-            old, site = self._mine.pop(site_id, None), self._registry.site(site_id)
-            if old is not None:
-                self._expected[old.region] -= 1
-            if site is not None:
-                self._mine[site_id] = site
-                self._expected[site.region] += 1
-        self._expected = +self._expected  # without the regions that have none any more
-        self._version = version
-        if not self._known_rows:  # the new rows are all there are
-            return sites, set()
-        return sites, {device_id for change in changes for device_id in change.device_ids}
+        if changes is None:
+            return range(len(self._site_ids)), range(self._known_rows)
+        named = {device_id for change in changes for device_id in change.device_ids}
+        rows = [row for id_ in named if (row := self._twins.row(id_)) is not None]
+        sites = self._site_index.find(pa.array({change.site_id for change in changes}, pa.string()))
+        return sites[sites >= 0].tolist(), [row for row in rows if row < self._known_rows]
 
-    def _add_rows(self, rows: range) -> Iterable[int]:
-        """Give new rows their sites; returns the sites that are new."""
-        first = len(self._site_ids)
+    def _add_rows(self, rows: range) -> None:
+        """Give new rows their sites."""
         site_of = self._twins.site_ids[rows.start : rows.stop]
-        for site_id in site_of:
-            if site_id not in self._site_at:
-                self._site_at[site_id] = len(self._site_ids)
-                self._site_ids.append(site_id)
-                self._site_regions.append("")
+        names = pa.array(site_of, pa.string())
+        at = self._site_index.find(names)
+        if new := list(dict.fromkeys(site_of[i] for i in np.flatnonzero(at < 0).tolist())):
+            self._site_index.add(new)
+            self._site_ids += new
+            at = self._site_index.find(names)
         self._row_columns.grow(rows.stop)
         self._site_columns.grow(len(self._site_ids))
-        site = np.array([self._site_at[site_id] for site_id in site_of], np.int64)
-        self._row_columns["site"][rows.start : rows.stop] = site
-        np.add.at(self._site_columns["seen"], site, 1)
-        self._known_rows = rows.stop
-        return range(first, len(self._site_ids))
+        self._row_columns["site"][rows.start : rows.stop] = at
+        np.add.at(self._site_columns["seen"], at, 1)
 
-    def _rate_sites(self, at: list[int]) -> None:
-        sites = [self._registry.site(self._site_ids[i]) for i in at]
-        number = {region: i for i, region in enumerate(self._regions)}
-        for i, site in zip(at, sites, strict=True):
-            self._site_regions[i] = site.region if site else ""
-        c = self._site_columns
-        c["region"][at] = [number.get(s.region, -1) if s else -1 for s in sites]
-        c["registered"][at] = [len(s.devices) if s else 0 for s in sites]
-        c["backup_reserve"][at] = [s.backup_reserve if s else 1.0 for s in sites]
-        c["export_limit_w"][at] = [_limit(s.export_limit_w) if s else 0.0 for s in sites]
-        c["import_limit_w"][at] = [_limit(s.import_limit_w) if s else 0.0 for s in sites]
+    def _rate_sites(self, at: Sequence[int]) -> None:
+        registry = self._registry.columns
+        found = registry.site_index.find(pa.array([self._site_ids[i] for i in at], pa.string()))
+        for name in _OF_REGISTRY:
+            self._site_columns[name][at] = registry.sites[name][found]
+        names = (*registry.regions.names, "")  # the last, -1: not registered
+        self._site_regions += [""] * (len(self._site_ids) - len(self._site_regions))
+        for i, code in zip(at, self._site_columns["region"][at].tolist(), strict=True):
+            self._site_regions[i] = names[code]
 
-    def _rate_rows(self, at: list[int]) -> None:
-        found = (self._registry.device(self._twins.device_ids[row]) for row in at)
-        devices = [entry[0] if entry else _UNKNOWN for entry in found]
-        c = self._row_columns
-        c["rated_energy_wh"][at] = [d.rated_energy_wh for d in devices]
-        c["rated_charge_w"][at] = [d.rated_charge_w for d in devices]
-        c["rated_discharge_w"][at] = [d.rated_discharge_w for d in devices]
+    def _rate_rows(self, at: Sequence[int]) -> None:
+        registry = self._registry.columns
+        device_ids = pa.array([self._twins.device_ids[row] for row in at], pa.string())
+        found = registry.device_index.find(device_ids)
+        for name in ("rated_energy_wh", "rated_charge_w", "rated_discharge_w"):
+            self._row_columns[name][at] = registry.devices[name][found]
+
+    def _site(self, name: str) -> Array:
+        return self._site_columns[name][: len(self._site_ids)]
 
     def _share(self) -> None:
         """The columns as they are now."""
+        registry = self._registry.columns
+        expected = registry.sites_by_region(self._partition)
+        regions = tuple(sorted(expected))
+        number = {region: i for i, region in enumerate(regions)}
+        ours = np.array([*(number.get(name, -1) for name in registry.regions.names), -1], np.int32)
         row = {name: self._row_columns[name][: self._known_rows] for name in _ROWS}
-        site = {name: self._site_columns[name][: len(self._site_ids)] for name in _SITES}
         self._rows = SiteRows(
             site=row["site"],
             site_ids=tuple(self._site_ids),
             regions=tuple(self._site_regions),
-            devices=np.maximum(site["registered"], site["seen"]),
+            devices=np.maximum(self._site("devices"), self._site("seen")),
             rated_energy_wh=row["rated_energy_wh"],
         )
         self._ratings = Ratings(
@@ -198,14 +200,10 @@ class SiteRoster:
             rated_energy_wh=row["rated_energy_wh"],
             rated_charge_w=row["rated_charge_w"],
             rated_discharge_w=row["rated_discharge_w"],
-            region=site["region"],
-            backup_reserve=site["backup_reserve"],
-            export_limit_w=site["export_limit_w"],
-            import_limit_w=site["import_limit_w"],
-            regions=self._regions,
-            sites_expected=np.array([self._expected[r] for r in self._regions], np.int64),
+            region=ours[self._site("region")],
+            backup_reserve=self._site("backup_reserve"),
+            export_limit_w=self._site("export_limit_w"),
+            import_limit_w=self._site("import_limit_w"),
+            regions=regions,
+            sites_expected=np.array([expected[region] for region in regions], np.int64),
         )
-
-
-def _limit(limit_w: float | None) -> float:
-    return np.inf if limit_w is None else limit_w

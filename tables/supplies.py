@@ -119,14 +119,10 @@ def _missing(pool: Pool, view: View, mine: Mask, region: str) -> tuple[Missing, 
         for code in np.unique(view.cause[mine & (view.cause != FREE)]).tolist()
         if (rows := mine & (view.cause == code)).any()
     ]
-    unseen = pool.fleet.roster.unseen().get(region, [])
-    if unseen:
+    if (unseen := pool.fleet.roster.unseen().get(region)) is not None:
         found.append(
             Missing(
-                cause="not_heard",
-                devices=len(unseen),
-                up_w=sum(d.rated_discharge_w for d in unseen),
-                down_w=sum(d.rated_charge_w for d in unseen),
+                cause="not_heard", devices=unseen.devices, up_w=unseen.up_w, down_w=unseen.down_w
             )
         )
     bounded = mine & view.able & (pool.commands["bound_until_ms"] > view.now_ms)

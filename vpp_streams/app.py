@@ -96,6 +96,7 @@ def _keep_registry_from_collector(app: faust.App, context: AgentContext) -> None
     @app.task
     async def freeze() -> None:
         await context.registry_ready.wait()
+        _ = context.registry.columns  # or the first frame would wait until they are made
         gc.collect()
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 50, 100)

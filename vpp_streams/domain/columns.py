@@ -16,5 +16,5 @@ class Column:
     """How one column is stored: ``width`` 1 = shape (n,), else (width, n)."""
 
     dtype: type
-    fill: float = 0
+    fill: float | str = 0
     width: int = 1

@@ -100,7 +100,7 @@ _boot_numbers = _BootNumbers()
 
 def _identity(lines: list[_Line], registry: Registry) -> Columns:
     device_id = pa.array([line.device_id for line in lines], pa.string())
-    found = registry.find(device_id)
+    found = registry.columns.find(device_id)
     boot = np.array([_boot_numbers[line.boot] for line in lines], np.int64)
     return {
         "device_id": device_id,

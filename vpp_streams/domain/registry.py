@@ -1,27 +1,15 @@
 """The registry of sites and devices, as a value that records of topic ``assets`` are applied to."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
-
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple, Self
 
 from schemas.assets import Device, Site
-from vpp_streams.domain.name_index import NameIndex
-from vpp_streams.domain.partition import murmur2
+from vpp_streams.domain.registry_columns import RegistryColumns
 
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the registry knows of some devices, by columns."""
-
-    known: NDArray[np.bool_]
-    site_id: NDArray[np.object_]
-    """"" where the device is not known."""
-    site_hash: NDArray[np.uint32]
-    """`murmur2` of the site's id: see `domain.partition.partitions_of`."""
+MAX_CHANGES = 1000
+"""Kept for those who follow the registry; who missed more looks at all of it."""
 
 
 class Change(NamedTuple):
@@ -42,36 +30,44 @@ class Registry:
     """Sites by id, devices by id, sites by region and by partition."""
 
     def __init__(self, sites: Iterable[Site] = ()) -> None:
-        self._applied: list[Change] = []
+        self._version = 0
+        self._changes: deque[Change] = deque(maxlen=MAX_CHANGES)
         self._sites: dict[str, Site] = {}
         self._devices: dict[str, tuple[Device, Site]] = {}
-        self._columns = _DeviceColumns()
-        self._stale: dict[str, None] = {}
-        """Devices that were touched since the columns were made."""
+        self._columns = RegistryColumns()
+        # Touched since the columns were brought up to date.
+        self._stale_sites: dict[str, None] = {}
+        self._stale_devices: dict[str, None] = {}
         for site in sites:
             self.apply(site)
 
     def apply(self, site: Site) -> None:
         """Take a site's newest record; its devices replace those it had."""
         old = self._sites.get(site.site_id)
-        self._applied.append(Change.between(old, site))
+        self._version += 1
+        self._changes.append(Change.between(old, site))
         for device in old.devices if old else ():
             if self._devices.get(device.device_id, (None, None))[1] is old:
                 del self._devices[device.device_id]
-                self._stale[device.device_id] = None
+                self._stale_devices[device.device_id] = None
         self._sites[site.site_id] = site
+        self._stale_sites[site.site_id] = None
         for device in () if site.removed else site.devices:
             self._devices[device.device_id] = (device, site)
-            self._stale[device.device_id] = None
+            self._stale_devices[device.device_id] = None
 
     @property
     def version(self) -> int:
         """Rises with every applied record; caches compare it."""
-        return len(self._applied)
+        return self._version
 
-    def changes(self, since: int) -> Sequence[Change]:
-        """What the records changed that were applied since a version; a site may come twice."""
-        return self._applied[since:]
+    def changes(self, since: int) -> list[Change] | None:
+        """What records changed since a version; None = more than is kept, so look at all.
+
+        A site may come twice.
+        """
+        count, kept = self._version - since, len(self._changes)
+        return None if count > kept else list(islice(self._changes, kept - count, None))
 
     def site(self, site_id: str) -> Site | None:
         """The site, or None where it is unknown or removed."""
@@ -82,13 +78,15 @@ class Registry:
         """The device with its site, or None where it is unknown or removed."""
         return self._devices.get(device_id)
 
-    def find(self, device_ids: pa.StringArray) -> Found:
-        """What is known of these devices: `device` for a whole frame."""
-        if self._stale:
-            sites = {id_: found[1].site_id for id_ in self._stale if (found := self.device(id_))}
-            self._columns.put({id_: sites.get(id_, "") for id_ in self._stale})
-            self._stale.clear()
-        return self._columns.find(device_ids)
+    @property
+    def columns(self) -> RegistryColumns:
+        """The same by columns, brought up to date: a million sites take seconds the first time."""
+        if self._stale_sites:
+            self._columns.put_sites({id_: self.site(id_) for id_ in self._stale_sites})
+            self._columns.put_devices({id_: self.device(id_) for id_ in self._stale_devices})
+            self._stale_sites.clear()
+            self._stale_devices.clear()
+        return self._columns
 
     def sites(self) -> Iterator[Site]:
         """Sites that are not removed, in the order they were first seen."""
@@ -101,39 +99,3 @@ class Registry:
     def regions(self) -> list[str]:
         """Regions that have a site, sorted."""
         return sorted({site.region for site in self.sites()})
-
-
-class _DeviceColumns:
-    """Each device's site by columns, so that a frame is looked up at once."""
-
-    def __init__(self) -> None:
-        self._index = NameIndex()
-        self._row: dict[str, int] = {}
-        # The last row stands for the devices that are not known.
-        self._site_id = np.full(1, "", np.object_)
-        self._site_hash = np.zeros(1, np.uint32)
-
-    def put(self, site_of: dict[str, str]) -> None:
-        """Set the site of these devices; "" = none."""
-        new = [device_id for device_id in site_of if device_id not in self._row]
-        self._row |= {device_id: len(self._row) + i for i, device_id in enumerate(new)}
-        self._index.add(new)
-        if len(self._row) >= len(self._site_id):
-            size = 2 * len(self._row) + 1
-            self._site_id = _grown(self._site_id, size, "")
-            self._site_hash = _grown(self._site_hash, size, 0)
-        for device_id, site_id in site_of.items():
-            row = self._row[device_id]
-            self._site_id[row] = site_id
-            self._site_hash[row] = murmur2(site_id.encode())
-
-    def find(self, device_ids: pa.StringArray) -> Found:
-        row = self._index.find(device_ids)
-        site_id = self._site_id[row]
-        return Found(site_id != "", site_id, self._site_hash[row])
-
-
-def _grown(column: NDArray[Any], size: int, fill: object) -> NDArray[Any]:
-    grown = np.full(size, fill, column.dtype)
-    grown[: len(column) - 1] = column[:-1]
-    return grown
