@@ -1,6 +1,5 @@
 """Which sites a partition's device rows belong to, and what the registry says of them."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +24,7 @@ _ROWS = {
 }
 _SITES = {
     "region": Column(np.int32, -1),  # the registry's number
+    "region_name": Column(object, ""),
     "feeder": Column(np.int32),  # the registry's number
     "devices": Column(np.int64),
     "seen": Column(np.int64),
@@ -32,7 +32,7 @@ _SITES = {
     "export_limit_w": Column(np.float64),
     "import_limit_w": Column(np.float64),
 }
-_OF_REGISTRY = tuple(name for name in _SITES if name != "seen")
+_OF_REGISTRY = tuple(name for name in _SITES if name not in ("seen", "region_name"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,6 @@ class SiteRoster:
         self._version = 0
         self._site_ids: list[str] = []
         self._site_index = NameIndex()
-        self._site_regions: list[str] = []
         self._row_columns = Columns(_ROWS)
         self._site_columns = Columns(_SITES)
         self._known_rows = 0
@@ -127,24 +126,23 @@ class SiteRoster:
         known_rows, known_sites = self._known_rows, len(self._site_ids)
         self._add_rows(range(known_rows, rows))
         self._version, self._known_rows = self._registry.version, rows
-        self._rate_sites([*range(known_sites, len(self._site_ids)), *sites])
-        self._rate_rows([*range(known_rows, rows), *devices])
+        self._rate_sites(np.r_[known_sites : len(self._site_ids), sites])
+        self._rate_rows(np.r_[known_rows:rows, devices])
         self._share()
 
-    def _changes(self) -> tuple[Iterable[int], Iterable[int]]:
+    def _changes(self) -> tuple[Numbers, Numbers]:
         """Sites and rows known here that a new record was about.
 
         A device may be claimed by a site of another partition than the one it speaks for.
         """
-        if not self._known_rows:
-            return [], []
-        changes = self._registry.changes(self._version)
+        changes = self._registry.changes(self._version) if self._known_rows else []
         if changes is None:
-            return range(len(self._site_ids)), range(self._known_rows)
+            return np.arange(len(self._site_ids)), np.arange(self._known_rows)
         named = {device_id for change in changes for device_id in change.device_ids}
-        rows = [row for id_ in named if (row := self._twins.row(id_)) is not None]
+        found = (self._twins.row(device_id) for device_id in named)
+        rows = [row for row in found if row is not None and row < self._known_rows]
         sites = self._site_index.find(pa.array({change.site_id for change in changes}, pa.string()))
-        return sites[sites >= 0].tolist(), [row for row in rows if row < self._known_rows]
+        return sites[sites >= 0], np.array(rows, np.int64)
 
     def _add_rows(self, rows: range) -> None:
         """Give new rows their sites."""
@@ -160,19 +158,18 @@ class SiteRoster:
         self._row_columns["site"][rows.start : rows.stop] = at
         np.add.at(self._site_columns["seen"], at, 1)
 
-    def _rate_sites(self, at: Sequence[int]) -> None:
+    def _rate_sites(self, at: Numbers) -> None:
         registry = self._registry.columns
-        found = registry.site_index.find(pa.array([self._site_ids[i] for i in at], pa.string()))
+        site_ids = pa.array([self._site_ids[i] for i in at.tolist()], pa.string())
+        found = registry.site_index.find(site_ids)
         for name in _OF_REGISTRY:
             self._site_columns[name][at] = registry.sites[name][found]
-        names = (*registry.regions.names, "")  # the last, -1: not registered
-        self._site_regions += [""] * (len(self._site_ids) - len(self._site_regions))
-        for i, code in zip(at, self._site_columns["region"][at].tolist(), strict=True):
-            self._site_regions[i] = names[code]
+        names = np.array([*registry.regions.names, ""], object)  # the last, -1: not registered
+        self._site_columns["region_name"][at] = names[registry.sites["region"][found]]
 
-    def _rate_rows(self, at: Sequence[int]) -> None:
+    def _rate_rows(self, at: Numbers) -> None:
         registry = self._registry.columns
-        device_ids = pa.array([self._twins.device_ids[row] for row in at], pa.string())
+        device_ids = pa.array([self._twins.device_ids[row] for row in at.tolist()], pa.string())
         found = registry.device_index.find(device_ids)
         for name in ("rated_energy_wh", "rated_charge_w", "rated_discharge_w"):
             self._row_columns[name][at] = registry.devices[name][found]
@@ -191,7 +188,7 @@ class SiteRoster:
         self._rows = SiteRows(
             site=row["site"],
             site_ids=tuple(self._site_ids),
-            regions=tuple(self._site_regions),
+            regions=tuple(self._site("region_name").tolist()),
             devices=np.maximum(self._site("devices"), self._site("seen")),
             rated_energy_wh=row["rated_energy_wh"],
         )
