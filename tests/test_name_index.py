@@ -1,5 +1,6 @@
 """Names to numbers: as a dict would, whatever the names."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -28,6 +29,8 @@ def test_equals_a_dict(rounds: list[tuple[list[str], list[str]]]) -> None:
         middle = array(["x", *asked, "a name that is longer than the others"]).slice(1, len(asked))
         assert index.find(middle).tolist() == expected
         assert len(index) == len(known)
+        numbers = np.array([*known.values(), UNKNOWN], np.int64)
+        assert index.names(numbers).to_pylist() == [*known, ""]
 
 
 def test_many_names_that_differ_in_a_digit() -> None:

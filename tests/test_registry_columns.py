@@ -43,7 +43,7 @@ def test_devices_are_found_with_their_sites(groups: list[list[Site]]) -> None:
         found = registry.columns.find(pa.array([*DEVICES, "never named"]))
         entries = [*(registry.device(device_id) for device_id in DEVICES), None]
         assert found.known.tolist() == [entry is not None for entry in entries]
-        assert found.site_id.tolist() == [entry[1].site_id if entry else "" for entry in entries]
+        assert found.site_id.to_pylist() == [entry[1].site_id if entry else "" for entry in entries]
         for entry, site_hash in zip(entries, found.site_hash.tolist(), strict=True):
             assert entry is None or site_hash == murmur2(entry[1].site_id.encode())
 

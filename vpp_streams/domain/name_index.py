@@ -66,6 +66,17 @@ class NameIndex:
             wrong = wrong[(there != UNKNOWN) & ~self._same(words[wrong], there)]
         return found
 
+    def names(self, numbers: Numbers) -> pa.StringArray:
+        """Inverse of `find`: the names with these numbers; `UNKNOWN` gives ""."""
+        if self._waiting:
+            self._insert()
+        words = self._words.take(numbers, axis=0, mode="clip")
+        length = np.where(numbers == UNKNOWN, 0, words[:, 0].astype(np.int32))
+        bytes_ = words.view(np.uint8)[:, _WORD:]
+        data = bytes_[np.arange(bytes_.shape[1]) < length[:, None]]
+        offsets = np.r_[0, length.cumsum()].astype(np.int32)
+        return pa.StringArray.from_buffers(len(numbers), pa.py_buffer(offsets), pa.py_buffer(data))
+
     def _first_slot(self, words: _Words) -> Numbers:
         # A sum, to which the words beyond a name's end add nothing.
         mixed = (words ^ (words >> _FOLD)) @ _FACTORS[: words.shape[1]] * _MIX

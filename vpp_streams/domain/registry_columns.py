@@ -21,7 +21,6 @@ from vpp_streams.topics import PARTITIONS
 Numbers = NDArray[np.int64]
 
 _SITE: Mapping[str, Column] = {
-    "site_id": Column(object, ""),
     "site_hash": Column(np.uint32),
     "partition": Column(np.int8, -1),
     "region": Column(np.int32, -1),
@@ -45,7 +44,7 @@ class Found:
     """What the registry knows of some devices, by columns."""
 
     known: NDArray[np.bool_]
-    site_id: NDArray[np.object_]
+    site_id: pa.StringArray
     """"" where the device is not known."""
     site_hash: NDArray[np.uint32]
     """`murmur2` of the site's id: see `domain.partition.partitions_of`."""
@@ -67,7 +66,7 @@ class RegistryColumns:
     def find(self, device_ids: pa.StringArray) -> Found:
         """What is known of these devices: a frame's at once."""
         site = self.devices["site"][self.device_index.find(device_ids)]
-        return Found(site != UNKNOWN, self.sites["site_id"][site], self.sites["site_hash"][site])
+        return Found(site != UNKNOWN, self.site_index.names(site), self.sites["site_hash"][site])
 
     def put_sites(self, changed: Mapping[str, Site | None]) -> None:
         """Set what is known of these sites; None = removed."""
@@ -76,7 +75,7 @@ class RegistryColumns:
         t.grow(len(self._site_row))
         self._count(rows, -1)
         hashes = murmur2_of(pa.array(list(changed), pa.string()))
-        t["site_id"][rows], t["site_hash"][rows] = list(changed), hashes
+        t["site_hash"][rows] = hashes
         t["partition"][rows] = partitions_of(hashes, PARTITIONS)
         t["region"][rows] = [self.regions.code(s.region) if s else -1 for s in sites]
         t["feeder"][rows] = [self.feeders.code(s.feeder or "") if s else 0 for s in sites]
