@@ -19,8 +19,8 @@ from typing import Any
 from benchmarks.report import Table
 
 ALL = (
-    "ingest", "fleet", "region", "recovery", "replay", "allocate", "raw_frames", "gateway",
-    "pipeline", "growth",
+    "ingest", "fleet", "region", "recovery", "replay", "allocate", "orders", "raw_frames",
+    "gateway", "pipeline", "growth",
 )  # fmt: skip
 DOCS = Path(__file__).parents[1] / "docs" / "performance.md"
 

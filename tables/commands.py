@@ -35,6 +35,7 @@ from vpp_streams.domain.lease import (
     LeasePolicy,
     bar_of,
 )
+from vpp_streams.domain.rollup import Floats
 
 COLUMNS: Mapping[str, Column] = {
     "epoch": Column(np.int64, -1),
@@ -119,21 +120,27 @@ class CommandRows:
 
     def apply_frame(self, frame: CommandFrame) -> None:
         """Commands that were made: by a worker before us, or (known already) by us."""
+        self.grow()
+        row_of, have = self._twins.row, self.columns.rows
+        found = [(row_of(asked.device_id), asked.setpoint_w) for asked in frame.rows]
+        known = [(row, watts) for row, watts in found if row is not None and row < have]
+        rows = np.array([row for row, _ in known], np.int64)
+        self.note(frame, rows, np.array([watts for _, watts in known], np.float64))
+
+    def note(self, frame: CommandFrame, rows: NDArray[np.int64], setpoint_w: Floats) -> None:
+        """These rows were asked for these powers (NaN = release), unless by a newer rank since."""
         self.rank = max(self.rank, frame.rank)
         self._asked[frame.rank] = Asked(
             frame.request_id, frame.region, frame.created_at_ms, frame.valid_until_ms
         )
-        self.grow()
-        for asked in frame.rows:
-            row = self._twins.row(asked.device_id)
-            if row is None or row >= self.columns.rows or frame.rank <= self["rank"][row]:
-                continue
-            self["rank_before"][row] = self["rank"][row]
-            self["rank"][row] = frame.rank
-            self["state"][row] = CREATED
-            self["created_ms"][row] = frame.created_at_ms
-            self["valid_until_ms"][row] = frame.valid_until_ms
-            self["setpoint_w"][row] = np.nan if asked.setpoint_w is None else asked.setpoint_w
+        newer = frame.rank > self["rank"][rows]
+        at = rows[newer]
+        self["rank_before"][at] = self["rank"][at]
+        self["rank"][at] = frame.rank
+        self["state"][at] = CREATED
+        self["created_ms"][at] = frame.created_at_ms
+        self["valid_until_ms"][at] = frame.valid_until_ms
+        self["setpoint_w"][at] = setpoint_w[newer]
 
     def apply_event(self, event: CommandEvent) -> None:
         """What became of a command. Events of older connections and commands change nothing."""

@@ -22,6 +22,8 @@ STALE_MS = 3_000
 """An order that waited for so long is not carried out: a newer one is on its way."""
 MOVES_W = 10.0
 """A setpoint that moves by less is not sent again before its lease is half over."""
+MAX_ROWS = 2_000
+"""Of one frame: some 150 KB, well under Kafka's 1 MB, and a few ms of work for who gets it."""
 FULL_RAMP_S = 1.0
 """Devices go from nothing to their rating in this time."""
 
@@ -169,33 +171,25 @@ class Orders:
         rank = self._rows.next_rank(view.now_ms)
         frames = []
         for slot in np.unique(slots).tolist():
-            at = slots == slot
-            made = self._command_rows(view, rows, setpoint_w, ramp, at)
-            frame = msgspec.structs.replace(common, rank=rank, slot=slot, rows=made)
-            self._rows.apply_frame(frame)
-            frames.append(frame)
+            of_slot = np.flatnonzero(slots == slot)
+            for first in range(0, len(of_slot), MAX_ROWS):
+                at = of_slot[first : first + MAX_ROWS]
+                made = self._command_rows(view, rows, setpoint_w, ramp, at)
+                frame = msgspec.structs.replace(common, rank=rank, slot=slot, rows=made)
+                self._rows.note(frame, rows[at], setpoint_w[at])
+                frames.append(frame)
         return frames
 
     def _command_rows(
-        self, view: View, rows: Rows, setpoint_w: Floats, ramp_w_s: Floats, at: Mask
+        self, view: View, rows: Rows, setpoint_w: Floats, ramp_w_s: Floats, at: Rows
     ) -> tuple[CommandRow, ...]:
-        ids = self._pool.fleet.twins.device_ids
-        columns = (
-            rows[at],
-            self._rows["epoch"][rows[at]],
-            setpoint_w[at],
-            ramp_w_s[at],
-            view.reserve[rows[at]],
-        )
+        ids, mine = self._pool.fleet.twins.device_ids, rows[at]
+        watts = setpoint_w[at].astype(object)
+        watts[np.isnan(setpoint_w[at])] = None
+        columns = (self._rows["epoch"][mine], watts, ramp_w_s[at], view.reserve[mine])
+        # In the order of the struct's fields: by name it takes twice as long.
         return tuple(
-            CommandRow(
-                device_id=ids[row],
-                epoch=epoch,
-                setpoint_w=None if watts != watts else watts,
-                ramp_w_s=ramp,
-                soc_min=reserve,
-            )
-            for row, epoch, watts, ramp, reserve in zip(*(c.tolist() for c in columns), strict=True)
+            map(CommandRow, [ids[row] for row in mine.tolist()], *(c.tolist() for c in columns))
         )
 
     def _checked(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import allocate, fleet, growth_points, ingest, recovery, region, replay
+from benchmarks import allocate, fleet, growth_points, ingest, orders, recovery, region, replay
 from benchmarks.__main__ import DOCS, document
 from benchmarks.frame_bytes import digits, frames_of
 from benchmarks.growth_plots import Plot, draw
@@ -22,6 +22,7 @@ NOW_S = 1_800_000_000
 PURE: dict[str, tuple[Callable[[list[str]], None], list[str]]] = {
     "ingest": (ingest.main, ["--repeat", "1"]),
     "allocate": (allocate.main, ["--repeat", "1", "--devices", "100"]),
+    "orders": (orders.main, ["--repeat", "1", "--devices", "400", "--no-kafka"]),
     "fleet": (fleet.main, ["--pure", "--devices", "50", "--seconds", "2", "--rows", "20"]),
     "region": (region.main, ["--repeat", "1", "--ticks", "2", "--partitions", "8"]),
     "recovery": (recovery.main, ["--devices", "200", "--worker-devices", "0"]),

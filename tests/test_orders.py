@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from schemas.dispatch import Dispatch
 from schemas.grid import Alert, Droop
+from tables import orders
+from tables.commands import CommandRows
 from tables.supplies import supplies
 from tests.pool_world import POLICY, T0, OnePartition, asked, home
 
@@ -174,6 +176,22 @@ def test_a_device_that_reconnects_is_commanded_over_its_new_connection() -> None
     w.connect(w.sites[0].site_id, epoch=30, slot=5)
     (frame,) = w.order(2_000.0)
     assert (frame.slot, frame.rows[0].epoch) == (5, 30)
+
+
+def test_many_commands_are_cut_into_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka takes a megabyte at most; who follows the frames knows the same as who made them."""
+    monkeypatch.setattr(orders, "MAX_ROWS", 2)
+    w = ready(5)
+    follower = CommandRows(0, w.fleet.twins, POLICY)
+    frames = w.order(10_000.0)
+    assert [len(frame.rows) for frame in frames] == [2, 2, 1]
+    assert len({frame.rank for frame in frames}) == 1
+    assert len(asked(frames)) == 5
+    assert sum(asked(frames).values()) == pytest.approx(10_000.0)
+    for frame in frames:
+        follower.apply_frame(frame)
+    for name in ("rank", "rank_before", "state", "created_ms", "valid_until_ms", "setpoint_w"):
+        assert follower[name].tolist() == w.rows[name].tolist(), name
 
 
 def test_feeders_have_shares_of_their_own() -> None:
