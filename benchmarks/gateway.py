@@ -1,10 +1,14 @@
-"""What a gateway costs: ``python benchmarks/gateway.py``.
+"""What a gateway costs: a whole one on Kafka, and thousands of devices, one reading a message.
 
-Each figure is of a gateway process (its CPU time, its memory) on the broker of VPP_KAFKA, with
-devices that send one reading a message: `own` is the gateway's engine, `stock` the library's,
-`bare` a server that only counts what comes, the most that sockets alone allow. Ratios are of the
-same run. ``--hold 600 --devices 19000`` instead holds that many at 1 Hz, and counts that what Kafka
-has is what was sent.
+    python -m benchmarks.gateway
+    python -m benchmarks.gateway --hold 300 --devices 10000 --mtls
+
+CPU and memory are those of the gateway's process: `own` is our WebSocket engine, `coroutines` the
+library's (a task per connection), `bare` a server that only counts what comes, which is all that
+sockets allow. Pushes: one command to every device at once, from written to Kafka to seen by the
+device, and the longest time that the gateway's loop did not come round meanwhile.
+
+--hold holds --devices at 1 Hz, and counts that Kafka has what was sent.
 """
 
 import argparse
@@ -15,7 +19,7 @@ import statistics
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,9 +27,11 @@ from typing import Any
 
 import numpy as np
 import uvloop
-from gateway_load import LoadFleet, allow_many_files, device_id, site_of
-from gateway_world import Certificates, command_frames, delete_topics, readings_in_kafka, register
 
+from benchmarks.gateway_load import LoadFleet, allow_many_files, device_id, site_of
+from benchmarks.gateway_world import Certificates, command_frames, readings_in_kafka, register
+from benchmarks.report import Table, parser, progress, publish
+from benchmarks.world import delete_topics
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
 from vpp_streams.kafka import new_producer
@@ -37,10 +43,8 @@ ACKS_EVERY = 5
 PUSHES = 8
 
 
-def tell(text: str) -> None:
-    """Progress, on one line."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
+ENGINES = ("stock", "own", "bare")
+SHOWN = {"stock": "coroutines"}
 
 
 class Target:
@@ -64,7 +68,8 @@ async def target(
     """A gateway, or a bare server, for the body."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        str(Path(__file__).parent / "gateway_target.py"),
+        "-m",
+        "benchmarks.gateway_target",
         what,
         f"--ack-ms={ack_ms}",
         stdin=asyncio.subprocess.PIPE,
@@ -110,9 +115,9 @@ async def rate_and_memory(
     return rate, (end["rss"] - before["rss"]) / len(numbers)
 
 
-async def push(settings: Settings, numbers: range) -> tuple[float, float, float]:
+async def push(what: str, settings: Settings, numbers: range) -> tuple[float, float, float]:
     """ms: p99 from written to Kafka to seen by the device, the longest stall, the gateway's CPU."""
-    async with target("own", settings, None) as gateway:
+    async with target(what, settings, None) as gateway:
         fleet = LoadFleet()
         await fleet.connect(settings.host, gateway.port, numbers)
         producer = new_producer(settings)
@@ -147,85 +152,111 @@ async def push(settings: Settings, numbers: range) -> tuple[float, float, float]
 
 async def hold(
     settings: Settings, numbers: range, seconds: float, tls: Certificates | None
-) -> None:
+) -> Table:
     """Hold the devices at 1 Hz, then compare with Kafka."""
     async with target("own", settings, tls) as gateway:
         fleet = LoadFleet()
-        tell(f"connecting {len(numbers):,} devices")
+        progress(f"connecting {len(numbers):,} devices")
         await fleet.connect(settings.host, gateway.port, numbers, tls.client if tls else None)
         start, begin = await gateway.figures(), time.monotonic()
-        await fleet.hold(seconds, tell)
+        await fleet.hold(seconds, progress)
         end, took_s = await gateway.figures(), time.monotonic() - begin
         await fleet.until(lambda: fleet.acked == fleet.sent, "every ack")
         fleet.close()
-    tell("counting what Kafka has")
+    progress("counting what Kafka has")
     unique, lines = await readings_in_kafka(settings)
-    tell("")
     cpu_s = end["cpu_s"] - start["cpu_s"]
-    print(f"{len(numbers):,} devices at 1 Hz for {took_s:.0f} s{' (mTLS)' if tls else ''}")
-    print(f"  sent {fleet.sent:,}  acked {fleet.acked:,}  in Kafka {unique:,} ({lines:,} lines)")
-    print(f"  lost {fleet.sent - unique:,}  else {dict(fleet.counts) or 'nothing'}")
-    print(f"  gateway CPU {100 * cpu_s / took_s:.0f} % of a core, {fleet.sent / cpu_s:,.0f}/CPU s")
-    print(f"  longest stall {end['stall_s'] * 1000:.0f} ms, {end['rss'] / 2**20:,.0f} MiB")
-    if unique != fleet.sent:
-        sys.exit("readings were lost")
+    table = Table(
+        f"{len(numbers):,} devices at 1 Hz for {took_s:.0f} s on one gateway",
+        ("connections", "x sent", "sent", "acked", "in Kafka", "lost", "CPU of a core",
+         "readings per CPU-s", "longest stall ms", "gateway MB"),
+    )  # fmt: skip
+    table.add(
+        "mTLS" if tls else "plain", unique / fleet.sent, fleet.sent, fleet.acked, unique,
+        fleet.sent - unique, f"{100 * cpu_s / took_s:.0f} %", round(fleet.sent / cpu_s),
+        end["stall_s"] * 1000, end["rss"] / 2**20,
+    )  # fmt: skip
+    table.notes.append(f"{lines - unique:,} of the lines in Kafka are repeats")
+    table.notes.append(f"what should not have come: {dict(fleet.counts) or 'nothing'}")
+    return table
 
 
-async def table(settings: Settings, options: argparse.Namespace, tls: Certificates) -> None:
-    """Measure everything and print it."""
-    median: Callable[[list[float]], float] = statistics.median
-    print(f"{'':<6} {'':<6} {'readings/CPU s':>15} {'x stock':>8} {'KiB/connection':>15}")
-    for mode, count in (("plain", options.devices), ("mTLS", options.tls_devices)):
+async def rates(settings: Settings, args: argparse.Namespace, tls: Certificates) -> Table:
+    """Readings per CPU second and memory, by engine, plain and with certificates."""
+    table = Table(
+        f"Readings through a gateway, {args.devices:,} devices plain, {args.tls_devices:,} by mTLS",
+        ("engine", "x coroutines", "readings per CPU-s", "KiB per connection"),
+    )
+    for mode, count in (("plain", args.devices), ("mTLS", args.tls_devices)):
         certificates = tls if mode == "mTLS" else None
-        found: dict[str, list[tuple[float, float]]] = {"stock": [], "own": [], "bare": []}
-        for turn in range(options.repeat):
+        found: dict[str, list[tuple[float, float]]] = {what: [] for what in ENGINES}
+        for turn in range(args.repeat):
             for what, figures in found.items():
-                tell(f"{mode} {what}, {turn + 1} of {options.repeat}")
-                numbers, every_s = range(count), count / options.rate
+                progress(f"{mode} {what}, {turn + 1} of {args.repeat}")
+                numbers, every_s = range(count), count / args.rate
                 figures.append(
                     await rate_and_memory(what, settings, numbers, every_s, certificates)
                 )
-        tell("")
-        stock = median([rate for rate, _ in found["stock"]])
+        stock = statistics.median(rate for rate, _ in found["stock"])
         for what, figures in found.items():
-            rate, size = median([r for r, _ in figures]), median([s for _, s in figures])
-            print(f"{mode:<6} {what:<6} {rate:>15,.0f} {rate / stock:>8.1f} {size / 1024:>15.1f}")
-    tell("pushes")
-    pushes = [await push(settings, range(options.devices)) for _ in range(options.repeat)]
-    tell("")
-    p99_ms, stall_ms, cpu_ms = (median([one[i] for one in pushes]) for i in (0, 1, 2))
-    print(f"push to {options.devices:,} devices: p99 {p99_ms:.0f} ms,", end=" ")
-    print(f"longest stall {stall_ms:.0f} ms, {cpu_ms:.0f} ms of CPU")
+            rate, size = (statistics.median(one[i] for one in figures) for i in (0, 1))
+            table.add(f"{mode}, {SHOWN.get(what, what)}", rate / stock, round(rate), size / 1024)
+    return table
 
 
-async def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--devices", type=int, default=5000)
-    parser.add_argument("--tls-devices", type=int, default=1500)
-    parser.add_argument("--rate", type=float, default=20_000, help="readings a second")
-    parser.add_argument("--repeat", type=int, default=1, help="medians of so many")
-    parser.add_argument("--hold", type=float, metavar="SECONDS", help="hold --devices at 1 Hz")
-    parser.add_argument("--mtls", action="store_true", help="with --hold: with certificates")
-    options = parser.parse_args()
-    allow_many_files()
-    settings = load_settings().model_copy(update={"namespace": f"bench-{uuid.uuid4().hex[:8]}"})
-    devices = max(options.devices, options.tls_devices)
-    tell("importing the devices")
+async def pushes(settings: Settings, args: argparse.Namespace) -> Table:
+    """One command to every device, by engine."""
+    table = Table(
+        f"A command to each of {args.devices:,} devices",
+        ("engine", "x coroutines", "p99 ms", "longest stall ms", "CPU ms"),
+    )
+    found: dict[str, list[tuple[float, float, float]]] = {"stock": [], "own": []}
+    for turn in range(args.repeat):
+        for what, figures in found.items():
+            progress(f"pushes by {what}, {turn + 1} of {args.repeat}")
+            figures.append(await push(what, settings, range(args.devices)))
+    stock_ms = statistics.median(p99_ms for p99_ms, _, _ in found["stock"])
+    for what, figures in found.items():
+        p99_ms, stall_ms, cpu_ms = (statistics.median(one[i] for one in figures) for i in range(3))
+        table.add(SHOWN.get(what, what), p99_ms / stock_ms, p99_ms, stall_ms, cpu_ms)
+    return table
+
+
+async def measure(settings: Settings, args: argparse.Namespace) -> list[Table]:
+    """All tables, or the one of --hold."""
+    progress("importing the devices")
+    devices = max(args.devices, args.tls_devices)
     await register(settings, [site_of(number) for number in range(devices)])
     with TemporaryDirectory() as directory:
-        named = range(options.devices if options.hold else options.tls_devices)
-        made = [device_id(n) for n in named] if options.mtls or not options.hold else []
+        named = range(args.devices if args.hold else args.tls_devices)
+        made = [device_id(n) for n in named] if args.mtls or not args.hold else []
         tls = Certificates(Path(directory), made)
         try:
-            if options.hold:
-                used = tls if options.mtls else None
-                await hold(settings, range(options.devices), options.hold, used)
-            else:
-                await table(settings, options, tls)
+            if args.hold:
+                used = tls if args.mtls else None
+                return [await hold(settings, range(args.devices), args.hold, used)]
+            return [await rates(settings, args, tls), await pushes(settings, args)]
         finally:
             await delete_topics(settings)
 
 
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    options = parser(__doc__, repeat=3)
+    options.add_argument("--devices", type=int, default=5000)
+    options.add_argument("--tls-devices", type=int, default=1500)
+    options.add_argument("--rate", type=float, default=20_000, help="readings a second")
+    options.add_argument("--hold", type=float, metavar="SECONDS", help="hold --devices at 1 Hz")
+    options.add_argument("--mtls", action="store_true", help="with --hold: with certificates")
+    args = options.parse_args(argv)
+    allow_many_files()
+    settings = load_settings(namespace=f"bench-{uuid.uuid4().hex[:8]}")
+    tables = uvloop.run(measure(settings, args))
+    publish(args, tables, settings.kafka)
+    lost = [row for table in tables if args.hold for row in table.rows if row[1] != 1]
+    if lost:
+        sys.exit("readings were lost")
+
+
 if __name__ == "__main__":
-    uvloop.run(main())
+    main()

@@ -1,4 +1,4 @@
-"""Many cheap devices on one gateway: ``python benchmarks/gateway_load.py ws://host:port``.
+"""Many cheap devices on one gateway: ``python -m benchmarks.gateway_load ws://host:port``.
 
 A device here is a bare `asyncio.Protocol`: an upgrade request and frames made by hand, and of
 what comes back only what is counted. One process holds up to 19,000 of them (local ports and

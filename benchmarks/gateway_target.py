@@ -1,4 +1,4 @@
-"""What `benchmarks/gateway.py` measures, in a process of its own.
+"""What `benchmarks.gateway` measures, in a process of its own.
 
 ``own`` and ``stock`` are a whole gateway on Kafka with that engine; ``bare`` is a server that only
 counts bytes and frames: the most that sockets alone allow. Says its port on stdout, then a line of
@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import uvloop
-from gateway_load import allow_many_files
 
+from benchmarks.gateway_load import allow_many_files
 from vpp_streams.gateway.actions import Limits
 from vpp_streams.gateway.server import running_gateway
 from vpp_streams.gateway.tls import tls_context

@@ -1,4 +1,4 @@
-"""What `benchmarks/gateway.py` needs beside a gateway: registry, certificates, commands."""
+"""What `benchmarks.gateway` needs beside a gateway: registry, certificates, commands."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -37,15 +36,6 @@ async def register(settings: Settings, sites: list[Site]) -> None:
             partition=partition_of(site.site_id, topics.PARTITIONS),
         )
     await producer.stop()
-
-
-async def delete_topics(settings: Settings) -> None:
-    """Leave nothing on the broker."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-    await admin.start()
-    names = [n for n in await admin.list_topics() if n.startswith(f"{settings.namespace}.")]
-    await admin.delete_topics(names)
-    await admin.close()
 
 
 def command_frames(epochs: dict[str, int], now_ms: int) -> list[CommandFrame]:
