@@ -4,11 +4,12 @@
 
 Three things, in one run:
 
-* one partition in process, as the fleet role's agent does it: frames of --rows readings in an
-  order that changes each second decoded, applied, their outputs encoded, and every --snapshot-s
-  of stream time what has changed made into the changelog's records;
+* one partition in process, as the fleet role's agent does it: frames of --rows readings decoded,
+  applied, their outputs encoded, and every --snapshot-s of stream time what has changed made into
+  the changelog's records. Devices keep their moment of the second; or come in another order each
+  second, so that no frame's rows lie together;
 * a real `vpp worker fleet` that is fed --readings from Kafka, as fast as it takes them (its
-  snapshots come once a second by the clock);
+  snapshots come by the clock);
 * `benchmarks.idiomatic_faust`, which does (less of) the same job a message at a time, likewise.
 
 Rates are readings per CPU second of the process. The ratio is to the idiomatic worker.
@@ -16,6 +17,7 @@ Rates are readings per CPU second of the process. The ratio is to the idiomatic 
 
 import argparse
 import asyncio
+import gc
 import statistics
 import time
 from collections.abc import Sequence
@@ -35,10 +37,14 @@ BEGIN_S = 35
 PARTS = ("decode", "apply", "outputs", "snapshot")
 
 
-def in_process(homes: Homes, seconds: int, rows: int, snapshot_s: int) -> dict[str, float]:
+def in_process(
+    homes: Homes, seconds: int, rows: int, snapshot_s: int, shuffled: bool
+) -> dict[str, float]:
     """CPU seconds by part, from the second second on (the first makes the rows)."""
     registry, pages = Registry(homes.sites()), ShadowPages(0)
     part = FleetPartition(0, "telemetry", registry, Policy())
+    gc.collect()
+    gc.freeze()  # as the worker does
     spent, offset, changelog = dict.fromkeys(PARTS, 0.0), 0, 0
 
     def timed(name: str, began: float) -> float:
@@ -48,7 +54,7 @@ def in_process(homes: Homes, seconds: int, rows: int, snapshot_s: int) -> dict[s
         return now
 
     for second in range(seconds + 1):
-        for value in [encode_frame(b) for b in homes.batches(BEGIN_S + second, rows)]:
+        for value in [encode_frame(b) for b in homes.batches(BEGIN_S + second, rows, shuffled)]:
             began = time.process_time()
             frame = Frame(offset, Batch.of(decode_frame(value)))
             began = timed("decode", began)
@@ -81,17 +87,19 @@ def table_of(args: argparse.Namespace) -> Table:
         "Canonical frames to state",
         ("what", "x idiomatic", "readings per CPU-s", *(f"{p} us" for p in PARTS), "changelog B"),
     )
-    for devices in args.devices:
-        progress(f"{devices:,} devices in one partition, in process")
+    for devices, shuffled in ((n, how) for n in args.devices for how in (False, True)):
+        name = f"{devices:,} devices{', shuffled' if shuffled else ''}, in process"
+        progress(f"one partition: {name}")
         homes = Homes(devices, partitions=(0,))
         runs = [
-            in_process(homes, args.seconds, args.rows, args.snapshot_s) for _ in range(args.repeat)
+            in_process(homes, args.seconds, args.rows, args.snapshot_s, shuffled)
+            for _ in range(args.repeat)
         ]
         spent = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
         readings = devices * args.seconds
         rate = readings / sum(spent[p] for p in PARTS)
         each = (spent[p] / readings * 1e6 for p in PARTS)
-        table.add(f"{devices:,} devices, in process", rate / idiomatic if idiomatic else None,
+        table.add(name, rate / idiomatic if idiomatic else None,
                   round(rate), *each, spent["changelog bytes"])  # fmt: skip
     nothing = [None] * (len(PARTS) + 1)
     for name, rate in rates.items():
@@ -107,10 +115,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser(__doc__, repeat=1)
     options.add_argument("--devices", type=int, nargs="+", default=[10_000, 62_500],
                          help="in the one partition that is measured in process")  # fmt: skip
-    options.add_argument("--seconds", type=int, default=35,
-                         help="of stream time, in process; in 31 a minute is closed")  # fmt: skip
+    options.add_argument("--seconds", type=int, default=60,
+                         help="of stream time, in process; in 60 a minute is closed")  # fmt: skip
     options.add_argument("--rows", type=int, default=1000, help="readings in a frame")
-    options.add_argument("--snapshot-s", type=int, default=1)
+    options.add_argument("--snapshot-s", type=int, default=5)
     options.add_argument("--homes", type=int, default=20_000, help="of the workers over Kafka")
     options.add_argument("--readings", type=int, default=1_000_000, help="fed to the real worker")
     options.add_argument("--messages", type=int, default=20_000, help="fed to the idiomatic one")

@@ -65,13 +65,13 @@ class Homes:
             )
         ]
 
-    def batches(self, second: int, rows: int) -> list[pa.RecordBatch]:
+    def batches(self, second: int, rows: int, shuffled: bool = True) -> list[pa.RecordBatch]:
         """The canonical readings of a second (from 0) in frames of ``rows``.
 
-        In another order each second, as frames of several gateways come: no array is ever walked
-        from end to end.
+        ``shuffled``: in another order each second, so that no array is ever walked from end to
+        end. Else each home keeps its moment of the second, as a device does that reports at 1 Hz.
         """
-        order = np.random.default_rng([second, self.n]).permutation(self.n)
+        order = np.random.default_rng([second * shuffled, self.n]).permutation(self.n)
         return list(self._cut(order, second, rows))
 
     def by_partition(
