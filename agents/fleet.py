@@ -26,6 +26,8 @@ from vpp_streams.codecs import (
 )
 from vpp_streams.settings import Settings
 
+TABLE = "fleet-v2"
+"""Of the state. Its form has a number: what an older version wrote cannot be taken over."""
 MAX_WAITING = 5000
 """Frames that may wait for a snapshot before we stop reading."""
 
@@ -92,7 +94,7 @@ def register(app: faust.App, context: AgentContext) -> None:
         context.settings,
         lambda: bool(snapshots.states()) and context.registry_ready.is_set(),
     )
-    snapshots: Snapshots[FleetPartition] = Snapshots(app, "fleet", name, in_order, new_partition)
+    snapshots: Snapshots[FleetPartition] = Snapshots(app, TABLE, name, in_order, new_partition)
     publisher = Publisher(app, context)
     windows = WindowsPublisher(app, context)
     counters = context.health.counters

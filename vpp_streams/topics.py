@@ -75,7 +75,7 @@ ALL = (
 )
 
 CHANGELOGS = (
-    Topic("fleet-fleet-changelog", keep="compact"),
+    Topic("fleet-fleet-v2-changelog", keep="compact"),
     Topic("region-region-shares-changelog", partitions=1, keep="compact"),
     Topic("region-requests-changelog", partitions=1, keep="compact"),
 )
