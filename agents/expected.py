@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Set
 
 from agents.context import AgentContext
-from vpp_streams import topics
 from vpp_streams.domain.regions import Expected, expected_sites
 
 
@@ -11,7 +10,7 @@ class ExpectedSites:
     """From which partitions each region's shares must come, and its feeders."""
 
     MIN_AGE_MS = 1000
-    """Made anew at most this often: with a million sites that is real work."""
+    """Made anew at most this often."""
 
     def __init__(self, context: AgentContext) -> None:
         self._context = context
@@ -31,7 +30,7 @@ class ExpectedSites:
         return self._sites.keys()
 
     def feeders(self, now_ms: int) -> Mapping[str, Set[str]]:
-        """By region; a region without feeders has none."""
+        """By region; a region without a site is not there."""
         self._refresh(now_ms)
         return self._feeders
 
@@ -40,8 +39,5 @@ class ExpectedSites:
         if registry.version == self._version or now_ms - self._made_ms < self.MIN_AGE_MS:
             return
         self._version, self._made_ms = registry.version, now_ms
-        self._sites = expected_sites(registry, topics.PARTITIONS)
-        self._feeders = {region: set() for region in self._sites}
-        for site in registry.sites():
-            if site.feeder:
-                self._feeders[site.region].add(site.feeder)
+        self._sites = expected_sites(registry)
+        self._feeders = registry.columns.feeders_by_region()

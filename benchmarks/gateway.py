@@ -29,11 +29,12 @@ import numpy as np
 import uvloop
 
 from benchmarks.gateway_load import LoadFleet, allow_many_files, device_id, site_of
-from benchmarks.gateway_world import Certificates, command_frames, readings_in_kafka, register
+from benchmarks.gateway_world import Certificates, command_frames, readings_in_kafka
 from benchmarks.report import Table, parser, progress, publish
-from benchmarks.world import delete_topics
+from benchmarks.world import import_sites, world
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
+from vpp_streams.domain.partition import partition_of
 from vpp_streams.kafka import new_producer
 from vpp_streams.settings import Settings, load_settings
 
@@ -225,19 +226,18 @@ async def pushes(settings: Settings, args: argparse.Namespace) -> Table:
 async def measure(settings: Settings, args: argparse.Namespace) -> list[Table]:
     """All tables, or the one of --hold."""
     progress("importing the devices")
-    devices = max(args.devices, args.tls_devices)
-    await register(settings, [site_of(number) for number in range(devices)])
-    with TemporaryDirectory() as directory:
-        named = range(args.devices if args.hold else args.tls_devices)
-        made = [device_id(n) for n in named] if args.mtls or not args.hold else []
-        tls = Certificates(Path(directory), made)
-        try:
+    sites = [site_of(number) for number in range(max(args.devices, args.tls_devices))]
+    named = range(args.devices if args.hold else args.tls_devices)
+    async with world(settings) as producer:
+        partitions = [partition_of(site.site_id, topics.PARTITIONS) for site in sites]
+        await import_sites(producer, settings, sites, partitions)
+        with TemporaryDirectory() as directory:
+            made = [device_id(n) for n in named] if args.mtls or not args.hold else []
+            tls = Certificates(Path(directory), made)
             if args.hold:
                 used = tls if args.mtls else None
                 return [await hold(settings, range(args.devices), args.hold, used)]
             return [await rates(settings, args, tls), await pushes(settings, args)]
-        finally:
-            await delete_topics(settings)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

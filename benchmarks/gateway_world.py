@@ -12,30 +12,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from schemas.assets import Site
 from schemas.commands import CommandFrame, CommandRow
 from vpp_streams import topics
-from vpp_streams.codecs import encode_json
 from vpp_streams.domain.partition import partition_of
-from vpp_streams.kafka import ensure_topics, new_producer
 from vpp_streams.settings import Settings
 
 Issued = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
-
-
-async def register(settings: Settings, sites: list[Site]) -> None:
-    """Write sites to the registry's topic."""
-    await ensure_topics(settings)
-    producer = new_producer(settings)
-    await producer.start()
-    for site in sites:
-        await producer.send(
-            topics.ASSETS.full(settings.namespace),
-            encode_json(site),
-            key=site.site_id.encode(),
-            partition=partition_of(site.site_id, topics.PARTITIONS),
-        )
-    await producer.stop()
 
 
 def command_frames(epochs: dict[str, int], now_ms: int) -> list[CommandFrame]:

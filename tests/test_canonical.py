@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.assets import Device, Site
 from schemas.telemetry import TELEMETRY_V1, Quality
+from tests.telemetry_factory import make_batch
 from vpp_streams.codecs import decode_frame, encode_frame
 from vpp_streams.domain.canonical import WHOLE_FRAME, Canonical, Source, canonicalize
 from vpp_streams.domain.partition import partition_of
@@ -255,3 +256,23 @@ def test_no_bytes_make_it_raise(frame: bytes, body: bytes) -> None:
         found = canonicalize(wrapped, SOURCE, REGISTRY, 8)
         for batch in found.batches.values():
             assert decode_frame(encode_frame(batch)).equals(batch)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("device_id", "d" * 513),
+        ("site_id", "s" * 513),
+        ("interval_ms", 0),
+        ("measured_at_ms", -1),
+        ("received_at_ms", 2**60),
+        ("seq", -1),
+    ],
+)
+def test_a_frame_that_no_ingest_writes_is_refused(column: str, value: str | int) -> None:
+    """Whoever writes to the topic: what state cannot hold ends at the decoder, as a value."""
+    times = {"measured_at_ms": T, "received_at_ms": T, "seq": 1}
+    sound = {"device_id": "pw-1", "site_id": "home-1", **times}
+    batch = make_batch([sound, {**sound, column: value}])
+    with pytest.raises(ValueError, match=f"column {column} "):
+        decode_frame(encode_frame(batch))

@@ -118,7 +118,7 @@ async def region(topics_ready: Settings) -> AsyncIterator[Region]:
     sites = [Site("home-1", region="north")]
     registry = Registry(sites)
     i = 2
-    while len(home := sorted(expected_sites(registry, topics.PARTITIONS)["north"])) < 2:
+    while len(home := sorted(expected_sites(registry)["north"])) < 2:
         sites.append(Site(f"home-{i}", region="north"))
         registry.apply(sites[-1])
         i += 1

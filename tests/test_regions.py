@@ -83,7 +83,7 @@ def test_expected_sites_are_counted_by_region_and_partition() -> None:
             Site("gone", region="south", removed=True),
         ]
     )
-    expected = expected_sites(registry, 8)
+    expected = expected_sites(registry)
     assert sum(expected["north"].values()) == 50
     assert set(expected["north"]) == {partition_of(f"s{i}", 8) for i in range(50)}
     assert expected["south"] == {partition_of("lone", 8): 1}

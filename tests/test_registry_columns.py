@@ -55,6 +55,10 @@ def test_a_partition_knows_what_is_its_own(groups: list[list[Site]]) -> None:
         for record in group:
             registry.apply(record)
         columns = registry.columns
+        feeders: dict[str, set[str]] = {}
+        for site in registry.sites():
+            feeders.setdefault(site.region, set()).update({site.feeder} if site.feeder else ())
+        assert columns.feeders_by_region() == feeders
         for partition in range(PARTITIONS):
             mine = [s for s in registry.sites() if partition_of(s.site_id, PARTITIONS) == partition]
             expected: dict[str, int] = {}

@@ -117,10 +117,11 @@ def _check(batch: pa.RecordBatch) -> None:
             raise ValueError(f"column {name} has nulls; not measured is NaN")
     if not batch.num_rows:
         return
-    device_id = batch.column("device_id")
-    ends = np.frombuffer(device_id.buffers()[1], np.int32, batch.num_rows + 1, 4 * device_id.offset)
-    if np.diff(ends).max() > MAX_NAME_BYTES:
-        raise ValueError(f"column device_id has a name of more than {MAX_NAME_BYTES} bytes")
+    for name in ("device_id", "site_id"):
+        names = batch.column(name)
+        ends = np.frombuffer(names.buffers()[1], np.int32, batch.num_rows + 1, 4 * names.offset)
+        if np.diff(ends).max() > MAX_NAME_BYTES:
+            raise ValueError(f"column {name} has a name of more than {MAX_NAME_BYTES} bytes")
     for name, (low, high) in _LIMITS.items():
         values = batch.column(name).to_numpy()
         if not low <= values.min() <= values.max() <= high:

@@ -17,21 +17,20 @@ from schemas.windows import (
     RegionWindowPartial,
     RegionWindowSums,
 )
-from vpp_streams.domain.partition import partition_of
 from vpp_streams.domain.registry import Registry
 from vpp_streams.domain.rollup import DURATIONS_S
+from vpp_streams.topics import PARTITIONS
 
 Expected = Mapping[int, int]
 """Partition -> registered sites of the region in it (at least one)."""
 
 
-def expected_sites(registry: Registry, partitions: int) -> dict[str, dict[int, int]]:
+def expected_sites(registry: Registry) -> dict[str, dict[int, int]]:
     """Region -> partition -> registered sites: from whom a region's shares must come."""
     expected: dict[str, dict[int, int]] = {}
-    for site in registry.sites():
-        sites = expected.setdefault(site.region, {})
-        partition = partition_of(site.site_id, partitions)
-        sites[partition] = sites.get(partition, 0) + 1
+    for partition in range(PARTITIONS):
+        for region, sites in registry.columns.sites_by_region(partition).items():
+            expected.setdefault(region, {})[partition] = sites
     return expected
 
 

@@ -34,7 +34,7 @@ class Registry:
         self._changes: deque[Change] = deque(maxlen=MAX_CHANGES)
         self._sites: dict[str, Site] = {}
         self._devices: dict[str, tuple[Device, Site]] = {}
-        self._columns = RegistryColumns()
+        self._columns: RegistryColumns | None = None
         # Touched since the columns were brought up to date.
         self._stale_sites: dict[str, None] = {}
         self._stale_devices: dict[str, None] = {}
@@ -44,17 +44,18 @@ class Registry:
     def apply(self, site: Site) -> None:
         """Take a site's newest record; its devices replace those it had."""
         old = self._sites.get(site.site_id)
+        change = Change.between(old, site)
         self._version += 1
-        self._changes.append(Change.between(old, site))
+        self._changes.append(change)
+        if self._columns is not None:
+            self._stale_sites[change.site_id] = None
+            self._stale_devices |= dict.fromkeys(change.device_ids)
         for device in old.devices if old else ():
             if self._devices.get(device.device_id, (None, None))[1] is old:
                 del self._devices[device.device_id]
-                self._stale_devices[device.device_id] = None
         self._sites[site.site_id] = site
-        self._stale_sites[site.site_id] = None
         for device in () if site.removed else site.devices:
             self._devices[device.device_id] = (device, site)
-            self._stale_devices[device.device_id] = None
 
     @property
     def version(self) -> int:
@@ -80,7 +81,14 @@ class Registry:
 
     @property
     def columns(self) -> RegistryColumns:
-        """The same by columns, brought up to date: a million sites take seconds the first time."""
+        """The same by columns, brought up to date.
+
+        Made when first asked for: a million sites take seconds, and a gateway never asks.
+        """
+        if self._columns is None:
+            self._columns = RegistryColumns()
+            self._stale_sites = dict.fromkeys(self._sites)
+            self._stale_devices = dict.fromkeys(self._devices)
         if self._stale_sites:
             self._columns.put_sites({id_: self.site(id_) for id_ in self._stale_sites})
             self._columns.put_devices({id_: self.device(id_) for id_ in self._stale_devices})

@@ -101,6 +101,17 @@ class RegistryColumns:
         named = zip(self.regions.names, self._sites_by_region[partition].tolist(), strict=False)
         return {region: count for region, count in named if count}
 
+    def feeders_by_region(self) -> dict[str, set[str]]:
+        """Region -> the feeders that its sites are on, of every region with a site."""
+        region, feeder = (self.sites.known(name).astype(np.int64) for name in ("region", "feeder"))
+        there, feeders = region >= 0, len(self.feeders.names)
+        found: dict[str, set[str]] = {}
+        for pair in np.unique(region[there] * feeders + feeder[there]).tolist():
+            at, of = divmod(pair, feeders)
+            name = self.feeders.names[of]
+            found.setdefault(self.regions.names[at], set()).update({name} if name else ())
+        return found
+
     def devices_of(self, partition: int) -> Numbers:
         """Rows of the devices whose sites are in this partition."""
         return np.flatnonzero(self.sites["partition"][self.devices.known("site")] == partition)
