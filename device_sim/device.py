@@ -19,6 +19,7 @@ from device_sim.ring import Ring
 from schemas.protocol import (
     CLOSE_REGISTRY_CHANGED,
     CLOSE_REPLACED,
+    MAX_UNTOLD,
     PERMANENT,
     Ack,
     Backfill,
@@ -178,6 +179,7 @@ class Device:
             model=self._model,
             fw=self._firmware,
             last_cmd=self._controls.last_command,
+            untold=self._reports.command_ids()[-MAX_UNTOLD:],
             t=utc_ms,
         )
         return Step([encode_call(_HELLO_ID, hello)])

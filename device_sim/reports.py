@@ -23,6 +23,10 @@ class Reports:
         self._reports[id_], self._due_ms[id_] = report, 0
         return self.forget(next(iter(self._reports))) if len(self) > _MOST else 0
 
+    def command_ids(self) -> tuple[str, ...]:
+        """The commands that they are of, the oldest first."""
+        return tuple(dict.fromkeys(report.id for report in self._reports.values()))
+
     def forget(self, id_: str) -> bool:
         """An answer has come; returns whether it was for one of these."""
         self._due_ms.pop(id_, None)

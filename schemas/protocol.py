@@ -20,7 +20,9 @@ any other code says that the message will never be taken.
 A Setpoint's message id is the command's id. The device answers it with a `SetpointResult` and
 tells with CommandStatus what it came to. A Setpoint that repeats one it has is a ``duplicate``;
 one of a lower rank than the newest it took is ``superseded``; one whose epoch is not that of the
-device's newest connection is ``stale_epoch``; one whose time is over is ``expired``.
+device's newest connection is ``stale_epoch``; one whose time is over is ``expired``. A
+CommandStatus is answered once Kafka has it; until then the device keeps it, and names its command
+in the Hello of the next connection.
 """
 
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -35,6 +37,7 @@ from schemas.telemetry import MAX_SEQ, Boot, EpochMs, NativeBody, Seq
 SUBPROTOCOL = "vpp.v1"
 MAX_MESSAGE_BYTES = 16 * 1024
 MAX_BACKFILL_ROWS = 1000
+MAX_UNTOLD = 16
 NATIVE_KEYS = frozenset(NativeBody.__struct_fields__)
 
 CLOSE_GOING_AWAY = 1001
@@ -83,6 +86,8 @@ class Hello(msgspec.Struct, frozen=True, omit_defaults=True):
     fw: Text = ""
     last_cmd: Text = ""
     """Id of the last command the device took."""
+    untold: Annotated[tuple[Text, ...], msgspec.Meta(max_length=MAX_UNTOLD)] = ()
+    """Commands of which the device still has a CommandStatus that nobody answered; the newest."""
     t: EpochMs = 0
     """Device clock, ms since 1970 UTC."""
 

@@ -305,6 +305,18 @@ def test_a_setpoint_is_answered_at_once_and_hello_names_the_last_one():
     assert answer(device, "c3", 70, rank=3) == "accepted"
 
 
+def test_hello_names_the_commands_whose_reports_nobody_answered():
+    device = live_device(t=GATEWAY_MS)
+    heard, unheard = CommandStatus("c1", "applied", 1), CommandStatus("c2", "applied", 1)
+    (id_,) = reports(device.report(heard, 10))
+    device.report(unheard, 20)
+    device.report(CommandStatus("c2", "superseded", 1), 20)
+    device.received(encode_result(id_, {}), 30)
+    device.disconnected()
+    (hello,) = payloads(device.connected(40))
+    assert hello.untold == ("c2",)
+
+
 def test_prices_are_taken_and_answered():
     controls = a_battery()
     device = new_device(controls=controls)

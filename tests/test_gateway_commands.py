@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 
 from schemas import protocol
-from schemas.protocol import CommandStatus, Hello, Prices, Setpoint, SetpointResult
+from schemas.protocol import CommandStatus, Hello, Prices, Result, Setpoint, SetpointResult
 from tests.test_gateway_session import at, codes, live_session, new_session, sent
-from vpp_streams.gateway.actions import Action, Tell
+from vpp_streams.gateway.actions import Action, StatusReceipt, Tell
 from vpp_streams.gateway.commands import ANSWER_MS, REMEMBERED, Told
 from vpp_streams.gateway.session import Session
 
@@ -22,11 +22,16 @@ def told(actions: list[Action]) -> list[tuple[str, str, str]]:
     return [(t.command_id, t.state, t.reason) for t in tells]
 
 
-def commanded(*, last_cmd: str = "") -> Session:
+def receipt(actions: list[Action]) -> StatusReceipt:
+    (found,) = [a.receipt for a in actions if isinstance(a, Tell)]
+    assert found is not None
+    return found
+
+
+def commanded(*, last_cmd: str = "", untold: tuple[str, ...] = ()) -> Session:
     session = new_session()
-    session.receive(
-        protocol.encode_call("h", Hello(boot="b0", next_seq=1, last_cmd=last_cmd)), at(0)
-    )
+    hello = Hello(boot="b0", next_seq=1, last_cmd=last_cmd, untold=untold)
+    session.receive(protocol.encode_call("h", hello), at(0))
     session.registered(7, at(0))
     session.command(ID, SETPOINT, at(0))
     return session
@@ -106,8 +111,40 @@ def test_a_commands_life_is_told_step_by_step() -> None:
     answered(session, "accepted")
     applied = status(session, "applied", p=1490.0)
     assert [a.told for a in applied if isinstance(a, Tell)] == [Told(ID, "applied", "", 1490.0)]
-    assert sent(applied)[0].id == "s", "the device hears that it was heard"
     assert told(status(session, "completed")) == [(ID, "completed", "")]
+
+
+def test_a_status_is_answered_once_kafka_has_it() -> None:
+    session = commanded()
+    answered(session, "accepted")
+    applied = status(session, "applied")
+    assert sent(applied) == []
+    assert status(session, "applied") == [], "sent again meanwhile: one answer is enough"
+    (reply,) = sent(session.stored(receipt(applied), at(30)))
+    assert isinstance(reply, Result)
+    assert reply.id == "s"
+    (again,) = sent(status(session, "applied"))
+    assert again.id == "s", "Kafka has it already"
+
+
+def test_a_status_that_kafka_did_not_take_is_told_again() -> None:
+    session = commanded()
+    answered(session, "accepted")
+    actions = session.lost(receipt(status(session, "completed")), at(30))
+    assert codes(actions) == ["not_stored"]
+    assert told(status(session, "completed")) == [(ID, "completed", "")]
+
+
+def test_the_answer_to_an_overtaken_status_moves_nothing() -> None:
+    session = commanded()
+    answered(session, "accepted")
+    applied = receipt(status(session, "applied"))
+    completed = receipt(status(session, "completed"))
+    assert codes(session.lost(applied, at(30))) == ["not_stored"]
+    assert status(session, "completed") == [], "still on its way"
+    assert codes(status(session, "applied")) == ["bad_message"], "its end is told: it is of no use"
+    session.stored(completed, at(30))
+    assert isinstance(sent(status(session, "completed"))[0], Result)
 
 
 @pytest.mark.parametrize("id_", ["c0-6", "c1-5", "x"])
@@ -146,6 +183,13 @@ def test_a_refused_command_cannot_be_told_to_act() -> None:
 def test_the_end_of_an_earlier_connections_command_may_be_told() -> None:
     session = commanded(last_cmd="c0-4")
     assert told(status(session, "expired", id_="c0-4")) == [("c0-4", "expired", "")]
+
+
+def test_the_ends_that_nobody_answered_before_the_connection_broke_may_be_told() -> None:
+    session = commanded(last_cmd="c0-4", untold=("c0-3", "c0-4"))
+    assert told(status(session, "superseded", id_="c0-3")) == [("c0-3", "superseded", "")]
+    assert told(status(session, "expired", id_="c0-4")) == [("c0-4", "expired", "")]
+    assert codes(status(session, "expired", id_="c0-2")) == ["unknown_command"]
 
 
 def test_memory_is_bounded() -> None:

@@ -64,7 +64,14 @@ class BackfillReceipt(msgspec.Struct, frozen=True):
     rows: Range
 
 
-Receipt = LiveReceipt | BackfillReceipt
+class StatusReceipt(msgspec.Struct, frozen=True):
+    """Names a device's word on a command on its way to Kafka."""
+
+    message_id: str
+    told: Told
+
+
+Receipt = LiveReceipt | BackfillReceipt | StatusReceipt
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):
@@ -97,9 +104,13 @@ class Close(msgspec.Struct, frozen=True, gc=False):
 
 
 class Tell(msgspec.Struct, frozen=True):
-    """Write what became of a command to ``command.events``."""
+    """Write what became of a command to ``command.events``.
+
+    With a receipt, answer with `Session.stored` or `Session.lost`.
+    """
 
     told: Told
+    receipt: StatusReceipt | None = None
 
 
 Action = Send | Produce | Register | Close | Tell

@@ -6,6 +6,7 @@ nothing.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -55,16 +56,16 @@ class Refused(NamedTuple):
 class Commands:
     """What this connection knows of its device's commands."""
 
-    __slots__ = ("_counters", "_states", "_unanswered")
+    __slots__ = ("_counters", "_on_their_way", "_states", "_unanswered")
 
-    def __init__(self, last_command_id: str, counters: Counter[str]) -> None:
+    def __init__(self, earlier: Iterable[str], counters: Counter[str]) -> None:
         self._counters = counters
         self._unanswered: dict[str, int] = {}
         """Command -> when to give up on its answer, monotonic ms; the oldest first."""
-        self._states: dict[str, CommandState] = {}
-        if last_command_id:
-            # Sent over an earlier connection; its end may be told over this one.
-            self._states[last_command_id] = "accepted"
+        # Those sent over an earlier connection: their end may be told over this one.
+        self._states: dict[str, CommandState] = dict.fromkeys(earlier, "accepted")
+        self._on_their_way: set[str] = set()
+        """Commands whose state, as a device's status gave it, Kafka does not have yet."""
 
     def sent(self, command_id: str, setpoint: Setpoint, mono_ms: int) -> Told:
         """A Setpoint goes out; one that is sent again is the same command."""
@@ -92,16 +93,28 @@ class Commands:
             return None
         return self._note(Told(command_id, "failed", f"{code}: {detail}"[:120]))
 
-    def status(self, status: CommandStatus) -> Told | Refused | None:
-        """A device tells what a command came to; None where that is known already."""
+    def status(self, status: CommandStatus) -> Told | Refused | bool:
+        """A device tells what a command came to; where that is known, whether Kafka has it."""
         known = self._states.get(status.id)
         if known is None or known == "delivered":
             return Refused("unknown_command", "no command of that id was taken here")
         if status.state == known:
-            return None
+            return status.id not in self._on_their_way
         if known in FINAL:
             return Refused("bad_message", f"that command is {known} already")
+        self._on_their_way.add(status.id)
         return self._note(Told(status.id, status.state, status.reason, status.p))
+
+    def stored(self, told: Told) -> None:
+        """Kafka has what a status told."""
+        if self._states.get(told.command_id) == told.state:
+            self._on_their_way.discard(told.command_id)
+
+    def lost(self, told: Told) -> None:
+        """Kafka did not take it; the device will tell it again."""
+        if self._states.get(told.command_id) == told.state:
+            self._on_their_way.discard(told.command_id)
+            self._states[told.command_id] = "accepted"
 
     def overdue(self, mono_ms: int) -> list[Told]:
         """Commands whose answer did not come in time."""
@@ -120,5 +133,7 @@ class Commands:
         self._states.pop(told.command_id, None)
         self._states[told.command_id] = told.state
         while len(self._states) > REMEMBERED:
-            del self._states[next(iter(self._states))]
+            oldest = next(iter(self._states))
+            del self._states[oldest]
+            self._on_their_way.discard(oldest)
         return told

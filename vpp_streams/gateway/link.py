@@ -28,7 +28,7 @@ from vpp_streams.gateway.actions import (
 )
 from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.commands import Told
-from vpp_streams.gateway.framer import Framer
+from vpp_streams.gateway.framer import Framer, OnAnswer
 from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.gateway.presence import PresenceLog
 from vpp_streams.gateway.seam import Socket
@@ -95,7 +95,7 @@ class Link:
         self.socket.abort()
 
     def on_answer(self, receipt: Receipt, stored: bool) -> None:
-        """Kafka has these readings, or did not take them."""
+        """Kafka has it, or did not take it."""
         session = self.session
         actions = session.stored(receipt, now()) if stored else session.lost(receipt, now())
         for action in actions:
@@ -125,8 +125,8 @@ class Link:
                 self._shared.framer.add(action.topic, action.partition, action.lines, answer)
             case Send():
                 self._send(action.data)
-            case Tell():
-                self._tell(action.told)
+            case Tell(told, receipt):
+                self._tell(told, None if receipt is None else _Answer(self, receipt))
             case Register(hello):
                 self._hello = hello
                 self._shared.on_hello(self)
@@ -155,7 +155,7 @@ class Link:
             if self.live:
                 self._shared.on_live(self)
 
-    def _tell(self, told: Told) -> None:
+    def _tell(self, told: Told, on_answer: OnAnswer | None) -> None:
         event = CommandEvent(
             device_id=self.device_id,
             command_id=told.command_id,
@@ -165,11 +165,11 @@ class Link:
             reason=told.reason,
             power_w=told.power_w,
         )
-        self._shared.outbox.add(self.session.partition, event)
+        self._shared.outbox.add(self.session.partition, event, on_answer)
 
 
 class _Answer(msgspec.Struct, gc=False):
-    """Kafka's answer on its way to a link. There is one for every reading that waits for it."""
+    """Kafka's answer on its way to a link. There is one for each reading or status that waits."""
 
     link: Link
     receipt: Receipt

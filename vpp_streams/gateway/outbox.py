@@ -1,6 +1,7 @@
 """What became of commands, gathered for a moment and written to ``command.events``."""
 
 import asyncio
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -10,6 +11,7 @@ from aiokafka.errors import KafkaError
 from schemas.commands import CommandEvent, CommandEvents
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
+from vpp_streams.gateway.framer import OnAnswer
 from vpp_streams.health import HealthReporter
 
 log = structlog.get_logger()
@@ -19,6 +21,12 @@ MOST = 100_000
 """Events kept while Kafka is away; beyond that the newest are dropped, and counted."""
 
 
+@dataclass(slots=True)
+class _Frame:
+    events: list[CommandEvent] = field(default_factory=list)
+    answers: list[OnAnswer] = field(default_factory=list)
+
+
 class EventOutbox:
     """Events on their way to Kafka; nothing waits for it."""
 
@@ -26,21 +34,25 @@ class EventOutbox:
         self._producer = producer
         self._topic = topics.COMMAND_EVENTS.full(namespace)
         self._health = health
-        self._waiting: dict[int, list[CommandEvent]] = {}
+        self._waiting: dict[int, _Frame] = {}
         self._count = 0
         self._wake = asyncio.Event()
 
-    def add(self, partition: int, event: CommandEvent) -> None:
+    def add(self, partition: int, event: CommandEvent, on_answer: OnAnswer | None = None) -> None:
         """Take an event of a device whose site is in this partition."""
         if self._count >= MOST:
             self._health.counters["command_events_dropped"] += 1
+            if on_answer is not None:
+                on_answer(False)
             return
         self._count += 1
-        events = self._waiting.get(partition)
-        if events is None:
-            events = self._waiting[partition] = []
+        frame = self._waiting.get(partition)
+        if frame is None:
+            frame = self._waiting[partition] = _Frame()
             self._wake.set()
-        events.append(event)
+        frame.events.append(event)
+        if on_answer is not None:
+            frame.answers.append(on_answer)
 
     async def run(self) -> None:
         """Send what has been gathered, for ever."""
@@ -54,25 +66,28 @@ class EventOutbox:
         """Hand everything to the producer now."""
         waiting, self._waiting = self._waiting, {}
         self._count = 0
-        for partition, events in waiting.items():
-            frame = CommandEvents(
-                source=self._health.process_id, partition=partition, events=tuple(events)
+        for partition, frame in waiting.items():
+            events = CommandEvents(
+                source=self._health.process_id, partition=partition, events=tuple(frame.events)
             )
             try:
                 sent = await self._producer.send(
-                    self._topic, encode_json(frame), partition=partition
+                    self._topic, encode_json(events), partition=partition
                 )
             except KafkaError as error:
-                self._answered(len(events), error)
+                self._answered(frame, error)
             else:
-                sent.add_done_callback(partial(self._done, len(events)))
+                sent.add_done_callback(partial(self._done, frame))
 
-    def _done(self, count: int, sent: asyncio.Future[object]) -> None:
-        self._answered(count, asyncio.CancelledError() if sent.cancelled() else sent.exception())
+    def _done(self, frame: _Frame, sent: asyncio.Future[object]) -> None:
+        self._answered(frame, asyncio.CancelledError() if sent.cancelled() else sent.exception())
 
-    def _answered(self, count: int, error: BaseException | None) -> None:
+    def _answered(self, frame: _Frame, error: BaseException | None) -> None:
+        count = len(frame.events)
         if error is None:
             self._health.counters["command_events"] += count
-            return
-        self._health.counters["command_events_dropped"] += count
-        log.warning("Kafka did not take command events", count=count, error=repr(error))
+        else:
+            self._health.counters["command_events_dropped"] += count
+            log.warning("Kafka did not take command events", count=count, error=repr(error))
+        for on_answer in frame.answers:
+            on_answer(error is None)

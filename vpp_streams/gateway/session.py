@@ -65,6 +65,7 @@ from vpp_streams.gateway.actions import (
     Register,
     Send,
     State,
+    StatusReceipt,
     Tell,
 )
 from vpp_streams.gateway.bucket import TokenBucket
@@ -102,9 +103,9 @@ class Session:
         "_boot",
         "_commands",
         "_counters",
+        "_earlier",
         "_heard_ms",
         "_hello_id",
-        "_last_command",
         "_last_seq",
         "_limits",
         "_live",
@@ -146,7 +147,8 @@ class Session:
         self._backfill: TokenBucket | None = None
         self._strikes: TokenBucket | None = None
         self._commands: Commands | None = None
-        self._last_command = ""
+        self._earlier: tuple[str, ...] = ()
+        """Commands of earlier connections that may still be told of."""
 
     # What comes in
 
@@ -212,9 +214,12 @@ class Session:
         ]
 
     def stored(self, receipt: Receipt, now: Now) -> list[Action]:
-        """Kafka has these readings (acks=all)."""
+        """Kafka has these readings, or this status (acks=all)."""
         if self.state is State.CLOSED:
             return []
+        if isinstance(receipt, StatusReceipt):
+            self._its_commands().stored(receipt.told)
+            return [Send(encode_result(receipt.message_id, {}))]
         if isinstance(receipt, BackfillReceipt):
             return [self._ack(receipt.boot, receipt.rows, now)]
         self._on_their_way.discard(receipt.seq)
@@ -226,11 +231,13 @@ class Session:
         return [self._live_ack(broken_off, now), *self._ack_if_due(now)]
 
     def lost(self, receipt: Receipt, now: Now) -> list[Action]:
-        """Kafka did not take these readings: the device still has them."""
+        """Kafka did not take it: the device still has it."""
         if self.state is State.CLOSED:
             return []
         if isinstance(receipt, LiveReceipt):
             self._on_their_way.discard(receipt.seq)
+        elif isinstance(receipt, StatusReceipt):
+            self._its_commands().lost(receipt.told)
         return [Send(encode_error(receipt.message_id, "not_stored", "Kafka did not take it"))]
 
     def tick(self, now: Now, listening: bool = True) -> list[Action]:
@@ -289,7 +296,7 @@ class Session:
         self._boot, self._hello_id = hello.boot, id_
         self._last_seq = hello.next_seq - 1
         self._acks = LiveAcks(hello.next_seq)
-        self._last_command = hello.last_cmd
+        self._earlier = (*hello.untold, hello.last_cmd) if hello.last_cmd else hello.untold
         return [Register(hello)]
 
     def _on_telemetry(self, id_: str, boot: str, seq: int, body: Body, now: Now) -> list[Action]:
@@ -347,12 +354,16 @@ class Session:
         match self._its_commands().status(status):
             case Refused(code, detail):
                 return self._refuse(id_, code, detail, now)
-            case told:
-                return [Send(encode_result(id_, {})), *_tell(told)]
+            case Told() as told:
+                return [Tell(told, StatusReceipt(id_, told))]
+            case True:
+                return [Send(encode_result(id_, {}))]
+            case False:
+                return []  # Kafka's answer will be this one's, too
 
     def _its_commands(self) -> Commands:
         if self._commands is None:
-            self._commands = Commands(self._last_command, self._counters)
+            self._commands = Commands(self._earlier, self._counters)
         return self._commands
 
     def _row(self, cols: list[str], row: list[Any]) -> Body:
