@@ -4,17 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from tables.columnar import Columns
 from tables.site_windows import SiteRows
 from tables.twins import Twins
 from vpp_streams.domain.columns import Array, Column
-from vpp_streams.domain.name_index import NameIndex
+from vpp_streams.domain.name_index import NameIndex, Numbers
 from vpp_streams.domain.registry import Registry
 from vpp_streams.domain.rollup import Ratings
-
-Numbers = NDArray[np.int64]
 
 _ROWS = {
     "site": Column(np.int64),

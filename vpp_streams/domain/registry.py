@@ -27,7 +27,7 @@ class Change(NamedTuple):
 
 
 class Registry:
-    """Sites by id, devices by id, sites by region and by partition."""
+    """Sites and devices by id, and all of them by columns."""
 
     def __init__(self, sites: Iterable[Site] = ()) -> None:
         self._version = 0

@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from schemas.assets import Device, Site
 from vpp_streams.domain.columns import Array, Column
-from vpp_streams.domain.name_index import UNKNOWN, NameIndex
+from vpp_streams.domain.name_index import UNKNOWN, NameIndex, Numbers
 from vpp_streams.domain.partition import murmur2_of, partitions_of
 from vpp_streams.topics import PARTITIONS
-
-Numbers = NDArray[np.int64]
 
 _SITE: Mapping[str, Column] = {
     "site_hash": Column(np.uint32),

@@ -1,8 +1,8 @@
 """The commands of one connection: what was sent, what was answered, and what may be told of it.
 
-Sans-I/O, a part of `Session`. A command is told of over the connection that it came over: an
-answer or status of a command that this connection never had, or of one that has ended, moves
-nothing.
+Sans-I/O, a part of `Session`. A command is told of over the connection that it came over, or over
+the next one if its Hello names it: an answer or status of any other command, or of one that has
+ended, moves nothing.
 """
 
 from collections import Counter
@@ -13,6 +13,7 @@ import msgspec
 
 from schemas.commands import FINAL, CommandState
 from schemas.protocol import (
+    MAX_UNTOLD,
     CommandStatus,
     ErrorCode,
     Malformed,
@@ -24,8 +25,8 @@ from schemas.protocol import (
 
 ANSWER_MS = 5000
 """A device that has not answered a Setpoint by then is told of as ``no answer``."""
-REMEMBERED = 16
-"""Commands of a connection whose status may still come."""
+REMEMBERED = 2 * MAX_UNTOLD
+"""Commands whose status may still come: those that Hello named, and as many since."""
 
 _BY_STATUS: dict[str, tuple[CommandState, str]] = {
     "accepted": ("accepted", ""),

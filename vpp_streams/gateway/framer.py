@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -11,15 +10,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from vpp_streams.errors import BrokerError
+from vpp_streams.gateway.answers import OnAnswer, answer_all, failure_of
 from vpp_streams.topics import Topic
 
 log = structlog.get_logger()
 
 MAX_FRAME_BYTES = 256 * 1024
 MAX_IN_FLIGHT_BYTES = 32 * 1024 * 1024
-
-OnAnswer = Callable[[bool], None]
-"""Called once, with True when Kafka has the lines (acks=all), False when it did not take them."""
 
 
 @dataclass(slots=True)
@@ -127,11 +124,7 @@ class Framer:
                     f"Kafka takes nothing from this gateway any more ({error!r}); start it again"
                 ) from error
         else:
-            future.add_done_callback(
-                lambda done: self._answer(
-                    frame, asyncio.CancelledError() if done.cancelled() else done.exception()
-                )
-            )
+            future.add_done_callback(lambda done: self._answer(frame, failure_of(done)))
 
     def _answer(self, frame: _Frame, error: BaseException | None) -> None:
         if error is None:
@@ -149,8 +142,4 @@ class Framer:
             self.room.set()
         if not self.in_flight_bytes:
             self._idle.set()
-        for on_answer in frame.answers:
-            try:
-                on_answer(error is None)
-            except Exception:
-                log.exception("bug: a session could not take Kafka's answer")
+        answer_all(frame.answers, error is None)

@@ -26,9 +26,10 @@ from vpp_streams.gateway.actions import (
     State,
     Tell,
 )
+from vpp_streams.gateway.answers import OnAnswer
 from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.commands import Told
-from vpp_streams.gateway.framer import Framer, OnAnswer
+from vpp_streams.gateway.framer import Framer
 from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.gateway.presence import PresenceLog
 from vpp_streams.gateway.seam import Socket

@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -11,7 +10,7 @@ from aiokafka.errors import KafkaError
 from schemas.commands import CommandEvent, CommandEvents
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
-from vpp_streams.gateway.framer import OnAnswer
+from vpp_streams.gateway.answers import OnAnswer, answer_all, failure_of
 from vpp_streams.health import HealthReporter
 
 log = structlog.get_logger()
@@ -28,7 +27,7 @@ class _Frame:
 
 
 class EventOutbox:
-    """Events on their way to Kafka; nothing waits for it."""
+    """Events on their way to Kafka; who wants to know whether it has them gives an `OnAnswer`."""
 
     def __init__(self, producer: AIOKafkaProducer, namespace: str, health: HealthReporter) -> None:
         self._producer = producer
@@ -75,19 +74,17 @@ class EventOutbox:
                     self._topic, encode_json(events), partition=partition
                 )
             except KafkaError as error:
-                self._answered(frame, error)
+                self._answer(frame, error)
             else:
-                sent.add_done_callback(partial(self._done, frame))
+                sent.add_done_callback(
+                    lambda done, frame=frame: self._answer(frame, failure_of(done))
+                )
 
-    def _done(self, frame: _Frame, sent: asyncio.Future[object]) -> None:
-        self._answered(frame, asyncio.CancelledError() if sent.cancelled() else sent.exception())
-
-    def _answered(self, frame: _Frame, error: BaseException | None) -> None:
+    def _answer(self, frame: _Frame, error: BaseException | None) -> None:
         count = len(frame.events)
         if error is None:
             self._health.counters["command_events"] += count
         else:
             self._health.counters["command_events_dropped"] += count
             log.warning("Kafka did not take command events", count=count, error=repr(error))
-        for on_answer in frame.answers:
-            on_answer(error is None)
+        answer_all(frame.answers, error is None)

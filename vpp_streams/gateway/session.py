@@ -217,11 +217,8 @@ class Session:
         """Kafka has these readings, or this status (acks=all)."""
         if self.state is State.CLOSED:
             return []
-        if isinstance(receipt, StatusReceipt):
-            self._its_commands().stored(receipt.told)
-            return [Send(encode_result(receipt.message_id, {}))]
-        if isinstance(receipt, BackfillReceipt):
-            return [self._ack(receipt.boot, receipt.rows, now)]
+        if not isinstance(receipt, LiveReceipt):
+            return [self._other_stored(receipt, now)]
         self._on_their_way.discard(receipt.seq)
         broken_off = self._acks.stored(receipt.seq)
         if broken_off is None:
@@ -229,6 +226,12 @@ class Session:
                 return []  # as for most of them, so without another call
             return self._ack_if_due(now)
         return [self._live_ack(broken_off, now), *self._ack_if_due(now)]
+
+    def _other_stored(self, receipt: BackfillReceipt | StatusReceipt, now: Now) -> Send:
+        if isinstance(receipt, BackfillReceipt):
+            return self._ack(receipt.boot, receipt.rows, now)
+        self._its_commands().stored(receipt.told)
+        return Send(encode_result(receipt.message_id, {}))
 
     def lost(self, receipt: Receipt, now: Now) -> list[Action]:
         """Kafka did not take it: the device still has it."""
