@@ -21,7 +21,7 @@ from schemas.commands import CommandEvent, CommandEvents, CommandFrame
 from schemas.dispatch import Dispatch, SupplyPartial
 from schemas.grid import Alert
 from schemas.presence import Presence
-from schemas.protocol import UNREADABLE
+from schemas.wire import UNREADABLE
 from tables.commands import CommandRows
 from tables.fleet import FleetPartition
 from tables.orders import Orders

@@ -25,7 +25,7 @@ from schemas.dispatch import (
     Target,
 )
 from schemas.grid import PriceSeries
-from schemas.protocol import UNREADABLE
+from schemas.wire import UNREADABLE
 from tables.requests import Decisions
 from vpp_streams import topics
 from vpp_streams.codecs import decode_json, encode_json

@@ -20,7 +20,8 @@ import msgspec
 import uvloop
 
 from schemas.assets import Device, Site
-from schemas.protocol import Hello, encode_call
+from schemas.protocol import Hello
+from schemas.wire import encode_call
 
 TOKEN = "secret"
 BOOT = "b0"

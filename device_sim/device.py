@@ -37,13 +37,9 @@ from schemas.protocol import (
     SetpointResult,
     Telemetry,
     VendorTelemetry,
-    decode,
-    decode_result,
-    encode_call,
-    encode_result,
-    encode_send,
 )
 from schemas.telemetry import NativeBody, VendorBody
+from schemas.wire import decode, decode_result, encode_call, encode_result, encode_send
 
 CHUNK_ROWS = 80
 """Rows of one Backfill: stays under the protocol's message size with every column filled."""

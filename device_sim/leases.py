@@ -14,13 +14,7 @@ from numpy.typing import NDArray
 from device_sim.controller import Decision, Orders
 from device_sim.prices import NEITHER, KnownPrices
 from schemas.grid import Droop
-from schemas.protocol import (
-    CommandStatus,
-    DeviceCommandState,
-    Prices,
-    Setpoint,
-    SetpointResult,
-)
+from schemas.protocol import CommandStatus, DeviceCommandState, Prices, Setpoint, SetpointResult
 from vpp_streams.domain.droop import Droops
 
 Floats = NDArray[np.float64]

@@ -1,19 +1,14 @@
 """The device's side of the protocol: whatever the link does, no reading is lost unsaid."""
 
 import random
-from collections import Counter, deque
+from collections import Counter
 
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from device_sim.device import CHUNK_ROWS, Device, Patience, State, Step
+from device_sim.device import CHUNK_ROWS, Device, Patience, Step
 from device_sim.leases import LeaseOf, Leases
-from schemas.assets import Device as Asset
-from schemas.assets import Site
 from schemas.protocol import (
     CLOSE_REGISTRY_CHANGED,
     CLOSE_REPLACED,
@@ -24,15 +19,16 @@ from schemas.protocol import (
     Call,
     CommandStatus,
     Drain,
-    Error,
     Hello,
     HelloResult,
-    Malformed,
     Prices,
     Result,
     SetpointResult,
     Telemetry,
     VendorTelemetry,
+)
+from schemas.telemetry import NativeBody, VendorBody
+from schemas.wire import (
     decode,
     decode_result,
     encode_call,
@@ -40,10 +36,7 @@ from schemas.protocol import (
     encode_result,
     encode_send,
 )
-from schemas.telemetry import NativeBody, VendorBody
 from tests.plant_world import EPOCH, setpoint
-from vpp_streams.gateway.actions import Close, Limits, Now, Produce, Receipt, Register, Send
-from vpp_streams.gateway.session import Session
 
 BOOT = "b7f2"
 PATIENCE = Patience(1000, 60_000, resend_ms=60_000, refused_ms=5000)
@@ -392,150 +385,3 @@ def test_a_refused_hello_ends_the_connection():
     device = new_device()
     device.connected(0)
     assert device.received(encode_error("hello", "unavailable", "no Kafka"), 1).close
-
-
-@hypothesis_settings(max_examples=60, stateful_step_count=60)
-class LossyLink(RuleBasedStateMachine):
-    """A device and the real gateway session over a link that breaks, and a Kafka that fails.
-
-    At any moment messages may be on their way in both directions; a break loses them all.
-    """
-
-    CAPACITY = 40
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counters: Counter[str] = Counter()
-        self.device = Device(
-            BOOT, "m", "f", random.Random(1), self.counters, a_battery(), self.CAPACITY, PATIENCE
-        )
-        self.now_ms = 0
-        self.up: deque[bytes] = deque()
-        self.down: deque[bytes] = deque()
-        self.in_kafka: deque[tuple[Receipt, bytes]] = deque()
-        self.stored: set[int] = set()
-        self.session: Session | None = None
-
-    def perform(self, step: Step) -> None:
-        if self.session is not None:
-            self.up += step.send
-            if step.close:
-                self.link_breaks()
-
-    def act(self, actions: list) -> None:
-        for action in actions:
-            match action:
-                case Send(data):
-                    self.down.append(data)
-                case Produce(_, _, lines, receipt):
-                    self.in_kafka.append((receipt, lines))
-                case Register():
-                    self.act(self.session.registered(1, self.now))
-                case Close():
-                    self.down.append(b"close")
-                    return
-
-    @property
-    def now(self) -> Now:
-        return Now(1_763_856_000_000 + self.now_ms, self.now_ms)
-
-    @precondition(lambda self: self.session is None)
-    @rule()
-    def link_comes_up(self) -> None:
-        asset = Asset("home-1", "powerwall")
-        limits = Limits(ack_ms=2000, strikes_burst=1000)
-        self.session = Session(
-            asset, Site("site-1", "north", (asset,)), 0, limits, (0, 1000), Counter(), self.now
-        )
-        self.perform(self.device.connected(self.now.utc_ms))
-
-    @precondition(lambda self: self.session is not None)
-    @rule()
-    def link_breaks(self) -> None:
-        self.session = None
-        self.up.clear()
-        self.down.clear()
-        self.in_kafka.clear()
-        self.device.disconnected()
-
-    @rule(dt_ms=st.integers(1, 3000))
-    def a_reading_is_made(self, dt_ms: int) -> None:
-        self.now_ms += dt_ms
-        self.perform(self.device.measured(body(self.now_ms), self.now_ms))
-        self.perform(self.device.tick(self.now_ms))
-
-    @rule(dt_ms=st.integers(1, 20_000))
-    def time_passes(self, dt_ms: int) -> None:
-        self.now_ms += dt_ms
-        self.perform(self.device.tick(self.now_ms))
-        if self.session is not None:
-            self.act(self.session.tick(self.now, listening=False))
-
-    @precondition(lambda self: self.up)
-    @rule(n=st.integers(1, 20))
-    def gateway_hears(self, n: int) -> None:
-        for _ in range(min(n, len(self.up))):
-            message = self.up.popleft()
-            assert not isinstance(decode(message), Malformed)
-            self.act(self.session.receive(message, self.now))
-
-    @precondition(lambda self: self.in_kafka)
-    @rule(n=st.integers(1, 20), fails=st.booleans())
-    def kafka_answers(self, n: int, fails: bool) -> None:
-        for _ in range(min(n, len(self.in_kafka))):
-            receipt, lines = self.in_kafka.popleft()
-            if fails:
-                self.act(self.session.lost(receipt, self.now))
-            else:
-                self.stored |= {msgspec.json.decode(line)["seq"] for line in lines.split(b"\n")}
-                self.act(self.session.stored(receipt, self.now))
-
-    @precondition(lambda self: self.down)
-    @rule(n=st.integers(1, 20))
-    def device_hears(self, n: int) -> None:
-        for _ in range(n):
-            if self.session is None or not self.down:
-                return
-            message = self.down.popleft()
-            if message == b"close":
-                self.link_breaks()
-                return
-            assert not isinstance(decode(message), Error) or b"bad_message" not in message
-            self.perform(self.device.received(message, self.now_ms))
-
-    @invariant()
-    def the_ring_is_bounded(self) -> None:
-        assert len(self.device.ring) <= self.CAPACITY
-
-    @invariant()
-    def what_was_let_go_of_is_stored(self) -> None:
-        gone = set(range(self.device.ring.next_seq)) - {
-            seq for seq in range(self.device.ring.next_seq) if self.device.ring.within(seq, seq)
-        }
-        assert len(gone - self.stored) <= self.counters["dropped"]
-        assert self.counters["acked"] + self.counters["dropped"] == len(gone)
-
-    def teardown(self) -> None:
-        """Given a link that holds, everything that was kept arrives and is acked."""
-        if self.session is None:
-            self.link_comes_up()
-        for _ in range(200):
-            while self.session is not None and (self.up or self.in_kafka or self.down):
-                if self.up:
-                    self.gateway_hears(20)
-                elif self.in_kafka:
-                    self.kafka_answers(20, fails=False)
-                else:
-                    self.device_hears(20)
-            if self.session is None:
-                self.link_comes_up()
-                continue
-            if not len(self.device.ring):
-                break
-            self.time_passes(3000)
-        assert len(self.device.ring) == 0
-        assert len(set(range(self.device.ring.next_seq)) - self.stored) <= self.counters["dropped"]
-        assert self.device.state in (State.LIVE, State.WAITING_FOR_HELLO)
-
-
-TestLossyLink = LossyLink.TestCase

@@ -4,8 +4,16 @@ from collections import Counter
 
 import pytest
 
-from schemas import protocol
-from schemas.protocol import CommandStatus, Hello, Prices, Result, Setpoint, SetpointResult
+from schemas import wire
+from schemas.protocol import (
+    MAX_UNTOLD,
+    CommandStatus,
+    Hello,
+    Prices,
+    Result,
+    Setpoint,
+    SetpointResult,
+)
 from tests.test_gateway_session import at, codes, live_session, new_session, sent
 from vpp_streams.gateway.actions import Action, StatusReceipt, Tell
 from vpp_streams.gateway.commands import ANSWER_MS, REMEMBERED, Told
@@ -31,7 +39,7 @@ def receipt(actions: list[Action]) -> StatusReceipt:
 def commanded(*, last_cmd: str = "", untold: tuple[str, ...] = ()) -> Session:
     session = new_session()
     hello = Hello(boot="b0", next_seq=1, last_cmd=last_cmd, untold=untold)
-    session.receive(protocol.encode_call("h", hello), at(0))
+    session.receive(wire.encode_call("h", hello), at(0))
     session.registered(7, at(0))
     session.command(ID, SETPOINT, at(0))
     return session
@@ -39,14 +47,14 @@ def commanded(*, last_cmd: str = "", untold: tuple[str, ...] = ()) -> Session:
 
 def answered(session: Session, status: str, reason: str = "", id_: str = ID) -> list[Action]:
     result = SetpointResult(status, reason)  # type: ignore[arg-type]  # the tests name statuses
-    return session.receive(protocol.encode_result(id_, result), at(10))
+    return session.receive(wire.encode_result(id_, result), at(10))
 
 
 def status(
     session: Session, state: str, id_: str = ID, p: float | None = None, reason: str = ""
 ) -> list[Action]:
     told_ = CommandStatus(id_, state, 1, p, reason)  # type: ignore[arg-type]  # as above
-    return session.receive(protocol.encode_call("s", told_), at(20))
+    return session.receive(wire.encode_call("s", told_), at(20))
 
 
 def test_a_command_goes_out_and_is_told_as_delivered() -> None:
@@ -84,15 +92,13 @@ def test_an_answer_counts_once_and_only_where_it_was_asked_for() -> None:
     answered(session, "accepted")
     assert answered(session, "rejected") == []
     assert answered(session, "accepted", id_="c0-9") == []
-    assert session.receive(protocol.encode_error("c0-9", "bad_message", "no"), at(0)) == []
+    assert session.receive(wire.encode_error("c0-9", "bad_message", "no"), at(0)) == []
 
 
 def test_an_error_or_an_unreadable_answer_is_a_failure() -> None:
-    refused = commanded().receive(protocol.encode_error(ID, "bad_message", "what?"), at(0))
+    refused = commanded().receive(wire.encode_error(ID, "bad_message", "what?"), at(0))
     assert told(refused) == [(ID, "failed", "bad_message: what?")]
-    (unreadable,) = told(
-        commanded().receive(protocol.encode_result(ID, {"status": "so so"}), at(0))
-    )
+    (unreadable,) = told(commanded().receive(wire.encode_result(ID, {"status": "so so"}), at(0)))
     assert unreadable[:2] == (ID, "failed")
 
 
@@ -190,6 +196,13 @@ def test_the_ends_that_nobody_answered_before_the_connection_broke_may_be_told()
     assert told(status(session, "superseded", id_="c0-3")) == [("c0-3", "superseded", "")]
     assert told(status(session, "expired", id_="c0-4")) == [("c0-4", "expired", "")]
     assert codes(status(session, "expired", id_="c0-2")) == ["unknown_command"]
+
+
+def test_each_of_all_the_commands_that_a_hello_can_name_may_be_told() -> None:
+    names = tuple(f"c1-{i}" for i in range(MAX_UNTOLD))
+    session = commanded(last_cmd="c1-99", untold=names)
+    for name in (*names, "c1-99"):
+        assert told(status(session, "superseded", id_=name)) == [(name, "superseded", "")]
 
 
 def test_memory_is_bounded() -> None:

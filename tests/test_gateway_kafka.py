@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from schemas import protocol
+from schemas import protocol, wire
 from schemas.assets import Device, Site
 from schemas.presence import Presence
 from schemas.protocol import (
@@ -36,10 +36,9 @@ from schemas.protocol import (
     HelloResult,
     Result,
     Telemetry,
-    decode,
-    decode_result,
 )
 from schemas.telemetry import NativeBody, RawLine
+from schemas.wire import decode, decode_result
 from tests.kafka_world import read_all, until
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
@@ -112,7 +111,7 @@ async def answer(socket: ClientConnection) -> protocol.Message:
 
 async def greet(socket: ClientConnection, next_seq: int = 1) -> HelloResult:
     await socket.send(
-        protocol.encode_call("h", Hello(boot="b0", next_seq=next_seq, fw="24.1")), text=True
+        wire.encode_call("h", Hello(boot="b0", next_seq=next_seq, fw="24.1")), text=True
     )
     result = await answer(socket)
     assert isinstance(result, Result), result
@@ -123,7 +122,7 @@ async def greet(socket: ClientConnection, next_seq: int = 1) -> HelloResult:
 
 async def send_reading(socket: ClientConnection, seq: int) -> None:
     reading = Telemetry(b="b0", s=seq, t=T0 + seq, p=float(seq))
-    await socket.send(protocol.encode_send(str(seq), reading), text=True)
+    await socket.send(wire.encode_send(str(seq), reading), text=True)
 
 
 async def acked_upto(socket: ClientConnection, seq: int) -> Ack:
@@ -226,7 +225,7 @@ async def test_backfill_has_its_own_topic(settings: Settings) -> None:
     async with gateway_of(settings, home(1)) as gateway, dial(gateway, "pw-1") as socket:
         await greet(socket, next_seq=50)
         rows = Backfill(b="a9", from_=3, cols=["t", "p"], rows=[[T0, 1], None, [T0 + 2, None]])
-        await socket.send(protocol.encode_send("x", rows), text=True)
+        await socket.send(wire.encode_send("x", rows), text=True)
         ack = await acked_upto(socket, 5)
         assert (ack.b, ack.from_, ack.upto) == ("a9", 3, 5)
         lines = [line for _, line in await raw_lines(settings, topics.RAW_BACKFILL)]

@@ -10,10 +10,18 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from websockets.asyncio.client import ClientConnection
 
-from schemas import protocol
+from schemas import protocol, wire
 from schemas.commands import CommandEvent, CommandEvents, CommandFrame, CommandRow, command_id
 from schemas.grid import PriceSeries
-from schemas.protocol import Call, CommandStatus, Error, Prices, Result, Setpoint, SetpointResult
+from schemas.protocol import (
+    Call,
+    CommandStatus,
+    Error,
+    Prices,
+    Result,
+    Setpoint,
+    SetpointResult,
+)
 from tests.kafka_world import read_all, until
 from tests.test_gateway_kafka import answer, dial, greet, home, register
 from vpp_streams import topics
@@ -131,12 +139,12 @@ async def setpoint(socket: ClientConnection) -> tuple[str, Setpoint]:
 
 
 async def accept(socket: ClientConnection, id_: str) -> None:
-    await socket.send(protocol.encode_result(id_, SetpointResult("accepted")), text=True)
+    await socket.send(wire.encode_result(id_, SetpointResult("accepted")), text=True)
 
 
 async def tell(socket: ClientConnection, id_: str, state: str) -> protocol.Message:
     status = CommandStatus(id_, state, 1, 1490.0)  # type: ignore[arg-type]  # the tests name states
-    await socket.send(protocol.encode_call("s1", status), text=True)
+    await socket.send(wire.encode_call("s1", status), text=True)
     while True:
         message = await answer(socket)
         if isinstance(message, Result | Error) and message.id == "s1":

@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from schemas import protocol
+from schemas import protocol, wire
 from schemas.assets import Device, Site
 from schemas.protocol import (
     Ack,
@@ -23,9 +23,9 @@ from schemas.protocol import (
     HelloResult,
     Telemetry,
     VendorTelemetry,
-    decode,
 )
 from schemas.telemetry import NativeBody, RawLine, VendorBody
+from schemas.wire import decode
 from vpp_streams import topics
 from vpp_streams.gateway import session as session_module
 from vpp_streams.gateway.actions import (
@@ -58,13 +58,13 @@ def new_session(limits: Limits | None = None) -> Session:
 
 def live_session(limits: Limits | None = None, next_seq: int = 10) -> Session:
     session = new_session(limits)
-    session.receive(protocol.encode_call("h", Hello(boot="b0", next_seq=next_seq)), at(0))
+    session.receive(wire.encode_call("h", Hello(boot="b0", next_seq=next_seq)), at(0))
     session.registered(7, at(0))
     return session
 
 
 def reading(seq: int, boot: str = "b0", **fields: Any) -> bytes:
-    return protocol.encode_send(str(seq), Telemetry(b=boot, s=seq, t=T0, **fields))
+    return wire.encode_send(str(seq), Telemetry(b=boot, s=seq, t=T0, **fields))
 
 
 def sent(actions: list[Action]) -> list[Any]:
@@ -88,13 +88,13 @@ def codes(actions: list[Action]) -> list[str]:
 def test_hello_is_answered_once_its_record_stands() -> None:
     session = new_session()
     hello = Hello(boot="b0", next_seq=5)
-    assert session.receive(protocol.encode_call("h", hello), at(0)) == [Register(hello)]
+    assert session.receive(wire.encode_call("h", hello), at(0)) == [Register(hello)]
     assert codes(session.receive(reading(5), at(1))) == ["hello_first"]
     (result,) = sent(session.registered(4711, at(2)))
-    answer = protocol.decode_result(result, HelloResult)
+    answer = wire.decode_result(result, HelloResult)
     assert isinstance(answer, HelloResult)
     assert (result.id, answer.epoch, answer.t) == ("h", 4711, T0 + 2)
-    assert codes(session.receive(protocol.encode_call("i", hello), at(3))) == ["bad_message"]
+    assert codes(session.receive(wire.encode_call("i", hello), at(3))) == ["bad_message"]
 
 
 def test_no_hello_in_time_closes() -> None:
@@ -107,7 +107,7 @@ def test_no_hello_in_time_closes() -> None:
 
 def test_no_kafka_at_hello_sends_the_device_away() -> None:
     session = new_session()
-    session.receive(protocol.encode_call("h", Hello(boot="b0", next_seq=5)), at(0))
+    session.receive(wire.encode_call("h", Hello(boot="b0", next_seq=5)), at(0))
     actions = session.unavailable(at(1))
     assert codes(actions) == ["unavailable"]
     assert isinstance(actions[-1], Close)
@@ -135,7 +135,7 @@ def test_identity_comes_from_the_connection_not_from_the_payload() -> None:
 def test_vendor_body_is_passed_on_whole() -> None:
     session = live_session()
     message = VendorTelemetry(b="b0", s=10, t=9, vendor="fronius", body=msgspec.Raw(b'{"a":[1]}'))
-    (produce,) = produced(session.receive(protocol.encode_send("v", message), at(1)))
+    (produce,) = produced(session.receive(wire.encode_send("v", message), at(1)))
     body = msgspec.json.decode(lines_of(produce)[0].body, type=VendorBody)
     assert (body.vendor, bytes(body.body), body.t) == ("fronius", b'{"a":[1]}', 9)
 
@@ -190,7 +190,7 @@ def test_backfill_rows_become_lines_and_one_ack() -> None:
     message = Backfill(
         b="af", from_=4, cols=["t", "soc", "p"], rows=[[T0, 0.5, None], None, [T0, "half", 1]]
     )
-    (produce,) = produced(session.receive(protocol.encode_send("x", message), at(1)))
+    (produce,) = produced(session.receive(wire.encode_send("x", message), at(1)))
     assert produce.topic == topics.RAW_BACKFILL
     first, third = lines_of(produce)
     assert (first.seq, first.boot, third.seq) == (4, "af", 6)
@@ -202,7 +202,7 @@ def test_backfill_rows_become_lines_and_one_ack() -> None:
 def test_backfill_of_nothing_left_is_acked_without_kafka() -> None:
     session = live_session()
     message = Backfill(b="b0", from_=4, cols=["t"], rows=[None, None])
-    actions = session.receive(protocol.encode_send("x", message), at(1))
+    actions = session.receive(wire.encode_send("x", message), at(1))
     assert produced(actions) == []
     assert sent(actions) == [Ack(b="b0", from_=4, upto=5, t=T0 + 1)]
 
@@ -210,7 +210,7 @@ def test_backfill_of_nothing_left_is_acked_without_kafka() -> None:
 def test_lost_backfill_is_named_by_its_message() -> None:
     session = live_session()
     message = Backfill(b="b0", from_=4, cols=["t"], rows=[[T0]])
-    (produce,) = produced(session.receive(protocol.encode_send("x", message), at(1)))
+    (produce,) = produced(session.receive(wire.encode_send("x", message), at(1)))
     (error,) = sent(session.lost(produce.receipt, at(2)))
     assert (error.id, error.code) == ("x", "not_stored")
 
@@ -220,7 +220,7 @@ def test_live_and_backfill_have_budgets_of_their_own() -> None:
     answers = [codes(session.receive(reading(s), at(0))) for s in (10, 11, 12)]
     assert answers == [[], [], ["rate_limited"]]
     rows = Backfill(b="b0", from_=1, cols=["t"], rows=[[T0], [T0]])
-    answers = [codes(session.receive(protocol.encode_send("x", rows), at(0))) for _ in range(2)]
+    answers = [codes(session.receive(wire.encode_send("x", rows), at(0))) for _ in range(2)]
     assert answers == [[], ["rate_limited"]]
     assert produced(session.receive(reading(13), at(1000)))  # a second later there is budget
 
@@ -283,8 +283,8 @@ def test_a_reading_decoded_the_short_way_is_that_of_the_long_way(data: bytes, en
 
 
 def test_a_native_reading_goes_the_short_way() -> None:
-    assert protocol.decode_reading(reading(10, p=1.5), "b0") is not None
-    assert protocol.decode_reading(reading(10, p=1.5), "b1") is None
+    assert wire.decode_reading(reading(10, p=1.5), "b0") is not None
+    assert wire.decode_reading(reading(10, p=1.5), "b1") is None
 
 
 class AnyConnection(RuleBasedStateMachine):
@@ -345,7 +345,7 @@ class AnyConnection(RuleBasedStateMachine):
     def hello(self, next_seq: int) -> None:
         if self.session.state is State.WAITING_FOR_HELLO:
             self.last_seq = next_seq - 1
-        message = protocol.encode_call("h", Hello(boot="a", next_seq=next_seq))
+        message = wire.encode_call("h", Hello(boot="a", next_seq=next_seq))
         self.check(self.session.receive(message, at(self.ms)))
 
     @rule(epoch=st.integers(0, 9))
@@ -365,7 +365,7 @@ class AnyConnection(RuleBasedStateMachine):
     def backfill(self, first: int, rows: list[list[Any] | None]) -> None:
         message = Backfill(b="a", from_=first, cols=["t"], rows=rows)
         self.forgotten |= {("a", first + i) for i, row in enumerate(rows) if row is None}
-        self.check(self.session.receive(protocol.encode_send("x", message), at(self.ms)))
+        self.check(self.session.receive(wire.encode_send("x", message), at(self.ms)))
 
     @rule(data=st.sampled_from([b"", b"junk", b'[2,"q","What",{}]', b'[4,"q","code","why"]']))
     def anything_else(self, data: bytes) -> None:

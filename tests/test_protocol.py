@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import protocol
 from schemas.protocol import (
     Ack,
     Backfill,
@@ -20,8 +19,14 @@ from schemas.protocol import (
     Telemetry,
     UncheckedTelemetry,
     VendorTelemetry,
+)
+from schemas.wire import (
     decode,
     decode_result,
+    encode_call,
+    encode_error,
+    encode_result,
+    encode_send,
 )
 
 # What devices in the field send and gateways answer: never change a line, only add.
@@ -115,13 +120,13 @@ def test_golden_hello_result() -> None:
         backfill=BackfillPace((0, 60000), 50),
     )
     assert decode_result(result, HelloResult) == expected
-    assert protocol.encode_result("1", expected) == wire
+    assert encode_result("1", expected) == wire
     assert isinstance(decode_result(Result("1", msgspec.Raw(b'{"t":1}')), HelloResult), Malformed)
 
 
 @pytest.mark.parametrize("message", [m for m in GOLDEN.values() if isinstance(m, Call)])
 def test_what_we_encode_we_decode(message: Call) -> None:
-    encode = protocol.encode_call if message.reply else protocol.encode_send
+    encode = encode_call if message.reply else encode_send
     assert decode(encode(message.id, message.payload)) == message  # type: ignore[operator]
 
 
@@ -166,7 +171,7 @@ def test_what_is_wrong_is_said(wire: bytes | str, id_: str, code: str, words: st
     assert isinstance(message, Malformed)
     assert (message.id, message.code) == (id_, code)
     assert words in message.detail
-    assert decode(protocol.encode_error(message.id, message.code, message.detail)) == Error(
+    assert decode(encode_error(message.id, message.code, message.detail)) == Error(
         id_, code, message.detail
     )
 

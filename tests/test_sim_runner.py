@@ -32,12 +32,8 @@ from schemas.protocol import (
     SetpointResult,
     Telemetry,
     VendorTelemetry,
-    decode,
-    decode_result,
-    encode_call,
-    encode_result,
-    encode_send,
 )
+from schemas.wire import decode, decode_result, encode_call, encode_result, encode_send
 
 QUICK = Patience(reconnect_first_ms=50, reconnect_most_ms=200)
 HANGS_S = 60

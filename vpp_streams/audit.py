@@ -21,7 +21,7 @@ from schemas.commands import (
     command_id,
     step_of,
 )
-from schemas.protocol import UNREADABLE
+from schemas.wire import UNREADABLE
 from vpp_streams import topics
 from vpp_streams.topics import Topic
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from schemas.commands import FINAL, CommandEvent, CommandEvents, CommandFrame, command_id
 from schemas.grid import Droop
-from schemas.protocol import UNREADABLE
+from schemas.wire import UNREADABLE
 from vpp_streams import topics
 from vpp_streams.codecs import decode_frame, decode_json
 from vpp_streams.domain.frequency_response import Armings, Response, responses

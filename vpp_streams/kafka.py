@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 
 from schemas.assets import Site
-from schemas.protocol import UNREADABLE
+from schemas.wire import UNREADABLE
 from vpp_streams import topics
 from vpp_streams.domain.registry import Registry
 from vpp_streams.errors import BrokerError

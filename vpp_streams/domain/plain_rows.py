@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.protocol import UNREADABLE
 from schemas.telemetry import MAX_INTERVAL_MS, EpochMs, Quality, Seq
+from schemas.wire import UNREADABLE
 from vpp_streams.domain.normalize.balance import POWERS, balance_error_w, balance_tolerance_column_w
 from vpp_streams.domain.normalize.checked import EARLIEST_MS, MAX_AHEAD_MS, PLAIN_RANGE
 from vpp_streams.domain.registry import Registry

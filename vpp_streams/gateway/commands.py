@@ -20,8 +20,8 @@ from schemas.protocol import (
     Result,
     Setpoint,
     SetpointResult,
-    decode_result,
 )
+from schemas.wire import decode_result
 
 ANSWER_MS = 5000
 """A device that has not answered a Setpoint by then is told of as ``no answer``."""

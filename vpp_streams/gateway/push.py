@@ -8,7 +8,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.commands import CommandEvent, CommandFrame, CommandRow, CommandState, command_id
 from schemas.grid import PriceSeries
-from schemas.protocol import UNREADABLE, Prices, Setpoint
+from schemas.protocol import Prices, Setpoint
+from schemas.wire import UNREADABLE
 from vpp_streams import topics
 from vpp_streams.codecs import decode_json
 from vpp_streams.gateway.actions import Now

@@ -16,9 +16,6 @@ order. Rules:
 """
 
 from collections import Counter
-from typing import Any
-
-import msgspec
 
 from schemas.assets import Device, Site
 from schemas.protocol import (
@@ -44,6 +41,8 @@ from schemas.protocol import (
     Telemetry,
     UncheckedTelemetry,
     VendorTelemetry,
+)
+from schemas.wire import (
     decode,
     decode_reading,
     encode_call,
@@ -51,7 +50,6 @@ from schemas.protocol import (
     encode_result,
     encode_send,
 )
-from schemas.telemetry import NativeBody, VendorBody
 from vpp_streams import topics
 from vpp_streams.gateway.actions import (
     Action,
@@ -70,25 +68,11 @@ from vpp_streams.gateway.actions import (
 )
 from vpp_streams.gateway.bucket import TokenBucket
 from vpp_streams.gateway.commands import Commands, Refused, Told
+from vpp_streams.gateway.lines import Body, body_of, body_of_row, line
 from vpp_streams.gateway.live_acks import LiveAcks, Range
 
-Body = NativeBody | VendorBody | dict[str, Any]
-"""Of a reading; a dict is one that ingest will reject with its bytes."""
 LIVE = State.LIVE
 READY = (State.LIVE, State.DRAINING)
-
-
-class _Line(msgspec.Struct, frozen=True, gc=False):
-    """A `schemas.telemetry.RawLine` whose body is still a value: one call encodes it all."""
-
-    device_id: str
-    received_at_ms: int
-    seq: int
-    body: Body
-    boot: str
-
-
-_encode_line = msgspec.json.Encoder().encode
 
 
 class Session:
@@ -170,7 +154,7 @@ class Session:
             case Call(
                 id_, Telemetry() | VendorTelemetry() | UncheckedTelemetry() as reading, False
             ):
-                return self._on_telemetry(id_, reading.b, reading.s, _body_of(reading), now)
+                return self._on_telemetry(id_, reading.b, reading.s, body_of(reading), now)
             case Call(id_, CommandStatus() as status, True):
                 return self._on_status(id_, status, now)
             case Call(id_, payload, _):
@@ -315,11 +299,9 @@ class Session:
         if seen:
             return self._on_seen(id_, seq, now)
         self._counters["readings_in"] += 1
-        if isinstance(body, dict):
-            self._counters["bad_bodies"] += 1
         self._on_their_way.add(seq)
-        line = self._line(seq, boot, body, now)
-        return [Produce(self.topic, self.partition, line, LiveReceipt(id_, seq))]
+        made = self._line(seq, boot, body, now)
+        return [Produce(self.topic, self.partition, made, LiveReceipt(id_, seq))]
 
     def _on_seen(self, id_: str, seq: int, now: Now) -> list[Action]:
         if seq in self._on_their_way:
@@ -341,7 +323,7 @@ class Session:
         first = backfill.from_
         covered = (first, first + len(backfill.rows) - 1)
         lines = [
-            self._line(seq, backfill.b, self._row(backfill.cols, row), now)
+            self._line(seq, backfill.b, body_of_row(backfill.cols, row), now)
             for seq, row in enumerate(backfill.rows, first)
             if row is not None
         ]
@@ -369,16 +351,10 @@ class Session:
             self._commands = Commands(self._earlier, self._counters)
         return self._commands
 
-    def _row(self, cols: list[str], row: list[Any]) -> Body:
-        body = {key: value for key, value in zip(cols, row, strict=True) if value is not None}
-        try:
-            return msgspec.convert(body, NativeBody)
-        except msgspec.ValidationError:
-            self._counters["bad_bodies"] += 1
-            return body
-
     def _line(self, seq: int, boot: str, body: Body, now: Now) -> bytes:
-        return _encode_line(_Line(self.device.device_id, now.utc_ms, seq, body, boot))
+        if isinstance(body, dict):
+            self._counters["bad_bodies"] += 1
+        return line(self.device.device_id, now.utc_ms, seq, body, boot)
 
     # What goes out
 
@@ -422,13 +398,3 @@ class Session:
 
 def _tell(told: Told | None) -> list[Action]:
     return [] if told is None else [Tell(told)]
-
-
-def _body_of(reading: Telemetry | VendorTelemetry | UncheckedTelemetry) -> Body:
-    match reading:
-        case Telemetry():
-            return msgspec.convert(reading, NativeBody, from_attributes=True)
-        case VendorTelemetry():
-            return VendorBody(reading.vendor, reading.body, reading.t, reading.iv)
-        case UncheckedTelemetry():
-            return reading.body

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from schemas.commands import CommandState
 from schemas.dispatch import Request, Withdraw
 from schemas.grid import Alert
-from schemas.protocol import UNREADABLE
+from schemas.wire import UNREADABLE
 from vpp_streams import topics
 from vpp_streams.audit import StoryLine, read_story
 from vpp_streams.domain.partition import partition_of

@@ -14,9 +14,9 @@ from schemas.commands import CommandEvents, CommandFrame
 from schemas.grid import Alert
 from schemas.health import Health
 from schemas.presence import Presence
-from schemas.protocol import UNREADABLE
 from schemas.telemetry import Rejected
 from schemas.windows import RegionLive, RegionWindow, SiteWindow
+from schemas.wire import UNREADABLE
 from vpp_streams import topics
 from vpp_streams.codecs import decode_frame, decode_json
 from vpp_streams.topics import Topic

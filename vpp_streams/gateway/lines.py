@@ -1,0 +1,49 @@
+"""A device's reading as a line of a raw frame. What ingest may reject goes through as it came."""
+
+from typing import Any
+
+import msgspec
+
+from schemas.protocol import Telemetry, UncheckedTelemetry, VendorTelemetry
+from schemas.telemetry import NativeBody, VendorBody
+
+Body = NativeBody | VendorBody | dict[str, Any]
+"""Of a reading; a dict is one that ingest will reject with its bytes."""
+
+
+class _Line(msgspec.Struct, frozen=True, gc=False):
+    """A `schemas.telemetry.RawLine` whose body is still a value: one call encodes it all."""
+
+    device_id: str
+    received_at_ms: int
+    seq: int
+    body: Body
+    boot: str
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def line(device_id: str, received_at_ms: int, seq: int, body: Body, boot: str) -> bytes:
+    """The reading ``seq`` of ``boot``, as NDJSON without a newline."""
+    return _encode(_Line(device_id, received_at_ms, seq, body, boot))
+
+
+def body_of(reading: Telemetry | VendorTelemetry | UncheckedTelemetry) -> Body:
+    """What a live reading says, without its name."""
+    match reading:
+        case Telemetry():
+            return msgspec.convert(reading, NativeBody, from_attributes=True)
+        case VendorTelemetry():
+            return VendorBody(reading.vendor, reading.body, reading.t, reading.iv)
+        case UncheckedTelemetry():
+            return reading.body
+
+
+def body_of_row(cols: list[str], row: list[Any]) -> Body:
+    """What a row of a Backfill says."""
+    body = {key: value for key, value in zip(cols, row, strict=True) if value is not None}
+    try:
+        return msgspec.convert(body, NativeBody)
+    except msgspec.ValidationError:
+        return body
