@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import yaml
@@ -23,6 +23,7 @@ from schemas import (
     dispatch,
     grid,
     health,
+    market,
     presence,
     protocol,
     telemetry,
@@ -137,6 +138,13 @@ CHANNELS = (
     ),
     Channel(topics.GRID_ALERTS, "storms that are coming", "alert_id", (grid.Alert,)),
     Channel(topics.MARKET_PRICES, "the newest prices by region", "region", (grid.PriceSeries,)),
+    Channel(topics.MARKET_BIDS, "what we offer, an interval each", "bid_id", (market.Bid,)),
+    Channel(
+        topics.MARKET_AWARDS,
+        "gates and prices, what became of bids, and the plan behind them",
+        "bid_id, or the market of a gate or clearing",
+        get_args(market.MarketRecord),
+    ),
     Channel(topics.HEALTH, "each process's counters and gauges", "process_id", (health.Health,)),
 )
 
@@ -203,7 +211,18 @@ def describe_fields(definitions: dict[str, Any], *modules: ModuleType) -> None:
                 definition["properties"][field.encode_name]["description"] = text
 
 
-_SCHEMAS = (assets, commands, dispatch, grid, health, presence, protocol, telemetry, windows)
+_SCHEMAS = (
+    assets,
+    commands,
+    dispatch,
+    grid,
+    health,
+    market,
+    presence,
+    protocol,
+    telemetry,
+    windows,
+)
 
 
 def _struct_named(name: str, modules: Iterable[ModuleType]) -> Contract:

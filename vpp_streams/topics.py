@@ -46,6 +46,8 @@ COMMAND_EVENTS = Topic("command.events", retention_ms=30 * DAY_MS)
 GRID_FREQUENCY = Topic("grid.frequency", partitions=1, retention_ms=7 * DAY_MS)
 GRID_ALERTS = Topic("grid.alerts", partitions=1, keep="compact")
 MARKET_PRICES = Topic("market.prices", partitions=1, keep="compact")
+MARKET_BIDS = Topic("market.bids", partitions=1, retention_ms=30 * DAY_MS)
+MARKET_AWARDS = Topic("market.awards", partitions=1, retention_ms=30 * DAY_MS)
 GATEWAY_OUT = Topic("gateway.out", partitions=GATEWAY_SLOTS, retention_ms=DAY_MS)
 HEALTH = Topic("health", partitions=1, retention_ms=DAY_MS)
 
@@ -70,6 +72,8 @@ ALL = (
     GRID_FREQUENCY,
     GRID_ALERTS,
     MARKET_PRICES,
+    MARKET_BIDS,
+    MARKET_AWARDS,
     GATEWAY_OUT,
     HEALTH,
 )

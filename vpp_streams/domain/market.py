@@ -1,0 +1,164 @@
+"""The market model: rules, prices, a region's storage, and how an offer is cleared.
+
+Energy prices are in currency per MWh, capacity prices per MW and hour. Power + = export.
+Every market adapter is a `Market`; readers of price files (`domain.price_files`) give `Prices`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.market import Award, Bid, EnergyOffer, Product
+
+Floats = NDArray[np.float64]
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class MarketRules:
+    """What a market trades, and until when."""
+
+    name: str
+    currency: str
+    interval_ms: int
+    gate_ms: int
+    """Bids for an interval close this long before it begins."""
+    floor: float
+    """Least energy price."""
+    cap: float
+    """Greatest energy price."""
+    products: tuple[Product, ...] = ("energy",)
+    max_steps: int = 10
+    """Steps of an energy offer."""
+    sustain_h: float = 0.5
+    """Regulation must be held for so long with the energy that is stored."""
+    reserve_sustain_h: float = 1.0
+    """As above, of contingency reserve."""
+    reg_up_used: float = 0.1
+    """Energy called for, per energy that regulation up could be called for (mean)."""
+    reg_down_used: float = 0.1
+
+    @property
+    def interval_h(self) -> float:
+        """Length of an interval, h."""
+        return self.interval_ms / HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A region's batteries as one. Energy counts from the owners' reserves up: 0..energy_wh."""
+
+    energy_wh: float
+    charge_w: float
+    """Most that it takes from the market, >= 0."""
+    discharge_w: float
+    """Most that it gives to the market, >= 0."""
+    charge_efficiency: float = 0.95
+    """Stored per taken; 0..1."""
+    discharge_efficiency: float = 0.95
+    """Given per unstored; 0..1."""
+    wear_per_mwh: float = 0.0
+    """Money per MWh that is given to the market."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prices:
+    """Prices of one zone, interval by interval; there may be gaps between the intervals."""
+
+    zone: str
+    currency: str
+    interval_ms: int
+    start_ms: NDArray[np.int64]
+    """Starts of the intervals, UTC, rising, each once."""
+    per_product: Mapping[Product, Floats]
+    """A price for each interval, ``energy`` always; NaN = not known."""
+
+    @property
+    def energy(self) -> Floats:
+        """Energy prices."""
+        return self.per_product["energy"]
+
+    def runs(self) -> list[slice]:
+        """The stretches without a gap, in order; an unknown energy price is a gap too."""
+        known = ~np.isnan(self.energy)
+        follows = np.diff(self.start_ms) == self.interval_ms
+        runs: list[slice] = []
+        first: int | None = None
+        for at, here in enumerate(known):
+            if first is not None and not (here and follows[at - 1]):
+                runs.append(slice(first, at))
+                first = None
+            if here and first is None:
+                first = at
+        if first is not None:
+            runs.append(slice(first, len(known)))
+        return runs
+
+    def cut(self, rows: slice) -> "Prices":
+        """Only these intervals."""
+        return Prices(
+            self.zone,
+            self.currency,
+            self.interval_ms,
+            self.start_ms[rows],
+            {product: price[rows] for product, price in self.per_product.items()},
+        )
+
+
+class Market(Protocol):
+    """One small interface to any market: what it trades, what it paid, what it takes of a bid."""
+
+    rules: MarketRules
+
+    def prices(self, known_at_ms: int) -> Prices:
+        """The prices that were public at a time: nothing of what came later."""
+
+    def clear(self, bid: Bid, at_ms: int) -> Award:
+        """What is taken of a bid. Raises `BidRefusedError`: it is late, or against the rules."""
+
+
+class BidRefusedError(ValueError):
+    """A bid that the market does not take; the message says why, in a sentence."""
+
+
+def cleared_power_w(offer: EnergyOffer, price: float) -> float:
+    """The power of an energy offer at a clearing price (see `EnergyOffer`)."""
+    power_w = offer.below_w
+    for step in offer.steps:
+        if step.price > price:
+            break
+        power_w = step.power_w
+    return power_w
+
+
+def check_bid(bid: Bid, rules: MarketRules, at_ms: int) -> None:
+    """Raises `BidRefusedError` where a bid is late, or not an offer that the rules allow."""
+    if at_ms > bid.gate_ms:
+        raise BidRefusedError(f"it came {at_ms - bid.gate_ms} ms after the gate")
+    if bid.market != rules.name or bid.currency != rules.currency:
+        raise BidRefusedError(f"it is for {bid.market} in {bid.currency}, not {rules.name}")
+    if bid.interval_ms != rules.interval_ms or bid.start_ms % rules.interval_ms:
+        raise BidRefusedError("its interval is none of this market's")
+    if bid.gate_ms != bid.start_ms - rules.gate_ms:
+        raise BidRefusedError("its gate is not that of its interval")
+    _check_steps(bid.energy, rules)
+    traded = [offer.product for offer in bid.capacity]
+    if len(set(traded)) < len(traded) or not set(traded) <= set(rules.products) - {"energy"}:
+        raise BidRefusedError(f"it offers {', '.join(traded)} of {', '.join(rules.products)}")
+
+
+def _check_steps(offer: EnergyOffer, rules: MarketRules) -> None:
+    if len(offer.steps) > rules.max_steps:
+        raise BidRefusedError(f"it has {len(offer.steps)} steps, of {rules.max_steps} at most")
+    prices = [step.price for step in offer.steps]
+    powers = [offer.below_w, *(step.power_w for step in offer.steps)]
+    if any(b <= a for a, b in pairwise(prices)):
+        raise BidRefusedError("its steps' prices do not rise")
+    if any(b < a for a, b in pairwise(powers)):
+        raise BidRefusedError("its power falls as the price rises")
+    if any(not rules.floor <= price <= rules.cap for price in prices):
+        raise BidRefusedError(f"a step's price is outside {rules.floor:g} to {rules.cap:g}")
