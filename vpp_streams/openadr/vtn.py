@@ -1,0 +1,215 @@
+"""A VTN over HTTP: tokens, lists read whole, registration, reports.
+
+`openadr3`'s client is synchronous, has no time-outs and no refresh of a token (ADR 16).
+"""
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from vpp_streams.errors import VppError
+
+PAGE = 50
+"""The most that the specification lets a list have."""
+MOST_PAGES = 200
+MOST_BYTES = 16 * 1024 * 1024
+
+
+class VtnError(VppError):
+    """The VTN does not answer, or not as the specification says; the next poll may go well."""
+
+
+class VtnRefusedError(VtnError):
+    """The VTN says no: credentials, rights, or a body that it does not take."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ClientCredentials(httpx.Auth):
+    """OAuth 2.0 client credentials: a token at the first request, a new one after each 401."""
+
+    requires_response_body = True
+
+    def __init__(self, base: str, client_id: str, secret: str) -> None:
+        self._base = base
+        self._client = {"client_id": client_id, "client_secret": secret}
+        self._token = ""
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send the request with a token; ask once for another where it is not taken."""
+        for fresh in (not self._token, True):
+            if fresh:
+                self._token = ""
+                url = self._token_url((yield httpx.Request("GET", f"{self._base}/auth/server")))
+                self._take((yield self._ask(url)))
+            request.headers["Authorization"] = f"Bearer {self._token}"
+            answer = yield request
+            if fresh or answer.status_code != httpx.codes.UNAUTHORIZED:
+                return
+
+    def _ask(self, url: str) -> httpx.Request:
+        return httpx.Request("POST", url, data={"grant_type": "client_credentials", **self._client})
+
+    def _token_url(self, answer: httpx.Response) -> str:
+        """Where tokens are given; a VTN that does not say gives them itself."""
+        told = _json(answer).get("tokenURL") if answer.is_success else None
+        if not isinstance(told, str) or not told:
+            return f"{self._base}/auth/token"
+        url = str(httpx.URL(f"{self._base}/").join(told))
+        if urlsplit(self._base).scheme == "https" and urlsplit(url).scheme != "https":
+            raise VtnError(f"the VTN wants our secret unencrypted, at {url}; it is not sent")
+        return url
+
+    def _take(self, answer: httpx.Response) -> None:
+        token = _json(answer).get("access_token") if answer.is_success else None
+        if not isinstance(token, str) or not token:
+            raise VtnRefusedError(
+                f"the VTN gives us no token ({answer.status_code} {_said(answer)}); are"
+                " VPP_OPENADR_CLIENT_ID and VPP_OPENADR_CLIENT_SECRET right?",
+                answer.status_code,
+            )
+        self._token = token
+
+
+class Vtn:
+    """The five things that a VEN asks of a VTN. Each raises `VtnError`."""
+
+    def __init__(self, http: httpx.AsyncClient, base: str) -> None:
+        self._http = http
+        self._base = base.rstrip("/")
+
+    async def programs(self, targets: Sequence[str] = ()) -> list[Any]:
+        """Every program that we may see."""
+        return await self._for_us("programs", targets)
+
+    async def events(self, program_ids: Iterable[str], targets: Sequence[str] = ()) -> list[Any]:
+        """The events of these programs."""
+        found: list[Any] = []
+        for program_id in program_ids:
+            found += await self._for_us("events", targets, programID=program_id)
+        return found
+
+    async def event(self, event_id: str) -> Any | None:
+        """One event; None = it is gone, or no longer for us."""
+        path = f"events/{quote(event_id, safe='')}"
+        try:
+            return _json(await self._ask("GET", path), path)
+        except VtnRefusedError as error:
+            if error.status in (403, 404, 410):
+                return None
+            raise
+
+    async def register(self, ven_name: str, resources: list[str]) -> frozenset[str]:
+        """Make the VEN and its resources known, and return the targets that the VTN gave them."""
+        body = {"objectType": "VEN_VEN_REQUEST", "venName": ven_name}
+        ven = await self._make("vens", body, venName=ven_name)
+        targets = _targets(ven)
+        for name in resources:
+            body = {
+                "objectType": "VEN_RESOURCE_REQUEST",
+                "resourceName": name,
+                "venID": str(ven.get("id")),
+            }
+            made = await self._make("resources", body, venID=body["venID"], resourceName=name)
+            targets |= _targets(made)
+        return targets
+
+    async def report_names(self, event_id: str, client_name: str) -> set[str]:
+        """Names of our reports on an event that the VTN has."""
+        told = await self._list("reports", eventID=event_id, clientName=client_name)
+        return {str(r.get("reportName")) for r in told if isinstance(r, dict)}
+
+    async def send_report(self, body: dict[str, Any]) -> None:
+        """Hand in one report."""
+        await self._ask("POST", "reports", body=body)
+
+    async def _for_us(self, path: str, targets: Sequence[str], **params: str) -> list[Any]:
+        """What is for all, and what is for our targets: a VTN may show the one or the other."""
+        found = await self._list(path, **params)
+        if targets:
+            known = {_id(o) for o in found}
+            told = await self._list(path, **params, targets=list(targets))
+            found += [o for o in told if _id(o) not in known]
+        return found
+
+    async def _make(self, what: str, body: dict[str, str], **same: str) -> dict[str, Any]:
+        """Find the object of this name, else create it."""
+        name = "venName" if what == "vens" else "resourceName"
+        found = [o for o in await self._list(what, **same) if isinstance(o, dict)]
+        for known in found:
+            if known.get(name) == body[name]:
+                return known
+        made = _json(await self._ask("POST", what, body=body), what)
+        if not isinstance(made, dict) or "id" not in made:
+            raise VtnError(f"the VTN answers POST /{what} with no object that has an id")
+        return made
+
+    async def _list(self, path: str, **params: str | list[str]) -> list[Any]:
+        """All pages of a list. One that repeats itself does not page: it is whole."""
+        found: list[Any] = []
+        for _ in range(MOST_PAGES):
+            paging = {"skip": str(len(found)), "limit": str(PAGE)}
+            page = _json(await self._ask("GET", path, {**params, **paging}), path)
+            if not isinstance(page, list):
+                raise VtnError(f"the VTN answers GET /{path} with no list")
+            if not page or (found and page[0] == found[0]):
+                return found
+            found += page
+            if len(page) != PAGE:
+                return found
+        raise VtnError(f"GET /{path} has more than {MOST_PAGES} pages")
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | list[str]] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> httpx.Response:
+        url = f"{self._base}/{path}"
+        try:
+            answer = await self._http.request(method, url, params=params, json=body)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            said = str(error) or type(error).__name__
+            raise VtnError(f"no VTN answers at {self._base} ({said})") from None
+        if answer.is_success:
+            return answer
+        said = f"{method} /{path}: {answer.status_code} {_said(answer)}"
+        if answer.is_server_error or answer.status_code in (408, 429):
+            raise VtnError(f"the VTN cannot answer {said}")
+        raise VtnRefusedError(f"the VTN refuses {said}", answer.status_code)
+
+
+def _json(answer: httpx.Response, path: str | None = None) -> Any:
+    """The answer's JSON; without a path anything that is no object counts as an empty one."""
+    try:
+        told = answer.json() if len(answer.content) <= MOST_BYTES else None
+    except (ValueError, RecursionError):
+        told = None
+    if path is None:
+        return told if isinstance(told, dict) else {}
+    if told is None:
+        raise VtnError(f"the VTN answers /{path} with no JSON")
+    return told
+
+
+def _said(answer: httpx.Response) -> str:
+    """What a problem document or an OAuth error says, for people."""
+    told = _json(answer)
+    words = told.get("detail") or told.get("title") or told.get("error") or answer.reason_phrase
+    return str(words)[:200]
+
+
+def _id(known: object) -> object:
+    return known.get("id") if isinstance(known, dict) else None
+
+
+def _targets(made: dict[str, Any]) -> frozenset[str]:
+    told = made.get("targets")
+    return (
+        frozenset(t for t in told if isinstance(t, str)) if isinstance(told, list) else frozenset()
+    )
