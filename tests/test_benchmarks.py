@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import allocate, fleet, growth_points, ingest, orders, recovery, region, replay
+from benchmarks import (
+    allocate,
+    fleet,
+    growth_points,
+    ingest,
+    orders,
+    plan,
+    recovery,
+    region,
+    replay,
+)
 from benchmarks.__main__ import DOCS, document
 from benchmarks.frame_bytes import digits, frames_of
 from benchmarks.growth_plots import Plot, draw
@@ -22,6 +32,7 @@ NOW_S = 1_800_000_000
 PURE: dict[str, tuple[Callable[[list[str]], None], list[str]]] = {
     "ingest": (ingest.main, ["--repeat", "1"]),
     "allocate": (allocate.main, ["--repeat", "1", "--devices", "100"]),
+    "plan": (plan.main, ["--repeat", "1", "--steps", "12", "--cycles", "2"]),
     "orders": (orders.main, ["--repeat", "1", "--devices", "400", "--no-kafka"]),
     "fleet": (fleet.main, ["--pure", "--devices", "50", "--seconds", "2", "--rows", "20"]),
     "region": (region.main, ["--repeat", "1", "--ticks", "2", "--partitions", "8"]),
