@@ -42,7 +42,7 @@ def import_(
     from vpp_streams.domain.registry import Registry
 
     if dry_run:
-        sites = _read(file, Registry())
+        sites = read_sites(file, Registry())
         devices = sum(len(site.devices) for site in sites)
         typer.echo(f"{file} is good: {len(sites)} sites, {devices} devices; nothing was written")
         return
@@ -104,8 +104,8 @@ def token() -> None:
     typer.echo(f"in the asset file: token_sha256: {hashlib.sha256(new.encode()).hexdigest()}")
 
 
-def _read(file: Path, known: "Registry") -> "list[Site]":
-    """The sites of a file. Raises `InputError` that names every problem, one a line."""
+def read_sites(file: Path, known: "Registry") -> "list[Site]":
+    """The sites of an asset file. Raises `InputError`: every problem, one a line."""
     from schemas.assets import Site
     from vpp_streams.domain.asset_files import read_assets
 
@@ -138,7 +138,7 @@ async def _import(settings: Settings, file: Path) -> None:
     from rich.progress import track
 
     registry = await _registry(settings)
-    sites = _read(file, registry)
+    sites = read_sites(file, registry)
     known = {site.site_id: site for site in registry.sites()}
     changed = [
         site

@@ -41,6 +41,20 @@ class MarketRules:
     reg_up_used: float = 0.1
     """Energy called for, per energy that regulation up could be called for (mean)."""
     reg_down_used: float = 0.1
+    co_optimised: bool = False
+    """True = the market picks energy and capacity together within the bid's ``up_w`` and
+    ``down_w``, so as to serve the bidder best (as AEMO's dispatch engine does); else each offer
+    is taken by its own price and the bidder keeps their sum within what it can do."""
+    typical_price: float = 60.0
+    """A usual energy price in this currency: the scale of price grids."""
+
+    day_intervals: int | None = None
+    """Intervals of a day of prices, where that is not the clock's (a market simulated faster)."""
+
+    @property
+    def day_slots(self) -> int:
+        """Intervals after which prices tend to come again."""
+        return self.day_intervals or max(24 * HOUR_MS // self.interval_ms, 1)
 
     @property
     def interval_h(self) -> float:
@@ -123,16 +137,6 @@ class Market(Protocol):
 
 class BidRefusedError(ValueError):
     """A bid that the market does not take; the message says why, in a sentence."""
-
-
-def cleared_power_w(offer: EnergyOffer, price: float) -> float:
-    """The power of an energy offer at a clearing price (see `EnergyOffer`)."""
-    power_w = offer.below_w
-    for step in offer.steps:
-        if step.price > price:
-            break
-        power_w = step.power_w
-    return power_w
 
 
 def check_bid(bid: Bid, rules: MarketRules, at_ms: int) -> None:
