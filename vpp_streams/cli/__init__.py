@@ -12,9 +12,18 @@ from typer.core import TyperGroup
 
 _PANELS: dict[str, tuple[str, ...]] = {
     "Start here": ("up", "doctor", "broker"),
-    "Control": ("dispatch", "hold", "limit", "storm", "audit", "operators", "frequency"),
-    "Fleet and data": ("assets", "normalize", "record", "replay"),
-    "Processes (what `vpp up` runs)": ("sim", "gateway", "worker", "web"),
+    "Control": (
+        "dispatch",
+        "hold",
+        "limit",
+        "storm",
+        "openadr",
+        "audit",
+        "operators",
+        "frequency",
+    ),
+    "Fleet and data": ("assets", "normalize", "record", "replay", "prices", "backtest"),
+    "Processes (what `vpp up` runs)": ("sim", "gateway", "worker", "market", "web"),
     "Development": ("contracts",),
 }
 

@@ -1,0 +1,132 @@
+"""What a backtest found: interval by interval, and summed up."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vpp_streams.domain.market import HOUR_MS, Floats, MarketRules, Storage
+from vpp_streams.domain.value import W_PER_MW
+
+MONTH_H = 730.5
+TOP_SHARE = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """One value per interval, in order of time."""
+
+    start_ms: NDArray[np.int64]
+    price: Floats
+    awarded_w: Floats
+    """Energy, with what regulation is expected to call for."""
+    delivered_w: Floats
+    stored_wh: Floats
+    """At the interval's end."""
+    money: Floats
+    """Earned by delivery, less wear."""
+    awarded_money: Floats
+    """As if all had been delivered."""
+    perfect_money: Floats
+    """Of the best that could have been done, had all prices been known."""
+    forecast: Floats
+    """Expected price when the bid was made."""
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Regret:
+    """Where the money went that perfect foresight would have made; the parts add up."""
+
+    forecast: float
+    """Not knowing the prices."""
+    solver: float
+    """Seeing only as far as the plan's horizon, in its steps, with all prices known."""
+    delivery: float
+    """Devices that did not deliver what was sold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A backtest in numbers; money in ``currency``."""
+
+    currency: str
+    intervals: int
+    hours: float
+    money: float
+    perfect: float
+    share: float
+    """Of perfect foresight, 0..1."""
+    share_without_top: float
+    """As above, without the dearest 1 % of the intervals."""
+    per_kw_month: float
+    regret: Regret
+    cycles: float
+    """Energy discharged, in full storages."""
+    breaches: int
+    """Intervals that left the limits of energy or power: a bug."""
+    solve_p50_ms: float
+    solve_p99_ms: float
+    rungs: dict[str, int]
+    forecast_error: float
+    """Mean absolute error of the next interval's price (a day auction: of the day's)."""
+    inside: float
+    """Share of prices between the 10 % and 90 % quantile; NaN = no quantiles."""
+
+
+def summarise(
+    trace: Trace,
+    rules: MarketRules,
+    storage: Storage,
+    solver_money: float,
+    solve_ms: list[float],
+    rungs: Counter[str],
+) -> Summary:
+    """Sum up a trace; ``solver_money`` is what the planner makes that knows all prices."""
+    money, perfect = float(trace.money.sum()), float(trace.perfect_money.sum())
+    awarded = float(trace.awarded_money.sum())
+    usual = trace.price < np.quantile(trace.price, 1 - TOP_SHARE)
+    hours = len(trace.price) * rules.interval_ms / HOUR_MS
+    power_kw = max(storage.discharge_w, storage.charge_w) / 1e3
+    inside = (trace.price >= trace.low) & (trace.price <= trace.high)
+    return Summary(
+        currency=rules.currency,
+        intervals=len(trace.price),
+        hours=hours,
+        money=money,
+        perfect=perfect,
+        share=money / perfect if perfect > 0 else 0.0,
+        share_without_top=_share(trace.money[usual], trace.perfect_money[usual]),
+        per_kw_month=money / power_kw / (hours / MONTH_H),
+        regret=Regret(
+            forecast=solver_money - awarded, solver=perfect - solver_money, delivery=awarded - money
+        ),
+        cycles=_cycles(trace, rules, storage),
+        breaches=_breaches(trace, storage),
+        solve_p50_ms=float(np.quantile(solve_ms, 0.5)),
+        solve_p99_ms=float(np.quantile(solve_ms, 0.99)),
+        rungs=dict(sorted(rungs.items())),
+        forecast_error=float(np.mean(np.abs(trace.price - trace.forecast))),
+        inside=float(inside.mean()) if np.isfinite(trace.low).all() else float("nan"),
+    )
+
+
+def _share(money: Floats, perfect: Floats) -> float:
+    whole = float(perfect.sum())
+    return float(money.sum()) / whole if whole > 0 else 0.0
+
+
+def _cycles(trace: Trace, rules: MarketRules, storage: Storage) -> float:
+    given_wh = np.maximum(trace.delivered_w, 0).sum() * rules.interval_h
+    return float(given_wh / storage.discharge_efficiency / storage.energy_wh)
+
+
+def _breaches(trace: Trace, storage: Storage) -> int:
+    near_w, near_wh = 1e-6 * W_PER_MW, 1e-6 * storage.energy_wh
+    wrong = (trace.delivered_w > storage.discharge_w + near_w) | (
+        trace.delivered_w < -storage.charge_w - near_w
+    )
+    wrong |= (trace.stored_wh < -near_wh) | (trace.stored_wh > storage.energy_wh + near_wh)
+    return int(wrong.sum())
