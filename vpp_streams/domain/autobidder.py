@@ -19,7 +19,7 @@ from vpp_streams.domain.cycle_inputs import CycleInputs, Usable, usable
 from vpp_streams.domain.forecast.capacity import CapacityForecast, capacity_ahead
 from vpp_streams.domain.forecast.process import PriceProcess, fit_process, slot_of
 from vpp_streams.domain.ledger import bid_id, stored_at
-from vpp_streams.domain.market import HOUR_MS, Floats, MarketRules, Prices, Storage
+from vpp_streams.domain.market import HOUR_MS, Floats, MarketRules, Storage
 from vpp_streams.domain.plan.model import PlanModel
 from vpp_streams.domain.plan.problem import Plan, PlanFailure, PlanProblem
 from vpp_streams.domain.reserve import Dependable, dependable
@@ -76,6 +76,7 @@ class Autobidder:
         sound = usable(inputs)
         if isinstance(sound, str):
             return safe_bid(inputs, (sound,)), None
+        inputs = sound.inputs
         held = dependable(sound.storage, inputs.delivered, inputs.reserve)
         storage = held.storage
         if storage.energy_wh <= 0 or storage.discharge_w + storage.charge_w <= 0:
@@ -85,8 +86,8 @@ class Autobidder:
         stored_wh = stored_at(
             inputs.start_ms, inputs.now_ms, storage, sound.stored_wh, inputs.awards
         )
-        outlook = self._look(inputs, storage, sound.history)
-        ahead = _ahead(outlook.process, inputs, sound.history)
+        outlook = self._look(inputs, storage)
+        ahead = _ahead(outlook.process, inputs)
         problem = _problem(inputs, storage, stored_wh, outlook, ahead)
         plan, rung, faults = self._plan(problem, planned_w(inputs), clock, deadline_s)
         bid = msgspec.structs.replace(
@@ -97,9 +98,9 @@ class Autobidder:
         )
         return bid, None if plan is None else _view(inputs, ahead, plan)
 
-    def _look(self, inputs: CycleInputs, storage: Storage, history: Prices) -> _Outlook:
+    def _look(self, inputs: CycleInputs, storage: Storage) -> _Outlook:
         """The outlook of the interval's group of `REFIT`, from what was known before the group."""
-        rules = inputs.rules
+        rules, history = inputs.rules, inputs.history
         group_ms = inputs.start_ms - inputs.start_ms % (REFIT * rules.interval_ms)
         rows = int(np.searchsorted(history.start_ms, group_ms))
         known = history.cut(slice(0, rows))
@@ -222,13 +223,14 @@ def _problem(
         capacity_price=ahead.capacity.price,
         committed_w=sold,
         terminal_wh=grid[1:],
-        terminal_per_mwh=np.diff(worth) / np.diff(grid) * W_PER_MW,
+        # Of a grid and a forecast, it may rise a little here and there; a plan needs it falling.
+        terminal_per_mwh=np.minimum.accumulate(np.diff(worth) / np.diff(grid) * W_PER_MW),
     )
 
 
-def _ahead(process: PriceProcess, inputs: CycleInputs, history: Prices) -> _Ahead:
+def _ahead(process: PriceProcess, inputs: CycleInputs) -> _Ahead:
     """Forecast of a day from the interval on, given the newest price."""
-    rules = inputs.rules
+    rules, history = inputs.rules, inputs.history
     first = int(slot_of(inputs.start_ms, rules))
     newest, since = None, 0
     if len(history.start_ms):
@@ -256,7 +258,7 @@ def _bid(
 ) -> Bid:
     """The offer by what stored energy is worth, with the capacity beside it."""
     rules, storage = inputs.rules, held.storage
-    room = _room(inputs, storage)
+    room = _room(inputs, storage, stored_wh)
     wanted = _capacity_wanted(rules, storage, plan)
     # Where the market does not pick both together, capacity must have its room kept free.
     apart = _Room(0.0, 0.0) if rules.co_optimised else _both_ways(wanted)
@@ -314,15 +316,21 @@ class _Room:
     down_w: float
 
 
-def _room(inputs: CycleInputs, storage: Storage) -> _Room:
-    """What is not sold already of the interval (in another auction)."""
-    up_w, down_w = storage.discharge_w, storage.charge_w
+def _room(inputs: CycleInputs, storage: Storage, stored_wh: float) -> _Room:
+    """What is not sold already of the interval, in another auction; buying back is no room."""
+    sold_w, bought_w, up_w, down_w = 0.0, 0.0, 0.0, 0.0
     for award in inputs.awards:
         if award.start_ms == inputs.start_ms:
             taken = _both_ways(award.capacity_w)
-            up_w -= award.energy_w + taken.up_w
-            down_w += award.energy_w - taken.down_w
-    return _Room(max(up_w, 0.0), max(down_w, 0.0))
+            sold_w += max(award.energy_w, 0.0)
+            bought_w += max(-award.energy_w, 0.0)
+            up_w, down_w = up_w + taken.up_w, down_w + taken.down_w
+    if not (sold_w or bought_w or up_w or down_w):
+        return _Room(storage.discharge_w, storage.charge_w)
+    hours = inputs.rules.interval_h
+    ends = np.array([-storage.charge_w, storage.discharge_w])
+    least_w, most_w = feasible_power(ends, stored_wh, storage, hours).tolist()
+    return _Room(max(most_w - sold_w - up_w, 0.0), max(-least_w - bought_w - down_w, 0.0))
 
 
 def _both_ways(capacity_w: Mapping[Product, float]) -> _Room:
@@ -352,7 +360,7 @@ def _without_outlook(inputs: CycleInputs, sound: Usable, storage: Storage) -> Bi
     if planned is None:
         return safe_bid(inputs, faults)
     stored_wh = stored_at(inputs.start_ms, inputs.now_ms, storage, sound.stored_wh, inputs.awards)
-    room = _room(inputs, storage)
+    room = _room(inputs, storage, stored_wh)
     within = np.array([min(max(planned, -room.down_w), room.up_w)])
     power_w = feasible_power(within, stored_wh, storage, inputs.rules.interval_h)
     return msgspec.structs.replace(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from schemas.market import Award, Delivery, InputOffset, PlanView
-from vpp_streams.domain.market import MarketRules, Prices, Storage
+from vpp_streams.domain.market import Floats, MarketRules, Prices, Storage
 from vpp_streams.domain.reserve import ReservePolicy
 
 MOST_W, MOST_WH = 1e12, 1e13
@@ -39,9 +39,10 @@ class CycleInputs:
 class Usable:
     """Inputs that can be counted with, and what was wrong with those that came."""
 
+    inputs: CycleInputs
+    """The same with storage, history and awards put right."""
     storage: Storage
     stored_wh: float
-    history: Prices
     faults: tuple[str, ...]
 
 
@@ -69,7 +70,14 @@ def usable(inputs: CycleInputs) -> Usable | str:
     if inside != stored_wh:
         side = "below the reserves" if stored_wh < 0 else "above full"
         faults.append(f"stored energy was {abs(stored_wh - inside):.0f} Wh {side}: cut")
-    return Usable(sound, inside, _history(inputs, faults), tuple(faults))
+    mended = replace(
+        inputs,
+        storage=sound,
+        stored_wh=inside,
+        history=_history(inputs, faults),
+        awards=_awards(inputs, faults),
+    )
+    return Usable(mended, sound, inside, tuple(faults))
 
 
 def _efficiency(value: float, faults: list[str]) -> float:
@@ -84,6 +92,17 @@ def _wear(value: float, faults: list[str]) -> float:
         return value
     faults.append("the wear was absurd: none is counted")
     return 0.0
+
+
+def _awards(inputs: CycleInputs, faults: list[str]) -> tuple[Award, ...]:
+    sound = tuple(
+        award
+        for award in inputs.awards
+        if all(abs(w) <= MOST_W for w in (award.energy_w, *award.capacity_w.values()))
+    )
+    if len(sound) < len(inputs.awards):
+        faults.append(f"{len(inputs.awards) - len(sound)} awards of absurd power were left out")
+    return sound
 
 
 def _history(inputs: CycleInputs, faults: list[str]) -> Prices:
@@ -107,5 +126,13 @@ def _history(inputs: CycleInputs, faults: list[str]) -> Prices:
         given.currency,
         rules.interval_ms,
         given.start_ms[keep],
-        {product: price[keep] for product, price in given.per_product.items()},
+        {
+            product: price[keep] if product == "energy" else _known(price[keep], rules.cap)
+            for product, price in given.per_product.items()
+        },
     )
+
+
+def _known(price: Floats, cap: float) -> Floats:
+    """Capacity prices that can be; the others are not known."""
+    return np.where((price >= 0) & (price <= cap), price, np.nan)
