@@ -108,7 +108,16 @@ def test_a_taken_port_is_replaced_and_told(settings: Settings):
 def test_every_process_is_given_the_same_world(settings: Settings):
     fleet = demo.DemoFleet(homes=3, solar=1, megapacks=1, seed=7)
     made = {spec.name: spec for spec in demo.specs(settings, fleet)}
-    assert made.keys() == {"ingest", "fleet", "region", "gateway", "web", "sim"}
+    assert made.keys() == {
+        "ingest",
+        "fleet",
+        "region",
+        "gateway",
+        "web",
+        "sim",
+        "market",
+        "optimizer",
+    }
     for spec in made.values():
         assert spec.environment["VPP_NAMESPACE"] == settings.namespace
         assert spec.environment["VPP_KAFKA"] == settings.kafka

@@ -67,7 +67,7 @@ def test_ctrl_c_ends_every_process(settings: Settings):
     for line in up.stderr:
         if line.startswith("starting"):
             break
-    await_true(lambda: len(processes_of(settings.namespace)) == 7)
+    await_true(lambda: len(processes_of(settings.namespace)) == 9)
     os.killpg(up.pid, signal.SIGINT)
     out, err = up.communicate(timeout=60)
     assert up.returncode == 130
@@ -78,7 +78,7 @@ def test_ctrl_c_ends_every_process(settings: Settings):
 
 def test_a_supervisor_that_is_killed_leaves_nothing_running(settings: Settings):
     up = start_up(settings, "--check", "--seconds", "600")
-    await_true(lambda: len(processes_of(settings.namespace)) == 7)
+    await_true(lambda: len(processes_of(settings.namespace)) == 9)
     up.kill()
     up.communicate(timeout=60)
     # They end by themselves, each in its own time.

@@ -13,18 +13,20 @@ from vpp_streams import topics
 from vpp_streams.domain.registry import Registry
 from vpp_streams.health import HealthReporter
 from vpp_streams.kafka import apply_asset, new_producer, read_to_end_then_follow
+from vpp_streams.logs import set_up_logs
 from vpp_streams.settings import Settings
 
-Role = Literal["ingest", "fleet", "region"]
-ROLES: tuple[Role, ...] = get_args(Role)
+FaustRole = Literal["ingest", "fleet", "region"]
+Role = FaustRole | Literal["optimizer"]
+ROLES: tuple[Role, ...] = (*get_args(FaustRole), "optimizer")
 
 COLLECT_AFTER = 10_000
 """New objects between two collections; frames of readings are few objects, large ones."""
 
-_WITH_PAGES: frozenset[Role] = frozenset({"fleet"})
+_WITH_PAGES: frozenset[FaustRole] = frozenset({"fleet"})
 
 
-def create_app(role: Role, settings: Settings) -> faust.App:
+def create_app(role: FaustRole, settings: Settings) -> faust.App:
     """A Faust app that runs one role. Two apps in a process share nothing."""
     context = AgentContext(
         settings=settings,
@@ -102,12 +104,22 @@ def _keep_registry_from_collector(app: faust.App, context: AgentContext) -> None
         gc.set_threshold(COLLECT_AFTER, 50, 100)
 
 
+def _run_optimizer(settings: Settings) -> None:
+    from agents.optimizer import run_optimizer
+
+    set_up_logs(settings)
+    asyncio.run(run_optimizer(settings))
+
+
 def run_worker(role: Role, settings: Settings) -> None:
     """Run one worker of a role in this process until it is told to stop."""
     import uvloop
 
     # Also of the thread that Faust fetches in.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    if role == "optimizer":  # no Faust app: why is told there
+        _run_optimizer(settings)
+        return
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
@@ -116,4 +128,4 @@ def run_worker(role: Role, settings: Settings) -> None:
     worker.execute_from_commandline()
 
 
-__all__ = ["ROLES", "Role", "create_app", "run_worker"]
+__all__ = ["ROLES", "FaustRole", "Role", "create_app", "run_worker"]

@@ -1,6 +1,7 @@
 """Work that runs beside a block and ends with it."""
 
 import asyncio
+import signal
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 
@@ -15,3 +16,19 @@ def run_beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> asyn
 
     stack.push_async_callback(end)
     return task
+
+
+async def until_told_to_stop(*work: Coroutine[None, None, None]) -> None:
+    """Run it all until Ctrl-C or SIGTERM; raises what one of it raises, and ends the others."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        running = [run_beside(stack, coroutine) for coroutine in work]
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in running:
+            if task.done():
+                task.result()

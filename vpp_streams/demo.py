@@ -27,6 +27,8 @@ from vpp_streams.settings import Settings
 from vpp_streams.supervisor import Spec, Supervisor
 
 DEMO_NAMESPACE = "demo"
+MARKET_INTERVAL_S, MARKET_GATE_S = 60, 10.0
+"""Of the demo's market, unless the environment says otherwise: short, so that one sees it trade."""
 WARM_UP_S = 90.0
 DRILL_S = 20.0
 """How long the dispatch drill of a check lasts at most."""
@@ -57,6 +59,13 @@ def with_free_ports(settings: Settings) -> tuple[Settings, list[str]]:
     return settings.model_copy(update=changed), said
 
 
+def with_a_quick_market(settings: Settings) -> Settings:
+    """The settings with the demo's market times, where the environment has none."""
+    quick = {"market_interval_s": MARKET_INTERVAL_S, "market_gate_s": MARKET_GATE_S}
+    told = settings.model_fields_set & quick.keys()
+    return settings if told else settings.model_copy(update=quick)
+
+
 @contextmanager
 def demo_operator(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
     """Let a person on this machine order during the block.
@@ -83,6 +92,8 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
         "VPP_KAFKA": settings.kafka,
         "VPP_NAMESPACE": settings.namespace,
         "VPP_STATE_DIR": str(settings.state_dir),
+        "VPP_MARKET_INTERVAL_S": str(settings.market_interval_s),
+        "VPP_MARKET_GATE_S": str(settings.market_gate_s),
         "VPP_FLEET_URL": f"http://{settings.host}:{settings.worker_port}",
         **({"VPP_OPERATORS": str(settings.operators)} if settings.operators else {}),
         "PYTHONUNBUFFERED": "1",
@@ -91,6 +102,8 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
         "ingest": ("worker", "ingest"),
         "fleet": ("worker", "fleet", "--port", str(settings.worker_port)),
         "region": ("worker", "region"),
+        "market": ("market", "--seed", str(fleet.seed)),
+        "optimizer": ("worker", "optimizer"),
         "gateway": ("gateway", "--port", str(settings.gateway_port), "--slot", "0"),
         "web": ("web", "--port", str(settings.web_port)),
         "sim": (

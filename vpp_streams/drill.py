@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
-from schemas.commands import CommandEvents
+from schemas.commands import CommandEvents, CommandFrame, command_id
 from schemas.dispatch import DispatchStatus, Notice, Request, RequestEvent, Target, Withdraw
 from schemas.health import Health
 from vpp_streams import topics
@@ -49,8 +49,10 @@ class _Seen:
     issued_ms: dict[str, int] = field(default_factory=dict)
     """Region -> when its target was written."""
     capability_w: dict[str, float] = field(default_factory=dict)
-    accepted_ms: dict[str, int] = field(default_factory=dict)
-    """Device -> when it first accepted a command of this drill."""
+    frames: dict[str, CommandFrame] = field(default_factory=dict)
+    """Command id -> the commands of this drill with it."""
+    accepted: list[tuple[str, str, int]] = field(default_factory=list)
+    """(device, command id, when), in order; of this drill or of what was asked before."""
     refused: set[str] = field(default_factory=set)
     errors: dict[str, list[float]] = field(default_factory=dict)
     missing_w: dict[str, float] = field(default_factory=dict)
@@ -82,9 +84,7 @@ async def drill(
                 await _write(settings, producer, _withdrawal(f"{name}-{region}", region))
     finally:
         await producer.stop()
-    latencies = sorted(
-        at - seen.issued_ms[device_region[device]] for device, at in seen.accepted_ms.items()
-    )
+    latencies = _latencies(seen)
     return DrillReport(
         devices=len(latencies),
         refused=len(seen.refused),
@@ -104,7 +104,12 @@ async def _listening(
 ) -> AsyncIterator[None]:
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
     await consumer.start()
-    topics_read = (topics.DISPATCH_EVENTS, topics.COMMAND_EVENTS, topics.HEALTH)
+    topics_read = (
+        topics.DISPATCH_EVENTS,
+        topics.COMMAND_EVENTS,
+        topics.HEALTH,
+        topics.COMMANDS,
+    )
     consumer.assign(
         [
             TopicPartition(topic.full(settings.namespace), p)
@@ -113,12 +118,16 @@ async def _listening(
         ]
     )
     await consumer.seek_to_end()
-    events, health = (topic.full(settings.namespace) for topic in topics_read[1:])
+    events, health, commands = (topic.full(settings.namespace) for topic in topics_read[1:])
 
     async def listen() -> None:
         async for record in consumer:
             if record.topic == events:
                 _note_events(record, seen, device_region)
+            elif record.topic == commands:
+                frame = decode_json(record.value, CommandFrame)
+                if frame.request_id.startswith(name):
+                    seen.frames[command_id(frame.partition, frame.rank)] = frame
             elif record.topic == health:
                 told = decode_json(record.value, Health)
                 broken = [n for name, n in told.counters.items() if name.startswith("breach")]
@@ -141,9 +150,28 @@ def _note_events(record: ConsumerRecord, seen: _Seen, device_region: Mapping[str
         if event.at_ms < seen.issued_ms.get(region, 1 << 62):
             continue
         if event.state == "accepted":
-            seen.accepted_ms.setdefault(event.device_id, event.at_ms)
+            seen.accepted.append((event.device_id, event.command_id, event.at_ms))
         elif event.state == "rejected":
             seen.refused.add(event.device_id)
+
+
+def _latencies(seen: _Seen) -> list[int]:
+    """Each device's way from the target to "accepted", ms, sorted.
+
+    It is that of its region's first command and of its own command. A device whose setpoint need
+    not move is asked anew later, when its lease is half over or its load changes: that it waited
+    so long is no latency.
+    """
+    begun: dict[str, int] = {}
+    for frame in seen.frames.values():
+        begun[frame.region] = min(begun.get(frame.region, frame.created_at_ms), frame.created_at_ms)
+    found: dict[str, int] = {}
+    for device, command, at_ms in seen.accepted:
+        told = seen.frames.get(command)
+        if told is not None:
+            to_region = begun[told.region] - seen.issued_ms[told.region]
+            found.setdefault(device, to_region + at_ms - told.created_at_ms)
+    return sorted(found.values())
 
 
 def _note_told(told: Told, seen: _Seen, name: str) -> None:
@@ -185,7 +213,7 @@ def _target(request_id: str, region: str, export_w: float, seconds: float) -> Ta
         export_w=export_w,
         starts_at_ms=now_ms,
         ends_at_ms=now_ms + round(seconds * 1000) + 60_000,
-        priority="operator",
+        priority="emergency",  # awards of a market rule the regions at any time
         source="operator:drill",
         issued_at_ms=now_ms,
         best_effort=True,

@@ -147,11 +147,28 @@ async def read_to_end_then_follow(
     topic: topics.Topic,
     on_record: Callable[[bytes | None, bytes | None, int], None],
     caught_up: asyncio.Event,
+    since_ms: int = 0,
 ) -> None:
     """Hand every record (key, value, offset) of a topic to ``on_record``, for ever.
 
-    ``caught_up`` is set once all that was there at the start has been handed over. Cancel to stop.
+    ``caught_up`` is set once all that was there at the start has been handed over. With
+    ``since_ms``, records that were written before are left out. Cancel to stop.
     """
+
+    def apply(record: ConsumerRecord) -> None:
+        on_record(record.key, record.value, record.offset)
+
+    await follow_whole_records(settings, topic, apply, caught_up, since_ms)
+
+
+async def follow_whole_records(
+    settings: Settings,
+    topic: topics.Topic,
+    on_record: Callable[[ConsumerRecord], None],
+    caught_up: asyncio.Event,
+    since_ms: int = 0,
+) -> None:
+    """As `read_to_end_then_follow`, with all that Kafka knows of a record."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka, auto_offset_reset="earliest", enable_auto_commit=False
     )
@@ -164,8 +181,13 @@ async def read_to_end_then_follow(
             TopicPartition(topic.full(settings.namespace), p) for p in range(topic.partitions)
         ]
         consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
+        if since_ms:
+            begins = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
+            for tp in partitions:
+                consumer.seek(tp, begins[tp].offset if begins[tp] else ends[tp])
+        else:
+            await consumer.seek_to_beginning(*partitions)
         while True:
             if not caught_up.is_set():
                 positions = [await consumer.position(tp) >= ends[tp] for tp in partitions]
@@ -173,7 +195,7 @@ async def read_to_end_then_follow(
                     caught_up.set()
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in records:
-                    on_record(record.key, record.value, record.offset)
+                    on_record(record)
     finally:
         await consumer.stop()
 

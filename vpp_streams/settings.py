@@ -77,8 +77,24 @@ class Settings(BaseSettings):
     schedules: Path | None = Field(
         None, description="YAML file of what regions do by the clock (docs/examples/schedule.yaml)"
     )
+    market_interval_s: Annotated[int, Field(ge=2, le=3600)] = Field(
+        300, description="intervals of the simulated market; `vpp up` has 60 unless told"
+    )
+    market_gate_s: Annotated[float, Field(gt=0, le=3600)] = Field(
+        30.0, description="its bids close this long before an interval; `vpp up` has 10 unless told"
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = Field(False, description="one JSON object a line, for log collectors")
+
+    @property
+    def market_interval_ms(self) -> int:
+        """The same in ms."""
+        return self.market_interval_s * 1000
+
+    @property
+    def market_gate_ms(self) -> int:
+        """The same in ms."""
+        return round(self.market_gate_s * 1000)
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -19,6 +19,7 @@ _PANELS: dict[str, tuple[str, ...]] = {
         "storm",
         "openadr",
         "audit",
+        "explain",
         "operators",
         "frequency",
     ),

@@ -34,7 +34,7 @@ def up(
         ),
     ] = 60.0,
 ) -> None:
-    """Run it all here: broker, gateway, workers, dashboard and a simulated fleet.
+    """Run it all here: broker, gateway, workers, market, dashboard and a simulated fleet.
 
     It shows a live status and the dashboard's address; Ctrl-C ends every process. It lives in
     namespace `demo` of the broker unless VPP_NAMESPACE says otherwise.
@@ -48,6 +48,7 @@ def up(
     settings = load_settings()
     if not settings.namespace:
         settings = settings.model_copy(update={"namespace": demo.DEMO_NAMESPACE})
+    settings = demo.with_a_quick_market(settings)
     fleet = demo.DemoFleet(homes, solar, megapacks, seed)
     sites = demo_sites(homes=homes, solar=solar, megapacks=megapacks, seed=seed)
     if not sites:
@@ -130,7 +131,8 @@ async def _watch(
     from vpp_streams import demo
 
     console = Console()
-    console.print("orders      vpp dispatch REGION --export-w WATTS --for 15m --watch")
+    # Awards of the market rule at any time, and go before an operator's other orders.
+    console.print("orders      vpp dispatch REGION --export-w WATTS --for 15m --emergency --watch")
     if token is not None:
         console.print(f"token       {token}   (the dashboard asks for it)", soft_wrap=True)
     async with (

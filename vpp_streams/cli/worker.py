@@ -10,7 +10,7 @@ from vpp_streams.settings import load_settings
 
 
 def worker(
-    role: Annotated[str, typer.Argument(help="ingest, fleet or region")],
+    role: Annotated[str, typer.Argument(help="ingest, fleet, region or optimizer")],
     port: Annotated[
         int | None, typer.Option(help="port of the worker's pages (role fleet)", min=1, max=65535)
     ] = None,
@@ -20,6 +20,7 @@ def worker(
     ingest  reads raw device topics, writes canonical telemetry and dead letters
     fleet   keeps twins and site windows, publishes region partials
     region  merges partials into regions
+    optimizer  bids each region's batteries into the market, and delivers (one is enough)
     """
     from vpp_streams.app import ROLES, run_worker
     from vpp_streams.kafka import ensure_topics

@@ -1,6 +1,6 @@
 """A VTN over HTTP: tokens, lists read whole, registration, reports.
 
-`openadr3`'s client is synchronous, has no time-outs and no refresh of a token (ADR 16).
+`openadr3`'s client is synchronous, has no time-outs and no refresh of a token (ADR 15).
 """
 
 from collections.abc import Generator, Iterable, Mapping, Sequence

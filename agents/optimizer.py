@@ -1,0 +1,242 @@
+"""Role ``optimizer``: a bid for each region and market interval, before its gate.
+
+It is no Faust worker: it shares no partitions, and a group would let its successor wait until the
+session of one that was killed has ended, past a gate. Two at a time do no harm: of a bid id, the
+market and every reader take the first record.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import structlog
+
+from agents.market_awards import AwardKeeper, Send
+from agents.optimizer_inputs import READ_BACK_MS, Asked, Input, Knowledge, sound_bid
+from schemas.grid import PriceSeries
+from schemas.market import Bid, Gate, PlanView, Refusal
+from schemas.wire import UNREADABLE
+from vpp_streams import topics
+from vpp_streams.background import until_told_to_stop
+from vpp_streams.codecs import encode_json
+from vpp_streams.domain.autobidder import Autobidder, safe_bid
+from vpp_streams.domain.cycle_inputs import CycleInputs
+from vpp_streams.domain.ledger import bid_id
+from vpp_streams.domain.market_clock import cut_off_ms
+from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.reserve import ReservePolicy
+from vpp_streams.domain.sim_market import sim_rules
+from vpp_streams.health import HealthReporter
+from vpp_streams.kafka import apply_asset, following, new_producer, read_to_end_then_follow
+from vpp_streams.settings import Settings
+
+log = structlog.get_logger()
+
+BEGIN_SHARE, WAIT_SHARE = 0.5, 0.75
+"""Of the time to the gate: until then solvers may begin; so long an answer is waited for."""
+PRICES_EVERY_MS = 900_000
+"""Devices are sent prices this often: they need them only while they hear nothing."""
+MAX_PRICES = 576
+KEEP_GATES_MS = 60_000
+
+
+class Optimizer:
+    """What is known of markets and regions, and the bids that are made of it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        regions: Callable[[], list[str]],
+        health: HealthReporter,
+        send: Send,
+        now_ms: Callable[[], int],
+        make_bidder: Callable[[], Autobidder] = Autobidder,
+    ) -> None:
+        self._settings = settings
+        self._regions = regions
+        self._counters = health.counters
+        self._send = send
+        self._now_ms = now_ms
+        self._make_bidder = make_bidder
+        self._known = Knowledge()
+        self._awards = AwardKeeper(settings, health, send, now_ms)
+        self._bidders: dict[str, Autobidder] = {}
+        self._gates: dict[tuple[str, int], Gate] = {}
+        self._made: set[str] = set()
+        """Bids that we have made, whether or not they are in the topic yet."""
+        self._prices_told: dict[str, int] = {}
+        self._started_ms = now_ms()
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow, bid and deliver, for ever. An error ends us; our successor goes on."""
+        caught_up = {topic: asyncio.Event() for topic in READ_BACK_MS}
+        async with asyncio.TaskGroup() as group:
+            for topic, back_ms in READ_BACK_MS.items():
+                group.create_task(
+                    read_to_end_then_follow(
+                        self._settings,
+                        topic,
+                        self.reader(topic),
+                        caught_up[topic],
+                        since_ms=self._started_ms - back_ms,
+                    )
+                )
+            group.create_task(self._awards.follow_windows())
+            # A bid that was made before us must be known, or its interval would get another.
+            for known in caught_up.values():
+                await known.wait()
+            group.create_task(self._awards.keep_for_ever())
+            await self._bid_for_ever()
+
+    def reader(self, topic: topics.Topic) -> Callable[[bytes | None, bytes | None, int], None]:
+        """Takes in (key, value, offset) of an input topic's records."""
+
+        def read(_key: bytes | None, value: bytes | None, offset: int) -> None:
+            try:
+                record = self._known.apply(Input(topic.name, offset, value))
+            except UNREADABLE as error:
+                self._counters["bad_records"] += 1
+                log.warning("left out", topic=topic.name, offset=offset, error=str(error))
+                return
+            if record is None:
+                return
+            self._awards.heard(record)
+            match record:
+                case Gate() if record.gate_ms > self._now_ms() - KEEP_GATES_MS:
+                    self._gates[record.market, record.start_ms] = record
+                    self._wake.set()
+                case Refusal() if record.at_ms >= self._started_ms:
+                    self._counters["refused"] += 1
+                    log.warning("refused", bid=record.bid_id, reason=record.reason)
+
+        return read
+
+    async def _bid_for_ever(self) -> None:
+        while True:
+            self._wake.clear()
+            now_ms = self._now_ms()
+            due = [gate for gate in self._gates.values() if _cut_off_ms(gate) <= now_ms]
+            for gate in due:
+                del self._gates[gate.market, gate.start_ms]
+                await asyncio.gather(*(self.bid_for(gate, r) for r in self._regions()))
+                self._known.forget(now_ms)
+            next_ms = min((_cut_off_ms(gate) for gate in self._gates.values()), default=None)
+            left_s = None if next_ms is None else max(next_ms - self._now_ms(), 0) / 1000
+            try:
+                await asyncio.wait_for(self._wake.wait(), left_s)
+            except TimeoutError:
+                continue
+
+    async def bid_for(self, gate: Gate, region: str) -> None:
+        """One region's bid for one interval, unless it has one."""
+        id_ = bid_id(gate.market, region, gate.start_ms)
+        if id_ in self._known.ledger or id_ in self._made:
+            return
+        now_ms = self._now_ms()
+        if now_ms >= gate.gate_ms:
+            self._counters["gates_missed"] += 1
+            log.warning("no bid was made in time", bid=id_, late_ms=now_ms - gate.gate_ms)
+            return
+        inputs = self._known.inputs(
+            Asked(
+                rules=sim_rules(gate.interval_ms, gate.start_ms - gate.gate_ms),
+                region=region,
+                start_ms=gate.start_ms,
+                now_ms=now_ms,
+                reserve=ReservePolicy(),
+            )
+        )
+        bid, plan = await self._decide(inputs, gate.gate_ms)
+        self._made.add(id_)
+        await self._send(topics.MARKET_BIDS, id_, bid)
+        self._counters["bids"] += 1
+        self._counters[f"rung_{bid.rung}"] += 1
+        self._counters["late"] += self._now_ms() > gate.gate_ms
+        if plan is not None:
+            await self._tell_plan(plan)
+
+    async def _decide(self, inputs: CycleInputs, gate_ms: int) -> tuple[Bid, PlanView | None]:
+        """The Autobidder's decision; a safe bid where it fails or takes too long."""
+        left_s = (gate_ms - self._now_ms()) / 1000
+        bidder = self._bidders.setdefault(inputs.region, self._make_bidder())
+        deadline_s = time.monotonic() + BEGIN_SHARE * left_s
+        try:
+            decided, plan = await asyncio.wait_for(
+                asyncio.to_thread(bidder.decide, inputs, time.monotonic, deadline_s),
+                WAIT_SHARE * left_s,
+            )
+            return sound_bid(inputs, decided), plan
+        except TimeoutError:
+            fault = "the decision took too long"
+        except Exception as error:  # whatever it is, the gate is met
+            fault = f"the decision failed: {error!r}"[:200]
+            log.exception("the decision failed", region=inputs.region, start_ms=inputs.start_ms)
+        self._counters["decisions_failed"] += 1
+        # Its thread may still be at work on it.
+        del self._bidders[inputs.region]
+        return safe_bid(inputs, (fault,)), None
+
+    async def _tell_plan(self, plan: PlanView) -> None:
+        await self._send(topics.MARKET_AWARDS, f"plan:{plan.market}:{plan.region}", plan)
+        now_ms = self._now_ms()
+        if not plan.price or now_ms - self._prices_told.get(plan.region, 0) < PRICES_EVERY_MS:
+            return
+        self._prices_told[plan.region] = now_ms
+        series = PriceSeries(
+            region=plan.region,
+            from_ms=plan.start_ms,
+            interval_ms=plan.interval_ms,
+            per_mwh=plan.price[:MAX_PRICES],
+            currency=plan.currency,
+        )
+        await self._send(topics.MARKET_PRICES, plan.region, series)
+
+
+def _cut_off_ms(gate: Gate) -> int:
+    return cut_off_ms(gate.gate_ms, gate.interval_ms)
+
+
+def battery_regions(registry: Registry) -> list[str]:
+    """Regions that have a battery, sorted."""
+    columns = registry.columns
+    energy_wh = columns.devices.known("rated_energy_wh")
+    sites = columns.devices.known("site")[np.nan_to_num(energy_wh) > 0]
+    codes = columns.sites.known("region")[sites[sites >= 0]]
+    return sorted(columns.regions.names[code] for code in np.unique(codes[codes >= 0]))
+
+
+async def run_optimizer(
+    settings: Settings, make_bidder: Callable[[], Autobidder] = Autobidder
+) -> None:
+    """Run the optimizer until the process is told to stop."""
+    health = HealthReporter("optimizer")
+    registry = Registry()
+    producer = new_producer(settings, linger_ms=0)
+    await producer.start()
+
+    async def send(topic: topics.Topic, key: str, record: msgspec.Struct) -> None:
+        name = topic.full(settings.namespace)
+        await producer.send_and_wait(name, encode_json(record), key=key.encode(), partition=0)
+
+    optimizer = Optimizer(
+        settings,
+        lambda: battery_regions(registry),
+        health,
+        send,
+        lambda: time.time_ns() // 1_000_000,
+        make_bidder,
+    )
+
+    async def run(registry_follower: asyncio.Task[None]) -> None:
+        await asyncio.gather(registry_follower, optimizer.run())
+
+    try:
+        async with following(
+            settings, topics.ASSETS, lambda _k, value, _o: apply_asset(registry, value)
+        ) as follower:
+            await until_told_to_stop(run(follower), health.publish_for_ever(settings, producer))
+    finally:
+        await producer.stop()

@@ -1,0 +1,112 @@
+"""What the Autobidder earns on recorded prices, as a share of perfect foresight.
+
+    python -m benchmarks.backtests ../shared/data      # about ten minutes
+
+A battery of 1 MW and 2 MWh with a round trip of 85 %. Day-ahead (hourly prices of DE and NP): own
+forecasts, the simplest ones, and those published with the prices, each planned the same way.
+Dispatch at 5 minutes (AEMO, SA1 and NSW1, five months' recorded days): energy alone, and energy
+with regulation, whose uplift is compared with that of perfect foresight.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from vpp_streams.domain.backtest.days import Forecaster, walk_days
+from vpp_streams.domain.backtest.delivery import Fleet
+from vpp_streams.domain.backtest.result import Summary
+from vpp_streams.domain.backtest.run import walk
+from vpp_streams.domain.backtest.setting import rules_of
+from vpp_streams.domain.forecast.boosted import Boosted
+from vpp_streams.domain.forecast.days import Days, naive, profile
+from vpp_streams.domain.forecast.lear import lear
+from vpp_streams.domain.market import Floats, Storage
+from vpp_streams.domain.price_files.read import read_price_file
+from vpp_streams.domain.replay_market import ReplayMarket
+from vpp_streams.domain.reserve import ReservePolicy
+
+BATTERY = Storage(2e6, 1e6, 1e6, 0.85**0.5, 0.85**0.5)
+DAY_MS = 86_400_000
+
+
+def day_ahead(data: Path, zone: str) -> None:
+    """A row for each forecast of a zone."""
+    file = data / "epf_day_ahead_hourly" / f"{zone}.csv"
+    columns = ("LEAR Ensemble", "DNN Ensemble")
+    reading = read_price_file(file.read_bytes(), name=file.name, currency="EUR", extra=columns)
+    prices = reading.prices[zone]
+    rules, auction = rules_of(prices, reading.report.format)
+
+    def published(column: str) -> Forecaster:
+        by_day = reading.extra[zone][column].reshape(-1, 24)
+
+        def forecast(days: Days) -> Floats:
+            row: Floats = by_day[len(days.values)]
+            return row
+
+        return forecast
+
+    forecasters: dict[str, Forecaster] = {
+        "naive (yesterday)": naive,
+        "mean of 7 days": profile,
+        "own ridge LEAR": lear,
+        "own with trees": Boosted(),
+        **{f"published {column}": published(column) for column in columns},
+    }
+    for name, forecaster in forecasters.items():
+        summary, _, _ = walk_days(
+            ReplayMarket(rules, prices, auction), BATTERY, Fleet(BATTERY, 1, 1.0, 1), forecaster,
+            lambda start_ms: (start_ms // DAY_MS + 3) % 7, time.perf_counter,
+        )  # fmt: skip
+        print(f"| {zone} | {name} | {_numbers(summary)} |", flush=True)
+
+
+def dispatch(data: Path, zone: str) -> None:
+    """Energy alone, and with regulation."""
+    file = data / "nem_5min_prices_fcas" / "DISPATCHPRICE.csv"
+    reading = read_price_file(file.read_bytes(), name=file.name, zone=zone)
+    prices = reading.prices[zone]
+    rules, auction = rules_of(prices, reading.report.format)
+    found = []
+    for name, traded in (
+        ("energy", replace(rules, products=("energy",), co_optimised=False)),
+        ("energy, regulation", rules),
+    ):
+        summary, _, _ = walk(
+            ReplayMarket(traded, prices, auction), BATTERY, Fleet(BATTERY, 1, 1.0, 1),
+            ReservePolicy(), time.perf_counter,
+        )  # fmt: skip
+        found.append(summary)
+        print(f"| {zone} | {name} | {_numbers(summary)} |", flush=True)
+    alone, both = found
+    uplift = (both.money - alone.money) / (both.perfect - alone.perfect)
+    print(f"| {zone} | of regulation's uplift | {uplift:.1%} | | | | | |", flush=True)
+
+
+def _numbers(summary: Summary) -> str:
+    return (
+        f"{summary.share:.1%} | {summary.share_without_top:.1%} | {summary.money:,.0f}"
+        f" {summary.currency} | {summary.per_kw_month:.2f} | {summary.breaches}"
+        f" | {summary.solve_p50_ms:.1f} / {summary.solve_p99_ms:.1f}"
+    )
+
+
+def main() -> None:
+    """Print a table of them all."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("data", type=Path, help="folder with the recorded prices")
+    args = options.parse_args()
+    print("| zone | what | of perfect foresight | without the top 1 % | earned | per kW and month"
+          " | limits broken | solve p50 / p99, ms |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|")
+    for zone in ("DE", "NP"):
+        day_ahead(args.data, zone)
+    for zone in ("SA1", "NSW1"):
+        dispatch(args.data, zone)
+
+
+if __name__ == "__main__":
+    main()

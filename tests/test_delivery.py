@@ -1,0 +1,194 @@
+"""What was delivered of an award, and what of it will be missing."""
+
+import pytest
+
+from schemas.dispatch import DispatchStatus, Notice
+from schemas.market import Award, Shortfall
+from schemas.windows import Deliverable, EnergySums, RegionWindow, RegionWindowSums
+from vpp_streams.domain.delivery import (
+    FRESH_MS,
+    SETTLE_MS,
+    earned,
+    is_whole,
+    measured,
+    shortfall,
+    window_s,
+)
+
+MINUTE = 60_000
+START = 300_000
+AWARD = Award(
+    bid_id="sim:north:300000",
+    market="sim",
+    region="north",
+    start_ms=START,
+    interval_ms=5 * MINUTE,
+    cleared_at_ms=START - 30_000,
+    energy_w=60_000.0,
+    prices={"energy": 100.0, "reg_up": 12.0},
+    capacity_w={"reg_up": 10_000.0},
+    currency="USD",
+)
+NOTHING = EnergySums(0.0, 0.0, 0.0)
+
+
+def window(start_ms: int, power_w: float, coverage: float = 1.0) -> RegionWindow:
+    energy_wh = power_w * coverage / 60
+    return RegionWindow(
+        window_id=f"north|60|{start_ms}",
+        region="north",
+        start_ms=start_ms,
+        size_s=60,
+        revision=0,
+        coverage=coverage,
+        mean_battery_w=power_w * coverage,
+        mean_grid_w=0.0,
+        mean_solar_w=0.0,
+        mean_load_w=0.0,
+        soc_first=None,
+        soc_last=None,
+        sums=RegionWindowSums(
+            sites_expected=1,
+            sites_reporting=1,
+            readings=60,
+            coverage_sum=coverage,
+            battery=EnergySums(energy_wh, energy_wh, 0.0),
+            grid=NOTHING,
+            solar=NOTHING,
+            load=NOTHING,
+            stored_first_wh=0.0,
+            stored_last_wh=0.0,
+            usable_wh=0.0,
+        ),
+    )
+
+
+def windows(*powers: float) -> dict[int, RegionWindow]:
+    return {START + k * MINUTE: window(START + k * MINUTE, w) for k, w in enumerate(powers)}
+
+
+def test_an_interval_is_the_mean_of_its_windows():
+    told = measured(AWARD, windows(50e3, 60e3, 60e3, 60e3, 65e3))
+    assert told.measured_w == pytest.approx(59_000.0)
+    assert told.coverage == 1.0
+    assert told.money == pytest.approx((0.059 * 100 + 0.01 * 12) / 12)
+
+
+def test_what_is_not_covered_does_not_count_as_nothing():
+    told = measured(AWARD, windows(60e3, 60e3, 60e3) | {START + 4 * MINUTE: window(0, 60e3, 0.5)})
+    assert told.measured_w == pytest.approx(60_000.0)
+    assert told.coverage == pytest.approx(0.7)
+
+
+def test_windows_of_other_intervals_do_not_count():
+    beside = {START - MINUTE: window(START - MINUTE, 1e6), START + 5 * MINUTE: window(0, 1e6)}
+    told = measured(AWARD, windows(*[60e3] * 5) | beside)
+    assert told.measured_w == pytest.approx(60_000.0)
+
+
+def test_nothing_measured_is_no_coverage():
+    assert measured(AWARD, {}).coverage == 0.0
+
+
+def test_an_interval_is_whole_with_all_of_its_windows():
+    assert is_whole(AWARD, windows(1, 2, 3, 4, 5))
+    assert not is_whole(AWARD, windows(1, 2, 3, 4))
+
+
+def test_short_intervals_have_windows_of_their_own_length():
+    assert (window_s(300_000), window_s(60_000), window_s(4_000)) == (60, 60, 4)
+
+
+def test_capacity_is_paid_as_awarded_and_energy_as_measured():
+    assert earned(AWARD, 0.0) == pytest.approx(0.01 * 12 / 12)
+    assert earned(AWARD, -60_000.0) == pytest.approx((-6 + 0.12) / 12)
+
+
+def status(at_ms: int, **changes: object) -> DispatchStatus:
+    fields = {
+        "region": "north",
+        "at_ms": at_ms,
+        "mode": "target",
+        "request_id": AWARD.bid_id,
+        "asked_w": AWARD.energy_w,
+        "allocated_w": AWARD.energy_w,
+        "measured_w": AWARD.energy_w,
+        "net_load_w": 0.0,
+        "capability": (Deliverable(900, 80e3, 90e3), Deliverable(3600, 20e3, 25e3)),
+        "states": {},
+        "partitions_expected": 1,
+        "partitions_heard": 1,
+    }
+    return DispatchStatus(**(fields | changes))
+
+
+def notice(missing_w: float, request_id: str = AWARD.bid_id) -> Notice:
+    return Notice(
+        region="north", request_id=request_id, at_ms=START, missing_w=missing_w, from_ms=START
+    )
+
+
+def look(
+    now_ms: int,
+    seen: DispatchStatus | None,
+    notice: Notice | None = None,
+    told: Shortfall | None = None,
+) -> float | None:
+    """Missing power that is told at a time; None = nothing is told."""
+    found = shortfall(AWARD, seen, notice, told, now_ms)
+    return None if found is None else found.missing_w
+
+
+RUNNING = START + 10_000
+BEFORE = START - 20_000
+
+
+def test_an_award_that_is_delivered_needs_no_words():
+    assert look(RUNNING, status(RUNNING)) is None
+    assert look(BEFORE, status(BEFORE)) is None
+
+
+def test_what_cannot_be_shared_out_is_missing():
+    assert look(RUNNING, status(RUNNING, missing_w=20e3)) == 20e3
+
+
+def test_energy_that_will_run_out_is_missing_before_it_does():
+    assert look(RUNNING, status(RUNNING), notice(15e3)) == 15e3
+    assert look(RUNNING, status(RUNNING), notice(15e3, "another")) is None
+
+
+def test_an_award_to_come_is_held_against_the_capability():
+    low = (Deliverable(900, 45e3, 90e3),)
+    assert look(BEFORE, status(BEFORE, request_id="", capability=low)) == pytest.approx(15e3)
+
+
+def test_another_request_that_rules_leaves_the_award_to_chance():
+    other = {"request_id": "operator-1", "missing_w": 0.0}
+    assert look(RUNNING, status(RUNNING, **other, asked_w=-5e3)) == 60e3
+    assert look(RUNNING, status(RUNNING, **other, asked_w=50e3)) == 10e3
+    assert look(RUNNING, status(RUNNING, **other, asked_w=None, measured_w=61e3)) is None
+
+
+def test_a_region_is_given_a_moment_to_take_the_award_up():
+    seen = {"request_id": "sim:north:0", "asked_w": 0.0}
+    assert look(START + SETTLE_MS - 1, status(START + SETTLE_MS - 1, **seen)) is None
+    assert look(START + SETTLE_MS, status(START + SETTLE_MS, **seen)) == 60e3
+    end = START + 5 * MINUTE
+    assert look(end - SETTLE_MS, status(end - SETTLE_MS, **seen)) is None
+    assert look(end - SETTLE_MS - 1, status(end - SETTLE_MS - 1, **seen)) == 60e3
+
+
+def test_a_region_that_is_not_heard_says_nothing():
+    assert look(RUNNING, None) is None
+    assert look(RUNNING, status(RUNNING - FRESH_MS - 1, missing_w=20e3)) is None
+
+
+def test_a_shortfall_is_told_once_anew_when_it_changes_and_when_it_is_over():
+    told = shortfall(AWARD, status(RUNNING, missing_w=20e3), None, None, RUNNING)
+    assert told
+    assert look(RUNNING, status(RUNNING, missing_w=21e3), told=told) is None
+    assert look(RUNNING, status(RUNNING, missing_w=30e3), told=told) == 30e3
+    assert look(RUNNING, status(RUNNING, missing_w=1e3), told=told) == 0.0
+    over = shortfall(AWARD, status(RUNNING), None, told, RUNNING)
+    assert over
+    assert look(RUNNING, status(RUNNING), told=over) is None
