@@ -82,6 +82,16 @@ def test_each_trouble_has_its_reason(last, ages, restarts, reason):
     assert any(reason in said for said in report.reasons), report.reasons
 
 
+def test_readings_on_their_way_between_two_counters_are_not_stuck():
+    """Found where five seconds of nine devices were judged: 72 in, 63 canonical, none lost."""
+    short = Expected(devices=9, regions=frozenset({"north"}), seconds=5)
+    first = Summary(devices_connected=9, readings_in=0, canonical=0, rejected=0, windows_closed=0)
+    on_the_way = changed(readings_in=72, canonical=63, rejected=0)
+    assert judge(first, on_the_way, AGES, short, {}).reasons == ()
+    stuck = judge(first, changed(readings_in=720, canonical=600, rejected=0), AGES, short, {})
+    assert "ingest made 600 canonical and 0 rejected of 720 readings" in stuck.reasons
+
+
 def test_warm_is_all_devices_and_all_regions():
     assert is_warm(LAST, EXPECTED)
     assert not is_warm(FIRST, EXPECTED)
