@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from benchmarks import (
     fleet,
     growth_points,
     ingest,
+    market,
     orders,
     plan,
     recovery,
@@ -23,6 +25,7 @@ from benchmarks.growth_plots import Plot, draw
 from benchmarks.homes import FIRST_SEQ, Homes
 from benchmarks.pipeline_tables import Run, tables
 from benchmarks.report import Table, shown
+from schemas.market import Award, Bid, Delivery, EnergyOffer
 from vpp_streams.domain.canonical import Source, canonicalize
 from vpp_streams.domain.registry import Registry
 from vpp_streams.gateway.framer import MAX_FRAME_BYTES
@@ -52,6 +55,29 @@ def test_a_benchmark_tells_the_ratio_first(name: str, tmp_path: Path) -> None:
         assert table["rows"]
         assert "x " in table["columns"][1] or table["columns"][1].endswith(" x")
         assert {len(row) for row in table["rows"]} == {len(table["columns"])}
+
+
+@dataclass(frozen=True)
+class Interval:
+    bid: Bid
+    award: Award
+    delivery: Delivery
+
+
+def interval(start_ms: int, awarded_w: float, measured_w: float) -> Interval:
+    named = {"bid_id": f"sim:north:{start_ms}", "market": "sim", "region": "north"}
+    times = {"start_ms": start_ms, "interval_ms": 60_000}
+    named |= {"currency": "USD"}
+    return Interval(
+        Bid(
+            **named, **times, gate_ms=start_ms + 10, made_at_ms=start_ms, rung="warm_lp",
+            energy=EnergyOffer(awarded_w),
+        ),
+        Award(**named, **times, cleared_at_ms=start_ms, energy_w=awarded_w, prices={}),
+        Delivery(
+            **named, **times, awarded_w=awarded_w, measured_w=measured_w, coverage=1.0, money=0.0
+        ),
+    )  # fmt: skip
 
 
 def test_generated_frames_are_those_of_a_gateway() -> None:
@@ -120,3 +146,24 @@ def test_cells_are_short_and_rows_whole() -> None:
     ]  # fmt: skip
     with pytest.raises(ValueError, match="2 cells under 1"):
         Table("t", ["a"]).add(1, 2)
+
+
+def test_an_hour_in_the_market_counts_what_was_met_and_how_near_it_was_delivered() -> None:
+    """Two intervals count: one off by 2 %, one that had two bids, one of them late, off by 10 %."""
+    told = market.Told()
+    for start_ms, awarded_w, measured_w in ((0, 1000.0, 980.0), (60_000, -500.0, -550.0)):
+        made = interval(start_ms, awarded_w, measured_w)
+        told.bids.append((made.bid, start_ms))
+        told.deliveries[made.bid.bid_id] = made.delivery
+        told.awards[made.bid.bid_id] = made.award
+    late = interval(60_000, -500.0, -550.0).bid
+    told.bids[1] = (late, late.gate_ms + 1)
+    told.bids.append((late, late.gate_ms + 2))
+    outside = interval(120_000, 1e6, 0.0)
+    told.deliveries[outside.bid.bid_id] = outside.delivery
+    made_table = market.table([0, 60_000], {"north": told}, minutes=2, kills=1)
+    row = dict(zip(made_table.columns, made_table.rows[0], strict=True))
+    assert row["delivered x awarded"] == pytest.approx(1530 / 1500)
+    assert row["off, of energy"] == f"{70 / 1500:.2%}"
+    assert (row["intervals within 3 %"], row["worst interval"]) == ("50.0%", "6.67%")
+    assert (row["gates"], row["met"], row["bid twice"]) == (2, 1, 1)
