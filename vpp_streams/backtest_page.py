@@ -96,10 +96,12 @@ def _chart(at_ms: np.ndarray, series: tuple[tuple[str, Floats], ...], steps: boo
             f"<line class='grid' x1='{_LEFT}' x2='{_WIDTH - 8}' y1='{y:.1f}' y2='{y:.1f}'/>"
         )
         parts.append(f"<text x='{_LEFT - 6}' y='{y + 4:.1f}' text-anchor='end'>{level:,.0f}</text>")
+    ticks = np.linspace(0, len(picked) - 1, 6).astype(int).tolist()
+    anchors = ("middle",) * 5 + ("end",)  # the last would leave the picture
     parts.extend(
-        f"<text x='{x[at]:.1f}' y='{_HEIGHT + 18}' text-anchor='middle'>"
+        f"<text x='{x[at]:.1f}' y='{_HEIGHT + 18}' text-anchor='{anchor}'>"
         f"{_time(int(at_ms[picked[at]]), at_ms)}</text>"
-        for at in np.linspace(0, len(picked) - 1, 6).astype(int).tolist()
+        for at, anchor in zip(ticks, anchors, strict=True)
     )
     for colour, values in series:
         y = _y(values[picked], low, high)

@@ -16,7 +16,7 @@ _WIDTH = 60
 
 def summary_rows(summary: Summary, trace: Trace, market: ReplayMarket) -> list[tuple[str, str]]:
     """What there is to say of it: a name and a value each."""
-    money = f"{{:,.0f}} {summary.currency}"
+    money = f"{{:z,.0f}} {summary.currency}"  # z: no "-0"
     regret = summary.regret
     span = f"{_day(int(trace.start_ms[0]))} to {_day(int(trace.start_ms[-1]))}"
     rungs = ", ".join(f"{name} {count:,}" for name, count in summary.rungs.items())

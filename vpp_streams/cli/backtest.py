@@ -227,6 +227,8 @@ def _run(
     by_day = market.auction == "day"
     span_ms = int(recorded.start_ms[-1] - recorded.start_ms[0])
     total = span_ms // 86_400_000 if by_day else sum(r.stop - r.start for r in recorded.runs())
+    if not by_day and not fleet.always_answers:
+        total *= 2  # walked again, as if all answered
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

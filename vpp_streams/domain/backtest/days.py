@@ -17,7 +17,7 @@ from schemas.market import Bid
 from vpp_streams.domain.autobidder import safe_bid
 from vpp_streams.domain.backtest.delivery import Fleet, Given
 from vpp_streams.domain.backtest.foresight import best_plan, plan_money
-from vpp_streams.domain.backtest.result import Summary, Trace, summarise
+from vpp_streams.domain.backtest.result import Summary, Trace, Yardsticks, summarise
 from vpp_streams.domain.backtest.run import REGION, Rows
 from vpp_streams.domain.bids import fixed_offer
 from vpp_streams.domain.cycle_inputs import CycleInputs
@@ -64,6 +64,7 @@ def walk_days(
 ) -> tuple[Summary, Trace, tuple[Bid, ...]]:
     """Bid for every whole day but the first; see `walk` for what is given back."""
     rules, rows, perfect = market.rules, Rows(), list[float]()
+    reliable = Rows()
     recorded = by_days(market.recorded, market.day_begins_ms, kind_of)
     model, solve_ms = PlanModel(), list[float]()
     values = recorded.days.values
@@ -83,6 +84,7 @@ def walk_days(
         solve_ms.append((clock() - began_s) * 1e3)
         bids = _bids(market, known_day, plan.power_w, plan.how)
         _deliver(market, fleet, bids, rows)
+        _deliver(market, fleet.reliable(), bids, reliable)
         rows.low += bands[0.1].tolist()
         rows.high += bands[0.9].tolist()
         true_day = _priced(market.recorded, day_ms, values[day])
@@ -93,7 +95,8 @@ def walk_days(
     trace = rows.trace(perfect)
     rungs: Counter[str] = Counter(bid.rung for bid in rows.bids)
     # The plan of a day is exact: with its prices known it is perfect foresight.
-    summary = summarise(trace, rules, storage, float(sum(perfect)), solve_ms, rungs)
+    others = Yardsticks(planner=float(sum(perfect)), reliable=reliable.money)
+    summary = summarise(trace, rules, storage, others, solve_ms, rungs)
     return summary, trace, tuple(rows.bids)
 
 

@@ -18,7 +18,6 @@ class Given:
     given_w: float
     stored_wh: float
     """After it."""
-    asked_money: float
     money: float
     """Energy as given and capacity in proportion, less wear."""
 
@@ -30,7 +29,17 @@ class Fleet:
         self._storage = storage
         self._devices = max(devices, 1)
         self._answers = answers
+        self._seed = seed
         self._random = np.random.default_rng(seed)
+
+    @property
+    def always_answers(self) -> bool:
+        """Whether each device answers each time."""
+        return self._answers >= 1.0
+
+    def reliable(self) -> "Fleet":
+        """The same fleet, always answering."""
+        return Fleet(self._storage, self._devices, 1.0, self._seed)
 
     def deliver(self, award: Award, stored_wh: float, rules: MarketRules) -> Given:
         """What comes of an award from a stored energy."""
@@ -40,7 +49,7 @@ class Fleet:
         wanted = np.clip(award.energy_w + called, -storage.charge_w, storage.discharge_w)
         asked = float(feasible_power(np.array([wanted]), stored_wh, storage, hours)[0])
         share = 1.0
-        if self._answers < 1.0:
+        if not self.always_answers:
             share = float(self._random.binomial(self._devices, self._answers)) / self._devices
         given = float(np.clip(asked, -storage.charge_w * share, storage.discharge_w * share))
         after = float(stored_after(np.array([given]), stored_wh, storage, hours)[0])
@@ -48,7 +57,6 @@ class Fleet:
             asked_w=asked,
             given_w=given,
             stored_wh=min(max(after, 0.0), storage.energy_wh),
-            asked_money=self._money(award, asked, 1.0, rules),
             money=self._money(award, given, share, rules),
         )
 

@@ -26,8 +26,6 @@ class Trace:
     """At the interval's end."""
     money: Floats
     """Earned by delivery, less wear."""
-    awarded_money: Floats
-    """As if all had been delivered."""
     perfect_money: Floats
     """Of the best that could have been done, had all prices been known."""
     forecast: Floats
@@ -45,7 +43,17 @@ class Regret:
     solver: float
     """Seeing only as far as the plan's horizon, in its steps, with all prices known."""
     delivery: float
-    """Devices that did not deliver what was sold."""
+    """Devices that did not always answer: what was sold and not given, and less sold for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Yardsticks:
+    """What others make of the same prices."""
+
+    planner: float
+    """A planner with our horizon and steps that knows all prices."""
+    reliable: float
+    """We, with a fleet whose devices always answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +88,12 @@ def summarise(
     trace: Trace,
     rules: MarketRules,
     storage: Storage,
-    solver_money: float,
+    others: Yardsticks,
     solve_ms: list[float],
     rungs: Counter[str],
 ) -> Summary:
-    """Sum up a trace; ``solver_money`` is what the planner makes that knows all prices."""
+    """Sum up a trace."""
     money, perfect = float(trace.money.sum()), float(trace.perfect_money.sum())
-    awarded = float(trace.awarded_money.sum())
     usual = trace.price < np.quantile(trace.price, 1 - TOP_SHARE)
     hours = len(trace.price) * rules.interval_ms / HOUR_MS
     power_kw = max(storage.discharge_w, storage.charge_w) / 1e3
@@ -101,7 +108,9 @@ def summarise(
         share_without_top=_share(trace.money[usual], trace.perfect_money[usual]),
         per_kw_month=money / power_kw / (hours / MONTH_H),
         regret=Regret(
-            forecast=solver_money - awarded, solver=perfect - solver_money, delivery=awarded - money
+            forecast=others.planner - others.reliable,
+            solver=perfect - others.planner,
+            delivery=others.reliable - money,
         ),
         cycles=_cycles(trace, rules, storage),
         breaches=_breaches(trace, storage),

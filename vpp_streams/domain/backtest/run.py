@@ -14,7 +14,7 @@ from schemas.market import Bid, Delivery
 from vpp_streams.domain.autobidder import Autobidder
 from vpp_streams.domain.backtest.delivery import Fleet, Given
 from vpp_streams.domain.backtest.foresight import perfect_money, planner_money
-from vpp_streams.domain.backtest.result import Summary, Trace, summarise
+from vpp_streams.domain.backtest.result import Summary, Trace, Yardsticks, summarise
 from vpp_streams.domain.cycle_inputs import CycleInputs
 from vpp_streams.domain.market import BidRefusedError, Prices, Storage
 from vpp_streams.domain.replay_market import ReplayMarket
@@ -35,6 +35,11 @@ class Rows:
     low: list[float] = field(default_factory=list)
     high: list[float] = field(default_factory=list)
 
+    @property
+    def money(self) -> float:
+        """Earned in all."""
+        return float(np.array([given.money for given in self.given], float).sum())
+
     def trace(self, perfect: list[float]) -> Trace:
         """The rows as columns."""
 
@@ -48,7 +53,6 @@ class Rows:
             delivered_w=column([given.given_w for given in self.given]),
             stored_wh=column([given.stored_wh for given in self.given]),
             money=column([given.money for given in self.given]),
-            awarded_money=column([given.asked_money for given in self.given]),
             perfect_money=column(perfect),
             forecast=column([bid.expected_price or 0.0 for bid in self.bids]),
             low=column(self.low),
@@ -66,24 +70,34 @@ def walk(
 ) -> tuple[Summary, Trace, tuple[Bid, ...]]:
     """Bid for every recorded interval; the summary, the trace, and the bids that were made.
 
-    ``clock`` gives seconds, to measure solving. Raises `ValueError` where nothing is recorded.
+    A fleet that does not always answer is walked a second time as one that does: what it lacks
+    is felt later too, so only that says what it costs. ``clock`` gives seconds, to measure
+    solving; ``on_interval`` is called after each bid. Raises `ValueError` where nothing is
+    recorded.
     """
-    rules, rows, bidder = market.rules, Rows(), Autobidder()
-    perfect: list[float] = []
-    planned = 0.0
-    for rows_of_run in market.recorded.runs():
-        run = market.recorded.cut(rows_of_run)
-        _walk_run(market, run, storage, fleet, policy, bidder, clock, on_interval, rows)
-        perfect += perfect_money(run, rules, storage, 0.0).tolist()
-        planned += planner_money(run, rules, storage, 0.0, int(rules.day_slots * 1.5))
+    rules = market.rules
+    runs = [market.recorded.cut(rows) for rows in market.recorded.runs()]
+
+    def walked(answering: Fleet) -> Rows:
+        rows, bidder = Rows(), Autobidder()
+        for run in runs:
+            _walk_run(market, run, storage, answering, policy, bidder, clock, on_interval, rows)
+        return rows
+
+    rows = walked(fleet)
     if not rows.bids:
         raise ValueError("there is no interval with a price")
+    reliable = rows if fleet.always_answers else walked(fleet.reliable())
+    perfect, planned = list[float](), 0.0
+    for run in runs:
+        perfect += perfect_money(run, rules, storage, 0.0).tolist()
+        planned += planner_money(run, rules, storage, 0.0, int(rules.day_slots * 1.5))
     trace = rows.trace(perfect)
     summary = summarise(
         trace,
         rules,
         storage,
-        planned,
+        Yardsticks(planner=planned, reliable=reliable.money),
         [bid.solve_ms for bid in rows.bids],
         Counter(bid.rung for bid in rows.bids),
     )
