@@ -1,5 +1,7 @@
 """Role ``optimizer``: a bid for each region and market interval, before its gate.
 
+Beside that it forecasts regions (`region_forecasts`).
+
 It is no Faust worker: it shares no partitions, and a group would let its successor wait until the
 session of one that was killed has ended, past a gate. Two at a time do no harm: of a bid id, the
 market and every reader take the first record.
@@ -15,6 +17,7 @@ import structlog
 
 from agents.market_awards import AwardKeeper, Send
 from agents.optimizer_inputs import READ_BACK_MS, Asked, Input, Knowledge, sound_bid
+from agents.region_forecasts import RegionForecaster, forecast_for_ever
 from schemas.grid import PriceSeries
 from schemas.market import Bid, Gate, PlanView, Refusal
 from schemas.wire import UNREADABLE
@@ -29,7 +32,7 @@ from vpp_streams.domain.registry import Registry
 from vpp_streams.domain.reserve import ReservePolicy
 from vpp_streams.domain.sim_market import sim_rules
 from vpp_streams.health import HealthReporter
-from vpp_streams.kafka import apply_asset, following, new_producer, read_to_end_then_follow
+from vpp_streams.kafka import apply_asset, follow_all, following, new_producer
 from vpp_streams.settings import Settings
 
 log = structlog.get_logger()
@@ -72,22 +75,11 @@ class Optimizer:
 
     async def run(self) -> None:
         """Follow, bid and deliver, for ever. An error ends us; our successor goes on."""
-        caught_up = {topic: asyncio.Event() for topic in READ_BACK_MS}
+        since_ms = {topic: self._started_ms - back_ms for topic, back_ms in READ_BACK_MS.items()}
         async with asyncio.TaskGroup() as group:
-            for topic, back_ms in READ_BACK_MS.items():
-                group.create_task(
-                    read_to_end_then_follow(
-                        self._settings,
-                        topic,
-                        self.reader(topic),
-                        caught_up[topic],
-                        since_ms=self._started_ms - back_ms,
-                    )
-                )
             group.create_task(self._awards.follow_windows())
             # A bid that was made before us must be known, or its interval would get another.
-            for known in caught_up.values():
-                await known.wait()
+            await follow_all(group, self._settings, since_ms, self.reader)
             group.create_task(self._awards.keep_for_ever())
             await self._bid_for_ever()
 
@@ -221,17 +213,19 @@ async def run_optimizer(
         name = topic.full(settings.namespace)
         await producer.send_and_wait(name, encode_json(record), key=key.encode(), partition=0)
 
+    def now_ms() -> int:
+        return time.time_ns() // 1_000_000
+
     optimizer = Optimizer(
-        settings,
-        lambda: battery_regions(registry),
-        health,
-        send,
-        lambda: time.time_ns() // 1_000_000,
-        make_bidder,
+        settings, lambda: battery_regions(registry), health, send, now_ms, make_bidder
     )
 
+    def new_forecaster() -> RegionForecaster:
+        return RegionForecaster(settings, health, send, now_ms)
+
     async def run(registry_follower: asyncio.Task[None]) -> None:
-        await asyncio.gather(registry_follower, optimizer.run())
+        forecasts = forecast_for_ever(new_forecaster, health.counters)
+        await asyncio.gather(registry_follower, optimizer.run(), forecasts)
 
     try:
         async with following(

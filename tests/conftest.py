@@ -1,6 +1,7 @@
 """Fixtures that every test may use: a real Kafka, and settings with a world of their own."""
 
 import os
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
 from testcontainers.core.container import DockerContainer
 
 from vpp_streams import broker
@@ -84,3 +86,18 @@ async def topics_ready(kafka: str, settings: Settings) -> AsyncIterator[Settings
     """The test's settings, once its topics are there."""
     await ensure_topics(settings)
     yield settings
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """A headless Chromium; the test is skipped where there is none, and fails in CI."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        way_out = "no Chromium: install it (Debian: apt-get install chromium)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(way_out)
+        pytest.skip(way_out)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        await browser.close()

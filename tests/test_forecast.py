@@ -11,7 +11,7 @@ from vpp_streams.domain.forecast.capacity import capacity_ahead
 from vpp_streams.domain.forecast.days import Days, error_quantiles, naive, profile
 from vpp_streams.domain.forecast.lear import lear, ridge
 from vpp_streams.domain.forecast.process import fit_process, on_nodes, price_nodes, slot_of
-from vpp_streams.domain.forecast.scores import Accuracy, coverage, mean_absolute_error, pinball
+from vpp_streams.domain.forecast.scores import coverage, mean_absolute_error, pinball
 from vpp_streams.domain.market import Prices
 
 NONE = prices_of(np.array([]))
@@ -95,13 +95,6 @@ def test_pinball_is_least_at_the_quantile() -> None:
     values = np.arange(101.0)
     loss = {q: pinball(values, np.full(101, q), 0.9) for q in (50.0, 90.0, 99.0)}
     assert min(loss, key=lambda q: loss[q]) == 90.0
-
-
-def test_live_accuracy_is_told_beside_the_naive_one() -> None:
-    accuracy = Accuracy(day_slots=4)
-    for _ in range(20):
-        accuracy.add(actual=10.0, mean=12.0, low=9.0, high=15.0, naive=20.0)
-    assert (accuracy.error, accuracy.naive_error, accuracy.inside) == (2.0, 10.0, 1.0)
 
 
 def test_nodes_share_a_price_between_the_two_beside_it() -> None:

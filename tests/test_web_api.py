@@ -9,6 +9,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from schemas.forecast import RegionForecast
+from tests.market_feed import OPEN_MS, at, feed_market
 from tests.web_world import (
     HOSTILE,
     NOW_MS,
@@ -17,12 +19,13 @@ from tests.web_world import (
     apply,
     fed_read_model,
     fleet_that_answers,
+    region_forecast,
     region_live,
     region_window,
 )
 from vpp_streams import topics
 from vpp_streams.settings import Settings
-from vpp_streams.web import control_views, stream, views
+from vpp_streams.web import control_views, market_views, stream, views
 from vpp_streams.web.api import create_web
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.twins import FleetWorker
@@ -50,6 +53,7 @@ async def client(model: ReadModel) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def template_of(path: str) -> str:
+    path = path.replace(at(OPEN_MS), "{bid_id}").replace("/sim/", "/{market}/")
     for id_, name in (("north", "region"), ("home-001", "site_id"), ("pw-001", "device_id")):
         path = path.replace(id_, f"{{{name}}}")
     return f"/api/v1{path}"
@@ -75,7 +79,8 @@ async def test_summary_tells_the_whole_loop(client):
     assert {p["role"] for p in summary["processes"]} >= {"gateway", "ingest", "fleet", "region"}
 
 
-async def test_every_answer_has_the_shape_that_is_documented(client):
+async def test_every_answer_has_the_shape_that_is_documented(client, model):
+    feed_market(model, intervals=3)
     shapes = {
         "/summary": views.Summary,
         "/health": views.HealthView,
@@ -83,6 +88,7 @@ async def test_every_answer_has_the_shape_that_is_documented(client):
         "/regions/north": views.RegionView,
         "/regions/north/history": views.RegionHistory,
         "/regions/north/windows": views.RegionWindows,
+        "/regions/north/forecast": RegionForecast,
         "/sites": views.SitePage,
         "/sites/home-001": views.SiteDetail,
         "/sites/home-001/windows": views.SiteWindows,
@@ -92,6 +98,9 @@ async def test_every_answer_has_the_shape_that_is_documented(client):
         "/alarms": control_views.AlarmList,
         "/alerts": control_views.AlertList,
         "/devices/pw-001/commands": control_views.DeviceStory,
+        "/markets": market_views.MarketList,
+        "/markets/sim/north": market_views.MarketView,
+        f"/bids/{at(OPEN_MS)}": market_views.BidView,
     }
     document = (await client.get("/openapi.json")).json()
     for path, shape in shapes.items():
@@ -124,6 +133,23 @@ async def test_region_windows_by_size_newest_first(client, model):
     assert (await get(client, "/regions/north/windows?size_s=60"))["windows"] == []
     apply(model, topics.REGION_WINDOWS, region_window("north", NOW_MS - 60_000, 60))
     assert len((await get(client, "/regions/north/windows?size_s=60"))["windows"]) == 1
+
+
+async def test_forecast_of_a_region_is_the_newest_and_of_one_start_the_first(client, model):
+    quarter_ms = 900_000
+    first = region_forecast("north")
+    again = msgspec.structs.replace(first, known_at_ms=NOW_MS)
+    apply(model, topics.REGION_FORECASTS, again)
+    assert (await get(client, "/regions/north/forecast"))["known_at_ms"] == first.known_at_ms
+    apply(model, topics.REGION_FORECASTS, region_forecast("north", first.start_ms + quarter_ms))
+    newest = await get(client, "/regions/north/forecast")
+    assert newest["start_ms"] == first.start_ms + quarter_ms
+    assert newest["load"]["accuracy"]["slots"] == 96
+    assert newest["solar"]["accuracy"] is None
+    apply(model, topics.REGION_LIVE, region_live("east"))
+    nothing = await client.get("/api/v1/regions/east/forecast")
+    assert nothing.status_code == 404
+    assert "no forecast of region 'east'" in nothing.json()["error"]
 
 
 async def test_sites_are_searched_and_paged_without_gap_or_repeat(client):
@@ -206,6 +232,7 @@ async def test_health_has_rates_lag_and_ages(client):
     [
         ("/regions/atlantis", 404, "atlantis"),
         ("/regions/atlantis/history", 404, "atlantis"),
+        ("/regions/atlantis/forecast", 404, "atlantis"),
         ("/regions/north/history?points=0", 400, "points"),
         ("/regions/north/windows?size_s=61", 400, "60 or 900"),
         ("/regions/north/windows?size_s=abc", 400, "60 or 900"),

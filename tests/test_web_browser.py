@@ -1,31 +1,21 @@
 """The dashboard in a headless Chromium, at a desk's and a phone's width; no Kafka."""
 
-import asyncio
-import os
-import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
-import pytest_asyncio
-import uvicorn
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import expect
 
 from schemas.dispatch import Hold, Request, RequestEvent
+from tests.browser_world import DESK, PHONE, opened, serving
 from tests.web_world import (
     HOSTILE,
     NOW_MS,
-    TWIN,
     KafkaInMemory,
     apply,
     dispatch_status,
     fed_read_model,
     feed_control,
-    fleet_that_answers,
     region_live,
     rejected,
     story_records,
@@ -33,14 +23,10 @@ from tests.web_world import (
 from vpp_streams import topics
 from vpp_streams.domain.partition import partition_of
 from vpp_streams.operators import make_demo_operator
-from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
-from vpp_streams.web.api import create_web
 from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.twins import FleetWorker
 
 pytestmark = pytest.mark.browser
-DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PAGES = (
     "#/regions",
     "#/regions/north",
@@ -50,71 +36,6 @@ PAGES = (
     "#/pipeline",
     "docs",
 )
-
-
-@asynccontextmanager
-async def serving(
-    model: ReadModel, kafka: KafkaInMemory | None = None, operators: Path | None = None
-) -> AsyncIterator[str]:
-    """A real server on a free port over the read model; the clock stands still."""
-    kafka = kafka or KafkaInMemory()
-    settings = Settings(operators=operators)
-    fleet = FleetWorker("http://fleet.test", fleet_that_answers(httpx.Response(200, json=TWIN)))
-    app = create_web(
-        settings, model, lambda: NOW_MS, kafka, fleet, lambda: server.should_exit, answer_s=0.05
-    )
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
-    task = asyncio.create_task(server.serve())
-    try:
-        while not server.started:
-            if task.done():
-                await task
-            await asyncio.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
-    finally:
-        server.should_exit = True
-        await task
-
-
-@pytest_asyncio.fixture
-async def browser() -> AsyncIterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        way_out = "no Chromium: install it (Debian: apt-get install chromium)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(way_out)
-        pytest.skip(way_out)
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        await browser.close()
-
-
-class Watched:
-    """A page that notes what no page of ours may do: log an error, or ask another host."""
-
-    def __init__(self, page: Page, home: str) -> None:
-        self.page, self.home = page, home
-        self.errors: list[str] = []
-        self.foreign: list[str] = []
-        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("request", self._note)
-
-    def _note(self, request) -> None:
-        if not request.url.startswith((self.home, "data:")):
-            self.foreign.append(request.url)
-
-
-@asynccontextmanager
-async def opened(browser: Browser, home: str, viewport: dict[str, int]) -> AsyncIterator[Watched]:
-    """A new window of that size; on leaving, checks that the page behaved."""
-    context = await browser.new_context(viewport=viewport)
-    watched = Watched(await context.new_page(), home)
-    yield watched
-    assert watched.errors == []
-    assert watched.foreign == []
-    await context.close()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import msgspec
 from schemas.assets import Device, Site
 from schemas.commands import CommandEvent, CommandEvents, CommandFrame, CommandRow
 from schemas.dispatch import DispatchStatus, Missing, Notice, RequestEvent, Target
+from schemas.forecast import ForecastAccuracy, QuantityForecast, RegionForecast
 from schemas.health import Health
 from schemas.presence import Presence
 from schemas.telemetry import Rejected
@@ -133,6 +134,26 @@ def region_window(region: str, start_ms: int, size_s: int = 900, **changes: Any)
         ),
     )
     return msgspec.structs.replace(window, **changes)
+
+
+def region_forecast(region: str, start_ms: int = NOW_MS - NOW_MS % 900_000) -> RegionForecast:
+    def bell(hour: float, width: float) -> list[float]:
+        return [math.exp(-(((i / 4 - hour) / width) ** 2)) for i in range(96)]
+
+    def quantity(mean_w: list[float], scored: ForecastAccuracy | None) -> QuantityForecast:
+        low_w, high_w = (tuple(share * w for w in mean_w) for share in (0.7, 1.4))
+        mean = tuple(mean_w)
+        return QuantityForecast(by="lear", mean_w=mean, low_w=low_w, high_w=high_w, accuracy=scored)
+
+    scored = ForecastAccuracy(slots=96, error_w=8_400.0, naive_error_w=11_900.0, inside=0.8125)
+    return RegionForecast(
+        region=region,
+        known_at_ms=start_ms + 15_000,
+        start_ms=start_ms,
+        slot_s=900,
+        load=quantity([150_000.0 + 90_000.0 * w for w in bell(10, 3)], scored),
+        solar=quantity([95_000.0 * w for w in bell(14, 4)], None),
+    )
 
 
 def site(number: int, region: str = "north") -> Site:
@@ -283,6 +304,7 @@ def _feed_regions(model: ReadModel) -> None:
         for quarter in range(8, 0, -1):
             start_ms = NOW_MS - NOW_MS % 900_000 - quarter * 900_000
             apply(model, topics.REGION_WINDOWS, region_window(region, start_ms))
+        apply(model, topics.REGION_FORECASTS, region_forecast(region))
 
 
 def feed_control(model: ReadModel) -> None:

@@ -21,6 +21,7 @@ from schemas import (
     assets,
     commands,
     dispatch,
+    forecast,
     grid,
     health,
     market,
@@ -97,6 +98,12 @@ CHANNELS = (
         (windows.RegionWindow,),
     ),
     Channel(topics.REGION_LIVE, "the region now", "region", (windows.RegionLive,)),
+    Channel(
+        topics.REGION_FORECASTS,
+        "load and solar power of regions for the day ahead, and how good the last ones were",
+        "region",
+        (forecast.RegionForecast,),
+    ),
     Channel(
         topics.DISPATCH_TARGETS,
         "what is asked of regions: targets, limits, holds, and their withdrawal",
@@ -215,6 +222,7 @@ _SCHEMAS = (
     assets,
     commands,
     dispatch,
+    forecast,
     grid,
     health,
     market,

@@ -1,7 +1,7 @@
 """Kafka as every process here uses it: topics, one producer's settings, compacted readers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -159,6 +159,24 @@ async def read_to_end_then_follow(
         on_record(record.key, record.value, record.offset)
 
     await follow_whole_records(settings, topic, apply, caught_up, since_ms)
+
+
+async def follow_all(
+    group: asyncio.TaskGroup,
+    settings: Settings,
+    since_ms: Mapping[topics.Topic, int],
+    reader: Callable[[topics.Topic], Callable[[bytes | None, bytes | None, int], None]],
+) -> None:
+    """Follow topics in tasks of ``group``, each from its time on, as `read_to_end_then_follow`.
+
+    Returns once all that was there at the start has been handed to the topics' readers.
+    """
+    caught_up = {topic: asyncio.Event() for topic in since_ms}
+    for topic, since in since_ms.items():
+        follow = read_to_end_then_follow(settings, topic, reader(topic), caught_up[topic], since)
+        group.create_task(follow)
+    for known in caught_up.values():
+        await known.wait()
 
 
 async def follow_whole_records(

@@ -38,6 +38,7 @@ SITE_WINDOWS = Topic("site.windows", retention_ms=30 * DAY_MS)
 REGION_PARTIALS = Topic("region.partials", partitions=1, retention_ms=DAY_MS)
 REGION_WINDOWS = Topic("region.windows", partitions=1, retention_ms=30 * DAY_MS)
 REGION_LIVE = Topic("region.live", partitions=1, retention_ms=DAY_MS)
+REGION_FORECASTS = Topic("region.forecasts", partitions=1, retention_ms=30 * DAY_MS)
 DISPATCH_TARGETS = Topic("dispatch.targets", partitions=1, keep="compact")
 DISPATCH = Topic("dispatch", retention_ms=7 * DAY_MS)
 DISPATCH_EVENTS = Topic("dispatch.events", partitions=1, retention_ms=30 * DAY_MS)
@@ -64,6 +65,7 @@ ALL = (
     REGION_PARTIALS,
     REGION_WINDOWS,
     REGION_LIVE,
+    REGION_FORECASTS,
     DISPATCH_TARGETS,
     DISPATCH,
     DISPATCH_EVENTS,

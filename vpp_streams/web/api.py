@@ -15,11 +15,13 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
 from schemas.assets import Site
+from schemas.forecast import RegionForecast
 from vpp_streams.settings import Settings
-from vpp_streams.web import control_views, views
+from vpp_streams.web import control_views, market_views, views
 from vpp_streams.web.answers import Json
 from vpp_streams.web.control_api import control_routes, order_routes
 from vpp_streams.web.desk import ANSWER_S, Desk, Kafka
+from vpp_streams.web.market_api import market_routes
 from vpp_streams.web.openapi import answers, describe_with
 from vpp_streams.web.problems import ApiError, answer_problems, refuse_unknown_parameters
 from vpp_streams.web.readmodel import ReadModel
@@ -83,18 +85,20 @@ def create_web(
         _site_routes(read_model, worker),
         control_routes(read_model, kafka, now_ms, partial(_known_region, read_model)),
         order_routes(desk),
+        market_routes(read_model.markets, now_ms),
     ):
         app.include_router(routes, prefix="/api/v1")
     describe_with(
         app,
         [
             *(views.Summary, views.HealthView, views.RejectedPage, views.RegionList),
-            *(views.RegionHistory, views.RegionWindows),
+            *(views.RegionHistory, views.RegionWindows, RegionForecast),
             *(views.SitePage, views.SiteDetail, views.SiteWindows),
             *(control_views.DispatchView, control_views.CommandList, control_views.AlarmList),
             *(control_views.AlertList, control_views.DeviceStory, control_views.Ordered),
             *(control_views.TargetOrder, control_views.LimitOrder, control_views.HoldOrder),
-            control_views.StormOrder,
+            *(control_views.StormOrder, market_views.MarketList, market_views.MarketView),
+            market_views.BidView,
         ],
     )
 
@@ -200,6 +204,18 @@ def _region_routes(model: ReadModel, now_ms: Callable[[], int]) -> APIRouter:
         """The region's closed windows, newest first."""
         found = model.regions.windows(known(region), size_s, limit)
         return Json(views.RegionWindows(region=region, size_s=size_s, windows=found))
+
+    @routes.get("/regions/{region}/forecast", responses=answers(RegionForecast, 404))
+    async def forecast(region: str) -> Response:
+        """The region's load and solar power for the day ahead, and how good forecasts were."""
+        newest = model.regions.forecast(known(region))
+        if newest is None:
+            raise ApiError(
+                HTTPStatus.NOT_FOUND,
+                f"no forecast of region {region!r} was heard of lately",
+                "`vpp worker optimizer` tells one after each quarter of an hour",
+            )
+        return Json(newest)
 
     return routes
 

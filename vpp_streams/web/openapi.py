@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from vpp_streams.contracts import describe_fields
-from vpp_streams.web import control_views, views
+from vpp_streams.web import control_views, market_views, views
 from vpp_streams.web.views import Problem
 
 _REF = "#/components/schemas/{name}"
@@ -43,7 +43,7 @@ _PROBLEMS = {
     400: "The query cannot be used; the error names the parameter.",
     401: "No operator's token came with it.",
     403: "The operator lacks a right; the error says which. Nothing was written.",
-    404: "There is no such region, site, device or request, or nothing was heard of it yet.",
+    404: "There is no such region, site, device, request or bid, or nothing was heard of it yet.",
     409: "The region role rejected it; the error says why.",
     422: "The order cannot be meant; the error says why. Nothing was written.",
     503: "Too many live streams are open, or Kafka does not answer.",
@@ -61,7 +61,7 @@ def describe_with(app: FastAPI, answered: list[type[msgspec.Struct]]) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             _, schemas = msgspec.json.schema_components([*answered, Problem], ref_template=_REF)
-            describe_fields(schemas, views, control_views)
+            describe_fields(schemas, views, control_views, market_views)
             document = get_openapi(
                 title=app.title,
                 version=app.version,

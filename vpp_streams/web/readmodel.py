@@ -11,8 +11,10 @@ import msgspec
 
 from schemas.assets import Site
 from schemas.commands import CommandEvents, CommandFrame
+from schemas.forecast import RegionForecast
 from schemas.grid import Alert
 from schemas.health import Health
+from schemas.market import Bid, MarketRecord
 from schemas.presence import Presence
 from schemas.telemetry import Rejected
 from schemas.windows import RegionLive, RegionWindow, SiteWindow
@@ -23,6 +25,8 @@ from vpp_streams.topics import Topic
 from vpp_streams.web.ages import Ages
 from vpp_streams.web.commands import Commands
 from vpp_streams.web.dispatches import Dispatches, read_request, read_told
+from vpp_streams.web.market import Markets
+from vpp_streams.web.market_answers import MarketAnswers
 from vpp_streams.web.pipeline import Pipeline
 from vpp_streams.web.regions import Regions
 from vpp_streams.web.rejections import Rejections
@@ -50,6 +54,8 @@ class ReadModel:
         self.dispatches = Dispatches()
         self.commands = Commands(self.sites.registry)
         self._alerts: dict[str, Alert] = {}
+        self._markets = Markets()
+        self.markets = MarketAnswers(self._markets)
         self.pipeline = Pipeline()
         self.ages = Ages()
         self.undecodable: Counter[str] = Counter()
@@ -62,6 +68,7 @@ class ReadModel:
             topics.SITE_WINDOWS.name: self._site_window,
             topics.REGION_WINDOWS.name: self._region_window,
             topics.REGION_LIVE.name: self._region_live,
+            topics.REGION_FORECASTS.name: self._region_forecast,
             topics.TELEMETRY_REJECTED.name: self._rejected,
             topics.HEALTH.name: self._health,
             topics.DISPATCH_TARGETS.name: self._request,
@@ -70,6 +77,8 @@ class ReadModel:
             topics.COMMAND_EVENTS.name: self._command_events,
             topics.TELEMETRY.name: self._telemetry,
             topics.GRID_ALERTS.name: self._alert,
+            topics.MARKET_BIDS.name: self._bid,
+            topics.MARKET_AWARDS.name: self._market,
         }
 
     def apply(
@@ -85,7 +94,7 @@ class ReadModel:
                 self._removed(topic, key)
             else:
                 apply(value, offset, now_ms)
-        except (*UNREADABLE, ValueError):  # the latter is that of frames
+        except (*UNREADABLE, ValueError):  # the latter is that of frames, and of bids' ids
             self.undecodable[topic.name] += 1
             self.counters["undecodable"] += 1
         else:
@@ -138,6 +147,9 @@ class ReadModel:
         if now_ms >= self.started_at_ms:
             self.ages.add(live.fresh_ages_ms, now_ms)
 
+    def _region_forecast(self, value: bytes, _offset: int, _now_ms: int) -> None:
+        self.regions.apply_forecast(decode_json(value, RegionForecast))
+
     def _rejected(self, value: bytes, _offset: int, _now_ms: int) -> None:
         self.rejections.apply(decode_json(value, Rejected))
 
@@ -172,6 +184,13 @@ class ReadModel:
     def _alert(self, value: bytes, _offset: int, _now_ms: int) -> None:
         alert = decode_json(value, Alert)
         self._alerts[alert.alert_id] = alert
+
+    def _bid(self, value: bytes, _offset: int, now_ms: int) -> None:
+        self._markets.apply(decode_json(value, Bid), now_ms)
+
+    def _market(self, value: bytes, _offset: int, now_ms: int) -> None:
+        record: MarketRecord = decode_json(value, MarketRecord)  # type: ignore[arg-type]  # a union
+        self._markets.apply(record, now_ms)
 
     def _removed(self, topic: Topic, key: bytes | None) -> None:
         if key is None:

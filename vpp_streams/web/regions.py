@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from schemas.forecast import RegionForecast
 from schemas.windows import Aggregate, RegionLive, RegionWindow, SiteWindow
 from vpp_streams.web.pipeline import STALE_MS
 from vpp_streams.web.views import RegionHistory, RegionView
@@ -51,10 +52,11 @@ class _Region:
         self.change = 0
         self.history: deque[RegionLive] = deque(maxlen=_MAX_POINTS)
         self.windows: dict[int, WindowSeries[RegionWindow]] = {}
+        self.forecast: RegionForecast | None = None
 
 
 class Regions:
-    """What topics ``region.live`` and ``region.windows`` say of each region."""
+    """What topics ``region.live``, ``.windows`` and ``.forecasts`` say of each region."""
 
     def __init__(self, sizes_s: Iterable[int], keep_windows: int) -> None:
         self._sizes_s = tuple(sizes_s)
@@ -81,6 +83,12 @@ class Regions:
         if window.size_s in self._sizes_s:
             series = self._of(window.region).windows
             series.setdefault(window.size_s, WindowSeries(self._keep_windows)).apply(window)
+
+    def apply_forecast(self, forecast: RegionForecast) -> None:
+        """Take a forecast; of those that begin at the same time the first one counts."""
+        region = self._of(forecast.region)
+        if region.forecast is None or region.forecast.start_ms != forecast.start_ms:
+            region.forecast = forecast
 
     def names(self) -> list[str]:
         """Regions heard of, sorted."""
@@ -130,6 +138,11 @@ class Regions:
         region = self._regions.get(name)
         series = region.windows.get(size_s) if region is not None else None
         return series.newest(limit) if series is not None else []
+
+    def forecast(self, name: str) -> RegionForecast | None:
+        """The region's newest forecast."""
+        region = self._regions.get(name)
+        return region.forecast if region is not None else None
 
     def _of(self, name: str) -> _Region:
         if name not in self._regions and len(self._regions) >= _MAX_REGIONS:

@@ -32,11 +32,14 @@ SINCE_MS = {
     topics.REGION_WINDOWS: _HOUR_MS,
     topics.TELEMETRY_REJECTED: _HOUR_MS,
     topics.REGION_LIVE: _HALF_HOUR_MS,
+    topics.REGION_FORECASTS: _HOUR_MS,
     topics.HEALTH: 0,
     topics.DISPATCH_EVENTS: _HOUR_MS,
     topics.COMMANDS: _TEN_MIN_MS,
     topics.COMMAND_EVENTS: _TEN_MIN_MS,
     topics.TELEMETRY: 0,
+    topics.MARKET_BIDS: topics.DAY_MS,
+    topics.MARKET_AWARDS: topics.DAY_MS,
 }
 """How far back we read when we start."""
 _MAX_READERS = 4
@@ -86,6 +89,7 @@ async def serve_web(settings: Settings) -> None:
             server = _Server(
                 uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3)
             )
+            listener.listen()  # who reads the address in the next line may connect at once
             log.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await asyncio.wait({serving, *feeding}, return_when=asyncio.FIRST_COMPLETED)

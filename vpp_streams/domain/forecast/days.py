@@ -31,20 +31,6 @@ class Days:
         return Days(self.values[:day], self.kind[: day + 1])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Forecast:
-    """What a quantity will be, and how sure that is; made for people and planners alike."""
-
-    known_at_ms: int
-    """Belief time: nothing that came to be known later is in it."""
-    start_ms: NDArray[np.int64]
-    mean: Floats
-    quantiles: dict[float, Floats]
-    """By chance, for instance 0.1 and 0.9."""
-    by: str
-    """Which forecaster made it."""
-
-
 def naive(days: Days) -> Floats:
     """As yesterday; NaN where there is none."""
     return days.values[-1] if len(days.values) else np.full(days.slots, np.nan)
@@ -65,7 +51,8 @@ def error_quantiles(
 ) -> dict[float, Floats]:
     """Quantiles of a day from the errors of the forecasts before it, slot by slot.
 
-    ``before`` and ``actual`` have a row per day (see `shifted` for why neighbours count too).
+    ``before`` and ``actual`` have a row per day. The errors of both neighbours of a slot count as
+    its own: days are few.
     """
     errors = actual - before
     errors = errors[np.isfinite(errors).all(axis=1)]

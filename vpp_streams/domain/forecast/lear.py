@@ -27,10 +27,11 @@ _KIND_WEIGHT = 2.0
 """A kind of day is punished less than a price."""
 
 
-def lear(days: Days, windows: tuple[int, ...] = WINDOWS) -> Floats:
+def lear(days: Days, windows: tuple[int, ...] = WINDOWS, spiky: bool = True) -> Floats:
     """The day after the last of ``days``, by slot. Learns from the days since the last gap.
 
-    ``days.kind`` must have the kind of the day to come, one more than values.
+    ``days.kind`` must have the kind of the day to come, one more than values. What is not
+    ``spiky`` (solar power, with as many zeros as not) is learned without the asinh.
     """
     gaps = np.flatnonzero(~np.isfinite(days.values.sum(axis=1)))
     first = int(gaps[-1]) + 1 if len(gaps) else 0
@@ -38,14 +39,14 @@ def lear(days: Days, windows: tuple[int, ...] = WINDOWS) -> Floats:
     if len(values) < LEAST_DAYS:
         return profile(days)
     used = {max(len(values) - window, _WEEK + 1) for window in windows}
-    forecasts = np.array([_one(values, kind, since) for since in sorted(used)])
+    forecasts = np.array([_one(values, kind, since, spiky) for since in sorted(used)])
     mean: Floats = forecasts.mean(axis=0)
     return mean
 
 
-def _one(values: Floats, kind: NDArray[np.int64], since: int) -> Floats:
+def _one(values: Floats, kind: NDArray[np.int64], since: int, spiky: bool) -> Floats:
     """Fit on the days from ``since`` on, and forecast the day after the last."""
-    scale = _Scale.of(values[max(since - _WEEK, 0) :])
+    scale = _Scale.of(values[max(since - _WEEK, 0) :], spiky)
     prices = scale.to(values)
     x = _features(prices, kind, since)
     y = prices[since:]
@@ -92,20 +93,22 @@ def ridge(x: Floats, y: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """asinh of a price in robust units: spikes neither vanish nor rule."""
+    """Robust units and asinh, so that spikes neither vanish nor rule; else plain ones."""
 
     middle: float
     spread: float
+    spiky: bool
 
     @classmethod
-    def of(cls, values: Floats) -> "_Scale":
+    def of(cls, values: Floats, spiky: bool) -> "_Scale":
+        if not spiky:
+            return cls(float(values.mean()), float(values.std()) + 1e-9, spiky)
         middle = float(np.median(values))
-        return cls(middle, float(np.median(np.abs(values - middle))) * 1.4826 + 1e-9)
+        return cls(middle, float(np.median(np.abs(values - middle))) * 1.4826 + 1e-9, spiky)
 
     def to(self, values: Floats) -> Floats:
-        scaled: Floats = np.arcsinh((values - self.middle) / self.spread)
-        return scaled
+        plain: Floats = (values - self.middle) / self.spread
+        return np.arcsinh(plain) if self.spiky else plain
 
     def back(self, scaled: Floats) -> Floats:
-        values: Floats = self.middle + self.spread * np.sinh(scaled)
-        return values
+        return self.middle + self.spread * (np.sinh(scaled) if self.spiky else scaled)

@@ -2,6 +2,7 @@
 
 import { h, text } from "./dom.js";
 import { follow } from "./live.js";
+import { marketView } from "./views/market.js";
 import { pipelineView } from "./views/pipeline.js";
 import { regionView } from "./views/region.js";
 import { regionsView } from "./views/regions.js";
@@ -15,6 +16,8 @@ const routes = [
   [/^\/regions\/([^/]+)$/, regionView, "#/regions"],
   [/^\/sites$/, sitesView, "#/sites"],
   [/^\/sites\/([^/]+)$/, siteView, "#/sites"],
+  [/^\/market$/, marketView, "#/market"],
+  [/^\/market\/([^/]+)\/([^/]+)$/, marketView, "#/market"],
   [/^\/rejected$/, rejectedView, "#/rejected"],
   [/^\/pipeline$/, pipelineView, "#/pipeline"],
 ];

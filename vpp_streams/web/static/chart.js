@@ -3,6 +3,7 @@
 
 import { h, svg, text } from "./dom.js";
 import { clock, clockSeconds } from "./format.js";
+import { bandPath, linePath, medianStep, stepPath } from "./paths.js";
 
 const EDGE = { top: 10, right: 12, bottom: 24, left: 64 };
 /** A hole in the data longer than this is shown as a gap, not as a line across it. */
@@ -28,39 +29,25 @@ function timeTicks(first, last, wanted) {
   return ticks;
 }
 
-function path(times, values, x, y, gapMs) {
-  let d = "";
-  let before = null;
-  times.forEach((time, i) => {
-    if (values[i] === null || values[i] === undefined) { before = null; return; }
-    const joined = before !== null && time - before <= gapMs;
-    d += `${joined ? "L" : "M"}${x(time).toFixed(1)} ${y(values[i]).toFixed(1)}`;
-    before = time;
-  });
-  return d;
-}
-
-function medianStep(times) {
-  const steps = times.slice(1).map((time, i) => time - times[i]).sort((a, b) => a - b);
-  return steps[Math.floor(steps.length / 2)] ?? 1000;
-}
-
 /**
- * `series`: [{name, tone, format(value)}] in drawing order; `range`: fixed [low, high] or null;
+ * `series`: [{name, tone, format(value), shape}] in drawing order; shape "step": a value holds until
+ * the next time, "band": values are [low, high]. `range`: fixed [low, high] or null;
  * `gapMs`: a longer hole is a gap, null = six times the usual step.
- * Returns {element, set(times, columns)}: columns are arrays as long as times, null = no value.
+ * Returns {element, set(times, columns, {stepMs, nowMs})}: columns are arrays as long as times,
+ * null = no value; `stepMs`: how long a step lasts; `nowMs`: what comes after it is marked as ahead.
  */
 export function lineChart({ label, series, range = null, tick, height = 240, gapMs = null }) {
   const hidden = new Set();
   let times = [];
   let columns = series.map(() => []);
   let cursor = null;
+  let [stepMs, nowMs] = [0, null];
 
   const plot = svg("svg", { class: "plot", role: "img", tabindex: 0, height, "aria-label": label });
   const readout = h("p", { class: "readout", "aria-live": "off" });
   const legend = h("div", { class: "legend", role: "group", "aria-label": `${label}: series` },
     series.map((s) => h("button", {
-      type: "button", class: s.tone, "aria-pressed": "true",
+      type: "button", class: s.shape === "band" ? `band ${s.tone}` : s.tone, "aria-pressed": "true",
       onclick: (event) => {
         if (!hidden.delete(s.name)) hidden.add(s.name);
         event.currentTarget.setAttribute("aria-pressed", String(!hidden.has(s.name)));
@@ -74,9 +61,9 @@ export function lineChart({ label, series, range = null, tick, height = 240, gap
 
   function bounds() {
     if (range) return range;
-    const values = shown().flatMap(([, column]) => column).filter((v) => v !== null && v !== undefined);
-    const low = Math.min(0, ...values);
-    const high = Math.max(0, ...values);
+    const values = shown().flatMap(([, column]) => column).flat().filter((v) => v !== null && v !== undefined);
+    const low = values.reduce((least, v) => Math.min(least, v), 0);
+    const high = values.reduce((most, v) => Math.max(most, v), 0);
     const margin = (high - low || 1) * 0.06;
     return [low < 0 ? low - margin : 0, high > 0 ? high + margin : (low < 0 ? 0 : 1)];
   }
@@ -91,7 +78,7 @@ export function lineChart({ label, series, range = null, tick, height = 240, gap
       return;
     }
     const [low, high] = bounds();
-    const [first, last] = [times[0], times[times.length - 1]];
+    const [first, last] = [times[0], times[times.length - 1] + stepMs];
     const x = (t) => EDGE.left + ((t - first) / (last - first)) * (width - EDGE.left - EDGE.right);
     const y = (v) => height - EDGE.bottom - ((v - low) / (high - low)) * (height - EDGE.top - EDGE.bottom);
     scale = { x, y, width, first, last };
@@ -102,26 +89,52 @@ export function lineChart({ label, series, range = null, tick, height = 240, gap
       svg("text", { x: x(t), y: height - 6, class: "tick middle" }, clock(t)));
     const gap = gapMs ?? medianStep(times) * GAP_STEPS;
     const lines = shown().map(([s, column]) =>
-      svg("path", { d: path(times, column, x, y, gap), class: `line ${s.tone}` }));
-    plot.replaceChildren(...rows, ...marks, ...lines, pointer());
+      svg("path", { d: drawn(s, column, x, y, gap), class: `${s.shape === "band" ? "band" : "line"} ${s.tone}` }));
+    plot.replaceChildren(...ahead(), ...rows, ...marks, ...lines, pointer());
     tell();
+  }
+
+  function drawn(s, column, x, y, gap) {
+    if (s.shape === "band") return bandPath(times, column, x, y, stepMs);
+    if (s.shape === "step") return stepPath(times, column, x, y, stepMs);
+    return linePath(times, column, x, y, gap);
+  }
+
+  /** What is not yet, shaded. */
+  function ahead() {
+    if (nowMs === null || nowMs >= scale.last || nowMs <= scale.first) return [];
+    const at = scale.x(nowMs);
+    return [
+      svg("rect", { x: at, y: EDGE.top, width: scale.width - EDGE.right - at, height: height - EDGE.top - EDGE.bottom, class: "ahead" }),
+      svg("text", { x: at + 6, y: EDGE.top + 12, class: "tick" }, "ahead"),
+    ];
+  }
+
+  /** Where a value is pointed at: in the middle of its step. */
+  const middle = (i) => times[i] + stepMs / 2;
+
+  /** The time that is told while nothing is pointed at: the newest that is not ahead. */
+  function newest() {
+    if (nowMs === null) return times.length - 1;
+    const later = times.findIndex((time) => time > nowMs);
+    return later < 0 ? times.length - 1 : Math.max(0, later - 1);
   }
 
   function pointer() {
     const group = svg("g", { class: "pointer" });
     if (cursor === null || !scale) return group;
     const i = Math.min(cursor, times.length - 1);
-    const at = scale.x(times[i]);
+    const at = scale.x(middle(i));
     group.append(svg("line", { x1: at, x2: at, y1: EDGE.top, y2: height - EDGE.bottom }));
     for (const [s, column] of shown()) {
-      if (column[i] === null || column[i] === undefined) continue;
+      if (column[i] === null || column[i] === undefined || s.shape === "band") continue;
       group.append(svg("circle", { cx: at, cy: scale.y(column[i]), r: 3.5, class: s.tone }));
     }
     return group;
   }
 
   function tell() {
-    const i = cursor === null ? times.length - 1 : Math.min(cursor, times.length - 1);
+    const i = cursor === null ? newest() : Math.min(cursor, times.length - 1);
     if (i < 0) return text(readout, "");
     const values = shown().map(([s, column]) => `${s.name} ${s.format(column[i])}`);
     return text(readout, [clockSeconds(times[i]), ...values].join(" · "));
@@ -138,7 +151,7 @@ export function lineChart({ label, series, range = null, tick, height = 240, gap
     const share = (event.offsetX - EDGE.left) / (scale.width - EDGE.left - EDGE.right);
     const wanted = scale.first + share * (scale.last - scale.first);
     let best = 0;
-    times.forEach((t, i) => { if (Math.abs(t - wanted) < Math.abs(times[best] - wanted)) best = i; });
+    times.forEach((_, i) => { if (Math.abs(middle(i) - wanted) < Math.abs(middle(best) - wanted)) best = i; });
     return best;
   }
 
@@ -149,16 +162,18 @@ export function lineChart({ label, series, range = null, tick, height = 240, gap
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    moveTo((cursor ?? times.length - 1) + step * (event.shiftKey ? 10 : 1));
+    moveTo((cursor ?? newest()) + step * (event.shiftKey ? 10 : 1));
     readout.setAttribute("aria-live", "polite");
   });
   new ResizeObserver(draw).observe(plot);
 
   return {
     element,
-    set(newTimes, newColumns) {
+    set(newTimes, newColumns, steps = {}) {
       times = newTimes;
       columns = newColumns;
+      stepMs = steps.stepMs ?? 0;
+      nowMs = steps.nowMs ?? null;
       draw();
     },
   };
@@ -182,7 +197,7 @@ export function sparkline({ label, tones }) {
     const gapMs = medianStep(times) * GAP_STEPS;
     plot.replaceChildren(
       svg("line", { x1: 0, x2: width, y1: y(0), y2: y(0), class: "rule" }),
-      ...columns.map((column, i) => svg("path", { d: path(times, column, x, y, gapMs), class: `line ${tones[i]}` })));
+      ...columns.map((column, i) => svg("path", { d: linePath(times, column, x, y, gapMs), class: `line ${tones[i]}` })));
   }
   new ResizeObserver(draw).observe(plot);
   return {

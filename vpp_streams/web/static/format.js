@@ -70,6 +70,16 @@ export function rate(n) {
 
 export const number = (n, digits, unit = "") => (known(n) ? `${n.toFixed(digits)}${unit}` : NONE);
 
+/** Money with its currency, to a tenth of a cent where it is little. */
+export function money(amount, currency) {
+  if (!known(amount)) return NONE;
+  const size = Math.abs(amount) < 0.0005 ? 0 : Math.abs(amount);
+  return `${size && amount < 0 ? "−" : ""}${size.toFixed(size && size < 1 ? 3 : 2)} ${currency}`;
+}
+
+/** A price per MWh (of capacity: per MW and hour). */
+export const price = (amount) => (known(amount) ? `${amount < 0 ? "−" : ""}${Math.abs(amount).toFixed(2)}` : NONE);
+
 const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const preciseFormat = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const dateFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });

@@ -41,16 +41,27 @@ export function follow(onUpdate, onLink) {
 
 /** GET a JSON document of the API. Throws an Error of one sentence, with the answer's `status`. */
 export async function get(path, parameters = {}, signal = undefined) {
+  return (await answer(path, parameters, signal)).json();
+}
+
+/** As `get`, of a document that has a tag: {tag, document}; null while it is still that of `tag`. */
+export async function getChanged(path, parameters, signal, tag) {
+  const response = await answer(path, parameters, signal);
+  const now = response.headers.get("ETag");
+  return now !== null && now === tag ? null : { tag: now, document: await response.json() };
+}
+
+async function answer(path, parameters, signal) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
     if (value !== null && value !== undefined && value !== "") query.set(name, value);
   }
   const tail = query.size ? `?${query}` : "";
   const response = await fetch(`api/v1/${path}${tail}`, { signal });
-  const answer = await response.json();
   if (!response.ok) {
-    const problem = `${answer.error}${answer.hint ? ` – ${answer.hint}` : ""}`;
+    const told = await response.json();
+    const problem = `${told.error}${told.hint ? ` – ${told.hint}` : ""}`;
     throw Object.assign(new Error(problem), { status: response.status });
   }
-  return answer;
+  return response;
 }

@@ -2,8 +2,9 @@
 
 import { lineChart } from "../chart.js";
 import { h, panel, text, tile } from "../dom.js";
-import { batteryPhrase, count, left, percent, power, seconds } from "../format.js";
+import { batteryPhrase, left, percent, power, seconds } from "../format.js";
 import { causeSentence, noticeSentence, stateWord, stormSentence, toneOf } from "../words.js";
+import { shareBar } from "./shares.js";
 
 const SERIES = [
   { name: "Allocated", tone: "allocated", key: "allocated_w", format: power },
@@ -15,30 +16,6 @@ const GAP_MS = 15_000;
 const MODES = {
   idle: "Nothing is asked", target: "A target rules", limit: "A limit rules", hold: "Held", self_consumption: "Left to themselves",
 };
-
-/** Devices by state as one bar and a legend. */
-function stateBar() {
-  const track = h("div", { class: "state-track", "aria-hidden": "true" });
-  const words = h("p", { class: "states" });
-  let before = "";
-  return {
-    element: h("div", {}, track, words),
-    set(states) {
-      const now = JSON.stringify(states);
-      if (now === before) return;
-      before = now;
-      const found = Object.entries(states).filter(([, n]) => n > 0).sort(([, a], [, b]) => b - a);
-      const total = found.reduce((sum, [, n]) => sum + n, 0) || 1;
-      track.replaceChildren(...found.map(([state, n]) => {
-        const part = h("span", { class: toneOf(state) });
-        part.style.width = `${(100 * n) / total}%`;
-        return part;
-      }));
-      words.replaceChildren(...found.map(([state, n]) =>
-        h("span", { class: `pair ${toneOf(state)}` }, h("span", { class: "swatch", "aria-hidden": "true" }), h("b", {}, count(n)), ` ${stateWord(state)}`)));
-    },
-  };
-}
 
 function sentences(kind) {
   const list = h("ul", { class: `sentences ${kind}` });
@@ -59,7 +36,7 @@ export function dispatchPanel() {
   const mode = h("span", { class: "pill" });
   const heard = h("span");
   const tiles = { asked: tile("Asked"), allocated: tile("Allocated"), measured: tile("Measured"), error: tile("Error"), left: tile("Ends in") };
-  const bar = stateBar();
+  const bar = shareBar(toneOf, stateWord);
   const [notices, causes, storm] = [sentences("warn"), sentences(""), sentences("")];
   const why = h("h3", {}, "Power that cannot be had");
   const chart = lineChart({ label: "Battery power: asked, allocated and measured over the last half hour", series: SERIES, tick: power, height: 260, gapMs: GAP_MS });

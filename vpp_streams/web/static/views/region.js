@@ -1,4 +1,4 @@
-// One region: now, over the last half hour, and its closed windows.
+// One region: now, over the last half hour, the day ahead, and its closed windows.
 
 import { lineChart } from "../chart.js";
 import { h, panel, table, text } from "../dom.js";
@@ -7,6 +7,7 @@ import { get } from "../live.js";
 import { alarmStrip } from "./alarms.js";
 import { commandsPanel } from "./commands.js";
 import { dispatchPanel } from "./dispatch.js";
+import { forecastPanel } from "./forecast.js";
 import { charge, condition, deliverableTable, flows } from "./regions.js";
 import { requestsPanel } from "./requests.js";
 
@@ -59,6 +60,7 @@ export function regionView(name) {
   const dispatch = dispatchPanel();
   const requests = requestsPanel(name, () => nowMs, () => loadDispatch().catch(() => {}));
   const commands = commandsPanel(name);
+  const forecast = forecastPanel(name);
   const windows = h("div", { class: "rows" });
   let sizeS = 900;
   let shown = "";
@@ -96,6 +98,7 @@ export function regionView(name) {
     commands.element,
     panel("Power", bases[2], h("p", { class: "note" }, "Battery above zero discharges, grid above zero imports."), chart.element),
     panel("State of charge and coverage", bases[3], socChart.element),
+    forecast.element,
     panel("Windows", sizes, h("p", { class: "note" }, "Mean powers and energies of closed windows; late readings correct them."), windows));
 
   return {
@@ -121,7 +124,9 @@ export function regionView(name) {
       const history = await get(`regions/${encodeURIComponent(name)}/history`, { points: 450 }, signal);
       chart.set(history.at_ms, POWERS.map((s) => history[s.key]));
       socChart.set(history.at_ms, [history.soc, history.coverage]);
-      await Promise.all([loadWindows(signal), loadDispatch(signal), commands.refresh(signal)]);
+      await Promise.all([
+        loadWindows(signal), loadDispatch(signal), commands.refresh(signal), forecast.refresh(nowMs, signal),
+      ]);
     },
   };
 }

@@ -1,0 +1,152 @@
+// A region in a market: prices and forecasts, plan against award and measured power, bids, money.
+
+import { h, panel, text, tile } from "../dom.js";
+import { count, left, money, number, percent, power, price } from "../format.js";
+import { get, getChanged } from "../live.js";
+import { bidPanel } from "./bid.js";
+import { awardsPanel, offersPanel, rungTone, rungWord, soldPhrase } from "./bids.js";
+import { marketCharts } from "./intervals.js";
+import { choice } from "./region.js";
+import { shareBar } from "./shares.js";
+
+const NO_MARKET = "No market was heard of in the last day. `vpp market` runs a simulated one, and `vpp worker optimizer` bids into it; `vpp up` runs both.";
+
+/** Links to every region of every market. */
+function chooser(markets, market, region) {
+  const all = markets.flatMap((m) => m.regions.map((r) => [m.market, r.region]));
+  const word = ([m, r]) => (markets.length > 1 ? `${m} · ${r}` : r);
+  return h("div", { class: "choice wrap", role: "group", "aria-label": "Region" }, all.map(([m, r]) =>
+    h("a", { class: "pick", href: `#/market/${encodeURIComponent(m)}/${encodeURIComponent(r)}`, "aria-current": m === market && r === region ? "true" : null }, word([m, r]))));
+}
+
+/** The figures of now; `tick(view, nowMs, gateMs)`. */
+function nowTiles() {
+  const tiles = {
+    price: tile("Price now"), power: tile("Award now"), gate: tile("Gate closes in"),
+    money: tile("Earned, last day"), delivery: tile("Delivery error"), forecast: tile("Forecast error"),
+  };
+  return {
+    element: h("dl", { class: "tiles pulse" }, Object.values(tiles).map((t) => t.element)),
+    tick({ intervals, interval_ms, currency, totals }, nowMs, gateMs) {
+      const at = intervals.start_ms.findLastIndex((start) => start <= nowMs);
+      const running = at >= 0 && nowMs < intervals.start_ms[at] + interval_ms;
+      const soldW = running ? intervals.awarded_w[at] : null;
+      const open = gateMs !== null && gateMs > nowMs;
+      tiles.price.set(running ? price(intervals.price[at]) : "–", `${currency} per MWh`);
+      tiles.power.set(power(soldW), soldW === null ? "no award runs" : soldPhrase(soldW).split(" ")[0]);
+      tiles.gate.set(open ? left((gateMs - nowMs) / 1000) : "–", open ? "" : "no gate is open");
+      tiles.money.set(money(totals.money, currency), `${count(totals.delivered)} intervals`);
+      tiles.delivery.set(totals.delivery_error === null ? "–" : `${number(100 * totals.delivery_error, 2)} %`, "of what was awarded");
+      tiles.forecast.set(price(totals.forecast_error), `${currency} per MWh, mean`);
+    },
+  };
+}
+
+/** What `totals` say of the last day, in words. */
+function daySentences({ awards, refused, short, forecast_inside }) {
+  const inside = forecast_inside === null ? [] : [`${percent(forecast_inside)} of prices were inside the band that was to hold 80 % of them.`];
+  const shortfalls = short ? `${count(short)} ${short === 1 ? "shortfall was" : "shortfalls were"} announced` : "no shortfall was announced";
+  return [`${count(awards)} awards; ${refused ? `${count(refused)} ${refused === 1 ? "bid was" : "bids were"} refused` : "no bid was refused"}; ${shortfalls}.`, ...inside];
+}
+
+/** How the last day's bids were decided and what came of them; `set(totals)`. */
+function dayPanel() {
+  const basis = h("span");
+  const rungs = shareBar(rungTone, rungWord);
+  const list = h("ul", { class: "sentences" });
+  const element = panel("The last day", basis, h("div", { class: "stack" }, h("h3", {}, "Bids by how they were decided"), rungs.element, list));
+  return {
+    element,
+    set(totals) {
+      text(basis, `${count(totals.bids)} bids`);
+      rungs.set(totals.rungs);
+      list.replaceChildren(...daySentences(totals).map((line) => h("li", {}, line)));
+    },
+  };
+}
+
+export function marketView(...words) {
+  let [market, region] = words.length > 1 ? words : [null, null];
+  let [hours, tag, view, nowMs, gateMs, listed] = [6, null, null, Date.now(), null, ""];
+  const heading = h("h1", {}, "Market");
+  const picks = h("div", { hidden: true });
+  const empty = h("p", { class: "empty", hidden: true });
+  const unit = h("span");
+  const [tiles, charts, day, bid] = [nowTiles(), marketCharts(), dayPanel(), bidPanel()];
+  const [offers, awards] = [offersPanel(bid.open), awardsPanel(bid.open)];
+  const hourChoice = choice("Hours", [[1, "1 h"], [6, "6 h"], [24, "24 h"]], hours, (value) => {
+    [hours, tag] = [value, null];
+    load().catch(() => {});
+  });
+  const content = h("div", { class: "view", hidden: true },
+    tiles.element,
+    panel("Prices", unit, charts.prices),
+    panel("Power", h("span", {}, "above zero is sold, below zero is bought"), charts.powers),
+    offers.element,
+    h("div", { class: "split" },
+      panel("Money", h("span", {}, "energy as measured and capacity as awarded, added up"), charts.money),
+      day.element),
+    bid.element, awards.element);
+  const element = h("div", { class: "view" }, h("div", { class: "title market-title" }, heading, hourChoice), picks, empty, content);
+
+  /** What is shown where no region bids: why, in words. */
+  function nothing(markets) {
+    content.hidden = true;
+    text(empty, markets.length ? `No region has bid into market ${markets.map((m) => m.market).join(", ")} yet. \`vpp worker optimizer\` bids for each that is live.` : NO_MARKET);
+  }
+
+  function list(markets) {
+    const row = chooser(markets, market, region);
+    picks.hidden = row.childElementCount < 2;
+    if (row.textContent === listed) return;
+    listed = row.textContent;
+    picks.replaceChildren(row);
+  }
+
+  async function load(signal) {
+    const { at_ms, markets } = await get("markets", {}, signal);
+    nowMs = at_ms;
+    const first = markets.find((m) => m.regions.length);
+    empty.hidden = Boolean(first);
+    if (!first) return nothing(markets);
+    if (market === null) [market, region] = [first.market, first.regions[0].region];
+    gateMs = markets.find((m) => m.market === market)?.gate_ms ?? null;
+    list(markets);
+    const asked = hours;
+    const changed = await getChanged(`markets/${encodeURIComponent(market)}/${encodeURIComponent(region)}`, { hours }, signal, tag);
+    if (asked !== hours) return;
+    content.hidden = false; // before charts are drawn: what is hidden has no width
+    if (changed) {
+      show(changed);
+      await bid.refresh(signal);
+    }
+    tick();
+  }
+
+  function show(changed) {
+    ({ tag, document: view } = changed);
+    text(heading, `${view.region} in market ${view.market}`);
+    text(unit, `${view.currency} per MWh`);
+    charts.set(view, hours, nowMs);
+    offers.set(view);
+    awards.set(view);
+    day.set(view.totals);
+  }
+
+  /** What changes with the time alone. */
+  function tick() {
+    offers.tick(nowMs);
+    if (view) tiles.tick(view, nowMs, gateMs);
+  }
+
+  return {
+    title: "Market",
+    element,
+    everyMs: 2000,
+    update({ summary }) {
+      nowMs = summary.at_ms;
+      tick();
+    },
+    refresh: (signal) => load(signal),
+  };
+}
