@@ -296,11 +296,26 @@ def test_the_screen_tells_what_is_asked_given_and_missing(plant):
 
 
 def test_the_line_for_programs_has_the_numbers(plant):
-    line = one_line(plant.model.dispatches.view("north", 60, NOW_MS), NOW_MS)
+    line = one_line(plant.model.dispatches.view("north", 60, NOW_MS), None, NOW_MS)
     assert "asked +400.00 kW allocated +399.90 kW measured +398.10 kW error 0.5%" in line
     assert "applied=60" in line
-    nothing = one_line(plant.model.dispatches.view("west", 60, NOW_MS), NOW_MS)
+    nothing = one_line(plant.model.dispatches.view("west", 60, NOW_MS), None, NOW_MS)
     assert "nothing heard yet" in nothing
+
+
+def test_the_line_of_a_request_that_does_not_rule_says_who_does(plant, vpp):
+    """`vpp dispatch` in a region whose market awards rule: accepted, and then nothing of it."""
+    assert vpp("dispatch", "north", "--export-w", "4e5", "--for", "15m").exit_code == 0
+    id_ = plant.requests[0].request_id
+    accepted = one_line(plant.model.dispatches.view("north", 60, NOW_MS), id_, NOW_MS)
+    reason = "sim:north:0 of market:sim rules until 12:00 (priority market)"
+    told = {"request_id": id_, "region": "north", "at_ms": NOW_MS + 1, "reason": reason}
+    event = RequestEvent(**told, state="outranked")
+    apply(plant.model, topics.DISPATCH_EVENTS, event)
+    view = plant.model.dispatches.view("north", 60, NOW_MS)
+    assert one_line(view, id_, NOW_MS).endswith(f"; {id_} is outranked: {reason}")
+    assert "outranked" not in one_line(view, "another", NOW_MS)
+    assert "outranked" not in accepted
 
 
 @given(st.lists(st.none() | st.floats(-1e9, 1e9), max_size=100))

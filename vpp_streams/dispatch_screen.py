@@ -62,13 +62,19 @@ def screen(view: DispatchView, request_id: str | None, now_ms: int) -> Renderabl
     return Group(*lines)
 
 
-def one_line(view: DispatchView, now_ms: int) -> str:
-    """The dispatch in a line, for output that is no terminal."""
+def one_line(view: DispatchView, request_id: str | None, now_ms: int) -> str:
+    """The dispatch in a line, for output that is no terminal.
+
+    Where the watched request does not rule, the rest is what another one does: it says so.
+    """
     status = view.now.status
     if status is None:
         return f"{clock(now_ms)} {view.now.region}: nothing heard yet"
     error = error_share(status.asked_w, status.measured_w)
     states = " ".join(f"{name}={n}" for name, n in sorted(status.states.items()))
+    watched = request_of(view, request_id)
+    if watched is not None and watched.state == "outranked":
+        states += f"; {request_id} is outranked: {watched.reason}"
     return (
         f"{clock(status.at_ms)} {status.mode} asked {power(status.asked_w)}"
         f" allocated {power(status.allocated_w)} measured {power(status.measured_w)}"

@@ -195,7 +195,7 @@ def _watch(api: "ApiClient", region: str, request_id: str | None) -> None:
                 if console.is_terminal:
                     live.update(screen(view, request_id, now_ms), refresh=True)
                 else:
-                    typer.echo(one_line(view, now_ms))
+                    typer.echo(one_line(view, request_id, now_ms))
                 request = request_of(view, request_id)
                 if request is not None and is_over(request):
                     break

@@ -8,6 +8,8 @@ from vpp_streams.domain.clearing import UP
 from vpp_streams.domain.market import Floats, MarketRules, Storage
 from vpp_streams.domain.value import W_PER_MW, ValueTable, feasible_power, stored_after
 
+LEAST_W = 1.0
+"""Less capacity than this is a rounding error, not an offer."""
 _BETWEEN = 6
 """Prices that are looked at between two nodes."""
 
@@ -101,7 +103,7 @@ def capacity_offers(
         hours = rules.reserve_sustain_h if product == "reserve" else rules.sustain_h
         upwards = product in UP
         power = min(wanted.get(product, 0.0), (sure if upwards else room) / hours)
-        if power > 0:
+        if power >= LEAST_W:
             cost = min(max(costs.get(product, 0.0), 0.0), rules.cap)
             offers.append(CapacityOffer(product, round(power, 3), round(cost, 4)))
             sure -= power * hours if upwards else 0.0

@@ -86,7 +86,7 @@ export function lineChart({ label, series, range = null, tick, height = 240, gap
       svg("line", { x1: EDGE.left, x2: width - EDGE.right, y1: y(v), y2: y(v), class: v === 0 ? "zero" : "rule" }),
       svg("text", { x: EDGE.left - 8, y: y(v) + 4, class: "tick end" }, tick(v))));
     const marks = timeTicks(first, last, Math.max(2, width / 110)).map((t) =>
-      svg("text", { x: x(t), y: height - 6, class: "tick middle" }, clock(t)));
+      svg("text", { x: x(t), y: height - 6, class: x(t) > width - EDGE.right - 12 ? "tick end" : "tick middle" }, clock(t)));
     const gap = gapMs ?? medianStep(times) * GAP_STEPS;
     const lines = shown().map(([s, column]) =>
       svg("path", { d: drawn(s, column, x, y, gap), class: `${s.shape === "band" ? "band" : "line"} ${s.tone}` }));

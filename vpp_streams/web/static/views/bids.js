@@ -69,7 +69,8 @@ export function curve(offer, cleared = null) {
 export const capacityWords = (offers) => offers.map((o) => `${power(o.power_w)} ${PRODUCTS[o.product] ?? o.product} from ${price(o.price)}`);
 
 /** Capacity that was taken, in words. */
-export const takenWords = (capacity) => Object.entries(capacity ?? {}).map(([product, w]) => `${power(w)} ${PRODUCTS[product] ?? product}`);
+/** Less than a watt is what numbers are off by, and is not told. */
+export const takenWords = (capacity) => Object.entries(capacity ?? {}).filter(([, w]) => w >= 1).map(([product, w]) => `${power(w)} ${PRODUCTS[product] ?? product}`);
 
 /** What the reader should know of how a bid was made: limits that gave way, inputs that were wrong. */
 export function remarks(bid) {
