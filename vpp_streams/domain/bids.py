@@ -104,7 +104,7 @@ def capacity_offers(
         upwards = product in UP
         power = min(wanted.get(product, 0.0), (sure if upwards else room) / hours)
         if power >= LEAST_W:
-            cost = min(max(costs.get(product, 0.0), 0.0), rules.cap)
+            cost = min(max(0.0, costs.get(product, 0.0)), rules.cap)  # 0.0 first: no -0.0
             offers.append(CapacityOffer(product, round(power, 3), round(cost, 4)))
             sure -= power * hours if upwards else 0.0
             room -= 0.0 if upwards else power * hours
