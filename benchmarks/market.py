@@ -28,6 +28,7 @@ from schemas.assets import Site
 from schemas.market import Award, Bid, Delivery, Gate, MarketRecord, Refusal, Shortfall
 from vpp_streams import broker, demo, topics
 from vpp_streams.codecs import decode_json
+from vpp_streams.domain.delivery import delivery_error
 from vpp_streams.domain.market_clock import cut_off_ms
 from vpp_streams.kafka import records_since
 from vpp_streams.settings import Settings, load_settings
@@ -79,6 +80,7 @@ def _row(mine: Told, wanted: set[int]) -> list[Cell]:
     measured = [d for d in mine.deliveries.values() if d.start_ms in wanted and d.coverage > 0]
     awarded_w = sum(abs(d.awarded_w) for d in measured)
     given_w = sum(abs(d.measured_w) for d in measured)
+    off = delivery_error(measured)
     off_w = [abs(d.measured_w - d.awarded_w) for d in measured]
     # Of an interval that was asked for little a share has no meaning: it is of the usual award.
     usual_w = awarded_w / len(measured) if measured else 0.0
@@ -89,7 +91,7 @@ def _row(mine: Told, wanted: set[int]) -> list[Cell]:
     ]
     return [
         given_w / awarded_w if awarded_w else None,
-        f"{sum(off_w) / awarded_w:.2%}" if awarded_w else "-",
+        "-" if off is None else f"{off:.2%}",
         f"{sum(s <= TOLERANCE for s in shares) / len(shares):.1%}" if shares else "-",
         f"{max(shares):.2%}" if shares else "-",
         len(wanted), len(met), sum(count > 1 for count in ids.values()), mine.refused,

@@ -1,5 +1,6 @@
 """Walking forward: no look into the future, the money adds up, and known answers on real prices."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -20,10 +21,10 @@ from tests.market_factory import (
 )
 from vpp_streams.domain.autobidder import safe_bid
 from vpp_streams.domain.backtest.days import walk_days
-from vpp_streams.domain.backtest.delivery import Fleet
+from vpp_streams.domain.backtest.delivery import Fleet, Given
 from vpp_streams.domain.backtest.foresight import perfect_money, planner_money
-from vpp_streams.domain.backtest.result import Summary
-from vpp_streams.domain.backtest.run import walk
+from vpp_streams.domain.backtest.result import Summary, Yardsticks, summarise
+from vpp_streams.domain.backtest.run import Rows, walk
 from vpp_streams.domain.backtest.setting import rules_of
 from vpp_streams.domain.forecast.days import Days, naive, profile
 from vpp_streams.domain.forecast.lear import lear
@@ -102,6 +103,19 @@ def test_the_parts_of_the_regret_add_up() -> None:
     assert summary.regret.delivery > 0
     assert summary.breaches == 0
     assert summary.share == pytest.approx(summary.money / summary.perfect)
+
+
+def test_quantiles_are_scored_by_their_pinball_loss() -> None:
+    """One price too high by 10, one between, one too low by 20, of quantiles 40 and 60."""
+    given = Given(asked_w=0.0, given_w=0.0, stored_wh=0.0, money=0.0)
+    bid = safe_bid(inputs_at(T0, prices_of(np.array([]))), ())
+    rows = Rows([bid] * 3, [70.0, 50.0, 20.0], [given] * 3, [40.0] * 3, [60.0] * 3)
+    summary = summarise(
+        rows.trace([0.0] * 3), RULES, BATTERY, Yardsticks(0.0, 0.0), [0.0], Counter()
+    )
+    low, high = (0.1 * 30 + 0.1 * 10 + 0.9 * 20) / 3, (0.9 * 10 + 0.1 * 10 + 0.1 * 40) / 3
+    assert summary.pinball == pytest.approx((low + high) / 2)
+    assert summary.inside == pytest.approx(1 / 3)
 
 
 def test_a_fleet_that_answers_earns_what_it_was_awarded() -> None:

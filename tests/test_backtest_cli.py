@@ -59,6 +59,7 @@ def test_a_person_sees_what_was_earned_and_where_the_rest_went(hourly: Path) -> 
     assert rows["of perfect foresight"].endswith("%")
     assert rows["regret: solver"] == "0 EUR"
     assert rows["limits broken"] == "0"
+    assert "between its 10 % and 90 % quantile, of a mean pinball loss of" in rows["price forecast"]
     assert rows["rungs"].startswith(("warm_lp", "fresh_lp"))
     earned, perfect = (
         float(rows[name].removesuffix(" EUR").replace(",", ""))
@@ -73,6 +74,7 @@ def test_a_program_gets_the_same_numbers(hourly: Path) -> None:
     assert rows["revenue"] == f"{found['money']:,.0f} EUR"
     assert rows["of perfect foresight"] == f"{found['share']:.1%}"
     assert found["intervals"] == 24 * (DAYS - 1)
+    assert 0 < found["pinball"] < found["forecast_error"]
     lost = sum(found["regret"].values())
     assert found["money"] + lost == pytest.approx(found["perfect"])
 

@@ -8,6 +8,7 @@ from schemas.windows import Deliverable, EnergySums, RegionWindow, RegionWindowS
 from vpp_streams.domain.delivery import (
     FRESH_MS,
     SETTLE_MS,
+    delivery_error,
     earned,
     is_whole,
     measured,
@@ -97,6 +98,14 @@ def test_an_interval_is_whole_with_all_of_its_windows():
 
 def test_short_intervals_have_windows_of_their_own_length():
     assert (window_s(300_000), window_s(60_000), window_s(4_000)) == (60, 60, 4)
+
+
+def test_an_error_of_one_interval_does_not_make_up_for_anothers():
+    given = [measured(AWARD, windows(*[power_w] * 5)) for power_w in (54_000.0, 66_000.0)]
+    assert delivery_error(given) == pytest.approx(0.1)
+    assert delivery_error([*given, measured(AWARD, {})]) == pytest.approx(0.1)
+    assert delivery_error([measured(AWARD, {})]) is None
+    assert delivery_error([]) is None
 
 
 def test_capacity_is_paid_as_awarded_and_energy_as_measured():

@@ -54,7 +54,8 @@ def summary_table(summary: Summary, trace: Trace, market: ReplayMarket) -> Group
 def _inside(summary: Summary) -> str:
     if np.isnan(summary.inside):
         return ""
-    return f"; {summary.inside:.0%} between its 10 % and 90 % quantile"
+    inside = f"; {summary.inside:.0%} between its 10 % and 90 % quantile"
+    return f"{inside}, of a mean pinball loss of {summary.pinball:,.2f}"
 
 
 def _plot(values: np.ndarray, most: float) -> str:

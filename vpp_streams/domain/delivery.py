@@ -1,6 +1,6 @@
 """What was delivered of an award, and what of it will be missing. Power in W, + = export."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from schemas.dispatch import DispatchStatus, Notice
 from schemas.market import Award, Delivery, Shortfall
@@ -62,6 +62,17 @@ def earned(award: Award, power_w: float) -> float:
     per_h = power_w * award.prices.get("energy", 0.0)
     per_h += sum(w * award.prices.get(product, 0.0) for product, w in award.capacity_w.items())
     return per_h / 1e6 * award.interval_ms / HOUR_MS
+
+
+def delivery_error(deliveries: Iterable[Delivery]) -> float | None:
+    """What deliveries differ by from their awards, of what was awarded: sums without sign.
+
+    Those of which nothing was measured do not count; None where nothing else was awarded.
+    """
+    told = [delivery for delivery in deliveries if delivery.coverage > 0]
+    awarded_w = sum(abs(delivery.awarded_w) for delivery in told)
+    off_w = sum(abs(delivery.measured_w - delivery.awarded_w) for delivery in told)
+    return off_w / awarded_w if awarded_w else None
 
 
 def shortfall(

@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import accumulate
 
+from vpp_streams.domain.delivery import delivery_error
 from vpp_streams.topics import DAY_MS
 from vpp_streams.web.market import Book, Interval, Region
 from vpp_streams.web.market_views import BidState, Intervals, MarketTotals
@@ -48,7 +49,7 @@ def totals(kept: Region, book: Book, now_ms: int) -> MarketTotals:
         refused=sum(i.refusal is not None for i in mine.values()),
         delivered=sum(i.delivery is not None for i in mine.values()),
         short=sum(i.missing_w != 0 for i in mine.values()),
-        delivery_error=_delivery_error(mine),
+        delivery_error=delivery_error(i.delivery for i in mine.values() if i.delivery),
         forecast_error=forecast_error,
         forecast_inside=forecast_inside,
         rungs=dict(Counter(i.bid.rung for i in mine.values() if i.bid)),
@@ -101,13 +102,6 @@ def _expected_price(interval: Interval) -> float | None:
     if interval.forecast is not None:
         return interval.forecast.mid
     return interval.bid.expected_price if interval.bid is not None else None
-
-
-def _delivery_error(mine: dict[int, Interval]) -> float | None:
-    measured = [i.delivery for i in mine.values() if i.delivery and i.delivery.coverage > 0]
-    awarded_w = sum(abs(delivery.awarded_w) for delivery in measured)
-    off_w = sum(abs(delivery.measured_w - delivery.awarded_w) for delivery in measured)
-    return off_w / awarded_w if awarded_w else None
 
 
 def _forecast_scores(mine: dict[int, Interval], book: Book) -> tuple[float | None, float | None]:

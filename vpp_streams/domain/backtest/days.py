@@ -64,7 +64,8 @@ def walk_days(
 ) -> tuple[Summary, Trace, tuple[Bid, ...]]:
     """Bid for every whole day but the first; see `walk` for what is given back."""
     rules, rows, perfect = market.rules, Rows(), list[float]()
-    reliable = Rows()
+    # Day-ahead bids do not depend on what was delivered, so the same ones serve a reliable fleet.
+    reliable = rows if fleet.always_answers else Rows()
     recorded = by_days(market.recorded, market.day_begins_ms, kind_of)
     model, solve_ms = PlanModel(), list[float]()
     values = recorded.days.values
@@ -84,7 +85,8 @@ def walk_days(
         solve_ms.append((clock() - began_s) * 1e3)
         bids = _bids(market, known_day, plan.power_w, plan.how)
         _deliver(market, fleet, bids, rows)
-        _deliver(market, fleet.reliable(), bids, reliable)
+        if reliable is not rows:
+            _deliver(market, fleet.reliable(), bids, reliable)
         rows.low += bands[0.1].tolist()
         rows.high += bands[0.9].tolist()
         true_day = _priced(market.recorded, day_ms, values[day])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vpp_streams.domain.forecast.scores import coverage, mean_absolute_error, pinball
 from vpp_streams.domain.market import HOUR_MS, Floats, MarketRules, Storage
 from vpp_streams.domain.value import W_PER_MW
 
@@ -82,6 +83,8 @@ class Summary:
     """Mean absolute error of the next interval's price (a day auction: of the day's)."""
     inside: float
     """Share of prices between the 10 % and 90 % quantile; NaN = no quantiles."""
+    pinball: float
+    """Mean pinball loss of these two quantiles, per MWh; NaN = no quantiles."""
 
 
 def summarise(
@@ -97,7 +100,7 @@ def summarise(
     usual = trace.price < np.quantile(trace.price, 1 - TOP_SHARE)
     hours = len(trace.price) * rules.interval_ms / HOUR_MS
     power_kw = max(storage.discharge_w, storage.charge_w) / 1e3
-    inside = (trace.price >= trace.low) & (trace.price <= trace.high)
+    quantiles = bool(np.isfinite(trace.low).all())
     return Summary(
         currency=rules.currency,
         intervals=len(trace.price),
@@ -117,9 +120,15 @@ def summarise(
         solve_p50_ms=float(np.quantile(solve_ms, 0.5)),
         solve_p99_ms=float(np.quantile(solve_ms, 0.99)),
         rungs=dict(sorted(rungs.items())),
-        forecast_error=float(np.mean(np.abs(trace.price - trace.forecast))),
-        inside=float(inside.mean()) if np.isfinite(trace.low).all() else float("nan"),
+        forecast_error=mean_absolute_error(trace.price, trace.forecast),
+        inside=coverage(trace.price, trace.low, trace.high) if quantiles else float("nan"),
+        pinball=_pinball(trace) if quantiles else float("nan"),
     )
+
+
+def _pinball(trace: Trace) -> float:
+    low, high = pinball(trace.price, trace.low, 0.1), pinball(trace.price, trace.high, 0.9)
+    return (low + high) / 2
 
 
 def _share(money: Floats, perfect: Floats) -> float:

@@ -1,4 +1,4 @@
-"""How good a forecast was: by its errors, by its quantiles, and by the money it makes."""
+"""How good a forecast was, by its errors and by its quantiles; `domain.backtest` has the money."""
 
 import numpy as np
 

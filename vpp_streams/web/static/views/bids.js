@@ -68,8 +68,7 @@ export function curve(offer, cleared = null) {
 
 export const capacityWords = (offers) => offers.map((o) => `${power(o.power_w)} ${PRODUCTS[o.product] ?? o.product} from ${price(o.price)}`);
 
-/** Capacity that was taken, in words. */
-/** Less than a watt is what numbers are off by, and is not told. */
+/** Capacity that was taken, in words. Less than a watt is what numbers are off by. */
 export const takenWords = (capacity) => Object.entries(capacity ?? {}).filter(([, w]) => w >= 1).map(([product, w]) => `${power(w)} ${PRODUCTS[product] ?? product}`);
 
 /** What the reader should know of how a bid was made: limits that gave way, inputs that were wrong. */
