@@ -3,13 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from schemas.assets import Site
 from schemas.rejected import MAX_KEPT_BYTES, RejectedRecord
+from tests.kafka_raw import Raw
 from tests.telemetry_factory import make_batch
 from vpp_streams import topics
 from vpp_streams.errors import RefusedError
@@ -23,18 +23,6 @@ BATCH = make_batch(
 )
 SITE = Site(site_id="site-1", region="north")
 ITS_PARTITION = topics.ASSETS.partition_for(SITE)
-
-
-@dataclass
-class Raw:
-    """A record as a consumer gives it."""
-
-    value: bytes | None
-    partition: int = 0
-    offset: int = 7
-    timestamp: int = 1_763_855_000_000
-    key: bytes | None = b"north"
-    headers: tuple[tuple[str, bytes], ...] = field(default=())
 
 
 class Letters(DeadLetters):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.bounds import MAX_COUNT, MAX_TIME_MS
 from schemas.presence import Presence
 from tests.web_world import (
     NOW_MS,
@@ -62,11 +63,12 @@ def test_a_record_nested_deeper_than_can_be_read_is_counted(model, topic):
 
 def test_numbers_beyond_reason_leave_every_answer_readable(model):
     for pid in (1, 2):
-        report = health("gateway", NOW_MS, pid=pid, connections=200, readings_in=2**63)
-        gauges = {"connections": 1.7e308, "lag": -1.7e308}
+        report = health("gateway", NOW_MS, pid=pid, connections=200, readings_in=MAX_COUNT)
+        gauges = {"connections": 1e18, "lag": -1e18}
         apply(model, topics.HEALTH, msgspec.structs.replace(report, gauges=gauges))
-    live = region_live("north", NOW_MS, fresh_ages_ms=((2**63, 2**63), (5, 2**63)))
+    live = region_live("north", NOW_MS, fresh_ages_ms=((MAX_TIME_MS, MAX_COUNT), (5, MAX_COUNT)))
     apply(model, topics.REGION_LIVE, live)
+    assert not model.undecodable
     for view in (model.summary(NOW_MS), model.health(NOW_MS)):
         told = msgspec.json.decode(msgspec.json.encode(view))
         assert told["readings_in"] > 0

@@ -1,7 +1,8 @@
 """What a process that lives with Kafka has of it: a way out, a way in, and its reports."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from vpp_streams.background import run_beside
@@ -10,6 +11,9 @@ from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.follower import Follower
 from vpp_streams.kafka.outlet import Outlet
+
+LETTERS_WAIT_S = 2.0
+"""So long a process that ends waits for its dead letters to be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,12 @@ async def connected(
         follower = Follower(clients, letters, health.counters)
         run_beside(stack, letters.run(clients, outlet))
         run_beside(stack, health.publish_for_ever(clients.settings, producer))
-        yield Connection(clients, outlet, follower, letters)
+        try:
+            yield Connection(clients, outlet, follower, letters)
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LETTERS_WAIT_S):
+                    await letters.settled()
 
 
 def onlooker(clients: KafkaClients) -> Follower:

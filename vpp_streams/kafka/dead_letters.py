@@ -53,6 +53,8 @@ class DeadLetters:
         self._waiting: deque[RejectedRecord] = deque()
         self._known: dict[str, None] = {}
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def refuse(self, topic: Topic[Any], raw: RawRecord, refusal: Refusal) -> None:
         """Count and log a refused record, and keep its dead letter for `run`. Never raises."""
@@ -72,6 +74,7 @@ class DeadLetters:
             return
         self._learn(letter.rejected_id)
         self._waiting.append(letter)
+        self._idle.clear()
         self._wake.set()
 
     async def run(self, clients: KafkaClients, outlet: Outlet) -> None:
@@ -89,6 +92,10 @@ class DeadLetters:
                 await asyncio.sleep(RETRY_S)
                 self._wake.set()
 
+    async def settled(self) -> None:
+        """Return once nothing waits; only while `run` runs."""
+        await self._idle.wait()
+
     @property
     def waiting(self) -> int:
         """Dead letters that Kafka does not have yet."""
@@ -101,6 +108,7 @@ class DeadLetters:
                 await outlet.write(topics.RECORDS_REJECTED, letter)
                 self._counters["dead_letters"] += 1
             self._waiting.popleft()
+        self._idle.set()
 
     def _learn(self, id_: str) -> None:
         self._known[id_] = None
