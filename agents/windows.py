@@ -55,7 +55,7 @@ class WindowsPublisher:
 
     def __init__(self, context: AgentContext) -> None:
         self._context = context
-        self._topic = context.kafka.full(topics.SITE_WINDOWS)
+        self._topic = context.clients.full(topics.SITE_WINDOWS)
         self._jobs: dict[int, deque[_Job]] = {}
         self._some = asyncio.Event()
         context.health.gauges["windows_waiting"] = lambda: sum(map(len, self._jobs.values()))
