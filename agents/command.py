@@ -7,7 +7,6 @@ over reads what its predecessor asked.
 """
 
 import asyncio
-import time
 from collections.abc import Iterable
 
 import faust
@@ -16,6 +15,7 @@ from aiokafka import ConsumerRecord
 
 from agents.context import AgentContext
 from agents.control_feed import ControlFeed
+from agents.pace import Pace
 from agents.snapshots import Snapshots
 from schemas.commands import CommandEvent, CommandEvents, CommandFrame
 from schemas.dispatch import Dispatch, SupplyPartial
@@ -38,6 +38,8 @@ log = structlog.get_logger()
 CYCLE_S = 0.5
 SHARE = 0.3
 """Of the loop's time, at most, goes to cycles."""
+LONGEST_REST_S = 4 * CYCLE_S
+"""Between cycles, whatever the share: devices are commanded again soon after any trouble."""
 
 
 class Control:
@@ -71,6 +73,7 @@ class CommandAgent:
         self._events = context.topic(app, topics.COMMAND_EVENTS)
         self._gateways = context.topic(app, topics.GATEWAY_OUT)
         self._partials = context.topic(app, topics.REGION_PARTIALS)
+        self._pace = Pace(SHARE, LONGEST_REST_S, CYCLE_S)
 
     def control(self, partition: int) -> Control | None:
         """A partition's control, or None where another worker has it or it is not whole yet."""
@@ -155,6 +158,13 @@ class CommandAgent:
         self._count(control)
         return frames
 
+    async def cycle_for_ever(self) -> None:
+        """A cycle each half second, or less often with so many devices that it takes long."""
+        while True:
+            self._pace.begin()
+            await self.cycle()
+            await asyncio.sleep(self._pace.rest_s())
+
     async def cycle(self) -> None:
         """See who follows and whose lease is over, fill for storms, tell what can be given."""
         if not self._alerts_known.is_set():
@@ -163,18 +173,26 @@ class CommandAgent:
         for control in list(self._controls.values()):
             if not control.ready:
                 continue
-            now_ms = self._context.now_ms()
-            view = control.pool.look(now_ms, self._alerts.values())
-            control.pool.observe(view)
-            # All of it before the first send: a view is true until something else may run.
-            events = control.rows.expire(now_ms)
-            frames = control.orders.fill_for_storms(view, self._alerts.values())
-            partials += supplies(control.pool, view, control.orders.applied_ms)
-            self._count(control)
+            with self._pace.work():
+                events, frames, told = self._look(control)
+            partials += told
             await self._send_events(control.rows.partition, events)
             await self._send_frames(frames)
             await asyncio.sleep(0)  # orders and telemetry go first
         await self._send_supplies(partials)  # together, as above
+
+    def _look(
+        self, control: Control
+    ) -> tuple[list[CommandEvent], list[CommandFrame], list[SupplyPartial]]:
+        """All of it before the first send: a view is true until something else may run."""
+        now_ms = self._context.now_ms()
+        view = control.pool.look(now_ms, self._alerts.values())
+        control.pool.observe(view)
+        events = control.rows.expire(now_ms)
+        frames = control.orders.fill_for_storms(view, self._alerts.values())
+        partials = supplies(control.pool, view, control.orders.applied_ms)
+        self._count(control)
+        return events, frames, partials
 
     def _count(self, control: Control) -> None:
         self._context.health.counters.update(control.rows.counts)
@@ -220,11 +238,6 @@ def register_commands(
 
     @app.task
     async def command_cycle() -> None:
-        while not app.should_stop:
-            began = time.perf_counter()
-            await agent.cycle()
-            took_s = time.perf_counter() - began
-            # With a million devices a cycle takes long: the rest of the loop has its share.
-            await asyncio.sleep(max(CYCLE_S - took_s, took_s * (1 / SHARE - 1)))
+        await agent.cycle_for_ever()
 
     return agent

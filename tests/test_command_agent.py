@@ -4,7 +4,8 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
-from agents.command import CommandAgent
+from agents.command import CYCLE_S, LONGEST_REST_S, SHARE, CommandAgent
+from agents.pace import Pace
 from schemas.commands import CommandEvents
 from schemas.dispatch import SupplyPartial
 from tests.pool_world import OnePartition, home
@@ -32,13 +33,8 @@ class Busy:
         return SimpleNamespace(send=send)
 
 
-async def test_devices_that_come_while_it_sends_are_in_the_next_cycle() -> None:
-    world = OnePartition([home(i) for i in range(3)])
-    world.connect()
-    world.measure()
-    world.order(3000.0)  # nobody answers
-    world.measure(60_000)
-    kafka = Busy(world)
+def agent_of(world: OnePartition, kafka: Any) -> CommandAgent:
+    """The agent of one partition, whole already, over a producer that is a stand-in."""
     context = SimpleNamespace(
         settings=Settings(),
         topic=lambda _app, topic: kafka.topic(topic.name),
@@ -51,6 +47,17 @@ async def test_devices_that_come_while_it_sends_are_in_the_next_cycle() -> None:
     control.rows, control.pool, control.orders = world.rows, world.pool, world.orders
     control.ready = True
     agent._alerts_known.set()
+    return agent
+
+
+async def test_devices_that_come_while_it_sends_are_in_the_next_cycle() -> None:
+    world = OnePartition([home(i) for i in range(3)])
+    world.connect()
+    world.measure()
+    world.order(3000.0)  # nobody answers
+    world.measure(60_000)
+    kafka = Busy(world)
+    agent = agent_of(world, kafka)
 
     await agent.cycle()
     kinds = [name for name, _ in kafka.sent]
@@ -61,3 +68,31 @@ async def test_devices_that_come_while_it_sends_are_in_the_next_cycle() -> None:
     last = kafka.sent[-1][1]
     batteries = [sum(decode_json(v, SupplyPartial).states.values()) for v in (first, last)]
     assert batteries == [3, 5]
+
+
+class Away:
+    """A producer whose sends wait for a broker that is away for 172 s."""
+
+    def __init__(self) -> None:
+        self.wall_s = self.own_s = 0.0
+
+    def topic(self, _name: str) -> Any:
+        async def send(*, key: bytes | None, value: bytes, partition: int) -> None:
+            self.wall_s += 172.0
+            self.own_s += 20.0  # of other tasks on the same thread
+
+        return SimpleNamespace(send=send)
+
+
+async def test_cycles_go_on_at_once_when_kafka_is_back() -> None:
+    """K4: dispatch slept 2.33 times as long as Kafka had been away."""
+    world = OnePartition([home(0)])
+    world.connect()
+    world.measure()
+    kafka = Away()
+    agent = agent_of(world, kafka)
+    pace = Pace(SHARE, LONGEST_REST_S, CYCLE_S, lambda: kafka.wall_s, lambda: kafka.own_s)
+    agent._pace = pace
+    await agent.cycle()
+    assert kafka.wall_s >= 172.0
+    assert pace.rest_s() == 0.0
