@@ -201,8 +201,9 @@ class CommandAgent:
     async def _send_frames(self, frames: Iterable[CommandFrame]) -> None:
         for frame in frames:
             value, key = encode_json(frame), frame.region.encode()
-            await self._gateways.send(key=key, value=value, partition=frame.slot)
+            # What was asked is known before anybody acts on it: a successor ends it for us.
             await self._commands.send(key=key, value=value, partition=frame.partition)
+            await self._gateways.send(key=key, value=value, partition=frame.slot)
             self._context.health.counters["commands"] += len(frame.rows)
 
     async def _send_events(self, partition: int, events: list[CommandEvent]) -> None:
