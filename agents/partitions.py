@@ -180,8 +180,9 @@ class Partitions(Generic[S]):
         gone = [slot for slot in self._slots.values() if slot not in kept.values()]
         self._slots, self._share = kept, share
         self._taken_back.clear()
-        self._publish()
-        await asyncio.gather(*(self._release(slot) for slot in gone))
+        if gone:
+            self._publish()
+            await asyncio.gather(*(self._release(slot) for slot in gone))
         missing = sorted(share.partitions - kept.keys())
         taken = await asyncio.gather(*(self._take_over(p) for p in missing))
         self._slots = self._slots | {slot.partition: slot for slot in taken}

@@ -123,7 +123,12 @@ class CommandEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class CommandEvents(msgspec.Struct, frozen=True, kw_only=True):
-    """Topic ``command.events``, partition of the sites, no key: events of one moment, in order."""
+    """Topic ``command.events``, partition of the sites, no key: events of one moment, in order.
+
+    Device, gateway and fleet role may each report the end of a command, and report it again after
+    a crash. The first end of a device's command in the order of the partition is its end; readers
+    ignore every later one.
+    """
 
     source: Label
     """Process that tells them."""

@@ -77,7 +77,7 @@ def armings_of(
         if event.state in ("accepted", "applied"):
             taken_ms.setdefault(name, event.at_ms)
         elif event.state in FINAL:
-            ended_ms[name] = event.at_ms
+            ended_ms.setdefault(name, event.at_ms)
     index = {device_id: i for i, device_id in enumerate(devices)}
     leases = []
     for frame in commands:
