@@ -7,9 +7,9 @@ and shown, and neither steers nor earns. Beyond `ABSURD` times as much it is a d
 What the registry does not say has a bound all the same (`UNREGISTERED_W`), or a record without
 ratings would be a licence to report anything:
 
-- A powerwall or megapack without power ratings, a site without rated solar, and a connection without
-  a limit are taken as those of a large house. A site that is larger has to have its limits
-  registered.
+- A powerwall or megapack without power ratings, a site without rated solar, and a connection
+  without a limit are taken as those of a large house. A site that is larger has to have its
+  limits registered.
 - A solar device without power ratings has no battery: what it reports of one is bad.
 - Without an import limit, the site's rated charge comes on top; without an export limit, what its
   batteries and panels are rated for is the limit.
@@ -33,8 +33,8 @@ SLACK_W = 500.0
 ABSURD = 10.0
 """Times the bound, from which on it is a wrong unit, a broken meter or a lie, and not a number."""
 UNREGISTERED_W = 50_000.0
-"""A house's connection carries less (200 A at 240 V, or 3 x 63 A at 230 V), and so do its panels and
-batteries."""
+"""A house's connection carries less (200 A at 240 V, or 3 x 63 A at 230 V), and so do its panels
+and batteries."""
 MAX_FUTURE_MS = 3_600_000
 """A reading may stand for a time that ends this long after it was received; one that claims more
 would be paid for energy that nobody has seen."""

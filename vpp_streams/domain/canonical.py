@@ -2,8 +2,8 @@
 
 A raw frame is NDJSON of `schemas.telemetry.RawLine`. `raw_line.read_line` says what becomes of a
 line. Nearly all lines are plain: `plain_rows` reads those as columns, many times faster, with
-the same outcome; each line that is not goes by `read_line`. One bad line costs itself only. What a row says is then held against
-what the registry makes possible (`domain.belief`).
+the same outcome; each line that is not goes by `read_line`. One bad line costs itself only. What a
+row says is then held against what the registry makes possible (`domain.belief`).
 """
 
 import base64
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.telemetry import TELEMETRY_V1, Quality, Rejected, Rejection
+from schemas.telemetry import TELEMETRY_V1, Quality, Rejected, Rejection, rejected_reading_id
 from vpp_streams.domain.belief import ABSURD, BOUNDS, excesses, reaches_too_far
 from vpp_streams.domain.partition import murmur2, partitions_of
 from vpp_streams.domain.plain_rows import Columns, Mask, read_plain
@@ -50,7 +50,8 @@ class Canonical:
     """In the order of the frame."""
     not_believed: Counter[str] = field(default_factory=Counter)
     """Rows beyond what their devices can do, by what was too much: ``discharge``, ``charge``,
-    ``import``, ``export``, ``solar``, ``load``, ``interval``. Their quality is bad."""
+    ``import``, ``export``, ``solar``, ``load``, ``interval``. Their quality is bad, or they are
+    rejected where it is absurd."""
 
 
 def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: int) -> Canonical:
@@ -111,6 +112,8 @@ def _refused(columns: Columns, i: int, shares: NDArray[np.float64]) -> Refused:
         received_at_ms=int(columns["received_at_ms"][i]),
         device_id=_text(columns["device_id"], i),
         site_id=_text(columns["site_id"], i),
+        boot=int(columns["boot"][i]),
+        seq=int(columns["seq"][i]),
     )
 
 
@@ -134,10 +137,14 @@ def _put(columns: Columns, rows: dict[int, dict[str, Any]], registry: Registry) 
 
 
 def _dead_letter(source: Source, line: int, raw: bytes, refused: Refused) -> Rejected:
-    told_ms = refused.received_at_ms
+    told_ms, reason = refused.received_at_ms, refused.why.reason
+    rejected_id = f"{source.topic}-{source.partition}-{source.offset}-{line}"
+    if refused.device_id is not None and refused.boot is not None and refused.seq is not None:
+        # A device that sends it again gives the same dead letter, not another one.
+        rejected_id = rejected_reading_id(refused.device_id, refused.boot, refused.seq, reason)
     return Rejected(
-        rejected_id=f"{source.topic}-{source.partition}-{source.offset}-{line}",
-        reason=refused.why.reason,
+        rejected_id=rejected_id,
+        reason=reason,
         detail=refused.why.detail,
         source_topic=source.topic,
         source_partition=source.partition,
