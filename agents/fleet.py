@@ -19,14 +19,16 @@ from vpp_streams import topics
 from vpp_streams.codecs import (
     BACKFILL,
     HEADER_LANE,
+    HEADER_SOURCE,
     HEADER_STREAM_TIME,
     HEADER_WATERMARK,
+    SOURCE_HEARTBEAT,
     decode_frame,
     encode_json,
 )
 from vpp_streams.settings import Settings
 
-TABLE = "fleet-v2"
+TABLE = "fleet-v3"
 """Of the state. Its form has a number: what an older version wrote cannot be taken over."""
 MAX_WAITING = 5000
 """Frames that may wait for a snapshot before we stop reading."""
@@ -45,12 +47,16 @@ def policy_of(settings: Settings) -> Policy:
 def read_frame(event: faust.EventT) -> Frame:
     """A Kafka record as a frame. Raises `ValueError` where it is none."""
     headers = dict(event.message.headers or {})
+    # A replay's times are its data's own, whatever the broker's clock says.
+    source = (headers.get(HEADER_SOURCE) or b"").decode(errors="replace")
+    told_by_us = source == SOURCE_HEARTBEAT or "/" in source  # ingest names a partition
     return Frame(
         offset=event.message.offset,
         batch=Batch.of(decode_frame(event.message.value or b"")),
         live=headers.get(HEADER_LANE) != BACKFILL,
         stream_time_ms=_int(headers.get(HEADER_STREAM_TIME)),
         watermark_ms=_int(headers.get(HEADER_WATERMARK)),
+        record_time_ms=int(event.message.timestamp * 1000) if told_by_us else None,
     )
 
 
@@ -142,6 +148,12 @@ def register(app: faust.App, context: AgentContext) -> None:
     context.health.gauges["lag"] = lambda: lag(app, name)
     context.health.gauges["devices"] = lambda: sum(
         len(p.twins.device_ids) for p in snapshots.states()
+    )
+    context.health.gauges["not_believed"] = lambda: sum(
+        p.not_believed() for p in snapshots.states()
+    )
+    context.health.gauges["clock_skew_ms"] = lambda: max(
+        (p.skew_ms for p in snapshots.states()), default=0
     )
     commands = register_commands(app, context, snapshots)
     register_pages(app, context, snapshots, commands)

@@ -19,6 +19,7 @@ from vpp_streams.codecs import (
     BACKFILL,
     HEADER_STREAM_TIME,
     LIVE,
+    SOURCE_HEARTBEAT,
     encode_frame,
     encode_json,
     frame_headers,
@@ -66,7 +67,7 @@ class Publisher:
 
     async def heartbeat(self, partition: int, stream_time_ms: int) -> None:
         """Tell a partition that all readings received up to then are in its log."""
-        headers = frame_headers(SCHEMA_NAME, "heartbeat", f"{partition}-{stream_time_ms}")
+        headers = frame_headers(SCHEMA_NAME, SOURCE_HEARTBEAT, f"{partition}-{stream_time_ms}")
         headers[HEADER_STREAM_TIME] = str(stream_time_ms).encode()
         await self._telemetry.send(value=_EMPTY_FRAME, partition=partition, headers=headers)
 
@@ -92,6 +93,8 @@ def register(app: faust.App, context: AgentContext) -> None:
         counters["readings_in"] += readings + len(found.rejected)
         counters["canonical"] += readings
         counters["rejected"] += len(found.rejected)
+        for what, rows in found.not_believed.items():
+            counters[f"not_believed_{what}"] += rows
         await in_flight.add(event, await publisher.send(found, source, lane))
 
     @app.agent(context.topic(app, *topics.LIVE_RAW))

@@ -52,6 +52,8 @@ class SiteWindow(msgspec.Struct, frozen=True, omit_defaults=True):
     """Covered time / window, mean over the site's devices, 0..1."""
     estimated: int = 0
     """Readings whose quality was not ok."""
+    bad: int = 0
+    """Of these the bad ones: counted as readings, and in no sum, bound or coverage."""
     battery: PowerStats | None = None
     grid: PowerStats | None = None
     solar: PowerStats | None = None
@@ -70,7 +72,10 @@ class Deliverable(msgspec.Struct, frozen=True):
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
-    """What a partition's sites add up to now; sums over the sites that are reporting."""
+    """What a partition's sites add up to now; sums over the sites that are reporting.
+
+    A device whose newest reading is bad does not report.
+    """
 
     sites_expected: int
     sites_reporting: int
@@ -100,11 +105,19 @@ class RegionPartial(msgspec.Struct, frozen=True, tag="live", kw_only=True):
 
 
 class EnergySums(msgspec.Struct, frozen=True):
-    """Window sums of one power over the sites of a region (or of a partition of it)."""
+    """Window sums of one power over the sites of a region (or of a partition of it).
+
+    What was measured, and nothing in place of what was not. Each battery's energy counts up to
+    what it is rated for.
+    """
 
     energy_wh: float
     positive_wh: float
     negative_wh: float
+    mean_w: float | None = None
+    """Sum of the sites' mean powers, each over the time in which it was measured; None = none."""
+    sites: int | None = None
+    """Sites where it was measured; None = told by an older version."""
 
 
 class RegionWindowSums(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,10 +160,12 @@ class RegionWindow(msgspec.Struct, frozen=True, kw_only=True):
     """Counts shares and their corrections, from 0: of two records the higher one has more in it."""
     coverage: float
     """Covered site time / expected site time, 0..1."""
-    mean_battery_w: float
-    mean_grid_w: float
-    mean_solar_w: float
-    mean_load_w: float
+    mean_battery_w: float | None
+    """Of the sites that measured it, each over the time in which it did: no other site is counted
+    as 0, and none is scaled up. None = nobody measured it; so for the others."""
+    mean_grid_w: float | None
+    mean_solar_w: float | None
+    mean_load_w: float | None
     soc_first: float | None
     soc_last: float | None
     sums: RegionWindowSums

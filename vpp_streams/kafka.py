@@ -117,6 +117,7 @@ async def _create(
                 "cleanup.policy": topic.keep,
                 "max.message.bytes": str(4 * 1024 * 1024),
                 **({"retention.ms": str(topic.retention_ms)} if topic.keep == "delete" else {}),
+                **({"message.timestamp.type": "LogAppendTime"} if topic.broker_time else {}),
             },
         )
         for name, topic in missing.items()

@@ -20,6 +20,8 @@ class Topic:
     partitions: int = PARTITIONS
     keep: Keep = "delete"
     retention_ms: int = 7 * DAY_MS
+    broker_time: bool = False
+    """Whether records carry the broker's time instead of their writer's."""
 
     def full(self, namespace: str) -> str:
         """Name on the broker: ``<namespace>.<name>`` or the bare name."""
@@ -30,7 +32,7 @@ RAW_POWERWALL = Topic("raw.powerwall")
 RAW_SOLAR = Topic("raw.solar")
 RAW_MEGAPACK = Topic("raw.megapack")
 RAW_BACKFILL = Topic("raw.backfill")
-TELEMETRY = Topic("telemetry")
+TELEMETRY = Topic("telemetry", broker_time=True)
 TELEMETRY_REJECTED = Topic("telemetry.rejected", retention_ms=30 * DAY_MS)
 ASSETS = Topic("assets", keep="compact")
 PRESENCE = Topic("presence", keep="compact")
@@ -81,7 +83,7 @@ ALL = (
 )
 
 CHANGELOGS = (
-    Topic("fleet-fleet-v2-changelog", keep="compact"),
+    Topic("fleet-fleet-v3-changelog", keep="compact"),
     Topic("region-region-shares-changelog", partitions=1, keep="compact"),
     Topic("region-requests-changelog", partitions=1, keep="compact"),
 )
