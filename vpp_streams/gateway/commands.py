@@ -7,6 +7,7 @@ ended, moves nothing.
 
 from collections import Counter
 from collections.abc import Iterable
+from enum import Enum, auto
 from typing import NamedTuple
 
 import msgspec
@@ -54,6 +55,15 @@ class Refused(NamedTuple):
     detail: str
 
 
+class Unasked(Enum):
+    """An answer that moves nothing."""
+
+    LATE = auto()
+    """It is to a command that went out, and has been given up or answered."""
+    UNKNOWN = auto()
+    """It is to nothing that was ever sent."""
+
+
 class Commands:
     """What this connection knows of its device's commands."""
 
@@ -74,11 +84,10 @@ class Commands:
         self._unanswered[command_id] = mono_ms + ANSWER_MS
         return self._note(Told(command_id, "delivered", power_w=setpoint.p))
 
-    def answered(self, result: Result) -> Told | None:
-        """A device's answer to a Setpoint; None where nobody asked."""
+    def answered(self, result: Result) -> Told | Unasked:
+        """A device's answer to a Setpoint."""
         if self._unanswered.pop(result.id, None) is None:
-            self._counters["answers_unasked"] += 1
-            return None
+            return self._unasked(result.id)
         answer = decode_result(result, SetpointResult)
         if isinstance(answer, Malformed):
             return self._note(Told(result.id, "failed", f"unreadable answer: {answer.detail}"))
@@ -87,11 +96,10 @@ class Commands:
             state = "opted_out"
         return self._note(Told(result.id, state, answer.reason or reason))
 
-    def refused(self, command_id: str, code: str, detail: str) -> Told | None:
-        """A device's error in answer to a Setpoint; None where nobody asked."""
+    def refused(self, command_id: str, code: str, detail: str) -> Told | Unasked:
+        """A device's error in answer to a Setpoint."""
         if self._unanswered.pop(command_id, None) is None:
-            self._counters["answers_unasked"] += 1
-            return None
+            return self._unasked(command_id)
         return self._note(Told(command_id, "failed", f"{code}: {detail}"[:120]))
 
     def status(self, status: CommandStatus) -> Told | Refused | bool:
@@ -125,6 +133,10 @@ class Commands:
     def gone(self) -> list[Told]:
         """The connection has ended: what was not answered will not be."""
         return [self._given_up(id_, "disconnected") for id_ in list(self._unanswered)]
+
+    def _unasked(self, command_id: str) -> Unasked:
+        self._counters["answers_unasked"] += 1
+        return Unasked.LATE if command_id in self._states else Unasked.UNKNOWN
 
     def _given_up(self, command_id: str, reason: str) -> Told:
         del self._unanswered[command_id]
