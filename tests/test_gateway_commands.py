@@ -15,7 +15,7 @@ from schemas.protocol import (
     SetpointResult,
 )
 from tests.test_gateway_session import at, codes, live_session, new_session, sent
-from vpp_streams.gateway.actions import Action, StatusReceipt, Tell
+from vpp_streams.gateway.actions import Action, Close, StatusReceipt, Tell
 from vpp_streams.gateway.commands import ANSWER_MS, REMEMBERED, Told
 from vpp_streams.gateway.session import Session
 
@@ -93,6 +93,21 @@ def test_an_answer_counts_once_and_only_where_it_was_asked_for() -> None:
     assert answered(session, "rejected") == []
     assert answered(session, "accepted", id_="c0-9") == []
     assert session.receive(wire.encode_error("c0-9", "bad_message", "no"), at(0)) == []
+
+
+def test_answers_to_nothing_are_abuse() -> None:
+    for answer in (wire.encode_result("x", {}), wire.encode_error("x", "bad_message", "no")):
+        session = commanded()
+        actions = [action for _ in range(60) for action in session.receive(answer, at(0))]
+        assert [type(action) for action in actions] == [Close]
+        assert actions[0].code == 1008
+
+
+def test_answers_that_come_late_are_no_abuse() -> None:
+    session = commanded()
+    session.tick(at(ANSWER_MS))
+    late = [action for _ in range(60) for action in answered(session, "accepted")]
+    assert late == []
 
 
 def test_an_error_or_an_unreadable_answer_is_a_failure() -> None:

@@ -15,6 +15,7 @@ from schemas.protocol import (
     CLOSE_GOING_AWAY,
     CLOSE_REGISTRY_CHANGED,
     CLOSE_REPLACED,
+    CLOSE_TRY_LATER,
     CLOSE_UNKNOWN_DEVICE,
     SpanMs,
 )
@@ -24,8 +25,9 @@ from vpp_streams.domain.partition import partition_of
 from vpp_streams.domain.registry import Registry
 from vpp_streams.errors import InputError
 from vpp_streams.gateway.actions import Limits
-from vpp_streams.gateway.admission import Admitted, Refused, admit
+from vpp_streams.gateway.admission import Admitted, Refused
 from vpp_streams.gateway.clock import now
+from vpp_streams.gateway.doorkeeper import Doorkeeper, address_of
 from vpp_streams.gateway.engine import OwnEngine
 from vpp_streams.gateway.framer import Framer
 from vpp_streams.gateway.link import Link, Shared
@@ -38,6 +40,7 @@ from vpp_streams.gateway.stock_engine import StockEngine
 from vpp_streams.gateway.tls import certificate_names, tls_context
 from vpp_streams.health import HealthReporter
 from vpp_streams.kafka import apply_asset, ensure_topics, following, new_producer, no_broker
+from vpp_streams.ports import is_loopback
 from vpp_streams.settings import Settings
 
 log = structlog.get_logger()
@@ -77,6 +80,12 @@ class Gateway:
         self._limits = limits
         self._links: set[Link] = set()
         self._by_device: dict[str, Link] = {}
+        """Those that have said Hello; the newest of each device."""
+        self._before_hello: dict[str, Link] = {}
+        """The newest of each device that has not: a device has one of either at most."""
+        self._doorkeeper = Doorkeeper(
+            self.registry, counters, now().mono_ms, demo_tokens=is_loopback(settings.host)
+        )
         self.outbox = EventOutbox(producer, settings.namespace, self.health)
         self.pusher = Pusher(self._by_device, self.outbox, self.health)
         self._shared = Shared(
@@ -102,12 +111,13 @@ class Gateway:
         for name, value in request.headers.raw_items():
             key = name.lower()
             headers[key] = f"{headers[key]}, {value}" if key in headers else value
-        match admit(request.path, headers, certificate_names(transport), self.registry):
-            case Refused(status, reason):
-                self._counters["refused"] += 1
-                log.debug("refused", path=request.path[:100], status=status, reason=reason)
-                challenge = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-                return Reply(status, {"error": reason}, challenge)
+        address, names = address_of(transport), certificate_names(transport)
+        match self._doorkeeper.admit(request.path, headers, names, address, now().mono_ms):
+            case Refused(status, reason, retry_after_s):
+                more = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+                if retry_after_s is not None:
+                    more["Retry-After"] = str(retry_after_s)
+                return Reply(status, {"error": reason}, more)
             case admitted:
                 return admitted
 
@@ -119,6 +129,10 @@ class Gateway:
         )
         link = Link(socket, session, self._shared)
         self._links.add(link)
+        older = self._before_hello.get(link.device_id)
+        self._before_hello[link.device_id] = link
+        if older is not None:
+            older.perform(older.session.close(CLOSE_TRY_LATER, "a newer connection came"))
         return link
 
     async def sweep_for_ever(self) -> None:
@@ -163,10 +177,13 @@ class Gateway:
 
     def _forget(self, link: Link) -> None:
         self._links.discard(link)
-        if self._by_device.get(link.device_id) is link:
-            del self._by_device[link.device_id]
+        for links in (self._by_device, self._before_hello):
+            if links.get(link.device_id) is link:
+                del links[link.device_id]
 
     def _replace_older(self, link: Link) -> None:
+        if self._before_hello.get(link.device_id) is link:
+            del self._before_hello[link.device_id]
         older = self._by_device.get(link.device_id)
         self._by_device[link.device_id] = link
         if older is not None and older is not link:
@@ -177,6 +194,7 @@ class Gateway:
             device, site = link.session.device, link.session.site
             entry = self.registry.device(link.device_id)
             if entry is None:
+                self._doorkeeper.failed.forget(link.device_id)
                 actions = link.session.close(CLOSE_UNKNOWN_DEVICE, "no longer in the registry")
             elif (site.site_id, device.kind, device.token_sha256) != (
                 entry[1].site_id,
