@@ -1,8 +1,9 @@
 """The commands of one connection: what was sent, what was answered, and what may be told of it.
 
 Sans-I/O, a part of `Session`. A command is told of over the connection that it came over, or over
-the next one if its Hello names it: an answer or status of any other command, or of one that has
-ended, moves nothing.
+the next one if its Hello names it, and its id is one that could have been given to the device: an
+answer or status of any other command, or of one that has ended, moves nothing. Whether the device
+was in fact given it, only the fleet's partition knows, which drops what it never made.
 """
 
 from collections import Counter
@@ -12,7 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.commands import FINAL, CommandState
+from schemas.commands import FINAL, CommandState, rank_of
+from schemas.commands import command_id as command_id_of
 from schemas.protocol import (
     MAX_UNTOLD,
     CommandStatus,
@@ -23,9 +25,12 @@ from schemas.protocol import (
     SetpointResult,
 )
 from schemas.wire import decode_result
+from vpp_streams import topics
 
 ANSWER_MS = 5000
 """A device that has not answered a Setpoint by then is told of as ``no answer``."""
+CLOCKS_APART_MS = 60_000
+"""Most that the clock of the worker that made a command is ahead of ours."""
 REMEMBERED = 2 * MAX_UNTOLD
 """Commands whose status may still come: those that Hello named, and as many since."""
 
@@ -53,6 +58,18 @@ class Refused(NamedTuple):
 
     code: ErrorCode
     detail: str
+
+
+def may_exist(command_id: str, partition: int, utc_ms: int) -> bool:
+    """Whether a device of this partition could have been given a command of this id by now.
+
+    A rank is the time that a command was made at; older ones than the audit trail keeps have no
+    end that anybody waits for.
+    """
+    rank = rank_of(command_id, partition)
+    if rank is None or command_id != command_id_of(partition, rank):
+        return False
+    return utc_ms - topics.COMMANDS.retention_ms <= rank <= utc_ms + CLOCKS_APART_MS
 
 
 class Unasked(Enum):

@@ -67,7 +67,7 @@ from vpp_streams.gateway.actions import (
     Tell,
 )
 from vpp_streams.gateway.bucket import TokenBucket
-from vpp_streams.gateway.commands import Commands, Refused, Told, Unasked
+from vpp_streams.gateway.commands import Commands, Refused, Told, Unasked, may_exist
 from vpp_streams.gateway.lines import Body, body_of, body_of_row, line
 from vpp_streams.gateway.live_acks import LiveAcks, Range
 
@@ -284,7 +284,9 @@ class Session:
         self._boot, self._hello_id = hello.boot, id_
         self._last_seq = hello.next_seq - 1
         self._acks = LiveAcks(hello.next_seq)
-        self._earlier = (*hello.untold, hello.last_cmd) if hello.last_cmd else hello.untold
+        named = (*hello.untold, hello.last_cmd) if hello.last_cmd else hello.untold
+        self._earlier = tuple(name for name in named if may_exist(name, self.partition, now.utc_ms))
+        self._counters["untold_refused"] += len(named) - len(self._earlier)
         return [Register(hello)]
 
     def _on_telemetry(self, id_: str, boot: str, seq: int, body: Body, now: Now) -> list[Action]:
