@@ -229,7 +229,7 @@ async def run_optimizer(
 
     try:
         async with following(
-            settings, topics.ASSETS, lambda _k, value, _o: apply_asset(registry, value)
+            settings, topics.ASSETS, lambda key, value, _o: apply_asset(registry, value, key)
         ) as follower:
             await until_told_to_stop(run(follower), health.publish_for_ever(settings, producer))
     finally:

@@ -124,7 +124,7 @@ async def register(settings: Settings, sites: Sequence[Site]) -> None:
     """
     await ensure_topics(settings)
     registry = Registry()
-    async with following(settings, topics.ASSETS, lambda _k, v, _o: apply_asset(registry, v)):
+    async with following(settings, topics.ASSETS, lambda k, v, _o: apply_asset(registry, v, k)):
         known = {site.site_id: site for site in registry.sites()}
     records = [site for site in sites if known.get(site.site_id) != site]
     if settings.namespace == DEMO_NAMESPACE:

@@ -44,7 +44,7 @@ async def prove(settings: Settings, region: str, minutes: float) -> dict[str, Re
         for event in frame.events
     ]
     registry = Registry()
-    async with following(settings, topics.ASSETS, lambda _k, v, _o: apply_asset(registry, v)):
+    async with following(settings, topics.ASSETS, lambda k, v, _o: apply_asset(registry, v, k)):
         known = {row.device_id for frame in commands for row in frame.rows}
         devices = sorted(device_id for device_id in known if registry.device(device_id))
     rated = [entry[0] for d in devices if (entry := registry.device(d))]

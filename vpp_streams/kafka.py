@@ -281,9 +281,13 @@ async def send_one(settings: Settings, topic: topics.Topic, key: bytes, value: b
         await producer.stop()
 
 
-def apply_asset(registry: Registry, value: bytes | None) -> None:
-    """Apply one record of topic ``assets``; one that cannot be read is logged and left out."""
+def apply_asset(registry: Registry, value: bytes | None, key: bytes | None = None) -> None:
+    """Apply one record of topic ``assets``; one that cannot be read is logged and left out.
+
+    A tombstone (no value) removes the site that its key names.
+    """
     if value is None:
+        registry.remove((key or b"").decode(errors="replace"))
         return
     try:
         registry.apply(msgspec.json.decode(value, type=Site))

@@ -192,7 +192,7 @@ async def _registry(settings: Settings) -> "Registry":
     await ensure_topics(settings)
     registry = Registry()
     async with following(
-        settings, topics.ASSETS, lambda _, value, __: apply_asset(registry, value)
+        settings, topics.ASSETS, lambda key, value, _: apply_asset(registry, value, key)
     ):
         return registry
 

@@ -31,6 +31,7 @@ from vpp_streams.gateway.doorkeeper import Doorkeeper, address_of
 from vpp_streams.gateway.engine import OwnEngine
 from vpp_streams.gateway.framer import Framer
 from vpp_streams.gateway.link import Link, Shared
+from vpp_streams.gateway.listening import check_demo_tokens, check_plain_text, sharing_port
 from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.gateway.presence import PresenceLog
 from vpp_streams.gateway.push import Pusher
@@ -214,11 +215,13 @@ async def running_gateway(
     """A gateway that listens on ``settings.gateway_port`` (0 = any free one) during the body.
 
     Raises `BrokerError` where Kafka does not answer, `SettingsError` for certificates that cannot
-    be used, `InputError` where the port cannot be had.
+    be used, `InputError` where the port cannot be had or must not be used.
     """
+    check_plain_text(settings)
     tls = tls_context(settings)
     await ensure_topics(settings)
     async with AsyncExitStack() as stack:
+        stack.enter_context(sharing_port(settings))
         producer = new_producer(settings)
         try:
             await producer.start()
@@ -228,9 +231,10 @@ async def running_gateway(
             stack.push_async_callback(_stop, producer)
         gateway = Gateway(settings, slot, limits or Limits(), producer)
         assets = following(
-            settings, topics.ASSETS, lambda _, value, __: apply_asset(gateway.registry, value)
+            settings, topics.ASSETS, lambda key, value, _: apply_asset(gateway.registry, value, key)
         )
         gateway.background.append(await stack.enter_async_context(assets))
+        check_demo_tokens(settings, gateway.registry)
         prices = following(settings, topics.MARKET_PRICES, gateway.pusher.on_prices)
         gateway.background.append(await stack.enter_async_context(prices))
         for work in (
@@ -240,6 +244,8 @@ async def running_gateway(
             gateway.pusher.deliver_for_ever(settings, slot),
         ):
             gateway.background.append(run_beside(stack, work))
+        if tls is not None:
+            gateway.background.append(run_beside(stack, tls.reload_for_ever()))
         run_beside(stack, gateway.health.publish_for_ever(settings, producer))
         engine = ENGINES[settings.gateway_engine](gateway)
         try:
@@ -248,7 +254,8 @@ async def running_gateway(
             raise InputError(
                 f"cannot listen on {settings.host} port {settings.gateway_port}"
                 f" ({os.strerror(error.errno or 0)});"
-                " stop what uses it, or choose another with --port"
+                " stop what uses it, choose another with --port, or share it with other gateways"
+                " of this world: all of them with --share-port"
             ) from None
         stack.push_async_callback(gateway.drain, engine)
         gateway.port = engine.port

@@ -123,7 +123,7 @@ class StockEngine:
             settings.host,
             settings.gateway_port,
             ssl=tls,
-            reuse_port=True,
+            reuse_port=settings.gateway_share_port,
             backlog=BACKLOG,
             create_connection=MeteredConnection,
             process_request=self._answer,
