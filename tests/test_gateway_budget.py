@@ -199,6 +199,26 @@ async def test_a_flood_after_our_close_frame_is_cut(clock: Clock) -> None:
     assert ours.transport.written == before
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        UPGRADE.replace(b"/v1/d1", b"/v1/d2"),
+        UPGRADE + frame(1, b"unmasked", mask=None),
+        UPGRADE + frame(8, b"\x03\xe8"),
+    ],
+)
+async def test_nothing_puts_off_the_end_of_a_connection(before: bytes) -> None:
+    ours = Peer()
+    ours.connection.data_received(before)
+    assert ours.transport.ended
+    timer = ours.connection._timer
+    assert timer is not None
+    for _ in range(5):
+        ours.connection.data_received(read_of(frame(10, b"")))
+    assert ours.connection._timer is timer
+    assert not timer.cancelled()
+
+
 async def test_pongs_that_are_not_read_drop_the_connection(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_budget",
         "_deaf",
+        "_ending",
         "_fragments",
         "_fragments_are_text",
         "_last_word",
@@ -112,6 +113,7 @@ class Connection(asyncio.Protocol):
         self._budget = FrameBudget(now().mono_ms)
         self._meter: FrameMeter | None = None  # of what comes after our close frame
         self._deaf = False  # nothing more is read
+        self._ending = False  # the end has its time, which nothing puts off
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -278,7 +280,7 @@ class Connection(asyncio.Protocol):
         self._deaf, self._rest = True, b""
         if not self._transport.is_closing():
             self._transport.pause_reading()
-            self._cut_in(CLOSE_TIMEOUT_S)
+            self._end_soon()
 
     def _fail(self, machine: ServerProtocol, code: int, reason: str) -> None:
         """End the connection for what the device sent, as the machine does for unsound frames."""
@@ -307,7 +309,7 @@ class Connection(asyncio.Protocol):
         if machine.state is not OPEN:
             self._last_word = True
             if machine.close_expected():
-                self._cut_in(CLOSE_TIMEOUT_S)
+                self._end_soon()
         elif not self._last_word and machine.current_size is None:
             self._machine = None
 
@@ -366,7 +368,7 @@ class Connection(asyncio.Protocol):
             self.data_received(data[size:])
         elif machine.eof_sent:
             self._last_word = True
-            self._cut_in(CLOSE_TIMEOUT_S)
+            self._end_soon()
 
     def _answer(self, machine: ServerProtocol, request: Request) -> None:
         door = self._owner.door
@@ -389,6 +391,12 @@ class Connection(asyncio.Protocol):
         self._paused = True
         self._transport.pause_reading()
         self._owner.wait_for_room(self)
+
+    def _end_soon(self) -> None:
+        """Cut the connection if it does not end by itself, whatever still comes."""
+        if not self._ending:
+            self._ending = True
+            self._cut_in(CLOSE_TIMEOUT_S)
 
     def _cut_in(self, seconds: float) -> None:
         if self._timer is not None:
