@@ -10,8 +10,9 @@ from vpp_streams.gateway.bucket import TokenBucket
 
 FRAMES_PER_S = 200.0
 """In the long run. A device at twice the pace of backfill, one row a message, needs 106."""
-FRAMES_BURST = 600.0
-"""At once: also the most of one read, hence the longest that one read keeps the loop."""
+FRAMES_BURST = 300.0
+"""The most of one read, hence the longest that one read keeps the loop. Time is only looked at
+when the bucket is empty, so that twice this may come at once after a rest."""
 EXTRA_COST = 4
 """Of a control frame or a fragment, which costs the loop that much more than a whole message."""
 MAX_FRAGMENTS = 64
@@ -58,7 +59,8 @@ class FrameMeter:
 
     def allow(self, data: bytes, now_ms: int) -> int:
         """Bytes of ``data``, from its first on, that the budget has room for."""
-        left, cost, at, whole = self._budget.left(now_ms), 0, 0, 0
+        budget, cost, at, whole = self._budget, 0, 0, 0
+        left = budget.tokens
         while at < len(data):
             at = self._over_header(data, at)
             if self._payload < 0:
@@ -70,17 +72,18 @@ class FrameMeter:
                 break
             self._payload = -1
             cost += 1 if self._first in _WHOLE else EXTRA_COST
-            enough = self._budget.another(self._first)
+            enough = budget.another(self._first)
+            if cost > left:
+                left = budget.refill(now_ms)
             if cost > left or not enough:
                 self.why = TOO_MANY_FRAMES if enough else TOO_MANY_FRAGMENTS
-                self._budget.spend(left)
                 return whole
             whole = at
         cost += not whole
-        self._budget.spend(cost)
-        if cost > left:
+        if cost > left and cost > budget.refill(now_ms):
             self.why = TOO_MANY_FRAMES
             return 0
+        budget.tokens -= cost
         return len(data)
 
     def _over_header(self, data: bytes, at: int) -> int:

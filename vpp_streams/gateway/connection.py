@@ -59,8 +59,8 @@ _SOUND = frozenset((0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A))
 """First bytes of the frames that RFC 6455 knows, without reserved bits."""
 _WHOLE = frozenset((0x81, 0x82))
 """Those of a text and of a binary message in one frame."""
-_TEXT = 0x01
-_MASKED, _LENGTH, _OPCODE = 0x80, 0x7F, 0x0F
+_TEXT, _WHOLE_TEXT = 0x01, 0x81
+_MASKED, _LENGTH = 0x80, 0x7F
 _HEADERS = tuple(bytes((0x81, size)) for size in range(126))
 """Header of a text frame that we send, by its size."""
 
@@ -177,9 +177,10 @@ class Connection(asyncio.Protocol):
             elif self._paused:
                 self._rest += data
             else:
-                # Taken out first: whoever closes meanwhile must not find bytes that were read.
-                rest, self._rest = self._rest, b""
-                self._read(self._receiver, rest + data if rest else data)
+                if self._rest:
+                    # Taken out: whoever closes meanwhile must not find bytes that were read.
+                    data, self._rest = self._rest + data, b""
+                self._read(self._receiver, data)
         except Exception:
             log.exception("bug: a connection could not take its data")
             self.close(CLOSE_INTERNAL_ERROR, "") if self._is_open() else self.abort()
@@ -217,7 +218,7 @@ class Connection(asyncio.Protocol):
     def _read(self, receiver: Receiver, data: bytes) -> None:
         """Hand on the messages in ``data``, which begins between two frames."""
         room, moment, budget = self._owner.door.room, now(), self._budget
-        left, cost, why = budget.left(moment.mono_ms), 0, ""
+        left, cost, why = budget.tokens, 0, ""
         limit = MAX_MESSAGE_BYTES if self._machine is None else self._limit()
         at, size = 0, len(data)
         while size - at >= 2 and not self._last_word:
@@ -243,12 +244,14 @@ class Connection(asyncio.Protocol):
             whole = first in _WHOLE
             cost += 1 if whole else EXTRA_COST
             if cost > left:
-                why = TOO_MANY_FRAMES
-                break
+                left = budget.refill(moment.mono_ms)
+                if cost > left:
+                    why = TOO_MANY_FRAMES
+                    break
             if whole and self._machine is None:
                 at = end
                 message = apply_mask(data[begin:end], data[begin - 4 : begin])
-                if first & _OPCODE == _TEXT and not _is_utf8(message):
+                if not message.isascii() and first == _WHOLE_TEXT and not _is_utf8(message):
                     self._fail(new_machine(OPEN), CLOSE_NOT_UTF8, "text must be UTF-8")
                     break
                 receiver.receive(message, moment)
@@ -258,21 +261,18 @@ class Connection(asyncio.Protocol):
             else:
                 why = TOO_MANY_FRAGMENTS
                 break
-        if not at and not self._paused:
+        if at == 0 and size and not (why or self._paused or self._last_word):
             cost += 1  # a read without a whole frame
-            why = why or (TOO_MANY_FRAMES if cost > left else "")
-        budget.spend(cost)
-        if why and not self._last_word:
+            if cost > left and cost > budget.refill(moment.mono_ms):
+                why = TOO_MANY_FRAMES
+        if why:
             self._cut_off(receiver, why)
-        else:
-            self._keep(data[at:])
-
-    def _keep(self, rest: bytes) -> None:
-        """What was not read: the beginning of a frame, or what the machine decides on."""
-        self._rest = rest
+            return
+        budget.tokens -= cost
         if self._last_word:
-            self._rest = b""
-            self._give(self._machine or new_machine(OPEN), rest)
+            self._give(self._machine or new_machine(OPEN), data[at:])
+        else:
+            self._rest = data[at:]
 
     def _cut_off(self, receiver: Receiver, why: str) -> None:
         """Too much: say so and read nothing more, or its closing would cost as much again."""
@@ -405,8 +405,6 @@ class Connection(asyncio.Protocol):
 
 
 def _is_utf8(text: bytes) -> bool:
-    if text.isascii():  # as nearly all of it is
-        return True
     try:
         text.decode()
     except UnicodeDecodeError:

@@ -37,7 +37,7 @@ class _Buckets(Generic[K]):
 
     def empty(self, key: K, now_ms: int) -> bool:
         bucket = self._buckets.get(key)
-        return bucket is not None and bucket.left(now_ms) < 1
+        return bucket is not None and bucket.refill(now_ms) < 1
 
     def take(self, key: K, now_ms: int) -> bool:
         bucket = self._buckets.get(key)
