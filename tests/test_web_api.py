@@ -42,7 +42,7 @@ def client_of(model: ReadModel, fleet: httpx.MockTransport | None = None) -> htt
     app = create_web(Settings(), model, lambda: NOW_MS, KafkaInMemory(), worker)
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),
-        base_url="http://web.test",
+        base_url="http://localhost",
     )
 
 

@@ -18,9 +18,12 @@ from vpp_streams.background import run_beside
 from vpp_streams.errors import InputError
 from vpp_streams.health import HealthReporter
 from vpp_streams.kafka import ensure_topics, following, new_producer, no_broker, records_since
-from vpp_streams.settings import Settings
+from vpp_streams.settings import Settings, words_of
 from vpp_streams.topics import Topic
 from vpp_streams.web.api import create_web
+from vpp_streams.web.connections import DoorConfig, open_files
+from vpp_streams.web.logins import Logins
+from vpp_streams.web.places import BACKLOG, Places, limits_for
 from vpp_streams.web.readmodel import ReadModel
 
 log = structlog.get_logger()
@@ -42,8 +45,6 @@ SINCE_MS = {
     topics.MARKET_AWARDS: topics.DAY_MS,
 }
 """How far back we read when we start."""
-_MAX_READERS = 4
-"""Stories that are read at the same time: each has a consumer of its own."""
 _MAX_RECORDS = 1000
 """Applied in one go, between which requests are answered."""
 
@@ -83,13 +84,18 @@ async def serve_web(settings: Settings) -> None:
     read_model = ReadModel(started_at_ms=now_ms())
     with listener:
         async with _fed(settings, read_model) as (kafka, feeding):
+            proxies, counters = words_of(settings.web_proxies), read_model.counters
+            logins = Logins(settings.operators, proxies, counters)
+            places = Places(limits_for(open_files(), settings.web_per_client), proxies, counters)
             app = create_web(
-                settings, read_model, now_ms, kafka, stopping=lambda: server.should_exit
+                *(settings, read_model, now_ms, kafka),
+                stopping=lambda: server.should_exit,
+                logins=logins,
             )
             server = _Server(
-                uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3)
+                DoorConfig(*(app, places, logins.comes_with, proxies), timeout_graceful_shutdown=3)
             )
-            listener.listen()  # who reads the address in the next line may connect at once
+            listener.listen(BACKLOG)  # who reads the address in the next line may connect at once
             log.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await asyncio.wait({serving, *feeding}, return_when=asyncio.FIRST_COMPLETED)
@@ -106,7 +112,6 @@ class WebKafka:
     def __init__(self, settings: Settings, producer: AIOKafkaProducer) -> None:
         self._settings = settings
         self._producer = producer
-        self._reading = asyncio.Semaphore(_MAX_READERS)
 
     async def write(self, topic: Topic, key: bytes, value: bytes) -> None:
         """Write to a topic of one partition; it is safe on return. Raises `KafkaError`."""
@@ -117,9 +122,8 @@ class WebKafka:
         self, topic: Topic, since_ms: int, partition: int
     ) -> AsyncIterator[tuple[int, bytes | None]]:
         """(time written, value) of each record from a time on, to the end as it is now."""
-        async with self._reading:
-            async for record in records_since(self._settings, topic, since_ms, (partition,)):
-                yield record.timestamp, record.value
+        async for record in records_since(self._settings, topic, since_ms, (partition,)):
+            yield record.timestamp, record.value
 
 
 def _listen(settings: Settings) -> socket.socket:
