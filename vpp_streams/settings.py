@@ -86,6 +86,17 @@ class Settings(BaseSettings):
     web_url: str | None = Field(
         None, description="web process that these ask; else that of `vpp up`, else VPP_WEB_PORT's"
     )
+    web_hosts: str = Field(
+        "",
+        description="names of the web process, a[,a], beside localhost and VPP_HOST",
+    )
+    web_proxies: str = Field(
+        "",
+        description="addresses of proxies in front of it, a[,a], whose word on clients counts",
+    )
+    web_per_client: Annotated[int, Field(ge=2, le=10_000)] = Field(
+        64, description="connections of one client address; half of them may be live streams"
+    )
     schedules: Path | None = Field(
         None, description="YAML file of what regions do by the clock (docs/examples/schedule.yaml)"
     )
@@ -107,6 +118,11 @@ class Settings(BaseSettings):
     def market_gate_ms(self) -> int:
         """The same in ms."""
         return round(self.market_gate_s * 1000)
+
+
+def words_of(listed: str) -> tuple[str, ...]:
+    """The words of a setting that lists them with commas."""
+    return tuple(word.strip() for word in listed.split(",") if word.strip())
 
 
 def load_settings(**overrides: object) -> Settings:
