@@ -32,7 +32,7 @@ async def test_a_second_revocation_is_not_taken_for_a_group_that_gives_no_place(
         await asyncio.sleep(0)
     assert not waiting.done()
     app.consumer_generation_id = 2
-    await membership._on_assigned(app, {SimpleNamespace(partition=3)})  # type: ignore[arg-type]
+    await membership._on_assigned(app, [SimpleNamespace(partition=3)])  # type: ignore[arg-type]
     assert await waiting == Share(2, frozenset({3}))
 
 
