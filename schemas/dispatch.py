@@ -9,6 +9,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from schemas.assets import Id, Positive
+from schemas.commandable import Commandable
 from schemas.grid import Droop
 from schemas.telemetry import EpochMs
 from schemas.windows import Deliverable
@@ -150,6 +151,8 @@ class SupplyPartial(msgspec.Struct, frozen=True, tag="supply", kw_only=True):
     """Energy that batteries in a storm's way are still to be charged with."""
     applied_ms: int = 0
     """``issued_at_ms`` of the newest `Dispatch` that it includes."""
+    commandable: Commandable | None = None
+    """Of the region's batteries in this partition; null = not measured."""
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -258,3 +261,5 @@ class DispatchStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     storm: StormCost | None = None
     partitions_expected: int
     partitions_heard: int
+    commandable: Commandable | None = None
+    """Of the batteries in the partitions that were heard; null = not measured in all of those."""

@@ -19,6 +19,7 @@ import yaml
 
 from schemas import (
     assets,
+    commandable,
     commands,
     dispatch,
     forecast,
@@ -220,6 +221,7 @@ def describe_fields(definitions: dict[str, Any], *modules: ModuleType) -> None:
 
 _SCHEMAS = (
     assets,
+    commandable,
     commands,
     dispatch,
     forecast,

@@ -28,6 +28,7 @@ from schemas.grid import PriceSeries
 from schemas.windows import Deliverable
 from vpp_streams.domain.requests import held_w
 from vpp_streams.domain.ruling import Asked, Measured, Ruling, asked_of
+from vpp_streams.domain.standing import added
 from vpp_streams.domain.storms import cost
 from vpp_streams.domain.supply import Curve, merge
 
@@ -214,6 +215,7 @@ class RegionDispatch:
             storm=self._storm(seen),
             partitions_expected=len(seen.expected),
             partitions_heard=len(seen.live),
+            commandable=added(s.commandable for s in seen.live.values()),
         )
 
     def _storm(self, seen: _Seen) -> StormCost | None:

@@ -117,6 +117,11 @@ class Dispatches:
             if region.change > changed_since
         ]
 
+    def one(self, name: str, now_ms: int) -> DispatchNow | None:
+        """A region's dispatch now; None where nothing was heard of it."""
+        region = self._regions.get(name)
+        return None if region is None else _now(name, region, now_ms)
+
     def view(self, name: str, points: int, now_ms: int) -> DispatchView:
         """A region's dispatch: now, what is asked of it, and the last half hour."""
         region = self._regions.get(name) or _Region()

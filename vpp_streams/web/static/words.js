@@ -18,6 +18,18 @@ const CAUSES = {
   limit: "kept back for a limit of the region",
 };
 
+/** What rules a region, by the mode of its dispatch. */
+export const MODES = {
+  idle: "Nothing is asked", target: "A target rules", limit: "A limit rules", hold: "Held", self_consumption: "Left to themselves",
+};
+
+/** What a region does for others now; null where nothing is asked. */
+export function doingWords(status) {
+  if (!status || status.mode === "idle" || status.mode === "hold") return null;
+  const asked = status.asked_w ?? null;
+  return asked === null ? `${MODES[status.mode]}.` : `${MODES[status.mode]}: ${askedPhrase(asked)}.`;
+}
+
 const GOOD = new Set(["applied", "accepted", "active", "completed"]);
 const BAD = new Set(["failed", "rejected", "no_answer", "deviates"]);
 const WARN = new Set(["offline", "outranked", "opted_out", "expired", "late", "withdrawn"]);

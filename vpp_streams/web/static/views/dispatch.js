@@ -3,7 +3,8 @@
 import { lineChart } from "../chart.js";
 import { h, panel, text, tile } from "../dom.js";
 import { batteryPhrase, left, percent, power, seconds } from "../format.js";
-import { causeSentence, noticeSentence, stateWord, stormSentence, toneOf } from "../words.js";
+import { MODES, causeSentence, noticeSentence, stateWord, stormSentence, toneOf } from "../words.js";
+import { sentences } from "./sentences.js";
 import { shareBar } from "./shares.js";
 
 const SERIES = [
@@ -13,23 +14,6 @@ const SERIES = [
 ];
 /** While nothing is asked the region is heard each few seconds only. */
 const GAP_MS = 15_000;
-const MODES = {
-  idle: "Nothing is asked", target: "A target rules", limit: "A limit rules", hold: "Held", self_consumption: "Left to themselves",
-};
-
-function sentences(kind) {
-  const list = h("ul", { class: `sentences ${kind}` });
-  let before = "";
-  return {
-    element: list,
-    set(lines) {
-      const now = lines.join("\n");
-      if (now === before) return;
-      before = now;
-      list.replaceChildren(...lines.map((line) => h("li", {}, line)));
-    },
-  };
-}
 
 /** `update(now, nowMs)` with a DispatchNow, `show(history)` with a DispatchHistory. */
 export function dispatchPanel() {
