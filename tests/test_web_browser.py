@@ -124,7 +124,7 @@ async def test_a_region_that_cannot_be_commanded_is_held_or_unheard_is_not_green
         await page.goto(home + "#/regions/south")
         await expect(page.locator(".title .pill")).to_have_text("64% cannot be commanded")
         await expect(page.get_by_text(said).first).to_be_visible()
-        await expect(page.locator(".commandable")).to_contain_text("9 of 25 batteries")
+        await expect(page.locator(".commandable")).to_contain_text("9 of 25 batteries, 45.0 kW")
 
 
 async def test_region_charts_draw_their_series_and_answer_to_the_keyboard(browser, model):

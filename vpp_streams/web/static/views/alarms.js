@@ -16,7 +16,8 @@ export function alarmStrip(region = null) {
     element,
     set(alarms, nowMs) {
       const here = alarms.alarms.filter((alarm) => region === null || alarm.region === region);
-      const regions = alarms.regions.filter((alarm) => region === null || alarm.region === region);
+      // A region's own page says what is wrong with it beside its name.
+      const regions = region === null ? alarms.regions : [];
       element.hidden = here.length === 0 && regions.length === 0;
       title.hidden = here.length === 0;
       regions.forEach((alarm, i) => {

@@ -25,7 +25,7 @@ export function standingSentences() {
   return {
     element: h("div", { class: "standing" }, wrong.element, doing.element),
     set(standing = UNKNOWN, dispatch = undefined) {
-      wrong.set(standing.findings.map((finding) => finding.said));
+      wrong.set(standing.findings.map(({ said }) => `${said[0].toUpperCase()}${said.slice(1)}.`));
       const words = dispatch?.stale === false ? doingWords(dispatch.status) : null;
       doing.set(words ? [words] : []);
     },
@@ -39,14 +39,14 @@ export function commandableBar() {
   const share = bar("battery");
   return {
     element: h("div", { class: "charge commandable" },
-      h("p", {}, h("span", { class: "label" }, "Can be commanded"), value, note), share.element),
+      h("p", {}, h("span", { class: "label" }, "Commandable"), value, note), share.element),
     set(dispatch) {
       const now = dispatch && !dispatch.stale ? dispatch.status?.commandable : null;
       const known = now && now.batteries > 0;
       const part = known ? now.commandable / now.batteries : null;
       text(value, percent(part));
       text(note, known
-        ? `${count(now.commandable)} of ${count(now.batteries)} batteries, ${powerSize(now.commandable_w)} of ${powerSize(now.rated_w)}`
+        ? `${count(now.commandable)} of ${count(now.batteries)} batteries, ${powerSize(now.commandable_w)}`
         : now ? "no battery is registered" : "not known");
       share.set(part);
     },
