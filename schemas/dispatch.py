@@ -198,6 +198,9 @@ class RequestEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The request that outranks or withdraws it."""
     request: Target | Limit | Hold | Withdraw | None = None
     """The request itself, on its first event."""
+    ruled_ms: Annotated[int, msgspec.Meta(ge=0, le=10**13)] | None = None
+    """On its last event: for how long it was active in all. null = not known (another worker
+    ruled for a part of it)."""
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="notice"):

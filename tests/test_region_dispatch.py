@@ -214,6 +214,21 @@ def test_a_storms_cost_is_told() -> None:
     assert calm.storm is None
 
 
+def test_power_that_goes_on_missing_is_missing_since_it_began() -> None:
+    made = region(partial(0, 40_000.0), partial(1, 40_000.0))
+    first = made.cycle(ruled(), BOTH, T0).notice
+    assert first is not None
+    assert (first.missing_w, first.from_ms) == (20_000.0, T0)
+    for p in (0, 1):
+        made.heard(partial(p, 20_000.0, at_ms=T0 + 2000))
+    more = made.cycle(ruled(), BOTH, T0 + 2000).notice
+    assert more is not None
+    assert (more.missing_w, more.from_ms, more.at_ms) == (60_000.0, T0, T0 + 2000)
+    another = made.cycle(ruled(id_="t2"), BOTH, T0 + 2500).notice
+    assert another is not None
+    assert another.from_ms == T0 + 2500
+
+
 def test_the_commandable_share_is_that_of_the_partitions_heard() -> None:
     made = region(
         partial(0, commandable=commandable(3, silent=1)), partial(1, commandable=commandable(5))

@@ -243,6 +243,8 @@ class RegionDispatch:
             from_ms = now_ms + round(lasts_s * 1000)
             reserve = tuple(c for c in causes if c.cause == "reserve")
             causes = reserve or (_one("reserve", missing_w),)
+        elif self._notice is not None and self._notice.request_id == asked.request_id:
+            from_ms = min(from_ms, self._notice.from_ms)  # it goes on: only how much is new
         notice = Notice(
             region=self.region,
             request_id=asked.request_id,

@@ -87,6 +87,8 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
     """The request that outranks, replaces or withdraws it."""
     at_ms: int
     """When its state was told."""
+    ruled_ms: int | None = None
+    """Of one that is over: for how long it was active; null = not known."""
 
 
 class DispatchNow(msgspec.Struct, frozen=True, kw_only=True):

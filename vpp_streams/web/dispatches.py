@@ -192,6 +192,7 @@ def _view(
         reason=told.reason if told else "",
         by=told.by if told else "",
         at_ms=told.at_ms if told else request.issued_at_ms,
+        ruled_ms=told.ruled_ms if told else None,
     )
 
 
