@@ -290,7 +290,7 @@ def test_the_screen_tells_what_is_asked_given_and_missing(plant):
         "60 applied",
         "10 without a lease",
         "7 devices not connected: 35.0 kW",
-        "42.00 kW missing now: 7 devices not connected",
+        "42.00 kW of target-1 missing since",
     ):
         assert said in text
     assert "[" not in drawn(plant, width=60)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from playwright.async_api import expect
 
-from schemas.dispatch import Hold, Request, RequestEvent
+from schemas.dispatch import Hold, Request, RequestEvent, StormCost
 from tests.browser_world import DESK, PHONE, opened, serving
 from tests.web_world import (
     HOSTILE,
@@ -14,6 +14,7 @@ from tests.web_world import (
     KafkaInMemory,
     apply,
     apply_raw,
+    commandable,
     dispatch_status,
     fed_read_model,
     feed_control,
@@ -86,6 +87,47 @@ async def test_a_region_moves_as_soon_as_it_is_heard_of(browser, model, viewport
         await expect(card).to_contain_text("Partly covered")
 
 
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+async def test_a_region_that_cannot_be_commanded_is_held_or_unheard_is_not_green(
+    browser, model, viewport
+):
+    """U-F1, U-F4: 16 of 25 batteries could not be commanded, and a region was held, all green."""
+    idle = {"mode": "idle", "request_id": "", "asked_w": None, "allocated_w": None}
+    south = dispatch_status("south", NOW_MS, **idle, commandable=commandable(9, not_connected=16))
+    apply(model, topics.DISPATCH_EVENTS, south)
+    async with serving(model) as home, opened(browser, home, viewport) as watched:
+        page = watched.page
+        await page.goto(home)
+        cards = {name: page.locator(".card", has_text=name) for name in ("north", "south", "west")}
+        await expect(cards["north"].locator(".pill")).to_have_class("pill good")
+        await expect(cards["north"]).to_contain_text("A target rules: discharge 400 kW")
+        await expect(cards["north"]).to_contain_text("73 of 74 batteries")
+        await expect(cards["south"].locator(".pill")).to_have_class("pill bad")
+        await expect(cards["south"].locator(".pill")).to_have_text("64% cannot be commanded")
+        said = "9 of 25 batteries can be commanded (45.0 of 125.0 kW): 16 not connected"
+        await expect(cards["south"]).to_contain_text(said)
+        await expect(cards["west"].locator(".pill")).to_have_text("Dispatch not heard")
+        strip = page.get_by_role("status", name="Alarms")
+        await expect(strip).to_contain_text(f"south: {said}")
+        await expect(strip).to_contain_text("west: nothing was heard of its dispatch")
+        over = await page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert over == 0
+        storm = StormCost(devices=3, withheld_w=15e3, charge_wh=9e3)
+        stormy = commandable(70, not_connected=1, storm=3)
+        changed = dispatch_status("north", NOW_MS, storm=storm, commandable=stormy)
+        apply(model, topics.DISPATCH_EVENTS, changed)
+        await expect(cards["north"].locator(".pill")).to_have_text("Storm")
+        apply(model, topics.DISPATCH_EVENTS, dispatch_status("north", NOW_MS, mode="hold"))
+        await expect(cards["north"].locator(".pill")).to_have_text("Held")
+        await expect(cards["north"].locator(".pill")).to_have_class("pill bad")
+        await page.goto(home + "#/regions/south")
+        await expect(page.locator(".title .pill")).to_have_text("64% cannot be commanded")
+        await expect(page.get_by_text(said).first).to_be_visible()
+        await expect(page.locator(".commandable")).to_contain_text("9 of 25 batteries, 45.0 kW")
+
+
 async def test_region_charts_draw_their_series_and_answer_to_the_keyboard(browser, model):
     async with serving(model) as home, opened(browser, home, DESK) as watched:
         page = watched.page
@@ -155,7 +197,12 @@ async def test_a_dispatch_is_shown_with_what_is_missing_and_why(browser, model):
         page = watched.page
         await page.goto(home + "#/regions/north")
         panel = page.locator(".panel", has=page.get_by_role("heading", name="Dispatch"))
-        for said in ("A target rules", "400 kW", "42.0 kW is missing.", "60 applied"):
+        for said in (
+            "A target rules",
+            "400 kW",
+            "42.0 kW of target-1 is missing since",
+            "60 applied",
+        ):
             await expect(panel).to_contain_text(said)
         await expect(panel).to_contain_text("7 devices not connected: 35.0 kW")
         await expect(panel.locator("path.line.asked")).to_have_count(1)

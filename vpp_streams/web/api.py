@@ -205,12 +205,12 @@ def _region_routes(model: ReadModel, now_ms: Callable[[], int]) -> APIRouter:
     @routes.get("/regions", responses=answers(views.RegionList))
     async def regions() -> Response:
         """Every region now."""
-        return Json(views.RegionList(regions=model.regions.now(now_ms())))
+        return Json(views.RegionList(regions=model.regions_now(now_ms())))
 
     @routes.get("/regions/{region}", responses=answers(views.RegionView, 404))
     async def region_now(region: str) -> Response:
         """One region now."""
-        view = model.regions.one(known(region), now_ms())
+        view = model.region_now(known(region), now_ms())
         if view is None:
             raise ApiError(
                 HTTPStatus.NOT_FOUND,

@@ -27,6 +27,7 @@ from vpp_streams.kafka.decode import Read, Removed
 from vpp_streams.topics import Topic
 from vpp_streams.web.ages import Ages
 from vpp_streams.web.commands import Commands
+from vpp_streams.web.control_views import AlarmList, RegionAlarm, RegionStanding
 from vpp_streams.web.dispatches import Dispatches, Told
 from vpp_streams.web.market import Markets
 from vpp_streams.web.market_answers import MarketAnswers
@@ -34,7 +35,8 @@ from vpp_streams.web.pipeline import Pipeline
 from vpp_streams.web.regions import Regions
 from vpp_streams.web.rejections import Rejections
 from vpp_streams.web.sites import Sites
-from vpp_streams.web.views import AgeView, HealthView, Summary
+from vpp_streams.web.standings import standing_of
+from vpp_streams.web.views import AgeView, HealthView, RegionView, Summary
 
 KEEP_SITE_WINDOWS = {60: 120, 900: 96}
 """Windows kept per site, by size in seconds: two hours of minutes, a day of quarter hours."""
@@ -117,9 +119,45 @@ class ReadModel:
             at_ms=now_ms,
             age_p50_ms=self.ages.over_run(0.5),
             age_p99_ms=self.ages.over_run(0.99),
-            regions=self.regions.now(now_ms),
+            regions=self.regions_now(now_ms),
             processes=self.pipeline.processes(now_ms),
             **msgspec.structs.asdict(self.pipeline.totals(now_ms)),
+        )
+
+    def regions_now(self, now_ms: int, changed_since: int = 0) -> list[RegionView]:
+        """As `Regions.now`, each with how it stands."""
+        return [self._stood(view, now_ms) for view in self.regions.now(now_ms, changed_since)]
+
+    def region_now(self, name: str, now_ms: int) -> RegionView | None:
+        """As `Regions.one`, with how it stands."""
+        view = self.regions.one(name, now_ms)
+        return None if view is None else self._stood(view, now_ms)
+
+    def _stood(self, view: RegionView, now_ms: int) -> RegionView:
+        standing = standing_of(view, self.dispatches.one(view.region, now_ms))
+        return msgspec.structs.replace(view, standing=standing)
+
+    def standings(self, now_ms: int) -> list[RegionStanding]:
+        """How every region stands of which anything was heard."""
+        heard = {view.region: view for view in self.regions.now(now_ms)}
+        dispatches = {now.region: now for now in self.dispatches.now(now_ms)}
+        return [
+            RegionStanding(region=name, standing=standing_of(heard.get(name), dispatches.get(name)))
+            for name in sorted(heard.keys() | dispatches.keys())
+        ]
+
+    def alarms(self, now_ms: int, limit: int) -> AlarmList:
+        """Alarms of devices (at most ``limit``) and of regions."""
+        found = self.commands.alarms(now_ms)
+        return AlarmList(
+            total=len(found),
+            alarms=found[:limit],
+            regions=[
+                RegionAlarm(region=one.region, finding=finding)
+                for one in self.standings(now_ms)
+                for finding in one.standing.findings
+                if finding.alarm
+            ],
         )
 
     def health(self, now_ms: int) -> HealthView:

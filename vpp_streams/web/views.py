@@ -7,6 +7,7 @@ import msgspec
 from schemas.assets import Site
 from schemas.presence import Presence
 from schemas.windows import Deliverable, RegionWindow, SiteWindow
+from vpp_streams.domain.standing import Standing
 
 
 class RegionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +41,8 @@ class RegionView(msgspec.Struct, frozen=True, kw_only=True):
     """Battery power that could be held for each duration from now on."""
     age_p50_ms: float | None
     age_p99_ms: float | None
+    standing: Standing | None = None
+    """How it stands in all: a label, and what is behind it."""
 
 
 class RegionList(msgspec.Struct, frozen=True, kw_only=True):

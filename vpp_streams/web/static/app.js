@@ -94,6 +94,7 @@ function showLink(linkState) {
   link.dataset.state = linkState;
   text(linkText, linkState === "live" ? "Live" : "Connection lost");
   banner.hidden = linkState === "live";
+  document.body.classList.toggle("lost", linkState !== "live");
   text(banner, linkState === "live" ? "" : "Connection to the web process lost. The numbers below are the last ones heard; trying again.");
 }
 

@@ -4,9 +4,9 @@
 const SILENT_MS = 5000;
 const AGAIN_MS = 2000;
 
-/** Follow /api/v1/stream; `onUpdate(state)` with {summary, regions, dispatches, alarms}, `onLink("live"|"lost")`. */
+/** Follow /api/v1/stream; `onUpdate(state)` with {summary, regions, dispatches, standings, alarms}, `onLink("live"|"lost")`. */
 export function follow(onUpdate, onLink) {
-  const state = { summary: null, regions: new Map(), dispatches: new Map(), alarms: { total: 0, alarms: [] } };
+  const state = { summary: null, regions: new Map(), dispatches: new Map(), standings: new Map(), alarms: { total: 0, alarms: [], regions: [] } };
   let source;
   let heardAt = performance.now();
 
@@ -22,6 +22,7 @@ export function follow(onUpdate, onLink) {
     source.addEventListener("control", (event) => {
       const control = JSON.parse(event.data);
       for (const now of control.regions) state.dispatches.set(now.region, now);
+      state.standings = new Map(control.standings.map((one) => [one.region, one.standing]));
       state.alarms = control.alarms;
       if (state.summary) onUpdate(state);
     });

@@ -24,6 +24,12 @@ function span(request) {
   return `${time(request.starts_at_ms)} – ${time(request.ends_at_ms)}`;
 }
 
+/** A request whose time is over and that never ruled has not been carried out. */
+function statePill({ state, ruled_ms: ruledMs }) {
+  const never = state === "completed" && ruledMs === 0;
+  return h("span", { class: `pill ${never ? "warn" : toneOf(state)}` }, never ? "never ruled" : stateWord(state));
+}
+
 function field(label, input) {
   return h("label", { class: "field" }, h("span", {}, label), input);
 }
@@ -77,7 +83,7 @@ export function requestsPanel(region, nowMs, onOrder) {
     { label: "What", cell: ({ request }) => h("span", {}, h("b", {}, what(request)), " ", h("span", { class: "note id" }, request.request_id)) },
     { label: "When", kind: "id", cell: ({ request }) => span(request) },
     { label: "By", cell: ({ request }) => `${sourceWord(request.source)}${request.priority === "emergency" ? " (emergency)" : ""}` },
-    { label: "State", cell: (r) => h("span", {}, h("span", { class: `pill ${toneOf(r.state)}` }, stateWord(r.state)), r.reason || r.by ? h("span", { class: "note" }, ` ${r.reason}${r.by && !r.reason.includes(r.by) ? ` (${r.by})` : ""}`) : null) },
+    { label: "State", cell: (r) => h("span", {}, statePill(r), r.reason || r.by ? h("span", { class: "note" }, ` ${r.reason}${r.by && !r.reason.includes(r.by) ? ` (${r.by})` : ""}`) : null) },
     { label: "", cell: (r) => FINAL.has(r.state) ? "" : h("button", {
       type: "button",
       onclick: () => give(`${path}/requests/${encodeURIComponent(r.request.request_id)}/withdraw`, {}, r.request.type === "hold" ? "the hold is released" : "withdrawn"),
