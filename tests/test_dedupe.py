@@ -129,7 +129,8 @@ class Told:
         """(boot, seq, second) each; what is older than the retention is too late."""
         boots, seqs, seconds = (np.array(c) for c in zip(*sent, strict=True))
         at_ms = T0 + seconds * SECOND
-        times = Times(at_ms, np.full(len(sent), own_clock), int(at_ms.max()) - RETENTION)
+        received_ms = at_ms + 100 if own_clock else at_ms
+        times = Times(at_ms, received_ms, int(at_ms.max()) - RETENTION)
         rows = np.zeros(len(sent), np.int64)
         judged = self.ledger.judge(rows, boots.astype(np.uint32), seqs, times)
         self.reused += judged.boots_reused
