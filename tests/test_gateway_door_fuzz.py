@@ -213,9 +213,8 @@ async def test_random_frames_at_our_engine(
             for _ in range(3):
                 await asyncio.sleep(0)
         if "unread" in plan:
-            with mock.patch.object(
-                transport, "get_write_buffer_size", lambda: MAX_UNSENT_BYTES + 1
-            ):
+            full = mock.Mock(return_value=MAX_UNSENT_BYTES + 1)
+            with mock.patch.object(transport, "get_write_buffer_size", full):
                 connection.data_received(frame(9, b""))
             assert transport.aborted
         await play(
