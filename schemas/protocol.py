@@ -121,6 +121,10 @@ class HelloResult(msgspec.Struct, frozen=True):
     """The gateway closes a connection on which it hears nothing for this long."""
     backfill: BackfillPace
     status: Literal["accepted"] = "accepted"
+    boot_used: bool | msgspec.UnsetType = msgspec.UNSET
+    """True, else left out: this boot's numbers have been higher before. A device that has started
+    anew takes a new boot id and says it in a new connection, or its readings are dropped as
+    repeats."""
 
 
 class Telemetry(NativeBody, frozen=True, omit_defaults=True, kw_only=True):
