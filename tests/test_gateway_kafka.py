@@ -404,6 +404,23 @@ async def test_a_flood_of_small_frames_ends_its_connection_alone(
         assert gateway.health.counters["floods"] == 1
 
 
+async def test_a_device_that_starts_anew_with_its_old_boot_id_is_told(settings: Settings) -> None:
+    async with gateway_of(settings, home(1)) as gateway:
+        async with dial(gateway, "pw-1") as socket:
+            assert not (await greet(socket, next_seq=5)).boot_used
+            await send_reading(socket, 5)
+            await acked_upto(socket, 5)
+
+        async def gone() -> bool:
+            return gateway.health.counters["disconnects"] == 1
+
+        await until(gone, "the end of the first connection")
+        async with dial(gateway, "pw-1") as again, dial(gateway, "pw-1") as third:
+            assert not (await greet(again, next_seq=6)).boot_used
+            assert (await greet(third, next_seq=1)).boot_used
+        assert gateway.health.counters["boots_used_again"] == 1
+
+
 @BOTH_ENGINES
 async def test_text_that_is_not_utf8_is_closed_with_1007(settings: Settings, engine: str) -> None:
     async with (
