@@ -236,8 +236,13 @@ async def test_stories_are_queued_in_bounds_and_operators_have_a_queue_of_their_
 
 async def test_a_flood_of_wrong_tokens_is_locked_out(world):
     async with world.door() as door:
-        guesser = await door.client("vpp_guess")
-        answers = [await guesser.post("/api/v1/regions/north/hold") for _ in range(12)]
+        guesser = await door.client()
+        answers = [
+            await guesser.post(
+                "/api/v1/regions/north/hold", headers={"Authorization": f"Bearer vpp_{number}"}
+            )
+            for number in range(12)
+        ]
         assert [a.status_code for a in answers] == [401] * 5 + [429] * 7
         assert world.kafka.written == []
         assert re.search(r"none is looked at for \d+ s", answers[-1].json()["error"])

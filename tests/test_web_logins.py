@@ -55,6 +55,12 @@ def test_an_address_that_guesses_is_locked_out_each_time_for_twice_as_long(world
     assert world.guess(HERE, FREE_TRIES) == [401] * FREE_TRIES
 
 
+def test_a_program_that_keeps_on_with_a_token_that_was_replaced_is_no_guesser(world):
+    old = new_token()
+    assert {world.status(HERE, old) for _ in range(50)} == {401}
+    assert world.status(HERE, ANN) == 200
+
+
 def test_a_locked_address_learns_nothing_of_the_right_token(world):
     world.guess(HERE, FREE_TRIES)
     with pytest.raises(ApiError) as locked:

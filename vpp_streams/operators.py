@@ -111,6 +111,11 @@ def access_file(state_dir: Path) -> Path:
     return state_dir / "operator-access.json"
 
 
+def demo_operators_file(state_dir: Path, world: str) -> Path:
+    """Where `vpp up` leaves its operators' file; ``world`` is its namespace."""
+    return state_dir / f"operators-{world}.toml"
+
+
 def make_demo_operator(state_dir: Path, world: str, url: str) -> tuple[Path, Access]:
     """An operator ``demo`` with every right, new each time: its operators' file and its access.
 
@@ -118,7 +123,7 @@ def make_demo_operator(state_dir: Path, world: str, url: str) -> tuple[Path, Acc
     """
     access = Access(url=url, token=new_token(), namespace=world)
     operator = Operator(name="demo", token_sha256=digest_of(access.token), regions="*", may=RIGHTS)
-    operators = state_dir / f"operators-{world}.toml"
+    operators = demo_operators_file(state_dir, world)
     write_private(operators, lines_for(operator).encode())
     write_private(access_file(state_dir), msgspec.json.encode(access))
     return operators, access
