@@ -1,5 +1,6 @@
 """The dashboard in a headless Chromium, at a desk's and a phone's width; no Kafka."""
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
@@ -261,21 +262,21 @@ async def test_the_kill_switch_stays_in_reach_however_long_the_page_is(browser, 
 
 
 async def test_the_kill_switch_is_there_while_the_web_process_is_not(browser, model):
-    async with serving(model) as home, opened(browser, home, DESK) as watched:
+    server = AsyncExitStack()
+    home = await server.enter_async_context(serving(model))
+    async with server, opened(browser, home, DESK) as watched:
         page = watched.page
         await page.goto(home + "#/regions/north")
         bar = page.get_by_role("region", name="Hold")
         await expect(bar).to_contain_text("Not held")
-        await page.context.set_offline(True)
+        await server.aclose()
         await expect(page.locator("#link")).to_contain_text("Connection lost", timeout=60_000)
         await expect(bar).to_contain_text("No connection to the web process")
         await expect(bar).to_contain_text("vpp hold north --kafka")
         await expect(bar.get_by_role("button", name="Hold the region")).to_be_enabled()
         await expect(page.get_by_role("heading", name="Requests")).to_be_visible()
-        await page.context.set_offline(False)
-        await expect(bar).to_contain_text("Not held", timeout=60_000)
         # The browser notes each request that found nobody: these were ours.
-        watched.errors[:] = [e for e in watched.errors if "ERR_INTERNET_DISCONNECTED" not in e]
+        watched.errors[:] = [e for e in watched.errors if "ERR_" not in e]
 
 
 async def test_what_was_shown_stays_while_a_web_process_has_just_started(browser, model):

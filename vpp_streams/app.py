@@ -14,6 +14,7 @@ from vpp_streams.domain.registry import Registry
 from vpp_streams.health import HealthReporter
 from vpp_streams.kafka import apply_asset, new_producer, read_to_end_then_follow
 from vpp_streams.logs import set_up_logs
+from vpp_streams.private_files import private_directory
 from vpp_streams.settings import Settings
 
 FaustRole = Literal["ingest", "fleet", "region"]
@@ -57,7 +58,7 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
         broker_heartbeat_interval=settings.session_timeout_s / 4,
         web_enabled=role in _WITH_PAGES,
         web_host=settings.host,
-        web_bind=settings.host,
+        web_bind=settings.pages_host,
         web_port=settings.worker_port,
     )
     _follow_registry(app, context)
@@ -122,7 +123,7 @@ def run_worker(role: Role, settings: Settings) -> None:
         return
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    private_directory(settings.state_dir)
     app = create_app(role, settings)
     worker = faust.Worker(app, loop=loop, loglevel=settings.log_level, redirect_stdouts=False)
     worker.execute_from_commandline()

@@ -6,7 +6,6 @@ anybody in. ``vpp operators token NAME`` makes a token and the lines for the fil
 
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 
 from schemas.assets import Id
 from vpp_streams.errors import SettingsError
+from vpp_streams.private_files import write_private
 
 Right = Literal["dispatch", "emergency", "limit", "hold", "storm"]
 RIGHTS: tuple[Right, ...] = get_args(Right)
@@ -135,14 +135,3 @@ def read_access(state_dir: Path) -> Access | None:
         return msgspec.json.decode(access_file(state_dir).read_bytes(), type=Access)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    fresh.replace(path)
