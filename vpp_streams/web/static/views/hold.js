@@ -33,9 +33,9 @@ export function holdBar(region, onOrder) {
 
   function open(opened) {
     form.hidden = !opened;
-    start.hidden = opened;
     showToken();
-    (opened ? reason : start).focus();
+    tell();
+    (opened ? reason : start.hidden ? release : start).focus();
   }
 
   async function hold() {
@@ -57,7 +57,7 @@ export function holdBar(region, onOrder) {
     const held = standing[0];
     element.dataset.state = lost ? "lost" : held ? "held" : "free";
     release.hidden = !held;
-    text(start, held ? "Hold it again" : "Hold the region");
+    start.hidden = Boolean(held) || !form.hidden;
     if (lost) text(state, `No connection to the web process. From a terminal: vpp hold ${region} --kafka`);
     else if (held) text(state, `Held since ${dateTime(held.request.issued_at_ms)} by ${sourceWord(held.request.source)}${held.request.reason ? `: ${held.request.reason}` : ""}`);
     else text(state, "Not held");
