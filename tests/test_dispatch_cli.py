@@ -35,7 +35,8 @@ from vpp_streams.dispatch_screen import one_line, screen, sparkline
 from vpp_streams.domain.partition import partition_of
 from vpp_streams.domain.spoken_time import duration_s, moment_ms
 from vpp_streams.errors import WebError
-from vpp_streams.operators import make_demo_operator, write_private
+from vpp_streams.operators import make_demo_operator
+from vpp_streams.private_files import write_private
 from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
 from vpp_streams.web.api import create_web

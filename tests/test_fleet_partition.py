@@ -407,8 +407,9 @@ def test_what_the_ledger_remembers_survives_a_snapshot() -> None:
     world.minutes(0, 50)
     for second in (60, 70, 80):
         world.report(second)
-    pages, snapshot = ShadowPages(0), world.part.snapshot()
-    recovered = pages.recover([*pages.block_writes(snapshot), pages.commit_write(snapshot)])
+    writes = world.part.snapshot().writes()
+    recovered = recover({key: value for key, value in writes if value is not None})
+    assert recovered is not None
     world.part = partition()
     world.part.restore(recovered)
     assert world.report(70).counts["duplicates"] == 1

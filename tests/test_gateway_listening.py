@@ -12,9 +12,8 @@ from vpp_streams.domain.registry import Registry
 from vpp_streams.errors import InputError
 from vpp_streams.gateway.listening import check_demo_tokens, check_plain_text, sharing_port
 from vpp_streams.kafka_process import locked
-from vpp_streams.operators import write_private
 from vpp_streams.ports import is_loopback
-from vpp_streams.private import private_directory
+from vpp_streams.private_files import private_directory, write_private
 from vpp_streams.settings import Settings
 from vpp_streams.supervisor import Supervisor
 

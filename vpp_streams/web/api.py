@@ -77,7 +77,7 @@ def create_web(
     once ``stopping()`` is true; the region role is given ``answer_s`` to answer an order;
     ``logins`` know the operators (default: those of ``settings.operators``).
     """
-    worker = fleet or FleetWorker(settings.fleet_url)
+    worker = fleet or FleetWorker(settings.fleet_url, token=settings.service_token)
     logins = logins or Logins(settings.operators)
 
     @asynccontextmanager

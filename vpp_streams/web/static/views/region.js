@@ -8,6 +8,7 @@ import { alarmStrip } from "./alarms.js";
 import { commandsPanel } from "./commands.js";
 import { dispatchPanel } from "./dispatch.js";
 import { forecastPanel } from "./forecast.js";
+import { holdBar } from "./hold.js";
 import { charge, deliverableTable, flows } from "./regions.js";
 import { requestsPanel } from "./requests.js";
 import { commandableBar, standingPill, standingSentences } from "./standing.js";
@@ -59,7 +60,9 @@ export function regionView(name) {
   });
   const strip = alarmStrip(name);
   const dispatch = dispatchPanel();
-  const requests = requestsPanel(name, () => nowMs, () => loadDispatch().catch(() => {}));
+  const ordered = () => loadDispatch().catch(() => {});
+  const requests = requestsPanel(name, () => nowMs, ordered);
+  const hold = holdBar(name, ordered);
   const commands = commandsPanel(name);
   const forecast = forecastPanel(name);
   const windows = h("div", { class: "rows" });
@@ -80,6 +83,7 @@ export function regionView(name) {
     const answer = await get(`regions/${encodeURIComponent(name)}/dispatch`, { points: 450 }, signal);
     dispatch.show(answer.history);
     requests.show(answer.requests);
+    hold.show(answer.requests);
   }
 
   const sizes = choice("Window size", [[900, "15 min"], [60, "1 min"]], sizeS, (value) => {
@@ -90,6 +94,7 @@ export function regionView(name) {
     h("p", { class: "crumb" }, h("a", { href: "#/regions" }, "Regions")),
     h("div", { class: "title" }, h("h1", {}, name), state.element),
     behind.element,
+    hold.element,
     strip.element,
     h("div", { class: "split" },
       panel("Now", bases[0], powers.element, soc.element, commandable.element, ages),
@@ -107,6 +112,7 @@ export function regionView(name) {
     title: name,
     element,
     everyMs: 2000,
+    link: hold.link,
     update({ summary, regions, dispatches, standings, alarms }) {
       nowMs = summary.at_ms;
       strip.set(alarms, nowMs);
