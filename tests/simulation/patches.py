@@ -1,0 +1,127 @@
+"""Puts a simulated world in the place of the clock, Kafka, sockets and chance, for a while."""
+
+import os
+import random
+import socket
+import sys
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiokafka
+import aiokafka.admin
+import structlog
+
+import device_sim.client
+import vpp_streams.gateway.server
+from vpp_streams.gateway.link import Link
+
+from tests.simulation.clients import Client, SimAdmin, SimConsumer
+from tests.simulation.links import Connecting, SimEngine
+from tests.simulation.producer import SimProducer
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+OURS = ("vpp_streams", "agents", "tables", "schemas", "device_sim", "tests.simulation")
+_current: list["World"] = []
+
+
+def _world() -> "World":
+    return _current[0]
+
+
+def _mono_s() -> float:
+    return _world().loop.now_s
+
+
+def _wall_s() -> float:
+    world = _world()
+    return (world.utc_ms() + world.loop.running.clock_ms) / 1000
+
+
+def _wall_ns() -> int:
+    world = _world()
+    return (world.utc_ms() + world.loop.running.clock_ms) * 1_000_000
+
+
+def _replacements() -> dict[int, tuple[Any, Any]]:
+    pairs: list[tuple[Any, Any]] = [
+        (time.time, _wall_s),
+        (time.time_ns, _wall_ns),
+        (time.monotonic, _mono_s),
+        (time.monotonic_ns, lambda: int(_mono_s() * 1e9)),
+        (time.perf_counter, _mono_s),
+        (time.perf_counter_ns, lambda: int(_mono_s() * 1e9)),
+        (time.process_time, _mono_s),
+        (time.thread_time, _mono_s),
+        (os.getpid, lambda: _world().loop.running.number),
+        (socket.gethostname, lambda: "simulated"),
+        (uuid.uuid4, lambda: uuid.UUID(int=_world().rng.getrandbits(128), version=4)),
+        (os.urandom, lambda n: _world().rng.randbytes(n)),
+        (random.random, lambda: _world().rng.random()),
+        (random.uniform, lambda a, b: _world().rng.uniform(a, b)),
+        (aiokafka.AIOKafkaConsumer, SimConsumer),
+        (aiokafka.AIOKafkaProducer, SimProducer),
+        (aiokafka.admin.AIOKafkaAdminClient, SimAdmin),
+        (device_sim.client.connect, Connecting),
+        (vpp_streams.gateway.server.OwnEngine, SimEngine),
+    ]
+    return {id(old): (old, new) for old, new in pairs}
+
+
+@contextmanager
+def simulated() -> Iterator[Callable[["World"], None]]:
+    """During the block every clock, client and socket of the project is the current world's.
+
+    Yields what makes a world the current one.
+    """
+    swapped: list[tuple[Any, Any, Any]] = []
+    by_id = _replacements()
+    named = [time, os, socket, uuid, random, aiokafka, aiokafka.admin]
+    named += [m for name, m in list(sys.modules.items()) if name.split(".")[0] in OURS]
+    for module in named:
+        if module is None or module.__name__.startswith("tests."):
+            continue
+        for name, value in list(vars(module).items()):
+            pair = by_id.get(id(value))
+            if pair is not None:
+                swapped.append((module, name, value))
+                setattr(module, name, pair[1])
+    engines = vpp_streams.gateway.server.ENGINES
+    before = dict(engines)
+    engines["own"] = SimEngine  # type: ignore[assignment]
+    Link.__hash__ = _hash_of_link  # type: ignore[method-assign,assignment]
+    log_configuration = structlog.get_config()
+    structlog.configure(processors=[_note], cache_logger_on_first_use=False)
+    try:
+        yield _make_current
+    finally:
+        _current.clear()
+        structlog.configure(**log_configuration)
+        del Link.__hash__  # type: ignore[misc]
+        engines.update(before)
+        for module, name, value in swapped:
+            setattr(module, name, value)
+
+
+def _make_current(world: "World") -> None:
+    _current[:] = [world]
+    Client.kafka = world.kafka
+    SimEngine.world = world
+    Connecting.world = world
+
+
+def _hash_of_link(link: Link) -> int:
+    """Sets of links are walked in the same order every time."""
+    return zlib.crc32(link.session.device.device_id.encode())
+
+
+def _note(_logger: Any, level: str, event: dict[str, Any]) -> Any:
+    """What the project logs goes into the world's story."""
+    if _current:
+        _world().logged(level, event)
+    raise structlog.DropEvent
