@@ -10,13 +10,11 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-import faust
 import structlog
 from aiokafka import ConsumerRecord
 
 from agents.context import AgentContext
 from agents.control_feed import ControlFeed
-from agents.snapshots import Snapshots
 from schemas.commands import CommandEvent, CommandEvents, CommandFrame
 from schemas.dispatch import Dispatch, SupplyPartial
 from schemas.grid import Alert
@@ -28,7 +26,7 @@ from tables.orders import Orders
 from tables.pool import Pool
 from tables.supplies import supplies
 from vpp_streams import topics
-from vpp_streams.codecs import decode_json, encode_json
+from vpp_streams.codecs import decode_json
 from vpp_streams.domain.lease import LeasePolicy
 from vpp_streams.kafka import read_to_end_then_follow
 from vpp_streams.topics import Topic
@@ -54,7 +52,7 @@ class Control:
 class CommandAgent:
     """The partitions that this worker commands, and what it publishes."""
 
-    def __init__(self, app: faust.App, context: AgentContext) -> None:
+    def __init__(self, context: AgentContext) -> None:
         self._context = context
         settings = context.settings
         self._policy = LeasePolicy(
@@ -67,10 +65,6 @@ class CommandAgent:
         self._alerts_known = asyncio.Event()
         self._feed = ControlFeed(settings, self._on_record, self._on_ready)
         self._orders: asyncio.Queue[tuple[int, Dispatch]] = asyncio.Queue()
-        self._commands = context.topic(app, topics.COMMANDS)
-        self._events = context.topic(app, topics.COMMAND_EVENTS)
-        self._gateways = context.topic(app, topics.GATEWAY_OUT)
-        self._partials = context.topic(app, topics.REGION_PARTIALS)
 
     def control(self, partition: int) -> Control | None:
         """A partition's control, or None where another worker has it or it is not whole yet."""
@@ -81,6 +75,20 @@ class CommandAgent:
         """These partitions are ours from now on, and no others."""
         self._controls = {p: Control(fleet, self._policy) for p, fleet in partitions.items()}
         self._feed.follow(frozenset(partitions))
+
+    async def run(self) -> None:
+        """Follow, obey and cycle, for ever; cancel to stop."""
+        async with asyncio.TaskGroup() as group:
+            for work in (self.follow(), self.obey(), self._cycle_for_ever()):
+                group.create_task(work)
+
+    async def _cycle_for_ever(self) -> None:
+        while True:
+            began = time.perf_counter()
+            await self.cycle()
+            took_s = time.perf_counter() - began
+            # With a million devices a cycle takes long: the rest of the loop has its share.
+            await asyncio.sleep(max(CYCLE_S - took_s, took_s * (1 / SHARE - 1)))
 
     async def follow(self) -> None:
         """Keep what is known of devices and storms current, for ever."""
@@ -182,9 +190,8 @@ class CommandAgent:
 
     async def _send_frames(self, frames: Iterable[CommandFrame]) -> None:
         for frame in frames:
-            value, key = encode_json(frame), frame.region.encode()
-            await self._gateways.send(key=key, value=value, partition=frame.slot)
-            await self._commands.send(key=key, value=value, partition=frame.partition)
+            await self._context.outlet.send(topics.GATEWAY_OUT, frame)
+            await self._context.outlet.send(topics.COMMANDS, frame)
             self._context.health.counters["commands"] += len(frame.rows)
 
     async def _send_events(self, partition: int, events: list[CommandEvent]) -> None:
@@ -192,39 +199,8 @@ class CommandAgent:
             frame = CommandEvents(
                 source=self._context.health.process_id, partition=partition, events=tuple(events)
             )
-            await self._events.send(key=None, value=encode_json(frame), partition=partition)
+            await self._context.outlet.send(topics.COMMAND_EVENTS, frame)
 
     async def _send_supplies(self, partials: Iterable[SupplyPartial]) -> None:
         for partial in partials:
-            await self._partials.send(
-                key=partial.region.encode(), value=encode_json(partial), partition=0
-            )
-
-
-def register_commands(
-    app: faust.App,
-    context: AgentContext,
-    snapshots: Snapshots[FleetPartition],
-) -> CommandAgent:
-    """Add the command agent and its timer to an app."""
-    agent = CommandAgent(app, context)
-    snapshots.on_change = agent.hold
-
-    @app.task
-    async def obey() -> None:
-        await agent.obey()
-
-    @app.task
-    async def follow_control() -> None:
-        await agent.follow()
-
-    @app.task
-    async def command_cycle() -> None:
-        while not app.should_stop:
-            began = time.perf_counter()
-            await agent.cycle()
-            took_s = time.perf_counter() - began
-            # With a million devices a cycle takes long: the rest of the loop has its share.
-            await asyncio.sleep(max(CYCLE_S - took_s, took_s * (1 / SHARE - 1)))
-
-    return agent
+            await self._context.outlet.send(topics.REGION_PARTIALS, partial)

@@ -4,31 +4,50 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import faust
+from aiokafka import AIOKafkaProducer
 
+from agents.log_reader import LogReader
 from vpp_streams.domain.registry import Registry
 from vpp_streams.health import HealthReporter
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.dead_letters import DeadLetters
+from vpp_streams.kafka.follower import Follower
+from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.settings import Settings
-from vpp_streams.topics import Topic
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AgentContext:
-    """Settings, the registry kept current, this process's counters and the wall clock."""
+    """Settings, Kafka, the registry kept current, this process's counters and the wall clock."""
 
     settings: Settings
+    kafka: KafkaClients
     registry: Registry
     health: HealthReporter
+    letters: DeadLetters
     now_ms: Callable[[], int]
     registry_ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the registry holds all that topic ``assets`` held at start; agents await it."""
+    producer: AIOKafkaProducer | None = None
+    """The worker's one producer, from when the worker runs."""
 
-    def topic(self, app: faust.App, *topics: Topic) -> faust.TopicT:
-        """Our topics as one Faust topic of raw bytes (we decode frames ourselves)."""
-        return app.topic(
-            *(topic.full(self.settings.namespace) for topic in topics),
-            key_type=bytes,
-            value_type=bytes,
-            key_serializer="raw",
-            value_serializer="raw",
-        )
+    @property
+    def outlet(self) -> Outlet:
+        """The way out to Kafka. Raises `RuntimeError` before the worker runs."""
+        if self.producer is None:
+            raise RuntimeError("the worker's producer was not started")
+        return Outlet(self.producer, self.settings.namespace)
+
+    @property
+    def follower(self) -> Follower:
+        """The way in from Kafka, for topics that are followed whole."""
+        return Follower(self.kafka, self.letters, self.health.counters)
+
+    def group(self, role: str) -> str:
+        """Name of a role's consumer group, and of what else belongs to the role as a whole."""
+        return f"{self.settings.namespace}.{role}" if self.settings.namespace else role
+
+    def watch_readers(self, *readers: LogReader) -> None:
+        """Publish what readers miss in the log as gauges."""
+        self.health.gauges["missing_records"] = lambda: sum(r.missing for r in readers)
+        self.health.gauges["replaced_logs"] = lambda: sum(r.replaced_logs for r in readers)

@@ -6,14 +6,14 @@ neither decides anew nor tells it twice.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable
 from pathlib import Path
 
-import faust
 import structlog
 
 from agents.context import AgentContext
 from agents.expected import ExpectedSites
+from agents.partitions import Partitions, Slot
 from schemas.dispatch import (
     Dispatch,
     DispatchStatus,
@@ -26,9 +26,9 @@ from schemas.dispatch import (
 )
 from schemas.grid import PriceSeries
 from schemas.wire import UNREADABLE
-from tables.requests import Decisions
+from tables.regions import RegionState
 from vpp_streams import topics
-from vpp_streams.codecs import decode_json, encode_json
+from vpp_streams.codecs import decode_json
 from vpp_streams.domain.region_dispatch import HEARD_MS, RegionDispatch
 from vpp_streams.domain.requests import Book
 from vpp_streams.domain.schedules import Entry, due, load
@@ -50,18 +50,13 @@ class Dispatcher:
 
     def __init__(
         self,
-        app: faust.App,
         context: AgentContext,
         expected: ExpectedSites,
-        mine: Callable[[], bool],
+        partitions: Partitions[RegionState],
     ) -> None:
         self._context = context
         self._expected = expected
-        self._mine = mine
-        self._decisions = Decisions(app)
-        self._targets_topic = context.topic(app, topics.DISPATCH_TARGETS)
-        self._orders_topic = context.topic(app, topics.DISPATCH)
-        self._events_topic = context.topic(app, topics.DISPATCH_EVENTS)
+        self._partitions = partitions
         self._requests: dict[str, Request] = {}
         """Every request that the topic holds, in the order of their coming."""
         self._inbox: list[Request] = []
@@ -128,24 +123,26 @@ class Dispatcher:
         await self._caught_up.wait()
         while True:
             self._wake.clear()  # before the cycle: what comes during it wakes the next
-            if self._mine():
-                await self._cycle()
-            else:
+            slot = self._partitions.slot(0)
+            if slot is None:
                 self._book = None
+            else:
+                await self._cycle(slot)
+                await self._partitions.flush()  # what was decided, before anybody asks again
             try:
                 await asyncio.wait_for(self._wake.wait(), CYCLE_S)
             except TimeoutError:
                 continue
 
-    async def _cycle(self) -> None:
+    async def _cycle(self, slot: Slot[RegionState]) -> None:
         now_ms = self._context.now_ms()
         if self._book is None:
             self._book, self._since_ms = Book(), now_ms
             self._inbox = list(self._requests.values())
         await self._ask_by_the_clock(now_ms)
-        await self._take_in(self._book, now_ms)
+        await self._take_in(slot, self._book, now_ms)
         for event in self._book.advance(now_ms):
-            await self._tell(event)
+            await self._tell(slot, event)
         for region in sorted(self._expected.regions(now_ms) | self._regions.keys()):
             ruling = self._book.ruling(region, now_ms)
             expected = self._expected.of(region, now_ms)
@@ -155,7 +152,7 @@ class Dispatcher:
             for told in (cycle.notice, cycle.status):
                 if told is not None:
                     await self._send_told(told)
-        await self._forget(self._book, now_ms)
+        await self._forget(slot, self._book, now_ms)
 
     async def _ask_by_the_clock(self, now_ms: int) -> None:
         """Write the schedules' requests; one that was written before is the same record."""
@@ -165,15 +162,13 @@ class Dispatcher:
             return
         for request in due(self._schedules, since_ms, until_ms):
             if request.request_id not in self._requests and not _over(request, now_ms):
-                await self._targets_topic.send(
-                    key=request.request_id.encode(), value=encode_json(request), partition=0
-                )
+                await self._context.outlet.send(topics.DISPATCH_TARGETS, request)
         self._scheduled_ms = until_ms
 
-    async def _take_in(self, book: Book, now_ms: int) -> None:
+    async def _take_in(self, slot: Slot[RegionState], book: Book, now_ms: int) -> None:
         if not self._inbox:
             return
-        known = self._decisions.known()
+        known = slot.state.decisions
         inbox, self._inbox = self._inbox, []
         capability = {
             name: held
@@ -191,28 +186,28 @@ class Dispatcher:
                 self._inbox.append(request)  # who took over hears of the supplies in a moment
                 continue
             for event in book.apply(request, now_ms, feeders, capability):
-                await self._tell(event)
+                await self._tell(slot, event)
 
-    async def _tell(self, event: RequestEvent) -> None:
+    async def _tell(self, slot: Slot[RegionState], event: RequestEvent) -> None:
         self._context.health.counters[f"requests_{event.state}"] += 1
-        await self._decisions.put(event.request_id, event.state)
-        await self._send_told(event)
+        async with slot.changing:
+            slot.state.decide(event.request_id, event.state)
+            slot.outputs.append(await self._send_told(event))
 
-    async def _send_told(self, told: RequestEvent | Notice | DispatchStatus) -> None:
-        await self._events_topic.send(
-            key=told.region.encode(), value=encode_json(told), partition=0
-        )
+    async def _send_told(
+        self, told: RequestEvent | Notice | DispatchStatus
+    ) -> Awaitable[object]:
+        sent: Awaitable[object] = await self._context.outlet.send(topics.DISPATCH_EVENTS, told)
+        return sent
 
     async def _send_order(self, order: Dispatch) -> None:
         self._context.health.counters["orders"] += 1
-        await self._orders_topic.send(
-            key=order.region.encode(), value=encode_json(order), partition=order.partition
-        )
+        await self._context.outlet.send(topics.DISPATCH, order)
 
-    async def _forget(self, book: Book, now_ms: int) -> None:
+    async def _forget(self, slot: Slot[RegionState], book: Book, now_ms: int) -> None:
         for request_id in book.forget(now_ms - FORGET_AFTER_MS):
-            await self._targets_topic.send(key=request_id.encode(), value=None, partition=0)
-            await self._decisions.put(request_id, None)
+            await self._context.outlet.remove(topics.DISPATCH_TARGETS, request_id)
+            slot.state.decide(request_id, None)
 
 
 def _schedules(path: Path | None) -> list[Entry]:

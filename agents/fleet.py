@@ -5,13 +5,16 @@ from collections.abc import Awaitable
 from functools import partial
 
 import faust
+from aiokafka import ConsumerRecord
 
-from agents.command import register_commands
+from agents.command import CommandAgent
 from agents.context import AgentContext
 from agents.fleet_pages import register_pages
-from agents.flow import lag
-from agents.in_order import InOrder
-from agents.snapshots import Snapshots
+from agents.holders import Holders
+from agents.log_reader import Deliver, LogReader, Records
+from agents.membership import LogChannel, Membership, seats_of
+from agents.partitions import Partitions, Slot
+from agents.state_store import StateStore
 from agents.windows import WindowsPublisher
 from tables.fleet import FleetPartition, Frame, Outputs, Policy
 from tables.twins import Batch
@@ -22,12 +25,10 @@ from vpp_streams.codecs import (
     HEADER_STREAM_TIME,
     HEADER_WATERMARK,
     decode_frame,
-    encode_json,
 )
+from vpp_streams.kafka.clients import producing
 from vpp_streams.settings import Settings
 
-TABLE = "fleet-v2"
-"""Of the state. Its form has a number: what an older version wrote cannot be taken over."""
 MAX_WAITING = 5000
 """Frames that may wait for a snapshot before we stop reading."""
 
@@ -42,12 +43,12 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
-def read_frame(event: faust.EventT) -> Frame:
+def read_frame(record: ConsumerRecord) -> Frame:
     """A Kafka record as a frame. Raises `ValueError` where it is none."""
-    headers = dict(event.message.headers or {})
+    headers = dict(record.headers or ())
     return Frame(
-        offset=event.message.offset,
-        batch=Batch.of(decode_frame(event.message.value or b"")),
+        offset=record.offset,
+        batch=Batch.of(decode_frame(record.value or b"")),
         live=headers.get(HEADER_LANE) != BACKFILL,
         stream_time_ms=_int(headers.get(HEADER_STREAM_TIME)),
         watermark_ms=_int(headers.get(HEADER_WATERMARK)),
@@ -58,90 +59,121 @@ def _int(value: bytes | None) -> int | None:
     return int(value) if value else None
 
 
-class Publisher:
-    """Sends what a frame gives rise to; the snapshot awaits the futures."""
+class FleetWorker:
+    """The partitions of the fleet that this worker holds, and what it publishes of them."""
 
-    def __init__(self, app: faust.App, context: AgentContext) -> None:
-        self._partials = context.topic(app, topics.REGION_PARTIALS)
-        self._rejected = context.topic(app, topics.TELEMETRY_REJECTED)
+    def __init__(self, context: AgentContext, membership: Membership) -> None:
+        self._context = context
+        source = context.kafka.full(topics.TELEMETRY)
+        policy = policy_of(context.settings)
 
-    async def send(self, out: Outputs, partition: int) -> list[Awaitable[object]]:
-        """Hand all but site windows to the producer; the futures are done when Kafka has it."""
-        sent = [
-            await self._partials.send(key=p.region.encode(), value=encode_json(p), partition=0)
-            for p in out.partials
-        ]
-        sent += [
-            await self._rejected.send(
-                key=r.rejected_id.encode(), value=encode_json(r), partition=partition
-            )
-            for r in out.rejected
-        ]
-        return sent
+        def new_partition(number: int) -> FleetPartition:
+            return FleetPartition(number, source, context.registry, policy)
 
+        store = StateStore(
+            context.kafka, context.kafka.full(topics.STATE_FLEET), context.group("fleet")
+        )
+        self.partitions: Partitions[FleetPartition] = Partitions(
+            source, membership, store, new_partition
+        )
+        self.windows = WindowsPublisher(context)
+        self.commands = CommandAgent(context)
+        self.holders = Holders(context)
+        self.partitions.on_change = self._on_change
+        gauges = context.health.gauges
+        gauges["lag"] = self.partitions.lag
+        gauges["devices"] = lambda: sum(
+            len(p.twins.device_ids) for p in self.partitions.states()
+        )
+        gauges["rebuilt_partitions"] = lambda: self.partitions.rebuilt
 
-def register(app: faust.App, context: AgentContext) -> None:
-    """Add the fleet agent, its table, its snapshot timer and its pages to an app."""
-    source = context.topic(app, topics.TELEMETRY)
-    name = topics.TELEMETRY.full(context.settings.namespace)
-    policy = policy_of(context.settings)
+    def _on_change(self, states: dict[int, FleetPartition]) -> None:
+        self.commands.hold(states)
+        self.holders.hold(frozenset(states))
 
-    def new_partition(partition: int) -> FleetPartition:
-        return FleetPartition(partition, name, context.registry, policy)
+    async def run(self, deliver: Deliver) -> None:
+        """Hold what the group gives us, for ever; ``deliver`` receives what is read of it.
 
-    in_order = InOrder(
-        app,
-        context.settings,
-        lambda: bool(snapshots.states()) and context.registry_ready.is_set(),
-    )
-    snapshots: Snapshots[FleetPartition] = Snapshots(app, TABLE, name, in_order, new_partition)
-    publisher = Publisher(app, context)
-    windows = WindowsPublisher(app, context)
-    counters = context.health.counters
+        Raises what makes it impossible to go on.
+        """
+        context = self._context
+        await context.registry_ready.wait()
+        async with producing(context.kafka) as context.producer:
+            reader = LogReader(context.kafka, deliver)
+            self.partitions.reader = reader
+            context.watch_readers(reader)
+            async with asyncio.TaskGroup() as group:
+                for work in (
+                    self.partitions.run(),
+                    reader.run(),
+                    self._snapshot_for_ever(),
+                    self.windows.run(),
+                    self.commands.run(),
+                    self.holders.run(),
+                ):
+                    group.create_task(work)
 
-    async def apply(event: faust.EventT) -> None:
-        slot = await snapshots.admit(event)
-        if slot is None:
-            return
-        message = event.message
+    async def _snapshot_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._context.settings.snapshot_ms / 1000)
+            await self.partitions.flush()
+
+    async def apply(self, records: Records) -> None:
+        """Apply records of a partition that follow each other, each once."""
+        slot = self.partitions.slot_for(records)
+        for record in records.records if slot else ():
+            if not self.partitions.holds(slot):
+                return  # its new owner reads them
+            await self._apply(slot, record)
+            if self.partitions.waiting() > MAX_WAITING:
+                await self.partitions.flush()
+            await asyncio.sleep(0)  # who waits for the loop goes first
+
+    async def _apply(self, slot: Slot[FleetPartition], record: ConsumerRecord) -> None:
         try:
-            frame = read_frame(event)
+            frame = read_frame(record)
         except ValueError as error:
             frame, why = None, str(error)
         async with slot.changing:
             if frame is None:
-                out = slot.state.refuse(message.offset, message.value, why, context.now_ms())
+                now_ms = self._context.now_ms()
+                out = slot.state.refuse(record.offset, record.value, why, now_ms)
             else:
                 out = slot.state.apply(frame)
-            counters.update(out.counts)
-            slot.applied(event)
-            ours = partial(snapshots.holds, message.partition, slot)
-            slot.outputs += [windows.publish(s, message.partition, ours) for s in out.sums]
-            slot.outputs += await publisher.send(out, message.partition)
+            self._context.health.counters.update(out.counts)
+            slot.applied(record)
+            ours = partial(self.partitions.holds, slot)
+            slot.outputs += [self.windows.publish(s, slot.partition, ours) for s in out.sums]
+            slot.outputs += await self._send(out)
 
-    @app.agent(source)
+    async def _send(self, out: Outputs) -> list[Awaitable[object]]:
+        """Hand all but site windows to the producer; the futures are done when Kafka has it."""
+        outlet = self._context.outlet
+        sent = [await outlet.send(topics.REGION_PARTIALS, partial) for partial in out.partials]
+        return sent + [await outlet.send(topics.TELEMETRY_REJECTED, r) for r in out.rejected]
+
+
+def register(app: faust.App, context: AgentContext) -> None:
+    """Add the fleet agent, its work beside it and its pages to an app."""
+    membership = Membership(
+        app, seats_of(app, topics.SEATS_FLEET, context.settings.namespace)
+    )
+    worker = FleetWorker(context, membership)
+    channel = LogChannel(app)
+
+    @app.agent(channel)
     async def fleet(stream: faust.StreamT) -> None:
-        await context.registry_ready.wait()
-        async for event in stream.noack().events():
+        async for records in stream:
             try:
-                await apply(event)
+                await worker.apply(records)
             except Exception as error:
                 # Our own mistake, and half a frame may be applied: end the worker, whose
                 # successor starts from the last snapshot, instead of going on with that.
                 await app.crash(error)
                 raise
-            if snapshots.waiting() > MAX_WAITING:
-                await snapshots.flush()
 
     @app.task
-    async def snapshot() -> None:
-        while not app.should_stop:
-            await asyncio.sleep(context.settings.snapshot_ms / 1000)
-            await snapshots.flush()
+    async def run() -> None:
+        await worker.run(channel.put)
 
-    context.health.gauges["lag"] = lambda: lag(app, name)
-    context.health.gauges["devices"] = lambda: sum(
-        len(p.twins.device_ids) for p in snapshots.states()
-    )
-    commands = register_commands(app, context, snapshots)
-    register_pages(app, context, snapshots, commands)
+    register_pages(app, context, worker.partitions, worker.commands, worker.holders)

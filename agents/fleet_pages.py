@@ -1,59 +1,53 @@
 """Pages of a fleet worker: point queries of its tables, routed to the worker that holds them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import faust
 import msgspec
-from faust.exceptions import SameNode
 from faust.web import Request, Response, View
-from faust.web.exceptions import ServiceUnavailable
 
 from agents.command import CommandAgent, Control
 from agents.context import AgentContext
-from agents.snapshots import Snapshots
+from agents.holders import Holders
+from agents.partitions import Partitions
 from tables.fleet import FleetPartition
 from vpp_streams.domain.partition import partition_of
 from vpp_streams.topics import PARTITIONS
-
-Page = Callable[..., Awaitable[Response]]
 
 
 def register_pages(
     app: faust.App,
     context: AgentContext,
-    snapshots: Snapshots[FleetPartition],
+    partitions: Partitions[FleetPartition],
     commands: CommandAgent,
+    holders: Holders,
 ) -> None:
     """``/sites/{site_id}/twin`` and ``/sites/{site_id}/windows?size_s=60``."""
 
-    def holding(site_id: str) -> FleetPartition | None:
-        return snapshots.get(partition_of(site_id, PARTITIONS))
-
-    async def passed_on(view: View, request: Request, site_id: str) -> Response:
-        """Ask the worker that holds the site; Kafka's partitioner says which, as for topics."""
-        try:
-            return await app.router.route_req(
-                snapshots.table.name, site_id.encode(), app.web, request
-            )
-        # TypeError: Faust's router, while its producer has no metadata of the changelog yet.
-        except (SameNode, ServiceUnavailable, TypeError):
+    async def passed_on(view: View, request: Request, partition: int) -> Response:
+        """The answer of the worker that holds the partition."""
+        answer = await holders.ask(partition, request)
+        if answer is None:
             detail = "no worker holds this site's partition yet; ask again in some seconds"
             return view.json({"error": detail}, status=503)
+        return view.json(answer[1], status=answer[0])
 
     def page(path: str, answer: Callable[[FleetPartition, str, Request], Any]) -> None:
         @app.page(path)
         async def view(self: View, request: Request, site_id: str) -> Response:
-            partition = holding(site_id)
+            number = partition_of(site_id, PARTITIONS)
+            partition = partitions.get(number)
             if partition is None:
-                return await passed_on(self, request, site_id)
+                return await passed_on(self, request, number)
             if context.registry.site(site_id) is None:
                 return self.json({"error": f"there is no site {site_id!r}"}, status=404)
             found = answer(partition, site_id, request)
             return self.json(found, status=400 if "error" in found else 200)
 
     def twin(partition: FleetPartition, site_id: str, _request: Request) -> dict[str, Any]:
-        return _twin(partition, commands.control(partition.partition), site_id, context.now_ms())
+        control = commands.control(partition.partition)
+        return _twin(partition, control, site_id, context.now_ms())
 
     page("/sites/{site_id}/twin", twin)
     page("/sites/{site_id}/windows", _windows)

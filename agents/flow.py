@@ -1,26 +1,66 @@
-"""Flow of a stateless agent: an event is done once what it gave rise to is safe; and lag."""
+"""Records of a stateless role: done once what they gave rise to is safe, and committed then."""
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping, Sequence
 
-import faust
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
-from agents.in_order import InOrder
+from agents.log_reader import Position, Records, mark_of
+from agents.membership import Membership
+from tables.columnar import Mark
+
+Outputs = Sequence[Awaitable[object]]
+
+
+def position_of(committed: OffsetAndMetadata) -> Position:
+    """Where a partition goes on, from what was committed of it."""
+    timestamp, _, checksum = committed.metadata.partition(".")
+    known = timestamp.isdigit() and checksum.isdigit()
+    return Position(
+        max(committed.offset, 0), Mark(int(timestamp), int(checksum)) if known else None
+    )
+
+
+def committed_as(record: ConsumerRecord) -> OffsetAndMetadata:
+    """What is committed when this record is done: the next offset, and how to know the log."""
+    mark = mark_of(record)
+    return OffsetAndMetadata(record.offset + 1, f"{mark.timestamp_ms}.{mark.checksum}")
 
 
 class InFlight:
-    """Events whose outputs are on their way to Kafka, done strictly in order of arrival."""
+    """Records whose outputs are on their way to Kafka, done strictly in order of arrival."""
 
-    def __init__(self, in_order: InOrder, most: int = 1000) -> None:
-        self._in_order = in_order
+    def __init__(self, membership: Membership, most: int = 1000) -> None:
+        self._membership = membership
         self._most = most
-        self._pending: deque[tuple[faust.EventT, list[Awaitable[object]]]] = deque()
+        self._pending: deque[tuple[TopicPartition, ConsumerRecord, Outputs]] = deque()
         self._settling = asyncio.Lock()
+        self._applied: dict[TopicPartition, int] = {}
+        self._done: dict[TopicPartition, ConsumerRecord] = {}
+        """Newest record of each partition that is done and not committed."""
 
-    async def add(self, event: faust.EventT, outputs: list[Awaitable[object]]) -> None:
-        """Take over an event; waits when too many are on their way."""
-        self._pending.append((event, outputs))
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """Our partitions, each with the offset of the first record that was not applied yet."""
+        return self._applied
+
+    def start(self, positions: Mapping[TopicPartition, Position]) -> None:
+        """These partitions are ours, each from its position; one that was ours goes on."""
+        self._applied = {
+            tp: self._applied.get(tp, position.offset) for tp, position in positions.items()
+        }
+
+    def takes(self, records: Records) -> bool:
+        """Whether records are the next ones of a partition that is ours."""
+        if records.replaced:
+            self._applied[records.tp] = 0
+        return records.tp in self._applied and records.after <= self._applied[records.tp]
+
+    async def add(self, tp: TopicPartition, record: ConsumerRecord, outputs: Outputs) -> None:
+        """Take over a record; waits when too many are on their way."""
+        self._applied[tp] = record.offset + 1
+        self._pending.append((tp, record, outputs))
         if len(self._pending) > self._most:
             await self.settle()
 
@@ -28,18 +68,16 @@ class InFlight:
         """Await the outputs of all that is pending now. Raises what a send raised."""
         async with self._settling:
             for _ in range(len(self._pending)):
-                event, outputs = self._pending[0]
+                tp, record, outputs = self._pending[0]
                 await asyncio.gather(*outputs)
                 self._pending.popleft()
-                self._in_order.done(event)
+                self._done[tp] = record
 
-
-def lag(app: faust.App, *topics: str, partition: int | None = None) -> int:
-    """Records of these topics that are in the log and were not read by this worker yet."""
-    consumer = app.consumer
-    behind = 0
-    for tp in consumer.assignment():
-        if tp.topic in topics and partition in (None, tp.partition):
-            end, read = consumer.highwater(tp), consumer._read_offset.get(tp)
-            behind += max(end - (read + 1 if read is not None else 0), 0) if end else 0
-    return behind
+    async def commit(self) -> None:
+        """Commit what is done, with a mark by which the log is known again."""
+        done, self._done = self._done, {}
+        offsets = {
+            tp: committed_as(record) for tp, record in done.items() if tp in self._applied
+        }
+        if offsets and not await self._membership.commit(offsets):
+            self._done = done | self._done  # again, unless the group has moved on

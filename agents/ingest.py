@@ -5,122 +5,206 @@ read with lower priority, so that a region back from an outage does not delay th
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 
 import faust
 import pyarrow as pa
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
 from agents.context import AgentContext
-from agents.flow import InFlight, lag
-from agents.in_order import InOrder
+from agents.flow import InFlight, position_of
+from agents.log_reader import Deliver, LogReader, Position, Records
+from agents.membership import LogChannel, Membership, Share, seats_of
+from agents.partitions import SHARE_PATIENCE_S, NoShare
 from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
 from vpp_streams import topics
-from vpp_streams.codecs import (
-    BACKFILL,
-    HEADER_STREAM_TIME,
-    LIVE,
-    encode_frame,
-    encode_json,
-    frame_headers,
-)
+from vpp_streams.codecs import BACKFILL, HEADER_STREAM_TIME, LIVE, frame_headers
 from vpp_streams.domain.canonical import Canonical, Source, canonicalize
+from vpp_streams.kafka.clients import administering, producing
 
 SETTLE_S = 0.05
+COMMIT_S = 1.0
 HEARTBEAT_S = 1.0
 HEARTBEAT_MARGIN_MS = 1000
 """A heartbeat stays behind the clock by what a reading may take from the gateway to us."""
 BACKFILL_PATIENCE_S = 0.25
 """Longest that a backfill frame waits for the live lane: it is slow, never starved."""
 
-_EMPTY_FRAME = encode_frame(pa.RecordBatch.from_pylist([], schema=TELEMETRY_V1))
+_NO_READINGS = pa.RecordBatch.from_pylist([], schema=TELEMETRY_V1)
 
 
-class Publisher:
-    """Sends canonical frames and dead letters; the futures are done when Kafka has them."""
+class IngestWorker:
+    """The raw partitions that this worker reads, on two lanes, and what it makes of them."""
 
-    def __init__(self, app: faust.App, context: AgentContext) -> None:
-        self._telemetry = context.topic(app, topics.TELEMETRY)
-        self._rejected = context.topic(app, topics.TELEMETRY_REJECTED)
+    def __init__(self, context: AgentContext, membership: Membership) -> None:
+        self._context = context
+        self._membership = membership
+        self._group = context.group("ingest")
+        self._in_flight = InFlight(membership)
+        self._live_names = tuple(context.kafka.full(t) for t in topics.LIVE_RAW)
+        self._names = (*self._live_names, context.kafka.full(topics.RAW_BACKFILL))
+        self._readers: dict[str, LogReader] = {}
+        context.health.gauges["lag"] = lambda: self._lag(*self._names)
 
-    async def send(self, found: Canonical, source: Source, lane: bytes) -> list[Awaitable[object]]:
-        """Send what a raw frame gave."""
+    async def run(self, live: Deliver, backfill: Deliver) -> None:
+        """Read what the group gives us, for ever; the lanes receive what is read.
+
+        Raises what makes it impossible to go on.
+        """
+        context = self._context
+        await context.registry_ready.wait()
+        lanes = [LogReader(context.kafka, live), LogReader(context.kafka, backfill)]
+        self._readers = dict.fromkeys(self._live_names, lanes[0]) | {self._names[-1]: lanes[1]}
+        context.watch_readers(*lanes)
+        async with producing(context.kafka) as context.producer, asyncio.TaskGroup() as group:
+            for work in (
+                *(lane.run() for lane in lanes),
+                self._follow_group(),
+                self._settle_for_ever(),
+                self._commit_for_ever(),
+                self._heartbeat_for_ever(),
+            ):
+                group.create_task(work)
+
+    async def _follow_group(self) -> None:
+        known: Share | None = None
+        last: Share | None = None
+        while True:
+            share = await self._membership.changes(known, SHARE_PATIENCE_S)
+            if share is None and known is None:
+                raise NoShare(f"no place in the consumer group for {SHARE_PATIENCE_S:.0f} s")
+            known = share
+            if share is None:
+                continue
+            if not share.follows(last):
+                self._read({})  # others may have had it in between
+            last = share
+            self._read(await self._committed(share))
+
+    def _read(self, positions: Mapping[TopicPartition, Position]) -> None:
+        self._in_flight.start(positions)
+        for lane in set(self._readers.values()):
+            mine = {tp: at for tp, at in positions.items() if self._readers[tp.topic] is lane}
+            lane.read(mine)
+
+    async def _committed(self, share: Share) -> dict[TopicPartition, Position]:
+        """Where our partitions go on: where the group's last commit of each says."""
+        ours = [TopicPartition(name, p) for name in self._names for p in share.partitions]
+        async with administering(self._context.kafka) as admin:
+            found: Mapping[TopicPartition, OffsetAndMetadata]
+            found = await admin.list_consumer_group_offsets(self._group)
+        return {tp: position_of(found[tp]) if tp in found else Position() for tp in ours}
+
+    async def apply(self, records: Records, lane: bytes) -> None:
+        """Make canonical frames of raw frames that follow each other."""
+        if not self._in_flight.takes(records):
+            at = self._in_flight.positions().get(records.tp)
+            if at is not None:
+                self._readers[records.tp.topic].go_back(records.tp, Position(at))
+            return
+        for record in records.records:
+            await self._in_flight.add(records.tp, record, await self._ingest(record, lane))
+            await asyncio.sleep(0)  # who waits for the loop goes first
+
+    async def _ingest(self, record: ConsumerRecord, lane: bytes) -> list[Awaitable[object]]:
+        source = Source(record.topic, record.partition, record.offset, record.timestamp)
+        found = canonicalize(
+            record.value or b"", source, self._context.registry, topics.PARTITIONS
+        )
+        readings = sum(batch.num_rows for batch in found.batches.values())
+        counters = self._context.health.counters
+        counters["readings_in"] += readings + len(found.rejected)
+        counters["canonical"] += readings
+        counters["rejected"] += len(found.rejected)
+        return await self._send(found, source, lane)
+
+    async def _send(
+        self, found: Canonical, source: Source, lane: bytes
+    ) -> list[Awaitable[object]]:
+        """Send what a raw frame gave; the futures are done when Kafka has it."""
+        outlet = self._context.outlet
         sent: list[Awaitable[object]] = []
         origin = f"{source.topic}/{source.partition}"
         for partition, batch in found.batches.items():
             frame_id = f"{source.topic}-{source.partition}-{source.offset}-{partition}"
+            headers = frame_headers(SCHEMA_NAME, origin, frame_id, lane)
             sent.append(
-                await self._telemetry.send(
-                    value=encode_frame(batch),
-                    partition=partition,
-                    headers=frame_headers(SCHEMA_NAME, origin, frame_id, lane),
-                )
+                await outlet.send(topics.TELEMETRY, batch, partition=partition, headers=headers)
             )
-        for rejected in found.rejected:
-            key = rejected.rejected_id.encode()
-            sent.append(
-                await self._rejected.send(
-                    key=key, value=encode_json(rejected), partition=source.partition
-                )
-            )
-        return sent
+        return sent + [await outlet.send(topics.TELEMETRY_REJECTED, r) for r in found.rejected]
 
-    async def heartbeat(self, partition: int, stream_time_ms: int) -> None:
+    def _lag(self, *names: str, partition: int | None = None) -> int:
+        """Records of these topics that are in the log and were not applied."""
+        return sum(
+            self._readers[tp.topic].lag(tp, at)
+            for tp, at in self._in_flight.positions().items()
+            if tp.topic in names and partition in (None, tp.partition)
+        )
+
+    async def wait_for_live(self) -> None:
+        """Let the live lane go first, for a moment at most."""
+        waited_s = 0.0
+        while self._lag(*self._live_names) and waited_s < BACKFILL_PATIENCE_S:
+            await asyncio.sleep(0.01)
+            waited_s += 0.01
+
+    async def _settle_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(SETTLE_S)
+            await self._in_flight.settle()
+
+    async def _commit_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_S)
+            await self._in_flight.commit()
+
+    async def _heartbeat_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            for partition in sorted({tp.partition for tp in self._in_flight.positions()}):
+                read_up_to_ms = self._read_up_to_ms(partition)
+                if read_up_to_ms is not None:
+                    await self._heartbeat(partition, read_up_to_ms - HEARTBEAT_MARGIN_MS)
+
+    def _read_up_to_ms(self, partition: int) -> int | None:
+        """When Kafka last said that we had applied all live readings; None where we have not."""
+        seen_ms = self._context.now_ms()
+        positions = self._in_flight.positions()
+        for name in self._live_names:
+            tp = TopicPartition(name, partition)
+            seen = self._readers[name].seen(tp)
+            if seen is None or tp not in positions or positions[tp] < seen[0]:
+                return None
+            seen_ms = min(seen_ms, seen[1])
+        return seen_ms
+
+    async def _heartbeat(self, partition: int, stream_time_ms: int) -> None:
         """Tell a partition that all readings received up to then are in its log."""
         headers = frame_headers(SCHEMA_NAME, "heartbeat", f"{partition}-{stream_time_ms}")
         headers[HEADER_STREAM_TIME] = str(stream_time_ms).encode()
-        await self._telemetry.send(value=_EMPTY_FRAME, partition=partition, headers=headers)
+        await self._context.outlet.send(
+            topics.TELEMETRY, _NO_READINGS, partition=partition, headers=headers
+        )
 
 
 def register(app: faust.App, context: AgentContext) -> None:
-    """Add the live and the backfill agent, and the heartbeat, to an app."""
-    publisher = Publisher(app, context)
-    in_order = InOrder(app, context.settings, context.registry_ready.is_set)
-    in_flight = InFlight(in_order)
-    live_names = tuple(t.full(context.settings.namespace) for t in topics.LIVE_RAW)
-    backfill_name = topics.RAW_BACKFILL.full(context.settings.namespace)
-    counters = context.health.counters
+    """Add the live and the backfill agent, and the work beside them, to an app."""
+    membership = Membership(app, seats_of(app, topics.SEATS_INGEST, context.settings.namespace))
+    worker = IngestWorker(context, membership)
+    lanes = LogChannel(app), LogChannel(app)
 
-    async def ingest(event: faust.EventT, lane: bytes) -> None:
-        if not await in_order.admit(event):
-            return
-        message = event.message
-        source = Source(
-            message.topic, message.partition, message.offset, int(message.timestamp * 1000)
-        )
-        found = canonicalize(message.value or b"", source, context.registry, topics.PARTITIONS)
-        readings = sum(batch.num_rows for batch in found.batches.values())
-        counters["readings_in"] += readings + len(found.rejected)
-        counters["canonical"] += readings
-        counters["rejected"] += len(found.rejected)
-        await in_flight.add(event, await publisher.send(found, source, lane))
-
-    @app.agent(context.topic(app, *topics.LIVE_RAW))
+    @app.agent(lanes[0])
     async def live(stream: faust.StreamT) -> None:
-        await context.registry_ready.wait()
-        async for event in stream.noack().events():
-            await ingest(event, LIVE)
+        async for records in stream:
+            await worker.apply(records, LIVE)
 
-    @app.agent(context.topic(app, topics.RAW_BACKFILL))
+    @app.agent(lanes[1])
     async def backfill(stream: faust.StreamT) -> None:
-        await context.registry_ready.wait()
-        async for event in stream.noack().events():
-            waited_s = 0.0
-            while lag(app, *live_names) and waited_s < BACKFILL_PATIENCE_S:
-                await asyncio.sleep(0.01)
-                waited_s += 0.01
-            await ingest(event, BACKFILL)
+        async for records in stream:
+            await worker.wait_for_live()
+            await worker.apply(records, BACKFILL)
 
     @app.task
-    async def settle() -> None:
-        while not app.should_stop:
-            await asyncio.sleep(SETTLE_S)
-            await in_flight.settle()
-
-    @app.timer(HEARTBEAT_S)
-    async def heartbeat() -> None:
-        held = {tp.partition for tp in app.consumer.assignment() if tp.topic == live_names[0]}
-        for partition in sorted(held):
-            if not lag(app, *live_names, partition=partition):
-                await publisher.heartbeat(partition, context.now_ms() - HEARTBEAT_MARGIN_MS)
-
-    context.health.gauges["lag"] = lambda: lag(app, *live_names, backfill_name)
+    async def run() -> None:
+        await worker.run(lanes[0].put, lanes[1].put)

@@ -1,77 +1,57 @@
 """Role ``region``: the partitions' shares to regions now (live) and by window; who rules them.
 
-Live state is in memory: it is whole again one tick after a restart. Windows are kept in a table
-(`tables.regions`); a share is done once it and the window it moved are safe in Kafka.
+Live state is in memory: it is whole again one tick after a restart. Windows and decisions are
+kept (`tables.regions`); a share is done once it and the window it moved are safe in Kafka.
 """
 
+import asyncio
 from collections.abc import Awaitable
 
 import faust
-import msgspec
-import structlog
+from aiokafka import ConsumerRecord
 
 from agents.context import AgentContext
 from agents.dispatcher import Dispatcher
 from agents.expected import ExpectedSites
-from agents.flow import InFlight, lag
-from agents.in_order import InOrder
+from agents.log_reader import Deliver, LogReader, Records
+from agents.membership import LogChannel, Membership, seats_of
+from agents.partitions import Partitions
+from agents.state_store import StateStore
 from schemas.dispatch import SupplyPartial
 from schemas.windows import RegionPartial, RegionWindow, RegionWindowPartial
-from tables.regions import RegionShares
+from tables.regions import RegionState
 from vpp_streams import topics
-from vpp_streams.codecs import decode_json, encode_json
 from vpp_streams.domain.region_pace import LiveRegion, WindowKey, WindowsDue
 from vpp_streams.domain.regions import region_window
-
-log = structlog.get_logger()
+from vpp_streams.kafka.clients import producing
+from vpp_streams.kafka.decode import Read, Refusal, receive
 
 GRACE_MS = 30_000
-"""A window that lacks a partition's share for so long is told without it."""
+"""A window that lacks a partition's share for so long is published without it."""
 TIMER_S = 0.05
+SNAPSHOT_S = 0.5
 EXPIRE_EVERY_MS = 3_600_000
-"""The table is looked through for old windows this often, in stream time."""
+"""Shares are looked through for old windows this often, in stream time."""
 
-Partial = RegionPartial | RegionWindowPartial | SupplyPartial
 Sent = list[Awaitable[object]]
 
 
-def read_partial(value: bytes | None) -> Partial:
-    """A record of ``region.partials``. Raises `ValueError` where it is none."""
-    try:
-        partial: Partial = decode_json(value or b"", Partial)  # type: ignore[arg-type]  # a union
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(str(error)) from None
-    if not 0 <= partial.partition < topics.PARTITIONS:
-        raise ValueError(f"there is no partition {partial.partition}")
-    if isinstance(partial, RegionWindowPartial) and partial.size_s <= 0:
-        raise ValueError(f"a window of {partial.size_s} s")
-    return partial
-
-
 class Merger:
-    """What one region worker holds, and what it publishes."""
+    """What the shares of one region worker add up to, and what it publishes of it."""
 
-    def __init__(self, app: faust.App, context: AgentContext, expected: ExpectedSites) -> None:
-        self._app = app
+    def __init__(
+        self, context: AgentContext, expected: ExpectedSites, state: RegionState
+    ) -> None:
         self._context = context
         self._counters = context.health.counters
-        self._live_topic = context.topic(app, topics.REGION_LIVE)
-        self._windows_topic = context.topic(app, topics.REGION_WINDOWS)
-        self._shares = RegionShares(app)
-        self._shares.table.on_recover(self._on_recover)
-        self._stale_after_ms = int(context.settings.silent_after_s * 1000)
         self._expected = expected
-        self.release()
-
-    def release(self) -> None:
-        """Forget what is in memory: the partition goes to another worker, or is recovered."""
-        self.mine = False
-        """Whether the shares are ours to merge; if not, another worker does."""
+        self.state = state
+        self._stale_after_ms = int(context.settings.silent_after_s * 1000)
         self._live: dict[str, LiveRegion] = {}
         self._due = WindowsDue(GRACE_MS)
         self._newest_ms = 0
         self._expired_ms = 0
-        self._resume = False
+        self._resumed = False
 
     async def apply(self, partial: RegionPartial | RegionWindowPartial) -> Sent:
         """Take a share in and publish what it completes; the futures are done when it is safe."""
@@ -81,130 +61,157 @@ class Merger:
         now_ms = self._context.now_ms()
         live = self._live.setdefault(partial.region, LiveRegion(partial.region))
         live.apply(partial, now_ms)
-        await self._tell_if_due(live, now_ms)
+        await self._publish_if_due(live, now_ms)
         return []  # a tick that is lost in a crash is replaced by the next
 
-    async def tell_due(self) -> None:
+    async def publish_due(self) -> None:
         """Publish what need not wait any longer for shares."""
-        if not self.mine:
-            return
         now_ms = self._context.now_ms()
-        if self._resume:
+        if not self._resumed:
             self._resume_windows(now_ms)
         for live in list(self._live.values()):
-            await self._tell_if_due(live, now_ms)
+            await self._publish_if_due(live, now_ms)
         for window in self._due.overdue(now_ms):
-            await self._tell_window(window, self._shares.of(window))
+            await self._publish_window(window)
 
-    async def _tell_if_due(self, live: LiveRegion, now_ms: int) -> None:
+    async def _publish_if_due(self, live: LiveRegion, now_ms: int) -> None:
         expected = self._expected.of(live.region, now_ms)
         if live.due(expected, now_ms):
             record = live.tell(expected, now_ms, self._stale_after_ms)
-            await self._live_topic.send(
-                key=live.region.encode(), value=encode_json(record), partition=0
-            )
+            await self._context.outlet.send(topics.REGION_LIVE, record)
             self._counters["live_out"] += 1
 
     async def _apply_window(self, share: RegionWindowPartial) -> Sent:
-        window = WindowKey(share.region, share.size_s, share.start_ms)
-        shares = self._shares.of(window)
-        known = shares.get(share.partition)
-        if known is not None and known.revision > share.revision:
+        if not self.state.put(share):
             return []  # read again after a crash
-        shares[share.partition] = share
-        sent = [await self._shares.put(share)]
+        window = WindowKey(share.region, share.size_s, share.start_ms)
         now_ms = self._context.now_ms()
-        whole = self._expected.of(share.region, now_ms).keys() <= shares.keys()
+        expected = self._expected.of(share.region, now_ms)
+        whole = expected.keys() <= self.state.of(window).keys()
+        self._expire(share.start_ms + share.size_s * 1000)
         if self._due.share(window, whole, now_ms):
-            sent.append(await self._tell_window(window, shares))
-        return sent + await self._expire(share.start_ms + share.size_s * 1000)
+            return [await self._publish_window(window)]
+        return []
 
-    async def _tell_window(
-        self, window: WindowKey, shares: dict[int, RegionWindowPartial]
-    ) -> Awaitable[object]:
+    async def _publish_window(self, window: WindowKey) -> Awaitable[object]:
         expected = self._expected.of(window.region, self._context.now_ms())
-        record: RegionWindow = region_window(window.region, shares, expected)
+        record: RegionWindow = region_window(window.region, self.state.of(window), expected)
         self._counters["windows_out"] += 1
-        sent: Awaitable[object] = await self._windows_topic.send(
-            key=window.region.encode(), value=encode_json(record), partition=0
-        )
+        sent: Awaitable[object] = await self._context.outlet.send(topics.REGION_WINDOWS, record)
         return sent
 
-    async def _expire(self, end_ms: int) -> Sent:
+    def _expire(self, end_ms: int) -> None:
         self._newest_ms = max(self._newest_ms, end_ms)
-        if self._newest_ms - self._expired_ms < EXPIRE_EVERY_MS:
-            return []
-        self._expired_ms = self._newest_ms
-        gone, sent = await self._shares.expire(self._newest_ms)
-        self._due.forget(gone)
-        return sent
-
-    async def _on_recover(self) -> None:
-        self.release()
-        self.mine = self._resume = self._shares.mine(self._app)
+        if self._newest_ms - self._expired_ms >= EXPIRE_EVERY_MS:
+            self._expired_ms = self._newest_ms
+            self._due.forget(self.state.expire(self._newest_ms))
 
     def _resume_windows(self, now_ms: int) -> None:
         """Windows that were waiting for shares when the worker before us ended wait again."""
-        self._resume = False
-        for window in self._shares.windows():
+        self._resumed = True
+        for window in self.state.windows():
             expected = self._expected.of(window.region, now_ms)
-            if not expected.keys() <= self._shares.of(window).keys():
+            if not expected.keys() <= self.state.of(window).keys():
                 self._due.share(window, False, now_ms)
 
 
-def register(app: faust.App, context: AgentContext) -> None:
-    """Add the region agent, its table and its timer to an app."""
-    source = context.topic(app, topics.REGION_PARTIALS)
-    expected = ExpectedSites(context)
-    merger = Merger(app, context, expected)
-    dispatcher = Dispatcher(app, context, expected, lambda: merger.mine)
-    in_order = InOrder(
-        app, context.settings, lambda: merger.mine and context.registry_ready.is_set()
-    )
-    in_flight = InFlight(in_order)
+class RegionWorker:
+    """The regions, on the one worker that the group gives them to."""
 
-    async def apply(event: faust.EventT) -> Sent:
-        try:
-            partial = read_partial(event.message.value)
-        except ValueError as error:
-            context.health.counters["bad_records"] += 1
-            log.warning(
-                "region.partials: a record that cannot be read was left out",
-                offset=event.message.offset,
-                error=str(error),
-            )
-            return []
-        if isinstance(partial, SupplyPartial):
-            dispatcher.heard(partial)
-            return []  # half a second later there is a newer one
-        return await merger.apply(partial)
+    def __init__(self, context: AgentContext, membership: Membership) -> None:
+        self._context = context
+        self._expected = ExpectedSites(context)
+        store = StateStore(
+            context.kafka, context.kafka.full(topics.STATE_REGION), context.group("region")
+        )
+        self.partitions: Partitions[RegionState] = Partitions(
+            context.kafka.full(topics.REGION_PARTIALS), membership, store, lambda _: RegionState()
+        )
+        self.partitions.on_change = self._on_change
+        self._merger: Merger | None = None
+        """None while another worker has the regions."""
+        self._dispatcher = Dispatcher(context, self._expected, self.partitions)
+        context.health.gauges["lag"] = self.partitions.lag
 
-    @app.agent(source)
-    async def region(stream: faust.StreamT) -> None:
+    def _on_change(self, states: dict[int, RegionState]) -> None:
+        """Live state begins again with whoever has the regions; the rest is in the state."""
+        state = states.get(0)
+        if state is None:
+            self._merger = None
+        elif self._merger is None or self._merger.state is not state:
+            self._merger = Merger(self._context, self._expected, state)
+
+    async def run(self, deliver: Deliver) -> None:
+        """Hold the regions while the group gives them to us, for ever.
+
+        Raises what makes it impossible to go on.
+        """
+        context = self._context
         await context.registry_ready.wait()
-        async for event in stream.noack().events():
-            # What was queued before a rebalance is its new owner's to read.
-            if merger.mine and await in_order.admit(event):
-                await in_flight.add(event, await apply(event))
+        async with producing(context.kafka) as context.producer, asyncio.TaskGroup() as group:
+            self.partitions.reader = reader = LogReader(context.kafka, deliver)
+            context.watch_readers(reader)
+            for work in (
+                self.partitions.run(),
+                reader.run(),
+                self._publish_for_ever(),
+                self._snapshot_for_ever(),
+                self._dispatcher.follow(),
+                self._dispatcher.rule_for_ever(),
+            ):
+                group.create_task(work)
 
-    @app.timer(TIMER_S)
-    async def tell() -> None:
-        if context.registry_ready.is_set():
-            await merger.tell_due()
-        await in_flight.settle()
+    async def _publish_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TIMER_S)
+            if self._merger is not None:
+                await self._merger.publish_due()
+
+    async def _snapshot_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(SNAPSHOT_S)
+            await self.partitions.flush()
+
+    async def apply(self, records: Records) -> None:
+        """Apply records of ``region.partials`` that follow each other, each once."""
+        slot = self.partitions.slot_for(records)
+        for record in records.records if slot else ():
+            if not self.partitions.holds(slot):
+                return  # its new owner reads them
+            if record.offset > slot.state.applied_offset:
+                async with slot.changing:
+                    slot.outputs += await self._apply(record)
+                    slot.state.applied_offset = record.offset
+                    slot.applied(record)
+            await asyncio.sleep(0)  # who waits for the loop goes first
+
+    async def _apply(self, record: ConsumerRecord) -> Sent:
+        match receive(topics.REGION_PARTIALS, record):
+            case Refusal() as refusal:
+                self._context.letters.refuse(topics.REGION_PARTIALS, record, refusal)
+            case Read(record=SupplyPartial() as supply):
+                self._dispatcher.heard(supply)  # half a second later there is a newer one
+            case Read(record=partial) if self._merger is not None:
+                return await self._merger.apply(partial)
+        return []
+
+
+def register(app: faust.App, context: AgentContext) -> None:
+    """Add the region agent and the work beside it to an app."""
+    membership = Membership(app, seats_of(app, topics.SEATS_REGION, context.settings.namespace))
+    worker = RegionWorker(context, membership)
+    channel = LogChannel(app)
+
+    @app.agent(channel)
+    async def region(stream: faust.StreamT) -> None:
+        async for records in stream:
+            try:
+                await worker.apply(records)
+            except Exception as error:
+                # Half a record may be applied: our successor starts from the last snapshot.
+                await app.crash(error)
+                raise
 
     @app.task
-    async def follow_requests() -> None:
-        await dispatcher.follow()
-
-    @app.task
-    async def rule() -> None:
-        # An error ends the worker; its successor goes on from what was decided.
-        await dispatcher.rule_for_ever()
-
-    async def forget(*_args: object, **_kwargs: object) -> None:
-        merger.release()
-
-    app.on_partitions_revoked.connect(forget, weak=False)
-    name = topics.REGION_PARTIALS.full(context.settings.namespace)
-    context.health.gauges["lag"] = lambda: lag(app, name)
+    async def run() -> None:
+        await worker.run(channel.put)

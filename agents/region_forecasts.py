@@ -20,7 +20,7 @@ from vpp_streams.settings import Settings
 
 log = structlog.get_logger()
 
-READ_BACK_MS = {
+READ_BACK_MS: dict[topics.Topic, int] = {
     topics.REGION_WINDOWS: HISTORY_DAYS * topics.DAY_MS,
     # What was told first of the last day's slots was told a day before them; an hour is slack.
     topics.REGION_FORECASTS: 2 * topics.DAY_MS + 3_600_000,
@@ -52,7 +52,9 @@ class RegionForecaster:
     async def run(self) -> None:
         """Follow what is measured and forecast, for ever."""
         now_ms = self._now_ms()
-        since_ms = {topic: now_ms - back_ms for topic, back_ms in READ_BACK_MS.items()}
+        since_ms: dict[topics.Topic, int] = {
+            topic: now_ms - back_ms for topic, back_ms in READ_BACK_MS.items()
+        }
         async with asyncio.TaskGroup() as group:
             # What was told before us must be known, or it would be told again.
             await follow_all(group, self._settings, since_ms, self.reader)

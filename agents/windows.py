@@ -9,9 +9,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
-import faust
-from aiokafka import AIOKafkaProducer
-
 from agents.context import AgentContext
 from tables.site_windows import SiteSums
 from vpp_streams import topics
@@ -56,12 +53,11 @@ class _Job:
 class WindowsPublisher:
     """Publishes each partition's windows in the order in which they come."""
 
-    def __init__(self, app: faust.App, context: AgentContext) -> None:
-        self._app = app
-        self._topic = topics.SITE_WINDOWS.full(context.settings.namespace)
+    def __init__(self, context: AgentContext) -> None:
+        self._context = context
+        self._topic = context.kafka.full(topics.SITE_WINDOWS)
         self._jobs: dict[int, deque[_Job]] = {}
         self._some = asyncio.Event()
-        app.task(self._publish_for_ever)
         context.health.gauges["windows_waiting"] = lambda: sum(map(len, self._jobs.values()))
 
     def publish(self, sums: SiteSums, partition: int, ours: Callable[[], bool]) -> Awaitable[None]:
@@ -75,8 +71,9 @@ class WindowsPublisher:
         self._some.set()
         return job.done
 
-    async def _publish_for_ever(self) -> None:
-        while not self._app.should_stop:
+    async def run(self) -> None:
+        """Publish for ever; cancel to stop."""
+        while True:
             await self._some.wait()
             self._some.clear()
             while waiting := [partition for partition, jobs in self._jobs.items() if jobs]:
@@ -86,7 +83,8 @@ class WindowsPublisher:
                     await asyncio.sleep((time.perf_counter() - began) * (1 / SHARE - 1))
 
     async def _send_batch(self, partition: int, jobs: deque[_Job]) -> None:
-        producer: AIOKafkaProducer = self._app.producer._ensure_producer()
+        producer = self._context.producer
+        assert producer is not None, "the worker runs"
         batch, size = producer.create_batch(), 0
         inside, finished = [], []
         while jobs and size < BATCH_BYTES:

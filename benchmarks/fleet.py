@@ -25,7 +25,6 @@ from collections.abc import Sequence
 from benchmarks.fleet_workers import idiomatic_worker, real_worker
 from benchmarks.homes import Homes
 from benchmarks.report import Table, parser, progress, publish
-from tables.columnar import ShadowPages
 from tables.fleet import FleetPartition, Frame, Policy
 from tables.twins import Batch
 from vpp_streams.codecs import decode_frame, encode_frame, encode_json
@@ -41,7 +40,7 @@ def in_process(
     homes: Homes, seconds: int, rows: int, snapshot_s: int, shuffled: bool
 ) -> dict[str, float]:
     """CPU seconds by part, from the second second on (the first makes the rows)."""
-    registry, pages = Registry(homes.sites()), ShadowPages(0)
+    registry = Registry(homes.sites())
     part = FleetPartition(0, "telemetry", registry, Policy())
     gc.collect()
     gc.freeze()  # as the worker does
@@ -66,11 +65,9 @@ def in_process(
             offset += 1
         if second % snapshot_s == 0:
             began = time.process_time()
-            snapshot = part.snapshot()
-            writes = [*pages.block_writes(snapshot), pages.commit_write(snapshot)]
-            pages.committed(snapshot)
+            writes = list(part.snapshot().writes())
             timed("snapshot", began)
-            changelog += sum(len(value) for _, value in writes) if second else 0
+            changelog += sum(len(value or b"") for _, value in writes) if second else 0
     return spent | {"changelog bytes": changelog / (homes.n * seconds)}
 
 

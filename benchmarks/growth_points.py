@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.homes import T0_MS, Homes
-from tables.columnar import ShadowPages
 from tables.fleet import FleetPartition, Frame, Policy
 from tables.twins import Batch
 from vpp_streams import topics
@@ -53,8 +52,7 @@ def measure(point: Point) -> Measured:
     after_homes = _rss()
     registry = Registry(homes.sites())
     parts = {
-        p: (FleetPartition(p, "telemetry", registry, Policy()), ShadowPages(p))
-        for p in range(point.partitions)
+        p: FleetPartition(p, "telemetry", registry, Policy()) for p in range(point.partitions)
     }
     spent = dict.fromkeys(("apply", "snapshot"), 0.0)
     changelog = 0
@@ -62,20 +60,18 @@ def measure(point: Point) -> Measured:
         # The first second makes the rows: it is applied in one frame per partition.
         rows = point.rows if second else point.devices
         for p, batch in homes.by_partition(second, rows):
-            frame = Frame(parts[p][0].applied_offset + 1, Batch.of(batch))
+            frame = Frame(parts[p].applied_offset + 1, Batch.of(batch))
             began = time.process_time()
-            out = parts[p][0].apply(frame)
+            out = parts[p].apply(frame)
             for record in (*out.windows, *out.partials, *out.rejected):
                 encode_json(record)
             spent["apply"] += (time.process_time() - began) if second else 0
-        for part, pages in parts.values():
+        for part in parts.values():
             began = time.process_time()
-            snapshot = part.snapshot()
-            writes = [*pages.block_writes(snapshot), pages.commit_write(snapshot)]
-            pages.committed(snapshot)
+            writes = list(part.snapshot().writes())
             if second:
                 spent["snapshot"] += time.process_time() - began
-                changelog += sum(len(value) for _, value in writes)
+                changelog += sum(len(value or b"") for _, value in writes)
     grown = _rss() - after_homes
     readings = point.devices * point.seconds
     return Measured(
@@ -87,13 +83,13 @@ def measure(point: Point) -> Measured:
     )
 
 
-def _tick_s(parts: dict[int, tuple[FleetPartition, ShadowPages]], point: Point) -> float:
+def _tick_s(parts: dict[int, FleetPartition], point: Point) -> float:
     """CPU seconds of one tick of all partitions: heartbeats, half a second apart."""
     nothing = Batch.of(Homes(1).batches(0, 1)[0].slice(0, 0))
     spent = []
     for n in range(1, 6):
         began = time.process_time()
-        for part, _ in parts.values():
+        for part in parts.values():
             at_ms = T0_MS + (point.seconds + 1) * 1000 + n * 500
             out = part.apply(Frame(part.applied_offset + 1, nothing, stream_time_ms=at_ms))
             for record in out.partials:

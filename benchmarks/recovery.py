@@ -3,7 +3,7 @@
     python -m benchmarks.recovery
 
 In process: the twins of --devices and --minutes of their windows, over 8 partitions, rebuilt from
-what the changelog holds: pages sorted out (`ShadowPages.recover`), columns filled
+what the changelog holds: blocks sorted out (`columnar.recover`), columns filled
 (`FleetPartition.restore`), joined with the registry, and the first tick. The registry is there
 and in columns, as in a worker that partitions are assigned to. The ratio is to only decoding the
 same blocks; a plain table of a JSON document per device, as Faust recovers one, is
@@ -29,7 +29,7 @@ from benchmarks.homes import T0_MS, Homes
 from benchmarks.report import Table, cpu_s, parser, progress, publish
 from benchmarks.workers import Child, workers
 from benchmarks.world import import_sites, world
-from tables.columnar import ShadowPages, decode_block
+from tables.columnar import COMMIT, decode_block, recover
 from tables.fleet import FleetPartition, Frame, Policy
 from tables.twins import Batch
 from vpp_streams import topics
@@ -51,14 +51,13 @@ def changelog(homes: Homes, minutes: int) -> dict[int, Writes]:
         # Numbered without holes, as a fleet that reports each second leaves its twins.
         for p, batch in homes.by_partition(minute * MINUTE_S, ROWS, seq=minute + 1):
             parts[p].apply(Frame(parts[p].applied_offset + 1, Batch.of(batch)))
-    found = {}
-    for p, part in parts.items():
-        snapshot, pages = part.snapshot(), ShadowPages(p)
-        found[p] = dict([*pages.block_writes(snapshot), pages.commit_write(snapshot)])
-    return found
+    return {
+        p: {key: value for key, value in part.snapshot().writes() if value is not None}
+        for p, part in parts.items()
+    }
 
 
-READY = ("sort the pages", "fill the columns", "join the registry", "first tick")
+READY = ("sort the blocks", "fill the columns", "join the registry", "first tick")
 DUE = "close the windows that are due"
 
 
@@ -71,7 +70,7 @@ def restored(writes: dict[int, Writes], registry: Registry, minutes: int) -> dic
     for p, items in writes.items():
         part = FleetPartition(p, "telemetry", registry, Policy())
         clock = [time.process_time()]
-        recovered = ShadowPages(p).recover(items.items())
+        recovered = recover(items)
         assert recovered is not None
         clock.append(time.process_time())
         part.restore(recovered)
@@ -108,7 +107,7 @@ def in_process(devices: int, minutes: int) -> Table:
     columns_s = cpu_s(lambda: registry.columns, 1)
     gc.collect()
     gc.freeze()  # as the worker does
-    blocks = [v[8:] for items in writes.values() for k, v in items.items() if b"commit" not in k]
+    blocks = [v for items in writes.values() for k, v in items.items() if k != COMMIT]
     floor_s = cpu_s(lambda: deque(map(decode_block, blocks), 0), 1)
     spent = restored(writes, registry, minutes)
     table = Table(
@@ -164,7 +163,7 @@ async def real_worker(devices: int, minutes: int) -> Table:
         for name, readings in (("empty", 0), (f"{minutes} min of windows", minutes)):
             if readings:
                 for p, items in changelog(homes, minutes).items():
-                    topic = topics.CHANGELOGS[0].full(settings.namespace)
+                    topic = topics.STATE_FLEET.full(settings.namespace)
                     for k, v in items.items():
                         await producer.send(topic, v, key=k, partition=p)
                 await producer.flush()

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(?!\n)$")]
-"""A site, device or region id: letters, digits and ``. _ : -``, at most 64 characters."""
+from schemas.bounds import Id as Id
+
 Positive = Annotated[float, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 

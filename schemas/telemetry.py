@@ -11,19 +11,18 @@ from typing import Annotated, Any
 import msgspec
 import pyarrow as pa
 
+from schemas.bounds import MAX_INTERVAL_MS as MAX_INTERVAL_MS
+from schemas.bounds import MAX_SEQ as MAX_SEQ
+from schemas.bounds import MAX_TIME_MS as MAX_TIME_MS
+from schemas.bounds import EpochMs as EpochMs
+from schemas.bounds import Seq as Seq
+
 SCHEMA_NAME = "telemetry.v1"
 
-MAX_SEQ = 2**62
-MAX_TIME_MS = 253_402_300_799_000
-MAX_INTERVAL_MS = 86_400_000
 MAX_NAME_BYTES = 512
 """Of a device or site id: 128 characters of up to 4 bytes."""
 Boot = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{1,8}(?!\n)$")]
 """A device's boot id: 1 to 8 hex digits, new at every start of the device."""
-Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
-"""A device's reading number: rises by one per reading within a boot."""
-EpochMs = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS)]
-"""Milliseconds since 1970-01-01 UTC (up to the year 9999)."""
 
 
 class Quality(IntEnum):

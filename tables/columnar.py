@@ -1,18 +1,16 @@
-"""Columns in blocks, and the snapshots that make them survive.
+"""Columns in blocks, and what makes them survive.
 
 The hot state of a partition is numpy columns, one row per device, in blocks of `BLOCK_ROWS`
-rows. A *snapshot* is the changed blocks and, last, a commit record with the source offset that
-they all stand at. Blocks have two slots in turn (shadow pages): a snapshot writes the slot that
-the last committed one does not use, so a worker killed in the middle of a snapshot leaves the
-previous one whole. Recovery takes of each block the newest version that is not newer than the
-commit record: state as of exactly one offset, every reading applied once.
+rows. A *snapshot* is the changed blocks and a commit record with the source offset that they all
+stand at. They are written in one transaction, so a changelog always holds the state as of exactly
+one offset, and every reading is applied once.
 
-Nothing here knows Kafka or Faust: keys and values are bytes (see `agents.snapshots`).
+Nothing here knows Kafka or Faust: keys and values are bytes (see `agents.state_store`).
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +21,10 @@ from vpp_streams.domain.columns import Array, Column
 BLOCK_ROWS = 2048
 """Rows of a block: a window's block is then about 450 KB, under Kafka's 1 MB."""
 GROW_ROWS = 64
-_HEADER = struct.Struct(">q")
-_COMMIT = "commit"
+COMMIT = b"commit"
+"""Key of the commit record."""
+_HEADER = struct.Struct(">qqI")
+"""Offset, and the mark of the record at that offset."""
 
 
 class Columns:
@@ -122,6 +122,18 @@ class Blocks(Mapping[str, bytes]):
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """What the record at an offset looked like, to know the log again."""
+
+    timestamp_ms: int
+    checksum: int
+    """CRC-32 of its value."""
+
+
+NO_MARK = Mark(-1, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What one partition's state writes: taken at once, sent at leisure."""
 
@@ -134,66 +146,36 @@ class Snapshot:
     dropped: tuple[str, ...] = ()
     """Blocks that are no longer needed."""
 
+    def writes(self, mark: Mark = NO_MARK) -> Iterator[tuple[bytes, bytes | None]]:
+        """Keys and values to write together. ``mark`` is that of the record at ``offset``."""
+        for name, value in self.blocks.items():
+            yield name.encode(), value
+        for name in self.dropped:
+            yield name.encode(), None
+        yield COMMIT, _HEADER.pack(self.offset, mark.timestamp_ms, mark.checksum) + self.meta
+
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A partition's state as of its last commit record."""
+    """A partition's state as it was written last."""
 
     offset: int
     meta: bytes
     blocks: Mapping[str, bytes]
+    mark: Mark = NO_MARK
 
 
-@dataclass(slots=True)
-class ShadowPages:
-    """One partition's page table: which of its two slots each block was last committed in."""
+def recover(changelog: Mapping[bytes, bytes]) -> Recovered | None:
+    """The state that a changelog holds; None where it holds none.
 
-    partition: int
-    slots: dict[str, int] = field(default_factory=dict)
-
-    def block_writes(self, snapshot: Snapshot) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values of the changed blocks. Send them, and await them, first."""
-        header = _HEADER.pack(snapshot.offset)
-        for name, value in snapshot.blocks.items():
-            yield self._key(name, 1 - self.slots.get(name, 1)), header + value
-
-    def commit_write(self, snapshot: Snapshot) -> tuple[bytes, bytes]:
-        """The commit record: once it is safe, the snapshot stands."""
-        value = _HEADER.pack(snapshot.offset) + snapshot.meta
-        return f"{self.partition}/{_COMMIT}".encode(), value
-
-    def committed(self, snapshot: Snapshot) -> list[bytes]:
-        """Turn the slots; returns the keys to delete, now that nothing refers to them."""
-        for name in snapshot.blocks:
-            self.slots[name] = 1 - self.slots.get(name, 1)
-        gone = [name for name in snapshot.dropped if self.slots.pop(name, None) is not None]
-        return [self._key(name, slot) for name in gone for slot in (0, 1)]
-
-    def recover(self, items: Iterable[tuple[bytes, bytes]]) -> Recovered | None:
-        """The state as of the commit record, from all the partition's keys; None = no commit."""
-        versions: dict[str, list[tuple[int, int, bytes]]] = {}
-        commit: tuple[int, bytes] | None = None
-        for key, value in items:
-            parts = key.decode().split("/")
-            offset, body = _HEADER.unpack_from(value)[0], value[_HEADER.size :]
-            if parts[1] == _COMMIT:
-                commit = offset, body
-            else:
-                versions.setdefault(parts[1], []).append((offset, int(parts[2]), body))
-        self.slots = {}
-        if commit is None:
-            return None
-        blocks = {}
-        for name, found in versions.items():
-            standing = [version for version in found if version[0] <= commit[0]]
-            if standing:
-                _, self.slots[name], blocks[name] = max(standing)
-        return Recovered(commit[0], commit[1], blocks)
-
-    def _key(self, name: str, slot: int) -> bytes:
-        return f"{self.partition}/{name}/{slot}".encode()
-
-
-def partition_of_key(key: bytes) -> int:
-    """The partition that a key of any `ShadowPages` belongs to."""
-    return int(key.split(b"/", 1)[0])
+    Raises `ValueError` where its commit record is none of ours.
+    """
+    if COMMIT not in changelog:
+        return None
+    commit = changelog[COMMIT]
+    try:
+        offset, timestamp_ms, checksum = _HEADER.unpack_from(commit)
+    except struct.error as error:
+        raise ValueError(f"the commit record cannot be read: {error}") from None
+    blocks = {key.decode(): value for key, value in changelog.items() if key != COMMIT}
+    return Recovered(offset, commit[_HEADER.size :], blocks, Mark(timestamp_ms, checksum))

@@ -287,6 +287,13 @@ class FleetPartition:
         keys = sorted(key for key in self.windows.windows if key[0] == size_ms)
         return [r for key in keys for r in self.windows.sums(key, site, rows).records()]
 
+    unsaved = False
+    """Only frames change it."""
+
+    def begin_log(self) -> None:
+        """Go on with another log, whose offsets begin again: names tell what is a repeat."""
+        self.applied_offset = -1
+
     def snapshot(self) -> Snapshot:
         """What has changed since the last snapshot, as of the frame applied last."""
         twins = self.twins

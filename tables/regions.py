@@ -1,77 +1,102 @@
-"""Region windows in the making: each partition's newest share of each window, for a day.
+"""State of the region role: windows in the making, and what was decided of each request.
 
-A plain Faust table with set-semantics: key ``<region>|<size_s>|<start_ms>|<partition>``, value
-the share as it came (JSON). A share that is applied twice is the same share.
+Shares: each partition's newest share of each window, for a day; one that is applied twice is the
+same share. Decisions: the newest state of each request, so that whoever takes over neither
+decides again nor publishes twice. A snapshot is the entries that changed.
 """
 
-from collections.abc import Awaitable, Iterable
-
-import faust
+from collections.abc import Iterable, Mapping
 
 from schemas.windows import RegionWindowPartial
+from tables.columnar import Recovered, Snapshot
 from vpp_streams.codecs import decode_json, encode_json
 from vpp_streams.domain.region_pace import WindowKey
-from vpp_streams.topics import DAY_MS, PARTITIONS
+from vpp_streams.topics import DAY_MS
 
 RETENTION_MS = DAY_MS
 """In stream time: windows that ended longer ago than this before the newest are forgotten."""
+_SHARE, _REQUEST = "share", "request"
 
 
-class RegionShares:
-    """The table; its one partition belongs to the worker that reads ``region.partials``."""
+class RegionState:
+    """Shares and decisions, and the offset of ``region.partials`` that they include."""
 
-    def __init__(self, app: faust.App) -> None:
-        self.table: faust.Table[bytes, bytes] = app.Table(
-            "region-shares",
-            partitions=1,
-            key_type=bytes,
-            value_type=bytes,
-            store="memory://",
-        )
+    def __init__(self) -> None:
+        self.applied_offset = -1
+        self._shares: dict[WindowKey, dict[int, RegionWindowPartial]] = {}
+        self._decisions: dict[str, str] = {}
+        self._changed: dict[str, bytes | None] = {}
+        """Entries changed since the last snapshot; None = removed."""
 
-    def of(self, window: WindowKey) -> dict[int, RegionWindowPartial]:
+    def of(self, window: WindowKey) -> Mapping[int, RegionWindowPartial]:
         """Partition -> its newest share of the window."""
-        data = self.table.data
-        found = ((p, data.get(_key(window, p))) for p in range(PARTITIONS))
-        return {p: decode_json(value, RegionWindowPartial) for p, value in found if value}
+        return self._shares.get(window, {})
 
-    async def put(self, share: RegionWindowPartial) -> Awaitable[object]:
-        """Keep a share; it survives a crash once the future is done."""
-        key = _key(WindowKey(share.region, share.size_s, share.start_ms), share.partition)
-        return await self._write(key, encode_json(share))
+    def put(self, share: RegionWindowPartial) -> bool:
+        """Keep a share; False where a newer one of its partition is there."""
+        window = WindowKey(share.region, share.size_s, share.start_ms)
+        shares = self._shares.setdefault(window, {})
+        known = shares.get(share.partition)
+        if known is not None and known.revision > share.revision:
+            return False
+        shares[share.partition] = share
+        self._changed[_share_name(window, share.partition)] = encode_json(share)
+        return True
 
-    async def expire(self, newest_ms: int) -> tuple[list[WindowKey], list[Awaitable[object]]]:
-        """Forget the windows that ended a retention before; returns them, and the deletions."""
+    def expire(self, newest_ms: int) -> list[WindowKey]:
+        """Forget the windows that ended a retention before; returns them."""
         before_ms = newest_ms - RETENTION_MS
-        gone = [w for w in self.windows() if w.start_ms + w.size_s * 1000 <= before_ms]
-        keys = [_key(window, p) for window in gone for p in range(PARTITIONS)]
-        return gone, [await self._write(key, None) for key in keys if key in self.table.data]
+        gone = [w for w in self._shares if w.start_ms + w.size_s * 1000 <= before_ms]
+        for window in gone:
+            for partition in self._shares.pop(window):
+                self._changed[_share_name(window, partition)] = None
+        return gone
 
     def windows(self) -> Iterable[WindowKey]:
         """Every window that has a share, oldest first."""
-        return sorted({_window(key) for key in self.table.data}, key=lambda w: w.start_ms)
+        return sorted(self._shares, key=lambda window: window.start_ms)
 
-    def mine(self, app: faust.App) -> bool:
-        """Whether this worker holds the table's partition now."""
-        name = self.table.changelog_topic.get_topic_name()
-        return any(tp.topic == name for tp in app.assignor.assigned_actives())
+    @property
+    def decisions(self) -> Mapping[str, str]:
+        """Every request's state as decided last."""
+        return self._decisions
 
-    async def _write(self, key: bytes, value: bytes | None) -> Awaitable[object]:
-        # ``table[key] = value`` would send the same, but give no future to wait for.
-        sent: Awaitable[object] = await self.table.changelog_topic.send(
-            key=key, value=value, partition=0
-        )
-        if value is None:
-            del self.table.data[key]
+    def decide(self, request_id: str, state: str | None) -> None:
+        """Keep a decision (None = forget)."""
+        if state is None:
+            self._decisions.pop(request_id, None)
         else:
-            self.table.data[key] = value
-        return sent
+            self._decisions[request_id] = state
+        self._changed[f"{_REQUEST}|{request_id}"] = None if state is None else state.encode()
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether anything has changed since the last snapshot."""
+        return bool(self._changed)
+
+    def snapshot(self) -> Snapshot:
+        """What has changed since the last snapshot."""
+        changed, self._changed = self._changed, {}
+        kept = {name: value for name, value in changed.items() if value is not None}
+        dropped = tuple(name for name, value in changed.items() if value is None)
+        return Snapshot(self.applied_offset, b"", kept, dropped)
+
+    def restore(self, recovered: Recovered) -> None:
+        """Take the place of the state whose snapshots these are."""
+        self.applied_offset = recovered.offset
+        for name, value in recovered.blocks.items():
+            kind, rest = name.split("|", 1)
+            if kind == _REQUEST:
+                self._decisions[rest] = value.decode()
+            else:
+                share = decode_json(value, RegionWindowPartial)
+                window = WindowKey(share.region, share.size_s, share.start_ms)
+                self._shares.setdefault(window, {})[share.partition] = share
+
+    def begin_log(self) -> None:
+        """Go on with another log, whose offsets begin again."""
+        self.applied_offset = -1
 
 
-def _key(window: WindowKey, partition: int) -> bytes:
-    return f"{window.region}|{window.size_s}|{window.start_ms}|{partition}".encode()
-
-
-def _window(key: bytes) -> WindowKey:
-    region, size_s, start_ms, _ = key.decode().rsplit("|", 3)
-    return WindowKey(region, int(size_s), int(start_ms))
+def _share_name(window: WindowKey, partition: int) -> str:
+    return f"{_SHARE}|{window.region}|{window.size_s}|{window.start_ms}|{partition}"

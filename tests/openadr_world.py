@@ -136,15 +136,15 @@ class World:
 
     def __init__(self, secret: str = "s3cret", programs: tuple[str, ...] = ()) -> None:
         self.vtn = SmallVtn()
-        self.written: list[tuple[str, str, Any]] = []
+        self.written: list[tuple[str, Any]] = []
         self.now_ms = NOW
         self.session = self.begin(secret, programs)
 
     def begin(self, secret: str = "s3cret", programs: tuple[str, ...] = ()) -> VenSession:
         http = self.vtn.http(ClientCredentials(BASE, "ven-1", secret))
 
-        async def send(topic: topics.Topic, key: str, record: Any) -> None:
-            self.written.append((topic.name, key, record))
+        async def send(topic: topics.Topic, record: Any) -> None:
+            self.written.append((topic.name, record))
 
         return VenSession(
             Vtn(http, BASE), Ven("vpp-north", "north"), frozenset(programs), send,
@@ -153,7 +153,7 @@ class World:
 
     def records(self) -> list[Any]:
         """What was written since it was last asked."""
-        told = [record for _, _, record in self.written]
+        told = [record for _, record in self.written]
         self.written.clear()
         return told
 

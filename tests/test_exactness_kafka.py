@@ -244,7 +244,7 @@ async def test_exact_through_crashes_rebalances_and_compaction(
             check_windows(await world.windows(), arrivals)
             check_rejected(await world.rejected(), malformed)
             # Compacted while its worker runs: a segment is closed by the next write only.
-            await compact(topics_ready, f"{topics_ready.namespace}.fleet-fleet-v2-changelog")
+            await compact(topics_ready, topics.STATE_FLEET.full(topics_ready.namespace))
             before = await snapshot_of(fleet)
             fleet.stop()
             fresh = start("fleet")

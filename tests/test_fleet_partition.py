@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.assets import Device, Site
 from schemas.windows import RegionPartial, RegionWindowPartial
-from tables.columnar import ShadowPages
+from tables.columnar import recover
 from tables.fleet import FleetPartition, Frame, Outputs, Policy
 from tables.twins import Batch
 from tests.telemetry_factory import make_batch
@@ -173,22 +173,22 @@ def test_killed_anywhere_and_restored_gives_the_same_records(seed: int) -> None:
     rng = random.Random(seed)
     frames = stream(seed, seconds=130)
     whole = newest(run(partition(), frames))
-    part, pages, changelog, outs = partition(), ShadowPages(0), {}, []
+    part, changelog, outs = partition(), {}, []
     position = 0
     while position < len(frames):
         step = rng.randint(1, 40)
         outs += run(part, frames[position : position + step])
         position = min(position + step, len(frames))
-        snapshot = part.snapshot()
-        writes = [*pages.block_writes(snapshot), pages.commit_write(snapshot)]
-        cut = rng.randint(0, 2 * len(writes))
-        changelog.update(writes[:cut])
-        if cut >= len(writes):
-            for key in pages.committed(snapshot):
-                changelog.pop(key, None)
+        writes = list(part.snapshot().writes())
+        if rng.random() < 0.5:  # one transaction: all of it, or nothing
+            for key, value in writes:
+                if value is None:
+                    changelog.pop(key, None)
+                else:
+                    changelog[key] = value
             continue
-        part, pages = partition(), ShadowPages(0)
-        recovered = pages.recover(changelog.items())
+        part = partition()
+        recovered = recover(changelog)
         if recovered:
             part.restore(recovered)
         # A new worker reads on from the last ack, or from further back.

@@ -12,7 +12,10 @@ from agents.context import AgentContext
 from vpp_streams import topics
 from vpp_streams.domain.registry import Registry
 from vpp_streams.health import HealthReporter
-from vpp_streams.kafka import apply_asset, new_producer, read_to_end_then_follow
+from vpp_streams.kafka.clients import KafkaClients, producing
+from vpp_streams.kafka.dead_letters import DeadLetters
+from vpp_streams.kafka.follower import Feed
+from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.logs import set_up_logs
 from vpp_streams.settings import Settings
 
@@ -28,14 +31,17 @@ _WITH_PAGES: frozenset[FaustRole] = frozenset({"fleet"})
 
 def create_app(role: FaustRole, settings: Settings) -> faust.App:
     """A Faust app that runs one role. Two apps in a process share nothing."""
+    health = HealthReporter(role)
     context = AgentContext(
         settings=settings,
+        kafka=KafkaClients(settings),
         registry=Registry(),
-        health=HealthReporter(role),
+        health=health,
+        letters=DeadLetters(health.process_id, health.counters),
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
     app = faust.App(
-        f"{settings.namespace}.{role}" if settings.namespace else role,
+        context.group(role),
         broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
         autodiscover=False,
         store="memory://",
@@ -43,16 +49,9 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
         topic_partitions=topics.PARTITIONS,
         topic_replication_factor=settings.replication,
         topic_disable_leader=True,
-        # Events are never acked to Faust (`agents.in_order` commits): a worker that is told to
-        # stop would wait for acks for ever. What was not committed is read again.
+        # Faust only forms the group (`agents.membership`): it has no state and no records.
         stream_wait_empty=False,
         table_standby_replicas=0,
-        consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=8 * 1024 * 1024,
-        producer_max_request_size=4 * 1024 * 1024,
-        producer_max_batch_size=512 * 1024,
-        producer_linger=0.005,
-        broker_commit_interval=1.0,
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / 4,
         web_enabled=role in _WITH_PAGES,
@@ -69,27 +68,22 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
 
 
 def _follow_registry(app: faust.App, context: AgentContext) -> None:
-    def apply(_key: bytes | None, value: bytes | None, _offset: int) -> None:
-        apply_asset(context.registry, value)
+    feed = Feed(topics.ASSETS, lambda read: context.registry.apply(read.record))
 
     @app.task
     async def follow_registry() -> None:
         # A registry that falls behind would reject good readings as unknown, so an error here
         # ends the worker (its supervisor starts it again) instead of being swallowed.
-        await read_to_end_then_follow(
-            context.settings, topics.ASSETS, apply, context.registry_ready
-        )
+        await context.follower.follow(feed, caught_up=context.registry_ready)
 
 
 def _publish_health(app: faust.App, context: AgentContext) -> None:
     @app.task
     async def publish_health() -> None:
-        producer = new_producer(context.settings)
-        await producer.start()
-        try:
-            await context.health.publish_for_ever(context.settings, producer)
-        finally:
-            await producer.stop()
+        async with producing(context.kafka) as producer, asyncio.TaskGroup() as group:
+            outlet = Outlet(producer, context.settings.namespace)
+            group.create_task(context.letters.run(context.kafka, outlet))
+            group.create_task(context.health.publish_for_ever(context.settings, producer))
 
 
 def _keep_registry_from_collector(app: faust.App, context: AgentContext) -> None:

@@ -9,7 +9,6 @@ import inspect
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Any, get_args
@@ -27,6 +26,7 @@ from schemas import (
     market,
     presence,
     protocol,
+    rejected,
     telemetry,
     windows,
 )
@@ -36,124 +36,8 @@ from vpp_streams.topics import Topic
 Contract = type[msgspec.Struct]
 JSON, NDJSON = "application/json", "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
+_CONTENT_TYPES = {"ndjson": NDJSON, "arrow": ARROW}
 _NO_KEY = "none; the producer chooses the partition of the site"
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """What one topic carries."""
-
-    topic: Topic
-    about: str
-    key: str
-    contracts: tuple[Contract, ...] = ()
-    content_type: str = JSON
-
-
-_RAW = "what devices of kind {} send live, gathered by a gateway: frames of NDJSON lines"
-CHANNELS = (
-    *(
-        Channel(topic, _RAW.format(kind), _NO_KEY, (telemetry.RawLine,), NDJSON)
-        for kind, topic in topics.RAW_BY_KIND.items()
-    ),
-    Channel(
-        topics.RAW_BACKFILL,
-        "readings kept by devices through an outage: they correct windows, never live values",
-        _NO_KEY,
-        (telemetry.RawLine,),
-        NDJSON,
-    ),
-    Channel(
-        topics.TELEMETRY,
-        "canonical telemetry: one Arrow IPC stream of one batch of telemetry.v1 per record",
-        _NO_KEY,
-        content_type=ARROW,
-    ),
-    Channel(
-        topics.TELEMETRY_REJECTED,
-        "dead letters: why a row gave no reading, and its original bytes",
-        "rejected_id",
-        (telemetry.Rejected,),
-    ),
-    Channel(topics.ASSETS, "the registry: each site with its devices", "site_id", (assets.Site,)),
-    Channel(
-        topics.PRESENCE, "who is connected to which gateway", "device_id", (presence.Presence,)
-    ),
-    Channel(
-        topics.SITE_WINDOWS,
-        "energy and power by site in windows of 1 and 15 min; a higher revision replaces a lower",
-        "site_id",
-        (windows.SiteWindow,),
-    ),
-    Channel(
-        topics.REGION_PARTIALS,
-        "each fleet partition's share of its regions: live, of closed windows, and its supply",
-        "region",
-        (windows.RegionPartial, windows.RegionWindowPartial, dispatch.SupplyPartial),
-    ),
-    Channel(
-        topics.REGION_WINDOWS,
-        "regions in windows of 1 and 15 min, once every partition has told its share",
-        "region",
-        (windows.RegionWindow,),
-    ),
-    Channel(topics.REGION_LIVE, "the region now", "region", (windows.RegionLive,)),
-    Channel(
-        topics.REGION_FORECASTS,
-        "load and solar power of regions for the day ahead, and how good the last ones were",
-        "region",
-        (forecast.RegionForecast,),
-    ),
-    Channel(
-        topics.DISPATCH_TARGETS,
-        "what is asked of regions: targets, limits, holds, and their withdrawal",
-        "request_id",
-        (dispatch.Target, dispatch.Limit, dispatch.Hold, dispatch.Withdraw),
-    ),
-    Channel(
-        topics.DISPATCH,
-        "what each fleet partition is to give for a region, each cycle",
-        "region",
-        (dispatch.Dispatch,),
-    ),
-    Channel(
-        topics.DISPATCH_EVENTS,
-        "what became of requests, power that will be missing, and each region's dispatch now",
-        "region",
-        (dispatch.RequestEvent, dispatch.Notice, dispatch.DispatchStatus),
-    ),
-    Channel(
-        topics.COMMANDS,
-        "the audit trail: what was asked of which devices; partition = that of the sites",
-        "region",
-        (commands.CommandFrame,),
-    ),
-    Channel(
-        topics.COMMAND_EVENTS,
-        "the audit trail: what became of commands; partition = that of the sites",
-        "none; the producer chooses the partition of the sites",
-        (commands.CommandEvents,),
-    ),
-    Channel(
-        topics.GATEWAY_OUT,
-        "commands for the devices of one gateway: partition = gateway slot",
-        "region",
-        (commands.CommandFrame,),
-    ),
-    Channel(
-        topics.GRID_FREQUENCY, "the grid's frequency by region", "region", (grid.FrequencyEvent,)
-    ),
-    Channel(topics.GRID_ALERTS, "storms that are coming", "alert_id", (grid.Alert,)),
-    Channel(topics.MARKET_PRICES, "the newest prices by region", "region", (grid.PriceSeries,)),
-    Channel(topics.MARKET_BIDS, "what we offer, an interval each", "bid_id", (market.Bid,)),
-    Channel(
-        topics.MARKET_AWARDS,
-        "gates and prices, what became of bids, and the plan behind them",
-        "bid_id, or the market of a gate or clearing",
-        get_args(market.MarketRecord),
-    ),
-    Channel(topics.HEALTH, "each process's counters and gauges", "process_id", (health.Health,)),
-)
 
 FROM_DEVICE: tuple[Contract, ...] = (
     protocol.Hello,
@@ -171,9 +55,22 @@ TO_DEVICE: tuple[Contract, ...] = (
     protocol.Prices,
 )
 BODIES: tuple[Contract, ...] = (telemetry.NativeBody, telemetry.VendorBody)
+
+
+def contracts_of(topic: Topic[Any]) -> tuple[Contract, ...]:
+    """The Structs that a topic carries; of the canonical frame there are none."""
+    match topic.contract:
+        case "ndjson":
+            return (telemetry.RawLine,)
+        case "arrow":
+            return ()
+        case contract:
+            return get_args(contract) or (contract,)
+
+
 STRUCTS: tuple[Contract, ...] = tuple(
     dict.fromkeys(
-        [*(c for ch in CHANNELS for c in ch.contracts), *BODIES, *FROM_DEVICE, *TO_DEVICE]
+        [*(c for t in topics.ALL for c in contracts_of(t)), *BODIES, *FROM_DEVICE, *TO_DEVICE]
     )
 )
 
@@ -228,6 +125,7 @@ _SCHEMAS = (
     market,
     presence,
     protocol,
+    rejected,
     telemetry,
     windows,
 )
@@ -287,13 +185,17 @@ def arrow_schema_as_markdown() -> str:
 
 def asyncapi() -> dict[str, Any]:
     """AsyncAPI 3: every topic and the device protocol, with their messages."""
-    messages = {file_name(c): _message(c, ch.content_type) for ch in CHANNELS for c in ch.contracts}
+    messages = {
+        file_name(c): _message(c, _content_type(topic))
+        for topic in topics.ALL
+        for c in contracts_of(topic)
+    }
     messages |= {file_name(c): _message(c, JSON) for c in (*FROM_DEVICE, *TO_DEVICE)}
     messages["telemetry-frame"] = {
         "contentType": ARROW,
         "summary": "One record batch of telemetry.v1; see telemetry.v1.md.",
     }
-    channels = {channel.topic.name: _kafka_channel(channel) for channel in CHANNELS}
+    channels = {topic.name: _kafka_channel(topic) for topic in topics.ALL}
     channels["devices"] = {
         "address": "/v1/{device_id}",
         "servers": [{"$ref": "#/servers/gateway"}],
@@ -334,10 +236,10 @@ def _operations() -> dict[str, Any]:
         "hearDevices": operation("receive", "devices", from_device),
         "answerDevices": operation("send", "devices", to_device),
         **{
-            "send" + "".join(word.title() for word in channel.topic.name.split(".")): operation(
-                "send", channel.topic.name
+            "send" + "".join(word.title() for word in topic.name.split(".")): operation(
+                "send", topic.name
             )
-            for channel in CHANNELS
+            for topic in topics.ALL
         },
     }
 
@@ -355,18 +257,22 @@ def _message(contract: Contract, content_type: str) -> dict[str, Any]:
     }
 
 
-def _kafka_channel(channel: Channel) -> dict[str, Any]:
-    topic = channel.topic
-    names = [file_name(c) for c in channel.contracts]
-    if channel.content_type == ARROW:
+def _content_type(topic: Topic[Any]) -> str:
+    return _CONTENT_TYPES.get(topic.contract, JSON) if isinstance(topic.contract, str) else JSON
+
+
+def _kafka_channel(topic: Topic[Any]) -> dict[str, Any]:
+    names = [file_name(c) for c in contracts_of(topic)]
+    if topic.contract == "arrow":
         names = ["telemetry-frame"]
-    kept: dict[str, Any] = {"cleanup.policy": [topic.keep]}
-    if topic.keep == "delete":
+    kept: dict[str, Any] = {"cleanup.policy": topic.keep.split(",")}
+    if "delete" in topic.keep:
         kept["retention.ms"] = topic.retention_ms
+    key = topic.key.about if topic.key else _NO_KEY
     return {
         "address": topic.name,
         "servers": [{"$ref": "#/servers/kafka"}],
-        "description": f"{channel.about[0].upper()}{channel.about[1:]}. Key: {channel.key}.",
+        "description": f"{topic.about[0].upper()}{topic.about[1:]}. Key: {key}.",
         "messages": _references(names, "components"),
         "bindings": {"kafka": {"partitions": topic.partitions, "topicConfiguration": kept}},
     }

@@ -11,7 +11,8 @@ import msgspec
 
 from vpp_streams import broker, topics
 from vpp_streams.errors import BrokerError
-from vpp_streams.kafka import check_topics
+from vpp_streams.kafka.admin import check_topics
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka_process import find_java, jars_dir, kafka_version
 from vpp_streams.ports import is_free
 from vpp_streams.settings import Settings
@@ -108,7 +109,7 @@ def _topics(settings: Settings) -> Check:
     if not broker.answers(settings.kafka):
         return Check("topics", False, "not looked at: no Kafka", "vpp broker start", needed=False)
     try:
-        missing = asyncio.run(check_topics(settings))
+        missing = asyncio.run(check_topics(KafkaClients(settings)))
     except BrokerError as error:
         return Check("topics", False, str(error), "choose another VPP_NAMESPACE")
     namespace = f"namespace {settings.namespace!r}" if settings.namespace else "no namespace"

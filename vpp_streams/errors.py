@@ -9,8 +9,14 @@
     └── WebError        the web process does not answer, or refuses
 
 The CLI prints the message and exits with ``exit_code``; no stack trace for a user's mistake.
-Bad telemetry is never an exception: it is a value (`schemas.telemetry.Rejection`).
+Bad telemetry is never an exception: it is a value (`schemas.telemetry.Rejection`). A Kafka record
+that says what cannot be is refused by `RefusedError`, which is no error for people: whoever reads
+the topic makes a dead letter of it.
 """
+
+
+class RefusedError(ValueError):
+    """A record (or what would become one) that cannot be taken, and why, in one sentence."""
 
 
 class VppError(Exception):

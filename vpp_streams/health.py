@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.health import Health
 from vpp_streams import topics
-from vpp_streams.codecs import encode_json
+from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.settings import Settings
 
 log = structlog.get_logger()
@@ -43,12 +43,10 @@ class HealthReporter:
 
     async def publish_for_ever(self, settings: Settings, producer: AIOKafkaProducer) -> None:
         """Publish once a second until cancelled."""
-        topic = topics.HEALTH.full(settings.namespace)
+        outlet = Outlet(producer, settings.namespace)
         while True:
             try:
-                await producer.send(
-                    topic, encode_json(self.report()), key=self.process_id.encode(), partition=0
-                )
+                await outlet.send(topics.HEALTH, self.report())
             except KafkaError as error:
                 log.warning("health: a report was not sent", error=str(error))
             await asyncio.sleep(1.0)

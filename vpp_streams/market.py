@@ -9,18 +9,20 @@ import time
 from collections.abc import Callable
 
 import structlog
-from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from schemas.market import Award, Bid, Clearing, Gate, MarketRecord, Refusal
-from schemas.wire import UNREADABLE
 from vpp_streams import topics
 from vpp_streams.background import until_told_to_stop
-from vpp_streams.codecs import decode_json, encode_json
 from vpp_streams.domain.market import BidRefusedError
 from vpp_streams.domain.market_clock import closed_starts, next_change_ms, open_start
 from vpp_streams.domain.sim_market import HISTORY_MS, SimMarket, sim_rules
 from vpp_streams.health import HealthReporter
-from vpp_streams.kafka import ensure_topics, follow_whole_records, new_producer
+from vpp_streams.kafka.admin import ensure_topics
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.connection import connected
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.follower import Feed, Follower
+from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.settings import Settings
 
 log = structlog.get_logger()
@@ -31,16 +33,16 @@ class MarketDesk:
 
     def __init__(
         self,
-        settings: Settings,
         market: SimMarket,
-        producer: AIOKafkaProducer,
+        follower: Follower,
+        outlet: Outlet,
         health: HealthReporter,
         now_ms: Callable[[], int],
     ) -> None:
-        self._settings = settings
         self._market = market
         self._rules = market.rules
-        self._producer = producer
+        self._follower = follower
+        self._outlet = outlet
         self._counters = health.counters
         self._now_ms = now_ms
         self._gates: set[int] = set()
@@ -52,16 +54,10 @@ class MarketDesk:
 
     async def run(self) -> None:
         """Open and clear, for ever."""
-        own, bids = asyncio.Event(), asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            group.create_task(
-                follow_whole_records(self._settings, topics.MARKET_AWARDS, self._on_own, own)
-            )
-            await own.wait()  # or bids that have an outcome would be taken for new ones
-            group.create_task(
-                follow_whole_records(self._settings, topics.MARKET_BIDS, self._on_bid, bids)
-            )
-            await bids.wait()
+            # First, or bids that have an outcome would be taken for new ones.
+            await self._follower.follow_in(group, Feed(topics.MARKET_AWARDS, self._on_own))
+            await self._follower.follow_in(group, Feed(topics.MARKET_BIDS, self._on_bid))
             while True:
                 self._wake.clear()
                 now_ms = self._now_ms()
@@ -74,14 +70,8 @@ class MarketDesk:
                 except TimeoutError:
                     continue
 
-    def _on_own(self, read: ConsumerRecord) -> None:
-        if read.value is None:
-            return
-        try:
-            record: MarketRecord = decode_json(read.value, MarketRecord)  # type: ignore[arg-type]  # a union
-        except UNREADABLE as error:
-            self._bad(read, error)
-            return
+    def _on_own(self, read: Read[MarketRecord]) -> None:
+        record = read.record
         if record.market != self._rules.name:
             return
         match record:
@@ -93,20 +83,12 @@ class MarketDesk:
                 self._outcomes.add(record.bid_id)
                 self._waiting.pop(record.bid_id, None)
 
-    def _on_bid(self, read: ConsumerRecord) -> None:
-        try:
-            bid = decode_json(read.value or b"", Bid)
-        except UNREADABLE as error:
-            self._bad(read, error)
-            return
+    def _on_bid(self, read: Read[Bid]) -> None:
+        bid = read.record
         if bid.market == self._rules.name and bid.bid_id not in self._outcomes:
             # It came when Kafka's record of it was made, which a restart of ours does not change.
-            self._waiting.setdefault(bid.bid_id, (bid, read.timestamp))
+            self._waiting.setdefault(bid.bid_id, (bid, read.written_at_ms))
             self._wake.set()
-
-    def _bad(self, read: ConsumerRecord, error: Exception) -> None:
-        self._counters["bad_records"] += 1
-        log.warning("a record was left out", topic=read.topic, at=read.offset, error=str(error))
 
     async def _tell_prices(self, now_ms: int) -> None:
         """Clearings that are not told yet: of the gate that closed, or of days at a first start."""
@@ -124,8 +106,8 @@ class MarketDesk:
                     prices={product: float(price[row]) for product, price in kept},
                     currency=self._rules.currency,
                 )
-                await self._send(self._rules.name, clearing)
-        await self._producer.flush()
+                await self._outlet.send(topics.MARKET_AWARDS, clearing)
+        await self._outlet.flush()
         self._forget(now_ms)
 
     def _forget(self, now_ms: int) -> None:
@@ -146,7 +128,7 @@ class MarketDesk:
             interval_ms=self._rules.interval_ms,
             gate_ms=start_ms - self._rules.gate_ms,
         )
-        await self._send(self._rules.name, gate)
+        await self._outlet.send(topics.MARKET_AWARDS, gate)
 
     async def _answer(self, now_ms: int) -> None:
         """An outcome for each bid whose gate is closed, or that can never be taken."""
@@ -159,8 +141,8 @@ class MarketDesk:
                 self._outcomes.add(bid.bid_id)
                 taken = isinstance(outcome, Award)
                 self._counters["awards" if taken else "refusals"] += 1
-                await self._send(bid.bid_id, outcome)
-        await self._producer.flush()
+                await self._outlet.send(topics.MARKET_AWARDS, outcome)
+        await self._outlet.flush()
 
     def _outcome(self, bid: Bid, came_ms: int, now_ms: int) -> Award | Refusal | None:
         """What becomes of a bid; None = it waits for its gate."""
@@ -182,27 +164,20 @@ class MarketDesk:
             )
         return award
 
-    async def _send(self, key: str, record: MarketRecord) -> None:
-        await self._producer.send(
-            topics.MARKET_AWARDS.full(self._settings.namespace),
-            encode_json(record),
-            key=key.encode(),
-            partition=0,
-        )
-
 
 async def run_market(settings: Settings, seed: int) -> None:
     """Run the market until the process is told to stop."""
-    await ensure_topics(settings)
+    clients = KafkaClients(settings)
+    await ensure_topics(clients)
     health = HealthReporter("market")
     rules = sim_rules(settings.market_interval_ms, settings.market_gate_ms)
-    producer = new_producer(settings)
-    await producer.start()
-    desk = MarketDesk(
-        settings, SimMarket(rules, seed), producer, health, lambda: time.time_ns() // 1_000_000
-    )
-    log.info("market", name=rules.name, interval_ms=rules.interval_ms, gate_ms=rules.gate_ms)
-    try:
-        await until_told_to_stop(desk.run(), health.publish_for_ever(settings, producer))
-    finally:
-        await producer.stop()
+    async with connected(clients, health) as kafka:
+        desk = MarketDesk(
+            SimMarket(rules, seed),
+            kafka.follower,
+            kafka.outlet,
+            health,
+            lambda: time.time_ns() // 1_000_000,
+        )
+        log.info("market", name=rules.name, interval_ms=rules.interval_ms, gate_ms=rules.gate_ms)
+        await until_told_to_stop(desk.run())

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from schemas.bounds import GATEWAY_SLOTS
 from vpp_streams.errors import InputError
 from vpp_streams.settings import Settings, load_settings
-from vpp_streams.topics import GATEWAY_SLOTS
 
 
 def gateway(

@@ -5,32 +5,27 @@ import logging
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
 import structlog
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaError
 
+from schemas.dispatch import Request
+from schemas.grid import Alert
 from schemas.windows import RegionLive, RegionWindow
-from schemas.wire import UNREADABLE
 from vpp_streams import topics
 from vpp_streams.background import run_beside
-from vpp_streams.codecs import decode_json, encode_json
 from vpp_streams.domain.openadr.measured import KEPT_MS
 from vpp_streams.domain.openadr.requests import Ven
 from vpp_streams.errors import BrokerError
 from vpp_streams.health import HealthReporter
-from vpp_streams.kafka import (
-    check_topics,
-    following,
-    new_producer,
-    no_broker,
-    no_topic,
-    read_to_end_then_follow,
-)
+from vpp_streams.kafka.admin import check_topics
+from vpp_streams.kafka.clients import KafkaClients, no_topic
+from vpp_streams.kafka.connection import connected
+from vpp_streams.kafka.follower import Feed
 from vpp_streams.openadr.ven import Record, VenSession, poll_for_ever
 from vpp_streams.openadr.vtn import ClientCredentials, Vtn
 from vpp_streams.settings import Settings
@@ -84,59 +79,62 @@ async def open_session(
     stack: AsyncExitStack, settings: Settings, options: VenOptions
 ) -> tuple[VenSession, list[asyncio.Task[None]]]:
     """A session that knows what stands, and what feeds it until the stack unwinds."""
-    beside: list[asyncio.Task[None]] = []
-    missing = await check_topics(settings)
+    clients = KafkaClients(settings)
+    missing = await check_topics(clients)
     for topic in (topics.DISPATCH_TARGETS, topics.GRID_ALERTS, topics.MARKET_PRICES):
-        if topic.full(settings.namespace) in missing:
+        if clients.full(topic) in missing:
             raise no_topic(settings, topic)
-    producer = await stack.enter_async_context(_producer(settings))
+    reporter = HealthReporter("openadr")
+    kafka = await stack.enter_async_context(connected(clients, reporter))
     http = await stack.enter_async_context(_http(options))
 
-    async def send(topic: Topic, key: str, record: Record) -> None:
-        name = topic.full(settings.namespace)
+    async def send(topic: Topic, record: Record) -> None:
         try:
-            await producer.send_and_wait(name, encode_json(record), key=key.encode(), partition=0)
+            await kafka.outlet.write(topic, record)
         except KafkaError as error:
+            name = clients.full(topic)
             raise BrokerError(f"Kafka did not take a record of {name} ({error})") from None
 
     vtn = Vtn(http, options.vtn)
-    reporter = HealthReporter("openadr")
     session = VenSession(vtn, options.ven, options.programs, send, now_ms, reporter.counters)
     reporter.gauges["standing"] = lambda: len(session.standing)
-    for topic, on_record in (
-        (topics.DISPATCH_TARGETS, session.on_request),
-        (topics.GRID_ALERTS, session.on_alert),
-    ):
-        beside.append(await stack.enter_async_context(following(settings, topic, on_record)))
-    measured = session.measured
-    for topic, since_ms, take in (
-        (
-            topics.REGION_WINDOWS,
-            KEPT_MS,
-            lambda v: measured.on_window(decode_json(v, RegionWindow)),
+    standing = await stack.enter_async_context(kafka.follower.following(*_standing(session)))
+    measured = run_beside(stack, kafka.follower.follow(*_measured(session)))
+    return session, [standing, measured]
+
+
+def _standing(session: VenSession) -> tuple[Feed[Request], Feed[Alert]]:
+    """What a session must know before it asks: what was asked and what is told already."""
+    standing = session.standing
+    return (
+        Feed(
+            topics.DISPATCH_TARGETS,
+            lambda read: standing.on_request(read.record.request_id, read.record),
+            lambda removed: standing.on_request(removed.key, None),
         ),
-        (topics.REGION_LIVE, LIVE_SINCE_MS, lambda v: measured.on_live(decode_json(v, RegionLive))),
-    ):
-        work = read_to_end_then_follow(
-            settings, topic, readable(topic, take), asyncio.Event(), now_ms() - since_ms
-        )
-        beside.append(run_beside(stack, work))
-    run_beside(stack, reporter.publish_for_ever(settings, producer))
-    return session, beside
+        Feed(
+            topics.GRID_ALERTS,
+            lambda read: standing.on_alert(read.record.alert_id, read.record),
+            lambda removed: standing.on_alert(removed.key, None),
+        ),
+    )
 
 
-@asynccontextmanager
-async def _producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    producer = new_producer(settings)
-    try:
-        await producer.start()
-    except (KafkaConnectionError, OSError) as error:
-        await producer.stop()
-        raise no_broker(settings, error) from None
-    try:
-        yield producer
-    finally:
-        await producer.stop()
+def _measured(session: VenSession) -> tuple[Feed[RegionWindow], Feed[RegionLive]]:
+    """What reports are made of."""
+    measured = session.measured
+    return (
+        Feed(
+            topics.REGION_WINDOWS,
+            lambda read: measured.on_window(read.record),
+            since_ms=now_ms() - KEPT_MS,
+        ),
+        Feed(
+            topics.REGION_LIVE,
+            lambda read: measured.on_live(read.record),
+            since_ms=now_ms() - LIVE_SINCE_MS,
+        ),
+    )
 
 
 @asynccontextmanager
@@ -147,17 +145,3 @@ async def _http(options: VenOptions) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"User-Agent": "vpp-streams", "Accept": "application/json"}
     async with httpx.AsyncClient(auth=auth, headers=headers, timeout=10.0) as http:
         yield http
-
-
-def readable(
-    topic: Topic, take: Callable[[bytes], None]
-) -> Callable[[bytes | None, bytes | None, int], None]:
-    """``take`` for each record that it can read; the others are told of and left out."""
-
-    def on_record(_key: bytes | None, value: bytes | None, offset: int) -> None:
-        try:
-            take(value or b"")
-        except UNREADABLE as error:
-            log.warning("left out", topic=topic.name, offset=offset, error=str(error))
-
-    return on_record

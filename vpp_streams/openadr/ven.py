@@ -12,11 +12,9 @@ from typing import Any
 import structlog
 from openadr3.entities.raw import RawProgram
 
-from schemas.dispatch import Limit, Request, Target, Withdraw
+from schemas.dispatch import Limit, Target, Withdraw
 from schemas.grid import Alert, PriceSeries
-from schemas.wire import UNREADABLE
 from vpp_streams import topics
-from vpp_streams.codecs import decode_json
 from vpp_streams.domain.openadr.events import map_events
 from vpp_streams.domain.openadr.measured import Measured
 from vpp_streams.domain.openadr.reports import Due, body, due_reports, tells
@@ -31,8 +29,8 @@ log = structlog.get_logger()
 
 MOST_WAIT_S = 300.0
 Record = Target | Limit | Withdraw | Alert | PriceSeries
-Send = Callable[[Topic, str, Record], Awaitable[None]]
-"""Writes one record (topic, key, record), and returns when it is safe."""
+Send = Callable[[Topic, Record], Awaitable[None]]
+"""Writes one record to its topic, and returns when it is safe."""
 
 
 def wait_s(failures: int, every_s: float, share: float) -> float:
@@ -65,28 +63,6 @@ class VenSession:
         self.standing = Standing(self.ven)
         self.measured = Measured(self.ven.region)
 
-    def on_request(self, key: bytes | None, value: bytes | None, offset: int) -> None:
-        """A record of ``dispatch.targets``."""
-        known: Any = self._read(value, Request, offset)
-        if value is None or known is not None:
-            self.standing.on_request((key or b"").decode(errors="replace"), known)
-
-    def on_alert(self, key: bytes | None, value: bytes | None, offset: int) -> None:
-        """A record of ``grid.alerts``."""
-        known = self._read(value, Alert, offset)
-        if value is None or known is not None:
-            self.standing.on_alert((key or b"").decode(errors="replace"), known)
-
-    def _read(self, value: bytes | None, type_: Any, offset: int) -> Any:
-        if value is None:
-            return None
-        try:
-            return decode_json(value, type_)
-        except UNREADABLE as error:
-            self.counters["bad_records"] += 1
-            log.warning("an unreadable record was left out", offset=offset, error=str(error))
-            return None
-
     async def poll(self) -> None:
         """Ask the VTN once, and do what follows of it. Raises `VtnError`."""
         if not self._registered:
@@ -118,7 +94,7 @@ class VenSession:
         await self._report(due, now_ms)
 
     async def _write(self, topic: Topic, key: str, record: Record) -> None:
-        await self.send(topic, key, record)
+        await self.send(topic, record)
         kind = type(record).__name__.lower()
         self.counters[f"written_{kind}"] += 1
         log.info(f"openadr: {kind} written", id=key)

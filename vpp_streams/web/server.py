@@ -27,7 +27,7 @@ log = structlog.get_logger()
 _HOUR_MS, _HALF_HOUR_MS = 3_600_000, 1_800_000
 _TEN_MIN_MS = 600_000
 FROM_THE_START = (topics.ASSETS, topics.PRESENCE, topics.DISPATCH_TARGETS, topics.GRID_ALERTS)
-SINCE_MS = {
+SINCE_MS: dict[Topic, int] = {
     topics.SITE_WINDOWS: _HOUR_MS,
     topics.REGION_WINDOWS: _HOUR_MS,
     topics.TELEMETRY_REJECTED: _HOUR_MS,

@@ -1,0 +1,130 @@
+"""Which partitions are this worker's: the one place that knows Faust's private parts.
+
+Faust forms the consumer group of a role over a topic that never holds a record, so a rebalance
+has nothing to recover, nothing to seek and nothing to lose: it only says who owns which
+partition number. The records themselves are read by `agents.log_reader`.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
+from mode.utils.queues import FlowControlEvent, ThrowableQueue
+
+from vpp_streams.topics import Topic
+
+log = structlog.get_logger()
+
+COMMIT_PATIENCE_S = 10.0
+"""A commit that takes longer is given up: the next one says the same and more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What the group gave this worker."""
+
+    generation: int
+    """Number of the group's rebalance."""
+    partitions: frozenset[int]
+
+    def follows(self, before: "Share | None") -> bool:
+        """Whether nobody can have held a partition between the two, if it is in both."""
+        return before is not None and self.generation == before.generation + 1
+
+
+class Membership:
+    """This worker's place in the consumer group of its role."""
+
+    def __init__(self, app: faust.App, seats: faust.TopicT) -> None:
+        self._app = app
+        self.share: Share | None = None
+        """None while the group rebalances, and before the worker is in it."""
+        self._changed = asyncio.Event()
+        app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+
+        @app.agent(seats, name=f"{app.conf.id}-seats")
+        async def sit(stream: faust.StreamT) -> None:
+            async for _record in stream.noack():  # nobody writes there
+                log.warning("a record in the topic of seats was left out")
+
+    async def changes(self, known: Share | None, patience_s: float) -> Share | None:
+        """The share once it differs from ``known``; the same again after ``patience_s``."""
+        if self.share is known:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), patience_s)
+            except TimeoutError:
+                return self.share
+        return self.share
+
+    async def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
+        """Commit offsets as the group's member; False where the group has moved on or is away.
+
+        Kafka refuses the commit of a member that lost its place, so a worker that was paused
+        cannot take back what its successor committed.
+        """
+        thread = self._app.consumer._thread
+        try:
+            done: bool = await thread.call_thread(_commit, thread._ensure_consumer(), dict(offsets))
+        except (KafkaError, OSError) as error:
+            log.warning("offsets were not committed", error=repr(error))
+            return False
+        return done
+
+    async def _on_assigned(self, assigned: set[faust.types.TP], **_kwargs: object) -> None:
+        # Kafka waits for this: what takes long is done by whoever waits for `changes`.
+        self.share = Share(
+            self._app.consumer_generation_id, frozenset(tp.partition for tp in assigned)
+        )
+        self._changed.set()
+
+    async def _on_revoked(self, *_args: object, **_kwargs: object) -> None:
+        self.share = None
+        self._changed.set()
+
+
+async def _commit(consumer: Any, offsets: dict[TopicPartition, OffsetAndMetadata]) -> bool:
+    """In the consumer's own thread. Its public ``commit`` knows subscribed topics only."""
+    try:
+        async with asyncio.timeout(COMMIT_PATIENCE_S):
+            await consumer._coordinator.commit_offsets(None, offsets)
+    except (CommitFailedError, TimeoutError):
+        return False
+    return True
+
+
+class LogChannel(faust.Channel):
+    """A channel for an agent whose values survive a rebalance of Faust.
+
+    Faust's own channels are emptied and held up whenever the group rebalances.
+    """
+
+    MAX_WAITING = 4
+    AGENT_PATIENCE_S = 60.0
+
+    @property
+    def queue(self) -> ThrowableQueue:
+        """The queue behind the channel, which nobody but the agent empties."""
+        if self._queue is None:
+            flowing = FlowControlEvent(initially_suspended=False)
+            self._queue = ThrowableQueue(maxsize=self.MAX_WAITING, flow_control=flowing)
+        return self._queue
+
+    async def put(self, value: object) -> None:
+        """Hand a value to the agent, once it listens. Raises `TimeoutError` where it never does."""
+        async with asyncio.timeout(self.AGENT_PATIENCE_S):
+            while not self._subscribers:  # Faust would drop it
+                await asyncio.sleep(0.01)
+        await super().put(value)
+
+
+def seats_of(app: faust.App, topic: Topic, namespace: str) -> faust.TopicT:
+    """A role's topic of seats, as Faust's group subscribes to it."""
+    return app.topic(topic.full(namespace), key_type=bytes, value_type=bytes)

@@ -1,0 +1,123 @@
+"""Where the state of a role's partitions survives: a changelog that has one writer at a time.
+
+Each partition has a transactional producer, named after it. Whoever takes a partition over
+starts a producer of that name, and from that moment Kafka refuses every write of the one before
+(it is *fenced*), also of a process that was paused for an hour in the middle of a write. Only
+then is the changelog read. What is written together stands together, or not at all.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import structlog
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+
+from vpp_streams.kafka.clients import KafkaClients
+
+log = structlog.get_logger()
+
+Writes = Iterable[tuple[bytes, bytes | None]]
+"""Keys with their values; None deletes."""
+
+READ_PATIENCE_S = 60.0
+"""Reading a changelog ends loudly when nothing arrives for this long."""
+CLOSE_PATIENCE_S = 5.0
+
+
+class Fenced(RuntimeError):
+    """Another process has taken the partition over: nothing was written."""
+
+
+class StateUnreadable(RuntimeError):
+    """The changelog does not arrive. The worker must end: its successor tries again."""
+
+
+class Writer:
+    """The one writer of a partition's changelog, until somebody else takes it over."""
+
+    def __init__(self, producer: AIOKafkaProducer, tp: TopicPartition) -> None:
+        self._producer = producer
+        self._tp = tp
+        self._writing = asyncio.Lock()
+
+    async def write(self, writes: Writes) -> None:
+        """Write all of it in one transaction. Raises `Fenced`."""
+        async with self._writing:
+            try:
+                await self._write(writes)
+            except (ProducerFenced, InvalidProducerEpoch) as error:
+                raise Fenced(f"{self._tp.topic}/{self._tp.partition}") from error
+
+    async def _write(self, writes: Writes) -> None:
+        producer, (topic, partition) = self._producer, self._tp
+        await producer.begin_transaction()
+        sent = []
+        for key, value in writes:
+            sent.append(await producer.send(topic, value, key=key, partition=partition))
+            await asyncio.sleep(0)  # a block takes time to encode: let frames in between
+        await asyncio.gather(*sent)
+        await producer.commit_transaction()
+
+    async def close(self) -> None:
+        """Let go of the connection; an open transaction is left to whoever comes next."""
+        try:
+            async with asyncio.timeout(CLOSE_PATIENCE_S):
+                await self._producer.stop()
+        except (KafkaError, TimeoutError) as error:  # fenced, or Kafka is away: it stands so
+            log.debug("a changelog's writer was closed", error=repr(error))
+
+
+@dataclass(frozen=True, slots=True)
+class StateStore:
+    """The changelog of a role. ``name`` begins the names of its writers."""
+
+    kafka: KafkaClients
+    topic: str
+    """Full name; partition number = the partition whose state it is."""
+    name: str
+
+    async def take_over(self, partition: int) -> tuple[Writer, dict[bytes, bytes]]:
+        """Become the partition's writer; returns it with all that the changelog holds.
+
+        Raises `StateUnreadable` where that does not arrive.
+        """
+        tp = TopicPartition(self.topic, partition)
+        producer = self.kafka.producer(transactional_id=f"{self.name}.{partition}")
+        try:
+            await producer.start()
+            return Writer(producer, tp), await self._read(tp)
+        except BaseException:
+            await Writer(producer, tp).close()
+            raise
+
+    async def _read(self, tp: TopicPartition) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = {}
+        async with self.kafka.consumer(
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=16 * 1024 * 1024,
+        ) as consumer:
+            consumer.assign([tp])
+            # After the fence: what comes later than this end is not ours to see.
+            end = (await consumer.end_offsets([tp]))[tp]
+            await consumer.seek_to_beginning(tp)
+            loop = asyncio.get_running_loop()
+            position, moved_at = -1, loop.time()
+            while (now_at := await consumer.position(tp)) < end:
+                if now_at > position:
+                    position, moved_at = now_at, loop.time()
+                elif loop.time() - moved_at > READ_PATIENCE_S:
+                    raise StateUnreadable(f"{tp.topic}/{tp.partition} at {position} of {end}")
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    for record in records:
+                        _keep(found, record.key or b"", record.value)
+        return found
+
+
+def _keep(found: dict[bytes, bytes], key: bytes, value: bytes | None) -> None:
+    if value is None:
+        found.pop(key, None)
+    else:
+        found[key] = value

@@ -1,0 +1,170 @@
+"""The way in and the way out: what follows a topic, without a broker."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from schemas.assets import Site
+from schemas.rejected import MAX_KEPT_BYTES, RejectedRecord
+from tests.telemetry_factory import make_batch
+from vpp_streams import topics
+from vpp_streams.errors import RefusedError
+from vpp_streams.kafka.dead_letters import DeadLetters
+from vpp_streams.kafka.decode import Read, Refusal, Removed, receive
+from vpp_streams.kafka.follower import Feed, Follower
+from vpp_streams.kafka.outlet import encode, existing_partition
+
+BATCH = make_batch(
+    [{"device_id": "d", "site_id": "s", "seq": 1, "measured_at_ms": 1000, "received_at_ms": 1000}]
+)
+SITE = Site(site_id="site-1", region="north")
+ITS_PARTITION = topics.ASSETS.partition_for(SITE)
+
+
+@dataclass
+class Raw:
+    """A record as a consumer gives it."""
+
+    value: bytes | None
+    partition: int = 0
+    offset: int = 7
+    timestamp: int = 1_763_855_000_000
+    key: bytes | None = b"north"
+    headers: tuple[tuple[str, bytes], ...] = field(default=())
+
+
+class Letters(DeadLetters):
+    """Keeps what it is given."""
+
+    def __init__(self, counters: Counter[str]) -> None:
+        super().__init__("test-1", counters, lambda: 1_763_855_000_010)
+
+    @property
+    def kept(self) -> list[RejectedRecord]:
+        return list(self._waiting)
+
+
+class World:
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+        self.letters = Letters(self.counters)
+        self.follower = Follower(None, self.letters, self.counters)  # type: ignore[arg-type]
+        self.applied: list[Any] = []
+
+    def take(
+        self, topic: topics.Topic, raw: Raw, apply: Callable[[Read[Any]], None] | None = None
+    ) -> None:
+        def note(read: Read[Any]) -> None:
+            self.applied.append(read.record)
+
+        self.follower.take(Feed(topic, apply or note, lambda r: self.applied.append(r)), raw)
+
+
+def asset(**changes: Any) -> Raw:
+    return Raw(encode(topics.ASSETS, SITE), **{"partition": ITS_PARTITION, **changes})
+
+
+def test_a_record_of_its_contract_is_applied():
+    world = World()
+    world.take(topics.ASSETS, asset())
+    assert world.applied == [SITE]
+    assert not world.counters
+
+
+def test_a_removal_is_handed_over_and_means_nothing_in_a_topic_that_keeps_no_keys():
+    world = World()
+    world.take(topics.ASSETS, Raw(None, key=b"site-1"))
+    assert world.applied == [Removed("site-1", 0, 7)]
+    world.take(topics.HEALTH, Raw(None))
+    assert [letter.reason for letter in world.letters.kept] == ["empty"]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"", "unreadable"),
+        (b"\xff\xfe", "unreadable"),
+        (b'{"site_id":"\xff"}', "unreadable"),
+        (b'{"site_id":"site-1"}', "invalid"),
+        (b'{"site_id":"a b","region":"north"}', "invalid"),
+        (b'{"site_id":"' + b"x" * 1_000_000, "unreadable"),
+    ],
+)
+def test_what_cannot_be_decoded_is_one_dead_letter_with_its_bytes(value: bytes, reason: str):
+    world = World()
+    for _ in range(2):  # as when it is read again
+        world.take(topics.ASSETS, Raw(value, partition=3, key=b"\xff"))
+    (letter,) = world.letters.kept
+    assert (letter.rejected_id, letter.reason) == ("assets-3-7", reason)
+    assert letter.size == len(value)
+    assert len(letter.original_base64) <= 4 * (MAX_KEPT_BYTES // 3 + 1)
+    assert world.counters == {"records_rejected": 1, "rejected:assets": 1}
+    # It is a record of its own contract, however long the bytes were.
+    again = receive(topics.RECORDS_REJECTED, Raw(encode(topics.RECORDS_REJECTED, letter)))
+    assert isinstance(again, Read)
+    assert again.record == letter
+
+
+def test_what_is_nested_too_deeply_is_a_dead_letter():
+    world = World()
+    world.take(topics.REGION_LIVE, Raw(b'{"a":' + b"[" * 100_000))
+    assert [letter.reason for letter in world.letters.kept] == ["too_deep"]
+
+
+def test_a_record_in_the_partition_of_another_is_refused():
+    world = World()
+    world.take(topics.ASSETS, asset(partition=(ITS_PARTITION or 0) ^ 1))
+    assert world.applied == []
+    assert [letter.reason for letter in world.letters.kept] == ["wrong_partition"]
+
+
+def test_what_applying_refuses_and_what_it_breaks_on_are_dead_letters_and_the_next_is_read():
+    world = World()
+
+    def refuse(_read: Read[Any]) -> None:
+        raise RefusedError("there is no such thing")
+
+    def break_(_read: Read[Any]) -> None:
+        raise KeyError("ours")
+
+    world.take(topics.ASSETS, asset(offset=1), refuse)
+    world.take(topics.ASSETS, asset(offset=2), break_)
+    world.take(topics.ASSETS, asset(offset=3))
+    assert [(m.reason, m.detail) for m in world.letters.kept] == [
+        ("refused", "there is no such thing"),
+        ("apply_error", "KeyError: 'ours'"),
+    ]
+    assert world.counters["apply_errors"] == 1
+    assert world.applied == [SITE]
+
+
+def test_a_frame_is_read_by_its_codec():
+    read = receive(topics.TELEMETRY, Raw(encode(topics.TELEMETRY, BATCH)))
+    assert isinstance(read, Read)
+    assert read.record.num_rows == BATCH.num_rows
+    assert isinstance(receive(topics.TELEMETRY, Raw(b"nothing")), Refusal)
+    raw = receive(topics.RAW_SOLAR, Raw(b"not even JSON"))
+    assert isinstance(raw, Read)  # ingest judges each line by itself
+
+
+def test_the_outlet_knows_key_and_partition_and_writes_to_none_that_is_not_there():
+    assert topics.ASSETS.key is not None
+    assert topics.ASSETS.key.of(SITE) == "site-1"
+    assert existing_partition(topics.ASSETS, SITE) == ITS_PARTITION
+    assert existing_partition(topics.RAW_SOLAR, b"{}", 7) == 7
+    for chosen in (None, 8, -1):
+        with pytest.raises(RefusedError):
+            existing_partition(topics.RAW_SOLAR, b"{}", chosen)
+    with pytest.raises(RefusedError):
+        existing_partition(topics.ASSETS, SITE, (ITS_PARTITION or 0) ^ 1)
+
+
+def test_every_topic_says_what_it_carries():
+    for topic in topics.ALL:
+        assert topic.about
+        assert topic.contract is not bytes
+        assert json.dumps(topic.keep)

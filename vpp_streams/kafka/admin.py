@@ -1,0 +1,101 @@
+"""Topics on the broker: made where they are missing, and checked."""
+
+import asyncio
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
+
+from vpp_streams import topics
+from vpp_streams.errors import BrokerError
+from vpp_streams.kafka.clients import MAX_RECORD_BYTES, KafkaClients, administering
+
+LEADERS_WAIT_S = 30.0
+"""A broker that made topics has leaders for them by then."""
+
+_Wanted = dict[str, topics.Topic[Any]]
+
+
+async def ensure_topics(clients: KafkaClients) -> None:
+    """Create the topics that are missing and check the partitions of those that exist.
+
+    Raises `BrokerError` where the broker does not answer or a topic has another shape.
+    """
+    async with administering(clients) as admin:
+        wanted = {clients.full(topic): topic for topic in (*topics.ALL, *topics.CHANGELOGS)}
+        missing = wanted.keys() - set(await admin.list_topics())
+        new = {name: wanted[name] for name in sorted(missing)}
+        await _create(admin, new, clients.settings.replication)
+        await _check_partitions(admin, wanted)
+
+
+async def check_topics(clients: KafkaClients) -> set[str]:
+    """Names of the topics that are not there yet; changes nothing.
+
+    Raises `BrokerError` where the broker does not answer or a topic has another shape.
+    """
+    async with administering(clients) as admin:
+        wanted = {clients.full(topic): topic for topic in topics.ALL}
+        there = wanted.keys() & set(await admin.list_topics())
+        await _check_partitions(admin, {name: wanted[name] for name in there})
+        return wanted.keys() - there
+
+
+def topic_config(topic: topics.Topic[Any], replication: int) -> dict[str, str]:
+    """How the broker is to keep a topic."""
+    config = {"cleanup.policy": topic.keep, "max.message.bytes": str(MAX_RECORD_BYTES)}
+    if "delete" in topic.keep:
+        config["retention.ms"] = str(topic.retention_ms)
+    if replication >= 3:
+        # With acks=all: a record that one broker alone has is not safe yet.
+        config["min.insync.replicas"] = "2"
+    return config
+
+
+async def _check_partitions(admin: AIOKafkaAdminClient, wanted: _Wanted) -> None:
+    # An empty list of names would describe every topic of the broker.
+    for info in await admin.describe_topics(list(wanted)) if wanted else ():
+        topic = wanted[info["topic"]]
+        if len(info["partitions"]) != topic.partitions:
+            raise BrokerError(
+                f"topic {info['topic']} has {len(info['partitions'])} partitions, we need"
+                f" {topic.partitions}; delete it or choose another VPP_NAMESPACE"
+            )
+
+
+async def _create(admin: AIOKafkaAdminClient, missing: _Wanted, replication: int) -> None:
+    new = [
+        NewTopic(
+            name, topic.partitions, replication, topic_configs=topic_config(topic, replication)
+        )
+        for name, topic in missing.items()
+    ]
+    if not new:
+        return
+    try:
+        answer = await admin.create_topics(new)
+    except KafkaError as error:
+        raise BrokerError(f"cannot create topics: {error}") from None
+    for name, code, *message in answer.topic_errors:
+        # Another process may have created it first.
+        if code not in (NoError.errno, TopicAlreadyExistsError.errno):
+            raise BrokerError(
+                f"cannot create topic {name}: {message[0] or for_code(code).__name__}"
+            )
+    await _until_led(admin, list(missing))
+
+
+async def _until_led(admin: AIOKafkaAdminClient, names: list[str]) -> None:
+    # The broker answers before every topic has a leader; a consumer that comes too early
+    # would wait for its next metadata refresh.
+    try:
+        async with asyncio.timeout(LEADERS_WAIT_S):
+            while True:
+                described = await admin.describe_topics(names)
+                if all(d["error_code"] == 0 and d["partitions"] for d in described):
+                    return
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise BrokerError(
+            f"Kafka made topics that have no leader after {LEADERS_WAIT_S:.0f} s"
+        ) from None

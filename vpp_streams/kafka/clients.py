@@ -1,0 +1,123 @@
+"""The only place that makes Kafka clients, so that all of them are made alike.
+
+Everything else takes a `KafkaClients`, or an object of the same shape that is no Kafka at all.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError
+
+from vpp_streams.errors import BrokerError
+from vpp_streams.settings import Settings
+from vpp_streams.topics import Topic
+
+MAX_RECORD_BYTES = 4 * 1024 * 1024
+"""Of a record, and of what a consumer asks a partition for at once."""
+
+FINISH_S = 10.0
+
+
+class KafkaClients:
+    """Consumers, producers and admins for one broker and one namespace; none is started yet."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def full(self, topic: Topic[Any]) -> str:
+        """A topic's name on the broker."""
+        return topic.full(self.settings.namespace)
+
+    def consumer(self, **options: Any) -> AIOKafkaConsumer:
+        """A consumer of no group that begins where the log does and commits nothing."""
+        ours: dict[str, Any] = {
+            "auto_offset_reset": "earliest",
+            "enable_auto_commit": False,
+            "max_partition_fetch_bytes": MAX_RECORD_BYTES,
+        }
+        return AIOKafkaConsumer(**{**self._common(), **ours, **options})
+
+    def producer(self, linger_ms: int = 5, transactional_id: str | None = None) -> AIOKafkaProducer:
+        """A producer whose records are safe when its future is done (acks=all, idempotent)."""
+        return AIOKafkaProducer(
+            **self._common(),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=linger_ms,
+            max_batch_size=512 * 1024,
+            max_request_size=MAX_RECORD_BYTES,
+            transactional_id=transactional_id,
+        )
+
+    def admin(self, request_timeout_ms: int = 40_000) -> AIOKafkaAdminClient:
+        """An admin client."""
+        return AIOKafkaAdminClient(**self._common(), request_timeout_ms=request_timeout_ms)
+
+    def _common(self) -> dict[str, Any]:
+        return {"bootstrap_servers": self.settings.kafka}
+
+
+@asynccontextmanager
+async def consuming(clients: KafkaClients, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """A started consumer during the body. Raises `BrokerError` where Kafka does not answer."""
+    consumer = clients.consumer(**options)
+    try:
+        await _start(clients, consumer)
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def producing(clients: KafkaClients, linger_ms: int = 5) -> AsyncIterator[AIOKafkaProducer]:
+    """A started producer during the body; what waits is sent at its end.
+
+    A broker that has gone away by then is not waited for longer than `FINISH_S`. Raises
+    `BrokerError` where Kafka does not answer.
+    """
+    producer = clients.producer(linger_ms)
+    try:
+        await _start(clients, producer)
+        yield producer
+    finally:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_S):
+                await producer.stop()
+
+
+@asynccontextmanager
+async def administering(clients: KafkaClients) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A started admin client during the body. Raises `BrokerError` where Kafka does not answer."""
+    admin = clients.admin()
+    try:
+        await _start(clients, admin)
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def _start(clients: KafkaClients, client: Any) -> None:
+    try:
+        await client.start()
+    except (KafkaConnectionError, OSError) as error:
+        raise no_broker(clients.settings, error) from None
+
+
+def no_broker(settings: Settings, error: object) -> BrokerError:
+    """The one-line error for a broker that does not answer."""
+    return BrokerError(
+        f"no Kafka answers at {settings.kafka} ({error}); start one with `vpp broker start`,"
+        " or point VPP_KAFKA at yours"
+    )
+
+
+def no_topic(settings: Settings, topic: Topic[Any]) -> BrokerError:
+    """The one-line error for a world that was never started."""
+    return BrokerError(
+        f"there is no topic {topic.full(settings.namespace)} at {settings.kafka}; VPP_NAMESPACE"
+        " says in which world you are (`vpp up` lives in `demo`)"
+    )

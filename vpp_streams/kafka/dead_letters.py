@@ -1,0 +1,138 @@
+"""Refused records on their way to topic ``records.rejected``: each once, with reason and bytes.
+
+The id of a dead letter is that of its record, so a process that is started again, or a second one
+that reads the same topic, would write the same letter. Before its first one a process reads which
+are there already; where two race, the topic is compacted by the id and readers count ids.
+"""
+
+import asyncio
+import time
+from base64 import b64encode
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from schemas.bounds import MAX_TIME_MS
+from schemas.rejected import MAX_KEPT_BYTES, MAX_KEPT_KEY_BYTES, RejectedRecord
+from vpp_streams import topics
+from vpp_streams.errors import BrokerError
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.decode import RawRecord, Refusal
+from vpp_streams.kafka.outlet import Outlet
+from vpp_streams.topics import Topic
+
+log = structlog.get_logger()
+
+MAX_WAITING = 1000
+"""Dead letters that wait for Kafka; beyond that they are counted and not kept."""
+MAX_KNOWN = 100_000
+"""Ids of letters that are there already; the oldest are forgotten."""
+RETRY_S = 5.0
+
+
+def wall_clock_ms() -> int:
+    """Wall clock, ms since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class DeadLetters:
+    """Takes refused records; `run` writes them. A process that only looks does not run it."""
+
+    def __init__(
+        self,
+        process_id: str,
+        counters: Counter[str],
+        now_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self._process_id = process_id
+        self._counters = counters
+        self._now_ms = now_ms
+        self._waiting: deque[RejectedRecord] = deque()
+        self._known: dict[str, None] = {}
+        self._wake = asyncio.Event()
+
+    def refuse(self, topic: Topic[Any], raw: RawRecord, refusal: Refusal) -> None:
+        """Count and log a refused record, and keep its dead letter for `run`. Never raises."""
+        letter = dead_letter(topic, raw, refusal, self._process_id, self._now_ms())
+        if letter.rejected_id in self._known:
+            return
+        self._counters["records_rejected"] += 1
+        self._counters[f"rejected:{topic.name}"] += 1
+        log.warning(
+            "a record was refused",
+            id=letter.rejected_id,
+            reason=refusal.reason,
+            detail=refusal.detail,
+        )
+        if len(self._waiting) >= MAX_WAITING:
+            self._counters["dead_letters_dropped"] += 1
+            return
+        self._learn(letter.rejected_id)
+        self._waiting.append(letter)
+        self._wake.set()
+
+    async def run(self, clients: KafkaClients, outlet: Outlet) -> None:
+        """Write what is refused, for ever."""
+        there: set[str] | None = None
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                if there is None:
+                    there = await _written(clients)
+                await self._write(outlet, there)
+            except (KafkaError, BrokerError) as error:
+                log.warning("dead letters wait for Kafka", count=self.waiting, error=repr(error))
+                await asyncio.sleep(RETRY_S)
+                self._wake.set()
+
+    @property
+    def waiting(self) -> int:
+        """Dead letters that Kafka does not have yet."""
+        return len(self._waiting)
+
+    async def _write(self, outlet: Outlet, there: set[str]) -> None:
+        while self._waiting:
+            letter = self._waiting[0]
+            if letter.rejected_id not in there:
+                await outlet.write(topics.RECORDS_REJECTED, letter)
+                self._counters["dead_letters"] += 1
+            self._waiting.popleft()
+
+    def _learn(self, id_: str) -> None:
+        self._known[id_] = None
+        while len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+
+
+async def _written(clients: KafkaClients) -> set[str]:
+    """Ids of the dead letters that are in the topic."""
+    from vpp_streams.kafka.ranges import records_since
+
+    return {
+        read.record.rejected_id async for read in records_since(clients, topics.RECORDS_REJECTED, 0)
+    }
+
+
+def dead_letter(
+    topic: Topic[Any], raw: RawRecord, refusal: Refusal, process_id: str, now_ms: int
+) -> RejectedRecord:
+    """The dead letter of a record."""
+    value = raw.value or b""
+    return RejectedRecord(
+        rejected_id=f"{topic.name}-{raw.partition}-{raw.offset}",
+        source_topic=topic.name,
+        source_partition=raw.partition,
+        source_offset=raw.offset,
+        written_at_ms=min(max(raw.timestamp, 0), MAX_TIME_MS),
+        reason=refusal.reason,
+        detail=refusal.detail,
+        process=process_id,
+        at_ms=now_ms,
+        size=len(value),
+        key_base64=b64encode((raw.key or b"")[:MAX_KEPT_KEY_BYTES]).decode(),
+        original_base64=b64encode(value[:MAX_KEPT_BYTES]).decode(),
+    )

@@ -1,0 +1,161 @@
+"""The one way in: topics followed for ever, each record decoded and checked by its contract.
+
+Whatever decoding or the applying callback refuses becomes a dead letter, and the next record is
+read: one record never ends a process.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from vpp_streams.errors import RefusedError
+from vpp_streams.kafka.clients import KafkaClients, consuming
+from vpp_streams.kafka.dead_letters import DeadLetters
+from vpp_streams.kafka.decode import (
+    RawRecord,
+    Read,
+    Refusal,
+    Removed,
+    receive,
+    refusal_of,
+)
+from vpp_streams.topics import Topic
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+POLL_MS = 200
+MAX_RECORDS = 1000
+"""Applied in one go, between which the rest of the process has its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed(Generic[T]):
+    """A topic to follow, from when, and what takes its records in."""
+
+    topic: Topic[T]
+    apply: Callable[[Read[T]], None]
+    """Raises `RefusedError` for what it does not take; any other error is a mistake of ours."""
+    removed: Callable[[Removed], None] = lambda _removed: None
+    """A key of a compacted topic was removed."""
+    since_ms: int | None = 0
+    """Records written before are left out; 0 = all that are kept, None = those yet to come."""
+    partitions: Collection[int] = ()
+    """Empty = all."""
+
+
+class Follower:
+    """Follows topics, with a consumer for each call."""
+
+    def __init__(self, clients: KafkaClients, letters: DeadLetters, counters: Counter[str]) -> None:
+        self._clients = clients
+        self._letters = letters
+        self._counters = counters
+
+    async def follow(self, *feeds: Feed[Any], caught_up: asyncio.Event | None = None) -> None:
+        """Hand every record to its feed, for ever; cancel to stop.
+
+        ``caught_up`` is set once all that was there at the start has been handed over. Raises
+        `BrokerError` where Kafka does not answer at the start.
+        """
+        caught_up = caught_up or asyncio.Event()
+        by_name = {self._clients.full(feed.topic): feed for feed in feeds}
+        async with consuming(self._clients) as consumer:
+            ends = await _begin(consumer, by_name)
+            while True:
+                if not caught_up.is_set() and await _has_reached(consumer, ends):
+                    caught_up.set()
+                found = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
+                for tp, records in found.items():
+                    for record in records:
+                        self.take(by_name[tp.topic], record)
+                await asyncio.sleep(0)
+
+    async def follow_in(self, group: asyncio.TaskGroup, *feeds: Feed[Any]) -> None:
+        """`follow` in a task of ``group``; returns once it has caught up."""
+        caught_up = asyncio.Event()
+        group.create_task(self.follow(*feeds, caught_up=caught_up))
+        await caught_up.wait()
+
+    @asynccontextmanager
+    async def following(self, *feeds: Feed[Any]) -> AsyncIterator[asyncio.Task[None]]:
+        """Run `follow` beside the body, which starts once it has caught up."""
+        caught_up = asyncio.Event()
+        task = asyncio.create_task(self.follow(*feeds, caught_up=caught_up))
+        waiter = asyncio.create_task(caught_up.wait())
+        try:
+            await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                await task  # it only ends by an error
+            yield task
+        finally:
+            waiter.cancel()
+            task.cancel()
+            await asyncio.gather(task, waiter, return_exceptions=True)
+
+    def take(self, feed: Feed[T], raw: RawRecord) -> None:
+        """Decode one record and have it applied, or make its dead letter. Never raises."""
+        refusal = self._taken(feed, raw)
+        if refusal is not None:
+            self._letters.refuse(feed.topic, raw, refusal)
+
+    def _taken(self, feed: Feed[T], raw: RawRecord) -> Refusal | None:
+        received = receive(feed.topic, raw)
+        try:
+            match received:
+                case Refusal():
+                    return received
+                case Removed():
+                    feed.removed(received)
+                case Read():
+                    feed.apply(received)
+        except RefusedError as error:
+            return refusal_of(error)
+        except Exception as error:  # ours, and seen; the records after it are good ones
+            self._counters["apply_errors"] += 1
+            log.exception(
+                "applying a record failed",
+                topic=feed.topic.name,
+                partition=raw.partition,
+                offset=raw.offset,
+            )
+            return Refusal("apply_error", f"{type(error).__name__}: {error}"[:300])
+        return None
+
+
+async def _begin(
+    consumer: AIOKafkaConsumer, by_name: dict[str, Feed[Any]]
+) -> dict[TopicPartition, int]:
+    """Stand where each feed begins; returns the ends as they are now."""
+    partitions = [
+        TopicPartition(name, p)
+        for name, feed in by_name.items()
+        for p in feed.partitions or range(feed.topic.partitions)
+    ]
+    consumer.assign(partitions)
+    ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+    since_ms = {tp: by_name[tp.topic].since_ms for tp in partitions}
+    from_a_time = {tp: at_ms for tp, at_ms in since_ms.items() if at_ms}
+    found = await consumer.offsets_for_times(from_a_time) if from_a_time else {}
+    for tp in partitions:
+        if since_ms[tp] is None or (tp in found and found[tp] is None):
+            consumer.seek(tp, ends[tp])
+        elif tp in found:
+            consumer.seek(tp, found[tp].offset)
+    whole = [tp for tp in partitions if since_ms[tp] == 0]
+    if whole:
+        await consumer.seek_to_beginning(*whole)
+    return ends
+
+
+async def _has_reached(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
+    for tp, end in ends.items():
+        if await consumer.position(tp) < end:
+            return False
+    return True

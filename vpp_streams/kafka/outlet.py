@@ -1,0 +1,85 @@
+"""The one way out: a record goes to its topic with the key, partition and encoding of the topic."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.structs import RecordMetadata
+
+from vpp_streams.codecs import encode_frame, encode_json
+from vpp_streams.errors import RefusedError
+from vpp_streams.topics import Topic
+
+T = TypeVar("T")
+
+
+class Outlet:
+    """Writes records with one started producer."""
+
+    def __init__(self, producer: AIOKafkaProducer, namespace: str) -> None:
+        self._producer = producer
+        self._namespace = namespace
+
+    async def send(
+        self,
+        topic: Topic[T],
+        record: T,
+        *,
+        partition: int | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> "Sent":
+        """Hand a record to the producer; the future is done once Kafka has it.
+
+        ``partition`` is for topics whose writer chooses it. Raises `RefusedError` for a partition
+        that the topic does not have, `aiokafka.errors.KafkaError` where Kafka takes nothing.
+        """
+        return await self._producer.send(
+            topic.full(self._namespace),
+            encode(topic, record),
+            key=topic.key.of(record).encode() if topic.key else None,
+            partition=existing_partition(topic, record, partition),
+            headers=list(headers.items()) if headers else None,
+        )
+
+    async def write(self, topic: Topic[T], record: T) -> RecordMetadata:
+        """As `send`; returns when Kafka has the record, and where it is."""
+        return await (await self.send(topic, record))
+
+    async def remove(self, topic: Topic[Any], key: str, partition: int = 0) -> "Sent":
+        """Write the record that removes a key from a compacted topic."""
+        return await self._producer.send(
+            topic.full(self._namespace), None, key=key.encode(), partition=partition
+        )
+
+    async def flush(self) -> None:
+        """Return when Kafka has all that was sent, or when that failed."""
+        await self._producer.flush()
+
+
+Sent = Any
+"""aiokafka's future of a `RecordMetadata`; it ships no types."""
+
+
+def encode(topic: Topic[T], record: T) -> bytes:
+    """A record's bytes, as its topic's contract asks."""
+    match topic.contract:
+        case "ndjson":
+            return record  # type: ignore[return-value]  # frames of lines are bytes
+        case "arrow":
+            return encode_frame(record)
+        case _:
+            return encode_json(record)
+
+
+def existing_partition(topic: Topic[T], record: T, chosen: int | None = None) -> int:
+    """The partition of a record. Raises `RefusedError` where the topic has none of that number."""
+    partition = topic.partition_for(record)
+    if partition is None:
+        partition = chosen
+    elif chosen is not None and chosen != partition:
+        raise RefusedError(
+            f"a record for partition {partition} of {topic.name} was sent to {chosen}"
+        )
+    if partition is None or not 0 <= partition < topic.partitions:
+        raise RefusedError(f"{topic.name} has no partition {partition}")
+    return partition
