@@ -65,7 +65,15 @@ class Client:
 class _Place:
     """Where a consumer is in one partition."""
 
-    __slots__ = ("highwater", "paused", "position", "records", "reset", "stable_end")
+    __slots__ = (
+        "highwater",
+        "paused",
+        "polled_ms",
+        "position",
+        "records",
+        "reset",
+        "stable_end",
+    )
 
     def __init__(self) -> None:
         self.position: int | None = None
@@ -74,6 +82,7 @@ class _Place:
         self.records: list[Stored] = []
         self.highwater: int | None = None
         self.stable_end: int | None = None
+        self.polled_ms: int | None = None
         self.paused = False
 
 
@@ -221,6 +230,9 @@ class SimConsumer(Client):
     def last_stable_offset(self, tp: TopicPartition) -> int | None:
         return self._place(tp).stable_end
 
+    def last_poll_timestamp(self, tp: TopicPartition) -> int | None:
+        return self._place(tp).polled_ms
+
     def pause(self, *partitions: TopicPartition) -> None:
         for tp in partitions:
             self._place(tp).paused = True
@@ -347,14 +359,16 @@ class SimConsumer(Client):
         self, positions: dict[TopicPartition, int]
     ) -> dict[TopicPartition, Offer | Exception]:
         kafka = self.kafka
-        found = await kafka.long_poll(
+        found, ends = await kafka.long_poll(
             positions, FETCH_MAX, self._wait_s, committed=self._committed_only
         )
-        ends = kafka.ends(positions)
+        at_ms = wall_ms()
         for tp, end in ends.items():
             place = self._places.get(tp)
-            if place is not None and tp not in found:
-                place.highwater = end
+            if place is not None:
+                place.polled_ms = at_ms
+                if tp not in found:
+                    place.highwater = end
         return found
 
     async def _accept(self, tp: TopicPartition, place: _Place, offer: Offer | Exception) -> None:
@@ -425,8 +439,7 @@ class SimAdmin(Client):
         self, group_id: str, **_other: Any
     ) -> dict[TopicPartition, OffsetAndMetadata]:
         groups = self.kafka.groups
-        found = await self.kafka.call(lambda: dict(groups.of(group_id).offsets))
-        return {tp: OffsetAndMetadata(offset, "") for tp, offset in found.items()}
+        return await self.kafka.call(lambda: dict(groups.of(group_id).offsets))
 
 
 def wall_ms() -> int:

@@ -1,37 +1,51 @@
-"""Consumer groups of the simulated broker, and a member as a worker's shell has one.
+"""Consumer groups of the simulated broker, and a worker's place in one.
 
-The broker's side: members join, each join is a new generation, the leader's share is reckoned
-here (round robin in the order of joining), a member that says nothing for the session timeout is
-put out. Commits carry generation and member; an old one is refused.
+As Kafka's: whoever joins or goes starts a rebalance; all members have to join again within the
+rebalance timeout, and then a new generation is shared out. A member that says nothing for the
+session timeout is put out. Heartbeats and commits of an old member or generation are refused.
 """
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
-from aiokafka.errors import IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
+from aiokafka.errors import (
+    IllegalGenerationError,
+    KafkaError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+from aiokafka.structs import OffsetAndMetadata
+
+from agents.membership import Share
+from tests.simulation.loop import PROCESS
 
 if TYPE_CHECKING:
     from tests.simulation.kafka import SimKafka
 
+Joined = tuple[int, tuple[int, ...]]
+"""Generation, and the member's partitions."""
+REBALANCE_S = 10.0
+
 
 @dataclass(slots=True)
 class _Member:
-    session_s: float
     heard_s: float
-    joined: int = 0
-    """Generation that it knows of."""
-    gone: Callable[[], None] | None = None
+    joined: Callable[[Joined], None] | None = None
+    """Waits for the rebalance to end."""
 
 
 @dataclass(slots=True)
 class _Group:
-    partitions: int
+    partitions: int = 0
+    session_s: float = 10.0
     generation: int = 0
+    rebalancing: bool = False
     members: dict[str, _Member] = field(default_factory=dict)
     shares: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    offsets: dict[TopicPartition, int] = field(default_factory=dict)
+    offsets: dict[TopicPartition, OffsetAndMetadata] = field(default_factory=dict)
 
 
 class Groups:
@@ -41,29 +55,24 @@ class Groups:
         self._kafka = kafka
         self._groups: dict[str, _Group] = {}
 
-    def of(self, name: str, partitions: int = 0) -> _Group:
+    def of(self, name: str) -> _Group:
         """A group, made when it is first asked for."""
-        if name not in self._groups:
-            self._groups[name] = _Group(partitions)
-        return self._groups[name]
+        return self._groups.setdefault(name, _Group())
 
-    def join(self, name: str, member: str, partitions: int, session_s: float) -> int:
-        """Join, or join again; returns the generation, which all members have to learn."""
-        group = self.of(name, partitions)
-        self._put_out_the_silent(group)
-        now_s = self._kafka.loop.now_s
-        if member not in group.members:
-            group.members[member] = _Member(session_s, now_s)
-            self._rebalance(group)
-        group.members[member].heard_s = now_s
-        group.members[member].joined = group.generation
-        return group.generation
-
-    def share(self, name: str, member: str, generation: int) -> tuple[int, ...]:
-        """The partitions of a member in this generation."""
+    def join(
+        self,
+        name: str,
+        member: str,
+        partitions: int,
+        session_s: float,
+        reply: Callable[[Joined], None],
+    ) -> None:
+        """Join, or join again; answered when everybody has."""
         group = self.of(name)
-        self._check(group, member, generation)
-        return group.shares.get(member, ())
+        group.partitions, group.session_s = partitions, session_s
+        self._put_out_the_silent(group)
+        group.members[member] = _Member(self._kafka.loop.now_s, reply)
+        self._rebalance(group)
 
     def heartbeat(self, name: str, member: str, generation: int) -> None:
         """Say that it lives. Raises where the group has moved on."""
@@ -72,15 +81,21 @@ class Groups:
         if member in group.members:
             group.members[member].heard_s = self._kafka.loop.now_s
         self._check(group, member, generation)
+        if group.rebalancing:
+            raise RebalanceInProgressError
 
     def leave(self, name: str, member: str) -> None:
         """Go, so that others need not wait."""
         group = self.of(name)
-        if group.members.pop(member, None) is not None:
+        if group.members.pop(member, None) is not None and group.members:
             self._rebalance(group)
 
     def commit(
-        self, name: str, member: str, generation: int, offsets: dict[TopicPartition, int]
+        self,
+        name: str,
+        member: str,
+        generation: int,
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
     ) -> None:
         """Note how far the group is. Raises where the member does not belong any more."""
         group = self.of(name)
@@ -88,10 +103,12 @@ class Groups:
         self._check(group, member, generation)
         group.offsets.update(offsets)
 
-    def committed(self, name: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    def committed(
+        self, name: str, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
         """How far the group is."""
         offsets = self.of(name).offsets
-        return {tp: offsets[tp] for tp in partitions if tp in offsets}
+        return {tp: offsets[tp].offset for tp in partitions if tp in offsets}
 
     def grace(self) -> None:
         """A broker that comes back gives every member its session timeout again."""
@@ -103,24 +120,120 @@ class Groups:
         if member not in group.members:
             raise UnknownMemberIdError
         if group.generation != generation:
-            if group.members[member].joined != group.generation:
-                raise RebalanceInProgressError
             raise IllegalGenerationError
 
     def _put_out_the_silent(self, group: _Group) -> None:
-        now_s = self._kafka.loop.now_s
+        before_s = self._kafka.loop.now_s - group.session_s
         silent = [
-            name for name, m in group.members.items() if now_s - m.heard_s > m.session_s
+            name
+            for name, member in group.members.items()
+            if member.joined is None and member.heard_s < before_s
         ]
         for name in silent:
             del group.members[name]
-        if silent:
+        if silent and group.members:
             self._rebalance(group)
 
     def _rebalance(self, group: _Group) -> None:
+        if not group.rebalancing:
+            group.rebalancing = True
+            number = group.generation
+            self._kafka.loop.call_later(
+                REBALANCE_S,
+                lambda: self._share_out(group) if group.generation == number else None,
+                context=self._kafka.outside,
+            )
+        if all(member.joined is not None for member in group.members.values()):
+            self._share_out(group)
+
+    def _share_out(self, group: _Group) -> None:
+        if not group.rebalancing:
+            return
+        group.rebalancing = False
+        group.members = {n: m for n, m in group.members.items() if m.joined is not None}
         group.generation += 1
         names = list(group.members)
         group.shares = {
             name: tuple(p for p in range(group.partitions) if p % len(names) == at)
             for at, name in enumerate(names)
         }
+        for name, member in group.members.items():
+            reply, member.joined = member.joined, None
+            member.heard_s = self._kafka.loop.now_s
+            if reply is not None:
+                reply((group.generation, group.shares[name]))
+
+
+class SimMembership:
+    """`agents.membership.Membership` without Faust: joins, beats, and joins again."""
+
+    def __init__(
+        self, kafka: "SimKafka", group: str, partitions: int, session_s: float = 10.0
+    ) -> None:
+        self.share: Share | None = None
+        self._kafka, self._group, self._partitions = kafka, group, partitions
+        self._session_s = session_s
+        self._changed = asyncio.Event()
+        self._times = 0
+        self._member = ""
+        self._new_member()
+
+    def _new_member(self) -> None:
+        self._times += 1
+        self._member = f"{PROCESS.get().name}-{self._times}"
+
+    async def changes(self, known: Share | None, patience_s: float) -> Share | None:
+        """As the real one."""
+        if self.share is known:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), patience_s)
+            except TimeoutError:
+                return self.share
+        return self.share
+
+    async def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
+        """As the real one."""
+        generation, groups = self.share.generation if self.share else -1, self._kafka.groups
+        try:
+            await self._kafka.call(
+                lambda: groups.commit(self._group, self._member, generation, offsets), 10.0
+            )
+        except KafkaError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Be a member for ever."""
+        while True:
+            try:
+                generation, partitions = await self._kafka.join(
+                    self._group, self._member, self._partitions, self._session_s
+                )
+            except KafkaError:
+                await asyncio.sleep(0.5)
+                continue
+            self._tell(Share(generation, frozenset(partitions)))
+            await self._beat(generation)
+            self._tell(None)
+
+    def _tell(self, share: Share | None) -> None:
+        self.share = share
+        self._changed.set()
+
+    async def _beat(self, generation: int) -> None:
+        """Until the group has moved on."""
+        groups = self._kafka.groups
+        while True:
+            await asyncio.sleep(self._session_s / 4)
+            try:
+                await self._kafka.call(
+                    lambda: groups.heartbeat(self._group, self._member, generation), 5.0
+                )
+            except UnknownMemberIdError:
+                self._new_member()
+                return
+            except (RebalanceInProgressError, IllegalGenerationError):
+                return
+            except KafkaError:
+                continue

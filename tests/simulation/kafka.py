@@ -34,6 +34,9 @@ from tests.simulation.loop import SimLoop
 T = TypeVar("T")
 
 EARLIEST, LATEST = -2, -1
+LEAST_HOLD_S = 1.0
+"""A fetch with nothing to bring is held for so long, whatever the client asked for: a slow broker
+may, and a seed plays several times as fast."""
 MOST_AHEAD_MS = 3_600_000
 """A record may be stamped so much later than the broker's clock (Kafka 4's default)."""
 
@@ -94,7 +97,7 @@ class SimKafka:
         self._pids = 0
         self._transactions: dict[str, _Transactions] = {}
         self._held: list[Callable[[], None]] = []
-        self._outside = loop.outside_context()
+        self.outside = loop.outside_context()
 
     # The network
 
@@ -102,15 +105,24 @@ class SimKafka:
         """Have the broker do this; returns or raises what it answers."""
         return await self._exchange(lambda reply: reply(do()), timeout_s)
 
+    async def join(
+        self, group: str, member: str, partitions: int, session_s: float
+    ) -> tuple[int, tuple[int, ...]]:
+        """Join a group; answered once everybody has."""
+        groups = self.groups
+        return await self._exchange(
+            lambda reply: groups.join(group, member, partitions, session_s, reply), 60.0
+        )
+
     async def long_poll(
         self, positions: dict[TopicPartition, int], most: int, wait_s: float, *, committed: bool
-    ) -> dict[TopicPartition, "Offer | Exception"]:
-        """Fetch: answered at once if there is something, else when there is, or after a while."""
+    ) -> tuple[dict[TopicPartition, "Offer | Exception"], dict[TopicPartition, int]]:
+        """Fetch (with the logs' ends): answered at once if there is something, else when there is, or after a while."""
 
-        def begin(reply: Callable[[dict[TopicPartition, Offer | Exception]], None]) -> None:
+        def begin(reply: Callable[[Any], None]) -> None:
             found = self.fetch(positions, most, committed=committed)
             if found:
-                reply(found)
+                reply((found, self.ends(positions)))
                 return
             open_ = [True]
 
@@ -119,7 +131,7 @@ class SimKafka:
                     news = self.fetch(positions, most, committed=committed)
                     if news or last:
                         open_[0] = False
-                        reply(news)
+                        reply((news, self.ends(positions)))
                     else:
                         wait()
 
@@ -128,7 +140,8 @@ class SimKafka:
                     self.log(tp).waiting.append(look)
 
             wait()
-            self.loop.call_later(wait_s, lambda: look(last=True), context=self._outside)
+            hold_s = max(wait_s, LEAST_HOLD_S)
+            self.loop.call_later(hold_s, lambda: look(last=True), context=self.outside)
 
         return await self._exchange(begin, 40.0)
 
@@ -136,7 +149,7 @@ class SimKafka:
         self, begin: Callable[[Callable[[T], None]], None], timeout_s: float
     ) -> T:
         answer: asyncio.Future[T] = self.loop.create_future()
-        later, outside = self.loop.call_later, self._outside
+        later, outside = self.loop.call_later, self.outside
 
         def arrive() -> None:
             if self.away:
@@ -179,7 +192,7 @@ class SimKafka:
         self.away = self.frozen = False
         held, self._held = self._held, []
         for arrive in held:
-            self.loop.call_later(self._delay(), arrive, context=self._outside)
+            self.loop.call_later(self._delay(), arrive, context=self.outside)
         self.groups.grace()
 
     # Topics
@@ -286,7 +299,7 @@ class SimKafka:
         if not known.partitions:
             known.began += 1
             self.loop.call_later(
-                known.timeout_ms / 1000, self._expire, known, known.began, context=self._outside
+                known.timeout_ms / 1000, self._expire, known, known.began, context=self.outside
             )
         known.partitions += [tp for tp in partitions if tp not in known.partitions]
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from aiokafka import TopicPartition
 
-from device_sim.client import Client, monotonic_ms
+from device_sim.client import Client
 from device_sim.device import Device, Patience
 from device_sim.fleet import demo_sites, device_token
 from device_sim.leases import Leases
@@ -118,6 +118,8 @@ class Plant:
         self.measured: dict[Name, NativeBody] = {}
         self.stored: dict[Name, RawLine] = {}
         """In a raw topic, whole: the first copy."""
+        self.copies: dict[Name, list[RawLine]] = {}
+        """The same, every copy."""
         self.acked: set[Name] = set()
         self.happened: Callable[[Home], None] = lambda home: None
         sites = demo_sites(homes, 0, 0, regions=("north",))
@@ -129,6 +131,11 @@ class Plant:
         world.kafka.on_append = lambda tp, records: self._note(records) if tp.topic in raw else None
         world.on_message = self._heard
         self._register(sites)
+
+    def sites_of(self, partition: int) -> list[str]:
+        """Ids of the sites in a partition."""
+        ids = [home.site.site_id for home in self.homes.values()]
+        return [id_ for id_ in ids if partition_of(id_, topics.PARTITIONS) == partition]
 
     def start(self) -> None:
         """Switch everything on."""
@@ -159,6 +166,7 @@ class Plant:
                 reading = msgspec.json.decode(line, type=RawLine)
                 name = (reading.device_id, reading.boot, reading.seq)
                 self.stored.setdefault(name, reading)
+                self.copies.setdefault(name, []).append(reading)
 
     def _heard(self, device_id: str, data: bytes) -> None:
         """Every acked reading is in the log."""
@@ -175,7 +183,3 @@ class Plant:
                     if name not in self.stored:
                         self.world.fail(f"reading {name} is acked, and not in Kafka")
 
-
-def wait_until_measured(home: Home) -> int:
-    """The clock that devices wait by."""
-    return monotonic_ms()

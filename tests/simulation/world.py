@@ -21,10 +21,19 @@ STORY = 400
 """Events that are kept to be shown with a seed that fails."""
 EXPECTED = (VppError, KafkaError, IllegalOperation, OSError, TimeoutError)
 """What a process may end with: it is started again. Anything else is a bug."""
+LOUD = {"StalledError", "FencedError", "NoShareError", "StateUnreadableError"}
+"""Errors by which a worker says that it cannot go on."""
 
 
 class BrokenError(Exception):
     """An invariant does not hold."""
+
+
+def is_expected(error: BaseException) -> bool:
+    """Whether a process may end with this."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_expected(one) for one in error.exceptions)
+    return isinstance(error, EXPECTED) or type(error).__name__ in LOUD
 
 
 Main = Callable[[], Coroutine[Any, Any, None]]
@@ -63,7 +72,7 @@ class World:
         self.on_death: Callable[[Process], None] = lambda process: None
         self.broken: BrokenError | None = None
         self.supervised = True
-        for topic in (*topics.ALL, *topics.CHANGELOGS):
+        for topic in (*topics.ALL, *topics.INTERNAL):
             self.kafka.create(topic.full("sim"), topic.partitions)
 
     # Time
@@ -129,7 +138,7 @@ class World:
             return
         error = None if task.cancelled() else task.exception()
         self.note(f"{process.name} has ended: {error!r}")
-        if error is not None and not isinstance(error, EXPECTED):
+        if error is not None and not is_expected(error):
             self.fail(f"{process.name} ended by a bug: {error!r}")
         self.counts["ended"] += 1
         self.kill(service)
