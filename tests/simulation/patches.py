@@ -15,9 +15,12 @@ import aiokafka
 import aiokafka.admin
 import structlog
 
+import agents.fleet
 import device_sim.client
 import vpp_streams.gateway.server
+from tables.fleet import Policy
 from vpp_streams.gateway.link import Link
+from vpp_streams.settings import Settings
 
 from tests.simulation.clients import Client, SimAdmin, SimConsumer
 from tests.simulation.links import Connecting, SimEngine
@@ -48,6 +51,11 @@ def _wall_ns() -> int:
     return (world.utc_ms() + world.loop.running.clock_ms) * 1_000_000
 
 
+def _policy_of(settings: Settings) -> Policy:
+    """Windows that close while a seed is played."""
+    return Policy(sizes_ms=(10_000, 30_000), lateness_ms=int(settings.allowed_lateness_s * 1000))
+
+
 def _replacements() -> dict[int, tuple[Any, Any]]:
     pairs: list[tuple[Any, Any]] = [
         (time.time, _wall_s),
@@ -69,6 +77,7 @@ def _replacements() -> dict[int, tuple[Any, Any]]:
         (aiokafka.admin.AIOKafkaAdminClient, SimAdmin),
         (device_sim.client.connect, Connecting),
         (vpp_streams.gateway.server.OwnEngine, SimEngine),
+        (agents.fleet.policy_of, _policy_of),
     ]
     return {id(old): (old, new) for old, new in pairs}
 

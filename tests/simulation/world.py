@@ -61,7 +61,7 @@ class World:
         self.outside = self.loop.outside_context()
         self.kafka = SimKafka(self.loop, Random(f"{seed}-kafka"), self._kafka_ms)
         self.kafka_clock_ms = 0
-        self.settings = Settings(namespace="sim", flush_ms=100)
+        self.settings = Settings(namespace="sim", flush_ms=100, snapshot_ms=2000)
         self.link_delay_s = (0.002, 0.02)
         self.services: dict[str, Service] = {}
         self.engines: dict[str, SimEngine] = {}
