@@ -194,9 +194,7 @@ class Dispatcher:
             slot.state.decide(event.request_id, event.state)
             slot.outputs.append(await self._send_told(event))
 
-    async def _send_told(
-        self, told: RequestEvent | Notice | DispatchStatus
-    ) -> Awaitable[object]:
+    async def _send_told(self, told: RequestEvent | Notice | DispatchStatus) -> Awaitable[object]:
         sent: Awaitable[object] = await self._context.outlet.send(topics.DISPATCH_EVENTS, told)
         return sent
 

@@ -82,9 +82,7 @@ class FleetWorker:
         self.partitions.on_change = self._on_change
         gauges = context.health.gauges
         gauges["lag"] = self.partitions.lag
-        gauges["devices"] = lambda: sum(
-            len(p.twins.device_ids) for p in self.partitions.states()
-        )
+        gauges["devices"] = lambda: sum(len(p.twins.device_ids) for p in self.partitions.states())
         gauges["rebuilt_partitions"] = lambda: self.partitions.rebuilt
 
     def _on_change(self, states: dict[int, FleetPartition]) -> None:
@@ -121,7 +119,9 @@ class FleetWorker:
     async def apply(self, records: Records) -> None:
         """Apply records of a partition that follow each other, each once."""
         slot = self.partitions.slot_for(records)
-        for record in records.records if slot else ():
+        if slot is None:
+            return
+        for record in records.records:
             if not self.partitions.holds(slot):
                 return  # its new owner reads them
             await self._apply(slot, record)
@@ -155,9 +155,7 @@ class FleetWorker:
 
 def register(app: faust.App, context: AgentContext) -> None:
     """Add the fleet agent, its work beside it and its pages to an app."""
-    membership = Membership(
-        app, seats_of(app, topics.SEATS_FLEET, context.settings.namespace)
-    )
+    membership = Membership(app, seats_of(app, topics.SEATS_FLEET, context.settings.namespace))
     worker = FleetWorker(context, membership)
     channel = LogChannel(app)
 

@@ -76,8 +76,6 @@ class InFlight:
     async def commit(self) -> None:
         """Commit what is done, with a mark by which the log is known again."""
         done, self._done = self._done, {}
-        offsets = {
-            tp: committed_as(record) for tp, record in done.items() if tp in self._applied
-        }
+        offsets = {tp: committed_as(record) for tp, record in done.items() if tp in self._applied}
         if offsets and not await self._membership.commit(offsets):
             self._done = done | self._done  # again, unless the group has moved on

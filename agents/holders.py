@@ -1,7 +1,7 @@
 """Which fleet worker holds which partition, so that any of them can answer for every site."""
 
 import asyncio
-from collections.abc import Mapping
+from typing import Any
 
 import httpx
 import structlog
@@ -58,7 +58,7 @@ class Holders:
                 await self._context.outlet.send(topics.FLEET_HOLDERS, holder)
             published = held
 
-    async def ask(self, partition: int, request: Request) -> tuple[int, Mapping[str, object]] | None:
+    async def ask(self, partition: int, request: Request) -> tuple[int, Any] | None:
         """Another worker's answer, with its status; None where no other is known to hold it."""
         url = self._urls.get(partition)
         if url is None or url == self._url or PASSED_ON in request.headers:
@@ -70,5 +70,7 @@ class Holders:
                 )
                 return answer.status_code, answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            log.info("the worker that holds a partition does not answer", url=url, error=repr(error))
+            log.info(
+                "the worker that holds a partition does not answer", url=url, error=repr(error)
+            )
             return None

@@ -16,7 +16,7 @@ from agents.context import AgentContext
 from agents.flow import InFlight, position_of
 from agents.log_reader import Deliver, LogReader, Position, Records
 from agents.membership import LogChannel, Membership, Share, seats_of
-from agents.partitions import SHARE_PATIENCE_S, NoShare
+from agents.partitions import SHARE_PATIENCE_S, NoShareError
 from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
 from vpp_streams import topics
 from vpp_streams.codecs import BACKFILL, HEADER_STREAM_TIME, LIVE, frame_headers
@@ -73,7 +73,7 @@ class IngestWorker:
         while True:
             share = await self._membership.changes(known, SHARE_PATIENCE_S)
             if share is None and known is None:
-                raise NoShare(f"no place in the consumer group for {SHARE_PATIENCE_S:.0f} s")
+                raise NoShareError(f"no place in the consumer group for {SHARE_PATIENCE_S:.0f} s")
             known = share
             if share is None:
                 continue
@@ -109,9 +109,7 @@ class IngestWorker:
 
     async def _ingest(self, record: ConsumerRecord, lane: bytes) -> list[Awaitable[object]]:
         source = Source(record.topic, record.partition, record.offset, record.timestamp)
-        found = canonicalize(
-            record.value or b"", source, self._context.registry, topics.PARTITIONS
-        )
+        found = canonicalize(record.value or b"", source, self._context.registry, topics.PARTITIONS)
         readings = sum(batch.num_rows for batch in found.batches.values())
         counters = self._context.health.counters
         counters["readings_in"] += readings + len(found.rejected)
@@ -119,9 +117,7 @@ class IngestWorker:
         counters["rejected"] += len(found.rejected)
         return await self._send(found, source, lane)
 
-    async def _send(
-        self, found: Canonical, source: Source, lane: bytes
-    ) -> list[Awaitable[object]]:
+    async def _send(self, found: Canonical, source: Source, lane: bytes) -> list[Awaitable[object]]:
         """Send what a raw frame gave; the futures are done when Kafka has it."""
         outlet = self._context.outlet
         sent: list[Awaitable[object]] = []

@@ -3,7 +3,7 @@
 A plain consumer without a group. Each partition starts where its state stands, on the last
 record that the state includes: if the log holds another record there, it is another log (the
 topic was deleted and made again, or its end was cut off), and is read from its beginning. What
-the log has lost is counted. A partition that has more and does not move raises `Stalled`.
+the log has lost is counted. A partition that has more and does not move raises `StalledError`.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ STALLED_LOOKS = 12
 """A partition that has more, and stands still for this many looks, has stalled."""
 
 
-class Stalled(RuntimeError):
+class StalledError(RuntimeError):
     """A partition has records that do not arrive. The worker must end: its successor reads on."""
 
 
@@ -106,7 +106,7 @@ class LogReader:
         return None if end is None or not at_ms else (end, at_ms)
 
     async def run(self) -> None:
-        """Read for ever; cancel to stop. Raises `Stalled`."""
+        """Read for ever; cancel to stop. Raises `StalledError`."""
         async with self._kafka.consumer(
             auto_offset_reset="none",
             fetch_max_wait_ms=POLL_MS,
@@ -224,7 +224,7 @@ class LogReader:
             }
             for tp, (offset, looks) in still.items():
                 if looks >= STALLED_LOOKS:
-                    raise Stalled(
+                    raise StalledError(
                         f"{tp.topic}/{tp.partition} stands at {offset} of {ends[tp]}"
                         f" for {looks * WATCH_S:.0f} s"
                     )

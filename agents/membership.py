@@ -78,7 +78,9 @@ class Membership:
             return False
         return done
 
-    async def _on_assigned(self, assigned: set[faust.types.TP], **_kwargs: object) -> None:
+    async def _on_assigned(
+        self, _app: faust.App, assigned: set[faust.types.TP], **_kwargs: object
+    ) -> None:
         # Kafka waits for this: what takes long is done by whoever waits for `changes`.
         self.share = Share(
             self._app.consumer_generation_id, frozenset(tp.partition for tp in assigned)
@@ -112,16 +114,18 @@ class LogChannel(faust.Channel):
     @property
     def queue(self) -> ThrowableQueue:
         """The queue behind the channel, which nobody but the agent empties."""
-        if self._queue is None:
+        queue: ThrowableQueue | None = getattr(self, "_queue", None)
+        if queue is None:
             flowing = FlowControlEvent(initially_suspended=False)
-            self._queue = ThrowableQueue(maxsize=self.MAX_WAITING, flow_control=flowing)
-        return self._queue
+            queue = ThrowableQueue(maxsize=self.MAX_WAITING, flow_control=flowing)
+            self._queue = queue
+        return queue
 
     async def put(self, value: object) -> None:
         """Hand a value to the agent, once it listens. Raises `TimeoutError` where it never does."""
         async with asyncio.timeout(self.AGENT_PATIENCE_S):
-            while not self._subscribers:  # Faust would drop it
-                await asyncio.sleep(0.01)
+            while not self._subscribers:  # noqa: ASYNC110  # Faust signals it to nobody
+                await asyncio.sleep(0.01)  # what is put before would be lost
         await super().put(value)
 
 

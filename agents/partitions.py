@@ -16,7 +16,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from agents.log_reader import LogReader, Position, Records, mark_of
 from agents.membership import Membership, Share
-from agents.state_store import Fenced, StateStore, Writer
+from agents.state_store import FencedError, StateStore, Writer
 from tables.columnar import NO_MARK, Recovered, Snapshot, recover
 
 log = structlog.get_logger()
@@ -25,7 +25,7 @@ SHARE_PATIENCE_S = 180.0
 """A worker that the group gives no place for this long ends, with the reason."""
 
 
-class NoShare(RuntimeError):
+class NoShareError(RuntimeError):
     """The consumer group gives this worker no place."""
 
 
@@ -159,12 +159,12 @@ class Partitions(Generic[S]):
         )
 
     async def run(self) -> None:
-        """Follow the group for ever. Raises `NoShare` where it gives us no place."""
+        """Follow the group for ever. Raises `NoShareError` where it gives us no place."""
         known: Share | None = None
         while True:
             share = await self._membership.changes(known, SHARE_PATIENCE_S)
             if share is None and known is None:
-                raise NoShare(f"no place in the consumer group for {SHARE_PATIENCE_S:.0f} s")
+                raise NoShareError(f"no place in the consumer group for {SHARE_PATIENCE_S:.0f} s")
             known = share
             if share is not None:
                 await self._take(share)
@@ -180,7 +180,7 @@ class Partitions(Generic[S]):
         await asyncio.gather(*(self._release(slot) for slot in gone))
         missing = sorted(share.partitions - kept.keys())
         taken = await asyncio.gather(*(self._take_over(p) for p in missing))
-        self._slots |= {slot.partition: slot for slot in taken}
+        self._slots = self._slots | {slot.partition: slot for slot in taken}
         if self._membership.share is share:  # else the next one says what is still ours
             self._publish()
             log.info(
@@ -238,7 +238,7 @@ class Partitions(Generic[S]):
             await asyncio.gather(*outputs)
             try:
                 await slot.writer.write(slot.writes(snapshot))
-            except Fenced as error:
+            except FencedError as error:
                 await self._lost(slot, error)
                 return
             await self._commit(slot, snapshot.offset + 1)
@@ -248,12 +248,12 @@ class Partitions(Generic[S]):
         tp = TopicPartition(self._source, slot.partition)
         return await self._membership.commit({tp: OffsetAndMetadata(offset, "")})
 
-    async def _lost(self, slot: Slot[S], error: Fenced) -> None:
+    async def _lost(self, slot: Slot[S], error: FencedError) -> None:
         """Another process writes for this partition now.
 
         Mostly that is its new owner, and Kafka confirms that we are none any more. Else it was
         paused in the middle of a takeover that is long out of date: we take the partition back.
-        Raises `Fenced` where that happens again: two groups work on the same state.
+        Raises `FencedError` where that happens again: two groups work on the same state.
         """
         partition, share = slot.partition, self._share
         log.warning("partition lost to another writer", partition=partition, error=str(error))

@@ -39,9 +39,7 @@ Sent = list[Awaitable[object]]
 class Merger:
     """What the shares of one region worker add up to, and what it publishes of it."""
 
-    def __init__(
-        self, context: AgentContext, expected: ExpectedSites, state: RegionState
-    ) -> None:
+    def __init__(self, context: AgentContext, expected: ExpectedSites, state: RegionState) -> None:
         self._context = context
         self._counters = context.health.counters
         self._expected = expected
@@ -175,7 +173,9 @@ class RegionWorker:
     async def apply(self, records: Records) -> None:
         """Apply records of ``region.partials`` that follow each other, each once."""
         slot = self.partitions.slot_for(records)
-        for record in records.records if slot else ():
+        if slot is None:
+            return
+        for record in records.records:
             if not self.partitions.holds(slot):
                 return  # its new owner reads them
             if record.offset > slot.state.applied_offset:
@@ -191,7 +191,8 @@ class RegionWorker:
                 self._context.letters.refuse(topics.REGION_PARTIALS, record, refusal)
             case Read(record=SupplyPartial() as supply):
                 self._dispatcher.heard(supply)  # half a second later there is a newer one
-            case Read(record=partial) if self._merger is not None:
+            case Read(record=RegionPartial() | RegionWindowPartial() as partial):
+                assert self._merger is not None, "the slot is ours"
                 return await self._merger.apply(partial)
         return []
 

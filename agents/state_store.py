@@ -26,11 +26,11 @@ READ_PATIENCE_S = 60.0
 CLOSE_PATIENCE_S = 5.0
 
 
-class Fenced(RuntimeError):
+class FencedError(RuntimeError):
     """Another process has taken the partition over: nothing was written."""
 
 
-class StateUnreadable(RuntimeError):
+class StateUnreadableError(RuntimeError):
     """The changelog does not arrive. The worker must end: its successor tries again."""
 
 
@@ -43,12 +43,12 @@ class Writer:
         self._writing = asyncio.Lock()
 
     async def write(self, writes: Writes) -> None:
-        """Write all of it in one transaction. Raises `Fenced`."""
+        """Write all of it in one transaction. Raises `FencedError`."""
         async with self._writing:
             try:
                 await self._write(writes)
             except (ProducerFenced, InvalidProducerEpoch) as error:
-                raise Fenced(f"{self._tp.topic}/{self._tp.partition}") from error
+                raise FencedError(f"{self._tp.topic}/{self._tp.partition}") from error
 
     async def _write(self, writes: Writes) -> None:
         producer, (topic, partition) = self._producer, self._tp
@@ -81,7 +81,7 @@ class StateStore:
     async def take_over(self, partition: int) -> tuple[Writer, dict[bytes, bytes]]:
         """Become the partition's writer; returns it with all that the changelog holds.
 
-        Raises `StateUnreadable` where that does not arrive.
+        Raises `StateUnreadableError` where that does not arrive.
         """
         tp = TopicPartition(self.topic, partition)
         producer = self.kafka.producer(transactional_id=f"{self.name}.{partition}")
@@ -109,7 +109,7 @@ class StateStore:
                 if now_at > position:
                     position, moved_at = now_at, loop.time()
                 elif loop.time() - moved_at > READ_PATIENCE_S:
-                    raise StateUnreadable(f"{tp.topic}/{tp.partition} at {position} of {end}")
+                    raise StateUnreadableError(f"{tp.topic}/{tp.partition} at {position} of {end}")
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     for record in records:
                         _keep(found, record.key or b"", record.value)

@@ -51,9 +51,7 @@ def measure(point: Point) -> Measured:
     homes = Homes(point.devices, range(point.partitions), regions)
     after_homes = _rss()
     registry = Registry(homes.sites())
-    parts = {
-        p: FleetPartition(p, "telemetry", registry, Policy()) for p in range(point.partitions)
-    }
+    parts = {p: FleetPartition(p, "telemetry", registry, Policy()) for p in range(point.partitions)}
     spent = dict.fromkeys(("apply", "snapshot"), 0.0)
     changelog = 0
     for second in range(point.seconds + 1):

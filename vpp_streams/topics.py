@@ -27,6 +27,7 @@ from schemas.dispatch import (
 from schemas.forecast import RegionForecast
 from schemas.grid import Alert, FrequencyEvent, PriceSeries
 from schemas.health import Health
+from schemas.holders import Holder
 from schemas.market import Bid, Clearing, Gate, MarketRecord, PlanView
 from schemas.presence import Presence
 from schemas.rejected import RejectedRecord
@@ -79,6 +80,8 @@ class Topic(Generic[T]):
     partition: PartitionRule = "site"
     keep: Keep = "delete"
     retention_ms: int = 7 * DAY_MS
+    timed_by_broker: bool = False
+    """Whether record timestamps are the broker's, which nobody's clock can lead astray."""
 
     def full(self, namespace: str) -> str:
         """Name on the broker: ``<namespace>.<name>`` or the bare name."""
@@ -98,22 +101,27 @@ class Topic(Generic[T]):
 
 
 _RAW = "what devices of kind {} send live, gathered by a gateway: frames of NDJSON lines"
-RAW_POWERWALL = Topic[bytes](
-    "raw.powerwall", _RAW.format("powerwall"), "ndjson", partition="chosen"
-)
-RAW_SOLAR = Topic[bytes]("raw.solar", _RAW.format("solar"), "ndjson", partition="chosen")
-RAW_MEGAPACK = Topic[bytes]("raw.megapack", _RAW.format("megapack"), "ndjson", partition="chosen")
+
+
+def _raw(kind: str) -> Topic[bytes]:
+    about = _RAW.format(kind)
+    return Topic[bytes](f"raw.{kind}", about, "ndjson", partition="chosen", timed_by_broker=True)
+
+
+RAW_POWERWALL, RAW_SOLAR, RAW_MEGAPACK = map(_raw, ("powerwall", "solar", "megapack"))
 RAW_BACKFILL = Topic[bytes](
     "raw.backfill",
     "readings kept by devices through an outage: they correct windows, never live values",
     "ndjson",
     partition="chosen",
+    timed_by_broker=True,
 )
 TELEMETRY = Topic[pa.RecordBatch](
     "telemetry",
     "canonical telemetry: one Arrow IPC stream of one batch of telemetry.v1 per record",
     "arrow",
     partition="chosen",
+    timed_by_broker=True,
 )
 TELEMETRY_REJECTED = Topic[Rejected](
     "telemetry.rejected",
@@ -293,6 +301,15 @@ GATEWAY_OUT = Topic[CommandFrame](
     partition="slot",
     retention_ms=DAY_MS,
 )
+FLEET_HOLDERS = Topic[Holder](
+    "fleet.holders",
+    "which fleet worker holds which partition, and answers for its sites",
+    Holder,
+    Key("partition", lambda holder: str(holder.partition)),
+    partitions=1,
+    partition="single",
+    keep="compact",
+)
 HEALTH = Topic[Health](
     "health",
     "each process's counters and gauges",
@@ -330,12 +347,22 @@ ALL: tuple[Topic[Any], ...] = (
     MARKET_AWARDS,
     HEALTH,
     RECORDS_REJECTED,
+    FLEET_HOLDERS,
 )
 
-CHANGELOGS: tuple[Topic[bytes], ...] = (
-    Topic("fleet-fleet-v2-changelog", keep="compact"),
-    Topic("region-region-shares-changelog", partitions=1, keep="compact"),
-    Topic("region-requests-changelog", partitions=1, keep="compact"),
+STATE_FLEET = Topic[bytes](
+    "state.fleet", "twins, windows and clock of each fleet partition, in blocks", keep="compact"
 )
-"""Of the Faust tables (``<app>-<table>-changelog``). We make them before a worker starts: Faust's
-own leave a first worker without partitions, for good, where the broker is slow to tell of them."""
+STATE_REGION = Topic[bytes](
+    "state.region",
+    "windows of regions in the making, and what was decided of requests",
+    partitions=1,
+    keep="compact",
+)
+SEATS_INGEST = Topic[bytes]("seats.ingest", "no records: the group of the role shares it out")
+SEATS_FLEET = Topic[bytes]("seats.fleet", "no records: the group of the role shares it out")
+SEATS_REGION = Topic[bytes](
+    "seats.region", "no records: the group of the role shares it out", partitions=1
+)
+INTERNAL = (STATE_FLEET, STATE_REGION, SEATS_INGEST, SEATS_FLEET, SEATS_REGION)
+"""Between the workers of a role, and no contract for anybody else."""

@@ -22,7 +22,7 @@ async def ensure_topics(clients: KafkaClients) -> None:
     Raises `BrokerError` where the broker does not answer or a topic has another shape.
     """
     async with administering(clients) as admin:
-        wanted = {clients.full(topic): topic for topic in (*topics.ALL, *topics.CHANGELOGS)}
+        wanted = {clients.full(topic): topic for topic in (*topics.ALL, *topics.INTERNAL)}
         missing = wanted.keys() - set(await admin.list_topics())
         new = {name: wanted[name] for name in sorted(missing)}
         await _create(admin, new, clients.settings.replication)
@@ -46,6 +46,8 @@ def topic_config(topic: topics.Topic[Any], replication: int) -> dict[str, str]:
     config = {"cleanup.policy": topic.keep, "max.message.bytes": str(MAX_RECORD_BYTES)}
     if "delete" in topic.keep:
         config["retention.ms"] = str(topic.retention_ms)
+    if topic.timed_by_broker:
+        config["message.timestamp.type"] = "LogAppendTime"
     if replication >= 3:
         # With acks=all: a record that one broker alone has is not safe yet.
         config["min.insync.replicas"] = "2"
