@@ -31,6 +31,41 @@ BACKOFF_S = 0.1
 FETCH_MAX = 500
 
 
+class Bell:
+    """Wakes one who waits, with few steps of the loop."""
+
+    def __init__(self) -> None:
+        self._rung = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """Wake it, or the next one who waits."""
+        self._rung = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def clear(self) -> None:
+        """Forget what was rung."""
+        self._rung = False
+
+    async def wait(self, timeout_s: float) -> None:
+        """Until it rings, or for this long."""
+        if self._rung:
+            return
+        loop = asyncio.get_running_loop()
+        waiter = self._waiter = loop.create_future()
+        timer = loop.call_later(timeout_s, self._late, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+
+    @staticmethod
+    def _late(waiter: asyncio.Future[None]) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+
 class Client:
     """What consumers, producers and admins have in common."""
 
@@ -111,7 +146,7 @@ class SimConsumer(Client):
         self._places: dict[TopicPartition, _Place] = {}
         self._fetch: asyncio.Task[None] | None = None
         self._error: KafkaError | None = None
-        self._news = asyncio.Event()
+        self._news = Bell()
         self._closed = False
         self._known: dict[str, int] = {}
 
@@ -120,7 +155,7 @@ class SimConsumer(Client):
 
     async def stop(self) -> None:
         self._closed = True
-        self._news.set()
+        self._news.ring()
         if self._fetch is not None:
             self._fetch.cancel()
 
@@ -282,10 +317,7 @@ class SimConsumer(Client):
                 return {}
             self._prefetch()
             self._news.clear()
-            try:
-                await asyncio.wait_for(self._news.wait(), left_s)
-            except TimeoutError:
-                continue
+            await self._news.wait(left_s)
 
     async def getone(self, *partitions: TopicPartition) -> ConsumerRecord:
         while True:
@@ -342,7 +374,7 @@ class SimConsumer(Client):
         }
         if not positions:
             await asyncio.sleep(0.01)
-            self._news.set()
+            self._news.ring()
             return
         try:
             found = await self._long_poll(positions)
@@ -353,7 +385,7 @@ class SimConsumer(Client):
             place = self._places.get(tp)
             if place is not None and place.position == positions[tp]:
                 await self._accept(tp, place, offer)
-        self._news.set()
+        self._news.ring()
 
     async def _long_poll(
         self, positions: dict[TopicPartition, int]

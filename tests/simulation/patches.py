@@ -1,5 +1,6 @@
 """Puts a simulated world in the place of the clock, Kafka, sockets and chance, for a while."""
 
+import gc
 import os
 import random
 import socket
@@ -19,6 +20,7 @@ import agents.fleet
 import device_sim.client
 import vpp_streams.gateway.server
 from tables.fleet import Policy
+from vpp_streams import topics
 from vpp_streams.gateway.link import Link
 from vpp_streams.settings import Settings
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 OURS = ("vpp_streams", "agents", "tables", "schemas", "device_sim", "tests.simulation")
+PARTITIONS = 3
+"""Of every site-keyed topic: each costs time, and three are enough to be shared out."""
 _current: list["World"] = []
 
 
@@ -100,21 +104,42 @@ def simulated() -> Iterator[Callable[["World"], None]]:
             if pair is not None:
                 swapped.append((module, name, value))
                 setattr(module, name, pair[1])
+    for module in (m for m in named if getattr(m, "PARTITIONS", None) == topics.PARTITIONS):
+        if module is not topics:
+            swapped.append((module, "PARTITIONS", module.PARTITIONS))
+            module.PARTITIONS = PARTITIONS
+    every = [t for t in (*topics.ALL, *topics.INTERNAL) if t.partitions == topics.PARTITIONS]
+    every.remove(topics.GATEWAY_OUT)
+    swapped.append((topics, "PARTITIONS", topics.PARTITIONS))
+    for topic in every:
+        object.__setattr__(topic, "partitions", PARTITIONS)
+    before_partitions, topics.PARTITIONS = topics.PARTITIONS, PARTITIONS
     engines = vpp_streams.gateway.server.ENGINES
     before = dict(engines)
     engines["own"] = SimEngine  # type: ignore[assignment]
     Link.__hash__ = _hash_of_link  # type: ignore[method-assign,assignment]
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda raised: None if _is_killed(raised) else hook(raised)
     log_configuration = structlog.get_config()
     structlog.configure(processors=[_note], cache_logger_on_first_use=False)
     try:
         yield _make_current
     finally:
+        gc.collect()
+        sys.unraisablehook = hook
         _current.clear()
         structlog.configure(**log_configuration)
         del Link.__hash__  # type: ignore[misc]
         engines.update(before)
+        for topic in every:
+            object.__setattr__(topic, "partitions", before_partitions)
         for module, name, value in swapped:
             setattr(module, name, value)
+
+
+def _is_killed(raised: Any) -> bool:
+    """A coroutine of a process that was killed while it waited in a `finally`."""
+    return "ignored GeneratorExit" in str(raised.exc_value)
 
 
 def _make_current(world: "World") -> None:

@@ -20,7 +20,7 @@ from aiokafka.errors import (
 from aiokafka.producer.transaction_manager import TransactionManager, TransactionResult
 from aiokafka.structs import RecordMetadata
 
-from tests.simulation.clients import BACKOFF_S, Client, wall_ms
+from tests.simulation.clients import BACKOFF_S, Bell, Client, wall_ms
 from tests.simulation.log import NewRecord
 
 BATCH_OVERHEAD = 70
@@ -128,7 +128,7 @@ class SimProducer(Client):
         self._most_request_bytes = max_request_size
         self._queues: dict[TopicPartition, list[_OnItsWay]] = {}
         self._in_flight: list[_OnItsWay] = []
-        self._wake = asyncio.Event()
+        self._wake = Bell()
         self._txn = TransactionManager(transactional_id, transaction_timeout_ms)
         self._error: BaseException | None = None
         self._sender: asyncio.Task[None] | None = None
@@ -202,7 +202,7 @@ class SimProducer(Client):
                 future: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
                 way.futures.append((way.batch.record_count() - 1, future))
                 return future
-            self._wake.set()
+            self._wake.ring()
             left_s = until_s - self.kafka.loop.now_s
             await asyncio.wait([way.drained], timeout=max(0.0, left_s))
             if self.kafka.loop.now_s >= until_s:
@@ -242,7 +242,7 @@ class SimProducer(Client):
         self._txn.maybe_add_partition_to_txn(tp)
         way = _OnItsWay(tp, batch, self.kafka.loop.now_s + self._linger_s)
         self._queues.setdefault(tp, []).append(way)
-        self._wake.set()
+        self._wake.ring()
         return way
 
     # Transactions
@@ -268,7 +268,7 @@ class SimProducer(Client):
     async def _until_ended(self) -> None:
         for way in self._all():
             way.batch.close()
-        self._wake.set()
+        self._wake.ring()
         await asyncio.shield(self._txn.wait_for_transaction_end())
 
     def transaction(self) -> "_Transaction":
@@ -284,7 +284,7 @@ class SimProducer(Client):
                 if not await self._send_what_is_ready():
                     if self._txn.needs_transaction_commit() is not None and not self._all():
                         await self._end_transaction()
-                    elif not self._wake.is_set():
+                    else:
                         await self._rest()
                     self._wake.clear()
         except (ProducerFenced, KafkaError) as error:
@@ -300,10 +300,7 @@ class SimProducer(Client):
         soonest = min(
             (queue[0].ready_s for queue in self._queues.values()), default=now_s + 3600
         )
-        try:
-            await asyncio.wait_for(self._wake.wait(), max(soonest - now_s, 0.0))
-        except TimeoutError:
-            return
+        await self._wake.wait(max(soonest - now_s, 0.0))
 
     async def _ask(self, do: Any) -> Any:
         """Ask the coordinator until it answers; an older epoch is fenced."""
