@@ -8,11 +8,14 @@ from random import Random
 import msgspec
 import numpy as np
 from aiokafka import TopicPartition
+from numpy.typing import NDArray
 
+from device_sim import battery
 from device_sim.client import Client
 from device_sim.device import Device, Patience
 from device_sim.fleet import demo_sites, device_token
-from device_sim.leases import Leases
+from device_sim.home import Connection, Surroundings
+from device_sim.plant import Plant as Physics
 from schemas.assets import Site
 from schemas.protocol import Ack, Call
 from schemas.telemetry import NativeBody, RawLine
@@ -25,6 +28,22 @@ from vpp_streams.domain.partition import partition_of
 PATIENCE = Patience(
     reconnect_first_ms=500, reconnect_most_ms=4000, resend_ms=15_000, refused_ms=2000
 )
+LOAD_W = 1000.0
+
+
+def physics(homes: int) -> Physics:
+    """Batteries that are all alike, with room up and down."""
+    def each(value: float) -> NDArray[np.float64]:
+        return np.full(homes, value)
+
+    return Physics(
+        battery.typical(each(13_500.0), each(5000.0), each(5000.0)),
+        battery.BatteryState(each(0.6), each(20.0)),
+        Connection(each(np.inf), each(np.inf)),
+        each(0.2),
+    )
+
+
 Name = tuple[str, str, int]
 """Device, boot, number: what a reading is called."""
 
@@ -113,8 +132,10 @@ class Plant:
         self.world = world
         self.process = world.loop.new_process("devices")
         self.counters: Counter[str] = Counter()
-        self.leases = Leases(np.ones(homes, bool))
         self.measuring = True
+        self.physics = physics(homes)
+        """Batteries and what they were asked."""
+        self.leases = self.physics.leases
         self.measured: dict[Name, NativeBody] = {}
         self.stored: dict[Name, RawLine] = {}
         """In a raw topic, whole: the first copy."""
@@ -132,22 +153,42 @@ class Plant:
         world.on_message = self._heard
         self._register(sites)
 
+    async def live(self) -> None:
+        """Move the batteries once a second, for ever, and have devices report on commands."""
+        rows = len(self.homes)
+        homes = list(self.homes.values())
+        around = Surroundings(
+            np.zeros(rows), np.full(rows, LOAD_W), np.full(rows, 20.0), np.zeros(rows, bool)
+        )
+        while True:
+            await asyncio.sleep(1.0)
+            now_ms = np.array([home.client.gateway_ms() for home in homes])
+            self.physics.step(now_ms, around, np.zeros(rows), np.full(rows, 60.0), 1.0)
+            for row, status in self.leases.take_reports():
+                homes[row].client.report(status)
+
     def sites_of(self, partition: int) -> list[str]:
         """Ids of the sites in a partition."""
         ids = [home.site.site_id for home in self.homes.values()]
         return [id_ for id_ in ids if partition_of(id_, topics.PARTITIONS) == partition]
 
+    def row_of(self, site_id: str) -> int:
+        """Row of a site's battery."""
+        return next(home.row for home in self.homes.values() if home.site.site_id == site_id)
+
     def start(self) -> None:
         """Switch everything on."""
         for home in self.homes.values():
             self.world.loop.call_in(self.process, home.start)
+        self.world.loop.spawn(self.process, self.live())
 
     def read(self, home: Home) -> NativeBody:
         """What a device measures now: no two readings are the same."""
         self._made += 1
-        power_w = float(self._made * 7919 % 6000 - 3000)
+        power_w = float(self.physics.flows.battery_w[home.row]) + self._made / 1e6
+        soc = float(self.physics.battery.soc[home.row])
         return NativeBody(
-            t=home.utc_ms(), p=power_w, g=1000.0 - power_w, pv=0.0, l=1000.0, soc=0.6
+            t=home.utc_ms(), p=power_w, g=LOAD_W - power_w, pv=0.0, l=LOAD_W, soc=soc
         )
 
     def _register(self, sites: list[Site]) -> None:

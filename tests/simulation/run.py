@@ -8,13 +8,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from tests.simulation import counting, ingestion
+from tests.simulation import commanding, counting, ingestion
 from tests.simulation.loop import StuckError
 from tests.simulation.patches import simulated
 from tests.simulation.world import BrokenError, World
 
 Scenario = Callable[[World], Awaitable[int]]
-SCENARIOS: dict[str, Scenario] = {"ingestion": ingestion.run, "counting": counting.run}
+SCENARIOS: dict[str, Scenario] = {"ingestion": ingestion.run, "counting": counting.run, "commanding": commanding.run}
 
 
 @dataclass(frozen=True, slots=True)

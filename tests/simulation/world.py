@@ -14,6 +14,7 @@ from tests.simulation.links import SimEngine
 from tests.simulation.loop import Process, SimLoop
 from vpp_streams import topics
 from vpp_streams.errors import VppError
+from vpp_streams.kafka.admin import topic_config
 from vpp_streams.settings import Settings
 
 T0_MS = 1_763_856_000_000
@@ -73,7 +74,8 @@ class World:
         self.broken: BrokenError | None = None
         self.supervised = True
         for topic in (*topics.ALL, *topics.INTERNAL):
-            self.kafka.create(topic.full("sim"), topic.partitions)
+            stamps = topic_config(topic, 1).get("message.timestamp.type") == "LogAppendTime"
+            self.kafka.create(topic.full("sim"), topic.partitions, log_append_time=stamps)
 
     # Time
 
