@@ -12,8 +12,9 @@ Fault = Callable[[], None]
 class Faults:
     """Breaks things at moments of its own choosing, and mends them all at the end."""
 
-    def __init__(self, world: World, plant: Plant) -> None:
+    def __init__(self, world: World, plant: Plant, most_clock_step_ms: int = 7_200_000) -> None:
         self.world, self.plant = world, plant
+        self._most_clock_step_ms = most_clock_step_ms
         self.rng = world.rng
         self.injected = 0
         self._mend: list[Fault] = []
@@ -124,7 +125,8 @@ class Faults:
     def clock_steps(self) -> None:
         service = self._service()
         process = service.process
-        process.clock_ms += self._step_ms()
+        most_ms = self._most_clock_step_ms
+        process.clock_ms = max(-most_ms, min(self._step_ms(), most_ms))
         self.world.note(f"fault: {process.name}'s clock is {process.clock_ms} ms off")
 
     def brokers_clock_steps(self) -> None:

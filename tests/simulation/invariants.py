@@ -72,19 +72,20 @@ def _has_readings(world: World, partition: int) -> int:
     )
 
 
-def counted(world: World, plant: Plant) -> bool:
-    """Whether all that gateways stored has gone through ingest into a fleet's snapshot."""
+def uncounted(world: World) -> str:
+    """What gateways stored and has not gone through ingest into a fleet's snapshot; "" = nothing."""
     for topic in (*topics.LIVE_RAW, topics.RAW_BACKFILL):
         for partition in range(topics.PARTITIONS):
             tp = TopicPartition(topic.full("sim"), partition)
             done = world.kafka.groups.committed("sim.ingest", [tp]).get(tp, 0)
             if done < world.kafka.log(tp).end:
-                return False
+                return f"{tp.topic}/{partition}: {done} of {world.kafka.log(tp).end} committed"
     for partition in range(topics.PARTITIONS):
         last = _has_readings(world, partition)
-        if last >= 0 and max(snapshots(world, partition), default=-1) < last:
-            return False
-    return True
+        newest = max(snapshots(world, partition), default=-1)
+        if last >= 0 and newest < last:
+            return f"partition {partition}: the snapshot is at {newest}, readings at {last}"
+    return ""
 
 
 def check_one_writer(world: World) -> None:

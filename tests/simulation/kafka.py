@@ -61,6 +61,8 @@ class _Transactions:
     """In the open transaction, in the order in which they came."""
     began: int = 0
     """Number of the open transaction."""
+    ended_by: bool | None = None
+    """How the newest transaction ended, where its producer said so: True = it was committed."""
 
 
 @dataclass(slots=True)
@@ -285,6 +287,7 @@ class SimKafka:
             known = self._transactions[transactional_id] = _Transactions(self._pids)
         else:
             known.epoch += 1
+            known.ended_by = None
             self._end(known, commit=False)
         known.timeout_ms = timeout_ms
         return known.pid, known.epoch
@@ -297,6 +300,7 @@ class SimKafka:
         for tp in partitions:
             self.log(tp)
         if not known.partitions:
+            known.ended_by = None
             known.began += 1
             self.loop.call_later(
                 known.timeout_ms / 1000, self._expire, known, known.began, context=self.outside
@@ -307,8 +311,11 @@ class SimKafka:
         """Commit or abort."""
         known = self._of(transactional_id, pid, epoch)
         if not known.partitions:
+            if known.ended_by == commit:
+                return  # its answer was lost, and it asks again
             raise InvalidTxnState
         self._end(known, commit=commit)
+        known.ended_by = commit
 
     def _expire(self, known: _Transactions, number: int) -> None:
         """A transaction that is open for too long is aborted, and its producer fenced."""

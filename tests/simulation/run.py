@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from tests.simulation import commanding, counting, ingestion
 from tests.simulation.loop import StuckError
+from tests.simulation.mistakes import MISTAKES, mistake
 from tests.simulation.patches import simulated
 from tests.simulation.world import BrokenError, World
 
@@ -48,9 +49,10 @@ def play(
     return Outcome(seed, loop.steps, faults, trace, broken, story if broken or tell else [])
 
 
-def command(scenario: str, seed: int) -> str:
+def command(scenario: str, seed: int, mistake_: str = "") -> str:
     """Repeats a seed."""
-    return f"python -m tests.simulation --scenario {scenario} --seeds 1 --from {seed}"
+    words = f"python -m tests.simulation --scenario {scenario} --seeds 1 --from {seed}"
+    return f"{words} --mistake {mistake_}" if mistake_ else words
 
 
 def play_many(scenario: str, first: int, count: int, stop_at: int = 1) -> list[Outcome]:
@@ -77,6 +79,7 @@ def main() -> None:
     parser.add_argument("--scenario", choices=list(SCENARIOS), default="ingestion")
     parser.add_argument("--seeds", type=int, default=0, help="how many; 0 = until stopped")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first one")
+    parser.add_argument("--mistake", choices=list(MISTAKES), default="", help="put in on purpose")
     parser.add_argument("--story", action="store_true", help="print what happened")
     options = parser.parse_args()
     sys.exit(_play_and_print(options))
@@ -87,7 +90,7 @@ def _play_and_print(options: argparse.Namespace) -> int:
     seeds = steps = faults = broken = 0
     last = options.first + options.seeds if options.seeds else sys.maxsize
     gc.disable()
-    with simulated() as use:
+    with mistake(options.mistake), simulated() as use:
         now = _REAL_MONOTONIC
         for seed in range(options.first, last):
             try:
@@ -100,7 +103,10 @@ def _play_and_print(options: argparse.Namespace) -> int:
             if outcome.broken is not None:
                 broken += 1
                 print("\n".join(outcome.story))
-                print(f"seed {seed} is broken: {outcome.broken}\n{command(options.scenario, seed)}")
+                print(
+                    f"seed {seed} is broken: {outcome.broken}\n"
+                    f"{command(options.scenario, seed, options.mistake)}"
+                )
                 break
             if seeds % 20 == 0:
                 gc.collect()

@@ -184,10 +184,13 @@ class World:
             if self.broken is not None:
                 raise self.broken
 
-    async def until(self, holds: Callable[[], bool], within_s: float, what: str) -> None:
+    async def until(
+        self, holds: Callable[[], bool], within_s: float, what: str | Callable[[], str]
+    ) -> None:
         """Let time pass until it holds; in vain = broken."""
         until_s = self.loop.now_s + within_s
         while not holds():
             await self.sleep(1.0)
             if self.loop.now_s > until_s:
-                raise BrokenError(f"not within {within_s:.0f} s: {what}")
+                words = what if isinstance(what, str) else what()
+                raise BrokenError(f"not within {within_s:.0f} s: {words}")
