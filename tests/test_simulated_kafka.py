@@ -64,9 +64,7 @@ class Simulated:
         return SimConsumer(**{"auto_offset_reset": "earliest", **options})
 
     def producer(self, transactional_id: str | None = None) -> Any:
-        return SimProducer(
-            transactional_id=transactional_id, enable_idempotence=True, linger_ms=5
-        )
+        return SimProducer(transactional_id=transactional_id, enable_idempotence=True, linger_ms=5)
 
     async def create(self) -> None:
         self.kafka.create(self.topic, 1)
@@ -178,13 +176,12 @@ async def fences(kafka: Kafka) -> Answers:
             await second.begin_transaction()
             answers.append(await send(kafka, second, "second", kafka.now_ms))
             await second.commit_transaction()
-    async with kafka.producer(name) as third:
-        async with kafka.producer(name) as fourth:
-            await third.begin_transaction()  # it does not know yet
-            answers.append(await outcome(send(kafka, third, "third", kafka.now_ms)))
-            answers.append(await outcome(third.commit_transaction()))
-            async with fourth.transaction():
-                answers.append(await send(kafka, fourth, "fourth", kafka.now_ms))
+    async with kafka.producer(name) as third, kafka.producer(name) as fourth:
+        await third.begin_transaction()  # it does not know yet
+        answers.append(await outcome(send(kafka, third, "third", kafka.now_ms)))
+        answers.append(await outcome(third.commit_transaction()))
+        async with fourth.transaction():
+            answers.append(await send(kafka, fourth, "fourth", kafka.now_ms))
     async with kafka.producer(name) as fifth:
         await fifth.begin_transaction()
         await send(kafka, fifth, "fifth", kafka.now_ms)

@@ -138,5 +138,3 @@ def check_ends(world: World, region: Region) -> None:
                     f"a command of {frame.request_id} is valid"
                     f" {frame.valid_until_ms - ends_at_ms} ms after its end"
                 )
-
-

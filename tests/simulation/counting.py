@@ -33,7 +33,7 @@ from vpp_streams.kafka.follower import Feed
 
 HOMES = 3
 WORKERS = 2
-TROUBLE_S = 30.0
+TROUBLE_S = 25.0
 MOST_FAULTS = 6
 STREAM_TIME_IS_BOUNDED = False
 """By the broker's timestamps: until it is, a worker's wrong clock moves windows for hours."""
@@ -68,7 +68,7 @@ async def run(world: World) -> int:
         120.0,
         lambda: f"everything that is stored is in a fleet's snapshot ({uncounted(world)})",
     )
-    await world.sleep(30.0)
+    await world.sleep(22.0)
     check_one_writer(world)
     if STREAM_TIME_IS_BOUNDED:
         check_stream_time(world)

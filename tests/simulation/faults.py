@@ -54,6 +54,8 @@ class Faults:
         for service in self.world.services.values():
             self.world.loop.resume(service.process)
             service.process.clock_ms = 0
+        for home in self.plant.homes.values():
+            home.clock_ms = 0
         self.world.note("everything is mended")
 
     def _for_a_while(self, what: str, mend: Fault, longest_s: float) -> None:

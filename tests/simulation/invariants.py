@@ -5,6 +5,7 @@ Everything here looks at Kafka alone: what the workers hold in memory is theirs.
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from schemas.windows import SiteWindow
 from tables.columnar import COMMIT, recover
 from tables.fleet import Clock, FleetPartition
 from tests.simulation.log import Stored
-from tests.simulation.plant import Name, Plant
+from tests.simulation.plant import Plant
 from tests.simulation.world import World
 from vpp_streams import topics
 from vpp_streams.codecs import HEADER_STREAM_TIME
@@ -73,7 +74,7 @@ def _has_readings(world: World, partition: int) -> int:
 
 
 def uncounted(world: World) -> str:
-    """What gateways stored and has not gone through ingest into a fleet's snapshot; "" = nothing."""
+    """What is stored and has not gone through ingest into a fleet's snapshot; "" = nothing."""
     for topic in (*topics.LIVE_RAW, topics.RAW_BACKFILL):
         for partition in range(topics.PARTITIONS):
             tp = TopicPartition(topic.full("sim"), partition)
@@ -92,7 +93,7 @@ def check_one_writer(world: World) -> None:
     """Snapshots follow each other: a late writer changes nothing."""
     for partition in range(topics.PARTITIONS):
         offsets = snapshots(world, partition)
-        for before, after in zip(offsets, offsets[1:], strict=False):
+        for before, after in pairwise(offsets):
             if after < before:
                 world.fail(
                     f"partition {partition}: a snapshot as of {after} stands after one of {before}"
@@ -266,4 +267,3 @@ def check_windows(world: World, plant: Plant) -> None:
                 f" {energy:.6f} Wh; it should have {readings} and {wh:.6f}"
             )
             return
-

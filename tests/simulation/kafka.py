@@ -119,7 +119,8 @@ class SimKafka:
     async def long_poll(
         self, positions: dict[TopicPartition, int], most: int, wait_s: float, *, committed: bool
     ) -> tuple[dict[TopicPartition, "Offer | Exception"], dict[TopicPartition, int]]:
-        """Fetch (with the logs' ends): answered at once if there is something, else when there is, or after a while."""
+        """What a fetch brings, and the logs' ends: at once if there is something, else when there
+        is, or after a while."""
 
         def begin(reply: Callable[[Any], None]) -> None:
             found = self.fetch(positions, most, committed=committed)
@@ -147,9 +148,7 @@ class SimKafka:
 
         return await self._exchange(begin, 40.0)
 
-    async def _exchange(
-        self, begin: Callable[[Callable[[T], None]], None], timeout_s: float
-    ) -> T:
+    async def _exchange(self, begin: Callable[[Callable[[T], None]], None], timeout_s: float) -> T:
         answer: asyncio.Future[T] = self.loop.create_future()
         later, outside = self.loop.call_later, self.outside
 

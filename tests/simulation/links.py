@@ -4,15 +4,14 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
-from websockets.http11 import Response
 from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.http11 import Response
 
+from tests.simulation.loop import PROCESS, Process
 from vpp_streams.gateway.admission import Admitted
 from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.seam import Door, Receiver
-
-from tests.simulation.loop import PROCESS, Process
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

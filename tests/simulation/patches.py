@@ -20,13 +20,12 @@ import agents.fleet
 import device_sim.client
 import vpp_streams.gateway.server
 from tables.fleet import Policy
-from vpp_streams import topics
-from vpp_streams.gateway.link import Link
-from vpp_streams.settings import Settings
-
 from tests.simulation.clients import Client, SimAdmin, SimConsumer
 from tests.simulation.links import Connecting, SimEngine
 from tests.simulation.producer import SimProducer
+from vpp_streams import topics
+from vpp_streams.gateway.link import Link
+from vpp_streams.settings import Settings
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

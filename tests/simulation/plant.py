@@ -33,6 +33,7 @@ LOAD_W = 1000.0
 
 def physics(homes: int) -> Physics:
     """Batteries that are all alike, with room up and down."""
+
     def each(value: float) -> NDArray[np.float64]:
         return np.full(homes, value)
 
@@ -187,9 +188,7 @@ class Plant:
         self._made += 1
         power_w = float(self.physics.flows.battery_w[home.row]) + self._made / 1e6
         soc = float(self.physics.battery.soc[home.row])
-        return NativeBody(
-            t=home.utc_ms(), p=power_w, g=LOAD_W - power_w, pv=0.0, l=LOAD_W, soc=soc
-        )
+        return NativeBody(t=home.utc_ms(), p=power_w, g=LOAD_W - power_w, pv=0.0, l=LOAD_W, soc=soc)
 
     def _register(self, sites: list[Site]) -> None:
         name = topics.ASSETS.full("sim")
@@ -223,4 +222,3 @@ class Plant:
                     self.acked.add(name)
                     if name not in self.stored:
                         self.world.fail(f"reading {name} is acked, and not in Kafka")
-

@@ -303,9 +303,7 @@ class SimProducer(Client):
 
     async def _rest(self) -> None:
         now_s = self.kafka.loop.now_s
-        soonest = min(
-            (queue[0].ready_s for queue in self._queues.values()), default=now_s + 3600
-        )
+        soonest = min((queue[0].ready_s for queue in self._queues.values()), default=now_s + 3600)
         await self._wake.wait(max(soonest - now_s, 0.0))
 
     async def _ask(self, do: Any) -> Any:

@@ -15,7 +15,11 @@ from tests.simulation.patches import simulated
 from tests.simulation.world import BrokenError, World
 
 Scenario = Callable[[World], Awaitable[int]]
-SCENARIOS: dict[str, Scenario] = {"ingestion": ingestion.run, "counting": counting.run, "commanding": commanding.run}
+SCENARIOS: dict[str, Scenario] = {
+    "ingestion": ingestion.run,
+    "counting": counting.run,
+    "commanding": commanding.run,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +34,7 @@ class Outcome:
     story: list[str] = field(default_factory=list)
 
 
-def play(
-    scenario: str, seed: int, use: Callable[[World], None], *, tell: bool = False
-) -> Outcome:
+def play(scenario: str, seed: int, use: Callable[[World], None], *, tell: bool = False) -> Outcome:
     """Play one seed; ``use`` makes its world the current one (`tests.simulation.patches`)."""
     world = World(seed)
     use(world)
