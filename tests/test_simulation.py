@@ -150,8 +150,8 @@ def values_of(world: World) -> list[bytes | None]:
 @pytest.mark.parametrize("seed", range(5))
 def test_what_is_sent_again_as_its_answer_was_lost_is_written_once_and_in_order(seed: int) -> None:
     async def main(world: World) -> None:
-        world.kafka.lose_answers = 0.6
         async with SimProducer(enable_idempotence=True, max_batch_size=200) as producer:
+            world.kafka.lose_answers = 0.6
             sent = [await producer.send("t", b"%d" % i, partition=0) for i in range(50)]
             assert [(await done).offset for done in sent] == list(range(50))
         assert values_of(world) == [b"%d" % i for i in range(50)]

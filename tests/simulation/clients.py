@@ -18,9 +18,8 @@ from aiokafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     OffsetOutOfRangeError,
-    UnknownTopicOrPartitionError,
 )
-from aiokafka.structs import OffsetAndMetadata, OffsetAndTimestamp
+from aiokafka.structs import OffsetAndTimestamp
 
 from tests.simulation.kafka import EARLIEST, LATEST, Offer, SimKafka
 from tests.simulation.log import Stored
@@ -148,7 +147,6 @@ class SimConsumer(Client):
         self._error: KafkaError | None = None
         self._news = Bell()
         self._closed = False
-        self._known: dict[str, int] = {}
 
     async def start(self) -> None:
         await self.bootstrap()
@@ -281,9 +279,7 @@ class SimConsumer(Client):
 
     async def topics(self) -> set[str]:
         kafka = self.kafka
-        names = await self.persist(lambda: set(kafka.topics), self.request_timeout_s)
-        self._known = {name: len(kafka.topics[name].logs) for name in names if name in kafka.topics}
-        return names
+        return await self.persist(lambda: set(kafka.topics), self.request_timeout_s)
 
     def partitions_for_topic(self, topic: str) -> set[int] | None:
         there = self.kafka.topics.get(topic)
@@ -432,46 +428,6 @@ def _as_aiokafka(tp: TopicPartition, record: Stored) -> ConsumerRecord:
         -1 if record.value is None else len(record.value),
         record.headers,
     )
-
-
-class SimAdmin(Client):
-    """`AIOKafkaAdminClient`, as far as it is used."""
-
-    def __init__(self, request_timeout_ms: int = 40_000, **_other: Any) -> None:
-        super().__init__(request_timeout_ms)
-
-    async def start(self) -> None:
-        await self.bootstrap()
-
-    async def close(self) -> None:
-        pass
-
-    async def list_topics(self) -> list[str]:
-        kafka = self.kafka
-        return await kafka.call(lambda: list(kafka.topics), self.request_timeout_s)
-
-    async def describe_topics(self, topics: list[str]) -> list[dict[str, Any]]:
-        return await self.kafka.call(lambda: [self._described(name) for name in topics])
-
-    def _described(self, name: str) -> dict[str, Any]:
-        topic = self.kafka.topics.get(name)
-        if topic is None:
-            return {
-                "error_code": UnknownTopicOrPartitionError.errno,
-                "topic": name,
-                "partitions": [],
-            }
-        return {
-            "error_code": 0,
-            "topic": name,
-            "partitions": [{"partition": p, "error_code": 0} for p in range(len(topic.logs))],
-        }
-
-    async def list_consumer_group_offsets(
-        self, group_id: str, **_other: Any
-    ) -> dict[TopicPartition, OffsetAndMetadata]:
-        groups = self.kafka.groups
-        return await self.kafka.call(lambda: dict(groups.of(group_id).offsets))
 
 
 def wall_ms() -> int:

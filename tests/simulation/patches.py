@@ -20,7 +20,8 @@ import agents.fleet
 import device_sim.client
 import vpp_streams.gateway.server
 from tables.fleet import Policy
-from tests.simulation.clients import Client, SimAdmin, SimConsumer
+from tests.simulation.admin import SimAdmin
+from tests.simulation.clients import Client, SimConsumer
 from tests.simulation.links import Connecting, SimEngine
 from tests.simulation.producer import SimProducer
 from vpp_streams import topics
@@ -153,8 +154,8 @@ def _hash_of_link(link: Link) -> int:
     return zlib.crc32(link.session.device.device_id.encode())
 
 
-def _note(_logger: Any, level: str, event: dict[str, Any]) -> Any:
+def _note(_logger: Any, _level: str, event: dict[str, Any]) -> Any:
     """What the project logs goes into the world's story."""
     if _current:
-        _world().logged(level, event)
+        _world().logged(event)
     raise structlog.DropEvent

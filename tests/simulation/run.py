@@ -101,11 +101,11 @@ def _play_and_print(options: argparse.Namespace) -> int:
                 break
             seeds, steps, faults = seeds + 1, steps + outcome.steps, faults + outcome.faults
             if options.story:
-                print("\n".join(outcome.story))
+                _say("\n".join(outcome.story))
             if outcome.broken is not None:
                 broken += 1
-                print("\n".join(outcome.story))
-                print(
+                _say("\n".join(outcome.story))
+                _say(
                     f"seed {seed} is broken: {outcome.broken}\n"
                     f"{command(options.scenario, seed, options.mistake)}"
                 )
@@ -114,9 +114,14 @@ def _play_and_print(options: argparse.Namespace) -> int:
                 gc.collect()
             if now() - told > 5:
                 told = now()
-                print(f"{seeds} seeds, {seeds / (told - began):.1f} a second", flush=True)
-    print(f"{seeds} seeds, {steps} steps, {faults} faults injected, {broken} broken")
+                _say(f"{seeds} seeds, {seeds / (told - began):.1f} a second")
+    _say(f"{seeds} seeds, {steps} steps, {faults} faults injected, {broken} broken")
     return 1 if broken else 0
+
+
+def _say(what: str) -> None:
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
 
 
 _REAL_MONOTONIC = time.monotonic

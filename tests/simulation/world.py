@@ -92,13 +92,12 @@ class World:
         """Add to the story."""
         self.story.append(f"{self.loop.now_s - 1000:9.4f} {what}")
 
-    def logged(self, level: str, event: dict[str, Any]) -> None:
+    def logged(self, event: dict[str, Any]) -> None:
         """The project logged something."""
         words = " ".join(f"{k}={v}" for k, v in event.items() if k not in ("event", "exc_info"))
         self.note(f"{self.loop.running.name}: {event.get('event')} {words}")
-        if level in ("critical", "exception", "error") or "bug" in str(event.get("event")):
-            if str(event.get("event")).startswith("bug"):
-                self.fail(f"{self.loop.running.name} logs a bug: {event.get('event')} {words}")
+        if str(event.get("event")).startswith("bug"):
+            self.fail(f"{self.loop.running.name} logs a bug: {event.get('event')} {words}")
 
     def fail(self, what: str) -> None:
         """Note a broken invariant; the run ends at its next look."""
