@@ -7,28 +7,28 @@ over reads what its predecessor asked.
 """
 
 import asyncio
-import time
 from collections.abc import Iterable
+from typing import Any
 
 import structlog
 from aiokafka import ConsumerRecord
 
 from agents.context import AgentContext
 from agents.control_feed import ControlFeed
+from agents.pace import Pace
 from schemas.commands import CommandEvent, CommandEvents, CommandFrame
 from schemas.dispatch import Dispatch, SupplyPartial
 from schemas.grid import Alert
 from schemas.presence import Presence
-from schemas.wire import UNREADABLE
 from tables.commands import CommandRows
 from tables.fleet import FleetPartition
 from tables.orders import Orders
 from tables.pool import Pool
 from tables.supplies import supplies
 from vpp_streams import topics
-from vpp_streams.codecs import decode_json
 from vpp_streams.domain.lease import LeasePolicy
-from vpp_streams.kafka import read_to_end_then_follow
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.follower import Feed
 from vpp_streams.topics import Topic
 
 log = structlog.get_logger()
@@ -36,12 +36,15 @@ log = structlog.get_logger()
 CYCLE_S = 0.5
 SHARE = 0.3
 """Of the loop's time, at most, goes to cycles."""
+LONGEST_REST_S = 4 * CYCLE_S
+"""Between cycles, whatever the share: devices are commanded again soon after any trouble."""
 
 
 class Control:
     """One partition's devices as they are commanded."""
 
     def __init__(self, fleet: FleetPartition, policy: LeasePolicy) -> None:
+        self.fleet = fleet
         self.rows = CommandRows(fleet.partition, fleet.twins, policy)
         self.pool = Pool(fleet, self.rows)
         self.orders = Orders(self.pool)
@@ -63,8 +66,18 @@ class CommandAgent:
         self._controls: dict[int, Control] = {}
         self._alerts: dict[str, Alert] = {}
         self._alerts_known = asyncio.Event()
-        self._feed = ControlFeed(settings, self._on_record, self._on_ready)
+        self._feed = ControlFeed(context.clients, self._on_record, self._on_ready)
+        self._feeds: dict[Topic[Any], Feed[Any]] = {
+            feed.topic: feed
+            for feed in (
+                Feed(topics.PRESENCE, self._on_presence),
+                Feed(topics.DISPATCH, self._on_order),
+                Feed(topics.COMMANDS, self._on_frame),
+                Feed(topics.COMMAND_EVENTS, self._on_events),
+            )
+        }
         self._orders: asyncio.Queue[tuple[int, Dispatch]] = asyncio.Queue()
+        self._pace = Pace(SHARE, LONGEST_REST_S, CYCLE_S)
 
     def control(self, partition: int) -> Control | None:
         """A partition's control, or None where another worker has it or it is not whole yet."""
@@ -73,71 +86,47 @@ class CommandAgent:
 
     def hold(self, partitions: dict[int, FleetPartition]) -> None:
         """These partitions are ours from now on, and no others."""
+        if partitions == {p: control.fleet for p, control in self._controls.items()}:
+            return
         self._controls = {p: Control(fleet, self._policy) for p, fleet in partitions.items()}
         self._feed.follow(frozenset(partitions))
 
     async def run(self) -> None:
         """Follow, obey and cycle, for ever; cancel to stop."""
         async with asyncio.TaskGroup() as group:
-            for work in (self.follow(), self.obey(), self._cycle_for_ever()):
+            for work in (self.follow(), self.obey(), self.cycle_for_ever()):
                 group.create_task(work)
-
-    async def _cycle_for_ever(self) -> None:
-        while True:
-            began = time.perf_counter()
-            await self.cycle()
-            took_s = time.perf_counter() - began
-            # With a million devices a cycle takes long: the rest of the loop has its share.
-            await asyncio.sleep(max(CYCLE_S - took_s, took_s * (1 / SHARE - 1)))
 
     async def follow(self) -> None:
         """Keep what is known of devices and storms current, for ever."""
-        await asyncio.gather(
-            self._feed.run(),
-            read_to_end_then_follow(
-                self._context.settings, topics.GRID_ALERTS, self._on_alert, self._alerts_known
-            ),
-        )
+        alerts = Feed(topics.GRID_ALERTS, self._on_alert)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._feed.run())
+            group.create_task(self._context.follower.follow(alerts, caught_up=self._alerts_known))
 
     def _on_ready(self, partition: int) -> None:
         if partition in self._controls:
             self._controls[partition].ready = True
 
-    def _on_record(self, topic: Topic, record: ConsumerRecord) -> None:
-        control = self._controls.get(record.partition)
-        if control is None or record.value is None:
-            return
-        try:
-            if topic is topics.PRESENCE:
-                control.rows.presence(decode_json(record.value, Presence), record.offset)
-            elif topic is topics.DISPATCH:
-                self._orders.put_nowait((record.partition, decode_json(record.value, Dispatch)))
-            elif topic is topics.COMMANDS:
-                control.rows.apply_frame(decode_json(record.value, CommandFrame))
-            else:
-                for event in decode_json(record.value, CommandEvents).events:
-                    control.rows.apply_event(event)
-        except UNREADABLE as error:
-            self._context.health.counters["bad_records"] += 1
-            log.warning(
-                "a record that cannot be read was left out",
-                topic=topic.name,
-                offset=record.offset,
-                error=str(error),
-            )
+    async def _on_record(self, topic: Topic[Any], record: ConsumerRecord) -> None:
+        if record.partition in self._controls:
+            await self._context.follower.take(self._feeds[topic], record)
 
-    def _on_alert(self, _key: bytes | None, value: bytes | None, offset: int) -> None:
-        if value is None:
-            return
-        try:
-            alert = decode_json(value, Alert)
-        except UNREADABLE as error:
-            self._context.health.counters["bad_records"] += 1
-            log.warning(
-                "an alert that cannot be read was left out", offset=offset, error=str(error)
-            )
-            return
-        self._alerts[alert.alert_id] = alert
+    def _on_presence(self, read: Read[Presence]) -> None:
+        self._controls[read.partition].rows.presence(read.record, read.offset)
+
+    def _on_order(self, read: Read[Dispatch]) -> None:
+        self._orders.put_nowait((read.partition, read.record))
+
+    def _on_frame(self, read: Read[CommandFrame]) -> None:
+        self._controls[read.partition].rows.apply_frame(read.record)
+
+    def _on_events(self, read: Read[CommandEvents]) -> None:
+        for event in read.record.events:
+            self._controls[read.partition].rows.apply_event(event)
+
+    def _on_alert(self, read: Read[Alert]) -> None:
+        self._alerts[read.record.alert_id] = read.record
 
     async def obey(self) -> None:
         """Carry out orders as they come, for ever."""
@@ -163,6 +152,13 @@ class CommandAgent:
         self._count(control)
         return frames
 
+    async def cycle_for_ever(self) -> None:
+        """A cycle each half second, or less often with so many devices that it takes long."""
+        while True:
+            self._pace.begin()
+            await self.cycle()
+            await asyncio.sleep(self._pace.rest_s())
+
     async def cycle(self) -> None:
         """See who follows and whose lease is over, fill for storms, tell what can be given."""
         if not self._alerts_known.is_set():
@@ -171,18 +167,26 @@ class CommandAgent:
         for control in list(self._controls.values()):
             if not control.ready:
                 continue
-            now_ms = self._context.now_ms()
-            view = control.pool.look(now_ms, self._alerts.values())
-            control.pool.observe(view)
-            # All of it before the first send: a view is true until something else may run.
-            events = control.rows.expire(now_ms)
-            frames = control.orders.fill_for_storms(view, self._alerts.values())
-            partials += supplies(control.pool, view, control.orders.applied_ms)
-            self._count(control)
+            with self._pace.work():
+                events, frames, told = self._look(control)
+            partials += told
             await self._send_events(control.rows.partition, events)
             await self._send_frames(frames)
             await asyncio.sleep(0)  # orders and telemetry go first
         await self._send_supplies(partials)  # together, as above
+
+    def _look(
+        self, control: Control
+    ) -> tuple[list[CommandEvent], list[CommandFrame], list[SupplyPartial]]:
+        """All of it before the first send: a view is true until something else may run."""
+        now_ms = self._context.now_ms()
+        view = control.pool.look(now_ms, self._alerts.values())
+        control.pool.observe(view)
+        events = control.rows.expire(now_ms)
+        frames = control.orders.fill_for_storms(view, self._alerts.values())
+        partials = supplies(control.pool, view, control.orders.applied_ms)
+        self._count(control)
+        return events, frames, partials
 
     def _count(self, control: Control) -> None:
         self._context.health.counters.update(control.rows.counts)
@@ -190,8 +194,9 @@ class CommandAgent:
 
     async def _send_frames(self, frames: Iterable[CommandFrame]) -> None:
         for frame in frames:
-            await self._context.outlet.send(topics.GATEWAY_OUT, frame)
+            # What was asked is known before anybody acts on it: a successor ends it for us.
             await self._context.outlet.send(topics.COMMANDS, frame)
+            await self._context.outlet.send(topics.GATEWAY_OUT, frame)
             self._context.health.counters["commands"] += len(frame.rows)
 
     async def _send_events(self, partition: int, events: list[CommandEvent]) -> None:

@@ -21,7 +21,7 @@ class AgentContext:
     """Settings, Kafka, the registry kept current, this process's counters and the wall clock."""
 
     settings: Settings
-    kafka: KafkaClients
+    clients: KafkaClients
     registry: Registry
     health: HealthReporter
     letters: DeadLetters
@@ -41,7 +41,7 @@ class AgentContext:
     @property
     def follower(self) -> Follower:
         """The way in from Kafka, for topics that are followed whole."""
-        return Follower(self.kafka, self.letters, self.health.counters)
+        return Follower(self.clients, self.letters, self.health.counters)
 
     def group(self, role: str) -> str:
         """Name of a role's consumer group, and of what else belongs to the role as a whole."""

@@ -1,4 +1,4 @@
-"""What a fleet worker hears of control in the partitions that it holds.
+"""What a fleet worker receives of control in the partitions that it holds.
 
 State is a fold of small topics, read by a consumer of our own: presence whole (it is compacted),
 commands and their events from some minutes back, which is longer than any lease. Orders are
@@ -6,115 +6,209 @@ levels that the region role repeats twice a second, so they are read from now on
 not come through Faust's consumer, its thread and its queues saves tens of milliseconds.
 
 It follows the fleet table's assignment; nothing is committed, as every start reads the same again.
+A broker that is away is waited for. Reading that stands still although the broker answers ends
+the worker: its successor begins anew, and a region whose devices nobody can command is said so
+meanwhile.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from vpp_streams import topics
-from vpp_streams.settings import Settings
+from vpp_streams.domain.log_reading import Progress, first_offset
+from vpp_streams.errors import BrokerError
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.topics import Topic
 
 log = structlog.get_logger()
 
 BACK_MS = 600_000
 POLL_MS = 100
-FEEDS: tuple[Topic, ...] = (
+LOOK_S = 10.0
+"""How often it is looked whether the log has more than was read."""
+STUCK_S = 60.0
+"""Reading that stands still for so long, although the log has more, ends the worker."""
+ANSWER_S = 2.0
+"""The broker is given this long to say where its logs end before the next records are read."""
+AGAIN_S = 1.0
+FEEDS: tuple[Topic[Any], ...] = (
     topics.DISPATCH,
     topics.PRESENCE,
     topics.COMMANDS,
     topics.COMMAND_EVENTS,
 )
 
-OnRecord = Callable[[Topic, ConsumerRecord], None]
+OnRecord = Callable[[Topic[Any], ConsumerRecord], Awaitable[None]]
 OnReady = Callable[[int], None]
 
 
 class ControlFeed:
     """Hands over every record of `FEEDS` in the partitions that it is told to follow."""
 
-    def __init__(self, settings: Settings, on_record: OnRecord, on_ready: OnReady) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        clients: KafkaClients,
+        on_record: OnRecord,
+        on_ready: OnReady,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clients = clients
         self._on_record = on_record
         self._on_ready = on_ready
-        self._topics = {topic.full(settings.namespace): topic for topic in FEEDS}
+        self._clock = clock
+        self._topics = {clients.full(topic): topic for topic in FEEDS}
         self._wanted: frozenset[int] = frozenset()
         self._given: frozenset[int] | None = None
         self._ends: dict[TopicPartition, int] = {}
         """Where each partition that is not caught up ended when it was taken."""
         self._early: dict[int, list[ConsumerRecord]] = {}
         """Events of partitions that are not whole: they tell of commands still to be read."""
+        self._progress: Progress[TopicPartition] = Progress(STUCK_S, LOOK_S)
+        self._look_at_s = 0.0
 
     def follow(self, partitions: frozenset[int]) -> None:
         """From now on hand over these, each from its start; ``on_ready`` tells what is whole."""
         self._wanted, self._given = partitions, None
 
     async def run(self) -> None:
-        """Read for ever; cancel to stop."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            fetch_max_wait_ms=POLL_MS,
-        )
-        await consumer.start()
+        """Read for ever; cancel to stop.
+
+        Raises `BrokerError` where reading stands still although the log has more.
+        """
+        consumer = await self._connected()
         try:
             while True:
-                if self._given is None:
-                    await self._assign(consumer)
-                if not self._given:
-                    await asyncio.sleep(POLL_MS / 1000)
-                    continue
-                found = await consumer.getmany(timeout_ms=POLL_MS)
-                if self._given is None:
-                    continue  # the assignment changed meanwhile: these come again
-                for records in found.values():
-                    self._hand_over(records)
-                if self._ends:
-                    await self._tell_ready(consumer)
+                try:
+                    await self._step(consumer)
+                except (KafkaError, OSError, TimeoutError) as error:
+                    if not _passes(error):
+                        raise
+                    # What was to be read is read from the same place once the broker answers.
+                    log.warning("the control feed waits for Kafka", error=repr(error))
+                    self._progress.reset()
+                    await asyncio.sleep(AGAIN_S)
         finally:
             await consumer.stop()
 
-    def _hand_over(self, records: list[ConsumerRecord]) -> None:
+    async def _connected(self) -> AIOKafkaConsumer:
+        while True:
+            consumer = self._clients.consumer(fetch_max_wait_ms=POLL_MS)
+            try:
+                await consumer.start()
+            except (KafkaError, OSError) as error:
+                await consumer.stop()
+                if not _passes(error):
+                    raise
+                log.warning("the control feed waits for Kafka", error=repr(error))
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return consumer
+
+    async def _step(self, consumer: AIOKafkaConsumer) -> None:
+        if self._given is None:
+            await self._assign(consumer)
+        if self._given is None:
+            return  # other partitions are wanted by now
+        if not self._given:
+            await asyncio.sleep(POLL_MS / 1000)
+            return
+        found = await consumer.getmany(timeout_ms=POLL_MS)
+        if self._given is None:
+            return  # the assignment changed meanwhile: these come again
+        for records in found.values():
+            await self._hand_over(records)
+        if self._ends:
+            await self._tell_ready(consumer)
+        if self._clock() >= self._look_at_s:
+            await self._look(consumer)
+
+    async def _hand_over(self, records: list[ConsumerRecord]) -> None:
         for record in records:
             topic = self._topics[record.topic]
             if topic is topics.COMMAND_EVENTS and record.partition in self._early:
                 self._early[record.partition].append(record)
             else:
-                self._on_record(topic, record)
+                await self._on_record(topic, record)
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
         wanted = self._wanted
         partitions = [TopicPartition(name, p) for name in self._topics for p in sorted(wanted)]
         consumer.assign(partitions)
+        self._ends, self._early = {}, {p: [] for p in wanted}
+        self._progress.reset()
+        self._look_at_s = self._clock() + LOOK_S
         if partitions:
-            since_ms = time.time_ns() // 1_000_000 - BACK_MS
-            begins = await consumer.offsets_for_times(
-                {
-                    tp: 0 if self._topics[tp.topic] is topics.PRESENCE else since_ms
-                    for tp in partitions
-                }
-            )
-            ends = await consumer.end_offsets(partitions)
-            for tp in partitions:
-                begin = None if self._topics[tp.topic] is topics.DISPATCH else begins[tp]
-                consumer.seek(tp, ends[tp] if begin is None else begin.offset)
-            self._ends = dict(ends)
-            self._early = {p: [] for p in wanted}
+            ends, begins = await self._range(consumer, partitions)
+            for tp, offset in begins.items():
+                consumer.seek(tp, offset)
+            self._ends = ends
         if wanted == self._wanted:
             self._given = wanted
 
+    async def _range(
+        self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]
+    ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+        """Where each partition ends, and where it is read from. The ends are asked for first."""
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        whole = [tp for tp in partitions if self._topics[tp.topic] is topics.PRESENCE]
+        begins = dict(ends) | await consumer.beginning_offsets(whole)
+        since_ms = time.time_ns() // 1_000_000 - BACK_MS
+        found = await consumer.offsets_for_times(
+            {tp: since_ms for tp in partitions if self._topics[tp.topic] in _FROM_SOME_TIME}
+        )
+        for tp, first in found.items():
+            begins[tp] = first_offset(ends[tp], None if first is None else first.offset)
+        return ends, begins
+
     async def _tell_ready(self, consumer: AIOKafkaConsumer) -> None:
         """A partition is whole once all its feeds are where they ended when we took it."""
+        at = await self._positions(consumer, self._ends)
+        if self._given is None:
+            return  # what is whole is not ours to tell of any more
         before = {tp.partition for tp in self._ends}
-        for tp, end in list(self._ends.items()):
-            if await consumer.position(tp) >= end:
-                del self._ends[tp]
+        self._ends = {tp: end for tp, end in self._ends.items() if at[tp] < end}
         for partition in sorted(before - {tp.partition for tp in self._ends}):
-            self._hand_over(self._early.pop(partition))
+            await self._hand_over(self._early.pop(partition))
             log.info("control state is whole", partition=partition)
             self._on_ready(partition)
+
+    async def _look(self, consumer: AIOKafkaConsumer) -> None:
+        """Raise where the log has more and nothing of it was read for long."""
+        partitions = consumer.assignment()
+        async with asyncio.timeout(ANSWER_S):
+            ends = await consumer.end_offsets(partitions)
+        self._look_at_s = self._clock() + LOOK_S
+        at = await self._positions(consumer, partitions)
+        if self._given is None:
+            return
+        wanted = {tp: max(end, self._ends.get(tp, 0)) for tp, end in ends.items()}
+        if stuck := self._progress.look(at, wanted, self._clock()):
+            where = ", ".join(sorted(f"{tp.topic}/{tp.partition} at {at[tp]}" for tp in stuck))
+            raise BrokerError(
+                f"the control feed has read nothing for {STUCK_S:g} s though there is more in"
+                f" {where}; this worker ends, its successor reads them anew"
+            )
+
+    async def _positions(
+        self,
+        consumer: AIOKafkaConsumer,
+        partitions: "frozenset[TopicPartition] | dict[TopicPartition, int]",
+    ) -> dict[TopicPartition, int]:
+        async with asyncio.timeout(ANSWER_S):  # one that is out of range has none for a moment
+            return {tp: await consumer.position(tp) for tp in list(partitions)}
+
+
+_FROM_SOME_TIME = (topics.COMMANDS, topics.COMMAND_EVENTS)
+
+
+def _passes(error: Exception) -> bool:
+    """Whether it is the broker's or the network's, so that asking again may help."""
+    return (
+        not isinstance(error, KafkaError) or error.retriable or isinstance(error, KafkaTimeoutError)
+    )

@@ -9,8 +9,6 @@ import asyncio
 from collections.abc import Awaitable
 from pathlib import Path
 
-import structlog
-
 from agents.context import AgentContext
 from agents.expected import ExpectedSites
 from agents.partitions import Partitions, Slot
@@ -25,18 +23,15 @@ from schemas.dispatch import (
     Target,
 )
 from schemas.grid import PriceSeries
-from schemas.wire import UNREADABLE
 from tables.regions import RegionState
 from vpp_streams import topics
-from vpp_streams.codecs import decode_json
 from vpp_streams.domain.region_dispatch import HEARD_MS, RegionDispatch
 from vpp_streams.domain.requests import Book
 from vpp_streams.domain.schedules import Entry, due, load
 from vpp_streams.errors import SettingsError
-from vpp_streams.kafka import read_to_end_then_follow
+from vpp_streams.kafka.decode import Read, Removed
+from vpp_streams.kafka.follower import Feed
 from vpp_streams.topics import DAY_MS
-
-log = structlog.get_logger()
 
 CYCLE_S = 0.5
 AHEAD_MS = 3_600_000
@@ -73,37 +68,20 @@ class Dispatcher:
 
     async def follow(self) -> None:
         """Keep the requests and the prices current, for ever."""
-        settings = self._context.settings
-        await asyncio.gather(
-            read_to_end_then_follow(
-                settings, topics.DISPATCH_TARGETS, self._on_request, self._caught_up
-            ),
-            read_to_end_then_follow(
-                settings, topics.MARKET_PRICES, self._on_prices, asyncio.Event()
-            ),
-        )
+        follower = self._context.follower
+        requests = Feed(topics.DISPATCH_TARGETS, self._on_request, self._on_removed)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(follower.follow(requests, caught_up=self._caught_up))
+            group.create_task(follower.follow(Feed(topics.MARKET_PRICES, self._on_prices)))
 
-    def _on_prices(self, _key: bytes | None, value: bytes | None, offset: int) -> None:
-        if value is None:
-            return
-        try:
-            prices = decode_json(value, PriceSeries)
-        except UNREADABLE as error:
-            self._context.health.counters["bad_records"] += 1
-            log.warning("unreadable prices were left out", offset=offset, error=str(error))
-            return
-        self._region(prices.region).prices = prices
+    def _on_prices(self, read: Read[PriceSeries]) -> None:
+        self._region(read.record.region).prices = read.record
 
-    def _on_request(self, key: bytes | None, value: bytes | None, offset: int) -> None:
-        if value is None:
-            self._requests.pop((key or b"").decode(errors="replace"), None)
-            return
-        try:
-            request: Request = decode_json(value, Request)  # type: ignore[arg-type]  # a union
-        except UNREADABLE as error:
-            self._context.health.counters["bad_records"] += 1
-            log.warning("an unreadable request was left out", offset=offset, error=str(error))
-            return
+    def _on_removed(self, removed: Removed) -> None:
+        self._requests.pop(removed.key, None)
+
+    def _on_request(self, read: Read[Request]) -> None:
+        request = read.record
         # The first of an id stands: a later one of other content is left out.
         self._requests.setdefault(request.request_id, request)
         self._inbox.append(request)

@@ -64,14 +64,14 @@ class FleetWorker:
 
     def __init__(self, context: AgentContext, membership: Membership) -> None:
         self._context = context
-        source = context.kafka.full(topics.TELEMETRY)
+        source = context.clients.full(topics.TELEMETRY)
         policy = policy_of(context.settings)
 
         def new_partition(number: int) -> FleetPartition:
             return FleetPartition(number, source, context.registry, policy)
 
         store = StateStore(
-            context.kafka, context.kafka.full(topics.STATE_FLEET), context.group("fleet")
+            context.clients, context.clients.full(topics.STATE_FLEET), context.group("fleet")
         )
         self.partitions: Partitions[FleetPartition] = Partitions(
             source, membership, store, new_partition
@@ -96,8 +96,8 @@ class FleetWorker:
         """
         context = self._context
         await context.registry_ready.wait()
-        async with producing(context.kafka) as context.producer:
-            reader = LogReader(context.kafka, deliver)
+        async with producing(context.clients) as context.producer:
+            reader = LogReader(context.clients, deliver)
             self.partitions.reader = reader
             context.watch_readers(reader)
             async with asyncio.TaskGroup() as group:

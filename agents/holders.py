@@ -30,6 +30,7 @@ class Holders:
         self._held: frozenset[int] = frozenset()
         self._changed = asyncio.Event()
         self._urls: dict[int, str] = {}
+        self._http: httpx.AsyncClient | None = None
 
     def hold(self, partitions: frozenset[int]) -> None:
         """These partitions are ours from now on: the others are to know."""
@@ -40,7 +41,10 @@ class Holders:
     async def run(self) -> None:
         """Publish what is ours and follow what is others', for ever."""
         feed = Feed(topics.FLEET_HOLDERS, self._on_holder)
-        async with asyncio.TaskGroup() as group:
+        async with (
+            httpx.AsyncClient(timeout=PATIENCE_S) as self._http,
+            asyncio.TaskGroup() as group,
+        ):
             group.create_task(self._context.follower.follow(feed))
             group.create_task(self._publish_for_ever())
 
@@ -61,16 +65,13 @@ class Holders:
     async def ask(self, partition: int, request: Request) -> tuple[int, Any] | None:
         """Another worker's answer, with its status; None where no other is known to hold it."""
         url = self._urls.get(partition)
-        if url is None or url == self._url or PASSED_ON in request.headers:
+        if self._http is None or url in (None, self._url) or PASSED_ON in request.headers:
             return None
         try:
-            async with httpx.AsyncClient(timeout=PATIENCE_S) as http:
-                answer = await http.get(
-                    f"{url}{request.path}", params=request.query, headers={PASSED_ON: self._url}
-                )
-                return answer.status_code, answer.json()
-        except (httpx.HTTPError, ValueError) as error:
-            log.info(
-                "the worker that holds a partition does not answer", url=url, error=repr(error)
+            answer = await self._http.get(
+                f"{url}{request.path}", params=request.query, headers={PASSED_ON: self._url}
             )
+            return answer.status_code, answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            log.info("the holder of a partition does not answer", url=url, error=repr(error))
             return None

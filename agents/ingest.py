@@ -42,8 +42,8 @@ class IngestWorker:
         self._membership = membership
         self._group = context.group("ingest")
         self._in_flight = InFlight(membership)
-        self._live_names = tuple(context.kafka.full(t) for t in topics.LIVE_RAW)
-        self._names = (*self._live_names, context.kafka.full(topics.RAW_BACKFILL))
+        self._live_names = tuple(context.clients.full(t) for t in topics.LIVE_RAW)
+        self._names = (*self._live_names, context.clients.full(topics.RAW_BACKFILL))
         self._readers: dict[str, LogReader] = {}
         context.health.gauges["lag"] = lambda: self._lag(*self._names)
 
@@ -54,10 +54,10 @@ class IngestWorker:
         """
         context = self._context
         await context.registry_ready.wait()
-        lanes = [LogReader(context.kafka, live), LogReader(context.kafka, backfill)]
+        lanes = [LogReader(context.clients, live), LogReader(context.clients, backfill)]
         self._readers = dict.fromkeys(self._live_names, lanes[0]) | {self._names[-1]: lanes[1]}
         context.watch_readers(*lanes)
-        async with producing(context.kafka) as context.producer, asyncio.TaskGroup() as group:
+        async with producing(context.clients) as context.producer, asyncio.TaskGroup() as group:
             for work in (
                 *(lane.run() for lane in lanes),
                 self._follow_group(),
@@ -91,7 +91,7 @@ class IngestWorker:
     async def _committed(self, share: Share) -> dict[TopicPartition, Position]:
         """Where our partitions go on: where the group's last commit of each says."""
         ours = [TopicPartition(name, p) for name in self._names for p in share.partitions]
-        async with administering(self._context.kafka) as admin:
+        async with administering(self._context.clients) as admin:
             found: Mapping[TopicPartition, OffsetAndMetadata]
             found = await admin.list_consumer_group_offsets(self._group)
         return {tp: position_of(found[tp]) if tp in found else Position() for tp in ours}

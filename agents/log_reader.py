@@ -16,14 +16,15 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from tables.columnar import Mark
+from vpp_streams.domain.log_reading import Progress
 from vpp_streams.kafka.clients import KafkaClients
 
 log = structlog.get_logger()
 
 POLL_MS = 100
 WATCH_S = 5.0
-STALLED_LOOKS = 12
-"""A partition that has more, and stands still for this many looks, has stalled."""
+STALLED_S = 60.0
+"""A partition that has more, and is not read on for this long, has stalled."""
 
 
 class StalledError(RuntimeError):
@@ -207,24 +208,17 @@ class LogReader:
             consumer.seek(tp, self._positions[tp].offset)
 
     async def _watch_for_ever(self, consumer: AIOKafkaConsumer) -> None:
-        """Raise where a partition has more and does not move, while Kafka answers."""
-        still: dict[TopicPartition, tuple[int, int]] = {}
+        """Raise where a partition has more and is not read on, while Kafka answers."""
+        loop = asyncio.get_running_loop()
+        progress: Progress[TopicPartition] = Progress(STALLED_S, WATCH_S)
         while True:
             await asyncio.sleep(WATCH_S)
-            positions = dict(self._positions)
+            at = {tp: position.offset for tp, position in self._positions.items()}
             try:
-                ends = await consumer.end_offsets(list(positions)) if positions else {}
+                ends = await consumer.end_offsets(list(at)) if at else {}
             except (KafkaError, OSError):
-                still.clear()  # Kafka is away: nobody moves
+                progress.reset()  # Kafka is away: nobody moves
                 continue
-            still = {
-                tp: (at.offset, still[tp][1] + 1 if still.get(tp, (-1, 0))[0] == at.offset else 0)
-                for tp, at in positions.items()
-                if ends[tp] > at.offset
-            }
-            for tp, (offset, looks) in still.items():
-                if looks >= STALLED_LOOKS:
-                    raise StalledError(
-                        f"{tp.topic}/{tp.partition} stands at {offset} of {ends[tp]}"
-                        f" for {looks * WATCH_S:.0f} s"
-                    )
+            if stalled := progress.look(at, ends, loop.time()):
+                where = ", ".join(f"{tp.topic}/{tp.partition} at {at[tp]}" for tp in stalled)
+                raise StalledError(f"nothing was read for {STALLED_S:.0f} s, with more in {where}")

@@ -7,27 +7,23 @@ is the same record, and the region takes it once.
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
-import structlog
 
 from agents.optimizer_inputs import Record
 from schemas.dispatch import DispatchStatus, Notice, Target
 from schemas.market import Award, Delivery, Shortfall
 from schemas.windows import RegionWindow
-from schemas.wire import UNREADABLE
 from vpp_streams import topics
-from vpp_streams.codecs import decode_json
 from vpp_streams.domain.delivery import PATIENCE_MS, is_whole, measured, shortfall, window_s
 from vpp_streams.domain.ledger import ends_ms
 from vpp_streams.health import HealthReporter
-from vpp_streams.kafka import read_to_end_then_follow
-from vpp_streams.settings import Settings
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.follower import Feed
 
-log = structlog.get_logger()
-
-Send = Callable[[topics.Topic, str, msgspec.Struct], Awaitable[None]]
-"""Writes a record (topic, key, value), and returns when Kafka has it."""
+Send = Callable[[topics.Topic[Any], msgspec.Struct], Awaitable[object]]
+"""Writes a record to its topic, and returns when Kafka has it (`Outlet.write`)."""
 
 CYCLE_S = 0.5
 AHEAD_MS = 1_000
@@ -46,12 +42,10 @@ class AwardKeeper:
 
     def __init__(
         self,
-        settings: Settings,
         health: HealthReporter,
         send: Send,
         now_ms: Callable[[], int],
     ) -> None:
-        self._settings = settings
         self._counters = health.counters
         self._send = send
         self._now_ms = now_ms
@@ -84,25 +78,14 @@ class AwardKeeper:
             case Notice():
                 self._notices[record.region] = record
 
-    async def follow_windows(self) -> None:
-        """Keep what regions measured, for ever."""
-        await read_to_end_then_follow(
-            self._settings,
-            topics.REGION_WINDOWS,
-            self._on_window,
-            asyncio.Event(),
-            since_ms=self._now_ms() - LATE_MS,
-        )
+    def windows(self) -> Feed[RegionWindow]:
+        """What regions measured, to be followed."""
+        since_ms = self._now_ms() - LATE_MS
+        return Feed(topics.REGION_WINDOWS, self._on_window, since_ms=since_ms)
 
-    def _on_window(self, _key: bytes | None, value: bytes | None, offset: int) -> None:
-        try:
-            window = decode_json(value or b"", RegionWindow)
-        except UNREADABLE as error:
-            self._counters["bad_records"] += 1
-            log.warning("region.windows: left out", offset=offset, error=str(error))
-            return
-        mine = self._windows[window.region, window.size_s]
-        mine[window.start_ms] = window
+    def _on_window(self, read: Read[RegionWindow]) -> None:
+        window = read.record
+        self._windows[window.region, window.size_s][window.start_ms] = window
 
     async def keep_for_ever(self) -> None:
         """A look at every award each half second, and at once when one comes."""
@@ -127,7 +110,7 @@ class AwardKeeper:
             self._awards.pop(award.bid_id, None)
             self._measured.add(award.bid_id)
             self._counters["deliveries"] += 1
-            await self._send(topics.MARKET_AWARDS, award.bid_id, measured(award, windows))
+            await self._send(topics.MARKET_AWARDS, measured(award, windows))
 
     async def _ask(self, award: Award) -> None:
         """Make it the region's target.
@@ -150,7 +133,7 @@ class AwardKeeper:
             issued_at_ms=award.cleared_at_ms,
             best_effort=True,  # what can be given of an award is better than nothing
         )
-        await self._send(topics.DISPATCH_TARGETS, target.request_id, target)
+        await self._send(topics.DISPATCH_TARGETS, target)
 
     async def _warn(self, award: Award, now_ms: int) -> None:
         """Tell of power that will be missing, and when it no longer will."""
@@ -160,7 +143,7 @@ class AwardKeeper:
         if found is not None:
             self._told[award.bid_id] = found
             self._counters["shortfalls"] += found.missing_w != 0.0
-            await self._send(topics.MARKET_AWARDS, award.bid_id, found)
+            await self._send(topics.MARKET_AWARDS, found)
 
     def _forget(self, now_ms: int) -> None:
         self._told = {id_: told for id_, told in self._told.items() if id_ in self._awards}

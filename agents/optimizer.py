@@ -10,8 +10,8 @@ market and every reader take the first record.
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
-import msgspec
 import numpy as np
 import structlog
 
@@ -20,10 +20,8 @@ from agents.optimizer_inputs import READ_BACK_MS, Asked, Input, Knowledge, sound
 from agents.region_forecasts import RegionForecaster, forecast_for_ever
 from schemas.grid import PriceSeries
 from schemas.market import Bid, Gate, PlanView, Refusal
-from schemas.wire import UNREADABLE
 from vpp_streams import topics
 from vpp_streams.background import until_told_to_stop
-from vpp_streams.codecs import encode_json
 from vpp_streams.domain.autobidder import Autobidder, safe_bid
 from vpp_streams.domain.cycle_inputs import CycleInputs
 from vpp_streams.domain.ledger import bid_id
@@ -32,7 +30,10 @@ from vpp_streams.domain.registry import Registry
 from vpp_streams.domain.reserve import ReservePolicy
 from vpp_streams.domain.sim_market import sim_rules
 from vpp_streams.health import HealthReporter
-from vpp_streams.kafka import apply_asset, follow_all, following, new_producer
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.connection import connected
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.follower import Feed, Follower, assets_into
 from vpp_streams.settings import Settings
 
 log = structlog.get_logger()
@@ -50,21 +51,21 @@ class Optimizer:
 
     def __init__(
         self,
-        settings: Settings,
+        follower: Follower,
         regions: Callable[[], list[str]],
         health: HealthReporter,
         send: Send,
         now_ms: Callable[[], int],
         make_bidder: Callable[[], Autobidder] = Autobidder,
     ) -> None:
-        self._settings = settings
+        self._follower = follower
         self._regions = regions
         self._counters = health.counters
         self._send = send
         self._now_ms = now_ms
         self._make_bidder = make_bidder
         self._known = Knowledge()
-        self._awards = AwardKeeper(settings, health, send, now_ms)
+        self._awards = AwardKeeper(health, send, now_ms)
         self._bidders: dict[str, Autobidder] = {}
         self._gates: dict[tuple[str, int], Gate] = {}
         self._made: set[str] = set()
@@ -75,26 +76,23 @@ class Optimizer:
 
     async def run(self) -> None:
         """Follow, bid and deliver, for ever. An error ends us; our successor goes on."""
-        since_ms = {topic: self._started_ms - back_ms for topic, back_ms in READ_BACK_MS.items()}
+        feeds = [
+            Feed(topic, self.taking(topic), since_ms=self._started_ms - back_ms)
+            for topic, back_ms in READ_BACK_MS.items()
+        ]
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._awards.follow_windows())
+            group.create_task(self._follower.follow(self._awards.windows()))
             # A bid that was made before us must be known, or its interval would get another.
-            await follow_all(group, self._settings, since_ms, self.reader)
+            await self._follower.follow_in(group, *feeds)
             group.create_task(self._awards.keep_for_ever())
             await self._bid_for_ever()
 
-    def reader(self, topic: topics.Topic) -> Callable[[bytes | None, bytes | None, int], None]:
-        """Takes in (key, value, offset) of an input topic's records."""
+    def taking(self, topic: topics.Topic[Any]) -> Callable[[Read[Any]], None]:
+        """Takes in the records of an input topic."""
 
-        def read(_key: bytes | None, value: bytes | None, offset: int) -> None:
-            try:
-                record = self._known.apply(Input(topic.name, offset, value))
-            except UNREADABLE as error:
-                self._counters["bad_records"] += 1
-                log.warning("left out", topic=topic.name, offset=offset, error=str(error))
-                return
-            if record is None:
-                return
+        def take(read: Read[Any]) -> None:
+            record = read.record
+            self._known.apply(Input(topic.name, read.offset, record))
             self._awards.heard(record)
             match record:
                 case Gate() if record.gate_ms > self._now_ms() - KEEP_GATES_MS:
@@ -104,7 +102,7 @@ class Optimizer:
                     self._counters["refused"] += 1
                     log.warning("refused", bid=record.bid_id, reason=record.reason)
 
-        return read
+        return take
 
     async def _bid_for_ever(self) -> None:
         while True:
@@ -143,7 +141,7 @@ class Optimizer:
         )
         bid, plan = await self._decide(inputs, gate.gate_ms)
         self._made.add(id_)
-        await self._send(topics.MARKET_BIDS, id_, bid)
+        await self._send(topics.MARKET_BIDS, bid)
         self._counters["bids"] += 1
         self._counters[f"rung_{bid.rung}"] += 1
         self._counters["late"] += self._now_ms() > gate.gate_ms
@@ -172,7 +170,7 @@ class Optimizer:
         return safe_bid(inputs, (fault,)), None
 
     async def _tell_plan(self, plan: PlanView) -> None:
-        await self._send(topics.MARKET_AWARDS, f"plan:{plan.market}:{plan.region}", plan)
+        await self._send(topics.MARKET_AWARDS, plan)
         now_ms = self._now_ms()
         if not plan.price or now_ms - self._prices_told.get(plan.region, 0) < PRICES_EVERY_MS:
             return
@@ -184,7 +182,7 @@ class Optimizer:
             per_mwh=plan.price[:MAX_PRICES],
             currency=plan.currency,
         )
-        await self._send(topics.MARKET_PRICES, plan.region, series)
+        await self._send(topics.MARKET_PRICES, series)
 
 
 def _cut_off_ms(gate: Gate) -> int:
@@ -206,31 +204,22 @@ async def run_optimizer(
     """Run the optimizer until the process is told to stop."""
     health = HealthReporter("optimizer")
     registry = Registry()
-    producer = new_producer(settings, linger_ms=0)
-    await producer.start()
-
-    async def send(topic: topics.Topic, key: str, record: msgspec.Struct) -> None:
-        name = topic.full(settings.namespace)
-        await producer.send_and_wait(name, encode_json(record), key=key.encode(), partition=0)
 
     def now_ms() -> int:
         return time.time_ns() // 1_000_000
 
-    optimizer = Optimizer(
-        settings, lambda: battery_regions(registry), health, send, now_ms, make_bidder
-    )
+    async with connected(KafkaClients(settings), health, linger_ms=0) as kafka:
+        follower, write = kafka.follower, kafka.outlet.write
+        optimizer = Optimizer(
+            follower, lambda: battery_regions(registry), health, write, now_ms, make_bidder
+        )
 
-    def new_forecaster() -> RegionForecaster:
-        return RegionForecaster(settings, health, send, now_ms)
+        def new_forecaster() -> RegionForecaster:
+            return RegionForecaster(follower, health, write, now_ms)
 
-    async def run(registry_follower: asyncio.Task[None]) -> None:
-        forecasts = forecast_for_ever(new_forecaster, health.counters)
-        await asyncio.gather(registry_follower, optimizer.run(), forecasts)
+        async def run(registry_follower: asyncio.Task[None]) -> None:
+            forecasts = forecast_for_ever(new_forecaster, health.counters)
+            await asyncio.gather(registry_follower, optimizer.run(), forecasts)
 
-    try:
-        async with following(
-            settings, topics.ASSETS, lambda _k, value, _o: apply_asset(registry, value)
-        ) as follower:
-            await until_told_to_stop(run(follower), health.publish_for_ever(settings, producer))
-    finally:
-        await producer.stop()
+        async with follower.following(assets_into(registry)) as registry_follower:
+            await until_told_to_stop(run(registry_follower))

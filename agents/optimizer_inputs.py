@@ -6,6 +6,7 @@ Used by the optimizer as records come, and by `vpp explain` on those below a bid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -45,7 +46,7 @@ FRESH_MS = 15_000
 """What a region told longer ago is not what it can do now."""
 _SLACK_MS = HOUR_MS
 """A record may be written so long before or after the time that it tells of."""
-READ_BACK_MS: Mapping[topics.Topic, int] = {
+READ_BACK_MS: Mapping[topics.Topic[Any], int] = {
     topics.MARKET_AWARDS: HISTORY_MS + _SLACK_MS,
     topics.MARKET_BIDS: topics.DAY_MS + _SLACK_MS,
     topics.DISPATCH_EVENTS: FRESH_MS + 60_000,
@@ -57,22 +58,16 @@ WEAR_PER_MWH = 10.0
 
 Told = RequestEvent | Notice | DispatchStatus
 Record = MarketRecord | Bid | Told | RegionLive
-_CONTRACT = {
-    topics.MARKET_AWARDS.name: MarketRecord,
-    topics.MARKET_BIDS.name: Bid,
-    topics.DISPATCH_EVENTS.name: Told,
-    topics.REGION_LIVE.name: RegionLive,
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A record of an input topic, as it is on the broker."""
+    """A record of an input topic."""
 
     topic: str
     """Without the namespace."""
     offset: int
-    value: bytes | None
+    record: Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +96,10 @@ class Knowledge:
         """By region: when it was told, and what devices that can be commanded could hold."""
         self._live: dict[str, RegionLive] = {}
 
-    def apply(self, read: Input) -> Record | None:
-        """Take a record in. Raises one of `UNREADABLE` where it is none of its topic."""
+    def apply(self, read: Input) -> None:
+        """Take a record in."""
         self._next[read.topic] = read.offset + 1
-        if read.value is None:
-            return None
-        record: Record = decode_json(read.value, _CONTRACT[read.topic])  # type: ignore[arg-type]  # unions
+        record = read.record
         match record:
             case Bid():
                 self.ledger.bid(record)
@@ -124,7 +117,6 @@ class Knowledge:
                 self._capability[record.region] = record.at_ms, record.capability
             case RegionLive():
                 self._live[record.region] = record
-        return record
 
     def sources(self) -> tuple[InputOffset, ...]:
         """Up to which record each input is taken in; one that told nothing is absent."""
@@ -217,10 +209,7 @@ def inputs_from_records(records: Iterable[Input], asked: Asked) -> CycleInputs:
     """The inputs of a decision from the records of the input topics, each topic in order."""
     known = Knowledge()
     for read in records:
-        try:
-            known.apply(read)
-        except UNREADABLE:
-            continue  # as the optimizer does
+        known.apply(read)
     return known.inputs(asked)
 
 

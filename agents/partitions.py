@@ -66,6 +66,10 @@ class Slot(Generic[S]):
         """Applied last; None where a snapshot has it."""
         self.waiting = 0
         """Records that were applied and are in no snapshot yet."""
+        self.saved_offset = state.applied_offset
+        """Source offset of the newest snapshot."""
+        self.committed_offset = state.applied_offset
+        """The same, as the group knows it."""
         self.outputs: list[Awaitable[object]] = []
         self.changing = asyncio.Lock()
         """Held from a record's application until its outputs are in ``outputs``: a snapshot in
@@ -176,8 +180,9 @@ class Partitions(Generic[S]):
         gone = [slot for slot in self._slots.values() if slot not in kept.values()]
         self._slots, self._share = kept, share
         self._taken_back.clear()
-        self._publish()
-        await asyncio.gather(*(self._release(slot) for slot in gone))
+        if gone:
+            self._publish()
+            await asyncio.gather(*(self._release(slot) for slot in gone))
         missing = sorted(share.partitions - kept.keys())
         taken = await asyncio.gather(*(self._take_over(p) for p in missing))
         self._slots = self._slots | {slot.partition: slot for slot in taken}
@@ -204,7 +209,7 @@ class Partitions(Generic[S]):
             recovered = recover(changelog)
             if recovered is not None:
                 slot.state.restore(recovered)
-                slot.mark = recovered.mark
+                slot.mark, slot.saved_offset = recovered.mark, recovered.offset
         except Exception as error:
             # Whatever it is, the log still has the readings: nobody waits for a repair.
             log.exception(
@@ -228,25 +233,32 @@ class Partitions(Generic[S]):
 
     async def _flush(self, slot: Slot[S]) -> None:
         async with slot.flushing:
-            if not self.holds(slot) or (slot.newest is None and not slot.state.unsaved):
+            if not self.holds(slot):
                 return
-            async with slot.changing:
-                newest, slot.newest, slot.waiting = slot.newest, None, 0
-                outputs, slot.outputs = slot.outputs, []
-                snapshot = slot.state.snapshot()
-                slot.mark = mark_of(newest) if newest is not None else slot.mark
-            await asyncio.gather(*outputs)
-            try:
-                await slot.writer.write(slot.writes(snapshot))
-            except FencedError as error:
-                await self._lost(slot, error)
-                return
-            await self._commit(slot, snapshot.offset + 1)
+            if slot.newest is not None or slot.state.unsaved:
+                await self._snapshot(slot)
+            if slot.committed_offset != slot.saved_offset and await self._commit(slot):
+                slot.committed_offset = slot.saved_offset
 
-    async def _commit(self, slot: Slot[S], offset: int) -> bool:
-        """For those who watch the group's lag: we start where the state stands."""
+    async def _snapshot(self, slot: Slot[S]) -> None:
+        async with slot.changing:
+            newest, slot.newest, slot.waiting = slot.newest, None, 0
+            outputs, slot.outputs = slot.outputs, []
+            snapshot = slot.state.snapshot()
+            slot.mark = mark_of(newest) if newest is not None else slot.mark
+        await asyncio.gather(*outputs)
+        try:
+            await slot.writer.write(slot.writes(snapshot))
+        except FencedError as error:
+            await self._lost(slot, error)
+        else:
+            slot.saved_offset = snapshot.offset
+
+    async def _commit(self, slot: Slot[S]) -> bool:
+        """For those who watch the group's lag; we start where the state stands."""
         tp = TopicPartition(self._source, slot.partition)
-        return await self._membership.commit({tp: OffsetAndMetadata(offset, "")})
+        offset = OffsetAndMetadata(slot.saved_offset + 1, "")
+        return await self._membership.commit({tp: offset})
 
     async def _lost(self, slot: Slot[S], error: FencedError) -> None:
         """Another process writes for this partition now.
@@ -260,7 +272,7 @@ class Partitions(Generic[S]):
         self._slots = {p: s for p, s in self._slots.items() if s is not slot}
         self._publish()
         await self._release(slot)
-        ours = await self._commit(slot, slot.state.applied_offset + 1)
+        ours = await self._commit(slot)
         if not ours or share is not self._membership.share:
             return
         if partition in self._taken_back:

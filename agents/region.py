@@ -120,10 +120,10 @@ class RegionWorker:
         self._context = context
         self._expected = ExpectedSites(context)
         store = StateStore(
-            context.kafka, context.kafka.full(topics.STATE_REGION), context.group("region")
+            context.clients, context.clients.full(topics.STATE_REGION), context.group("region")
         )
         self.partitions: Partitions[RegionState] = Partitions(
-            context.kafka.full(topics.REGION_PARTIALS), membership, store, lambda _: RegionState()
+            context.clients.full(topics.REGION_PARTIALS), membership, store, lambda _: RegionState()
         )
         self.partitions.on_change = self._on_change
         self._merger: Merger | None = None
@@ -146,8 +146,8 @@ class RegionWorker:
         """
         context = self._context
         await context.registry_ready.wait()
-        async with producing(context.kafka) as context.producer, asyncio.TaskGroup() as group:
-            self.partitions.reader = reader = LogReader(context.kafka, deliver)
+        async with producing(context.clients) as context.producer, asyncio.TaskGroup() as group:
+            self.partitions.reader = reader = LogReader(context.clients, deliver)
             context.watch_readers(reader)
             for work in (
                 self.partitions.run(),

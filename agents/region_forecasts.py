@@ -3,31 +3,26 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 
 from agents.market_awards import Send
 from schemas.forecast import RegionForecast
 from schemas.windows import RegionWindow
-from schemas.wire import UNREADABLE
 from vpp_streams import topics
-from vpp_streams.codecs import decode_json
 from vpp_streams.domain.forecast.region import HISTORY_DAYS, forecast_region
 from vpp_streams.domain.forecast.track import RegionTrack
 from vpp_streams.health import HealthReporter
-from vpp_streams.kafka import follow_all
-from vpp_streams.settings import Settings
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.follower import Feed, Follower
 
 log = structlog.get_logger()
 
-READ_BACK_MS: dict[topics.Topic, int] = {
+READ_BACK_MS: dict[topics.Topic[Any], int] = {
     topics.REGION_WINDOWS: HISTORY_DAYS * topics.DAY_MS,
     # What was told first of the last day's slots was told a day before them; an hour is slack.
     topics.REGION_FORECASTS: 2 * topics.DAY_MS + 3_600_000,
-}
-_CONTRACT: dict[topics.Topic, type[RegionWindow | RegionForecast]] = {
-    topics.REGION_WINDOWS: RegionWindow,
-    topics.REGION_FORECASTS: RegionForecast,
 }
 AGAIN_S = 60.0
 """So long after they stopped, forecasts begin again."""
@@ -40,9 +35,9 @@ class RegionForecaster:
     """
 
     def __init__(
-        self, settings: Settings, health: HealthReporter, send: Send, now_ms: Callable[[], int]
+        self, follower: Follower, health: HealthReporter, send: Send, now_ms: Callable[[], int]
     ) -> None:
-        self._settings = settings
+        self._follower = follower
         self._counters = health.counters
         self._send = send
         self._now_ms = now_ms
@@ -52,38 +47,28 @@ class RegionForecaster:
     async def run(self) -> None:
         """Follow what is measured and forecast, for ever."""
         now_ms = self._now_ms()
-        since_ms: dict[topics.Topic, int] = {
-            topic: now_ms - back_ms for topic, back_ms in READ_BACK_MS.items()
-        }
+        feeds = [
+            Feed(topic, self.take, since_ms=now_ms - back_ms)
+            for topic, back_ms in READ_BACK_MS.items()
+        ]
         async with asyncio.TaskGroup() as group:
             # What was told before us must be known, or it would be told again.
-            await follow_all(group, self._settings, since_ms, self.reader)
+            await self._follower.follow_in(group, *feeds)
             while True:
                 self._wake.clear()
                 for region in list(self._tracks):
                     await self.tell(region)
                 await self._wake.wait()
 
-    def reader(self, topic: topics.Topic) -> Callable[[bytes | None, bytes | None, int], None]:
-        """Takes in (key, value, offset) of an input topic's records."""
-        contract = _CONTRACT[topic]
-
-        def read(_key: bytes | None, value: bytes | None, offset: int) -> None:
-            try:
-                record = decode_json(value or b"", contract)
-            except UNREADABLE as error:
-                self._counters["bad_records"] += 1
-                log.warning("left out", topic=topic.name, offset=offset, error=str(error))
-                return
-            track = self._tracks[record.region]
-            match record:
-                case RegionForecast():
-                    track.told(record)
-                case RegionWindow():
-                    track.measured(record)
-                    self._wake.set()
-
-        return read
+    def take(self, read: Read[RegionWindow | RegionForecast]) -> None:
+        """Take in a record of an input topic."""
+        track = self._tracks[read.record.region]
+        match read.record:
+            case RegionForecast():
+                track.told(read.record)
+            case RegionWindow():
+                track.measured(read.record)
+                self._wake.set()
 
     async def tell(self, region: str) -> None:
         """A region's next forecast, if one is due; one that fails is left out."""
@@ -102,7 +87,7 @@ class RegionForecaster:
             return
         if made is None:
             return
-        await self._send(topics.REGION_FORECASTS, region, made)
+        await self._send(topics.REGION_FORECASTS, made)
         track.told(made)
         self._counters["forecasts"] += 1
 

@@ -5,17 +5,21 @@ Sent one by one, as fast as they go, they would hold up the live readings for se
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
+from aiokafka.producer.message_accumulator import BatchBuilder
+
 from agents.context import AgentContext
+from agents.pace import Pace
 from tables.site_windows import SiteSums
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
 
 SHARE = 0.3
 """Of the loop's time, at most, goes to windows while there are any."""
+LONGEST_REST_S = 1.0
+"""Between batches, while there are any."""
 BATCH_BYTES = 128 * 1024
 """A batch is made in one go, without a look at anything else."""
 
@@ -55,9 +59,10 @@ class WindowsPublisher:
 
     def __init__(self, context: AgentContext) -> None:
         self._context = context
-        self._topic = context.kafka.full(topics.SITE_WINDOWS)
+        self._topic = context.clients.full(topics.SITE_WINDOWS)
         self._jobs: dict[int, deque[_Job]] = {}
         self._some = asyncio.Event()
+        self._pace = Pace(SHARE, LONGEST_REST_S)
         context.health.gauges["windows_waiting"] = lambda: sum(map(len, self._jobs.values()))
 
     def publish(self, sums: SiteSums, partition: int, ours: Callable[[], bool]) -> Awaitable[None]:
@@ -78,31 +83,39 @@ class WindowsPublisher:
             self._some.clear()
             while waiting := [partition for partition, jobs in self._jobs.items() if jobs]:
                 for partition in waiting:
-                    began = time.perf_counter()
+                    self._pace.begin()
                     await self._send_batch(partition, self._jobs[partition])
-                    await asyncio.sleep((time.perf_counter() - began) * (1 / SHARE - 1))
+                    await asyncio.sleep(self._pace.rest_s())
 
     async def _send_batch(self, partition: int, jobs: deque[_Job]) -> None:
         producer = self._context.producer
         assert producer is not None, "the worker runs"
-        batch, size = producer.create_batch(), 0
-        inside, finished = [], []
-        while jobs and size < BATCH_BYTES:
-            job = jobs[0]
-            inside.append(job)
-            for key, value in job.records():
-                if (
-                    size >= BATCH_BYTES
-                    or batch.append(key=key, value=value, timestamp=None) is None
-                ):
-                    size = BATCH_BYTES
-                    break
-                size += len(value)
-            else:
-                finished.append(jobs.popleft())
+        batch = producer.create_batch()
+        with self._pace.work():
+            inside, finished = _fill(batch, jobs)
         if batch.record_count():
             sent = await producer.send_batch(batch, self._topic, partition=partition)
             for job in inside:
                 job.sent.append(sent)
         for job in finished:
             job.finish()
+
+
+def _fill(batch: BatchBuilder, jobs: deque[_Job]) -> tuple[list[_Job], list[_Job]]:
+    """Put as many records of the jobs into a batch as it takes.
+
+    Returns the jobs with records in it, and those that are through, which leave ``jobs``.
+    """
+    size = 0
+    inside, finished = [], []
+    while jobs and size < BATCH_BYTES:
+        job = jobs[0]
+        inside.append(job)
+        for key, value in job.records():
+            if size >= BATCH_BYTES or batch.append(key=key, value=value, timestamp=None) is None:
+                size = BATCH_BYTES
+                break
+            size += len(value)
+        else:
+            finished.append(jobs.popleft())
+    return inside, finished

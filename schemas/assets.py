@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from schemas.bounds import Fraction as Fraction
 from schemas.bounds import Id as Id
-
-Positive = Annotated[float, msgspec.Meta(ge=0)]
-Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+from schemas.bounds import Label
+from schemas.bounds import Positive as Positive
 
 DeviceKind = Literal["powerwall", "solar", "megapack"]
 
@@ -18,13 +18,13 @@ class Device(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     device_id: Id
     kind: DeviceKind
     """Decides the raw topic."""
-    model: str = ""
+    model: Label = ""
     rated_energy_wh: Positive = 0.0
     """Usable energy between soc 0 and 1."""
     rated_charge_w: Positive = 0.0
     rated_discharge_w: Positive = 0.0
     rated_solar_w: Positive = 0.0
-    token_sha256: str = ""
+    token_sha256: Annotated[str, msgspec.Meta(max_length=64)] = ""
     """Hex SHA-256 of the device's bearer token; empty = may connect with a certificate only."""
 
 
@@ -34,7 +34,7 @@ class Site(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
     site_id: Id
     region: Id
     """Grid or market area."""
-    devices: tuple[Device, ...] = ()
+    devices: Annotated[tuple[Device, ...], msgspec.Meta(max_length=10_000)] = ()
     export_limit_w: Positive | None = None
     """Most that may flow to the grid; None = no limit beyond the ratings."""
     import_limit_w: Positive | None = None
@@ -42,7 +42,7 @@ class Site(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
     """The owner's reserve, fraction of usable energy: never sold."""
     feeder: Id | None = None
     """Part of the region's grid that a limit of its own may hold for."""
-    latitude: float | None = None
-    longitude: float | None = None
+    latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
     removed: bool = False
     """A removed site keeps its record so that late readings are refused with a reason."""

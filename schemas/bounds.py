@@ -36,3 +36,31 @@ Label = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*
 """A name that is more than an `Id`, as of a process or a topic: no control characters."""
 Sentence = Annotated[str, msgspec.Meta(max_length=2000)]
 """Text for people."""
+Code = Annotated[str, msgspec.Meta(max_length=64)]
+"""A stable word for counting, or text of that length from a device."""
+
+MAX_MANY = 1_000_000
+"""Of a sequence whose length nothing else bounds; a record's size does before."""
+
+SizeS = Annotated[int, msgspec.Meta(ge=1, le=86_400)]
+"""Length of a window, s: at most a day."""
+IntervalMs = Annotated[int, msgspec.Meta(gt=0, le=366 * MAX_INTERVAL_MS)]
+"""Length of an interval of a market or a price, ms: at most a year."""
+AgeMs = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS)]
+Watts = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
+"""Finite: JSON has no other, and the limits keep sums so."""
+Positive = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+WattHours = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
+Number = Annotated[float, msgspec.Meta(ge=-1e18, le=1e18)]
+"""Any finite number that can be added up."""
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Ratio = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+"""0..1 where all that is counted is expected too; sites that were just removed make it more."""
+Price = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
+"""Of a MWh (of capacity, of a MW and hour) in a market."""
+Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?!\n)$")]
+MaybeId = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]{0,63})?(?!\n)$")]
+"""An `Id`, or "" where there is none."""
+ShortId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+"""An `Id` in records of which there are too many to match a pattern each; only its length is
+checked, and who uses it looks it up among the names that are known."""

@@ -10,9 +10,22 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.assets import Fraction, Id, Positive
+from schemas.bounds import (
+    MAX_MANY,
+    EpochMs,
+    Fraction,
+    GatewaySlot,
+    Id,
+    Label,
+    MaybeId,
+    Offset,
+    PartitionNumber,
+    Positive,
+    Seq,
+    ShortId,
+    Watts,
+)
 from schemas.grid import Droop
-from schemas.telemetry import EpochMs
 
 Fallback = Literal["self_consumption", "prices"]
 """What a device does after a lease: by itself, or by the newest price series first."""
@@ -39,9 +52,9 @@ class CommandRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What differs between the devices of a frame."""
 
     device_id: Id
-    epoch: int
+    epoch: Offset
     """The connection that it is meant for: offset of its connect record in ``presence``."""
-    setpoint_w: float | None
+    setpoint_w: Watts | None
     """Battery power, + = discharge; None = release: end the lease."""
     ramp_w_s: Positive
     """Most change of power in a second."""
@@ -56,15 +69,15 @@ class CommandFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ``gateway.out``, partition = gateway slot: those of one gateway, to be delivered.
     """
 
-    partition: int
+    partition: PartitionNumber
     """Fleet partition."""
-    rank: int
+    rank: Seq
     """Rises within the partition; a device takes the newest only. It is the time it was made
     at, UTC ms, or one more than the rank before."""
-    slot: int
+    slot: GatewaySlot
     """Gateway slot that it is routed to."""
-    region: str
-    request_id: str
+    region: Id
+    request_id: MaybeId
     created_at_ms: EpochMs
     asked_at_ms: EpochMs
     """When the request was issued."""
@@ -72,7 +85,7 @@ class CommandFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     valid_until_ms: EpochMs
     fallback: Fallback = "self_consumption"
     droop: Droop | None = None
-    rows: tuple[CommandRow, ...]
+    rows: Annotated[tuple[CommandRow, ...], msgspec.Meta(max_length=MAX_MANY)]
 
 
 def command_id(partition: int, rank: int) -> str:
@@ -98,21 +111,26 @@ def step_of(state: CommandState) -> int:
 class CommandEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What became of one device's command."""
 
-    device_id: str
-    command_id: str
+    device_id: ShortId
+    command_id: ShortId
     state: CommandState
-    at_ms: int
-    epoch: int | None = None
+    at_ms: EpochMs
+    epoch: Offset | None = None
     """Of the connection that told it; null = told by the cloud."""
-    reason: str = ""
-    power_w: float | None = None
+    reason: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    power_w: Watts | None = None
     """Battery power at that moment, as the device says."""
 
 
 class CommandEvents(msgspec.Struct, frozen=True, kw_only=True):
-    """Topic ``command.events``, partition of the sites, no key: events of one moment, in order."""
+    """Topic ``command.events``, partition of the sites, no key: events of one moment, in order.
 
-    source: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
+    Device, gateway and fleet role may each report the end of a command, and report it again after
+    a crash. The first end of a device's command in the order of the partition is its end; readers
+    ignore every later one.
+    """
+
+    source: Label
     """Process that tells them."""
-    partition: int
-    events: tuple[CommandEvent, ...]
+    partition: PartitionNumber
+    events: Annotated[tuple[CommandEvent, ...], msgspec.Meta(max_length=MAX_MANY)]

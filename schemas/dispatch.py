@@ -8,14 +8,22 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
-from schemas.assets import Id, Positive
+from schemas.bounds import (
+    Count,
+    EpochMs,
+    Id,
+    MaybeId,
+    Number,
+    PartitionNumber,
+    Positive,
+    Sentence,
+    WattHours,
+)
+from schemas.bounds import Watts as Watts
 from schemas.grid import Droop
-from schemas.telemetry import EpochMs
-from schemas.windows import Deliverable
+from schemas.windows import Deliverables
 
-Watts = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
-"""Finite: JSON has no other, and the limits keep it so."""
-Source = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
+Source = Annotated[str, msgspec.Meta(max_length=120, pattern=r"^[^\x00-\x1f\x7f]+(?!\n)$")]
 """Who asks: ``operator:<name>``, ``schedule:<name>``, ``market:<name>``."""
 Priority = Literal["self_consumption", "operator", "market", "emergency", "grid_limit"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
@@ -103,12 +111,19 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
     """Power that cannot be had, and why."""
 
     cause: Cause
-    devices: int
+    devices: Count
     """0 where it is nothing that single devices have."""
-    up_w: float
+    up_w: Watts
     """Discharge that these devices could give otherwise, W >= 0."""
-    down_w: float
+    down_w: Watts
     """Charge, W >= 0."""
+
+
+Causes = Annotated[tuple[Missing, ...], msgspec.Meta(max_length=1000)]
+States = Annotated[
+    dict[Annotated[str, msgspec.Meta(max_length=32)], Count], msgspec.Meta(max_length=32)
+]
+"""Devices by what became of their newest command; ``none`` = no lease."""
 
 
 class Supply(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,13 +134,13 @@ class Supply(msgspec.Struct, frozen=True, kw_only=True):
     multiplier of the allocation (1/h with the default aim; see ``domain/allocate.py``).
     """
 
-    feeder: str = ""
+    feeder: MaybeId = ""
     """"" = the sites of no feeder."""
-    prices: tuple[float, ...]
-    power_w: tuple[float, ...]
-    uncontrolled_w: float
+    prices: Annotated[tuple[Number, ...], msgspec.Meta(max_length=10_000)]
+    power_w: Annotated[tuple[Watts, ...], msgspec.Meta(max_length=10_000)]
+    uncontrolled_w: Watts
     """Battery power of those that cannot be commanded: measured, or that of a lease unheard of."""
-    net_load_w: float
+    net_load_w: Watts
     """Load less solar of the sites that report: what the connections see beside the batteries."""
 
 
@@ -133,30 +148,30 @@ class SupplyPartial(msgspec.Struct, frozen=True, tag="supply", kw_only=True):
     """Topic ``region.partials``, key region: what one fleet partition's devices can give now."""
 
     region: Id
-    partition: int
-    at_ms: int
+    partition: PartitionNumber
+    at_ms: EpochMs
     """When it was made."""
-    supplies: tuple[Supply, ...]
-    deliverable: tuple[Deliverable, ...]
+    supplies: Annotated[tuple[Supply, ...], msgspec.Meta(max_length=10_000)]
+    deliverable: Deliverables
     """Of the devices that can be commanded, with storms' reserves."""
-    commanded_w: float
+    commanded_w: Watts
     """Sum of the setpoints of leases that stand."""
-    measured_w: float
+    measured_w: Watts
     """Battery power of all: measured, or of the leases of those not heard of."""
-    states: dict[str, int]
+    states: States
     """Devices by what became of their newest command; ``none`` = no lease."""
-    missing: tuple[Missing, ...] = ()
-    storm_wh: float = 0.0
+    missing: Causes = ()
+    storm_wh: WattHours = 0.0
     """Energy that batteries in a storm's way are still to be charged with."""
-    applied_ms: int = 0
+    applied_ms: EpochMs = 0
     """``issued_at_ms`` of the newest `Dispatch` that it includes."""
 
 
 class Share(msgspec.Struct, frozen=True):
     """What the devices of one feeder (or of none) in one partition are to give together."""
 
-    feeder: str
-    share_w: float
+    feeder: MaybeId
+    share_w: Watts
 
 
 class Dispatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,15 +181,15 @@ class Dispatch(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     region: Id
-    partition: int
-    request_id: str
+    partition: PartitionNumber
+    request_id: MaybeId
     """The request that rules; of a release, the one that did."""
-    issued_at_ms: int
-    asked_at_ms: int
+    issued_at_ms: EpochMs
+    asked_at_ms: EpochMs
     """``issued_at_ms`` of the request."""
-    until_ms: int
+    until_ms: EpochMs
     """No lease made from this may go beyond."""
-    shares: tuple[Share, ...] | None
+    shares: Annotated[tuple[Share, ...], msgspec.Meta(max_length=10_000)] | None
     droop: Droop | None = None
 
 
@@ -185,13 +200,13 @@ FINAL_STATES: frozenset[str] = frozenset({"rejected", "completed", "withdrawn"})
 class RequestEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="request"):
     """Topic ``dispatch.events``, key region: what became of a request, and why."""
 
-    request_id: str
-    region: str
+    request_id: Id
+    region: Id
     state: RequestState
-    at_ms: int
-    reason: str = ""
+    at_ms: EpochMs
+    reason: Sentence = ""
     """One sentence that a person understands."""
-    by: str = ""
+    by: MaybeId = ""
     """The request that outranks or withdraws it."""
     request: Target | Limit | Hold | Withdraw | None = None
     """The request itself, on its first event."""
@@ -204,28 +219,28 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     it is over.
     """
 
-    region: str
-    request_id: str
-    at_ms: int
-    missing_w: float
+    region: Id
+    request_id: Id
+    at_ms: EpochMs
+    missing_w: Watts
     """Asked less what can be given; the sign is that of the asking."""
-    from_ms: int
+    from_ms: EpochMs
     """When it will be missing: now, or when the energy above the reserves will be used up."""
-    causes: tuple[Missing, ...] = ()
+    causes: Causes = ()
 
 
 class StormCost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What storms take from the market now."""
 
-    devices: int
+    devices: Count
     """Batteries that are kept for their owners."""
-    withheld_w: float
+    withheld_w: Watts
     """Discharge that they could have held for 15 minutes."""
-    charge_wh: float
+    charge_wh: WattHours
     """Energy that they are still to be charged with."""
-    money: str = ""
+    money: Annotated[str, msgspec.Meta(max_length=40)] = ""
     """What that energy costs at the region's price now, decimal; "" = no price is known."""
-    currency: str = ""
+    currency: Annotated[str, msgspec.Meta(max_length=3)] = ""
 
 
 Mode = Literal["idle", "target", "limit", "hold", "self_consumption"]
@@ -237,24 +252,24 @@ class DispatchStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     ``idle`` records come each few seconds, so that a reader knows the capability.
     """
 
-    region: str
-    at_ms: int
+    region: Id
+    at_ms: EpochMs
     mode: Mode
-    request_id: str = ""
-    ends_at_ms: int = 0
-    asked_w: float | None = None
+    request_id: MaybeId = ""
+    ends_at_ms: EpochMs = 0
+    asked_w: Watts | None = None
     """The target (or what the limit calls for)."""
-    allocated_w: float | None = None
+    allocated_w: Watts | None = None
     """Sum of the shares, with what cannot be commanded."""
-    measured_w: float
-    net_load_w: float
-    missing_w: float = 0.0
-    capability: tuple[Deliverable, ...]
+    measured_w: Watts
+    net_load_w: Watts
+    missing_w: Watts = 0.0
+    capability: Deliverables
     """What the devices that can be commanded could hold."""
-    states: dict[str, int]
-    causes: tuple[Missing, ...] = ()
-    waiting: tuple[str, ...] = ()
+    states: States
+    causes: Causes = ()
+    waiting: Annotated[tuple[Id, ...], msgspec.Meta(max_length=100_000)] = ()
     """Requests that are outranked now."""
     storm: StormCost | None = None
-    partitions_expected: int
-    partitions_heard: int
+    partitions_expected: Count
+    partitions_heard: Count

@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.assets import Id
-from schemas.telemetry import EpochMs
+from schemas.bounds import Count, EpochMs, Fraction, Id, Positive, SizeS
+
+Slots = Annotated[tuple[Positive, ...], msgspec.Meta(max_length=1440)]
+"""A power by slot; at most a day of minutes."""
 
 Forecaster = Literal["lear", "profile", "persistence"]
 """From the best to the last resort: regression on the days before, their mean, the last value."""
@@ -17,13 +19,13 @@ class ForecastAccuracy(msgspec.Struct, frozen=True, kw_only=True):
     That is a day ahead, or less where no forecast was told so early.
     """
 
-    slots: int
+    slots: Count
     """So many were forecast and then measured."""
-    error_w: float
+    error_w: Positive
     """Mean of |measured - forecast|."""
-    naive_error_w: float | None
+    naive_error_w: Positive | None
     """As above, had the forecast been what was measured a day before; null = that is not known."""
-    inside: float
+    inside: Fraction
     """Share of them between the quantiles, 0..1; 0.8 is right."""
 
 
@@ -31,12 +33,12 @@ class QuantityForecast(msgspec.Struct, frozen=True, kw_only=True):
     """A power by slot, W, never below 0."""
 
     by: Forecaster
-    mean_w: tuple[float, ...]
-    low_w: tuple[float, ...]
+    mean_w: Slots
+    low_w: Slots
     """10 % quantile."""
-    high_w: tuple[float, ...]
+    high_w: Slots
     """90 % quantile."""
-    filled: int = 0
+    filled: Count = 0
     """Slots of the history that were not measured, and for which the day before stood in."""
     accuracy: ForecastAccuracy | None = None
     """null = nothing that was forecast has been measured yet."""
@@ -52,7 +54,7 @@ class RegionForecast(msgspec.Struct, frozen=True, kw_only=True):
     known_at_ms: EpochMs
     """Belief time: nothing that came later is in it."""
     start_ms: EpochMs
-    slot_s: Annotated[int, msgspec.Meta(gt=0)]
+    slot_s: SizeS
     load: QuantityForecast
     """What homes use."""
     solar: QuantityForecast

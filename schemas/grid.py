@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.assets import Fraction, Id
-from schemas.telemetry import EpochMs
+from schemas.bounds import Currency, EpochMs, Fraction, Id, IntervalMs, Label, Number
 
 Hz = Annotated[float, msgspec.Meta(ge=40, le=70)]
 
@@ -37,7 +36,7 @@ class FrequencyEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """When it was measured, UTC."""
     for_ms: Annotated[int, msgspec.Meta(gt=0, le=3_600_000)] = 1000
     """How long it stands for, where nothing newer comes."""
-    source: str = ""
+    source: Label = ""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,9 +44,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     alert_id: Id
     kind: Literal["storm"]
-    regions: tuple[Id, ...] = ()
+    regions: Annotated[tuple[Id, ...], msgspec.Meta(max_length=10_000)] = ()
     """Every site of these regions, and"""
-    site_ids: tuple[Id, ...] = ()
+    site_ids: Annotated[tuple[Id, ...], msgspec.Meta(max_length=100_000)] = ()
     """these sites."""
     prepare_from_ms: EpochMs
     """Batteries fill from here on."""
@@ -55,7 +54,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ends_at_ms: EpochMs
     reserve: Fraction = 1.0
     """The reserve of these sites from ``prepare_from_ms`` to ``ends_at_ms``."""
-    source: str = ""
+    source: Label = ""
     cancelled: bool = False
 
 
@@ -64,7 +63,7 @@ class PriceSeries(msgspec.Struct, frozen=True, kw_only=True):
 
     region: Id
     from_ms: EpochMs
-    interval_ms: Annotated[int, msgspec.Meta(gt=0)]
-    per_mwh: Annotated[tuple[float, ...], msgspec.Meta(min_length=1, max_length=576)]
+    interval_ms: IntervalMs
+    per_mwh: Annotated[tuple[Number, ...], msgspec.Meta(min_length=1, max_length=576)]
     """One price for each interval, in ``currency``."""
-    currency: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?!\n)$")] = "USD"
+    currency: Currency = "USD"

@@ -1,17 +1,21 @@
 """What each process says of itself once a second (topic ``health``, key process_id)."""
 
+from typing import Annotated
+
 import msgspec
+
+from schemas.bounds import Count, EpochMs, Label, Number
 
 
 class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     """One process's counters since it started, and its gauges now."""
 
-    process_id: str
+    process_id: Label
     """``<role>-<host>-<pid>``"""
-    role: str
-    at_ms: int
-    started_at_ms: int
-    counters: dict[str, int]
+    role: Label
+    at_ms: EpochMs
+    started_at_ms: EpochMs
+    counters: Annotated[dict[Label, Count], msgspec.Meta(max_length=1000)]
     """Monotone counts, for example ``readings_in``, ``rejected``, ``windows_closed``."""
-    gauges: dict[str, float] = {}
+    gauges: Annotated[dict[Label, Number], msgspec.Meta(max_length=1000)] = {}
     """Values now, for example ``connections``, ``lag``."""

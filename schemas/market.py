@@ -8,15 +8,28 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
-from schemas.assets import Id, Positive
-from schemas.dispatch import Watts
-from schemas.telemetry import EpochMs
+from schemas.bounds import Currency as Currency
+from schemas.bounds import (
+    EpochMs,
+    Fraction,
+    Id,
+    IntervalMs,
+    Label,
+    Number,
+    Offset,
+    Positive,
+    Sentence,
+    WattHours,
+    Watts,
+)
+from schemas.bounds import Price as Price
 
 Product = Literal["energy", "reg_up", "reg_down", "reserve"]
 """``reserve``: contingency reserve, held upwards and called in a contingency only."""
 PRODUCTS: tuple[Product, ...] = get_args(Product)
-Price = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
-Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?!\n)$")]
+Powers = Annotated[tuple[Watts, ...], msgspec.Meta(max_length=10_000)]
+Energies = Annotated[tuple[WattHours, ...], msgspec.Meta(max_length=10_000)]
+Quotes = Annotated[tuple[Number, ...], msgspec.Meta(max_length=10_000)]
 
 Rung = Literal["warm_lp", "fresh_lp", "coarse_lp", "last_plan", "value_rule", "safe"]
 """How the decision behind a bid was found, from the best to the last resort."""
@@ -38,7 +51,7 @@ class EnergyOffer(msgspec.Struct, frozen=True):
     """
 
     below_w: Watts
-    steps: tuple[Step, ...] = ()
+    steps: Annotated[tuple[Step, ...], msgspec.Meta(max_length=1000)] = ()
 
 
 class CapacityOffer(msgspec.Struct, frozen=True):
@@ -52,9 +65,9 @@ class CapacityOffer(msgspec.Struct, frozen=True):
 class InputOffset(msgspec.Struct, frozen=True):
     """Up to which record a decision had read an input: the offset is the next one."""
 
-    topic: str
-    partition: int
-    offset: int
+    topic: Label
+    partition: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+    offset: Offset
 
 
 class Bid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="bid"):
@@ -68,34 +81,34 @@ class Bid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="bi
     market: Id
     region: Id
     start_ms: EpochMs
-    interval_ms: Annotated[int, msgspec.Meta(gt=0)]
+    interval_ms: IntervalMs
     gate_ms: EpochMs
     """No bid counts that the market has not got by then."""
     made_at_ms: EpochMs
     rung: Rung
     energy: EnergyOffer
-    capacity: tuple[CapacityOffer, ...] = ()
+    capacity: Annotated[tuple[CapacityOffer, ...], msgspec.Meta(max_length=100)] = ()
     currency: Currency
-    expected_w: float = 0.0
+    expected_w: Watts = 0.0
     """Power that the plan has for the interval at the price it expects."""
-    expected_price: float | None = None
-    stored_wh: float | None = None
+    expected_price: Number | None = None
+    stored_wh: WattHours | None = None
     """Energy above the reserves that is expected at the interval's start."""
-    up_w: float = 0.0
+    up_w: Watts = 0.0
     """The most that was offered up, after the reserve policy."""
-    down_w: float = 0.0
-    withheld_w: float = 0.0
+    down_w: Watts = 0.0
+    withheld_w: Watts = 0.0
     """What the reserve policy kept back of the capability."""
-    withheld_cost: float = 0.0
+    withheld_cost: Number = 0.0
     """What that is worth in the interval at the expected price, in ``currency``."""
-    slacks: dict[str, float] = {}
+    slacks: Annotated[dict[Label, Number], msgspec.Meta(max_length=10_000)] = {}
     """Soft limits that the plan could not keep, by name, with how far."""
-    faults: tuple[str, ...] = ()
+    faults: Annotated[tuple[Sentence, ...], msgspec.Meta(max_length=1000)] = ()
     """What was wrong with the inputs, and what was done without them."""
-    solve_ms: float = 0.0
-    plan_w: tuple[float, ...] = ()
+    solve_ms: Number = 0.0
+    plan_w: Powers = ()
     """Planned power of this interval and those after it, for people to see."""
-    sources: tuple[InputOffset, ...] = ()
+    sources: Annotated[tuple[InputOffset, ...], msgspec.Meta(max_length=1000)] = ()
     """The inputs by offset: `vpp explain` makes the decision again from them."""
 
 
@@ -104,7 +117,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="g
 
     market: Id
     start_ms: EpochMs
-    interval_ms: Annotated[int, msgspec.Meta(gt=0)]
+    interval_ms: IntervalMs
     gate_ms: EpochMs
 
 
@@ -113,9 +126,9 @@ class Clearing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 
     market: Id
     start_ms: EpochMs
-    interval_ms: Annotated[int, msgspec.Meta(gt=0)]
+    interval_ms: IntervalMs
     cleared_at_ms: EpochMs
-    prices: dict[Product, float]
+    prices: dict[Product, Number]
     currency: Currency
 
 
@@ -126,12 +139,12 @@ class Award(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
     market: Id
     region: Id
     start_ms: EpochMs
-    interval_ms: Annotated[int, msgspec.Meta(gt=0)]
+    interval_ms: IntervalMs
     cleared_at_ms: EpochMs
-    energy_w: float
-    prices: dict[Product, float]
+    energy_w: Watts
+    prices: dict[Product, Number]
     """Clearing prices; a product that was not traded is absent."""
-    capacity_w: dict[Product, float] = {}
+    capacity_w: dict[Product, Watts] = {}
     currency: Currency
 
 
@@ -142,7 +155,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
     market: Id
     region: Id
     at_ms: EpochMs
-    reason: str
+    reason: Sentence
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="delivery"):
@@ -152,13 +165,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     market: Id
     region: Id
     start_ms: EpochMs
-    interval_ms: Annotated[int, msgspec.Meta(gt=0)]
-    awarded_w: float
-    measured_w: float
+    interval_ms: IntervalMs
+    awarded_w: Watts
+    measured_w: Watts
     """Mean battery power over the covered part of the interval."""
-    coverage: float
+    coverage: Fraction
     """Covered part of the interval, 0..1."""
-    money: float
+    money: Number
     """Earned: energy as measured and capacity as awarded, at the clearing prices."""
     currency: Currency
 
@@ -174,9 +187,9 @@ class Shortfall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     region: Id
     at_ms: EpochMs
     start_ms: EpochMs
-    awarded_w: float
-    deliverable_w: float
-    missing_w: float
+    awarded_w: Watts
+    deliverable_w: Watts
+    missing_w: Watts
 
 
 class PlanView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="plan"):
@@ -186,13 +199,13 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     region: Id
     made_at_ms: EpochMs
     start_ms: EpochMs
-    interval_ms: Annotated[int, msgspec.Meta(gt=0)]
-    power_w: tuple[float, ...]
-    stored_wh: tuple[float, ...]
-    price: tuple[float, ...]
-    price_low: tuple[float, ...] = ()
+    interval_ms: IntervalMs
+    power_w: Powers
+    stored_wh: Energies
+    price: Quotes
+    price_low: Quotes = ()
     """The forecast's 10 % quantile."""
-    price_high: tuple[float, ...] = ()
+    price_high: Quotes = ()
     """The forecast's 90 % quantile."""
     currency: Currency
 

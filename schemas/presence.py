@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from schemas.bounds import EpochMs, GatewaySlot, Id, Label, Offset
+
 
 class Presence(msgspec.Struct, frozen=True, omit_defaults=True):
     """A connect or disconnect of one device.
@@ -12,15 +14,15 @@ class Presence(msgspec.Struct, frozen=True, omit_defaults=True):
     disconnect names the epoch it ends, and is ignored when a newer connect stands.
     """
 
-    device_id: str
-    site_id: str
+    device_id: Id
+    site_id: Id
     status: Literal["connected", "disconnected"]
-    gateway_slot: int
+    gateway_slot: GatewaySlot
     """Partition of ``gateway.out`` that reaches the device."""
-    at_ms: int
-    epoch: int | None = None
+    at_ms: EpochMs
+    epoch: Offset | None = None
     """Only on a disconnect: the epoch it ends."""
-    boot: str = "0"
-    model: str = ""
-    firmware: str = ""
-    last_cmd: str = ""
+    boot: Label = "0"
+    model: Label = ""
+    firmware: Label = ""
+    last_cmd: Label = ""

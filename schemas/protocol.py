@@ -29,10 +29,20 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from schemas.assets import Fraction, Positive
+from schemas.bounds import (
+    MAX_INTERVAL_MS,
+    EpochMs,
+    Fraction,
+    IntervalMs,
+    Number,
+    Offset,
+    Positive,
+    Seq,
+    Watts,
+)
 from schemas.commands import Fallback
 from schemas.grid import Droop
-from schemas.telemetry import Boot, EpochMs, NativeBody, Seq
+from schemas.telemetry import Boot, NativeBody
 
 SUBPROTOCOL = "vpp.v1"
 MAX_MESSAGE_BYTES = 16 * 1024
@@ -70,7 +80,8 @@ TRANSIENT: frozenset[str] = frozenset(get_args(ErrorCode)) - PERMANENT
 
 MessageId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Text = Annotated[str, msgspec.Meta(max_length=64)]
-SpanMs = tuple[int, int]
+DelayMs = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTERVAL_MS)]
+SpanMs = tuple[DelayMs, DelayMs]
 """[lo, hi] in ms: the device draws its delay from it, so that a fleet does not come at once."""
 
 
@@ -97,21 +108,21 @@ class BackfillPace(msgspec.Struct, frozen=True):
 
     delay_ms: SpanMs
     """Wait a time drawn from this before the first Backfill."""
-    rows_per_s: int
+    rows_per_s: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 
 
 class HelloResult(msgspec.Struct, frozen=True):
     """The answer to `Hello`: the connection is live."""
 
-    epoch: int
+    epoch: Offset
     """Fencing token of this connection: offset of its connect record in topic ``presence``."""
     t: EpochMs
     """Gateway clock, ms since 1970 UTC."""
-    interval_ms: int
+    interval_ms: DelayMs
     """Send one reading this often."""
-    ack_ms: int
+    ack_ms: DelayMs
     """Live acks come at most this often (a backfill's ack comes at once)."""
-    idle_s: int
+    idle_s: DelayMs
     """The gateway closes a connection on which it hears nothing for this long."""
     backfill: BackfillPace
     status: Literal["accepted"] = "accepted"
@@ -164,7 +175,8 @@ class Backfill(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     cols: Annotated[list[Text], msgspec.Meta(min_length=1, max_length=32)]
     """Keys of `NativeBody`, in the order of each row's values; ``t`` must be one."""
     rows: Annotated[
-        list[list[Any] | None], msgspec.Meta(min_length=1, max_length=MAX_BACKFILL_ROWS)
+        list[Annotated[list[Any], msgspec.Meta(max_length=32)] | None],
+        msgspec.Meta(min_length=1, max_length=MAX_BACKFILL_ROWS),
     ]
     """null = the device no longer has the reading; a null value = not measured."""
     more: bool = False
@@ -192,11 +204,11 @@ class Drain(msgspec.Struct, frozen=True):
 class Setpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A lease (call, id = command id): hold this battery power from ... until ..."""
 
-    epoch: int
+    epoch: Offset
     """The connection it is meant for, as told in `HelloResult`."""
-    rank: int
+    rank: Seq
     """The newest rank wins."""
-    p: float | None
+    p: Watts | None
     """Battery power, W, + = discharge; null = release: end the lease now."""
     not_before: EpochMs
     valid_until: EpochMs
@@ -234,7 +246,7 @@ class CommandStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     state: DeviceCommandState
     t: EpochMs
     """Gateway clock as the device reckons it."""
-    p: float | None = None
+    p: Watts | None = None
     """Battery power, W."""
     reason: Text = ""
 
@@ -244,8 +256,8 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
     when it has no lease and its last one said ``fallback: prices``."""
 
     from_: EpochMs = msgspec.field(name="from")
-    interval_ms: Annotated[int, msgspec.Meta(gt=0)]
-    per_mwh: Annotated[tuple[float, ...], msgspec.Meta(min_length=1, max_length=576)]
+    interval_ms: IntervalMs
+    per_mwh: Annotated[tuple[Number, ...], msgspec.Meta(min_length=1, max_length=576)]
 
 
 class Call(msgspec.Struct, frozen=True):

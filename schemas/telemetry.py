@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import pyarrow as pa
 
+from schemas.bounds import MAX_COUNT, Code, Label, Offset, PartitionNumber, Sentence
 from schemas.bounds import MAX_INTERVAL_MS as MAX_INTERVAL_MS
 from schemas.bounds import MAX_SEQ as MAX_SEQ
 from schemas.bounds import MAX_TIME_MS as MAX_TIME_MS
@@ -64,7 +65,7 @@ class NativeBody(msgspec.Struct, frozen=True, omit_defaults=True):
 class VendorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A vendor's own document, wrapped: the gateway passes it on, ingest normalises it."""
 
-    vendor: str
+    vendor: Code
     """Which normaliser reads ``body``, for example ``tesla_gateway``."""
     body: msgspec.Raw
     """The vendor's document, as it stands."""
@@ -74,10 +75,14 @@ class VendorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The time this reading stands for, ms."""
 
 
+DeviceName = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+"""What a line calls its device; only an `Id` can be in the registry."""
+
+
 class RawLine(msgspec.Struct, frozen=True):
     """One line of a raw NDJSON frame (topics ``raw.*``)."""
 
-    device_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    device_id: DeviceName
     """The device, as authenticated by the gateway (never from the payload)."""
     received_at_ms: EpochMs
     """Gateway clock, ms since 1970 UTC."""
@@ -154,23 +159,23 @@ class Rejection(msgspec.Struct, frozen=True):
 class Rejected(msgspec.Struct, frozen=True):
     """A row of ``telemetry.rejected``: the dead letter with its reason and original bytes."""
 
-    rejected_id: str
+    rejected_id: Label
     """Deterministic: ``<topic>-<partition>-<offset>-<line>``; a re-emission is the same id."""
-    reason: str
+    reason: Code
     """A stable code (see ``docs/rejections.md``)."""
-    detail: str
+    detail: Sentence
     """One sentence that a person understands."""
-    source_topic: str
-    source_partition: int
-    source_offset: int
-    line: int
+    source_topic: Label
+    source_partition: PartitionNumber
+    source_offset: Offset
+    line: Annotated[int, msgspec.Meta(ge=-1, le=MAX_COUNT)]
     """Row of the frame, from 0; -1 where the whole frame could not be read."""
-    received_at_ms: int
+    received_at_ms: EpochMs
     """Gateway time of the row, or the Kafka timestamp of its frame where that is unknown."""
-    original_base64: str
+    original_base64: Annotated[str, msgspec.Meta(max_length=8 * 1024 * 1024)]
     """The bytes as they came."""
-    device_id: str | None = None
-    site_id: str | None = None
+    device_id: DeviceName | None = None
+    site_id: DeviceName | None = None
 
 
 JsonValue = Any

@@ -6,51 +6,68 @@ depend on the order of arrival. A window is [start, start + size). ``revision`` 
 with each correction; a re-emission after a crash is the same record.
 """
 
+from typing import Annotated
+
 import msgspec
+
+from schemas.bounds import (
+    MAX_MANY,
+    AgeMs,
+    Count,
+    EpochMs,
+    Id,
+    Label,
+    Number,
+    PartitionNumber,
+    Ratio,
+    SizeS,
+    WattHours,
+    Watts,
+)
 
 
 class PowerStats(msgspec.Struct, frozen=True, omit_defaults=True):
     """One power of one site over one window. None = never measured in the window."""
 
-    energy_wh: float
+    energy_wh: WattHours
     """Net energy: sum of w x h."""
-    positive_wh: float
+    positive_wh: WattHours
     """Energy of the positive readings (discharge, import)."""
-    negative_wh: float
+    negative_wh: WattHours
     """Energy of the negative readings, as a number >= 0 (charge, export)."""
-    mean_w: float
+    mean_w: Watts
     """Energy over the covered time."""
-    min_w: float
+    min_w: Watts
     """Smallest reading; for a site of several devices the sum of their minima (a bound)."""
-    max_w: float
+    max_w: Watts
     """Largest reading; for a site of several devices the sum of their maxima (a bound)."""
 
 
 class SocStats(msgspec.Struct, frozen=True):
     """State of charge of one site over one window, weighted by rated energy."""
 
-    first: float
-    last: float
-    min: float
-    max: float
+    first: Ratio
+    last: Ratio
+    min: Ratio
+    max: Ratio
 
 
 class SiteWindow(msgspec.Struct, frozen=True, omit_defaults=True):
     """Topic ``site.windows``, key ``site_id``, id ``(site_id, size_s, start_ms)`` + revision."""
 
-    window_id: str
+    window_id: Label
     """``<site_id>|<size_s>|<start_ms>``"""
-    site_id: str
-    region: str
-    start_ms: int
-    size_s: int
-    revision: int
+    site_id: Id
+    region: Id
+    start_ms: EpochMs
+    size_s: SizeS
+    revision: Count
     """0 = first close; n = n-th correction by late readings."""
-    readings: int
+    readings: Count
     """Readings counted once each, across the site's devices."""
-    coverage: float
+    coverage: Ratio
     """Covered time / window, mean over the site's devices, 0..1."""
-    estimated: int = 0
+    estimated: Count = 0
     """Readings whose quality was not ok."""
     battery: PowerStats | None = None
     grid: PowerStats | None = None
@@ -62,115 +79,118 @@ class SiteWindow(msgspec.Struct, frozen=True, omit_defaults=True):
 class Deliverable(msgspec.Struct, frozen=True):
     """Battery power that could be held for a duration from now, never a sum of nameplates."""
 
-    duration_s: int
-    up_w: float
+    duration_s: SizeS
+    up_w: Watts
     """Towards the market (discharge)."""
-    down_w: float
+    down_w: Watts
     """From the market (charge)."""
+
+
+Deliverables = Annotated[tuple[Deliverable, ...], msgspec.Meta(max_length=100)]
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     """What a partition's sites add up to now; sums over the sites that are reporting."""
 
-    sites_expected: int
-    sites_reporting: int
-    oldest_sample_ms: int | None
+    sites_expected: Count
+    sites_reporting: Count
+    oldest_sample_ms: EpochMs | None
     """Measured time of the oldest latest sample among the reporting sites."""
-    battery_w: float
-    grid_w: float
-    solar_w: float
-    load_w: float
-    stored_wh: float
+    battery_w: Watts
+    grid_w: Watts
+    solar_w: Watts
+    load_w: Watts
+    stored_wh: WattHours
     """Sum of soc x rated energy over batteries with a known soc."""
-    usable_wh: float
+    usable_wh: WattHours
     """Sum of rated energy over the same batteries: soc of the region = stored / usable."""
-    deliverable: tuple[Deliverable, ...]
+    deliverable: Deliverables
 
 
 class RegionPartial(msgspec.Struct, frozen=True, tag="live", kw_only=True):
     """Topic ``region.partials``, key region: one fleet partition's share at one tick."""
 
-    region: str
-    partition: int
-    tick_ms: int
+    region: Id
+    partition: PartitionNumber
+    tick_ms: EpochMs
     """Stream time of the tick, a multiple of the tick interval."""
     aggregate: Aggregate
-    fresh: tuple[tuple[int, int], ...] = ()
+    fresh: Annotated[tuple[tuple[EpochMs, Count], ...], msgspec.Meta(max_length=MAX_MANY)] = ()
     """(measured_at_ms floored to 50 ms, count) of the live readings applied since last tick."""
 
 
 class EnergySums(msgspec.Struct, frozen=True):
     """Window sums of one power over the sites of a region (or of a partition of it)."""
 
-    energy_wh: float
-    positive_wh: float
-    negative_wh: float
+    energy_wh: WattHours
+    positive_wh: WattHours
+    negative_wh: WattHours
 
 
 class RegionWindowSums(msgspec.Struct, frozen=True, kw_only=True):
     """Additive part of a region window: partials add field by field."""
 
-    sites_expected: int
-    sites_reporting: int
-    readings: int
-    coverage_sum: float
+    sites_expected: Count
+    sites_reporting: Count
+    readings: Count
+    coverage_sum: Number
     """Sum of the sites' coverages; coverage = coverage_sum / sites_expected."""
     battery: EnergySums
     grid: EnergySums
     solar: EnergySums
     load: EnergySums
-    stored_first_wh: float
-    stored_last_wh: float
-    usable_wh: float
+    stored_first_wh: WattHours
+    stored_last_wh: WattHours
+    usable_wh: WattHours
 
 
 class RegionWindowPartial(msgspec.Struct, frozen=True, tag="window", kw_only=True):
     """Topic ``region.partials``, key region: one partition's share of one closed window."""
 
-    region: str
-    partition: int
-    start_ms: int
-    size_s: int
-    revision: int
+    region: Id
+    partition: PartitionNumber
+    start_ms: EpochMs
+    size_s: SizeS
+    revision: Count
     sums: RegionWindowSums
 
 
 class RegionWindow(msgspec.Struct, frozen=True, kw_only=True):
     """Topic ``region.windows``, key region: published once every partition has its share in."""
 
-    window_id: str
+    window_id: Label
     """``<region>|<size_s>|<start_ms>``"""
-    region: str
-    start_ms: int
-    size_s: int
-    revision: int
+    region: Id
+    start_ms: EpochMs
+    size_s: SizeS
+    revision: Count
     """Counts shares and their corrections, from 0: of two records the higher one has more in it."""
-    coverage: float
+    coverage: Ratio
     """Covered site time / expected site time, 0..1."""
-    mean_battery_w: float
-    mean_grid_w: float
-    mean_solar_w: float
-    mean_load_w: float
-    soc_first: float | None
-    soc_last: float | None
+    mean_battery_w: Watts
+    mean_grid_w: Watts
+    mean_solar_w: Watts
+    mean_load_w: Watts
+    soc_first: Ratio | None
+    soc_last: Ratio | None
     sums: RegionWindowSums
 
 
 class RegionLive(msgspec.Struct, frozen=True, kw_only=True):
     """Topic ``region.live``, key region: the region now, merged from the newest partials."""
 
-    region: str
-    at_ms: int
+    region: Id
+    at_ms: EpochMs
     """When it was merged."""
-    soc: float | None
-    coverage: float
+    soc: Ratio | None
+    coverage: Ratio
     """sites_reporting / sites_expected"""
-    oldest_sample_age_s: float | None
-    partitions_expected: int
-    partitions_reporting: int
+    oldest_sample_age_s: Number | None
+    partitions_expected: Count
+    partitions_reporting: Count
     aggregate: Aggregate
-    age_p50_ms: float | None
+    age_p50_ms: Number | None
     """Reading-to-region age of the readings that this record is the first to show."""
-    age_p99_ms: float | None
-    fresh_ages_ms: tuple[tuple[int, int], ...]
+    age_p99_ms: Number | None
+    fresh_ages_ms: Annotated[tuple[tuple[AgeMs, Count], ...], msgspec.Meta(max_length=MAX_MANY)]
     """(age in ms, count) of those readings."""

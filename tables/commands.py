@@ -3,11 +3,15 @@
 Rows are those of the partition's twins. The state is a fold of three topics of the same
 partition (``presence``, ``commands``, ``command.events``), so a worker that takes over reads the
 last minutes of them and knows what every device holds. Time is passed in.
+
+What a device does and what became of its command are two things. A command has one end, the first
+in the log (`tables.command_ends`); that a device acts on a lease is known also where its command
+was given up.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +26,7 @@ from schemas.commands import (
 )
 from schemas.presence import Presence
 from tables.columnar import Columns
+from tables.command_ends import Asked, CommandEnds, Due, Missed
 from tables.twins import Twins
 from vpp_streams.domain.columns import Column
 from vpp_streams.domain.lease import (
@@ -41,7 +46,7 @@ COLUMNS: Mapping[str, Column] = {
     "epoch": Column(np.int64, -1),
     "slot": Column(np.int16, -1),
     "rank": Column(np.int64),
-    "rank_before": Column(np.int64),
+    "asked_epoch": Column(np.int64, -1),  # the connection that the newest command was made for
     "setpoint_w": Column(np.float64, np.nan),
     "created_ms": Column(np.int64),
     "valid_until_ms": Column(np.int64),
@@ -50,24 +55,21 @@ COLUMNS: Mapping[str, Column] = {
     "acting_w": Column(np.float64, np.nan),
     "acting_from_ms": Column(np.int64),
     "acting_until_ms": Column(np.int64),
-    "untold_ms": Column(np.int64),  # when that lease ends, while its end was not told; else 0
     "bar": Column(np.int8),
     "barred_until_ms": Column(np.int64),
     "off_since_ms": Column(np.int64),
     "bound_w": Column(np.float64, np.nan),
     "bound_until_ms": Column(np.int64),
 }
-KEPT_MS = 600_000
-"""Frames are remembered this long: far beyond any lease."""
+_ENDS: Mapping[Missed, tuple[CommandState, str]] = {
+    "no_answer": ("failed", "no gateway answers for the device"),
+    "reconnected": ("failed", "its connection ended before the device answered"),
+    "no_end": ("expired", "its end was not told"),
+}
 
 
-class Asked(NamedTuple):
-    """What all commands of one rank have in common."""
-
-    request_id: str
-    region: str
-    created_ms: int
-    valid_until_ms: int
+def _asked_by(frame: CommandFrame) -> Asked:
+    return Asked(frame.request_id, frame.region, frame.created_at_ms, frame.valid_until_ms)
 
 
 class CommandRows:
@@ -81,9 +83,11 @@ class CommandRows:
         self.columns = Columns(COLUMNS)
         self.counts: Counter[str] = Counter()
         self._twins = twins
-        self._asked: dict[int, Asked] = {}
+        self._ends = CommandEnds(policy)
         self._absent: dict[str, tuple[int, int]] = {}
         """Devices that are connected and have said nothing yet: epoch and slot."""
+        self._unseen: dict[str, int] = {}
+        """Devices that were asked by a worker before us and have no row yet, by a number < 0."""
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self.columns[name][: self.columns.rows]
@@ -114,70 +118,115 @@ class CommandRows:
             self._absent[record.device_id] = stands
             return
         self["epoch"][row], self["slot"][row] = stands
+        if self["bar"][row] == CAUSE["offline"]:
+            self["barred_until_ms"][row] = 0
+        if self["asked_epoch"][row] < offset:
+            self._lose(row)
+
+    def _lose(self, row: int) -> None:
+        """The connection that the newest command went over has ended.
+
+        Its answer is not waited for. Its end is told a little later (`expire`), as its gateway
+        mostly tells it, and the device may have taken it.
+        """
         if self["state"][row] in UNANSWERED:
-            # What was on its way to the old connection will not be answered any more.
             self["state"][row] = CODE["failed"]
+            self._ends.lose(int(self["rank"][row]), row)
 
     def apply_frame(self, frame: CommandFrame) -> None:
         """Commands that were made: by a worker before us, or (known already) by us."""
         self.grow()
         row_of, have = self._twins.row, self.columns.rows
-        found = [(row_of(asked.device_id), asked.setpoint_w) for asked in frame.rows]
-        known = [(row, watts) for row, watts in found if row is not None and row < have]
-        rows = np.array([row for row, _ in known], np.int64)
-        self.note(frame, rows, np.array([watts for _, watts in known], np.float64))
+        known, unseen = [], []
+        for asked in frame.rows:
+            row = row_of(asked.device_id)
+            if row is None or row >= have:
+                unseen.append(self._number_of(asked.device_id))
+            else:
+                known.append((row, asked.setpoint_w, asked.epoch))
+        rows, watts, epochs = zip(*known, strict=True) if known else ((), (), ())
+        self.note(
+            frame,
+            np.array(rows, np.int64),
+            np.array(watts, np.float64),
+            np.array(epochs, np.int64),
+        )
+        if unseen:
+            self._ends.note(frame.rank, _asked_by(frame), np.array(unseen, np.int64))
 
-    def note(self, frame: CommandFrame, rows: NDArray[np.int64], setpoint_w: Floats) -> None:
+    def note(
+        self,
+        frame: CommandFrame,
+        rows: NDArray[np.int64],
+        setpoint_w: Floats,
+        epochs: NDArray[np.int64],
+    ) -> None:
         """These rows were asked for these powers (NaN = release), unless by a newer rank since."""
         self.rank = max(self.rank, frame.rank)
-        self._asked[frame.rank] = Asked(
-            frame.request_id, frame.region, frame.created_at_ms, frame.valid_until_ms
-        )
+        self._ends.note(frame.rank, _asked_by(frame), rows)
         newer = frame.rank > self["rank"][rows]
         at = rows[newer]
-        self["rank_before"][at] = self["rank"][at]
         self["rank"][at] = frame.rank
         self["state"][at] = CREATED
         self["created_ms"][at] = frame.created_at_ms
         self["valid_until_ms"][at] = frame.valid_until_ms
         self["setpoint_w"][at] = setpoint_w[newer]
+        self["asked_epoch"][at] = epochs[newer]
+        for row in at[self["epoch"][at] > epochs[newer]].tolist():
+            self._lose(row)  # read after the presence record that came later
 
     def apply_event(self, event: CommandEvent) -> None:
-        """What became of a command. Events of older connections and commands change nothing."""
+        """What became of a command.
+
+        The first end in the log is its end, whoever tells it and over whichever connection. What
+        the device does is taken from its newest connection only.
+        """
         row = self._twins.row(event.device_id)
+        row = row if row is not None and row < self.columns.rows else None
         rank = rank_of(event.command_id, self.partition)
-        if row is None or row >= self.columns.rows or rank is None:
+        number = self._asked_number(event.device_id, row, rank)
+        if rank is None or number is None:
             self.counts["events_unknown"] += 1
             return
-        if event.epoch is not None and event.epoch < self["epoch"][row]:
-            self.counts["events_of_old_connections"] += 1
-            return
-        if rank not in (self["rank"][row], self["rank_before"][row]):
-            self.counts["events_unknown"] += 1
-            return
+        final = event.state in FINAL
         if event.state in ("accepted", "applied"):
+            self._ends.take(rank, number)
+        stands = self._ends.end(rank, number) if final else not self._ends.ended(rank, number)
+        if not stands:
+            self.counts["events_after_the_end"] += 1
+        if row is None:
+            return
+        old = event.epoch is not None and event.epoch < self["epoch"][row]
+        if old:
+            self.counts["events_of_old_connections"] += 1
+        else:
             self._note_acting(row, rank, event)
-        elif event.state in FINAL and rank == self["acting_rank"][row]:
-            self["untold_ms"][row] = 0
-            if event.state != "superseded":  # by one that says that it was accepted
-                self["acting_until_ms"][row] = min(event.at_ms, self["acting_until_ms"][row])
-        if rank != self["rank"][row]:
+        if not stands or rank != self["rank"][row] or (old and not final):
             return
         self["state"][row] = CODE[event.state]
-        if event.state == "failed" and event.reason == "not connected":
-            self["epoch"][row] = -1  # a gateway that died could not say that the device left
-        if bar := bar_of(event, self.policy):
+        if not old and (bar := bar_of(event, self.policy)):
             self["bar"][row] = CAUSE[bar[0]]
             self["barred_until_ms"][row] = event.at_ms + bar[1]
 
     def _note_acting(self, row: int, rank: int, event: CommandEvent) -> None:
+        """What the event says of the power that the device gives."""
+        if event.state in ("accepted", "applied"):
+            self._note_taken(row, rank, event)
+        elif (
+            event.state in FINAL
+            and event.state != "superseded"  # by one that says that it was accepted
+            and event.epoch is not None  # the cloud only says that nobody told
+            and rank == self["acting_rank"][row]
+        ):
+            self["acting_until_ms"][row] = min(event.at_ms, self["acting_until_ms"][row])
+
+    def _note_taken(self, row: int, rank: int, event: CommandEvent) -> None:
         """The device took a lease (or tells that it does what an older one asks)."""
-        asked = self._asked.get(rank)
+        asked = self._ends.asked(rank)
         if asked is None or rank < self["acting_rank"][row]:
             return
         setpoint_w = float(self["setpoint_w"][row]) if rank == self["rank"][row] else np.nan
         self["acting_rank"][row] = rank
-        self["untold_ms"][row] = asked.valid_until_ms
         if rank == self["rank"][row] and np.isnan(setpoint_w):
             self["acting_until_ms"][row] = event.at_ms  # released
             return
@@ -186,6 +235,19 @@ class CommandRows:
             self["acting_from_ms"][row] = event.at_ms
         self["acting_w"][row] = setpoint_w
         self["acting_until_ms"][row] = asked.valid_until_ms
+
+    def _number_of(self, device_id: str) -> int:
+        """Of a device that has no row: what stands in place of one among the commands' ends."""
+        return self._unseen.setdefault(device_id, -1 - len(self._unseen))
+
+    def _asked_number(self, device_id: str, row: int | None, rank: int | None) -> int | None:
+        """The row (or what stands in its place) that was asked this; None where it was not."""
+        if rank is None:
+            return None
+        for number in (row, self._unseen.get(device_id)):
+            if number is not None and self._ends.knows(rank, number):
+                return number
+        return None
 
     def next_rank(self, now_ms: int) -> int:
         """Rises with time, across workers too, and always within one."""
@@ -208,40 +270,36 @@ class CommandRows:
 
     def request_of(self, row: int) -> str:
         """The request behind a device's newest command; "" where it is forgotten."""
-        asked = self._asked.get(int(self["rank"][row]))
+        asked = self._ends.asked(int(self["rank"][row]))
         return asked.request_id if asked else ""
 
     def expire(self, now_ms: int) -> list[CommandEvent]:
-        """End what has no word from its device or gateway, and say so."""
-        for rank in [r for r, a in self._asked.items() if a.created_ms < now_ms - KEPT_MS]:
-            del self._asked[rank]
-        waits = np.isin(self["state"], UNANSWERED)
-        lost = waits & (now_ms - self["created_ms"] >= self.policy.again_ms)
-        # A device tells the end of its lease itself; it is given a moment to.
-        over = (self["untold_ms"] > 0) & (self["untold_ms"] < now_ms - self.policy.again_ms)
-        self["bar"][lost] = CAUSE["no_answer"]
-        self["barred_until_ms"][lost] = now_ms + self.policy.again_ms
-        self["state"][lost] = CODE["failed"]
-        self["state"][over & (self["acting_rank"] == self["rank"])] = CODE["expired"]
-        self["untold_ms"][over] = 0
-        return [
-            *self._ends(lost, "rank", "failed", "no gateway answers for the device", now_ms),
-            *self._ends(over, "acting_rank", "expired", "its end was not told", now_ms),
-        ]
+        """End what has no word from its device or gateway, and say so.
 
-    def _ends(
-        self, which: NDArray[np.bool_], rank: str, state: CommandState, reason: str, now_ms: int
-    ) -> list[CommandEvent]:
-        return [
-            CommandEvent(
-                device_id=self._twins.device_ids[row],
-                command_id=command_id(self.partition, int(self[rank][row])),
-                state=state,
+        What is said here counts once it comes back from the log (`tables.command_ends`).
+        """
+        return [event for due in self._ends.due(now_ms) for event in self._expire(due, now_ms)]
+
+    def _expire(self, due: Due, now_ms: int) -> Iterator[CommandEvent]:
+        state, reason = _ENDS[due.why]
+        rows = due.rows[due.rows >= 0]
+        newest = rows[self["rank"][rows] == due.rank]
+        if due.why == "no_answer":
+            silent = newest[np.isin(self["state"][newest], UNANSWERED)]
+            self["bar"][silent] = CAUSE["no_answer"]
+            self["barred_until_ms"][silent] = now_ms + self.policy.again_ms
+        self["state"][newest] = CODE[state]
+        replaced = set(rows[self["acting_rank"][rows] > due.rank].tolist())
+        unseen = {number: device_id for device_id, number in self._unseen.items()}
+        for row in due.rows.tolist():
+            taken = due.why == "no_end" and row in replaced
+            yield CommandEvent(
+                device_id=unseen[row] if row < 0 else self._twins.device_ids[row],
+                command_id=command_id(self.partition, due.rank),
+                state="superseded" if taken else state,
                 at_ms=now_ms,
-                reason=reason,
+                reason="the device took a newer one; its end was not told" if taken else reason,
             )
-            for row in np.flatnonzero(which).tolist()
-        ]
 
     def describe(self, row: int, now_ms: int) -> dict[str, Any] | None:
         """A device's newest command as JSON values; None where there is none."""

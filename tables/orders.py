@@ -155,7 +155,8 @@ class Orders:
         told = np.isnan(rows["setpoint_w"]) & np.isin(rows["state"], (CREATED, *STANDING))
         told &= view.now_ms - rows["created_ms"] < self._policy.again_ms
         storm = view.cause == CAUSE["storm"]
-        at = np.flatnonzero(mine & holds & ~told & ~storm & (rows["epoch"] >= 0))
+        gone = (rows["bar"] == CAUSE["offline"]) & (rows["barred_until_ms"] > view.now_ms)
+        at = np.flatnonzero(mine & holds & ~told & ~storm & ~gone & (rows["epoch"] >= 0))
         return at, np.full(len(at), np.nan)
 
     def _frames(
@@ -176,7 +177,8 @@ class Orders:
                 at = of_slot[first : first + MAX_ROWS]
                 made = self._command_rows(view, rows, setpoint_w, ramp, at)
                 frame = msgspec.structs.replace(common, rank=rank, slot=slot, rows=made)
-                self._rows.note(frame, rows[at], setpoint_w[at])
+                epochs = self._rows["epoch"][rows[at]]
+                self._rows.note(frame, rows[at], setpoint_w[at], epochs)
                 frames.append(frame)
         return frames
 

@@ -161,3 +161,23 @@ async def test_only_the_devices_partition_and_time_are_read_and_junk_is_left_out
     ]
     lines = await read_story(kafka, DEVICE, 3, NOW_MS - 60_000, NOW_MS)
     assert [line.state for line in lines] == ["created", "routed", "accepted"]
+
+
+def test_the_first_end_in_the_log_is_the_end_and_a_later_one_a_remark():
+    frame = command_frame(NOW_MS, {DEVICE: 3500.0})
+    events = [
+        event(NOW_MS, "failed", 6_000, epoch=None, reason="no gateway answers for the device"),
+        event(NOW_MS, "accepted", 900),
+        event(NOW_MS, "completed", 30_000),
+        event(NOW_MS, "completed", 30_000),
+        event(NOW_MS, "failed", 6_500, epoch=None, reason="no gateway answers for the device"),
+    ]
+    assert told(story_of(DEVICE, [frame], events, NOW_MS + 60_000))[2:] == [
+        (900, "accepted", "accepted"),
+        (
+            6_000,
+            "failed",
+            "failed: no gateway answers for the device, as the cloud tells"
+            " (reported as completed later)",
+        ),
+    ]

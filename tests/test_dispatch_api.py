@@ -17,6 +17,7 @@ from tests.web_world import (
     NOW_MS,
     KafkaInMemory,
     apply,
+    apply_raw,
     command_frame,
     dispatch_status,
     fed_read_model,
@@ -80,11 +81,11 @@ class World:
         if topic is topics.DISPATCH_TARGETS:
             request = msgspec.json.decode(value, type=Request)
             told = self.answer(request)
-            self.model.apply(topic, None, value, 0, NOW_MS)
+            apply_raw(self.model, topic, None, value, 0, NOW_MS)
             if told is not None:
                 apply(self.model, topics.DISPATCH_EVENTS, told)
         else:
-            self.model.apply(topic, None, value, 0, NOW_MS)
+            apply_raw(self.model, topic, None, value, 0, NOW_MS)
 
     async def post(self, path: str, body: Any = None, by: dict | None = ANN) -> httpx.Response:
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -428,5 +429,5 @@ async def test_a_request_of_an_hour_ago_has_the_state_that_the_status_tells(worl
     status = dispatch_status("north", NOW_MS + 1, request_id="target-old")
     apply(world.model, topics.DISPATCH_EVENTS, status)
     assert state(await world.get("/regions/north/dispatch")) == "active"
-    world.model.apply(topics.DISPATCH_TARGETS, b"target-old", None, 0, NOW_MS)
+    apply_raw(world.model, topics.DISPATCH_TARGETS, b"target-old", None, 0, NOW_MS)
     assert (await world.get("/regions/north/dispatch"))["requests"] == []

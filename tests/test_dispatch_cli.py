@@ -21,6 +21,7 @@ from tests.web_world import (
     NOW_MS,
     KafkaInMemory,
     apply,
+    apply_raw,
     command_frame,
     dispatch_status,
     fed_read_model,
@@ -59,7 +60,7 @@ class Plant:
         return [msgspec.json.decode(v, type=Request) for _, _, v in self.kafka.written]
 
     def _on_write(self, topic: Topic, _key: bytes, value: bytes) -> None:
-        self.model.apply(topic, None, value, 0, NOW_MS)
+        apply_raw(self.model, topic, None, value, 0, NOW_MS)
         if topic is not topics.DISPATCH_TARGETS:
             return
         request = msgspec.json.decode(value, type=Request)

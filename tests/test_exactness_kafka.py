@@ -193,7 +193,12 @@ async def fleet_beyond(world: World, n: int) -> bool:
 
 async def compact(settings: Settings, changelog: str) -> None:
     """Make the broker compact the changelog now, and wait until it has."""
-    before = len(await read_all(settings, changelog))
+    newest: dict[tuple[int, bytes], int] = {}
+    records = await read_all(settings, changelog)
+    newest.update({(r.partition, r.key): r.offset for r in records})
+    superseded = {
+        (r.partition, r.offset) for r in records if newest[r.partition, r.key] != r.offset
+    }
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
     await admin.start()
     try:
@@ -207,10 +212,11 @@ async def compact(settings: Settings, changelog: str) -> None:
     finally:
         await admin.close()
 
-    async def shorter() -> bool:
-        return len(await read_all(settings, changelog)) < before / 2
+    async def cleaned() -> bool:
+        there = {(r.partition, r.offset) for r in await read_all(settings, changelog)}
+        return len(superseded & there) < len(superseded) / 2
 
-    await until(shorter, "the broker to compact the changelog")
+    await until(cleaned, "the broker to compact the changelog")
 
 
 async def snapshot_of(worker: Worker) -> list[object]:

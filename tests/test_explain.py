@@ -28,6 +28,7 @@ from vpp_streams.explain import (
 )
 from vpp_streams.explain_text import explanation_text, why
 from vpp_streams.kafka import new_producer
+from vpp_streams.kafka.decode import Read, receive
 from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
 
@@ -101,9 +102,10 @@ class Decided:
 
     async def inputs(self) -> list[Input]:
         return [
-            Input(topic.name, r.offset, r.value)
+            Input(topic.name, read.offset, read.record)
             for topic in READ_BACK_MS
-            for r in await read_all(self.settings, topic.full(self.settings.namespace))
+            for raw in await read_all(self.settings, topic.full(self.settings.namespace))
+            if isinstance(read := receive(topic, raw), Read)
         ]
 
     async def make(self, **changes: object) -> Bid:

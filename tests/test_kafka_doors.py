@@ -3,13 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from schemas.assets import Site
 from schemas.rejected import MAX_KEPT_BYTES, RejectedRecord
+from tests.kafka_raw import Raw
 from tests.telemetry_factory import make_batch
 from vpp_streams import topics
 from vpp_streams.errors import RefusedError
@@ -23,18 +23,6 @@ BATCH = make_batch(
 )
 SITE = Site(site_id="site-1", region="north")
 ITS_PARTITION = topics.ASSETS.partition_for(SITE)
-
-
-@dataclass
-class Raw:
-    """A record as a consumer gives it."""
-
-    value: bytes | None
-    partition: int = 0
-    offset: int = 7
-    timestamp: int = 1_763_855_000_000
-    key: bytes | None = b"north"
-    headers: tuple[tuple[str, bytes], ...] = field(default=())
 
 
 class Letters(DeadLetters):
@@ -55,31 +43,31 @@ class World:
         self.follower = Follower(None, self.letters, self.counters)  # type: ignore[arg-type]
         self.applied: list[Any] = []
 
-    def take(
+    async def take(
         self, topic: topics.Topic, raw: Raw, apply: Callable[[Read[Any]], None] | None = None
     ) -> None:
         def note(read: Read[Any]) -> None:
             self.applied.append(read.record)
 
-        self.follower.take(Feed(topic, apply or note, lambda r: self.applied.append(r)), raw)
+        await self.follower.take(Feed(topic, apply or note, lambda r: self.applied.append(r)), raw)
 
 
 def asset(**changes: Any) -> Raw:
     return Raw(encode(topics.ASSETS, SITE), **{"partition": ITS_PARTITION, **changes})
 
 
-def test_a_record_of_its_contract_is_applied():
+async def test_a_record_of_its_contract_is_applied():
     world = World()
-    world.take(topics.ASSETS, asset())
+    await world.take(topics.ASSETS, asset())
     assert world.applied == [SITE]
     assert not world.counters
 
 
-def test_a_removal_is_handed_over_and_means_nothing_in_a_topic_that_keeps_no_keys():
+async def test_a_removal_is_handed_over_and_means_nothing_in_a_topic_that_keeps_no_keys():
     world = World()
-    world.take(topics.ASSETS, Raw(None, key=b"site-1"))
+    await world.take(topics.ASSETS, Raw(None, key=b"site-1"))
     assert world.applied == [Removed("site-1", 0, 7)]
-    world.take(topics.HEALTH, Raw(None))
+    await world.take(topics.HEALTH, Raw(None))
     assert [letter.reason for letter in world.letters.kept] == ["empty"]
 
 
@@ -94,10 +82,10 @@ def test_a_removal_is_handed_over_and_means_nothing_in_a_topic_that_keeps_no_key
         (b'{"site_id":"' + b"x" * 1_000_000, "unreadable"),
     ],
 )
-def test_what_cannot_be_decoded_is_one_dead_letter_with_its_bytes(value: bytes, reason: str):
+async def test_what_cannot_be_decoded_is_one_dead_letter_with_its_bytes(value: bytes, reason: str):
     world = World()
     for _ in range(2):  # as when it is read again
-        world.take(topics.ASSETS, Raw(value, partition=3, key=b"\xff"))
+        await world.take(topics.ASSETS, Raw(value, partition=3, key=b"\xff"))
     (letter,) = world.letters.kept
     assert (letter.rejected_id, letter.reason) == ("assets-3-7", reason)
     assert letter.size == len(value)
@@ -109,20 +97,20 @@ def test_what_cannot_be_decoded_is_one_dead_letter_with_its_bytes(value: bytes, 
     assert again.record == letter
 
 
-def test_what_is_nested_too_deeply_is_a_dead_letter():
+async def test_what_is_nested_too_deeply_is_a_dead_letter():
     world = World()
-    world.take(topics.REGION_LIVE, Raw(b'{"a":' + b"[" * 100_000))
+    await world.take(topics.REGION_LIVE, Raw(b'{"a":' + b"[" * 100_000))
     assert [letter.reason for letter in world.letters.kept] == ["too_deep"]
 
 
-def test_a_record_in_the_partition_of_another_is_refused():
+async def test_a_record_in_the_partition_of_another_is_refused():
     world = World()
-    world.take(topics.ASSETS, asset(partition=(ITS_PARTITION or 0) ^ 1))
+    await world.take(topics.ASSETS, asset(partition=(ITS_PARTITION or 0) ^ 1))
     assert world.applied == []
     assert [letter.reason for letter in world.letters.kept] == ["wrong_partition"]
 
 
-def test_what_applying_refuses_and_what_it_breaks_on_are_dead_letters_and_the_next_is_read():
+async def test_what_applying_refuses_and_what_it_breaks_on_are_dead_letters_and_the_next_is_read():
     world = World()
 
     def refuse(_read: Read[Any]) -> None:
@@ -131,9 +119,9 @@ def test_what_applying_refuses_and_what_it_breaks_on_are_dead_letters_and_the_ne
     def break_(_read: Read[Any]) -> None:
         raise KeyError("ours")
 
-    world.take(topics.ASSETS, asset(offset=1), refuse)
-    world.take(topics.ASSETS, asset(offset=2), break_)
-    world.take(topics.ASSETS, asset(offset=3))
+    await world.take(topics.ASSETS, asset(offset=1), refuse)
+    await world.take(topics.ASSETS, asset(offset=2), break_)
+    await world.take(topics.ASSETS, asset(offset=3))
     assert [(m.reason, m.detail) for m in world.letters.kept] == [
         ("refused", "there is no such thing"),
         ("apply_error", "KeyError: 'ours'"),

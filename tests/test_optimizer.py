@@ -12,6 +12,7 @@ from schemas.dispatch import DispatchStatus
 from schemas.grid import PriceSeries
 from schemas.market import Bid, Clearing, EnergyOffer, Gate, PlanView, Step
 from schemas.windows import Deliverable
+from tests.kafka_raw import Raw, take
 from tests.market_world import SellsWhenDear
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
@@ -20,6 +21,9 @@ from vpp_streams.domain.cycle_inputs import CycleInputs
 from vpp_streams.domain.ledger import bid_id
 from vpp_streams.domain.registry import Registry
 from vpp_streams.health import HealthReporter
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.connection import onlooker
+from vpp_streams.kafka.follower import Feed
 from vpp_streams.settings import Settings
 
 NOW = 1_800_000_000_000
@@ -44,29 +48,35 @@ class Bidder(Autobidder):
 class Desk:
     """An optimizer whose records are kept."""
 
-    def __init__(self, settings: Settings, make_bidder: Callable[[], Autobidder]) -> None:
+    def __init__(self, make_bidder: Callable[[], Autobidder]) -> None:
         self.now_ms = NOW
-        self.sent: list[tuple[str, str, msgspec.Struct]] = []
+        self.sent: list[tuple[str, msgspec.Struct]] = []
         self.health = HealthReporter("optimizer")
         self.optimizer = Optimizer(
-            settings, lambda: ["north"], self.health, self._send, lambda: self.now_ms, make_bidder
+            onlooker(KafkaClients(Settings())),
+            lambda: ["north"],
+            self.health,
+            self._send,
+            lambda: self.now_ms,
+            make_bidder,
         )
         self._offset = 0
 
-    async def _send(self, topic: topics.Topic, key: str, record: msgspec.Struct) -> None:
-        self.sent.append((topic.name, key, record))
+    async def _send(self, topic: topics.Topic, record: msgspec.Struct) -> None:
+        self.sent.append((topic.name, record))
 
     def hear(self, topic: topics.Topic, value: bytes) -> None:
-        self.optimizer.reader(topic)(None, value, self._offset)
+        feed = Feed(topic, self.optimizer.taking(topic))
+        take(feed, Raw(value, offset=self._offset), self.health.counters)
         self._offset += 1
 
     @property
     def bids(self) -> list[Bid]:
-        return [record for _, _, record in self.sent if isinstance(record, Bid)]
+        return [record for _, record in self.sent if isinstance(record, Bid)]
 
 
-def desk(settings: Settings, decide: Decide) -> Desk:
-    return Desk(settings, lambda: Bidder(decide))
+def desk(decide: Decide) -> Desk:
+    return Desk(lambda: Bidder(decide))
 
 
 def status(up_w: float = 50e3) -> bytes:
@@ -89,11 +99,11 @@ def offers(offer: EnergyOffer) -> Decide:
     return lambda inputs: (msgspec.structs.replace(safe_bid(inputs, ()), energy=offer), None)
 
 
-async def test_a_decision_that_fails_is_replaced_by_a_safe_bid(settings: Settings):
+async def test_a_decision_that_fails_is_replaced_by_a_safe_bid():
     def fails(_inputs: CycleInputs) -> tuple[Bid, None]:
         raise ZeroDivisionError("a bug")
 
-    at = desk(settings, fails)
+    at = desk(fails)
     await at.optimizer.bid_for(GATE, "north")
     (bid,) = at.bids
     assert (bid.bid_id, bid.rung, bid.energy) == (ID, "safe", EnergyOffer(0.0))
@@ -101,14 +111,14 @@ async def test_a_decision_that_fails_is_replaced_by_a_safe_bid(settings: Setting
     assert at.health.counters["decisions_failed"] == 1
 
 
-async def test_a_decision_that_never_ends_is_not_waited_for(settings: Settings):
+async def test_a_decision_that_never_ends_is_not_waited_for():
     over = threading.Event()
 
     def hangs(inputs: CycleInputs) -> tuple[Bid, None]:
         over.wait()
         return safe_bid(inputs, ("too late",)), None
 
-    at = desk(settings, hangs)
+    at = desk(hangs)
     at.now_ms = GATE.gate_ms - 100
     try:
         await at.optimizer.bid_for(GATE, "north")
@@ -126,16 +136,16 @@ async def test_a_decision_that_never_ends_is_not_waited_for(settings: Settings):
         (EnergyOffer(1e13), "<= 1"),
     ],
 )
-async def test_a_decision_that_is_no_bid_is_replaced(settings: Settings, offer, fault):
-    at = desk(settings, offers(offer))
+async def test_a_decision_that_is_no_bid_is_replaced(offer, fault):
+    at = desk(offers(offer))
     await at.optimizer.bid_for(GATE, "north")
     (bid,) = at.bids
     assert bid.energy == EnergyOffer(0.0)
     assert fault in bid.faults[0]
 
 
-async def test_what_is_not_there_is_not_sold(settings: Settings):
-    at = desk(settings, offers(EnergyOffer(-60e3, (Step(50.0, 70e3),))))
+async def test_what_is_not_there_is_not_sold():
+    at = desk(offers(EnergyOffer(-60e3, (Step(50.0, 70e3),))))
     at.hear(topics.DISPATCH_EVENTS, status())
     await at.optimizer.bid_for(GATE, "north")
     (bid,) = at.bids
@@ -144,38 +154,35 @@ async def test_what_is_not_there_is_not_sold(settings: Settings):
     assert bid.faults
 
 
-async def test_an_interval_has_one_bid(settings: Settings):
-    at = desk(settings, offers(EnergyOffer(0.0)))
+async def test_an_interval_has_one_bid():
+    at = desk(offers(EnergyOffer(0.0)))
     await at.optimizer.bid_for(GATE, "north")
     await at.optimizer.bid_for(GATE, "north")
     assert len(at.bids) == 1
-    successor = desk(settings, offers(EnergyOffer(1.0)))
+    successor = desk(offers(EnergyOffer(1.0)))
     successor.hear(topics.MARKET_BIDS, encode_json(at.bids[0]))
     await successor.optimizer.bid_for(GATE, "north")
     assert successor.bids == []
 
 
-async def test_after_the_gate_there_is_no_bid(settings: Settings):
-    at = desk(settings, offers(EnergyOffer(0.0)))
+async def test_after_the_gate_there_is_no_bid():
+    at = desk(offers(EnergyOffer(0.0)))
     at.now_ms = GATE.gate_ms
     await at.optimizer.bid_for(GATE, "north")
     assert at.bids == []
     assert at.health.counters["gates_missed"] == 1
 
 
-async def test_an_unreadable_record_is_counted_and_passed_over(settings: Settings):
-    at = desk(settings, offers(EnergyOffer(0.0)))
+async def test_an_unreadable_record_is_counted_and_passed_over():
+    at = desk(offers(EnergyOffer(0.0)))
     at.hear(topics.MARKET_AWARDS, b"{")
     at.hear(topics.REGION_LIVE, b'{"type":"x"}')
     await at.optimizer.bid_for(GATE, "north")
-    assert at.health.counters["bad_records"] == 2
-    assert {source.topic: source.offset for source in at.bids[0].sources} == {
-        "market.awards": 1,
-        "region.live": 2,
-    }
+    assert at.health.counters["records_rejected"] == 2
+    assert at.bids[0].sources == ()  # what is refused is no input
 
 
-async def test_what_a_region_told_long_ago_is_not_known(settings: Settings):
+async def test_what_a_region_told_long_ago_is_not_known():
     seen: list[CycleInputs] = []
 
     def look(inputs: CycleInputs) -> tuple[Bid, None]:
@@ -183,7 +190,7 @@ async def test_what_a_region_told_long_ago_is_not_known(settings: Settings):
         return safe_bid(inputs, ()), None
 
     for age_ms in (15_000, 15_001):
-        at = desk(settings, look)
+        at = desk(look)
         at.now_ms = NOW + age_ms
         at.hear(topics.DISPATCH_EVENTS, status())
         await at.optimizer.bid_for(GATE, "north")
@@ -194,8 +201,8 @@ async def test_what_a_region_told_long_ago_is_not_known(settings: Settings):
     assert old.storage is old.stored_wh is None
 
 
-async def test_devices_are_told_the_plans_prices_but_not_each_time(settings: Settings):
-    at = Desk(settings, SellsWhenDear)
+async def test_devices_are_told_the_plans_prices_but_not_each_time():
+    at = Desk(SellsWhenDear)
     for k in range(3):
         clearing = Clearing(
             market="sim",
@@ -212,10 +219,11 @@ async def test_devices_are_told_the_plans_prices_but_not_each_time(settings: Set
         GATE, start_ms=GATE.start_ms + MINUTE, gate_ms=GATE.gate_ms + MINUTE
     )
     await at.optimizer.bid_for(later, "north")
-    (told,) = [(key, r) for _, key, r in at.sent if isinstance(r, PriceSeries)]
-    assert told[0] == "north"
-    assert told[1].per_mwh == (10.0, 10.0, 10.0)
-    assert [key for _, key, r in at.sent if isinstance(r, PlanView)] == ["plan:sim:north"] * 2
+    (told,) = [r for _, r in at.sent if isinstance(r, PriceSeries)]
+    assert told.region == "north"
+    assert told.per_mwh == (10.0, 10.0, 10.0)
+    plans = [r for _, r in at.sent if isinstance(r, PlanView)]
+    assert [topics.MARKET_AWARDS.key.of(plan) for plan in plans] == ["plan:sim:north"] * 2
 
 
 def test_regions_without_a_battery_are_not_bid_for():

@@ -43,6 +43,7 @@ from vpp_streams.domain.ledger import bid_id
 from vpp_streams.domain.reserve import ReservePolicy
 from vpp_streams.domain.sim_market import HISTORY_MS, sim_rules
 from vpp_streams.kafka import new_producer, read_to_end_then_follow, send_one
+from vpp_streams.kafka.decode import Read, receive
 from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
 
@@ -88,9 +89,10 @@ class World:
 
     async def inputs(self) -> list[Input]:
         return [
-            Input(topic.name, r.offset, r.value)
+            Input(topic.name, read.offset, read.record)
             for topic in INPUTS
-            for r in await read_all(self.settings, topic.full(self.settings.namespace))
+            for raw in await read_all(self.settings, topic.full(self.settings.namespace))
+            if isinstance(read := receive(topic, raw), Read)
         ]
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:

@@ -190,7 +190,7 @@ def test_many_commands_are_cut_into_frames(monkeypatch: pytest.MonkeyPatch) -> N
     assert sum(asked(frames).values()) == pytest.approx(10_000.0)
     for frame in frames:
         follower.apply_frame(frame)
-    for name in ("rank", "rank_before", "state", "created_ms", "valid_until_ms", "setpoint_w"):
+    for name in ("rank", "state", "created_ms", "valid_until_ms", "setpoint_w"):
         assert follower[name].tolist() == w.rows[name].tolist(), name
 
 

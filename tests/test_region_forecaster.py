@@ -9,11 +9,16 @@ import pytest
 from agents import region_forecasts
 from agents.region_forecasts import RegionForecaster, forecast_for_ever
 from schemas.forecast import RegionForecast
+from tests.kafka_raw import Raw, take
 from tests.web_world import NOW_MS, region_window
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
 from vpp_streams.domain.forecast.region import SLOT_MS
 from vpp_streams.health import HealthReporter
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.connection import onlooker
+from vpp_streams.kafka.follower import Feed
+from vpp_streams.settings import Settings
 
 START_MS = NOW_MS - NOW_MS % SLOT_MS
 
@@ -21,19 +26,21 @@ START_MS = NOW_MS - NOW_MS % SLOT_MS
 class Told:
     """A forecaster, and what it sent."""
 
-    def __init__(self, settings) -> None:
+    def __init__(self) -> None:
         self.health = HealthReporter("optimizer")
         self.sent: list[RegionForecast] = []
-        self.forecaster = RegionForecaster(settings, self.health, self._send, lambda: NOW_MS)
+        self.forecaster = RegionForecaster(
+            onlooker(KafkaClients(Settings())), self.health, self._send, lambda: NOW_MS
+        )
 
-    async def _send(self, topic: topics.Topic, key: str, record: msgspec.Struct) -> None:
+    async def _send(self, topic: topics.Topic, record: msgspec.Struct) -> None:
         assert topic is topics.REGION_FORECASTS
         assert isinstance(record, RegionForecast)
-        assert record.region == key
         self.sent.append(record)
 
     def read(self, topic: topics.Topic, value: bytes | None) -> None:
-        self.forecaster.reader(topic)(None, value, 0)
+        feed = Feed(topic, self.forecaster.take)
+        take(feed, Raw(value), self.health.counters)
 
     async def slot(self, number: int, *regions: str) -> None:
         for region in regions:
@@ -44,8 +51,8 @@ class Told:
 
 
 @pytest.fixture
-def told(settings) -> Told:
-    return Told(settings)
+def told() -> Told:
+    return Told()
 
 
 async def test_each_region_is_told_of_once_with_what_is_known_when(told):
@@ -64,7 +71,7 @@ async def test_each_region_is_told_of_once_with_what_is_known_when(told):
 
 async def test_what_another_told_is_not_told_again(told):
     await told.slot(0, "north")
-    successor = Told(told.forecaster._settings)
+    successor = Told()
     successor.read(topics.REGION_FORECASTS, encode_json(told.sent[0]))
     await successor.slot(0, "north")
     assert successor.sent == []
@@ -95,7 +102,7 @@ async def test_a_record_that_cannot_be_read_is_counted_and_left_out(told):
     for value in (b"{", b'{"region": 5}', None):
         told.read(topics.REGION_WINDOWS, value)
         told.read(topics.REGION_FORECASTS, value)
-    assert told.health.counters["bad_records"] == 6
+    assert told.health.counters["records_rejected"] == 6
     await told.slot(0, "north")
     assert len(told.sent) == 1
 

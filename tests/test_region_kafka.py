@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from schemas.assets import Site
 from schemas.health import Health
 from schemas.windows import RegionLive, RegionPartial, RegionWindow, RegionWindowPartial
+from tests.kafka_world import progress, until
 from tests.test_regions import share, tick
 from vpp_streams import topics
 from vpp_streams.codecs import decode_json, encode_json
@@ -168,7 +169,7 @@ async def test_live_and_windows_come_out_and_junk_costs_nobody_anything(
     )
     assert told[-1].aggregate.battery_w == 2_000.0
     assert sum(count for live in told for _, count in live.fresh_ages_ms) == 10
-    await region.counted(bad_records=len(JUNK), partials_in=4, live_out=1, windows_out=1)
+    await region.counted(records_rejected=len(JUNK), partials_in=4, live_out=1, windows_out=1)
     silent = await region.until(
         topics.REGION_LIVE, RegionLive, lambda live: live.partitions_reporting == 0
     )
@@ -231,17 +232,7 @@ async def test_a_second_worker_takes_over(
 
 
 async def _until_committed(settings: Settings, offset: int) -> None:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka, group_id=f"{settings.namespace}.region"
-    )
-    tp = TopicPartition(topics.REGION_PARTIALS.full(settings.namespace), 0)
-    consumer.assign([tp])
-    await consumer.start()
-    try:
-        give_up = time.monotonic() + GIVE_UP_S
-        while time.monotonic() < give_up:
-            if (await consumer.committed(tp) or 0) >= offset:
-                return
-        raise AssertionError(f"offset {offset} was not committed in {GIVE_UP_S} s")
-    finally:
-        await consumer.stop()
+    async def committed() -> bool:
+        return await progress(settings, "region", topics.REGION_PARTIALS) >= offset
+
+    await until(committed, f"offset {offset} to be committed")

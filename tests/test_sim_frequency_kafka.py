@@ -10,9 +10,11 @@ from device_sim.runner import SimOptions, running_fleet
 from schemas.grid import Droop, FrequencyEvent
 from schemas.protocol import Setpoint
 from vpp_streams import topics
-from vpp_streams.cli.sim import follow_frequency
+from vpp_streams.cli.sim import frequency_into
 from vpp_streams.codecs import encode_json
 from vpp_streams.kafka import new_producer
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.connection import onlooker
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -54,22 +56,16 @@ async def test_an_event_becomes_the_regions_frequency(topics_ready: Settings) ->
         async with (
             asyncio.timeout(HANGS_S),
             running_fleet(sites, SimOptions(NOBODY)) as fleet,
+            onlooker(KafkaClients(settings)).following(frequency_into(fleet)),
         ):
-            following = asyncio.create_task(follow_frequency(settings, fleet))
             for row in range(6):
                 assert fleet.world.leases.offer(row, "c1", armed(1), utc_ms(), 1).status
             await fleet.until(lambda: fleet.world.leases.held["applied"].all())
-            # Until the follower has found the topic's end, what is written is not for it.
-            while not fleet.counters["frequency_not_understood"]:
-                assert not following.done()
-                await write(b"not an event")
-                await asyncio.wait({following}, timeout=0.1)
+            await write(b"not an event")
             await write(event(58.0, utc_ms() - 60_000))  # over long ago
             await write(event(59.0, utc_ms()))
             await fleet.until(lambda: bool((fleet.world.flows.battery_w[::2] > 500).any()))
             assert abs(fleet.world.flows.battery_w[1::2]).max() < 1, "another region's grid"
             await fleet.until(lambda: bool(abs(fleet.world.flows.battery_w).max() < 1))
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
     finally:
         await producer.stop()

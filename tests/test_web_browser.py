@@ -13,6 +13,7 @@ from tests.web_world import (
     NOW_MS,
     KafkaInMemory,
     apply,
+    apply_raw,
     dispatch_status,
     fed_read_model,
     feed_control,
@@ -182,7 +183,7 @@ class Region:
     def write(self, topic: Topic, _key: bytes, value: bytes) -> None:
         request = msgspec.json.decode(value, type=Request)
         self.requests.append(request)
-        self.model.apply(topic, None, value, 0, NOW_MS)
+        apply_raw(self.model, topic, None, value, 0, NOW_MS)
         told = {"region": request.region, "state": "accepted", "at_ms": NOW_MS}
         event = RequestEvent(request_id=request.request_id, **told)
         apply(self.model, topics.DISPATCH_EVENTS, event)

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from schemas.market import Award, Clearing, Delivery, Gate, PlanView, Refusal, Shortfall
 from tests.market_feed import OPEN_MS, RULES, at, bid, feed, feed_market
-from tests.web_world import NOW_MS, KafkaInMemory
+from tests.web_world import NOW_MS, KafkaInMemory, apply_raw
 from vpp_streams import topics
 from vpp_streams.settings import Settings
 from vpp_streams.topics import DAY_MS
@@ -279,7 +279,7 @@ def test_an_id_that_is_not_the_intervals_is_counted_and_left_out(model, wrong):
 def test_what_is_no_record_of_a_market_is_counted_and_left_out(model):
     for topic in (topics.MARKET_BIDS, topics.MARKET_AWARDS):
         for value in (b"", b"{}", b'{"type":"bid"}', b"\xff", b"[" * 5000):
-            model.apply(topic, None, value, 0, NOW_MS)
+            apply_raw(model, topic, None, value, 0, NOW_MS)
     assert model.undecodable == {"market.bids": 5, "market.awards": 5}
 
 

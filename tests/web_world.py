@@ -26,8 +26,10 @@ from schemas.windows import (
     SiteWindow,
     SocStats,
 )
+from tests.kafka_raw import raw_in_its_partition, take
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
+from vpp_streams.kafka.follower import Feed
 from vpp_streams.topics import Topic
 from vpp_streams.web.readmodel import ReadModel
 
@@ -39,7 +41,24 @@ def apply(
     model: ReadModel, topic: Topic, value: Any, offset: int = 0, now_ms: int = NOW_MS
 ) -> None:
     """Apply a contract's record as Kafka would bring it."""
-    model.apply(topic, None, encode_json(value), offset, now_ms)
+    apply_raw(model, topic, None, encode_json(value), offset, now_ms)
+
+
+def apply_raw(
+    model: ReadModel,
+    topic: Topic,
+    key: bytes | None,
+    value: bytes | None,
+    offset: int = 0,
+    now_ms: int = NOW_MS,
+) -> None:
+    """Take bytes in as the web process does, in whichever partition they belong."""
+    feed = Feed(
+        topic,
+        lambda read: model.apply(topic, read, now_ms),
+        lambda removed: model.remove(topic, removed),
+    )
+    take(feed, raw_in_its_partition(topic, value, key=key, offset=offset), model.counters)
 
 
 def region_live(region: str, at_ms: int = NOW_MS, **changes: Any) -> RegionLive:

@@ -15,7 +15,6 @@ from vpp_streams.health import HealthReporter
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.follower import Feed
-from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.logs import set_up_logs
 from vpp_streams.settings import Settings
 
@@ -34,7 +33,7 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
     health = HealthReporter(role)
     context = AgentContext(
         settings=settings,
-        kafka=KafkaClients(settings),
+        clients=KafkaClients(settings),
         registry=Registry(),
         health=health,
         letters=DeadLetters(health.process_id, health.counters),
@@ -80,9 +79,8 @@ def _follow_registry(app: faust.App, context: AgentContext) -> None:
 def _publish_health(app: faust.App, context: AgentContext) -> None:
     @app.task
     async def publish_health() -> None:
-        async with producing(context.kafka) as producer, asyncio.TaskGroup() as group:
-            outlet = Outlet(producer, context.settings.namespace)
-            group.create_task(context.letters.run(context.kafka, outlet))
+        async with producing(context.clients) as producer, asyncio.TaskGroup() as group:
+            group.create_task(context.letters.run(context.clients))
             group.create_task(context.health.publish_for_ever(context.settings, producer))
 
 

@@ -105,9 +105,9 @@ def story_of(
 ) -> list[StoryLine]:
     """A device's commands and their events as lines in the order of time.
 
-    A command's lines keep the order of its life even where
-    the clocks of those who tell them differ a little. A lease whose end nobody told has a line
-    that says so.
+    ``events`` come in the log's order: the first end of a command is its end. A command's lines
+    keep the order of its life even where the clocks of those who tell them differ a little. A
+    lease whose end nobody told has a line that says so.
     """
     asked = {
         command_id(frame.partition, frame.rank): (frame, row)
@@ -119,21 +119,39 @@ def story_of(
     for event in events:
         if event.device_id != device_id:
             continue
-        same = told.setdefault(event.command_id, [])
-        if event not in same:  # told again after a crash
-            same.append(event)
+        told.setdefault(event.command_id, []).append(event)
     lines = [
         line
         for id_, states in told.items()
-        for line in _lines_of(id_, asked.get(id_), states, now_ms)
+        for line in _lines_of(id_, asked.get(id_), list(_life(states)), now_ms)
     ]
     return [line for _, line in sorted(lines, key=lambda placed: placed[0])]
+
+
+def _life(events: Iterable[CommandEvent]) -> Iterable[tuple[CommandEvent, str]]:
+    """A command's events in the log's order, each once and the first end only, with a remark.
+
+    The first end is the command's end (see `CommandEvents`); what another said of it later is a
+    remark on that one.
+    """
+    life: list[CommandEvent] = []
+    ends: list[CommandEvent] = []
+    for event in events:
+        if event.state in FINAL:
+            ends.append(event)
+        elif event not in life:  # published again after a crash
+            life.append(event)
+    yield from ((event, "") for event in life)
+    if ends:
+        others = dict.fromkeys(e.state for e in ends if e.state != ends[0].state)
+        later = " and ".join(state.replace("_", " ") for state in others)
+        yield ends[0], f" (reported as {later} later)" if later else ""
 
 
 def _lines_of(
     id_: str,
     asked: tuple[CommandFrame, CommandRow] | None,
-    states: list[CommandEvent],
+    states: list[tuple[CommandEvent, str]],
     now_ms: int,
 ) -> Iterable[tuple[_Place, StoryLine]]:
     """A command's lines, each with its place among all; None = its frame was not read."""
@@ -155,10 +173,10 @@ def _lines_of(
         to = f"routed to gateway slot {frame.slot}, connection {row.epoch}"
         yield line(frame.created_at_ms, "created", _asked_in_words(frame, row))
         yield line(frame.created_at_ms, "routed", to)
-    for event in sorted(states, key=lambda event: step_of(event.state)):
+    for event, remark in sorted(states, key=lambda state: step_of(state[0].state)):
         no_earlier = max(no_earlier, event.at_ms)
-        yield line(event.at_ms, event.state, _became(event))
-    if asked is not None and not any(event.state in FINAL for event in states):
+        yield line(event.at_ms, event.state, _became(event) + remark)
+    if asked is not None and not any(event.state in FINAL for event, _ in states):
         frame, row = asked
         if frame.valid_until_ms <= now_ms and row.setpoint_w is not None:
             no_earlier = max(no_earlier, frame.valid_until_ms)

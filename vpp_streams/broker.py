@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from vpp_streams.errors import BrokerError
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka_process import (
     KafkaProcess,
     fetch_jars,
@@ -32,7 +32,7 @@ from vpp_streams.kafka_process import (
     stop_process,
 )
 from vpp_streams.ports import free_port, is_free
-from vpp_streams.settings import Settings
+from vpp_streams.settings import Settings, load_settings
 
 COMPOSE_FILE = Path(__file__).parents[1] / "docker-compose.yml"
 START_PATIENCE_S = 90.0
@@ -248,7 +248,7 @@ def wait_until_it_works(bootstrap: str, told: Callable[[], int] = lambda: 0) -> 
 
 async def _has_registered(bootstrap: str) -> bool:
     """Whether the broker is in its own cluster: a little after it answers, and topics need it."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5000)
+    admin = KafkaClients(load_settings(kafka=bootstrap)).admin(request_timeout_ms=5000)
     try:
         with suppress(KafkaError, OSError):
             await admin.start()

@@ -11,14 +11,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from schemas.telemetry import (
-    MAX_INTERVAL_MS,
-    MAX_NAME_BYTES,
-    MAX_SEQ,
-    MAX_TIME_MS,
-    SCHEMA_NAME,
-    TELEMETRY_V1,
-)
+from schemas.bounds import MAX_INTERVAL_MS, MAX_SEQ, MAX_TIME_MS
+from schemas.telemetry import MAX_NAME_BYTES, SCHEMA_NAME, TELEMETRY_V1, Quality
 
 T = TypeVar("T")
 
@@ -69,17 +63,18 @@ def encode_frame(batch: pa.RecordBatch) -> bytes:
 def decode_frame(data: bytes) -> pa.RecordBatch:
     """The one batch of a canonical frame.
 
-    Raises `ValueError` where the bytes are no Arrow stream of schema ``telemetry.v1``, or hold
-    times that no reading can have: whoever may write to the topic, state is safe.
+    Raises `ValueError`, and nothing else, where the bytes are no Arrow stream of schema
+    ``telemetry.v1``, or hold times and numbers that no reading can have: whoever may write to the
+    topic, state is safe.
     """
     try:
         batches = list(_batches(data))
         for batch in batches:
             batch.validate(full=True)
-    except (pa.ArrowInvalid, OSError, EOFError) as error:
-        raise ValueError(f"not an Arrow IPC stream ({error})") from None
-    batch = batches[0] if len(batches) == 1 else _joined(batches)
-    _check(batch)
+        batch = batches[0] if len(batches) == 1 else _joined(batches)
+        _check(batch)
+    except Exception as error:  # Arrow has errors of many classes for what bytes can be
+        raise ValueError(f"no frame of {SCHEMA_NAME} ({str(error)[:200]})") from None
     return batch
 
 
@@ -103,7 +98,12 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     )
 
 
+MAX_NUMBER = 1e12
+"""No power, voltage or temperature is beyond it; sums of many stay finite."""
+_FLOATS = [field.name for field in TELEMETRY_V1 if pa.types.is_floating(field.type)]
 _LIMITS = {
+    "islanded": (-1, 1),
+    "quality": (min(Quality), max(Quality)),
     "interval_ms": (1, MAX_INTERVAL_MS),
     "measured_at_ms": (0, MAX_TIME_MS),
     "received_at_ms": (0, MAX_TIME_MS),
@@ -126,3 +126,6 @@ def _check(batch: pa.RecordBatch) -> None:
         values = batch.column(name).to_numpy()
         if not low <= values.min() <= values.max() <= high:
             raise ValueError(f"column {name} is outside {low}..{high}")
+    numbers = np.concatenate([batch.column(name).to_numpy() for name in _FLOATS])
+    if np.fmax.reduce(np.abs(numbers)) > MAX_NUMBER:  # NaN = not measured, and is left out
+        raise ValueError(f"a number is beyond {MAX_NUMBER:g}")

@@ -10,16 +10,18 @@ from dataclasses import dataclass
 
 import httpx
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.assets import Site
 from schemas.windows import RegionLive
 from vpp_streams import topics
-from vpp_streams.codecs import decode_json, encode_json
-from vpp_streams.domain.partition import partition_of
 from vpp_streams.domain.registry import Registry
 from vpp_streams.drill import drill
-from vpp_streams.kafka import apply_asset, ensure_topics, following, new_producer
+from vpp_streams.kafka.admin import ensure_topics
+from vpp_streams.kafka.clients import KafkaClients, producing
+from vpp_streams.kafka.connection import onlooker
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.follower import Feed, assets_into
+from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.loop_health import Expected, Report, Summary, is_warm, judge
 from vpp_streams.operators import access_file, make_demo_operator, read_access
 from vpp_streams.ports import free_port, is_free
@@ -122,24 +124,18 @@ async def register(settings: Settings, sites: Sequence[Site]) -> None:
     In the demo's own namespace, sites of an earlier demo that are not in this one are removed:
     they would count as silent for ever.
     """
-    await ensure_topics(settings)
+    clients = KafkaClients(settings)
+    await ensure_topics(clients)
     registry = Registry()
-    async with following(settings, topics.ASSETS, lambda _k, v, _o: apply_asset(registry, v)):
+    async with onlooker(clients).following(assets_into(registry)):
         known = {site.site_id: site for site in registry.sites()}
     records = [site for site in sites if known.get(site.site_id) != site]
     if settings.namespace == DEMO_NAMESPACE:
         gone = known.keys() - {site.site_id for site in sites}
         records += [msgspec.structs.replace(known[site_id], removed=True) for site_id in gone]
-    producer = new_producer(settings)
-    await producer.start()
-    try:
-        topic = topics.ASSETS.full(settings.namespace)
-        for site in records:
-            partition = partition_of(site.site_id, topics.ASSETS.partitions)
-            key = site.site_id.encode()
-            await producer.send(topic, encode_json(site), key=key, partition=partition)
-    finally:
-        await producer.stop()  # sends what is waiting
+    async with producing(clients) as producer:
+        outlet = Outlet(producer, settings.namespace)
+        await asyncio.gather(*[await outlet.send(topics.ASSETS, site) for site in records])
 
 
 async def read_summary(client: httpx.AsyncClient) -> Summary | None:
@@ -215,17 +211,12 @@ async def measure(
 
 async def _collect_ages(settings: Settings, ages: Counter[int]) -> None:
     """Add up the ages of the readings that regions come to show from now on."""
-    partition = TopicPartition(topics.REGION_LIVE.full(settings.namespace), 0)
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        consumer.assign([partition])
-        await consumer.seek_to_end(partition)
-        async for record in consumer:
-            for age_ms, count in decode_json(record.value, RegionLive).fresh_ages_ms:
-                ages[age_ms] += count
-    finally:
-        await consumer.stop()
+
+    def add(read: Read[RegionLive]) -> None:
+        for age_ms, count in read.record.fresh_ages_ms:
+            ages[age_ms] += count
+
+    await onlooker(KafkaClients(settings)).follow(Feed(topics.REGION_LIVE, add, since_ms=None))
 
 
 def web_url(settings: Settings) -> str:

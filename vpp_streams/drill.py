@@ -3,19 +3,22 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from schemas.commands import CommandEvents, CommandFrame, command_id
-from schemas.dispatch import DispatchStatus, Notice, Request, RequestEvent, Target, Withdraw
+from schemas.dispatch import DispatchStatus, Notice, RequestEvent, Target, Withdraw
 from schemas.health import Health
 from vpp_streams import topics
-from vpp_streams.codecs import decode_json, encode_json
-from vpp_streams.kafka import new_producer
+from vpp_streams.kafka.clients import KafkaClients, producing
+from vpp_streams.kafka.connection import onlooker
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.follower import Feed
+from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.settings import Settings
 
 SHARE = 0.6
@@ -68,22 +71,23 @@ async def drill(
     """Ask each region for `SHARE` of its capability for some seconds; then let it go."""
     name = f"drill-{uuid.uuid4().hex[:8]}"
     seen = _Seen()
-    producer = new_producer(settings, linger_ms=0)
-    await producer.start()
-    try:
-        async with _listening(settings, seen, name, device_region):
-            await _until_capable(seen, regions)
-            asked = {r: SHARE * seen.capability_w.get(r, 0.0) for r in regions}
-            asked = {region: watts for region, watts in asked.items() if watts > 0}
-            for region, watts in asked.items():
-                target = _target(f"{name}-{region}", region, watts, seconds)
-                seen.issued_ms[region] = target.issued_at_ms
-                await _write(settings, producer, target)
-            await asyncio.sleep(seconds)
-            for region in asked:
-                await _write(settings, producer, _withdrawal(f"{name}-{region}", region))
-    finally:
-        await producer.stop()
+    clients = KafkaClients(settings)
+    async with (
+        producing(clients, linger_ms=0) as producer,
+        onlooker(clients).following(*_feeds(seen, name, device_region)),
+    ):
+        outlet = Outlet(producer, settings.namespace)
+        await _until_capable(seen, regions)
+        asked = {r: SHARE * seen.capability_w.get(r, 0.0) for r in regions}
+        asked = {region: watts for region, watts in asked.items() if watts > 0}
+        for region, watts in asked.items():
+            target = _target(f"{name}-{region}", region, watts, seconds)
+            seen.issued_ms[region] = target.issued_at_ms
+            await outlet.write(topics.DISPATCH_TARGETS, target)
+        await asyncio.sleep(seconds)
+        for region in asked:
+            withdrawal = _withdrawal(f"{name}-{region}", region)
+            await outlet.write(topics.DISPATCH_TARGETS, withdrawal)
     latencies = _latencies(seen)
     return DrillReport(
         devices=len(latencies),
@@ -98,54 +102,33 @@ async def drill(
     )
 
 
-@asynccontextmanager
-async def _listening(
-    settings: Settings, seen: _Seen, name: str, device_region: Mapping[str, str]
-) -> AsyncIterator[None]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
-    await consumer.start()
-    topics_read = (
-        topics.DISPATCH_EVENTS,
-        topics.COMMAND_EVENTS,
-        topics.HEALTH,
-        topics.COMMANDS,
+def _feeds(seen: _Seen, name: str, device_region: Mapping[str, str]) -> tuple[Feed[Any], ...]:
+    """What is heard from now on while the drill runs."""
+
+    def note_command(read: Read[CommandFrame]) -> None:
+        frame = read.record
+        if frame.request_id.startswith(name):
+            seen.frames[command_id(frame.partition, frame.rank)] = frame
+
+    def note_health(read: Read[Health]) -> None:
+        told = read.record
+        broken = [n for name, n in told.counters.items() if name.startswith("breach")]
+        seen.breaches[told.process_id] = sum(broken)
+
+    return (
+        Feed(topics.DISPATCH_EVENTS, lambda r: _note_told(r.record, seen, name), since_ms=None),
+        Feed(
+            topics.COMMAND_EVENTS,
+            lambda r: _note_events(r.record, seen, device_region),
+            since_ms=None,
+        ),
+        Feed(topics.COMMANDS, note_command, since_ms=None),
+        Feed(topics.HEALTH, note_health, since_ms=None),
     )
-    consumer.assign(
-        [
-            TopicPartition(topic.full(settings.namespace), p)
-            for topic in topics_read
-            for p in range(topic.partitions)
-        ]
-    )
-    await consumer.seek_to_end()
-    events, health, commands = (topic.full(settings.namespace) for topic in topics_read[1:])
-
-    async def listen() -> None:
-        async for record in consumer:
-            if record.topic == events:
-                _note_events(record, seen, device_region)
-            elif record.topic == commands:
-                frame = decode_json(record.value, CommandFrame)
-                if frame.request_id.startswith(name):
-                    seen.frames[command_id(frame.partition, frame.rank)] = frame
-            elif record.topic == health:
-                told = decode_json(record.value, Health)
-                broken = [n for name, n in told.counters.items() if name.startswith("breach")]
-                seen.breaches[told.process_id] = sum(broken)
-            else:
-                _note_told(decode_json(record.value, Told), seen, name)  # type: ignore[arg-type]  # a union
-
-    task = asyncio.create_task(listen())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await consumer.stop()
 
 
-def _note_events(record: ConsumerRecord, seen: _Seen, device_region: Mapping[str, str]) -> None:
-    for event in decode_json(record.value, CommandEvents).events:
+def _note_events(told: CommandEvents, seen: _Seen, device_region: Mapping[str, str]) -> None:
+    for event in told.events:
         region = device_region.get(event.device_id, "")
         if event.at_ms < seen.issued_ms.get(region, 1 << 62):
             continue
@@ -194,15 +177,6 @@ async def _until_capable(seen: _Seen, regions: Collection[str]) -> None:
             while not all(seen.capability_w.get(region) for region in regions):
                 seen.told.clear()
                 await seen.told.wait()
-
-
-async def _write(settings: Settings, producer: AIOKafkaProducer, request: Request) -> None:
-    await producer.send_and_wait(
-        topics.DISPATCH_TARGETS.full(settings.namespace),
-        encode_json(request),
-        key=request.request_id.encode(),
-        partition=0,
-    )
 
 
 def _target(request_id: str, region: str, export_w: float, seconds: float) -> Target:

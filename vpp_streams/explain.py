@@ -3,10 +3,9 @@
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaConnectionError
 
 from agents.optimizer_inputs import (
     READ_BACK_MS,
@@ -21,20 +20,19 @@ from schemas.market import (
     Bid,
     Clearing,
     Delivery,
-    MarketRecord,
     Refusal,
     Shortfall,
 )
-from schemas.wire import UNREADABLE
 from vpp_streams import topics
-from vpp_streams.codecs import decode_json
 from vpp_streams.domain.autobidder import Autobidder
 from vpp_streams.domain.cycle_inputs import CycleInputs
 from vpp_streams.domain.market import HOUR_MS
 from vpp_streams.domain.reserve import ReservePolicy
 from vpp_streams.domain.sim_market import sim_rules
 from vpp_streams.errors import InputError
-from vpp_streams.kafka import no_broker, no_topic
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.ranges import RangeReader, reading
 from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
 
@@ -43,6 +41,7 @@ _BEFORE_MS, _AFTER_MS = 3 * HOUR_MS, 3 * HOUR_MS
 _NEWEST_BIDS = 5
 _TELL_EVERY = 20_000
 Progress = Callable[[str], None]
+T = TypeVar("T")
 
 
 class InputsTold(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,18 +95,9 @@ async def explain(settings: Settings, id_: str, progress: Progress) -> Explanati
     Raises `InputError` for a bid that is not there, or not one of the simulated market's, and
     `BrokerError` where Kafka does not answer.
     """
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka,
-        enable_auto_commit=False,
-        fetch_max_wait_ms=20,  # each jump waits for the fetch before it
-    )
-    try:
-        await consumer.start()
-    except (KafkaConnectionError, OSError) as error:
-        raise no_broker(settings, error) from None
-    try:
-        reader = _Reader(settings, consumer, progress)
-        await reader.start()
+    # Each jump waits for the fetch before it.
+    async with reading(KafkaClients(settings), *READ_BACK_MS, fetch_max_wait_ms=20) as ranges:
+        reader = _Reader(ranges, progress)
         bid = await _find(reader, id_)
         if bid.market != "sim":
             raise InputError(
@@ -126,8 +116,6 @@ async def explain(settings: Settings, id_: str, progress: Progress) -> Explanati
             differs=differences(bid, again),
             became=await _outcome(reader, bid),
         )
-    finally:
-        await consumer.stop()
 
 
 def asked(bid: Bid) -> Asked:
@@ -160,47 +148,25 @@ def differences(bid: Bid, again: Bid) -> tuple[str, ...]:
 
 
 class _Reader:
-    """Stretches of the input topics, which have one partition each, read with one consumer."""
+    """Stretches of the input topics, which have one partition each; tells how far it is."""
 
-    def __init__(self, settings: Settings, consumer: AIOKafkaConsumer, progress: Progress) -> None:
-        self._settings = settings
-        self._consumer = consumer
+    def __init__(self, ranges: RangeReader, progress: Progress) -> None:
+        self._ranges = ranges
         self._progress = progress
-
-    async def start(self) -> None:
-        """Take the topics, once: an aiokafka consumer that is stopped right after its assignment
-        has changed may wait for ever."""
-        there = await self._consumer.topics()
-        for topic in READ_BACK_MS:
-            if topic.full(self._settings.namespace) not in there:
-                raise no_topic(self._settings, topic)
-        self._consumer.assign([self._at(topic) for topic in READ_BACK_MS])
 
     async def bounds(self, topic: Topic, since_ms: int) -> tuple[int, int, int]:
         """Offsets: the first that is kept, the first written since then, and the end."""
-        tp = self._at(topic)
-        kept = (await self._consumer.beginning_offsets([tp]))[tp]
-        end = (await self._consumer.end_offsets([tp]))[tp]
-        since = (await self._consumer.offsets_for_times({tp: max(since_ms, 0)}))[tp]
-        return kept, end if since is None else since.offset, end
+        return await self._ranges.bounds(topic, since_ms)
 
-    async def read(self, topic: Topic, first: int, end: int) -> AsyncIterator[ConsumerRecord]:
+    async def read(self, topic: Topic[T], first: int, end: int) -> AsyncIterator[Read[T]]:
         """Records from an offset on, below another."""
-        tp = self._at(topic)
-        self._consumer.seek(tp, first)
         seen = 0
-        while await self._consumer.position(tp) < end:
-            for record in (await self._consumer.getmany(tp, timeout_ms=500)).get(tp, ()):
-                if record.offset >= end:
-                    return
-                seen += 1
-                if seen % _TELL_EVERY == 0:
-                    part = (record.offset - first) / max(end - first, 1)
-                    self._progress(f"reading {topic.name}: {part:.0%}")
-                yield record
-
-    def _at(self, topic: Topic) -> TopicPartition:
-        return TopicPartition(topic.full(self._settings.namespace), 0)
+        async for read in self._ranges.read(topic, first, end):
+            seen += 1
+            if seen % _TELL_EVERY == 0:
+                part = (read.offset - first) / max(end - first, 1)
+                self._progress(f"reading {topic.name}: {part:.0%}")
+            yield read
 
 
 async def _find(reader: _Reader, id_: str) -> Bid:
@@ -210,15 +176,13 @@ async def _find(reader: _Reader, id_: str) -> Bid:
         start_ms = int(tail)
         _, first, _ = await reader.bounds(topics.MARKET_BIDS, start_ms - _BEFORE_MS)
         _, after, _ = await reader.bounds(topics.MARKET_BIDS, start_ms)
-        async for record in reader.read(topics.MARKET_BIDS, first, after):
-            bid = _bid(record)
-            if bid is not None and bid.bid_id == id_:
-                return bid
+        async for read in reader.read(topics.MARKET_BIDS, first, after):
+            if read.record.bid_id == id_:
+                return read.record
     kept, _, end = await reader.bounds(topics.MARKET_BIDS, 0)
     newest = [
-        bid.bid_id
-        async for record in reader.read(topics.MARKET_BIDS, max(kept, end - 50), end)
-        if (bid := _bid(record)) is not None
+        read.record.bid_id
+        async for read in reader.read(topics.MARKET_BIDS, max(kept, end - 50), end)
     ]
     known = ", ".join(list(dict.fromkeys(newest))[-_NEWEST_BIDS:][::-1])
     raise InputError(
@@ -226,13 +190,6 @@ async def _find(reader: _Reader, id_: str) -> Bid:
         f" {topics.MARKET_BIDS.retention_ms // topics.DAY_MS} days);"
         f" {f'the newest: {known}' if known else 'none was made yet'}"
     )
-
-
-def _bid(record: ConsumerRecord) -> Bid | None:
-    try:
-        return decode_json(record.value or b"", Bid)
-    except UNREADABLE:
-        return None
 
 
 async def _inputs(reader: _Reader, bid: Bid) -> tuple[list[Input], tuple[str, ...]]:
@@ -247,9 +204,9 @@ async def _inputs(reader: _Reader, bid: Bid) -> tuple[list[Input], tuple[str, ..
         kept, first, end = await reader.bounds(topic, bid.made_at_ms - back_ms)
         began = len(found)
         oldest_ms: int | None = None
-        async for record in reader.read(topic, first, min(wanted_end, end)):
-            oldest_ms = oldest_ms or record.timestamp
-            found.append(Input(topic.name, record.offset, record.value))
+        async for read in reader.read(topic, first, min(wanted_end, end)):
+            oldest_ms = oldest_ms or read.written_at_ms
+            found.append(Input(topic.name, read.offset, read.record))
         if wanted_end > end:
             lost.append(f"{topic.name} ends at {end}, {wanted_end} had been read: it was made anew")
         elif kept >= wanted_end:
@@ -266,12 +223,9 @@ async def _outcome(reader: _Reader, bid: Bid) -> Became:
     _, first, end = await reader.bounds(topic, bid.made_at_ms - HOUR_MS)
     over_ms = bid.start_ms + bid.interval_ms + _AFTER_MS
     async for read in reader.read(topic, first, end):
-        if read.timestamp > over_ms:
+        if read.written_at_ms > over_ms:
             break
-        try:
-            record: MarketRecord = decode_json(read.value or b"", MarketRecord)  # type: ignore[arg-type]  # a union
-        except UNREADABLE:
-            continue
+        record = read.record
         match record:
             case Clearing() if (record.market, record.start_ms) == (bid.market, bid.start_ms):
                 told.price = record.prices.get("energy")

@@ -1,26 +1,24 @@
 """Reads what proof of frequency response needs: telemetry, who was armed with what, ratings."""
 
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.commands import FINAL, CommandEvent, CommandEvents, CommandFrame, command_id
+from schemas.commands import FINAL, CommandEvent, CommandFrame, command_id
 from schemas.grid import Droop
-from schemas.wire import UNREADABLE
 from vpp_streams import topics
-from vpp_streams.codecs import decode_frame, decode_json
 from vpp_streams.domain.frequency_response import Armings, Response, responses
 from vpp_streams.domain.registry import Registry
-from vpp_streams.kafka import apply_asset, following, records_since
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.connection import onlooker
+from vpp_streams.kafka.follower import assets_into
+from vpp_streams.kafka.ranges import records_since
 from vpp_streams.settings import Settings
-from vpp_streams.topics import Topic
 
 _COLUMNS = ("device_id", "measured_at_ms", "frequency_hz", "battery_w")
-T = TypeVar("T")
 
 
 async def prove(settings: Settings, region: str, minutes: float) -> dict[str, Response] | None:
@@ -30,25 +28,26 @@ async def prove(settings: Settings, region: str, minutes: float) -> dict[str, Re
     are left out.
     """
     since_ms = time.time_ns() // 1_000_000 - round(minutes * 60_000)
+    clients = KafkaClients(settings)
     commands = [
-        frame
-        async for frame in _decoded(settings, topics.COMMANDS, since_ms, CommandFrame)
-        if frame.region == region
+        read.record
+        async for read in records_since(clients, topics.COMMANDS, since_ms)
+        if read.record.region == region
     ]
     droop = next((frame.droop for frame in reversed(commands) if frame.droop), None)
     if droop is None:
         return None
     told = [
         event
-        async for frame in _decoded(settings, topics.COMMAND_EVENTS, since_ms, CommandEvents)
-        for event in frame.events
+        async for read in records_since(clients, topics.COMMAND_EVENTS, since_ms)
+        for event in read.record.events
     ]
     registry = Registry()
-    async with following(settings, topics.ASSETS, lambda _k, v, _o: apply_asset(registry, v)):
+    async with onlooker(clients).following(assets_into(registry)):
         known = {row.device_id for frame in commands for row in frame.rows}
         devices = sorted(device_id for device_id in known if registry.device(device_id))
     rated = [entry[0] for d in devices if (entry := registry.device(d))]
-    captured = await _captured(settings, since_ms, devices)
+    captured = await _captured(clients, since_ms, devices)
     index = {device_id: i for i, device_id in enumerate(devices)}
     at_ms, hz, battery_w = (captured[name].to_numpy() for name in _COLUMNS[1:])
     found = responses(
@@ -78,7 +77,7 @@ def armings_of(
         if event.state in ("accepted", "applied"):
             taken_ms.setdefault(name, event.at_ms)
         elif event.state in FINAL:
-            ended_ms[name] = event.at_ms
+            ended_ms.setdefault(name, event.at_ms)
     index = {device_id: i for i, device_id in enumerate(devices)}
     leases = []
     for frame in commands:
@@ -104,26 +103,13 @@ def armings_of(
     )
 
 
-async def _captured(settings: Settings, since_ms: int, devices: Sequence[str]) -> pa.Table:
+async def _captured(clients: KafkaClients, since_ms: int, devices: Sequence[str]) -> pa.Table:
     """What these devices measured, of `_COLUMNS`."""
     wanted = pa.array(devices, pa.string())
     batches = []
-    async for record in records_since(settings, topics.TELEMETRY, since_ms):
-        try:
-            batch = decode_frame(record.value or b"").select(list(_COLUMNS))
-        except ValueError:
-            continue
+    async for read in records_since(clients, topics.TELEMETRY, since_ms):
+        batch = read.record.select(list(_COLUMNS))
         batches.append(batch.filter(pc.is_in(batch.column("device_id"), value_set=wanted)))
     types = (pa.string(), pa.int64(), pa.float64(), pa.float64())
     schema = pa.schema(list(zip(_COLUMNS, types, strict=True)))
     return pa.Table.from_batches(batches).cast(schema) if batches else schema.empty_table()
-
-
-async def _decoded(
-    settings: Settings, topic: Topic, since_ms: int, type_: type[T]
-) -> AsyncIterator[T]:
-    async for record in records_since(settings, topic, since_ms):
-        try:
-            yield decode_json(record.value or b"", type_)
-        except UNREADABLE:
-            continue

@@ -8,14 +8,16 @@ from pathlib import Path
 import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaConnectionError
 
 from schemas.assets import Site
 from vpp_streams import topics
 from vpp_streams.codecs import BACKFILL, HEADER_LANE, encode_json
 from vpp_streams.domain.recording_layout import ASSETS_FILE
 from vpp_streams.errors import InputError
-from vpp_streams.kafka import following, no_broker
+from vpp_streams.kafka.clients import KafkaClients, consuming
+from vpp_streams.kafka.connection import onlooker
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.follower import Feed
 from vpp_streams.recording import Recording, write_durably
 from vpp_streams.settings import Settings
 
@@ -33,12 +35,9 @@ class SiteFile:
         self._sites: dict[str, Site] = {}
         self._changed = False
 
-    def note(self, _key: bytes | None, value: bytes | None, _offset: int) -> None:
+    def note(self, read: Read[Site]) -> None:
         """Take a record of topic ``assets``: a removed site keeps the record it had before."""
-        try:
-            site = msgspec.json.decode(value or b"", type=Site)
-        except msgspec.DecodeError:
-            return  # every worker logs it
+        site = read.record
         if not site.removed:
             self._sites[site.site_id] = _without_tokens(site)
             self._changed = True
@@ -72,23 +71,13 @@ async def record(
     it stood. ``on_progress`` is told how many Kafka records are yet to be read.
     """
     sites = SiteFile(recording.directory / ASSETS_FILE)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka,
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=4 * 1024 * 1024,
-    )
-    try:
-        await consumer.start()
-    except (KafkaConnectionError, OSError) as error:
-        raise no_broker(settings, error) from None
-    try:
-        async with following(settings, topics.ASSETS, sites.note):
-            ends = await _seek(consumer, recording, from_beginning)
-            await _consume(
-                consumer, recording, stop, ends if until_end else None, sites, on_progress
-            )
-    finally:
-        await consumer.stop()
+    clients = KafkaClients(settings)
+    async with (
+        consuming(clients) as consumer,
+        onlooker(clients).following(Feed(topics.ASSETS, sites.note)),
+    ):
+        ends = await _seek(consumer, recording, from_beginning)
+        await _consume(consumer, recording, stop, ends if until_end else None, sites, on_progress)
 
 
 async def _seek(

@@ -7,12 +7,11 @@ data's clock times the speed.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
-from schemas.assets import Site
 from schemas.telemetry import SCHEMA_NAME
 from vpp_streams import topics
 from vpp_streams.codecs import (
@@ -20,14 +19,13 @@ from vpp_streams.codecs import (
     HEADER_STREAM_TIME,
     HEADER_WATERMARK,
     LIVE,
-    encode_frame,
-    encode_json,
     frame_headers,
 )
 from vpp_streams.domain.frames_plan import PlannedFrame, Step, plan_frames
-from vpp_streams.domain.partition import partition_of
 from vpp_streams.errors import BrokerError, InputError
-from vpp_streams.kafka import ensure_topics, new_producer, no_broker
+from vpp_streams.kafka.admin import ensure_topics
+from vpp_streams.kafka.clients import KafkaClients, consuming, producing
+from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.recorded import Source
 from vpp_streams.settings import Settings
 
@@ -72,42 +70,30 @@ async def replay(
 
     Raises `InputError` where the namespace has telemetry already: time runs once in a namespace.
     """
-    await ensure_topics(settings)
-    await _check_unused(settings)
-    producer = new_producer(settings, linger_ms=20)
+    clients = KafkaClients(settings)
+    await ensure_topics(clients)
+    await _check_unused(clients)
     try:
-        await producer.start()
-    except (KafkaConnectionError, OSError) as error:
-        raise no_broker(settings, error) from None
-    try:
-        await _import_sites(producer, settings, source.sites)
-        await _tell(producer, settings, source, pacer, on_step)
+        async with producing(clients, linger_ms=20) as producer:
+            outlet = Outlet(producer, settings.namespace)
+            await asyncio.gather(*[await outlet.send(topics.ASSETS, site) for site in source.sites])
+            await _tell(outlet, source, pacer, on_step)
     except KafkaError as error:
         raise BrokerError(f"Kafka stopped taking frames ({error!r}); replay it again") from None
-    finally:
-        await producer.stop()
 
 
 async def _tell(
-    producer: AIOKafkaProducer,
-    settings: Settings,
-    source: Source,
-    pacer: Pacer,
-    on_step: Callable[[Step], None],
+    outlet: Outlet, source: Source, pacer: Pacer, on_step: Callable[[Step], None]
 ) -> None:
-    topic = topics.TELEMETRY.full(settings.namespace)
     on_the_way: deque[Awaitable[object]] = deque()
     for step in plan_frames(source.streams(), topics.PARTITIONS, source.pace):
         await pacer.reach(step.stream_time_ms)
         for frame in step.frames:
-            on_the_way.append(
-                await producer.send(
-                    topic,
-                    encode_frame(frame.batch),
-                    partition=frame.partition,
-                    headers=list(replay_headers(frame).items()),
-                )
+            headers = replay_headers(frame)
+            sent = await outlet.send(
+                topics.TELEMETRY, frame.batch, partition=frame.partition, headers=headers
             )
+            on_the_way.append(sent)
         while len(on_the_way) > MAX_ON_THE_WAY:
             await on_the_way.popleft()
         on_step(step)
@@ -124,31 +110,12 @@ def replay_headers(frame: PlannedFrame) -> dict[str, bytes]:
     return headers
 
 
-async def _import_sites(
-    producer: AIOKafkaProducer, settings: Settings, sites: Iterable[Site]
-) -> None:
-    sent = [
-        await producer.send(
-            topics.ASSETS.full(settings.namespace),
-            encode_json(site),
-            key=site.site_id.encode(),
-            partition=partition_of(site.site_id, topics.ASSETS.partitions),
-        )
-        for site in sites
-    ]
-    await asyncio.gather(*sent)
-
-
-async def _check_unused(settings: Settings) -> None:
-    name = topics.TELEMETRY.full(settings.namespace)
+async def _check_unused(clients: KafkaClients) -> None:
+    name = clients.full(topics.TELEMETRY)
     partitions = [TopicPartition(name, p) for p in range(topics.PARTITIONS)]
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
-    await consumer.start()
-    try:
+    async with consuming(clients) as consumer:
         if any((await consumer.end_offsets(partitions)).values()):
             raise InputError(
                 f"{name} has readings already, and a replay must have its time to itself;"
                 " choose another --namespace"
             )
-    finally:
-        await consumer.stop()

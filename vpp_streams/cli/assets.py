@@ -157,43 +157,32 @@ async def _write(settings: Settings, sites: Iterable["Site"]) -> None:
     from aiokafka.errors import KafkaError
 
     from vpp_streams import topics
-    from vpp_streams.codecs import encode_json
-    from vpp_streams.domain.partition import partition_of
     from vpp_streams.errors import BrokerError
-    from vpp_streams.kafka import new_producer
+    from vpp_streams.kafka.clients import KafkaClients, producing
+    from vpp_streams.kafka.outlet import Outlet
 
-    producer = new_producer(settings)
-    await producer.start()
     try:
-        answers = [
-            await producer.send(
-                topics.ASSETS.full(settings.namespace),
-                encode_json(site),
-                key=site.site_id.encode(),
-                partition=partition_of(site.site_id, topics.PARTITIONS),
-            )
-            for site in sites
-        ]
-        await asyncio.gather(*answers)
+        async with producing(KafkaClients(settings)) as producer:
+            outlet = Outlet(producer, settings.namespace)
+            await asyncio.gather(*[await outlet.send(topics.ASSETS, site) for site in sites])
     except KafkaError as error:
         raise BrokerError(
             f"Kafka did not take all sites ({error!r}); run the same import again"
         ) from None
-    finally:
-        await producer.stop()
 
 
 async def _registry(settings: Settings) -> "Registry":
     """The registry as it is now. Raises `BrokerError`."""
-    from vpp_streams import topics
     from vpp_streams.domain.registry import Registry
-    from vpp_streams.kafka import apply_asset, ensure_topics, following
+    from vpp_streams.kafka.admin import ensure_topics
+    from vpp_streams.kafka.clients import KafkaClients
+    from vpp_streams.kafka.connection import onlooker
+    from vpp_streams.kafka.follower import assets_into
 
-    await ensure_topics(settings)
+    clients = KafkaClients(settings)
+    await ensure_topics(clients)
     registry = Registry()
-    async with following(
-        settings, topics.ASSETS, lambda _, value, __: apply_asset(registry, value)
-    ):
+    async with onlooker(clients).following(assets_into(registry)):
         return registry
 
 

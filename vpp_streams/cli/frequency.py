@@ -34,8 +34,8 @@ def set_(
 
     from schemas.grid import FrequencyEvent
     from vpp_streams import topics
-    from vpp_streams.codecs import encode_json
-    from vpp_streams.kafka import send_one
+    from vpp_streams.kafka.clients import KafkaClients
+    from vpp_streams.kafka.outlet import write_one
 
     event = FrequencyEvent(
         region=region,
@@ -44,7 +44,7 @@ def set_(
         for_ms=round(seconds * 1000),
         source="vpp frequency",
     )
-    asyncio.run(send_one(_settings(), topics.GRID_FREQUENCY, region.encode(), encode_json(event)))
+    asyncio.run(write_one(KafkaClients(_settings()), topics.GRID_FREQUENCY, event))
     typer.echo(f"{region}: {hz:g} Hz for {seconds:g} s")
 
 

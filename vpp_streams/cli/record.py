@@ -41,12 +41,13 @@ async def _record(directory: Path, from_beginning: bool, until_end: bool) -> Non
     from rich.console import Console
 
     from vpp_streams import topics
-    from vpp_streams.kafka import ensure_topics
+    from vpp_streams.kafka.admin import ensure_topics
+    from vpp_streams.kafka.clients import KafkaClients
     from vpp_streams.recorder import record
     from vpp_streams.recording import recording_in
 
     settings = load_settings()
-    await ensure_topics(settings)
+    await ensure_topics(KafkaClients(settings))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

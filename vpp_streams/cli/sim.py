@@ -14,10 +14,11 @@ from vpp_streams.settings import Settings, load_settings
 if TYPE_CHECKING:
     import ssl
 
-    from aiokafka import AIOKafkaProducer
-
     from device_sim.runner import Fleet, SimOptions
     from schemas.assets import Site
+    from schemas.grid import FrequencyEvent
+    from vpp_streams.kafka.decode import Read
+    from vpp_streams.kafka.follower import Feed
 
 _FIRST_STATUS_S, _STATUS_S = 3.0, 10.0
 
@@ -146,18 +147,14 @@ async def _simulate(
         await demo.register(settings, sites)
         typer.echo(f"registered {len(sites)} sites on {settings.kafka}")
     async with AsyncExitStack() as stack:
-        # Before the task group, which would wrap the error of a Kafka that does not answer.
-        producer = await stack.enter_async_context(_producer(settings)) if health else None
         fleet = await stack.enter_async_context(running_fleet(sites, options))
+        if health:
+            await stack.enter_async_context(_reporting(settings, fleet))
         typer.echo(f"{len(fleet.clients)} devices connect to {options.url}; Ctrl-C stops them")
         async with asyncio.TaskGroup() as tasks:
-            beside = [tasks.create_task(_tell(fleet))]
-            if producer is not None:
-                beside.append(tasks.create_task(_publish(settings, producer, fleet)))
-                beside.append(tasks.create_task(follow_frequency(settings, fleet)))
+            telling = tasks.create_task(_tell(fleet))
             await fleet.until(stop.is_set)
-            for task in beside:
-                task.cancel()
+            telling.cancel()
     typer.echo(f"stopped: {_status(fleet)}")
 
 
@@ -186,57 +183,34 @@ def _status(fleet: "Fleet") -> str:
 
 
 @asynccontextmanager
-async def _producer(settings: Settings) -> "AsyncIterator[AIOKafkaProducer]":
-    from aiokafka.errors import KafkaConnectionError
-
-    from vpp_streams.kafka import new_producer, no_broker
-
-    producer = new_producer(settings)
-    try:
-        await producer.start()
-    except (KafkaConnectionError, OSError) as error:
-        await producer.stop()
-        raise no_broker(settings, error) from None
-    try:
-        yield producer
-    finally:
-        await producer.stop()
-
-
-async def _publish(settings: Settings, producer: "AIOKafkaProducer", fleet: "Fleet") -> None:
+async def _reporting(settings: Settings, fleet: "Fleet") -> "AsyncIterator[None]":
+    """Publish the fleet's health, and follow the grid's frequency, during the body."""
     from vpp_streams.health import HealthReporter
+    from vpp_streams.kafka.clients import KafkaClients
+    from vpp_streams.kafka.connection import connected
 
     reporter = HealthReporter("sim")
     reporter.counters = fleet.counters
     reporter.gauges["connected"] = lambda: fleet.connected
     reporter.gauges["unacked"] = lambda: fleet.unacked
-    await reporter.publish_for_ever(settings, producer)
+    async with (
+        connected(KafkaClients(settings), reporter) as kafka,
+        kafka.follower.following(frequency_into(fleet)),
+    ):
+        yield
 
 
-async def follow_frequency(settings: Settings, fleet: "Fleet") -> None:
-    """Let events of topic ``grid.frequency`` be the simulated grid's frequency while they stand."""
+def frequency_into(fleet: "Fleet") -> "Feed[FrequencyEvent]":
+    """Events of topic ``grid.frequency`` are the simulated grid's frequency while they stand."""
     import time
 
-    import msgspec
-    from aiokafka import AIOKafkaConsumer, TopicPartition
-
-    from schemas.grid import FrequencyEvent
     from vpp_streams import topics
+    from vpp_streams.kafka.follower import Feed
 
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        partition = TopicPartition(topics.GRID_FREQUENCY.full(settings.namespace), 0)
-        consumer.assign([partition])
-        await consumer.seek_to_end(partition)
-        async for record in consumer:
-            try:
-                event = msgspec.json.decode(record.value, type=FrequencyEvent)
-            except (msgspec.DecodeError, UnicodeError):
-                fleet.counters["frequency_not_understood"] += 1
-                continue
-            until_ms = event.at_ms + event.for_ms
-            if until_ms > time.time_ns() // 1_000_000:
-                fleet.world.set_frequency(event.region, event.hz, until_ms)
-    finally:
-        await consumer.stop()
+    def apply(read: "Read[FrequencyEvent]") -> None:
+        event = read.record
+        until_ms = event.at_ms + event.for_ms
+        if until_ms > time.time_ns() // 1_000_000:
+            fleet.world.set_frequency(event.region, event.hz, until_ms)
+
+    return Feed(topics.GRID_FREQUENCY, apply, since_ms=None)

@@ -23,10 +23,11 @@ def worker(
     optimizer  bids each region's batteries into the market, and delivers (one is enough)
     """
     from vpp_streams.app import ROLES, run_worker
-    from vpp_streams.kafka import ensure_topics
+    from vpp_streams.kafka.admin import ensure_topics
+    from vpp_streams.kafka.clients import KafkaClients
 
     if role not in ROLES:
         raise InputError(f"there is no role {role!r}; choose one of {', '.join(ROLES)}")
     settings = load_settings(worker_port=port)
-    asyncio.run(ensure_topics(settings))
+    asyncio.run(ensure_topics(KafkaClients(settings)))
     run_worker(role, settings)

@@ -64,5 +64,9 @@ def bar_of(event: CommandEvent, policy: LeasePolicy) -> tuple[Cause, int] | None
             return "refused", policy.refused_ms
         case "failed" if event.reason == "no answer":
             return "no_answer", policy.trouble_ms
-    # Not connected, or to another gateway by now: presence tells when it is there again.
+        case "failed" if event.reason == "not connected":
+            # Its gateway died and could not say that it left; or its gateway does not know yet
+            # what presence says already, and then nothing else would ever end this bar.
+            return "offline", policy.trouble_ms
+    # To another connection by now: presence tells of it.
     return None

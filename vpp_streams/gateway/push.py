@@ -3,23 +3,17 @@
 import asyncio
 from collections.abc import Mapping
 
-import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
 from schemas.commands import CommandEvent, CommandFrame, CommandRow, CommandState, command_id
 from schemas.grid import PriceSeries
 from schemas.protocol import Prices, Setpoint
-from schemas.wire import UNREADABLE
 from vpp_streams import topics
-from vpp_streams.codecs import decode_json
 from vpp_streams.gateway.actions import Now
 from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.link import Link
 from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.health import HealthReporter
-from vpp_streams.settings import Settings
-
-log = structlog.get_logger()
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.follower import Feed
 
 SLICE = 100
 """Devices that are sent to before others get their turn."""
@@ -39,26 +33,13 @@ class Pusher:
         self._counters = health.counters
         self._prices: dict[str, PriceSeries] = {}
 
-    async def deliver_for_ever(self, settings: Settings, slot: int) -> None:
-        """Deliver what comes to this slot from now on: older commands had other connections."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka, enable_auto_commit=False, fetch_max_wait_ms=100
-        )
-        await consumer.start()
-        try:
-            partition = TopicPartition(topics.GATEWAY_OUT.full(settings.namespace), slot)
-            consumer.assign([partition])
-            await consumer.seek_to_end(partition)
-            async for record in consumer:
-                try:
-                    frame = decode_json(record.value or b"", CommandFrame)
-                except UNREADABLE as error:
-                    self._counters["bad_records"] += 1
-                    log.warning("an unreadable command frame was left out", error=str(error))
-                    continue
-                await self.deliver(frame)
-        finally:
-            await consumer.stop()
+    def commands(self, slot: int) -> Feed[CommandFrame]:
+        """What comes to this slot from now on: older commands had other connections."""
+
+        async def apply(read: Read[CommandFrame]) -> None:
+            await self.deliver(read.record)
+
+        return Feed(topics.GATEWAY_OUT, apply, since_ms=None, partitions=(slot,))
 
     async def deliver(self, frame: CommandFrame) -> None:
         """Send a frame's commands; what cannot be sent is told with its reason."""
@@ -106,16 +87,9 @@ class Pusher:
             ),
         )
 
-    def on_prices(self, _key: bytes | None, value: bytes | None, offset: int) -> None:
+    def on_prices(self, read: Read[PriceSeries]) -> None:
         """A record of ``market.prices``: the region's devices get it."""
-        if value is None:
-            return
-        try:
-            series = decode_json(value, PriceSeries)
-        except UNREADABLE as error:
-            self._counters["bad_records"] += 1
-            log.warning("unreadable prices were left out", offset=offset, error=str(error))
-            return
+        series = read.record
         self._prices[series.region] = series
         for link in self._links.values():
             if link.live and link.session.site.region == series.region:

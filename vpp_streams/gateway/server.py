@@ -4,11 +4,10 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError
 from websockets import Request
 
 from schemas.protocol import (
@@ -37,7 +36,10 @@ from vpp_streams.gateway.session import Session
 from vpp_streams.gateway.stock_engine import StockEngine
 from vpp_streams.gateway.tls import certificate_names, tls_context
 from vpp_streams.health import HealthReporter
-from vpp_streams.kafka import apply_asset, ensure_topics, following, new_producer, no_broker
+from vpp_streams.kafka.admin import ensure_topics
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.connection import connected
+from vpp_streams.kafka.follower import Feed, assets_into
 from vpp_streams.settings import Settings
 
 log = structlog.get_logger()
@@ -56,11 +58,16 @@ class Gateway:
     """The connections of one process and what they share."""
 
     def __init__(
-        self, settings: Settings, slot: int, limits: Limits, producer: AIOKafkaProducer
+        self,
+        settings: Settings,
+        slot: int,
+        limits: Limits,
+        producer: AIOKafkaProducer,
+        health: HealthReporter,
     ) -> None:
         self.port = 0
         """The port it listens on, once it does."""
-        self.health = HealthReporter("gateway")
+        self.health = health
         self.registry = Registry()
         self.background: list[asyncio.Task[None]] = []
         """Run for as long as the gateway does; one that ends has failed."""
@@ -199,30 +206,23 @@ async def running_gateway(
     be used, `InputError` where the port cannot be had.
     """
     tls = tls_context(settings)
-    await ensure_topics(settings)
+    clients = KafkaClients(settings)
+    await ensure_topics(clients)
+    health = HealthReporter("gateway")
     async with AsyncExitStack() as stack:
-        producer = new_producer(settings)
-        try:
-            await producer.start()
-        except (KafkaConnectionError, OSError) as error:
-            raise no_broker(settings, error) from None
-        finally:
-            stack.push_async_callback(_stop, producer)
-        gateway = Gateway(settings, slot, limits or Limits(), producer)
-        assets = following(
-            settings, topics.ASSETS, lambda _, value, __: apply_asset(gateway.registry, value)
+        kafka = await stack.enter_async_context(connected(clients, health, finish_s=FINISH_S))
+        gateway = Gateway(settings, slot, limits or Limits(), kafka.producer, health)
+        known = kafka.follower.following(
+            assets_into(gateway.registry), Feed(topics.MARKET_PRICES, gateway.pusher.on_prices)
         )
-        gateway.background.append(await stack.enter_async_context(assets))
-        prices = following(settings, topics.MARKET_PRICES, gateway.pusher.on_prices)
-        gateway.background.append(await stack.enter_async_context(prices))
+        gateway.background.append(await stack.enter_async_context(known))
         for work in (
             gateway.framer.run(),
             gateway.sweep_for_ever(),
             gateway.outbox.run(),
-            gateway.pusher.deliver_for_ever(settings, slot),
+            kafka.follower.follow(gateway.pusher.commands(slot)),
         ):
             gateway.background.append(run_beside(stack, work))
-        run_beside(stack, gateway.health.publish_for_ever(settings, producer))
         engine = ENGINES[settings.gateway_engine](gateway)
         try:
             await engine.listen(settings, tls)
@@ -235,13 +235,6 @@ async def running_gateway(
         stack.push_async_callback(gateway.drain, engine)
         gateway.port = engine.port
         yield gateway
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """Stop, but do not wait for a broker that has gone away."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(FINISH_S):
-            await producer.stop()
 
 
 def _slices(links: list[Link]) -> Iterator[list[Link]]:

@@ -73,10 +73,12 @@ async def consuming(clients: KafkaClients, **options: Any) -> AsyncIterator[AIOK
 
 
 @asynccontextmanager
-async def producing(clients: KafkaClients, linger_ms: int = 5) -> AsyncIterator[AIOKafkaProducer]:
+async def producing(
+    clients: KafkaClients, linger_ms: int = 5, finish_s: float = FINISH_S
+) -> AsyncIterator[AIOKafkaProducer]:
     """A started producer during the body; what waits is sent at its end.
 
-    A broker that has gone away by then is not waited for longer than `FINISH_S`. Raises
+    A broker that has gone away by then is not waited for longer than ``finish_s``. Raises
     `BrokerError` where Kafka does not answer.
     """
     producer = clients.producer(linger_ms)
@@ -85,7 +87,7 @@ async def producing(clients: KafkaClients, linger_ms: int = 5) -> AsyncIterator[
         yield producer
     finally:
         with suppress(TimeoutError):
-            async with asyncio.timeout(FINISH_S):
+            async with asyncio.timeout(finish_s):
                 await producer.stop()
 
 

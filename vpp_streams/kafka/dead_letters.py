@@ -19,9 +19,10 @@ from schemas.bounds import MAX_TIME_MS
 from schemas.rejected import MAX_KEPT_BYTES, MAX_KEPT_KEY_BYTES, RejectedRecord
 from vpp_streams import topics
 from vpp_streams.errors import BrokerError
-from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.decode import RawRecord, Refusal
 from vpp_streams.kafka.outlet import Outlet
+from vpp_streams.kafka.ranges import records_since
 from vpp_streams.topics import Topic
 
 log = structlog.get_logger()
@@ -31,6 +32,8 @@ MAX_WAITING = 1000
 MAX_KNOWN = 100_000
 """Ids of letters that are there already; the oldest are forgotten."""
 RETRY_S = 5.0
+REFUSED_OF = "rejected:"
+"""Of a counter's name, before that of the topic."""
 
 
 def wall_clock_ms() -> int:
@@ -53,6 +56,8 @@ class DeadLetters:
         self._waiting: deque[RejectedRecord] = deque()
         self._known: dict[str, None] = {}
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def refuse(self, topic: Topic[Any], raw: RawRecord, refusal: Refusal) -> None:
         """Count and log a refused record, and keep its dead letter for `run`. Never raises."""
@@ -60,7 +65,7 @@ class DeadLetters:
         if letter.rejected_id in self._known:
             return
         self._counters["records_rejected"] += 1
-        self._counters[f"rejected:{topic.name}"] += 1
+        self._counters[REFUSED_OF + topic.name] += 1
         log.warning(
             "a record was refused",
             id=letter.rejected_id,
@@ -72,22 +77,29 @@ class DeadLetters:
             return
         self._learn(letter.rejected_id)
         self._waiting.append(letter)
+        self._idle.clear()
         self._wake.set()
 
-    async def run(self, clients: KafkaClients, outlet: Outlet) -> None:
-        """Write what is refused, for ever."""
-        there: set[str] | None = None
+    async def run(self, clients: KafkaClients) -> None:
+        """Write what is refused, for ever. Until something is, it has nothing of Kafka."""
         while True:
             await self._wake.wait()
-            self._wake.clear()
             try:
-                if there is None:
-                    there = await _written(clients)
-                await self._write(outlet, there)
+                there = await _written(clients)
+                async with producing(clients) as producer:
+                    outlet = Outlet(producer, clients.settings.namespace)
+                    while True:
+                        await self._wake.wait()
+                        self._wake.clear()
+                        await self._write(outlet, there)
             except (KafkaError, BrokerError) as error:
                 log.warning("dead letters wait for Kafka", count=self.waiting, error=repr(error))
                 await asyncio.sleep(RETRY_S)
                 self._wake.set()
+
+    async def settled(self) -> None:
+        """Return once nothing waits; only while `run` runs."""
+        await self._idle.wait()
 
     @property
     def waiting(self) -> int:
@@ -101,6 +113,7 @@ class DeadLetters:
                 await outlet.write(topics.RECORDS_REJECTED, letter)
                 self._counters["dead_letters"] += 1
             self._waiting.popleft()
+        self._idle.set()
 
     def _learn(self, id_: str) -> None:
         self._known[id_] = None
@@ -110,11 +123,8 @@ class DeadLetters:
 
 async def _written(clients: KafkaClients) -> set[str]:
     """Ids of the dead letters that are in the topic."""
-    from vpp_streams.kafka.ranges import records_since
-
-    return {
-        read.record.rejected_id async for read in records_since(clients, topics.RECORDS_REJECTED, 0)
-    }
+    letters = records_since(clients, topics.RECORDS_REJECTED, 0)
+    return {read.record.rejected_id async for read in letters}
 
 
 def dead_letter(

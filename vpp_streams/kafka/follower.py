@@ -6,7 +6,7 @@ read: one record never ends a process.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -14,6 +14,9 @@ from typing import Any, Generic, TypeVar
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas.assets import Site
+from vpp_streams import topics
+from vpp_streams.domain.registry import Registry
 from vpp_streams.errors import RefusedError
 from vpp_streams.kafka.clients import KafkaClients, consuming
 from vpp_streams.kafka.dead_letters import DeadLetters
@@ -40,7 +43,7 @@ class Feed(Generic[T]):
     """A topic to follow, from when, and what takes its records in."""
 
     topic: Topic[T]
-    apply: Callable[[Read[T]], None]
+    apply: Callable[[Read[T]], Awaitable[None] | None]
     """Raises `RefusedError` for what it does not take; any other error is a mistake of ours."""
     removed: Callable[[Removed], None] = lambda _removed: None
     """A key of a compacted topic was removed."""
@@ -48,6 +51,11 @@ class Feed(Generic[T]):
     """Records written before are left out; 0 = all that are kept, None = those yet to come."""
     partitions: Collection[int] = ()
     """Empty = all."""
+
+
+def assets_into(registry: Registry) -> Feed[Site]:
+    """The registry kept current; a site leaves it by a record that says so."""
+    return Feed(topics.ASSETS, lambda read: registry.apply(read.record))
 
 
 class Follower:
@@ -74,7 +82,7 @@ class Follower:
                 found = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
                 for tp, records in found.items():
                     for record in records:
-                        self.take(by_name[tp.topic], record)
+                        await self.take(by_name[tp.topic], record)
                 await asyncio.sleep(0)
 
     async def follow_in(self, group: asyncio.TaskGroup, *feeds: Feed[Any]) -> None:
@@ -99,13 +107,13 @@ class Follower:
             task.cancel()
             await asyncio.gather(task, waiter, return_exceptions=True)
 
-    def take(self, feed: Feed[T], raw: RawRecord) -> None:
+    async def take(self, feed: Feed[T], raw: RawRecord) -> None:
         """Decode one record and have it applied, or make its dead letter. Never raises."""
-        refusal = self._taken(feed, raw)
+        refusal = await self._taken(feed, raw)
         if refusal is not None:
             self._letters.refuse(feed.topic, raw, refusal)
 
-    def _taken(self, feed: Feed[T], raw: RawRecord) -> Refusal | None:
+    async def _taken(self, feed: Feed[T], raw: RawRecord) -> Refusal | None:
         received = receive(feed.topic, raw)
         try:
             match received:
@@ -114,7 +122,9 @@ class Follower:
                 case Removed():
                     feed.removed(received)
                 case Read():
-                    feed.apply(received)
+                    work = feed.apply(received)
+                    if work is not None:
+                        await work
         except RefusedError as error:
             return refusal_of(error)
         except Exception as error:  # ours, and seen; the records after it are good ones

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.structs import RecordMetadata
 
 from vpp_streams.codecs import encode_frame, encode_json
 from vpp_streams.errors import RefusedError
+from vpp_streams.kafka.clients import KafkaClients, no_topic, producing
 from vpp_streams.topics import Topic
 
 T = TypeVar("T")
@@ -58,6 +60,15 @@ class Outlet:
 
 Sent = Any
 """aiokafka's future of a `RecordMetadata`; it ships no types."""
+
+
+async def write_one(clients: KafkaClients, topic: Topic[T], record: T) -> None:
+    """Write a single record. Raises `BrokerError` where Kafka, or the topic, is not there."""
+    async with producing(clients) as producer:
+        try:
+            await Outlet(producer, clients.settings.namespace).write(topic, record)
+        except UnknownTopicOrPartitionError:
+            raise no_topic(clients.settings, topic) from None
 
 
 def encode(topic: Topic[T], record: T) -> bytes:

@@ -152,7 +152,12 @@ class Commands:
     def _keep_early(self, event: CommandEvent) -> None:
         before = self._early.pop(event.device_id, None)
         same = before is not None and before.command_id == event.command_id
-        if before is None or not same or step_of(event.state) >= step_of(before.state):
+        ended = same and before is not None and before.state in FINAL  # the first end stands
+        if (
+            before is None
+            or not same
+            or (not ended and step_of(event.state) >= step_of(before.state))
+        ):
             before = event
         self._early[event.device_id] = before
         if len(self._early) > _MAX_DEVICES:

@@ -3,8 +3,6 @@
 from collections import deque
 from collections.abc import Callable
 
-import msgspec
-
 from schemas.dispatch import (
     FINAL_STATES,
     DispatchStatus,
@@ -215,19 +213,3 @@ def _history(statuses: list[DispatchStatus], points: int) -> DispatchHistory:
         allocated_w=[status.allocated_w for status in statuses],
         measured_w=[status.measured_w for status in statuses],
     )
-
-
-_decode_request = msgspec.json.Decoder(Request)
-_decode_told = msgspec.json.Decoder(Told)
-
-
-def read_request(value: bytes) -> Request:
-    """A record of ``dispatch.targets``. Raises `msgspec.DecodeError`."""
-    request: Request = _decode_request.decode(value)
-    return request
-
-
-def read_told(value: bytes) -> Told:
-    """A record of ``dispatch.events``. Raises `msgspec.DecodeError`."""
-    told: Told = _decode_told.decode(value)
-    return told

@@ -17,6 +17,7 @@ from schemas.market import (
     Shortfall,
 )
 from vpp_streams.domain.ledger import bid_id
+from vpp_streams.errors import RefusedError
 from vpp_streams.topics import DAY_MS
 
 MAX_INTERVALS = 2_880
@@ -105,7 +106,7 @@ class Markets:
     def apply(self, record: MarketRecord | Bid, now_ms: int) -> None:
         """Take a record in. What is more than a day from ``now_ms`` is left out.
 
-        Raises `ValueError` for a bid, or what became of one, whose id is not that of its interval.
+        Raises `RefusedError` for a bid, or what became of one, whose id is not its interval's.
         """
         self._changes += 1
         match record:
@@ -193,13 +194,14 @@ class Markets:
 
 
 def _start_of(record: Offered) -> int:
-    """Start of the interval that a record is of. Raises `ValueError` where its id is another's."""
+    """Start of a record's interval. Raises `RefusedError` where its id is that of another."""
     if isinstance(record, Refusal):
-        start_ms = int(record.bid_id.rpartition(":")[2])
+        tail = record.bid_id.rpartition(":")[2]
+        start_ms = int(tail) if tail.isascii() and tail.isdecimal() else -1
     else:
         start_ms = record.start_ms
     if record.bid_id != bid_id(record.market, record.region, start_ms):
-        raise ValueError(f"{record.bid_id} is not the id of a bid for {start_ms}")
+        raise RefusedError(f"{record.bid_id} is not the id of a bid for {start_ms}")
     return start_ms
 
 

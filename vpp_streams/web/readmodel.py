@@ -1,16 +1,19 @@
 """The read model: what the output topics say, ready to be asked. Pure and of bounded memory.
 
-Records are applied one by one with the time they are applied at; a record that cannot be read is
-counted and left out, whoever wrote it.
+Records are applied one by one with the time they are applied at; one that cannot be read does not
+come here (`vpp_streams.kafka.follower`), whoever wrote it.
 """
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
+import pyarrow as pa
 
 from schemas.assets import Site
 from schemas.commands import CommandEvents, CommandFrame
+from schemas.dispatch import Request
 from schemas.forecast import RegionForecast
 from schemas.grid import Alert
 from schemas.health import Health
@@ -18,13 +21,13 @@ from schemas.market import Bid, MarketRecord
 from schemas.presence import Presence
 from schemas.telemetry import Rejected
 from schemas.windows import RegionLive, RegionWindow, SiteWindow
-from schemas.wire import UNREADABLE
 from vpp_streams import topics
-from vpp_streams.codecs import decode_frame, decode_json
+from vpp_streams.kafka.dead_letters import REFUSED_OF
+from vpp_streams.kafka.decode import Read, Removed
 from vpp_streams.topics import Topic
 from vpp_streams.web.ages import Ages
 from vpp_streams.web.commands import Commands
-from vpp_streams.web.dispatches import Dispatches, read_request, read_told
+from vpp_streams.web.dispatches import Dispatches, Told
 from vpp_streams.web.market import Markets
 from vpp_streams.web.market_answers import MarketAnswers
 from vpp_streams.web.pipeline import Pipeline
@@ -39,7 +42,7 @@ KEEP_REGION_WINDOWS = 240
 MAX_SITE_WINDOWS = 300_000
 """Site windows kept in all, some 450 MB: beyond 1400 sites each keeps fewer."""
 
-Apply = Callable[[bytes, int, int], None]
+Apply = Callable[[Any, int, int], None]
 
 
 class ReadModel:
@@ -58,8 +61,6 @@ class ReadModel:
         self.markets = MarketAnswers(self._markets)
         self.pipeline = Pipeline()
         self.ages = Ages()
-        self.undecodable: Counter[str] = Counter()
-        """Records that could not be read, by topic."""
         self.counters: Counter[str] = Counter()
         """Monotone, for this process's own health."""
         self._apply: dict[str, Apply] = {
@@ -81,24 +82,34 @@ class ReadModel:
             topics.MARKET_AWARDS.name: self._market,
         }
 
-    def apply(
-        self, topic: Topic, key: bytes | None, value: bytes | None, offset: int, now_ms: int
-    ) -> None:
+    def apply(self, topic: Topic[Any], read: Read[Any], now_ms: int) -> None:
         """Apply one record of a topic at ``now_ms``: when it came, or was written if long before.
 
-        Raises `KeyError` for a topic that the read model is not made from.
+        Raises `RefusedError` for a record that says what cannot be, `KeyError` for a topic that
+        the read model is not made from.
         """
-        apply = self._apply[topic.name]
-        try:
-            if value is None:
-                self._removed(topic, key)
-            else:
-                apply(value, offset, now_ms)
-        except (*UNREADABLE, ValueError):  # the latter is that of frames, and of bids' ids
-            self.undecodable[topic.name] += 1
-            self.counters["undecodable"] += 1
-        else:
-            self.counters["records_applied"] += 1
+        self._apply[topic.name](read.record, read.offset, now_ms)
+        self.counters["records_applied"] += 1
+
+    def remove(self, topic: Topic[Any], removed: Removed) -> None:
+        """Forget what a key of a compacted topic stood for."""
+        if topic is topics.PRESENCE:
+            self.sites.forget_presence(removed.key)
+        elif topic is topics.DISPATCH_TARGETS:
+            self.dispatches.forget_request(removed.key)
+        elif topic is topics.GRID_ALERTS:
+            self._alerts.pop(removed.key, None)
+        self.counters["records_applied"] += 1
+
+    @property
+    def undecodable(self) -> Counter[str]:
+        """Records that were refused, by topic."""
+        refused = {
+            name.removeprefix(REFUSED_OF): count
+            for name, count in self.counters.items()
+            if name.startswith(REFUSED_OF)
+        }
+        return Counter(refused)
 
     def summary(self, now_ms: int) -> Summary:
         """The whole loop on one page."""
@@ -129,75 +140,61 @@ class ReadModel:
             **msgspec.structs.asdict(self.pipeline.totals(now_ms)),
         )
 
-    def _site(self, value: bytes, _offset: int, _now_ms: int) -> None:
-        self.sites.registry.apply(decode_json(value, Site))
+    def _site(self, record: Site, _offset: int, _now_ms: int) -> None:
+        self.sites.registry.apply(record)
 
-    def _presence(self, value: bytes, offset: int, _now_ms: int) -> None:
-        self.sites.apply_presence(decode_json(value, Presence), offset)
+    def _presence(self, record: Presence, offset: int, _now_ms: int) -> None:
+        self.sites.apply_presence(record, offset)
 
-    def _site_window(self, value: bytes, _offset: int, _now_ms: int) -> None:
-        self.sites.apply_window(decode_json(value, SiteWindow))
+    def _site_window(self, record: SiteWindow, _offset: int, _now_ms: int) -> None:
+        self.sites.apply_window(record)
 
-    def _region_window(self, value: bytes, _offset: int, _now_ms: int) -> None:
-        self.regions.apply_window(decode_json(value, RegionWindow))
+    def _region_window(self, record: RegionWindow, _offset: int, _now_ms: int) -> None:
+        self.regions.apply_window(record)
 
-    def _region_live(self, value: bytes, _offset: int, now_ms: int) -> None:
-        live = decode_json(value, RegionLive)
-        self.regions.apply_live(live, now_ms)
+    def _region_live(self, record: RegionLive, _offset: int, now_ms: int) -> None:
+        self.regions.apply_live(record, now_ms)
         if now_ms >= self.started_at_ms:
-            self.ages.add(live.fresh_ages_ms, now_ms)
+            self.ages.add(record.fresh_ages_ms, now_ms)
 
-    def _region_forecast(self, value: bytes, _offset: int, _now_ms: int) -> None:
-        self.regions.apply_forecast(decode_json(value, RegionForecast))
+    def _region_forecast(self, record: RegionForecast, _offset: int, _now_ms: int) -> None:
+        self.regions.apply_forecast(record)
 
-    def _rejected(self, value: bytes, _offset: int, _now_ms: int) -> None:
-        self.rejections.apply(decode_json(value, Rejected))
+    def _rejected(self, record: Rejected, _offset: int, _now_ms: int) -> None:
+        self.rejections.apply(record)
 
-    def _health(self, value: bytes, _offset: int, now_ms: int) -> None:
-        self.pipeline.apply(decode_json(value, Health), now_ms)
+    def _health(self, record: Health, _offset: int, now_ms: int) -> None:
+        self.pipeline.apply(record, now_ms)
 
     def alerts(self, now_ms: int) -> list[Alert]:
         """Storms that are neither over nor cancelled, by when they start."""
         standing = (a for a in self._alerts.values() if not a.cancelled and a.ends_at_ms > now_ms)
         return sorted(standing, key=lambda alert: (alert.starts_at_ms, alert.alert_id))
 
-    def _request(self, value: bytes, _offset: int, _now_ms: int) -> None:
-        self.dispatches.apply_request(read_request(value))
+    def _request(self, record: Request, _offset: int, _now_ms: int) -> None:
+        self.dispatches.apply_request(record)
 
-    def _told(self, value: bytes, _offset: int, now_ms: int) -> None:
-        self.dispatches.apply_told(read_told(value), now_ms)
+    def _told(self, record: Told, _offset: int, now_ms: int) -> None:
+        self.dispatches.apply_told(record, now_ms)
 
-    def _commands(self, value: bytes, _offset: int, _now_ms: int) -> None:
-        self.commands.apply_frame(decode_json(value, CommandFrame))
+    def _commands(self, record: CommandFrame, _offset: int, _now_ms: int) -> None:
+        self.commands.apply_frame(record)
 
-    def _command_events(self, value: bytes, _offset: int, _now_ms: int) -> None:
-        for event in decode_json(value, CommandEvents).events:
+    def _command_events(self, record: CommandEvents, _offset: int, _now_ms: int) -> None:
+        for event in record.events:
             self.commands.apply_event(event)
 
-    def _telemetry(self, value: bytes, _offset: int, _now_ms: int) -> None:
+    def _telemetry(self, record: pa.RecordBatch, _offset: int, _now_ms: int) -> None:
         if not len(self.commands):
             return  # nobody is asked for anything: there is nothing to compare with
-        frame = decode_frame(value)
         columns = ("device_id", "measured_at_ms", "battery_w")
-        self.commands.apply_readings(*(frame.column(name).to_pylist() for name in columns))
+        self.commands.apply_readings(*(record.column(name).to_pylist() for name in columns))
 
-    def _alert(self, value: bytes, _offset: int, _now_ms: int) -> None:
-        alert = decode_json(value, Alert)
-        self._alerts[alert.alert_id] = alert
+    def _alert(self, record: Alert, _offset: int, _now_ms: int) -> None:
+        self._alerts[record.alert_id] = record
 
-    def _bid(self, value: bytes, _offset: int, now_ms: int) -> None:
-        self._markets.apply(decode_json(value, Bid), now_ms)
-
-    def _market(self, value: bytes, _offset: int, now_ms: int) -> None:
-        record: MarketRecord = decode_json(value, MarketRecord)  # type: ignore[arg-type]  # a union
+    def _bid(self, record: Bid, _offset: int, now_ms: int) -> None:
         self._markets.apply(record, now_ms)
 
-    def _removed(self, topic: Topic, key: bytes | None) -> None:
-        if key is None:
-            return
-        if topic is topics.PRESENCE:
-            self.sites.forget_presence(key.decode())
-        elif topic is topics.DISPATCH_TARGETS:
-            self.dispatches.forget_request(key.decode())
-        elif topic is topics.GRID_ALERTS:
-            self._alerts.pop(key.decode(), None)
+    def _market(self, record: MarketRecord, _offset: int, now_ms: int) -> None:
+        self._markets.apply(record, now_ms)

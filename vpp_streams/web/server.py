@@ -5,19 +5,23 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any
 
 import structlog
 import uvicorn
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaConnectionError
 
 from vpp_streams import topics
 from vpp_streams.background import run_beside
 from vpp_streams.errors import InputError
 from vpp_streams.health import HealthReporter
-from vpp_streams.kafka import ensure_topics, following, new_producer, no_broker, records_since
+from vpp_streams.kafka.admin import ensure_topics
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.connection import Connection, connected
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.follower import Feed
+from vpp_streams.kafka.ranges import raw_between
 from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
 from vpp_streams.web.api import create_web
@@ -44,8 +48,6 @@ SINCE_MS: dict[Topic, int] = {
 """How far back we read when we start."""
 _MAX_READERS = 4
 """Stories that are read at the same time: each has a consumer of its own."""
-_MAX_RECORDS = 1000
-"""Applied in one go, between which requests are answered."""
 
 
 def now_ms() -> int:
@@ -103,22 +105,22 @@ async def serve_web(settings: Settings) -> None:
 class WebKafka:
     """Writes orders and reads what is asked for on demand (see `desk.Kafka`)."""
 
-    def __init__(self, settings: Settings, producer: AIOKafkaProducer) -> None:
-        self._settings = settings
-        self._producer = producer
+    def __init__(self, kafka: Connection) -> None:
+        self._kafka = kafka
         self._reading = asyncio.Semaphore(_MAX_READERS)
 
     async def write(self, topic: Topic, key: bytes, value: bytes) -> None:
         """Write to a topic of one partition; it is safe on return. Raises `KafkaError`."""
-        name = topic.full(self._settings.namespace)
-        await self._producer.send_and_wait(name, value, key=key, partition=0)
+        name = self._kafka.clients.full(topic)
+        await self._kafka.producer.send_and_wait(name, value, key=key, partition=0)
 
     async def read_since(
         self, topic: Topic, since_ms: int, partition: int
     ) -> AsyncIterator[tuple[int, bytes | None]]:
         """(time written, value) of each record from a time on, to the end as it is now."""
+        clients = self._kafka.clients
         async with self._reading:
-            async for record in records_since(self._settings, topic, since_ms, (partition,)):
+            async for record in raw_between(clients, topic, since_ms, None, (partition,)):
                 yield record.timestamp, record.value
 
 
@@ -141,62 +143,29 @@ async def _fed(
     settings: Settings, model: ReadModel
 ) -> AsyncIterator[tuple[WebKafka, list[asyncio.Task[None]]]]:
     """Feed the read model during the body; yields the way to Kafka, and the tasks that feed."""
-    await ensure_topics(settings)
+    clients = KafkaClients(settings)
+    await ensure_topics(clients)
     health = HealthReporter("web")
     health.counters = model.counters
     health.gauges["regions"] = lambda: len(model.regions.names())
     async with AsyncExitStack() as stack:
-        producer = new_producer(settings)
-        try:
-            await producer.start()
-        except (KafkaConnectionError, OSError) as error:
-            raise no_broker(settings, error) from None
-        finally:
-            stack.push_async_callback(producer.stop)
-        tasks = [
-            await stack.enter_async_context(following(settings, topic, _applier(model, topic)))
-            for topic in FROM_THE_START
+        kafka = await stack.enter_async_context(connected(clients, health))
+        whole = [_feed(model, topic, 0) for topic in FROM_THE_START]
+        recent = [
+            _feed(model, topic, model.started_at_ms - back_ms)
+            for topic, back_ms in SINCE_MS.items()
         ]
-        tasks.append(run_beside(stack, _follow_recent(settings, model)))
-        tasks.append(run_beside(stack, health.publish_for_ever(settings, producer)))
-        yield WebKafka(settings, producer), tasks
+        tasks = [
+            await stack.enter_async_context(kafka.follower.following(*whole)),
+            run_beside(stack, kafka.follower.follow(*recent)),
+        ]
+        yield WebKafka(kafka), tasks
 
 
-def _applier(model: ReadModel, topic: Topic) -> Callable[[bytes | None, bytes | None, int], None]:
-    return lambda key, value, offset: model.apply(topic, key, value, offset, now_ms())
+def _feed(model: ReadModel, topic: Topic, since_ms: int) -> Feed[Any]:
+    def apply(read: Read[Any]) -> None:
+        # What was written before we came is as old as it is, not new.
+        old = read.written_at_ms < model.started_at_ms
+        model.apply(topic, read, read.written_at_ms if old else now_ms())
 
-
-async def _follow_recent(settings: Settings, model: ReadModel) -> None:
-    """Apply the topics of `SINCE_MS` from so far back on, for ever."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
-    try:
-        await consumer.start()
-    except (KafkaConnectionError, OSError) as error:
-        raise no_broker(settings, error) from None
-    try:
-        by_name = {topic.full(settings.namespace): topic for topic in SINCE_MS}
-        await _seek_back(consumer, by_name, model.started_at_ms)
-        while True:
-            polled = await consumer.getmany(timeout_ms=200, max_records=_MAX_RECORDS)
-            for tp, records in polled.items():
-                for record in records:
-                    # What was written before we came is as old as it is, not new.
-                    old = record.timestamp < model.started_at_ms
-                    at_ms = record.timestamp if old else now_ms()
-                    model.apply(by_name[tp.topic], record.key, record.value, record.offset, at_ms)
-    finally:
-        await consumer.stop()
-
-
-async def _seek_back(
-    consumer: AIOKafkaConsumer, by_name: dict[str, Topic], started_at_ms: int
-) -> None:
-    wanted = {
-        TopicPartition(name, partition): started_at_ms - SINCE_MS[topic]
-        for name, topic in by_name.items()
-        for partition in range(topic.partitions)
-    }
-    consumer.assign(list(wanted))
-    ends = await consumer.end_offsets(list(wanted))
-    for partition, found in (await consumer.offsets_for_times(wanted)).items():
-        consumer.seek(partition, ends[partition] if found is None else found.offset)
+    return Feed(topic, apply, lambda removed: model.remove(topic, removed), since_ms)
