@@ -14,7 +14,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaTimeoutError, OffsetOutOfRangeError
 
-from tests.simulation.clients import Client, SimConsumer
+from tests.simulation.clients import SimConsumer
 from tests.simulation.log import NewRecord
 from tests.simulation.loop import Process, SimLoop, StuckError
 from tests.simulation.patches import simulated
@@ -135,12 +135,13 @@ def test_a_loop_in_which_nobody_can_go_on_says_so() -> None:
 def on_kafka(main: Any, seed: int = 1) -> None:
     """Run ``main(world)`` with a topic ``t``."""
     world = World(seed)
-    Client.kafka = world.kafka
     world.kafka.create("t", 1)
-    try:
-        world.loop.run_until_complete(main(world))
-    finally:
-        world.loop.dispose()
+    with simulated() as use:
+        use(world)
+        try:
+            world.loop.run_until_complete(main(world))
+        finally:
+            world.loop.dispose()
 
 
 def values_of(world: World) -> list[bytes | None]:

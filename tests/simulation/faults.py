@@ -19,7 +19,7 @@ class Faults:
         self.injected = 0
         self._mend: list[Fault] = []
         self._kinds: list[tuple[float, Fault]] = [
-            (3, self.pause),
+            (5, self.pause),
             (3, self.kill),
             (1, self.stop),
             (1, self.broker_away),
@@ -59,7 +59,9 @@ class Faults:
         self.world.note("everything is mended")
 
     def _for_a_while(self, what: str, mend: Fault, longest_s: float) -> None:
-        seconds = longest_s * self.rng.random() ** 2
+        # Half of them are over before anybody's patience is, half of them are not.
+        share = self.rng.random()
+        seconds = longest_s * (share if self.rng.random() < 0.5 else share**4)
         self.world.note(f"fault: {what} for {seconds:.3f} s")
         self._mend.append(mend)
         self.world.loop.call_later(seconds, mend, context=self.world.outside)
