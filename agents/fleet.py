@@ -22,8 +22,10 @@ from vpp_streams import topics
 from vpp_streams.codecs import (
     BACKFILL,
     HEADER_LANE,
+    HEADER_SOURCE,
     HEADER_STREAM_TIME,
     HEADER_WATERMARK,
+    SOURCE_HEARTBEAT,
     decode_frame,
 )
 from vpp_streams.kafka.clients import producing
@@ -46,12 +48,16 @@ def policy_of(settings: Settings) -> Policy:
 def read_frame(record: ConsumerRecord) -> Frame:
     """A Kafka record as a frame. Raises `ValueError` where it is none."""
     headers = dict(record.headers or ())
+    # A replay's times are its data's own, whatever the broker's clock says.
+    source = (headers.get(HEADER_SOURCE) or b"").decode(errors="replace")
+    told_by_us = source == SOURCE_HEARTBEAT or "/" in source  # ingest names a partition
     return Frame(
         offset=record.offset,
         batch=Batch.of(decode_frame(record.value or b"")),
         live=headers.get(HEADER_LANE) != BACKFILL,
         stream_time_ms=_int(headers.get(HEADER_STREAM_TIME)),
         watermark_ms=_int(headers.get(HEADER_WATERMARK)),
+        record_time_ms=record.timestamp if told_by_us else None,
     )
 
 
@@ -84,6 +90,10 @@ class FleetWorker:
         gauges["lag"] = self.partitions.lag
         gauges["devices"] = lambda: sum(len(p.twins.device_ids) for p in self.partitions.states())
         gauges["rebuilt_partitions"] = lambda: self.partitions.rebuilt
+        gauges["not_believed"] = lambda: sum(p.not_believed() for p in self.partitions.states())
+        gauges["clock_skew_ms"] = lambda: max(
+            (p.skew_ms for p in self.partitions.states()), default=0
+        )
 
     def _on_change(self, states: dict[int, FleetPartition]) -> None:
         self.commands.hold(states)

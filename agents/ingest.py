@@ -19,7 +19,13 @@ from agents.membership import LogChannel, Membership, Share, seats_of
 from agents.partitions import SHARE_PATIENCE_S, NoShareError
 from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
 from vpp_streams import topics
-from vpp_streams.codecs import BACKFILL, HEADER_STREAM_TIME, LIVE, frame_headers
+from vpp_streams.codecs import (
+    BACKFILL,
+    HEADER_STREAM_TIME,
+    LIVE,
+    SOURCE_HEARTBEAT,
+    frame_headers,
+)
 from vpp_streams.domain.canonical import Canonical, Source, canonicalize
 from vpp_streams.kafka.clients import administering, producing
 
@@ -115,6 +121,8 @@ class IngestWorker:
         counters["readings_in"] += readings + len(found.rejected)
         counters["canonical"] += readings
         counters["rejected"] += len(found.rejected)
+        for what, rows in found.not_believed.items():
+            counters[f"not_believed_{what}"] += rows
         return await self._send(found, source, lane)
 
     async def _send(self, found: Canonical, source: Source, lane: bytes) -> list[Awaitable[object]]:
@@ -177,7 +185,7 @@ class IngestWorker:
 
     async def _heartbeat(self, partition: int, stream_time_ms: int) -> None:
         """Tell a partition that all readings received up to then are in its log."""
-        headers = frame_headers(SCHEMA_NAME, "heartbeat", f"{partition}-{stream_time_ms}")
+        headers = frame_headers(SCHEMA_NAME, SOURCE_HEARTBEAT, f"{partition}-{stream_time_ms}")
         headers[HEADER_STREAM_TIME] = str(stream_time_ms).encode()
         await self._context.outlet.send(
             topics.TELEMETRY, _NO_READINGS, partition=partition, headers=headers

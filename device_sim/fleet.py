@@ -1,16 +1,15 @@
 """Demo fleets: sites with their devices, drawn from a seed; the same seed, the same fleet."""
 
-import hashlib
-import hmac
 from collections.abc import Sequence
 
 import numpy as np
 
 from schemas.assets import Device, Site
+from vpp_streams.domain.demo_tokens import DEMO_SECRET, device_token, token_hash
+
+__all__ = ["DEMO_SECRET", "demo_sites", "device_token"]
 
 DEMO_REGIONS = ("north", "coast", "valley")
-DEMO_SECRET = "vpp-demo"
-"""Not a secret: tokens of simulated devices derive from it."""
 
 _PLACES = {"north": (40.6, -122.4), "coast": (37.0, -122.0), "valley": (36.7, -119.8)}
 _ELSEWHERE = (38.0, -121.0)
@@ -30,11 +29,6 @@ UNMETERED_MODEL = "symo"
 """An inverter with no meter at the grid connection: it knows its own power only."""
 
 
-def device_token(device_id: str, secret: str = DEMO_SECRET) -> str:
-    """A simulated device's bearer token."""
-    return hmac.new(secret.encode(), device_id.encode(), hashlib.sha256).hexdigest()
-
-
 def demo_sites(
     homes: int = 200,
     solar: int = 20,
@@ -52,13 +46,9 @@ def demo_sites(
     made += [(f"solar-{n:04d}", _solar) for n in range(1, solar + 1)]
     made += [(f"mega-{n:02d}", _megapack) for n in range(1, megapacks + 1)]
     return [
-        make(rng, device_id, _token_hash(device_id, secret), regions[i % len(regions)])
+        make(rng, device_id, token_hash(device_token(device_id, secret)), regions[i % len(regions)])
         for i, (device_id, make) in enumerate(made)
     ]
-
-
-def _token_hash(device_id: str, secret: str) -> str:
-    return hashlib.sha256(device_token(device_id, secret).encode()).hexdigest()
 
 
 def _site(rng: np.random.Generator, region: str, device: Device, **limits: float | None) -> Site:

@@ -100,11 +100,13 @@ Cause = Literal[
     "feeder",
     "not_heard",
     "limit",
+    "not_believed",
 ]
 """Why power is missing. ``reserve``: nothing above the owner's reserve (charging: no room).
 ``connection``: no room at the grid connection. ``rating``: all that it is rated for is given.
 ``feeder``: behind a feeder at its limit. ``limit``: a limit of the region goes before the target.
-``not_heard``: a fleet partition's supply is not known."""
+``not_heard``: a fleet partition's supply is not known. ``not_believed``: what the devices measure
+is bad (beyond what is registered for them, or against the balance of powers)."""
 
 
 class Missing(msgspec.Struct, frozen=True, kw_only=True):

@@ -168,9 +168,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     interval_ms: IntervalMs
     awarded_w: Watts
     measured_w: Watts
-    """Mean battery power over the covered part of the interval."""
+    """Battery energy that was measured, as power over the whole interval: what was not measured
+    is not in it."""
     coverage: Fraction
-    """Covered part of the interval, 0..1."""
+    """Covered share of the region's sites and of the interval, 0..1."""
     money: Number
     """Earned: energy as measured and capacity as awarded, at the clearing prices."""
     currency: Currency

@@ -160,7 +160,8 @@ class Rejected(msgspec.Struct, frozen=True):
     """A row of ``telemetry.rejected``: the dead letter with its reason and original bytes."""
 
     rejected_id: Label
-    """Deterministic: ``<topic>-<partition>-<offset>-<line>``; a re-emission is the same id."""
+    """Names the reading where it has a name, ``<device_id>|<boot>|<seq>|<reason>``, so that one
+    sent again is the same dead letter; else ``<topic>-<partition>-<offset>-<line>``."""
     reason: Code
     """A stable code (see ``docs/rejections.md``)."""
     detail: Sentence
@@ -176,6 +177,11 @@ class Rejected(msgspec.Struct, frozen=True):
     """The bytes as they came."""
     device_id: DeviceName | None = None
     site_id: DeviceName | None = None
+
+
+def rejected_reading_id(device_id: str, boot: int, seq: int, reason: str) -> str:
+    """The `Rejected.rejected_id` of a reading whose name could be read."""
+    return f"{device_id}|{boot:x}|{seq}|{reason}"
 
 
 JsonValue = Any

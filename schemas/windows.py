@@ -69,6 +69,8 @@ class SiteWindow(msgspec.Struct, frozen=True, omit_defaults=True):
     """Covered time / window, mean over the site's devices, 0..1."""
     estimated: Count = 0
     """Readings whose quality was not ok."""
+    bad: int = 0
+    """Of these the bad ones: counted as readings, and in no sum, bound or coverage."""
     battery: PowerStats | None = None
     grid: PowerStats | None = None
     solar: PowerStats | None = None
@@ -90,7 +92,10 @@ Deliverables = Annotated[tuple[Deliverable, ...], msgspec.Meta(max_length=100)]
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
-    """What a partition's sites add up to now; sums over the sites that are reporting."""
+    """What a partition's sites add up to now; sums over the sites that are reporting.
+
+    A device whose newest reading is bad does not report.
+    """
 
     sites_expected: Count
     sites_reporting: Count
@@ -120,11 +125,19 @@ class RegionPartial(msgspec.Struct, frozen=True, tag="live", kw_only=True):
 
 
 class EnergySums(msgspec.Struct, frozen=True):
-    """Window sums of one power over the sites of a region (or of a partition of it)."""
+    """Window sums of one power over the sites of a region (or of a partition of it).
+
+    What was measured, and nothing in place of what was not. Each battery's energy counts up to
+    what it is rated for.
+    """
 
     energy_wh: WattHours
     positive_wh: WattHours
     negative_wh: WattHours
+    mean_w: Watts | None = None
+    """Sum of the sites' mean powers, each over the time in which it was measured; None = none."""
+    sites: Count | None = None
+    """Sites where it was measured; None = told by an older version."""
 
 
 class RegionWindowSums(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,10 +180,12 @@ class RegionWindow(msgspec.Struct, frozen=True, kw_only=True):
     """Counts shares and their corrections, from 0: of two records the higher one has more in it."""
     coverage: Ratio
     """Covered site time / expected site time, 0..1."""
-    mean_battery_w: Watts
-    mean_grid_w: Watts
-    mean_solar_w: Watts
-    mean_load_w: Watts
+    mean_battery_w: Watts | None
+    """Of the sites that measured it, each over the time in which it did: no other site is counted
+    as 0, and none is scaled up. None = nobody measured it; so for the others."""
+    mean_grid_w: Watts | None
+    mean_solar_w: Watts | None
+    mean_load_w: Watts | None
     soc_first: Ratio | None
     soc_last: Ratio | None
     sums: RegionWindowSums

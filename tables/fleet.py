@@ -6,7 +6,7 @@ clock, so the same log gives the same records at any speed, in a replay or after
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from schemas.telemetry import POWER_COLUMNS, Quality, Rejected
 from schemas.windows import RegionPartial, RegionWindowPartial, SiteWindow
 from tables.columnar import BLOCK_ROWS, Blocks, Recovered, Snapshot, decode_block
-from tables.rejects import bad_frame, too_late
+from tables.rejects import bad_frame, maybe_repeat, too_late
 from tables.site_roster import SiteRoster
 from tables.site_windows import EMPTY_WINDOW, Key, SiteSums, SiteWindows
 from tables.twins import Batch, Twins
+from vpp_streams.domain.dedupe import Judged
 from vpp_streams.domain.registry import Registry
 from vpp_streams.domain.rollup import aggregate_regions, region_window_partials
 from vpp_streams.domain.windows import Samples
@@ -26,6 +27,12 @@ from vpp_streams.domain.windows import Samples
 CORRECTION_MS = 10_000
 """Corrections of closed windows are published this often, in stream time."""
 FRESH_BUCKET_MS = 50
+SKEW_MARGIN_MS = 2_000
+"""A clock may run ahead of the broker's by this much: NTP keeps within a tenth of a second, and a
+virtual machine that was just resumed within one or two."""
+STEP_BACK_MS = 60_000
+"""Stream time this far ahead of the broker is brought back: the broker's own clock was set back, or
+the state is of a version that believed any clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,9 @@ class Frame:
     """Heartbeat: the log is told up to here."""
     watermark_ms: int | None = None
     """End of a replay: nothing older follows; close and correct everything up to here."""
+    record_time_ms: int | None = None
+    """When the broker took the frame. No clock of ours counts that runs ahead of it by more than
+    `SKEW_MARGIN_MS`; None = the frame's times are the data's own, as in a replay."""
 
 
 @dataclass(slots=True)
@@ -96,6 +106,8 @@ class FleetPartition:
         self.windows = SiteWindows(policy.sizes_ms)
         self.roster = SiteRoster(partition, registry, self.twins)
         self.clock = Clock()
+        self.skew_ms = 0
+        """Most that a clock was seen to run ahead of the broker's."""
         self._dropped: list[str] = []
 
     def apply(self, frame: Frame) -> Outputs:
@@ -105,6 +117,7 @@ class FleetPartition:
             out.counts["replayed_frames"] += 1
             return out
         self.applied_offset = frame.offset
+        self._step_back(frame)
         if len(frame.batch):
             self._apply_readings(frame, out)
         self._advance(frame, out)
@@ -120,15 +133,14 @@ class FleetPartition:
         return out
 
     def _apply_readings(self, frame: Frame, out: Outputs) -> None:
-        batch = frame.batch
+        batch = self._received_in_time(frame, out)
         rows = self.twins.rows_of(batch)
         each_once = self.twins.each_once(rows)
-        new = self.twins.accept(rows, batch, each_once=each_once)
-        end_ms = batch["measured_at_ms"] + batch["interval_ms"]
-        expired = new & (end_ms <= self.clock.watermark_ms - self.policy.retention_ms)
-        for i in np.flatnonzero(expired).tolist():
-            out.rejected.append(too_late(self.topic, self.partition, frame.offset, i, batch))
-        kept = np.flatnonzero(new & ~expired)
+        horizon_ms = self.clock.watermark_ms - self.policy.retention_ms
+        judged = self.twins.accept(rows, batch, horizon_ms, each_once=each_once)
+        expired = batch["measured_at_ms"] + batch["interval_ms"] <= horizon_ms
+        kept = self._kept(frame, judged, expired, out)
+        bad = batch["quality"] == Quality.BAD
         samples = Samples(
             row=rows,
             measured_at_ms=batch["measured_at_ms"],
@@ -136,16 +148,52 @@ class FleetPartition:
             power_w=np.stack([batch[name] for name in POWER_COLUMNS]),
             soc=batch["soc"],
             estimated=batch["quality"] != Quality.OK,
-        )
+        ).without_bad(bad)
         if len(kept) < len(batch):
             samples = samples.take(kept)
         self.windows.add(samples, len(self.twins.device_ids), each_once=each_once)
         if frame.live:
             self.twins.update(rows, batch, kept, each_once=each_once)
             self._note_fresh(samples.row, samples.measured_at_ms)
+        out.counts.update(readings=len(batch), bad=int(bad[kept].sum()))
+
+    def _kept(
+        self, frame: Frame, judged: Judged, expired: NDArray[np.bool_], out: Outputs
+    ) -> NDArray[np.int64]:
+        """The readings to count; those that cannot be are dead letters."""
+        new = judged.new
+        late = np.flatnonzero(new & expired).tolist() if expired.any() else []
+        for i in sorted({*late, *(i for i in judged.unclear if expired[i])}):
+            out.rejected.append(too_late(self.topic, self.partition, frame.offset, i, frame.batch))
+        unclear = [i for i in judged.unclear if not expired[i]]
+        for i in unclear:
+            letter = maybe_repeat(self.topic, self.partition, frame.offset, i, frame.batch)
+            out.rejected.append(letter)
         out.counts.update(
-            readings=len(batch), duplicates=int((~new).sum()), too_late=int(expired.sum())
+            duplicates=len(new) - int(new.sum()) - len(judged.unclear),
+            too_late=len(out.rejected) - len(unclear),
+            maybe_repeats=len(unclear),
+            boots_reused=judged.boots_reused,
         )
+        return np.flatnonzero(new & ~expired)
+
+    def _received_in_time(self, frame: Frame, out: Outputs) -> Batch:
+        """The frame's readings, none received after the broker took them."""
+        most_ms = self._most_ms(frame)
+        received_ms = frame.batch["received_at_ms"]
+        if most_ms is None or int(received_ms.max()) <= most_ms:
+            return frame.batch
+        self._note_skew(int(received_ms.max()), most_ms, out)
+        columns = {**frame.batch.columns, "received_at_ms": np.minimum(received_ms, most_ms)}
+        return replace(frame.batch, columns=columns)
+
+    def _most_ms(self, frame: Frame) -> int | None:
+        """The latest time that a frame can tell; None = any."""
+        return None if frame.record_time_ms is None else frame.record_time_ms + SKEW_MARGIN_MS
+
+    def _note_skew(self, told_ms: int, most_ms: int, out: Outputs) -> None:
+        self.skew_ms = max(self.skew_ms, told_ms - most_ms + SKEW_MARGIN_MS)
+        out.counts["clock_skew"] += 1
 
     def _note_fresh(self, rows: NDArray[np.int64], measured_at_ms: NDArray[np.int64]) -> None:
         """Count live readings by region and time, to tell how old they are when first shown."""
@@ -163,13 +211,19 @@ class FleetPartition:
     def _advance(self, frame: Frame, out: Outputs) -> None:
         """Move time on as far as this frame tells, then close, correct and tick."""
         clock, batch = self.clock, frame.batch
+        most_ms = self._most_ms(frame)
         event_time = frame.stream_time_ms or 0
+        if most_ms is not None and event_time > most_ms:
+            self._note_skew(event_time, most_ms, out)
+            event_time = most_ms
         received = event_time
         if frame.live and len(batch):
             received = max(received, int(batch["received_at_ms"].max()))
             # A device clock that runs ahead must not close windows early.
             measured = np.minimum(batch["measured_at_ms"], batch["received_at_ms"])
             event_time = max(event_time, int(measured.max()))
+            if most_ms is not None:
+                received, event_time = min(received, most_ms), min(event_time, most_ms)
         clock.stream_time_ms = max(clock.stream_time_ms, received)
         watermark = frame.watermark_ms or event_time - self.policy.lateness_ms
         clock.watermark_ms = max(clock.watermark_ms, watermark)
@@ -182,6 +236,16 @@ class FleetPartition:
         if clock.stream_time_ms >= clock.next_tick_ms:
             clock.next_tick_ms = _after(clock.stream_time_ms, self.policy.tick_ms)
             self._tick(out)
+
+    def _step_back(self, frame: Frame) -> None:
+        """Bring back a time that some clock drove ahead of the broker's.
+
+        What was closed stays closed: readings that follow correct it.
+        """
+        clock, most_ms = self.clock, self._most_ms(frame)
+        if most_ms is not None and clock.stream_time_ms > most_ms + STEP_BACK_MS:
+            for name in ("stream_time_ms", "watermark_ms", "next_tick_ms", "next_correction_ms"):
+                setattr(clock, name, min(getattr(clock, name), most_ms))
 
     def _close(self, size_ms: int, out: Outputs) -> None:
         clock = self.clock
@@ -277,6 +341,10 @@ class FleetPartition:
         revisions = self.clock.region_revisions
         for name in [name for name in revisions if _end_ms(name) <= before_ms]:
             del revisions[name]
+
+    def not_believed(self) -> int:
+        """Devices that report, and whose newest reading is bad."""
+        return self.twins.not_believed(self.clock.stream_time_ms - self.policy.silent_after_ms)
 
     def site_windows_now(self, site_id: str, size_ms: int) -> list[SiteWindow]:
         """The site's windows of one size as they stand, open ones included, oldest first."""

@@ -50,7 +50,8 @@ class View:
     able: Mask
     room: Headroom
     power_w: Floats
-    """Measured; of a device not heard of that holds a lease its last; else 0."""
+    """Measured; of a device not heard of that holds a lease its last, of one that is not believed
+    what it was asked; else 0."""
 
 
 class Pool:
@@ -95,8 +96,15 @@ class Pool:
             cause=np.where(battery, cause, FREE),
             able=able,
             room=self._bounded(room, now_ms),
-            power_w=np.where(known, latest.battery_w, 0.0),
+            power_w=np.where(known, latest.battery_w, self._assumed_w(latest, now_ms)),
         )
+
+    def _assumed_w(self, latest: Latest, now_ms: int) -> Floats:
+        """What devices give whose power is not measured: a bad reading says nothing of that."""
+        if latest.bad is None:
+            return np.zeros(len(latest.battery_w))
+        asked_w = np.where(self.commands.acting(now_ms), self.commands.held_w(now_ms), 0.0)
+        return np.where(latest.bad & np.isfinite(asked_w), asked_w, 0.0)
 
     def bounds(self, view: View, rows: Mask) -> Headroom:
         """As ``view.room``, for devices that the pool does not command."""
@@ -109,11 +117,18 @@ class Pool:
         islanded = twins.columns["islanded"][: rows.columns.rows] == 1
         barred = rows["barred_until_ms"] > now_ms
         offline = (rows["epoch"] < 0) | ~reporting
-        return np.select(
-            [islanded & reporting, offline, in_storm, barred, ~np.isfinite(latest.soc)],
-            [CAUSE["islanded"], CAUSE["offline"], CAUSE["storm"], rows["bar"], CAUSE["not_heard"]],
-            FREE,
-        ).astype(np.int64)
+        bad = np.zeros(len(offline), np.bool_) if latest.bad is None else latest.bad
+        found = (
+            (islanded & reporting, CAUSE["islanded"]),
+            (offline, CAUSE["offline"]),
+            (in_storm, CAUSE["storm"]),
+            (barred, rows["bar"]),
+            (bad, CAUSE["not_believed"]),
+            (~np.isfinite(latest.soc), CAUSE["not_heard"]),
+        )
+        masks, causes = zip(*found, strict=True)
+        cause: Rows = np.select(masks, causes, FREE).astype(np.int64)
+        return cause
 
     def _bounded(self, room: Headroom, now_ms: int) -> Headroom:
         """A device that did not follow is taken at what it did."""

@@ -4,7 +4,7 @@ import base64
 
 import orjson
 
-from schemas.telemetry import Rejected
+from schemas.telemetry import Rejected, rejected_reading_id
 from tables.twins import Batch
 
 MAX_ORIGINAL_BYTES = 65_536
@@ -12,14 +12,28 @@ MAX_ORIGINAL_BYTES = 65_536
 
 
 def too_late(topic: str, partition: int, offset: int, line: int, batch: Batch) -> Rejected:
-    """A reading older than the windows that are kept; the original is its canonical row."""
+    """A reading older than the windows that are kept."""
+    detail = "The reading is older than the windows that are kept for corrections."
+    return _of_reading(topic, partition, offset, line, batch, reason="too_late", detail=detail)
+
+
+def maybe_repeat(topic: str, partition: int, offset: int, line: int, batch: Batch) -> Rejected:
+    """A reading that may have been counted already: of its boot too little is remembered."""
+    detail = "Its boot or number was forgotten, so it may be a repeat: it is not counted."
+    return _of_reading(topic, partition, offset, line, batch, reason="maybe_repeat", detail=detail)
+
+
+def _of_reading(
+    topic: str, partition: int, offset: int, line: int, batch: Batch, *, reason: str, detail: str
+) -> Rejected:
+    """A dead letter whose original is the reading's canonical row."""
     values = {name: column[line].item() for name, column in batch.columns.items()}
     device_id, site_id = batch.device_id[line].as_py(), batch.site_id[line].as_py()
     values |= {"device_id": device_id, "site_id": site_id}
     return Rejected(
-        rejected_id=f"{topic}-{partition}-{offset}-{line}",
-        reason="too_late",
-        detail="The reading is older than the windows that are kept for corrections.",
+        rejected_id=rejected_reading_id(device_id, values["boot"], values["seq"], reason),
+        reason=reason,
+        detail=detail,
         source_topic=topic,
         source_partition=partition,
         source_offset=offset,

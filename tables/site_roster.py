@@ -18,6 +18,8 @@ _ROWS = {
     "rated_energy_wh": Column(np.float64),
     "rated_charge_w": Column(np.float64),
     "rated_discharge_w": Column(np.float64),
+    "paid_charge_w": Column(np.float64),
+    "paid_discharge_w": Column(np.float64),
 }
 _SITES = {
     "region": Column(np.int32, -1),  # the registry's number
@@ -168,7 +170,7 @@ class SiteRoster:
         registry = self._registry.columns
         device_ids = pa.array([self._twins.device_ids[row] for row in at.tolist()], pa.string())
         found = registry.device_index.find(device_ids)
-        for name in ("rated_energy_wh", "rated_charge_w", "rated_discharge_w"):
+        for name in _ROWS.keys() - {"site"}:
             self._row_columns[name][at] = registry.devices[name][found]
 
     def _site(self, name: str) -> Array:
@@ -188,6 +190,8 @@ class SiteRoster:
             regions=tuple(self._site("region_name").tolist()),
             devices=np.maximum(self._site("devices"), self._site("seen")),
             rated_energy_wh=row["rated_energy_wh"],
+            paid_charge_w=row["paid_charge_w"],
+            paid_discharge_w=row["paid_discharge_w"],
         )
         self._ratings = Ratings(
             site=row["site"],

@@ -40,6 +40,10 @@ EMPTY_WINDOW = WindowRows(
     *(np.zeros(0), np.zeros(0), np.zeros(0)),
 )
 """A window in which no site of the partition has a reading."""
+TWICE = 1.05
+"""Readings that follow each other overlap by the jitter of a device's second, which adds up to
+less than this much of a window. A device that tells more time than that tells some of it twice: it
+counts once, at the mean of what was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,9 @@ class SiteRows:
     """Per site: devices that should report."""
     rated_energy_wh: NDArray[np.float64]
     """Per row."""
+    paid_charge_w: NDArray[np.float64] | None = None
+    """Per row: up to where charged energy counts in the region's windows; None = no bound."""
+    paid_discharge_w: NDArray[np.float64] | None = None
 
 
 class SiteWindows:
@@ -122,7 +129,7 @@ class SiteWindows:
             return window.arrays, window.rows
         whole = {name: array.copy() for name, array in window.arrays.items()}
         for part in parts:
-            touched = np.flatnonzero(part["covered_ms"][: part.rows] > 0)
+            touched = np.flatnonzero(_told(part.arrays, part.rows))
             add(whole, Gain.of(part.arrays, touched))
         return whole, window.rows
 
@@ -148,7 +155,7 @@ class SiteWindows:
     def sums(self, key: Key, sites: NDArray[np.int64] | None, rows: SiteRows) -> "SiteSums":
         """Add up the devices of these sites (None = of all that have a reading)."""
         window, n = self._whole(key)
-        touched = np.flatnonzero(window["covered_ms"][:n] > 0)
+        touched = np.flatnonzero(_told(window, n))
         mine = touched if sites is None else touched[np.isin(rows.site[touched], sites)]
         return SiteSums(key, window, mine, rows, whole=len(mine) == len(touched))
 
@@ -173,6 +180,12 @@ class SiteWindows:
         return gone
 
 
+def _told(window: Arrays, rows: int) -> NDArray[np.bool_]:
+    """The rows with a reading in a window, be it a bad one."""
+    told: NDArray[np.bool_] = (window["covered_ms"][:rows] > 0) | (window["bad"][:rows] > 0)
+    return told
+
+
 class SiteSums:
     """A window's accumulators added up by site; shapes (sites,) and (4, sites)."""
 
@@ -187,20 +200,44 @@ class SiteSums:
         w = window
         self.readings = self._add(w["readings"][at]).astype(np.int64)
         self.estimated = self._add(w["estimated"][at]).astype(np.int64)
+        self.bad = self._add(w["bad"][at]).astype(np.int64)
         share = np.minimum(w["covered_ms"][at], self.size_ms) / self.size_ms
         self.coverage = np.minimum(self._add(share) / np.maximum(rows.devices[self.sites], 1), 1.0)
         published = np.zeros(len(self.sites), np.int64)
         np.maximum.at(published, self._to, w["published"][at])
         self.revision = np.maximum(published - 1, 0)
-        measured = w["power_ms"][:, at] > 0
+        power_ms = w["power_ms"][:, at]
+        measured = power_ms > 0
         self.measured = self._add2(measured) > 0
-        self.positive_wh = self._add2(w["positive_wms"][:, at]) / MS_W_PER_WH
-        self.negative_wh = self._add2(w["negative_wms"][:, at]) / MS_W_PER_WH
-        net = w["positive_wms"][:, at] - w["negative_wms"][:, at]
-        self.mean_w = self._add2(net / np.maximum(w["power_ms"][:, at], 1))
+        positive, negative = w["positive_wms"][:, at], w["negative_wms"][:, at]
+        self.mean_w = self._add2((positive - negative) / np.maximum(power_ms, 1))
+        once = _once(power_ms, self.size_ms)
+        if once is not None:
+            positive, negative = positive * once, negative * once
+        self.positive_wh = self._add2(positive) / MS_W_PER_WH
+        self.negative_wh = self._add2(negative) / MS_W_PER_WH
+        self._count_what_is_paid(
+            positive[0], negative[0], np.minimum(power_ms[0], self.size_ms), at
+        )
         self.min_w = self._add2(np.where(measured, w["min_w"][:, at], 0.0))
         self.max_w = self._add2(np.where(measured, w["max_w"][:, at], 0.0))
         self._weigh_soc(w, at)
+
+    def _count_what_is_paid(
+        self, positive: Array, negative: Array, covered_ms: Array, at: NDArray[np.int64]
+    ) -> None:
+        """Battery energy by site, each device's up to what it is rated for."""
+        r = self.rows
+        self.paid_wh = self.positive_wh[0], self.negative_wh[0]
+        if r.paid_discharge_w is None or r.paid_charge_w is None:
+            return
+        over = (positive > r.paid_discharge_w[at] * covered_ms) | (
+            negative > r.paid_charge_w[at] * covered_ms
+        )
+        if over.any():
+            most = r.paid_discharge_w[at] * covered_ms, r.paid_charge_w[at] * covered_ms
+            out, in_ = np.fmin(positive, most[0]), np.fmin(negative, most[1])
+            self.paid_wh = self._add(out) / MS_W_PER_WH, self._add(in_) / MS_W_PER_WH
 
     def _weigh_soc(self, w: Arrays, at: NDArray[np.int64]) -> None:
         """State of charge of a site: its batteries weighted by rated energy (else equally)."""
@@ -232,12 +269,15 @@ class SiteSums:
 
     def window_rows(self, region_of_site: NDArray[np.int32]) -> WindowRows:
         """What a region's window needs of these sites."""
+        positive, negative = self.positive_wh.copy(), self.negative_wh.copy()
+        positive[0], negative[0] = self.paid_wh
         return WindowRows(
             region=region_of_site[self.sites],
             readings=self.readings,
             coverage=self.coverage,
-            positive_wh=np.where(self.measured, self.positive_wh, np.nan),
-            negative_wh=np.where(self.measured, self.negative_wh, np.nan),
+            positive_wh=np.where(self.measured, positive, np.nan),
+            negative_wh=np.where(self.measured, negative, np.nan),
+            mean_w=np.where(self.measured, self.mean_w, np.nan),
             soc_first=np.where(self.has_soc, self.soc[0], np.nan),
             soc_last=np.where(self.has_soc, self.soc[1], np.nan),
             usable_wh=self.usable_wh,
@@ -259,6 +299,7 @@ class SiteSums:
                 readings=int(self.readings[i]),
                 coverage=float(self.coverage[i]),
                 estimated=int(self.estimated[i]),
+                bad=int(self.bad[i]),
                 battery=powers[0],
                 grid=powers[1],
                 solar=powers[2],
@@ -278,3 +319,9 @@ class SiteSums:
             min_w=float(self.min_w[p, i]),
             max_w=float(self.max_w[p, i]),
         )
+
+
+def _once(power_ms: Array, size_ms: int) -> Array | None:
+    """Share of the energy that counts where time was told twice; None = nowhere."""
+    twice = power_ms > TWICE * size_ms
+    return np.where(twice, size_ms / np.maximum(power_ms, 1), 1.0) if twice.any() else None

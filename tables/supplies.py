@@ -54,6 +54,9 @@ def _supply_of(
     mine = view.region == at
     feeders = np.unique(site_feeder[view.ratings.region == at])
     supplies = []
+    ratings = view.ratings
+    # The others make up for it: a device counts up to what it is registered for.
+    uncontrolled_w = view.power_w.clip(-ratings.rated_charge_w, ratings.rated_discharge_w)
     for feeder in feeders.tolist():
         here = mine & (view.feeder == feeder)
         curve = supply_curve(pool.problem(view, np.flatnonzero(here & view.able)))
@@ -63,7 +66,7 @@ def _supply_of(
                 feeder=names[feeder],
                 prices=tuple(curve.prices.tolist()),
                 power_w=tuple(curve.power_w.tolist()),
-                uncontrolled_w=float(view.power_w[here & ~view.able].sum()),
+                uncontrolled_w=float(uncontrolled_w[here & ~view.able].sum()),
                 net_load_w=float(net_load_w[sites].sum()),
             )
         )

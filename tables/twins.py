@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.telemetry import POWER_COLUMNS
+from schemas.telemetry import POWER_COLUMNS, Quality
 from tables.columnar import BLOCK_ROWS, Columns
 from vpp_streams.domain.columns import Column
-from vpp_streams.domain.dedupe import SeqLedger
+from vpp_streams.domain.dedupe import Judged, SeqLedger, Times
 from vpp_streams.domain.name_index import NameIndex
 from vpp_streams.domain.rollup import Latest
 
@@ -24,12 +24,13 @@ TWIN_COLUMNS: Mapping[str, Column] = {
     "quality": Column(np.int8),
     "readings": Column(np.int64),
     "duplicates": Column(np.int64),
+    "bad": Column(np.int64),
     "boot": Column(np.uint32),
     "run_start": Column(np.int64),
     "run_end": Column(np.int64),
+    "newest_ms": Column(np.int64),
 }
-
-_RUNS = pa.list_(pa.int64())
+_OF_LEDGER = ("boot", "run_start", "run_end", "newest_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +95,28 @@ class Twins:
         return bool((self._place[rows] == places).all())
 
     def accept(
-        self, rows: NDArray[np.int64], batch: Batch, *, each_once: bool
-    ) -> NDArray[np.bool_]:
-        """Which readings are new; counts both kinds on their twins."""
-        new = self.ledger.accept(rows, batch["boot"], batch["seq"], each_once=each_once)
+        self, rows: NDArray[np.int64], batch: Batch, horizon_ms: int, *, each_once: bool
+    ) -> Judged:
+        """Which readings are new; counts them on their twins.
+
+        ``horizon_ms``: what was measured up to then is too late to be counted.
+        """
+        measured_ms = batch["measured_at_ms"]
+        times = Times(measured_ms, measured_ms != batch["received_at_ms"], horizon_ms)
+        judged = self.ledger.judge(rows, batch["boot"], batch["seq"], times, each_once=each_once)
+        new, repeat = judged.new, ~judged.new
+        repeat[judged.unclear] = False
+        bad = new & (batch["quality"] == Quality.BAD)
         if each_once:
             self.columns["readings"][rows] += new
-            self.columns["duplicates"][rows] += ~new
+            self.columns["duplicates"][rows] += repeat
         else:
             np.add.at(self.columns["readings"], rows[new], 1)
-            np.add.at(self.columns["duplicates"], rows[~new], 1)
+            np.add.at(self.columns["duplicates"], rows[repeat], 1)
+        if bad.any():
+            np.add.at(self.columns["bad"], rows[bad], 1)
         self.columns.touch(rows)
-        return new
+        return judged
 
     def update(
         self,
@@ -128,9 +139,9 @@ class Twins:
         """One block as it is now, with the ledger's older runs."""
         low = block * BLOCK_ROWS
         high = min(low + BLOCK_ROWS, self.columns.rows)
-        older = pa.nulls(high - low, _RUNS)
+        older = pa.nulls(high - low, pa.binary())
         if self.ledger.older:
-            older = pa.array([self.ledger.pack_older(row) for row in range(low, high)], _RUNS)
+            older = pa.array([self.ledger.pack_older(r) for r in range(low, high)], pa.binary())
         return self.columns.copy(block, {"older_runs": older})
 
     def names_of(self, block: int) -> pa.RecordBatch:
@@ -146,8 +157,8 @@ class Twins:
         self._share_columns()
         older = batch.column("older_runs")
         if older.null_count < len(older):
-            for i, flat in enumerate(older.to_pylist()):
-                self.ledger.unpack_older(low + i, flat)
+            for i, packed in enumerate(older.to_pylist()):
+                self.ledger.unpack_older(low + i, packed)
 
     def load_names(self, block: int, batch: pa.RecordBatch) -> None:
         """Put a block's names in their place; blocks come in order, into empty twins."""
@@ -162,7 +173,7 @@ class Twins:
         """One twin as JSON values; None = not measured."""
         values: dict[str, Any] = {"device_id": self.device_ids[row]}
         for name in TWIN_COLUMNS:
-            if name in ("boot", "run_start", "run_end"):
+            if name in _OF_LEDGER:
                 continue
             value = self.columns[name][row].item()
             values[name] = None if value != value else value
@@ -173,10 +184,22 @@ class Twins:
         return self._row_of.get(device_id)
 
     def latest(self) -> Latest:
-        """The newest live reading of each device."""
+        """The newest live reading of each device; of a bad one nothing is measured."""
         n = len(self.device_ids)
         names = ("measured_at_ms", "received_at_ms", *POWER_COLUMNS, "soc")
-        return Latest(**{name: self.columns[name][:n] for name in names})
+        values = {name: self.columns[name][:n] for name in names}
+        bad = self.columns["quality"][:n] == Quality.BAD
+        if not bad.any():
+            return Latest(**values)
+        for name in (*POWER_COLUMNS, "soc"):
+            values[name] = np.where(bad, np.nan, values[name])
+        return Latest(**values, bad=bad)
+
+    def not_believed(self, heard_since_ms: int) -> int:
+        """Devices heard of since then whose newest reading is bad."""
+        n = len(self.device_ids)
+        bad = self.columns["quality"][:n] == Quality.BAD
+        return int((bad & (self.columns["received_at_ms"][:n] >= heard_since_ms)).sum())
 
     def rows_of_site(self, site_id: str) -> list[int]:
         """The rows of a site's devices."""
@@ -197,6 +220,7 @@ class Twins:
         self.ledger.boot = self.columns["boot"]
         self.ledger.run_start = self.columns["run_start"]
         self.ledger.run_end = self.columns["run_end"]
+        self.ledger.newest_ms = self.columns["newest_ms"]
 
 
 def _newest(at: NDArray[np.int64], measured: NDArray[np.int64]) -> NDArray[np.int64]:

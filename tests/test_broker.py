@@ -146,11 +146,45 @@ def test_the_tests_broker_dies_with_a_parent_that_is_killed(tmp_path: Path):
         os.close(pidfd)
 
 
-def test_something_that_is_not_kafka_does_not_answer(tmp_path: Path):
+class ComposedError(Exception):
+    """``docker compose`` would run now, or this process would become it."""
+
+
+@pytest.fixture(params=["java", "docker"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each engine, whatever this machine has; none is ever started."""
+
+    def compose(_port: int, *words: str) -> str:
+        if words[0] == "ps":
+            return ""  # no container of ours
+        raise ComposedError
+
+    def execute(*_args: object) -> None:
+        raise ComposedError
+
+    monkeypatch.setattr(broker, "docker_answers", lambda: request.param == "docker")
+    monkeypatch.setattr(broker, "_compose", compose)
+    monkeypatch.setattr(os, "execvpe", execute)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("begin", [broker.start, broker.run_in_foreground])
+def test_something_that_is_not_kafka_does_not_answer(tmp_path: Path, engine: str, begin):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert not broker.answers(f"127.0.0.1:{port}", timeout_s=0.05)
         with pytest.raises(BrokerError, match=f"port {port} is taken.*VPP_KAFKA=localhost:"):
+            begin(Settings(kafka=f"localhost:{port}", state_dir=tmp_path), quiet)
+
+
+@pytest.mark.parametrize("engine", ["docker"], indirect=True)
+def test_a_container_of_ours_that_is_starting_may_have_the_port(
+    tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(broker, "_container_runs", lambda _port: True)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(ComposedError):
             broker.run_in_foreground(Settings(kafka=f"localhost:{port}", state_dir=tmp_path), quiet)
 
 

@@ -75,7 +75,7 @@ class World:
             Settings(operators=operators), model, lambda: NOW_MS, self.kafka, answer_s=0.05
         )
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        self.client = httpx.AsyncClient(transport=transport, base_url="http://web.test")
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
     def _on_write(self, topic: Topic, _key: bytes, value: bytes) -> None:
         if topic is topics.DISPATCH_TARGETS:

@@ -221,7 +221,7 @@ def test_a_reading_older_than_the_windows_kept_is_a_dead_letter() -> None:
     part.apply(Frame(0, Batch.of(make_batch([row]))))
     old = row | {"seq": 2, "measured_at_ms": T0 - POLICY.retention_ms - 60_000}
     out = part.apply(Frame(1, Batch.of(make_batch([old]))))
-    assert [r.rejected_id for r in out.rejected] == ["telemetry-0-1-0"]
+    assert [r.rejected_id for r in out.rejected] == ["home-001-pw|1|2|too_late"]
     assert out.rejected[0].reason == "too_late"
 
 

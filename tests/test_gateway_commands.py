@@ -14,11 +14,13 @@ from schemas.protocol import (
     Setpoint,
     SetpointResult,
 )
-from tests.test_gateway_session import at, codes, live_session, new_session, sent
-from vpp_streams.gateway.actions import Action, StatusReceipt, Tell
+from tests.test_gateway_session import T0, at, codes, live_session, new_session, sent
+from vpp_streams.gateway.actions import Action, Close, StatusReceipt, Tell
 from vpp_streams.gateway.commands import ANSWER_MS, REMEMBERED, Told
 from vpp_streams.gateway.session import Session
 
+PARTITION = 3
+"""Of the sessions here."""
 ID = "c0-5"
 SETPOINT = Setpoint(
     epoch=7, rank=5, p=1500.0, not_before=0, valid_until=2_000_000_000_000, ramp_w_s=500.0
@@ -93,6 +95,21 @@ def test_an_answer_counts_once_and_only_where_it_was_asked_for() -> None:
     assert answered(session, "rejected") == []
     assert answered(session, "accepted", id_="c0-9") == []
     assert session.receive(wire.encode_error("c0-9", "bad_message", "no"), at(0)) == []
+
+
+def test_answers_to_nothing_are_abuse() -> None:
+    for answer in (wire.encode_result("x", {}), wire.encode_error("x", "bad_message", "no")):
+        session = commanded()
+        actions = [action for _ in range(60) for action in session.receive(answer, at(0))]
+        assert [type(action) for action in actions] == [Close]
+        assert actions[0].code == 1008
+
+
+def test_answers_that_come_late_are_no_abuse() -> None:
+    session = commanded()
+    session.tick(at(ANSWER_MS))
+    late = [action for _ in range(60) for action in answered(session, "accepted")]
+    assert late == []
 
 
 def test_an_error_or_an_unreadable_answer_is_a_failure() -> None:
@@ -186,23 +203,49 @@ def test_a_refused_command_cannot_be_told_to_act() -> None:
     assert told(status(session, "applied")) == []
 
 
+def earlier(seconds: int, partition: int = PARTITION) -> str:
+    """Id of a command that was made so long ago."""
+    return f"c{partition}-{T0 - 1000 * seconds}"
+
+
 def test_the_end_of_an_earlier_connections_command_may_be_told() -> None:
-    session = commanded(last_cmd="c0-4")
-    assert told(status(session, "expired", id_="c0-4")) == [("c0-4", "expired", "")]
+    session = commanded(last_cmd=earlier(4))
+    assert told(status(session, "expired", id_=earlier(4))) == [(earlier(4), "expired", "")]
 
 
 def test_the_ends_that_nobody_answered_before_the_connection_broke_may_be_told() -> None:
-    session = commanded(last_cmd="c0-4", untold=("c0-3", "c0-4"))
-    assert told(status(session, "superseded", id_="c0-3")) == [("c0-3", "superseded", "")]
-    assert told(status(session, "expired", id_="c0-4")) == [("c0-4", "expired", "")]
-    assert codes(status(session, "expired", id_="c0-2")) == ["unknown_command"]
+    session = commanded(last_cmd=earlier(4), untold=(earlier(5), earlier(4)))
+    assert told(status(session, "superseded", id_=earlier(5))) == [(earlier(5), "superseded", "")]
+    assert told(status(session, "expired", id_=earlier(4))) == [(earlier(4), "expired", "")]
+    assert codes(status(session, "expired", id_=earlier(3))) == ["unknown_command"]
 
 
 def test_each_of_all_the_commands_that_a_hello_can_name_may_be_told() -> None:
-    names = tuple(f"c1-{i}" for i in range(MAX_UNTOLD))
-    session = commanded(last_cmd="c1-99", untold=names)
-    for name in (*names, "c1-99"):
+    names = tuple(earlier(100 - i) for i in range(MAX_UNTOLD))
+    session = commanded(last_cmd=earlier(1), untold=names)
+    for name in (*names, earlier(1)):
         assert told(status(session, "superseded", id_=name)) == [(name, "superseded", "")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x",
+        "<script>",
+        earlier(5, PARTITION + 1),
+        earlier(5) + "0",
+        f"c{PARTITION}-0{T0}",
+        f"c{PARTITION}-{T0 + 3_600_000}",
+        f"c{PARTITION}-5",
+        earlier(31 * 86_400),
+        "c3-" + "9" * 60,
+    ],
+)
+def test_a_command_that_was_never_made_cannot_be_told_by_naming_it(name: str) -> None:
+    session = commanded(last_cmd=name, untold=(name, name))
+    actions = status(session, "completed", id_=name)
+    assert told(actions) == []
+    assert codes(actions) == ["unknown_command"]
 
 
 def test_memory_is_bounded() -> None:

@@ -110,6 +110,12 @@ class Peer:
 
     async def closed(self, close_code_sent: int | None) -> None: ...
 
+    def too_much(self, why: str) -> None:
+        self.connection.close(1008, why)
+
+    def does_not_read(self) -> None:
+        self.connection.abort()
+
     def make_room(self) -> None:
         self.fill_after = None
         self.room.set()
@@ -122,7 +128,10 @@ def reply_to(request: Request) -> Reply | None:
 
 
 class Oracle:
-    """The library's state machine, driven as its own asyncio engine drives it."""
+    """The library's state machine, driven as its own asyncio engine drives it, a frame at a time.
+
+    A frame at a time, because text that is not UTF-8 ends the connection before the next frame.
+    """
 
     def __init__(self, machine: ServerProtocol) -> None:
         self.machine = machine
@@ -130,8 +139,28 @@ class Oracle:
         self.written = b""
         self.ended = False
         self._parts: list[bytes] = []
+        self._text = False
+        self._opening = machine.state is CONNECTING
+        self._waiting = b""
 
     def feed(self, data: bytes) -> None:
+        if self._opening:
+            seen = self._waiting + data
+            end = seen.find(b"\r\n\r\n")
+            size = len(data) if end < 0 else end + 4 - len(self._waiting)
+            self._opening, self._waiting = end < 0, seen[-3:] if end < 0 else b""
+            self._take(data[:size])
+            data = data[size:]
+        while data:
+            missing = frame_size(self._waiting) - len(self._waiting)
+            size = len(data) if self.machine.eof_sent else missing
+            self._take(data[:size])
+            self._waiting += data[:size]
+            if len(self._waiting) == frame_size(self._waiting):
+                self._waiting = b""
+            data = data[size:]
+
+    def _take(self, data: bytes) -> None:
         self.machine.receive_data(data)
         events = self.machine.events_received()
         self.flush()
@@ -142,10 +171,24 @@ class Oracle:
                 self.machine.send_response(answer)
                 self.flush()
             elif cast(Frame, event).opcode in (0, 1, 2):
-                self._parts.append(bytes(cast(Frame, event).data))
-                if cast(Frame, event).fin:
-                    self.messages.append(b"".join(self._parts))
-                    self._parts = []
+                self._gather(cast(Frame, event))
+
+    def _gather(self, event: Frame) -> None:
+        if not self._parts:
+            self._text = event.opcode == 1
+        self._parts.append(bytes(event.data))
+        if not event.fin:
+            return
+        message, self._parts = b"".join(self._parts), []
+        try:
+            message.decode()
+        except UnicodeDecodeError:
+            if self._text:
+                if self.machine.state is OPEN:
+                    self.machine.fail(1007, "text must be UTF-8")
+                    self.flush()
+                return
+        self.messages.append(message)
 
     def eof(self) -> None:
         self.machine.receive_eof()
@@ -188,6 +231,20 @@ def frame(
     return header + (data if mask is None else mask + apply_mask(data, mask))
 
 
+def frame_size(begin: bytes) -> int:
+    """Bytes of the frame that begins so, as far as they are known: at least one more than given."""
+    more = len(begin) + 1
+    if len(begin) < 2:
+        return more
+    length, extended = begin[1] & 127, {126: 2, 127: 8}.get(begin[1] & 127, 0)
+    if extended:
+        if len(begin) < 2 + extended:
+            return more
+        length = int.from_bytes(begin[2 : 2 + extended], "big")
+    header = 2 + extended + (4 if begin[1] & 128 else 0)
+    return max(header, header + length if len(begin) >= header else more)
+
+
 def long_form(data: bytes) -> bytes:
     """A small frame whose length is written in eight bytes, which the library takes."""
     mask = b"abcd"
@@ -198,17 +255,21 @@ SIZES = st.sampled_from(
     [0, 1, 5, 60, 124, 125, 126, 127, 300, 5000, MAX_MESSAGE_BYTES - 1, MAX_MESSAGE_BYTES]
 )
 OVERSIZE = st.sampled_from([MAX_MESSAGE_BYTES + 1, 65535, 65536, 70_000])
+texts = st.text(max_size=60).map(str.encode)
 payloads = st.one_of(
     SIZES.map(lambda n: b"x" * n),
-    st.binary(max_size=200),
-    st.just(b"\xff\xfe no UTF-8"),
+    texts,
     st.just(b'[6,"1","Telemetry",{"b":"b0","s":1}]'),
 )
 small = st.binary(max_size=125)
 masks = st.binary(min_size=4, max_size=4)
-whole = st.builds(frame, st.sampled_from([1, 1, 1, 2]), payloads, mask=masks)
+whole = st.one_of(
+    st.builds(frame, st.just(1), payloads, mask=masks),
+    st.builds(frame, st.just(1), payloads, mask=masks),
+    st.builds(frame, st.just(2), st.binary(max_size=200), mask=masks),
+)
 pings = st.builds(frame, st.sampled_from([9, 10]), small, mask=masks)
-fragmented = st.lists(st.one_of(st.binary(max_size=50), payloads), min_size=2, max_size=4).flatmap(
+fragmented = st.lists(st.one_of(texts, payloads), min_size=2, max_size=4).flatmap(
     lambda parts: st.lists(st.one_of(st.just(b""), pings), min_size=1, max_size=3).map(
         lambda between: b"".join(
             frame(1 if i == 0 else 0, part, fin=i == len(parts) - 1) + between[i % len(between)]
@@ -221,7 +282,11 @@ closes = st.one_of(
     st.just(frame(8, b"\x03\xe8bye")),
     st.builds(frame, st.just(8), st.binary(max_size=20)),
 )
+NOT_UTF8 = [b"\xff\xfe", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xce", b"ok\x80ok"]
 unsound = st.one_of(
+    st.builds(frame, st.just(1), st.sampled_from(NOT_UTF8)),
+    st.sampled_from(NOT_UTF8).map(lambda b: frame(1, b"[", fin=False) + frame(0, b)),
+    st.just(frame(1, b"\xce", fin=False) + frame(9, b"") + frame(0, b"\xba")),  # this one is
     st.builds(frame, st.sampled_from([1, 2, 9, 8, 0]), small, reserved=st.integers(1, 7)),
     st.builds(frame, st.sampled_from([1, 2, 8, 9]), small, mask=st.none()),
     st.builds(frame, st.sampled_from([3, 7, 11, 15]), small),
@@ -376,6 +441,41 @@ async def test_nobody_is_let_in_during_a_stop() -> None:
     ours.connection.data_received(UPGRADE)
     assert ours.transport.written.startswith(b"HTTP/1.1 503 ")
     assert ours.transport.ended
+
+
+@pytest.mark.parametrize("text", NOT_UTF8)
+@pytest.mark.parametrize("at", [None, 1])
+async def test_text_that_is_not_utf8_ends_with_1007(text: bytes, at: int | None) -> None:
+    ours = connected()
+    whole = frame(1, text) if at is None else frame(1, text[:at], fin=False) + frame(0, text[at:])
+    ours.connection.data_received(whole + frame(1, b"more"))
+    assert ours.transport.written[2:4] == (1007).to_bytes(2, "big")
+    assert ours.messages == []
+    ours.connection.connection_lost(None)
+    assert ours.ends == [1007]
+
+
+async def test_a_binary_message_need_not_be_text_and_text_may_be_cut_within_a_letter() -> None:
+    ours = connected()
+    ours.connection.data_received(frame(2, b"\xff"))
+    ours.connection.data_received(frame(1, b"\xce", fin=False) + frame(0, b"\xba"))
+    assert ours.messages == [b"\xff", b"\xce\xba"]
+
+
+async def test_a_close_by_the_session_amid_a_read_understands_what_follows() -> None:
+    ours = connected()
+    closing = frame(1, b"close")
+    receive = ours.receive
+
+    def receive_and_close(data: bytes, now: Now) -> None:
+        receive(data, now)
+        ours.connection.close(1008, "")
+
+    ours.receive = receive_and_close  # type: ignore[method-assign]
+    ours.connection.data_received(closing[:4])
+    ours.connection.data_received(closing[4:] + frame(8, b"\x03\xf0"))
+    assert ours.transport.written == b"\x88\x02\x03\xf0"
+    assert ours.transport.ended, "the device's answer is seen, so TCP ends at once"
 
 
 async def test_a_bug_behind_the_connection_ends_it_alone() -> None:

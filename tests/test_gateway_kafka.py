@@ -7,8 +7,6 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,6 @@ import httpx
 import msgspec
 import pytest
 from aiokafka import ConsumerRecord
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
@@ -39,14 +33,17 @@ from schemas.protocol import (
 )
 from schemas.telemetry import NativeBody, RawLine
 from schemas.wire import decode, decode_result
+from tests.certificates import make_certificate
 from tests.kafka_world import read_all, until
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
+from vpp_streams.domain.demo_tokens import device_token, token_hash
 from vpp_streams.domain.partition import partition_of
-from vpp_streams.errors import BrokerError, SettingsError
+from vpp_streams.errors import BrokerError, InputError, SettingsError
 from vpp_streams.gateway.actions import Limits
 from vpp_streams.gateway.server import Gateway, running_gateway
 from vpp_streams.kafka import ensure_topics, new_producer
+from vpp_streams.ports import free_port
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -69,18 +66,22 @@ def home(n: int, **changes: Any) -> Site:
     )
 
 
-async def register(settings: Settings, *sites: Site) -> None:
-    await ensure_topics(settings)
+async def write_asset(settings: Settings, site_id: str, value: bytes | None) -> None:
     producer = new_producer(settings)
     await producer.start()
-    for site in sites:
-        await producer.send_and_wait(
-            topics.ASSETS.full(settings.namespace),
-            encode_json(site),
-            key=site.site_id.encode(),
-            partition=partition_of(site.site_id, topics.PARTITIONS),
-        )
+    await producer.send_and_wait(
+        topics.ASSETS.full(settings.namespace),
+        value,
+        key=site_id.encode(),
+        partition=partition_of(site_id, topics.PARTITIONS),
+    )
     await producer.stop()
+
+
+async def register(settings: Settings, *sites: Site) -> None:
+    await ensure_topics(settings)
+    for site in sites:
+        await write_asset(settings, site.site_id, encode_json(site))
 
 
 @asynccontextmanager
@@ -187,9 +188,9 @@ async def test_strangers_are_refused_before_the_upgrade(settings: Settings, engi
         wrong = {"Authorization": f"Bearer {token_of('pw-2')}"}
         assert (await refusal(dial(gateway, "pw-1", additional_headers=wrong)))[0] == 401
         status, reason = await refusal(dial(gateway, "pw-9"))
-        assert status == 403
+        assert status == 401
         assert "vpp assets import" in reason
-        assert (await refusal(dial(gateway, "pw-2")))[0] == 403  # its site has been removed
+        assert (await refusal(dial(gateway, "pw-2")))[0] == 401  # its site has been removed
         assert (await refusal(dial(gateway, "pw-1", origin="http://evil.example")))[0] == 403
         assert (await refusal(dial(gateway, "pw-1", subprotocols=None)))[0] == 400
         assert (await refusal(dial(gateway, "pw-1/../..")))[0] == 404
@@ -251,7 +252,10 @@ async def test_presence_tells_who_is_connected_where(settings: Settings) -> None
     assert {(r.site_id, r.gateway_slot, r.firmware) for _, r in records} == {("home-1", 2, "24.1")}
 
 
-async def test_a_device_that_is_removed_is_disconnected(settings: Settings) -> None:
+@pytest.mark.parametrize("tombstone", [False, True])
+async def test_a_device_that_is_removed_is_disconnected(
+    settings: Settings, tombstone: bool
+) -> None:
     async with (
         gateway_of(settings, home(1), home(2)) as gateway,
         dial(gateway, "pw-1") as removed,
@@ -259,9 +263,12 @@ async def test_a_device_that_is_removed_is_disconnected(settings: Settings) -> N
     ):
         await greet(removed)
         await greet(other)
-        await register(settings, home(1, removed=True))
+        if tombstone:
+            await write_asset(settings, "home-1", None)
+        else:
+            await register(settings, home(1, removed=True))
         assert await close_code(removed) == 4003
-        assert (await refusal(dial(gateway, "pw-1")))[0] == 403
+        assert (await refusal(dial(gateway, "pw-1")))[0] == 401
         await send_reading(other, 1)
         await acked_upto(other, 1)
 
@@ -274,7 +281,7 @@ async def test_one_devices_rubbish_costs_nobody_else_anything(
         async with dial(gateway, "pw-1") as good, dial(gateway, "pw-2") as bad:
             await greet(good)
             await greet(bad)
-            await bad.send(b"\xff\x00")
+            await bad.send(b"\xff\x00")  # a binary message: it may hold anything
             rejected = await answer(bad)
             assert isinstance(rejected, Error)
             assert rejected.code == "bad_message"
@@ -357,42 +364,92 @@ async def test_a_stop_drains(settings: Settings, engine: str) -> None:
     assert stored == set(range(1, acked + 1))
 
 
-async def test_two_gateways_share_a_port(settings: Settings) -> None:
-    async with gateway_of(settings, home(1)) as one:
-        again = settings.model_copy(update={"gateway_port": one.port})
-        async with running_gateway(again, slot=3) as other:
-            assert other.port == one.port
+async def test_gateways_of_one_world_share_a_port_if_they_are_asked_to(settings: Settings) -> None:
+    shared = settings.model_copy(update={"gateway_port": free_port(), "gateway_share_port": True})
+    async with running_gateway(shared) as one, running_gateway(shared, slot=3) as other:
+        assert one.port == other.port == shared.gateway_port
+        elsewhere = shared.model_copy(update={"namespace": settings.namespace + "x"})
+        with pytest.raises(InputError, match="another world"):
+            async with running_gateway(elsewhere):
+                pass
+        not_asked = shared.model_copy(update={"gateway_share_port": False})
+        with pytest.raises(InputError, match="--share-port"):
+            async with running_gateway(not_asked, slot=4):
+                pass
 
 
-def make_certificate(
-    name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None, directory: Path
-) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """A certificate for ``name`` in ``directory/name.pem`` with its key; no issuer = a CA."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    ca, ca_key = issuer or (None, key)
-    start = datetime.now(UTC) - timedelta(hours=1)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(ca.subject if ca else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+@BOTH_ENGINES
+async def test_a_port_is_not_shared_unasked(settings: Settings, engine: str) -> None:
+    async with gateway_of(settings, home(1), gateway_engine=engine) as one:
+        again = settings.model_copy(
+            update={"gateway_port": one.port, "gateway_engine": engine, "gateway_share_port": True}
         )
-        .sign(ca_key, hashes.SHA256())
-    )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ) + certificate.public_bytes(serialization.Encoding.PEM)
-    (directory / f"{name}.pem").write_bytes(pem)
-    return certificate, key
+        with pytest.raises(InputError, match="cannot listen"):
+            async with running_gateway(again, slot=3):
+                pass
+
+
+@BOTH_ENGINES
+async def test_a_flood_of_small_frames_ends_its_connection_alone(
+    settings: Settings, engine: str
+) -> None:
+    async with gateway_of(settings, home(1), home(2), gateway_engine=engine) as gateway:
+        async with dial(gateway, "pw-1") as flooding, dial(gateway, "pw-2") as other:
+            await greet(flooding)
+            await greet(other)
+            flooding.transport.write(b"\x89\x80abcd" * 40_000)
+            assert await close_code(flooding) == 1008
+            await send_reading(other, 1)
+            await acked_upto(other, 1)
+        assert gateway.health.counters["floods"] == 1
+
+
+@BOTH_ENGINES
+async def test_text_that_is_not_utf8_is_closed_with_1007(settings: Settings, engine: str) -> None:
+    async with (
+        gateway_of(settings, home(1), gateway_engine=engine) as gateway,
+        dial(gateway, "pw-1") as socket,
+    ):
+        await greet(socket)
+        await socket.send(b'["\xff"]', text=True)
+        assert await close_code(socket) == 1007
+
+
+async def test_a_device_has_one_connection_before_hello_and_comes_once_a_second(
+    settings: Settings,
+) -> None:
+    async with gateway_of(settings, home(1)) as gateway:
+        live = await dial(gateway, "pw-1")
+        await greet(live)
+        waiting = await dial(gateway, "pw-1")
+        newer = await dial(gateway, "pw-1")
+        assert await close_code(waiting) == 1013
+        await send_reading(live, 1)
+        await acked_upto(live, 1)
+        await greet(newer)
+        assert await close_code(live) == 4001
+        for _ in range(20):
+            try:
+                await dial(gateway, "pw-1")
+            except InvalidStatus as error:
+                refused = error.response
+                break
+        assert refused.status_code == 429
+        assert refused.headers["Retry-After"] == "1"
+
+
+async def test_a_world_that_others_can_reach_needs_tls_and_tokens_of_its_own(
+    settings: Settings,
+) -> None:
+    reachable = settings.model_copy(update={"host": "0.0.0.0", "gateway_port": 0})
+    with pytest.raises(InputError, match=r"VPP_TLS_CERT.*VPP_GATEWAY_PLAIN=1"):
+        async with running_gateway(reachable):
+            pass
+    demo = Device("demo", "solar", token_sha256=token_hash(device_token("demo")))
+    await register(settings, Site("s-demo", "north", (demo,)))
+    with pytest.raises(InputError, match="demo's tokens, which are public"):
+        async with running_gateway(reachable.model_copy(update={"gateway_plain": True})):
+            pass
 
 
 def client_tls(directory: Path, own: str | None) -> ssl.SSLContext:

@@ -27,6 +27,8 @@ from vpp_streams import topics
 from vpp_streams.settings import Settings
 from vpp_streams.web import control_views, market_views, stream, views
 from vpp_streams.web.api import create_web
+from vpp_streams.web.budgets import stream_budgets
+from vpp_streams.web.problems import ApiError
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.twins import FleetWorker
 
@@ -42,7 +44,7 @@ def client_of(model: ReadModel, fleet: httpx.MockTransport | None = None) -> htt
     app = create_web(Settings(), model, lambda: NOW_MS, KafkaInMemory(), worker)
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),
-        base_url="http://web.test",
+        base_url="http://localhost",
     )
 
 
@@ -290,34 +292,34 @@ async def test_stream_tells_all_regions_first_and_then_those_that_changed(model)
     apply(model, topics.REGION_LIVE, region_live("south", NOW_MS + 500, battery_w=1.0))
     changed = (await next_update())["regions"]
     assert [(r["region"], r["battery_w"]) for r in changed] == [("south", 1.0)]
-    assert live.clients == 1
-    await events.aclose()
-    assert live.clients == 0
 
 
 async def test_a_client_that_reads_nothing_loses_its_place(model):
     live = stream.Stream(model, lambda: NOW_MS, lambda: False, interval_s=0)
+    budgets = stream_budgets(per_client=2)
+    scope = {"type": "http", "client": ("192.0.2.1", 1), "asgi": {"spec_version": "2.4"}}
     taken: list[str] = []
 
     async def send(message: dict) -> None:
         taken.append(message["type"])
         if len(taken) == 3:
-            assert live.clients == 1
+            with pytest.raises(ApiError, match="1 live streams already"):
+                async with budgets.place(scope):
+                    pass
             await asyncio.Event().wait()  # its buffers are full and stay so
 
-    await stream.LiveResponse(live, stall_s=0).stream_response(send)
+    async def receive() -> dict:
+        return await asyncio.Event().wait()
+
+    await stream.LiveResponse(live, budgets, stall_s=0)(scope, receive, send)
     assert taken == ["http.response.start", "http.response.body", "http.response.body"]
-    assert live.clients == 0
+    async with budgets.place(scope):
+        pass
 
 
-async def test_stream_ends_when_the_server_stops_and_refuses_a_crowd(model, monkeypatch):
+async def test_stream_ends_when_the_server_stops(model):
     stopping = stream.Stream(model, lambda: NOW_MS, lambda: True)
     assert [event async for event in stopping.events()] == [b"retry: 2000\n\n"]
-    monkeypatch.setattr(stream, "MAX_CLIENTS", 0)
-    async with client_of(model) as client:
-        response = await client.get("/api/v1/stream")
-    assert response.status_code == 503
-    assert "open already" in response.json()["error"]
 
 
 async def test_pages_are_served_and_load_nothing_from_elsewhere(client):

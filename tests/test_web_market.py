@@ -44,7 +44,7 @@ def model() -> ReadModel:
 async def client(model: ReadModel, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
     app = create_web(Settings(), model, clock, KafkaInMemory())
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://web.test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
 

@@ -14,8 +14,9 @@ from vpp_streams.domain.registry import Registry
 from vpp_streams.health import HealthReporter
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.dead_letters import DeadLetters
-from vpp_streams.kafka.follower import Feed
+from vpp_streams.kafka.follower import assets_into
 from vpp_streams.logs import set_up_logs
+from vpp_streams.private import private_directory
 from vpp_streams.settings import Settings
 
 FaustRole = Literal["ingest", "fleet", "region"]
@@ -67,7 +68,7 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
 
 
 def _follow_registry(app: faust.App, context: AgentContext) -> None:
-    feed = Feed(topics.ASSETS, lambda read: context.registry.apply(read.record))
+    feed = assets_into(context.registry)
 
     @app.task
     async def follow_registry() -> None:
@@ -114,7 +115,7 @@ def run_worker(role: Role, settings: Settings) -> None:
         return
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    private_directory(settings.state_dir)
     app = create_app(role, settings)
     worker = faust.Worker(app, loop=loop, loglevel=settings.log_level, redirect_stdouts=False)
     worker.execute_from_commandline()

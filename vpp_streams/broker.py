@@ -110,6 +110,7 @@ def start(settings: Settings, say: Say) -> BrokerStatus:
         if answers(settings.kafka):  # another start was quicker
             return status(settings)
         if docker_answers():
+            _check_port_of_container(port)
             say(f"starting Apache Kafka {kafka_version()} in Docker on port {port}")
             _compose(port, "up", "--detach", "--wait", "kafka")
             wait_until_it_works(settings.kafka)
@@ -139,6 +140,7 @@ def run_in_foreground(settings: Settings, say: Say) -> None:
     if answers(settings.kafka):
         raise BrokerError(f"Kafka answers at {settings.kafka} already; `vpp broker stop` ends ours")
     if docker_answers():
+        _check_port_of_container(port)
         command, environment = _compose_command(port, "up", "kafka")
     else:
         command, environment = _process(settings, port, say).command(), dict(os.environ)
@@ -199,12 +201,22 @@ def _home(settings: Settings, port: int) -> Path:
     return settings.state_dir / "broker" / str(port)
 
 
-def _process(settings: Settings, port: int, say: Say) -> KafkaProcess:
+def _check_port(port: int) -> None:
     if not is_free("127.0.0.1", port):
         raise BrokerError(
             f"port {port} is taken by something that is not Kafka; choose another:"
             f" VPP_KAFKA=localhost:{free_port()}"
         )
+
+
+def _check_port_of_container(port: int) -> None:
+    # One of ours that is still starting has the port and does not answer yet: compose waits.
+    if not is_free("127.0.0.1", port) and not _container_runs(port):
+        _check_port(port)
+
+
+def _process(settings: Settings, port: int, say: Say) -> KafkaProcess:
+    _check_port(port)
     java = find_java()
     if not jars_dir(settings.state_dir).is_dir():
         say(f"fetching Apache Kafka {kafka_version()} with Maven (43 MB, only this once)")

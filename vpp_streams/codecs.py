@@ -22,6 +22,8 @@ HEADER_STREAM_TIME = "stream_time_ms"
 """On a canonical frame: received time up to which the partition's log is told (a heartbeat)."""
 HEADER_WATERMARK = "watermark_ms"
 """On a replay's last frame: close every window up to here; nothing older follows."""
+HEADER_SOURCE = "ce_source"
+SOURCE_HEARTBEAT = "heartbeat"
 LIVE, BACKFILL = b"live", b"backfill"
 
 
@@ -32,7 +34,7 @@ def frame_headers(schema: str, source: str, frame_id: str, lane: bytes = LIVE) -
         HEADER_LANE: lane,
         "ce_specversion": b"1.0",
         "ce_type": f"vpp.{schema}".encode(),
-        "ce_source": source.encode(),
+        HEADER_SOURCE: source.encode(),
         "ce_id": frame_id.encode(),
     }
 

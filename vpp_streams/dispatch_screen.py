@@ -25,6 +25,7 @@ _CAUSES = {
     "rating": "giving all they are rated for",
     "feeder": "behind a feeder at its limit",
     "not_heard": "in partitions not heard of",
+    "not_believed": "with readings that are not believed",
     "limit": "kept back for a limit of the region",
 }
 _STATE_COLOURS = {"applied": "green", "accepted": "green", "rejected": "red", "failed": "red"}

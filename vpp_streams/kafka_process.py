@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 from vpp_streams.errors import BrokerError
 from vpp_streams.ports import free_port
+from vpp_streams.private import private_directory
 from vpp_streams.supervisor import dies_with_us
 
 POM = Path(__file__).parents[1] / "deploy" / "kafka" / "pom.xml"
@@ -90,7 +91,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
 
     Raises `BlockingIOError` where another holds it and we do not want to wait.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_directory(path.parent)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
@@ -138,7 +139,7 @@ class KafkaProcess:
     def command(self) -> list[str]:
         """The command that runs the broker, with its storage made ready."""
         data = self.home / "data"
-        data.mkdir(parents=True, exist_ok=True)
+        private_directory(data)
         settings = single_node("127.0.0.1", self.port, free_port()) | {"log.dirs": str(data)}
         self._properties.write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
         if not (data / "meta.properties").exists():

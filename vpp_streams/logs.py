@@ -5,6 +5,7 @@ import sys
 
 import structlog
 
+from vpp_streams.log_limit import LogLimit
 from vpp_streams.settings import Settings
 
 
@@ -32,6 +33,7 @@ def set_up_logs(settings: Settings) -> None:
         else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(LogLimit())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

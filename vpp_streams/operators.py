@@ -16,6 +16,7 @@ import msgspec
 
 from schemas.assets import Id
 from vpp_streams.errors import SettingsError
+from vpp_streams.private import private_directory
 
 Right = Literal["dispatch", "emergency", "limit", "hold", "storm"]
 RIGHTS: tuple[Right, ...] = get_args(Right)
@@ -134,7 +135,7 @@ def read_access(state_dir: Path) -> Access | None:
 
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_directory(path.parent)
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

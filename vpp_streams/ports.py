@@ -1,6 +1,7 @@
 """TCP ports of this machine."""
 
 import socket
+from ipaddress import ip_address
 
 
 def free_port() -> int:
@@ -20,3 +21,13 @@ def is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

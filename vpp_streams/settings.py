@@ -31,6 +31,12 @@ class Settings(BaseSettings):
     gateway_engine: Literal["own", "stock"] = Field(
         "own", description="WebSocket engine; stock = the library's, slower, should ours misbehave"
     )
+    gateway_share_port: bool = Field(
+        False, description="gateways of the same world on one machine share the port"
+    )
+    gateway_plain: bool = Field(
+        False, description="no TLS though others can reach us: something in front speaks it"
+    )
     web_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     worker_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         6066, description="Faust pages of a worker (fleet: twins and windows by site)"
@@ -41,6 +47,12 @@ class Settings(BaseSettings):
     tls_cert: Path | None = Field(None, description="gateway certificate (PEM); turns TLS on")
     tls_key: Path | None = None
     tls_client_ca: Path | None = Field(None, description="CA of device certificates: mTLS on")
+    tls_client_required: bool = Field(
+        False, description="devices must show a certificate; a token does not do"
+    )
+    tls_client_crl: Path | None = Field(
+        None, description="revoked device certificates (PEM), of that CA; must be current"
+    )
     flush_ms: Annotated[int, Field(ge=5, le=5000)] = Field(
         100, description="how long the gateway gathers a frame at most"
     )
@@ -74,6 +86,17 @@ class Settings(BaseSettings):
     web_url: str | None = Field(
         None, description="web process that these ask; else that of `vpp up`, else VPP_WEB_PORT's"
     )
+    web_hosts: str = Field(
+        "",
+        description="names of the web process, a[,a], beside localhost and VPP_HOST",
+    )
+    web_proxies: str = Field(
+        "",
+        description="addresses of proxies in front of it, a[,a], whose word on clients counts",
+    )
+    web_per_client: Annotated[int, Field(ge=2, le=10_000)] = Field(
+        64, description="connections of one client address; half of them may be live streams"
+    )
     schedules: Path | None = Field(
         None, description="YAML file of what regions do by the clock (docs/examples/schedule.yaml)"
     )
@@ -95,6 +118,11 @@ class Settings(BaseSettings):
     def market_gate_ms(self) -> int:
         """The same in ms."""
         return round(self.market_gate_s * 1000)
+
+
+def words_of(listed: str) -> tuple[str, ...]:
+    """The words of a setting that lists them with commas."""
+    return tuple(word.strip() for word in listed.split(",") if word.strip())
 
 
 def load_settings(**overrides: object) -> Settings:

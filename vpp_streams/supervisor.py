@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vpp_streams.private import private_directory
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 GRACE_S = 7.0
 """How long a process may take to end by itself before it is killed."""
@@ -65,7 +67,7 @@ class Supervisor:
     ) -> None:
         self.children = [Child(spec, logs / f"{spec.name}.log") for spec in specs]
         self._first_pause_s = first_pause_s
-        logs.mkdir(parents=True, exist_ok=True)
+        private_directory(logs)
 
     @property
     def restarts(self) -> dict[str, int]:

@@ -18,12 +18,18 @@ def gateway(
     slot: Annotated[
         int, typer.Option(help="partition of gateway.out that reaches this process's devices")
     ] = 0,
+    share_port: Annotated[
+        bool | None,
+        typer.Option("--share-port", help="share it with this world's other gateways here"),
+    ] = None,
 ) -> None:
     """Run a gateway: devices connect to ws://HOST:PORT/v1/DEVICE_ID and send their readings.
 
-    Start more on the same port to share its connections, each with a --slot of its own.
-    VPP_TLS_CERT turns TLS on, VPP_TLS_CLIENT_CA lets devices show a certificate instead of a
-    token. Ctrl-C stops it: devices are told to come back, what they sent is stored first.
+    Start more on the same port to share its connections, all with --share-port and each with a
+    --slot of its own. VPP_TLS_CERT turns TLS on, VPP_TLS_CLIENT_CA lets devices show a certificate
+    instead of a token, VPP_TLS_CLIENT_REQUIRED=1 makes them; files that change are taken up.
+    Without TLS it listens on loopback only, unless VPP_GATEWAY_PLAIN=1.
+    Ctrl-C stops it: devices are told to come back, what they sent is stored first.
     """
     import uvloop
 
@@ -31,7 +37,7 @@ def gateway(
 
     if not 0 <= slot < GATEWAY_SLOTS:
         raise InputError(f"--slot {slot}: choose one from 0 to {GATEWAY_SLOTS - 1}")
-    settings = load_settings(gateway_port=port)
+    settings = load_settings(gateway_port=port, gateway_share_port=share_port)
     set_up_logs(settings)
     uvloop.run(_run(settings, slot))
 

@@ -2,18 +2,22 @@
 
 A raw frame is NDJSON of `schemas.telemetry.RawLine`. `raw_line.read_line` says what becomes of a
 line. Nearly all lines are plain: `plain_rows` reads those as columns, many times faster, with
-the same outcome; each line that is not goes by `read_line`. One bad line costs itself only.
+the same outcome; each line that is not goes by `read_line`. One bad line costs itself only. What a
+row says is then held against what the registry makes possible (`domain.belief`).
 """
 
 import base64
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from schemas.telemetry import TELEMETRY_V1, Rejected, Rejection
+from schemas.telemetry import TELEMETRY_V1, Quality, Rejected, Rejection, rejected_reading_id
+from vpp_streams.domain.belief import ABSURD, BOUNDS, excesses, reaches_too_far
 from vpp_streams.domain.partition import murmur2, partitions_of
 from vpp_streams.domain.plain_rows import Columns, Mask, read_plain
 from vpp_streams.domain.raw_line import MAX_LINE_BYTES, Refused, read_line
@@ -44,6 +48,10 @@ class Canonical:
     """By the partition of their sites; rows in the order of the frame."""
     rejected: list[Rejected]
     """In the order of the frame."""
+    not_believed: Counter[str] = field(default_factory=Counter)
+    """Rows beyond what their devices can do, by what was too much: ``discharge``, ``charge``,
+    ``import``, ``export``, ``solar``, ``load``, ``interval``. Their quality is bad, or they are
+    rejected where it is absurd."""
 
 
 def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: int) -> Canonical:
@@ -59,7 +67,7 @@ def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: i
     if not raws[-1]:
         raws.pop()  # what follows the last line feed
     columns, good = read_plain(raws, registry)
-    rejected = []
+    rejected: list[Rejected] = []
     others: dict[int, dict[str, Any]] = {}
     for i in np.flatnonzero(~good).tolist():
         if not raws[i] or raws[i].isspace():
@@ -70,13 +78,54 @@ def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: i
         else:
             others[i] = row
     if others:
-        _put(columns, others)
+        _put(columns, others, registry)
         good[list(others)] = True
-    return Canonical(dict(_batches(columns, good, partitions)), rejected)
+    not_believed, absurd = _doubt(columns, good, registry)
+    if absurd:
+        good[list(absurd)] = False
+        rejected += [_dead_letter(source, i, raws[i], refused) for i, refused in absurd.items()]
+        rejected.sort(key=lambda letter: letter.line)
+    return Canonical(dict(_batches(columns, good, partitions)), rejected, not_believed)
 
 
-def _put(columns: Columns, rows: dict[int, dict[str, Any]]) -> None:
+def _doubt(
+    columns: Columns, good: Mask, registry: Registry
+) -> tuple[Counter[str], dict[int, Refused]]:
+    """Mark as bad what is beyond its device; what is absurdly so is refused, by its line."""
+    shares = excesses(columns, registry.columns.devices["bounds_w"][:, columns["device"]])
+    beyond, too_far = (shares > 1.0) & good, reaches_too_far(columns) & good
+    bad = beyond.any(axis=0) | too_far
+    if not bad.any():
+        return Counter(), {}
+    columns["quality"] = np.where(bad, Quality.BAD, columns["quality"]).astype(np.int8)
+    found = {name: int(row.sum()) for name, row in zip(BOUNDS, beyond, strict=True)}
+    absurd = np.flatnonzero((beyond & (shares > ABSURD)).any(axis=0))
+    refused = {i: _refused(columns, i, shares[:, i]) for i in absurd.tolist()}
+    return +Counter(found | {"interval": int(too_far.sum())}), refused
+
+
+def _refused(columns: Columns, i: int, shares: NDArray[np.float64]) -> Refused:
+    worst = int(np.nanargmax(shares))
+    times = f"{shares[worst]:.0f} times the most that is registered for it, with its margin"
+    return Refused(
+        Rejection("not_believed", f"The {BOUNDS[worst]} power is {times}."),
+        received_at_ms=int(columns["received_at_ms"][i]),
+        device_id=_text(columns["device_id"], i),
+        site_id=_text(columns["site_id"], i),
+        boot=int(columns["boot"][i]),
+        seq=int(columns["seq"][i]),
+    )
+
+
+def _text(column: Any, i: int) -> str:
+    value = column[i]
+    return str(value.as_py() if isinstance(value, pa.Scalar) else value)
+
+
+def _put(columns: Columns, rows: dict[int, dict[str, Any]], registry: Registry) -> None:
     """Put rows that were read one by one in their places."""
+    device_ids = pa.array([row["device_id"] for row in rows.values()], pa.string())
+    columns["device"][list(rows)] = registry.columns.device_index.find(device_ids)
     for name in next(iter(rows.values())):
         values = columns[name]
         if isinstance(values, pa.Array):
@@ -88,10 +137,14 @@ def _put(columns: Columns, rows: dict[int, dict[str, Any]]) -> None:
 
 
 def _dead_letter(source: Source, line: int, raw: bytes, refused: Refused) -> Rejected:
-    told_ms = refused.received_at_ms
+    told_ms, reason = refused.received_at_ms, refused.why.reason
+    rejected_id = f"{source.topic}-{source.partition}-{source.offset}-{line}"
+    if refused.device_id is not None and refused.boot is not None and refused.seq is not None:
+        # A device that sends it again gives the same dead letter, not another one.
+        rejected_id = rejected_reading_id(refused.device_id, refused.boot, refused.seq, reason)
     return Rejected(
-        rejected_id=f"{source.topic}-{source.partition}-{source.offset}-{line}",
-        reason=refused.why.reason,
+        rejected_id=rejected_id,
+        reason=reason,
         detail=refused.why.detail,
         source_topic=source.topic,
         source_partition=source.partition,

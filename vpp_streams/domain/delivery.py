@@ -1,4 +1,8 @@
-"""What was delivered of an award, and what of it will be missing. Power in W, + = export."""
+"""What was delivered of an award, and what of it will be missing. Power in W, + = export.
+
+Delivered is what was measured. What was not measured is neither taken as 0 for a mean nor scaled up
+from what was: it earns nothing, and the coverage says how much of the region it is.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -27,13 +31,16 @@ def window_s(interval_ms: int) -> int:
 
 
 def measured(award: Award, windows: Mapping[int, RegionWindow]) -> Delivery:
-    """An interval as its windows (by their start) tell it; a window that lacks is not covered."""
+    """An interval as its windows (by their start) tell it; a window that lacks is not covered.
+
+    The power is the measured energy over the whole interval.
+    """
     size_ms = window_s(award.interval_ms) * 1000
     starts = _window_starts(award)
     told = [windows[start] for start in starts if start in windows]
     energy_wh = sum(window.sums.battery.energy_wh for window in told)
     covered_ms = sum(window.coverage * size_ms for window in told)
-    power_w = energy_wh * HOUR_MS / covered_ms if covered_ms > 0 else 0.0
+    power_w = energy_wh * HOUR_MS / award.interval_ms
     return Delivery(
         bid_id=award.bid_id,
         market=award.market,

@@ -20,7 +20,7 @@ from vpp_streams.domain.normalize.checked import EARLIEST_MS, MAX_AHEAD_MS, PLAI
 from vpp_streams.domain.registry import Registry
 
 Columns = dict[str, Any]
-"""Columns of ``telemetry.v1`` by name, and ``site_hash``."""
+"""Columns of ``telemetry.v1`` by name, ``site_hash`` and ``device`` (the registry's row)."""
 Mask = NDArray[np.bool_]
 
 
@@ -106,6 +106,7 @@ def _identity(lines: list[_Line], registry: Registry) -> Columns:
         "device_id": device_id,
         "site_id": found.site_id,
         "site_hash": found.site_hash,
+        "device": found.device,
         "boot": boot.clip(0).astype(np.uint32),
         "seq": np.array([line.seq for line in lines], np.int64),
         "received_at_ms": np.array([line.received_at_ms for line in lines], np.int64),

@@ -35,6 +35,9 @@ class Refused:
     received_at_ms: int | None = None
     device_id: str | None = None
     site_id: str | None = None
+    boot: int | None = None
+    seq: int | None = None
+    """With device and boot the reading's name; None = the line could not be read."""
 
 
 def read_line(raw: bytes, registry: Registry) -> dict[str, Any] | Refused:
@@ -45,18 +48,22 @@ def read_line(raw: bytes, registry: Registry) -> dict[str, Any] | Refused:
     line = _decoded(_line, raw, "line")
     if isinstance(line, Rejection):
         return Refused(line)
-    found = registry.device(line.device_id)
+    boot, found = int(line.boot, 16), registry.device(line.device_id)
+    site_id = found[1].site_id if found else None
+
+    def refused(why: Rejection) -> Refused:
+        return Refused(why, line.received_at_ms, line.device_id, site_id, boot, line.seq)
+
     if found is None:
-        why = Rejection("unknown_device", f"The registry has no device {line.device_id!r}.")
-        return Refused(why, line.received_at_ms, line.device_id)
-    site_id = found[1].site_id
+        why = f"The registry has no device {line.device_id!r}."
+        return refused(Rejection("unknown_device", why))
     reading = _reading(line)
     if isinstance(reading, Rejection):
-        return Refused(reading, line.received_at_ms, line.device_id, site_id)
+        return refused(reading)
     return {
         "device_id": line.device_id,
         "site_id": site_id,
-        "boot": int(line.boot, 16),
+        "boot": boot,
         "seq": line.seq,
         "received_at_ms": line.received_at_ms,
         **{name: getattr(reading, name) for name in Reading.__struct_fields__},

@@ -100,9 +100,10 @@ def region_window(
 ) -> RegionWindow:
     """One window of the region from its partitions' shares (at least one).
 
-    The mean powers are energy over the window's whole length; a partition whose share is
-    missing lowers the coverage by its sites. The revision counts shares and their corrections,
-    so that of two records of a window the one with more in it always has the higher one.
+    The mean powers are those of the sites that measured them, each over the time in which it did;
+    a partition whose share is missing lowers the coverage by its sites. The revision counts shares
+    and their corrections, so that of two records of a window the one with more in it always has
+    the higher one.
     """
     parts = [partials[p] for p in sorted(partials)]
     sums = _merge_sums(
@@ -111,6 +112,7 @@ def region_window(
     )
     start_ms, size_s = parts[0].start_ms, parts[0].size_s
     hours = size_s / 3600
+    shares = [part.sums for part in parts]
     return RegionWindow(
         window_id=f"{region}|{size_s}|{start_ms}",
         region=region,
@@ -118,14 +120,30 @@ def region_window(
         size_s=size_s,
         revision=sum(part.revision + 1 for part in parts) - 1,
         coverage=_ratio(sums.coverage_sum, sums.sites_expected) or 0.0,
-        mean_battery_w=sums.battery.energy_wh / hours,
-        mean_grid_w=sums.grid.energy_wh / hours,
-        mean_solar_w=sums.solar.energy_wh / hours,
-        mean_load_w=sums.load.energy_wh / hours,
+        mean_battery_w=_mean_w([(s.battery, s) for s in shares], hours),
+        mean_grid_w=_mean_w([(s.grid, s) for s in shares], hours),
+        mean_solar_w=_mean_w([(s.solar, s) for s in shares], hours),
+        mean_load_w=_mean_w([(s.load, s) for s in shares], hours),
         soc_first=_ratio(sums.stored_first_wh, sums.usable_wh),
         soc_last=_ratio(sums.stored_last_wh, sums.usable_wh),
         sums=sums,
     )
+
+
+def _mean_w(shares: Sequence[tuple[EnergySums, RegionWindowSums]], hours: float) -> float | None:
+    """Mean power of the sites that measured it; None = none did."""
+    means_w = [
+        _older_mean_w(energy, sums, hours) if energy.sites is None else energy.mean_w
+        for energy, sums in shares
+    ]
+    known_w = [mean_w for mean_w in means_w if mean_w is not None]
+    return sum(known_w) if known_w else None
+
+
+def _older_mean_w(energy: EnergySums, sums: RegionWindowSums, hours: float) -> float | None:
+    """The same of a share that does not tell it: by the time covered of the sites that report."""
+    covered = _ratio(sums.coverage_sum, sums.sites_reporting)
+    return energy.energy_wh / hours / covered if covered else None
 
 
 def _silent(sites: int) -> Aggregate:
@@ -161,10 +179,14 @@ def _merge_sums(parts: Sequence[RegionWindowSums], sites_missing: int) -> Region
 
 
 def _merge_energy(parts: Sequence[EnergySums]) -> EnergySums:
+    means_w = [p.mean_w for p in parts if p.mean_w is not None]
+    told = all(p.sites is not None for p in parts)
     return EnergySums(
         energy_wh=sum((p.energy_wh for p in parts), 0.0),
         positive_wh=sum((p.positive_wh for p in parts), 0.0),
         negative_wh=sum((p.negative_wh for p in parts), 0.0),
+        mean_w=sum(means_w) if told and means_w else None,
+        sites=sum(p.sites or 0 for p in parts) if told else None,
     )
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple, Self
 
+import msgspec
+
 from schemas.assets import Device, Site
 from vpp_streams.domain.registry_columns import RegistryColumns
 
@@ -56,6 +58,15 @@ class Registry:
         self._sites[site.site_id] = site
         for device in () if site.removed else site.devices:
             self._devices[device.device_id] = (device, site)
+
+    def remove(self, site_id: str) -> None:
+        """Take a tombstone: the site is removed, as by a record that says so.
+
+        What was known of it is kept, so that its late readings are refused with a reason.
+        """
+        old = self.site(site_id)
+        if old is not None:
+            self.apply(msgspec.structs.replace(old, removed=True))
 
     @property
     def version(self) -> int:

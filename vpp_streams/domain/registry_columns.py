@@ -4,15 +4,15 @@ A row per site and per device that was ever named; rows stay where they are. The
 column stands for those that were never named: index it with `UNKNOWN`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.assets import Device, Site
+from vpp_streams.domain.belief import BOUNDS, bounds_w
 from vpp_streams.domain.columns import Array, Column
 from vpp_streams.domain.name_index import UNKNOWN, NameIndex, Numbers
 from vpp_streams.domain.partition import murmur2_of, partitions_of
@@ -27,12 +27,20 @@ _SITE: Mapping[str, Column] = {
     "backup_reserve": Column(np.float64, 1.0),
     "export_limit_w": Column(np.float64),
     "import_limit_w": Column(np.float64),
+    # Of its devices together; NaN = not registered.
+    "charge_w": Column(np.float64, np.nan),
+    "discharge_w": Column(np.float64, np.nan),
+    "solar_w": Column(np.float64, np.nan),
 }
 _DEVICE: Mapping[str, Column] = {
     "site": Column(np.int64, UNKNOWN),
     "rated_energy_wh": Column(np.float64),
     "rated_charge_w": Column(np.float64),
     "rated_discharge_w": Column(np.float64),
+    # The same, inf where it is not registered: see `domain.belief`.
+    "paid_charge_w": Column(np.float64),
+    "paid_discharge_w": Column(np.float64),
+    "bounds_w": Column(np.float64, 1.0, len(BOUNDS)),
 }
 _NOBODY = Device("", "solar")
 
@@ -46,6 +54,8 @@ class Found:
     """"" where the device is not known."""
     site_hash: NDArray[np.uint32]
     """`murmur2` of the site's id: see `domain.partition.partitions_of`."""
+    device: Numbers
+    """Rows of `RegistryColumns.devices`."""
 
 
 class RegistryColumns:
@@ -63,8 +73,10 @@ class RegistryColumns:
 
     def find(self, device_ids: pa.StringArray) -> Found:
         """What is known of these devices: a frame's at once."""
-        site = self.devices["site"][self.device_index.find(device_ids)]
-        return Found(site != UNKNOWN, self.site_index.names(site), self.sites["site_hash"][site])
+        device = self.device_index.find(device_ids)
+        site = self.devices["site"][device]
+        names, hashes = self.site_index.names(site), self.sites["site_hash"][site]
+        return Found(site != UNKNOWN, names, hashes, device)
 
     def put_sites(self, changed: Mapping[str, Site | None]) -> None:
         """Set what is known of these sites; None = removed."""
@@ -81,6 +93,8 @@ class RegistryColumns:
         t["backup_reserve"][rows] = [s.backup_reserve if s else 1.0 for s in sites]
         t["export_limit_w"][rows] = [_limit(s.export_limit_w) if s else 0.0 for s in sites]
         t["import_limit_w"][rows] = [_limit(s.import_limit_w) if s else 0.0 for s in sites]
+        for name, total in _TOTALS.items():
+            t[name][rows] = [total(s.devices) if s else np.nan for s in sites]
         self._count(rows, +1)
 
     def put_devices(self, changed: Mapping[str, tuple[Device, Site] | None]) -> None:
@@ -93,6 +107,12 @@ class RegistryColumns:
         t["rated_energy_wh"][rows] = [d.rated_energy_wh for d in devices]
         t["rated_charge_w"][rows] = [d.rated_charge_w for d in devices]
         t["rated_discharge_w"][rows] = [d.rated_discharge_w for d in devices]
+        own = {name: np.array([_TOTALS[name]((d,)) for d in devices]) for name in _BATTERY}
+        for name, rating_w in own.items():
+            t[f"paid_{name}"][rows] = np.where(np.isnan(rating_w), np.inf, rating_w)
+        at = t["site"][rows]
+        site = {name: self.sites[name][at] for name in (*_TOTALS, *_LIMITS)}
+        t["bounds_w"][:, rows] = bounds_w(own, site)
 
     def sites_by_region(self, partition: int) -> dict[str, int]:
         """Region -> sites of this partition that are not removed; without those of none."""
@@ -131,7 +151,8 @@ class _Table:
         self._spec = spec
         self._rows, self._capacity = 0, 1
         self._columns: dict[str, Array] = {
-            name: np.full(1, column.fill, column.dtype) for name, column in spec.items()
+            name: np.full(_shape(column, 1), column.fill, column.dtype)
+            for name, column in spec.items()
         }
 
     def __getitem__(self, name: str) -> Array:
@@ -139,7 +160,7 @@ class _Table:
 
     def known(self, name: str) -> Array:
         """A column without the row for those that were never named."""
-        return self._columns[name][: self._rows]
+        return self._columns[name][..., : self._rows]
 
     def grow(self, rows: int) -> None:
         """Have this many rows that are known."""
@@ -148,9 +169,9 @@ class _Table:
             return
         self._capacity = 2 * rows + 1
         for name, column in self._spec.items():
-            grown: NDArray[Any] = np.full(self._capacity, column.fill, column.dtype)
+            grown: Array = np.full(_shape(column, self._capacity), column.fill, column.dtype)
             old = self._columns[name]
-            grown[: len(old) - 1] = old[:-1]
+            grown[..., : old.shape[-1] - 1] = old[..., :-1]
             self._columns[name] = grown
 
 
@@ -175,6 +196,34 @@ def _rows(names: Mapping[str, object], row_of: dict[str, int], index: NameIndex)
     row_of |= {name: len(row_of) + i for i, name in enumerate(new)}
     index.add(new)
     return [row_of[name] for name in names]
+
+
+def _shape(column: Column, rows: int) -> tuple[int, ...]:
+    return (rows,) if column.width == 1 else (column.width, rows)
+
+
+def _charge_w(devices: Iterable[Device]) -> float:
+    """What the batteries are rated for together; NaN where one has no power rating."""
+    return sum(d.rated_charge_w if _is_rated(d) else np.nan for d in devices)
+
+
+def _discharge_w(devices: Iterable[Device]) -> float:
+    return sum(d.rated_discharge_w if _is_rated(d) else np.nan for d in devices)
+
+
+def _solar_w(devices: Iterable[Device]) -> float:
+    """What the panels are rated for together: one device may meter all of a site's."""
+    return sum(d.rated_solar_w for d in devices) or np.nan
+
+
+def _is_rated(device: Device) -> bool:
+    """Whether its power is registered; panels alone have a battery of 0 W."""
+    return device.kind == "solar" or device.rated_charge_w + device.rated_discharge_w > 0
+
+
+_TOTALS = {"charge_w": _charge_w, "discharge_w": _discharge_w, "solar_w": _solar_w}
+_BATTERY = ("charge_w", "discharge_w")
+_LIMITS = ("export_limit_w", "import_limit_w")
 
 
 def _limit(limit_w: float | None) -> float:

@@ -36,6 +36,8 @@ class Latest:
     load_w: Floats
     soc: Floats
     """Fraction 0..1 of usable energy; NaN = not measured, as for the powers."""
+    bad: Mask | None = None
+    """Whose newest reading is not believed: heard of, and nothing measured; None = nobody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class WindowRows:
     soc_last: Floats
     usable_wh: Floats
     """Rated energy of the site's batteries whose soc is known."""
+    mean_w: Floats | None = None
+    """Mean of each power over the time in which it was measured; None = not told."""
 
 
 def reporting_devices(latest: Latest, now_ms: int, silent_after_ms: int) -> Mask:
@@ -107,10 +111,13 @@ def aggregate_regions(
 ) -> dict[str, Aggregate]:
     """The aggregate of each region that has a registered site in this partition.
 
-    Only devices that report enter the sums; a site reports as soon as one device of it does.
-    ``now_ms`` is stream time on the gateway's clock.
+    Only devices that report, and are believed, enter the sums; a site reports as soon as one
+    device of it does. ``now_ms`` is stream time on the gateway's clock.
     """
-    sites = Sites(latest, ratings, reporting_devices(latest, now_ms, silent_after_ms))
+    counted = reporting_devices(latest, now_ms, silent_after_ms)
+    if latest.bad is not None:
+        counted &= ~latest.bad
+    sites = Sites(latest, ratings, counted)
     reporting = sites.by_region((sites.add(sites.reporting) > 0).astype(np.float64))
     power = {name: sites.by_region(values) for name, values in sites.power_w.items()}
     stored = sites.by_region(sites.add(sites.stored_wh))
@@ -146,7 +153,7 @@ def region_window_partials(
     def total(values: Floats) -> Floats:
         return _sum_by_region(rows.region, values, len(regions))
 
-    count = total(np.ones(len(rows.region)))
+    count = total((rows.coverage > 0).astype(np.float64))
     readings, coverage = total(rows.readings.astype(np.float64)), total(rows.coverage)
     positive = [total(_zero_unknown(row)) for row in rows.positive_wh]
     negative = [total(_zero_unknown(row)) for row in rows.negative_wh]
@@ -156,9 +163,16 @@ def region_window_partials(
     last = total(_zero_unknown(rows.soc_last) * usable_of_site)
     usable = total(usable_of_site)
 
+    if rows.mean_w is not None:
+        mean = [total(_zero_unknown(row)) for row in rows.mean_w]
+        measured = [total(np.isfinite(row).astype(np.float64)) for row in rows.mean_w]
+
     def energy(power: int, r: int) -> EnergySums:
         gain, loss = float(positive[power][r]), float(negative[power][r])
-        return EnergySums(energy_wh=gain - loss, positive_wh=gain, negative_wh=loss)
+        if rows.mean_w is None:
+            return EnergySums(gain - loss, gain, loss)
+        sites = int(measured[power][r])
+        return EnergySums(gain - loss, gain, loss, float(mean[power][r]) if sites else None, sites)
 
     return {
         region: RegionWindowSums(

@@ -7,7 +7,7 @@ starts. Accumulators have one slot per device row; NaN in min, max and soc = not
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ _POWERS = len(POWER_COLUMNS)
 WINDOW_COLUMNS: Mapping[str, Column] = {
     "readings": Column(np.int32),
     "estimated": Column(np.int32),
+    "bad": Column(np.int32),
     "covered_ms": Column(np.int64),
     "positive_wms": Column(np.float64, width=_POWERS),
     "negative_wms": Column(np.float64, width=_POWERS),
@@ -53,6 +54,21 @@ class Samples:
     """Shape (4, n), in the order of `POWER_COLUMNS`; NaN = not measured."""
     soc: Floats
     estimated: NDArray[np.bool_]
+    """Quality not ok."""
+    bad: NDArray[np.bool_] | None = None
+    """Not believed: counted, and in no sum; None = none of them. See `without_bad`."""
+
+    def without_bad(self, bad: NDArray[np.bool_]) -> "Samples":
+        """The same, with nothing measured by the bad ones; they stand for no time."""
+        if not bad.any():
+            return self
+        return replace(
+            self,
+            interval_ms=np.where(bad, 1, self.interval_ms),
+            power_w=np.where(bad, np.nan, self.power_w),
+            soc=np.where(bad, np.nan, self.soc),
+            bad=bad,
+        )
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> "Samples":
         """The readings at an index or mask."""
@@ -63,6 +79,7 @@ class Samples:
             self.power_w[:, index],
             self.soc[index],
             self.estimated[index],
+            None if self.bad is None else self.bad[index],
         )
 
 
@@ -104,6 +121,7 @@ class Gain:
     row: Ints
     readings: Ints
     estimated: Ints
+    bad: Ints
     covered_ms: Ints
     positive_wms: Floats
     negative_wms: Floats
@@ -124,7 +142,10 @@ class Gain:
         return cls(row, **{name: columns[name][..., row] for name in names})
 
 
-_SUMS = ("readings", "estimated", "covered_ms", "positive_wms", "negative_wms", "power_ms")
+_SUMS = (
+    *("readings", "estimated", "bad", "covered_ms"),
+    *("positive_wms", "negative_wms", "power_ms"),
+)
 
 
 def accumulate(columns: Arrays, share: Share, *, each_once: bool = False) -> None:
@@ -146,7 +167,8 @@ def gain_of(share: Share) -> Gain:
         row=s.row,
         readings=share.starts_here.astype(np.int32),
         estimated=(s.estimated & share.starts_here).astype(np.int32),
-        covered_ms=dt,
+        bad=np.zeros(len(dt), np.int32) if s.bad is None else s.bad.astype(np.int32),
+        covered_ms=dt if s.bad is None else dt * ~s.bad,
         positive_wms=positive,
         negative_wms=positive - wms,
         power_ms=known * dt,

@@ -1,6 +1,5 @@
 """Who may connect: decided from the request alone, before the upgrade."""
 
-import hashlib
 import hmac
 import re
 from collections.abc import Collection, Mapping
@@ -8,8 +7,11 @@ from typing import NamedTuple
 
 from schemas.assets import Device, Site
 from schemas.protocol import SUBPROTOCOL
+from vpp_streams.domain.demo_tokens import token_hash
 from vpp_streams.domain.registry import Registry
 
+_NO_DIGEST = "-" * 64
+"""Compared where there is none, so that the answer takes as long."""
 _PATH = re.compile(r"/v1/([A-Za-z0-9][A-Za-z0-9._:-]{0,63})")
 
 
@@ -25,19 +27,12 @@ class Refused(NamedTuple):
 
     status: int
     reason: str
+    retry_after_s: int | None = None
+    """When to come again, where it is only too early."""
 
 
-def admit(
-    path: str,
-    headers: Mapping[str, str],
-    certificate_names: Collection[str],
-    registry: Registry,
-) -> Admitted | Refused:
-    """Check path, headers and identity of an upgrade request.
-
-    The names of ``headers`` are lower case. ``certificate_names`` are the names in a
-    client certificate that TLS has verified; empty = none was shown.
-    """
+def requested_device(path: str, headers: Mapping[str, str]) -> str | Refused:
+    """Id of the device that an upgrade request is for. Names of ``headers`` are lower case."""
     match = _PATH.fullmatch(path)
     if match is None:
         return Refused(404, "devices connect to /v1/{device_id}")
@@ -46,27 +41,42 @@ def admit(
     offered = [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",")]
     if SUBPROTOCOL not in offered:
         return Refused(400, f"offer the WebSocket subprotocol {SUBPROTOCOL}")
-    device_id = match[1]
-    token = _bearer(headers.get("authorization", ""))
+    return match[1]
+
+
+def identify(
+    device_id: str,
+    token: str | None,
+    certificate_names: Collection[str],
+    registry: Registry,
+) -> Admitted | Refused:
+    """Check that a request speaks for the device.
+
+    ``certificate_names`` are the names in a client certificate that TLS has verified; empty = none
+    was shown. A token is refused in the same words and time whether or not the device exists.
+    """
     if not certificate_names and token is None:
         return Refused(401, "send `Authorization: Bearer <token>` or a client certificate")
+    if certificate_names and device_id not in certificate_names:
+        return Refused(403, f"the certificate is not that of {device_id}")
     entry = registry.device(device_id)
+    if not certificate_names and not _is_token_of(entry and entry[0], token or ""):
+        return Refused(
+            401,
+            f"device {device_id} with this token is not in the registry (see `vpp assets import`)",
+        )
     if entry is None:
         return Refused(403, f"device {device_id} is not in the registry (see `vpp assets import`)")
-    if certificate_names:
-        if device_id not in certificate_names:
-            return Refused(403, f"the certificate is not that of {device_id}")
-    elif token is None or not _is_token_of(entry[0], token):
-        return Refused(401, f"the token is not that of {device_id}")
     return Admitted(*entry)
 
 
-def _bearer(authorization: str) -> str | None:
+def bearer(authorization: str) -> str | None:
+    """The token of an Authorization header."""
     scheme, _, token = authorization.partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-def _is_token_of(device: Device, token: str) -> bool:
-    digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+def _is_token_of(device: Device | None, token: str) -> bool:
     # An empty hash equals no digest: such a device may connect with a certificate only.
-    return hmac.compare_digest(digest.encode(), device.token_sha256.lower().encode())
+    known = device.token_sha256.lower() if device is not None else ""
+    return hmac.compare_digest(token_hash(token).encode(), (known or _NO_DIGEST).encode())

@@ -4,19 +4,24 @@
 class TokenBucket:
     """Allows ``burst`` at once and ``per_s`` in the long run."""
 
-    __slots__ = ("_at_ms", "_tokens", "burst", "per_s")
+    __slots__ = ("_at_ms", "burst", "per_s", "tokens")
 
     def __init__(self, per_s: float, burst: float, now_ms: int) -> None:
         self.per_s = per_s
         self.burst = burst
-        self._tokens = burst
+        self.tokens = burst
+        """As they were at the last `refill`, less what was taken since."""
         self._at_ms = now_ms
 
     def take(self, n: float, now_ms: int) -> bool:
         """Take ``n`` tokens if they are there; ``now_ms`` is a monotonic clock."""
-        self._tokens = min(self.burst, self._tokens + (now_ms - self._at_ms) / 1000 * self.per_s)
-        self._at_ms = now_ms
-        if self._tokens < n:
+        if self.refill(now_ms) < n:
             return False
-        self._tokens -= n
+        self.tokens -= n
         return True
+
+    def refill(self, now_ms: int) -> float:
+        """Put in what time has brought; returns the tokens that are there now."""
+        self.tokens = min(self.burst, self.tokens + (now_ms - self._at_ms) / 1000 * self.per_s)
+        self._at_ms = now_ms
+        return self.tokens

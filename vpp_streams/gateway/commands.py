@@ -1,17 +1,20 @@
 """The commands of one connection: what was sent, what was answered, and what may be told of it.
 
 Sans-I/O, a part of `Session`. A command is told of over the connection that it came over, or over
-the next one if its Hello names it: an answer or status of any other command, or of one that has
-ended, moves nothing.
+the next one if its Hello names it, and its id is one that could have been given to the device: an
+answer or status of any other command, or of one that has ended, moves nothing. Whether the device
+was in fact given it, only the fleet's partition knows, which drops what it never made.
 """
 
 from collections import Counter
 from collections.abc import Iterable
+from enum import Enum, auto
 from typing import NamedTuple
 
 import msgspec
 
-from schemas.commands import FINAL, CommandState
+from schemas.commands import FINAL, CommandState, rank_of
+from schemas.commands import command_id as command_id_of
 from schemas.protocol import (
     MAX_UNTOLD,
     CommandStatus,
@@ -22,9 +25,12 @@ from schemas.protocol import (
     SetpointResult,
 )
 from schemas.wire import decode_result
+from vpp_streams import topics
 
 ANSWER_MS = 5000
 """A device that has not answered a Setpoint by then is told of as ``no answer``."""
+CLOCKS_APART_MS = 60_000
+"""Most that the clock of the worker that made a command is ahead of ours."""
 REMEMBERED = 2 * MAX_UNTOLD
 """Commands whose status may still come: those that Hello named, and as many since."""
 
@@ -54,6 +60,27 @@ class Refused(NamedTuple):
     detail: str
 
 
+def may_exist(command_id: str, partition: int, utc_ms: int) -> bool:
+    """Whether a device of this partition could have been given a command of this id by now.
+
+    A rank is the time that a command was made at; older ones than the audit trail keeps have no
+    end that anybody waits for.
+    """
+    rank = rank_of(command_id, partition)
+    if rank is None or command_id != command_id_of(partition, rank):
+        return False
+    return utc_ms - topics.COMMANDS.retention_ms <= rank <= utc_ms + CLOCKS_APART_MS
+
+
+class Unasked(Enum):
+    """An answer that moves nothing."""
+
+    LATE = auto()
+    """It is to a command that went out, and has been given up or answered."""
+    UNKNOWN = auto()
+    """It is to nothing that was ever sent."""
+
+
 class Commands:
     """What this connection knows of its device's commands."""
 
@@ -74,11 +101,10 @@ class Commands:
         self._unanswered[command_id] = mono_ms + ANSWER_MS
         return self._note(Told(command_id, "delivered", power_w=setpoint.p))
 
-    def answered(self, result: Result) -> Told | None:
-        """A device's answer to a Setpoint; None where nobody asked."""
+    def answered(self, result: Result) -> Told | Unasked:
+        """A device's answer to a Setpoint."""
         if self._unanswered.pop(result.id, None) is None:
-            self._counters["answers_unasked"] += 1
-            return None
+            return self._unasked(result.id)
         answer = decode_result(result, SetpointResult)
         if isinstance(answer, Malformed):
             return self._note(Told(result.id, "failed", f"unreadable answer: {answer.detail}"))
@@ -87,11 +113,10 @@ class Commands:
             state = "opted_out"
         return self._note(Told(result.id, state, answer.reason or reason))
 
-    def refused(self, command_id: str, code: str, detail: str) -> Told | None:
-        """A device's error in answer to a Setpoint; None where nobody asked."""
+    def refused(self, command_id: str, code: str, detail: str) -> Told | Unasked:
+        """A device's error in answer to a Setpoint."""
         if self._unanswered.pop(command_id, None) is None:
-            self._counters["answers_unasked"] += 1
-            return None
+            return self._unasked(command_id)
         return self._note(Told(command_id, "failed", f"{code}: {detail}"[:120]))
 
     def status(self, status: CommandStatus) -> Told | Refused | bool:
@@ -125,6 +150,10 @@ class Commands:
     def gone(self) -> list[Told]:
         """The connection has ended: what was not answered will not be."""
         return [self._given_up(id_, "disconnected") for id_ in list(self._unanswered)]
+
+    def _unasked(self, command_id: str) -> Unasked:
+        self._counters["answers_unasked"] += 1
+        return Unasked.LATE if command_id in self._states else Unasked.UNKNOWN
 
     def _given_up(self, command_id: str, reason: str) -> Told:
         del self._unanswered[command_id]

@@ -8,8 +8,10 @@ that begins open goes on where the last one ended. It is given whole frames, and
 stand between two, until it has *the last word*: from the first byte that is not sound or the
 first close frame on, all bytes are its.
 
-Text is not checked for UTF-8, as it was not when the library's own engine handed on bytes:
-whoever decodes the JSON refuses it, the device is told, and the connection lives.
+A text message that is not UTF-8 ends the connection with 1007, as RFC 6455 has it.
+
+Every frame takes from the connection's budget (`vpp_streams.gateway.budget`), also those that come
+after our close frame. When it is empty, the device is sent a close frame and nothing more is read.
 """
 
 import asyncio
@@ -19,14 +21,22 @@ import structlog
 from websockets import Request
 from websockets.frames import Frame
 from websockets.http11 import Response
-from websockets.protocol import CONNECTING, OPEN, State
+from websockets.protocol import CLOSING, CONNECTING, OPEN, State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL
+from vpp_streams.gateway.budget import (
+    EXTRA_COST,
+    TOO_MANY_FRAGMENTS,
+    TOO_MANY_FRAMES,
+    FrameBudget,
+    FrameMeter,
+)
 from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.seam import (
     CLOSE_TIMEOUT_S,
+    MAX_UNSENT_BYTES,
     OPEN_TIMEOUT_S,
     Door,
     Receiver,
@@ -43,11 +53,13 @@ except ImportError:  # the library was installed without its C extension
 log = structlog.get_logger()
 
 CLOSE_INTERNAL_ERROR = 1011
+CLOSE_NOT_UTF8 = 1007
 
 _SOUND = frozenset((0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A))
 """First bytes of the frames that RFC 6455 knows, without reserved bits."""
 _WHOLE = frozenset((0x81, 0x82))
 """Those of a text and of a binary message in one frame."""
+_TEXT, _WHOLE_TEXT = 0x01, 0x81
 _MASKED, _LENGTH = 0x80, 0x7F
 _HEADERS = tuple(bytes((0x81, size)) for size in range(126))
 """Header of a text frame that we send, by its size."""
@@ -73,9 +85,14 @@ class Connection(asyncio.Protocol):
     """One device's WebSocket; a `vpp_streams.gateway.seam.Socket`."""
 
     __slots__ = (
+        "_budget",
+        "_deaf",
+        "_ending",
         "_fragments",
+        "_fragments_are_text",
         "_last_word",
         "_machine",
+        "_meter",
         "_owner",
         "_paused",
         "_receiver",
@@ -92,6 +109,11 @@ class Connection(asyncio.Protocol):
         self._last_word = False
         self._rest = b""  # of data: the beginning of a frame, or what waits for room
         self._fragments: list[bytes] | None = None
+        self._fragments_are_text = False
+        self._budget = FrameBudget(now().mono_ms)
+        self._meter: FrameMeter | None = None  # of what comes after our close frame
+        self._deaf = False  # nothing more is read
+        self._ending = False  # the end has its time, which nothing puts off
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -146,6 +168,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes, cut anywhere."""
         try:
+            if self._deaf:
+                return
             if self._last_word:
                 self._give(self._machine or new_machine(OPEN), data)
             elif self._receiver is None:
@@ -153,7 +177,10 @@ class Connection(asyncio.Protocol):
             elif self._paused:
                 self._rest += data
             else:
-                self._read(self._receiver, self._rest + data if self._rest else data)
+                if self._rest:
+                    # Taken out: whoever closes meanwhile must not find bytes that were read.
+                    data, self._rest = self._rest + data, b""
+                self._read(self._receiver, data)
         except Exception:
             log.exception("bug: a connection could not take its data")
             self.close(CLOSE_INTERNAL_ERROR, "") if self._is_open() else self.abort()
@@ -190,7 +217,8 @@ class Connection(asyncio.Protocol):
 
     def _read(self, receiver: Receiver, data: bytes) -> None:
         """Hand on the messages in ``data``, which begins between two frames."""
-        room, moment = self._owner.door.room, now()
+        room, moment, budget = self._owner.door.room, now(), self._budget
+        left, cost, why = budget.tokens, 0, ""
         limit = MAX_MESSAGE_BYTES if self._machine is None else self._limit()
         at, size = 0, len(data)
         while size - at >= 2 and not self._last_word:
@@ -213,16 +241,52 @@ class Connection(asyncio.Protocol):
             end = begin + length
             if end > size:
                 break
-            if first in _WHOLE and self._machine is None:
+            whole = first in _WHOLE
+            cost += 1 if whole else EXTRA_COST
+            if cost > left:
+                left = budget.refill(moment.mono_ms)
+                if cost > left:
+                    why = TOO_MANY_FRAMES
+                    break
+            if whole and self._machine is None:
                 at = end
-                receiver.receive(apply_mask(data[begin:end], data[begin - 4 : begin]), moment)
-            else:
+                message = apply_mask(data[begin:end], data[begin - 4 : begin])
+                if not message.isascii() and first == _WHOLE_TEXT and not _is_utf8(message):
+                    self._fail(new_machine(OPEN), CLOSE_NOT_UTF8, "text must be UTF-8")
+                    break
+                receiver.receive(message, moment)
+            elif budget.another(first):
                 self._give(self._machine or new_machine(OPEN), data[at:end])
                 at, limit = end, self._limit()
-        self._rest = data[at:]
+            else:
+                why = TOO_MANY_FRAGMENTS
+                break
+        if at == 0 and size and not (why or self._paused or self._last_word):
+            cost += 1  # a read without a whole frame
+            if cost > left and cost > budget.refill(moment.mono_ms):
+                why = TOO_MANY_FRAMES
+        if why:
+            self._cut_off(receiver, why)
+            return
+        budget.tokens -= cost
         if self._last_word:
-            self._rest, rest = b"", self._rest
-            self._give(self._machine or new_machine(OPEN), rest)
+            self._give(self._machine or new_machine(OPEN), data[at:])
+        else:
+            self._rest = data[at:]
+
+    def _cut_off(self, receiver: Receiver, why: str) -> None:
+        """Too much: say so and read nothing more, or its closing would cost as much again."""
+        receiver.too_much(why)
+        self._deaf, self._rest = True, b""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+            self._end_soon()
+
+    def _fail(self, machine: ServerProtocol, code: int, reason: str) -> None:
+        """End the connection for what the device sent, as the machine does for unsound frames."""
+        machine.fail(code, reason)
+        self._last_word = True
+        self._give(machine)
 
     def _limit(self) -> int:
         """The longest frame that may come next."""
@@ -232,6 +296,10 @@ class Connection(asyncio.Protocol):
     def _give(self, machine: ServerProtocol, data: bytes = b"") -> None:
         """Have the machine take bytes, and do what comes of it."""
         self._machine = machine
+        if data and machine.state is CLOSING and not machine.eof_sent and not self._affords(data):
+            self._deaf = True
+            self._transport.abort()
+            return
         if data:
             machine.receive_data(data)
         self._write(machine)
@@ -241,17 +309,30 @@ class Connection(asyncio.Protocol):
         if machine.state is not OPEN:
             self._last_word = True
             if machine.close_expected():
-                self._cut_in(CLOSE_TIMEOUT_S)
+                self._end_soon()
         elif not self._last_word and machine.current_size is None:
             self._machine = None
 
+    def _affords(self, data: bytes) -> bool:
+        """Whether the budget has room for what comes after our close frame."""
+        if self._meter is None:
+            self._meter = FrameMeter(self._budget)
+        return self._meter.allow(data, now().mono_ms) == len(data)
+
     def _gather(self, frame: Frame) -> None:
         """Hand on a message once all its fragments are there."""
-        fragments = self._fragments or []
-        fragments.append(bytes(frame.data))
-        self._fragments = None if frame.fin else fragments
-        if frame.fin and self._receiver is not None:
-            self._receiver.receive(b"".join(fragments), now())
+        if self._fragments is None:
+            self._fragments, self._fragments_are_text = [], frame.opcode == _TEXT
+        self._fragments.append(bytes(frame.data))
+        if not frame.fin:
+            return
+        message, self._fragments = b"".join(self._fragments), None
+        machine = self._machine
+        if self._fragments_are_text and not _is_utf8(message) and machine is not None:
+            if machine.state is OPEN:
+                self._fail(machine, CLOSE_NOT_UTF8, "text must be UTF-8")
+        elif self._receiver is not None:
+            self._receiver.receive(message, now())
 
     def _write(self, machine: ServerProtocol) -> None:
         for data in machine.data_to_send():
@@ -264,6 +345,9 @@ class Connection(asyncio.Protocol):
                     self._transport.abort()
             else:
                 self._transport.close()  # TLS cannot close one side only
+        # Pongs that nobody reads are no other than messages that nobody reads.
+        if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            self._receiver.does_not_read() if self._receiver is not None else self.abort()
 
     # The rest of a connection's life
 
@@ -284,7 +368,7 @@ class Connection(asyncio.Protocol):
             self.data_received(data[size:])
         elif machine.eof_sent:
             self._last_word = True
-            self._cut_in(CLOSE_TIMEOUT_S)
+            self._end_soon()
 
     def _answer(self, machine: ServerProtocol, request: Request) -> None:
         door = self._owner.door
@@ -308,10 +392,24 @@ class Connection(asyncio.Protocol):
         self._transport.pause_reading()
         self._owner.wait_for_room(self)
 
+    def _end_soon(self) -> None:
+        """Cut the connection if it does not end by itself, whatever still comes."""
+        if not self._ending:
+            self._ending = True
+            self._cut_in(CLOSE_TIMEOUT_S)
+
     def _cut_in(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(seconds, self._transport.abort)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def new_machine(state: State) -> ServerProtocol:

@@ -34,8 +34,8 @@ class OwnEngine:
             ssl=tls,
             ssl_handshake_timeout=OPEN_TIMEOUT_S if tls else None,
             ssl_shutdown_timeout=CLOSE_TIMEOUT_S if tls else None,
-            # Several gateway processes share one port; the kernel spreads connections.
-            reuse_port=True,
+            # Several processes share one port if asked to; the kernel spreads connections.
+            reuse_port=settings.gateway_share_port,
             backlog=BACKLOG,
         )
         self.port = self._server.sockets[0].getsockname()[1]

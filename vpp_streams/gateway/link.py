@@ -14,7 +14,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from schemas.commands import CommandEvent
-from schemas.protocol import Hello
+from schemas.protocol import CLOSE_ABUSE, Hello
 from vpp_streams.gateway.actions import (
     Action,
     Close,
@@ -32,13 +32,13 @@ from vpp_streams.gateway.commands import Told
 from vpp_streams.gateway.framer import Framer
 from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.gateway.presence import PresenceLog
-from vpp_streams.gateway.seam import Socket
+from vpp_streams.gateway.seam import MAX_UNSENT_BYTES, Socket
 from vpp_streams.gateway.session import Session
 
 log = structlog.get_logger()
 
-MAX_OUTBOUND_BYTES = 64 * 1024
-CLOSE_TOO_BIG = 1009
+CLOSES_OF_BAD_MESSAGES = frozenset({1002, 1007, 1009})
+"""Codes with which an engine ends a connection by itself, for what the device sent."""
 CONNECT_TIMEOUT_S = 5.0
 DISCONNECT_TIMEOUT_S = 2.0
 """Short, as a stop waits for it; a device whose record is missing is missed by its silence."""
@@ -76,6 +76,18 @@ class Link:
         for action in self.session.receive(data, moment):
             self._perform(action)
 
+    def too_much(self, why: str) -> None:
+        """The device has sent more than its budget of frames."""
+        self._shared.counters["floods"] += 1
+        log.warning("closing a device that floods", device=self.device_id, why=why)
+        self.perform(self.session.close(CLOSE_ABUSE, why))
+
+    def does_not_read(self) -> None:
+        """The device reads nothing of what it is sent: drop it."""
+        self._shared.counters["slow_readers"] += 1
+        log.info("aborting a device that does not read", device=self.device_id)
+        self.abort()
+
     def perform(self, actions: Iterable[Action]) -> None:
         """Carry out actions in order."""
         for action in actions:
@@ -104,7 +116,7 @@ class Link:
 
     async def closed(self, close_code_sent: int | None) -> None:
         """The connection is over: say so in ``presence`` if it was ever said to be there."""
-        if close_code_sent == CLOSE_TOO_BIG:
+        if close_code_sent in CLOSES_OF_BAD_MESSAGES and self.session.state is not State.CLOSED:
             self._shared.counters["bad_messages"] += 1
         self._shared.on_closed(self)
         if self._registration is not None:
@@ -138,10 +150,8 @@ class Link:
 
     def _send(self, data: bytes) -> None:
         self.socket.send_text(data)
-        if self.socket.unsent_bytes() > MAX_OUTBOUND_BYTES:
-            self._shared.counters["slow_readers"] += 1
-            log.info("aborting a device that does not read", device=self.device_id)
-            self.abort()
+        if self.socket.unsent_bytes() > MAX_UNSENT_BYTES:
+            self.does_not_read()
 
     async def _register(self, hello: Hello) -> None:
         try:

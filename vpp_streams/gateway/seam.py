@@ -24,6 +24,9 @@ OPEN_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 """From our close frame to the end of the connection; then it is cut."""
 
+MAX_UNSENT_BYTES = 64 * 1024
+"""A device that leaves more than this unread, whatever it is of, is dropped without a word."""
+
 BACKLOG = 4096
 """Connections that wait to be taken: a fleet comes back at once, and who finds no place is late
 by a second or more."""
@@ -50,6 +53,12 @@ class Receiver(Protocol):
 
     def receive(self, data: bytes, now: Now) -> None:
         """A whole message, text or binary: its bytes as they came."""
+
+    def too_much(self, why: str) -> None:
+        """The device has sent more than its budget of frames; the connection is to be closed."""
+
+    def does_not_read(self) -> None:
+        """The device reads nothing of what it is sent; the connection is to be dropped."""
 
     async def closed(self, close_code_sent: int | None) -> None:
         """The connection is over."""

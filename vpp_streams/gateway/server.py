@@ -14,6 +14,7 @@ from schemas.protocol import (
     CLOSE_GOING_AWAY,
     CLOSE_REGISTRY_CHANGED,
     CLOSE_REPLACED,
+    CLOSE_TRY_LATER,
     CLOSE_UNKNOWN_DEVICE,
     SpanMs,
 )
@@ -23,11 +24,13 @@ from vpp_streams.domain.partition import partition_of
 from vpp_streams.domain.registry import Registry
 from vpp_streams.errors import InputError
 from vpp_streams.gateway.actions import Limits
-from vpp_streams.gateway.admission import Admitted, Refused, admit
+from vpp_streams.gateway.admission import Admitted, Refused
 from vpp_streams.gateway.clock import now
+from vpp_streams.gateway.doorkeeper import Doorkeeper, address_of
 from vpp_streams.gateway.engine import OwnEngine
 from vpp_streams.gateway.framer import Framer
 from vpp_streams.gateway.link import Link, Shared
+from vpp_streams.gateway.listening import check_demo_tokens, check_plain_text, sharing_port
 from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.gateway.presence import PresenceLog
 from vpp_streams.gateway.push import Pusher
@@ -40,6 +43,7 @@ from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.connection import connected
 from vpp_streams.kafka.follower import Feed, assets_into
+from vpp_streams.ports import is_loopback
 from vpp_streams.settings import Settings
 
 log = structlog.get_logger()
@@ -84,6 +88,12 @@ class Gateway:
         self._limits = limits
         self._links: set[Link] = set()
         self._by_device: dict[str, Link] = {}
+        """Those that have said Hello; the newest of each device."""
+        self._before_hello: dict[str, Link] = {}
+        """The newest of each device that has not: a device has one of either at most."""
+        self._doorkeeper = Doorkeeper(
+            self.registry, counters, now().mono_ms, demo_tokens=is_loopback(settings.host)
+        )
         self.outbox = EventOutbox(producer, settings.namespace, self.health)
         self.pusher = Pusher(self._by_device, self.outbox, self.health)
         self._shared = Shared(
@@ -109,12 +119,13 @@ class Gateway:
         for name, value in request.headers.raw_items():
             key = name.lower()
             headers[key] = f"{headers[key]}, {value}" if key in headers else value
-        match admit(request.path, headers, certificate_names(transport), self.registry):
-            case Refused(status, reason):
-                self._counters["refused"] += 1
-                log.debug("refused", path=request.path[:100], status=status, reason=reason)
-                challenge = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-                return Reply(status, {"error": reason}, challenge)
+        address, names = address_of(transport), certificate_names(transport)
+        match self._doorkeeper.admit(request.path, headers, names, address, now().mono_ms):
+            case Refused(status, reason, retry_after_s):
+                more = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+                if retry_after_s is not None:
+                    more["Retry-After"] = str(retry_after_s)
+                return Reply(status, {"error": reason}, more)
             case admitted:
                 return admitted
 
@@ -126,6 +137,10 @@ class Gateway:
         )
         link = Link(socket, session, self._shared)
         self._links.add(link)
+        older = self._before_hello.get(link.device_id)
+        self._before_hello[link.device_id] = link
+        if older is not None:
+            older.perform(older.session.close(CLOSE_TRY_LATER, "a newer connection came"))
         return link
 
     async def sweep_for_ever(self) -> None:
@@ -170,10 +185,13 @@ class Gateway:
 
     def _forget(self, link: Link) -> None:
         self._links.discard(link)
-        if self._by_device.get(link.device_id) is link:
-            del self._by_device[link.device_id]
+        for links in (self._by_device, self._before_hello):
+            if links.get(link.device_id) is link:
+                del links[link.device_id]
 
     def _replace_older(self, link: Link) -> None:
+        if self._before_hello.get(link.device_id) is link:
+            del self._before_hello[link.device_id]
         older = self._by_device.get(link.device_id)
         self._by_device[link.device_id] = link
         if older is not None and older is not link:
@@ -184,6 +202,7 @@ class Gateway:
             device, site = link.session.device, link.session.site
             entry = self.registry.device(link.device_id)
             if entry is None:
+                self._doorkeeper.failed.forget(link.device_id)
                 actions = link.session.close(CLOSE_UNKNOWN_DEVICE, "no longer in the registry")
             elif (site.site_id, device.kind, device.token_sha256) != (
                 entry[1].site_id,
@@ -203,19 +222,22 @@ async def running_gateway(
     """A gateway that listens on ``settings.gateway_port`` (0 = any free one) during the body.
 
     Raises `BrokerError` where Kafka does not answer, `SettingsError` for certificates that cannot
-    be used, `InputError` where the port cannot be had.
+    be used, `InputError` where the port cannot be had or must not be used.
     """
+    check_plain_text(settings)
     tls = tls_context(settings)
     clients = KafkaClients(settings)
     await ensure_topics(clients)
     health = HealthReporter("gateway")
     async with AsyncExitStack() as stack:
+        stack.enter_context(sharing_port(settings))
         kafka = await stack.enter_async_context(connected(clients, health, finish_s=FINISH_S))
         gateway = Gateway(settings, slot, limits or Limits(), kafka.producer, health)
         known = kafka.follower.following(
             assets_into(gateway.registry), Feed(topics.MARKET_PRICES, gateway.pusher.on_prices)
         )
         gateway.background.append(await stack.enter_async_context(known))
+        check_demo_tokens(settings, gateway.registry)
         for work in (
             gateway.framer.run(),
             gateway.sweep_for_ever(),
@@ -223,6 +245,8 @@ async def running_gateway(
             kafka.follower.follow(gateway.pusher.commands(slot)),
         ):
             gateway.background.append(run_beside(stack, work))
+        if tls is not None:
+            gateway.background.append(run_beside(stack, tls.reload_for_ever()))
         engine = ENGINES[settings.gateway_engine](gateway)
         try:
             await engine.listen(settings, tls)
@@ -230,7 +254,8 @@ async def running_gateway(
             raise InputError(
                 f"cannot listen on {settings.host} port {settings.gateway_port}"
                 f" ({os.strerror(error.errno or 0)});"
-                " stop what uses it, or choose another with --port"
+                " stop what uses it, choose another with --port, or share it with other gateways"
+                " of this world: all of them with --share-port"
             ) from None
         stack.push_async_callback(gateway.drain, engine)
         gateway.port = engine.port

@@ -67,7 +67,7 @@ from vpp_streams.gateway.actions import (
     Tell,
 )
 from vpp_streams.gateway.bucket import TokenBucket
-from vpp_streams.gateway.commands import Commands, Refused, Told
+from vpp_streams.gateway.commands import Commands, Refused, Told, Unasked, may_exist
 from vpp_streams.gateway.lines import Body, body_of, body_of_row, line
 from vpp_streams.gateway.live_acks import LiveAcks, Range
 
@@ -140,7 +140,8 @@ class Session:
         """A whole message from the device."""
         if self.state is State.CLOSED:
             return []
-        self._heard_ms = now.mono_ms
+        if self.state is not State.WAITING_FOR_HELLO:  # nothing but a Hello ends that wait
+            self._heard_ms = now.mono_ms
         if isinstance(data, bytes) and (live := decode_reading(data, self._boot)) is not None:
             id_, seq, body = live
             return self._on_telemetry(id_, self._boot, seq, body, now)
@@ -165,9 +166,9 @@ class Session:
                 )
                 return self._refuse(id_, "bad_message", f"a gateway takes no {what}", now)
             case Result() as result:
-                return _tell(self._its_commands().answered(result))
+                return self._on_answer(self._its_commands().answered(result), now)
             case Error(id_, code, detail):
-                return _tell(self._its_commands().refused(id_, code, detail))
+                return self._on_answer(self._its_commands().refused(id_, code, detail), now)
         return []
 
     def registered(self, epoch: int, now: Now) -> list[Action]:
@@ -283,7 +284,9 @@ class Session:
         self._boot, self._hello_id = hello.boot, id_
         self._last_seq = hello.next_seq - 1
         self._acks = LiveAcks(hello.next_seq)
-        self._earlier = (*hello.untold, hello.last_cmd) if hello.last_cmd else hello.untold
+        named = (*hello.untold, hello.last_cmd) if hello.last_cmd else hello.untold
+        self._earlier = tuple(name for name in named if may_exist(name, self.partition, now.utc_ms))
+        self._counters["untold_refused"] += len(named) - len(self._earlier)
         return [Register(hello)]
 
     def _on_telemetry(self, id_: str, boot: str, seq: int, body: Body, now: Now) -> list[Action]:
@@ -346,6 +349,15 @@ class Session:
             case False:
                 return []  # Kafka's answer will be this one's, too
 
+    def _on_answer(self, answer: Told | Unasked, now: Now) -> list[Action]:
+        match answer:
+            case Told() as told:
+                return [Tell(told)]
+            case Unasked.UNKNOWN:  # an answer has no answer: it is a strike, and no more
+                return [] if self._strikes_left(now) else self._abuse("an answer to nothing")
+            case Unasked.LATE:
+                return []
+
     def _its_commands(self) -> Commands:
         if self._commands is None:
             self._commands = Commands(self._earlier, self._counters)
@@ -369,12 +381,18 @@ class Session:
         return self._strike(id_, "rate_limited", "send it later, as Backfill", now)
 
     def _strike(self, id_: str, code: ErrorCode, detail: str, now: Now) -> list[Action]:
+        if not self._strikes_left(now):
+            return self._abuse(code)
+        return [Send(encode_error(id_, code, detail))]
+
+    def _strikes_left(self, now: Now) -> bool:
         if self._strikes is None:
             per_s = self._limits.strikes_per_min / 60
             self._strikes = TokenBucket(per_s, self._limits.strikes_burst, now.mono_ms)
-        if not self._strikes.take(1, now.mono_ms):
-            return self.close(CLOSE_ABUSE, f"too many refused messages, the last: {code}")
-        return [Send(encode_error(id_, code, detail))]
+        return self._strikes.take(1, now.mono_ms)
+
+    def _abuse(self, last: str) -> list[Action]:
+        return self.close(CLOSE_ABUSE, f"too many refused messages, the last: {last}")
 
     def _ack_if_due(self, now: Now) -> list[Action]:
         draining = self.state is State.DRAINING
@@ -394,7 +412,3 @@ class Session:
         self._counters["acks"] += 1
         ack = Ack(b=boot, from_=rows[0], upto=rows[1], t=now.utc_ms)
         return Send(encode_send(f"a{rows[1]}", ack))
-
-
-def _tell(told: Told | None) -> list[Action]:
-    return [] if told is None else [Tell(told)]

@@ -1,31 +1,85 @@
 """The library's own WebSocket engine behind the gateway's seam: a task per connection.
 
 What the gateway's own engine is measured and tested against, and what to fall back on
-(``VPP_GATEWAY_ENGINE=stock``).
+(``VPP_GATEWAY_ENGINE=stock``). It holds the same budgets (`vpp_streams.gateway.budget`): bytes
+are metered before the library parses them.
 """
 
 import asyncio
 import ssl
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from websockets import Request, Response
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL
 from vpp_streams.gateway.admission import Admitted
+from vpp_streams.gateway.budget import FrameBudget, FrameMeter
 from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.seam import (
     BACKLOG,
     CLOSE_TIMEOUT_S,
+    MAX_UNSENT_BYTES,
     OPEN_TIMEOUT_S,
     Door,
+    Receiver,
     Reply,
     engine_log,
     response_of,
 )
 from vpp_streams.settings import Settings
+
+
+class MeteredConnection(ServerConnection):
+    """The library's connection with a budget of frames."""
+
+    def __init__(self, protocol: ServerProtocol, server: Server, **options: Any) -> None:
+        super().__init__(protocol, server, **options)
+        self.receiver: Receiver | None = None
+        """Set once the handshake is done."""
+        self._meter = FrameMeter(FrameBudget(now().mono_ms))
+        self._request: bytes | None = b""
+        """The last bytes of the request that have come; None = all of it has."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes, cut anywhere; what the budget has no room for is left out."""
+        if self._meter.why:
+            return
+        begin = self._end_of_request(data)
+        frames = data[begin:]
+        if self.protocol.eof_sent or self._request is not None:
+            allowed = len(frames)  # parsed no more, or by nobody yet
+        else:
+            allowed = self._meter.allow(frames, now().mono_ms) if frames else 0
+        super().data_received(data[: begin + allowed])
+        if allowed < len(frames):
+            self._cut_off()
+        elif self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            self.receiver.does_not_read() if self.receiver else self.transport.abort()
+
+    def _end_of_request(self, data: bytes) -> int:
+        """Where frames begin in ``data``."""
+        if self._request is None:
+            return 0
+        seen = self._request + data
+        end = seen.find(b"\r\n\r\n")
+        if end < 0:
+            self._request = seen[-3:]
+            return len(data)
+        begin = end + 4 - len(self._request)
+        self._request = None
+        return begin
+
+    def _cut_off(self) -> None:
+        if self.protocol.state is OPEN and self.receiver is not None:
+            self.receiver.too_much(self._meter.why)
+        else:
+            self.transport.abort()
 
 
 class StockSocket:
@@ -69,8 +123,9 @@ class StockEngine:
             settings.host,
             settings.gateway_port,
             ssl=tls,
-            reuse_port=True,
+            reuse_port=settings.gateway_share_port,
             backlog=BACKLOG,
+            create_connection=MeteredConnection,
             process_request=self._answer,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             compression=None,
@@ -102,14 +157,19 @@ class StockEngine:
         return None
 
     async def _serve_device(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, MeteredConnection)
         receiver = self._door.opened(self._admitted[connection], StockSocket(connection))
+        connection.receiver = receiver
         sent: int | None = None
         try:
             while True:
                 # Reading stops here while Kafka is slow: the library's small queue fills, it
                 # pauses the transport, and TCP tells the device.
                 await self._door.room.wait()
-                receiver.receive(await connection.recv(decode=False), now())
+                # Text is decoded here so that what is not UTF-8 ends the connection with 1007.
+                message = await connection.recv()
+                data = message.encode() if isinstance(message, str) else message
+                receiver.receive(data, now())
         except ConnectionClosed as closed:
             sent = closed.sent.code if closed.sent is not None else None
         finally:

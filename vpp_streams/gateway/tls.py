@@ -1,23 +1,100 @@
-"""TLS for the gateway: its own certificate, and device certificates if a CA for them is set."""
+"""TLS for the gateway: its own certificate, and device certificates if a CA for them is set.
+
+A running gateway takes up files that change: renewed certificates, another CA, a new list of
+revoked certificates. They hold for connections from then on; to end one that stands, remove its
+device from the registry.
+"""
 
 import asyncio
 import ssl
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import structlog
 
 from vpp_streams.errors import SettingsError
 from vpp_streams.settings import Settings
 
+log = structlog.get_logger()
 
-def tls_context(settings: Settings) -> ssl.SSLContext | None:
+LOOK_S = 5.0
+"""How often the files are looked at."""
+
+
+class _Stamp(NamedTuple):
+    """What a file looks like from outside; changes with its content."""
+
+    modified_ns: int
+    size: int
+    inode: int
+
+
+class ReloadingContext(ssl.SSLContext):
+    """A server's context whose new connections use the newest files that could be read."""
+
+    _settings: Settings
+    _newest: ssl.SSLContext
+    _stamps: tuple[_Stamp | None, ...]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Raises `SettingsError` naming the file at fault."""
+        made = cls(ssl.PROTOCOL_TLS_SERVER)
+        made._settings = settings
+        made._stamps = _stamps(settings)
+        made._newest = _context(settings)
+        return made
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """As asyncio and uvloop begin each connection."""
+        return self._newest.wrap_bio(*args, **kwargs)
+
+    def reload(self) -> bool:
+        """Take up files that have changed; what cannot be used is logged, and the old ones stay.
+
+        Returns whether anything was taken up.
+        """
+        stamps = _stamps(self._settings)
+        if stamps == self._stamps:
+            return False
+        self._stamps = stamps  # one error for each change, not for each look
+        try:
+            self._newest = _context(self._settings)
+        except SettingsError as error:
+            log.error("TLS files have changed and cannot be used", error=str(error))
+            return False
+        files = [str(path) for path in _files(self._settings)]
+        log.info("TLS files have changed and are in use", files=files)
+        return True
+
+    async def reload_for_ever(self) -> None:
+        """Look at the files every `LOOK_S`."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.reload()
+
+
+def tls_context(settings: Settings) -> ReloadingContext | None:
     """The server's context, or None where ``tls_cert`` is not set.
 
-    With ``tls_client_ca`` a device may show a certificate instead of a token; one that this CA
-    has not signed ends the TLS handshake. Raises `SettingsError` naming the file at fault.
+    With ``tls_client_ca`` a device may show a certificate instead of a token, and must where
+    ``tls_client_required`` says so; one that this CA has not signed, or that ``tls_client_crl``
+    revokes, ends the TLS handshake. Raises `SettingsError` naming the file at fault.
     """
+    needs_cert = settings.tls_key is not None or settings.tls_client_ca is not None
+    if settings.tls_cert is None and needs_cert:
+        raise SettingsError("VPP_TLS_KEY and VPP_TLS_CLIENT_CA need VPP_TLS_CERT as well")
+    if settings.tls_client_ca is None and (settings.tls_client_required or settings.tls_client_crl):
+        raise SettingsError(
+            "VPP_TLS_CLIENT_REQUIRED and VPP_TLS_CLIENT_CRL need VPP_TLS_CLIENT_CA as well"
+        )
+    return None if settings.tls_cert is None else ReloadingContext.of(settings)
+
+
+def _context(settings: Settings) -> ssl.SSLContext:
     cert, key, client_ca = settings.tls_cert, settings.tls_key, settings.tls_client_ca
-    if cert is None:
-        if key is not None or client_ca is not None:
-            raise SettingsError("VPP_TLS_KEY and VPP_TLS_CLIENT_CA need VPP_TLS_CERT as well")
-        return None
+    assert cert is not None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         # Without a password an encrypted key would ask for one on the terminal.
@@ -28,12 +105,44 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
             f" {error}; both must be PEM, and the key must be the certificate's"
         ) from None
     if client_ca is not None:
-        try:
-            context.load_verify_locations(client_ca)
-        except OSError as error:
-            raise SettingsError(f"VPP_TLS_CLIENT_CA {client_ca} cannot be used: {error}") from None
-        context.verify_mode = ssl.CERT_OPTIONAL
+        _load(context, "VPP_TLS_CLIENT_CA", client_ca)
+        required = settings.tls_client_required
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    if settings.tls_client_crl is not None:
+        _load(context, "VPP_TLS_CLIENT_CRL", settings.tls_client_crl)
+        if not context.cert_store_stats()["crl"]:
+            raise SettingsError(f"VPP_TLS_CLIENT_CRL {settings.tls_client_crl}: no CRL in there")
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return context
+
+
+def _load(context: ssl.SSLContext, name: str, file: Path) -> None:
+    try:
+        context.load_verify_locations(file)
+    except OSError as error:
+        raise SettingsError(f"{name} {file} cannot be used: {error}") from None
+
+
+def _files(settings: Settings) -> Iterable[Path]:
+    named = (
+        settings.tls_cert,
+        settings.tls_key,
+        settings.tls_client_ca,
+        settings.tls_client_crl,
+    )
+    return [path for path in named if path is not None]
+
+
+def _stamps(settings: Settings) -> tuple[_Stamp | None, ...]:
+    return tuple(_stamp(path) for path in _files(settings))
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return _Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def certificate_names(transport: asyncio.BaseTransport) -> set[str]:

@@ -54,8 +54,12 @@ class Feed(Generic[T]):
 
 
 def assets_into(registry: Registry) -> Feed[Site]:
-    """The registry kept current; a site leaves it by a record that says so."""
-    return Feed(topics.ASSETS, lambda read: registry.apply(read.record))
+    """The registry kept current; a removed key takes its site with it."""
+    return Feed(
+        topics.ASSETS,
+        lambda read: registry.apply(read.record),
+        lambda removed: registry.remove(removed.key),
+    )
 
 
 class Follower:

@@ -13,14 +13,19 @@ import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import Scope
 
 from schemas.assets import Site
 from schemas.forecast import RegionForecast
-from vpp_streams.settings import Settings
+from vpp_streams.settings import Settings, words_of
 from vpp_streams.web import control_views, market_views, views
 from vpp_streams.web.answers import Json
+from vpp_streams.web.budgets import Budgets, stream_budgets
 from vpp_streams.web.control_api import control_routes, order_routes
 from vpp_streams.web.desk import ANSWER_S, Desk, Kafka
+from vpp_streams.web.guard import Guard
+from vpp_streams.web.logins import Logins
 from vpp_streams.web.market_api import market_routes
 from vpp_streams.web.openapi import answers, describe_with
 from vpp_streams.web.problems import ApiError, answer_problems, refuse_unknown_parameters
@@ -34,6 +39,15 @@ _ABOUT = """What a virtual power plant's fleet does now and did lately, and orde
 Signs: battery + = discharge, grid + = import, solar >= 0, load >= 0; load = grid + battery + solar.
 Times are ms since 1970 UTC; null = not measured. Every aggregate carries coverage and age.
 """
+
+
+class _Pages(StaticFiles):
+    """The dashboard's files; a browser asks each time whether they have changed (ETag)."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 class WindowSize(IntEnum):
@@ -55,13 +69,16 @@ def create_web(
     fleet: FleetWorker | None = None,
     stopping: Callable[[], bool] = lambda: False,
     answer_s: float = ANSWER_S,
+    logins: Logins | None = None,
 ) -> FastAPI:
     """The application over ``read_model``; orders are written to ``kafka``.
 
     ``fleet`` answers for twins (default: the worker at ``settings.fleet_url``); live streams end
-    once ``stopping()`` is true; the region role is given ``answer_s`` to answer an order.
+    once ``stopping()`` is true; the region role is given ``answer_s`` to answer an order;
+    ``logins`` know the operators (default: those of ``settings.operators``).
     """
     worker = fleet or FleetWorker(settings.fleet_url)
+    logins = logins or Logins(settings.operators)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -78,13 +95,13 @@ def create_web(
     )
     answer_problems(app)
     stream = Stream(read_model, now_ms, stopping)
-    desk = Desk(settings.operators, kafka, read_model, now_ms, answer_s)
+    desk = Desk(kafka, read_model, now_ms, answer_s)
     for routes in (
-        _loop_routes(read_model, now_ms, stream),
+        _loop_routes(read_model, now_ms, stream, stream_budgets(settings.web_per_client)),
         _region_routes(read_model, now_ms),
         _site_routes(read_model, worker),
         control_routes(read_model, kafka, now_ms, partial(_known_region, read_model)),
-        order_routes(desk),
+        order_routes(desk, logins.may_anybody),
         market_routes(read_model.markets, now_ms),
     ):
         app.include_router(routes, prefix="/api/v1")
@@ -104,9 +121,18 @@ def create_web(
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> FileResponse:
-        return FileResponse(STATIC / "docs.html")
+        return FileResponse(STATIC / "docs.html", headers={"Cache-Control": "no-cache"})
 
-    app.mount("/", StaticFiles(directory=STATIC, html=True))
+    app.mount("/", _Pages(directory=STATIC, html=True))
+    # The last one added is the first that a request passes.
+    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
+    app.add_middleware(
+        Guard,
+        logins=logins,
+        counters=read_model.counters,
+        host=settings.host,
+        more_hosts=words_of(settings.web_hosts),
+    )
     return app
 
 
@@ -130,7 +156,9 @@ def _known_region(model: ReadModel, region: str) -> str:
     return region
 
 
-def _loop_routes(model: ReadModel, now_ms: Callable[[], int], stream: Stream) -> APIRouter:
+def _loop_routes(
+    model: ReadModel, now_ms: Callable[[], int], stream: Stream, budgets: Budgets
+) -> APIRouter:
     routes = _router("Pipeline")
 
     @routes.get("/summary", responses=answers(views.Summary))
@@ -155,7 +183,7 @@ def _loop_routes(model: ReadModel, now_ms: Callable[[], int], stream: Stream) ->
         "/stream",
         response_class=StreamingResponse,
         responses={
-            **answers(views.Summary, 503),
+            **answers(views.Summary, 429, 503),
             200: {
                 "description": "Events `update`: a Summary whose regions are those that changed"
                 " (all of them in the first) and whose processes are left out.",
@@ -165,8 +193,7 @@ def _loop_routes(model: ReadModel, now_ms: Callable[[], int], stream: Stream) ->
     )
     async def live() -> Response:
         """Server-sent events: once a second what has changed."""
-        stream.check_room()
-        return LiveResponse(stream)
+        return LiveResponse(stream, budgets)
 
     return routes
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 from aiokafka.errors import KafkaError
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 
@@ -19,8 +19,10 @@ from vpp_streams import topics
 from vpp_streams.audit import StoryLine, read_story
 from vpp_streams.domain.partition import partition_of
 from vpp_streams.errors import BrokerError
-from vpp_streams.operators import Operator
+from vpp_streams.operators import MAKE_ONE, Operator
 from vpp_streams.web.answers import Json
+from vpp_streams.web.budgets import story_budgets
+from vpp_streams.web.callers import operator_of
 from vpp_streams.web.control_views import (
     AlarmList,
     AlertList,
@@ -34,6 +36,7 @@ from vpp_streams.web.control_views import (
     TargetOrder,
 )
 from vpp_streams.web.desk import Desk, Kafka, as_answer
+from vpp_streams.web.logins import unknown
 from vpp_streams.web.openapi import answers, takes
 from vpp_streams.web.problems import ApiError, refuse_unknown_parameters
 from vpp_streams.web.readmodel import ReadModel
@@ -42,15 +45,21 @@ MAX_BODY = 64 * 1024
 READ_S = 30.0
 """A story is read within this, or not."""
 T = TypeVar("T", bound=msgspec.Struct)
-_ORDERED = answers(Ordered, 401, 403, 409, 422, 503, ok=(201, 202))
+_ORDERED = answers(Ordered, 401, 403, 409, 422, 429, 503, ok=(201, 202))
 
 
-def order_routes(desk: Desk) -> APIRouter:
-    """What operators may do."""
+def order_routes(desk: Desk, may_anybody: bool) -> APIRouter:
+    """What operators may do; ``may_anybody`` is false where there is no file of operators."""
     routes = APIRouter(tags=["Orders"], dependencies=[Depends(refuse_unknown_parameters)])
 
-    def operator(authorization: Annotated[str | None, Header()] = None) -> Operator:
-        return desk.operator(authorization)
+    def operator(http: HttpRequest) -> Operator:
+        if not may_anybody:
+            raise ApiError(HTTPStatus.FORBIDDEN, "nobody may order here", MAKE_ONE)
+        holder = operator_of(http.scope)
+        if holder is None:
+            hint = "send it as `Authorization: Bearer <token>`"
+            raise unknown("an order needs a token", hint)
+        return holder
 
     By = Annotated[Operator, Depends(operator)]  # noqa: N806  # a type
 
@@ -116,6 +125,7 @@ def control_routes(
 ) -> APIRouter:
     """What everybody may see of control."""
     routes = APIRouter(tags=["Control"], dependencies=[Depends(refuse_unknown_parameters)])
+    budgets = story_budgets()
 
     @routes.get("/regions/{region}/dispatch", responses=answers(DispatchView, 404))
     async def dispatch(region: str, points: Annotated[int, Query(ge=2, le=4000)] = 600) -> Response:
@@ -150,8 +160,9 @@ def control_routes(
         """Storms that are not over."""
         return Json(AlertList(alerts=model.alerts(now_ms())))
 
-    @routes.get("/devices/{device_id}/commands", responses=answers(DeviceStory, 404, 503))
+    @routes.get("/devices/{device_id}/commands", responses=answers(DeviceStory, 404, 429, 503))
     async def story(
+        http: HttpRequest,
         device_id: str,
         last_s: Annotated[int, Query(ge=1, le=30 * 86_400, description="how far back")] = 3600,
     ) -> Response:
@@ -166,6 +177,9 @@ def control_routes(
         site = known[1]
         now, partition = now_ms(), partition_of(site.site_id, topics.PARTITIONS)
         since_ms = now - 1000 * last_s
+        async with budgets.place(http.scope):
+            reading = read_story(kafka, device_id, partition, since_ms, now)
+            lines = await _in_time(reading)
         return Json(
             DeviceStory(
                 device_id=device_id,
@@ -173,7 +187,7 @@ def control_routes(
                 region=site.region,
                 since_ms=since_ms,
                 newest=model.commands.of_device(device_id),
-                story=await _in_time(read_story(kafka, device_id, partition, since_ms, now)),
+                story=lines,
             )
         )
 

@@ -8,7 +8,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from http import HTTPStatus
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -18,8 +17,7 @@ from schemas.dispatch import Hold, Limit, Request, RequestEvent, Target, Withdra
 from schemas.grid import Alert
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
-from vpp_streams.errors import SettingsError
-from vpp_streams.operators import MAKE_ONE, Operator, Right, holder_of, read_operators
+from vpp_streams.operators import Operator, Right
 from vpp_streams.topics import Topic
 from vpp_streams.web.control_views import LimitOrder, Ordered, Span, StormOrder, TargetOrder
 from vpp_streams.web.problems import ApiError
@@ -51,39 +49,17 @@ class Desk:
 
     def __init__(
         self,
-        operators: Path | None,
         kafka: Kafka,
         model: ReadModel,
         now_ms: Callable[[], int],
         answer_s: float,
     ) -> None:
-        self._operators = operators
         self._kafka = kafka
         self._model = model
         self._now_ms = now_ms
         self._answer_s = answer_s
         self._waiting: dict[str, asyncio.Future[RequestEvent]] = {}
         model.dispatches.on_event.append(self._heard)
-
-    def operator(self, authorization: str | None) -> Operator:
-        """Who holds the bearer token. Raises `ApiError` (401; 403 where nobody may order).
-
-        The file is read anew for each order: a token that was taken out is out at once.
-        """
-        if self._operators is None:
-            raise ApiError(HTTPStatus.FORBIDDEN, "nobody may order here", MAKE_ONE)
-        kind, _, token = (authorization or "").partition(" ")
-        if kind.lower() != "bearer" or not token.strip():
-            raise _unknown("an order needs a token", "send it as `Authorization: Bearer <token>`")
-        try:
-            holder = holder_of(token.strip(), read_operators(self._operators))
-        except SettingsError as error:
-            raise ApiError(
-                HTTPStatus.FORBIDDEN, "nobody may order: the operators' file is broken", str(error)
-            ) from None
-        if holder is None:
-            raise _unknown("nobody has this token", "it may have been replaced: ask for a new one")
-        return holder
 
     def permit(self, operator: Operator, right: Right, *regions: str) -> None:
         """Raises `ApiError` (403) where the operator lacks a right in one of these regions."""
@@ -297,8 +273,3 @@ def _new_id(kind: str) -> str:
 
 def _wrong(error: str, hint: str = "nothing was written; /docs lists every field") -> ApiError:
     return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, error, hint)
-
-
-def _unknown(error: str, hint: str) -> ApiError:
-    headers = {"WWW-Authenticate": "Bearer"}
-    return ApiError(HTTPStatus.UNAUTHORIZED, error, hint, headers)

@@ -46,7 +46,8 @@ _PROBLEMS = {
     404: "There is no such region, site, device, request or bid, or nothing was heard of it yet.",
     409: "The region role rejected it; the error says why.",
     422: "The order cannot be meant; the error says why. Nothing was written.",
-    503: "Too many live streams are open, or Kafka does not answer.",
+    429: "Your address has too much of it open, or brought too many wrong tokens: see Retry-After.",
+    503: "Too much is open or being read (see Retry-After), or Kafka does not answer.",
 }
 _TOKEN = {"operator": {"type": "http", "scheme": "bearer", "description": "an operator's token"}}
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 log = structlog.get_logger()
 _DOCS = "/docs lists every path and its parameters"
@@ -46,7 +47,12 @@ def answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def told(_: Request, problem: ApiError) -> JSONResponse:
-        return _answer(problem.status, problem.error, problem.hint, problem.headers)
+        return answer_of(problem)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, _error: ClientDisconnect) -> JSONResponse:
+        # Nobody reads it: its client left before the body of its request had come.
+        return _answer(HTTPStatus.BAD_REQUEST, "the request ended before its body", _DOCS)
 
     @app.exception_handler(RequestValidationError)
     async def bad_query(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -63,6 +69,11 @@ def answer_problems(app: FastAPI) -> None:
         return _answer(
             HTTPStatus.INTERNAL_SERVER_ERROR, "the web process failed to answer", "see its log"
         )
+
+
+def answer_of(problem: ApiError) -> JSONResponse:
+    """The problem as it is sent."""
+    return _answer(problem.status, problem.error, problem.hint, problem.headers)
 
 
 def _sentence(error: Mapping[str, Any]) -> str:

@@ -22,9 +22,12 @@ from vpp_streams.kafka.connection import Connection, connected
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
 from vpp_streams.kafka.ranges import raw_between
-from vpp_streams.settings import Settings
+from vpp_streams.settings import Settings, words_of
 from vpp_streams.topics import Topic
 from vpp_streams.web.api import create_web
+from vpp_streams.web.connections import DoorConfig, open_files
+from vpp_streams.web.logins import Logins
+from vpp_streams.web.places import BACKLOG, Places, limits_for
 from vpp_streams.web.readmodel import ReadModel
 
 log = structlog.get_logger()
@@ -46,8 +49,6 @@ SINCE_MS: dict[Topic, int] = {
     topics.MARKET_AWARDS: topics.DAY_MS,
 }
 """How far back we read when we start."""
-_MAX_READERS = 4
-"""Stories that are read at the same time: each has a consumer of its own."""
 
 
 def now_ms() -> int:
@@ -85,13 +86,18 @@ async def serve_web(settings: Settings) -> None:
     read_model = ReadModel(started_at_ms=now_ms())
     with listener:
         async with _fed(settings, read_model) as (kafka, feeding):
+            proxies, counters = words_of(settings.web_proxies), read_model.counters
+            logins = Logins(settings.operators, proxies, counters)
+            places = Places(limits_for(open_files(), settings.web_per_client), proxies, counters)
             app = create_web(
-                settings, read_model, now_ms, kafka, stopping=lambda: server.should_exit
+                *(settings, read_model, now_ms, kafka),
+                stopping=lambda: server.should_exit,
+                logins=logins,
             )
             server = _Server(
-                uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3)
+                DoorConfig(*(app, places, logins.comes_with, proxies), timeout_graceful_shutdown=3)
             )
-            listener.listen()  # who reads the address in the next line may connect at once
+            listener.listen(BACKLOG)  # who reads the address in the next line may connect at once
             log.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await asyncio.wait({serving, *feeding}, return_when=asyncio.FIRST_COMPLETED)
@@ -107,7 +113,6 @@ class WebKafka:
 
     def __init__(self, kafka: Connection) -> None:
         self._kafka = kafka
-        self._reading = asyncio.Semaphore(_MAX_READERS)
 
     async def write(self, topic: Topic, key: bytes, value: bytes) -> None:
         """Write to a topic of one partition; it is safe on return. Raises `KafkaError`."""
@@ -119,9 +124,8 @@ class WebKafka:
     ) -> AsyncIterator[tuple[int, bytes | None]]:
         """(time written, value) of each record from a time on, to the end as it is now."""
         clients = self._kafka.clients
-        async with self._reading:
-            async for record in raw_between(clients, topic, since_ms, None, (partition,)):
-                yield record.timestamp, record.value
+        async for record in raw_between(clients, topic, since_ms, None, (partition,)):
+            yield record.timestamp, record.value
 
 
 def _listen(settings: Settings) -> socket.socket:

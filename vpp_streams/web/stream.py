@@ -6,19 +6,17 @@ one costs no memory and misses states, never the newest; one that takes nothing 
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from http import HTTPStatus
 
 import msgspec
 import structlog
 from starlette.responses import StreamingResponse
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from vpp_streams.web.budgets import Budgets
 from vpp_streams.web.control_views import AlarmList, ControlUpdate
-from vpp_streams.web.problems import ApiError
 from vpp_streams.web.readmodel import ReadModel
 
 log = structlog.get_logger()
-MAX_CLIENTS = 200
 STALL_S = 10.0
 _ALARMS_SHOWN = 20
 
@@ -37,32 +35,18 @@ class Stream:
         self._now_ms = now_ms
         self._stopping = stopping
         self._interval_s = interval_s
-        self.clients = 0
-
-    def check_room(self) -> None:
-        """Raise `ApiError` (503) when as many clients listen as we can serve."""
-        if self.clients >= MAX_CLIENTS:
-            raise ApiError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"{MAX_CLIENTS} live streams are open already",
-                "close one, or poll /api/v1/summary",
-            )
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Events ``update`` and ``control`` until the client leaves or the server stops."""
-        self.clients += 1
-        try:
-            yield b"retry: 2000\n\n"
-            told = told_control = 0
-            while not self._stopping():
-                model = self._read_model
-                told, since = model.regions.changes, told
-                yield self._update(since)
-                told_control, since = model.dispatches.changes, told_control
-                yield self._control(since)
-                await asyncio.sleep(self._interval_s)
-        finally:
-            self.clients -= 1
+        yield b"retry: 2000\n\n"
+        told = told_control = 0
+        while not self._stopping():
+            model = self._read_model
+            told, since = model.regions.changes, told
+            yield self._update(since)
+            told_control, since = model.dispatches.changes, told_control
+            yield self._control(since)
+            await asyncio.sleep(self._interval_s)
 
     def _update(self, since: int) -> bytes:
         now = self._now_ms()
@@ -89,12 +73,18 @@ class LiveResponse(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, stream: Stream, stall_s: float = STALL_S) -> None:
+    def __init__(self, stream: Stream, budgets: Budgets, stall_s: float = STALL_S) -> None:
         self._events = stream.events()
+        self._budgets = budgets
         self._stall_s = stall_s
         # Without the second header a proxy would hold events back until it has many.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(self._events, headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hold a place while it runs. Raises `ApiError` (429, 503) where there is none."""
+        async with self._budgets.place(scope):
+            await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         """Send event after event, each in time."""

@@ -21,7 +21,7 @@ from vpp_streams.domain.forecast.region import (
 from vpp_streams.domain.market import Floats
 
 LEAST_COVERAGE = 0.5
-"""With less of a region measured, what the rest did is not guessed from it."""
+"""With less of a region measured, what was says too little of it. It is never scaled up."""
 _Row = tuple[float, float, float]
 _NO_ROW: _Row = (np.nan, np.nan, np.nan)
 _Value = TypeVar("_Value")
@@ -61,7 +61,7 @@ class RegionTrack:
         self._next_ms = max(self._next_ms, start_ms + SLOT_MS)
         known = window.coverage >= LEAST_COVERAGE
         for name, mean_w in ((LOAD.name, window.mean_load_w), (SOLAR.name, window.mean_solar_w)):
-            self._measured[name][start_ms] = mean_w / window.coverage if known else np.nan
+            self._measured[name][start_ms] = np.nan if mean_w is None or not known else mean_w
 
     def told(self, forecast: RegionForecast) -> None:
         """A forecast was published; of each slot the first one counts."""

@@ -25,6 +25,8 @@ class Drawn:
 
     connections_w: Powers
     batteries_w: Powers
+    hours: float
+    """Time in which something was measured: energy is of no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ class Measured:
     def drawn(self, start_ms: int, end_ms: int) -> tuple[Drawn | None, Quality]:
         """Mean powers over the whole minutes of a time, and how far they can be trusted.
 
-        Where a part was not measured the rest stands for it: ESTIMATED.
+        They are of what was measured, over the minutes in which something was: ESTIMATED where
+        that is not all of it.
         """
         first, last = round(start_ms / MINUTE_MS), round(end_ms / MINUTE_MS)
         minutes = range(first, max(last, first + 1))
@@ -80,7 +83,7 @@ class Measured:
         covered = sum(w.coverage for w in windows)
         if covered <= 0:
             return None, "MISSING"
-        hours = covered / 60
+        hours = sum(w.coverage > 0 for w in windows) / 60
         drawn = Drawn(
             (
                 sum(w.sums.grid.positive_wh for w in windows) / hours,
@@ -90,6 +93,7 @@ class Measured:
                 sum(w.sums.battery.negative_wh for w in windows) / hours,
                 sum(w.sums.battery.positive_wh for w in windows) / hours,
             ),
+            hours,
         )
         return drawn, "OK" if covered >= WHOLE * len(minutes) else "ESTIMATED"
 

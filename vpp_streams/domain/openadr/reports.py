@@ -168,7 +168,7 @@ def _value(
     if drawn is None:
         return None, quality
     powers = _of(drawn, batteries)
-    return _DRAWN[name][2](powers, (end_ms - start_ms) / 3_600_000) * factor, quality
+    return _DRAWN[name][2](powers, drawn.hours) * factor, quality
 
 
 def _of(drawn: Drawn, batteries: bool) -> Powers:

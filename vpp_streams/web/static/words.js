@@ -15,6 +15,7 @@ const CAUSES = {
   rating: "giving all they are rated for",
   feeder: "behind a feeder at its limit",
   not_heard: "in partitions that are not heard of",
+  not_believed: "with readings that are not believed",
   limit: "kept back for a limit of the region",
 };
 

@@ -1,0 +1,57 @@
+"""The log does not grow with what strangers do."""
+
+import logging
+
+import structlog
+
+from vpp_streams.log_limit import PER_MINUTE, LogLimit
+
+
+def lines(limit: LogLimit, *messages: object) -> list[str]:
+    written = []
+    for message in messages:
+        record = logging.LogRecord("asyncio", logging.ERROR, "", 0, message, None, None)
+        if limit.filter(record):
+            written.append(str(record.msg))
+    return written
+
+
+def test_one_kind_is_cut_and_the_next_minute_says_how_much_was_left_out():
+    now_s = [0.0]
+    limit = LogLimit(lambda: now_s[0])
+    flood = ["socket.accept() out of system resource"] * (PER_MINUTE + 1000)
+    assert len(lines(limit, *flood)) == PER_MINUTE
+    assert lines(limit, "something else") == ["something else"]
+    now_s[0] = 60
+    [line] = lines(limit, flood[0])
+    assert line == f"{flood[0]} (1000 lines like this were left out)"
+
+
+def test_events_count_by_their_name_whatever_else_they_say():
+    now_s = [0.0]
+    limit = LogLimit(lambda: now_s[0])
+    events = [{"event": "too slow", "client": f"192.0.2.{n}"} for n in range(PER_MINUTE + 7)]
+    assert len(lines(limit, *events)) == PER_MINUTE
+    now_s[0] = 61
+    assert "'lines_left_out': 7" in lines(limit, events[0])[0]
+
+
+def test_kinds_are_bounded():
+    limit = LogLimit(lambda: 0.0)
+    lines(limit, *(f"kind {n}" for n in range(5000)))
+    assert len(limit._kinds) <= 1000
+
+
+def test_what_structlog_writes_passes_the_limit(capsys, settings):
+    from vpp_streams.logs import set_up_logs
+
+    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    try:
+        set_up_logs(settings)
+        for number in range(PER_MINUTE + 50):
+            structlog.get_logger("flood").warning("a flood", number=number)
+    finally:
+        logging.getLogger().handlers[:] = handlers
+        logging.getLogger().setLevel(level)
+        structlog.reset_defaults()
+    assert capsys.readouterr().err.count("a flood") == PER_MINUTE

@@ -1,0 +1,88 @@
+"""Budgets for answers that cost much: so many at a time, a short queue, and operators apart."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from starlette.types import Scope
+
+from vpp_streams.web.callers import client_address, operator_of
+from vpp_streams.web.places import client_of
+from vpp_streams.web.problems import ApiError
+
+RETRY_S = 5
+
+
+class Budget:
+    """So many run at a time, so many wait, and so many are one client's; the next is refused."""
+
+    def __init__(self, what: str, running: int, waiting: int, per_client: int) -> None:
+        self._what = what
+        self._most = running + waiting
+        self._per_client = per_client
+        self._running = asyncio.Semaphore(running)
+        self._clients: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def place(self, client: str) -> AsyncIterator[None]:
+        """Hold a place during the body. Raises `ApiError` (429, 503) where there is none."""
+        if self._clients[client] >= self._per_client:
+            self._refuse(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"your address has {self._per_client} {self._what} already",
+            )
+        if self._clients.total() >= self._most:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"there are {self._most} {self._what}")
+        self._clients[client] += 1
+        try:
+            async with self._running:
+                yield
+        finally:
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]
+
+    def _refuse(self, status: HTTPStatus, error: str) -> None:
+        raise ApiError(
+            status,
+            error,
+            "ask again in some seconds; places of operators' own are for requests with a token",
+            {"Retry-After": str(RETRY_S)},
+        )
+
+
+class Budgets:
+    """One budget for everybody, and one for operators that nobody else can use up."""
+
+    def __init__(self, everybody: Budget, operators: Budget) -> None:
+        self._everybody, self._operators = everybody, operators
+
+    @asynccontextmanager
+    async def place(self, scope: Scope) -> AsyncIterator[None]:
+        """Hold a place for a request. Raises `ApiError` (429, 503) at once where there is none."""
+        operator = operator_of(scope)
+        if operator is not None:
+            place = self._operators.place(operator.name)
+        else:
+            place = self._everybody.place(client_of(client_address(scope)))
+        async with place:
+            yield
+
+
+def stream_budgets(per_client: int) -> Budgets:
+    """Of live streams; none waits, and half of a client's connections stay free for requests."""
+    each = max(1, per_client // 2)
+    return Budgets(
+        Budget("live streams", running=200, waiting=0, per_client=each),
+        Budget("live streams of operators", running=50, waiting=0, per_client=25),
+    )
+
+
+def story_budgets() -> Budgets:
+    """Of stories, each of which reads a partition of two topics: some seconds for a month."""
+    return Budgets(
+        Budget("stories being read", running=2, waiting=6, per_client=4),
+        Budget("stories of operators being read", running=2, waiting=14, per_client=8),
+    )

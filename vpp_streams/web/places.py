@@ -1,0 +1,166 @@
+"""Places for connections: a flood of them keeps nobody out who has an operator's token.
+
+Three kinds of places, so that the process never runs out of file descriptors:
+
+- *ordinary* ones, at most so many in all and so many per client address;
+- *waiting* ones, for connections beyond these limits: they may say who they are, and the oldest
+  of the client with most of them is closed when another comes;
+- *operators'*, for waiting connections that bring the token of an operator.
+
+A connection that has sent a request is worth more than one that has not: where a client is at its
+limit, its oldest silent connection makes room for one that speaks.
+"""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+_MOST_ORDINARY, _MOST_WAITING, _MOST_OPERATORS = 1024, 128, 64
+BACKLOG = 32
+"""Connections that are accepted in one go, before any of them is given a place."""
+_OTHER_FILES = 64 + 2 * BACKLOG
+"""Descriptors for Kafka, the fleet worker, files, and connections that have no place yet."""
+
+
+class Occupant(Protocol):
+    """A connection that holds a place."""
+
+    def give_up(self) -> None:
+        """Close at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many connections there may be."""
+
+    ordinary: int
+    per_client: int
+    """Ordinary ones of one client address."""
+    waiting: int
+    operators: int
+
+
+def limits_for(open_files: int, per_client: int) -> Limits:
+    """The limits of a process that may have so many open files."""
+    spare = max(12, open_files - _OTHER_FILES)
+    waiting, operators = min(_MOST_WAITING, spare // 4), min(_MOST_OPERATORS, spare // 4)
+    return Limits(
+        ordinary=min(_MOST_ORDINARY, spare - waiting - operators),
+        per_client=per_client,
+        waiting=waiting,
+        operators=operators,
+    )
+
+
+def client_of(address: str) -> str:
+    """Whose address it is: of IPv6 the network, as one client has all addresses of its /64."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if ip.version == 4:
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, 64), strict=False))
+
+
+class Places:
+    """Who holds which place."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        proxies: Collection[str] = (),
+        counters: Counter[str] | None = None,
+    ) -> None:
+        """What is refused is counted in ``counters``."""
+        self.limits = limits
+        self.counters = Counter() if counters is None else counters
+        self._proxies = frozenset(proxies)
+        """Addresses through which many clients come: `Limits.per_client` is not for them."""
+        self._ordinary: dict[Occupant, str] = {}
+        self._silent: dict[Occupant, str] = {}
+        """Ordinary ones that have sent no request yet, the oldest first."""
+        self._waiting: dict[Occupant, str] = {}
+        self._operators: dict[Occupant, str] = {}
+        self._per_client: Counter[str] = Counter()
+
+    def enter(self, who: Occupant, address: str) -> None:
+        """Give a new connection a place; one that waited longest may lose its own."""
+        client = client_of(address)
+        if self._has_room(client):
+            self._take(who, client)
+            self._silent[who] = client
+            return
+        if len(self._waiting) >= self.limits.waiting:
+            self._close(_oldest_of_most(self._waiting))
+        self._waiting[who] = client
+
+    def speaks(self, who: Occupant) -> bool:
+        """The connection has sent a request: whether it has a place that is not a waiting one."""
+        self._silent.pop(who, None)
+        client = self._waiting.get(who)
+        if client is None:
+            return True
+        if not self._has_room(client) and (silent := self._silent_to_close(client)) is not None:
+            self._close(silent)
+        if not self._has_room(client):
+            return False
+        del self._waiting[who]
+        self._take(who, client)
+        return True
+
+    def vouch(self, who: Occupant) -> bool:
+        """A waiting connection brings an operator's token: whether there is a place for it."""
+        if len(self._operators) >= self.limits.operators:
+            return False
+        self._operators[who] = self._waiting.pop(who, "")
+        return True
+
+    def refuse(self) -> None:
+        """Count a request that is not served because its connection has no place."""
+        self.counters["requests_refused"] += 1
+
+    def leave(self, who: Occupant) -> None:
+        """The connection is closed."""
+        self._silent.pop(who, None)
+        self._waiting.pop(who, None)
+        self._operators.pop(who, None)
+        client = self._ordinary.pop(who, None)
+        if client is not None:
+            self._per_client[client] -= 1
+            if not self._per_client[client]:
+                del self._per_client[client]
+
+    def __len__(self) -> int:
+        return len(self._ordinary) + len(self._waiting) + len(self._operators)
+
+    def _has_room(self, client: str) -> bool:
+        if len(self._ordinary) >= self.limits.ordinary:
+            return False
+        return client in self._proxies or self._per_client[client] < self.limits.per_client
+
+    def _take(self, who: Occupant, client: str) -> None:
+        self._ordinary[who] = client
+        self._per_client[client] += 1
+
+    def _silent_to_close(self, client: str) -> Occupant | None:
+        own = next((who for who, its in self._silent.items() if its == client), None)
+        if own is not None or len(self._ordinary) < self.limits.ordinary:
+            return own
+        return _oldest_of_most(self._silent) if self._silent else None
+
+    def _close(self, who: Occupant) -> None:
+        self.counters["connections_closed"] += 1
+        self.leave(who)
+        who.give_up()
+
+
+def _oldest_of_most(occupants: dict[Occupant, str]) -> Occupant:
+    """The oldest connection of the client that has most of these."""
+    client, _ = Counter(occupants.values()).most_common(1)[0]
+    return next(who for who, its in occupants.items() if its == client)
