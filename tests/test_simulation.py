@@ -276,6 +276,7 @@ def test_no_seed_breaks_an_invariant(scenario: str, seeds: int) -> None:
     [
         ("ack_too_early", "ingestion", "is acked, and not in Kafka"),
         ("no_fence", "counting", "a snapshot as of"),
+        ("no_bound", "counting", "ahead of the broker's clock"),
     ],
 )
 def test_what_is_broken_on_purpose_is_found_and_its_seed_repeats(

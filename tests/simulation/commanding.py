@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.commands import CommandFrame
 from schemas.dispatch import Dispatch, Share
-from tests.simulation.counting import MOST_CLOCK_STEP_MS, fleet, ingest
+from tests.simulation.counting import fleet, ingest
 from tests.simulation.faults import Faults
 from tests.simulation.ingestion import gateway
 from tests.simulation.invariants import committed
@@ -84,7 +84,7 @@ async def run(world: World) -> int:
     world.serve("region", region.run)
     await world.sleep(3.0)
     plant.start()
-    faults = Faults(world, plant, MOST_CLOCK_STEP_MS)
+    faults = Faults(world, plant)
     faults.plan(TROUBLE_S, MOST_FAULTS)
     for _ in range(3):
         await world.sleep(TROUBLE_S / 3)

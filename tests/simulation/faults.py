@@ -12,9 +12,8 @@ Fault = Callable[[], None]
 class Faults:
     """Breaks things at moments of its own choosing, and mends them all at the end."""
 
-    def __init__(self, world: World, plant: Plant, most_clock_step_ms: int = 7_200_000) -> None:
+    def __init__(self, world: World, plant: Plant) -> None:
         self.world, self.plant = world, plant
-        self._most_clock_step_ms = most_clock_step_ms
         self.rng = world.rng
         self.injected = 0
         self._mend: list[Fault] = []
@@ -129,8 +128,7 @@ class Faults:
     def clock_steps(self) -> None:
         service = self._service()
         process = service.process
-        most_ms = self._most_clock_step_ms
-        process.clock_ms = max(-most_ms, min(self._step_ms(), most_ms))
+        process.clock_ms = self._step_ms()
         self.world.note(f"fault: {process.name}'s clock is {process.clock_ms} ms off")
 
     def brokers_clock_steps(self) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 
+import agents.fleet
 from tests.simulation.producer import SimProducer
 from vpp_streams import topics
 
@@ -29,7 +31,23 @@ def no_fence() -> Iterator[None]:
         SimProducer.without_fence = False
 
 
-MISTAKES = {"": nullcontext, "ack_too_early": ack_too_early, "no_fence": no_fence}
+@contextmanager
+def no_bound() -> Iterator[None]:
+    """A fleet worker believes every clock, whatever the broker has stamped."""
+    read_frame = agents.fleet.read_frame
+    agents.fleet.read_frame = lambda record: replace(read_frame(record), record_time_ms=None)
+    try:
+        yield
+    finally:
+        agents.fleet.read_frame = read_frame
+
+
+MISTAKES = {
+    "": nullcontext,
+    "ack_too_early": ack_too_early,
+    "no_fence": no_fence,
+    "no_bound": no_bound,
+}
 
 
 def mistake(name: str) -> AbstractContextManager[None]:
