@@ -34,6 +34,14 @@ if TYPE_CHECKING:
 OURS = ("vpp_streams", "agents", "tables", "schemas", "device_sim", "tests.simulation")
 PARTITIONS = 3
 """Of every site-keyed topic: each costs time, and three are enough to be shared out."""
+CONSTANTS: dict[str, dict[str, float]] = {
+    "agents.log_reader": {"POLL_MS": 1000},
+    "agents.control_feed": {"POLL_MS": 1000},
+    "vpp_streams.kafka.follower": {"POLL_MS": 1000},
+    "agents.ingest": {"SETTLE_S": 0.2},
+}
+"""How often idle loops look whether there is something: what comes wakes them anyway, and a seed
+plays twice as fast."""
 _current: list["World"] = []
 
 
@@ -114,6 +122,11 @@ def simulated() -> Iterator[Callable[["World"], None]]:
     for topic in every:
         object.__setattr__(topic, "partitions", PARTITIONS)
     before_partitions, topics.PARTITIONS = topics.PARTITIONS, PARTITIONS
+    for name, constants in CONSTANTS.items():
+        module = sys.modules[name]
+        for constant, value in constants.items():
+            swapped.append((module, constant, getattr(module, constant)))
+            setattr(module, constant, value)
     engines = vpp_streams.gateway.server.ENGINES
     before = dict(engines)
     engines["own"] = SimEngine  # type: ignore[assignment]
