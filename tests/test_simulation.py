@@ -272,20 +272,20 @@ def test_no_seed_breaks_an_invariant(scenario: str, seeds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mistake", "scenario", "found"),
+    ("mistake", "scenario"),
     [
-        ("ack_too_early", "ingestion", "is acked, and not in Kafka"),
-        ("no_fence", "counting", "a snapshot as of"),
-        ("no_bound", "counting", "ahead of the broker's clock"),
+        ("ack_too_early", "ingestion"),
+        ("no_fence", "counting"),
+        ("no_bound", "counting"),
     ],
 )
 def test_what_is_broken_on_purpose_is_found_and_its_seed_repeats(
-    mistake: str, scenario: str, found: str
+    mistake: str, scenario: str
 ) -> None:
     done = simulate(scenario, 200, "--mistake", mistake)
     assert done.returncode == 1, f"not found in 200 seeds: {done.stdout}"
     broken = re.search(r"^seed (\d+) is broken: (.*)$", done.stdout, re.MULTILINE)
     assert broken is not None
-    assert found in broken[2]
+    assert simulate(scenario, 1, "--from", broken[1]).returncode == 0  # it is the mistake's
     again = simulate(scenario, 1, "--mistake", mistake, "--from", broken[1])
     assert f"seed {broken[1]} is broken: {broken[2]}" in again.stdout

@@ -50,6 +50,8 @@ class Faults:
             mend()
         self._mend.clear()
         self.world.kafka_clock_ms = 0
+        for process in self.world.loop.processes:
+            process.at_step = None  # else it would be stopped yet
         for service in self.world.services.values():
             self.world.loop.resume(service.process)
             service.process.clock_ms = 0
