@@ -69,6 +69,7 @@ def _twin(
         "site_id": site_id,
         "partition": partition.partition,
         "stream_time_ms": partition.clock.stream_time_ms,
+        "commanded": control is not None,
         "devices": devices,
     }
 

@@ -56,12 +56,13 @@ class Membership:
 
     async def changes(self, known: Share | None, patience_s: float) -> Share | None:
         """The share once it differs from ``known``; the same again after ``patience_s``."""
-        if self.share is known:
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), patience_s)
-            except TimeoutError:
-                return self.share
+        try:
+            async with asyncio.timeout(patience_s):
+                while self.share is known:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
         return self.share
 
     async def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:

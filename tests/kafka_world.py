@@ -54,6 +54,14 @@ class Worker:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def freeze(self) -> None:
+        """Stop it in the middle of whatever it does, as a machine that sleeps."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on as if nothing had been."""
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """End it as an operator does."""
         self.process.send_signal(signal.SIGTERM)

@@ -166,7 +166,11 @@ class World:
 async def feed_through_crashes(
     world: World, frames: list[tuple[int, bytes]], rng: random.Random, start: Callable[..., Worker]
 ) -> Worker:
-    """Feed everything, killing fleet workers -9 on the way, with one that joins and leaves."""
+    """Feed everything, killing fleet workers -9 on the way.
+
+    One joins and leaves; meanwhile the first is frozen for longer than its session, and wakes up
+    when the other has gone on with its partitions.
+    """
     fleet = start("fleet")
     cuts = sorted(rng.sample(range(1, len(frames)), KILLS + 2))
     parts = [frames[a:b] for a, b in zip([0, *cuts], [*cuts, None], strict=True)]
@@ -176,7 +180,12 @@ async def feed_through_crashes(
         if i == 2:
             second = start("fleet")
             await until(lambda w=second: holds_every_site(w), "the second worker to take part")
+        elif second and i == 3:
+            fleet.freeze()
         elif second and i == 4:
+            await until(lambda w=second: holds_every_site(w), "the second worker to take over")
+            fleet.thaw()
+            await until(lambda w=fleet: holds_every_site(w), "the first to be one of them again")
             second.stop()
             second = None
         elif i < len(parts) - 1:

@@ -1,0 +1,70 @@
+"""A heartbeat says no more than what was applied, as of when Kafka said that it is all."""
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+
+from agents.flow import committed_as, position_of
+from agents.ingest import IngestWorker
+from agents.log_reader import Position, mark_of
+from vpp_streams import topics
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.settings import Settings
+
+NOW_MS = 1_800_000_000_000
+
+
+class Reader:
+    """Knows each log's end, and when Kafka said so."""
+
+    def __init__(self) -> None:
+        self.ends: dict[str, tuple[int, int] | None] = {}
+
+    def seen(self, tp: TopicPartition) -> tuple[int, int] | None:
+        return self.ends[tp.topic]
+
+    def read(self, _positions: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def world() -> SimpleNamespace:
+    clients = KafkaClients(Settings())
+    context = SimpleNamespace(
+        clients=clients,
+        now_ms=lambda: NOW_MS,
+        group=lambda role: role,
+        health=SimpleNamespace(gauges={}, counters=Counter()),
+    )
+    worker = IngestWorker(context, SimpleNamespace())  # type: ignore[arg-type]  # stand-ins
+    reader = Reader()
+    names = [clients.full(topic) for topic in topics.LIVE_RAW]
+    worker._readers = dict.fromkeys([*names, clients.full(topics.RAW_BACKFILL)], reader)  # type: ignore[arg-type]
+    worker._read({TopicPartition(name, 2): Position(10) for name in names})
+    reader.ends = dict.fromkeys(names, (10, NOW_MS - 40))
+    return SimpleNamespace(worker=worker, reader=reader, names=names)
+
+
+def test_all_is_applied_as_of_the_oldest_answer(world: SimpleNamespace) -> None:
+    world.reader.ends[world.names[1]] = (10, NOW_MS - 700)
+    assert world.worker._read_up_to_ms(2) == NOW_MS - 700
+
+
+def test_what_waits_to_be_applied_holds_the_heartbeat_back(world: SimpleNamespace) -> None:
+    """K15: records that were read and not applied counted as done, and windows closed early."""
+    world.reader.ends[world.names[0]] = (11, NOW_MS)
+    assert world.worker._read_up_to_ms(2) is None
+
+
+def test_a_log_whose_end_is_not_known_holds_it_back(world: SimpleNamespace) -> None:
+    world.reader.ends[world.names[2]] = None
+    assert world.worker._read_up_to_ms(2) is None
+    assert world.worker._read_up_to_ms(3) is None, "not ours"
+
+
+def test_what_is_committed_says_how_to_know_the_log_again() -> None:
+    record = ConsumerRecord("raw.solar", 1, 41, NOW_MS, 0, None, b"lines", 0, 0, 5, ())
+    assert position_of(committed_as(record)) == Position(42, mark_of(record))

@@ -1,0 +1,48 @@
+"""What a worker learns of its consumer group."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from agents.membership import Membership, Share
+
+
+class App:
+    """The parts of Faust that a membership uses."""
+
+    def __init__(self) -> None:
+        self.conf = SimpleNamespace(id="test.fleet")
+        self.consumer_generation_id = 1
+        self.on_partitions_assigned = SimpleNamespace(connect=lambda *_, **__: None)
+        self.on_partitions_revoked = SimpleNamespace(connect=lambda *_, **__: None)
+
+    def agent(self, _topic: Any, **_options: Any) -> Any:
+        return lambda function: function
+
+
+async def test_a_second_revocation_is_not_taken_for_a_group_that_gives_no_place() -> None:
+    app = App()
+    membership = Membership(app, SimpleNamespace())  # type: ignore[arg-type]  # stand-ins
+    waiting = asyncio.create_task(membership.changes(None, 60.0))
+    await asyncio.sleep(0)
+    await membership._on_revoked()
+    await asyncio.sleep(0)
+    await membership._on_revoked()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    app.consumer_generation_id = 2
+    await membership._on_assigned(app, [SimpleNamespace(partition=3)])  # type: ignore[arg-type]
+    assert await waiting == Share(2, frozenset({3}))
+
+
+async def test_who_waits_in_vain_is_told_so() -> None:
+    membership = Membership(App(), SimpleNamespace())  # type: ignore[arg-type]
+    assert await membership.changes(None, 0.0) is None
+
+
+def test_only_the_next_generation_follows() -> None:
+    before = Share(4, frozenset({1}))
+    assert Share(5, frozenset({1})).follows(before)
+    assert not Share(6, frozenset({1})).follows(before)
+    assert not Share(5, frozenset({1})).follows(None)
