@@ -108,14 +108,14 @@ async def _role(
     async with asyncio.TaskGroup() as group:
         group.create_task(membership.run())
         group.create_task(context.follower.follow(feed, caught_up=context.registry_ready))
-        group.create_task(work)  # type: ignore[arg-type]
+        group.create_task(work)
 
 
 async def ingest(world: World) -> None:
     """As ``vpp worker ingest``, without Faust."""
     context = _context(world, "ingest")
     membership = SimMembership(world.kafka, context.group("ingest"), topics.PARTITIONS)
-    worker = IngestWorker(context, membership)  # type: ignore[arg-type]
+    worker = IngestWorker(context, membership)
 
     async def backfill(records: Records) -> None:
         await worker.wait_for_live()
@@ -132,6 +132,6 @@ async def fleet(world: World) -> None:
     """As ``vpp worker fleet``, without Faust and its pages."""
     context = _context(world, "fleet")
     membership = SimMembership(world.kafka, context.group("fleet"), topics.PARTITIONS)
-    worker = FleetWorker(context, membership)  # type: ignore[arg-type]
+    worker = FleetWorker(context, membership)
     async with _channel(worker.apply) as deliver:
         await _role(world, context, membership, worker.run(deliver))

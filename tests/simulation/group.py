@@ -19,7 +19,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from agents.membership import Share
+from agents.membership import Membership, Share
 from tests.simulation.loop import PROCESS
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class Groups:
                 reply((group.generation, group.shares[name]))
 
 
-class SimMembership:
+class SimMembership(Membership):
     """`agents.membership.Membership` without Faust: joins, beats, and joins again."""
 
     def __init__(
@@ -181,16 +181,6 @@ class SimMembership:
     def _new_member(self) -> None:
         self._times += 1
         self._member = f"{PROCESS.get().name}-{self._times}"
-
-    async def changes(self, known: Share | None, patience_s: float) -> Share | None:
-        """As the real one."""
-        if self.share is known:
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), patience_s)
-            except TimeoutError:
-                return self.share
-        return self.share
 
     async def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
         """As the real one."""
