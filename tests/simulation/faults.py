@@ -5,6 +5,7 @@ from functools import partial
 
 from tests.simulation.plant import Plant
 from tests.simulation.world import Service, World
+from vpp_streams import topics
 
 Fault = Callable[[], None]
 
@@ -30,6 +31,7 @@ class Faults:
             (2, self.link_breaks),
             (1, self.device_reboots),
             (1, self.device_clock_steps),
+            (1, self.compaction),
         ]
 
     def plan(self, seconds: float, most: int) -> None:
@@ -126,6 +128,14 @@ class Faults:
 
         self.world.kafka.lose_answers = 0.1 + 0.5 * self.rng.random()
         self._for_a_while("answers of the broker are lost", mend, 20.0)
+
+    def compaction(self) -> None:
+        """The broker compacts what it may: nobody is to notice."""
+        tombstones_too = self.rng.random() < 0.5
+        for topic in (topics.STATE_FLEET, topics.PRESENCE, topics.ASSETS):
+            for log in self.world.kafka.topics[topic.full("sim")].logs:
+                log.compact(tombstones_too=tombstones_too)
+        self.world.note("fault: topics are compacted")
 
     def clock_steps(self) -> None:
         service = self._service()
