@@ -1,10 +1,14 @@
 # Everything a person or CI does with this repo. `make` alone lists it.
 PYTHON ?= python3
 BIN := .venv/bin
+# Of `make simulate`: 0 seeds = until stopped.
+SCENARIO ?= counting
+SEEDS ?= 0
+FROM ?= 0
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench format broker clean
+.PHONY: help setup demo test simulate check bench format broker clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +21,9 @@ demo: setup ## the whole loop on this machine, with simulated homes and a dashbo
 
 test: setup ## every test, on a real Kafka
 	$(BIN)/pytest
+
+simulate: setup ## the shell on a simulated Kafka, one seed after another (SEEDS=n FROM=m SCENARIO=s)
+	$(BIN)/python -m tests.simulation --scenario $(SCENARIO) --seeds $(SEEDS) --from $(FROM)
 
 check: setup ## lint, format, types, import rules, generated contracts
 	$(BIN)/ruff check .

@@ -1,0 +1,137 @@
+"""The large scenario: devices, gateways, ingest and fleet workers. Whatever stops, wakes or lies,
+every acked reading counts once, and the log gives the same again."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+from agents.context import AgentContext
+from agents.fleet import FleetWorker
+from agents.ingest import IngestWorker
+from agents.log_reader import Deliver, Records
+from tests.simulation.faults import Faults
+from tests.simulation.group import SimMembership
+from tests.simulation.ingestion import check_contents, gateway
+from tests.simulation.invariants import (
+    check_one_writer,
+    check_replay,
+    check_stream_time,
+    check_windows,
+    uncounted,
+)
+from tests.simulation.plant import Plant
+from tests.simulation.world import World
+from vpp_streams import topics
+from vpp_streams.codecs import BACKFILL, LIVE
+from vpp_streams.domain.registry import Registry
+from vpp_streams.health import HealthReporter
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.dead_letters import DeadLetters
+from vpp_streams.kafka.follower import Feed
+
+HOMES = 3
+WORKERS = 2
+TROUBLE_S = 25.0
+MOST_FAULTS = 6
+MAX_WAITING = 4
+"""Deliveries that wait for an agent, as `agents.membership.LogChannel` has it."""
+
+
+async def run(world: World) -> int:
+    """Play the seed; returns how many faults there were. Raises `BrokenError`."""
+    plant = Plant(world, HOMES)
+    world.serve("gateway-0", partial(gateway, world, 0))
+    for number in range(WORKERS):
+        world.serve(f"ingest-{number}", partial(ingest, world))
+        world.serve(f"fleet-{number}", partial(fleet, world))
+    await world.sleep(3.0)
+    plant.start()
+    faults = Faults(world, plant)
+    faults.plan(TROUBLE_S, MOST_FAULTS)
+    await world.sleep(TROUBLE_S)
+    faults.mend()
+    await world.sleep(2.0)
+    plant.measuring = False
+    await world.until(
+        lambda: all(home.quiet for home in plant.homes.values()),
+        120.0,
+        "every device is connected and everything that it kept is acked",
+    )
+    check_contents(world, plant)
+    await world.until(
+        lambda: not uncounted(world),
+        120.0,
+        lambda: f"everything that is stored is in a fleet's snapshot ({uncounted(world)})",
+    )
+    await world.sleep(22.0)
+    check_one_writer(world)
+    check_stream_time(world)
+    check_replay(world)
+    check_windows(world, plant)
+    if world.broken is not None:
+        raise world.broken
+    return faults.injected
+
+
+def _context(world: World, role: str) -> AgentContext:
+    health = HealthReporter(role)
+    return AgentContext(
+        settings=world.settings,
+        clients=KafkaClients(world.settings),
+        registry=Registry(),
+        health=health,
+        letters=DeadLetters(health.process_id, health.counters),
+        now_ms=lambda: time.time_ns() // 1_000_000,
+    )
+
+
+@asynccontextmanager
+async def _channel(apply: Callable[[Records], Awaitable[None]]) -> AsyncIterator[Deliver]:
+    """What Faust's channel and agent are between reader and worker."""
+    queue: asyncio.Queue[Records] = asyncio.Queue(MAX_WAITING)
+
+    async def work() -> None:
+        while True:
+            await apply(await queue.get())
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(work())
+        yield queue.put
+
+
+async def _role(
+    world: World, context: AgentContext, membership: SimMembership, work: Awaitable[None]
+) -> None:
+    feed = Feed(topics.ASSETS, lambda read: context.registry.apply(read.record))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(membership.run())
+        group.create_task(context.follower.follow(feed, caught_up=context.registry_ready))
+        group.create_task(work)
+
+
+async def ingest(world: World) -> None:
+    """As ``vpp worker ingest``, without Faust."""
+    context = _context(world, "ingest")
+    membership = SimMembership(world.kafka, context.group("ingest"), topics.PARTITIONS)
+    worker = IngestWorker(context, membership)
+
+    async def backfill(records: Records) -> None:
+        await worker.wait_for_live()
+        await worker.apply(records, BACKFILL)
+
+    async with (
+        _channel(lambda records: worker.apply(records, LIVE)) as live,
+        _channel(backfill) as late,
+    ):
+        await _role(world, context, membership, worker.run(live, late))
+
+
+async def fleet(world: World) -> None:
+    """As ``vpp worker fleet``, without Faust and its pages."""
+    context = _context(world, "fleet")
+    membership = SimMembership(world.kafka, context.group("fleet"), topics.PARTITIONS)
+    worker = FleetWorker(context, membership)
+    async with _channel(worker.apply) as deliver:
+        await _role(world, context, membership, worker.run(deliver))

@@ -1,0 +1,174 @@
+"""Puts a simulated world in the place of the clock, Kafka, sockets and chance, for a while."""
+
+import gc
+import os
+import random
+import socket
+import sys
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiokafka
+import aiokafka.admin
+import structlog
+
+import agents.fleet
+import device_sim.client
+import vpp_streams.gateway.server
+from tables.fleet import Policy
+from tests.simulation.admin import SimAdmin
+from tests.simulation.clients import Client, SimConsumer
+from tests.simulation.links import Connecting, SimEngine
+from tests.simulation.producer import SimProducer
+from vpp_streams import topics
+from vpp_streams.gateway.link import Link
+from vpp_streams.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+OURS = ("vpp_streams", "agents", "tables", "schemas", "device_sim", "tests.simulation")
+PARTITIONS = 3
+"""Of every site-keyed topic: each costs time, and three are enough to be shared out."""
+CONSTANTS: dict[str, dict[str, float]] = {
+    "agents.log_reader": {"POLL_MS": 1000},
+    "agents.control_feed": {"POLL_MS": 1000},
+    "vpp_streams.kafka.follower": {"POLL_MS": 1000},
+    "agents.ingest": {"SETTLE_S": 0.2},
+}
+"""How often idle loops look whether there is something: what comes wakes them anyway, and a seed
+plays twice as fast."""
+_current: list["World"] = []
+
+
+def _world() -> "World":
+    return _current[0]
+
+
+def _mono_s() -> float:
+    return _world().loop.now_s
+
+
+def _wall_s() -> float:
+    world = _world()
+    return (world.utc_ms() + world.loop.running.clock_ms) / 1000
+
+
+def _wall_ns() -> int:
+    world = _world()
+    return (world.utc_ms() + world.loop.running.clock_ms) * 1_000_000
+
+
+def _policy_of(settings: Settings) -> Policy:
+    """Windows that close while a seed is played."""
+    return Policy(sizes_ms=(10_000, 30_000), lateness_ms=int(settings.allowed_lateness_s * 1000))
+
+
+def _replacements() -> dict[int, tuple[Any, Any]]:
+    pairs: list[tuple[Any, Any]] = [
+        (time.time, _wall_s),
+        (time.time_ns, _wall_ns),
+        (time.monotonic, _mono_s),
+        (time.monotonic_ns, lambda: int(_mono_s() * 1e9)),
+        (time.perf_counter, _mono_s),
+        (time.perf_counter_ns, lambda: int(_mono_s() * 1e9)),
+        (time.process_time, _mono_s),
+        (time.thread_time, _mono_s),
+        (os.getpid, lambda: _world().loop.running.number),
+        (socket.gethostname, lambda: "simulated"),
+        (uuid.uuid4, lambda: uuid.UUID(int=_world().rng.getrandbits(128), version=4)),
+        (os.urandom, lambda n: _world().rng.randbytes(n)),
+        (random.random, lambda: _world().rng.random()),
+        (random.uniform, lambda a, b: _world().rng.uniform(a, b)),
+        (aiokafka.AIOKafkaConsumer, SimConsumer),
+        (aiokafka.AIOKafkaProducer, SimProducer),
+        (aiokafka.admin.AIOKafkaAdminClient, SimAdmin),
+        (device_sim.client.connect, Connecting),
+        (vpp_streams.gateway.server.OwnEngine, SimEngine),
+        (agents.fleet.policy_of, _policy_of),
+    ]
+    return {id(old): (old, new) for old, new in pairs}
+
+
+@contextmanager
+def simulated() -> Iterator[Callable[["World"], None]]:
+    """During the block every clock, client and socket of the project is the current world's.
+
+    Yields what makes a world the current one.
+    """
+    swapped: list[tuple[Any, Any, Any]] = []
+    by_id = _replacements()
+    named = [time, os, socket, uuid, random, aiokafka, aiokafka.admin]
+    named += [m for name, m in list(sys.modules.items()) if name.split(".")[0] in OURS]
+    for module in named:
+        if module is None or module.__name__.startswith("tests."):
+            continue
+        for name, value in list(vars(module).items()):
+            pair = by_id.get(id(value))
+            if pair is not None:
+                swapped.append((module, name, value))
+                setattr(module, name, pair[1])
+    for module in (m for m in named if getattr(m, "PARTITIONS", None) == topics.PARTITIONS):
+        if module is not topics:
+            swapped.append((module, "PARTITIONS", module.PARTITIONS))
+            module.PARTITIONS = PARTITIONS
+    every = [t for t in (*topics.ALL, *topics.INTERNAL) if t.partitions == topics.PARTITIONS]
+    every.remove(topics.GATEWAY_OUT)
+    swapped.append((topics, "PARTITIONS", topics.PARTITIONS))
+    for topic in every:
+        object.__setattr__(topic, "partitions", PARTITIONS)
+    before_partitions, topics.PARTITIONS = topics.PARTITIONS, PARTITIONS
+    for name, constants in CONSTANTS.items():
+        module = sys.modules[name]
+        for constant, value in constants.items():
+            swapped.append((module, constant, getattr(module, constant)))
+            setattr(module, constant, value)
+    engines = vpp_streams.gateway.server.ENGINES
+    before = dict(engines)
+    engines["own"] = SimEngine  # type: ignore[assignment]
+    Link.__hash__ = _hash_of_link  # type: ignore[method-assign,assignment]
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda raised: None if _is_killed(raised) else hook(raised)
+    log_configuration = structlog.get_config()
+    structlog.configure(processors=[_note], cache_logger_on_first_use=False)
+    try:
+        yield _make_current
+    finally:
+        gc.collect()
+        sys.unraisablehook = hook
+        _current.clear()
+        structlog.configure(**log_configuration)
+        del Link.__hash__  # type: ignore[misc]
+        engines.update(before)
+        for topic in every:
+            object.__setattr__(topic, "partitions", before_partitions)
+        for module, name, value in swapped:
+            setattr(module, name, value)
+
+
+def _is_killed(raised: Any) -> bool:
+    """A coroutine of a process that was killed while it waited in a `finally`."""
+    return "ignored GeneratorExit" in str(raised.exc_value)
+
+
+def _make_current(world: "World") -> None:
+    _current[:] = [world]
+    Client.kafka = world.kafka
+    SimEngine.world = world
+    Connecting.world = world
+
+
+def _hash_of_link(link: Link) -> int:
+    """Sets of links are walked in the same order every time."""
+    return zlib.crc32(link.session.device.device_id.encode())
+
+
+def _note(_logger: Any, _level: str, event: dict[str, Any]) -> Any:
+    """What the project logs goes into the world's story."""
+    if _current:
+        _world().logged(event)
+    raise structlog.DropEvent
