@@ -142,8 +142,7 @@ def control_routes(
         limit: Annotated[int, Query(ge=1, le=500, description="rows at most")] = 100,
     ) -> Response:
         """Devices whose reported power is not the desired one, or that did not answer."""
-        found = model.commands.alarms(now_ms())
-        return Json(AlarmList(total=len(found), alarms=found[:limit]))
+        return Json(model.alarms(now_ms(), limit))
 
     @routes.get("/alerts", responses=answers(AlertList))
     async def alerts() -> Response:

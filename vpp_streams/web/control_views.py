@@ -191,6 +191,8 @@ class AlarmList(msgspec.Struct, frozen=True, kw_only=True):
 
     total: int
     alarms: list[Alarm]
+    records_rejected: int = 0
+    """Records that any process refused in the last 5 minutes (see ``/records/rejected``)."""
 
 
 class AlertList(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ import structlog
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Send
 
-from vpp_streams.web.control_views import AlarmList, ControlUpdate
+from vpp_streams.web.control_views import ControlUpdate
 from vpp_streams.web.problems import ApiError
 from vpp_streams.web.readmodel import ReadModel
 
@@ -75,11 +75,10 @@ class Stream:
 
     def _control(self, since: int) -> bytes:
         now = self._now_ms()
-        alarms = self._read_model.commands.alarms(now)
         update = ControlUpdate(
             at_ms=now,
             regions=self._read_model.dispatches.now(now, changed_since=since),
-            alarms=AlarmList(total=len(alarms), alarms=alarms[:_ALARMS_SHOWN]),
+            alarms=self._read_model.alarms(now, _ALARMS_SHOWN),
         )
         return b"event: control\ndata: " + msgspec.json.encode(update) + b"\n\n"
 

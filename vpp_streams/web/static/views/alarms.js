@@ -10,12 +10,17 @@ const SHOWN = 5;
 export function alarmStrip(region = null) {
   const title = h("strong");
   const list = h("ul");
-  const element = h("section", { class: "alarms", role: "status", "aria-label": "Alarms", hidden: true }, title, list);
+  const records = h("p", { hidden: true }, h("a", { href: "#/records" }));
+  const element = h("section", { class: "alarms", role: "status", "aria-label": "Alarms", hidden: true }, title, list, records);
   return {
     element,
     set(alarms, nowMs) {
       const here = alarms.alarms.filter((alarm) => region === null || alarm.region === region);
-      element.hidden = here.length === 0;
+      const refused = region === null ? alarms.records_rejected : 0;
+      records.hidden = refused === 0;
+      text(records.firstChild, `${count(refused)} ${refused === 1 ? "record was" : "records were"} refused in the last 5 minutes`);
+      element.hidden = here.length === 0 && refused === 0;
+      title.hidden = here.length === 0;
       const total = region === null ? alarms.total : here.length;
       const more = region !== null && alarms.total > alarms.alarms.length ? " or more" : "";
       text(title, `${count(total)}${more} ${total === 1 ? "device does" : "devices do"} not report what is desired`);
