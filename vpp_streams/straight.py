@@ -149,10 +149,9 @@ class Straight:
         answer: asyncio.Future[RequestEvent] = asyncio.get_running_loop().create_future()
 
         def receive(read: Read[topics.Told]) -> None:
-            event = read.record
-            ours = isinstance(event, RequestEvent) and event.request_id == request.request_id
-            if ours and not answer.done():
-                answer.set_result(event)
+            match read.record:
+                case RequestEvent(request_id=request.request_id) as event if not answer.done():
+                    answer.set_result(event)
 
         async with _in_time(f"{request.request_id} was not written"):
             await self._check_topic()

@@ -109,6 +109,7 @@ def create_web(
         app,
         [
             *(views.Summary, views.HealthView, views.RejectedPage, views.RegionList),
+            views.RejectedRecordsPage,
             *(views.RegionHistory, views.RegionWindows, RegionForecast),
             *(views.SitePage, views.SiteDetail, views.SiteWindows),
             *(control_views.DispatchView, control_views.CommandList, control_views.AlarmList),
@@ -178,6 +179,14 @@ def _loop_routes(
     ) -> Response:
         """Readings that were not taken, newest first, with the reason and what came."""
         return Json(model.rejections.page(reason, limit))
+
+    @routes.get("/records/rejected", responses=answers(views.RejectedRecordsPage))
+    async def rejected_records(
+        topic: Annotated[str | None, Query(max_length=64)] = None,
+        limit: int = _limit(50, 500),
+    ) -> Response:
+        """Records of our own topics that were refused, newest first, and why."""
+        return Json(model.rejected_records.page(topic, limit, now_ms()))
 
     @routes.get(
         "/stream",

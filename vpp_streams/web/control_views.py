@@ -210,6 +210,8 @@ class AlarmList(msgspec.Struct, frozen=True, kw_only=True):
     """Alarms of devices."""
     alarms: list[Alarm]
     regions: list[RegionAlarm] = []
+    records_rejected: int = 0
+    """Records that any process refused in the last 5 minutes (see ``/records/rejected``)."""
 
 
 class AlertList(msgspec.Struct, frozen=True, kw_only=True):

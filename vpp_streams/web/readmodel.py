@@ -19,6 +19,7 @@ from schemas.grid import Alert
 from schemas.health import Health
 from schemas.market import Bid, MarketRecord
 from schemas.presence import Presence
+from schemas.rejected import RejectedRecord
 from schemas.telemetry import Rejected
 from schemas.windows import RegionLive, RegionWindow, SiteWindow
 from vpp_streams import topics
@@ -33,6 +34,7 @@ from vpp_streams.web.market import Markets
 from vpp_streams.web.market_answers import MarketAnswers
 from vpp_streams.web.pipeline import Pipeline
 from vpp_streams.web.regions import Regions
+from vpp_streams.web.rejected_records import RejectedRecords
 from vpp_streams.web.rejections import Rejections
 from vpp_streams.web.sites import Sites
 from vpp_streams.web.standings import standing_of
@@ -56,6 +58,7 @@ class ReadModel:
         self.regions = Regions(KEEP_SITE_WINDOWS, KEEP_REGION_WINDOWS)
         self.sites = Sites(KEEP_SITE_WINDOWS, MAX_SITE_WINDOWS)
         self.rejections = Rejections()
+        self.rejected_records = RejectedRecords()
         self.dispatches = Dispatches()
         self.commands = Commands(self.sites.registry)
         self._alerts: dict[str, Alert] = {}
@@ -73,6 +76,7 @@ class ReadModel:
             topics.REGION_LIVE.name: self._region_live,
             topics.REGION_FORECASTS.name: self._region_forecast,
             topics.TELEMETRY_REJECTED.name: self._rejected,
+            topics.RECORDS_REJECTED.name: self._rejected_record,
             topics.HEALTH.name: self._health,
             topics.DISPATCH_TARGETS.name: self._request,
             topics.DISPATCH_EVENTS.name: self._told,
@@ -147,7 +151,7 @@ class ReadModel:
         ]
 
     def alarms(self, now_ms: int, limit: int) -> AlarmList:
-        """Alarms of devices (at most ``limit``) and of regions."""
+        """What somebody should look at now; of devices the ``limit`` longest standing."""
         found = self.commands.alarms(now_ms)
         return AlarmList(
             total=len(found),
@@ -158,6 +162,7 @@ class ReadModel:
                 for finding in one.standing.findings
                 if finding.alarm
             ],
+            records_rejected=self.rejected_records.lately(now_ms),
         )
 
     def health(self, now_ms: int) -> HealthView:
@@ -173,6 +178,7 @@ class ReadModel:
                 minute_p50_ms=self.ages.over_last_minute(0.5, now_ms),
                 minute_p99_ms=self.ages.over_last_minute(0.99, now_ms),
             ),
+            records_rejected_lately=self.rejected_records.lately(now_ms),
             undecodable=dict(self.undecodable),
             processes=self.pipeline.processes(now_ms),
             **msgspec.structs.asdict(self.pipeline.totals(now_ms)),
@@ -200,6 +206,9 @@ class ReadModel:
 
     def _rejected(self, record: Rejected, _offset: int, _now_ms: int) -> None:
         self.rejections.apply(record)
+
+    def _rejected_record(self, record: RejectedRecord, _offset: int, _now_ms: int) -> None:
+        self.rejected_records.apply(record)
 
     def _health(self, record: Health, _offset: int, now_ms: int) -> None:
         self.pipeline.apply(record, now_ms)

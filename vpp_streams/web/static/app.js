@@ -6,6 +6,7 @@ import { marketView } from "./views/market.js";
 import { pipelineView } from "./views/pipeline.js";
 import { regionView } from "./views/region.js";
 import { regionsView } from "./views/regions.js";
+import { recordsView } from "./views/records.js";
 import { rejectedView } from "./views/rejected.js";
 import { siteView } from "./views/site.js";
 import { sitesView } from "./views/sites.js";
@@ -19,6 +20,7 @@ const routes = [
   [/^\/market$/, marketView, "#/market"],
   [/^\/market\/([^/]+)\/([^/]+)$/, marketView, "#/market"],
   [/^\/rejected$/, rejectedView, "#/rejected"],
+  [/^\/records$/, recordsView, "#/rejected"],
   [/^\/pipeline$/, pipelineView, "#/pipeline"],
 ];
 

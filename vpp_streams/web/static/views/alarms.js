@@ -11,14 +11,18 @@ export function alarmStrip(region = null) {
   const title = h("strong");
   const list = h("ul");
   const ofRegions = h("ul");
-  const element = h("section", { class: "alarms", role: "status", "aria-label": "Alarms", hidden: true }, ofRegions, title, list);
+  const records = h("p", { hidden: true }, h("a", { href: "#/records" }));
+  const element = h("section", { class: "alarms", role: "status", "aria-label": "Alarms", hidden: true }, ofRegions, title, list, records);
   return {
     element,
     set(alarms, nowMs) {
       const here = alarms.alarms.filter((alarm) => region === null || alarm.region === region);
       // A region's own page says what is wrong with it beside its name.
       const regions = region === null ? alarms.regions : [];
-      element.hidden = here.length === 0 && regions.length === 0;
+      const refused = region === null ? alarms.records_rejected : 0;
+      records.hidden = refused === 0;
+      text(records.firstChild, `${count(refused)} ${refused === 1 ? "record was" : "records were"} refused in the last 5 minutes`);
+      element.hidden = here.length === 0 && regions.length === 0 && refused === 0;
       title.hidden = here.length === 0;
       regions.forEach((alarm, i) => {
         const row = ofRegions.children[i] ?? ofRegions.appendChild(h("li", {}, h("a"), h("span")));
