@@ -248,6 +248,18 @@ def test_each_reading_of_each_start_counts_once(seed: int, rows: int) -> None:
     assert sorted(counted) == sorted(set(sent))
 
 
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=60), st.randoms(), st.integers(1, 9))
+def test_a_clock_that_jumps_costs_no_reading(seconds, rng: random.Random, rows: int) -> None:
+    """Numbers that rise while times do not, in any order and with repeats: each counts once."""
+    sent = [(7, seq, second) for seq, second in enumerate(seconds)] * 2
+    rng.shuffle(sent)
+    device, counted = Told(), []
+    for i in range(0, len(sent), rows):
+        frame = sent[i : i + rows]
+        counted += [r for r, new in zip(frame, device.new(*frame), strict=True) if new]
+    assert sorted(counted) == sorted(set(sent))
+
+
 @given(st.lists(readings, max_size=8))
 def test_a_frame_that_has_each_row_once_needs_no_sort(frames) -> None:
     fast, plain = new_ledger(), new_ledger()
