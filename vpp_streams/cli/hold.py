@@ -30,10 +30,10 @@ def hold(
 
     It stands above every request until `vpp hold REGION --release`.
 
-    Where the web process does not answer, the order goes straight to Kafka (VPP_KAFKA,
-    VPP_NAMESPACE), with the same rights: VPP_OPERATOR_TOKEN has the right `hold` in the file that
-    VPP_OPERATORS names. --kafka does not even ask the web process. The last line says which way it
-    went.
+    Where the web process does not answer, the order goes straight to Kafka
+    (VPP_KAFKA, VPP_NAMESPACE), with the same rights: the file VPP_OPERATORS
+    gives the owner of VPP_OPERATOR_TOKEN the right `hold`. With --kafka the web
+    process is not even asked. The output says which way the order went.
     """
     settings = load_settings()
     if not kafka and _asked_the_web_process(settings, region, reason, release, as_json):
