@@ -47,7 +47,7 @@ async def run(world: World) -> int:
         world.serve(f"ingest-{number}", partial(ingest, world))
         world.serve(f"fleet-{number}", partial(fleet, world))
     await world.sleep(3.0)
-    plant.start()
+    plant.start(obeying=False)
     faults = Faults(world, plant)
     faults.plan(TROUBLE_S, MOST_FAULTS)
     await world.sleep(TROUBLE_S)

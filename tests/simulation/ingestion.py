@@ -25,7 +25,7 @@ async def run(world: World) -> int:
     for slot in range(GATEWAYS):
         world.serve(f"gateway-{slot}", lambda slot=slot: gateway(world, slot))
     await world.sleep(1.0)
-    plant.start()
+    plant.start(obeying=False)
     faults = Faults(world, plant)
     faults.plan(TROUBLE_S, MOST_FAULTS)
     await world.sleep(TROUBLE_S)

@@ -10,6 +10,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import aiokafka
@@ -112,6 +113,12 @@ def simulated() -> Iterator[Callable[["World"], None]]:
             if pair is not None:
                 swapped.append((module, name, value))
                 setattr(module, name, pair[1])
+            for function in _functions_of(value):
+                defaults = function.__defaults__ or ()
+                new = tuple(by_id.get(id(d), (d, d))[1] for d in defaults)
+                if any(a is not b for a, b in zip(new, defaults, strict=True)):
+                    swapped.append((function, "__defaults__", defaults))
+                    function.__defaults__ = new
     for module in (m for m in named if getattr(m, "PARTITIONS", None) == topics.PARTITIONS):
         if module is not topics:
             swapped.append((module, "PARTITIONS", module.PARTITIONS))
@@ -153,6 +160,15 @@ def simulated() -> Iterator[Callable[["World"], None]]:
 def _is_killed(raised: Any) -> bool:
     """A coroutine of a process that was killed while it waited in a `finally`."""
     return "ignored GeneratorExit" in str(raised.exc_value)
+
+
+def _functions_of(value: Any) -> list[FunctionType]:
+    """A function, or those of a class: a clock may be the default of a parameter."""
+    if isinstance(value, FunctionType):
+        return [value] if value.__module__.split(".")[0] in OURS else []
+    if isinstance(value, type) and value.__module__.split(".")[0] in OURS:
+        return [each for each in vars(value).values() if isinstance(each, FunctionType)]
+    return []
 
 
 def _make_current(world: "World") -> None:

@@ -177,11 +177,12 @@ class Plant:
         """Row of a site's battery."""
         return next(home.row for home in self.homes.values() if home.site.site_id == site_id)
 
-    def start(self) -> None:
-        """Switch everything on."""
+    def start(self, *, obeying: bool = True) -> None:
+        """Switch everything on; ``obeying`` devices move their batteries as they are asked."""
         for home in self.homes.values():
             self.world.loop.call_in(self.process, home.start)
-        self.world.loop.spawn(self.process, self.live())
+        if obeying:
+            self.world.loop.spawn(self.process, self.live())
 
     def read(self, home: Home) -> NativeBody:
         """What a device measures now: no two readings are the same."""

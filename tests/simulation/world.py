@@ -18,6 +18,7 @@ from vpp_streams.kafka.admin import topic_config
 from vpp_streams.settings import Settings
 
 T0_MS = 1_763_856_000_000
+SETTINGS = Settings(namespace="sim", flush_ms=200, snapshot_ms=2000)
 STORY = 400
 """Events that are kept to be shown with a seed that fails."""
 EXPECTED = (VppError, KafkaError, IllegalOperation, OSError, TimeoutError)
@@ -62,7 +63,7 @@ class World:
         self.outside = self.loop.outside_context()
         self.kafka = SimKafka(self.loop, Random(f"{seed}-kafka"), self._kafka_ms)
         self.kafka_clock_ms = 0
-        self.settings = Settings(namespace="sim", flush_ms=100, snapshot_ms=2000)
+        self.settings = SETTINGS
         self.link_delay_s = (0.002, 0.02)
         self.services: dict[str, Service] = {}
         self.engines: dict[str, SimEngine] = {}
