@@ -1,20 +1,24 @@
 """Fixtures that every test may use: a real Kafka, and settings with a world of their own."""
 
+import asyncio
 import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import hypothesis
 import pytest
 import pytest_asyncio
+from aiokafka.errors import KafkaError
 from playwright.async_api import Browser, async_playwright
 from testcontainers.core.container import DockerContainer
 
 from vpp_streams import broker
-from vpp_streams.kafka import ensure_topics
+from vpp_streams.errors import BrokerError
+from vpp_streams.kafka.admin import ensure_topics
+from vpp_streams.kafka.clients import KafkaClients, administering
 from vpp_streams.kafka_process import kafka_version, single_node
 from vpp_streams.ports import free_port
 from vpp_streams.settings import Settings
@@ -71,20 +75,35 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Settings in a namespace of the test's own.
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
+    """Settings in a namespace of the test's own, whose topics are deleted after the test.
 
     With the broker's address where the test is marked ``kafka`` or asks for the fixture.
     """
     needs_kafka = request.node.get_closest_marker("kafka") or "kafka" in request.fixturenames
     where = {"kafka": request.getfixturevalue("kafka")} if needs_kafka else {}
-    return Settings(namespace=f"t-{uuid.uuid4().hex[:12]}", state_dir=tmp_path / "state", **where)
+    found = Settings(namespace=f"t-{uuid.uuid4().hex[:12]}", state_dir=tmp_path / "state", **where)
+    yield found
+    if needs_kafka:
+        asyncio.run(delete_topics(found))
+
+
+async def delete_topics(settings: Settings) -> None:
+    """Delete a world's topics: a broker with those of a hundred worlds is slow, and has files open.
+
+    A broker that the test has stopped is left as it is.
+    """
+    with suppress(KafkaError, BrokerError, TimeoutError):
+        async with asyncio.timeout(20), administering(KafkaClients(settings)) as admin:
+            ours = [t for t in await admin.list_topics() if t.startswith(f"{settings.namespace}.")]
+            if ours:
+                await admin.delete_topics(ours)
 
 
 @pytest_asyncio.fixture
 async def topics_ready(kafka: str, settings: Settings) -> AsyncIterator[Settings]:
     """The test's settings, once its topics are there."""
-    await ensure_topics(settings)
+    await ensure_topics(KafkaClients(settings))
     yield settings
 
 
