@@ -1,10 +1,13 @@
 """Pages of a fleet worker: point queries of its tables, routed to the worker that holds them."""
 
+import hmac
 from collections.abc import Callable
 from typing import Any
 
 import faust
 import msgspec
+import structlog
+from aiohttp import web as aiohttp
 from faust.web import Request, Response, View
 
 from agents.command import CommandAgent, Control
@@ -13,7 +16,36 @@ from agents.holders import Holders
 from agents.partitions import Partitions
 from tables.fleet import FleetPartition
 from vpp_streams.domain.partition import partition_of
+from vpp_streams.settings import LOOPBACK, Settings
 from vpp_streams.topics import PARTITIONS
+
+log = structlog.get_logger()
+
+
+def guard_pages(app: faust.App, settings: Settings) -> None:
+    """Serve pages to those who have the service token; without one, to this machine by its name.
+
+    Pages of a browser on this machine cannot read them by giving their own name our address.
+    """
+    secret = settings.service_token
+    wanted = f"Bearer {secret.get_secret_value()}".encode() if secret else None
+    if settings.pages_host != settings.host:
+        log.warning(
+            "the fleet worker's pages listen on loopback only: VPP_SERVICE_TOKEN is not set",
+            host=settings.host,
+        )
+
+    @aiohttp.middleware
+    async def checked(request: aiohttp.Request, handler: Callable[..., Any]) -> Any:
+        if wanted is not None:
+            given = request.headers.get("Authorization", "").encode(errors="replace")
+            if not hmac.compare_digest(given, wanted):
+                return aiohttp.json_response({"error": "the service token is missing"}, status=401)
+        elif request.url.host not in (*LOOPBACK, settings.host):
+            return aiohttp.json_response({"error": "this is another host"}, status=421)
+        return await handler(request)
+
+    app.web.web_app.middlewares.append(checked)
 
 
 def register_pages(
@@ -24,6 +56,7 @@ def register_pages(
     holders: Holders,
 ) -> None:
     """``/sites/{site_id}/twin`` and ``/sites/{site_id}/windows?size_s=60``."""
+    guard_pages(app, context.settings)
 
     async def passed_on(view: View, request: Request, partition: int) -> Response:
         """The answer of the worker that holds the partition."""

@@ -26,7 +26,11 @@ class Holders:
     def __init__(self, context: AgentContext) -> None:
         self._context = context
         settings = context.settings
-        self._url = f"http://{settings.host}:{settings.worker_port}"
+        self._url = f"http://{settings.pages_host}:{settings.worker_port}"
+        token = settings.service_token
+        self._headers = {PASSED_ON: self._url} | (
+            {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+        )
         self._held: frozenset[int] = frozenset()
         self._changed = asyncio.Event()
         self._urls: dict[int, str] = {}
@@ -69,7 +73,7 @@ class Holders:
             return None
         try:
             answer = await self._http.get(
-                f"{url}{request.path}", params=request.query, headers={PASSED_ON: self._url}
+                f"{url}{request.path}", params=request.query, headers=self._headers
             )
             return answer.status_code, answer.json()
         except (httpx.HTTPError, ValueError) as error:

@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from device_sim.fleet import demo_sites
 from device_sim.runner import Fleet, SimOptions, running_fleet
@@ -27,7 +27,7 @@ from schemas.assets import Site
 from schemas.dispatch import DispatchStatus, Notice, RequestEvent, Target
 from vpp_streams import broker, demo, topics
 from vpp_streams.codecs import decode_json, encode_json
-from vpp_streams.kafka import new_producer
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings, load_settings
 from vpp_streams.supervisor import Supervisor
 
@@ -63,7 +63,7 @@ class Told:
 
     async def follow(self, settings: Settings) -> None:
         """Until cancelled."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+        consumer = KafkaClients(settings).consumer()
         await consumer.start()
         try:
             consumer.assign([TopicPartition(topics.DISPATCH_EVENTS.full(settings.namespace), 0)])
@@ -109,7 +109,7 @@ async def dispatch(settings: Settings, fleet: Fleet, told: Told, args: argparse.
         ends_at_ms=now_ms + seconds * 1000, priority="operator", source="operator:benchmark",
         issued_at_ms=now_ms, best_effort=True,
     )  # fmt: skip
-    producer = new_producer(settings, linger_ms=0)
+    producer = KafkaClients(settings).producer(linger_ms=0)
     await producer.start()
     try:
         await producer.send_and_wait(

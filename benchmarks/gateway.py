@@ -35,7 +35,7 @@ from benchmarks.world import import_sites, world
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
 from vpp_streams.domain.partition import partition_of
-from vpp_streams.kafka import new_producer
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings, load_settings
 
 ROUNDS, WARM_UP = 12, 3
@@ -121,7 +121,7 @@ async def push(what: str, settings: Settings, numbers: range) -> tuple[float, fl
     async with target(what, settings, None) as gateway:
         fleet = LoadFleet()
         await fleet.connect(settings.host, gateway.port, numbers)
-        producer = new_producer(settings)
+        producer = KafkaClients(settings).producer()
         await producer.start()
         topic = topics.GATEWAY_OUT.full(settings.namespace)
         taken_ms: list[float] = []

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from schemas.commands import CommandFrame, CommandRow
 from vpp_streams import topics
 from vpp_streams.domain.partition import partition_of
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 
 Issued = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
@@ -54,7 +55,7 @@ async def readings_in_kafka(settings: Settings) -> tuple[int, int]:
     decoder, seen, lines = msgspec.json.Decoder(Name), set[tuple[str, str, int]](), 0
     name = topics.RAW_POWERWALL.full(settings.namespace)
     partitions = [TopicPartition(name, p) for p in range(topics.RAW_POWERWALL.partitions)]
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+    consumer = KafkaClients(settings).consumer()
     await consumer.start()
     try:
         consumer.assign(partitions)

@@ -19,18 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from aiokafka import ConsumerRecord
-
 from benchmarks.report import Cell, Table, machine
 from benchmarks.world import delete_topics
 from device_sim.fleet import demo_sites
 from schemas.assets import Site
 from schemas.market import Award, Bid, Delivery, Gate, MarketRecord, Refusal, Shortfall
 from vpp_streams import broker, demo, topics
-from vpp_streams.codecs import decode_json
 from vpp_streams.domain.delivery import delivery_error
 from vpp_streams.domain.market_clock import cut_off_ms
-from vpp_streams.kafka import records_since
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.ranges import records_since
 from vpp_streams.settings import Settings, load_settings
 from vpp_streams.supervisor import Supervisor
 
@@ -106,14 +105,14 @@ class Story:
         self.regions: dict[str, Told] = defaultdict(Told)
         self.gates: dict[int, Gate] = {}
 
-    def take(self, read: ConsumerRecord) -> None:
+    def take(self, read: Read[MarketRecord] | Read[Bid]) -> None:
         """A record of either topic, from the oldest on."""
-        record: MarketRecord | Bid = decode_json(read.value, MarketRecord | Bid)  # type: ignore[arg-type]  # a union
+        record = read.record
         match record:
             case Gate():
                 self.gates[record.start_ms] = record
             case Bid():
-                self.regions[record.region].bids.append((record, read.timestamp))
+                self.regions[record.region].bids.append((record, read.written_at_ms))
             case Award():
                 self.regions[record.region].awards.setdefault(record.bid_id, record)
             case Delivery():
@@ -127,9 +126,11 @@ class Story:
 async def read_story(settings: Settings) -> Story:
     """Everything up to now."""
     story = Story()
-    for topic in (topics.MARKET_AWARDS, topics.MARKET_BIDS):
-        async for read in records_since(settings, topic, 0):
-            story.take(read)
+    clients = KafkaClients(settings)
+    async for read in records_since(clients, topics.MARKET_AWARDS, 0):
+        story.take(read)
+    async for bid in records_since(clients, topics.MARKET_BIDS, 0):
+        story.take(bid)
     return story
 
 

@@ -24,7 +24,8 @@ from vpp_streams import topics
 from vpp_streams.codecs import encode_frame, encode_json
 from vpp_streams.domain.frames_plan import plan_frames
 from vpp_streams.domain.recording_layout import ASSETS_FILE
-from vpp_streams.kafka import ensure_topics
+from vpp_streams.kafka.admin import ensure_topics
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.recorded import Span, open_recording
 from vpp_streams.recording import recording_in
 from vpp_streams.replay import Pacer, replay
@@ -73,7 +74,7 @@ def planned(directory: Path) -> int:
 async def played(directory: Path) -> tuple[float, float]:
     """(CPU, clock) seconds of a replay into Kafka; its topics are deleted."""
     settings = load_settings(namespace=f"bench-{uuid.uuid4().hex[:8]}")
-    await ensure_topics(settings)
+    await ensure_topics(KafkaClients(settings))
     try:
         cpu, clock = time.process_time(), time.perf_counter()
         await replay(settings, open_recording(directory, Span()), Pacer(None))

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from schemas.health import Health
 from schemas.windows import RegionLive, RegionWindow
 from vpp_streams import topics
 from vpp_streams.codecs import decode_json
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 
 
@@ -116,9 +117,7 @@ async def watching(settings: Settings) -> AsyncIterator[Watch]:
         t.full(settings.namespace)
         for t in (topics.HEALTH, topics.REGION_LIVE, topics.REGION_WINDOWS)
     ]
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
+    consumer = KafkaClients(settings).consumer()
     await consumer.start()
     consumer.assign([TopicPartition(name, 0) for name in names])
 

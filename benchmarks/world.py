@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pyarrow as pa
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
@@ -21,7 +21,8 @@ from vpp_streams.codecs import (
     encode_json,
     frame_headers,
 )
-from vpp_streams.kafka import ensure_topics, new_producer
+from vpp_streams.kafka.admin import ensure_topics
+from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.settings import Settings
 
 WHOLE_MS = 900_000
@@ -33,13 +34,12 @@ async def world(settings: Settings, keep: bool = False) -> AsyncIterator[AIOKafk
     """A namespace with its topics and a producer; its topics are deleted after the block."""
     # The topics are a moment old, and aiokafka tells of each time that it asks again.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    await ensure_topics(settings)
-    producer = new_producer(settings)
-    await producer.start()
+    clients = KafkaClients(settings)
+    await ensure_topics(clients)
     try:
-        yield producer
+        async with producing(clients) as producer:
+            yield producer
     finally:
-        await producer.stop()
         if not keep:
             await delete_topics(settings)
 
@@ -48,7 +48,7 @@ async def delete_topics(settings: Settings) -> None:
     """Every topic of the namespace, those of workers that ran in it too."""
     if not settings.namespace:
         raise ValueError("the live namespace is not ours to delete")
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    admin = KafkaClients(settings).admin()
     await admin.start()
     try:
         there = await admin.list_topics()
@@ -91,7 +91,7 @@ async def close_windows(producer: AIOKafkaProducer, settings: Settings, until_ms
 
 async def make_topics(settings: Settings, *names: str) -> None:
     """Topics of 8 partitions that are not the project's own (full names)."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    admin = KafkaClients(settings).admin()
     await admin.start()
     try:
         await admin.create_topics([NewTopic(name, topics.PARTITIONS, 1) for name in names])
@@ -101,7 +101,7 @@ async def make_topics(settings: Settings, *names: str) -> None:
 
 async def committed(settings: Settings, group: str, topic: str) -> int:
     """Records of a topic that a group is done with, over its partitions."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    admin = KafkaClients(settings).admin()
     await admin.start()
     try:
         found = await admin.list_consumer_group_offsets(group)

@@ -17,8 +17,10 @@ from typing import Protocol
 from device_sim.reports import Reports
 from device_sim.ring import Ring
 from schemas.protocol import (
+    CLOSE_ABUSE,
     CLOSE_REGISTRY_CHANGED,
     CLOSE_REPLACED,
+    CLOSE_UNKNOWN_DEVICE,
     MAX_UNTOLD,
     PERMANENT,
     Ack,
@@ -193,9 +195,11 @@ class Device:
         if self._drained_ms is not None:
             wait_ms, self._drained_ms = self._drained_ms, None
             return wait_ms
-        if close_code == CLOSE_REGISTRY_CHANGED:
-            return self._rng.uniform(0, self._patience.reconnect_first_ms)
         patience = self._patience
+        if close_code == CLOSE_REGISTRY_CHANGED:
+            return self._rng.uniform(0, patience.reconnect_first_ms)
+        if close_code in (CLOSE_ABUSE, CLOSE_UNKNOWN_DEVICE):  # sooner would be no better
+            return self._rng.uniform(patience.reconnect_most_ms / 2, patience.reconnect_most_ms)
         ceiling = patience.reconnect_first_ms * 2 ** min(self._attempts, 30)
         self._attempts += 1
         return self._rng.uniform(0, min(ceiling, patience.reconnect_most_ms))

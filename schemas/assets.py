@@ -26,6 +26,9 @@ class Device(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     rated_solar_w: Positive = 0.0
     token_sha256: Annotated[str, msgspec.Meta(max_length=64)] = ""
     """Hex SHA-256 of the device's bearer token; empty = may connect with a certificate only."""
+    meters_connection: bool = False
+    """Whether its grid and load are the site's. Of several devices that are marked they add up;
+    where none is, those of one device that measures them count."""
 
 
 class Site(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

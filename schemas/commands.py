@@ -21,6 +21,7 @@ from schemas.bounds import (
     Offset,
     PartitionNumber,
     Positive,
+    Sentence,
     Seq,
     ShortId,
     Watts,
@@ -117,7 +118,7 @@ class CommandEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     at_ms: EpochMs
     epoch: Offset | None = None
     """Of the connection that told it; null = told by the cloud."""
-    reason: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    reason: Sentence = ""
     power_w: Watts | None = None
     """Battery power at that moment, as the device says."""
 

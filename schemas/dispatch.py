@@ -20,6 +20,7 @@ from schemas.bounds import (
     WattHours,
 )
 from schemas.bounds import Watts as Watts
+from schemas.commandable import Commandable
 from schemas.grid import Droop
 from schemas.windows import Deliverables
 
@@ -167,6 +168,8 @@ class SupplyPartial(msgspec.Struct, frozen=True, tag="supply", kw_only=True):
     """Energy that batteries in a storm's way are still to be charged with."""
     applied_ms: EpochMs = 0
     """``issued_at_ms`` of the newest `Dispatch` that it includes."""
+    commandable: Commandable | None = None
+    """Of the region's batteries in this partition; null = not measured."""
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -212,6 +215,9 @@ class RequestEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The request that outranks or withdraws it."""
     request: Target | Limit | Hold | Withdraw | None = None
     """The request itself, on its first event."""
+    ruled_ms: Annotated[int, msgspec.Meta(ge=0, le=10**13)] | None = None
+    """On its last event: for how long it was active in all. null = not known (another worker
+    ruled for a part of it)."""
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="notice"):
@@ -275,3 +281,5 @@ class DispatchStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     storm: StormCost | None = None
     partitions_expected: Count
     partitions_heard: Count
+    commandable: Commandable | None = None
+    """Of the batteries in the partitions that were heard; null = not measured in all of those."""

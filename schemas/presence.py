@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from schemas.bounds import EpochMs, GatewaySlot, Id, Label, Offset
+from schemas.bounds import Code, EpochMs, GatewaySlot, Id, Label, Offset
 
 
 class Presence(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -23,6 +23,6 @@ class Presence(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch: Offset | None = None
     """Only on a disconnect: the epoch it ends."""
     boot: Label = "0"
-    model: Label = ""
-    firmware: Label = ""
-    last_cmd: Label = ""
+    model: Code = ""
+    firmware: Code = ""
+    last_cmd: Code = ""

@@ -23,6 +23,9 @@ one of a lower rank than the newest it took is ``superseded``; one whose epoch i
 device's newest connection is ``stale_epoch``; one whose time is over is ``expired``. A
 CommandStatus is answered once Kafka has it; until then the device keeps it, and names its command
 in the Hello of the next connection.
+
+``docs/protocol.md`` is the same for who writes a client: what to wait for and how long, what each
+code of a closed connection asks for, and the limits.
 """
 
 from typing import Annotated, Any, Literal, get_args
@@ -53,10 +56,13 @@ NATIVE_KEYS = frozenset(NativeBody.__struct_fields__)
 CLOSE_GOING_AWAY = 1001
 CLOSE_PROTOCOL_ERROR = 1002
 CLOSE_ABUSE = 1008
+"""Too many refused messages, frames or fragments: come again after half a minute to a minute."""
 CLOSE_REGISTRY_CHANGED = 1012
 """The device's record changed (site, kind or token): connect again at once."""
 CLOSE_TRY_LATER = 1013
+"""Kafka is away, or a newer connection came before this one's Hello: the usual back-off."""
 CLOSE_IDLE = 3008
+"""No message for ``idle_s``; pings and pongs are none."""
 CLOSE_REPLACED = 4001
 """A newer connection of the same device took over; do not reconnect."""
 CLOSE_UNKNOWN_DEVICE = 4003
@@ -126,6 +132,10 @@ class HelloResult(msgspec.Struct, frozen=True):
     """The gateway closes a connection on which it hears nothing for this long."""
     backfill: BackfillPace
     status: Literal["accepted"] = "accepted"
+    boot_used: bool | msgspec.UnsetType = msgspec.UNSET
+    """True, else left out: this boot's numbers have been higher before. A device that has started
+    anew takes a new boot id and says it in a new connection, or its readings are dropped as
+    repeats."""
 
 
 class Telemetry(NativeBody, frozen=True, omit_defaults=True, kw_only=True):

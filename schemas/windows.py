@@ -69,7 +69,7 @@ class SiteWindow(msgspec.Struct, frozen=True, omit_defaults=True):
     """Covered time / window, mean over the site's devices, 0..1."""
     estimated: Count = 0
     """Readings whose quality was not ok."""
-    bad: int = 0
+    bad: Count = 0
     """Of these the bad ones: counted as readings, and in no sum, bound or coverage."""
     battery: PowerStats | None = None
     grid: PowerStats | None = None

@@ -184,14 +184,11 @@ class CommandRows:
         row = self._twins.row(event.device_id)
         row = row if row is not None and row < self.columns.rows else None
         rank = rank_of(event.command_id, self.partition)
-        number = self._asked_number(event.device_id, row, rank)
-        if rank is None or number is None:
+        final = event.state in FINAL
+        stands = None if rank is None else self._counts(event, row, rank)
+        if rank is None or stands is None:
             self.counts["events_unknown"] += 1
             return
-        final = event.state in FINAL
-        if event.state in ("accepted", "applied"):
-            self._ends.take(rank, number)
-        stands = self._ends.end(rank, number) if final else not self._ends.ended(rank, number)
         if not stands:
             self.counts["events_after_the_end"] += 1
         if row is None:
@@ -240,14 +237,16 @@ class CommandRows:
         """Of a device that has no row: what stands in place of one among the commands' ends."""
         return self._unseen.setdefault(device_id, -1 - len(self._unseen))
 
-    def _asked_number(self, device_id: str, row: int | None, rank: int | None) -> int | None:
-        """The row (or what stands in its place) that was asked this; None where it was not."""
-        if rank is None:
-            return None
-        for number in (row, self._unseen.get(device_id)):
-            if number is not None and self._ends.knows(rank, number):
-                return number
-        return None
+    def _counts(self, event: CommandEvent, row: int | None, rank: int) -> bool | None:
+        """Whether an event counts (see `CommandEnds.apply`), noting it."""
+        taken, final = event.state in ("accepted", "applied"), event.state in FINAL
+        counts = None
+        if row is not None:
+            counts = self._ends.apply(rank, row, taken=taken, final=final)
+        if counts is None and event.device_id in self._unseen:
+            number = self._unseen[event.device_id]
+            counts = self._ends.apply(rank, number, taken=taken, final=final)
+        return counts
 
     def next_rank(self, now_ms: int) -> int:
         """Rises with time, across workers too, and always within one."""

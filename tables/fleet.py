@@ -137,10 +137,13 @@ class FleetPartition:
         rows = self.twins.rows_of(batch)
         each_once = self.twins.each_once(rows)
         horizon_ms = self.clock.watermark_ms - self.policy.retention_ms
-        judged = self.twins.accept(rows, batch, horizon_ms, each_once=each_once)
+        bad = batch["quality"] == Quality.BAD
+        none_bad = not bad.any()
+        judged = self.twins.accept(
+            rows, batch, None if none_bad else bad, horizon_ms, each_once=each_once
+        )
         expired = batch["measured_at_ms"] + batch["interval_ms"] <= horizon_ms
         kept = self._kept(frame, judged, expired, out)
-        bad = batch["quality"] == Quality.BAD
         samples = Samples(
             row=rows,
             measured_at_ms=batch["measured_at_ms"],
@@ -148,14 +151,17 @@ class FleetPartition:
             power_w=np.stack([batch[name] for name in POWER_COLUMNS]),
             soc=batch["soc"],
             estimated=batch["quality"] != Quality.OK,
-        ).without_bad(bad)
+        )
+        if not none_bad:
+            samples = samples.without_bad(bad)
+            out.counts["bad"] += int(bad[kept].sum())
         if len(kept) < len(batch):
             samples = samples.take(kept)
         self.windows.add(samples, len(self.twins.device_ids), each_once=each_once)
         if frame.live:
             self.twins.update(rows, batch, kept, each_once=each_once)
             self._note_fresh(samples.row, samples.measured_at_ms)
-        out.counts.update(readings=len(batch), bad=int(bad[kept].sum()))
+        out.counts["readings"] += len(batch)
 
     def _kept(
         self, frame: Frame, judged: Judged, expired: NDArray[np.bool_], out: Outputs

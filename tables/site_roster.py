@@ -20,6 +20,8 @@ _ROWS = {
     "rated_discharge_w": Column(np.float64),
     "paid_charge_w": Column(np.float64),
     "paid_discharge_w": Column(np.float64),
+    "meters": Column(np.bool_),
+    "panels": Column(np.bool_),
 }
 _SITES = {
     "region": Column(np.int32, -1),  # the registry's number
@@ -192,6 +194,8 @@ class SiteRoster:
             rated_energy_wh=row["rated_energy_wh"],
             paid_charge_w=row["paid_charge_w"],
             paid_discharge_w=row["paid_discharge_w"],
+            meters=row["meters"],
+            panels=row["panels"],
         )
         self._ratings = Ratings(
             site=row["site"],
@@ -204,4 +208,6 @@ class SiteRoster:
             import_limit_w=self._site("import_limit_w"),
             regions=regions,
             sites_expected=np.array([expected[region] for region in regions], np.int64),
+            meters=row["meters"],
+            panels=row["panels"],
         )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from schemas.windows import PowerStats, SiteWindow, SocStats
 from tables.columnar import Columns
 from vpp_streams.domain.columns import Array, Arrays
+from vpp_streams.domain.metering import counted
 from vpp_streams.domain.rollup import WindowRows
 from vpp_streams.domain.windows import (
     MS_W_PER_WH,
@@ -62,6 +63,9 @@ class SiteRows:
     paid_charge_w: NDArray[np.float64] | None = None
     """Per row: up to where charged energy counts in the region's windows; None = no bound."""
     paid_discharge_w: NDArray[np.float64] | None = None
+    meters: NDArray[np.bool_] | None = None
+    """Per row, as in `domain.rollup.Ratings`."""
+    panels: NDArray[np.bool_] | None = None
 
 
 class SiteWindows:
@@ -207,9 +211,12 @@ class SiteSums:
         np.maximum.at(published, self._to, w["published"][at])
         self.revision = np.maximum(published - 1, 0)
         power_ms = w["power_ms"][:, at]
+        if len(self._to) > len(self.sites):
+            power_ms = np.where(self._counted(power_ms, at), power_ms, 0)
         measured = power_ms > 0
         self.measured = self._add2(measured) > 0
-        positive, negative = w["positive_wms"][:, at], w["negative_wms"][:, at]
+        positive = np.where(measured, w["positive_wms"][:, at], 0.0)
+        negative = np.where(measured, w["negative_wms"][:, at], 0.0)
         self.mean_w = self._add2((positive - negative) / np.maximum(power_ms, 1))
         once = _once(power_ms, self.size_ms)
         if once is not None:
@@ -222,6 +229,21 @@ class SiteSums:
         self.min_w = self._add2(np.where(measured, w["min_w"][:, at], 0.0))
         self.max_w = self._add2(np.where(measured, w["max_w"][:, at], 0.0))
         self._weigh_soc(w, at)
+
+    def _counted(self, power_ms: Array, at: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whose powers count for their site, shape (4, rows): its meter counts once.
+
+        Where the registry does not say whose, it is the one that measured for longest.
+        """
+        known, r = power_ms > 0, self.rows
+        nobody = np.zeros(len(at), np.bool_)
+        meters = nobody if r.meters is None else r.meters[at]
+        for power, own in ((1, meters), (2, r.panels if r.panels is None else r.panels[at]),
+                           (3, meters)):  # fmt: skip
+            if own is not None:
+                order = np.argsort(-power_ms[power], kind="stable")
+                known[power] = counted(self._to, len(self.sites), known[power], own, order)
+        return known
 
     def _count_what_is_paid(
         self, positive: Array, negative: Array, covered_ms: Array, at: NDArray[np.int64]

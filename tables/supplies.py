@@ -7,6 +7,7 @@ import numpy as np
 
 from schemas.dispatch import Cause, Missing, Supply, SupplyPartial
 from schemas.windows import Deliverable
+from tables.commandable import commandable
 from tables.pool import FREE, Pool, View
 from vpp_streams.domain.headroom import HOUR_S
 from vpp_streams.domain.lease import CAUSE, CAUSES, CODE, NAMES
@@ -83,6 +84,7 @@ def _supply_of(
         missing=_missing(pool, view, mine, region),
         storm_wh=_storm_wh(view, mine),
         applied_ms=applied_ms,
+        commandable=commandable(pool, view, at, region),
     )
 
 

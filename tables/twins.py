@@ -95,26 +95,31 @@ class Twins:
         return bool((self._place[rows] == places).all())
 
     def accept(
-        self, rows: NDArray[np.int64], batch: Batch, horizon_ms: int, *, each_once: bool
+        self,
+        rows: NDArray[np.int64],
+        batch: Batch,
+        bad: NDArray[np.bool_] | None,
+        horizon_ms: int,
+        *,
+        each_once: bool,
     ) -> Judged:
         """Which readings are new; counts them on their twins.
 
-        ``horizon_ms``: what was measured up to then is too late to be counted.
+        ``bad`` tells which are not believed (None = none). What was measured up to ``horizon_ms``
+        is too late to be counted.
         """
-        measured_ms = batch["measured_at_ms"]
-        times = Times(measured_ms, measured_ms != batch["received_at_ms"], horizon_ms)
+        times = Times(batch["measured_at_ms"], batch["received_at_ms"], horizon_ms)
         judged = self.ledger.judge(rows, batch["boot"], batch["seq"], times, each_once=each_once)
         new, repeat = judged.new, ~judged.new
         repeat[judged.unclear] = False
-        bad = new & (batch["quality"] == Quality.BAD)
         if each_once:
             self.columns["readings"][rows] += new
             self.columns["duplicates"][rows] += repeat
         else:
             np.add.at(self.columns["readings"], rows[new], 1)
             np.add.at(self.columns["duplicates"], rows[repeat], 1)
-        if bad.any():
-            np.add.at(self.columns["bad"], rows[bad], 1)
+        if bad is not None:
+            np.add.at(self.columns["bad"], rows[bad & new], 1)
         self.columns.touch(rows)
         return judged
 

@@ -12,6 +12,8 @@ from playwright.async_api import Browser, Page
 from tests.web_world import NOW_MS, TWIN, KafkaInMemory, fleet_that_answers
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
+from vpp_streams.web.connections import DoorConfig, open_files
+from vpp_streams.web.places import Places, limits_for
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.twins import FleetWorker
 
@@ -29,7 +31,9 @@ async def serving(
     app = create_web(
         settings, model, lambda: NOW_MS, kafka, fleet, lambda: server.should_exit, answer_s=0.05
     )
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+    places = Places(limits_for(open_files(), settings.web_per_client))
+    config = DoorConfig(app, places, lambda _: False, host="127.0.0.1", port=0)
+    server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     try:
         while not server.started:

@@ -201,7 +201,7 @@ def test_every_row_that_gives_no_reading_is_told() -> None:
         "t,load\n"
         "2024-01-01 00:00,1\n"
         "2024-01-01 00:30,oops\n"
-        "2024-01-01 01:00,-2\n"
+        "2024-01-01 01:00,-200\n"
         "yesterday,3\n"
         "2024-01-01 02:00\n"
         "2024-01-01 00:00,1\n"
@@ -220,7 +220,7 @@ def test_every_row_that_gives_no_reading_is_told() -> None:
     assert report.gaps == [(utc("2024-01-01 00:30"), utc("2024-01-01 03:30"))]
     assert report.bad == [
         BadRow(3, "load_w: 'oops' is not a number"),
-        BadRow(4, "load_w is -2; it cannot be below 0 (is the sign right?)"),
+        BadRow(4, "load_w is -200; it cannot be below 0 (is the sign right?)"),
         BadRow(5, "'yesterday' is not an ISO 8601 time"),
         BadRow(6, "1 cells where the header has 2"),
         BadRow(8, "stands for the same time as line 2, which is kept"),
@@ -229,6 +229,22 @@ def test_every_row_that_gives_no_reading_is_told() -> None:
     ]
     counted = report.readings + report.empty + len(report.duplicates) + len(report.bad)
     assert counted == report.rows
+
+
+def test_standby_and_rounding_are_clamped_as_live_readings_are() -> None:
+    """A file lost half of its rows to an inverter's standby of -4.2 W and a SoC of 100.4 %."""
+    columns = {
+        "load_w": {"column": "load", "unit": "W"},
+        "solar_w": {"column": "pv", "unit": "W"},
+        "soc": {"column": "soc", "unit": "percent"},
+    }
+    rows = ("400,-4.2,50", "400,0,100.4", "400,-49,-1", "400,-51,50", "400,0,103", "2000,-99,7")
+    text = "t,load,pv,soc\n" + "".join(f"2024-01-01 0{i}:00,{row}\n" for i, row in enumerate(rows))
+    home = read(text, columns=columns, derive_grid=True)
+    assert home.batch["solar_w"].to_pylist() == [0, 0, 0, 0]
+    assert home.batch["soc"].to_pylist() == [0.5, 1.0, 0.0, 0.07]
+    assert home.batch["grid_w"].to_pylist() == [400, 400, 400, 2000]
+    assert [bad.line for bad in home.report.bad] == [5, 6]
 
 
 def test_rows_out_of_order_are_told_in_order() -> None:

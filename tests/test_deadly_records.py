@@ -71,8 +71,17 @@ def with_bit_flipped(data: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
+EVENT = {"device_id": "home-0001", "command_id": "c4-1", "state": "failed", "at_ms": NOW_MS}
+SAID = {"reason": f"unreadable answer: {'x' * 200}"}
 GOOD = [
     (topics.PRESENCE, presence(), PARTITION),
+    # What the gateway takes from a device and writes as it is must not end at the next door.
+    (topics.PRESENCE, presence(model="Power\nwall", last_cmd="x" * 64), PARTITION),
+    (
+        topics.COMMAND_EVENTS,
+        json.dumps({"source": "gw", "partition": 4, "events": [EVENT | SAID]}).encode(),
+        4,
+    ),
     (topics.COMMANDS, command(), PARTITION),
     (topics.GATEWAY_OUT, command(), 0),
     (topics.MARKET_PRICES, prices(), 0),

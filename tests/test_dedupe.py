@@ -129,7 +129,8 @@ class Told:
         """(boot, seq, second) each; what is older than the retention is too late."""
         boots, seqs, seconds = (np.array(c) for c in zip(*sent, strict=True))
         at_ms = T0 + seconds * SECOND
-        times = Times(at_ms, np.full(len(sent), own_clock), int(at_ms.max()) - RETENTION)
+        received_ms = at_ms + 100 if own_clock else at_ms
+        times = Times(at_ms, received_ms, int(at_ms.max()) - RETENTION)
         rows = np.zeros(len(sent), np.int64)
         judged = self.ledger.judge(rows, boots.astype(np.uint32), seqs, times)
         self.reused += judged.boots_reused
@@ -244,6 +245,18 @@ def test_each_reading_of_each_start_counts_once(seed: int, rows: int) -> None:
         frame = sent[i : i + rows]
         new = device.new(*[reading[1:] for reading in frame])
         counted += [reading for reading, is_new in zip(frame, new, strict=True) if is_new]
+    assert sorted(counted) == sorted(set(sent))
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=60), st.randoms(), st.integers(1, 9))
+def test_a_clock_that_jumps_costs_no_reading(seconds, rng: random.Random, rows: int) -> None:
+    """Numbers that rise while times do not, in any order and with repeats: each counts once."""
+    sent = [(7, seq, second) for seq, second in enumerate(seconds)] * 2
+    rng.shuffle(sent)
+    device, counted = Told(), []
+    for i in range(0, len(sent), rows):
+        frame = sent[i : i + rows]
+        counted += [r for r, new in zip(frame, device.new(*frame), strict=True) if new]
     assert sorted(counted) == sorted(set(sent))
 
 

@@ -75,10 +75,19 @@ def test_an_interval_is_the_mean_of_its_windows():
     assert told.money == pytest.approx((0.059 * 100 + 0.01 * 12) / 12)
 
 
-def test_what_is_not_covered_does_not_count_as_nothing():
+def test_what_is_not_measured_is_not_delivered():
+    """It used to be scaled up from what was, and paid for."""
     told = measured(AWARD, windows(60e3, 60e3, 60e3) | {START + 4 * MINUTE: window(0, 60e3, 0.5)})
-    assert told.measured_w == pytest.approx(60_000.0)
+    assert told.measured_w == pytest.approx(0.7 * 60_000.0)
     assert told.coverage == pytest.approx(0.7)
+    assert told.money == pytest.approx((0.042 * 100 + 0.01 * 12) / 12)
+
+
+def test_nothing_is_delivered_by_sites_that_never_connected():
+    """25 of 1,025 sites report: a region rated 1.95 MW had "delivered 36.08 MW of 970.89 kW"."""
+    told = measured(AWARD, {START + k * MINUTE: window(0, 880e3 * 41, 1 / 41) for k in range(5)})
+    assert told.measured_w == pytest.approx(880e3)
+    assert told.coverage == pytest.approx(1 / 41)
 
 
 def test_windows_of_other_intervals_do_not_count():

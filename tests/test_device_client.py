@@ -10,8 +10,10 @@ import pytest
 from device_sim.device import CHUNK_ROWS, Device, Patience, Step
 from device_sim.leases import LeaseOf, Leases
 from schemas.protocol import (
+    CLOSE_ABUSE,
     CLOSE_REGISTRY_CHANGED,
     CLOSE_REPLACED,
+    CLOSE_UNKNOWN_DEVICE,
     MAX_MESSAGE_BYTES,
     Ack,
     Backfill,
@@ -244,6 +246,12 @@ def test_close_codes():
     for _ in range(10):
         device.disconnected()
     assert device.disconnected(CLOSE_REGISTRY_CHANGED) <= 1000
+
+
+@pytest.mark.parametrize("code", [CLOSE_ABUSE, CLOSE_UNKNOWN_DEVICE])
+def test_a_device_that_was_thrown_out_does_not_come_back_at_once(code: int):
+    waits = [live_device().disconnected(code) for _ in range(3)]
+    assert all(30_000 <= wait <= 60_000 for wait in waits)
 
 
 def test_a_drained_device_waits_for_its_acks_and_comes_back_when_told():

@@ -35,7 +35,8 @@ from vpp_streams.dispatch_screen import one_line, screen, sparkline
 from vpp_streams.domain.partition import partition_of
 from vpp_streams.domain.spoken_time import duration_s, moment_ms
 from vpp_streams.errors import WebError
-from vpp_streams.operators import make_demo_operator, write_private
+from vpp_streams.operators import make_demo_operator
+from vpp_streams.private_files import write_private
 from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
 from vpp_streams.web.api import create_web
@@ -290,7 +291,7 @@ def test_the_screen_tells_what_is_asked_given_and_missing(plant):
         "60 applied",
         "10 without a lease",
         "7 devices not connected: 35.0 kW",
-        "42.00 kW missing now: 7 devices not connected",
+        "42.00 kW of target-1 missing since",
     ):
         assert said in text
     assert "[" not in drawn(plant, width=60)

@@ -174,7 +174,7 @@ async def test_what_cannot_be_delivered_is_told_with_its_reason(settings: Settin
         assert (await made.becomes(absent, "failed"))[0].reason == "not connected"
         async with dial(made.gateways[0], DEVICE) as socket:
             epoch = (await greet(socket)).epoch
-            older = await made.command(epoch - 1)
+            older = await made.command(epoch + 1)
             late = await made.command(epoch, lasts_ms=-1)
             assert (await made.becomes(older, "failed"))[0].reason == "stale epoch"
             await made.becomes(late, "expired")

@@ -6,6 +6,7 @@ from typing import Any
 from unittest import mock
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -95,6 +96,23 @@ def test_hello_is_answered_once_its_record_stands() -> None:
     assert isinstance(answer, HelloResult)
     assert (result.id, answer.epoch, answer.t) == ("h", 4711, T0 + 2)
     assert codes(session.receive(wire.encode_call("i", hello), at(3))) == ["bad_message"]
+
+
+@pytest.mark.parametrize(
+    ("boot", "next_seq", "used"),
+    [("b0", 13, False), ("b0", 12, True), ("b0", 0, True), ("b1", 0, False)],
+)
+def test_numbers_that_go_back_within_a_boot_are_told(boot: str, next_seq: int, used: bool) -> None:
+    earlier = live_session(next_seq=10)
+    for seq in (10, 11, 12):
+        earlier.receive(reading(seq), at(1))
+    session = new_session()
+    session.receive(wire.encode_call("h", Hello(boot=boot, next_seq=next_seq)), at(0))
+    assert session.follows(earlier.head) is not used
+    (result,) = sent(session.registered(8, at(0)))
+    answer = wire.decode_result(result, HelloResult)
+    assert isinstance(answer, HelloResult)
+    assert answer.boot_used is (used or msgspec.UNSET), "left out where all is well"
 
 
 def test_no_hello_in_time_closes() -> None:

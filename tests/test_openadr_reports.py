@@ -62,7 +62,8 @@ async def test_usage_and_demand_come_after_the_last_interval_with_their_quality(
     await world.session.poll()
     await world.session.poll()
     connections, batteries = told_of(world, "USAGE")
-    assert connections == [(15.0, "OK"), (15.0, "ESTIMATED"), (None, "MISSING")]
+    # Energy is what was measured, never scaled up to the minutes in between.
+    assert connections == [(15.0, "OK"), (8.0, "ESTIMATED"), (None, "MISSING")]
     assert batteries == [(0.0, "OK"), (0.0, "ESTIMATED"), (None, "MISSING")]
     assert told_of(world, "DEMAND")[0][0] == (60.0, "OK")
     assert [r[0] for r in told_of(world, "READING")] == [(60.0, "OK"), (-12.0, "OK")]

@@ -1,6 +1,7 @@
 """ENTSO-E's day-ahead documents: a recorded one value by value, and what they may hold."""
 
 import re
+import tracemalloc
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -377,3 +378,22 @@ def test_mangled_documents_never_raise(edits: list[tuple[int, int, bytes]]) -> N
     for prices in reading.prices.values():
         assert np.all(np.abs(prices.energy) <= 1e6)
         assert np.all(np.diff(prices.start_ms) > 0)
+
+
+def test_a_billion_laughs_are_refused_before_the_first() -> None:
+    """Nine entities of ten of the one before: a gigabyte, were they expanded."""
+    entities = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10 if n else "lol"}">' for n in range(10))
+    bomb = f'<?xml version="1.0"?><!DOCTYPE lolz [{entities}]><lolz>&l9;</lolz>'
+    tracemalloc.start()
+    try:
+        reading = read_price_file(bomb.encode(), name="x.xml")
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "DOCTYPE" in reading.report.failure
+    assert most_bytes < 5_000_000
+
+
+def test_elements_in_elements_without_end_are_no_crash() -> None:
+    deep = b"<a>" * 200_000 + b"</a>" * 200_000
+    assert read_price_file(deep, name="x.xml").report.failure

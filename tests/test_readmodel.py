@@ -15,6 +15,7 @@ from tests.web_world import (
     NOW_MS,
     apply,
     apply_raw,
+    dispatch_status,
     health,
     region_live,
     region_window,
@@ -392,3 +393,18 @@ def test_records_from_before_the_start_fill_charts_but_not_percentiles(model):
     assert len(model.regions.history("north", 10).at_ms) == 1
     apply(model, topics.REGION_LIVE, region_live("north", NOW_MS + 500), now_ms=NOW_MS + 500)
     assert model.summary(NOW_MS).age_p99_ms == 690
+
+
+def test_a_region_that_falls_silent_is_said_to_be_without_any_new_record():
+    model = ReadModel(started_at_ms=NOW_MS)
+    apply(model, topics.REGION_LIVE, region_live("north", NOW_MS))
+    assert model.regions_now(NOW_MS)[0].standing.word == "Dispatch not heard"
+    apply(model, topics.DISPATCH_EVENTS, dispatch_status("north", NOW_MS))
+    (one,) = model.standings(NOW_MS)
+    assert (one.region, one.standing.level, one.standing.findings) == ("north", "good", ())
+    assert model.alarms(NOW_MS, 10).regions == []
+    (one,) = model.standings(NOW_MS + 10_001)
+    assert one.standing.level == "bad"
+    kinds = [alarm.finding.kind for alarm in model.alarms(NOW_MS + 10_001, 10).regions]
+    assert kinds == ["telemetry_stale", "dispatch_stale"]
+    assert model.region_now("north", NOW_MS + 10_001).standing == one.standing

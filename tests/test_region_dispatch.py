@@ -7,6 +7,7 @@ from schemas.dispatch import Missing, StormCost, Supply, SupplyPartial
 from schemas.grid import Droop, PriceSeries
 from schemas.windows import Deliverable
 from tests.test_requests import T0, hold, limit, target
+from tests.web_world import commandable
 from vpp_streams.domain.region_dispatch import HEARD_MS, RegionDispatch
 from vpp_streams.domain.ruling import Ruling
 
@@ -211,3 +212,36 @@ def test_a_storms_cost_is_told() -> None:
     calm = region().cycle(IDLE, BOTH, T0).status
     assert calm is not None
     assert calm.storm is None
+
+
+def test_power_that_goes_on_missing_is_missing_since_it_began() -> None:
+    made = region(partial(0, 40_000.0), partial(1, 40_000.0))
+    first = made.cycle(ruled(), BOTH, T0).notice
+    assert first is not None
+    assert (first.missing_w, first.from_ms) == (20_000.0, T0)
+    for p in (0, 1):
+        made.heard(partial(p, 20_000.0, at_ms=T0 + 2000))
+    more = made.cycle(ruled(), BOTH, T0 + 2000).notice
+    assert more is not None
+    assert (more.missing_w, more.from_ms, more.at_ms) == (60_000.0, T0, T0 + 2000)
+    another = made.cycle(ruled(id_="t2"), BOTH, T0 + 2500).notice
+    assert another is not None
+    assert another.from_ms == T0 + 2500
+
+
+def test_the_commandable_share_is_that_of_the_partitions_heard() -> None:
+    made = region(
+        partial(0, commandable=commandable(3, silent=1)), partial(1, commandable=commandable(5))
+    )
+    status = made.cycle(ruled(), BOTH, T0).status
+    assert status is not None
+    assert status.commandable == commandable(8, silent=1)
+    made.heard(partial(0, at_ms=T0 + HEARD_MS + 1, commandable=commandable(4)))
+    status = made.cycle(ruled(), BOTH, T0 + HEARD_MS + 1).status
+    assert status is not None
+    assert status.commandable == commandable(4)
+    assert (status.partitions_heard, status.partitions_expected) == (1, 2)
+    made.heard(partial(1, at_ms=T0 + HEARD_MS + 1))  # of a worker that does not measure it
+    status = made.cycle(ruled(), BOTH, T0 + HEARD_MS + 1).status
+    assert status is not None
+    assert status.commandable is None

@@ -152,14 +152,14 @@ def test_the_highest_revision_of_a_window_counts():
     np.testing.assert_array_equal(history_of(track, 3), [150.0, 100.0, 100.0])
 
 
-def test_what_was_not_measured_is_not_known_and_the_rest_counts_for_all():
+def test_what_was_not_measured_is_not_known_and_nothing_is_scaled_up():
     track = RegionTrack()
     for slot, coverage in enumerate((1.0, 0.8, LEAST_COVERAGE, LEAST_COVERAGE - 0.01, 0.0)):
         track.measured(window(slot, 1000.0 * coverage, coverage=coverage))
     track.measured(window(6, 7.0))
     track.measured(window(7, 8.0, size_s=60))
     track.measured(msgspec.structs.replace(window(7, 8.0), start_ms=T0 + 7 * SLOT_MS + 60_000))
-    known = [1000.0, 1000.0, 1000.0, np.nan, np.nan, np.nan, 7.0]
+    known = [1000.0, 800.0, 500.0, np.nan, np.nan, np.nan, 7.0]
     np.testing.assert_allclose(history_of(track, 7), known)
 
 

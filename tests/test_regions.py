@@ -135,9 +135,27 @@ def test_window_of_all_partitions() -> None:
     window = region_window("north", {0: share(0), 3: share(3, energy_wh=80.0)}, TWO_PARTITIONS)
     assert window.window_id == f"north|900|{NOW_MS}"
     assert window.coverage == 3.0 / 4
-    assert window.mean_battery_w == 200.0 / 0.25
+    # An older version's shares: of each site that reports, over the time in which it did.
+    assert window.mean_battery_w == pytest.approx(200.0 / 0.25 / 0.75)
     assert (window.soc_first, window.soc_last) == (0.6, 0.5)
     assert window.sums.readings == 3600
+
+
+def measuring(partition: int, mean_w: float | None, sites: int) -> RegionWindowPartial:
+    energy = EnergySums(1.0, 1.0, 0.0, mean_w, sites)
+    made = share(partition)
+    sums = msgspec.structs.replace(made.sums, load=energy, solar=energy)
+    return msgspec.structs.replace(made, sums=sums)
+
+
+def test_a_mean_is_of_what_was_measured_never_of_zeros() -> None:
+    """Of a site that joined in the last minute a window showed 341 W of its 6 kW."""
+    window = region_window("north", {0: measuring(0, 6_000.0, 1), 3: measuring(3, None, 0)}, {})
+    assert window.mean_load_w == 6_000.0
+    assert (window.sums.load.mean_w, window.sums.load.sites) == (6_000.0, 1)
+    nobody = region_window("north", {0: measuring(0, None, 0)}, {})
+    assert nobody.mean_load_w is None
+    assert nobody.sums.load.sites == 0
 
 
 def test_every_share_and_correction_raises_the_revision() -> None:

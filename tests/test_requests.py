@@ -237,7 +237,7 @@ requests = st.lists(
 
 @given(requests)
 def test_stories_make_sense_whatever_is_asked(asked: list[Request]) -> None:
-    book, told = Book(), dict[str, list[str]]()
+    book, told, above = Book(), dict[str, list[str]](), dict[str, str]()
     times = range(T0, T0 + 22 * MIN, MIN)
     for now_ms, request in itertools.zip_longest(times, asked):
         if now_ms is None:
@@ -246,7 +246,9 @@ def test_stories_make_sense_whatever_is_asked(asked: list[Request]) -> None:
         for event in [*events, *book.advance(now_ms)]:
             story = told.setdefault(event.request_id, [])
             assert not (story and story[-1] in FINAL_STATES), "told of after its end"
-            assert not story or story[-1] != event.state, "told twice"
+            again = bool(story) and story[-1] == event.state
+            assert not again or above[event.request_id] != event.by, "told twice"
+            above[event.request_id] = event.by
             assert event.state != "outranked" or (event.by and event.reason)
             story.append(event.state)
         ruling = book.ruling("north", now_ms)
@@ -256,3 +258,62 @@ def test_stories_make_sense_whatever_is_asked(asked: list[Request]) -> None:
         targets = [id_ for id_ in active if id_.startswith("t")]
         assert len(targets) <= 1
         assert not (ruling.hold and targets)
+
+
+# What one who waits is told
+
+
+def test_a_request_that_waits_says_so_when_it_is_accepted() -> None:
+    book = Book()
+    apply(book, target("award", priority="market", source="market:sim"))
+    book.advance(T0)
+    (event,) = apply(book, target("mine"))
+    assert (event.state, event.by) == ("accepted", "award")
+    assert event.reason.startswith("award of market:sim rules until")
+    (later,) = apply(book, target("later", starts_at_ms=T0 + 60 * MIN, ends_at_ms=T0 + 90 * MIN))
+    assert (later.by, later.reason) == ("", ""), "nobody knows yet who rules then"
+
+
+def test_who_stands_above_is_told_anew_when_another_does() -> None:
+    """F7: it went on to name one that had ended."""
+    book = Book()
+    first = target("a1", priority="market", ends_at_ms=T0 + 5 * MIN)
+    second = target("a2", priority="market", starts_at_ms=T0 + 5 * MIN, ends_at_ms=T0 + 10 * MIN)
+    apply(book, target("mine"), first, second)
+    assert [(e.request_id, e.by) for e in book.advance(T0) if e.state == "outranked"] == [
+        ("mine", "a1")
+    ]
+    told = [e for e in book.advance(T0 + 5 * MIN) if e.request_id == "mine"]
+    assert [(e.state, e.by) for e in told] == [("outranked", "a2")]
+    assert "a2 of operator:ann" in told[0].reason
+    assert [e for e in book.advance(T0 + 6 * MIN) if e.request_id == "mine"] == []
+
+
+def test_a_request_that_never_ruled_says_so_at_its_end() -> None:
+    """F6: it ended as one that had been delivered."""
+    book = Book()
+    apply(book, target("award", priority="market"), target("mine", ends_at_ms=T0 + 5 * MIN))
+    book.advance(T0)
+    (event,) = book.advance(T0 + 5 * MIN)
+    assert (event.request_id, event.state, event.ruled_ms) == ("mine", "completed", 0)
+    assert event.reason == "its time is over, and it never ruled: others stood above it"
+    (event,) = book.advance(T0 + 15 * MIN)
+    assert (event.request_id, event.ruled_ms, event.reason) == (
+        "award", 15 * MIN, "its time is over"
+    )  # fmt: skip
+
+
+def test_the_time_that_a_request_ruled_adds_up_and_is_unknown_after_a_takeover() -> None:
+    book = Book()
+    apply(book, target("mine"))
+    book.advance(T0)
+    apply(book, hold(), now_ms=T0 + 2 * MIN)
+    book.advance(T0 + 2 * MIN)
+    apply(book, withdraw("h1"), now_ms=T0 + 12 * MIN)
+    book.advance(T0 + 12 * MIN)
+    (event,) = book.advance(T0 + 15 * MIN)
+    assert event.ruled_ms == 5 * MIN
+    successor = Book()
+    successor.restore(target("mine"), "outranked")
+    (event,) = successor.advance(T0 + 15 * MIN)
+    assert (event.state, event.ruled_ms, event.reason) == ("completed", None, "its time is over")

@@ -134,6 +134,14 @@ def test_every_process_is_given_the_same_world(settings: Settings):
     assert f"ws://{settings.host}:{settings.gateway_port}" in made["sim"].command
 
 
+def test_the_demos_gateway_stays_on_loopback_where_the_dashboard_does_not(settings: Settings):
+    reachable = settings.model_copy(update={"host": "0.0.0.0"})
+    made = {spec.name: spec for spec in demo.specs(reachable, demo.DemoFleet(1, 0, 0, 1))}
+    assert made["gateway"].environment["VPP_HOST"] == "127.0.0.1"
+    assert "VPP_HOST" not in made["web"].environment
+    assert f"ws://127.0.0.1:{settings.gateway_port}" in made["sim"].command
+
+
 def test_the_status_names_what_a_person_looks_for(settings: Settings, tmp_path: Path):
     supervisor = Supervisor(demo.specs(settings, demo.DemoFleet(1, 0, 0, 1)), tmp_path)
     supervisor.children[0].restarts = 2

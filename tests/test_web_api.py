@@ -95,6 +95,7 @@ async def test_every_answer_has_the_shape_that_is_documented(client, model):
         "/sites/home-001": views.SiteDetail,
         "/sites/home-001/windows": views.SiteWindows,
         "/rejected": views.RejectedPage,
+        "/records/rejected": views.RejectedRecordsPage,
         "/regions/north/dispatch": control_views.DispatchView,
         "/commands": control_views.CommandList,
         "/alarms": control_views.AlarmList,

@@ -1,12 +1,13 @@
 """The dashboard in a headless Chromium, at a desk's and a phone's width; no Kafka."""
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Dialog, expect
 
-from schemas.dispatch import Hold, Request, RequestEvent
+from schemas.dispatch import Hold, Request, RequestEvent, StormCost, Target
 from tests.browser_world import DESK, PHONE, opened, serving
 from tests.web_world import (
     HOSTILE,
@@ -14,6 +15,7 @@ from tests.web_world import (
     KafkaInMemory,
     apply,
     apply_raw,
+    commandable,
     dispatch_status,
     fed_read_model,
     feed_control,
@@ -86,6 +88,47 @@ async def test_a_region_moves_as_soon_as_it_is_heard_of(browser, model, viewport
         await expect(card).to_contain_text("Partly covered")
 
 
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+async def test_a_region_that_cannot_be_commanded_is_held_or_unheard_is_not_green(
+    browser, model, viewport
+):
+    """U-F1, U-F4: 16 of 25 batteries could not be commanded, and a region was held, all green."""
+    idle = {"mode": "idle", "request_id": "", "asked_w": None, "allocated_w": None}
+    south = dispatch_status("south", NOW_MS, **idle, commandable=commandable(9, not_connected=16))
+    apply(model, topics.DISPATCH_EVENTS, south)
+    async with serving(model) as home, opened(browser, home, viewport) as watched:
+        page = watched.page
+        await page.goto(home)
+        cards = {name: page.locator(".card", has_text=name) for name in ("north", "south", "west")}
+        await expect(cards["north"].locator(".pill")).to_have_class("pill good")
+        await expect(cards["north"]).to_contain_text("A target rules: discharge 400 kW")
+        await expect(cards["north"]).to_contain_text("73 of 74 batteries")
+        await expect(cards["south"].locator(".pill")).to_have_class("pill bad")
+        await expect(cards["south"].locator(".pill")).to_have_text("64% cannot be commanded")
+        said = "9 of 25 batteries can be commanded (45.0 of 125.0 kW): 16 not connected"
+        await expect(cards["south"]).to_contain_text(said)
+        await expect(cards["west"].locator(".pill")).to_have_text("Dispatch not heard")
+        strip = page.get_by_role("status", name="Alarms")
+        await expect(strip).to_contain_text(f"south: {said}")
+        await expect(strip).to_contain_text("west: nothing was heard of its dispatch")
+        over = await page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert over == 0
+        storm = StormCost(devices=3, withheld_w=15e3, charge_wh=9e3)
+        stormy = commandable(70, not_connected=1, storm=3)
+        changed = dispatch_status("north", NOW_MS, storm=storm, commandable=stormy)
+        apply(model, topics.DISPATCH_EVENTS, changed)
+        await expect(cards["north"].locator(".pill")).to_have_text("Storm")
+        apply(model, topics.DISPATCH_EVENTS, dispatch_status("north", NOW_MS, mode="hold"))
+        await expect(cards["north"].locator(".pill")).to_have_text("Held")
+        await expect(cards["north"].locator(".pill")).to_have_class("pill bad")
+        await page.goto(home + "#/regions/south")
+        await expect(page.locator(".title .pill")).to_have_text("64% cannot be commanded")
+        await expect(page.get_by_text(said).first).to_be_visible()
+        await expect(page.locator(".commandable")).to_contain_text("9 of 25 batteries, 45.0 kW")
+
+
 async def test_region_charts_draw_their_series_and_answer_to_the_keyboard(browser, model):
     async with serving(model) as home, opened(browser, home, DESK) as watched:
         page = watched.page
@@ -155,7 +198,12 @@ async def test_a_dispatch_is_shown_with_what_is_missing_and_why(browser, model):
         page = watched.page
         await page.goto(home + "#/regions/north")
         panel = page.locator(".panel", has=page.get_by_role("heading", name="Dispatch"))
-        for said in ("A target rules", "400 kW", "42.0 kW is missing.", "60 applied"):
+        for said in (
+            "A target rules",
+            "400 kW",
+            "42.0 kW of target-1 is missing since",
+            "60 applied",
+        ):
             await expect(panel).to_contain_text(said)
         await expect(panel).to_contain_text("7 devices not connected: 35.0 kW")
         await expect(panel.locator("path.line.asked")).to_have_count(1)
@@ -200,32 +248,134 @@ async def test_an_operator_dispatches_holds_and_releases(browser, model, tmp_pat
     ):
         page = watched.page
         await page.goto(home + "#/regions/north")
-        said = page.locator(".said")
+        requests = page.locator(".panel", has_text="Ask for power")
+        said = requests.locator(".said")
         await page.get_by_label("Power, kW").fill("250")
         await page.get_by_label("Direction").select_option("charge")
         await page.get_by_role("button", name="Dispatch", exact=True).click()
         await expect(said).to_contain_text("needs an operator's token")
-        await page.get_by_label("Operator's token").fill("not-a-token")
+        await requests.get_by_label("Operator's token").fill("not-a-token")
         await page.keyboard.press("Enter")
         await expect(said).to_contain_text("nobody has this token")
         assert region.requests == []
-        await page.get_by_label("Operator's token").fill(access.token)
+        await requests.get_by_label("Operator's token").fill(access.token)
         await page.keyboard.press("Enter")
         await expect(said).to_contain_text("accepted")
         [target] = region.requests
         assert (target.export_w, target.ends_at_ms) == (-250_000, NOW_MS + 900_000)
-        await expect(page.get_by_label("Operator's token")).to_be_hidden()
-        await page.get_by_placeholder("Why").fill("works")
-        await page.get_by_role("button", name="Hold the region").click()
-        await expect(said).to_contain_text("the region is held")
-        await page.get_by_role("button", name="Release").click()
-        await expect(said).to_contain_text("the hold is released")
+        await expect(requests.get_by_label("Operator's token")).to_be_hidden()
+        bar = page.get_by_role("region", name="Hold")
+        await bar.get_by_role("button", name="Hold the region").click()
+        await bar.get_by_placeholder("Why").fill("works")
+        await page.keyboard.press("Enter")
+        confirmed = bar.get_by_role("button", name="Hold north now")
+        await expect(confirmed).to_be_focused()
+        assert len(region.requests) == 1, "Enter in a field holds nothing"
+        await confirmed.click()
+        await expect(bar.locator(".said")).to_contain_text("the region is held")
+        await expect(bar).to_contain_text("by operator demo: works")
+        asked: list[str] = []
+        answers = [False, True]
+
+        async def answer(dialog: Dialog) -> None:
+            asked.append(dialog.message)
+            await (dialog.accept() if answers.pop(0) else dialog.dismiss())
+
+        page.on("dialog", answer)
+        await bar.get_by_role("button", name="Release").click()
+        assert len(region.requests) == 2
+        await bar.get_by_role("button", name="Release").click()
+        await expect(bar.locator(".said")).to_contain_text("the hold is released")
+        assert asked == ["Release north? What is asked of it rules again at once."] * 2
         assert [type(r).__name__ for r in region.requests] == ["Target", "Hold", "Withdraw"]
         assert access.token not in await page.content()
         await page.get_by_role("button", name="Forget my token").click()
-        await expect(page.get_by_label("Operator's token")).to_be_visible()
+        await expect(requests.get_by_label("Operator's token")).to_be_visible()
         # A refusal is an answer that the browser notes as an error: this one was ours.
         watched.errors[:] = [e for e in watched.errors if "401" not in e]
+
+
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+async def test_the_kill_switch_stays_in_reach_however_long_the_page_is(browser, model, viewport):
+    async with serving(model) as home, opened(browser, home, viewport) as watched:
+        page = watched.page
+        await page.goto(home + "#/regions/north")
+        button = page.get_by_role("button", name="Hold the region")
+        await expect(page.get_by_role("table", name="Closed windows")).to_be_visible()
+        await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        assert await page.evaluate("scrollY") > 500
+        await expect(button).to_be_in_viewport(ratio=1)
+        await button.click()
+        await expect(page.get_by_role("button", name="Hold north now")).to_be_in_viewport(ratio=1)
+
+
+async def test_the_kill_switch_is_there_while_the_web_process_is_not(browser, model):
+    server = AsyncExitStack()
+    home = await server.enter_async_context(serving(model))
+    async with server, opened(browser, home, DESK) as watched:
+        page = watched.page
+        await page.goto(home + "#/regions/north")
+        bar = page.get_by_role("region", name="Hold")
+        await expect(bar).to_contain_text("Not held")
+        await server.aclose()
+        await expect(page.locator("#link")).to_contain_text("Connection lost", timeout=60_000)
+        await expect(bar).to_contain_text("No connection to the web process")
+        await expect(bar).to_contain_text("vpp hold north --kafka")
+        await expect(bar.get_by_role("button", name="Hold the region")).to_be_enabled()
+        await expect(page.get_by_role("heading", name="Requests")).to_be_visible()
+        # The browser notes each request that found nobody: these were ours.
+        watched.errors[:] = [e for e in watched.errors if "ERR_" not in e]
+
+
+async def test_what_was_shown_stays_while_a_web_process_has_just_started(browser, model):
+    async with serving(model) as home, opened(browser, home, DESK) as watched:
+        page = watched.page
+        await page.goto(home + "#/regions/north")
+        requests = page.get_by_role("heading", name="Requests")
+        await expect(page.get_by_role("table", name="Requests")).to_be_visible()
+        gone = '{"error": "nothing was heard of a region", "hint": ""}'
+        await page.route("**/api/v1/regions/north/**", lambda r: r.fulfill(status=404, body=gone))
+        await expect(page.locator(".problem")).to_contain_text("nothing was heard of a region")
+        await expect(requests).to_be_visible()
+        await expect(page.get_by_role("button", name="Hold the region")).to_be_visible()
+        watched.errors[:] = [e for e in watched.errors if "404" not in e]
+
+
+async def test_withdrawing_an_award_asks_first(browser, model, tmp_path):
+    operators, access = make_demo_operator(tmp_path, "demo", "http://web.test")
+    region = Region(model)
+    award = Target(
+        request_id="sim-north-1",
+        region="north",
+        export_w=50_000.0,
+        starts_at_ms=NOW_MS - 1000,
+        ends_at_ms=NOW_MS + 900_000,
+        priority="market",
+        source="market:sim",
+        issued_at_ms=NOW_MS - 1000,
+    )
+    apply(model, topics.DISPATCH_TARGETS, award)
+    async with (
+        serving(model, KafkaInMemory(region.write), operators) as home,
+        opened(browser, home, DESK) as watched,
+    ):
+        page = watched.page
+        await page.goto(home + "#/regions/north")
+        await page.evaluate(f"sessionStorage.setItem('vpp-operator-token', '{access.token}')")
+        asked: list[str] = []
+
+        async def answer(dialog: Dialog) -> None:
+            asked.append(dialog.message)
+            await (dialog.dismiss() if len(asked) == 1 else dialog.accept())
+
+        page.on("dialog", answer)
+        row = page.get_by_role("row", name="sim-north-1")
+        await row.get_by_role("button", name="Withdraw").click()
+        assert "what is not delivered costs money" in asked[0]
+        assert region.requests == []
+        await row.get_by_role("button", name="Withdraw").click()
+        await expect(page.locator(".said", has_text="withdrawn")).to_be_visible()
+        assert [type(r).__name__ for r in region.requests] == ["Withdraw"]
 
 
 async def test_a_site_tells_desired_reported_and_its_devices_story(browser, model):

@@ -6,6 +6,7 @@ test would hang on it.
 
 import asyncio
 import json
+import random
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -236,12 +237,29 @@ async def test_stories_are_queued_in_bounds_and_operators_have_a_queue_of_their_
 
 async def test_a_flood_of_wrong_tokens_is_locked_out(world):
     async with world.door() as door:
-        guesser = await door.client("vpp_guess")
-        answers = [await guesser.post("/api/v1/regions/north/hold") for _ in range(12)]
+        guesser = await door.client()
+        answers = [
+            await guesser.post(
+                "/api/v1/regions/north/hold", headers={"Authorization": f"Bearer vpp_{number}"}
+            )
+            for number in range(12)
+        ]
         assert [a.status_code for a in answers] == [401] * 5 + [429] * 7
         assert world.kafka.written == []
         assert re.search(r"none is looked at for \d+ s", answers[-1].json()["error"])
         assert int(answers[-1].headers["Retry-After"]) > 0
+
+
+async def test_bytes_that_are_no_request_end_their_own_connection_only(world):
+    dice = random.Random(1)
+    async with world.door() as door:
+        for first in (b"GET " * 9999, b"\x16\x03\x01\x02", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
+            await door.answer(first + dice.randbytes(70_000))
+        for _ in range(60):
+            cut = dice.randrange(len(GET))
+            await door.answer(GET[:cut] + dice.randbytes(9) + GET[cut + 9 :] + b"\n\n\xff\n" + GET)
+        await door.until(lambda: len(door.places) == 0)
+        assert (await (await door.client()).get("/api/v1/summary")).status_code == 200
 
 
 async def test_a_body_that_never_ends_is_no_error_of_ours(world, caplog):

@@ -134,7 +134,7 @@ async def test_what_is_written_shows_and_a_second_process_knows_the_last_hour(to
             (topics.PRESENCE, "pw-001", encode_json(presence), p),
             (topics.SITE_WINDOWS, home.site_id, encode_json(site_window("home-001", start_ms)), p),
             (topics.REGION_WINDOWS, "north", encode_json(region_window("north", start_ms)), 0),
-            (topics.TELEMETRY_REJECTED, "r", encode_json(rejected(1)), 5),
+            (topics.TELEMETRY_REJECTED, "r", encode_json(rejected(1)), 3),
             (topics.HEALTH, "i", encode_json(health("ingest", now_ms(), canonical=7, lag=2)), 0),
             (topics.REGION_LIVE, "north", b"junk", 0),
             (topics.REGION_LIVE, "north", TOO_DEEP, 0),

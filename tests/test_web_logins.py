@@ -3,7 +3,8 @@
 import pytest
 from structlog.testing import capture_logs
 
-from vpp_streams.operators import Operator, digest_of, lines_for, new_token, write_private
+from vpp_streams.operators import Operator, digest_of, lines_for, new_token
+from vpp_streams.private_files import write_private
 from vpp_streams.web import logins as module
 from vpp_streams.web.logins import FREE_TRIES, Logins
 from vpp_streams.web.problems import ApiError
@@ -53,6 +54,12 @@ def test_an_address_that_guesses_is_locked_out_each_time_for_twice_as_long(world
     assert world.guess(HERE, 1) == [401]
     world.now_s += module.FORGET_S + module.LONGEST_LOCK_S
     assert world.guess(HERE, FREE_TRIES) == [401] * FREE_TRIES
+
+
+def test_a_program_that_keeps_on_with_a_token_that_was_replaced_is_no_guesser(world):
+    old = new_token()
+    assert {world.status(HERE, old) for _ in range(50)} == {401}
+    assert world.status(HERE, ANN) == 200
 
 
 def test_a_locked_address_learns_nothing_of_the_right_token(world):

@@ -9,6 +9,7 @@ import httpx
 import msgspec
 
 from schemas.assets import Device, Site
+from schemas.commandable import Commandable, Hindered
 from schemas.commands import CommandEvent, CommandEvents, CommandFrame, CommandRow
 from schemas.dispatch import DispatchStatus, Missing, Notice, RequestEvent, Target
 from schemas.forecast import ForecastAccuracy, QuantityForecast, RegionForecast
@@ -238,8 +239,24 @@ def dispatch_status(region: str, at_ms: int = NOW_MS, **changes: Any) -> Dispatc
         "states": {"applied": 60, "accepted": 3, "none": 10},
         "partitions_expected": 8,
         "partitions_heard": 8,
+        "commandable": commandable(73, not_connected=1),
     }
     return DispatchStatus(region=region, at_ms=at_ms, **{**status, **changes})
+
+
+def commandable(free: int, **lost: int) -> Commandable:
+    """Batteries of 5 kW that can be commanded, and those that cannot by cause."""
+    return Commandable(
+        batteries=free + sum(lost.values()),
+        rated_w=5_000.0 * (free + sum(lost.values())),
+        commandable=free,
+        commandable_w=5_000.0 * free,
+        hindered=tuple(
+            Hindered(cause=cause, batteries=n, rated_w=5_000.0 * n)
+            for cause, n in lost.items()
+            if n
+        ),
+    )
 
 
 def notice(region: str, request_id: str, missing_w: float = 42_000.0) -> Notice:

@@ -5,20 +5,30 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from vpp_streams.errors import WebError
+from vpp_streams.errors import WebError, WebSilentError
 from vpp_streams.operators import read_access
 from vpp_streams.settings import Settings
 from vpp_streams.web.views import Problem
 
 TIMEOUT_S = 40.0
 """Longer than the web process itself waits for Kafka and for the region role."""
+_NOT_SERVED = 429, 500, 502, 503, 504
+"""The web process, or a proxy before it, cannot serve this now."""
 T = TypeVar("T")
 
 
 class ApiClient:
-    """Asks one web process; every problem is a `WebError` of one line with the way out."""
+    """Asks one web process; every problem is a `WebError` of one line with the way out.
 
-    def __init__(self, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
+    Where no answer comes, or none that is the web process's own, it is a `WebSilentError`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        transport: httpx.BaseTransport | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
         access = read_access(settings.state_dir)
         default = f"http://{settings.host}:{settings.web_port}"
         self.url = (settings.web_url or (access.url if access else default)).rstrip("/")
@@ -29,7 +39,7 @@ class ApiClient:
             # A demo's token goes to that demo only.
             self._token = access.token
         self._client = httpx.Client(
-            base_url=f"{self.url}/api/v1/", timeout=TIMEOUT_S, transport=transport
+            base_url=f"{self.url}/api/v1/", timeout=timeout_s, transport=transport
         )
 
     def __enter__(self) -> "ApiClient":
@@ -59,7 +69,7 @@ class ApiClient:
             response = self._client.request(method, path, **more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             said = str(error) or type(error).__name__
-            raise WebError(
+            raise WebSilentError(
                 f"no web process answers at {self.url} ({said}); start one with `vpp up` or"
                 " `vpp web`, or point VPP_WEB_URL at yours"
             ) from None
@@ -68,8 +78,9 @@ class ApiClient:
                 return msgspec.json.decode(response.content, type=type_)
             problem = msgspec.json.decode(response.content, type=Problem)
         except msgspec.DecodeError as error:
-            raise WebError(
+            raise WebSilentError(
                 f"{self.url} answered {response.status_code} with what is none of ours ({error})"
             ) from None
         hint = f" ({problem.hint})" if problem.hint else ""
-        raise WebError(f"{problem.error}{hint}")
+        kind = WebSilentError if response.status_code in _NOT_SERVED else WebError
+        raise kind(f"{problem.error}{hint}")

@@ -16,7 +16,7 @@ from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.follower import assets_into
 from vpp_streams.logs import set_up_logs
-from vpp_streams.private import private_directory
+from vpp_streams.private_files import private_directory
 from vpp_streams.settings import Settings
 
 FaustRole = Literal["ingest", "fleet", "region"]
@@ -56,7 +56,7 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
         broker_heartbeat_interval=settings.session_timeout_s / 4,
         web_enabled=role in _WITH_PAGES,
         web_host=settings.host,
-        web_bind=settings.host,
+        web_bind=settings.pages_host,
         web_port=settings.worker_port,
     )
     _follow_registry(app, context)

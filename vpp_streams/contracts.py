@@ -18,11 +18,13 @@ import yaml
 
 from schemas import (
     assets,
+    commandable,
     commands,
     dispatch,
     forecast,
     grid,
     health,
+    holders,
     market,
     presence,
     protocol,
@@ -117,11 +119,13 @@ def describe_fields(definitions: dict[str, Any], *modules: ModuleType) -> None:
 
 _SCHEMAS = (
     assets,
+    commandable,
     commands,
     dispatch,
     forecast,
     grid,
     health,
+    holders,
     market,
     presence,
     protocol,

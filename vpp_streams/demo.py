@@ -24,7 +24,7 @@ from vpp_streams.kafka.follower import Feed, assets_into
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.loop_health import Expected, Report, Summary, is_warm, judge
 from vpp_streams.operators import access_file, make_demo_operator, read_access
-from vpp_streams.ports import free_port, is_free
+from vpp_streams.ports import free_port, is_free, is_loopback
 from vpp_streams.settings import Settings
 from vpp_streams.supervisor import Spec, Supervisor
 
@@ -100,6 +100,8 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
         **({"VPP_OPERATORS": str(settings.operators)} if settings.operators else {}),
         "PYTHONUNBUFFERED": "1",
     }
+    # The demo's devices are here, and their tokens are public: its gateway is for nobody else.
+    devices_host = settings.host if is_loopback(settings.host) else "127.0.0.1"
     commands = {
         "ingest": ("worker", "ingest"),
         "fleet": ("worker", "fleet", "--port", str(settings.worker_port)),
@@ -111,11 +113,15 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
         "sim": (
             *("sim", "--homes", str(fleet.homes), "--solar", str(fleet.solar)),
             *("--megapacks", str(fleet.megapacks), "--seed", str(fleet.seed)),
-            *("--url", f"ws://{settings.host}:{settings.gateway_port}", "--health"),
+            *("--url", f"ws://{devices_host}:{settings.gateway_port}", "--health"),
         ),
     }
     vpp = (sys.executable, "-m", "vpp_streams")
-    return [Spec(name, (*vpp, *words), environment) for name, words in commands.items()]
+    special = {"gateway": {"VPP_HOST": devices_host}}
+    return [
+        Spec(name, (*vpp, *words), environment | special.get(name, {}))
+        for name, words in commands.items()
+    ]
 
 
 async def register(settings: Settings, sites: Sequence[Site]) -> None:

@@ -122,9 +122,10 @@ def cause_sentence(cause: Missing, asked_w: float | None) -> str:
 def notice_sentence(notice: Notice, now_ms: int) -> str:
     """How much will be missing from when on."""
     wait_s = (notice.from_ms - now_ms) / 1000
-    when = f"from {clock(notice.from_ms)}" if wait_s > 1 else "now"
+    when = f"from {clock(notice.from_ms)}" if wait_s > 1 else f"since {clock(notice.from_ms)}"
     causes = "; ".join(cause_sentence(cause, notice.missing_w) for cause in notice.causes)
-    return f"{power(abs(notice.missing_w)).lstrip('+')} missing {when}: {causes or 'no cause told'}"
+    missing = f"{power(abs(notice.missing_w)).lstrip('+')} of {notice.request_id}"
+    return f"{missing} missing {when}: {causes or 'no cause told'}"
 
 
 def sparkline(values: Sequence[float | None]) -> str:

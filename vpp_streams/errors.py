@@ -6,7 +6,9 @@
     ├── SettingsError   a VPP_* setting that cannot be used
     ├── BrokerError     no Kafka, or one that is set up differently than we need
     ├── InputError      a file or an argument that cannot be read
-    └── WebError        the web process does not answer, or refuses
+    ├── OrderRefusedError  an order that the region role, or an operator's rights, refuse
+    └── WebError        the web process refuses
+        └── WebSilentError   it does not answer, or cannot serve anybody
 
 The CLI prints the message and exits with ``exit_code``; no stack trace for a user's mistake.
 Bad telemetry is never an exception: it is a value (`schemas.telemetry.Rejection`). A Kafka record
@@ -43,7 +45,17 @@ class InputError(VppError):
     exit_code = 2
 
 
-class WebError(VppError):
-    """The web process does not answer, or refuses what is asked."""
+class OrderRefusedError(VppError):
+    """An order that cannot be: the region role rejected it, or the operator lacks a right."""
 
     exit_code = 4
+
+
+class WebError(VppError):
+    """The web process refuses what is asked, or does not answer."""
+
+    exit_code = 4
+
+
+class WebSilentError(WebError):
+    """The web process does not answer, or has no place for a request: another way may work."""

@@ -1,6 +1,7 @@
 """Each process tells topic ``health`` once a second what it has counted."""
 
 import asyncio
+import math
 import os
 import socket
 import time
@@ -31,14 +32,15 @@ class HealthReporter:
         self._started_at_ms = time.time_ns() // 1_000_000
 
     def report(self) -> Health:
-        """What this process would publish now."""
+        """What this process would publish now; a gauge that has no value is left out."""
+        gauges = {name: float(read()) for name, read in self.gauges.items()}
         return Health(
             process_id=self.process_id,
             role=self.role,
             at_ms=time.time_ns() // 1_000_000,
             started_at_ms=self._started_at_ms,
             counters=dict(self.counters),
-            gauges={name: float(read()) for name, read in self.gauges.items()},
+            gauges={name: value for name, value in gauges.items() if math.isfinite(value)},
         )
 
     async def publish_for_ever(self, settings: Settings, producer: AIOKafkaProducer) -> None:

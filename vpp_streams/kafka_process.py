@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from vpp_streams.errors import BrokerError
 from vpp_streams.ports import free_port
-from vpp_streams.private import private_directory
+from vpp_streams.private_files import private_directory
 from vpp_streams.supervisor import dies_with_us
 
 POM = Path(__file__).parents[1] / "deploy" / "kafka" / "pom.xml"

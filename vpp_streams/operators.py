@@ -6,7 +6,6 @@ anybody in. ``vpp operators token NAME`` makes a token and the lines for the fil
 
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +15,7 @@ import msgspec
 
 from schemas.assets import Id
 from vpp_streams.errors import SettingsError
-from vpp_streams.private import private_directory
+from vpp_streams.private_files import write_private
 
 Right = Literal["dispatch", "emergency", "limit", "hold", "storm"]
 RIGHTS: tuple[Right, ...] = get_args(Right)
@@ -112,6 +111,11 @@ def access_file(state_dir: Path) -> Path:
     return state_dir / "operator-access.json"
 
 
+def demo_operators_file(state_dir: Path, world: str) -> Path:
+    """Where `vpp up` leaves its operators' file; ``world`` is its namespace."""
+    return state_dir / f"operators-{world}.toml"
+
+
 def make_demo_operator(state_dir: Path, world: str, url: str) -> tuple[Path, Access]:
     """An operator ``demo`` with every right, new each time: its operators' file and its access.
 
@@ -119,7 +123,7 @@ def make_demo_operator(state_dir: Path, world: str, url: str) -> tuple[Path, Acc
     """
     access = Access(url=url, token=new_token(), namespace=world)
     operator = Operator(name="demo", token_sha256=digest_of(access.token), regions="*", may=RIGHTS)
-    operators = state_dir / f"operators-{world}.toml"
+    operators = demo_operators_file(state_dir, world)
     write_private(operators, lines_for(operator).encode())
     write_private(access_file(state_dir), msgspec.json.encode(access))
     return operators, access
@@ -131,14 +135,3 @@ def read_access(state_dir: Path) -> Access | None:
         return msgspec.json.decode(access_file(state_dir).read_bytes(), type=Access)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    private_directory(path.parent)
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    fresh.replace(path)

@@ -8,6 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vpp_streams.errors import SettingsError
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 class Settings(BaseSettings):
     """Everything that differs between one deployment and another."""
@@ -43,6 +45,9 @@ class Settings(BaseSettings):
     )
     fleet_url: str = Field(
         "http://127.0.0.1:6066", description="any fleet worker; it routes to the right one"
+    )
+    service_token: SecretStr | None = Field(
+        None, description="shared by web and workers: with it a worker's pages listen on VPP_HOST"
     )
     tls_cert: Path | None = Field(None, description="gateway certificate (PEM); turns TLS on")
     tls_key: Path | None = None
@@ -108,6 +113,11 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = Field(False, description="one JSON object a line, for log collectors")
+
+    @property
+    def pages_host(self) -> str:
+        """The address that a worker's pages listen on: without a token to check, loopback."""
+        return self.host if self.service_token or self.host in LOOPBACK else "127.0.0.1"
 
     @property
     def market_interval_ms(self) -> int:

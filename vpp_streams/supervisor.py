@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vpp_streams.private import private_directory
+from vpp_streams.private_files import private_directory
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 GRACE_S = 7.0

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from vpp_streams.domain.market import Prices
     from vpp_streams.domain.price_files.report import Finding, PriceReading
 
+MOST_BYTES = 256 * 1024 * 1024
+"""Of a price file, unpacked: a year of five-minute prices of a market is a tenth of it."""
+
 
 def prices(
     files: Annotated[list[Path], typer.Argument(help="price files; packed with gzip is fine")],
@@ -79,12 +82,19 @@ def price_bytes(file: Path) -> bytes:
     import zlib
 
     try:
-        data = file.read_bytes()
-        return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+        with file.open("rb") as plain:
+            packed = plain.peek(2).startswith(b"\x1f\x8b")
+            unpacked = gzip.GzipFile(fileobj=plain) if packed else plain
+            data = unpacked.read(MOST_BYTES + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise InputError(f"{file}: it cannot be unpacked: it is cut or damaged") from None
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from None
+    if len(data) > MOST_BYTES:
+        raise InputError(
+            f"{file}: it holds more than {MOST_BYTES >> 20} MiB, which is no price file"
+        )
+    return data
 
 
 def _interval_ms(text: str | None) -> int | None:

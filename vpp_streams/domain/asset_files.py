@@ -39,6 +39,7 @@ _EXPECTED = {
     "latitude": "degrees from -90 to 90",
     "longitude": "degrees from -180 to 180",
     "removed": "true or false",
+    "meters_connection": "true or false",
     "token_sha256": "64 hex digits (see `vpp assets token`)",
 }
 _RANGE = {"latitude": 90.0, "longitude": 180.0}

@@ -1,7 +1,8 @@
 """A CSV of a recorded home as canonical readings, with a report of all that was found in it.
 
 Nothing is repaired: a cell that says *not measured* is NaN, a row that cannot be read is left
-out and told with its line and reason, a gap stays a gap.
+out and told with its line and reason, a gap stays a gap. An inverter's standby and a state of
+charge that is rounded are clamped, by the rule of live readings (`domain.normalize.checked`).
 """
 
 import csv
@@ -16,6 +17,7 @@ import pyarrow as pa
 from schemas.telemetry import TELEMETRY_V1, Quality, Reading
 from vpp_streams.domain.csv_mapping import FIELDS, ISO_8601, HomeMapping, factors, unknown_columns
 from vpp_streams.domain.local_time import StampReader
+from vpp_streams.domain.normalize.checked import clamped_soc, is_soc, not_negative
 from vpp_streams.errors import InputError
 
 NAN = float("nan")
@@ -150,8 +152,8 @@ class _ReadingReader:
         values: dict[str, float] = {}
         for name, at, factor in self._terms:
             values[name] = values.get(name, 0.0) + self._number(name, cells[at].strip()) * factor
-        for name, value in values.items():
-            _check_value(name, value)
+        for name in values:
+            _check_value(values, name)
         quality = Quality.OK
         if self._mapping.derive_grid and math.isnan(values.get("grid_w", NAN)):
             values["grid_w"] = _balance(values)
@@ -179,11 +181,15 @@ class _ReadingReader:
         return value
 
 
-def _check_value(name: str, value: float) -> None:
-    if name in NON_NEGATIVE and value < 0:
+def _check_value(values: dict[str, float], name: str) -> None:
+    """Clamp what live readings clamp; raises `ValueError` for what cannot be."""
+    value = values[name]
+    if name in NON_NEGATIVE and not_negative(values, name) != Quality.OK:
         raise ValueError(f"{name} is {value:g}; it cannot be below 0 (is the sign right?)")
-    if name == "soc" and not (math.isnan(value) or 0 <= value <= 1):
-        raise ValueError(f"soc is {value:g}; it must be within 0..1 (is the unit right?)")
+    if name == "soc":
+        if not is_soc(value):
+            raise ValueError(f"soc is {value:g}; it must be within 0..1 (is the unit right?)")
+        values[name] = clamped_soc(value)
 
 
 def _balance(values: dict[str, float]) -> float:

@@ -41,15 +41,16 @@ class Times:
     """When readings were measured, shape (n,), and what is too late."""
 
     measured_at_ms: Ints
-    own_clock: Mask
-    """False: the device said no time, and that of reception stands in."""
+    received_at_ms: Ints
+    """The same as measured: the device said no time, and that of reception stands in."""
     horizon_ms: int = -1
     """What was measured up to then is not accepted, new or not."""
 
     @classmethod
     def unknown(cls, n: int) -> "Times":
         """No times at all: names only."""
-        return cls(np.zeros(n, np.int64), np.zeros(n, np.bool_))
+        never = np.zeros(n, np.int64)
+        return cls(never, never)
 
 
 class SeqLedger:
@@ -97,7 +98,8 @@ class SeqLedger:
         self._reused, unclear = 0, []
         for i in np.flatnonzero(~new).tolist():
             row, boot, seq = int(rows[i]), int(boots[i]), int(seqs[i])
-            at_ms, own_clock = int(times.measured_at_ms[i]), bool(times.own_clock[i])
+            at_ms = int(times.measured_at_ms[i])
+            own_clock = at_ms != times.received_at_ms[i]
             verdict = self._judge_one(row, boot, seq, at_ms, own_clock, times.horizon_ms)
             new[i] = verdict == "new"
             if verdict == "unclear":

@@ -28,6 +28,7 @@ from schemas.grid import PriceSeries
 from schemas.windows import Deliverable
 from vpp_streams.domain.requests import held_w
 from vpp_streams.domain.ruling import Asked, Measured, Ruling, asked_of
+from vpp_streams.domain.standing import added
 from vpp_streams.domain.storms import cost
 from vpp_streams.domain.supply import Curve, merge
 
@@ -214,6 +215,7 @@ class RegionDispatch:
             storm=self._storm(seen),
             partitions_expected=len(seen.expected),
             partitions_heard=len(seen.live),
+            commandable=added(s.commandable for s in seen.live.values()),
         )
 
     def _storm(self, seen: _Seen) -> StormCost | None:
@@ -241,6 +243,8 @@ class RegionDispatch:
             from_ms = now_ms + round(lasts_s * 1000)
             reserve = tuple(c for c in causes if c.cause == "reserve")
             causes = reserve or (_one("reserve", missing_w),)
+        elif self._notice is not None and self._notice.request_id == asked.request_id:
+            from_ms = min(from_ms, self._notice.from_ms)  # it goes on: only how much is new
         notice = Notice(
             region=self.region,
             request_id=asked.request_id,

@@ -37,7 +37,9 @@ _DEVICE: Mapping[str, Column] = {
     "rated_energy_wh": Column(np.float64),
     "rated_charge_w": Column(np.float64),
     "rated_discharge_w": Column(np.float64),
-    # The same, inf where it is not registered: see `domain.belief`.
+    "meters": Column(np.bool_),
+    "panels": Column(np.bool_),
+    # The ratings, inf where it is not registered: see `domain.belief`.
     "paid_charge_w": Column(np.float64),
     "paid_discharge_w": Column(np.float64),
     "bounds_w": Column(np.float64, 1.0, len(BOUNDS)),
@@ -107,6 +109,8 @@ class RegistryColumns:
         t["rated_energy_wh"][rows] = [d.rated_energy_wh for d in devices]
         t["rated_charge_w"][rows] = [d.rated_charge_w for d in devices]
         t["rated_discharge_w"][rows] = [d.rated_discharge_w for d in devices]
+        t["meters"][rows] = [d.meters_connection for d in devices]
+        t["panels"][rows] = [d.rated_solar_w > 0 for d in devices]
         own = {name: np.array([_TOTALS[name]((d,)) for d in devices]) for name in _BATTERY}
         for name, rating_w in own.items():
             t[f"paid_{name}"][rows] = np.where(np.isnan(rating_w), np.inf, rating_w)

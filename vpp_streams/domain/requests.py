@@ -117,6 +117,23 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+class _Ruled:
+    """For how long a request was active."""
+
+    def __init__(self) -> None:
+        self._ms = 0
+        self._since_ms: int | None = None
+
+    def note(self, active: bool, now_ms: int) -> None:
+        """It is active, or is not, from now on."""
+        self._ms = self.until(now_ms)
+        self._since_ms = now_ms if active else None
+
+    def until(self, now_ms: int) -> int:
+        """Up to now, ms."""
+        return self._ms + (0 if self._since_ms is None else max(0, now_ms - self._since_ms))
+
+
 class Book:
     """Every request that was taken and is not forgotten, and its state."""
 
@@ -125,6 +142,9 @@ class Book:
         self._states: dict[str, RequestState] = {}
         self._seen: dict[str, Request] = {}
         self._over_ms: dict[str, int] = {}
+        self._above_told: dict[str, str] = {}
+        """Who was last told to stand above a request."""
+        self._ruled: dict[str, _Ruled] = {}
 
     def apply(
         self, request: Request, now_ms: int, feeders: Feeders, capability: Capability
@@ -143,7 +163,11 @@ class Book:
             return [self._event(request, "rejected", now_ms, problem)]
         assert not isinstance(request, Withdraw)
         self._requests[request.request_id] = request
-        return [self._event(request, "accepted", now_ms)]
+        self._ruled[request.request_id] = _Ruled()
+        # Whoever asks learns at once that another one rules.
+        standing = self._standing(request.region, now_ms)
+        above = self._above(request, self._winner(standing)) if request in standing else None
+        return [self._event(request, "accepted", now_ms, _why(above), above)]
 
     def restore(self, request: Request, state: str) -> None:
         """A request that was decided before, by us or another worker: it is not told again."""
@@ -167,9 +191,14 @@ class Book:
             for request in standing:
                 above = self._above(request, winner)
                 state: RequestState = "outranked" if above else "active"
-                if self._states[request.request_id] != state:
+                if self._changed(request.request_id, state, above):
                     events.append(self._event(request, state, now_ms, _why(above), above))
         return events
+
+    def _changed(self, id_: str, state: RequestState, above: Target | Hold | None) -> bool:
+        """Whether a request's state, or who stands above it, is another than was told."""
+        by = above.request_id if above else ""
+        return self._states[id_] != state or self._above_told.setdefault(id_, by) != by
 
     def ruling(self, region: str, now_ms: int) -> Ruling:
         """What rules a region now."""
@@ -191,6 +220,7 @@ class Book:
             del self._over_ms[id_]
             self._seen.pop(id_, None)
             self._states.pop(id_, None)
+            self._above_told.pop(id_, None)
         return gone
 
     def _standing(self, region: str, now_ms: int) -> list[Target | Limit | Hold]:
@@ -255,6 +285,10 @@ class Book:
         del self._requests[request.request_id]
         self._states[request.request_id] = state
         self._over_ms[request.request_id] = now_ms
+        ruled = self._ruled.pop(request.request_id, None)
+        ruled_ms = None if ruled is None else ruled.until(now_ms)
+        if ruled_ms == 0 and self._above_told.get(request.request_id):
+            reason += ", and it never ruled: others stood above it"
         return RequestEvent(
             request_id=request.request_id,
             region=request.region,
@@ -262,6 +296,7 @@ class Book:
             at_ms=now_ms,
             reason=reason,
             by=by,
+            ruled_ms=ruled_ms,
         )
 
     def _event(
@@ -273,8 +308,11 @@ class Book:
         by: Target | Hold | None = None,
     ) -> RequestEvent:
         self._states[request.request_id] = state
+        self._above_told[request.request_id] = by.request_id if by else ""
         if state in FINAL_STATES:
             self._over_ms[request.request_id] = now_ms
+        if (ruled := self._ruled.get(request.request_id)) is not None:
+            ruled.note(state == "active", now_ms)
         first = state in ("accepted", "rejected")
         return RequestEvent(
             request_id=request.request_id,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.windows import Aggregate, Deliverable, EnergySums, RegionWindowSums
+from vpp_streams.domain.metering import counted
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -60,6 +61,10 @@ class Ratings:
     regions: tuple[str, ...]
     sites_expected: Ints
     """Per region: registered sites of this partition, whether they ever reported or not."""
+    meters: Mask | None = None
+    """Per device: whether its grid and load are its site's, by the registry; None = not said."""
+    panels: Mask | None = None
+    """Per device: whether it has panels of its own; None = all have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +119,10 @@ def aggregate_regions(
     Only devices that report, and are believed, enter the sums; a site reports as soon as one
     device of it does. ``now_ms`` is stream time on the gateway's clock.
     """
-    counted = reporting_devices(latest, now_ms, silent_after_ms)
+    believed = reporting_devices(latest, now_ms, silent_after_ms)
     if latest.bad is not None:
-        counted &= ~latest.bad
-    sites = Sites(latest, ratings, counted)
+        believed &= ~latest.bad
+    sites = Sites(latest, ratings, believed)
     reporting = sites.by_region((sites.add(sites.reporting) > 0).astype(np.float64))
     power = {name: sites.by_region(values) for name, values in sites.power_w.items()}
     stored = sites.by_region(sites.add(sites.stored_wh))
@@ -220,15 +225,26 @@ class Sites:
         self.measured: dict[str, Mask] = {}
         """Per power: the sites where a reporting device measures it."""
         self.power_w: dict[str, Floats] = {}
-        """Per power: battery and solar add up over a site's devices, and so do grid and load
-        over those that measure them (a home has one meter)."""
+        """Per power: batteries and panels add up over a site's devices; its one meter counts
+        once, whoever reports it (`domain.metering`)."""
+        own = {"grid_w": ratings.meters, "load_w": ratings.meters, "solar_w": ratings.panels}
         for name in ("battery_w", "grid_w", "solar_w", "load_w"):
             watts: Floats = getattr(latest, name)
             known = reporting & np.isfinite(watts)
+            if name != "battery_w" and not self._alone:
+                known = self._counted(known, own[name], everybody=name == "solar_w")
             self.measured[name] = self.add(known) > 0
             self.power_w[name] = self.add(np.where(known, watts, 0.0))
         self.room_w = self._connection_room_w()
         """Battery power (discharge, charge) that each site's connection has room for."""
+
+    def _counted(self, known: Mask, own: Mask | None, *, everybody: bool) -> Mask:
+        """Who counts of those that measure a power; ``everybody`` where nothing is registered."""
+        if own is None:
+            if everybody:
+                return known
+            own = np.zeros(len(known), np.bool_)
+        return counted(self.site, len(self._ratings.region), known, own, None)
 
     def add(self, per_device: Floats | Mask) -> Floats:
         """Add devices up by site."""

@@ -60,8 +60,6 @@ class Samples:
 
     def without_bad(self, bad: NDArray[np.bool_]) -> "Samples":
         """The same, with nothing measured by the bad ones; they stand for no time."""
-        if not bad.any():
-            return self
         return replace(
             self,
             interval_ms=np.where(bad, 1, self.interval_ms),
@@ -121,7 +119,8 @@ class Gain:
     row: Ints
     readings: Ints
     estimated: Ints
-    bad: Ints
+    bad: Ints | None
+    """None = none."""
     covered_ms: Ints
     positive_wms: Floats
     negative_wms: Floats
@@ -142,10 +141,7 @@ class Gain:
         return cls(row, **{name: columns[name][..., row] for name in names})
 
 
-_SUMS = (
-    *("readings", "estimated", "bad", "covered_ms"),
-    *("positive_wms", "negative_wms", "power_ms"),
-)
+_SUMS = ("readings", "estimated", "covered_ms", "positive_wms", "negative_wms", "power_ms")
 
 
 def accumulate(columns: Arrays, share: Share, *, each_once: bool = False) -> None:
@@ -167,7 +163,7 @@ def gain_of(share: Share) -> Gain:
         row=s.row,
         readings=share.starts_here.astype(np.int32),
         estimated=(s.estimated & share.starts_here).astype(np.int32),
-        bad=np.zeros(len(dt), np.int32) if s.bad is None else s.bad.astype(np.int32),
+        bad=None if s.bad is None else s.bad.astype(np.int32),
         covered_ms=dt if s.bad is None else dt * ~s.bad,
         positive_wms=positive,
         negative_wms=positive - wms,
@@ -199,6 +195,7 @@ def merged(gain: Gain) -> Gain:
     return Gain(
         row=row[starts],
         **{name: reduced(np.add, getattr(gain, name)) for name in _SUMS},
+        bad=None if gain.bad is None else reduced(np.add, gain.bad),
         min_w=reduced(np.fmin, gain.min_w),
         max_w=reduced(np.fmax, gain.max_w),
         soc_first=gain.soc_first[first],
@@ -215,6 +212,8 @@ def add(columns: Arrays, gain: Gain) -> None:
     c, at = columns, gain.row
     for name in _SUMS:
         c[name][..., at] += getattr(gain, name)
+    if gain.bad is not None:
+        c["bad"][at] += gain.bad
     for name in ("min_w", "soc_min"):
         c[name][..., at] = np.fmin(c[name][..., at], getattr(gain, name))
     for name in ("max_w", "soc_max"):

@@ -15,8 +15,8 @@ from vpp_streams.gateway.bucket import TokenBucket
 
 GUESSES_PER_MIN, GUESSES_BURST = 6.0, 5.0
 """Of one device's token from one address."""
-ADDRESS_GUESSES_PER_MIN, ADDRESS_GUESSES_BURST = 60.0, 30.0
-"""From one address, for whatever devices."""
+ADDRESS_GUESSES_PER_MIN, ADDRESS_GUESSES_BURST = 300.0, 60.0
+"""From one address, for whatever devices: a site behind it may hold some that are not set up."""
 CONNECTS_PER_S, CONNECTS_BURST = 1.0, 5.0
 """Upgrades of one device, and so Hellos: each takes over from the connection before."""
 LOGGED_PER_S, LOGGED_BURST = 5.0, 50.0

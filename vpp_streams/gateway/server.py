@@ -35,7 +35,7 @@ from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.gateway.presence import PresenceLog
 from vpp_streams.gateway.push import Pusher
 from vpp_streams.gateway.seam import Door, Engine, Reply, Socket
-from vpp_streams.gateway.session import Session
+from vpp_streams.gateway.session import Head, Session
 from vpp_streams.gateway.stock_engine import StockEngine
 from vpp_streams.gateway.tls import certificate_names, tls_context
 from vpp_streams.health import HealthReporter
@@ -91,6 +91,8 @@ class Gateway:
         """Those that have said Hello; the newest of each device."""
         self._before_hello: dict[str, Link] = {}
         """The newest of each device that has not: a device has one of either at most."""
+        self._heads: dict[str, Head] = {}
+        """Of devices that were connected here: one for each, for as long as it is registered."""
         self._doorkeeper = Doorkeeper(
             self.registry, counters, now().mono_ms, demo_tokens=is_loopback(settings.host)
         )
@@ -185,6 +187,9 @@ class Gateway:
 
     def _forget(self, link: Link) -> None:
         self._links.discard(link)
+        registered = self.registry.device(link.device_id) is not None
+        if registered and self._by_device.get(link.device_id) is link:
+            self._heads[link.device_id] = link.session.head
         for links in (self._by_device, self._before_hello):
             if links.get(link.device_id) is link:
                 del links[link.device_id]
@@ -194,6 +199,16 @@ class Gateway:
             del self._before_hello[link.device_id]
         older = self._by_device.get(link.device_id)
         self._by_device[link.device_id] = link
+        head = older.session.head if older is not None else self._heads.get(link.device_id)
+        if head is not None and not link.session.follows(head):
+            self._counters["boots_used_again"] += 1
+            log.warning(
+                "a device's numbers go back within a boot: what it measured since may be dropped",
+                device=link.device_id,
+                boot=head.boot,
+                was_at=head.seq,
+                is_at=link.session.head.seq,
+            )
         if older is not None and older is not link:
             older.perform(older.session.close(CLOSE_REPLACED, "a newer connection took over"))
 
@@ -203,6 +218,7 @@ class Gateway:
             entry = self.registry.device(link.device_id)
             if entry is None:
                 self._doorkeeper.failed.forget(link.device_id)
+                self._heads.pop(link.device_id, None)
                 actions = link.session.close(CLOSE_UNKNOWN_DEVICE, "no longer in the registry")
             elif (site.site_id, device.kind, device.token_sha256) != (
                 entry[1].site_id,

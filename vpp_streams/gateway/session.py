@@ -16,6 +16,9 @@ order. Rules:
 """
 
 from collections import Counter
+from typing import NamedTuple
+
+import msgspec
 
 from schemas.assets import Device, Site
 from schemas.protocol import (
@@ -75,6 +78,13 @@ LIVE = State.LIVE
 READY = (State.LIVE, State.DRAINING)
 
 
+class Head(NamedTuple):
+    """How far a device's live numbers have come."""
+
+    boot: str
+    seq: int
+
+
 class Session:
     """The connection of one device, from the accepted upgrade to its end."""
 
@@ -85,6 +95,7 @@ class Session:
         "_backfill",
         "_backfill_delay_ms",
         "_boot",
+        "_boot_used",
         "_commands",
         "_counters",
         "_earlier",
@@ -122,6 +133,7 @@ class Session:
         self._counters = counters
         self._heard_ms = now.mono_ms
         self._boot = ""
+        self._boot_used = False
         self._hello_id = ""
         self._last_seq = -1
         self._on_their_way: set[int] = set()
@@ -133,6 +145,17 @@ class Session:
         self._commands: Commands | None = None
         self._earlier: tuple[str, ...] = ()
         """Commands of earlier connections that may still be told of."""
+
+    @property
+    def head(self) -> Head:
+        """The newest number that is known of this connection's boot."""
+        return Head(self._boot, self._last_seq)
+
+    def follows(self, earlier: Head) -> bool:
+        """Compare a new Hello with an earlier connection; False = its numbers go back."""
+        back = self._boot == earlier.boot and self._last_seq < earlier.seq
+        self._boot_used = back
+        return not back
 
     # What comes in
 
@@ -185,6 +208,7 @@ class Session:
             ack_ms=limits.ack_ms,
             idle_s=limits.idle_s,
             backfill=BackfillPace(self._backfill_delay_ms, limits.backfill_rows_per_s),
+            boot_used=self._boot_used or msgspec.UNSET,
         )
         return [Send(encode_result(self._hello_id, result))]
 

@@ -1,13 +1,13 @@
 """Names of before, for those who are not converted yet; each only calls what replaced it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import structlog
-from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from schemas.assets import Site
 from schemas.wire import UNREADABLE
@@ -58,21 +58,6 @@ async def read_to_end_then_follow(
                     on_record(record.key, record.value, record.offset)
 
 
-async def follow_all(
-    group: asyncio.TaskGroup,
-    settings: Settings,
-    since_ms: dict[Topic[Any], int],
-    reader: Callable[[Topic[Any]], OnRecord],
-) -> None:
-    """See `follower.Follower.follow_in`."""
-    caught_up = {topic: asyncio.Event() for topic in since_ms}
-    for topic, since in since_ms.items():
-        follow = read_to_end_then_follow(settings, topic, reader(topic), caught_up[topic], since)
-        group.create_task(follow)
-    for known in caught_up.values():
-        await known.wait()
-
-
 @asynccontextmanager
 async def following(
     settings: Settings, topic: Topic[Any], on_record: OnRecord
@@ -90,24 +75,6 @@ async def following(
         waiter.cancel()
         task.cancel()
         await asyncio.gather(task, waiter, return_exceptions=True)
-
-
-async def records_since(
-    settings: Settings, topic: Topic[Any], since_ms: int, partitions: Collection[int] = ()
-) -> AsyncIterator[ConsumerRecord]:
-    """See `ranges.records_since`; hands over what is on the broker."""
-    async with consuming(KafkaClients(settings)) as consumer:
-        name = topic.full(settings.namespace)
-        mine = [TopicPartition(name, p) for p in partitions or range(topic.partitions)]
-        consumer.assign(mine)
-        begins = await consumer.offsets_for_times(dict.fromkeys(mine, since_ms))
-        ends = await consumer.end_offsets(mine)
-        for tp in mine:
-            consumer.seek(tp, begins[tp].offset if begins[tp] else ends[tp])
-        while any([await consumer.position(tp) < ends[tp] for tp in mine]):
-            for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
-                    yield record
 
 
 async def send_one(settings: Settings, topic: Topic[Any], key: bytes, value: bytes) -> None:

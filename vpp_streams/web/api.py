@@ -77,7 +77,7 @@ def create_web(
     once ``stopping()`` is true; the region role is given ``answer_s`` to answer an order;
     ``logins`` know the operators (default: those of ``settings.operators``).
     """
-    worker = fleet or FleetWorker(settings.fleet_url)
+    worker = fleet or FleetWorker(settings.fleet_url, token=settings.service_token)
     logins = logins or Logins(settings.operators)
 
     @asynccontextmanager
@@ -109,6 +109,7 @@ def create_web(
         app,
         [
             *(views.Summary, views.HealthView, views.RejectedPage, views.RegionList),
+            views.RejectedRecordsPage,
             *(views.RegionHistory, views.RegionWindows, RegionForecast),
             *(views.SitePage, views.SiteDetail, views.SiteWindows),
             *(control_views.DispatchView, control_views.CommandList, control_views.AlarmList),
@@ -179,6 +180,14 @@ def _loop_routes(
         """Readings that were not taken, newest first, with the reason and what came."""
         return Json(model.rejections.page(reason, limit))
 
+    @routes.get("/records/rejected", responses=answers(views.RejectedRecordsPage))
+    async def rejected_records(
+        topic: Annotated[str | None, Query(max_length=64)] = None,
+        limit: int = _limit(50, 500),
+    ) -> Response:
+        """Records of our own topics that were refused, newest first, and why."""
+        return Json(model.rejected_records.page(topic, limit, now_ms()))
+
     @routes.get(
         "/stream",
         response_class=StreamingResponse,
@@ -205,12 +214,12 @@ def _region_routes(model: ReadModel, now_ms: Callable[[], int]) -> APIRouter:
     @routes.get("/regions", responses=answers(views.RegionList))
     async def regions() -> Response:
         """Every region now."""
-        return Json(views.RegionList(regions=model.regions.now(now_ms())))
+        return Json(views.RegionList(regions=model.regions_now(now_ms())))
 
     @routes.get("/regions/{region}", responses=answers(views.RegionView, 404))
     async def region_now(region: str) -> Response:
         """One region now."""
-        view = model.regions.one(known(region), now_ms())
+        view = model.region_now(known(region), now_ms())
         if view is None:
             raise ApiError(
                 HTTPStatus.NOT_FOUND,

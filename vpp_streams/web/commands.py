@@ -30,6 +30,8 @@ ANSWER_MS = 5_000
 APPLY_MS = 5_000
 """An accepted setpoint is reached within this and the time that its ramp takes."""
 SILENT_MS = 10_000
+REFUSED_LATELY_MS = 300_000
+"""A record that was refused is an alarm for this long."""
 _MAX_DEVICES = 300_000
 
 

@@ -151,9 +151,8 @@ def control_routes(
     async def alarms(
         limit: Annotated[int, Query(ge=1, le=500, description="rows at most")] = 100,
     ) -> Response:
-        """Devices whose reported power is not the desired one, or that did not answer."""
-        found = model.commands.alarms(now_ms())
-        return Json(AlarmList(total=len(found), alarms=found[:limit]))
+        """Devices that do not do as desired or did not answer, and regions with something wrong."""
+        return Json(model.alarms(now_ms(), limit))
 
     @routes.get("/alerts", responses=answers(AlertList))
     async def alerts() -> Response:

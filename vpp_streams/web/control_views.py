@@ -10,6 +10,7 @@ from schemas.dispatch import DispatchStatus, Hold, Limit, Notice, RequestState, 
 from schemas.grid import Alert, Droop
 from schemas.telemetry import EpochMs
 from vpp_streams.audit import StoryLine
+from vpp_streams.domain.standing import Finding, Standing
 
 LONGEST_S = 366 * 86_400
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=LONGEST_S)]
@@ -86,6 +87,8 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
     """The request that outranks, replaces or withdraws it."""
     at_ms: int
     """When its state was told."""
+    ruled_ms: int | None = None
+    """Of one that is over: for how long it was active; null = not known."""
 
 
 class DispatchNow(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,11 +189,29 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class RegionStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """How a region stands."""
+
+    region: str
+    standing: Standing
+
+
+class RegionAlarm(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is wrong with a region as a whole (see `Standing`)."""
+
+    region: str
+    finding: Finding
+
+
 class AlarmList(msgspec.Struct, frozen=True, kw_only=True):
-    """Alarms, the longest standing first."""
+    """Alarms of devices, the longest standing first, and those of whole regions."""
 
     total: int
+    """Alarms of devices."""
     alarms: list[Alarm]
+    regions: list[RegionAlarm] = []
+    records_rejected: int = 0
+    """Records that any process refused in the last 5 minutes (see ``/records/rejected``)."""
 
 
 class AlertList(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,3 +227,5 @@ class ControlUpdate(msgspec.Struct, frozen=True, kw_only=True):
     regions: list[DispatchNow]
     """Those of which something was told since the event before; all in the first."""
     alarms: AlarmList
+    standings: list[RegionStanding] = []
+    """All regions, in each event: one that nothing more is heard of changes too."""

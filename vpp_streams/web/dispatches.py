@@ -115,6 +115,11 @@ class Dispatches:
             if region.change > changed_since
         ]
 
+    def one(self, name: str, now_ms: int) -> DispatchNow | None:
+        """A region's dispatch now; None where nothing was heard of it."""
+        region = self._regions.get(name)
+        return None if region is None else _now(name, region, now_ms)
+
     def view(self, name: str, points: int, now_ms: int) -> DispatchView:
         """A region's dispatch: now, what is asked of it, and the last half hour."""
         region = self._regions.get(name) or _Region()
@@ -185,6 +190,7 @@ def _view(
         reason=told.reason if told else "",
         by=told.by if told else "",
         at_ms=told.at_ms if told else request.issued_at_ms,
+        ruled_ms=told.ruled_ms if told else None,
     )
 
 

@@ -14,11 +14,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vpp_streams.operators import Operator
+from vpp_streams.settings import LOOPBACK
 from vpp_streams.web.callers import bearer_of, client_address, set_operator
 from vpp_streams.web.logins import Logins
 from vpp_streams.web.problems import ApiError, answer_of
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _TOO_MUCH = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _ANY = ("0.0.0.0", "::", "")
 HEADERS = {
@@ -52,7 +52,7 @@ class Guard:
         self._counters = counters
         self._app = app
         self._logins = logins
-        self._hosts = {name.lower() for name in (*_LOOPBACK, host, *more_hosts)}
+        self._hosts = {name.lower() for name in (*LOOPBACK, host, *more_hosts)}
         self._any_address = host in _ANY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

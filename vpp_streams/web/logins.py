@@ -36,6 +36,8 @@ class _Tries:
     """Wrong tokens that came from an address."""
 
     failures: int = 0
+    digest: str = ""
+    """That of the last one: the same again is no other guess."""
     last_s: float = 0.0
     lock_s: float = FIRST_LOCK_S
     locked_until_s: float = 0.0
@@ -79,7 +81,7 @@ class Logins:
             raise _locked(tries.locked_until_s - now_s)
         holder = holder_of(token, operators)
         if holder is None:
-            self._failed(client, now_s)
+            self._failed(client, digest_of(token), now_s)
             raise unknown("nobody has this token", "it may have been replaced: ask for a new one")
         self._prove(client, token)
         return holder
@@ -117,7 +119,7 @@ class Logins:
             ) from None
         return self._known[1]
 
-    def _failed(self, client: str, now_s: float) -> None:
+    def _failed(self, client: str, digest: str, now_s: float) -> None:
         tries = self._tries.pop(client, None)
         if tries is None or now_s - tries.last_s > FORGET_S:
             tries = _Tries()
@@ -125,8 +127,10 @@ class Logins:
         while len(self._tries) > _MAX_CLIENTS:
             del self._tries[next(iter(self._tries))]
         self._counters["wrong_tokens"] += 1
-        tries.failures += 1
         tries.last_s = now_s
+        if digest == tries.digest:
+            return
+        tries.failures, tries.digest = tries.failures + 1, digest
         locked_s = 0.0
         if tries.failures >= FREE_TRIES:
             locked_s, tries.lock_s = tries.lock_s, min(LONGEST_LOCK_S, 2 * tries.lock_s)

@@ -19,6 +19,7 @@ from schemas.grid import Alert
 from schemas.health import Health
 from schemas.market import Bid, MarketRecord
 from schemas.presence import Presence
+from schemas.rejected import RejectedRecord
 from schemas.telemetry import Rejected
 from schemas.windows import RegionLive, RegionWindow, SiteWindow
 from vpp_streams import topics
@@ -27,14 +28,17 @@ from vpp_streams.kafka.decode import Read, Removed
 from vpp_streams.topics import Topic
 from vpp_streams.web.ages import Ages
 from vpp_streams.web.commands import Commands
+from vpp_streams.web.control_views import AlarmList, RegionAlarm, RegionStanding
 from vpp_streams.web.dispatches import Dispatches, Told
 from vpp_streams.web.market import Markets
 from vpp_streams.web.market_answers import MarketAnswers
 from vpp_streams.web.pipeline import Pipeline
 from vpp_streams.web.regions import Regions
+from vpp_streams.web.rejected_records import RejectedRecords
 from vpp_streams.web.rejections import Rejections
 from vpp_streams.web.sites import Sites
-from vpp_streams.web.views import AgeView, HealthView, Summary
+from vpp_streams.web.standings import standing_of
+from vpp_streams.web.views import AgeView, HealthView, RegionView, Summary
 
 KEEP_SITE_WINDOWS = {60: 120, 900: 96}
 """Windows kept per site, by size in seconds: two hours of minutes, a day of quarter hours."""
@@ -54,6 +58,7 @@ class ReadModel:
         self.regions = Regions(KEEP_SITE_WINDOWS, KEEP_REGION_WINDOWS)
         self.sites = Sites(KEEP_SITE_WINDOWS, MAX_SITE_WINDOWS)
         self.rejections = Rejections()
+        self.rejected_records = RejectedRecords()
         self.dispatches = Dispatches()
         self.commands = Commands(self.sites.registry)
         self._alerts: dict[str, Alert] = {}
@@ -71,6 +76,7 @@ class ReadModel:
             topics.REGION_LIVE.name: self._region_live,
             topics.REGION_FORECASTS.name: self._region_forecast,
             topics.TELEMETRY_REJECTED.name: self._rejected,
+            topics.RECORDS_REJECTED.name: self._rejected_record,
             topics.HEALTH.name: self._health,
             topics.DISPATCH_TARGETS.name: self._request,
             topics.DISPATCH_EVENTS.name: self._told,
@@ -117,9 +123,46 @@ class ReadModel:
             at_ms=now_ms,
             age_p50_ms=self.ages.over_run(0.5),
             age_p99_ms=self.ages.over_run(0.99),
-            regions=self.regions.now(now_ms),
+            regions=self.regions_now(now_ms),
             processes=self.pipeline.processes(now_ms),
             **msgspec.structs.asdict(self.pipeline.totals(now_ms)),
+        )
+
+    def regions_now(self, now_ms: int, changed_since: int = 0) -> list[RegionView]:
+        """As `Regions.now`, each with how it stands."""
+        return [self._stood(view, now_ms) for view in self.regions.now(now_ms, changed_since)]
+
+    def region_now(self, name: str, now_ms: int) -> RegionView | None:
+        """As `Regions.one`, with how it stands."""
+        view = self.regions.one(name, now_ms)
+        return None if view is None else self._stood(view, now_ms)
+
+    def _stood(self, view: RegionView, now_ms: int) -> RegionView:
+        standing = standing_of(view, self.dispatches.one(view.region, now_ms))
+        return msgspec.structs.replace(view, standing=standing)
+
+    def standings(self, now_ms: int) -> list[RegionStanding]:
+        """How every region stands of which anything was heard."""
+        heard = {view.region: view for view in self.regions.now(now_ms)}
+        dispatches = {now.region: now for now in self.dispatches.now(now_ms)}
+        return [
+            RegionStanding(region=name, standing=standing_of(heard.get(name), dispatches.get(name)))
+            for name in sorted(heard.keys() | dispatches.keys())
+        ]
+
+    def alarms(self, now_ms: int, limit: int) -> AlarmList:
+        """What somebody should look at now; of devices the ``limit`` longest standing."""
+        found = self.commands.alarms(now_ms)
+        return AlarmList(
+            total=len(found),
+            alarms=found[:limit],
+            regions=[
+                RegionAlarm(region=one.region, finding=finding)
+                for one in self.standings(now_ms)
+                for finding in one.standing.findings
+                if finding.alarm
+            ],
+            records_rejected=self.rejected_records.lately(now_ms),
         )
 
     def health(self, now_ms: int) -> HealthView:
@@ -135,6 +178,7 @@ class ReadModel:
                 minute_p50_ms=self.ages.over_last_minute(0.5, now_ms),
                 minute_p99_ms=self.ages.over_last_minute(0.99, now_ms),
             ),
+            records_rejected_lately=self.rejected_records.lately(now_ms),
             undecodable=dict(self.undecodable),
             processes=self.pipeline.processes(now_ms),
             **msgspec.structs.asdict(self.pipeline.totals(now_ms)),
@@ -162,6 +206,9 @@ class ReadModel:
 
     def _rejected(self, record: Rejected, _offset: int, _now_ms: int) -> None:
         self.rejections.apply(record)
+
+    def _rejected_record(self, record: RejectedRecord, _offset: int, _now_ms: int) -> None:
+        self.rejected_records.apply(record)
 
     def _health(self, record: Health, _offset: int, now_ms: int) -> None:
         self.pipeline.apply(record, now_ms)

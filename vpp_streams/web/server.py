@@ -38,6 +38,7 @@ SINCE_MS: dict[Topic, int] = {
     topics.SITE_WINDOWS: _HOUR_MS,
     topics.REGION_WINDOWS: _HOUR_MS,
     topics.TELEMETRY_REJECTED: _HOUR_MS,
+    topics.RECORDS_REJECTED: topics.DAY_MS,
     topics.REGION_LIVE: _HALF_HOUR_MS,
     topics.REGION_FORECASTS: _HOUR_MS,
     topics.HEALTH: 0,

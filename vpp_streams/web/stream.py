@@ -13,7 +13,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from vpp_streams.web.budgets import Budgets
-from vpp_streams.web.control_views import AlarmList, ControlUpdate
+from vpp_streams.web.control_views import ControlUpdate
 from vpp_streams.web.readmodel import ReadModel
 
 log = structlog.get_logger()
@@ -52,18 +52,18 @@ class Stream:
         now = self._now_ms()
         summary = msgspec.structs.replace(
             self._read_model.summary(now),
-            regions=self._read_model.regions.now(now, changed_since=since),
+            regions=self._read_model.regions_now(now, changed_since=since),
             processes=[],
         )
         return b"event: update\ndata: " + msgspec.json.encode(summary) + b"\n\n"
 
     def _control(self, since: int) -> bytes:
         now = self._now_ms()
-        alarms = self._read_model.commands.alarms(now)
         update = ControlUpdate(
             at_ms=now,
             regions=self._read_model.dispatches.now(now, changed_since=since),
-            alarms=AlarmList(total=len(alarms), alarms=alarms[:_ALARMS_SHOWN]),
+            alarms=self._read_model.alarms(now, _ALARMS_SHOWN),
+            standings=self._read_model.standings(now),
         )
         return b"event: control\ndata: " + msgspec.json.encode(update) + b"\n\n"
 

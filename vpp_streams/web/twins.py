@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 import httpx
 import msgspec
+from pydantic import SecretStr
 
 from vpp_streams.web.views import Twin
 
@@ -13,10 +14,17 @@ TIMEOUT_S = 2.0
 class FleetWorker:
     """Asks a fleet worker for twins; whichever is asked finds the one that holds the site."""
 
-    def __init__(self, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        transport: httpx.AsyncBaseTransport | None = None,
+        token: SecretStr | None = None,
+    ) -> None:
+        """``token`` is the service token that workers check (`Settings.service_token`)."""
         self._url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         self._client = httpx.AsyncClient(
-            follow_redirects=True, timeout=TIMEOUT_S, transport=transport
+            follow_redirects=True, timeout=TIMEOUT_S, transport=transport, headers=headers
         )
 
     async def twin(self, site_id: str) -> Twin | str:

@@ -6,7 +6,9 @@ import msgspec
 
 from schemas.assets import Site
 from schemas.presence import Presence
+from schemas.rejected import RefusalReason
 from schemas.windows import Deliverable, RegionWindow, SiteWindow
+from vpp_streams.domain.standing import Standing
 
 
 class RegionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +42,8 @@ class RegionView(msgspec.Struct, frozen=True, kw_only=True):
     """Battery power that could be held for each duration from now on."""
     age_p50_ms: float | None
     age_p99_ms: float | None
+    standing: Standing | None = None
+    """How it stands in all: a label, and what is behind it."""
 
 
 class RegionList(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +186,35 @@ class RejectedPage(msgspec.Struct, frozen=True, kw_only=True):
     rejected: list[RejectedRow]
 
 
+class RejectedRecordRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of one of our own topics that was refused, and why."""
+
+    rejected_id: str
+    topic: str
+    partition: int
+    offset: int
+    written_at_ms: int
+    at_ms: int
+    """When it was refused."""
+    reason: RefusalReason
+    detail: str
+    process: str
+    """Process that refused it first."""
+    original: str
+    """What came, as text; bytes that are no text in hex. Cut where it is long."""
+    original_bytes: int
+
+
+class RejectedRecordsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Refused records, newest first, and how many there were of each topic."""
+
+    lately: int
+    """Refused in the last 5 minutes: more than 0 is an alarm."""
+    counts: dict[str, int]
+    """By topic, of all that this process has read (from the last day on)."""
+    rejected: list[RejectedRecordRow]
+
+
 class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
     """A process as it describes itself each second."""
 
@@ -228,6 +261,8 @@ class HealthView(Totals, frozen=True, kw_only=True):
     """Of the totals that are counts."""
     lag_by_role: dict[str, int]
     ages: AgeView
+    records_rejected_lately: int
+    """Records that any process refused in the last 5 minutes: more than 0 is an alarm."""
     undecodable: dict[str, int]
     """Records that could not be read, by topic."""
     processes: list[ProcessView]

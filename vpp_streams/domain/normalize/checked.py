@@ -73,7 +73,7 @@ def checked(
     refused = _bad_time(measured_at_ms, times.received_at_ms) or _refused(values)
     if refused:
         return refused
-    values["soc"] = _within(values["soc"], 0.0, 1.0)
+    values["soc"] = clamped_soc(values["soc"])
     for name in _SECONDARY:
         low, high = PLAIN_RANGE[name]
         values[name] = values[name] if low <= values[name] <= high else NAN
@@ -119,7 +119,7 @@ def _refused(values: Mapping[str, float]) -> Rejection | None:
         if abs(values[name]) > MAX_POWER_W:
             detail = f"The {name.removesuffix('_w')} power is {values[name]:g} W, beyond 1 GW."
             return Rejection("absurd_value", detail)
-    if not -SOC_SLACK <= values["soc"] <= 1 + SOC_SLACK and not math.isnan(values["soc"]):
+    if not is_soc(values["soc"]):
         detail = f"The state of charge is {values['soc']:.4g}, outside 0..1."
         return Rejection("absurd_value", detail)
     return None
@@ -127,15 +127,16 @@ def _refused(values: Mapping[str, float]) -> Rejection | None:
 
 def _complete(values: dict[str, float]) -> Quality:
     """Put right what cannot be negative, and compute the load where only it is missing."""
-    quality = _not_negative(values, "solar_w")
+    quality = not_negative(values, "solar_w")
     if math.isnan(values["load_w"]):
         values["load_w"] = values["grid_w"] + values["battery_w"] + values["solar_w"]
         if not math.isnan(values["load_w"]):
             quality = max(quality, Quality.ESTIMATED)
-    return max(quality, _not_negative(values, "load_w"))
+    return max(quality, not_negative(values, "load_w"))
 
 
-def _not_negative(values: dict[str, float], name: str) -> Quality:
+def not_negative(values: dict[str, float], name: str) -> Quality:
+    """Put a power right that cannot be negative: standby becomes 0, more is not known, and bad."""
     if not values[name] < 0:
         return Quality.OK
     if values[name] >= -_tolerance_w(values):
@@ -145,9 +146,15 @@ def _not_negative(values: dict[str, float], name: str) -> Quality:
     return Quality.BAD
 
 
+def is_soc(soc: float) -> bool:
+    """Whether it is a state of charge, rounding included, or not measured."""
+    return math.isnan(soc) or -SOC_SLACK <= soc <= 1 + SOC_SLACK
+
+
+def clamped_soc(soc: float) -> float:
+    """A state of charge without its rounding."""
+    return soc if math.isnan(soc) else min(max(soc, 0.0), 1.0)
+
+
 def _tolerance_w(values: Mapping[str, float]) -> float:
-    return balance_tolerance_w(*(values[name] for name in POWERS))
-
-
-def _within(value: float, low: float, high: float) -> float:
-    return value if math.isnan(value) else min(max(value, low), high)
+    return balance_tolerance_w(*(values.get(name, NAN) for name in POWERS))

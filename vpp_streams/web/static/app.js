@@ -6,6 +6,7 @@ import { marketView } from "./views/market.js";
 import { pipelineView } from "./views/pipeline.js";
 import { regionView } from "./views/region.js";
 import { regionsView } from "./views/regions.js";
+import { recordsView } from "./views/records.js";
 import { rejectedView } from "./views/rejected.js";
 import { siteView } from "./views/site.js";
 import { sitesView } from "./views/sites.js";
@@ -19,6 +20,7 @@ const routes = [
   [/^\/market$/, marketView, "#/market"],
   [/^\/market\/([^/]+)\/([^/]+)$/, marketView, "#/market"],
   [/^\/rejected$/, rejectedView, "#/rejected"],
+  [/^\/records$/, recordsView, "#/rejected"],
   [/^\/pipeline$/, pipelineView, "#/pipeline"],
 ];
 
@@ -57,6 +59,7 @@ function show() {
     else anchor.removeAttribute("aria-current");
   }
   main.replaceChildren(view.element);
+  view.link?.(link.dataset.state);
   if (moved) {
     main.focus({ preventScroll: true });
     scrollTo(0, 0);
@@ -73,6 +76,7 @@ async function refresh(current) {
   asking = new AbortController();
   try {
     await current.refresh(asking.signal);
+    current.known = true;
     current.element.querySelector(":scope > .problem")?.remove();
     hidePanels(current, false);
   } catch (error) {
@@ -80,7 +84,8 @@ async function refresh(current) {
     const note = current.element.querySelector(":scope > .problem") ?? h("p", { class: "problem", role: "status" });
     text(note, error instanceof TypeError ? "The web process does not answer." : error.message);
     current.element.prepend(note);
-    hidePanels(current, error.status === 404);
+    // What was here before stays: a web process that has just started has heard of nothing yet.
+    hidePanels(current, error.status === 404 && !current.known);
   }
 }
 
@@ -92,8 +97,10 @@ function hidePanels(current, hidden) {
 function showLink(linkState) {
   if (link.dataset.state === linkState) return;
   link.dataset.state = linkState;
+  view?.link?.(linkState);
   text(linkText, linkState === "live" ? "Live" : "Connection lost");
   banner.hidden = linkState === "live";
+  document.body.classList.toggle("lost", linkState !== "live");
   text(banner, linkState === "live" ? "" : "Connection to the web process lost. The numbers below are the last ones heard; trying again.");
 }
 

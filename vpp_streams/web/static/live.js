@@ -1,40 +1,72 @@
 // The live stream: the newest summary and every region, and whether we still hear of them.
 
+import { ask, problemOf } from "./orders.js";
+
 /** Without news for this long the numbers on the page are old, whatever the socket says. */
 const SILENT_MS = 5000;
 const AGAIN_MS = 2000;
 
-/** Follow /api/v1/stream; `onUpdate(state)` with {summary, regions, dispatches, alarms}, `onLink("live"|"lost")`. */
-export function follow(onUpdate, onLink) {
-  const state = { summary: null, regions: new Map(), dispatches: new Map(), alarms: { total: 0, alarms: [] } };
-  let source;
-  let heardAt = performance.now();
+/**
+ * Server-sent events of a response, as {event, data}. An EventSource could not send the operator's
+ * token with it.
+ */
+async function* eventsOf(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const blocks = (rest + value).split("\n\n");
+    rest = blocks.pop();
+    for (const block of blocks) {
+      const fields = block.split("\n").map((line) => line.split(/: ?(.*)/s));
+      yield Object.fromEntries(fields);
+    }
+  }
+}
 
-  function connect() {
-    source = new EventSource("api/v1/stream");
-    source.addEventListener("update", (event) => {
-      heardAt = performance.now();
-      state.summary = JSON.parse(event.data);
+/** Follow /api/v1/stream; `onUpdate(state)` with {summary, regions, dispatches, standings, alarms}, `onLink("live"|"lost")`. */
+export function follow(onUpdate, onLink) {
+  const state = { summary: null, regions: new Map(), dispatches: new Map(), standings: new Map(), alarms: { total: 0, alarms: [], regions: [], records_rejected: 0 } };
+  let heardAt = performance.now();
+  let open = null;
+
+  function apply({ event, data }) {
+    heardAt = performance.now();
+    if (event === "update") {
+      state.summary = JSON.parse(data);
       for (const region of state.summary.regions) state.regions.set(region.region, region);
       onLink("live");
       onUpdate(state);
-    });
-    source.addEventListener("control", (event) => {
-      const control = JSON.parse(event.data);
+    } else if (event === "control") {
+      const control = JSON.parse(data);
       for (const now of control.regions) state.dispatches.set(now.region, now);
+      state.standings = new Map(control.standings.map((one) => [one.region, one.standing]));
       state.alarms = control.alarms;
       if (state.summary) onUpdate(state);
-    });
-    source.addEventListener("error", () => {
-      onLink("lost");
-      // The browser tries again by itself, except after an answer that was no stream.
-      if (source.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN_MS);
-    });
+    }
   }
 
-  connect();
+  async function listen() {
+    open = new AbortController();
+    try {
+      const response = await ask("stream", { signal: open.signal });
+      if (!response.ok) throw await problemOf(response);
+      heardAt = performance.now();
+      for await (const told of eventsOf(response)) apply(told);
+    } catch (error) {
+      if (!(error instanceof TypeError || error.name === "AbortError" || error.status)) console.error(error);
+    }
+    onLink("lost");
+    setTimeout(listen, AGAIN_MS);
+  }
+
+  listen();
   setInterval(() => {
-    if (performance.now() - heardAt > SILENT_MS) onLink("lost");
+    if (performance.now() - heardAt <= SILENT_MS) return;
+    onLink("lost");
+    heardAt = performance.now();
+    open.abort(); // a connection that says nothing is not one
   }, 1000);
   return state;
 }
@@ -57,11 +89,7 @@ async function answer(path, parameters, signal) {
     if (value !== null && value !== undefined && value !== "") query.set(name, value);
   }
   const tail = query.size ? `?${query}` : "";
-  const response = await fetch(`api/v1/${path}${tail}`, { signal });
-  if (!response.ok) {
-    const told = await response.json();
-    const problem = `${told.error}${told.hint ? ` – ${told.hint}` : ""}`;
-    throw Object.assign(new Error(problem), { status: response.status });
-  }
+  const response = await ask(`${path}${tail}`, { signal });
+  if (!response.ok) throw await problemOf(response);
   return response;
 }

@@ -8,15 +8,34 @@ export const token = {
   forget: () => sessionStorage.removeItem(KEY),
 };
 
-/** POST an order. Throws an Error whose message is one sentence; a token that is nobody's is forgotten. */
-export async function order(path, body = {}) {
+/**
+ * `fetch` with the operator's token, where this tab has one: an operator has a place when others
+ * have taken all of them. A token that is nobody's (401) is forgotten.
+ */
+export async function ask(path, { headers = {}, ...more } = {}, mine = token.get()) {
   const response = await fetch(`api/v1/${path}`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", Authorization: `Bearer ${token.get() ?? ""}` },
-    body: JSON.stringify(body),
+    ...more, headers: mine ? { ...headers, Authorization: `Bearer ${mine}` } : headers,
   });
-  const answer = await response.json();
-  if (response.status === 401) token.forget();
-  if (!response.ok) throw new Error(`${answer.error}${answer.hint ? ` – ${answer.hint}` : ""}`);
-  return answer;
+  if (response.status === 401 && token.get() === mine) token.forget();
+  return response;
+}
+
+/** The problem that an answer tells of, as an Error of one sentence with the answer's `status`. */
+export async function problemOf(response) {
+  const told = await response.json().catch(() => null);
+  const words = told?.error ? `${told.error}${told.hint ? ` – ${told.hint}` : ""}` : `The web process does not answer (${response.status}).`;
+  return Object.assign(new Error(words), { status: response.status });
+}
+
+/**
+ * POST an order with a token, which is kept unless it is nobody's: what this tab reads is asked with
+ * it too. Throws an Error whose message is one sentence.
+ */
+export async function order(path, body, mine) {
+  const response = await ask(path, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  }, mine);
+  if (![401, 429].includes(response.status)) token.set(mine);
+  if (!response.ok) throw await problemOf(response);
+  return response.json();
 }

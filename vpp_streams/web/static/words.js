@@ -19,6 +19,31 @@ const CAUSES = {
   limit: "kept back for a limit of the region",
 };
 
+/** What rules a region, by the mode of its dispatch. */
+export const MODES = {
+  idle: "Nothing is asked", target: "A target rules", limit: "A limit rules", hold: "Held", self_consumption: "Left to themselves",
+};
+
+/** What rules a region, and that a storm takes batteries from it. */
+export function modeWords(status) {
+  const words = MODES[status.mode] ?? status.mode;
+  return status.storm ? `${words}, beside a storm` : words;
+}
+
+/** Power that cannot be had, and whether a storm is why: its batteries charge meanwhile. */
+export function missingWords(status) {
+  if (!status.missing_w) return "";
+  const storm = (status.causes ?? []).some((cause) => cause.cause === "storm");
+  return `${powerSize(status.missing_w)} cannot be had${storm ? ", with batteries kept for a storm" : ""}`;
+}
+
+/** What a region does for others now; null where nothing is asked. */
+export function doingWords(status) {
+  if (!status || status.mode === "idle" || status.mode === "hold") return null;
+  const asked = status.asked_w ?? null;
+  return asked === null ? `${modeWords(status)}.` : `${modeWords(status)}: ${askedPhrase(asked)}.`;
+}
+
 const GOOD = new Set(["applied", "accepted", "active", "completed"]);
 const BAD = new Set(["failed", "rejected", "no_answer", "deviates"]);
 const WARN = new Set(["offline", "outranked", "opted_out", "expired", "late", "withdrawn"]);
@@ -44,10 +69,11 @@ export function causeSentence(cause, askedW) {
 
 /** What will be missing, from when on and why; `told` = its causes are told elsewhere. */
 export function noticeSentence(notice, nowMs, told) {
-  const when = notice.from_ms > nowMs + 1000 ? `will be missing from ${clockSeconds(notice.from_ms)}` : "is missing";
-  if (told) return `${powerSize(notice.missing_w)} ${when}.`;
+  const when = notice.from_ms > nowMs + 1000 ? `will be missing from ${clockSeconds(notice.from_ms)}` : `is missing since ${clockSeconds(notice.from_ms)}`;
+  const what = `${powerSize(notice.missing_w)} of ${notice.request_id}`;
+  if (told) return `${what} ${when}.`;
   const causes = (notice.causes ?? []).map((cause) => causeSentence(cause, notice.missing_w)).join("; ");
-  return `${powerSize(notice.missing_w)} ${when}: ${causes || "no cause was told"}.`;
+  return `${what} ${when}: ${causes || "no cause was told"}.`;
 }
 
 /** What a storm takes from the market. */

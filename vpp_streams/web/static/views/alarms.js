@@ -1,4 +1,4 @@
-// The alarm strip: devices that do not report what is desired of them.
+// The alarm strip: regions of which something is wrong, and devices that do not report what is desired of them.
 
 import { h, text } from "../dom.js";
 import { count } from "../format.js";
@@ -10,12 +10,28 @@ const SHOWN = 5;
 export function alarmStrip(region = null) {
   const title = h("strong");
   const list = h("ul");
-  const element = h("section", { class: "alarms", role: "status", "aria-label": "Alarms", hidden: true }, title, list);
+  const ofRegions = h("ul");
+  const records = h("p", { hidden: true }, h("a", { href: "#/records" }));
+  const element = h("section", { class: "alarms", role: "status", "aria-label": "Alarms", hidden: true }, ofRegions, title, list, records);
   return {
     element,
     set(alarms, nowMs) {
       const here = alarms.alarms.filter((alarm) => region === null || alarm.region === region);
-      element.hidden = here.length === 0;
+      // A region's own page says what is wrong with it beside its name.
+      const regions = region === null ? alarms.regions : [];
+      const refused = region === null ? alarms.records_rejected : 0;
+      records.hidden = refused === 0;
+      text(records.firstChild, `${count(refused)} ${refused === 1 ? "record was" : "records were"} refused in the last 5 minutes`);
+      element.hidden = here.length === 0 && regions.length === 0 && refused === 0;
+      title.hidden = here.length === 0;
+      regions.forEach((alarm, i) => {
+        const row = ofRegions.children[i] ?? ofRegions.appendChild(h("li", {}, h("a"), h("span")));
+        const [link, said] = row.children;
+        link.setAttribute("href", `#/regions/${encodeURIComponent(alarm.region)}`);
+        text(link, alarm.region);
+        text(said, `: ${alarm.finding.said}`);
+      });
+      while (ofRegions.children.length > regions.length) ofRegions.lastChild.remove();
       const total = region === null ? alarms.total : here.length;
       const more = region !== null && alarms.total > alarms.alarms.length ? " or more" : "";
       text(title, `${count(total)}${more} ${total === 1 ? "device does" : "devices do"} not report what is desired`);

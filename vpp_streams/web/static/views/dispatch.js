@@ -3,7 +3,8 @@
 import { lineChart } from "../chart.js";
 import { h, panel, text, tile } from "../dom.js";
 import { batteryPhrase, left, percent, power, seconds } from "../format.js";
-import { causeSentence, noticeSentence, stateWord, stormSentence, toneOf } from "../words.js";
+import { causeSentence, missingWords, modeWords, noticeSentence, stateWord, stormSentence, toneOf } from "../words.js";
+import { sentences } from "./sentences.js";
 import { shareBar } from "./shares.js";
 
 const SERIES = [
@@ -13,23 +14,6 @@ const SERIES = [
 ];
 /** While nothing is asked the region is heard each few seconds only. */
 const GAP_MS = 15_000;
-const MODES = {
-  idle: "Nothing is asked", target: "A target rules", limit: "A limit rules", hold: "Held", self_consumption: "Left to themselves",
-};
-
-function sentences(kind) {
-  const list = h("ul", { class: `sentences ${kind}` });
-  let before = "";
-  return {
-    element: list,
-    set(lines) {
-      const now = lines.join("\n");
-      if (now === before) return;
-      before = now;
-      list.replaceChildren(...lines.map((line) => h("li", {}, line)));
-    },
-  };
-}
 
 /** `update(now, nowMs)` with a DispatchNow, `show(history)` with a DispatchHistory. */
 export function dispatchPanel() {
@@ -54,14 +38,14 @@ export function dispatchPanel() {
       content.hidden = status === null;
       if (status === null) return;
       mode.className = `pill ${now.stale ? "bad" : { hold: "bad", idle: "quiet" }[status.mode] ?? "good"}`;
-      text(mode, now.stale ? `No news for ${seconds(now.heard_ago_s)}` : MODES[status.mode] ?? status.mode);
+      text(mode, now.stale ? `No news for ${seconds(now.heard_ago_s)}` : modeWords(status));
       text(heard, `${status.partitions_heard} of ${status.partitions_expected} partitions`);
       const asked = status.asked_w ?? null;
       tiles.asked.set(asked === null ? "–" : power(asked), asked === null ? "nothing" : batteryPhrase(asked).split(" ")[0]);
       tiles.allocated.set(power(status.allocated_w ?? null));
       tiles.measured.set(power(status.measured_w), batteryPhrase(status.measured_w).split(" ")[0]);
       const error = asked ? Math.abs(status.measured_w - asked) / Math.abs(asked) : null;
-      tiles.error.set(error === null ? "–" : percent(error), status.missing_w ? `${power(Math.abs(status.missing_w))} cannot be had` : "");
+      tiles.error.set(error === null ? "–" : percent(error), missingWords(status));
       tiles.left.set(status.ends_at_ms ? left((status.ends_at_ms - nowMs) / 1000) : "–", status.request_id ?? "");
       bar.set(status.states);
       notices.set(now.notices.map((notice) => noticeSentence(notice, nowMs, Boolean(status.causes?.length))));

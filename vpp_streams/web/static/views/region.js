@@ -8,8 +8,10 @@ import { alarmStrip } from "./alarms.js";
 import { commandsPanel } from "./commands.js";
 import { dispatchPanel } from "./dispatch.js";
 import { forecastPanel } from "./forecast.js";
-import { charge, condition, deliverableTable, flows } from "./regions.js";
+import { holdBar } from "./hold.js";
+import { charge, deliverableTable, flows } from "./regions.js";
 import { requestsPanel } from "./requests.js";
+import { commandableBar, standingPill, standingSentences } from "./standing.js";
 
 const POWERS = [
   { name: "Load", tone: "load", key: "load_w", format: power },
@@ -43,7 +45,7 @@ export function choice(label, options, chosen, onChoose) {
 }
 
 export function regionView(name) {
-  const state = h("span", { class: "pill" });
+  const [state, behind, commandable] = [standingPill(), standingSentences(), commandableBar()];
   const [powers, soc, deliverable] = [flows(), charge(), deliverableTable()];
   const bases = Array.from({ length: 4 }, () => h("span"));
   const ages = h("p", { class: "note" });
@@ -58,7 +60,9 @@ export function regionView(name) {
   });
   const strip = alarmStrip(name);
   const dispatch = dispatchPanel();
-  const requests = requestsPanel(name, () => nowMs, () => loadDispatch().catch(() => {}));
+  const ordered = () => loadDispatch().catch(() => {});
+  const requests = requestsPanel(name, () => nowMs, ordered);
+  const hold = holdBar(name, ordered);
   const commands = commandsPanel(name);
   const forecast = forecastPanel(name);
   const windows = h("div", { class: "rows" });
@@ -79,6 +83,7 @@ export function regionView(name) {
     const answer = await get(`regions/${encodeURIComponent(name)}/dispatch`, { points: 450 }, signal);
     dispatch.show(answer.history);
     requests.show(answer.requests);
+    hold.show(answer.requests);
   }
 
   const sizes = choice("Window size", [[900, "15 min"], [60, "1 min"]], sizeS, (value) => {
@@ -87,10 +92,12 @@ export function regionView(name) {
   });
   const element = h("div", { class: "view" },
     h("p", { class: "crumb" }, h("a", { href: "#/regions" }, "Regions")),
-    h("div", { class: "title" }, h("h1", {}, name), state),
+    h("div", { class: "title" }, h("h1", {}, name), state.element),
+    behind.element,
+    hold.element,
     strip.element,
     h("div", { class: "split" },
-      panel("Now", bases[0], powers.element, soc.element, ages),
+      panel("Now", bases[0], powers.element, soc.element, commandable.element, ages),
       panel("Deliverable battery power", bases[1], deliverable.element,
         h("p", { class: "note" }, "What the batteries could hold for so long from now on: within ratings, energy above each owner's reserve and export limits, without those kept for a storm."))),
     dispatch.element,
@@ -105,15 +112,16 @@ export function regionView(name) {
     title: name,
     element,
     everyMs: 2000,
-    update({ summary, regions, dispatches, alarms }) {
+    link: hold.link,
+    update({ summary, regions, dispatches, standings, alarms }) {
       nowMs = summary.at_ms;
       strip.set(alarms, nowMs);
       if (dispatches.has(name)) dispatch.update(dispatches.get(name), nowMs);
+      state.set(standings.get(name));
+      behind.set(standings.get(name), dispatches.get(name));
+      commandable.set(dispatches.get(name));
       const region = regions.get(name);
       if (!region) return;
-      const [tone, word] = condition(region);
-      state.className = `pill ${tone}`;
-      text(state, word);
       for (const line of bases) text(line, basis(region));
       powers.set(region);
       soc.set(region);

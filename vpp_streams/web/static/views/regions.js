@@ -2,9 +2,10 @@
 
 import { sparkline } from "../chart.js";
 import { bar, h, text, tile } from "../dom.js";
-import { basis, batteryWord, count, duration, energy, gridWord, millis, percent, power, powerSize, seconds } from "../format.js";
+import { basis, batteryWord, count, duration, energy, gridWord, millis, percent, power, powerSize } from "../format.js";
 import { get } from "../live.js";
 import { alarmStrip } from "./alarms.js";
+import { commandableBar, standingPill, standingSentences } from "./standing.js";
 
 /** What a card's small picture shows. */
 const TREND = ["battery", "grid"];
@@ -103,31 +104,23 @@ export function charge() {
   };
 }
 
-/** Whether the region is heard of, in a word. */
-export function condition(region) {
-  if (region.stale) return ["bad", `No news for ${seconds(region.heard_ago_s)}`];
-  if (region.sites_reporting === 0) return ["bad", "No site reports"];
-  if (region.coverage < 0.9) return ["warn", "Partly covered"];
-  return ["good", "Live"];
-}
-
 function card(name) {
-  const state = h("span", { class: "pill" });
+  const [state, behind, commandable] = [standingPill(), standingSentences(), commandableBar()];
   const [powers, soc, deliverable] = [flows(), charge(), deliverableTable()];
   const bases = [h("p", { class: "basis" }), h("p", { class: "basis" })];
   const trend = sparkline({ label: `${name}: battery and grid power over the last half hour`, tones: TREND });
   const element = h("article", { class: "panel card" },
-    h("header", {}, h("h2", {}, h("a", { href: `#/regions/${encodeURIComponent(name)}` }, name)), state),
-    bases[0], powers.element,
+    h("header", {}, h("h2", {}, h("a", { href: `#/regions/${encodeURIComponent(name)}` }, name)), state.element),
+    behind.element, bases[0], powers.element,
     h("figure", { class: "trend" }, trend.element, h("figcaption", {}, "Battery and grid, last half hour")),
-    soc.element,
+    soc.element, commandable.element,
     h("h3", {}, "Deliverable battery power"), bases[1], deliverable.element);
   return {
     element,
-    set(region, dispatch) {
-      const [tone, word] = condition(region);
-      state.className = `pill ${tone}`;
-      text(state, word);
+    set(region, dispatch, standing) {
+      state.set(standing);
+      behind.set(standing, dispatch);
+      commandable.set(dispatch);
       for (const line of bases) text(line, basis(region));
       powers.set(region);
       soc.set(region);
@@ -152,7 +145,7 @@ export function regionsView() {
     element,
     everyMs: 5000,
     refresh: (signal) => Promise.all([...cards.values()].map((one) => one.refresh(signal))),
-    update({ summary, regions, dispatches, alarms }) {
+    update({ summary, regions, dispatches, standings, alarms }) {
       top.set(summary);
       strip.set(alarms, summary.at_ms);
       empty.hidden = regions.size > 0;
@@ -162,7 +155,7 @@ export function regionsView() {
           cards.get(name).refresh().catch(() => {});  // the next round asks again
           grid.replaceChildren(...[...cards.keys()].sort().map((key) => cards.get(key).element));
         }
-        cards.get(name).set(regions.get(name), dispatches.get(name));
+        cards.get(name).set(regions.get(name), dispatches.get(name), standings.get(name));
       }
     },
   };

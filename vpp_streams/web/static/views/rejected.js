@@ -55,6 +55,7 @@ export function rejectedView() {
     refresh: load,
     element: h("div", { class: "view" }, h("h1", {}, "Rejected readings"),
       h("p", { class: "note" }, `Readings that were not taken, with the reason: the newest ${LIMIT}, counted over the last hour on.`),
+      h("p", { class: "note" }, h("a", { href: "#/records" }, "Refused records"), " of the plant's own topics have a page of their own."),
       chips, empty, list),
   };
 }

@@ -1,9 +1,10 @@
 // What is asked of a region: the requests, and forms for operators.
 
-import { h, panel, table, text } from "../dom.js";
+import { h, panel, table } from "../dom.js";
 import { clockSeconds, dateTime, power } from "../format.js";
-import { order, token } from "../orders.js";
+import { token } from "../orders.js";
 import { sourceWord, stateWord, toneOf } from "../words.js";
+import { field, giving } from "./giving.js";
 
 const FINAL = new Set(["rejected", "completed", "withdrawn"]);
 
@@ -24,8 +25,10 @@ function span(request) {
   return `${time(request.starts_at_ms)} – ${time(request.ends_at_ms)}`;
 }
 
-function field(label, input) {
-  return h("label", { class: "field" }, h("span", {}, label), input);
+/** A request whose time is over and that never ruled has not been carried out. */
+function statePill({ state, ruled_ms: ruledMs }) {
+  const never = state === "completed" && ruledMs === 0;
+  return h("span", { class: `pill ${never ? "warn" : toneOf(state)}` }, never ? "never ruled" : stateWord(state));
 }
 
 /**
@@ -34,54 +37,29 @@ function field(label, input) {
  */
 export function requestsPanel(region, nowMs, onOrder) {
   const path = `regions/${encodeURIComponent(region)}`;
-  const said = h("p", { class: "said", role: "status" });
   const list = h("div", { class: "rows" });
   let before = "";
 
-  const secret = h("input", { type: "password", autocomplete: "off", name: "token", placeholder: "kept in this tab only" });
-  const tokenField = field("Operator's token", secret);
-  const forget = h("button", { type: "button", class: "plain", onclick: () => { token.forget(); showToken(); } }, "Forget my token");
+  const { said, tokenField, showToken, give } = giving(() => { showForget(); onOrder(); });
+  const forget = h("button", { type: "button", class: "plain", onclick: () => { token.forget(); showToken(); showForget(); } }, "Forget my token");
 
-  function showToken() {
-    tokenField.hidden = Boolean(token.get());
-    secret.disabled = tokenField.hidden;
-    forget.hidden = !tokenField.hidden;
+  function showForget() {
+    forget.hidden = !token.get();
   }
 
-  async function give(to, body, done) {
-    if (!token.get()) {
-      if (!secret.value) {
-        tell("An order needs an operator's token.", true);
-        return secret.focus();
-      }
-      token.set(secret.value.trim());
-      secret.value = "";
-    }
-    tell("Waiting for the region …");
-    try {
-      const answer = await order(to, body);
-      tell(answer.state === "written" ? `${answer.request_id} is written; no region worker has answered yet.` : `${answer.request_id}: ${done}${answer.reason ? `, ${answer.reason}` : ""}.`);
-    } catch (error) {
-      tell(error instanceof TypeError ? "The web process does not answer." : error.message, true);
-    }
-    showToken();
-    onOrder();
-  }
-
-  function tell(words, bad = false) {
-    said.className = bad ? "said problem" : "said";
-    text(said, words);
+  function withdraw({ request }) {
+    const award = request.source.startsWith("market:");
+    const asked = award ? `${what(request)} is sold to the ${sourceWord(request.source)}: what is not delivered costs money. Withdraw it all the same?` : `${request.type === "hold" ? "Release" : "Withdraw"} “${what(request)}”?`;
+    if (!confirm(asked)) return;
+    give(`${path}/requests/${encodeURIComponent(request.request_id)}/withdraw`, {}, request.type === "hold" ? "the hold is released" : "withdrawn");
   }
 
   const columns = [
     { label: "What", cell: ({ request }) => h("span", {}, h("b", {}, what(request)), " ", h("span", { class: "note id" }, request.request_id)) },
     { label: "When", kind: "id", cell: ({ request }) => span(request) },
     { label: "By", cell: ({ request }) => `${sourceWord(request.source)}${request.priority === "emergency" ? " (emergency)" : ""}` },
-    { label: "State", cell: (r) => h("span", {}, h("span", { class: `pill ${toneOf(r.state)}` }, stateWord(r.state)), r.reason || r.by ? h("span", { class: "note" }, ` ${r.reason}${r.by && !r.reason.includes(r.by) ? ` (${r.by})` : ""}`) : null) },
-    { label: "", cell: (r) => FINAL.has(r.state) ? "" : h("button", {
-      type: "button",
-      onclick: () => give(`${path}/requests/${encodeURIComponent(r.request.request_id)}/withdraw`, {}, r.request.type === "hold" ? "the hold is released" : "withdrawn"),
-    }, r.request.type === "hold" ? "Release" : "Withdraw") },
+    { label: "State", cell: (r) => h("span", {}, statePill(r), r.reason || r.by ? h("span", { class: "note" }, ` ${r.reason}${r.by && !r.reason.includes(r.by) ? ` (${r.by})` : ""}`) : null) },
+    { label: "", cell: (r) => FINAL.has(r.state) ? "" : h("button", { type: "button", onclick: () => withdraw(r) }, r.request.type === "hold" ? "Release" : "Withdraw") },
   ];
 
   const kw = h("input", { type: "number", name: "kw", required: true, min: 0, step: "any", value: 100 });
@@ -108,17 +86,14 @@ export function requestsPanel(region, nowMs, onOrder) {
   h("label", { class: "tick" }, bestEffort, " best effort"), h("label", { class: "tick" }, emergency, " emergency"),
   tokenField, h("button", { class: "primary" }, "Dispatch"));
 
-  const reason = h("input", { type: "text", maxlength: 200, placeholder: "Why (told to everybody)", "aria-label": "Why" });
-  const hold = h("form", {
-    class: "order hold",
-    onsubmit: (event) => { event.preventDefault(); give(`${path}/hold`, { reason: reason.value }, "the region is held"); },
-  }, reason, h("button", { class: "danger" }, "Hold the region"), h("small", {}, "Nothing is asked of its devices until the hold is released."));
-  showToken();
+  showForget();
 
   return {
     element: panel("Requests", forget, said, list,
-      h("h3", {}, "Ask for power"), form, h("h3", {}, "Stop"), hold),
+      h("h3", {}, "Ask for power"), form),
     show(requests) {
+      showToken();
+      showForget();
       const now = JSON.stringify(requests);
       if (now === before) return;
       before = now;

@@ -1,0 +1,186 @@
+"""How a region stands, in one judgement: what is wrong with it, and what is out of the ordinary.
+
+Green is earned: a region is good only where it is known, and known to be commandable. What was
+not heard, or not heard lately, is never good.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import msgspec
+
+from schemas.commandable import Commandable, Hindered, Hindrance
+from schemas.dispatch import Mode
+
+WARN_SHARE = 0.1
+"""A region of whose batteries (or of whose rated power) as much cannot be commanded is not good,"""
+BAD_SHARE = 0.5
+"""and with as much it is bad."""
+COVERED = 0.9
+"""Of the sites report at least, or what is measured is not the region."""
+DELIBERATE: frozenset[Hindrance] = frozenset({"storm"})
+"""What we do ourselves: it is told as what it is, not as batteries that cannot be commanded."""
+
+Level = Literal["good", "warn", "bad"]
+_LEVELS: tuple[Level, ...] = ("good", "warn", "bad")
+_WHY: dict[Hindrance, str] = {
+    "never_seen": "never seen",
+    "not_connected": "not connected",
+    "silent": "silent",
+    "islanded": "cut off from the grid",
+    "storm": "kept for a storm",
+    "refused": "refused",
+    "opted_out": "opted out by their owners",
+    "no_answer": "without an answer",
+    "unmeasured": "without a state of charge",
+}
+
+
+class RegionNow(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a region at one moment."""
+
+    live_age_s: float | None
+    """Since its telemetry was merged; None = never."""
+    coverage: float
+    """Of its sites, 0..1."""
+    sites_reporting: int
+    dispatch_age_s: float | None
+    """Since the region role told of it; None = never."""
+    mode: Mode | None
+    partitions_expected: int
+    partitions_heard: int
+    """Partitions whose supply the region role has; devices of the others cannot be commanded."""
+    commandable: Commandable | None
+    storm_batteries: int
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing about a region that a person should see."""
+
+    kind: Literal[
+        "telemetry_stale", "dispatch_stale", "held", "storm", "unknown_share", "not_commandable",
+        "not_covered", "no_site",
+    ]  # fmt: skip
+    level: Level
+    word: str
+    """A few words, for a label."""
+    said: str
+    """One sentence."""
+    alarm: bool
+    """Whether somebody has to see to it; a hold and a storm are what somebody wants."""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """A region's level and label, and all that is behind them, the worst first."""
+
+    level: Level
+    word: str
+    findings: tuple[Finding, ...] = ()
+
+
+def added(parts: Iterable[Commandable | None]) -> Commandable | None:
+    """Of several partitions together; None where one of them is not known, or there is none."""
+    known = list(parts)
+    total: dict[Hindrance, tuple[int, float]] = {}
+    batteries = commandable = 0
+    rated_w = commandable_w = 0.0
+    for part in known:
+        if part is None:
+            return None
+        batteries, rated_w = batteries + part.batteries, rated_w + part.rated_w
+        commandable += part.commandable
+        commandable_w += part.commandable_w
+        for h in part.hindered:
+            n, w = total.get(h.cause, (0, 0.0))
+            total[h.cause] = n + h.batteries, w + h.rated_w
+    if not known:
+        return None
+    return Commandable(
+        batteries=batteries,
+        rated_w=rated_w,
+        commandable=commandable,
+        commandable_w=commandable_w,
+        hindered=tuple(Hindered(cause=c, batteries=n, rated_w=w) for c, (n, w) in total.items()),
+    )
+
+
+def lost_share(commandable: Commandable) -> float:
+    """Share of a region that cannot be commanded, 0..1: of batteries or of power, the greater.
+
+    What is kept back deliberately (`DELIBERATE`) is no part of it.
+    """
+    lost = [h for h in commandable.hindered if h.cause not in DELIBERATE]
+    of_batteries = sum(h.batteries for h in lost) / max(commandable.batteries, 1)
+    of_power = sum(h.rated_w for h in lost) / max(commandable.rated_w, 1.0)
+    return min(max(of_batteries, of_power), 1.0)
+
+
+def stand(now: RegionNow, stale_after_s: float) -> Standing:
+    """How a region stands; what was not heard for longer than ``stale_after_s`` is not known."""
+    found = sorted(_findings(now, stale_after_s), key=lambda f: -_LEVELS.index(f.level))
+    if not found:
+        return Standing(level="good", word="Live")
+    return Standing(level=found[0].level, word=found[0].word, findings=tuple(found))
+
+
+def _findings(now: RegionNow, stale_after_s: float) -> Iterator[Finding]:
+    """In the order of their weight among equals."""
+    if now.live_age_s is None or now.live_age_s > stale_after_s:
+        yield _alarm("telemetry_stale", "bad", "No news", "nothing was heard of its telemetry")
+    elif now.sites_reporting == 0:
+        yield _alarm("no_site", "bad", "No site reports", "none of its sites reports")
+    if now.mode == "hold":
+        said = "the region is held: nothing is asked of its batteries until the hold is withdrawn"
+        yield Finding(kind="held", level="bad", word="Held", said=said, alarm=False)
+    yield from _command(now, stale_after_s)
+    if now.sites_reporting > 0 and now.coverage < COVERED:
+        said = f"{now.coverage:.0%} of its sites report"
+        yield _alarm("not_covered", "warn", "Partly covered", said)
+    if now.storm_batteries:
+        said = f"a storm: {_batteries(now.storm_batteries)} kept for their owners"
+        yield Finding(kind="storm", level="warn", word="Storm", said=said, alarm=False)
+
+
+def _command(now: RegionNow, stale_after_s: float) -> Iterator[Finding]:
+    """Whether its batteries can be commanded."""
+    if now.dispatch_age_s is None or now.dispatch_age_s > stale_after_s:
+        said = "nothing was heard of its dispatch: nobody knows whether it can be commanded"
+        yield _alarm("dispatch_stale", "bad", "Dispatch not heard", said)
+        return
+    unheard = now.partitions_expected - now.partitions_heard
+    if unheard > 0:
+        said = (
+            f"{unheard} of {now.partitions_expected} fleet partitions are not heard: their"
+            " batteries cannot be commanded, and are not counted"
+        )
+        yield _alarm("unknown_share", "bad", "Not all can be commanded", said)
+    if now.commandable is None:
+        if unheard <= 0:
+            said = "it is not known how many of its batteries can be commanded"
+            yield _alarm("unknown_share", "bad", "Commandable share unknown", said)
+        return
+    lost = lost_share(now.commandable)
+    if lost >= WARN_SHARE:
+        level: Level = "bad" if lost >= BAD_SHARE else "warn"
+        word = f"{lost:.0%} cannot be commanded"
+        yield _alarm("not_commandable", level, word, _lost_in_words(now.commandable))
+
+
+def _lost_in_words(commandable: Commandable) -> str:
+    causes = ", ".join(
+        f"{h.batteries:,} {_WHY[h.cause]}"
+        for h in sorted(commandable.hindered, key=lambda h: -h.batteries)
+    )
+    return (
+        f"{commandable.commandable:,} of {_batteries(commandable.batteries)} can be commanded"
+        f" ({commandable.commandable_w / 1000:,.1f} of {commandable.rated_w / 1000:,.1f} kW):"
+        f" {causes}"
+    )
+
+
+def _batteries(count: int) -> str:
+    return f"{count:,} {'battery' if count == 1 else 'batteries'}"
+
+
+def _alarm(kind: str, level: Level, word: str, said: str) -> Finding:
+    return Finding(kind=kind, level=level, word=word, said=said, alarm=True)  # type: ignore[arg-type]  # one of its literals

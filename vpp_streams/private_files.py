@@ -1,0 +1,25 @@
+"""Files and directories of a state directory: only their owner can read them."""
+
+import os
+from pathlib import Path
+
+
+def private_directory(path: Path) -> Path:
+    """Make a directory, and those above it that are missing, for their owner only (0700).
+
+    One that exists is left as it is: it may be another's, or shared on purpose.
+    """
+    for missing in reversed([path, *path.parents]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    private_directory(path.parent)
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    fresh.replace(path)

@@ -1,0 +1,80 @@
+// The kill switch of a region: always at the top of its page, whatever else the page can show.
+
+import { h, text } from "../dom.js";
+import { dateTime } from "../format.js";
+import { sourceWord } from "../words.js";
+import { giving } from "./giving.js";
+
+const FINAL = new Set(["rejected", "completed", "withdrawn"]);
+
+/** `show(requests)` with RequestViews, `link("live"|"lost"|"connecting")`. */
+export function holdBar(region, onOrder) {
+  const path = `regions/${encodeURIComponent(region)}`;
+  const { said, tokenField, showToken, give } = giving(onOrder);
+  const state = h("p", { class: "hold-state", role: "status" });
+  const start = h("button", { type: "button", class: "danger", onclick: () => open(true) }, "Hold the region");
+  const release = h("button", { type: "button", onclick: releaseAll, hidden: true }, "Release");
+  const reason = h("input", { type: "text", maxlength: 200, placeholder: "Why (told to everybody)", "aria-label": "Why" });
+  const confirmed = h("button", { type: "button", class: "danger", onclick: hold }, `Hold ${region} now`);
+  const form = h("form", {
+    class: "order hold", hidden: true,
+    // Enter in a field is no decision: it leads to the button that is one.
+    onsubmit: (event) => event.preventDefault(),
+    onkeydown: (event) => {
+      if (event.key !== "Enter" || event.target.tagName !== "INPUT") return;
+      event.preventDefault();
+      confirmed.focus();
+    },
+  },
+  reason, tokenField, confirmed, h("button", { type: "button", onclick: () => open(false) }, "Cancel"),
+  h("small", {}, "Nothing is asked of its devices until the hold is released."));
+  let standing = [];
+  let lost = false;
+
+  function open(opened) {
+    form.hidden = !opened;
+    showToken();
+    tell();
+    (opened ? reason : start.hidden ? release : start).focus();
+  }
+
+  async function hold() {
+    if (await give(`${path}/hold`, { reason: reason.value }, "the region is held")) {
+      reason.value = "";
+      open(false);
+    }
+  }
+
+  async function releaseAll() {
+    if (!confirm(`Release ${region}? What is asked of it rules again at once.`)) return;
+    for (const { request } of standing) {
+      const to = `${path}/requests/${encodeURIComponent(request.request_id)}/withdraw`;
+      if (!await give(to, {}, "the hold is released")) return open(true);
+    }
+  }
+
+  function tell() {
+    const held = standing[0];
+    element.dataset.state = lost ? "lost" : held ? "held" : "free";
+    release.hidden = !held;
+    start.hidden = Boolean(held) || !form.hidden;
+    if (lost) text(state, `No connection to the web process. From a terminal: vpp hold ${region} --kafka`);
+    else if (held) text(state, `Held since ${dateTime(held.request.issued_at_ms)} by ${sourceWord(held.request.source)}${held.request.reason ? `: ${held.request.reason}` : ""}`);
+    else text(state, "Not held");
+  }
+
+  const element = h("section", { class: "holdbar", "aria-label": "Hold" },
+    h("div", { class: "hold-line" }, state, release, start), form, said);
+  tell();
+  return {
+    element,
+    show(requests) {
+      standing = requests.filter(({ request, state: now }) => request.type === "hold" && !FINAL.has(now));
+      tell();
+    },
+    link(now) {
+      lost = now === "lost";
+      tell();
+    },
+  };
+}

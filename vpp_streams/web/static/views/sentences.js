@@ -1,0 +1,18 @@
+// A short list of sentences that changes only where its words do.
+
+import { h } from "../dom.js";
+
+/** `set(lines)` with an array of sentences; an empty list takes no room. */
+export function sentences(kind) {
+  const list = h("ul", { class: `sentences ${kind}` });
+  let before = "";
+  return {
+    element: list,
+    set(lines) {
+      const now = lines.join("\n");
+      if (now === before) return;
+      before = now;
+      list.replaceChildren(...lines.map((line) => h("li", {}, line)));
+    },
+  };
+}

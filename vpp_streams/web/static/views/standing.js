@@ -1,0 +1,54 @@
+// How a region stands: its label, what is behind it, and how much of it can be commanded.
+
+import { bar, h, text } from "../dom.js";
+import { count, percent, powerSize } from "../format.js";
+import { doingWords } from "../words.js";
+import { sentences } from "./sentences.js";
+
+const UNKNOWN = { level: "bad", word: "Not known", findings: [] };
+
+/** The label of a region; `set(standing)`. */
+export function standingPill() {
+  const element = h("span", { class: "pill" });
+  return {
+    element,
+    set(standing = UNKNOWN) {
+      element.className = `pill ${standing.level}`;
+      text(element, standing.word);
+    },
+  };
+}
+
+/** The sentences behind the label and what is asked of the region; `set(standing, dispatch)`. */
+export function standingSentences() {
+  const [wrong, doing] = [sentences("warn"), sentences("")];
+  return {
+    element: h("div", { class: "standing" }, wrong.element, doing.element),
+    set(standing = UNKNOWN, dispatch = undefined) {
+      wrong.set(standing.findings.map(({ said }) => `${said[0].toUpperCase()}${said.slice(1)}.`));
+      const words = dispatch?.stale === false ? doingWords(dispatch.status) : null;
+      doing.set(words ? [words] : []);
+    },
+  };
+}
+
+/** Batteries that can be commanded, of those that are registered; `set(dispatch)` with a DispatchNow. */
+export function commandableBar() {
+  const value = h("span", { class: "value" }, "–");
+  const note = h("span", { class: "note" });
+  const share = bar("battery");
+  return {
+    element: h("div", { class: "charge commandable" },
+      h("p", {}, h("span", { class: "label" }, "Commandable"), value, note), share.element),
+    set(dispatch) {
+      const now = dispatch && !dispatch.stale ? dispatch.status?.commandable : null;
+      const known = now && now.batteries > 0;
+      const part = known ? now.commandable / now.batteries : null;
+      text(value, percent(part));
+      text(note, known
+        ? `${count(now.commandable)} of ${count(now.batteries)} batteries, ${powerSize(now.commandable_w)}`
+        : now ? "no battery is registered" : "not known");
+      share.set(part);
+    },
+  };
+}
