@@ -59,7 +59,8 @@ class InFlight:
 
     async def add(self, tp: TopicPartition, record: ConsumerRecord, outputs: Outputs) -> None:
         """Take over a record; waits when too many are on their way."""
-        self._applied[tp] = record.offset + 1
+        if tp in self._applied:  # else it was taken from us while the outputs were made
+            self._applied[tp] = max(self._applied[tp], record.offset + 1)
         self._pending.append((tp, record, outputs))
         if len(self._pending) > self._most:
             await self.settle()

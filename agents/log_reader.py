@@ -81,15 +81,22 @@ class LogReader:
 
         A partition that is read already goes on from where it is.
         """
-        self._wanted = {tp: self._positions.get(tp, start) for tp, start in positions.items()}
+        now = self._next()
+        self._wanted = {tp: now.get(tp, start) for tp, start in positions.items()}
 
     def drop(self, tp: TopicPartition) -> None:
         """Forget a partition, so that the next `read` starts it from its position."""
         self._positions.pop(tp, None)
+        if self._wanted is not None:
+            self._wanted.pop(tp, None)
 
     def go_back(self, tp: TopicPartition, position: Position) -> None:
         """Read a partition again from a position: what was handed over did not arrive there."""
-        self._wanted = {**(self._wanted or self._positions), tp: position}
+        self._wanted = {**self._next(), tp: position}
+
+    def _next(self) -> dict[TopicPartition, Position]:
+        """What is read next: an assignment that was not taken up yet counts, also an empty one."""
+        return self._positions if self._wanted is None else self._wanted
 
     def lag(self, tp: TopicPartition, applied: int) -> int:
         """Records of a partition that are in the log and not applied; 0 where it is not known.

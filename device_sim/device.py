@@ -49,6 +49,9 @@ _HELLO_ID = "hello"
 _HELD_ROWS = 5
 _LEAVE_WITHIN_MS = 2000
 _CLOCK_SLACK = 1 / 64
+_CLOCK_SET_MS = 120_000
+"""A gateway's clock that falls back by more was set: no connection holds a message up for so long.
+Else its devices would take every command for expired until they have forgotten the wrong time."""
 _KEYS = NativeBody.__struct_fields__
 
 
@@ -298,7 +301,8 @@ class Device:
         if self._gateway_ahead_ms is not None:
             # What came late says less than what came at once: up at once, down slowly.
             off_ms = ack.t - now_ms - self._gateway_ahead_ms
-            self._gateway_ahead_ms += off_ms if off_ms > 0 else off_ms * _CLOCK_SLACK
+            at_once = off_ms > 0 or off_ms < -_CLOCK_SET_MS
+            self._gateway_ahead_ms += off_ms if at_once else off_ms * _CLOCK_SLACK
         if ack.b == self.boot:
             self._counters["acked"] += self.ring.forget(self.ring.within(ack.from_, ack.upto))
         return Step(close=self.state is State.LEAVING and not self._in_flight(now_ms))

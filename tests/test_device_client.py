@@ -346,6 +346,13 @@ def test_the_clock_is_set_by_the_promptest_message():
     assert device.gateway_ms(4000) == GATEWAY_MS + 4000
 
 
+def test_a_gateways_clock_that_was_set_back_is_believed_at_once():
+    device = live_device(t=GATEWAY_MS + 7_200_000)
+    device.received(ack(0, 0, t=GATEWAY_MS + 1000), 1000)
+    assert device.gateway_ms(1000) == GATEWAY_MS + 1000
+    assert answer(device, "c1", 1000, rank=1, valid_until=GATEWAY_MS + 30_000) == "accepted"
+
+
 def test_reports_are_told_until_they_are_heard():
     device = new_device()
     first, second = CommandStatus("c1", "applied", 1), CommandStatus("c1", "completed", 2)

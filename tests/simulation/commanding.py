@@ -24,9 +24,9 @@ WORKERS = 2
 TROUBLE_S = 40.0
 MOST_FAULTS = 5
 EVERY_S = 0.5
-COMMANDABLE_S = 75.0
-"""A device that failed or did not answer is left alone for a while (`LeasePolicy.trouble_ms`), and
-a lease is as long: after this, everything that is connected follows."""
+COMMANDABLE_S = 150.0
+"""A device that failed or did not answer is left alone for a while (`LeasePolicy.trouble_ms`), a
+lease is as long, and devices forget a gateway's wrong clock slowly: after this, all follow."""
 NEAR_W = 60.0
 
 

@@ -1,0 +1,64 @@
+"""A partition that was taken from a worker and comes back starts where its group stands."""
+
+from typing import Any
+
+from aiokafka import ConsumerRecord, TopicPartition
+
+from agents.flow import InFlight
+from agents.log_reader import LogReader, Position, Records
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.settings import Settings
+
+TP = TopicPartition("raw.powerwall", 1)
+
+
+async def _nowhere(_records: Records) -> None:
+    pass
+
+
+def a_reader_at(offset: int) -> LogReader:
+    reader = LogReader(KafkaClients(Settings()), _nowhere)
+    reader._positions = {TP: Position(offset)}
+    return reader
+
+
+def test_a_partition_that_was_taken_away_and_given_back_at_once_is_read_from_its_position() -> None:
+    """Simulated seed 338: two records were never applied, and heartbeats stopped for good."""
+    reader = a_reader_at(54)
+    reader.read({})
+    reader.read({TP: Position(52)})
+    assert reader._wanted == {TP: Position(52)}
+
+
+def test_a_partition_that_stays_goes_on_from_where_it_is() -> None:
+    reader = a_reader_at(54)
+    reader.read({TP: Position(52)})
+    assert reader._wanted == {TP: Position(54)}
+
+
+def test_a_partition_is_dropped_also_from_an_assignment_that_waits() -> None:
+    reader = a_reader_at(54)
+    reader.read({TP: Position(52)})
+    reader.drop(TP)
+    reader.read({TP: Position(50)})
+    assert reader._wanted == {TP: Position(50)}
+
+
+def test_going_back_in_one_partition_does_not_bring_back_those_that_were_taken_away() -> None:
+    reader, other = a_reader_at(54), TopicPartition("raw.solar", 1)
+    reader.read({})
+    reader.go_back(other, Position(3))
+    assert reader._wanted == {other: Position(3)}
+
+
+async def test_a_record_whose_partition_was_taken_away_meanwhile_leaves_no_trace() -> None:
+    membership: Any = None
+    in_flight = InFlight(membership)
+    in_flight.start({TP: Position(51)})
+    in_flight.start({})
+    record = ConsumerRecord(*TP, 51, 0, 0, None, b"", 0, 0, 0, ())
+    await in_flight.add(TP, record, [])
+    assert in_flight.positions() == {}
+    in_flight.start({TP: Position(54)})
+    await in_flight.add(TP, record, [])
+    assert in_flight.positions() == {TP: 54}
