@@ -264,4 +264,4 @@ async def test_a_frame_that_cannot_be_read_stops_nobody(settings: Settings) -> N
         assert id_ == command_id(PARTITION, frame.rank)
         await asyncio.wait_for(accept(socket, id_), 20)
         await made.becomes(frame, "delivered", "accepted")
-        assert made.gateways[0].health.counters["bad_records"] == 1
+        assert made.gateways[0].health.counters["records_rejected"] == 1
