@@ -26,7 +26,7 @@ class Faults:
             (1, self.broker_frozen),
             (1, self.disk_full),
             (2, self.answers_lost),
-            (1, self.clock_steps),
+            (2, self.clock_steps),
             (1, self.brokers_clock_steps),
             (2, self.link_breaks),
             (1, self.device_reboots),
