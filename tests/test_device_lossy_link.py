@@ -165,10 +165,9 @@ class LossyLink(RuleBasedStateMachine):
     def a_command_is_sent(self) -> None:
         """It supersedes the one before, if the device took that."""
         self.commands += 1
-        lease = setpoint(
-            100.0 * self.commands, self.commands, 0, valid_until=self.now.utc_ms + 10**9
-        )
-        self.act(self.session.command(f"c0-{self.commands}", lease, self.now))
+        rank = self.now.utc_ms + self.commands  # the time that it is made at, and rising
+        lease = setpoint(100.0 * self.commands, rank, 0, valid_until=self.now.utc_ms + 10**9)
+        self.act(self.session.command(f"c0-{rank}", lease, self.now))
 
     @invariant()
     def the_ring_is_bounded(self) -> None:

@@ -179,10 +179,6 @@ async def test_no_more_letters_wait_than_there_is_room_for(monkeypatch: pytest.M
     assert world.counters["dead_letters_dropped"] == 2
 
 
-NOT_YET = {"agents/in_order.py", "agents/control_feed.py"}
-"""They make clients of their own still."""
-
-
 def test_clients_are_made_in_one_place():
     makes = re.compile(r"\bAIOKafka(Consumer|Producer|AdminClient)\(")
     found = {
@@ -191,4 +187,4 @@ def test_clients_are_made_in_one_place():
         for path in (ROOT / package).rglob("*.py")
         if makes.search(path.read_text())
     }
-    assert found - NOT_YET == {"vpp_streams/kafka/clients.py"}
+    assert found == {"vpp_streams/kafka/clients.py"}

@@ -2,11 +2,14 @@
 
 import asyncio
 import gc
+import os
+import threading
 import time
 from importlib import import_module
 from typing import Literal, get_args
 
 import faust
+import structlog
 
 from agents.context import AgentContext
 from vpp_streams import topics
@@ -23,6 +26,10 @@ FaustRole = Literal["ingest", "fleet", "region"]
 Role = FaustRole | Literal["optimizer"]
 ROLES: tuple[Role, ...] = (*get_args(FaustRole), "optimizer")
 
+log = structlog.get_logger()
+
+STOP_S = 20.0
+"""Below the 30 s that Kubernetes gives a container."""
 COLLECT_AFTER = 10_000
 """New objects between two collections; frames of readings are few objects, large ones."""
 
@@ -59,12 +66,28 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
         web_bind=settings.pages_host,
         web_port=settings.worker_port,
     )
+    _end_in_time(app)
     _follow_registry(app, context)
     _publish_health(app, context)
     _keep_registry_from_collector(app, context)
     # A worker loads the agents of its own role only.
     import_module(f"agents.{role}").register(app, context)
     return app
+
+
+def _end_in_time(app: faust.App) -> None:
+    """A worker that is told to stop ends, also where Kafka is away and its clients wait for it."""
+
+    def end() -> None:
+        log.error("the worker did not stop in time and is ended", patience_s=STOP_S)
+        os._exit(1)  # what is not in Kafka yet is read again by the next
+
+    async def begin(*_args: object, **_kwargs: object) -> None:
+        deadline = threading.Timer(STOP_S, end)
+        deadline.daemon = True  # one that stops sooner does not wait for it
+        deadline.start()
+
+    app.on_before_shutdown.connect(begin, weak=False)
 
 
 def _follow_registry(app: faust.App, context: AgentContext) -> None:
