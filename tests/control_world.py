@@ -32,7 +32,7 @@ from schemas.grid import Alert, Droop
 from tests.kafka_world import PATIENCE_S, ROOT, read_all
 from vpp_streams import demo, topics
 from vpp_streams.codecs import encode_json
-from vpp_streams.kafka import new_producer
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.ports import free_port
 from vpp_streams.settings import Settings
 
@@ -248,7 +248,7 @@ async def control_loop(
     """Everything runs, and every device that is to connect has."""
     settings = settings.model_copy(update={"gateway_port": free_port()})
     await demo.register(settings, sites)
-    producer = new_producer(settings)
+    producer = KafkaClients(settings).producer()
     await producer.start()
     url = f"ws://127.0.0.1:{settings.gateway_port}"
     try:

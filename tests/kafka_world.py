@@ -16,6 +16,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from vpp_streams.kafka.clients import KafkaClients, producing
+from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.kafka_process import free_port
 from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
@@ -109,6 +111,12 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     while not await condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for: {what}"
         await asyncio.sleep(0.1)
+
+
+async def write(settings: Settings, topic: Topic[Any], record: Any) -> None:
+    """Write one record to a topic; it is safe on return."""
+    async with producing(KafkaClients(settings)) as producer:
+        await Outlet(producer, settings.namespace).write(topic, record)
 
 
 async def partitions_of(settings: Settings, name: str) -> list[TopicPartition]:

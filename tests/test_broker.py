@@ -15,7 +15,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from vpp_streams import broker, kafka_process, topics
 from vpp_streams.errors import BrokerError
-from vpp_streams.kafka import ensure_topics, new_producer
+from vpp_streams.kafka.admin import ensure_topics
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.ports import free_port
 from vpp_streams.settings import Settings
 
@@ -27,7 +28,7 @@ def quiet(_text: str) -> None:
 @pytest.mark.kafka
 async def test_what_is_produced_is_read_back(topics_ready: Settings):
     topic = topics.TELEMETRY.full(topics_ready.namespace)
-    producer = new_producer(topics_ready)
+    producer = KafkaClients(topics_ready).producer()
     await producer.start()
     sent = await producer.send_and_wait(topic, b"frame", key=b"k", partition=3)
     await producer.stop()
@@ -41,7 +42,9 @@ async def test_what_is_produced_is_read_back(topics_ready: Settings):
 
 @pytest.mark.kafka
 async def test_topics_are_made_once_and_of_the_right_shape(topics_ready: Settings):
-    await asyncio.gather(ensure_topics(topics_ready), ensure_topics(topics_ready))
+    await asyncio.gather(
+        ensure_topics(KafkaClients(topics_ready)), ensure_topics(KafkaClients(topics_ready))
+    )
     admin = AIOKafkaAdminClient(bootstrap_servers=topics_ready.kafka)
     await admin.start()
     try:
@@ -61,13 +64,13 @@ async def test_a_topic_of_another_shape_is_told(topics_ready: Settings, monkeypa
     grown = tuple(replace(topic, partitions=topic.partitions + 1) for topic in topics.ALL)
     monkeypatch.setattr(topics, "ALL", grown)
     with pytest.raises(BrokerError, match=r"has \d+ partitions, we need \d+; delete it or choose"):
-        await ensure_topics(topics_ready)
+        await ensure_topics(KafkaClients(topics_ready))
 
 
 @pytest.mark.kafka
 async def test_more_replicas_than_brokers_is_an_error_not_a_wait(kafka: str, settings: Settings):
     with pytest.raises(BrokerError, match="cannot create topic"):
-        await ensure_topics(settings.model_copy(update={"replication": 5}))
+        await ensure_topics(KafkaClients(settings.model_copy(update={"replication": 5})))
 
 
 @pytest.mark.kafka
@@ -105,8 +108,8 @@ def test_start_stop_start_keeps_the_data(tmp_path: Path):
 
 
 async def _send(settings: Settings, value: bytes) -> int:
-    await ensure_topics(settings)
-    producer = new_producer(settings)
+    await ensure_topics(KafkaClients(settings))
+    producer = KafkaClients(settings).producer()
     await producer.start()
     try:
         sent = await producer.send_and_wait(topics.HEALTH.full(settings.namespace), value)

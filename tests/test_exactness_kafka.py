@@ -26,7 +26,7 @@ from vpp_streams.codecs import (
     frame_headers,
 )
 from vpp_streams.domain.partition import partition_of
-from vpp_streams.kafka import new_producer
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -118,7 +118,7 @@ class World:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.producer = new_producer(settings)
+        self.producer = KafkaClients(settings).producer()
 
     def name(self, topic: topics.Topic) -> str:
         return topic.full(self.settings.namespace)

@@ -27,7 +27,7 @@ from vpp_streams.explain import (
     explain,
 )
 from vpp_streams.explain_text import explanation_text, why
-from vpp_streams.kafka import new_producer
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read, receive
 from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
@@ -40,7 +40,7 @@ def quiet(_words: str) -> None: ...
 
 
 async def write(settings: Settings, records: list[tuple[Topic, msgspec.Struct | bytes]]) -> None:
-    producer = new_producer(settings)
+    producer = KafkaClients(settings).producer()
     await producer.start()
     try:
         for topic, record in records:

@@ -21,7 +21,7 @@ from vpp_streams.codecs import (
     frame_headers,
 )
 from vpp_streams.domain.partition import partition_of
-from vpp_streams.kafka import new_producer
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -58,7 +58,7 @@ JUNK = {
 
 async def feed(settings: Settings) -> None:
     """Sites, a reading of each, then junk, then time that closes the window."""
-    producer = new_producer(settings)
+    producer = KafkaClients(settings).producer()
     telemetry = topics.TELEMETRY.full(settings.namespace)
     await producer.start()
     try:

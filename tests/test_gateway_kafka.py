@@ -43,7 +43,8 @@ from vpp_streams.errors import BrokerError, InputError, SettingsError
 from vpp_streams.gateway import logins
 from vpp_streams.gateway.actions import Limits
 from vpp_streams.gateway.server import Gateway, running_gateway
-from vpp_streams.kafka import ensure_topics, new_producer
+from vpp_streams.kafka.admin import ensure_topics
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.ports import free_port
 from vpp_streams.settings import Settings
 
@@ -68,7 +69,7 @@ def home(n: int, **changes: Any) -> Site:
 
 
 async def write_asset(settings: Settings, site_id: str, value: bytes | None) -> None:
-    producer = new_producer(settings)
+    producer = KafkaClients(settings).producer()
     await producer.start()
     await producer.send_and_wait(
         topics.ASSETS.full(settings.namespace),
@@ -80,7 +81,7 @@ async def write_asset(settings: Settings, site_id: str, value: bytes | None) -> 
 
 
 async def register(settings: Settings, *sites: Site) -> None:
-    await ensure_topics(settings)
+    await ensure_topics(KafkaClients(settings))
     for site in sites:
         await write_asset(settings, site.site_id, encode_json(site))
 

@@ -28,7 +28,7 @@ from vpp_streams import topics
 from vpp_streams.codecs import encode_json
 from vpp_streams.domain.partition import partition_of
 from vpp_streams.gateway.server import Gateway, running_gateway
-from vpp_streams.kafka import new_producer
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -106,7 +106,7 @@ class Yard:
 async def yard(settings: Settings, slots: int = 1) -> AsyncIterator[Yard]:
     settings = settings.model_copy(update={"gateway_port": 0, "flush_ms": 20})
     await register(settings, SITE)
-    producer = new_producer(settings)
+    producer = KafkaClients(settings).producer()
     async with AsyncExitStack() as stack:
         await producer.start()
         stack.push_async_callback(producer.stop)
@@ -264,4 +264,4 @@ async def test_a_frame_that_cannot_be_read_stops_nobody(settings: Settings) -> N
         assert id_ == command_id(PARTITION, frame.rank)
         await asyncio.wait_for(accept(socket, id_), 20)
         await made.becomes(frame, "delivered", "accepted")
-        assert made.gateways[0].health.counters["bad_records"] == 1
+        assert made.gateways[0].health.counters["records_rejected"] == 1

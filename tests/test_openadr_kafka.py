@@ -16,12 +16,11 @@ import uvicorn
 
 from schemas.dispatch import Limit, Request, Target, Withdraw
 from schemas.grid import Alert, PriceSeries
-from tests.kafka_world import ROOT, read_all, until
+from tests.kafka_world import ROOT, read_all, until, write
 from tests.openadr_world import SmallVtn, asking, event
 from tests.web_world import region_live
 from vpp_streams import topics
-from vpp_streams.codecs import decode_json, encode_json
-from vpp_streams.kafka import send_one
+from vpp_streams.codecs import decode_json
 from vpp_streams.settings import Settings
 
 
@@ -86,7 +85,7 @@ async def test_the_process_from_vtn_to_kafka_and_back_over_a_restart(
     async def reported() -> bool:
         # A region tells of itself all the time; what is old is not reported as now.
         live = region_live("north", round(datetime.now(UTC).timestamp() * 1000))
-        await send_one(settings, topics.REGION_LIVE, b"north", encode_json(live))
+        await write(settings, topics.REGION_LIVE, live)
         return len(vtn.reports) == 1
 
     with served(vtn) as url:

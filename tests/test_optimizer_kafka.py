@@ -22,7 +22,7 @@ from agents.optimizer_inputs import (
     sound_bid,
 )
 from schemas.assets import Device, Site
-from schemas.dispatch import DispatchStatus, Request, Target
+from schemas.dispatch import DispatchStatus, Target
 from schemas.market import (
     Award,
     Bid,
@@ -35,15 +35,17 @@ from schemas.market import (
     Shortfall,
 )
 from schemas.windows import Deliverable, EnergySums, RegionWindow, RegionWindowSums
-from tests.kafka_world import PATIENCE_S, read_all
+from tests.kafka_world import PATIENCE_S, read_all, write
 from tests.market_world import Processes, SellsWhenDear, utc_ms
 from vpp_streams import demo, topics
 from vpp_streams.codecs import encode_json
 from vpp_streams.domain.ledger import bid_id
 from vpp_streams.domain.reserve import ReservePolicy
 from vpp_streams.domain.sim_market import HISTORY_MS, sim_rules
-from vpp_streams.kafka import new_producer, read_to_end_then_follow, send_one
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.connection import onlooker
 from vpp_streams.kafka.decode import Read, receive
+from vpp_streams.kafka.follower import Feed
 from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
 
@@ -79,13 +81,12 @@ class World:
     def of(self, kind: type[Record]) -> list[Record]:
         return [record for record in self.records if isinstance(record, kind)]
 
-    async def follow(self, topic: Topic, into: list[Any], kind: Any) -> None:
-        def read(_key: bytes | None, value: bytes | None, _offset: int) -> None:
-            if value is not None:
-                into.append(msgspec.json.decode(value, type=kind))
-                self._news.set()
+    async def follow(self, topic: Topic, into: list[Any]) -> None:
+        def receive_one(read: Read[Any]) -> None:
+            into.append(read.record)
+            self._news.set()
 
-        await read_to_end_then_follow(self.settings, topic, read, asyncio.Event())
+        await onlooker(KafkaClients(self.settings)).follow(Feed(topic, receive_one))
 
     async def inputs(self) -> list[Input]:
         return [
@@ -122,7 +123,7 @@ class World:
 
     async def play_regions(self) -> None:
         """What the region role would tell, for ever: all that is asked is given."""
-        producer = new_producer(self.settings, linger_ms=0)
+        producer = KafkaClients(self.settings).producer(linger_ms=0)
         await producer.start()
         try:
             while True:
@@ -224,9 +225,9 @@ async def running(
     processes = Processes(settings, log_dir)
     world = World(settings, processes)
     beside = asyncio.gather(
-        world.follow(topics.MARKET_AWARDS, world.records, MarketRecord),
-        world.follow(topics.MARKET_BIDS, world.bids, Bid),
-        world.follow(topics.DISPATCH_TARGETS, world.targets, Request),
+        world.follow(topics.MARKET_AWARDS, world.records),
+        world.follow(topics.MARKET_BIDS, world.bids),
+        world.follow(topics.DISPATCH_TARGETS, world.targets),
         world.play_regions(),
     )
     try:
@@ -333,7 +334,7 @@ async def test_an_optimizer_that_is_killed_still_meets_the_gate_and_bids_once(
         world.processes.kill("optimizer")
         # One that was killed with one region's bid in the topic, and not the other's.
         sent = bid_by_hand(REGIONS[0], gate)
-        await send_one(world.settings, topics.MARKET_BIDS, sent.bid_id.encode(), encode_json(sent))
+        await write(world.settings, topics.MARKET_BIDS, sent)
         world.processes.start("optimizer")
         await world.until_cleared(gate)
         last = await world.until_gate()

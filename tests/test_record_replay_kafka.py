@@ -33,7 +33,8 @@ from vpp_streams.domain.csv_home import read_home
 from vpp_streams.domain.csv_mapping import parse_mapping
 from vpp_streams.domain.partition import partition_of
 from vpp_streams.errors import InputError
-from vpp_streams.kafka import ensure_topics, new_producer
+from vpp_streams.kafka.admin import ensure_topics
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.recorded import Source, Span, home_source, open_recording
 from vpp_streams.recorder import record
 from vpp_streams.recording import Recording, recording_in
@@ -80,7 +81,7 @@ def frames(seconds: Iterable[int] = range(SECONDS)) -> Sent:
 
 
 async def produce(settings: Settings, sent: Sent, sites: Iterable[Site] = ()) -> None:
-    producer = new_producer(settings)
+    producer = KafkaClients(settings).producer()
     await producer.start()
     try:
         for site in sites:
@@ -248,7 +249,7 @@ async def test_junk_on_the_topic_is_counted_and_left_out(
     topics_ready: Settings, tmp_path: Path
 ) -> None:
     sent = frames(range(3))
-    producer = new_producer(topics_ready)
+    producer = KafkaClients(topics_ready).producer()
     await producer.start()
     try:
         topic = topics.TELEMETRY.full(topics_ready.namespace)
@@ -277,7 +278,7 @@ async def test_a_directory_of_another_recording_is_refused(
     ):
         pass
     anew = topics_ready.model_copy(update={"namespace": topics_ready.namespace + "-b"})
-    await ensure_topics(anew)
+    await ensure_topics(KafkaClients(anew))
     with recording_in(tmp_path, topic) as recording:
         recording.topic = topics.TELEMETRY.full(anew.namespace)  # as if it had been deleted
         with pytest.raises(InputError, match="made anew"):

@@ -17,7 +17,7 @@ from vpp_streams import topics
 from vpp_streams.codecs import encode_json
 from vpp_streams.domain.forecast.region import SLOT_MS, SLOT_S, SLOTS, forecast_region
 from vpp_streams.domain.forecast.track import RegionTrack
-from vpp_streams.kafka import new_producer
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -36,7 +36,7 @@ def processes(topics_ready: Settings, tmp_path: Path) -> Iterator[Processes]:
 
 
 async def write(settings: Settings, *values: bytes) -> None:
-    producer = new_producer(settings)
+    producer = KafkaClients(settings).producer()
     await producer.start()
     try:
         name = topics.REGION_WINDOWS.full(settings.namespace)

@@ -21,7 +21,7 @@ from vpp_streams import topics
 from vpp_streams.codecs import decode_json, encode_json
 from vpp_streams.domain.regions import expected_sites
 from vpp_streams.domain.registry import Registry
-from vpp_streams.kafka import new_producer
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -123,7 +123,7 @@ async def region(topics_ready: Settings) -> AsyncIterator[Region]:
         sites.append(Site(f"home-{i}", region="north"))
         registry.apply(sites[-1])
         i += 1
-    producer = new_producer(topics_ready)
+    producer = KafkaClients(topics_ready).producer()
     await producer.start()
     try:
         for site in sites:

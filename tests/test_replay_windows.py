@@ -11,7 +11,8 @@ from schemas.windows import SiteWindow
 from tests.kafka_world import Worker, read_all, until, wait_for_group, workers
 from vpp_streams import topics
 from vpp_streams.codecs import decode_json
-from vpp_streams.kafka import ensure_topics
+from vpp_streams.kafka.admin import ensure_topics
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.recorded import Source, Span, home_source, load_home, load_mapping
 from vpp_streams.replay import Pacer, replay
 from vpp_streams.settings import Settings
@@ -65,7 +66,7 @@ async def replay_and_close(
     settings: Settings, source: Source, pacer: Pacer, log_dir: Path
 ) -> list[tuple[int, int, bytes, bytes]]:
     """Replay, let a fleet worker read all of it, and return what it published."""
-    await ensure_topics(settings)
+    await ensure_topics(KafkaClients(settings))
     await replay(settings, source, pacer)
     with workers(settings, log_dir) as start:
         worker = start("fleet")
@@ -116,7 +117,7 @@ async def test_windows_are_the_same_bytes_at_any_speed(settings: Settings, tmp_p
     fast = settings.model_copy(update={"namespace": f"{settings.namespace}-fast"})
     slow = settings.model_copy(update={"namespace": f"{settings.namespace}-slow"})
     at_max = await replay_and_close(fast, source, Pacer(None), tmp_path / "fast")
-    await ensure_topics(slow)
+    await ensure_topics(KafkaClients(slow))
     with workers(slow, tmp_path / "slow") as start:
         running: list[Worker] = []
 

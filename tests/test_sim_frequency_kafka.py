@@ -12,7 +12,6 @@ from schemas.protocol import Setpoint
 from vpp_streams import topics
 from vpp_streams.cli.sim import frequency_into
 from vpp_streams.codecs import encode_json
-from vpp_streams.kafka import new_producer
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.connection import onlooker
 from vpp_streams.settings import Settings
@@ -41,7 +40,7 @@ def armed(rank: int) -> Setpoint:
 
 async def test_an_event_becomes_the_regions_frequency(topics_ready: Settings) -> None:
     settings = topics_ready
-    producer = new_producer(settings, linger_ms=0)
+    producer = KafkaClients(settings).producer(linger_ms=0)
     await producer.start()
     topic = topics.GRID_FREQUENCY.full(settings.namespace)
 

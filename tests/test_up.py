@@ -20,12 +20,14 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from schemas.assets import Device, Site
-from vpp_streams import demo, topics
+from vpp_streams import demo
 from vpp_streams.cli import build_app
 from vpp_streams.cli.up import _status
 from vpp_streams.domain.registry import Registry
 from vpp_streams.errors import InputError
-from vpp_streams.kafka import apply_asset, following
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.connection import onlooker
+from vpp_streams.kafka.follower import assets_into
 from vpp_streams.kafka_process import locked
 from vpp_streams.loop_health import Expected, RegionNow, Summary, is_warm, judge
 from vpp_streams.settings import Settings
@@ -230,7 +232,7 @@ def site(site_id: str, reserve: float = 0.2) -> Site:
 
 async def registered(settings: Settings) -> dict[str, float]:
     registry = Registry()
-    async with following(settings, topics.ASSETS, lambda _k, v, _o: apply_asset(registry, v)):
+    async with onlooker(KafkaClients(settings)).following(assets_into(registry)):
         return {site.site_id: site.backup_reserve for site in registry.sites()}
 
 

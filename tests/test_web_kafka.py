@@ -29,7 +29,7 @@ from tests.web_world import (
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
 from vpp_streams.domain.partition import partition_of
-from vpp_streams.kafka import new_producer
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.operators import make_demo_operator
 from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
@@ -107,7 +107,7 @@ async def until(ask: Callable[[], Awaitable[Any]], fits: Callable[[Any], bool]) 
 
 
 async def write(settings: Settings, *records: tuple[Topic, str, bytes, int]) -> None:
-    producer = new_producer(settings)
+    producer = KafkaClients(settings).producer()
     await producer.start()
     try:
         for topic, key, value, partition in records:
