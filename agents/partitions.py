@@ -250,7 +250,8 @@ class Partitions(Generic[S]):
         try:
             await slot.writer.write(slot.writes(snapshot))
         except FencedError as error:
-            await self._lost(slot, error)
+            if self.holds(slot):  # else it was given back while it was written
+                await self._lost(slot, error)
         else:
             slot.saved_offset = snapshot.offset
 

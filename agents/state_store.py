@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerClosed, ProducerFenced
 
 from vpp_streams.kafka.clients import KafkaClients
 
@@ -41,14 +41,27 @@ class Writer:
         self._producer = producer
         self._tp = tp
         self._writing = asyncio.Lock()
+        self._closed = asyncio.Event()
 
     async def write(self, writes: Writes) -> None:
-        """Write all of it in one transaction. Raises `FencedError`."""
+        """Write all of it in one transaction. Raises `FencedError`, also where it is closed.
+
+        A producer that is stopped meanwhile never says how its transaction ended.
+        """
+        name = f"{self._tp.topic}/{self._tp.partition}"
         async with self._writing:
+            writing = asyncio.ensure_future(self._write(writes))
+            closed = asyncio.ensure_future(self._closed.wait())
             try:
-                await self._write(writes)
-            except (ProducerFenced, InvalidProducerEpoch) as error:
-                raise FencedError(f"{self._tp.topic}/{self._tp.partition}") from error
+                await asyncio.wait({writing, closed}, return_when=asyncio.FIRST_COMPLETED)
+                if not writing.done():
+                    raise FencedError(f"{name} was closed")
+                writing.result()
+            except (ProducerFenced, InvalidProducerEpoch, ProducerClosed) as error:
+                raise FencedError(name) from error
+            finally:
+                closed.cancel()
+                writing.cancel()
 
     async def _write(self, writes: Writes) -> None:
         producer, (topic, partition) = self._producer, self._tp
@@ -62,6 +75,7 @@ class Writer:
 
     async def close(self) -> None:
         """Let go of the connection; an open transaction is left to whoever comes next."""
+        self._closed.set()
         try:
             async with asyncio.timeout(CLOSE_PATIENCE_S):
                 await self._producer.stop()

@@ -1,11 +1,14 @@
 """A partition that was taken from a worker and comes back starts where its group stands."""
 
+import asyncio
 from typing import Any
 
+import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
 from agents.flow import InFlight
 from agents.log_reader import LogReader, Position, Records
+from agents.state_store import FencedError, Writer
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 
@@ -62,3 +65,26 @@ async def test_a_record_whose_partition_was_taken_away_meanwhile_leaves_no_trace
     in_flight.start({TP: Position(54)})
     await in_flight.add(TP, record, [])
     assert in_flight.positions() == {TP: 54}
+
+
+class Stuck:
+    """A producer whose commit never ends, as one that was stopped meanwhile."""
+
+    async def begin_transaction(self) -> None:
+        pass
+
+    async def commit_transaction(self) -> None:
+        await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        pass
+
+
+async def test_a_write_ends_when_its_writer_is_closed() -> None:
+    """Simulated seed 388: the snapshots of all partitions waited for one that was given back."""
+    writer = Writer(Stuck(), TP)
+    writing = asyncio.create_task(writer.write([]))
+    await asyncio.sleep(0)
+    await writer.close()
+    with pytest.raises(FencedError):
+        await writing

@@ -89,7 +89,7 @@ def main() -> None:
 
 def _play_and_print(options: argparse.Namespace) -> int:
     began, told = time.monotonic(), time.monotonic()
-    seeds = steps = faults = broken = 0
+    seeds = steps = faults = broken = traces = 0
     last = options.first + options.seeds if options.seeds else sys.maxsize
     gc.disable()
     with mistake(options.mistake), simulated() as use:
@@ -100,6 +100,7 @@ def _play_and_print(options: argparse.Namespace) -> int:
             except KeyboardInterrupt:
                 break
             seeds, steps, faults = seeds + 1, steps + outcome.steps, faults + outcome.faults
+            traces = hash((traces, outcome.trace))
             if options.story:
                 _say("\n".join(outcome.story))
             if outcome.broken is not None:
@@ -116,6 +117,7 @@ def _play_and_print(options: argparse.Namespace) -> int:
                 told = now()
                 _say(f"{seeds} seeds, {seeds / (told - began):.1f} a second")
     _say(f"{seeds} seeds, {steps} steps, {faults} faults injected, {broken} broken")
+    _say(f"trace {traces & 0xFFFFFFFF:08x}")
     return 1 if broken else 0
 
 
