@@ -10,6 +10,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,8 @@ def simulated() -> Iterator[Callable[["World"], None]]:
 
     Yields what makes a world the current one.
     """
+    for name in CONSTANTS:
+        import_module(name)  # all that is swapped has to be there before anything is
     swapped: list[tuple[Any, Any, Any]] = []
     by_id = _replacements()
     named = [time, os, socket, uuid, random, aiokafka, aiokafka.admin]
