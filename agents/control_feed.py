@@ -5,7 +5,8 @@ commands and their events from some minutes back, which is longer than any lease
 levels that the region role repeats twice a second, so they are read from now on; that they do
 not come through Faust's consumer, its thread and its queues saves tens of milliseconds.
 
-It follows the fleet table's assignment; nothing is committed, as every start reads the same again.
+It follows the partitions that the worker holds; nothing is committed, as every start reads the
+same again.
 A broker that is away is waited for. Reading that stands still although the broker answers ends
 the worker: its successor begins anew, and a region whose devices nobody can command is said so
 meanwhile.

@@ -1,1 +1,1 @@
-"""Columnar tables on Faust tables: hot state as numpy columns, kept safe in a changelog."""
+"""Hot state as numpy columns in blocks, kept safe in a changelog."""
