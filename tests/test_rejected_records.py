@@ -64,7 +64,7 @@ async def test_a_refused_record_is_an_alarm_for_some_minutes_and_is_shown():
     assert model.alarms(LETTER.at_ms + REFUSED_LATELY_MS + 1, 10).records_rejected == 0
     app = create_web(Settings(), model, lambda: NOW_MS, None)  # type: ignore[arg-type]
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://web.test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         page = (await client.get("/api/v1/records/rejected")).json()
         alarms = (await client.get("/api/v1/alarms")).json()
     assert page["lately"] == 1

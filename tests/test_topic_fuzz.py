@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from agents.context import AgentContext
 from agents.dispatcher import Dispatcher
+from agents.holders import Holders
 from agents.optimizer import Optimizer
 from agents.optimizer_inputs import READ_BACK_MS
 from agents.region_forecasts import RegionForecaster
@@ -42,6 +43,8 @@ from vpp_streams.domain.sim_market import SimMarket, sim_rules
 from vpp_streams.drill import _feeds, _Seen
 from vpp_streams.gateway.push import Pusher
 from vpp_streams.health import HealthReporter
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower, assets_into
 from vpp_streams.market import MarketDesk
@@ -112,10 +115,17 @@ def fleet() -> Iterator[Feed[Any]]:
 
 
 def region() -> Iterator[Feed[Any]]:
+    health = HealthReporter("region")
     context = AgentContext(
-        Settings(), Registry([home(0)]), HealthReporter("region"), lambda: NOW_MS
+        settings=Settings(),
+        clients=KafkaClients(Settings()),
+        registry=Registry([home(0)]),
+        health=health,
+        letters=DeadLetters(health.process_id, health.counters),
+        now_ms=lambda: NOW_MS,
     )
-    dispatcher = Dispatcher(MagicMock(), context, MagicMock(), lambda: True)
+    dispatcher = Dispatcher(context, MagicMock(), MagicMock())
+    holders = Holders(context)
     dispatch, live, book = RegionDispatch("north", 30_000), LiveRegion("north"), Book()
 
     def partial(read: Read[Any]) -> None:
@@ -137,6 +147,7 @@ def region() -> Iterator[Feed[Any]]:
     yield Feed(topics.REGION_PARTIALS, partial)
     yield Feed(topics.DISPATCH_TARGETS, request, dispatcher._on_removed)
     yield Feed(topics.MARKET_PRICES, dispatcher._on_prices)
+    yield Feed(topics.FLEET_HOLDERS, holders._on_holder)
 
 
 def market() -> Iterator[Feed[Any]]:
