@@ -117,10 +117,10 @@ class World:
         self.held: list[list[int]] = []
         self.partitions.on_change = lambda states: self.held.append(sorted(states))
 
-    def apply(self, offset: int, partition: int = 0) -> bool:
+    def apply(self, offset: int, partition: int = 0, *, replaced: bool = False) -> bool:
         tp = TopicPartition(SOURCE, partition)
         made = ConsumerRecord(SOURCE, partition, offset, 1000 + offset, 0, None, b"x", 0, 0, 1, ())
-        slot = self.partitions.slot_for(Records(tp, offset, [made]))
+        slot = self.partitions.slot_for(Records(tp, offset, [made], replaced))
         if slot is not None and offset > slot.state.applied_offset:
             slot.state.applied_offset, slot.state.records = offset, slot.state.records + 1
             slot.applied(made)
@@ -225,3 +225,17 @@ async def test_a_state_that_cannot_be_used_is_made_again_from_the_log() -> None:
     await world.run(world.given(1, 0), work())
     assert world.partitions.rebuilt == 1
     assert world.partitions.states()[0].records == 1
+
+
+async def test_another_log_is_applied_from_its_beginning() -> None:
+    """K5: of a topic that was made again, all was dropped as repeats."""
+    world = World()
+
+    async def work() -> None:
+        assert all(world.apply(offset) for offset in range(600))
+        assert world.apply(0, replaced=True)
+        assert world.apply(1)
+
+    await world.run(world.given(1, 0), work())
+    state = world.partitions.states()[0]
+    assert (state.applied_offset, state.records) == (1, 602)
