@@ -92,11 +92,13 @@ def _doubt(
     columns: Columns, good: Mask, registry: Registry
 ) -> tuple[Counter[str], dict[int, Refused]]:
     """Mark as bad what is beyond its device; what is absurdly so is refused, by its line."""
-    shares = excesses(columns, registry.columns.devices["bounds_w"][:, columns["device"]])
-    beyond, too_far = (shares > 1.0) & good, reaches_too_far(columns) & good
-    bad = beyond.any(axis=0) | too_far
-    if not bad.any():
+    bounds_w = np.take(registry.columns.devices["bounds_w"], columns["device"], axis=1)
+    shares = excesses(columns, bounds_w)
+    beyond, too_far = shares > 1.0, reaches_too_far(columns)
+    if not (beyond.any() or too_far.any()):  # nearly always, and asked row by row it is slow
         return Counter(), {}
+    beyond, too_far = beyond & good, too_far & good
+    bad = beyond.any(axis=0) | too_far
     columns["quality"] = np.where(bad, Quality.BAD, columns["quality"]).astype(np.int8)
     found = {name: int(row.sum()) for name, row in zip(BOUNDS, beyond, strict=True)}
     absurd = np.flatnonzero((beyond & (shares > ABSURD)).any(axis=0))
