@@ -4,7 +4,7 @@ A row per site and per device that was ever named; rows stay where they are. The
 column stands for those that were never named: index it with `UNKNOWN`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,8 +95,13 @@ class RegistryColumns:
         t["backup_reserve"][rows] = [s.backup_reserve if s else 1.0 for s in sites]
         t["export_limit_w"][rows] = [_limit(s.export_limit_w) if s else 0.0 for s in sites]
         t["import_limit_w"][rows] = [_limit(s.import_limit_w) if s else 0.0 for s in sites]
-        for name, total in _TOTALS.items():
-            t[name][rows] = [total(s.devices) if s else np.nan for s in sites]
+        held = [s.devices if s else () for s in sites]
+        of_site = np.repeat(np.arange(len(held)), [len(devices) for devices in held])
+        for name, rated_w in _ratings([d for devices in held for d in devices]).items():
+            # One that is not registered (NaN) leaves its site's sum not registered.
+            t[name][rows] = np.bincount(of_site, rated_w, len(held))
+        # One device may meter all of a site's panels: those without a rating count as none.
+        t["solar_w"][rows] = np.where(t["solar_w"][rows] > 0, t["solar_w"][rows], np.nan)
         self._count(rows, +1)
 
     def put_devices(self, changed: Mapping[str, tuple[Device, Site] | None]) -> None:
@@ -110,12 +115,12 @@ class RegistryColumns:
         t["rated_charge_w"][rows] = [d.rated_charge_w for d in devices]
         t["rated_discharge_w"][rows] = [d.rated_discharge_w for d in devices]
         t["meters"][rows] = [d.meters_connection for d in devices]
-        t["panels"][rows] = [d.rated_solar_w > 0 for d in devices]
-        own = {name: np.array([_TOTALS[name]((d,)) for d in devices]) for name in _BATTERY}
-        for name, rating_w in own.items():
-            t[f"paid_{name}"][rows] = np.where(np.isnan(rating_w), np.inf, rating_w)
+        own = _ratings(devices)
+        t["panels"][rows] = own["solar_w"] > 0
+        for name in ("charge_w", "discharge_w"):
+            t[f"paid_{name}"][rows] = np.where(np.isnan(own[name]), np.inf, own[name])
         at = t["site"][rows]
-        site = {name: self.sites[name][at] for name in (*_TOTALS, *_LIMITS)}
+        site = {name: self.sites[name][at] for name in (*own, *_LIMITS)}
         t["bounds_w"][:, rows] = bounds_w(own, site)
 
     def sites_by_region(self, partition: int) -> dict[str, int]:
@@ -206,27 +211,23 @@ def _shape(column: Column, rows: int) -> tuple[int, ...]:
     return (rows,) if column.width == 1 else (column.width, rows)
 
 
-def _charge_w(devices: Iterable[Device]) -> float:
-    """What the batteries are rated for together; NaN where one has no power rating."""
-    return sum(d.rated_charge_w if _is_rated(d) else np.nan for d in devices)
+def _ratings(devices: Sequence[Device]) -> dict[str, NDArray[np.float64]]:
+    """What each device is rated for, W; NaN where a battery has no power rating.
+
+    Panels alone have a battery of 0 W.
+    """
+    rows = [
+        (d.rated_charge_w, d.rated_discharge_w, d.rated_solar_w, d.kind == "solar") for d in devices
+    ]
+    charge, discharge, solar, alone = np.array(rows, np.float64).reshape(len(rows), 4).T
+    rated = (alone > 0) | (charge + discharge > 0)
+    return {
+        "charge_w": np.where(rated, charge, np.nan),
+        "discharge_w": np.where(rated, discharge, np.nan),
+        "solar_w": solar,
+    }
 
 
-def _discharge_w(devices: Iterable[Device]) -> float:
-    return sum(d.rated_discharge_w if _is_rated(d) else np.nan for d in devices)
-
-
-def _solar_w(devices: Iterable[Device]) -> float:
-    """What the panels are rated for together: one device may meter all of a site's."""
-    return sum(d.rated_solar_w for d in devices) or np.nan
-
-
-def _is_rated(device: Device) -> bool:
-    """Whether its power is registered; panels alone have a battery of 0 W."""
-    return device.kind == "solar" or device.rated_charge_w + device.rated_discharge_w > 0
-
-
-_TOTALS = {"charge_w": _charge_w, "discharge_w": _discharge_w, "solar_w": _solar_w}
-_BATTERY = ("charge_w", "discharge_w")
 _LIMITS = ("export_limit_w", "import_limit_w")
 
 
