@@ -2,6 +2,7 @@
 
 import json
 import math
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
@@ -216,6 +217,8 @@ def test_no_value_anywhere_in_a_real_document_makes_one_raise(data: st.DataObjec
     document = json.loads(text)
     for _ in range(data.draw(st.integers(1, 3))):
         container, key = data.draw(st.sampled_from(places(document)))
-        container[key] = data.draw(st.sampled_from(HOSTILE))  # type: ignore[index]  # as above
+        # A copy: one that later draws write into would end as a document that holds itself.
+        hostile = deepcopy(data.draw(st.sampled_from(HOSTILE)))
+        container[key] = hostile  # type: ignore[index]  # as above
     found = normalize(vendor, json.dumps(document).encode(), None, 1000, NOW)
     assert isinstance(found, Reading | Rejection)
