@@ -1,8 +1,8 @@
 """In the region role: what is asked of the regions becomes orders to the fleet partitions.
 
 Every region worker follows the requests, so that any can take over at once; the one that owns
-``region.partials`` rules. What it decided of a request is in a table, so that its successor
-neither decides anew nor tells it twice.
+``region.partials`` rules. What it decided of a request is in the role's state, so that its
+successor neither decides again nor publishes it twice.
 """
 
 import asyncio

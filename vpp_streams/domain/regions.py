@@ -7,6 +7,7 @@ decided by `vpp_streams.domain.region_pace`.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from schemas.bounds import PARTITIONS
 from schemas.windows import (
     Aggregate,
     Deliverable,
@@ -19,7 +20,6 @@ from schemas.windows import (
 )
 from vpp_streams.domain.registry import Registry
 from vpp_streams.domain.rollup import DURATIONS_S
-from vpp_streams.topics import PARTITIONS
 
 Expected = Mapping[int, int]
 """Partition -> registered sites of the region in it (at least one)."""

@@ -12,11 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.assets import Device, Site
+from schemas.bounds import PARTITIONS
 from vpp_streams.domain.belief import BOUNDS, bounds_w
 from vpp_streams.domain.columns import Array, Column
 from vpp_streams.domain.name_index import UNKNOWN, NameIndex, Numbers
 from vpp_streams.domain.partition import murmur2_of, partitions_of
-from vpp_streams.topics import PARTITIONS
 
 _SITE: Mapping[str, Column] = {
     "site_hash": Column(np.uint32),
