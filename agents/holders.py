@@ -45,12 +45,15 @@ class Holders:
     async def run(self) -> None:
         """Publish what is ours and follow what is others', for ever."""
         feed = Feed(topics.FLEET_HOLDERS, self._on_holder)
-        async with (
-            httpx.AsyncClient(timeout=PATIENCE_S) as self._http,
-            asyncio.TaskGroup() as group,
-        ):
-            group.create_task(self._context.follower.follow(feed))
-            group.create_task(self._publish_for_ever())
+        try:
+            async with (
+                httpx.AsyncClient(timeout=PATIENCE_S) as self._http,
+                asyncio.TaskGroup() as group,
+            ):
+                group.create_task(self._context.follower.follow(feed))
+                group.create_task(self._publish_for_ever())
+        finally:
+            self._http = None  # pages are asked for as long as the worker takes to end
 
     def _on_holder(self, read: Read[Holder]) -> None:
         self._urls[read.record.partition] = read.record.url

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerClosed, ProducerFenced
+from aiokafka.errors import (
+    IllegalOperation,
+    InvalidProducerEpoch,
+    KafkaError,
+    ProducerClosed,
+    ProducerFenced,
+)
+from aiokafka.structs import RecordMetadata
 
 from vpp_streams.kafka.clients import KafkaClients
 
@@ -66,10 +73,15 @@ class Writer:
     async def _write(self, writes: Writes) -> None:
         producer, (topic, partition) = self._producer, self._tp
         await producer.begin_transaction()
-        sent = []
-        for key, value in writes:
-            sent.append(await producer.send(topic, value, key=key, partition=partition))
-            await asyncio.sleep(0)  # a block takes time to encode: let frames in between
+        sent: list[asyncio.Future[RecordMetadata]] = []
+        try:
+            for key, value in writes:
+                sent.append(await producer.send(topic, value, key=key, partition=partition))
+                await asyncio.sleep(0)  # a block takes time to encode: let frames in between
+        except (IllegalOperation, ProducerFenced):
+            # The transaction ended while we still sent: what was sent before says why.
+            await asyncio.gather(*sent)
+            raise
         await asyncio.gather(*sent)
         await producer.commit_transaction()
 

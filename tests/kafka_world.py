@@ -76,12 +76,24 @@ class Worker:
         return answer
 
     async def answers(self, path: str) -> bool:
-        """Whether a page is there: the worker is up and holds what it asks for."""
+        """Whether a page is there: the worker is up and holds what it asks for.
+
+        Raises `AssertionError` where the worker has ended: nobody waits for it.
+        """
+        ended = self.process.poll()
+        assert ended is None, f"the worker ended with {ended}: {self.why()}"
         try:
             async with httpx.AsyncClient() as http:
                 return (await http.get(self._url(path))).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
+
+    def why(self) -> str:
+        """The lines of its log that say how it crashed, or its last ones."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        crash = [i for i, line in enumerate(lines) if "Crashed reason" in line]
+        at = crash[0] if crash else len(lines) - 20
+        return "\n".join(lines[max(at, 0) :][:40])
 
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"

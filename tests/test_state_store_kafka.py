@@ -48,6 +48,18 @@ async def test_a_writer_that_wakes_up_late_changes_nothing(store: StateStore) ->
         await writer.close()
 
 
+async def test_a_late_writer_is_refused_while_it_still_sends(store: StateStore) -> None:
+    """Kafka's refusal arrives between two blocks of a large state, and is a fence as any other."""
+    zombie, _ = await store.take_over(0)
+    successor, _ = await store.take_over(0)
+    blocks = ((b"%d" % n, b"") for n in range(100_000))
+    with pytest.raises(FencedError):
+        await zombie.write(blocks)
+    assert next(blocks, None) is not None, "it ended early"
+    for writer in (zombie, successor):
+        await writer.close()
+
+
 async def test_a_write_that_was_under_way_at_the_takeover_never_stands(
     store: StateStore, topics_ready: Settings
 ) -> None:

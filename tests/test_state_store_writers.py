@@ -5,6 +5,7 @@ states are a chain: each is one more than the one before, and all keys of a stat
 """
 
 import asyncio
+from typing import NamedTuple
 
 import pytest
 from aiokafka import TopicPartition
@@ -21,7 +22,8 @@ from tests.simulation.world import World
 from vpp_streams import topics
 from vpp_streams.kafka.clients import KafkaClients
 
-KEYS = (b"t|0", b"w|1", b"commit")
+KEYS = (*(b"w|%d" % block for block in range(400)), b"commit")
+"""So many that Kafka refuses a late writer while it still sends."""
 WRITERS = st.integers(0, 3)
 Step = tuple[str, int]
 STEPS = st.lists(
@@ -45,6 +47,8 @@ class Writers:
         )
         self.processes: dict[int, Process] = {}
         self.acked: list[int] = []
+        self.surprises: list[Exception] = []
+        """How writers ended otherwise than fenced: a worker would end with it."""
 
     async def write(self) -> None:
         """Count on, until somebody else has taken over."""
@@ -58,6 +62,8 @@ class Writers:
                 await asyncio.sleep(0.03)
         except FencedError:
             await writer.close()
+        except Exception as error:
+            self.surprises.append(error)
 
     def do(self, what: str, number: int) -> None:
         """One step of a story but waiting."""
@@ -87,11 +93,23 @@ class Writers:
         return found
 
 
-def story(seed: int, steps: list[Step]) -> tuple[list[int], dict[bytes, bytes], list[int]]:
-    """Committed versions, the state that is found at the end, and what writers were told."""
+class Ending(NamedTuple):
+    """How a story ended."""
+
+    versions: list[int]
+    """Of the committed states, oldest first."""
+    found: dict[bytes, bytes]
+    """The state that the next writer finds."""
+    acked: list[int]
+    """What writers were told is written."""
+    surprises: list[Exception]
+
+
+def story(seed: int, steps: list[Step]) -> Ending:
+    """Let writers go through these steps, then let all of them go on for a while."""
     world = World(seed)
 
-    async def main() -> tuple[list[int], dict[bytes, bytes], list[int]]:
+    async def main() -> Ending:
         writers = Writers(world)
         for what, number in steps:
             if what == "wait":
@@ -104,7 +122,7 @@ def story(seed: int, steps: list[Step]) -> tuple[list[int], dict[bytes, bytes], 
         await asyncio.sleep(2.0)
         writer, found = await writers.store.take_over(0)
         await writer.close()
-        return await writers.committed(), found, writers.acked
+        return Ending(await writers.committed(), found, writers.acked, writers.surprises)
 
     with simulated() as use:
         use(world)
@@ -116,11 +134,12 @@ def story(seed: int, steps: list[Step]) -> tuple[list[int], dict[bytes, bytes], 
 
 def holds(seed: int, steps: list[Step]) -> bool:
     """Whether committed states are a chain whose end is found, with all that was acked."""
-    versions, found, acked = story(seed, steps)
+    versions, found, acked, surprises = story(seed, steps)
     last = versions[-1] if versions else 0
     state = set(found.values()) if found else {b"0"}
     whole = state == {b"%d" % last} and (not found or found.keys() == set(KEYS))
-    return versions == list(range(1, last + 1)) and whole and set(acked) <= set(versions)
+    chain = versions == list(range(1, last + 1)) and set(acked) <= set(versions)
+    return chain and whole and not surprises
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])

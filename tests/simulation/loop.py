@@ -134,8 +134,7 @@ class SimLoop(asyncio.BaseEventLoop):
         pass  # it is left out when its time comes
 
     def _run_once(self) -> None:
-        if not self._runnable:
-            self._on_to_the_next_timer()
+        self._wake_what_is_due()
         runnable = self._runnable
         at = int(self.rng.random() * len(runnable)) if len(runnable) > 1 else 0
         process = runnable[at]
@@ -157,19 +156,15 @@ class SimLoop(asyncio.BaseEventLoop):
             act, process.at_step = process.at_step[1], None
             act()
 
-    def _on_to_the_next_timer(self) -> None:
+    def _wake_what_is_due(self) -> None:
+        """Timers whose time has come, also while somebody is busy; else time jumps to the next."""
         timers = self._timers
-        while not self._runnable:
+        while not self._runnable or (timers and timers[0][0] <= self.now_s):
             if not timers:
                 raise StuckError("nobody has anything left to do")
             when, _, handle = heapq.heappop(timers)
-            if handle._cancelled:
-                continue
-            self.now_s = max(self.now_s, when)
-            self._make_ready(handle)
-        while timers and timers[0][0] <= self.now_s:
-            handle = heapq.heappop(timers)[2]
             if not handle._cancelled:
+                self.now_s = max(self.now_s, when)
                 self._make_ready(handle)
 
     def _make_ready(self, handle: asyncio.Handle) -> None:
