@@ -16,7 +16,6 @@ from agents.context import AgentContext
 from agents.flow import InFlight, position_of
 from agents.log_reader import Deliver, LogReader, Position, Records
 from agents.membership import LogChannel, Membership, Share, seats_of
-from agents.partitions import SHARE_PATIENCE_S, NoShareError
 from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
 from vpp_streams import topics
 from vpp_streams.codecs import (
@@ -74,15 +73,8 @@ class IngestWorker:
                 group.create_task(work)
 
     async def _follow_group(self) -> None:
-        known: Share | None = None
         last: Share | None = None
-        while True:
-            share = await self._membership.changes(known, SHARE_PATIENCE_S)
-            if share is None and known is None:
-                raise NoShareError(f"no place in the consumer group for {SHARE_PATIENCE_S:.0f} s")
-            known = share
-            if share is None:
-                continue
+        async for share in self._membership.shares():
             if not share.follows(last):
                 self._read({})  # others may have had it in between
             last = share

@@ -6,7 +6,8 @@ partition number. The records themselves are read by `agents.log_reader`.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,14 @@ from vpp_streams.topics import Topic
 
 log = structlog.get_logger()
 
+SHARE_PATIENCE_S = 180.0
+"""A worker that the group gives no place for this long ends, with the reason."""
 COMMIT_PATIENCE_S = 10.0
 """A commit that takes longer is given up: the next one says the same and more."""
+
+
+class NoShareError(RuntimeError):
+    """The consumer group gives this worker no place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +61,27 @@ class Membership:
             async for _record in stream.noack():  # nobody writes there
                 log.warning("a record in the topic of seats was left out")
 
-    async def changes(self, known: Share | None, patience_s: float) -> Share | None:
+    async def shares(self, patience_s: float = SHARE_PATIENCE_S) -> AsyncIterator[Share]:
+        """Every share that the group gives us, for ever; those that are out of date are left out.
+
+        Raises `NoShareError` where it gives us none for ``patience_s``.
+        """
+        known: Share | None = None
+        while True:
+            share = await self._next(known, patience_s)
+            if share is None and known is None:
+                raise NoShareError(f"no place in the consumer group for {patience_s:.0f} s")
+            known = share
+            if share is not None:
+                yield share
+
+    async def _next(self, known: Share | None, patience_s: float) -> Share | None:
         """The share once it differs from ``known``; the same again after ``patience_s``."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
                 while self.share is known:
                     self._changed.clear()
                     await self._changed.wait()
-        except TimeoutError:
-            pass
         return self.share
 
     async def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:

@@ -21,13 +21,6 @@ from tables.columnar import NO_MARK, Recovered, Snapshot, recover
 
 log = structlog.get_logger()
 
-SHARE_PATIENCE_S = 180.0
-"""A worker that the group gives no place for this long ends, with the reason."""
-
-
-class NoShareError(RuntimeError):
-    """The consumer group gives this worker no place."""
-
 
 class PartitionState(Protocol):
     """State of one source partition: a pure function of its log."""
@@ -164,14 +157,8 @@ class Partitions(Generic[S]):
 
     async def run(self) -> None:
         """Follow the group for ever. Raises `NoShareError` where it gives us no place."""
-        known: Share | None = None
-        while True:
-            share = await self._membership.changes(known, SHARE_PATIENCE_S)
-            if share is None and known is None:
-                raise NoShareError(f"no place in the consumer group for {SHARE_PATIENCE_S:.0f} s")
-            known = share
-            if share is not None:
-                await self._take(share)
+        async for share in self._membership.shares():
+            await self._take(share)
 
     async def _take(self, share: Share) -> None:
         """Hold the partitions of a share and no others."""

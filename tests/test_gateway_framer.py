@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, OutOfOrderSequenceNum
 from vpp_streams import topics
 from vpp_streams.errors import BrokerError
 from vpp_streams.gateway.framer import MAX_FRAME_BYTES, Framer
+from vpp_streams.kafka.outlet import Outlet
 
 
 class Kafka:
@@ -22,7 +23,7 @@ class Kafka:
         self.refuses: KafkaError | None = None
 
     async def send(
-        self, topic: str, value: bytes, *, partition: int, headers: Any
+        self, topic: str, value: bytes, *, key: None, partition: int, headers: Any
     ) -> asyncio.Future[None]:
         if self.refuses:
             raise self.refuses
@@ -33,7 +34,7 @@ class Kafka:
 
 @asynccontextmanager
 async def framer_on(kafka: Kafka, flush_ms: int = 1) -> AsyncIterator[Framer]:
-    framer = Framer(kafka, "ns", "gateway-test", flush_ms, Counter())  # type: ignore[arg-type]  # a stand-in
+    framer = Framer(Outlet(kafka, "ns"), "gateway-test", flush_ms, Counter())  # type: ignore[arg-type]  # a stand-in
     task = asyncio.create_task(framer.run())
     yield framer
     task.cancel()
@@ -109,7 +110,7 @@ async def test_one_sessions_bug_keeps_no_answer_from_the_others() -> None:
 async def test_a_producer_that_takes_nothing_any_more_ends_the_gateway() -> None:
     kafka = Kafka()
     kafka.refuses = OutOfOrderSequenceNumber()
-    framer = Framer(kafka, "ns", "gateway-test", 1, Counter())  # type: ignore[arg-type]  # a stand-in
+    framer = Framer(Outlet(kafka, "ns"), "gateway-test", 1, Counter())  # type: ignore[arg-type]  # a stand-in
     answers: list[bool] = []
     framer.add(topics.RAW_SOLAR, 1, b"a", answers.append)
     with pytest.raises(BrokerError, match="OutOfOrderSequenceNumber"):

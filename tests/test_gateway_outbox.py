@@ -10,6 +10,7 @@ from schemas.commands import CommandEvent
 from vpp_streams.gateway import outbox as module
 from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.health import HealthReporter
+from vpp_streams.kafka.outlet import Outlet
 
 EVENT = CommandEvent(device_id="d", command_id="c0-1", state="applied", at_ms=1)
 
@@ -30,7 +31,7 @@ class Producer:
 
 def outbox_on(producer: Producer) -> tuple[EventOutbox, HealthReporter]:
     health = HealthReporter("gateway")
-    return EventOutbox(producer, "n", health), health  # type: ignore[arg-type]  # a fake
+    return EventOutbox(Outlet(producer, "n"), health), health  # type: ignore[arg-type]  # a fake
 
 
 async def test_nobody_hears_before_kafka_has_it() -> None:

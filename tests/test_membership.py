@@ -4,7 +4,9 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from agents.membership import Membership, Share
+import pytest
+
+from agents.membership import Membership, NoShareError, Share
 
 
 class App:
@@ -23,7 +25,7 @@ class App:
 async def test_a_second_revocation_is_not_taken_for_a_group_that_gives_no_place() -> None:
     app = App()
     membership = Membership(app, SimpleNamespace())  # type: ignore[arg-type]  # stand-ins
-    waiting = asyncio.create_task(membership.changes(None, 60.0))
+    waiting = asyncio.create_task(anext(membership.shares()))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     await membership._on_revoked()
     await asyncio.sleep(0)
@@ -36,9 +38,10 @@ async def test_a_second_revocation_is_not_taken_for_a_group_that_gives_no_place(
     assert await waiting == Share(2, frozenset({3}))
 
 
-async def test_who_waits_in_vain_is_told_so() -> None:
+async def test_who_waits_in_vain_ends_with_the_reason() -> None:
     membership = Membership(App(), SimpleNamespace())  # type: ignore[arg-type]
-    assert await membership.changes(None, 0.0) is None
+    with pytest.raises(NoShareError, match="no place in the consumer group"):
+        await anext(membership.shares(patience_s=0.0))
 
 
 def test_only_the_next_generation_follows() -> None:

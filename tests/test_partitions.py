@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
 from agents.log_reader import Position, Records
-from agents.membership import Share
+from agents.membership import Membership, Share
 from agents.partitions import Partitions
 from agents.state_store import FencedError
 from tables.columnar import COMMIT, Recovered, Snapshot
@@ -63,8 +64,8 @@ class Store:
         return self.writers[partition], dict(self.kept.get(partition, {}))
 
 
-class Group:
-    """The consumer group as a worker sees it."""
+class Group(Membership):
+    """The consumer group as a worker sees it: the test says what it gives."""
 
     def __init__(self) -> None:
         self.share: Share | None = None
@@ -75,13 +76,7 @@ class Group:
         self.share = Share(generation, frozenset(partitions))
         self._changed.set()
 
-    async def changes(self, known: Share | None, _patience_s: float) -> Share | None:
-        while self.share is known:
-            self._changed.clear()
-            await self._changed.wait()
-        return self.share
-
-    async def commit(self, _offsets: Mapping[TopicPartition, Any]) -> bool:
+    async def commit(self, _offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
         return self.member
 
 

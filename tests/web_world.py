@@ -3,7 +3,7 @@
 import base64
 import math
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -31,9 +31,11 @@ from tests.kafka_raw import raw_in_its_partition, take
 from vpp_streams import topics
 from vpp_streams.codecs import encode_json
 from vpp_streams.kafka.follower import Feed
+from vpp_streams.kafka.outlet import encode
 from vpp_streams.topics import Topic
 from vpp_streams.web.readmodel import ReadModel
 
+T = TypeVar("T")
 NOW_MS = 1_763_855_000_000
 HOSTILE = '<img src=x onerror="window.hacked=true"><script>window.hacked=true</script>'
 
@@ -481,9 +483,10 @@ class KafkaInMemory:
         """(topic, partition, time written, value)"""
         self._on_write = on_write or (lambda *_: None)
 
-    async def write(self, topic: Topic, key: bytes, value: bytes) -> None:
-        self.written.append((topic, key, value))
-        self._on_write(topic, key, value)
+    async def write(self, topic: Topic[T], record: T) -> None:
+        key = topic.key.of(record).encode() if topic.key else b""
+        self.written.append((topic, key, encode(topic, record)))
+        self._on_write(*self.written[-1])
 
     async def read_since(
         self, topic: Topic, since_ms: int, partition: int

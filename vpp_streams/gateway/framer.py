@@ -6,11 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from vpp_streams.errors import BrokerError
 from vpp_streams.gateway.answers import OnAnswer, answer_all, failure_of
+from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.topics import Topic
 
 log = structlog.get_logger()
@@ -33,8 +33,7 @@ class Framer:
 
     def __init__(
         self,
-        producer: AIOKafkaProducer,
-        namespace: str,
+        outlet: Outlet,
         source: str,
         flush_ms: int,
         counters: Counter[str],
@@ -44,8 +43,7 @@ class Framer:
         self.max_in_flight_bytes = MAX_IN_FLIGHT_BYTES
         self.room = asyncio.Event()
         self.room.set()
-        self._producer = producer
-        self._namespace = namespace
+        self._outlet = outlet
         self._source = source
         self._flush_s = flush_ms / 1000
         self._counters = counters
@@ -103,17 +101,17 @@ class Framer:
     async def _send(self, frame: _Frame) -> None:
         self._sent += 1
         try:
-            future = await self._producer.send(
-                frame.topic.full(self._namespace),
+            future = await self._outlet.send(
+                frame.topic,
                 b"\n".join(frame.lines),
                 partition=frame.partition,
-                headers=[
-                    ("schema", b"telemetry.raw.v1"),
-                    ("ce_specversion", b"1.0"),
-                    ("ce_type", b"vpp.telemetry.raw.v1"),
-                    ("ce_source", self._source.encode()),
-                    ("ce_id", str(self._sent).encode()),
-                ],
+                headers={
+                    "schema": b"telemetry.raw.v1",
+                    "ce_specversion": b"1.0",
+                    "ce_type": b"vpp.telemetry.raw.v1",
+                    "ce_source": self._source.encode(),
+                    "ce_id": str(self._sent).encode(),
+                },
             )
         except KafkaError as error:
             self._answer(frame, error)

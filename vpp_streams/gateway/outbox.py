@@ -4,14 +4,13 @@ import asyncio
 from dataclasses import dataclass, field
 
 import structlog
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.commands import CommandEvent, CommandEvents
 from vpp_streams import topics
-from vpp_streams.codecs import encode_json
 from vpp_streams.gateway.answers import OnAnswer, answer_all, failure_of
 from vpp_streams.health import HealthReporter
+from vpp_streams.kafka.outlet import Outlet
 
 log = structlog.get_logger()
 
@@ -29,9 +28,8 @@ class _Frame:
 class EventOutbox:
     """Events on their way to Kafka; who wants to know whether it has them gives an `OnAnswer`."""
 
-    def __init__(self, producer: AIOKafkaProducer, namespace: str, health: HealthReporter) -> None:
-        self._producer = producer
-        self._topic = topics.COMMAND_EVENTS.full(namespace)
+    def __init__(self, outlet: Outlet, health: HealthReporter) -> None:
+        self._outlet = outlet
         self._health = health
         self._waiting: dict[int, _Frame] = {}
         self._count = 0
@@ -70,9 +68,7 @@ class EventOutbox:
                 source=self._health.process_id, partition=partition, events=tuple(frame.events)
             )
             try:
-                sent = await self._producer.send(
-                    self._topic, encode_json(events), partition=partition
-                )
+                sent = await self._outlet.send(topics.COMMAND_EVENTS, events)
             except KafkaError as error:
                 self._answer(frame, error)
             else:

@@ -3,13 +3,11 @@
 import time
 from typing import Literal
 
-from aiokafka import AIOKafkaProducer
-
 from schemas.presence import Presence
 from schemas.protocol import Hello
 from vpp_streams import topics
-from vpp_streams.codecs import encode_json
 from vpp_streams.gateway.session import Session
+from vpp_streams.kafka.outlet import Outlet
 
 Status = Literal["connected", "disconnected"]
 
@@ -17,9 +15,8 @@ Status = Literal["connected", "disconnected"]
 class PresenceLog:
     """Writes this gateway's records."""
 
-    def __init__(self, producer: AIOKafkaProducer, namespace: str, slot: int) -> None:
-        self._producer = producer
-        self._topic = topics.PRESENCE.full(namespace)
+    def __init__(self, outlet: Outlet, slot: int) -> None:
+        self._outlet = outlet
         self._slot = slot
 
     async def connected(self, session: Session, hello: Hello) -> int:
@@ -45,10 +42,5 @@ class PresenceLog:
             firmware=hello.fw,
             last_cmd=hello.last_cmd,
         )
-        written = await self._producer.send_and_wait(
-            self._topic,
-            encode_json(record),
-            key=session.device.device_id.encode(),
-            partition=session.partition,
-        )
+        written = await self._outlet.write(topics.PRESENCE, record)
         return int(written.offset)

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
-from aiokafka import AIOKafkaProducer
 from websockets import Request
 
 from schemas.protocol import (
@@ -43,6 +42,7 @@ from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.connection import connected
 from vpp_streams.kafka.follower import Feed, assets_into
+from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.ports import is_loopback
 from vpp_streams.settings import Settings
 
@@ -66,7 +66,7 @@ class Gateway:
         settings: Settings,
         slot: int,
         limits: Limits,
-        producer: AIOKafkaProducer,
+        outlet: Outlet,
         health: HealthReporter,
     ) -> None:
         self.port = 0
@@ -77,8 +77,7 @@ class Gateway:
         """Run for as long as the gateway does; one that ends has failed."""
         counters: Counter[str] = self.health.counters
         self.framer = Framer(
-            producer,
-            settings.namespace,
+            outlet,
             self.health.process_id,
             settings.flush_ms,
             counters,
@@ -96,11 +95,11 @@ class Gateway:
         self._doorkeeper = Doorkeeper(
             self.registry, counters, now().mono_ms, demo_tokens=is_loopback(settings.host)
         )
-        self.outbox = EventOutbox(producer, settings.namespace, self.health)
+        self.outbox = EventOutbox(outlet, self.health)
         self.pusher = Pusher(self._by_device, self.outbox, self.health)
         self._shared = Shared(
             self.framer,
-            PresenceLog(producer, settings.namespace, slot),
+            PresenceLog(outlet, slot),
             self.outbox,
             counters,
             on_hello=self._replace_older,
@@ -248,7 +247,7 @@ async def running_gateway(
     async with AsyncExitStack() as stack:
         stack.enter_context(sharing_port(settings))
         kafka = await stack.enter_async_context(connected(clients, health, finish_s=FINISH_S))
-        gateway = Gateway(settings, slot, limits or Limits(), kafka.producer, health)
+        gateway = Gateway(settings, slot, limits or Limits(), kafka.outlet, health)
         known = kafka.follower.following(
             assets_into(gateway.registry), Feed(topics.MARKET_PRICES, gateway.pusher.on_prices)
         )

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from http import HTTPStatus
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 from aiokafka.errors import KafkaError
@@ -16,7 +16,6 @@ from aiokafka.errors import KafkaError
 from schemas.dispatch import Hold, Limit, Request, RequestEvent, Target, Withdraw
 from schemas.grid import Alert
 from vpp_streams import topics
-from vpp_streams.codecs import encode_json
 from vpp_streams.operators import Operator, Right
 from vpp_streams.topics import Topic
 from vpp_streams.web.control_views import LimitOrder, Ordered, Span, StormOrder, TargetOrder
@@ -29,12 +28,14 @@ WRITE_S = 10.0
 _PAST_MS = 5_000
 """A start this long ago is taken for now: clocks differ."""
 
+T = TypeVar("T")
+
 
 class Kafka(Protocol):
     """What the web process needs of Kafka beside its read model."""
 
-    async def write(self, topic: Topic, key: bytes, value: bytes) -> None:
-        """Write to a topic of one partition; it is safe on return. Raises `KafkaError`."""
+    async def write(self, topic: Topic[T], record: T) -> object:
+        """Write a record; it is safe on return. Raises `KafkaError`."""
         ...
 
     def read_since(
@@ -191,10 +192,10 @@ class Desk:
         """Write a storm, or its calling off."""
         await self._write(topics.GRID_ALERTS, alert.alert_id, alert)
 
-    async def _write(self, topic: Topic, id_: str, record: msgspec.Struct) -> None:
+    async def _write(self, topic: Topic[T], id_: str, record: T) -> None:
         try:
             async with asyncio.timeout(WRITE_S):
-                await self._kafka.write(topic, id_.encode(), encode_json(record))
+                await self._kafka.write(topic, record)
         except (KafkaError, TimeoutError) as error:
             raise ApiError(
                 HTTPStatus.SERVICE_UNAVAILABLE,

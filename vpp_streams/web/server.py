@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 import uvicorn
@@ -31,6 +31,7 @@ from vpp_streams.web.places import BACKLOG, Places, limits_for
 from vpp_streams.web.readmodel import ReadModel
 
 log = structlog.get_logger()
+T = TypeVar("T")
 _HOUR_MS, _HALF_HOUR_MS = 3_600_000, 1_800_000
 _TEN_MIN_MS = 600_000
 FROM_THE_START = (topics.ASSETS, topics.PRESENCE, topics.DISPATCH_TARGETS, topics.GRID_ALERTS)
@@ -115,10 +116,9 @@ class WebKafka:
     def __init__(self, kafka: Connection) -> None:
         self._kafka = kafka
 
-    async def write(self, topic: Topic, key: bytes, value: bytes) -> None:
-        """Write to a topic of one partition; it is safe on return. Raises `KafkaError`."""
-        name = self._kafka.clients.full(topic)
-        await self._kafka.producer.send_and_wait(name, value, key=key, partition=0)
+    async def write(self, topic: Topic[T], record: T) -> object:
+        """Write a record; it is safe on return. Raises `KafkaError`."""
+        return await self._kafka.outlet.write(topic, record)
 
     async def read_since(
         self, topic: Topic, since_ms: int, partition: int
