@@ -20,7 +20,7 @@ demo: setup ## the whole loop on this machine, with simulated homes and a dashbo
 	$(BIN)/vpp up
 
 test: setup ## every test, on a real Kafka
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal --durations=25
 
 simulate: setup ## the shell on a simulated Kafka, one seed after another (SEEDS=n FROM=m SCENARIO=s)
 	$(BIN)/python -m tests.simulation --scenario $(SCENARIO) --seeds $(SEEDS) --from $(FROM)

@@ -5,8 +5,9 @@ import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import hypothesis
 import pytest
@@ -58,8 +59,26 @@ def choose_kafka(directory: Path) -> tuple[str, AbstractContextManager[str]]:
     return words, broker.running_local_kafka(directory, Settings().state_dir)
 
 
-def pytest_report_header() -> str:
-    return f"kafka: {choose_kafka(Path())[0]}"
+KAFKA = pytest.StashKey[str]()
+"""What the tests run on, in words."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Where tests run side by side (``-n``), start the one broker that all of them share.
+
+    The processes that run them inherit its address.
+    """
+    running = ExitStack()
+    directory = Path(running.enter_context(TemporaryDirectory(prefix="vpp-tests-")))
+    config.add_cleanup(running.close)
+    config.stash[KAFKA], kafka = choose_kafka(directory)
+    if config.getoption("tx", None) and "VPP_KAFKA" not in os.environ:
+        os.environ["VPP_KAFKA"] = running.enter_context(kafka)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"kafka: {config.stash[KAFKA]}"
 
 
 @pytest.fixture(scope="session")
