@@ -1,5 +1,6 @@
 """The third scenario: as `counting`, and the devices are commanded all the while. Once all is
-well, everything that is connected follows the newest request, and no command outlives it."""
+well, everything that is connected follows the newest request, no command outlives it, and each
+has an end."""
 
 import asyncio
 import time
@@ -7,7 +8,7 @@ from functools import partial
 
 import msgspec
 
-from schemas.commands import CommandFrame
+from schemas.commands import FINAL, CommandEvents, CommandFrame, command_id
 from schemas.dispatch import Dispatch, Share
 from tests.simulation.counting import fleet, ingest
 from tests.simulation.faults import Faults
@@ -28,6 +29,8 @@ COMMANDABLE_S = 150.0
 """A device that failed or did not answer is left alone for a while (`LeasePolicy.trouble_ms`), a
 lease is as long, and devices forget a gateway's wrong clock slowly: after this, all follow."""
 NEAR_W = 60.0
+ENDED_S = 90.0
+"""The fleet role reports an end that nobody else did, and again where Kafka did not take it."""
 
 
 class Region:
@@ -107,6 +110,11 @@ async def run(world: World) -> int:
         lambda: not any(plant.leases.held["stands"]), 12.0, "no lease outlives its request"
     )
     check_ends(world, region)
+    await world.until(
+        lambda: not without_end(world),
+        ENDED_S,
+        lambda: f"every command has an end (none has: {without_end(world)[:3]})",
+    )
     if world.broken is not None:
         raise world.broken
     return faults.injected
@@ -138,3 +146,21 @@ def check_ends(world: World, region: Region) -> None:
                     f"a command of {frame.request_id} is valid"
                     f" {frame.valid_until_ms - ends_at_ms} ms after its end"
                 )
+
+
+def without_end(world: World) -> list[tuple[str, str]]:
+    """(device, command) of every command whose end is not in the log; the first there is its end.
+
+    Whether a device answers, a gateway dies or a worker is paused: none is left open.
+    """
+    asked: set[tuple[str, str]] = set()
+    ended: set[tuple[str, str]] = set()
+    for partition in range(topics.PARTITIONS):
+        for record in committed(world, topics.COMMANDS, partition):
+            frame = msgspec.json.decode(record.value or b"", type=CommandFrame)
+            id_ = command_id(partition, frame.rank)
+            asked |= {(row.device_id, id_) for row in frame.rows}
+        for record in committed(world, topics.COMMAND_EVENTS, partition):
+            told = msgspec.json.decode(record.value or b"", type=CommandEvents)
+            ended |= {(e.device_id, e.command_id) for e in told.events if e.state in FINAL}
+    return sorted(asked - ended)
