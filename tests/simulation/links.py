@@ -16,6 +16,8 @@ from vpp_streams.gateway.seam import Door, Receiver
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+OPEN_TIMEOUT_S = 10.0
+"""How long the library waits for a handshake: its default, which the client leaves as it is."""
 _END = object()
 
 
@@ -40,17 +42,17 @@ class DeviceSide:
 
     def __init__(self, world: "World") -> None:
         self.close_code: int | None = None
-        self.other: GatewaySide | None = None
+        self.over = False
         self.up: _Way | None = None
+        """There once the gateway has let it in."""
         self.transport = self
         self.on_message: Callable[[bytes], None] = lambda data: None
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
-        self._over = False
 
     # As `ClientConnection`
 
     async def send(self, data: bytes, text: bool = True) -> None:
-        if self._over or self.up is None:
+        if self.over or self.up is None:
             raise ConnectionClosedError(None, None)
         self.up.send(data)
 
@@ -76,18 +78,18 @@ class DeviceSide:
 
     def arrive(self, what: Any) -> None:
         """A message, or a close code, from the gateway."""
-        if self._over:
+        if self.over:
             return
         if isinstance(what, bytes):
             self._inbox.put_nowait(what)
         else:
             self.close_code = what
-            self._over = True
+            self.over = True
             self._inbox.put_nowait(_END)
 
     def _end(self, code: int | None) -> None:
-        if not self._over:
-            self._over = True
+        if not self.over:
+            self.over = True
             self.close_code = code
             self._inbox.put_nowait(_END)
             if self.up is not None:
@@ -135,7 +137,7 @@ class GatewaySide:
             self.gone()
 
     def lost_its_process(self) -> None:
-        """The gateway was killed: its kernel resets the connection."""
+        """The gateway has no process any more: its kernel resets the connection."""
         if not self._over:
             self._over = True
             self._down.send(None)
@@ -187,28 +189,66 @@ class SimEngine:
         self.door = door
         self.port = 1
         self.process = PROCESS.get()
+        self.listening = False
         self.sides: dict[int, GatewaySide] = {}
+        self._dialling: dict[DeviceSide, asyncio.Future[int]] = {}
+        """Connections that the kernel holds until the process takes them."""
         self._ends: set[asyncio.Task[None]] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
 
     async def listen(self, settings: Any, tls: Any) -> None:
+        self.listening = True
         self.world.engines[self.process.name] = self
 
     def stop_listening(self) -> None:
-        if self.world.engines.get(self.process.name) is self:
-            del self.world.engines[self.process.name]
+        # It stays known to the world: the connections that it has are the process's to the end.
+        self.listening = False
+        self._reset_dialling()
 
     async def wait_closed(self) -> None:
         await self._quiet.wait()
 
-    def accept(self, admitted: Admitted, device: DeviceSide) -> None:
-        """A device has connected."""
+    def lost_its_process(self) -> None:
+        """The process is dead: its kernel resets all that it has, whether it listens or not."""
+        self.listening = False
+        self._reset_dialling()
+        for side in list(self.sides.values()):
+            side.lost_its_process()
+
+    def dial(self, device_id: str, device: DeviceSide) -> asyncio.Future[int]:
+        """A device asks for a connection; the status it is answered with once the process acts.
+
+        A device that has given up by then is let in all the same, and its end is seen after that,
+        as its request and its end wait in the socket, one after the other.
+        """
+        answer = self._dialling[device] = self.world.loop.create_future()
+        self.world.loop.call_in(self.process, lambda: self._answer(device_id, device))
+        return answer
+
+    def _answer(self, device_id: str, device: DeviceSide) -> None:
+        answer = self._dialling.pop(device, None)
+        if answer is None:
+            return  # the kernel was faster
+        entry = self.door.registry.device(device_id)  # type: ignore[attr-defined]
+        if entry is not None:
+            self._accept(Admitted(*entry), device)
+        if not answer.done():
+            answer.set_result(403 if entry is None else 101)
+
+    def _reset_dialling(self) -> None:
+        dialling, self._dialling = self._dialling, {}
+        for answer in dialling.values():
+            if not answer.done():
+                answer.set_exception(ConnectionResetError("connection reset by peer"))
+
+    def _accept(self, admitted: Admitted, device: DeviceSide) -> None:
         side = GatewaySide(self, self.process, device)
-        device.other = side
         self.sides[id(side)] = side
         self._quiet.clear()
         side.receiver = self.door.opened(admitted, side)
+        if device.over:
+            side.gone()
 
     def went(self, side: GatewaySide) -> None:
         self.sides.pop(id(side), None)
@@ -243,28 +283,18 @@ class Connecting:
         engine = world.engine_for(self._device_id)
         if engine is None:
             raise OSError("connection refused")
-        side = self._side = DeviceSide(world)
+        side = DeviceSide(world)
         side.on_message = lambda data: world.on_message(self._device_id, data)
-        came: asyncio.Future[bool] = world.loop.create_future()
-
-        def open_() -> None:
-            entry = engine.door.registry.device(self._device_id)  # type: ignore[attr-defined]
-            if entry is not None:
-                engine.accept(Admitted(*entry), side)
-            if not came.done():
-                came.set_result(entry is not None)
-
-        world.loop.call_in(engine.process, open_)
         try:
-            admitted = await asyncio.wait_for(came, 10.0)
-        except TimeoutError:
-            if side.other is not None:
-                side.abort()
+            status = await asyncio.wait_for(engine.dial(self._device_id, side), OPEN_TIMEOUT_S)
+        except (TimeoutError, asyncio.CancelledError):
+            side.abort()  # as the library does, so that the gateway learns that nobody is there
             raise
-        if not admitted:
-            raise InvalidStatus(Response(403, "Forbidden", Headers(), b"not in the registry"))
+        if status != 101:
+            raise InvalidStatus(Response(status, "Forbidden", Headers(), b"not in the registry"))
+        self._side = side
         return side
 
     async def __aexit__(self, *_error: object) -> None:
         if self._side is not None:
-            self._side._end(1000)
+            await self._side.close()

@@ -152,8 +152,7 @@ class World:
         self.loop.kill(service.process)
         engine = self.engines.pop(service.process.name, None)
         if engine is not None:
-            for side in list(engine.sides.values()):
-                side.lost_its_process()
+            engine.lost_its_process()
         self.on_death(service.process)
         self.loop.call_later(
             0.5 + 2 * self.rng.random(), self._start_again, service, context=self.outside
@@ -171,7 +170,7 @@ class World:
 
     def engine_for(self, device_id: str) -> SimEngine | None:
         """A gateway that listens, as a load balancer would choose one."""
-        names = sorted(self.engines)
+        names = sorted(name for name, engine in self.engines.items() if engine.listening)
         return self.engines[self.rng.choice(names)] if names else None
 
     # Running
