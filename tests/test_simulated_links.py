@@ -10,6 +10,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
+from schemas.protocol import Hello
+from schemas.wire import encode_call
 from tests.simulation import links
 from tests.simulation.ingestion import gateway
 from tests.simulation.links import Connecting, DeviceSide
@@ -18,6 +20,11 @@ from tests.simulation.plant import Plant
 from tests.simulation.world import Service, World
 
 DEVICE = "ws://simulated/v1/home-0001"
+HELLO = encode_call(
+    "hello",
+    Hello(boot="b1", next_seq=0, oldest_seq=0, model="m", fw="f", last_cmd="", untold=[], t=0),
+)
+SOMETHING = b'[4,"x","Unknown",{}]'
 
 
 def with_gateway(main: Callable[[World, Service], Awaitable[None]]) -> None:
@@ -108,6 +115,36 @@ def test_a_device_that_is_not_registered_is_refused() -> None:
     with_gateway(main)
 
 
+def test_a_connection_ends_once_the_gateway_has_answered_no_ping_for_too_long() -> None:
+    async def main(world: World, service: Service) -> None:
+        async with Connecting(DEVICE) as socket:
+            world.loop.pause(service.process)
+            await asyncio.sleep(links.PING_INTERVAL_S + links.PING_TIMEOUT_S - 1)
+            assert not socket.over
+            await asyncio.sleep(2)
+            with pytest.raises(ConnectionClosedError):
+                await read_to_the_end(socket)
+            world.loop.resume(service.process)
+            await asyncio.sleep(1)
+            assert not world.engines[service.process.name].sides
+
+    with_gateway(main)
+
+
+def test_a_connection_whose_pings_are_answered_stays() -> None:
+    async def main(_world: World, _service: Service) -> None:
+        async with Connecting(DEVICE) as socket:
+            await socket.send(HELLO)
+            for _ in range(20):
+                await asyncio.sleep(5)
+                await socket.send(SOMETHING)  # else the gateway itself would end it
+            assert not socket.over
+
+    with_gateway(main)
+
+
 def test_the_library_waits_as_long_as_the_links_say() -> None:
     defaults = signature(connect.__init__).parameters
     assert defaults["open_timeout"].default == links.OPEN_TIMEOUT_S
+    assert defaults["ping_interval"].default == links.PING_INTERVAL_S
+    assert defaults["ping_timeout"].default == links.PING_TIMEOUT_S

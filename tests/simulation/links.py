@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 OPEN_TIMEOUT_S = 10.0
-"""How long the library waits for a handshake: its default, which the client leaves as it is."""
+PING_INTERVAL_S = 20.0
+PING_TIMEOUT_S = 20.0
+"""How long the library waits for a handshake, between pings, and for a pong: its defaults, which
+the client leaves as they are."""
 _END = object()
+_PING = object()
+_PONG = object()
 
 
 class _Way:
@@ -48,6 +53,8 @@ class DeviceSide:
         self.transport = self
         self.on_message: Callable[[bytes], None] = lambda data: None
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
+        self._pong = asyncio.Event()
+        self._keepalive: asyncio.Task[None] | None = None
 
     # As `ClientConnection`
 
@@ -82,18 +89,38 @@ class DeviceSide:
             return
         if isinstance(what, bytes):
             self._inbox.put_nowait(what)
+        elif what is _PONG:
+            self._pong.set()
         else:
-            self.close_code = what
-            self.over = True
-            self._inbox.put_nowait(_END)
+            self._over_with(what)
+
+    def start_keepalive(self) -> None:
+        """From here on the connection ends if the gateway answers no pings."""
+        self._keepalive = asyncio.create_task(self._keep_alive())
+
+    async def _keep_alive(self) -> None:
+        while not self.over and self.up is not None:
+            await asyncio.sleep(PING_INTERVAL_S)
+            self._pong.clear()
+            self.up.send(_PING)
+            try:
+                async with asyncio.timeout(PING_TIMEOUT_S):
+                    await self._pong.wait()
+            except TimeoutError:
+                self._end(None)
 
     def _end(self, code: int | None) -> None:
         if not self.over:
-            self.over = True
-            self.close_code = code
-            self._inbox.put_nowait(_END)
+            self._over_with(code)
             if self.up is not None:
                 self.up.send(_END)
+
+    def _over_with(self, code: int | None) -> None:
+        self.over = True
+        self.close_code = code
+        self._inbox.put_nowait(_END)
+        if self._keepalive is not None:
+            self._keepalive.cancel()
 
 
 class GatewaySide:
@@ -163,7 +190,11 @@ class GatewaySide:
     def _hand_over(self) -> None:
         inbox, self._inbox = self._inbox, []
         for data in inbox:
-            if not self._over and self.close_code_sent is None and self.receiver is not None:
+            if self._over or self.close_code_sent is not None or self.receiver is None:
+                return
+            if data is _PING:
+                self._down.send(_PONG)
+            else:
                 self.receiver.receive(data, now())
 
     async def _wait_for_room(self) -> None:
@@ -293,6 +324,7 @@ class Connecting:
         if status != 101:
             raise InvalidStatus(Response(status, "Forbidden", Headers(), b"not in the registry"))
         self._side = side
+        side.start_keepalive()
         return side
 
     async def __aexit__(self, *_error: object) -> None:
