@@ -30,6 +30,11 @@ TWIN_COLUMNS: Mapping[str, Column] = {
     "run_end": Column(np.int64),
     "newest_ms": Column(np.int64),
 }
+SET_BACK_MS = 5_000
+"""What comes so long after a twin's reading is newer than that, whatever the device's clock says.
+Else a device whose clock was set back would be silent until its clock is where it was, and could
+not be commanded. Longer than readings overtake each other on the way, and shorter than the silence
+after which a device counts as gone (`Settings.silent_after_s`)."""
 _OF_LEDGER = ("boot", "run_start", "run_end", "newest_ms")
 
 
@@ -131,11 +136,18 @@ class Twins:
         *,
         each_once: bool,
     ) -> None:
-        """Let the newest of these live readings (index into the batch) be each twin's state."""
+        """Let the newest of these live readings (index into the batch) be each twin's state.
+
+        The newest is the one measured last, unless the device's clock was set back.
+        """
         at = rows[live]
-        measured = batch["measured_at_ms"][live]
+        measured, received = batch["measured_at_ms"][live], batch["received_at_ms"][live]
         last = np.arange(len(at)) if each_once else _newest(at, measured)
-        newer = last[measured[last] >= self.columns["measured_at_ms"][at[last]]]
+        known = {
+            name: self.columns[name][at[last]] for name in ("measured_at_ms", "received_at_ms")
+        }
+        set_back = received[last] > known["received_at_ms"] + SET_BACK_MS
+        newer = last[(measured[last] >= known["measured_at_ms"]) | set_back]
         rows_newer, from_batch = at[newer], live[newer]
         for name in ("measured_at_ms", "received_at_ms", *MEASURED, "islanded", "quality"):
             self.columns[name][rows_newer] = batch[name][from_batch]

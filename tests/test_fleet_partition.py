@@ -19,6 +19,7 @@ from tests.telemetry_factory import make_batch
 from vpp_streams.domain.partition import partition_of
 from vpp_streams.domain.registry import Registry
 from vpp_streams.domain.seen import MAX_STARTS
+from vpp_streams.settings import Settings
 from vpp_streams.topics import PARTITIONS
 
 T0 = 1_800_000_000_000  # a whole 15 minutes
@@ -253,6 +254,27 @@ def test_backfill_corrects_windows_and_leaves_the_twin_alone() -> None:
     assert part.twins.describe(0)["battery_w"] == 100.0
     out = part.apply(Frame(2, Batch.of(make_batch([])), stream_time_ms=T0 + 110_000))
     assert [(w.start_ms, w.revision) for w in out.windows if w.size_s == 60] == [(T0, 0)]
+
+
+def test_a_twin_goes_on_when_its_device_s_clock_is_set_back() -> None:
+    part, offset = partition(), 0
+
+    def hear(second: int, measured_s: int) -> int:
+        """A live reading that is received then; returns when the twin's was received."""
+        nonlocal offset
+        row = {"device_id": f"{SITES[0]}-pw", "site_id": SITES[0], "seq": offset,
+               "measured_at_ms": T0 + measured_s * 1000,
+               "received_at_ms": T0 + second * 1000, "battery_w": 1.0}  # fmt: skip
+        part.apply(Frame(offset, Batch.of(make_batch([row]))))
+        offset += 1
+        return (int(part.twins.latest().received_at_ms[0]) - T0) // 1000
+
+    assert hear(0, 0) == 0
+    assert [hear(second, -10) for second in (1, 3)] == [0, 0]  # it was overtaken
+    heard = [hear(second, second - 1380) for second in range(4, 60)]
+    silent_s = max(second - at for second, at in zip(range(4, 60), heard, strict=True))
+    assert silent_s < Settings().silent_after_s
+    assert heard[-1] == 59
 
 
 def test_half_an_hour_s_mean_is_shared_by_quarters_and_told_of_no_minute() -> None:
