@@ -150,5 +150,8 @@ class LogChannel(faust.Channel):
 
 
 def seats_of(app: faust.App, topic: Topic, namespace: str) -> faust.TopicT:
-    """A role's topic of seats, as Faust's group subscribes to it."""
-    return app.topic(topic.full(namespace), key_type=bytes, value_type=bytes)
+    """A role's topic of seats, as Faust's group subscribes to it.
+
+    Nobody writes there; what somebody does write is not decoded, so it cannot end the agent.
+    """
+    return app.topic(topic.full(namespace), key_serializer="raw", value_serializer="raw")

@@ -21,7 +21,7 @@ from vpp_streams.codecs import (
     frame_headers,
 )
 from vpp_streams.domain.partition import partition_of
-from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -103,6 +103,28 @@ async def test_junk_is_a_dead_letter_and_windows_close(
     windows = [decode_json(r.value, SiteWindow) for r in await read_all(topics_ready, name)]
     assert sorted(w.window_id for w in windows) == sorted(f"{s}|60|{T0}" for s in SITES)
     assert all(w.battery and w.battery.energy_wh == pytest.approx(1.0) for w in windows)
+
+
+async def test_what_is_written_among_the_seats_is_left_out(
+    topics_ready: Settings, tmp_path: Path
+) -> None:
+    """Nobody should write there; each record crashed the agent that sits in the group."""
+    seats = topics.SEATS_FLEET.full(topics_ready.namespace)
+    junk = (b"\xff\xfe", b"{", b"", b"[" * 3000)
+
+    async def left_out() -> bool:
+        log = worker.log.read_text(errors="replace")
+        assert "Crashed reason" not in log, worker.why()
+        return log.count("a record in the topic of seats was left out") >= len(junk)
+
+    with workers(topics_ready, tmp_path) as start:
+        await feed(topics_ready)
+        worker = start("fleet")
+        await wait_for_group(topics_ready, "fleet", topics.TELEMETRY)
+        async with producing(KafkaClients(topics_ready)) as producer:
+            for value in junk:
+                await producer.send_and_wait(seats, value, key=b"\xff", partition=0)
+        await until(left_out, "the records to be left out")
 
 
 async def test_any_worker_answers_for_every_site(topics_ready: Settings, tmp_path: Path) -> None:
