@@ -25,6 +25,7 @@ from vpp_streams import topics
 from vpp_streams.domain.log_reading import Progress, first_offset
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.topic_ids import KnownTopics
 from vpp_streams.topics import Topic
 
 log = structlog.get_logger()
@@ -71,6 +72,7 @@ class ControlFeed:
         self._early: dict[int, list[ConsumerRecord]] = {}
         """Events of partitions that are not whole: they tell of commands still to be read."""
         self._progress: Progress[TopicPartition] = Progress(STUCK_S, LOOK_S)
+        self._known = KnownTopics()
         self._look_at_s = 0.0
 
     def follow(self, partitions: frozenset[int]) -> None:
@@ -80,7 +82,8 @@ class ControlFeed:
     async def run(self) -> None:
         """Read for ever; cancel to stop.
 
-        Raises `BrokerError` where reading stands still although the log has more.
+        Raises `BrokerError` where reading stands still although the log has more, and where a topic
+        was deleted and made again.
         """
         consumer = await self._connected()
         try:
@@ -141,6 +144,7 @@ class ControlFeed:
         wanted = self._wanted
         partitions = [TopicPartition(name, p) for name in self._topics for p in sorted(wanted)]
         consumer.assign(partitions)
+        await self._known.check(consumer, self._topics)
         self._ends, self._early = {}, {p: [] for p in wanted}
         self._progress.reset()
         self._look_at_s = self._clock() + LOOK_S
@@ -181,6 +185,7 @@ class ControlFeed:
 
     async def _look(self, consumer: AIOKafkaConsumer) -> None:
         """Raise where the log has more and nothing of it was read for long."""
+        await self._known.check(consumer, self._topics)
         partitions = consumer.assignment()
         async with asyncio.timeout(ANSWER_S):
             ends = await consumer.end_offsets(partitions)

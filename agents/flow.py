@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
@@ -40,6 +40,8 @@ class InFlight:
         self._applied: dict[TopicPartition, int] = {}
         self._done: dict[TopicPartition, ConsumerRecord] = {}
         """Newest record of each partition that is done and not committed."""
+        self._other_logs: set[TopicPartition] = set()
+        """Partitions whose log is another one by now, and whose new beginning was not read yet."""
 
     def positions(self) -> Mapping[TopicPartition, int]:
         """Our partitions, each with the offset of the first record that was not applied yet."""
@@ -55,7 +57,13 @@ class InFlight:
         """Whether records are the next ones of a partition that is ours."""
         if records.replaced:
             self._applied[records.tp] = 0
+            self._other_logs.discard(records.tp)
         return records.tp in self._applied and records.after <= self._applied[records.tp]
+
+    def begins_again(self, tp: TopicPartition) -> None:
+        """The log is another one, whose beginning follows: no offset before it is committed."""
+        self._other_logs.add(tp)
+        self._done.pop(tp, None)
 
     async def add(self, tp: TopicPartition, record: ConsumerRecord, outputs: Outputs) -> None:
         """Take over a record; waits when too many are on their way."""
@@ -74,9 +82,16 @@ class InFlight:
                 self._pending.popleft()
                 self._done[tp] = record
 
-    async def commit(self) -> None:
-        """Commit what is done, with a mark by which the log is known again."""
+    async def commit(self, look: Callable[[], Awaitable[object]]) -> None:
+        """Commit what is done, with a mark by which the log is known again.
+
+        ``look`` finds out which logs are others by now (`begins_again`). It is asked when it is
+        known what is to be committed: whoever began after a record of a log whose beginning nobody
+        has read would miss that for good.
+        """
         done, self._done = self._done, {}
-        offsets = {tp: committed_as(record) for tp, record in done.items() if tp in self._applied}
+        await look()
+        ours = self._applied.keys() - self._other_logs
+        offsets = {tp: committed_as(record) for tp, record in done.items() if tp in ours}
         if offsets and not await self._membership.commit(offsets):
             self._done = done | self._done  # again, unless the group has moved on

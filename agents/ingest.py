@@ -61,6 +61,8 @@ class IngestWorker:
         await context.registry_ready.wait()
         lanes = [LogReader(context.clients, live), LogReader(context.clients, backfill)]
         self._readers = dict.fromkeys(self._live_names, lanes[0]) | {self._names[-1]: lanes[1]}
+        for lane in lanes:
+            lane.on_other_log = self._in_flight.begins_again
         context.watch_readers(*lanes)
         async with producing(context.clients) as context.producer, asyncio.TaskGroup() as group:
             for work in (
@@ -153,7 +155,11 @@ class IngestWorker:
     async def _commit_for_ever(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_S)
-            await self._in_flight.commit()
+            await self._in_flight.commit(self._look)
+
+    async def _look(self) -> None:
+        for lane in set(self._readers.values()):
+            await lane.look()
 
     async def _heartbeat_for_ever(self) -> None:
         while True:

@@ -2,8 +2,10 @@
 
 A plain consumer without a group. Each partition starts where its state stands, on the last
 record that the state includes: if the log holds another record there, it is another log (the
-topic was deleted and made again, or its end was cut off), and is read from its beginning. What
-the log has lost is counted. A partition that has more and does not move raises `StalledError`.
+topic was deleted and made again, or its end was cut off), and is read from its beginning. While
+it is read, the topic's id tells the same: the new log may be longer than the old one by then, and
+nothing else would show it. What the log has lost is counted. A partition that has more and does
+not move raises `StalledError`.
 """
 
 import asyncio
@@ -18,11 +20,11 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from tables.columnar import Mark
 from vpp_streams.domain.log_reading import Progress
 from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.topic_ids import LOOK_S, KnownTopics
 
 log = structlog.get_logger()
 
 POLL_MS = 100
-WATCH_S = 5.0
 STALLED_S = 60.0
 """A partition that has more, and is not read on for this long, has stalled."""
 
@@ -72,6 +74,11 @@ class LogReader:
         """A new assignment that was not taken up yet."""
         self._replaced: set[TopicPartition] = set()
         self._consumer: AIOKafkaConsumer | None = None
+        self._known = KnownTopics()
+        self._made_again: set[str] = set()
+        """Topics that are others by now, and are not read from their beginnings yet."""
+        self.on_other_log: Callable[[TopicPartition], None] = lambda _tp: None
+        """Told at once, before any record of the log's beginning is handed over."""
         self.missing = 0
         """Records that were gone from the log before they were read."""
         self.replaced_logs = 0
@@ -113,6 +120,19 @@ class LogReader:
         end, at_ms = self._consumer.highwater(tp), self._consumer.last_poll_timestamp(tp)
         return None if end is None or not at_ms else (end, at_ms)
 
+    async def look(self) -> None:
+        """Ask Kafka whether the topics are still the same, and tell `on_other_log` of those that
+        are not.
+        """
+        if self._consumer is None:
+            return
+        names = {tp.topic for tp in self._positions}
+        changed = await self._known.changed(self._consumer, names)
+        self._made_again |= changed
+        for tp in self._positions:
+            if tp.topic in changed:
+                self.on_other_log(tp)
+
     async def run(self) -> None:
         """Read for ever; cancel to stop. Raises `StalledError`."""
         async with self._kafka.consumer(
@@ -130,6 +150,7 @@ class LogReader:
         while True:
             if self._wanted is not None:
                 await self._take_up(consumer)
+            self._begin_those_made_again(consumer)
             if not self._positions:
                 await asyncio.sleep(POLL_MS / 1000)
                 continue
@@ -141,6 +162,8 @@ class LogReader:
             for tp, records in found.items():
                 if self._wanted is not None:
                     break  # what is left comes again
+                if tp.topic in self._made_again:
+                    continue  # read from its beginning, next
                 await self._hand_over(consumer, tp, records)
 
     async def _take_up(self, consumer: AIOKafkaConsumer) -> None:
@@ -150,6 +173,13 @@ class LogReader:
         consumer.assign(list(wanted))
         for tp, position in wanted.items():
             self._seek(consumer, tp, position)
+        # Asked for before anything is read: from here on an id that changes tells another log.
+        await self.look()
+
+    def _begin_those_made_again(self, consumer: AIOKafkaConsumer) -> None:
+        names, self._made_again = self._made_again, set()
+        for tp in [tp for tp in self._positions if tp.topic in names]:
+            self._start_again(consumer, tp, "the topic was deleted and made again")
 
     def _seek(self, consumer: AIOKafkaConsumer, tp: TopicPartition, position: Position) -> None:
         """To the record that is known, to see that it is still the same."""
@@ -178,6 +208,7 @@ class LogReader:
 
     def _start_again(self, consumer: AIOKafkaConsumer, tp: TopicPartition, why: str) -> None:
         self.replaced_logs += 1
+        self.on_other_log(tp)
         log.error(
             "the log is not the one that was read before; it is read from its beginning",
             topic=tp.topic,
@@ -203,6 +234,10 @@ class LogReader:
         self, consumer: AIOKafkaConsumer, lost: Mapping[TopicPartition, int]
     ) -> None:
         """Positions that are outside their log: before its beginning, or behind its end."""
+        await self.look()
+        lost = {tp: at for tp, at in lost.items() if tp.topic not in self._made_again}
+        if not lost:
+            return
         begins = await consumer.beginning_offsets(list(lost))
         ends = await consumer.end_offsets(list(lost))
         for tp in lost:
@@ -217,9 +252,10 @@ class LogReader:
     async def _watch_for_ever(self, consumer: AIOKafkaConsumer) -> None:
         """Raise where a partition has more and is not read on, while Kafka answers."""
         loop = asyncio.get_running_loop()
-        progress: Progress[TopicPartition] = Progress(STALLED_S, WATCH_S)
+        progress: Progress[TopicPartition] = Progress(STALLED_S, LOOK_S)
         while True:
-            await asyncio.sleep(WATCH_S)
+            await asyncio.sleep(LOOK_S)
+            await self.look()
             at = {tp: position.offset for tp, position in self._positions.items()}
             try:
                 ends = await consumer.end_offsets(list(at)) if at else {}

@@ -8,6 +8,7 @@ rebalance is kept as it is: nobody can have held it in between.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 import structlog
@@ -55,6 +56,9 @@ class Slot(Generic[S]):
         """Of the record at the offset that the last snapshot stands at."""
         self.stale: set[bytes] = set()
         """Keys of a changelog that could not be used; the next snapshot deletes them."""
+        self.other_log = False
+        """The source is another log by now, and its beginning was not applied yet: no offset says
+        any more how far the state is."""
         self.newest: ConsumerRecord | None = None
         """Applied last; None where a snapshot has it."""
         self.waiting = 0
@@ -77,8 +81,9 @@ class Slot(Generic[S]):
     @property
     def position(self) -> Position:
         """Where the source is read on, if nothing of this slot was read yet."""
-        mark = None if self.mark == NO_MARK else self.mark
-        return Position(self.state.applied_offset + 1, mark)
+        at = self.state.applied_offset
+        known = self.mark != NO_MARK and at == self.saved_offset
+        return Position(at + 1, self.mark if known else None)
 
     def writes(self, snapshot: Snapshot) -> Iterable[tuple[bytes, bytes | None]]:
         """What a snapshot writes, and what it deletes of a changelog that could not be used."""
@@ -141,6 +146,7 @@ class Partitions(Generic[S]):
             return None
         if records.replaced:
             slot.state.begin_log()
+            slot.other_log = False
         if records.after > slot.state.applied_offset + 1 and self.reader is not None:
             self.reader.go_back(records.tp, slot.position)
             return None
@@ -157,6 +163,8 @@ class Partitions(Generic[S]):
 
     async def run(self) -> None:
         """Follow the group for ever. Raises `NoShareError` where it gives us no place."""
+        if self.reader is not None:
+            self.reader.on_other_log = self._on_other_log
         async for share in self._membership.shares():
             await self._take(share)
 
@@ -188,6 +196,10 @@ class Partitions(Generic[S]):
             self.reader.read(
                 {TopicPartition(self._source, p): s.position for p, s in self._slots.items()}
             )
+
+    def _on_other_log(self, tp: TopicPartition) -> None:
+        if (slot := self._slots.get(tp.partition)) is not None:
+            slot.other_log = True
 
     async def _take_over(self, partition: int) -> Slot[S]:
         writer, changelog = await self._store.take_over(partition)
@@ -234,6 +246,11 @@ class Partitions(Generic[S]):
             snapshot = slot.state.snapshot()
             slot.mark = mark_of(newest) if newest is not None else slot.mark
         await asyncio.gather(*outputs)
+        if self.reader is not None:
+            await self.reader.look()
+        if slot.other_log:
+            # The readings count, by their names; the offset is one of a log that is gone.
+            snapshot, slot.mark = replace(snapshot, offset=-1), NO_MARK
         try:
             await slot.writer.write(slot.writes(snapshot))
         except FencedError as error:

@@ -22,6 +22,7 @@ from aiokafka.errors import (
 from aiokafka.structs import RecordMetadata
 
 from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.topic_ids import KnownTopics
 
 log = structlog.get_logger()
 
@@ -47,11 +48,19 @@ class Writer:
     def __init__(self, producer: AIOKafkaProducer, tp: TopicPartition) -> None:
         self._producer = producer
         self._tp = tp
+        self._known = KnownTopics()
         self._writing = asyncio.Lock()
         self._closed = asyncio.Event()
 
+    async def begin(self) -> None:
+        """Remember which topic it is that we write to."""
+        await self._known.changed(self._producer, [self._tp.topic])
+
     async def write(self, writes: Writes) -> None:
         """Write all of it in one transaction. Raises `FencedError`, also where it is closed.
+
+        Raises `BrokerError` where the changelog was deleted and made again: what changed now would
+        stand there without all that had not, and look like the whole state.
 
         A producer that is stopped meanwhile never says how its transaction ended.
         """
@@ -83,6 +92,8 @@ class Writer:
             await asyncio.gather(*sent)
             raise
         await asyncio.gather(*sent)
+        # After the last record: those before went to the topic that this finds, or are gone.
+        await self._known.check(producer, [topic])
         await producer.commit_transaction()
 
     async def close(self) -> None:
@@ -113,7 +124,9 @@ class StateStore:
         producer = self.kafka.producer(transactional_id=f"{self.name}.{partition}")
         try:
             await producer.start()
-            return Writer(producer, tp), await self._read(tp)
+            writer = Writer(producer, tp)
+            await writer.begin()
+            return writer, await self._read(tp)
         except BaseException:
             await Writer(producer, tp).close()
             raise

@@ -13,10 +13,11 @@ from typing import Any
 
 import httpx
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from vpp_streams.kafka.clients import KafkaClients, producing
+from vpp_streams.kafka.admin import topic_config
+from vpp_streams.kafka.clients import KafkaClients, administering, producing
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.kafka_process import free_port
 from vpp_streams.settings import Settings
@@ -129,6 +130,23 @@ async def write(settings: Settings, topic: Topic[Any], record: Any) -> None:
     """Write one record to a topic; it is safe on return."""
     async with producing(KafkaClients(settings)) as producer:
         await Outlet(producer, settings.namespace).write(topic, record)
+
+
+async def make_again(settings: Settings, topic: Topic[Any]) -> None:
+    """Delete a topic and create it anew, without its records."""
+    name, config = topic.full(settings.namespace), topic_config(topic, 1)
+
+    async def gone() -> bool:
+        return name not in await admin.list_topics()
+
+    async def made() -> bool:
+        return not any(code for _, code, *_ in (await admin.create_topics([new])).topic_errors)
+
+    new = NewTopic(name, topic.partitions, 1, topic_configs=config)
+    async with administering(KafkaClients(settings)) as admin:
+        await admin.delete_topics([name])
+        await until(gone, f"{name} to be deleted")
+        await until(made, f"{name} to be made again")
 
 
 async def partitions_of(settings: Settings, name: str) -> list[TopicPartition]:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from aiokafka import TopicPartition
@@ -17,6 +18,7 @@ from agents.control_feed import BACK_MS, FEEDS, LOOK_S, STUCK_S, ControlFeed
 from vpp_streams import topics
 from vpp_streams.domain.log_reading import Progress, first_offset
 from vpp_streams.errors import BrokerError
+from vpp_streams.kafka import topic_ids
 from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
 
@@ -37,6 +39,8 @@ class Log:
         self.questions = 0
         self.on_question: Callable[[int], None] = lambda _n: None
         self.away: Exception | None = None
+        self.ids: dict[str, UUID] = {}
+        """Of the topics that are there."""
         self.stuck: set[TopicPartition] = set()
         """Nothing of these is fetched, though the log has more."""
         self.now_s = 0.0
@@ -55,11 +59,11 @@ class Consumer:
     """As much of aiokafka's consumer as the feed uses."""
 
     def __init__(self, log: Log) -> None:
-        self._log = log
+        self.log = log
         self._at: dict[TopicPartition, int] = {}
 
     async def start(self) -> None:
-        self._log.asked()
+        self.log.asked()
 
     async def stop(self) -> None:
         pass
@@ -77,30 +81,30 @@ class Consumer:
         return self._at[where]
 
     async def beginning_offsets(self, parts: Iterable[TopicPartition]) -> dict[Any, int]:
-        self._log.asked()
+        self.log.asked()
         return dict.fromkeys(parts, 0)
 
     async def end_offsets(self, parts: Iterable[TopicPartition]) -> dict[Any, int]:
-        self._log.asked()
-        return {part: len(self._log.records[part]) for part in parts}
+        self.log.asked()
+        return {part: len(self.log.records[part]) for part in parts}
 
     async def offsets_for_times(self, times: dict[TopicPartition, int]) -> dict[Any, Any]:
-        self._log.asked()
+        self.log.asked()
         found = {}
         for part, since_ms in times.items():
-            at = [i for i, (ms, _) in enumerate(self._log.records[part]) if ms >= since_ms]
+            at = [i for i, (ms, _) in enumerate(self.log.records[part]) if ms >= since_ms]
             found[part] = SimpleNamespace(offset=at[0]) if at else None
         return found
 
     async def getmany(self, timeout_ms: int) -> dict[Any, list[Any]]:
         await asyncio.sleep(0)
-        self._log.now_s += 1.0
-        if self._log.away is not None:
+        self.log.now_s += 1.0
+        if self.log.away is not None:
             return {}  # as aiokafka does: it asks again by itself
         found = {}
         for part, at in self._at.items():
-            new = self._log.records[part][at:]
-            if new and part not in self._log.stuck:
+            new = self.log.records[part][at:]
+            if new and part not in self.log.stuck:
                 found[part] = [
                     SimpleNamespace(
                         topic=part.topic, partition=part.partition, offset=at + i, value=value
@@ -109,6 +113,16 @@ class Consumer:
                 ]
                 self._at[part] = at + len(new)
         return found
+
+
+@pytest.fixture(autouse=True)
+def ids_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Topics have the ids that the log in memory gives them."""
+
+    async def ask(client: Consumer, _names: Iterable[str]) -> dict[str, UUID]:
+        return dict(client.log.ids)
+
+    monkeypatch.setattr(topic_ids, "topic_ids", ask)
 
 
 class Heard:
@@ -276,6 +290,23 @@ async def test_reading_that_stands_still_ends_the_worker(whole: bool) -> None:
     with pytest.raises(BrokerError, match=r"t\.presence/0 at [01]"):
         await heard.run_until(freeze)
     assert STUCK_S <= log.now_s <= STUCK_S + 4 * LOOK_S
+
+
+async def test_a_topic_made_again_ends_the_worker() -> None:
+    """What the worker knows of commands is of the old topic, and the new one is longer."""
+    log = Log()
+    name = topics.COMMANDS.full("t")
+    log.ids = {name: UUID(int=1)}
+    heard = Heard(log)
+    heard.feed.follow(frozenset({0}))
+
+    def make_again() -> bool:
+        if heard.ready:
+            log.ids = {name: UUID(int=2)}
+        return False
+
+    with pytest.raises(BrokerError, match=f"{name} was deleted and made again"):
+        await heard.run_until(make_again)
 
 
 def test_where_to_begin() -> None:

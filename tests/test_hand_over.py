@@ -9,6 +9,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from agents.flow import InFlight
 from agents.log_reader import LogReader, Position, Records
 from agents.state_store import FencedError, Writer
+from vpp_streams.kafka import topic_ids
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 
@@ -80,11 +81,56 @@ class Stuck:
         pass
 
 
-async def test_a_write_ends_when_its_writer_is_closed() -> None:
+async def test_a_write_ends_when_its_writer_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulated seed 388: the snapshots of all partitions waited for one that was given back."""
+
+    async def no_ids(_client: Stuck, _names: object) -> dict[str, object]:
+        return {}
+
+    monkeypatch.setattr(topic_ids, "topic_ids", no_ids)
     writer = Writer(Stuck(), TP)
     writing = asyncio.create_task(writer.write([]))
     await asyncio.sleep(0)
     await writer.close()
     with pytest.raises(FencedError):
         await writing
+
+
+class Group:
+    """The consumer group, as far as a commit goes."""
+
+    def __init__(self) -> None:
+        self.committed: dict[TopicPartition, int] = {}
+
+    async def commit(self, offsets: dict[TopicPartition, Any]) -> bool:
+        self.committed |= {tp: at.offset for tp, at in offsets.items()}
+        return True
+
+
+async def test_no_offset_of_a_log_is_committed_whose_beginning_was_not_read() -> None:
+    """Of a topic made again with more records than were read, the first ones would be missed."""
+    group: Any = Group()
+    in_flight = InFlight(group)
+    in_flight.start({TP: Position(51)})
+
+    def record(offset: int) -> ConsumerRecord:
+        return ConsumerRecord(*TP, offset, 0, 0, None, b"", 0, 0, 0, ())
+
+    async def same() -> None:
+        pass
+
+    async def another() -> None:
+        in_flight.begins_again(TP)
+
+    await in_flight.add(TP, record(51), [])
+    await in_flight.settle()
+    await in_flight.commit(another)
+    await in_flight.add(TP, record(52), [])
+    await in_flight.settle()
+    await in_flight.commit(same)
+    assert group.committed == {}
+    assert in_flight.takes(Records(TP, 0, [record(0)], replaced=True))
+    await in_flight.add(TP, record(0), [])
+    await in_flight.settle()
+    await in_flight.commit(same)
+    assert group.committed == {TP: 1}

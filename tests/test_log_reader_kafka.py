@@ -6,12 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.admin import NewTopic, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 
 from agents.log_reader import LogReader, Position, Records, mark_of
-from tests.kafka_world import PATIENCE_S, until
+from tests.kafka_world import PATIENCE_S, make_again
 from vpp_streams import topics
-from vpp_streams.kafka.admin import topic_config
 from vpp_streams.kafka.clients import KafkaClients, administering, producing
 from vpp_streams.settings import Settings
 
@@ -28,12 +27,16 @@ class Reading:
         self.replaced = 0
         self.reader = LogReader(clients, self._deliver)
         self._more = asyncio.Condition()
+        self.hold = asyncio.Event()
+        """Cleared: the reader waits in the next delivery."""
+        self.hold.set()
 
     async def _deliver(self, records: Records) -> None:
         async with self._more:
             self.replaced += records.replaced
             self.received += records.records
             self._more.notify_all()
+        await self.hold.wait()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S), self._more:
@@ -49,18 +52,7 @@ class Reading:
 
     async def make_again(self) -> None:
         """Delete the topic and create it anew."""
-
-        async def gone() -> bool:
-            return self.tp.topic not in await admin.list_topics()
-
-        async def made() -> bool:
-            return not any(code for _, code, *_ in (await admin.create_topics([new])).topic_errors)
-
-        new = NewTopic(self.tp.topic, 8, 1, topic_configs=topic_config(topics.TELEMETRY, 1))
-        async with administering(self.clients) as admin:
-            await admin.delete_topics([self.tp.topic])
-            await until(gone, "the topic to be deleted")
-            await until(made, "the topic to be made again")
+        await make_again(self.clients.settings, topics.TELEMETRY)
 
 
 @asynccontextmanager
@@ -123,6 +115,23 @@ async def test_a_topic_made_again_while_it_is_read(topics_ready: Settings) -> No
         await one.write(b"v", b"w")
         await one.until(lambda: len(one.received) == 5)
         assert (one.values()[3:], one.replaced) == ([b"v", b"w"], 1)
+
+
+async def test_a_topic_made_again_with_more_records_than_were_read(
+    topics_ready: Settings,
+) -> None:
+    """No offset shows it: the new log has a record wherever the reader looks for its next one."""
+    async with reading(topics_ready, Position()) as one:
+        await one.write(b"a", b"b")
+        await one.until(lambda: len(one.received) == 2)
+        one.hold.clear()
+        await one.write(b"c")
+        await one.until(lambda: len(one.received) == 3)
+        await one.make_again()
+        await one.write(b"v", b"w", b"x", b"y", b"z")
+        one.hold.set()
+        await one.until(lambda: one.values()[-5:] == [b"v", b"w", b"x", b"y", b"z"])
+        assert one.replaced == one.reader.replaced_logs == 1
 
 
 async def test_records_removed_under_a_stopped_reader_are_counted(topics_ready: Settings) -> None:

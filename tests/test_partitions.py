@@ -1,7 +1,7 @@
 """Which partitions a worker holds through rebalances, and what it does when it loses one."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from agents.log_reader import Position, Records
 from agents.membership import Membership, Share
 from agents.partitions import Partitions
 from agents.state_store import FencedError
-from tables.columnar import COMMIT, Recovered, Snapshot
+from tables.columnar import COMMIT, NO_MARK, Mark, Recovered, Snapshot, recover
 
 SOURCE = "telemetry"
 
@@ -86,6 +86,15 @@ class Reader:
     def __init__(self) -> None:
         self.positions: dict[TopicPartition, Position] = {}
         self.gone_back: list[int] = []
+        self.marks: list[Mark | None] = []
+        self.on_other_log: Callable[[TopicPartition], None] = lambda _tp: None
+        self.made_again = False
+        """What the next look finds."""
+
+    async def look(self) -> None:
+        if self.made_again:
+            self.made_again = False
+            self.on_other_log(TopicPartition(SOURCE, 0))
 
     def read(self, positions: Mapping[TopicPartition, Position]) -> None:
         self.positions = dict(positions)
@@ -95,6 +104,7 @@ class Reader:
 
     def go_back(self, _tp: TopicPartition, position: Position) -> None:
         self.gone_back.append(position.offset)
+        self.marks.append(position.mark)
 
 
 class World:
@@ -234,3 +244,56 @@ async def test_another_log_is_applied_from_its_beginning() -> None:
     await world.run(world.given(1, 0), work())
     state = world.partitions.states()[0]
     assert (state.applied_offset, state.records) == (1, 602)
+
+
+async def test_a_snapshot_of_a_log_that_is_gone_tells_to_begin_again() -> None:
+    """What was applied since is of the new log, whose beginning nobody has read: a successor that
+    began at that offset would miss it for good.
+    """
+    world = World()
+
+    async def work() -> None:
+        assert world.apply(0)
+        await world.partitions.flush()
+        assert world.apply(1)
+        world.reader.made_again = True
+        await world.partitions.flush()
+
+    await world.run(world.given(1, 0), work())
+    recovered = recover(world.store.kept[0])
+    assert recovered is not None
+    assert (recovered.offset, recovered.meta, recovered.mark) == (-1, b"2", NO_MARK)
+
+
+async def test_offsets_count_again_once_the_new_log_is_applied() -> None:
+    world = World()
+
+    async def work() -> None:
+        assert world.apply(0)
+        world.reader.made_again = True
+        await world.partitions.flush()
+        assert world.apply(0, replaced=True)
+        await world.partitions.flush()
+
+    await world.run(world.given(1, 0), work())
+    recovered = recover(world.store.kept[0])
+    assert recovered is not None
+    assert recovered.offset == 0
+    assert recovered.mark != NO_MARK
+
+
+async def test_who_goes_back_knows_the_log_by_the_record_it_stands_at() -> None:
+    """The mark of the last snapshot is that of an older record: it would look like another log."""
+    world = World()
+
+    async def work() -> None:
+        assert world.apply(0)
+        await world.partitions.flush()
+        assert not world.apply(5)
+        assert world.apply(1)
+        assert not world.apply(5)
+
+    await world.run(world.given(1, 0), work())
+    assert world.reader.gone_back == [1, 2]
+    assert world.reader.marks[0] is not None
+    assert world.reader.marks[1] is None

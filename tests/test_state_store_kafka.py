@@ -7,8 +7,9 @@ import pytest
 import pytest_asyncio
 
 from agents.state_store import FencedError, StateStore
-from tests.kafka_world import read_all
+from tests.kafka_world import make_again, read_all
 from vpp_streams import topics
+from vpp_streams.errors import BrokerError
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 
@@ -46,6 +47,22 @@ async def test_a_writer_that_wakes_up_late_changes_nothing(store: StateStore) ->
     assert found == {b"t|0": b"newer", b"w|1": b"old", b"commit": b"140"}
     for writer in (zombie, successor, last):
         await writer.close()
+
+
+async def test_a_changelog_that_was_made_again_takes_no_half_of_a_state(
+    store: StateStore, topics_ready: Settings
+) -> None:
+    """What changed since the last snapshot alone, with a commit record, would pass as the state."""
+    first, _ = await store.take_over(0)
+    await first.write([(b"t|0", b"a"), (b"t|1", b"a"), (b"commit", b"1")])
+    await make_again(topics_ready, topics.STATE_FLEET)
+    with pytest.raises(BrokerError, match="deleted and made again"):
+        await first.write([(b"t|1", b"b"), (b"commit", b"2")])
+    await first.close()
+    second, found = await store.take_over(0)
+    assert found == {}
+    await second.write([(b"t|0", b"c"), (b"t|1", b"c"), (b"commit", b"2")])
+    await second.close()
 
 
 async def test_a_late_writer_is_refused_while_it_still_sends(store: StateStore) -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import FunctionType
@@ -28,6 +28,7 @@ from tests.simulation.links import Connecting, SimEngine
 from tests.simulation.producer import SimProducer
 from vpp_streams import topics
 from vpp_streams.gateway.link import Link
+from vpp_streams.kafka.topic_ids import topic_ids
 from vpp_streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,6 +71,17 @@ def _policy_of(settings: Settings) -> Policy:
     return Policy(sizes_ms=(10_000, 30_000), lateness_ms=int(settings.allowed_lateness_s * 1000))
 
 
+async def _topic_ids(client: Client, names: Collection[str]) -> dict[str, uuid.UUID]:
+    kafka = client.kafka
+    return await kafka.call(
+        lambda: {
+            name: uuid.UUID(int=kafka.topics[name].topic_id + 1)
+            for name in names
+            if name in kafka.topics
+        }
+    )
+
+
 def _replacements() -> dict[int, tuple[Any, Any]]:
     pairs: list[tuple[Any, Any]] = [
         (time.time, _wall_s),
@@ -89,6 +101,7 @@ def _replacements() -> dict[int, tuple[Any, Any]]:
         (aiokafka.AIOKafkaConsumer, SimConsumer),
         (aiokafka.AIOKafkaProducer, SimProducer),
         (aiokafka.admin.AIOKafkaAdminClient, SimAdmin),
+        (topic_ids, _topic_ids),
         (device_sim.client.connect, Connecting),
         (vpp_streams.gateway.server.OwnEngine, SimEngine),
         (agents.fleet.policy_of, _policy_of),

@@ -5,6 +5,7 @@ read: one record never ends a process.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from vpp_streams.kafka.decode import (
     receive,
     refusal_of,
 )
+from vpp_streams.kafka.topic_ids import LOOK_S, KnownTopics
 from vpp_streams.topics import Topic
 
 T = TypeVar("T")
@@ -74,11 +76,15 @@ class Follower:
         """Hand every record to its feed, for ever; cancel to stop.
 
         ``caught_up`` is set once all that was there at the start has been handed over. Raises
-        `BrokerError` where Kafka does not answer at the start.
+        `BrokerError` where Kafka does not answer at the start, and where a topic was deleted and
+        made again: what was applied of the old one cannot be taken back.
         """
         caught_up = caught_up or asyncio.Event()
         by_name = {self._clients.full(feed.topic): feed for feed in feeds}
+        known = KnownTopics()
         async with consuming(self._clients) as consumer:
+            await known.check(consumer, by_name)
+            look_at_s = time.monotonic() + LOOK_S
             ends = await _begin(consumer, by_name)
             while True:
                 if not caught_up.is_set() and await _has_reached(consumer, ends):
@@ -88,6 +94,9 @@ class Follower:
                     for record in records:
                         await self.take(by_name[tp.topic], record)
                 await asyncio.sleep(0)
+                if time.monotonic() >= look_at_s:
+                    await known.check(consumer, by_name)
+                    look_at_s = time.monotonic() + LOOK_S
 
     async def follow_in(self, group: asyncio.TaskGroup, *feeds: Feed[Any]) -> None:
         """`follow` in a task of ``group``; returns once it has caught up."""
