@@ -77,6 +77,8 @@ class IngestWorker:
     async def _follow_group(self) -> None:
         last: Share | None = None
         async for share in self._membership.shares():
+            if share is last:
+                continue
             if not share.follows(last):
                 self._read({})  # others may have had it in between
             last = share

@@ -64,18 +64,19 @@ class Membership:
     async def shares(self, patience_s: float = SHARE_PATIENCE_S) -> AsyncIterator[Share]:
         """Every share that the group gives us, for ever; those that are out of date are left out.
 
-        Raises `NoShareError` where it gives us none for ``patience_s``.
+        A share that stays comes again each ``patience_s``. Raises `NoShareError` where the group
+        gives none for so long.
         """
         known: Share | None = None
         while True:
-            share = await self._next(known, patience_s)
+            share = await self.changes(known, patience_s)
             if share is None and known is None:
                 raise NoShareError(f"no place in the consumer group for {patience_s:.0f} s")
             known = share
             if share is not None:
                 yield share
 
-    async def _next(self, known: Share | None, patience_s: float) -> Share | None:
+    async def changes(self, known: Share | None, patience_s: float) -> Share | None:
         """The share once it differs from ``known``; the same again after ``patience_s``."""
         with suppress(TimeoutError):
             async with asyncio.timeout(patience_s):

@@ -169,8 +169,10 @@ class Partitions(Generic[S]):
             await self._take(share)
 
     async def _take(self, share: Share) -> None:
-        """Hold the partitions of a share and no others."""
-        before = self._slots if share.follows(self._share) else {}
+        """Hold the partitions of a share and no others; what we hold of the same share stays."""
+        if share is self._share and share.partitions == self._slots.keys():
+            return
+        before = self._slots if share is self._share or share.follows(self._share) else {}
         kept = {p: slot for p, slot in before.items() if p in share.partitions}
         gone = [slot for slot in self._slots.values() if slot not in kept.values()]
         self._slots, self._share = kept, share

@@ -1,5 +1,6 @@
 """A heartbeat says no more than what was applied, as of when Kafka said that it is all."""
 
+import asyncio
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from agents.flow import committed_as, position_of
 from agents.ingest import IngestWorker
 from agents.log_reader import Position, mark_of
+from agents.membership import Membership, Share
 from vpp_streams import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
@@ -22,12 +24,13 @@ class Reader:
 
     def __init__(self) -> None:
         self.ends: dict[str, tuple[int, int] | None] = {}
+        self.told = 0
 
     def seen(self, tp: TopicPartition) -> tuple[int, int] | None:
         return self.ends[tp.topic]
 
     def read(self, _positions: Any) -> None:
-        pass
+        self.told += 1
 
 
 @pytest.fixture
@@ -68,3 +71,40 @@ def test_a_log_whose_end_is_not_known_holds_it_back(world: SimpleNamespace) -> N
 def test_what_is_committed_says_how_to_know_the_log_again() -> None:
     record = ConsumerRecord("raw.solar", 1, 41, NOW_MS, 0, None, b"lines", 0, 0, 5, ())
     assert position_of(committed_as(record)) == Position(42, mark_of(record))
+
+
+class Waiting(Membership):
+    """A membership whose share stays the same, however often one waits for another."""
+
+    def __init__(self, share: Share, times: int) -> None:
+        self._share, self._left = share, times
+        self.asked_in_vain = asyncio.Event()
+
+    async def changes(self, known: Share | None, patience_s: float) -> Share | None:
+        if self._left == 0:
+            self.asked_in_vain.set()
+            await asyncio.Event().wait()
+        self._left -= 1
+        return self._share
+
+
+async def test_a_share_that_stays_the_same_is_read_on(
+    world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every three minutes all was read again from what the group had committed."""
+
+    async def committed(_share: Share) -> dict[TopicPartition, Position]:
+        return {TopicPartition(name, 2): Position(10) for name in world.names}
+
+    monkeypatch.setattr(world.worker, "_committed", committed)
+    told = []
+    for times in (1, 3):
+        membership = Waiting(Share(1, frozenset({2})), times)
+        monkeypatch.setattr(world.worker, "_membership", membership)
+        before = world.reader.told
+        following = asyncio.create_task(world.worker._follow_group())
+        await membership.asked_in_vain.wait()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        told.append(world.reader.told - before)
+    assert told[0] == told[1]

@@ -71,10 +71,23 @@ class Group(Membership):
         self.share: Share | None = None
         self.member = True
         self._changed = asyncio.Event()
+        self._said_again = False
 
     def give(self, generation: int, *partitions: int) -> None:
         self.share = Share(generation, frozenset(partitions))
         self._changed.set()
+
+    def say_again(self) -> None:
+        """The patience of whoever waits for a change has run out."""
+        self._said_again = True
+        self._changed.set()
+
+    async def changes(self, known: Share | None, patience_s: float) -> Share | None:
+        while self.share is known and not self._said_again:
+            self._changed.clear()
+            await self._changed.wait()
+        self._said_again = False
+        return self.share
 
     async def commit(self, _offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
         return self.member
@@ -105,6 +118,12 @@ class Reader:
     def go_back(self, _tp: TopicPartition, position: Position) -> None:
         self.gone_back.append(position.offset)
         self.marks.append(position.mark)
+
+
+async def turns() -> None:
+    """Turns of the loop: nothing here waits for anything else."""
+    for _ in range(100):
+        await asyncio.sleep(0)
 
 
 class World:
@@ -142,8 +161,7 @@ class World:
 
     async def given(self, generation: int, *partitions: int) -> None:
         self.group.give(generation, *partitions)
-        for _ in range(100):  # turns of the loop: nothing here waits for anything else
-            await asyncio.sleep(0)
+        await turns()
         assert self.held[-1] == sorted(partitions)
 
 
@@ -297,3 +315,37 @@ async def test_who_goes_back_knows_the_log_by_the_record_it_stands_at() -> None:
     assert world.reader.gone_back == [1, 2]
     assert world.reader.marks[0] is not None
     assert world.reader.marks[1] is None
+
+
+async def test_a_share_that_stays_the_same_costs_nothing() -> None:
+    """Every three minutes a worker gave up all it held and took it over again."""
+    world = World()
+
+    async def work() -> None:
+        before, writers = world.partitions.states(), dict(world.store.writers)
+        world.group.say_again()
+        await turns()
+        assert world.partitions.states() == before
+        assert world.store.writers == writers
+        assert not any(writer.closed for writer in writers.values())
+
+    await world.run(world.given(1, 0, 1), work())
+
+
+async def test_a_partition_that_was_let_go_is_taken_again_though_the_share_stays() -> None:
+    """Kafka did not answer whether we are still a member, and no rebalance followed."""
+    world = World()
+
+    async def work() -> None:
+        kept = world.partitions.get(1)
+        world.apply(0)
+        await world.store.take_over(0)
+        world.group.member = False
+        await world.partitions.flush()
+        assert world.partitions.get(0) is None
+        world.group.say_again()
+        await turns()
+        assert world.partitions.get(0) is not None
+        assert world.partitions.get(1) is kept
+
+    await world.run(world.given(1, 0, 1), work())
