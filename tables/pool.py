@@ -171,7 +171,7 @@ class Pool:
         judged = (
             np.isin(rows["state"], STANDING)
             & rows.acting(now_ms)
-            & (view.latest.measured_at_ms > settled)
+            & (view.latest.received_at_ms > settled)  # the device's own clock may be wrong
             & view.reporting
             & np.isfinite(rows["setpoint_w"])
         )

@@ -54,6 +54,8 @@ class OnePartition:
         self.islanded: set[str] = set()
         self.silent: set[str] = set()
         """Sites that say nothing any more."""
+        self.clock_ms = 0
+        """How far the devices' clocks are ahead."""
         self._seq = 0
 
     def connect(self, *site_ids: str, epoch: int = 7, slot: int = 0) -> None:
@@ -74,7 +76,7 @@ class OnePartition:
                 "device_id": f"{s.site_id}-pw",
                 "site_id": s.site_id,
                 "seq": self._seq,
-                "measured_at_ms": self.now_ms - 100,
+                "measured_at_ms": self.now_ms + self.clock_ms - 100,
                 "received_at_ms": self.now_ms - 50,
                 "battery_w": self.power_w[s.site_id],
                 "load_w": self.load_w[s.site_id],

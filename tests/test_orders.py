@@ -115,12 +115,14 @@ def test_a_device_that_went_silent_on_its_lease_still_counts_until_it_ends() -> 
     assert partial.supplies[0].uncontrolled_w == 0.0
 
 
-def test_one_that_does_not_follow_is_taken_at_what_it_does() -> None:
+@pytest.mark.parametrize("clock_ms", [0, -1_380_000])
+def test_one_that_does_not_follow_is_taken_at_what_it_does(clock_ms: int) -> None:
     w = ready()
+    w.clock_ms = clock_ms
     w.answer(w.order(8_000.0))
     lazy = w.sites[0].site_id
     w.power_w[lazy] = 700.0
-    for _ in range(9):
+    for _ in range(9 if clock_ms == 0 else 15):  # it is silent for a moment when its clock is set
         w.measure()
         w.pool.observe(w.look())
     assert w.rows.counts["not_following"] == 1

@@ -95,9 +95,13 @@ def holding(commands: Commands, setpoint_w: float = 3000.0, **changes) -> None:
     commands.apply_event(event(NOW_MS, "applied"))
 
 
-def measure(commands: Commands, battery_w: float, first_s: int, last_s: int) -> None:
+def measure(
+    commands: Commands, battery_w: float, first_s: int, last_s: int, clock_ms: int = 0
+) -> None:
+    """A reading each second, by a device whose clock is ``clock_ms`` ahead."""
     for second in range(first_s, last_s + 1):
-        commands.apply_readings([DEVICE], [NOW_MS + 1000 * second], [battery_w])
+        at_ms = NOW_MS + 1000 * second
+        commands.apply_readings([DEVICE], [at_ms + clock_ms], [at_ms], [battery_w])
 
 
 @pytest.mark.parametrize(
@@ -162,13 +166,26 @@ def test_on_the_way_to_another_setpoint_nothing_is_off(commands):
     assert [a.kind for a in commands.alarms(NOW_MS + 9000)] == []
 
 
-def test_what_was_measured_before_or_by_another_clock_is_not_held_against_it(commands):
-    commands.apply_readings([DEVICE], [NOW_MS], [0.0])
+def test_what_was_measured_before_is_not_held_against_it(commands):
+    commands.apply_readings([DEVICE], [NOW_MS], [NOW_MS], [0.0])
     holding(commands)
-    commands.apply_readings([DEVICE], [NOW_MS - 60_000], [0.0])
+    commands.apply_readings([DEVICE], [NOW_MS - 60_000], [NOW_MS + 500], [0.0])
     measure(commands, 3000.0, 1, 1)
-    commands.apply_readings([DEVICE] * 8, range(NOW_MS - 9000, NOW_MS - 1000, 1000), [0.0] * 8)
+    old = range(NOW_MS - 9000, NOW_MS - 1000, 1000)
+    commands.apply_readings([DEVICE] * 8, old, [NOW_MS + 1500] * 8, [0.0] * 8)
     assert commands.alarms(NOW_MS + 6000) == []
+
+
+@pytest.mark.parametrize("clock_ms", [-1_380_000, 400_000])
+def test_a_device_with_a_wrong_clock_is_seen_to_deviate(commands, clock_ms):
+    holding(commands)
+    measure(commands, 3000.0, 1, 1)
+    measure(commands, 0.0, 2, 14, clock_ms)
+    [alarm] = commands.alarms(NOW_MS + 14_000)
+    assert alarm.kind == "deviates"
+    newest = commands.of_device(DEVICE)
+    assert newest is not None
+    assert newest.measured_at_ms == NOW_MS + 14_000 + clock_ms
 
 
 def test_droop_moves_the_battery_as_it_should(commands):
@@ -218,7 +235,8 @@ def test_whatever_comes_alarms_are_of_known_devices_and_repeatable(steps, seed):
             rank_ms = now_ms
             commands.apply_frame(command_frame(rank_ms, {DEVICE: rng.choice([0.0, 3000.0, None])}))
         elif step in ("on", "off"):
-            commands.apply_readings([DEVICE], [now_ms], [3000.0 if step == "on" else 1000.0])
+            measured = [3000.0 if step == "on" else 1000.0]
+            commands.apply_readings([DEVICE], [now_ms], [now_ms], measured)
         else:
             commands.apply_event(event(rank_ms, step, now_ms - rank_ms))
         first = commands.alarms(now_ms)

@@ -411,7 +411,8 @@ def _feed_commands(model: ReadModel) -> None:
     for second in range(10, -1, -1):
         devices = [row.device_id for row in frame.rows]
         measured = [0.0 if row.device_id == "pw-001" else row.setpoint_w for row in frame.rows]
-        model.commands.apply_readings(devices, [NOW_MS - 1000 * second] * 12, measured)
+        times = [NOW_MS - 1000 * second] * 12
+        model.commands.apply_readings(devices, times, times, measured)
 
 
 def story_records(partition: int) -> list[tuple[Topic, int, int, bytes | None]]:

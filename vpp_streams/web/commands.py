@@ -19,6 +19,7 @@ from schemas.commands import (
     rank_of,
     step_of,
 )
+from tables.twins import SET_BACK_MS
 from vpp_streams.domain.registry import Registry
 from vpp_streams.web.control_views import Alarm, AlarmKind, CommandView
 
@@ -52,6 +53,8 @@ class _Device:
     held_until_ms: int = 0
     battery_w: float | None = None
     measured_at_ms: int = 0
+    """By the device's own clock."""
+    received_at_ms: int = 0
     off_since_ms: int | None = None
 
 
@@ -104,19 +107,24 @@ class Commands:
         self._suspects.add(event.device_id)
 
     def apply_readings(
-        self, device_ids: Iterable[str], measured_at_ms: Iterable[int], battery_w: Iterable[float]
+        self,
+        device_ids: Iterable[str],
+        measured_at_ms: Iterable[int],
+        received_at_ms: Iterable[int],
+        battery_w: Iterable[float],
     ) -> None:
         """Take what devices measured, columns of one length; NaN = not measured."""
-        for device_id, at_ms, power_w in zip(device_ids, measured_at_ms, battery_w, strict=True):
+        columns = (device_ids, measured_at_ms, received_at_ms, battery_w)
+        for device_id, at_ms, heard_ms, power_w in zip(*columns, strict=True):
             device = self._devices.get(device_id)
-            if device is None or at_ms <= device.measured_at_ms:
+            if device is None or not _is_newer(device, at_ms, heard_ms):
                 continue
-            device.measured_at_ms = at_ms
+            device.measured_at_ms, device.received_at_ms = at_ms, heard_ms
             device.battery_w = None if power_w != power_w else power_w
             if not _is_off(device):
                 device.off_since_ms = None
             elif device.off_since_ms is None:
-                device.off_since_ms = at_ms
+                device.off_since_ms = heard_ms
                 self._suspects.add(device_id)
 
     def counts(self, region: str) -> dict[str, int]:
@@ -211,6 +219,11 @@ class Commands:
         return known[1].site_id if known else None
 
 
+def _is_newer(device: _Device, measured_at_ms: int, received_at_ms: int) -> bool:
+    set_back = received_at_ms > device.received_at_ms + SET_BACK_MS
+    return measured_at_ms > device.measured_at_ms or set_back
+
+
 def _far(one_w: float, other_w: float) -> bool:
     return abs(one_w - other_w) > max(OFF_SHARE * abs(other_w), OFF_W)
 
@@ -236,7 +249,7 @@ def _is_off(device: _Device) -> bool:
         device.held_w is not None
         and device.battery_w is not None
         and device.frame.droop is None
-        and device.held_from_ms <= device.measured_at_ms < device.held_until_ms
+        and device.held_from_ms <= device.received_at_ms < device.held_until_ms
         and _far(device.battery_w, device.held_w)
     )
 
@@ -244,9 +257,9 @@ def _is_off(device: _Device) -> bool:
 def _trouble(device: _Device, now_ms: int) -> tuple[AlarmKind, int, float | None] | None:
     """What is wrong, since when, and what is desired."""
     off_since_ms = device.off_since_ms
-    reports = now_ms - device.measured_at_ms <= SILENT_MS
+    reports = now_ms - device.received_at_ms <= SILENT_MS
     if off_since_ms is not None and now_ms < device.held_until_ms and reports:
-        if device.measured_at_ms - off_since_ms >= OFF_MS:
+        if device.received_at_ms - off_since_ms >= OFF_MS:
             return "deviates", off_since_ms, device.held_w
         return None
     if device.row.setpoint_w is None or now_ms >= device.frame.valid_until_ms:

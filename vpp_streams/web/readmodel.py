@@ -234,7 +234,7 @@ class ReadModel:
     def _telemetry(self, record: pa.RecordBatch, _offset: int, _now_ms: int) -> None:
         if not len(self.commands):
             return  # nobody is asked for anything: there is nothing to compare with
-        columns = ("device_id", "measured_at_ms", "battery_w")
+        columns = ("device_id", "measured_at_ms", "received_at_ms", "battery_w")
         self.commands.apply_readings(*(record.column(name).to_pylist() for name in columns))
 
     def _alert(self, record: Alert, _offset: int, _now_ms: int) -> None:
