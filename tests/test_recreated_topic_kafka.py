@@ -134,6 +134,20 @@ async def test_telemetry_made_again_while_it_is_read(
         await until_all_show(start("fleet"), expected(m0=3, m1=readings, m2=4))
 
 
+async def test_seats_made_again_are_shared_out_again(
+    topics_ready: Settings, tmp_path: Path
+) -> None:
+    """Without them the group gives nobody anything: for five minutes all stood still."""
+    await register(topics_ready)
+    await feed(topics_ready, minute=0, readings=3)
+    with workers(topics_ready, tmp_path) as start:
+        worker = start("fleet")
+        await until_all_show(worker, expected(m0=3))
+        await make_again(topics_ready, topics.SEATS_FLEET)
+        await feed(topics_ready, minute=1, readings=5)
+        await until_all_show(worker, expected(m0=3, m1=5))
+
+
 async def nothing(_settings: Settings) -> None:
     """What is written to a topic anew, where nothing is."""
 

@@ -18,6 +18,7 @@ from vpp_streams.health import HealthReporter
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.follower import assets_into
+from vpp_streams.kafka.topic_ids import LOOK_S
 from vpp_streams.logs import set_up_logs
 from vpp_streams.private_files import private_directory
 from vpp_streams.settings import Settings
@@ -61,6 +62,9 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
         table_standby_replicas=0,
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / 4,
+        # The group shares out nothing while its topic of seats is deleted, and sees only by this
+        # that it is there again.
+        consumer_metadata_max_age_ms=int(LOOK_S * 1000),
         web_enabled=role in _WITH_PAGES,
         web_host=settings.host,
         web_bind=settings.pages_host,
