@@ -3,6 +3,7 @@
 It ends up exact for the new log, or ends with the reason and is exact after it was started again.
 """
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import pytest
 
 from schemas.assets import Device, Site
 from schemas.telemetry import SCHEMA_NAME
-from tests.kafka_world import Worker, make_again, until, wait_for_group, workers
+from tests.kafka_world import PATIENCE_S, Worker, make_again, until, wait_for_group, workers
 from tests.telemetry_factory import make_batch
 from vpp_streams import topics
 from vpp_streams.codecs import HEADER_STREAM_TIME, encode_frame, encode_json, frame_headers
 from vpp_streams.domain.partition import partition_of
+from vpp_streams.gateway.server import running_gateway
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.settings import Settings
 from vpp_streams.topics import Topic
@@ -148,6 +150,21 @@ async def test_seats_made_again_are_shared_out_again(
         await until_all_show(worker, expected(m0=3, m1=5))
 
 
+async def test_a_gateway_ends_where_nobody_knows_its_connections_any_more(
+    topics_ready: Settings,
+) -> None:
+    """Its devices stayed connected, and could not be commanded until they came again."""
+    settings = topics_ready.model_copy(update={"gateway_port": 0})
+    async with running_gateway(settings) as gateway:
+        await make_again(settings, topics.PRESENCE)
+        ended, _ = await asyncio.wait(
+            gateway.background, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED
+        )
+    reasons = [str(task.exception()) for task in ended]
+    assert len(reasons) == 1
+    assert "presence was deleted and made again" in reasons[0]
+
+
 async def nothing(_settings: Settings) -> None:
     """What is written to a topic anew, where nothing is."""
 
@@ -157,9 +174,7 @@ async def nothing(_settings: Settings) -> None:
     [
         (topics.STATE_FLEET, nothing),
         (topics.ASSETS, register),
-        (topics.PRESENCE, nothing),
         (topics.COMMANDS, nothing),
-        (topics.COMMAND_EVENTS, nothing),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )

@@ -43,6 +43,7 @@ from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.connection import connected
 from vpp_streams.kafka.follower import Feed, assets_into
 from vpp_streams.kafka.outlet import Outlet
+from vpp_streams.kafka.topic_ids import KnownTopics
 from vpp_streams.ports import is_loopback
 from vpp_streams.settings import Settings
 
@@ -253,10 +254,15 @@ async def running_gateway(
         )
         gateway.background.append(await stack.enter_async_context(known))
         check_demo_tokens(settings, gateway.registry)
+        # A new topic knows nothing of our connections, and their epochs are offsets of the old one:
+        # the gateway ends, and its devices come again.
+        presence, names = KnownTopics(), [clients.full(topics.PRESENCE)]
+        await presence.check(kafka.producer, names)
         for work in (
             gateway.framer.run(),
             gateway.sweep_for_ever(),
             gateway.outbox.run(),
+            presence.check_for_ever(kafka.producer, names),
             kafka.follower.follow(gateway.pusher.commands(slot)),
         ):
             gateway.background.append(run_beside(stack, work))

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
+from aiokafka import AIOKafkaProducer
 
 from vpp_streams.background import run_beside
 from vpp_streams.health import HealthReporter
@@ -25,6 +26,7 @@ class Connection:
     """One process's ways to and from Kafka."""
 
     clients: KafkaClients
+    producer: AIOKafkaProducer
     outlet: Outlet
     follower: Follower
     letters: DeadLetters
@@ -49,7 +51,7 @@ async def connected(
         for work in (letters.run(clients), health.publish_for_ever(clients.settings, producer)):
             run_beside(stack, work).add_done_callback(_say_why)
         try:
-            yield Connection(clients, outlet, follower, letters)
+            yield Connection(clients, producer, outlet, follower, letters)
         finally:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LETTERS_WAIT_S):

@@ -160,3 +160,9 @@ class KnownTopics:
                 f"{', '.join(sorted(changed))} was deleted and made again; this process ends, and"
                 " reads the new topic from its beginning when it is started again"
             )
+
+    async def check_for_ever(self, client: AnyClient, names: Collection[str]) -> None:
+        """`check` every few seconds, for those who write a topic and do not read it."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self.check(client, names)
