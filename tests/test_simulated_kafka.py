@@ -95,9 +95,12 @@ async def send(kafka: Kafka, producer: Any, value: str, at_ms: int | None = None
 
 
 async def values(consumer: Any, **options: Any) -> list[str]:
-    """What comes, until nothing does."""
+    """All that is there for this consumer, from where it stands."""
+    (tp,) = consumer.assignment()
+    end = (await consumer.end_offsets([tp]))[tp]
     found: list[str] = []
-    while records := await consumer.getmany(timeout_ms=1500, **options):
+    while await consumer.position(tp) < end:
+        records = await consumer.getmany(timeout_ms=1500, **options)
         found += [r.value.decode() for batch in records.values() for r in batch]
     return found
 
@@ -130,6 +133,18 @@ async def ends_of_the_log(kafka: Kafka) -> Answers:
     return answers
 
 
+async def ended_in_the_log(kafka: Kafka) -> None:
+    """Wait for the end of a transaction: the coordinator answers before the log has it."""
+    tp = TopicPartition(kafka.topic, 0)
+    async with (
+        kafka.consumer(isolation_level="read_committed") as committed,
+        kafka.consumer() as everything,
+    ):
+        async with asyncio.timeout(60):
+            while await committed.end_offsets([tp]) != await everything.end_offsets([tp]):  # noqa: ASYNC110 - the broker's word
+                await asyncio.sleep(0.05)
+
+
 async def transactions(kafka: Kafka) -> Answers:
     tp = TopicPartition(kafka.topic, 0)
     answers: Answers = []
@@ -153,12 +168,14 @@ async def transactions(kafka: Kafka) -> Answers:
         answers.append(await send(kafka, other, "plain", kafka.now_ms + 5))
         await seen()
         await producer.abort_transaction()
+        await ended_in_the_log(kafka)
         await seen()
         await producer.begin_transaction()
         await producer.commit_transaction()  # of nothing
         await producer.begin_transaction()
         answers.append(await send(kafka, producer, "committed", kafka.now_ms + 9))
         await producer.commit_transaction()
+        await ended_in_the_log(kafka)
         await seen()
     return answers
 
@@ -189,6 +206,7 @@ async def fences(kafka: Kafka) -> Answers:
             answers.append(await outcome(fifth.commit_transaction()))
             answers.append(await outcome(fifth.begin_transaction()))
     tp = TopicPartition(kafka.topic, 0)
+    await ended_in_the_log(kafka)
     async with kafka.consumer(isolation_level="read_committed") as consumer:
         consumer.assign([tp])
         answers.append([await values(consumer), await consumer.position(tp)])
