@@ -52,6 +52,7 @@ class InFlight:
         self._applied = {
             tp: self._applied.get(tp, position.offset) for tp, position in positions.items()
         }
+        self._other_logs &= self._applied.keys()
 
     def takes(self, records: Records) -> bool:
         """Whether records are the next ones of a partition that is ours."""

@@ -74,7 +74,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(running.close)
     config.stash[KAFKA], kafka = choose_kafka(directory)
     if config.getoption("tx", None) and "VPP_KAFKA" not in os.environ:
-        os.environ["VPP_KAFKA"] = running.enter_context(kafka)
+        try:
+            os.environ["VPP_KAFKA"] = running.enter_context(kafka)
+        except BrokerError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -133,7 +133,7 @@ async def write(settings: Settings, topic: Topic[Any], record: Any) -> None:
 
 
 async def make_again(settings: Settings, topic: Topic[Any]) -> None:
-    """Delete a topic and create it anew, without its records."""
+    """Delete a topic and create it again, without its records."""
     name, config = topic.full(settings.namespace), topic_config(topic, 1)
 
     async def gone() -> bool:

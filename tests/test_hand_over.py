@@ -134,3 +134,22 @@ async def test_no_offset_of_a_log_is_committed_whose_beginning_was_not_read() ->
     await in_flight.settle()
     await in_flight.commit(same)
     assert group.committed == {TP: 1}
+
+
+async def test_a_partition_that_was_given_back_is_committed_again() -> None:
+    """Nothing was committed of it yet, so it began at 0 and no other log was found any more."""
+    group: Any = Group()
+    in_flight = InFlight(group)
+    in_flight.start({TP: Position()})
+    in_flight.begins_again(TP)
+    in_flight.start({})
+    in_flight.start({TP: Position()})
+
+    async def same() -> None:
+        pass
+
+    record = ConsumerRecord(*TP, 0, 0, 0, None, b"", 0, 0, 0, ())
+    await in_flight.add(TP, record, [])
+    await in_flight.settle()
+    await in_flight.commit(same)
+    assert group.committed == {TP: 1}

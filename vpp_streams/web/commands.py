@@ -115,16 +115,16 @@ class Commands:
     ) -> None:
         """Take what devices measured, columns of one length; NaN = not measured."""
         columns = (device_ids, measured_at_ms, received_at_ms, battery_w)
-        for device_id, at_ms, heard_ms, power_w in zip(*columns, strict=True):
+        for device_id, at_ms, received_ms, power_w in zip(*columns, strict=True):
             device = self._devices.get(device_id)
-            if device is None or not _is_newer(device, at_ms, heard_ms):
+            if device is None or not _is_newer(device, at_ms, received_ms):
                 continue
-            device.measured_at_ms, device.received_at_ms = at_ms, heard_ms
+            device.measured_at_ms, device.received_at_ms = at_ms, received_ms
             device.battery_w = None if power_w != power_w else power_w
             if not _is_off(device):
                 device.off_since_ms = None
             elif device.off_since_ms is None:
-                device.off_since_ms = heard_ms
+                device.off_since_ms = received_ms
                 self._suspects.add(device_id)
 
     def counts(self, region: str) -> dict[str, int]:
