@@ -20,16 +20,16 @@ from schemas.commands import CommandEvent, CommandEvents, CommandFrame
 from schemas.dispatch import Dispatch, SupplyPartial
 from schemas.grid import Alert
 from schemas.presence import Presence
-from tables.commands import CommandRows
-from tables.fleet import FleetPartition
-from tables.orders import Orders
-from tables.pool import Pool
-from tables.supplies import supplies
-from vpp_streams import topics
-from vpp_streams.domain.lease import LeasePolicy
+from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.lease import LeasePolicy
+from vpp_streams.domain.control.orders import Orders
+from vpp_streams.domain.control.pool import Pool
+from vpp_streams.domain.control.supplies import supplies
+from vpp_streams.domain.fleet.partition import FleetPartition
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
-from vpp_streams.topics import Topic
+from vpp_streams.kafka.topics import Topic
 
 log = structlog.get_logger()
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaProducer
 
-from agents.log_reader import LogReader
-from vpp_streams.domain.registry import Registry
-from vpp_streams.health import HealthReporter
+from tables.log_reader import LogReader
+from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.follower import Follower
 from vpp_streams.kafka.outlet import Outlet
+from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
 

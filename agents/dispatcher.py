@@ -11,7 +11,6 @@ from pathlib import Path
 
 from agents.context import AgentContext
 from agents.expected import ExpectedSites
-from agents.partitions import Partitions, Slot
 from schemas.dispatch import (
     Dispatch,
     DispatchStatus,
@@ -23,15 +22,16 @@ from schemas.dispatch import (
     Target,
 )
 from schemas.grid import PriceSeries
-from tables.regions import RegionState
-from vpp_streams import topics
-from vpp_streams.domain.region_dispatch import HEARD_MS, RegionDispatch
-from vpp_streams.domain.requests import Book
-from vpp_streams.domain.schedules import Entry, due, load
+from tables.partitions import Partitions, Slot
+from vpp_streams.domain.control.region_dispatch import HEARD_MS, RegionDispatch
+from vpp_streams.domain.control.requests import Book
+from vpp_streams.domain.control.schedules import Entry, due, load
+from vpp_streams.domain.fleet.region_state import RegionState
 from vpp_streams.errors import SettingsError
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read, Removed
 from vpp_streams.kafka.follower import Feed
-from vpp_streams.topics import DAY_MS
+from vpp_streams.kafka.topics import DAY_MS
 
 CYCLE_S = 0.5
 AHEAD_MS = 3_600_000

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Set
 
 from agents.context import AgentContext
-from vpp_streams.domain.regions import Expected, expected_sites
+from vpp_streams.domain.fleet.regions import Expected, expected_sites
 
 
 class ExpectedSites:

@@ -9,17 +9,11 @@ from aiokafka import ConsumerRecord
 
 from agents.command import CommandAgent
 from agents.context import AgentContext
+from agents.faust_seam import LogChannel, Membership, seats_of
 from agents.fleet_pages import register_pages
 from agents.holders import Holders
-from agents.log_reader import Deliver, LogReader, Records
-from agents.membership import LogChannel, Membership, seats_of
-from agents.partitions import Partitions, Slot
-from agents.state_store import StateStore
 from agents.windows import WindowsPublisher
-from tables.fleet import FleetPartition, Frame, Outputs, Policy
-from tables.twins import Batch
-from vpp_streams import topics
-from vpp_streams.codecs import (
+from schemas.encoding import (
     BACKFILL,
     HEADER_LANE,
     HEADER_SOURCE,
@@ -28,6 +22,12 @@ from vpp_streams.codecs import (
     SOURCE_HEARTBEAT,
     decode_frame,
 )
+from tables.log_reader import Deliver, LogReader, Records
+from tables.partitions import Partitions, Slot
+from tables.state_store import StateStore
+from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Outputs, Policy
+from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import producing
 from vpp_streams.settings import Settings
 

@@ -13,11 +13,11 @@ from faust.web import Request, Response, View
 from agents.command import CommandAgent, Control
 from agents.context import AgentContext
 from agents.holders import Holders
-from agents.partitions import Partitions
-from tables.fleet import FleetPartition
-from vpp_streams.domain.partition import partition_of
+from tables.partitions import Partitions
+from vpp_streams.domain.fleet.partition import FleetPartition
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.kafka.topics import PARTITIONS
 from vpp_streams.settings import LOOPBACK, Settings
-from vpp_streams.topics import PARTITIONS
 
 log = structlog.get_logger()
 

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from agents.log_reader import Position, Records, mark_of
-from agents.membership import Membership
-from tables.columnar import Mark
+from agents.faust_seam import Membership
+from tables.log_reader import Position, Records, mark_of
+from vpp_streams.domain.fleet.columnar import Mark
 
 Outputs = Sequence[Awaitable[object]]
 

@@ -9,7 +9,7 @@ from faust.web import Request
 
 from agents.context import AgentContext
 from schemas.holders import Holder
-from vpp_streams import topics
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
 

@@ -1,7 +1,7 @@
 """Role ``region``: the partitions' shares to regions now (live) and by window; who rules them.
 
 Live state is in memory: it is whole again one tick after a restart. Windows and decisions are
-kept (`tables.regions`); a share is done once it and the window it moved are safe in Kafka.
+kept (`RegionState`); a share is done once it and the window it moved are safe in Kafka.
 """
 
 import asyncio
@@ -13,16 +13,16 @@ from aiokafka import ConsumerRecord
 from agents.context import AgentContext
 from agents.dispatcher import Dispatcher
 from agents.expected import ExpectedSites
-from agents.log_reader import Deliver, LogReader, Records
-from agents.membership import LogChannel, Membership, seats_of
-from agents.partitions import Partitions
-from agents.state_store import StateStore
+from agents.faust_seam import LogChannel, Membership, seats_of
 from schemas.dispatch import SupplyPartial
 from schemas.windows import RegionPartial, RegionWindow, RegionWindowPartial
-from tables.regions import RegionState
-from vpp_streams import topics
-from vpp_streams.domain.region_pace import LiveRegion, WindowKey, WindowsDue
-from vpp_streams.domain.regions import region_window
+from tables.log_reader import Deliver, LogReader, Records
+from tables.partitions import Partitions
+from tables.state_store import StateStore
+from vpp_streams.domain.fleet.region_pace import LiveRegion, WindowKey, WindowsDue
+from vpp_streams.domain.fleet.region_state import RegionState
+from vpp_streams.domain.fleet.regions import region_window
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import producing
 from vpp_streams.kafka.decode import Read, Refusal, receive
 

@@ -12,9 +12,9 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from agents.context import AgentContext
 from agents.pace import Pace
-from tables.site_windows import SiteSums
-from vpp_streams import topics
-from vpp_streams.codecs import encode_json
+from schemas.encoding import encode_json
+from vpp_streams.domain.fleet.site_windows import SiteSums
+from vpp_streams.kafka import topics
 
 SHARE = 0.3
 """Of the loop's time, at most, goes to windows while there are any."""

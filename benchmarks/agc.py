@@ -24,8 +24,8 @@ from device_sim.home import Connection, Surroundings
 from device_sim.leases import LEASE, as_lease
 from device_sim.plant import Plant
 from schemas.protocol import Setpoint
-from vpp_streams.domain.allocate import Problem, allocate
-from vpp_streams.domain.performance_score import Score, moves, performance_score
+from vpp_streams.domain.control.allocate import Problem, allocate
+from vpp_streams.domain.control.performance_score import Score, moves, performance_score
 
 SIGNAL = Path(__file__).parents[1].parent / "shared/data/caiso_agc_4s/agc_percent_by_day.csv"
 T0 = 1_763_856_000_000
@@ -34,7 +34,7 @@ HOUR = 3600 // TICK_S
 HOLD_H = 0.25
 """Bounds are what each battery could hold for this long."""
 FULL_RAMP_S = 1.0
-"""As `tables.orders` asks for."""
+"""As `vpp_streams.domain.control.orders` asks for."""
 LEASE_MS = 30_000
 
 

@@ -14,8 +14,8 @@ import cvxpy as cp
 import numpy as np
 
 from benchmarks.report import Table, cpu_s, parser, publish
-from vpp_streams.domain.allocate import Problem, allocate
-from vpp_streams.domain.supply import supply_curve
+from vpp_streams.domain.control.allocate import Problem, allocate
+from vpp_streams.domain.control.supply import supply_curve
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SOLVED = 10_000

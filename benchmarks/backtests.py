@@ -13,18 +13,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from vpp_streams.domain.backtest.days import Forecaster, walk_days
-from vpp_streams.domain.backtest.delivery import Fleet
-from vpp_streams.domain.backtest.result import Summary
-from vpp_streams.domain.backtest.run import walk
-from vpp_streams.domain.backtest.setting import rules_of
-from vpp_streams.domain.forecast.boosted import Boosted
-from vpp_streams.domain.forecast.days import Days, naive, profile
-from vpp_streams.domain.forecast.lear import lear
-from vpp_streams.domain.market import Floats, Storage
-from vpp_streams.domain.price_files.read import read_price_file
-from vpp_streams.domain.replay_market import ReplayMarket
-from vpp_streams.domain.reserve import ReservePolicy
+from vpp_streams.domain.files.price_files.read import read_price_file
+from vpp_streams.domain.market.backtest.days import Forecaster, walk_days
+from vpp_streams.domain.market.backtest.delivery import Fleet
+from vpp_streams.domain.market.backtest.result import Summary
+from vpp_streams.domain.market.backtest.run import walk
+from vpp_streams.domain.market.backtest.setting import rules_of
+from vpp_streams.domain.market.forecast.boosted import Boosted
+from vpp_streams.domain.market.forecast.days import Days, naive, profile
+from vpp_streams.domain.market.forecast.lear import lear
+from vpp_streams.domain.market.replay_market import ReplayMarket
+from vpp_streams.domain.market.reserve import ReservePolicy
+from vpp_streams.domain.market.rules import Floats, Storage
 
 BATTERY = Storage(2e6, 1e6, 1e6, 0.85**0.5, 0.85**0.5)
 DAY_MS = 86_400_000

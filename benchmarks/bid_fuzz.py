@@ -14,7 +14,7 @@ from collections import Counter
 import numpy as np
 
 from tests.bid_fuzz import absurd_inputs, complaints
-from vpp_streams.domain.autobidder import Autobidder
+from vpp_streams.domain.market.decision import Autobidder
 
 
 def main(words: list[str] | None = None) -> None:

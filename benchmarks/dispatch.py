@@ -25,11 +25,12 @@ from device_sim.fleet import demo_sites
 from device_sim.runner import Fleet, SimOptions, running_fleet
 from schemas.assets import Site
 from schemas.dispatch import DispatchStatus, Notice, RequestEvent, Target
-from vpp_streams import broker, demo, topics
-from vpp_streams.codecs import decode_json, encode_json
+from schemas.encoding import decode_json, encode_json
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.local import broker, demo
+from vpp_streams.local.supervisor import Supervisor
 from vpp_streams.settings import Settings, load_settings
-from vpp_streams.supervisor import Supervisor
 
 REGION = "north"
 SHARE = 0.5

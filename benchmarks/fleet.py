@@ -25,10 +25,10 @@ from collections.abc import Sequence
 from benchmarks.fleet_workers import idiomatic_worker, real_worker
 from benchmarks.homes import Homes
 from benchmarks.report import Table, parser, progress, publish
-from tables.fleet import FleetPartition, Frame, Policy
-from tables.twins import Batch
-from vpp_streams.codecs import decode_frame, encode_frame, encode_json
-from vpp_streams.domain.registry import Registry
+from schemas.encoding import decode_frame, encode_frame, encode_json
+from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
+from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.settings import load_settings
 
 BEGIN_S = 35

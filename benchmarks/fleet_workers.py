@@ -15,9 +15,9 @@ from benchmarks.homes import Homes
 from benchmarks.watch import watching
 from benchmarks.workers import end, spawn, workers
 from benchmarks.world import committed, import_sites, make_topics, world
+from schemas.encoding import encode_frame, encode_json, frame_headers
 from schemas.telemetry import SCHEMA_NAME
-from vpp_streams import topics
-from vpp_streams.codecs import encode_frame, encode_json, frame_headers
+from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings, load_settings
 
 PATIENCE_S = 300.0

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.homes import BOOT, FIRST_SEQ, Homes
-from vpp_streams import topics
 from vpp_streams.gateway.framer import MAX_FRAME_BYTES
+from vpp_streams.kafka import topics
 
 _TIME, _SEQ, _HZ = 10, 10, 6  # digits of seconds since 1970, of a number, of 60.012
 

@@ -32,9 +32,9 @@ from benchmarks.gateway_load import LoadFleet, allow_many_files, device_id, site
 from benchmarks.gateway_world import Certificates, command_frames, readings_in_kafka
 from benchmarks.report import Table, parser, progress, publish
 from benchmarks.world import import_sites, world
-from vpp_streams import topics
-from vpp_streams.codecs import encode_json
-from vpp_streams.domain.partition import partition_of
+from schemas.encoding import encode_json
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings, load_settings
 

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from schemas.commands import CommandFrame, CommandRow
-from vpp_streams import topics
-from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.homes import T0_MS, Homes
-from tables.fleet import FleetPartition, Frame, Policy
-from tables.twins import Batch
-from vpp_streams import topics
-from vpp_streams.codecs import encode_json
-from vpp_streams.domain.registry import Registry
+from schemas.encoding import encode_json
+from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
+from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.kafka import topics
 
 
 @dataclass(frozen=True, slots=True)

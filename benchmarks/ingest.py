@@ -15,9 +15,9 @@ from benchmarks.report import Table, cpu_s, parser, publish
 from device_sim import vendor
 from schemas.assets import Device, Site
 from schemas.telemetry import NativeBody, RawLine
-from vpp_streams.domain.canonical import Source, canonicalize
-from vpp_streams.domain.partition import partition_of
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.telemetry.canonical import Source, canonicalize
 
 PARTITIONS = 8
 LINES = 1000

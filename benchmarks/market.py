@@ -24,14 +24,15 @@ from benchmarks.world import delete_topics
 from device_sim.fleet import demo_sites
 from schemas.assets import Site
 from schemas.market import Award, Bid, Delivery, Gate, MarketRecord, Refusal, Shortfall
-from vpp_streams import broker, demo, topics
-from vpp_streams.domain.delivery import delivery_error
-from vpp_streams.domain.market_clock import cut_off_ms
+from vpp_streams.domain.market.delivery import delivery_error
+from vpp_streams.domain.market.gate_clock import cut_off_ms
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.ranges import records_since
+from vpp_streams.local import broker, demo
+from vpp_streams.local.supervisor import Supervisor
 from vpp_streams.settings import Settings, load_settings
-from vpp_streams.supervisor import Supervisor
 
 WARM_S = 120.0
 """The loop is up and every region offers something within this, or it failed."""

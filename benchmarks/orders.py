@@ -24,16 +24,16 @@ from benchmarks.report import Table, cpu_s, parser, progress, publish
 from benchmarks.world import world
 from schemas.commands import CommandFrame
 from schemas.dispatch import Dispatch, Share
+from schemas.encoding import encode_json
 from schemas.presence import Presence
-from tables.commands import CommandRows
-from tables.fleet import FleetPartition, Frame, Policy
-from tables.orders import Orders
-from tables.pool import Pool
-from tables.twins import Batch
-from vpp_streams import topics
-from vpp_streams.codecs import encode_json
-from vpp_streams.domain.lease import LeasePolicy
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.lease import LeasePolicy
+from vpp_streams.domain.control.orders import Orders
+from vpp_streams.domain.control.pool import Pool
+from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
+from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings, load_settings
 
 REGION = "north"

@@ -18,10 +18,10 @@ import numpy as np
 
 from benchmarks.report import Table, cpu_s, parser, progress, publish
 from schemas.market import Product
-from vpp_streams.domain.market import MarketRules, Storage
-from vpp_streams.domain.plan.breaches import breaches
-from vpp_streams.domain.plan.model import PlanModel
-from vpp_streams.domain.plan.problem import Plan, PlanProblem
+from vpp_streams.domain.market.plan.breaches import breaches
+from vpp_streams.domain.market.plan.model import PlanModel
+from vpp_streams.domain.market.plan.problem import Plan, PlanProblem
+from vpp_streams.domain.market.rules import MarketRules, Storage
 
 STORAGE = Storage(4e6, 1e6, 1e6, 0.92, 0.92, 15.0)
 RULES = MarketRules("bench", "EUR", 300_000, 300_000, -1000.0, 15_000.0)

@@ -28,7 +28,7 @@ from benchmarks.frame_bytes import FrameBytes, digits, frames_of
 from benchmarks.homes import Homes
 from benchmarks.report import Table, parser, progress, publish
 from benchmarks.world import import_sites, world
-from vpp_streams import topics
+from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings, load_settings
 
 LATE_MS = 500

@@ -29,11 +29,11 @@ from benchmarks.homes import T0_MS, Homes
 from benchmarks.report import Table, cpu_s, parser, progress, publish
 from benchmarks.workers import Child, workers
 from benchmarks.world import import_sites, world
-from tables.columnar import COMMIT, decode_block, recover
-from tables.fleet import FleetPartition, Frame, Policy
-from tables.twins import Batch
-from vpp_streams import topics
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.fleet.columnar import COMMIT, decode_block, recover
+from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
+from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.kafka import topics
 from vpp_streams.settings import load_settings
 
 MINUTE_S = 60

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.homes import T0_MS
 from benchmarks.report import Table, cpu_s, parser, publish
+from schemas.encoding import decode_json, encode_json
 from schemas.windows import (
     Aggregate,
     Deliverable,
@@ -21,9 +22,8 @@ from schemas.windows import (
     RegionWindowPartial,
     RegionWindowSums,
 )
-from vpp_streams.codecs import decode_json, encode_json
-from vpp_streams.domain.region_pace import LiveRegion
-from vpp_streams.domain.regions import region_window
+from vpp_streams.domain.fleet.region_pace import LiveRegion
+from vpp_streams.domain.fleet.regions import region_window
 
 TICK_MS = 500
 STALE_MS = 10_000

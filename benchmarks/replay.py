@@ -20,15 +20,15 @@ import pyarrow.parquet as pq
 from benchmarks.homes import Homes
 from benchmarks.report import Table, cpu_s, parser, progress, publish
 from benchmarks.world import delete_topics
-from vpp_streams import topics
-from vpp_streams.codecs import encode_frame, encode_json
-from vpp_streams.domain.frames_plan import plan_frames
-from vpp_streams.domain.recording_layout import ASSETS_FILE
+from schemas.encoding import encode_frame, encode_json
+from vpp_streams.domain.files.frames_plan import plan_frames
+from vpp_streams.domain.files.recording_layout import ASSETS_FILE
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.recorded import Span, open_recording
-from vpp_streams.recording import recording_in
-from vpp_streams.replay import Pacer, replay
+from vpp_streams.replay.recording import recording_in
+from vpp_streams.replay.replay import Pacer, replay
+from vpp_streams.replay.sources import Span, open_recording
 from vpp_streams.settings import load_settings
 
 ROWS = 1000

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
+from schemas.encoding import decode_json
 from schemas.health import Health
 from schemas.windows import RegionLive, RegionWindow
-from vpp_streams import topics
-from vpp_streams.codecs import decode_json
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 

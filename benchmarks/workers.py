@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.processes import Usage, usage
-from vpp_streams import broker
-from vpp_streams.ports import free_port
+from vpp_streams.local import broker
+from vpp_streams.local.supervisor import dies_with_us
+from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
-from vpp_streams.supervisor import dies_with_us
 
 ROOT = Path(__file__).parents[1]
 GRACE_S = 10.0

@@ -12,15 +12,15 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from schemas.assets import Site
-from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
-from vpp_streams import topics
-from vpp_streams.codecs import (
+from schemas.encoding import (
     HEADER_STREAM_TIME,
     HEADER_WATERMARK,
     encode_frame,
     encode_json,
     frame_headers,
 )
+from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.settings import Settings

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from device_sim import battery
 from device_sim.battery import HOUR_S, BatterySpec, BatteryState
 from device_sim.prices import BUY, SELL, Actions
-from vpp_streams.domain.droop import Droops, droop_w
+from vpp_streams.domain.control.droop import Droops, droop_w
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

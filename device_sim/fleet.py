@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from schemas.assets import Device, Site
-from vpp_streams.domain.demo_tokens import DEMO_SECRET, device_token, token_hash
+from vpp_streams.domain.registry.demo_tokens import DEMO_SECRET, device_token, token_hash
 
 __all__ = ["DEMO_SECRET", "demo_sites", "device_token"]
 

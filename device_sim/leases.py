@@ -15,7 +15,7 @@ from device_sim.controller import Decision, Orders
 from device_sim.prices import NEITHER, KnownPrices
 from schemas.grid import Droop
 from schemas.protocol import CommandStatus, DeviceCommandState, Prices, Setpoint, SetpointResult
-from vpp_streams.domain.droop import Droops
+from vpp_streams.domain.control.droop import Droops
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from schemas.encoding import decode_json, encode_json
 from schemas.market import Award, Bid, Delivery, PlanView
 from schemas.wire import UNREADABLE
 from tests.market_factory import HOURLY, T0, prices_of
-from vpp_streams.codecs import decode_json, encode_json
-from vpp_streams.domain.cycle_inputs import CycleInputs
-from vpp_streams.domain.market import BidRefusedError, MarketRules, Prices, Storage, check_bid
-from vpp_streams.domain.plan.problem import Slack
-from vpp_streams.domain.reserve import ReservePolicy
+from vpp_streams.domain.market.cycle_inputs import CycleInputs
+from vpp_streams.domain.market.plan.problem import Slack
+from vpp_streams.domain.market.reserve import ReservePolicy
+from vpp_streams.domain.market.rules import BidRefusedError, MarketRules, Prices, Storage, check_bid
 
 SLACKS = frozenset(Slack.__args__)
 HOUR_MS = 3_600_000

@@ -16,12 +16,12 @@ from aiokafka.errors import KafkaError
 from playwright.async_api import Browser, async_playwright
 from testcontainers.core.container import DockerContainer
 
-from vpp_streams import broker
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients, administering
-from vpp_streams.kafka_process import kafka_version, single_node
-from vpp_streams.ports import free_port
+from vpp_streams.local import broker
+from vpp_streams.local.kafka_process import kafka_version, single_node
+from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
 
 # No test depends on how long an example takes. The rest is as it was: in CI, examples are the

@@ -28,12 +28,13 @@ from schemas.dispatch import (
     Target,
     Withdraw,
 )
+from schemas.encoding import encode_json
 from schemas.grid import Alert, Droop
 from tests.kafka_world import PATIENCE_S, ROOT, read_all
-from vpp_streams import demo, topics
-from vpp_streams.codecs import encode_json
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.ports import free_port
+from vpp_streams.local import demo
+from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
 
 LEASE_S = 6.0

@@ -19,9 +19,9 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from vpp_streams.kafka.admin import topic_config
 from vpp_streams.kafka.clients import KafkaClients, administering, producing
 from vpp_streams.kafka.outlet import Outlet
-from vpp_streams.kafka_process import free_port
+from vpp_streams.kafka.topics import Topic
+from vpp_streams.local.kafka_process import free_port
 from vpp_streams.settings import Settings
-from vpp_streams.topics import Topic
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_S = 120

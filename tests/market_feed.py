@@ -20,10 +20,10 @@ from schemas.market import (
     Step,
 )
 from tests.web_world import NOW_MS, apply
-from vpp_streams import topics
-from vpp_streams.domain.clearing import cleared_power_w
-from vpp_streams.domain.ledger import bid_id
-from vpp_streams.domain.sim_market import SimMarket, sim_rules
+from vpp_streams.domain.market.clearing import cleared_power_w
+from vpp_streams.domain.market.ledger import bid_id
+from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
+from vpp_streams.kafka import topics
 from vpp_streams.web.readmodel import ReadModel
 
 MINUTE = 60_000

@@ -16,12 +16,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from agents.optimizer import run_optimizer
 from schemas.market import Bid, CapacityOffer, EnergyOffer, PlanView, Step
 from tests.kafka_world import ROOT
-from vpp_streams.domain.autobidder import Autobidder, safe_bid
-from vpp_streams.domain.cycle_inputs import CycleInputs
-from vpp_streams.logs import set_up_logs
+from vpp_streams.domain.market.cycle_inputs import CycleInputs
+from vpp_streams.domain.market.decision import Autobidder, safe_bid
+from vpp_streams.market.optimizer import run_optimizer
+from vpp_streams.process.logs import set_up_logs
 from vpp_streams.settings import Settings, load_settings
 
 SHARE = 0.5

@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl
 import httpx
 from fastapi import FastAPI, HTTPException, Request
 
-from vpp_streams import topics
 from vpp_streams.domain.openadr.requests import Ven
+from vpp_streams.kafka import topics
 from vpp_streams.openadr.ven import VenSession
 from vpp_streams.openadr.vtn import ClientCredentials, Vtn
 

@@ -7,16 +7,16 @@ from schemas.commands import CommandEvent, CommandFrame, CommandState, command_i
 from schemas.dispatch import Dispatch, Share
 from schemas.grid import Alert, Droop
 from schemas.presence import Presence
-from tables.commands import CommandRows
-from tables.fleet import FleetPartition, Frame, Policy
-from tables.orders import Orders
-from tables.pool import Pool, View
-from tables.twins import Batch
 from tests.telemetry_factory import NAN, make_batch
-from vpp_streams.domain.lease import LeasePolicy
-from vpp_streams.domain.partition import partition_of
-from vpp_streams.domain.registry import Registry
-from vpp_streams.topics import PARTITIONS
+from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.lease import LeasePolicy
+from vpp_streams.domain.control.orders import Orders
+from vpp_streams.domain.control.pool import Pool, View
+from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
+from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.kafka.topics import PARTITIONS
 
 T0 = 1_800_000_000_000
 SITE_IDS = [s for s in (f"home-{i:04}" for i in range(400)) if partition_of(s, PARTITIONS) == 0]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpp_streams.domain.allocate import Problem, allocate, curves
+from vpp_streams.domain.control.allocate import Problem, allocate, curves
 
 SAME_KW = 1e-6
 

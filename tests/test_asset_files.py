@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from schemas.assets import Device, Site
 from vpp_streams.cli import build_app
-from vpp_streams.domain.asset_files import Format, Problem, read_assets
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.files.asset_files import Format, Problem, read_assets
+from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import InputError
 from vpp_streams.settings import Settings
 

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.commands import CommandEvent, CommandEvents
+from schemas.encoding import encode_json
 from schemas.grid import Droop
 from tests.web_world import NOW_MS, KafkaInMemory, command_frame
-from vpp_streams import topics
-from vpp_streams.audit import StoryLine, read_story, story_of
-from vpp_streams.codecs import encode_json
+from vpp_streams.kafka import topics
+from vpp_streams.web.story import StoryLine, read_story, story_of
 
 DEVICE = "pw-001"
 

@@ -10,13 +10,13 @@ import pytest
 from schemas.market import Award, Bid, Delivery, PlanView
 from tests.bid_fuzz import absurd_inputs, complaints
 from tests.market_factory import BATTERY, HOURLY, T0, duck_days, inputs_at, prices_of
-from vpp_streams.domain.autobidder import Autobidder, coarser, planned_w, safe_bid
-from vpp_streams.domain.clearing import cleared_power_w
-from vpp_streams.domain.cycle_inputs import CycleInputs
-from vpp_streams.domain.market import Storage
-from vpp_streams.domain.plan.model import PlanModel
-from vpp_streams.domain.plan.problem import Plan, PlanFailure, PlanProblem
-from vpp_streams.domain.reserve import ReservePolicy, dependable
+from vpp_streams.domain.market.clearing import cleared_power_w
+from vpp_streams.domain.market.cycle_inputs import CycleInputs
+from vpp_streams.domain.market.decision import Autobidder, coarser, planned_w, safe_bid
+from vpp_streams.domain.market.plan.model import PlanModel
+from vpp_streams.domain.market.plan.problem import Plan, PlanFailure, PlanProblem
+from vpp_streams.domain.market.reserve import ReservePolicy, dependable
+from vpp_streams.domain.market.rules import Storage
 
 HISTORY = prices_of(duck_days(6))
 NEXT_MS = T0 + 6 * 24 * 3_600_000

@@ -19,19 +19,19 @@ from tests.market_factory import (
     prices_of,
     recorded,
 )
-from vpp_streams.domain.autobidder import safe_bid
-from vpp_streams.domain.backtest.days import walk_days
-from vpp_streams.domain.backtest.delivery import Fleet, Given
-from vpp_streams.domain.backtest.foresight import perfect_money, planner_money
-from vpp_streams.domain.backtest.result import Summary, Yardsticks, summarise
-from vpp_streams.domain.backtest.run import Rows, walk
-from vpp_streams.domain.backtest.setting import rules_of
-from vpp_streams.domain.forecast.days import Days, naive, profile
-from vpp_streams.domain.forecast.lear import lear
-from vpp_streams.domain.market import BidRefusedError, Floats, Prices
-from vpp_streams.domain.price_files.read import read_price_file
-from vpp_streams.domain.replay_market import ReplayMarket
-from vpp_streams.domain.reserve import ReservePolicy
+from vpp_streams.domain.files.price_files.read import read_price_file
+from vpp_streams.domain.market.backtest.days import walk_days
+from vpp_streams.domain.market.backtest.delivery import Fleet, Given
+from vpp_streams.domain.market.backtest.foresight import perfect_money, planner_money
+from vpp_streams.domain.market.backtest.result import Summary, Yardsticks, summarise
+from vpp_streams.domain.market.backtest.run import Rows, walk
+from vpp_streams.domain.market.backtest.setting import rules_of
+from vpp_streams.domain.market.decision import safe_bid
+from vpp_streams.domain.market.forecast.days import Days, naive, profile
+from vpp_streams.domain.market.forecast.lear import lear
+from vpp_streams.domain.market.replay_market import ReplayMarket
+from vpp_streams.domain.market.reserve import ReservePolicy
+from vpp_streams.domain.market.rules import BidRefusedError, Floats, Prices
 
 DAY_MS = 86_400_000
 RULES = energy_only(HOURLY)
@@ -140,8 +140,8 @@ def test_perfect_foresight_is_the_sum_of_the_best_trades() -> None:
 def test_foresight_in_pieces_is_foresight_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     run = prices_of(duck_days(8), RULES)
     whole = perfect_money(run, RULES, BATTERY, 0.0).sum()
-    monkeypatch.setattr("vpp_streams.domain.backtest.foresight.CHUNK", 48)
-    monkeypatch.setattr("vpp_streams.domain.backtest.foresight.BEYOND", 48)
+    monkeypatch.setattr("vpp_streams.domain.market.backtest.foresight.CHUNK", 48)
+    monkeypatch.setattr("vpp_streams.domain.market.backtest.foresight.BEYOND", 48)
     assert perfect_money(run, RULES, BATTERY, 0.0).sum() == pytest.approx(whole, rel=1e-6)
 
 

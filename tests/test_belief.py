@@ -15,15 +15,21 @@ from schemas.assets import Device, Site
 from schemas.market import Award
 from schemas.telemetry import Quality
 from schemas.windows import RegionPartial, RegionWindow, RegionWindowPartial
-from tables.fleet import Frame, Outputs
-from tables.supplies import supplies
-from tables.twins import Batch
 from tests.pool_world import SITE_IDS, OnePartition, home
-from vpp_streams.domain.belief import ABSURD, MARGIN, MAX_FUTURE_MS, SLACK_W, UNREGISTERED_W
-from vpp_streams.domain.canonical import Canonical, Source, canonicalize
-from vpp_streams.domain.delivery import measured
-from vpp_streams.domain.regions import region_window
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.control.supplies import supplies
+from vpp_streams.domain.fleet.partition import Frame, Outputs
+from vpp_streams.domain.fleet.regions import region_window
+from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.domain.market.delivery import measured
+from vpp_streams.domain.registry.belief import (
+    ABSURD,
+    MARGIN,
+    MAX_FUTURE_MS,
+    SLACK_W,
+    UNREGISTERED_W,
+)
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.telemetry.canonical import Canonical, Source, canonicalize
 
 T = 1_800_000_000_000
 SOURCE = Source("raw.powerwall", 0, 1, T)

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from schemas.market import Bid, CapacityOffer, EnergyOffer, Product, Step
 from tests.market_factory import BATTERY, HOURLY, T0, duck_days, energy_only, inputs_at, prices_of
-from vpp_streams.domain.autobidder import safe_bid
-from vpp_streams.domain.bids import capacity_offers, energy_offer
-from vpp_streams.domain.clearing import clear_offer, cleared_power_w, impact_price
-from vpp_streams.domain.forecast.process import PriceProcess, fit_process
-from vpp_streams.domain.market import Storage
-from vpp_streams.domain.value import LEVELS, feasible_power, stored_after, value_table
+from vpp_streams.domain.market.bids import capacity_offers, energy_offer
+from vpp_streams.domain.market.clearing import clear_offer, cleared_power_w, impact_price
+from vpp_streams.domain.market.decision import safe_bid
+from vpp_streams.domain.market.forecast.process import PriceProcess, fit_process
+from vpp_streams.domain.market.rules import Storage
+from vpp_streams.domain.market.value import LEVELS, feasible_power, stored_after, value_table
 
 RULES = energy_only(HOURLY)
 

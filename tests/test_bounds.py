@@ -7,7 +7,7 @@ import msgspec
 import msgspec.inspect as mi
 import pytest
 
-from vpp_streams import contracts
+from vpp_streams.kafka import contracts
 
 UNBOUNDED_BY_DESIGN = {
     # What a device measured is judged, with a reason, where it becomes canonical telemetry.

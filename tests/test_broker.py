@@ -13,11 +13,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from vpp_streams import broker, kafka_process, topics
 from vpp_streams.errors import BrokerError
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.ports import free_port
+from vpp_streams.local import broker, kafka_process
+from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
 
 

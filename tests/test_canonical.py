@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.assets import Device, Site
+from schemas.encoding import decode_frame, encode_frame
 from schemas.telemetry import TELEMETRY_V1, Quality
 from tests.telemetry_factory import make_batch
-from vpp_streams.codecs import decode_frame, encode_frame
-from vpp_streams.domain.canonical import WHOLE_FRAME, Canonical, Source, canonicalize
-from vpp_streams.domain.partition import partition_of
-from vpp_streams.domain.plain_rows import read_plain
-from vpp_streams.domain.raw_line import Refused, read_line
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.telemetry.canonical import WHOLE_FRAME, Canonical, Source, canonicalize
+from vpp_streams.domain.telemetry.plain_rows import read_plain
+from vpp_streams.domain.telemetry.raw_line import Refused, read_line
 
 T = 1_800_000_000_000
 REGISTRY = Registry(Site(f"home-{i}", "north", (Device(f"pw-{i}", "powerwall"),)) for i in range(6))

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tables.columnar import (
+from vpp_streams.domain.columns import Column
+from vpp_streams.domain.fleet.columnar import (
     BLOCK_ROWS,
     COMMIT,
     NO_MARK,
@@ -15,7 +16,6 @@ from tables.columnar import (
     encode_block,
     recover,
 )
-from vpp_streams.domain.columns import Column
 
 
 def test_what_a_snapshot_writes_is_what_is_recovered() -> None:

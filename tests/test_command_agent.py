@@ -8,11 +8,11 @@ from agents.command import CYCLE_S, LONGEST_REST_S, SHARE, CommandAgent
 from agents.pace import Pace
 from schemas.commands import CommandEvents
 from schemas.dispatch import SupplyPartial
+from schemas.encoding import decode_json, encode_json
 from tests.pool_world import OnePartition, home
-from vpp_streams.codecs import decode_json, encode_json
 from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.topics import Topic
 from vpp_streams.settings import Settings
-from vpp_streams.topics import Topic
 
 
 class Busy:

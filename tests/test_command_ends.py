@@ -11,11 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from schemas.commands import FINAL, CommandEvent, CommandFrame, CommandRow, command_id, rank_of
 from schemas.presence import Presence
-from tables.command_ends import TELL_AGAIN_MS
-from tables.commands import CommandRows
 from tests.pool_world import POLICY, T0, OnePartition, home
-from vpp_streams.audit import story_of
-from vpp_streams.domain.lease import CAUSE, NAMES
+from vpp_streams.domain.control.command_ends import TELL_AGAIN_MS
+from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.lease import CAUSE, NAMES
+from vpp_streams.web.story import story_of
 
 SITES = [home(0), home(1)]
 DEVICES = [site.devices[0].device_id for site in SITES]

@@ -4,9 +4,9 @@ import pytest
 
 from schemas.commandable import Commandable
 from schemas.grid import Alert
-from tables.commandable import commandable
-from tables.supplies import supplies
 from tests.pool_world import POLICY, OnePartition, home
+from vpp_streams.domain.control.commandable import commandable
+from vpp_streams.domain.control.supplies import supplies
 
 
 def share_of(world: OnePartition, region: str = "north") -> Commandable:

@@ -8,9 +8,9 @@ from schemas.commands import (
     rank_of,
 )
 from schemas.presence import Presence
-from tables.commands import CommandRows
 from tests.pool_world import POLICY, T0, OnePartition, home
-from vpp_streams.domain.lease import NAMES
+from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.lease import NAMES
 
 HOME = home(0)
 DEVICE = HOME.devices[0].device_id

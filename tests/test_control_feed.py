@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 
 from agents import control_feed
 from agents.control_feed import BACK_MS, FEEDS, LOOK_S, STUCK_S, ControlFeed
-from vpp_streams import topics
-from vpp_streams.domain.log_reading import Progress, first_offset
+from vpp_streams.domain.telemetry.log_reading import Progress, first_offset
 from vpp_streams.errors import BrokerError
-from vpp_streams.kafka import topic_ids
+from vpp_streams.kafka import topic_ids, topics
+from vpp_streams.kafka.topics import Topic
 from vpp_streams.settings import Settings
-from vpp_streams.topics import Topic
 
 SETTINGS = Settings(namespace="t")
 OLD_MS = 1_000

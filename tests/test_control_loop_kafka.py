@@ -12,9 +12,9 @@ from schemas.commands import FINAL
 from schemas.dispatch import DispatchStatus, Notice, RequestEvent
 from tests.control_world import Loop, control_loop, utc_ms
 from tests.kafka_world import until
-from vpp_streams.broker import wait_until_it_works
-from vpp_streams.kafka_process import KafkaProcess, fetch_jars, find_java
-from vpp_streams.ports import free_port
+from vpp_streams.local.broker import wait_until_it_works
+from vpp_streams.local.kafka_process import KafkaProcess, fetch_jars, find_java
+from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from schemas.encoding import decode_frame, encode_frame
 from schemas.telemetry import POWER_COLUMNS, TELEMETRY_V1, Quality
-from vpp_streams.codecs import decode_frame, encode_frame
-from vpp_streams.domain.csv_home import BadRow, RecordedHome, read_home
-from vpp_streams.domain.csv_mapping import HomeMapping, parse_mapping
+from vpp_streams.domain.files.csv_home import BadRow, RecordedHome, read_home
+from vpp_streams.domain.files.csv_mapping import HomeMapping, parse_mapping
 from vpp_streams.errors import InputError
-from vpp_streams.recorded import load_home, load_mapping
+from vpp_streams.replay.sources import load_home, load_mapping
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from schemas.rejected import RejectedRecord
-from vpp_streams import topics
-from vpp_streams.health import HealthReporter
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.kafka.connection import connected
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
 from vpp_streams.kafka.ranges import read_between
+from vpp_streams.process.connection import connected
+from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from schemas.encoding import decode_frame, encode_frame
 from tests.kafka_raw import Raw
 from tests.telemetry_factory import make_batch
-from vpp_streams import topics
-from vpp_streams.codecs import decode_frame, encode_frame
-from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read, Refusal, receive
 
 NOW_MS = 1_795_817_533_274

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vpp_streams.domain.dedupe import Judged, SeqLedger, Times
-from vpp_streams.domain.seen import MAX_RUNS, MAX_STARTS, Seen
+from vpp_streams.domain.telemetry.dedupe import Judged, SeqLedger, Times
+from vpp_streams.domain.telemetry.seen import MAX_RUNS, MAX_STARTS, Seen
 
 ROWS = 3
 readings = st.lists(

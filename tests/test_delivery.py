@@ -5,7 +5,7 @@ import pytest
 from schemas.dispatch import DispatchStatus, Notice
 from schemas.market import Award, Shortfall
 from schemas.windows import Deliverable, EnergySums, RegionWindow, RegionWindowSums
-from vpp_streams.domain.delivery import (
+from vpp_streams.domain.market.delivery import (
     FRESH_MS,
     SETTLE_MS,
     delivery_error,

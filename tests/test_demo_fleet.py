@@ -9,7 +9,7 @@ from device_sim.fleet import demo_sites, device_token
 from device_sim.world import World
 from schemas.assets import Site
 from schemas.telemetry import NativeBody, Reading
-from vpp_streams.domain.normalize import normalize
+from vpp_streams.domain.telemetry.normalize import normalize
 
 MIDNIGHT_MS = 1_763_856_000_000 + 8 * 3_600_000
 """In California, where the demo's regions are."""

@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from schemas.commands import CommandEvent, CommandEvents
 from schemas.dispatch import Request, RequestEvent, Target
+from schemas.encoding import encode_json
 from schemas.grid import Alert
 from tests.web_world import (
     NOW_MS,
@@ -23,13 +24,12 @@ from tests.web_world import (
     fed_read_model,
     notice,
 )
-from vpp_streams import topics
-from vpp_streams.codecs import encode_json
-from vpp_streams.domain.partition import partition_of
-from vpp_streams.operators import Operator, digest_of, lines_for
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.topics import Topic
 from vpp_streams.settings import Settings
-from vpp_streams.topics import Topic
 from vpp_streams.web.api import create_web
+from vpp_streams.web.operators import Operator, digest_of, lines_for
 from vpp_streams.web.readmodel import ReadModel
 
 TARGET = {"export_w": 5000, "for_s": 900}

@@ -17,6 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from schemas.dispatch import Request, RequestEvent
+from schemas.encoding import encode_json
 from tests.web_world import (
     NOW_MS,
     KafkaInMemory,
@@ -27,19 +28,18 @@ from tests.web_world import (
     fed_read_model,
     notice,
 )
-from vpp_streams import topics
-from vpp_streams.api_client import ApiClient
 from vpp_streams.cli import build_app, dispatch
-from vpp_streams.codecs import encode_json
-from vpp_streams.dispatch_screen import one_line, screen, sparkline
-from vpp_streams.domain.partition import partition_of
-from vpp_streams.domain.spoken_time import duration_s, moment_ms
+from vpp_streams.cli.api_client import ApiClient
+from vpp_streams.cli.screens.dispatch import one_line, screen, sparkline
+from vpp_streams.domain.files.spoken_time import duration_s, moment_ms
+from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import WebError
-from vpp_streams.operators import make_demo_operator
-from vpp_streams.private_files import write_private
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.topics import Topic
+from vpp_streams.process.private_files import write_private
 from vpp_streams.settings import Settings
-from vpp_streams.topics import Topic
 from vpp_streams.web.api import create_web
+from vpp_streams.web.operators import make_demo_operator
 from vpp_streams.web.readmodel import ReadModel
 
 Vpp = Callable[..., Result]

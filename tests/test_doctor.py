@@ -9,8 +9,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
-from vpp_streams import doctor, topics
 from vpp_streams.cli import build_app
+from vpp_streams.kafka import topics
+from vpp_streams.local import doctor
 from vpp_streams.settings import Settings
 
 

@@ -13,19 +13,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas.assets import Device, Site
+from schemas.encoding import HEADER_WATERMARK, decode_json, encode_frame, encode_json, frame_headers
 from schemas.telemetry import SCHEMA_NAME, Rejected
 from schemas.windows import SiteWindow
 from tests.kafka_world import Worker, progress, read_all, until, wait_for_group, workers
 from tests.telemetry_factory import make_batch
-from vpp_streams import topics
-from vpp_streams.codecs import (
-    HEADER_WATERMARK,
-    decode_json,
-    encode_frame,
-    encode_json,
-    frame_headers,
-)
-from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 

@@ -6,18 +6,21 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from rich.console import Console
 
-from agents.optimizer_inputs import READ_BACK_MS, Input, inputs_from_records
 from schemas.dispatch import DispatchStatus
+from schemas.encoding import encode_json
 from schemas.market import Award, Bid, Clearing, Delivery, EnergyOffer, InputOffset, Step
 from schemas.windows import Deliverable
 from tests.kafka_world import read_all
 from tests.market_world import utc_ms
-from vpp_streams import topics
-from vpp_streams.codecs import encode_json
-from vpp_streams.domain.ledger import bid_id
-from vpp_streams.domain.sim_market import SimMarket, sim_rules
+from vpp_streams.cli.screens.explain import explanation_text, why
+from vpp_streams.domain.market.ledger import bid_id
+from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
 from vpp_streams.errors import InputError
-from vpp_streams.explain import (
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.decode import Read, receive
+from vpp_streams.kafka.topics import Topic
+from vpp_streams.market.explain import (
     Became,
     Explanation,
     InputsTold,
@@ -26,11 +29,8 @@ from vpp_streams.explain import (
     differences,
     explain,
 )
-from vpp_streams.explain_text import explanation_text, why
-from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.kafka.decode import Read, receive
+from vpp_streams.market.knowledge import READ_BACK_MS, Input, inputs_from_records
 from vpp_streams.settings import Settings
-from vpp_streams.topics import Topic
 
 RULES = sim_rules(60_000, 10_000)
 HISTORY = 120

@@ -8,19 +8,19 @@ import pyarrow as pa
 import pytest
 
 from schemas.assets import Device, Site
-from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1, Rejected
-from schemas.windows import SiteWindow
-from tests.kafka_world import Worker, read_all, until, wait_for_group, workers
-from tests.telemetry_factory import make_batch
-from vpp_streams import topics
-from vpp_streams.codecs import (
+from schemas.encoding import (
     HEADER_STREAM_TIME,
     decode_json,
     encode_frame,
     encode_json,
     frame_headers,
 )
-from vpp_streams.domain.partition import partition_of
+from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1, Rejected
+from schemas.windows import SiteWindow
+from tests.kafka_world import Worker, read_all, until, wait_for_group, workers
+from tests.telemetry_factory import make_batch
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.settings import Settings
 

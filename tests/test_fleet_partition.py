@@ -12,15 +12,21 @@ from hypothesis import strategies as st
 
 from schemas.assets import Device, Site
 from schemas.windows import RegionPartial, RegionWindowPartial
-from tables.columnar import recover
-from tables.fleet import SKEW_MARGIN_MS, FleetPartition, Frame, Outputs, Policy
-from tables.twins import Batch
 from tests.telemetry_factory import make_batch
-from vpp_streams.domain.partition import partition_of
-from vpp_streams.domain.registry import Registry
-from vpp_streams.domain.seen import MAX_STARTS
+from vpp_streams.domain.fleet.columnar import recover
+from vpp_streams.domain.fleet.partition import (
+    SKEW_MARGIN_MS,
+    FleetPartition,
+    Frame,
+    Outputs,
+    Policy,
+)
+from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.telemetry.seen import MAX_STARTS
+from vpp_streams.kafka.topics import PARTITIONS
 from vpp_streams.settings import Settings
-from vpp_streams.topics import PARTITIONS
 
 T0 = 1_800_000_000_000  # a whole 15 minutes
 POLICY = Policy(retention_ms=3 * 3_600_000)

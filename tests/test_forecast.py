@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.market_factory import HOURLY, T0, duck_days, prices_of
-from vpp_streams.domain.forecast.boosted import Boosted
-from vpp_streams.domain.forecast.capacity import capacity_ahead
-from vpp_streams.domain.forecast.days import Days, error_quantiles, naive, profile
-from vpp_streams.domain.forecast.lear import lear, ridge
-from vpp_streams.domain.forecast.process import fit_process, on_nodes, price_nodes, slot_of
-from vpp_streams.domain.forecast.scores import coverage, mean_absolute_error, pinball
-from vpp_streams.domain.market import Prices
+from vpp_streams.domain.market.forecast.boosted import Boosted
+from vpp_streams.domain.market.forecast.capacity import capacity_ahead
+from vpp_streams.domain.market.forecast.days import Days, error_quantiles, naive, profile
+from vpp_streams.domain.market.forecast.lear import lear, ridge
+from vpp_streams.domain.market.forecast.process import fit_process, on_nodes, price_nodes, slot_of
+from vpp_streams.domain.market.forecast.scores import coverage, mean_absolute_error, pinball
+from vpp_streams.domain.market.rules import Prices
 
 NONE = prices_of(np.array([]))
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.encoding import encode_frame
 from tests.telemetry_factory import make_batch
-from vpp_streams.codecs import encode_frame
-from vpp_streams.domain import frames_plan
-from vpp_streams.domain.frames_plan import EMPTY, Pace, PlannedFrame, Rows, Step, plan_frames
+from vpp_streams.domain.files import frames_plan
+from vpp_streams.domain.files.frames_plan import EMPTY, Pace, PlannedFrame, Rows, Step, plan_frames
 
 PARTITIONS = 3
 PACE = Pace(step_ms=1000, heartbeat_ms=5000)

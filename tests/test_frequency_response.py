@@ -6,9 +6,9 @@ import pytest
 
 from schemas.commands import CommandEvent, CommandFrame, CommandRow
 from schemas.grid import Droop
-from vpp_streams.domain.droop import droop_w
-from vpp_streams.domain.frequency_response import Armings, Response, responses, setpoints_at
-from vpp_streams.frequency_proof import armings_of
+from vpp_streams.domain.control.droop import droop_w
+from vpp_streams.domain.control.frequency_response import Armings, Response, responses, setpoints_at
+from vpp_streams.replay.frequency_proof import armings_of
 
 DROOP = Droop(nominal_hz=60.0, dead_band_hz=0.036, droop=0.04)
 RATED = np.array([5000.0, 10_000.0])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.assets import Device, Site
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.gateway import admission
 from vpp_streams.gateway.admission import (
     Admitted,

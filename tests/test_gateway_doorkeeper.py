@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from schemas.assets import Device, Site
-from vpp_streams.domain.demo_tokens import count_demo_devices, device_token, token_hash
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.registry.demo_tokens import count_demo_devices, device_token, token_hash
+from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.gateway import logins
 from vpp_streams.gateway.admission import Admitted, Refused
 from vpp_streams.gateway.doorkeeper import Doorkeeper

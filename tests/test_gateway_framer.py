@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaError, KafkaTimeoutError, OutOfOrderSequenceNumber
 
-from vpp_streams import topics
 from vpp_streams.errors import BrokerError
 from vpp_streams.gateway.framer import MAX_FRAME_BYTES, Framer
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.outlet import Outlet
 
 

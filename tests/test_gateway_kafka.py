@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from schemas import protocol, wire
 from schemas.assets import Device, Site
+from schemas.encoding import encode_json
 from schemas.presence import Presence
 from schemas.protocol import (
     Ack,
@@ -35,17 +36,16 @@ from schemas.telemetry import NativeBody, RawLine
 from schemas.wire import decode, decode_result
 from tests.certificates import make_certificate
 from tests.kafka_world import read_all, until
-from vpp_streams import topics
-from vpp_streams.codecs import encode_json
-from vpp_streams.domain.demo_tokens import device_token, token_hash
-from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.registry.demo_tokens import device_token, token_hash
+from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import BrokerError, InputError, SettingsError
 from vpp_streams.gateway import logins
 from vpp_streams.gateway.actions import Limits
 from vpp_streams.gateway.server import Gateway, running_gateway
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.ports import free_port
+from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka

@@ -19,9 +19,10 @@ from device_sim.fleet import demo_sites
 from device_sim.runner import Fleet, SimOptions, running_fleet
 from schemas.telemetry import RawLine
 from tests.kafka_world import PATIENCE_S, ROOT, read_all
-from vpp_streams import demo, topics
-from vpp_streams.domain.dedupe import SeqLedger
-from vpp_streams.kafka_process import free_port
+from vpp_streams.domain.telemetry.dedupe import SeqLedger
+from vpp_streams.kafka import topics
+from vpp_streams.local import demo
+from vpp_streams.local.kafka_process import free_port
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka

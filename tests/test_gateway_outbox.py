@@ -9,8 +9,8 @@ from aiokafka.errors import KafkaTimeoutError
 from schemas.commands import CommandEvent
 from vpp_streams.gateway import outbox as module
 from vpp_streams.gateway.outbox import EventOutbox
-from vpp_streams.health import HealthReporter
 from vpp_streams.kafka.outlet import Outlet
+from vpp_streams.process.health import HealthReporter
 
 EVENT = CommandEvent(device_id="d", command_id="c0-1", state="applied", at_ms=1)
 

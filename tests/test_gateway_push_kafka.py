@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection
 
 from schemas import protocol, wire
 from schemas.commands import CommandEvent, CommandEvents, CommandFrame, CommandRow, command_id
+from schemas.encoding import encode_json
 from schemas.grid import PriceSeries
 from schemas.protocol import (
     Call,
@@ -24,10 +25,9 @@ from schemas.protocol import (
 )
 from tests.kafka_world import read_all, until
 from tests.test_gateway_kafka import answer, dial, greet, home, register
-from vpp_streams import topics
-from vpp_streams.codecs import encode_json
-from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.gateway.server import Gateway, running_gateway
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 

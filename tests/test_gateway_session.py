@@ -27,7 +27,6 @@ from schemas.protocol import (
 )
 from schemas.telemetry import NativeBody, RawLine, VendorBody
 from schemas.wire import decode
-from vpp_streams import topics
 from vpp_streams.gateway import session as session_module
 from vpp_streams.gateway.actions import (
     Action,
@@ -43,6 +42,7 @@ from vpp_streams.gateway.actions import (
     State,
 )
 from vpp_streams.gateway.session import Session
+from vpp_streams.kafka import topics
 
 DEVICE = Device(device_id="d1", kind="solar")
 SITE = Site(site_id="s1", region="north", devices=(DEVICE,))

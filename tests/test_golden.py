@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from vpp_streams import contracts, topics
-from vpp_streams.codecs import decode_frame
+from schemas.encoding import decode_frame
+from vpp_streams.kafka import contracts, topics
 
 GOLDEN = Path(__file__).parent / "golden"
 DOCUMENTS = Path(__file__).parents[1] / "docs" / "contracts"

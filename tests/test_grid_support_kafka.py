@@ -21,7 +21,7 @@ from tests.test_control_loop_kafka import (
     sites,
     the_story_is_whole,
 )
-from vpp_streams.frequency_proof import prove
+from vpp_streams.replay.frequency_proof import prove
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka

@@ -7,8 +7,8 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
 from agents.flow import InFlight
-from agents.log_reader import LogReader, Position, Records
-from agents.state_store import FencedError, Writer
+from tables.log_reader import LogReader, Position, Records
+from tables.state_store import FencedError, Writer
 from vpp_streams.kafka import topic_ids
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings

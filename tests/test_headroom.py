@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_rollup import Home, Unit, columns
-from vpp_streams.domain.headroom import Headroom, headroom
+from vpp_streams.domain.control.headroom import Headroom, headroom
 
 
 def bounds(homes: Sequence[Home], commandable: list[bool] | None = None) -> Headroom:

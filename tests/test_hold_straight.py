@@ -8,25 +8,19 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from schemas.dispatch import Request, RequestEvent
+from schemas.encoding import decode_json, encode_json
 from tests.kafka_world import read_all, until, workers
 from tests.test_web_kafka import write
 from tests.web_world import site
-from vpp_streams import topics
 from vpp_streams.cli import build_app
-from vpp_streams.codecs import decode_json, encode_json
-from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import BrokerError, InputError, OrderRefusedError, SettingsError, VppError
-from vpp_streams.operators import (
-    Operator,
-    digest_of,
-    lines_for,
-    make_demo_operator,
-    new_token,
-)
-from vpp_streams.ports import free_port
-from vpp_streams.private_files import write_private
+from vpp_streams.kafka import topics
+from vpp_streams.process.ports import free_port
+from vpp_streams.process.private_files import write_private
 from vpp_streams.settings import Settings
-from vpp_streams.straight import Straight
+from vpp_streams.web.operators import Operator, digest_of, lines_for, make_demo_operator, new_token
+from vpp_streams.web.straight import Straight
 
 
 def vpp(*words: str) -> Result:

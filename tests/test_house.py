@@ -14,10 +14,10 @@ import agents
 import device_sim
 import schemas
 import tables
-from vpp_streams import topics
 from vpp_streams.cli import build_app
 from vpp_streams.errors import SettingsError
-from vpp_streams.kafka_process import kafka_version, single_node
+from vpp_streams.kafka import topics
+from vpp_streams.local.kafka_process import kafka_version, single_node
 from vpp_streams.settings import load_settings
 
 ROOT = Path(__file__).parents[1]

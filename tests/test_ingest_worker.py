@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
+from agents.faust_seam import Membership, Share
 from agents.flow import committed_as, position_of
 from agents.ingest import IngestWorker
-from agents.log_reader import Position, mark_of
-from agents.membership import Membership, Share
-from vpp_streams import topics
+from tables.log_reader import Position, mark_of
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 

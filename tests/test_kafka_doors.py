@@ -13,8 +13,8 @@ from schemas.rejected import MAX_KEPT_BYTES, RejectedRecord
 from tests.kafka_raw import Raw
 from tests.kafka_world import ROOT
 from tests.telemetry_factory import make_batch
-from vpp_streams import topics
 from vpp_streams.errors import RefusedError
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import topic_config
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.decode import Read, Refusal, Removed, receive

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.market import Award, Bid, EnergyOffer, Refusal, Step
-from vpp_streams.domain.clearing import cleared_power_w
-from vpp_streams.domain.ledger import Ledger, bid_id, held_within, stored_at, uncommitted_w
-from vpp_streams.domain.market import Storage
+from vpp_streams.domain.market.clearing import cleared_power_w
+from vpp_streams.domain.market.ledger import Ledger, bid_id, held_within, stored_at, uncommitted_w
+from vpp_streams.domain.market.rules import Storage
 
 HOUR = 3_600_000
 QUARTER = HOUR // 4

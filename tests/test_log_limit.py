@@ -4,7 +4,7 @@ import logging
 
 import structlog
 
-from vpp_streams.log_limit import PER_MINUTE, LogLimit
+from vpp_streams.process.log_limit import PER_MINUTE, LogLimit
 
 
 def lines(limit: LogLimit, *messages: object) -> list[str]:
@@ -43,7 +43,7 @@ def test_kinds_are_bounded():
 
 
 def test_what_structlog_writes_passes_the_limit(capsys, settings):
-    from vpp_streams.logs import set_up_logs
+    from vpp_streams.process.logs import set_up_logs
 
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
     try:

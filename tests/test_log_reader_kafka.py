@@ -8,9 +8,9 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.admin import RecordsToDelete
 
-from agents.log_reader import LogReader, Position, Records, mark_of
+from tables.log_reader import LogReader, Position, Records, mark_of
 from tests.kafka_world import PATIENCE_S, make_again
-from vpp_streams import topics
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, administering, producing
 from vpp_streams.settings import Settings
 

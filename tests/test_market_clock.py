@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpp_streams.domain.market_clock import (
+from vpp_streams.domain.market.gate_clock import (
     closed_start,
     closed_starts,
     cut_off_ms,
     next_change_ms,
     open_start,
 )
-from vpp_streams.domain.sim_market import sim_rules
+from vpp_streams.domain.market.sim_market import sim_rules
 
 MINUTE = 60_000
 RULES = sim_rules(MINUTE, 10_000)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agents.membership import Membership, NoShareError, Share
+from agents.faust_seam import Membership, NoShareError, Share
 
 
 class App:

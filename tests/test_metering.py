@@ -4,13 +4,13 @@ import pytest
 
 from schemas.assets import Device, Site
 from schemas.windows import Aggregate, RegionPartial, SiteWindow
-from tables.commands import CommandRows
-from tables.fleet import FleetPartition, Frame, Policy
-from tables.pool import Pool
-from tables.twins import Batch
 from tests.pool_world import POLICY, SITE_IDS
 from tests.telemetry_factory import NAN, make_batch
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.pool import Pool
+from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
+from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.domain.registry.registry import Registry
 
 T0 = 1_800_000_000_000
 SITE = SITE_IDS[0]

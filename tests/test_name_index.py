@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpp_streams.domain.name_index import UNKNOWN, NameIndex
+from vpp_streams.domain.registry.name_index import UNKNOWN, NameIndex
 
 names = st.lists(st.text(alphabet="ab\0é", max_size=20), max_size=30)
 """Few letters, so that names are beginnings of one another; a NUL is what fills up words."""

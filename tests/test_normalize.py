@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.telemetry import Quality, Reading, Rejection
-from vpp_streams.domain.normalize import VENDORS, guess_vendor, normalize
-from vpp_streams.domain.normalize.balance import balance_tolerance_w
-from vpp_streams.domain.normalize.document import time_ms
+from vpp_streams.domain.telemetry.normalize import VENDORS, guess_vendor, normalize
+from vpp_streams.domain.telemetry.normalize.balance import balance_tolerance_w
+from vpp_streams.domain.telemetry.normalize.document import time_ms
 
 NOW = 1_800_000_000_000
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from openadr3.entities.raw import RawProgram
 
 from schemas.dispatch import Limit, Target
+from schemas.encoding import decode_json, encode_json
 from tests.kafka_world import ROOT
 from tests.openadr_events_world import (
     DAY_MS,
@@ -28,12 +29,11 @@ from tests.openadr_events_world import (
     reasons,
     value,
 )
-from vpp_streams.codecs import decode_json, encode_json
+from vpp_streams.domain.control.requests import LONGEST_MS
 from vpp_streams.domain.openadr.events import map_events
 from vpp_streams.domain.openadr.requests import Ven
 from vpp_streams.domain.openadr.standing import Standing
 from vpp_streams.domain.openadr.wire import FINDINGS
-from vpp_streams.domain.requests import LONGEST_MS
 
 EXAMPLES = Path(__file__).parents[1].parent / "shared" / "data" / "openadr3" / "examples"
 needs_data = pytest.mark.skipif(

@@ -15,12 +15,12 @@ import pytest
 import uvicorn
 
 from schemas.dispatch import Limit, Request, Target, Withdraw
+from schemas.encoding import decode_json
 from schemas.grid import Alert, PriceSeries
 from tests.kafka_world import ROOT, read_all, until, write
 from tests.openadr_world import SmallVtn, asking, event
 from tests.web_world import region_live
-from vpp_streams import topics
-from vpp_streams.codecs import decode_json
+from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 
 

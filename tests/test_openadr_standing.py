@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.dispatch import Target, Withdraw
+from schemas.encoding import decode_json, encode_json
 from tests.openadr_events_world import HOUR_MS, NOW, VEN, event, follow, mapped, value
-from vpp_streams.codecs import decode_json, encode_json
+from vpp_streams.domain.control.requests import Book
 from vpp_streams.domain.openadr.requests import Ven, request_id
 from vpp_streams.domain.openadr.standing import Standing
-from vpp_streams.domain.requests import Book
 
 
 def test_a_repeated_poll_writes_nothing_and_a_change_asks_anew_then_withdraws() -> None:

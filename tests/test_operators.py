@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from vpp_streams import demo
 from vpp_streams.cli import build_app
 from vpp_streams.errors import SettingsError
-from vpp_streams.operators import (
+from vpp_streams.local import demo
+from vpp_streams.settings import Settings
+from vpp_streams.web.operators import (
     RIGHTS,
     Access,
     Operator,
@@ -23,7 +24,6 @@ from vpp_streams.operators import (
     read_access,
     read_operators,
 )
-from vpp_streams.settings import Settings
 
 
 def operator(name: str = "alice", token: str = "t", **changes) -> Operator:

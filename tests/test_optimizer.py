@@ -6,24 +6,24 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from agents.optimizer import Optimizer, battery_regions
 from schemas.assets import Device, Site
 from schemas.dispatch import DispatchStatus
+from schemas.encoding import encode_json
 from schemas.grid import PriceSeries
 from schemas.market import Bid, Clearing, EnergyOffer, Gate, PlanView, Step
 from schemas.windows import Deliverable
 from tests.kafka_raw import Raw, take
 from tests.market_world import SellsWhenDear
-from vpp_streams import topics
-from vpp_streams.codecs import encode_json
-from vpp_streams.domain.autobidder import Autobidder, safe_bid
-from vpp_streams.domain.cycle_inputs import CycleInputs
-from vpp_streams.domain.ledger import bid_id
-from vpp_streams.domain.registry import Registry
-from vpp_streams.health import HealthReporter
+from vpp_streams.domain.market.cycle_inputs import CycleInputs
+from vpp_streams.domain.market.decision import Autobidder, safe_bid
+from vpp_streams.domain.market.ledger import bid_id
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.kafka.connection import onlooker
 from vpp_streams.kafka.follower import Feed
+from vpp_streams.market.optimizer import Optimizer, battery_regions
+from vpp_streams.process.connection import onlooker
+from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
 NOW = 1_800_000_000_000

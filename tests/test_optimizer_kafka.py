@@ -13,16 +13,9 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from agents.market_awards import AHEAD_MS, OVERLAP_MS
-from agents.optimizer_inputs import (
-    Asked,
-    Input,
-    inputs_from_records,
-    records_below,
-    sound_bid,
-)
 from schemas.assets import Device, Site
 from schemas.dispatch import DispatchStatus, Target
+from schemas.encoding import encode_json
 from schemas.market import (
     Award,
     Bid,
@@ -37,17 +30,19 @@ from schemas.market import (
 from schemas.windows import Deliverable, EnergySums, RegionWindow, RegionWindowSums
 from tests.kafka_world import PATIENCE_S, read_all, write
 from tests.market_world import Processes, SellsWhenDear, utc_ms
-from vpp_streams import demo, topics
-from vpp_streams.codecs import encode_json
-from vpp_streams.domain.ledger import bid_id
-from vpp_streams.domain.reserve import ReservePolicy
-from vpp_streams.domain.sim_market import HISTORY_MS, sim_rules
+from vpp_streams.domain.market.ledger import bid_id
+from vpp_streams.domain.market.reserve import ReservePolicy
+from vpp_streams.domain.market.sim_market import HISTORY_MS, sim_rules
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.kafka.connection import onlooker
 from vpp_streams.kafka.decode import Read, receive
 from vpp_streams.kafka.follower import Feed
+from vpp_streams.kafka.topics import Topic
+from vpp_streams.local import demo
+from vpp_streams.market.awards import AHEAD_MS, OVERLAP_MS
+from vpp_streams.market.knowledge import Asked, Input, inputs_from_records, records_below, sound_bid
+from vpp_streams.process.connection import onlooker
 from vpp_streams.settings import Settings
-from vpp_streams.topics import Topic
 
 pytestmark = pytest.mark.kafka
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from schemas.dispatch import Dispatch
 from schemas.grid import Alert, Droop
-from tables import orders
-from tables.commands import CommandRows
-from tables.supplies import supplies
 from tests.pool_world import POLICY, T0, OnePartition, asked, home
+from vpp_streams.domain.control import orders
+from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.supplies import supplies
 
 
 def ready(n: int = 4, **fields: float) -> OnePartition:

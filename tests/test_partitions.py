@@ -8,11 +8,11 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from agents.log_reader import Position, Records
-from agents.membership import Membership, Share
-from agents.partitions import Partitions
-from agents.state_store import FencedError
-from tables.columnar import COMMIT, NO_MARK, Mark, Recovered, Snapshot, recover
+from agents.faust_seam import Membership, Share
+from tables.log_reader import Position, Records
+from tables.partitions import Partitions
+from tables.state_store import FencedError
+from vpp_streams.domain.fleet.columnar import COMMIT, NO_MARK, Mark, Recovered, Snapshot, recover
 
 SOURCE = "telemetry"
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpp_streams.domain.performance_score import moves, performance_score
+from vpp_streams.domain.control.performance_score import moves, performance_score
 
 RNG = np.random.default_rng(1)
 SIGNAL = np.repeat(RNG.normal(0, 1000, 360), 10)  # an hour, a new value each 10 s

@@ -6,12 +6,12 @@ import cvxpy as cp
 import numpy as np
 import pytest
 
-from vpp_streams.domain.market import MarketRules, Storage
-from vpp_streams.domain.plan.breaches import breaches
-from vpp_streams.domain.plan.lp import dearest_of
-from vpp_streams.domain.plan.model import PlanModel
-from vpp_streams.domain.plan.problem import Plan, PlanFailure, PlanProblem, PowerCurve
-from vpp_streams.domain.plan.tidy import Tidy, tidy
+from vpp_streams.domain.market.plan.breaches import breaches
+from vpp_streams.domain.market.plan.lp import dearest_of
+from vpp_streams.domain.market.plan.model import PlanModel
+from vpp_streams.domain.market.plan.problem import Plan, PlanFailure, PlanProblem, PowerCurve
+from vpp_streams.domain.market.plan.tidy import Tidy, tidy
+from vpp_streams.domain.market.rules import MarketRules, Storage
 
 STORAGE = Storage(2e6, 1e6, 1e6, 0.9, 0.9, 5.0)
 RULES = MarketRules("here", "EUR", 3_600_000, 3_600_000, -500.0, 4000.0)

@@ -14,10 +14,10 @@ import cvxpy as cp
 import numpy as np
 import pytest
 
-from vpp_streams.domain.market import MarketRules, Storage
-from vpp_streams.domain.plan.breaches import breaches
-from vpp_streams.domain.plan.model import PlanModel
-from vpp_streams.domain.plan.problem import Plan, PlanProblem
+from vpp_streams.domain.market.plan.breaches import breaches
+from vpp_streams.domain.market.plan.model import PlanModel
+from vpp_streams.domain.market.plan.problem import Plan, PlanProblem
+from vpp_streams.domain.market.rules import MarketRules, Storage
 
 CASE = Path(__file__).parents[1].parent / "shared" / "data" / "dervet_caiso_2020"
 pytestmark = pytest.mark.skipif(not CASE.is_dir(), reason="no dervet_caiso_2020 in ../shared/data")

@@ -7,10 +7,10 @@ from typing import get_args
 import numpy as np
 
 from schemas.market import Product
-from vpp_streams.domain.market import MarketRules, Storage
-from vpp_streams.domain.plan.breaches import breaches
-from vpp_streams.domain.plan.model import PlanModel
-from vpp_streams.domain.plan.problem import Plan, PlanFailure, PlanProblem, Slack
+from vpp_streams.domain.market.plan.breaches import breaches
+from vpp_streams.domain.market.plan.model import PlanModel
+from vpp_streams.domain.market.plan.problem import Plan, PlanFailure, PlanProblem, Slack
+from vpp_streams.domain.market.rules import MarketRules, Storage
 
 ABSURD = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e-12, 1e12, -1e30, 1e30, 1e300)
 CAPACITY: tuple[Product, ...] = ("reg_up", "reg_down", "reserve")

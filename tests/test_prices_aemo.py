@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vpp_streams.domain.market import Prices
-from vpp_streams.domain.price_files.aemo import (
+from vpp_streams.domain.files.price_files.aemo import (
     FIVE_MINUTE_SETTLEMENT_MS,
     HALF_HOUR_MS,
     thirty_minute,
 )
-from vpp_streams.domain.price_files.read import read_price_file
-from vpp_streams.domain.price_files.report import PriceReading
+from vpp_streams.domain.files.price_files.read import read_price_file
+from vpp_streams.domain.files.price_files.report import PriceReading
+from vpp_streams.domain.market.rules import Prices
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "nem_5min_prices_fcas"
 RAW = DATA / "raw" / "PUBLIC_DVD_DISPATCHPRICE_202105010000.CSV"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vpp_streams.domain.price_files.read import read_price_file
-from vpp_streams.domain.price_files.report import PriceReading
+from vpp_streams.domain.files.price_files.read import read_price_file
+from vpp_streams.domain.files.price_files.report import PriceReading
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "entsoe_xml"
 recorded = pytest.mark.skipif(not DATA.exists(), reason=f"no {DATA.name} in ../shared/data")

@@ -5,10 +5,10 @@ import stat
 
 import pytest
 
-from vpp_streams.kafka_process import locked
-from vpp_streams.operators import make_demo_operator
-from vpp_streams.private_files import private_directory
-from vpp_streams.supervisor import Supervisor
+from vpp_streams.local.kafka_process import locked
+from vpp_streams.local.supervisor import Supervisor
+from vpp_streams.process.private_files import private_directory
+from vpp_streams.web.operators import make_demo_operator
 
 
 def mode(path) -> int:

@@ -23,7 +23,7 @@ from tests.web_world import (
     site,
     site_window,
 )
-from vpp_streams import topics
+from vpp_streams.kafka import topics
 from vpp_streams.web.ages import Ages, percentile
 from vpp_streams.web.pipeline import Pipeline
 from vpp_streams.web.readmodel import ReadModel

@@ -14,12 +14,12 @@ import httpx
 import pytest
 
 from schemas.assets import Device, Site
+from schemas.encoding import frame_headers
 from schemas.telemetry import SCHEMA_NAME
 from tests.kafka_world import Worker, until, workers
 from tests.telemetry_factory import make_batch
-from vpp_streams import topics
-from vpp_streams.codecs import frame_headers
-from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.settings import Settings

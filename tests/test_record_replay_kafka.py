@@ -14,12 +14,7 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from schemas.assets import Device, Site
-from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
-from tests.kafka_world import read_all, until
-from tests.telemetry_factory import make_batch
-from vpp_streams import recording as recording_module
-from vpp_streams import topics
-from vpp_streams.codecs import (
+from schemas.encoding import (
     BACKFILL,
     HEADER_WATERMARK,
     LIVE,
@@ -29,16 +24,21 @@ from vpp_streams.codecs import (
     encode_json,
     frame_headers,
 )
-from vpp_streams.domain.csv_home import read_home
-from vpp_streams.domain.csv_mapping import parse_mapping
-from vpp_streams.domain.partition import partition_of
+from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
+from tests.kafka_world import read_all, until
+from tests.telemetry_factory import make_batch
+from vpp_streams.domain.files.csv_home import read_home
+from vpp_streams.domain.files.csv_mapping import parse_mapping
+from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import InputError
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.recorded import Source, Span, home_source, open_recording
-from vpp_streams.recorder import record
-from vpp_streams.recording import Recording, recording_in
-from vpp_streams.replay import Pacer, replay
+from vpp_streams.replay import recording as recording_module
+from vpp_streams.replay.recorder import record
+from vpp_streams.replay.recording import Recording, recording_in
+from vpp_streams.replay.replay import Pacer, replay
+from vpp_streams.replay.sources import Source, Span, home_source, open_recording
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from schemas.assets import Device, Site
+from schemas.encoding import HEADER_STREAM_TIME, encode_frame, encode_json, frame_headers
 from schemas.telemetry import SCHEMA_NAME
 from tests.kafka_world import PATIENCE_S, Worker, make_again, until, wait_for_group, workers
 from tests.telemetry_factory import make_batch
-from vpp_streams import topics
-from vpp_streams.codecs import HEADER_STREAM_TIME, encode_frame, encode_json, frame_headers
-from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.gateway.server import running_gateway
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, producing
+from vpp_streams.kafka.topics import Topic
 from vpp_streams.settings import Settings
-from vpp_streams.topics import Topic
 
 pytestmark = pytest.mark.kafka
 

@@ -8,8 +8,8 @@ from schemas.grid import Droop, PriceSeries
 from schemas.windows import Deliverable
 from tests.test_requests import T0, hold, limit, target
 from tests.web_world import commandable
-from vpp_streams.domain.region_dispatch import HEARD_MS, RegionDispatch
-from vpp_streams.domain.ruling import Ruling
+from vpp_streams.domain.control.region_dispatch import HEARD_MS, RegionDispatch
+from vpp_streams.domain.control.ruling import Ruling
 
 LEASE_MS = 30_000
 IDLE = Ruling("idle")

@@ -6,18 +6,18 @@ from collections import Counter
 import msgspec
 import pytest
 
-from agents import region_forecasts
-from agents.region_forecasts import RegionForecaster, forecast_for_ever
+from schemas.encoding import encode_json
 from schemas.forecast import RegionForecast
 from tests.kafka_raw import Raw, take
 from tests.web_world import NOW_MS, region_window
-from vpp_streams import topics
-from vpp_streams.codecs import encode_json
-from vpp_streams.domain.forecast.region import SLOT_MS
-from vpp_streams.health import HealthReporter
+from vpp_streams.domain.market.forecast.region import SLOT_MS
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.kafka.connection import onlooker
 from vpp_streams.kafka.follower import Feed
+from vpp_streams.market import forecasts as region_forecasts
+from vpp_streams.market.forecasts import RegionForecaster, forecast_for_ever
+from vpp_streams.process.connection import onlooker
+from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
 START_MS = NOW_MS - NOW_MS % SLOT_MS

@@ -8,15 +8,15 @@ import msgspec
 import numpy as np
 import pytest
 
+from schemas.encoding import encode_json
 from schemas.forecast import RegionForecast
 from schemas.windows import RegionWindow
 from tests.kafka_world import read_all, until
 from tests.market_world import Processes, utc_ms
 from tests.web_world import region_window
-from vpp_streams import topics
-from vpp_streams.codecs import encode_json
-from vpp_streams.domain.forecast.region import SLOT_MS, SLOT_S, SLOTS, forecast_region
-from vpp_streams.domain.forecast.track import RegionTrack
+from vpp_streams.domain.market.forecast.region import SLOT_MS, SLOT_S, SLOTS, forecast_region
+from vpp_streams.domain.market.forecast.track import RegionTrack
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 

@@ -13,14 +13,14 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.assets import Site
+from schemas.encoding import decode_json, encode_json
 from schemas.health import Health
 from schemas.windows import RegionLive, RegionPartial, RegionWindow, RegionWindowPartial
 from tests.kafka_world import progress, until
 from tests.test_regions import share, tick
-from vpp_streams import topics
-from vpp_streams.codecs import decode_json, encode_json
-from vpp_streams.domain.regions import expected_sites
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.fleet.regions import expected_sites
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.assets import Site
+from schemas.encoding import encode_json
 from schemas.windows import (
     Aggregate,
     Deliverable,
@@ -17,11 +18,10 @@ from schemas.windows import (
     RegionWindowPartial,
     RegionWindowSums,
 )
-from vpp_streams.codecs import encode_json
-from vpp_streams.domain.partition import partition_of
-from vpp_streams.domain.region_pace import LiveRegion, WindowKey, WindowsDue, told_at_ms
-from vpp_streams.domain.regions import expected_sites, region_live, region_window
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.fleet.region_pace import LiveRegion, WindowKey, WindowsDue, told_at_ms
+from vpp_streams.domain.fleet.regions import expected_sites, region_live, region_window
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.domain.registry.registry import Registry
 
 NOW_MS = 1_763_855_000_000
 STALE_MS = 10_000

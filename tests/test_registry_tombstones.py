@@ -5,10 +5,10 @@ from collections import Counter
 import msgspec
 
 from schemas.assets import Device, Site
+from schemas.encoding import encode_json
 from tests.kafka_raw import raw_in_its_partition, take
-from vpp_streams import topics
-from vpp_streams.codecs import encode_json
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.follower import assets_into
 
 DEVICE = Device(device_id="d1", kind="solar")

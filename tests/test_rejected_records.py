@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.rejected import RejectedRecord
 from tests.web_world import NOW_MS, apply
-from vpp_streams import topics
+from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
 from vpp_streams.web.commands import REFUSED_LATELY_MS

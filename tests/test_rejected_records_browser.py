@@ -8,7 +8,7 @@ from playwright.async_api import expect
 from tests.browser_world import DESK, opened, serving
 from tests.test_rejected_records import letter
 from tests.web_world import HOSTILE, NOW_MS, apply
-from vpp_streams import topics
+from vpp_streams.kafka import topics
 from vpp_streams.web.readmodel import ReadModel
 
 pytestmark = pytest.mark.browser

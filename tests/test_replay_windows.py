@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from schemas.encoding import decode_json
 from schemas.windows import SiteWindow
 from tests.kafka_world import Worker, read_all, until, wait_for_group, workers
-from vpp_streams import topics
-from vpp_streams.codecs import decode_json
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.recorded import Source, Span, home_source, load_home, load_mapping
-from vpp_streams.replay import Pacer, replay
+from vpp_streams.replay.replay import Pacer, replay
+from vpp_streams.replay.sources import Source, Span, home_source, load_home, load_mapping
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka

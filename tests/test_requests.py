@@ -19,7 +19,7 @@ from schemas.dispatch import (
     Withdraw,
 )
 from schemas.windows import Deliverable
-from vpp_streams.domain.requests import Book, check, held_w
+from vpp_streams.domain.control.requests import Book, check, held_w
 
 T0 = 1_800_000_000_000
 MIN = 60_000

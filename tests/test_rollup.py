@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.windows import Aggregate
-from vpp_streams.domain.regions import merge_aggregates
-from vpp_streams.domain.rollup import (
+from vpp_streams.domain.fleet.regions import merge_aggregates
+from vpp_streams.domain.fleet.rollup import (
     Latest,
     Ratings,
     WindowRows,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_requests import hold, limit, target
-from vpp_streams.domain.ruling import Measured, Ruling, asked_of
+from vpp_streams.domain.control.ruling import Measured, Ruling, asked_of
 
 NET = Measured(0.0, {"": 60_000.0, "f1": 20_000.0})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.dispatch import Limit, Target
-from vpp_streams.domain.schedules import due, load
+from vpp_streams.domain.control.schedules import due, load
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "schedule.yaml"
 DAY_MS = 86_400_000

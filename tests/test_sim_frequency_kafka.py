@@ -7,13 +7,13 @@ import pytest
 
 from device_sim.fleet import demo_sites
 from device_sim.runner import SimOptions, running_fleet
+from schemas.encoding import encode_json
 from schemas.grid import Droop, FrequencyEvent
 from schemas.protocol import Setpoint
-from vpp_streams import topics
 from vpp_streams.cli.sim import frequency_into
-from vpp_streams.codecs import encode_json
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.kafka.connection import onlooker
+from vpp_streams.process.connection import onlooker
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka

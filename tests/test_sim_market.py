@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.market import Bid, CapacityOffer, EnergyOffer, Step
-from vpp_streams.domain.clearing import cleared_power_w
-from vpp_streams.domain.ledger import bid_id
-from vpp_streams.domain.market import BidRefusedError, Market
-from vpp_streams.domain.sim_market import (
+from vpp_streams.domain.market.clearing import cleared_power_w
+from vpp_streams.domain.market.ledger import bid_id
+from vpp_streams.domain.market.rules import BidRefusedError, Market
+from vpp_streams.domain.market.sim_market import (
     CAP,
     DAY_INTERVALS,
     FLOOR,

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.assets import Device, Site
-from tables.site_roster import SiteRoster, Unseen
-from tables.twins import Batch, Twins
 from tests.pool_world import SITE_IDS
 from tests.telemetry_factory import make_batch
-from vpp_streams.domain import registry as registry_module
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.fleet.roster import SiteRoster, Unseen
+from vpp_streams.domain.fleet.twins import Batch, Twins
+from vpp_streams.domain.registry import registry as registry_module
+from vpp_streams.domain.registry.registry import Registry
 
 HOMES = SITE_IDS[:4]
 """Of one partition; a device may move from one to another."""

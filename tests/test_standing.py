@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from schemas.commandable import HINDRANCES, Commandable, Hindered
 from tests.web_world import commandable
-from vpp_streams.domain.standing import (
+from vpp_streams.domain.control.standing import (
     BAD_SHARE,
     DELIBERATE,
     WARN_SHARE,

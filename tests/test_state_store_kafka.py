@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from agents.state_store import FencedError, StateStore
+from tables.state_store import FencedError, StateStore
 from tests.kafka_world import make_again, read_all
-from vpp_streams import topics
 from vpp_streams.errors import BrokerError
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
 

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from agents.state_store import FencedError, StateStore
+from tables.state_store import FencedError, StateStore
 from tests.simulation.clients import SimConsumer
 from tests.simulation.loop import Process
 from tests.simulation.mistakes import mistake
 from tests.simulation.patches import simulated
 from tests.simulation.world import World
-from vpp_streams import topics
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 
 KEYS = (*(b"w|%d" % block for block in range(400)), b"commit")

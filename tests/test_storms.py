@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from schemas.grid import Alert, PriceSeries
-from vpp_streams.domain.storms import cost, reserves, sentence
+from vpp_streams.domain.control.storms import cost, reserves, sentence
 
 GALE = Alert(
     alert_id="gale",

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_allocate import flat, problem
-from vpp_streams.domain.allocate import Problem, allocate, curves
-from vpp_streams.domain.supply import Curve, merge, supply_curve
+from vpp_streams.domain.control.allocate import Problem, allocate, curves
+from vpp_streams.domain.control.supply import Curve, merge, supply_curve
 
 NONE = np.array([-np.inf]), np.array([np.inf])
 FEEDERS = ("", "f1", "f2")

@@ -19,40 +19,40 @@ from hypothesis import strategies as st
 from agents.context import AgentContext
 from agents.dispatcher import Dispatcher
 from agents.holders import Holders
-from agents.optimizer import Optimizer
-from agents.optimizer_inputs import READ_BACK_MS
-from agents.region_forecasts import RegionForecaster
 from schemas.dispatch import SupplyPartial
 from schemas.market import Bid
 from schemas.windows import RegionPartial
-from tables.fleet import Frame
-from tables.twins import Batch
 from tests.kafka_raw import raw_in_its_partition, take
 from tests.pool_world import OnePartition, home
 from tests.topic_mutants import mutant, seeds, sweep
-from vpp_streams import topics
 from vpp_streams.cli.sim import frequency_into
-from vpp_streams.domain.canonical import Source, canonicalize
+from vpp_streams.domain.control.region_dispatch import RegionDispatch
+from vpp_streams.domain.control.requests import Book
+from vpp_streams.domain.control.ruling import Ruling
+from vpp_streams.domain.fleet.partition import Frame
+from vpp_streams.domain.fleet.region_pace import LiveRegion
+from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
 from vpp_streams.domain.openadr.requests import Ven
-from vpp_streams.domain.region_dispatch import RegionDispatch
-from vpp_streams.domain.region_pace import LiveRegion
-from vpp_streams.domain.registry import Registry
-from vpp_streams.domain.requests import Book
-from vpp_streams.domain.ruling import Ruling
-from vpp_streams.domain.sim_market import SimMarket, sim_rules
-from vpp_streams.drill import _feeds, _Seen
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.telemetry.canonical import Source, canonicalize
 from vpp_streams.gateway.push import Pusher
-from vpp_streams.health import HealthReporter
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower, assets_into
-from vpp_streams.market import MarketDesk
+from vpp_streams.kafka.topics import Topic
+from vpp_streams.local.drill import _feeds, _Seen
+from vpp_streams.market.forecasts import RegionForecaster
+from vpp_streams.market.knowledge import READ_BACK_MS
+from vpp_streams.market.optimizer import Optimizer
+from vpp_streams.market.simulated import MarketDesk
 from vpp_streams.openadr.process import _measured, _standing
 from vpp_streams.openadr.ven import VenSession
-from vpp_streams.recorder import SiteFile
+from vpp_streams.process.health import HealthReporter
+from vpp_streams.replay.recorder import SiteFile
 from vpp_streams.settings import Settings
-from vpp_streams.topics import Topic
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.server import FROM_THE_START, SINCE_MS, _feed
 

@@ -20,18 +20,18 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from schemas.assets import Device, Site
-from vpp_streams import demo
 from vpp_streams.cli import build_app
 from vpp_streams.cli.up import _status
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import InputError
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.kafka.connection import onlooker
 from vpp_streams.kafka.follower import assets_into
-from vpp_streams.kafka_process import locked
-from vpp_streams.loop_health import Expected, RegionNow, Summary, is_warm, judge
+from vpp_streams.local import demo
+from vpp_streams.local.kafka_process import locked
+from vpp_streams.local.loop_check import Expected, RegionNow, Summary, is_warm, judge
+from vpp_streams.local.supervisor import LONGEST_PAUSE_S, Spec, Supervisor, dies_with_us, next_pause
+from vpp_streams.process.connection import onlooker
 from vpp_streams.settings import Settings
-from vpp_streams.supervisor import LONGEST_PAUSE_S, Spec, Supervisor, dies_with_us, next_pause
 
 T = TypeVar("T")
 EXPECTED = Expected(devices=10, regions=frozenset({"north", "south"}), seconds=60)
@@ -202,7 +202,7 @@ async def test_what_crashes_is_started_again(tmp_path: Path):
 
 
 async def test_all_end_even_one_that_will_not_and_its_children(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("vpp_streams.supervisor.GRACE_S", 0.2)
+    monkeypatch.setattr("vpp_streams.local.supervisor.GRACE_S", 0.2)
     stubborn = (
         "import os, signal, subprocess, sys\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"

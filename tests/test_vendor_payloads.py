@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from schemas.telemetry import Quality, Reading, Rejection
 from vpp_streams.cli.normalize import outcome, summary_table
-from vpp_streams.domain.normalize import normalize
-from vpp_streams.domain.normalize.balance import balance_tolerance_w
-from vpp_streams.domain.normalize.document import time_ms
+from vpp_streams.domain.telemetry.normalize import normalize
+from vpp_streams.domain.telemetry.normalize.balance import balance_tolerance_w
+from vpp_streams.domain.telemetry.normalize.document import time_ms
 
 PAYLOADS = Path(__file__).parents[1].parent / "shared" / "data" / "vendor_payloads"
 TABLE = Path(__file__).parents[1] / "docs" / "vendors.md"

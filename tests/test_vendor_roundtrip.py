@@ -11,7 +11,7 @@ from device_sim.fleet import demo_sites
 from device_sim.world import World
 from schemas.assets import Device
 from schemas.telemetry import NativeBody, Quality, Reading, VendorBody
-from vpp_streams.domain.normalize import normalize
+from vpp_streams.domain.telemetry.normalize import normalize
 
 START_MS = 1_763_856_000_000
 

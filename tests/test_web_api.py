@@ -23,7 +23,7 @@ from tests.web_world import (
     region_live,
     region_window,
 )
-from vpp_streams import topics
+from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 from vpp_streams.web import control_views, market_views, stream, views
 from vpp_streams.web.api import create_web

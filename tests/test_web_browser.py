@@ -23,10 +23,10 @@ from tests.web_world import (
     rejected,
     story_records,
 )
-from vpp_streams import topics
-from vpp_streams.domain.partition import partition_of
-from vpp_streams.operators import make_demo_operator
-from vpp_streams.topics import Topic
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.topics import Topic
+from vpp_streams.web.operators import make_demo_operator
 from vpp_streams.web.readmodel import ReadModel
 
 pytestmark = pytest.mark.browser

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from schemas.commands import CommandEvent
 from schemas.dispatch import RequestEvent, Target
+from schemas.encoding import encode_frame
 from schemas.grid import Alert, Droop
 from tests.telemetry_factory import make_batch
 from tests.web_world import NOW_MS, apply, apply_raw, command_frame, dispatch_status, notice, site
-from vpp_streams import topics
-from vpp_streams.codecs import encode_frame
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.kafka import topics
 from vpp_streams.web import commands as commands_module
 from vpp_streams.web.commands import Commands
 from vpp_streams.web.dispatches import HISTORY_MS, Dispatches

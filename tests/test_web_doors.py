@@ -19,11 +19,11 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 
 from tests.web_world import NOW_MS, KafkaInMemory, fed_read_model
-from vpp_streams.operators import make_demo_operator
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
 from vpp_streams.web.connections import DoorConfig
 from vpp_streams.web.logins import Logins
+from vpp_streams.web.operators import make_demo_operator
 from vpp_streams.web.places import Limits, Places
 
 AT_ONCE, NEVER = 0.05, 3600.0

@@ -21,10 +21,10 @@ from tests.web_world import (
     feed_control,
     fleet_that_answers,
 )
-from vpp_streams.operators import make_demo_operator
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
 from vpp_streams.web.logins import Logins
+from vpp_streams.web.operators import make_demo_operator
 from vpp_streams.web.twins import FleetWorker
 
 EXAMPLES = 60

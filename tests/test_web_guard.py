@@ -4,9 +4,9 @@ import httpx
 import pytest
 
 from tests.web_world import NOW_MS, KafkaInMemory, fed_read_model
-from vpp_streams.operators import make_demo_operator
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
+from vpp_streams.web.operators import make_demo_operator
 
 
 def client(base_url: str = "http://localhost", **changes: object) -> httpx.AsyncClient:

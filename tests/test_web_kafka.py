@@ -16,6 +16,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.dispatch import RequestEvent, Target
+from schemas.encoding import encode_json
 from schemas.presence import Presence
 from tests.web_world import (
     command_frame,
@@ -26,13 +27,12 @@ from tests.web_world import (
     site,
     site_window,
 )
-from vpp_streams import topics
-from vpp_streams.codecs import encode_json
-from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.operators import make_demo_operator
+from vpp_streams.kafka.topics import Topic
 from vpp_streams.settings import Settings
-from vpp_streams.topics import Topic
+from vpp_streams.web.operators import make_demo_operator
 
 pytestmark = pytest.mark.kafka
 TOO_DEEP = b'{"zz":' + b"[" * 100_000 + b"]" * 100_000 + b"}"

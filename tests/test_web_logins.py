@@ -3,10 +3,10 @@
 import pytest
 from structlog.testing import capture_logs
 
-from vpp_streams.operators import Operator, digest_of, lines_for, new_token
-from vpp_streams.private_files import write_private
+from vpp_streams.process.private_files import write_private
 from vpp_streams.web import logins as module
 from vpp_streams.web.logins import FREE_TRIES, Logins
+from vpp_streams.web.operators import Operator, digest_of, lines_for, new_token
 from vpp_streams.web.problems import ApiError
 
 ANN, BOB = new_token(), new_token()

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpp_streams.operators import Operator
 from vpp_streams.web.budgets import Budget, Budgets
 from vpp_streams.web.callers import set_operator
+from vpp_streams.web.operators import Operator
 from vpp_streams.web.places import Limits, Places, client_of, limits_for
 from vpp_streams.web.problems import ApiError
 

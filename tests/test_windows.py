@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tables.columnar import Columns
-from tables.site_windows import SiteRows, SiteWindows
-from vpp_streams.domain.windows import WINDOW_COLUMNS, Samples, accumulate, split
+from vpp_streams.domain.fleet.columnar import Columns
+from vpp_streams.domain.fleet.site_windows import SiteRows, SiteWindows
+from vpp_streams.domain.fleet.windows import WINDOW_COLUMNS, Samples, accumulate, split
 
 SIZE = 60_000
 NAN = float("nan")

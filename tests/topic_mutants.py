@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from schemas.encoding import decode_frame, encode_frame
 from tests.telemetry_factory import make_batch
-from vpp_streams import contracts
-from vpp_streams.codecs import decode_frame, encode_frame
-from vpp_streams.topics import Topic
+from vpp_streams.kafka import contracts
+from vpp_streams.kafka.topics import Topic
 
 GOLDEN = Path(__file__).parent / "golden"
 DEEP = "@@deep@@"

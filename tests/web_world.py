@@ -12,6 +12,7 @@ from schemas.assets import Device, Site
 from schemas.commandable import Commandable, Hindered
 from schemas.commands import CommandEvent, CommandEvents, CommandFrame, CommandRow
 from schemas.dispatch import DispatchStatus, Missing, Notice, RequestEvent, Target
+from schemas.encoding import encode_json
 from schemas.forecast import ForecastAccuracy, QuantityForecast, RegionForecast
 from schemas.health import Health
 from schemas.presence import Presence
@@ -28,11 +29,10 @@ from schemas.windows import (
     SocStats,
 )
 from tests.kafka_raw import raw_in_its_partition, take
-from vpp_streams import topics
-from vpp_streams.codecs import encode_json
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.follower import Feed
 from vpp_streams.kafka.outlet import encode
-from vpp_streams.topics import Topic
+from vpp_streams.kafka.topics import Topic
 from vpp_streams.web.readmodel import ReadModel
 
 T = TypeVar("T")

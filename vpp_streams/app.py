@@ -12,15 +12,15 @@ import faust
 import structlog
 
 from agents.context import AgentContext
-from vpp_streams import topics
-from vpp_streams.domain.registry import Registry
-from vpp_streams.health import HealthReporter
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.follower import assets_into
 from vpp_streams.kafka.topic_ids import LOOK_S
-from vpp_streams.logs import set_up_logs
-from vpp_streams.private_files import private_directory
+from vpp_streams.process.health import HealthReporter
+from vpp_streams.process.logs import set_up_logs
+from vpp_streams.process.private_files import private_directory
 from vpp_streams.settings import Settings
 
 FaustRole = Literal["ingest", "fleet", "region"]
@@ -57,7 +57,7 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
         topic_partitions=topics.PARTITIONS,
         topic_replication_factor=settings.replication,
         topic_disable_leader=True,
-        # Faust only forms the group (`agents.membership`): it has no state and no records.
+        # Faust only forms the group (`agents.faust_seam`): it has no state and no records.
         stream_wait_empty=False,
         table_standby_replicas=0,
         broker_session_timeout=settings.session_timeout_s,
@@ -125,7 +125,7 @@ def _keep_registry_from_collector(app: faust.App, context: AgentContext) -> None
 
 
 def _run_optimizer(settings: Settings) -> None:
-    from agents.optimizer import run_optimizer
+    from vpp_streams.market.optimizer import run_optimizer
 
     set_up_logs(settings)
     asyncio.run(run_optimizer(settings))

@@ -16,7 +16,7 @@ from tests.simulation.ingestion import gateway
 from tests.simulation.invariants import committed
 from tests.simulation.plant import Plant
 from tests.simulation.world import World
-from vpp_streams import topics
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.outlet import Outlet
 

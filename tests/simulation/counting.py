@@ -10,7 +10,8 @@ from functools import partial
 from agents.context import AgentContext
 from agents.fleet import FleetWorker
 from agents.ingest import IngestWorker
-from agents.log_reader import Deliver, Records
+from schemas.encoding import BACKFILL, LIVE
+from tables.log_reader import Deliver, Records
 from tests.simulation.faults import Faults
 from tests.simulation.group import SimMembership
 from tests.simulation.ingestion import check_contents, gateway
@@ -23,20 +24,19 @@ from tests.simulation.invariants import (
 )
 from tests.simulation.plant import Plant
 from tests.simulation.world import World
-from vpp_streams import topics
-from vpp_streams.codecs import BACKFILL, LIVE
-from vpp_streams.domain.registry import Registry
-from vpp_streams.health import HealthReporter
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.follower import Feed
+from vpp_streams.process.health import HealthReporter
 
 HOMES = 3
 WORKERS = 2
 TROUBLE_S = 25.0
 MOST_FAULTS = 6
 MAX_WAITING = 4
-"""Deliveries that wait for an agent, as `agents.membership.LogChannel` has it."""
+"""Deliveries that wait for an agent, as `agents.faust_seam.LogChannel` has it."""
 
 
 async def run(world: World) -> int:

@@ -5,7 +5,7 @@ from functools import partial
 
 from tests.simulation.plant import Plant
 from tests.simulation.world import Service, World
-from vpp_streams import topics
+from vpp_streams.kafka import topics
 
 Fault = Callable[[], None]
 

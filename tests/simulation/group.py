@@ -19,7 +19,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from agents.membership import Membership, Share
+from agents.faust_seam import Membership, Share
 from tests.simulation.loop import PROCESS
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class Groups:
 
 
 class SimMembership(Membership):
-    """`agents.membership.Membership` without Faust: joins, beats, and joins again."""
+    """`agents.faust_seam.Membership` without Faust: joins, beats, and joins again."""
 
     def __init__(
         self, kafka: "SimKafka", group: str, partitions: int, session_s: float = 10.0

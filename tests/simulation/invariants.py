@@ -13,17 +13,17 @@ from aiokafka import TopicPartition
 
 import agents.fleet
 from schemas.assets import Site
+from schemas.encoding import HEADER_STREAM_TIME
 from schemas.telemetry import NativeBody, RawLine
 from schemas.windows import SiteWindow
-from tables.columnar import COMMIT, recover
-from tables.fleet import Clock, FleetPartition
 from tests.simulation.log import Stored
 from tests.simulation.plant import Plant
 from tests.simulation.world import World
-from vpp_streams import topics
-from vpp_streams.codecs import HEADER_STREAM_TIME
-from vpp_streams.domain.normalize.checked import MAX_AHEAD_MS
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.fleet.columnar import COMMIT, recover
+from vpp_streams.domain.fleet.partition import Clock, FleetPartition
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.telemetry.normalize.checked import MAX_AHEAD_MS
+from vpp_streams.kafka import topics
 
 NEAR_WH = 1e-6
 STREAM_MARGIN_MS = 5_000

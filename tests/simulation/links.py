@@ -10,8 +10,8 @@ from websockets.http11 import Response
 
 from tests.simulation.loop import PROCESS, Process
 from vpp_streams.gateway.admission import Admitted
-from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.seam import Door, Receiver
+from vpp_streams.process.clock import now
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import agents.fleet
 from tests.simulation.producer import SimProducer
-from vpp_streams import topics
+from vpp_streams.kafka import topics
 
 
 @contextmanager

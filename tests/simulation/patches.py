@@ -21,13 +21,13 @@ import structlog
 import agents.fleet
 import device_sim.client
 import vpp_streams.gateway.server
-from tables.fleet import Policy
 from tests.simulation.admin import SimAdmin
 from tests.simulation.clients import Client, SimConsumer
 from tests.simulation.links import Connecting, SimEngine
 from tests.simulation.producer import SimProducer
-from vpp_streams import topics
+from vpp_streams.domain.fleet.partition import Policy
 from vpp_streams.gateway.link import Link
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic_ids import topic_ids
 from vpp_streams.settings import Settings
 
@@ -38,7 +38,7 @@ OURS = ("vpp_streams", "agents", "tables", "schemas", "device_sim", "tests.simul
 PARTITIONS = 3
 """Of every site-keyed topic: each costs time, and three are enough to be shared out."""
 CONSTANTS: dict[str, dict[str, float]] = {
-    "agents.log_reader": {"POLL_MS": 1000},
+    "tables.log_reader": {"POLL_MS": 1000},
     "agents.control_feed": {"POLL_MS": 1000},
     "vpp_streams.kafka.follower": {"POLL_MS": 1000},
     "agents.ingest": {"SETTLE_S": 0.2},

@@ -22,8 +22,8 @@ from schemas.telemetry import NativeBody, RawLine
 from schemas.wire import decode
 from tests.simulation.log import NewRecord, Stored
 from tests.simulation.world import World
-from vpp_streams import topics
-from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.kafka import topics
 
 PATIENCE = Patience(
     reconnect_first_ms=500, reconnect_most_ms=4000, resend_ms=15_000, refused_ms=2000

@@ -12,8 +12,8 @@ from aiokafka.errors import IllegalOperation, KafkaError
 from tests.simulation.kafka import SimKafka
 from tests.simulation.links import SimEngine
 from tests.simulation.loop import Process, SimLoop
-from vpp_streams import topics
 from vpp_streams.errors import VppError
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import topic_config
 from vpp_streams.settings import Settings
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from schemas.assets import Site
-    from vpp_streams.domain.asset_files import Format
-    from vpp_streams.domain.registry import Registry
+    from vpp_streams.domain.files.asset_files import Format
+    from vpp_streams.domain.registry.registry import Registry
 
 FORMATS: dict[str, "Format"] = {".yaml": "yaml", ".yml": "yaml", ".csv": "csv"}
 SHOWN_PROBLEMS = 50
@@ -39,7 +39,7 @@ def import_(
     file replaces the one that was there; a device without a token keeps the one it has. Set
     `removed: true` on a site to take it out.
     """
-    from vpp_streams.domain.registry import Registry
+    from vpp_streams.domain.registry.registry import Registry
 
     if dry_run:
         sites = read_sites(file, Registry())
@@ -107,7 +107,7 @@ def token() -> None:
 def read_sites(file: Path, known: "Registry") -> "list[Site]":
     """The sites of an asset file. Raises `InputError`: every problem, one a line."""
     from schemas.assets import Site
-    from vpp_streams.domain.asset_files import read_assets
+    from vpp_streams.domain.files.asset_files import read_assets
 
     format_ = FORMATS.get(file.suffix.lower())
     if format_ is None:
@@ -156,8 +156,8 @@ async def _import(settings: Settings, file: Path) -> None:
 async def _write(settings: Settings, sites: Iterable["Site"]) -> None:
     from aiokafka.errors import KafkaError
 
-    from vpp_streams import topics
     from vpp_streams.errors import BrokerError
+    from vpp_streams.kafka import topics
     from vpp_streams.kafka.clients import KafkaClients, producing
     from vpp_streams.kafka.outlet import Outlet
 
@@ -173,11 +173,11 @@ async def _write(settings: Settings, sites: Iterable["Site"]) -> None:
 
 async def _registry(settings: Settings) -> "Registry":
     """The registry as it is now. Raises `BrokerError`."""
-    from vpp_streams.domain.registry import Registry
+    from vpp_streams.domain.registry.registry import Registry
     from vpp_streams.kafka.admin import ensure_topics
     from vpp_streams.kafka.clients import KafkaClients
-    from vpp_streams.kafka.connection import onlooker
     from vpp_streams.kafka.follower import assets_into
+    from vpp_streams.process.connection import onlooker
 
     clients = KafkaClients(settings)
     await ensure_topics(clients)
@@ -190,7 +190,7 @@ def _json(site: "Site") -> str:
     """A site without its devices' token hashes: they are nobody's business but the gateway's."""
     from msgspec.structs import replace
 
-    from vpp_streams.codecs import encode_json
+    from schemas.encoding import encode_json
 
     devices = tuple(replace(device, token_sha256="") for device in site.devices)
     return encode_json(replace(site, devices=devices)).decode()

@@ -19,9 +19,9 @@ def audit(
     """Tell a device's story line by line: asked by which request, answered, applied, ended."""
     from urllib.parse import quote
 
-    from vpp_streams.api_client import ApiClient
+    from vpp_streams.cli.api_client import ApiClient
     from vpp_streams.cli.dispatch import print_json
-    from vpp_streams.domain.spoken_time import duration_s
+    from vpp_streams.domain.files.spoken_time import duration_s
     from vpp_streams.web.control_views import DeviceStory
 
     try:

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from schemas.market import Bid
-    from vpp_streams.domain.backtest.days import Forecaster
-    from vpp_streams.domain.backtest.delivery import Fleet
-    from vpp_streams.domain.backtest.result import Summary, Trace
-    from vpp_streams.domain.market import Prices, Storage
-    from vpp_streams.domain.replay_market import ReplayMarket
-    from vpp_streams.domain.reserve import ReservePolicy
+    from vpp_streams.domain.market.backtest.days import Forecaster
+    from vpp_streams.domain.market.backtest.delivery import Fleet
+    from vpp_streams.domain.market.backtest.result import Summary, Trace
+    from vpp_streams.domain.market.replay_market import ReplayMarket
+    from vpp_streams.domain.market.reserve import ReservePolicy
+    from vpp_streams.domain.market.rules import Prices, Storage
 
     Result = tuple[Summary, Trace, tuple[Bid, ...]]
 
@@ -89,7 +89,7 @@ def _prices(
     file: Path, zone: str | None, time_zone: str | None, currency: str | None
 ) -> "tuple[Prices, str]":
     from vpp_streams.cli.prices import price_bytes
-    from vpp_streams.domain.price_files.read import read_price_file
+    from vpp_streams.domain.files.price_files.read import read_price_file
 
     reading = read_price_file(
         price_bytes(file), name=file.name, zone=zone, time_zone=time_zone, currency=currency
@@ -108,8 +108,8 @@ def _storage(file: Path, efficiency: float, wear: float) -> "tuple[Storage, int]
     from dataclasses import replace
 
     from vpp_streams.cli.assets import read_sites
-    from vpp_streams.domain.backtest.setting import storage_of_fleet
-    from vpp_streams.domain.registry import Registry
+    from vpp_streams.domain.market.backtest.setting import storage_of_fleet
+    from vpp_streams.domain.registry.registry import Registry
 
     storage, devices = storage_of_fleet(read_sites(file, Registry()), efficiency)
     if storage.energy_wh <= 0 or storage.discharge_w <= 0:
@@ -124,8 +124,8 @@ def _market(
     from datetime import UTC, datetime
     from zoneinfo import ZoneInfo
 
-    from vpp_streams.domain.backtest.setting import rules_of
-    from vpp_streams.domain.replay_market import ReplayMarket
+    from vpp_streams.domain.market.backtest.setting import rules_of
+    from vpp_streams.domain.market.replay_market import ReplayMarket
 
     rules, auction = rules_of(prices, format_)
     if energy_only:
@@ -142,13 +142,13 @@ def _market(
 
 
 def _fleet(storage: "Storage", devices: int, answers: float) -> "Fleet":
-    from vpp_streams.domain.backtest.delivery import Fleet
+    from vpp_streams.domain.market.backtest.delivery import Fleet
 
     return Fleet(storage, devices, answers, SEED)
 
 
 def _policy(text: str) -> "ReservePolicy":
-    from vpp_streams.domain.reserve import ReservePolicy
+    from vpp_streams.domain.market.reserve import ReservePolicy
 
     kind, _, value = text.partition(":")
     try:
@@ -166,12 +166,12 @@ def _policy(text: str) -> "ReservePolicy":
 
 
 def _forecaster(name: ForecastName) -> "Forecaster":
-    from vpp_streams.domain.forecast.days import naive, profile
-    from vpp_streams.domain.forecast.lear import lear
+    from vpp_streams.domain.market.forecast.days import naive, profile
+    from vpp_streams.domain.market.forecast.lear import lear
 
     if name == "boosted":
         try:
-            from vpp_streams.domain.forecast.boosted import Boosted
+            from vpp_streams.domain.market.forecast.boosted import Boosted
         except ImportError:
             raise InputError(
                 "--forecast boosted needs LightGBM: pip install lightgbm, or leave it out"
@@ -220,8 +220,8 @@ def _run(
         TimeRemainingColumn,
     )
 
-    from vpp_streams.domain.backtest.days import walk_days
-    from vpp_streams.domain.backtest.run import walk
+    from vpp_streams.domain.market.backtest.days import walk_days
+    from vpp_streams.domain.market.backtest.run import walk
 
     recorded = market.recorded
     by_day = market.auction == "day"
@@ -256,8 +256,8 @@ def _tell(result: "Result", market: "ReplayMarket", html: Path | None, as_json: 
     import msgspec
     from rich.console import Console
 
-    from vpp_streams.backtest_page import page
-    from vpp_streams.backtest_text import summary_table
+    from vpp_streams.cli.screens.backtest import summary_table
+    from vpp_streams.cli.screens.backtest_page import page
 
     summary, trace, _ = result
     if html is not None:

@@ -17,7 +17,7 @@ def start() -> None:
     It listens where VPP_KAFKA says (localhost:9092). The first start without Docker fetches
     Kafka's jars with Maven.
     """
-    from vpp_streams import broker
+    from vpp_streams.local import broker
 
     broker.start(load_settings(), typer.echo)
 
@@ -25,7 +25,7 @@ def start() -> None:
 @app.command()
 def stop() -> None:
     """Stop the broker that `vpp broker start` started. Its data stays."""
-    from vpp_streams import broker
+    from vpp_streams.local import broker
 
     settings = load_settings()
     if broker.stop(settings):
@@ -37,7 +37,7 @@ def stop() -> None:
 @app.command()
 def status() -> None:
     """Say whether a broker answers, and who runs it. Exit code 3 if none does."""
-    from vpp_streams import broker
+    from vpp_streams.local import broker
 
     found = broker.status(load_settings())
     if not found.answers:
@@ -54,6 +54,6 @@ def status() -> None:
 @app.command()
 def run() -> None:
     """Run Kafka in the foreground until Ctrl-C (for a service manager)."""
-    from vpp_streams import broker
+    from vpp_streams.local import broker
 
     broker.run_in_foreground(load_settings(), typer.echo)

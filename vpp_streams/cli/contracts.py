@@ -17,7 +17,7 @@ def contracts(
     ] = False,
 ) -> None:
     """Write JSON Schema, AsyncAPI 3 and the Arrow schema, generated from schemas/."""
-    from vpp_streams.contracts import documents
+    from vpp_streams.kafka.contracts import documents
 
     made = documents()
     there = {path.name: path.read_text() for path in sorted(directory.glob("*.*"))}

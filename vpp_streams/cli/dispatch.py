@@ -8,7 +8,7 @@ from vpp_streams.errors import InputError
 from vpp_streams.settings import load_settings
 
 if TYPE_CHECKING:
-    from vpp_streams.api_client import ApiClient
+    from vpp_streams.cli.api_client import ApiClient
     from vpp_streams.web.control_views import DispatchView, Ordered
 
 _POLL_S = 1.0
@@ -48,7 +48,7 @@ def dispatch(
     vpp dispatch north --withdraw target-3f9a1c20b7              end it before its time
     vpp dispatch north                                           how it stands
     """
-    from vpp_streams.api_client import ApiClient
+    from vpp_streams.cli.api_client import ApiClient
 
     asks = export_w is not None or self_consumption
     if asks and withdraw is not None:
@@ -93,7 +93,7 @@ def span(lasts: str | None, at: str | None, starts_in: str | None) -> dict[str, 
     """From when until when, as the API takes it. Raises `InputError`."""
     from datetime import datetime, timedelta
 
-    from vpp_streams.domain.spoken_time import duration_s, moment_ms
+    from vpp_streams.domain.files.spoken_time import duration_s, moment_ms
 
     if lasts is None:
         raise InputError("nothing is asked without an end: give --for, for example --for 15m")
@@ -168,7 +168,7 @@ def _show(api: "ApiClient", region: str, as_json: bool) -> None:
 
     from rich.console import Console
 
-    from vpp_streams.dispatch_screen import screen
+    from vpp_streams.cli.screens.dispatch import screen
 
     view = dispatch_of(api, region)
     if as_json:
@@ -184,7 +184,7 @@ def _watch(api: "ApiClient", region: str, request_id: str | None) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from vpp_streams.dispatch_screen import is_over, one_line, request_of, screen
+    from vpp_streams.cli.screens.dispatch import is_over, one_line, request_of, screen
 
     console = Console()
     try:

@@ -7,7 +7,7 @@ import typer
 from vpp_streams.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from vpp_streams.doctor import Check
+    from vpp_streams.local.doctor import Check
 
 
 def doctor(
@@ -23,7 +23,7 @@ def doctor(
         return
     import msgspec
 
-    from vpp_streams.doctor import examine
+    from vpp_streams.local.doctor import examine
 
     checks = examine(settings)
     if json:

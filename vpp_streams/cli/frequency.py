@@ -8,7 +8,7 @@ from vpp_streams.errors import InputError
 from vpp_streams.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from vpp_streams.domain.frequency_response import Response
+    from vpp_streams.domain.control.frequency_response import Response
 
 app = typer.Typer(
     help="Frequency response: move the simulated grid's frequency, prove the devices' answer.",
@@ -33,7 +33,7 @@ def set_(
     import time
 
     from schemas.grid import FrequencyEvent
-    from vpp_streams import topics
+    from vpp_streams.kafka import topics
     from vpp_streams.kafka.clients import KafkaClients
     from vpp_streams.kafka.outlet import write_one
 
@@ -63,7 +63,7 @@ def proof(
     """
     import asyncio
 
-    from vpp_streams.frequency_proof import prove
+    from vpp_streams.replay.frequency_proof import prove
 
     found = asyncio.run(prove(_settings(), region, minutes))
     if found is None:
@@ -79,7 +79,7 @@ def proof(
 
 def _settings() -> Settings:
     """The environment's; without VPP_NAMESPACE, in that of the `vpp up` on this machine."""
-    from vpp_streams.operators import read_access
+    from vpp_streams.web.operators import read_access
 
     settings = load_settings()
     access = read_access(settings.state_dir)

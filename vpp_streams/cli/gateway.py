@@ -33,7 +33,7 @@ def gateway(
     """
     import uvloop
 
-    from vpp_streams.logs import set_up_logs
+    from vpp_streams.process.logs import set_up_logs
 
     if not 0 <= slot < GATEWAY_SLOTS:
         raise InputError(f"--slot {slot}: choose one from 0 to {GATEWAY_SLOTS - 1}")

@@ -8,8 +8,8 @@ from vpp_streams.errors import InputError
 from vpp_streams.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from vpp_streams.api_client import ApiClient
-    from vpp_streams.straight import StraightOrdered
+    from vpp_streams.cli.api_client import ApiClient
+    from vpp_streams.web.straight import StraightOrdered
 
 _WEB_S = 12.0
 """The web process answers within this: it gives Kafka and the region role some seconds."""
@@ -45,7 +45,7 @@ def _asked_the_web_process(
     settings: Settings, region: str, reason: str, release: bool, as_json: bool
 ) -> bool:
     """Whether the web process took the order (or refused it, which is raised)."""
-    from vpp_streams.api_client import ApiClient
+    from vpp_streams.cli.api_client import ApiClient
     from vpp_streams.cli.dispatch import give_order
     from vpp_streams.errors import WebSilentError
 
@@ -65,7 +65,7 @@ def _asked_the_web_process(
 def _release(api: "ApiClient", region: str, as_json: bool) -> None:
     from schemas.dispatch import Hold
     from vpp_streams.cli.dispatch import dispatch_of, withdraw_request
-    from vpp_streams.dispatch_screen import is_over
+    from vpp_streams.cli.screens.dispatch import is_over
 
     standing = [
         told.request.request_id
@@ -79,7 +79,7 @@ def _release(api: "ApiClient", region: str, as_json: bool) -> None:
 
 
 def _straight(settings: Settings, region: str, reason: str, release: bool, as_json: bool) -> None:
-    from vpp_streams.straight import Straight
+    from vpp_streams.web.straight import Straight
 
     way = Straight(settings)
     ordered = way.release(region) if release else [way.hold(region, reason)]

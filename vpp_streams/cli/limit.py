@@ -28,7 +28,7 @@ def limit(
     """
     import math
 
-    from vpp_streams.api_client import ApiClient
+    from vpp_streams.cli.api_client import ApiClient
     from vpp_streams.cli.dispatch import give_order, span
 
     limits = {"import_limit_w": import_w, "export_limit_w": export_w}

@@ -18,8 +18,8 @@ def market(
     """
     import uvloop
 
-    from vpp_streams.logs import set_up_logs
-    from vpp_streams.market import run_market
+    from vpp_streams.market.simulated import run_market
+    from vpp_streams.process.logs import set_up_logs
 
     settings = load_settings()
     set_up_logs(settings)

@@ -35,7 +35,7 @@ def normalize(
     Signs: battery + = discharging, grid + = importing. Exit code 1 where a file gives no reading.
     """
     from schemas.telemetry import Reading
-    from vpp_streams.domain.normalize import VENDORS
+    from vpp_streams.domain.telemetry.normalize import VENDORS
 
     if vendor is not None and vendor not in VENDORS:
         raise InputError(f"there is no vendor {vendor!r}; choose one of {', '.join(VENDORS)}")
@@ -58,8 +58,8 @@ def outcome(file: Path, vendor: str | None, now_ms: int) -> tuple[str | None, "O
     Raises `InputError` where the file cannot be read.
     """
     from schemas.telemetry import Rejection
-    from vpp_streams.domain.normalize import guess_vendor
-    from vpp_streams.domain.normalize import normalize as normalize_body
+    from vpp_streams.domain.telemetry.normalize import guess_vendor
+    from vpp_streams.domain.telemetry.normalize import normalize as normalize_body
 
     try:
         body = file.read_bytes()
@@ -138,7 +138,7 @@ def _lines(r: "Reading") -> list[tuple[str, str]]:
 
 
 def _balance(r: "Reading") -> str:
-    from vpp_streams.domain.normalize.balance import balance_tolerance_w
+    from vpp_streams.domain.telemetry.normalize.balance import balance_tolerance_w
 
     if math.isnan(r.balance_error_w):
         return "not all four measured"

@@ -46,8 +46,8 @@ def openadr(
 
     from schemas.assets import Id
     from vpp_streams.domain.openadr.requests import Ven
-    from vpp_streams.logs import set_up_logs
     from vpp_streams.openadr.process import VenOptions, run_ven
+    from vpp_streams.process.logs import set_up_logs
 
     parts = urlsplit(vtn)
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query:

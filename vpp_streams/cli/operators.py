@@ -28,7 +28,7 @@ def token(
     """
     import msgspec
 
-    from vpp_streams.operators import Operator, digest_of, lines_for, new_token
+    from vpp_streams.web.operators import Operator, digest_of, lines_for, new_token
 
     secret = new_token()
     told = {
@@ -51,7 +51,7 @@ def list_(
     file: Annotated[Path | None, typer.Argument(help="default: the file of VPP_OPERATORS")] = None,
 ) -> None:
     """The operators of a file, with their rights."""
-    from vpp_streams.operators import MAKE_ONE, read_operators
+    from vpp_streams.web.operators import MAKE_ONE, read_operators
 
     path = file or load_settings().operators
     if path is None:

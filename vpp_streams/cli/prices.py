@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from schemas.market import Product
-    from vpp_streams.domain.market import Prices
-    from vpp_streams.domain.price_files.report import Finding, PriceReading
+    from vpp_streams.domain.files.price_files.report import Finding, PriceReading
+    from vpp_streams.domain.market.rules import Prices
 
 MOST_BYTES = 256 * 1024 * 1024
 """Of a price file, unpacked: a year of five-minute prices of a market is a tenth of it."""
@@ -48,7 +48,7 @@ def prices(
     with a time and a price. Nothing is repaired silently: each finding says what was done, and
     a price that is not certain is left out. Energy is per MWh, capacity per MW and hour.
     """
-    from vpp_streams.domain.price_files.read import read_price_file
+    from vpp_streams.domain.files.price_files.read import read_price_file
 
     interval_ms, columns = _interval_ms(interval), _columns(column or [])
     failures: list[str] = []
@@ -98,7 +98,7 @@ def price_bytes(file: Path) -> bytes:
 
 
 def _interval_ms(text: str | None) -> int | None:
-    from vpp_streams.domain.spoken_time import duration_s
+    from vpp_streams.domain.files.spoken_time import duration_s
 
     if text is None:
         return None
@@ -171,7 +171,7 @@ def _show(file: Path, reading: "PriceReading") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from vpp_streams.domain.price_files.intervals import spoken_length, spoken_time
+    from vpp_streams.domain.files.price_files.intervals import spoken_length, spoken_time
 
     console = Console()
     console.print(f"[bold]{escape(str(file))}[/]  {escape(reading.report.format)}", soft_wrap=True)

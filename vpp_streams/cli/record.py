@@ -40,11 +40,11 @@ async def _record(directory: Path, from_beginning: bool, until_end: bool) -> Non
 
     from rich.console import Console
 
-    from vpp_streams import topics
+    from vpp_streams.kafka import topics
     from vpp_streams.kafka.admin import ensure_topics
     from vpp_streams.kafka.clients import KafkaClients
-    from vpp_streams.recorder import record
-    from vpp_streams.recording import recording_in
+    from vpp_streams.replay.recorder import record
+    from vpp_streams.replay.recording import recording_in
 
     settings = load_settings()
     await ensure_topics(KafkaClients(settings))

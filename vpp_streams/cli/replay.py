@@ -10,8 +10,8 @@ from vpp_streams.errors import InputError
 from vpp_streams.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from vpp_streams.domain.csv_home import Report
-    from vpp_streams.recorded import Source, Span
+    from vpp_streams.domain.files.csv_home import Report
+    from vpp_streams.replay.sources import Source, Span
 
 SHOWN = 10
 """Bad rows and gaps that are printed one by one."""
@@ -54,7 +54,7 @@ def replay(
     """
     import asyncio
 
-    from vpp_streams.recorded import Span
+    from vpp_streams.replay.sources import Span
 
     span = Span(_time_ms("--from", from_), _time_ms("--to", to))
     factor = _speed(speed)
@@ -94,7 +94,7 @@ def _time_ms(option: str, text: str | None) -> int | None:
 
 
 def _open(path: Path, mapping_file: Path | None, span: "Span", strict: bool) -> "Source":
-    from vpp_streams.recorded import home_source, load_home, load_mapping, open_recording
+    from vpp_streams.replay.sources import home_source, load_home, load_mapping, open_recording
 
     if path.suffix.lower() != ".csv":
         if mapping_file:
@@ -167,8 +167,8 @@ async def _play(settings: Settings, source: "Source", speed: float | None) -> No
         TimeRemainingColumn,
     )
 
-    from vpp_streams.domain.frames_plan import Step
-    from vpp_streams.replay import Pacer, replay
+    from vpp_streams.domain.files.frames_plan import Step
+    from vpp_streams.replay.replay import Pacer, replay
 
     readings = frames = 0
     with Progress(

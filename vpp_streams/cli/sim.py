@@ -138,7 +138,7 @@ async def _simulate(
     import signal
 
     from device_sim.runner import running_fleet
-    from vpp_streams import demo
+    from vpp_streams.local import demo
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -185,9 +185,9 @@ def _status(fleet: "Fleet") -> str:
 @asynccontextmanager
 async def _reporting(settings: Settings, fleet: "Fleet") -> "AsyncIterator[None]":
     """Publish the fleet's health, and follow the grid's frequency, during the body."""
-    from vpp_streams.health import HealthReporter
     from vpp_streams.kafka.clients import KafkaClients
-    from vpp_streams.kafka.connection import connected
+    from vpp_streams.process.connection import connected
+    from vpp_streams.process.health import HealthReporter
 
     reporter = HealthReporter("sim")
     reporter.counters = fleet.counters
@@ -204,7 +204,7 @@ def frequency_into(fleet: "Fleet") -> "Feed[FrequencyEvent]":
     """Events of topic ``grid.frequency`` are the simulated grid's frequency while they stand."""
     import time
 
-    from vpp_streams import topics
+    from vpp_streams.kafka import topics
     from vpp_streams.kafka.follower import Feed
 
     def apply(read: "Read[FrequencyEvent]") -> None:

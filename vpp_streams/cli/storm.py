@@ -27,10 +27,10 @@ def storm(
     """
     from urllib.parse import quote
 
-    from vpp_streams.api_client import ApiClient
+    from vpp_streams.cli.api_client import ApiClient
     from vpp_streams.cli.dispatch import print_json, span
-    from vpp_streams.dispatch_screen import clock
-    from vpp_streams.domain.storms import sentence
+    from vpp_streams.cli.screens.dispatch import clock
+    from vpp_streams.domain.control.storms import sentence
     from vpp_streams.web.control_views import AlertList, DispatchView, Ordered
 
     with ApiClient(load_settings()) as api:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from schemas.assets import Site
-    from vpp_streams.loop_health import Expected, Report, Summary
-    from vpp_streams.supervisor import Supervisor
+    from vpp_streams.local.loop_check import Expected, Report, Summary
+    from vpp_streams.local.supervisor import Supervisor
 
 
 def up(
@@ -40,10 +40,10 @@ def up(
     namespace `demo` of the broker unless VPP_NAMESPACE says otherwise.
     """
     from device_sim.fleet import demo_sites
-    from vpp_streams import broker, demo
     from vpp_streams.errors import InputError
-    from vpp_streams.loop_health import Expected
-    from vpp_streams.supervisor import Supervisor
+    from vpp_streams.local import broker, demo
+    from vpp_streams.local.loop_check import Expected
+    from vpp_streams.local.supervisor import Supervisor
 
     settings = load_settings()
     if not settings.namespace:
@@ -79,7 +79,7 @@ def up(
 def _alone_in(settings: Settings) -> Iterator[None]:
     """Refuse to run two fleets in one world: their devices would throw each other out."""
     from vpp_streams.errors import InputError
-    from vpp_streams.kafka_process import locked
+    from vpp_streams.local.kafka_process import locked
 
     name = settings.namespace
     with ExitStack() as held:
@@ -103,7 +103,7 @@ async def _check(
     expected: "Expected",
     sites: "Sequence[Site]",
 ) -> "Report":
-    from vpp_streams import demo
+    from vpp_streams.local import demo
 
     _say(
         f"starting {len(supervisor.children)} processes; logs: {supervisor.children[0].log.parent}"
@@ -128,7 +128,7 @@ async def _watch(
     from rich.console import Console
     from rich.live import Live
 
-    from vpp_streams import demo
+    from vpp_streams.local import demo
 
     console = Console()
     # Awards of the market rule at any time, and go before an operator's other orders.
@@ -159,7 +159,7 @@ def _status(
     from rich.table import Table
     from rich.text import Text
 
-    from vpp_streams.demo import web_url
+    from vpp_streams.local.demo import web_url
 
     colours = {"running": "green", "crashed": "red"}
     processes = Text.assemble("processes   ")

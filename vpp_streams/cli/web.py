@@ -17,7 +17,7 @@ def web(
 
     Start as many as you like: each keeps a read model of its own.
     """
-    from vpp_streams.logs import set_up_logs
+    from vpp_streams.process.logs import set_up_logs
     from vpp_streams.web.server import serve_web
 
     settings = load_settings(web_port=port)

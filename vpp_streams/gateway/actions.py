@@ -10,9 +10,9 @@ from enum import Enum, auto
 import msgspec
 
 from schemas.protocol import MAX_BACKFILL_ROWS, Hello
-from vpp_streams import topics
 from vpp_streams.gateway.commands import Told
 from vpp_streams.gateway.live_acks import Range
+from vpp_streams.kafka import topics
 
 
 class Now(msgspec.Struct, frozen=True, gc=False):

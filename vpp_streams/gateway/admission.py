@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from schemas.assets import Device, Site
 from schemas.protocol import SUBPROTOCOL
-from vpp_streams.domain.demo_tokens import token_hash
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.registry.demo_tokens import token_hash
+from vpp_streams.domain.registry.registry import Registry
 
 _NO_DIGEST = "-" * 64
 """Compared where there is none, so that the answer takes as long."""

@@ -25,7 +25,7 @@ from schemas.protocol import (
     SetpointResult,
 )
 from schemas.wire import decode_result
-from vpp_streams import topics
+from vpp_streams.kafka import topics
 
 ANSWER_MS = 5000
 """A device that has not answered a Setpoint by then is told of as ``no answer``."""

@@ -33,7 +33,6 @@ from vpp_streams.gateway.budget import (
     FrameBudget,
     FrameMeter,
 )
-from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.seam import (
     CLOSE_TIMEOUT_S,
     MAX_UNSENT_BYTES,
@@ -44,6 +43,7 @@ from vpp_streams.gateway.seam import (
     engine_log,
     response_of,
 )
+from vpp_streams.process.clock import now
 
 try:
     from websockets.speedups import apply_mask

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 
 import structlog
 
-from vpp_streams.domain.demo_tokens import is_demo_token
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.registry.demo_tokens import is_demo_token
+from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.gateway.admission import (
     Admitted,
     Refused,

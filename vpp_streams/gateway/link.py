@@ -27,13 +27,13 @@ from vpp_streams.gateway.actions import (
     Tell,
 )
 from vpp_streams.gateway.answers import OnAnswer
-from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.commands import Told
 from vpp_streams.gateway.framer import Framer
 from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.gateway.presence import PresenceLog
 from vpp_streams.gateway.seam import MAX_UNSENT_BYTES, Socket
 from vpp_streams.gateway.session import Session
+from vpp_streams.process.clock import now
 
 log = structlog.get_logger()
 

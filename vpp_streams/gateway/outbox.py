@@ -7,10 +7,10 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from schemas.commands import CommandEvent, CommandEvents
-from vpp_streams import topics
 from vpp_streams.gateway.answers import OnAnswer, answer_all, failure_of
-from vpp_streams.health import HealthReporter
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.outlet import Outlet
+from vpp_streams.process.health import HealthReporter
 
 log = structlog.get_logger()
 

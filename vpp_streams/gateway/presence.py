@@ -5,8 +5,8 @@ from typing import Literal
 
 from schemas.presence import Presence
 from schemas.protocol import Hello
-from vpp_streams import topics
 from vpp_streams.gateway.session import Session
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.outlet import Outlet
 
 Status = Literal["connected", "disconnected"]

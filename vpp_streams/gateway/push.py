@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from schemas.commands import CommandEvent, CommandFrame, CommandRow, CommandState, command_id
 from schemas.grid import PriceSeries
 from schemas.protocol import Prices, Setpoint
-from vpp_streams import topics
 from vpp_streams.gateway.actions import Now
-from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.link import Link
 from vpp_streams.gateway.outbox import EventOutbox
-from vpp_streams.health import HealthReporter
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
+from vpp_streams.process.clock import now
+from vpp_streams.process.health import HealthReporter
 
 SLICE = 100
 """Devices that are sent to before others get their turn."""

@@ -17,14 +17,11 @@ from schemas.protocol import (
     CLOSE_UNKNOWN_DEVICE,
     SpanMs,
 )
-from vpp_streams import topics
-from vpp_streams.background import run_beside
-from vpp_streams.domain.partition import partition_of
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import InputError
 from vpp_streams.gateway.actions import Limits
 from vpp_streams.gateway.admission import Admitted, Refused
-from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.doorkeeper import Doorkeeper, address_of
 from vpp_streams.gateway.engine import OwnEngine
 from vpp_streams.gateway.framer import Framer
@@ -37,14 +34,17 @@ from vpp_streams.gateway.seam import Door, Engine, Reply, Socket
 from vpp_streams.gateway.session import Head, Session
 from vpp_streams.gateway.stock_engine import StockEngine
 from vpp_streams.gateway.tls import certificate_names, tls_context
-from vpp_streams.health import HealthReporter
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.kafka.connection import connected
 from vpp_streams.kafka.follower import Feed, assets_into
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.kafka.topic_ids import KnownTopics
-from vpp_streams.ports import is_loopback
+from vpp_streams.process.background import run_beside
+from vpp_streams.process.clock import now
+from vpp_streams.process.connection import connected
+from vpp_streams.process.health import HealthReporter
+from vpp_streams.process.ports import is_loopback
 from vpp_streams.settings import Settings
 
 log = structlog.get_logger()

@@ -53,7 +53,6 @@ from schemas.wire import (
     encode_result,
     encode_send,
 )
-from vpp_streams import topics
 from vpp_streams.gateway.actions import (
     Action,
     BackfillReceipt,
@@ -73,6 +72,7 @@ from vpp_streams.gateway.bucket import TokenBucket
 from vpp_streams.gateway.commands import Commands, Refused, Told, Unasked, may_exist
 from vpp_streams.gateway.lines import Body, body_of, body_of_row, line
 from vpp_streams.gateway.live_acks import LiveAcks, Range
+from vpp_streams.kafka import topics
 
 LIVE = State.LIVE
 READY = (State.LIVE, State.DRAINING)

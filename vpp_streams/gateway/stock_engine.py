@@ -20,7 +20,6 @@ from websockets.typing import Subprotocol
 from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL
 from vpp_streams.gateway.admission import Admitted
 from vpp_streams.gateway.budget import FrameBudget, FrameMeter
-from vpp_streams.gateway.clock import now
 from vpp_streams.gateway.seam import (
     BACKLOG,
     CLOSE_TIMEOUT_S,
@@ -32,6 +31,7 @@ from vpp_streams.gateway.seam import (
     engine_log,
     response_of,
 )
+from vpp_streams.process.clock import now
 from vpp_streams.settings import Settings
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
-from vpp_streams import topics
 from vpp_streams.errors import BrokerError
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import MAX_RECORD_BYTES, KafkaClients, administering
 
 LEADERS_WAIT_S = 30.0

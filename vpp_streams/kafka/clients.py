@@ -13,8 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
 from vpp_streams.errors import BrokerError
+from vpp_streams.kafka.topics import Topic
 from vpp_streams.settings import Settings
-from vpp_streams.topics import Topic
 
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 """Of a record, and of what a consumer asks a partition for at once."""

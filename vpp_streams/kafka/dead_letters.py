@@ -17,13 +17,13 @@ from aiokafka.errors import KafkaError
 
 from schemas.bounds import MAX_TIME_MS
 from schemas.rejected import MAX_KEPT_BYTES, MAX_KEPT_KEY_BYTES, RejectedRecord
-from vpp_streams import topics
 from vpp_streams.errors import BrokerError
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.decode import RawRecord, Refusal
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.kafka.ranges import records_since
-from vpp_streams.topics import Topic
+from vpp_streams.kafka.topics import Topic
 
 log = structlog.get_logger()
 

@@ -7,10 +7,10 @@ from typing import Any, Generic, Protocol, TypeVar, get_args
 
 import msgspec
 
+from schemas.encoding import decode_frame
 from schemas.rejected import RefusalReason
-from vpp_streams.codecs import decode_frame
 from vpp_streams.errors import RefusedError
-from vpp_streams.topics import Topic
+from vpp_streams.kafka.topics import Topic
 
 T = TypeVar("T")
 MAX_DETAIL = 300

@@ -16,9 +16,9 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.assets import Site
-from vpp_streams import topics
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import RefusedError
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, consuming
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.decode import (
@@ -30,7 +30,7 @@ from vpp_streams.kafka.decode import (
     refusal_of,
 )
 from vpp_streams.kafka.topic_ids import LOOK_S, KnownTopics
-from vpp_streams.topics import Topic
+from vpp_streams.kafka.topics import Topic
 
 T = TypeVar("T")
 log = structlog.get_logger()

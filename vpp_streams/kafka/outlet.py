@@ -7,10 +7,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.structs import RecordMetadata
 
-from vpp_streams.codecs import encode_frame, encode_json
+from schemas.encoding import encode_frame, encode_json
 from vpp_streams.errors import RefusedError
 from vpp_streams.kafka.clients import KafkaClients, no_topic, producing
-from vpp_streams.topics import Topic
+from vpp_streams.kafka.topics import Topic
 
 T = TypeVar("T")
 

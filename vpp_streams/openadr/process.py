@@ -16,20 +16,20 @@ from aiokafka.errors import KafkaError
 from schemas.dispatch import Request
 from schemas.grid import Alert
 from schemas.windows import RegionLive, RegionWindow
-from vpp_streams import topics
-from vpp_streams.background import run_beside
 from vpp_streams.domain.openadr.measured import KEPT_MS
 from vpp_streams.domain.openadr.requests import Ven
 from vpp_streams.errors import BrokerError
-from vpp_streams.health import HealthReporter
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import check_topics
 from vpp_streams.kafka.clients import KafkaClients, no_topic
-from vpp_streams.kafka.connection import connected
 from vpp_streams.kafka.follower import Feed
+from vpp_streams.kafka.topics import Topic
 from vpp_streams.openadr.ven import Record, VenSession, poll_for_ever
 from vpp_streams.openadr.vtn import ClientCredentials, Vtn
+from vpp_streams.process.background import run_beside
+from vpp_streams.process.connection import connected
+from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
-from vpp_streams.topics import Topic
 
 log = structlog.get_logger()
 

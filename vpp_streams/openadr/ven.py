@@ -14,7 +14,6 @@ from openadr3.entities.raw import RawProgram
 
 from schemas.dispatch import Limit, Target, Withdraw
 from schemas.grid import Alert, PriceSeries
-from vpp_streams import topics
 from vpp_streams.domain.openadr.events import map_events
 from vpp_streams.domain.openadr.measured import Measured
 from vpp_streams.domain.openadr.reports import Due, body, due_reports, tells
@@ -22,8 +21,9 @@ from vpp_streams.domain.openadr.requests import Known, Ven
 from vpp_streams.domain.openadr.standing import Standing
 from vpp_streams.domain.openadr.wire import Remark, read_program
 from vpp_streams.errors import BrokerError, InputError
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.topics import Topic
 from vpp_streams.openadr.vtn import Vtn, VtnError, VtnRefusedError
-from vpp_streams.topics import Topic
 
 log = structlog.get_logger()
 

@@ -3,7 +3,7 @@
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from vpp_streams.operators import Operator
+from vpp_streams.web.operators import Operator
 
 
 def client_address(scope: Scope) -> str:

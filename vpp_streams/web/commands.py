@@ -19,8 +19,8 @@ from schemas.commands import (
     rank_of,
     step_of,
 )
-from tables.twins import SET_BACK_MS
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.fleet.twins import SET_BACK_MS
+from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.web.control_views import Alarm, AlarmKind, CommandView
 
 OFF_SHARE, OFF_W = 0.05, 100.0

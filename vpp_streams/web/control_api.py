@@ -15,11 +15,9 @@ from schemas.commands import CommandState
 from schemas.dispatch import Request, Withdraw
 from schemas.grid import Alert
 from schemas.wire import UNREADABLE
-from vpp_streams import topics
-from vpp_streams.audit import StoryLine, read_story
-from vpp_streams.domain.partition import partition_of
+from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import BrokerError
-from vpp_streams.operators import MAKE_ONE, Operator
+from vpp_streams.kafka import topics
 from vpp_streams.web.answers import Json
 from vpp_streams.web.budgets import story_budgets
 from vpp_streams.web.callers import operator_of
@@ -38,8 +36,10 @@ from vpp_streams.web.control_views import (
 from vpp_streams.web.desk import Desk, Kafka, as_answer
 from vpp_streams.web.logins import unknown
 from vpp_streams.web.openapi import answers, takes
+from vpp_streams.web.operators import MAKE_ONE, Operator
 from vpp_streams.web.problems import ApiError, refuse_unknown_parameters
 from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.web.story import StoryLine, read_story
 
 MAX_BODY = 64 * 1024
 READ_S = 30.0

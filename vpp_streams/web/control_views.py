@@ -9,8 +9,8 @@ from schemas.commands import CommandState
 from schemas.dispatch import DispatchStatus, Hold, Limit, Notice, RequestState, Target, Watts
 from schemas.grid import Alert, Droop
 from schemas.telemetry import EpochMs
-from vpp_streams.audit import StoryLine
-from vpp_streams.domain.standing import Finding, Standing
+from vpp_streams.domain.control.standing import Finding, Standing
+from vpp_streams.web.story import StoryLine
 
 LONGEST_S = 366 * 86_400
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=LONGEST_S)]

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vpp_streams.operators import Operator
 from vpp_streams.settings import LOOPBACK
 from vpp_streams.web.callers import bearer_of, client_address, set_operator
 from vpp_streams.web.logins import Logins
+from vpp_streams.web.operators import Operator
 from vpp_streams.web.problems import ApiError, answer_of
 
 _TOO_MUCH = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)

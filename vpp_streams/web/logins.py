@@ -16,8 +16,8 @@ import structlog
 from starlette.types import Scope
 
 from vpp_streams.errors import SettingsError
-from vpp_streams.operators import MAKE_ONE, Operator, digest_of, holder_of, read_operators
 from vpp_streams.web.callers import bearer_of, client_address
+from vpp_streams.web.operators import MAKE_ONE, Operator, digest_of, holder_of, read_operators
 from vpp_streams.web.places import client_of
 from vpp_streams.web.problems import ApiError
 

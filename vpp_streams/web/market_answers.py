@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 
 from schemas.market import Bid
-from vpp_streams.topics import DAY_MS
+from vpp_streams.kafka.topics import DAY_MS
 from vpp_streams.web.market import Book, Interval, Markets, Region
 from vpp_streams.web.market_figures import columns, measured_w, money_of_day, price, state, totals
 from vpp_streams.web.market_views import (

@@ -3,8 +3,8 @@
 from collections import Counter
 from itertools import accumulate
 
-from vpp_streams.domain.delivery import delivery_error
-from vpp_streams.topics import DAY_MS
+from vpp_streams.domain.market.delivery import delivery_error
+from vpp_streams.kafka.topics import DAY_MS
 from vpp_streams.web.market import Book, Interval, Region
 from vpp_streams.web.market_views import BidState, Intervals, MarketTotals
 

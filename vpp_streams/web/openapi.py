@@ -6,7 +6,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from vpp_streams.contracts import describe_fields
+from vpp_streams.kafka.contracts import describe_fields
 from vpp_streams.web import control_views, market_views, views
 from vpp_streams.web.views import Problem
 

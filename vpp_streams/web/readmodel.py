@@ -22,10 +22,10 @@ from schemas.presence import Presence
 from schemas.rejected import RejectedRecord
 from schemas.telemetry import Rejected
 from schemas.windows import RegionLive, RegionWindow, SiteWindow
-from vpp_streams import topics
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.dead_letters import REFUSED_OF
 from vpp_streams.kafka.decode import Read, Removed
-from vpp_streams.topics import Topic
+from vpp_streams.kafka.topics import Topic
 from vpp_streams.web.ages import Ages
 from vpp_streams.web.commands import Commands
 from vpp_streams.web.control_views import AlarmList, RegionAlarm, RegionStanding

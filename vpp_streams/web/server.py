@@ -12,18 +12,18 @@ from typing import Any, TypeVar
 import structlog
 import uvicorn
 
-from vpp_streams import topics
-from vpp_streams.background import run_beside
 from vpp_streams.errors import InputError
-from vpp_streams.health import HealthReporter
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.kafka.connection import Connection, connected
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
 from vpp_streams.kafka.ranges import raw_between
+from vpp_streams.kafka.topics import Topic
+from vpp_streams.process.background import run_beside
+from vpp_streams.process.connection import Connection, connected
+from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings, words_of
-from vpp_streams.topics import Topic
 from vpp_streams.web.api import create_web
 from vpp_streams.web.connections import DoorConfig, open_files
 from vpp_streams.web.logins import Logins

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from schemas.assets import Site
 from schemas.presence import Presence
 from schemas.windows import SiteWindow
-from vpp_streams.domain.registry import Registry
+from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.web.regions import WindowSeries
 from vpp_streams.web.views import SitePage, SiteRow
 

@@ -1,6 +1,6 @@
 """How each region stands, from what was heard of its telemetry and of its dispatch."""
 
-from vpp_streams.domain.standing import RegionNow, Standing, stand
+from vpp_streams.domain.control.standing import RegionNow, Standing, stand
 from vpp_streams.web.control_views import DispatchNow
 from vpp_streams.web.pipeline import STALE_MS
 from vpp_streams.web.views import RegionView

@@ -8,7 +8,7 @@ from schemas.assets import Site
 from schemas.presence import Presence
 from schemas.rejected import RefusalReason
 from schemas.windows import Deliverable, RegionWindow, SiteWindow
-from vpp_streams.domain.standing import Standing
+from vpp_streams.domain.control.standing import Standing
 
 
 class RegionView(msgspec.Struct, frozen=True, kw_only=True):

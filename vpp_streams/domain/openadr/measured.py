@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from schemas.windows import RegionLive, RegionWindow
-from vpp_streams.domain.requests import held_w
+from vpp_streams.domain.control.requests import held_w
 
 MINUTE_MS = 60_000
 KEPT_MS = 2 * 86_400_000

@@ -14,10 +14,10 @@ from openadr3.entities.raw import RawEvent
 
 from schemas.dispatch import Limit, Priority, Target
 from schemas.grid import Alert
+from vpp_streams.domain.control.requests import LONGEST_MS
 from vpp_streams.domain.openadr.asks import Ask, Capacity, Setpoint, Storm
 from vpp_streams.domain.openadr.time import Timeline
 from vpp_streams.domain.openadr.wire import Remark
-from vpp_streams.domain.requests import LONGEST_MS
 
 DAY_MS = 86_400_000
 AHEAD_MS = 2 * DAY_MS

@@ -1,0 +1,267 @@
+"""Reads partitions of the log: every record, once and in order, from where its reader stands.
+
+A plain consumer without a group. Each partition starts where its state stands, on the last
+record that the state includes: if the log holds another record there, it is another log (the
+topic was deleted and made again, or its end was cut off), and is read from its beginning. While
+it is read, the topic's id tells the same: the new log may be longer than the old one by then, and
+nothing else would show it. What the log has lost is counted. A partition that has more and does
+not move raises `StalledError`.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from vpp_streams.domain.fleet.columnar import Mark
+from vpp_streams.domain.telemetry.log_reading import Progress
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.topic_ids import LOOK_S, KnownTopics
+
+log = structlog.get_logger()
+
+POLL_MS = 100
+STALLED_S = 60.0
+"""A partition that has more, and is not read on for this long, has stalled."""
+
+
+class StalledError(RuntimeError):
+    """A partition has records that do not arrive. The worker must end: its successor reads on."""
+
+
+def mark_of(record: ConsumerRecord) -> Mark:
+    """What a record looks like, to know it again."""
+    return Mark(record.timestamp, zlib.crc32(record.value or b""))
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where reading goes on."""
+
+    offset: int = 0
+    """Of the first record that was not read yet."""
+    mark: Mark | None = None
+    """Of the record before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Records of one partition that follow each other."""
+
+    tp: TopicPartition
+    after: int
+    """Everything before this offset was handed over before."""
+    records: Sequence[ConsumerRecord]
+    replaced: bool = False
+    """The log is another one than before: offsets begin again."""
+
+
+Deliver = Callable[[Records], Awaitable[None]]
+
+
+class LogReader:
+    """Hands over the records of the partitions that it is told to read."""
+
+    def __init__(self, kafka: KafkaClients, deliver: Deliver) -> None:
+        self._kafka = kafka
+        self._deliver = deliver
+        self._positions: dict[TopicPartition, Position] = {}
+        self._wanted: dict[TopicPartition, Position] | None = None
+        """A new assignment that was not taken up yet."""
+        self._replaced: set[TopicPartition] = set()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._known = KnownTopics()
+        self._made_again: set[str] = set()
+        """Topics that are others by now, and are not read from their beginnings yet."""
+        self.on_other_log: Callable[[TopicPartition], None] = lambda _tp: None
+        """Told at once, before any record of the log's beginning is handed over."""
+        self.missing = 0
+        """Records that were gone from the log before they were read."""
+        self.replaced_logs = 0
+
+    def read(self, positions: Mapping[TopicPartition, Position]) -> None:
+        """From now on read these partitions, each from its position, and no others.
+
+        A partition that is read already goes on from where it is.
+        """
+        now = self._next()
+        self._wanted = {tp: now.get(tp, start) for tp, start in positions.items()}
+
+    def drop(self, tp: TopicPartition) -> None:
+        """Forget a partition, so that the next `read` starts it from its position."""
+        self._positions.pop(tp, None)
+        if self._wanted is not None:
+            self._wanted.pop(tp, None)
+
+    def go_back(self, tp: TopicPartition, position: Position) -> None:
+        """Read a partition again from a position: what was handed over did not arrive there."""
+        self._wanted = {**self._next(), tp: position}
+
+    def _next(self) -> dict[TopicPartition, Position]:
+        """What is read next: an assignment that was not taken up yet counts, also an empty one."""
+        return self._positions if self._wanted is None else self._wanted
+
+    def lag(self, tp: TopicPartition, applied: int) -> int:
+        """Records of a partition that are in the log and not applied; 0 where it is not known.
+
+        ``applied`` is the offset of the first record that was not applied yet.
+        """
+        seen = self.seen(tp)
+        return max(seen[0] - applied, 0) if seen else 0
+
+    def seen(self, tp: TopicPartition) -> tuple[int, int] | None:
+        """The log's end as Kafka said last, and when it did (ms since 1970, our clock)."""
+        if self._consumer is None or tp not in self._consumer.assignment():
+            return None
+        end, at_ms = self._consumer.highwater(tp), self._consumer.last_poll_timestamp(tp)
+        return None if end is None or not at_ms else (end, at_ms)
+
+    async def look(self) -> None:
+        """Ask Kafka whether the topics are still the same, and tell `on_other_log` of those that
+        are not.
+        """
+        if self._consumer is None:
+            return
+        names = {tp.topic for tp in self._positions}
+        changed = await self._known.changed(self._consumer, names)
+        self._made_again |= changed
+        for tp in self._positions:
+            if tp.topic in changed:
+                self.on_other_log(tp)
+
+    async def run(self) -> None:
+        """Read for ever; cancel to stop. Raises `StalledError`."""
+        async with self._kafka.consumer(
+            auto_offset_reset="none",
+            fetch_max_wait_ms=POLL_MS,
+            max_partition_fetch_bytes=8 * 1024 * 1024,
+            fetch_max_bytes=32 * 1024 * 1024,
+        ) as consumer:
+            self._consumer = consumer
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read_for_ever(consumer))
+                group.create_task(self._watch_for_ever(consumer))
+
+    async def _read_for_ever(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            if self._wanted is not None:
+                await self._take_up(consumer)
+            self._begin_those_made_again(consumer)
+            if not self._positions:
+                await asyncio.sleep(POLL_MS / 1000)
+                continue
+            try:
+                found = await consumer.getmany(timeout_ms=POLL_MS)
+            except OffsetOutOfRangeError as error:
+                await self._find_again(consumer, error.args[0])
+                continue
+            for tp, records in found.items():
+                if self._wanted is not None:
+                    break  # what is left comes again
+                if tp.topic in self._made_again:
+                    continue  # read from its beginning, next
+                await self._hand_over(consumer, tp, records)
+
+    async def _take_up(self, consumer: AIOKafkaConsumer) -> None:
+        wanted, self._wanted = self._wanted or {}, None
+        self._positions = wanted
+        self._replaced &= wanted.keys()
+        consumer.assign(list(wanted))
+        for tp, position in wanted.items():
+            self._seek(consumer, tp, position)
+        # Asked for before anything is read: from here on an id that changes tells another log.
+        await self.look()
+
+    def _begin_those_made_again(self, consumer: AIOKafkaConsumer) -> None:
+        names, self._made_again = self._made_again, set()
+        for tp in [tp for tp in self._positions if tp.topic in names]:
+            self._start_again(consumer, tp, "the topic was deleted and made again")
+
+    def _seek(self, consumer: AIOKafkaConsumer, tp: TopicPartition, position: Position) -> None:
+        """To the record that is known, to see that it is still the same."""
+        known = position.mark is not None and position.offset > 0
+        consumer.seek(tp, position.offset - 1 if known else position.offset)
+
+    async def _hand_over(
+        self, consumer: AIOKafkaConsumer, tp: TopicPartition, records: list[ConsumerRecord]
+    ) -> None:
+        position = self._positions[tp]
+        if position.mark is not None and records[0].offset < position.offset:
+            if mark_of(records[0]) != position.mark:
+                self._start_again(consumer, tp, "the record that was read last is another one")
+                return
+            records = records[1:]
+        elif records[0].offset > position.offset:
+            self._count_missing(tp, position.offset, records[0].offset)
+        if not records:
+            return
+        replaced = tp in self._replaced
+        self._replaced.discard(tp)
+        # Marked as read before it is handed over: a new assignment meanwhile starts where the
+        # state stands, not here.
+        self._positions[tp] = Position(records[-1].offset + 1)
+        await self._deliver(Records(tp, position.offset, records, replaced))
+
+    def _start_again(self, consumer: AIOKafkaConsumer, tp: TopicPartition, why: str) -> None:
+        self.replaced_logs += 1
+        self.on_other_log(tp)
+        log.error(
+            "the log is not the one that was read before; it is read from its beginning",
+            topic=tp.topic,
+            partition=tp.partition,
+            why=why,
+        )
+        self._replaced.add(tp)
+        self._positions[tp] = Position()
+        consumer.seek(tp, 0)
+
+    def _count_missing(self, tp: TopicPartition, expected: int, found: int) -> None:
+        if expected == 0:
+            return  # a log whose beginning has expired: nobody stood there
+        self.missing += found - expected
+        log.error(
+            "records were removed from the log before they were read",
+            topic=tp.topic,
+            partition=tp.partition,
+            records=found - expected,
+        )
+
+    async def _find_again(
+        self, consumer: AIOKafkaConsumer, lost: Mapping[TopicPartition, int]
+    ) -> None:
+        """Positions that are outside their log: before its beginning, or behind its end."""
+        await self.look()
+        lost = {tp: at for tp, at in lost.items() if tp.topic not in self._made_again}
+        if not lost:
+            return
+        begins = await consumer.beginning_offsets(list(lost))
+        ends = await consumer.end_offsets(list(lost))
+        for tp in lost:
+            at = self._positions[tp].offset
+            if at > ends[tp]:
+                self._start_again(consumer, tp, f"it ends at {ends[tp]}, we are at {at}")
+            elif at < begins[tp]:
+                self._count_missing(tp, at, begins[tp])
+            self._positions[tp] = Position(begins[tp] if at > ends[tp] else max(at, begins[tp]))
+            consumer.seek(tp, self._positions[tp].offset)
+
+    async def _watch_for_ever(self, consumer: AIOKafkaConsumer) -> None:
+        """Raise where a partition has more and is not read on, while Kafka answers."""
+        loop = asyncio.get_running_loop()
+        progress: Progress[TopicPartition] = Progress(STALLED_S, LOOK_S)
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self.look()
+            at = {tp: position.offset for tp, position in self._positions.items()}
+            try:
+                ends = await consumer.end_offsets(list(at)) if at else {}
+            except (KafkaError, OSError):
+                progress.reset()  # Kafka is away: nobody moves
+                continue
+            if stalled := progress.look(at, ends, loop.time()):
+                where = ", ".join(f"{tp.topic}/{tp.partition} at {at[tp]}" for tp in stalled)
+                raise StalledError(f"nothing was read for {STALLED_S:.0f} s, with more in {where}")

@@ -1,0 +1,293 @@
+"""The partitions whose state this worker holds: taken over, kept by snapshots, given back.
+
+A takeover fences the writer before us, reads the state that it left, and reads the source on
+from where that state stands. A snapshot is one transaction of the changelog, taken when all that
+the applied records gave rise to is safe in Kafka. A partition that comes back at the next
+rebalance is kept as it is: nobody can have held it in between.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from agents.faust_seam import Membership, Share
+from tables.log_reader import LogReader, Position, Records, mark_of
+from tables.state_store import FencedError, StateStore, Writer
+from vpp_streams.domain.fleet.columnar import NO_MARK, Recovered, Snapshot, recover
+
+log = structlog.get_logger()
+
+
+class PartitionState(Protocol):
+    """State of one source partition: a pure function of its log."""
+
+    applied_offset: int
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether it has changed by anything else than records since the last snapshot."""
+
+    def snapshot(self) -> Snapshot:
+        """What changed since the last one, as of ``applied_offset``."""
+
+    def restore(self, recovered: Recovered) -> None:
+        """Stand where the snapshot stood."""
+
+    def begin_log(self) -> None:
+        """Go on with another log, whose offsets begin again."""
+
+
+S = TypeVar("S", bound=PartitionState)
+
+
+class Slot(Generic[S]):
+    """One partition that is ours: its state, its writer, and what waits for a snapshot."""
+
+    def __init__(self, partition: int, state: S, writer: Writer) -> None:
+        self.partition = partition
+        self.state = state
+        self.writer = writer
+        self.mark = NO_MARK
+        """Of the record at the offset that the last snapshot stands at."""
+        self.stale: set[bytes] = set()
+        """Keys of a changelog that could not be used; the next snapshot deletes them."""
+        self.other_log = False
+        """The source is another log by now, and its beginning was not applied yet: no offset says
+        any more how far the state is."""
+        self.newest: ConsumerRecord | None = None
+        """Applied last; None where a snapshot has it."""
+        self.waiting = 0
+        """Records that were applied and are in no snapshot yet."""
+        self.saved_offset = state.applied_offset
+        """Source offset of the newest snapshot."""
+        self.committed_offset = state.applied_offset
+        """The same, as the group knows it."""
+        self.outputs: list[Awaitable[object]] = []
+        self.changing = asyncio.Lock()
+        """Held from a record's application until its outputs are in ``outputs``: a snapshot in
+        between would stand without them."""
+        self.flushing = asyncio.Lock()
+
+    def applied(self, record: ConsumerRecord) -> None:
+        """The state includes this record now."""
+        self.newest = record
+        self.waiting += 1
+
+    @property
+    def position(self) -> Position:
+        """Where the source is read on, if nothing of this slot was read yet."""
+        at = self.state.applied_offset
+        known = self.mark != NO_MARK and at == self.saved_offset
+        return Position(at + 1, self.mark if known else None)
+
+    def writes(self, snapshot: Snapshot) -> Iterable[tuple[bytes, bytes | None]]:
+        """What a snapshot writes, and what it deletes of a changelog that could not be used."""
+        for key, value in snapshot.writes(self.mark):
+            self.stale.discard(key)
+            yield key, value
+        for key in self.stale:
+            yield key, None
+
+
+class Partitions(Generic[S]):
+    """The partitions that this worker holds."""
+
+    def __init__(
+        self, source: str, membership: Membership, store: StateStore, new: Callable[[int], S]
+    ) -> None:
+        self._source = source
+        self._membership = membership
+        self._store = store
+        self._new = new
+        self._slots: dict[int, Slot[S]] = {}
+        self._share: Share | None = None
+        self._taken_back: set[int] = set()
+        """Partitions that another process took from us in this generation, and we took back."""
+        self.reader: LogReader | None = None
+        """Who reads the source; set by the role."""
+        self.on_change: Callable[[dict[int, S]], None] = lambda _states: None
+        """Receives the states that are ours, whenever that has changed."""
+        self.rebuilt = 0
+        """Partitions whose changelog could not be used."""
+
+    def states(self) -> list[S]:
+        """The states of the partitions that we hold."""
+        return [slot.state for slot in self._slots.values()]
+
+    def waiting(self) -> int:
+        """Records that wait for a snapshot."""
+        return sum(slot.waiting for slot in self._slots.values())
+
+    def slot(self, partition: int) -> Slot[S] | None:
+        """What we hold of a partition, or None where another worker holds it."""
+        return self._slots.get(partition)
+
+    def get(self, partition: int) -> S | None:
+        """The state of a partition, or None where another worker holds it."""
+        slot = self._slots.get(partition)
+        return slot.state if slot else None
+
+    def holds(self, slot: Slot[S]) -> bool:
+        """Whether a slot is still the one that holds its partition."""
+        return self._slots.get(slot.partition) is slot
+
+    def slot_for(self, records: Records) -> Slot[S] | None:
+        """The slot to apply records to; None where they are not its next ones.
+
+        That is so for what was on its way while the partition changed hands. They come again.
+        """
+        slot = self._slots.get(records.tp.partition)
+        if slot is None:
+            return None
+        if records.replaced:
+            slot.state.begin_log()
+            slot.other_log = False
+        if records.after > slot.state.applied_offset + 1 and self.reader is not None:
+            self.reader.go_back(records.tp, slot.position)
+            return None
+        return slot
+
+    def lag(self) -> int:
+        """Records of our partitions that are in the log and not applied."""
+        if self.reader is None:
+            return 0
+        return sum(
+            self.reader.lag(TopicPartition(self._source, p), slot.state.applied_offset + 1)
+            for p, slot in self._slots.items()
+        )
+
+    async def run(self) -> None:
+        """Follow the group for ever. Raises `NoShareError` where it gives us no place."""
+        if self.reader is not None:
+            self.reader.on_other_log = self._on_other_log
+        async for share in self._membership.shares():
+            await self._take(share)
+
+    async def _take(self, share: Share) -> None:
+        """Hold the partitions of a share and no others; what we hold of the same share stays."""
+        if share is self._share and share.partitions == self._slots.keys():
+            return
+        before = self._slots if share is self._share or share.follows(self._share) else {}
+        kept = {p: slot for p, slot in before.items() if p in share.partitions}
+        gone = [slot for slot in self._slots.values() if slot not in kept.values()]
+        self._slots, self._share = kept, share
+        self._taken_back.clear()
+        if gone:
+            self._publish()
+            await asyncio.gather(*(self._release(slot) for slot in gone))
+        missing = sorted(share.partitions - kept.keys())
+        taken = await asyncio.gather(*(self._take_over(p) for p in missing))
+        self._slots = self._slots | {slot.partition: slot for slot in taken}
+        if self._membership.share is share:  # else the next one says what is still ours
+            self._publish()
+            log.info(
+                "partitions held",
+                generation=share.generation,
+                taken_over=missing,
+                kept=sorted(kept),
+            )
+
+    def _publish(self) -> None:
+        self.on_change({p: slot.state for p, slot in self._slots.items()})
+        if self.reader is not None:
+            self.reader.read(
+                {TopicPartition(self._source, p): s.position for p, s in self._slots.items()}
+            )
+
+    def _on_other_log(self, tp: TopicPartition) -> None:
+        if (slot := self._slots.get(tp.partition)) is not None:
+            slot.other_log = True
+
+    async def _take_over(self, partition: int) -> Slot[S]:
+        writer, changelog = await self._store.take_over(partition)
+        slot = Slot(partition, self._new(partition), writer)
+        try:
+            recovered = recover(changelog)
+            if recovered is not None:
+                slot.state.restore(recovered)
+                slot.mark, slot.saved_offset = recovered.mark, recovered.offset
+        except Exception as error:
+            # Whatever it is, the log still has the readings: nobody waits for a repair.
+            log.exception(
+                "the state in the changelog cannot be used; it is made again from the log",
+                partition=partition,
+                error=repr(error),
+            )
+            self.rebuilt += 1
+            slot.state, slot.stale = self._new(partition), set(changelog)
+        return slot
+
+    async def _release(self, slot: Slot[S]) -> None:
+        """Let go of a partition that another worker has now."""
+        if self.reader is not None:
+            self.reader.drop(TopicPartition(self._source, slot.partition))
+        await slot.writer.close()
+
+    async def flush(self) -> None:
+        """Take and write a snapshot of every partition with records that wait for one."""
+        await asyncio.gather(*(self._flush(slot) for slot in list(self._slots.values())))
+
+    async def _flush(self, slot: Slot[S]) -> None:
+        async with slot.flushing:
+            if not self.holds(slot):
+                return
+            if slot.newest is not None or slot.state.unsaved:
+                await self._snapshot(slot)
+            if slot.committed_offset != slot.saved_offset and await self._commit(slot):
+                slot.committed_offset = slot.saved_offset
+
+    async def _snapshot(self, slot: Slot[S]) -> None:
+        async with slot.changing:
+            newest, slot.newest, slot.waiting = slot.newest, None, 0
+            outputs, slot.outputs = slot.outputs, []
+            snapshot = slot.state.snapshot()
+            slot.mark = mark_of(newest) if newest is not None else slot.mark
+        await asyncio.gather(*outputs)
+        if self.reader is not None:
+            await self.reader.look()
+        if slot.other_log:
+            # The readings count, by their names; the offset is one of a log that is gone.
+            snapshot, slot.mark = replace(snapshot, offset=-1), NO_MARK
+        try:
+            await slot.writer.write(slot.writes(snapshot))
+        except FencedError as error:
+            if self.holds(slot):  # else it was given back while it was written
+                await self._lost(slot, error)
+        else:
+            slot.saved_offset = snapshot.offset
+
+    async def _commit(self, slot: Slot[S]) -> bool:
+        """For those who watch the group's lag; we start where the state stands."""
+        tp = TopicPartition(self._source, slot.partition)
+        offset = OffsetAndMetadata(slot.saved_offset + 1, "")
+        return await self._membership.commit({tp: offset})
+
+    async def _lost(self, slot: Slot[S], error: FencedError) -> None:
+        """Another process writes for this partition now.
+
+        Mostly that is its new owner, and Kafka confirms that we are none any more. Else it was
+        paused in the middle of a takeover that is long out of date: we take the partition back.
+        Raises `FencedError` where that happens again: two groups work on the same state.
+        """
+        partition, share = slot.partition, self._share
+        log.warning("partition lost to another writer", partition=partition, error=str(error))
+        self._slots = {p: s for p, s in self._slots.items() if s is not slot}
+        self._publish()
+        await self._release(slot)
+        ours = await self._commit(slot)
+        if not ours or share is not self._membership.share:
+            return
+        if partition in self._taken_back:
+            raise error
+        self._taken_back.add(partition)
+        taken = await self._take_over(partition)
+        if share is self._share and share is self._membership.share:
+            self._slots[partition] = taken
+            self._publish()
+        else:
+            await taken.writer.close()

@@ -1,0 +1,86 @@
+"""The web API as the command line uses it: where it is, with whose token, and plain errors."""
+
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from vpp_streams.errors import WebError, WebSilentError
+from vpp_streams.settings import Settings
+from vpp_streams.web.operators import read_access
+from vpp_streams.web.views import Problem
+
+TIMEOUT_S = 40.0
+"""Longer than the web process itself waits for Kafka and for the region role."""
+_NOT_SERVED = 429, 500, 502, 503, 504
+"""The web process, or a proxy before it, cannot serve this now."""
+T = TypeVar("T")
+
+
+class ApiClient:
+    """Asks one web process; every problem is a `WebError` of one line with the way out.
+
+    Where no answer comes, or none that is the web process's own, it is a `WebSilentError`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        transport: httpx.BaseTransport | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        access = read_access(settings.state_dir)
+        default = f"http://{settings.host}:{settings.web_port}"
+        self.url = (settings.web_url or (access.url if access else default)).rstrip("/")
+        self._token: str | None = None
+        if settings.operator_token is not None:
+            self._token = settings.operator_token.get_secret_value()
+        elif access is not None and access.url.rstrip("/") == self.url:
+            # A demo's token goes to that demo only.
+            self._token = access.token
+        self._client = httpx.Client(
+            base_url=f"{self.url}/api/v1/", timeout=timeout_s, transport=transport
+        )
+
+    def __enter__(self) -> "ApiClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, type_: type[T], **parameters: Any) -> T:
+        """A document of the API."""
+        known = {name: value for name, value in parameters.items() if value is not None}
+        return self._answer("GET", path, type_, params=known)
+
+    def order(self, path: str, body: dict[str, Any], type_: type[T]) -> T:
+        """Give an order as the operator whose token we have."""
+        if self._token is None:
+            raise WebError(
+                "no operator's token: set VPP_OPERATOR_TOKEN (`vpp operators token NAME` makes"
+                " one), or run `vpp up` on this machine"
+            )
+        headers = {"Authorization": f"Bearer {self._token}"}
+        content = msgspec.json.encode(body)
+        return self._answer("POST", path, type_, content=content, headers=headers)
+
+    def _answer(self, method: str, path: str, type_: type[T], **more: Any) -> T:
+        try:
+            response = self._client.request(method, path, **more)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            said = str(error) or type(error).__name__
+            raise WebSilentError(
+                f"no web process answers at {self.url} ({said}); start one with `vpp up` or"
+                " `vpp web`, or point VPP_WEB_URL at yours"
+            ) from None
+        try:
+            if response.is_success:
+                return msgspec.json.decode(response.content, type=type_)
+            problem = msgspec.json.decode(response.content, type=Problem)
+        except msgspec.DecodeError as error:
+            raise WebSilentError(
+                f"{self.url} answered {response.status_code} with what is none of ours ({error})"
+            ) from None
+        hint = f" ({problem.hint})" if problem.hint else ""
+        kind = WebSilentError if response.status_code in _NOT_SERVED else WebError
+        raise kind(f"{problem.error}{hint}")

@@ -1,0 +1,195 @@
+"""An explanation for a terminal: tables and sentences."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from schemas.market import Bid, EnergyOffer, Product
+from vpp_streams.market.explain import Explanation
+
+_PRODUCTS: dict[Product, str] = {
+    "energy": "energy",
+    "reg_up": "regulation up",
+    "reg_down": "regulation down",
+    "reserve": "contingency reserve",
+}
+_WHY_RUNG = {
+    "coarse_lp": "There was no time for a plan in fine steps: it was made in coarse ones.",
+    "last_plan": "There was no time for a new plan: the one before it was used.",
+    "value_rule": "There was no plan: what stored energy is worth decided alone.",
+    "safe": "Nothing could be decided soundly, so nothing was offered.",
+}
+
+
+def explanation_text(told: Explanation) -> RenderableType:
+    """All of it, top to bottom."""
+    bid = told.bid
+    head = Text(f"{bid.bid_id}  ", "bold")
+    head.append(
+        f"{bid.region} in market {bid.market}, {_at(bid.start_ms)} for"
+        f" {bid.interval_ms / 60_000:g} min; made {_at(bid.made_at_ms)}, gate {_at(bid.gate_ms)}"
+    )
+    same = Text("The decision made again from the same inputs is the same.", "green")
+    if told.differs:
+        same = Text(f"Decided again, it differs in {'; '.join(told.differs)}.", "bold yellow")
+    parts: list[RenderableType] = [head, Text(""), _inputs(told), Text(""), _curve(bid.energy)]
+    if bid.capacity:
+        parts += [Text(""), _capacity(bid)]
+    parts += [Text(""), Text("Why", "bold"), *(Text(f"  {line}") for line in why(told))]
+    parts += [Text(""), Text("What became of it", "bold"), _outcome(told), Text(""), same]
+    parts += [Text(f"Inputs are missing: {line}", "yellow") for line in told.lost]
+    return Group(*parts)
+
+
+def why(told: Explanation) -> list[str]:
+    """Why the bid is what it is, in sentences."""
+    return [*_why_offer(told.bid), *_why_limits(told)]
+
+
+def _why_offer(bid: Bid) -> Iterator[str]:
+    offer = bid.energy
+    sells = next((s for s in offer.steps if s.power_w > 0), None)
+    rests = next((s for s in offer.steps if s.power_w >= 0), None)
+    if not offer.steps and abs(offer.below_w) < 1:
+        yield "It offers no energy at any price."
+    elif not offer.steps:
+        yield f"It {_does(offer.below_w)} at any price."
+    if sells is not None:
+        most_w = offer.steps[-1].power_w
+        yield (
+            f"It sells {_power(sells.power_w)} from {sells.price:.2f} on: below that, a MWh is"
+            " worth more later" + (f" (all of {_power(most_w)} from"
+            f" {offer.steps[-1].price:.2f})." if most_w > sells.power_w else ".")
+        )  # fmt: skip
+    if offer.below_w < 0 and rests is not None:
+        yield (
+            f"It buys up to {_power(-offer.below_w)} while a MWh costs less than {rests.price:.2f}:"
+            " what is stored then is worth more later."
+        )
+    if bid.expected_price is not None:
+        yield (
+            f"It expects a price of {bid.expected_price:.2f} and with it {_does(bid.expected_w)}."
+        )
+    if bid.rung in _WHY_RUNG:
+        yield _WHY_RUNG[bid.rung]
+
+
+def _why_limits(told: Explanation) -> Iterator[str]:
+    bid = told.bid
+    if bid.withheld_w > 0:
+        yield (
+            f"{_power(bid.withheld_w)} are withheld, as the fleet delivered less than its awards"
+            f" lately; at the expected price that costs {bid.withheld_cost:.2f} {bid.currency}."
+        )
+    elif told.inputs.discharge_w:
+        yield "Nothing is withheld: the fleet is counted on for all that it says it can."
+    if told.inputs.open_awards:
+        one = told.inputs.open_awards == 1
+        yield (
+            f"{told.inputs.open_awards} {'interval was' if one else 'intervals were'} sold"
+            " already and not over: their energy was left out of the offer."
+        )
+    yield from (f"{name} could not be kept, by {far:g}." for name, far in bid.slacks.items())
+    yield from (f"{fault[:1].upper()}{fault[1:]}." for fault in bid.faults)
+
+
+def _inputs(told: Explanation) -> Table:
+    given, bid = told.inputs, told.bid
+    table = Table("Inputs", "", box=None, pad_edge=False, header_style="bold")
+    table.add_row("stored above the reserves", _energy(given.stored_wh, given.energy_wh))
+    table.add_row("capability", f"{_power(given.discharge_w)} up, {_power(given.charge_w)} down")
+    table.add_row("at the interval's start", _energy(bid.stored_wh, given.energy_wh))
+    table.add_row(
+        "withheld reserve",
+        f"{_power(bid.withheld_w)}, costs {bid.withheld_cost:.4g} {bid.currency}",
+    )
+    newest = "none is known"
+    if given.newest_price is not None and given.newest_price_ms is not None:
+        newest = (
+            f"{given.prices}, the newest {given.newest_price:.2f} at {_at(given.newest_price_ms)}"
+        )
+    table.add_row("prices", newest)
+    table.add_row("faults", "; ".join(bid.faults) or "none")
+    read = ", ".join(f"{count} of {name}" for name, count in sorted(given.records.items()))
+    table.add_row("records read", read or "none: the bid names no inputs")
+    table.add_row(
+        "decided by", f"{bid.rung} in {bid.solve_ms:.1f} ms (again: {told.again.rung} in"
+        f" {told.again.solve_ms:.1f} ms)"
+    )  # fmt: skip
+    return table
+
+
+def _curve(offer: EnergyOffer) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Offer: price", justify="right")
+    table.add_column("power", justify="right")
+    below = f"below {offer.steps[0].price:.2f}" if offer.steps else "any"
+    table.add_row(below, _does(offer.below_w))
+    for step in offer.steps:
+        table.add_row(f"from {step.price:.2f}", _does(step.power_w))
+    return table
+
+
+def _capacity(bid: Bid) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Capacity")
+    table.add_column("power", justify="right")
+    table.add_column("from, per MW and hour", justify="right")
+    for offer in bid.capacity:
+        table.add_row(_PRODUCTS[offer.product], _power(offer.power_w), f"{offer.price:.2f}")
+    return table
+
+
+def _outcome(told: Explanation) -> RenderableType:
+    became, lines = told.became, list[str]()
+    price = "" if became.price is None else f" at a price of {became.price:.2f}"
+    if became.refusal is not None:
+        lines.append(f"refused: {became.refusal.reason}")
+    elif became.award is None:
+        lines.append(
+            f"no award is known yet{f'; the price is {became.price:.2f}' if price else ''}"
+        )
+    else:
+        taken = [f"{_power(w)} {_PRODUCTS[p]}" for p, w in became.award.capacity_w.items()]
+        lines.append("; ".join([f"awarded{price}: it {_does(became.award.energy_w)}", *taken]))
+    if became.shortfall is not None:
+        lines.append(f"a shortfall of {_power(became.shortfall.missing_w)} was announced")
+    delivery = became.delivery
+    if delivery is not None:
+        off_w = abs(delivery.measured_w - delivery.awarded_w)
+        share = f" ({off_w / abs(delivery.awarded_w):.1%} off)" if delivery.awarded_w else ""
+        lines.append(
+            f"delivered {_power(delivery.measured_w)} of {_power(delivery.awarded_w)}{share},"
+            f" measured over {delivery.coverage:.0%} of the interval"
+        )
+        lines.append(f"earned {delivery.money:.4f} {delivery.currency}")
+    return Group(*(Text(f"  {line}") for line in lines))
+
+
+def _does(power_w: float) -> str:
+    if abs(power_w) < 0.5:
+        return "rests"
+    return f"{'sells' if power_w > 0 else 'buys'} {_power(abs(power_w))}"
+
+
+def _power(power_w: float | None) -> str:
+    if power_w is None:
+        return "not known"
+    for size, unit in ((1e6, "MW"), (1e3, "kW")):
+        if abs(power_w) >= size:
+            return f"{power_w / size:,.2f} {unit}"
+    return f"{power_w:.0f} W"
+
+
+def _energy(stored_wh: float | None, energy_wh: float | None) -> str:
+    if stored_wh is None:
+        return "not known"
+    room = "" if energy_wh is None else f" of {energy_wh / 1000:,.1f} kWh"
+    return f"{stored_wh / 1000:,.1f}{'' if room else ' kWh'}{room}"
+
+
+def _at(at_ms: int) -> str:
+    return f"{datetime.fromtimestamp(at_ms / 1000).astimezone():%d %b %H:%M:%S}"

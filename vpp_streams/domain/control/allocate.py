@@ -1,0 +1,200 @@
+"""Who gives how much of a total: least cost within everybody's bounds, exact to rounding.
+
+One multiplier, the price, makes the optimum: each device gives what it would at that price, and
+the price is the one at which the sum is right (ADR 9). Powers are battery powers, + = discharge.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vpp_streams.domain.control.ramps import BLOCK, Floats, Ints, Ramps
+from vpp_streams.domain.control.sharing import Allocation, Groups, share_out
+from vpp_streams.domain.fleet.rollup import Mask
+
+NO_WEIGHT = 1e-9
+"""Wh: less than this is none. The smallest floats would make prices that are not finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Devices and what their power costs; float64 arrays of shape (n,) unless said otherwise.
+
+    The cost of power p is ``p²/(2 weight) + wear |p| + stick/2 (p - held_w)²``, with
+    ``weight_up`` where p > 0 and ``weight_down`` where p < 0. With energies as weights the price
+    is in 1/h: all devices that are at no bound use up their energy in the same time.
+    """
+
+    least_w: Floats
+    most_w: Floats
+    """Where bounds cross, this one holds."""
+    weight_up: Floats
+    """Wh above the reserve, finite; 0 = no discharge beyond what the bounds force."""
+    weight_down: Floats
+    """Wh below full, finite; 0 = no charge beyond what the bounds force."""
+    wear: Floats
+    """Cost of |p| in units of the price, >= 0: below this price a device rests."""
+    stick: Floats
+    """Cost of moving away from ``held_w``, 1/Wh, >= 0; 0 = no matter."""
+    held_w: Floats
+    """The newest setpoint; not looked at where ``stick`` is 0."""
+    min_w: Floats
+    """The least |p| that is not 0; 0 = any."""
+    group: Ints
+    """Index of its group (feeder)."""
+    group_least_w: Floats
+    """Of each group's sum, shape (groups,); -inf = none. Bounds of devices go before groups'."""
+    group_most_w: Floats
+    """Of each group's sum, shape (groups,); inf = none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Each device's power as a function of the price: rest, a ramp above and a ramp below."""
+
+    least_w: Floats
+    """Effective bounds, shape (n,): with those of zero weights."""
+    most_w: Floats
+    ramps: Ramps
+    """Shape (2 n,): the devices' charge, then their discharge."""
+
+    def of_ramps(self, group: Ints) -> Ints:
+        """The groups of the ramps from those of the devices."""
+        return np.concatenate((group, group))
+
+    def at(self, price: float | Floats) -> Floats:
+        """Power at a price (one, or one per device), shape (n,)."""
+        n = len(self.least_w)
+        power_w = np.empty(n)
+        for at in range(0, n, BLOCK):
+            rows = slice(at, min(at + BLOCK, n))
+            here = price if isinstance(price, float) else price[rows]
+            down = self.ramps[rows]
+            # Counted from above, so that what does not charge gives exactly nothing.
+            fallen = np.minimum(np.maximum(down.first, here), down.last)
+            fallen -= down.last
+            fallen *= down.slope
+            fallen += self.ramps[slice(rows.start + n, rows.stop + n)].risen_w(here)
+            fallen += _rest_w(self.least_w[rows], self.most_w[rows])
+            np.maximum(fallen, self.least_w[rows], out=fallen)
+            np.minimum(fallen, self.most_w[rows], out=power_w[rows])
+        return power_w
+
+
+def curves(problem: Problem) -> Curves:
+    """What each device gives at which price. ``min_w`` and groups are not part of it.
+
+    Raises ValueError where a power, weight or cost that matters is not finite.
+    """
+    n = len(problem.least_w)
+    least, most = np.empty((2, n))
+    slope, first, last = np.empty((3, 2 * n))
+    with np.errstate(all="ignore"):  # told below
+        for at in range(0, n, BLOCK):
+            down = slice(at, min(at + BLOCK, n))
+            up = slice(down.start + n, down.stop + n)
+            high = problem.most_w[down]
+            low = np.minimum(problem.least_w[down], high)
+            calm = _rest_w(low, high)
+            stick, wear = problem.stick[down], problem.wear[down]
+            pull = stick * np.where(stick != 0.0, problem.held_w[down], 0.0)
+            for side, weight, starts, end, effective, inner, outer in (
+                (down, problem.weight_down, -wear - pull, low, least, last, first),
+                (up, problem.weight_up, wear - pull, high, most, first, last),
+            ):
+                gives = weight[down] > NO_WEIGHT
+                flat = np.divide(1.0, np.where(gives, weight[down], 1.0))
+                flat += stick
+                np.divide(gives, flat, out=slope[side])
+                effective[down] = np.where(gives, end, calm)
+                np.multiply(calm, flat, out=inner[side])
+                np.multiply(effective[down], flat, out=outer[side])
+                inner[side] += starts
+                outer[side] += starts
+    if not all(np.isfinite(part).all() for part in (slope, first, last)):
+        raise ValueError("a bound, weight or cost of an allocation is not finite")
+    return Curves(least, most, Ramps(slope, first, last))
+
+
+def _rest_w(least_w: Floats, most_w: Floats) -> Floats:
+    """What devices give where nothing is worth while: 0, or the bound next to it."""
+    rest = np.maximum(least_w, 0.0)
+    return np.minimum(rest, most_w, out=rest)
+
+
+def allocate(problem: Problem, total_w: float) -> Allocation:
+    """Share a total out at least cost; what cannot be given is named.
+
+    Bounds of devices always hold. Groups' limits do where their devices' bounds let them, and
+    the sum does where both let it. Minimum powers are held by a rule, not by an optimum
+    (`_switched`): among a handful of devices it may leave up to one minimum missing that another
+    choice of devices could have given.
+    """
+    found = _solve(problem, total_w)
+    if not problem.min_w.any():
+        return found
+    small = (found.setpoint_w != 0.0) & (np.abs(found.setpoint_w) < problem.min_w)
+    if not small.any():
+        return found
+    few, many = _switched(problem, found.setpoint_w, small, total_w)
+    found = _solve(few, total_w)
+    if not found.missing_w:
+        return found
+    return min(found, _solve(many, total_w), key=lambda one: abs(one.missing_w))
+
+
+def _solve(problem: Problem, total_w: float) -> Allocation:
+    """As `allocate`, without minimum powers."""
+    groups = Groups(problem.group, problem.group_least_w, problem.group_most_w)
+    return share_out(curves(problem), groups, total_w)
+
+
+def _switched(
+    problem: Problem, power_w: Floats, small: Mask, total_w: float
+) -> tuple[Problem, Problem]:
+    """The problem with each device either off or held to its minimum, in two ways.
+
+    Devices below their minimum are sorted by how near they came to it. The first way keeps as
+    many as the power of all of them feeds, so that the others need not move much. The second,
+    for where those dropped are missed, keeps as many as the total and their groups have room for.
+    """
+    sign = -1.0 if total_w < 0.0 else 1.0
+    near, far, p = problem.least_w, problem.most_w, power_w
+    group_most_w = problem.group_most_w
+    if sign < 0.0:
+        near, far, p, group_most_w = -far, -near, -p, -problem.group_least_w
+    along = ((p > 0.0) & ~small) | (near > 0.0)
+    against = ((p < 0.0) & ~small) | (far < 0.0)
+    floor = np.where(along, np.minimum(np.maximum(near, problem.min_w), far), 0.0)
+    floor = np.where(against, near, floor)
+    ceiling = np.where(along, far, 0.0)
+    ceiling = np.where(against, np.maximum(np.minimum(far, -problem.min_w), near), ceiling)
+
+    rows = np.flatnonzero(small & (p > 0.0) & (far >= problem.min_w) & ~along)
+    rows = rows[np.argsort(-p[rows] / problem.min_w[rows], kind="stable")]
+    room_w = group_most_w - np.bincount(problem.group, floor, len(group_most_w))
+    rows = rows[
+        _cumsum_by_group(problem.min_w[rows], problem.group[rows]) <= room_w[problem.group[rows]]
+    ]
+    needed_w = np.cumsum(problem.min_w[rows])
+    few = int(np.searchsorted(needed_w, p[small & (p > 0.0)].sum(), side="right"))
+    many = int(np.searchsorted(needed_w, abs(total_w) - floor.sum(), side="right"))
+
+    def with_first(count: int) -> Problem:
+        low, high = floor.copy(), ceiling.copy()
+        on = rows[:count]
+        low[on], high[on] = problem.min_w[on], far[on]
+        low, high = (low, high) if sign > 0.0 else (-high, -low)
+        return replace(problem, least_w=low, most_w=high)
+
+    return with_first(few), with_first(many)
+
+
+def _cumsum_by_group(values: Floats, group: Ints) -> Floats:
+    """The running sum within each group, in the order given."""
+    order = np.argsort(group, kind="stable")
+    run = np.cumsum(values[order])
+    starts = np.searchsorted(group[order], group[order])
+    sums = np.empty_like(run)
+    sums[order] = run - (run - values[order])[starts]
+    return sums

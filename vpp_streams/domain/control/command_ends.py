@@ -1,0 +1,179 @@
+"""Which commands have no end yet: each gets exactly one, from its device, its gateway or here.
+
+Whoever may tell an end writes it to ``command.events``; the first in the log's order is the
+command's end, later ones change nothing. So an end that is told here counts only once it has
+come back from the log, and a worker that reads the log anew finds the same ends.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vpp_streams.domain.control.lease import LeasePolicy
+
+Rows = NDArray[np.int64]
+Missed = Literal["no_answer", "reconnected", "no_end"]
+"""Why an end is told here: the device never answered; it did not before its connection ended; it
+took the lease and did not tell its end."""
+
+_OPEN, _TAKEN, _ENDED = 0, 1, 2
+KEPT_MS = 600_000
+"""Commands are remembered this long: far beyond any lease."""
+TELL_AGAIN_MS = 60_000
+"""An end that was told and did not come back from the log in this time is told again: Kafka's
+client has given it up by then."""
+
+
+class Asked(NamedTuple):
+    """What all commands of one rank have in common."""
+
+    request_id: str
+    region: str
+    created_ms: int
+    valid_until_ms: int
+
+
+class Due(NamedTuple):
+    """Commands whose end is to be told now."""
+
+    rank: int
+    rows: Rows
+    why: Missed
+
+
+class _Part:
+    """Commands of one frame, by row."""
+
+    __slots__ = ("_order", "lost", "rows", "said", "stage", "stage_of")
+
+    def __init__(self, rows: Rows) -> None:
+        # Events come one by one, where Python's own arrays are several times as fast as numpy's;
+        # the columns beside them are the same memory.
+        self._order = array("q", np.sort(rows).astype(np.int64).tobytes())
+        self.rows = np.frombuffer(self._order, np.int64)
+        self.stage_of = bytearray(len(rows))
+        self.stage = np.frombuffer(self.stage_of, np.uint8)
+        self.said = np.zeros(len(rows), np.bool_)
+        """Its end was told here and has not come back from the log."""
+        self.lost = np.zeros(len(rows), np.bool_)
+        """The connection that it was sent over has ended."""
+
+    def at(self, row: int) -> int:
+        """Where a row is; -1 = not here."""
+        at = bisect_left(self._order, row)
+        return at if at < len(self._order) and self._order[at] == row else -1
+
+
+class _Rank:
+    __slots__ = ("asked", "parts", "said_ms")
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.parts: list[_Part] | None = []
+        """None = all have ended."""
+        self.said_ms = 0
+
+
+class CommandEnds:
+    """The commands of one partition by rank and row, and how each stands."""
+
+    def __init__(self, policy: LeasePolicy) -> None:
+        self._policy = policy
+        self._ranks: dict[int, _Rank] = {}
+        self._open: dict[int, _Rank] = {}
+        """Those with commands that have not ended."""
+
+    def note(self, rank: int, asked: Asked, rows: Rows) -> None:
+        """These rows were asked this. A command that is known already stays as it stands."""
+        known = self._ranks.get(rank)
+        if known is None:
+            known = self._ranks[rank] = self._open[rank] = _Rank(asked)
+        if known.parts is None:
+            return
+        for part in known.parts:
+            rows = rows[~np.isin(rows, part.rows)]
+        if len(rows):
+            known.parts.append(_Part(rows))
+
+    def asked(self, rank: int) -> Asked | None:
+        """What was asked; None where it is forgotten."""
+        known = self._ranks.get(rank)
+        return known.asked if known else None
+
+    def apply(self, rank: int, row: int, *, taken: bool, final: bool) -> bool | None:
+        """An event of it is in the log: the device took the lease, or this is an end of it.
+
+        Returns whether the event counts: not where an end came before it. None = the row was not
+        asked this. Where all commands of the rank have ended, it may have been.
+        """
+        known = self._ranks.get(rank)
+        if known is None:
+            return None
+        if known.parts is None:
+            return False
+        for part in known.parts:
+            at = part.at(row)
+            if at < 0:
+                continue
+            if part.stage_of[at] == _ENDED:
+                return False
+            if final or taken:
+                part.stage_of[at] = _ENDED if final else _TAKEN
+            return True
+        return None
+
+    def lose(self, rank: int, row: int) -> None:
+        """The connection that it was sent over has ended."""
+        known = self._open.get(rank)
+        for part in (known.parts if known else None) or ():
+            at = part.at(row)
+            if at >= 0:
+                part.lost[at] = True
+
+    def due(self, now_ms: int) -> list[Due]:
+        """Commands that nobody else will end any more; each is told once, until the log has it."""
+        self._forget(now_ms)
+        return [due for rank in list(self._open) for due in self._due_of(rank, now_ms)]
+
+    def _due_of(self, rank: int, now_ms: int) -> Iterator[Due]:
+        known = self._open[rank]
+        grace_ms = self._policy.again_ms
+        if now_ms - known.asked.created_ms < grace_ms or known.parts is None:
+            return
+        tell_again = known.said_ms and now_ms - known.said_ms >= TELL_AGAIN_MS
+        # A device tells the end of its lease itself; it is given a moment to.
+        over = now_ms > known.asked.valid_until_ms + grace_ms
+        ended = True
+        for part in known.parts:
+            if tell_again:
+                part.said[:] = False
+            unsaid = ~part.said
+            opened = unsaid & (part.stage == _OPEN)
+            taken = unsaid & (part.stage == _TAKEN) & over
+            missed: tuple[tuple[NDArray[np.bool_], Missed], ...] = (
+                (opened & ~part.lost, "no_answer"),
+                (opened & part.lost, "reconnected"),
+                (taken, "no_end"),
+            )
+            for which, why in missed:
+                if which.any():
+                    known.said_ms = now_ms
+                    part.said |= which
+                    yield Due(rank, part.rows[which], why)
+            ended &= bool((part.stage == _ENDED).all())
+        if ended:
+            known.parts = None
+            del self._open[rank]
+
+    def _forget(self, now_ms: int) -> None:
+        old_ms = now_ms - KEPT_MS
+        for rank in [
+            r
+            for r, known in self._ranks.items()
+            if known.parts is None and known.asked.created_ms < old_ms
+        ]:
+            del self._ranks[rank]

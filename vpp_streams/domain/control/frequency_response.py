@@ -1,0 +1,105 @@
+"""Proof of frequency response from 1 s captures: what droop called for, and what was given.
+
+The base is the schedule, as in prequalification of frequency containment reserve: what a device
+gives beside the setpoint of the lease that arms it is its response.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.grid import Droop
+from vpp_streams.domain.control.droop import droop_w
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_TIME_BITS = 42
+"""Of a time in ms since 1970, until the year 2109."""
+
+
+@dataclass(frozen=True, slots=True)
+class Armings:
+    """Leases that devices took; columns of shape (leases,)."""
+
+    device: Ints
+    """Index as in the samples."""
+    from_ms: Ints
+    until_ms: Ints
+    setpoint_w: Floats
+    """NaN = without droop: the device was not armed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One device's answer to the frequency while it was armed; powers in W, + = discharge."""
+
+    device: int
+    """Index as given."""
+    samples: int
+    """Measured outside the dead band."""
+    setpoint_w: float
+    """Mean of its leases' setpoints over those samples."""
+    expected_w: float
+    """Mean of what droop called for."""
+    delivered_w: float
+    """Mean of power less setpoint."""
+
+    @property
+    def share(self) -> float:
+        """Delivered of what was called for; 1 = in full."""
+        return self.delivered_w / self.expected_w
+
+
+def setpoints_at(armings: Armings, device: Ints, at_ms: Ints) -> Floats:
+    """Setpoint of the lease that a device stood under at a time; NaN = it was not armed.
+
+    ``device`` and ``at_ms`` have shape (samples,). Of leases that overlap the later one counts.
+    """
+    if not len(armings.device):
+        return np.full(len(device), np.nan)
+    key = (armings.device << _TIME_BITS) | armings.from_ms
+    order = np.argsort(key, kind="stable")
+    after = np.searchsorted(key[order], (device << _TIME_BITS) | at_ms, "right")
+    found = order[np.maximum(after - 1, 0)]
+    stands = (
+        (armings.device[found] == device)
+        & (armings.from_ms[found] <= at_ms)
+        & (at_ms < armings.until_ms[found])
+    )
+    return np.where(stands, armings.setpoint_w[found], np.nan)
+
+
+def responses(
+    device: Ints,
+    at_ms: Ints,
+    frequency_hz: Floats,
+    battery_w: Floats,
+    armings: Armings,
+    droop: Droop,
+    rated_charge_w: Floats,
+    rated_discharge_w: Floats,
+) -> list[Response]:
+    """Each armed device's response; those whose frequency stayed in the dead band are left out.
+
+    The first four have shape (samples,), in any order, ``device`` an index into the ratings of
+    shape (devices,). Samples whose frequency or power was not measured (NaN) count for nothing.
+    """
+    setpoint = setpoints_at(armings, device, at_ms)
+    wanted = droop_w(frequency_hz, droop, rated_charge_w[device], rated_discharge_w[device])
+    outside = np.isfinite(frequency_hz) & np.isfinite(battery_w) & np.isfinite(setpoint)
+    outside &= wanted != 0
+    found = []
+    for i in np.unique(device[outside]):
+        mine = outside & (device == i)
+        found.append(
+            Response(
+                device=int(i),
+                samples=int(mine.sum()),
+                setpoint_w=float(setpoint[mine].mean()),
+                expected_w=float(wanted[mine].mean()),
+                delivered_w=float((battery_w[mine] - setpoint[mine]).mean()),
+            )
+        )
+    return found

@@ -1,0 +1,211 @@
+"""From a region's share to leases: which device is asked for what now, and which need not be.
+
+A device is sent a command only when its setpoint moves, its lease is half over, or it has none.
+Every setpoint is checked against the bounds it was made from before it goes out.
+"""
+
+from collections.abc import Collection
+
+import msgspec
+import numpy as np
+
+from schemas.commands import CommandFrame, CommandRow
+from schemas.dispatch import Dispatch
+from schemas.grid import Alert
+from vpp_streams.domain.control.allocate import allocate
+from vpp_streams.domain.control.lease import CAUSE, CREATED, STANDING
+from vpp_streams.domain.control.pool import Pool, Rows, View
+from vpp_streams.domain.control.storms import in_storm
+from vpp_streams.domain.fleet.rollup import Floats, Mask
+
+STALE_MS = 3_000
+"""An order that waited for so long is not carried out: a newer one is on its way."""
+MOVES_W = 10.0
+"""A setpoint that moves by less is not sent again before its lease is half over."""
+MAX_ROWS = 2_000
+"""Of one frame: some 150 KB, well under Kafka's 1 MB, and a few ms of work for who gets it."""
+FULL_RAMP_S = 1.0
+"""Devices go from nothing to their rating in this time."""
+
+
+class Orders:
+    """Makes the command frames of one partition."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._rows = pool.commands
+        self._policy = pool.commands.policy
+        self.applied_ms: dict[str, int] = {}
+        """Region -> ``issued_at_ms`` of the newest order carried out."""
+
+    def carry_out(self, order: Dispatch, view: View) -> list[CommandFrame]:
+        """The commands that an order of the region calls for now; an old one calls for none."""
+        newest = self.applied_ms.get(order.region, 0)
+        if order.issued_at_ms < max(newest, view.now_ms - STALE_MS):
+            self._rows.counts["orders_stale"] += 1
+            return []
+        self.applied_ms[order.region] = order.issued_at_ms
+        if order.region not in view.ratings.regions:
+            return []
+        mine = view.region == view.ratings.regions.index(order.region)
+        rearmed = self._pool.droop.get(order.region) != order.droop
+        self._pool.droop[order.region] = order.droop
+        until_ms = view.now_ms + self._policy.lease_ms
+        if order.shares is None:
+            rows, setpoint_w = self._to_release(view, mine)
+        else:
+            until_ms = min(until_ms, order.until_ms)
+            rows, setpoint_w = self._to_move(order, view, mine, everyone=rearmed)
+        return self._frames(
+            view,
+            rows,
+            setpoint_w,
+            CommandFrame(
+                partition=self._rows.partition,
+                rank=0,
+                slot=0,
+                region=order.region,
+                request_id=order.request_id,
+                created_at_ms=view.now_ms,
+                asked_at_ms=order.asked_at_ms,
+                not_before_ms=view.now_ms,
+                valid_until_ms=until_ms,
+                droop=order.droop,
+                rows=(),
+            ),
+        )
+
+    def fill_for_storms(self, view: View, alerts: Collection[Alert]) -> list[CommandFrame]:
+        """Charge the batteries that a storm comes to, and keep them full, ahead of any order."""
+        frames = []
+        rows = self._rows
+        for alert in alerts:
+            sites = self._pool.fleet.roster.rows()
+            here = in_storm(alert, view.now_ms, sites.site_ids, sites.regions)
+            if not here.any():
+                continue
+            able = here[view.ratings.site] & (view.cause == CAUSE["storm"])
+            at = np.flatnonzero(able & (rows["barred_until_ms"] <= view.now_ms))
+            room = self._pool.bounds(view, able)
+            asked = room.least_w[at]
+            held = rows.held_w(view.now_ms)[at]
+            # Near full the room shrinks with every second: only real moves are sent.
+            moves = ~(np.abs(held - asked) <= np.maximum(0.05 * np.abs(asked), 200.0))
+            send = moves | self._to_renew(view, at, alert.ends_at_ms)
+            for region in sorted({view.ratings.regions[r] for r in view.region[at[send]]}):
+                of = send & (view.region[at] == view.ratings.regions.index(region))
+                frames += self._frames(
+                    view,
+                    at[of],
+                    asked[of],
+                    CommandFrame(
+                        partition=rows.partition,
+                        rank=0,
+                        slot=0,
+                        region=region,
+                        request_id=alert.alert_id,
+                        created_at_ms=view.now_ms,
+                        asked_at_ms=alert.prepare_from_ms,
+                        not_before_ms=view.now_ms,
+                        valid_until_ms=min(view.now_ms + self._policy.lease_ms, alert.ends_at_ms),
+                        rows=(),
+                    ),
+                )
+        return frames
+
+    def _to_move(
+        self, order: Dispatch, view: View, mine: Mask, *, everyone: bool
+    ) -> tuple[Rows, Floats]:
+        _, feeders = self._pool.fleet.roster.feeders()
+        chosen: list[Rows] = []
+        setpoints: list[Floats] = []
+        for share in order.shares or ():
+            if share.feeder not in feeders:
+                continue
+            feeder = feeders.index(share.feeder)
+            rows = np.flatnonzero(mine & view.able & (view.feeder == feeder))
+            setpoint_w = self._settle(view, rows, share.share_w)
+            held = self._rows.held_w(view.now_ms)[rows]
+            send = ~(np.abs(setpoint_w - held) <= MOVES_W)
+            send |= self._to_renew(view, rows, order.until_ms) | everyone
+            chosen.append(rows[send])
+            setpoints.append(setpoint_w[send])
+        if not chosen:
+            return np.zeros(0, np.int64), np.zeros(0)
+        return np.concatenate(chosen), np.concatenate(setpoints)
+
+    def _settle(self, view: View, rows: Rows, share_w: float) -> Floats:
+        """Setpoints that sum to the share: those that stand, while they do (or nearly)."""
+        room, held = view.room, self._rows.held_w(view.now_ms)[rows]
+        kept = np.clip(held, room.least_w[rows], room.most_w[rows])
+        near = max(self._policy.keep_share * abs(share_w), 1.0)
+        if len(rows) and np.isfinite(kept).all() and abs(float(kept.sum()) - share_w) <= near:
+            return np.asarray(kept)
+        return allocate(self._pool.problem(view, rows), share_w).setpoint_w
+
+    def _to_renew(self, view: View, rows: Rows, until_ms: int) -> Mask:
+        """Whose lease is half over, and could be longer."""
+        valid = self._rows["valid_until_ms"][rows]
+        could = min(view.now_ms + self._policy.lease_ms, until_ms)
+        return np.asarray((valid - view.now_ms < self._policy.renew_ms) & (could > valid + 1000))
+
+    def _to_release(self, view: View, mine: Mask) -> tuple[Rows, Floats]:
+        rows = self._rows
+        holds = rows.acting(view.now_ms) | np.isfinite(rows.held_w(view.now_ms))
+        told = np.isnan(rows["setpoint_w"]) & np.isin(rows["state"], (CREATED, *STANDING))
+        told &= view.now_ms - rows["created_ms"] < self._policy.again_ms
+        storm = view.cause == CAUSE["storm"]
+        gone = (rows["bar"] == CAUSE["offline"]) & (rows["barred_until_ms"] > view.now_ms)
+        at = np.flatnonzero(mine & holds & ~told & ~storm & ~gone & (rows["epoch"] >= 0))
+        return at, np.full(len(at), np.nan)
+
+    def _frames(
+        self, view: View, rows: Rows, setpoint_w: Floats, common: CommandFrame
+    ) -> list[CommandFrame]:
+        """Commands by gateway slot, noted as made."""
+        rows, setpoint_w = self._checked(view, rows, setpoint_w, common)
+        if not len(rows):
+            return []
+        ratings = view.ratings
+        ramp = np.maximum(ratings.rated_discharge_w, ratings.rated_charge_w)[rows] / FULL_RAMP_S
+        slots = self._rows["slot"][rows]
+        rank = self._rows.next_rank(view.now_ms)
+        frames = []
+        for slot in np.unique(slots).tolist():
+            of_slot = np.flatnonzero(slots == slot)
+            for first in range(0, len(of_slot), MAX_ROWS):
+                at = of_slot[first : first + MAX_ROWS]
+                made = self._command_rows(view, rows, setpoint_w, ramp, at)
+                frame = msgspec.structs.replace(common, rank=rank, slot=slot, rows=made)
+                epochs = self._rows["epoch"][rows[at]]
+                self._rows.note(frame, rows[at], setpoint_w[at], epochs)
+                frames.append(frame)
+        return frames
+
+    def _command_rows(
+        self, view: View, rows: Rows, setpoint_w: Floats, ramp_w_s: Floats, at: Rows
+    ) -> tuple[CommandRow, ...]:
+        ids, mine = self._pool.fleet.twins.device_ids, rows[at]
+        watts = setpoint_w[at].astype(object)
+        watts[np.isnan(setpoint_w[at])] = None
+        columns = (self._rows["epoch"][mine], watts, ramp_w_s[at], view.reserve[mine])
+        # In the order of the struct's fields: by name it takes twice as long.
+        return tuple(
+            map(CommandRow, [ids[row] for row in mine.tolist()], *(c.tolist() for c in columns))
+        )
+
+    def _checked(
+        self, view: View, rows: Rows, setpoint_w: Floats, common: CommandFrame
+    ) -> tuple[Rows, Floats]:
+        """Leave out, and count, what breaks a bound: that would be a mistake of ours."""
+        if common.valid_until_ms <= view.now_ms:
+            return rows[:0], setpoint_w[:0]
+        released = np.isnan(setpoint_w)
+        ratings = view.ratings
+        within = (setpoint_w <= ratings.rated_discharge_w[rows] + 1e-6) & (
+            setpoint_w >= -ratings.rated_charge_w[rows] - 1e-6
+        )
+        empty = (view.latest.soc[rows] <= view.reserve[rows]) & (setpoint_w > 1e-6)
+        fine = released | (within & ~empty)
+        self._rows.counts["breaches"] += int((~fine).sum())
+        return rows[fine], setpoint_w[fine]

@@ -1,0 +1,71 @@
+"""The tables of an AEMO file: one in a flat CSV export, several in raw MMS records.
+
+MMS records are lines of CSV: C comments (the last one counts the lines), I the columns of a
+table, D its rows. A table may come in parts with other columns.
+"""
+
+from dataclasses import dataclass, field
+
+from vpp_streams.domain.files.price_files.cells import lines_of
+from vpp_streams.domain.files.price_files.report import Notes
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows with the columns that they were announced with."""
+
+    header: list[str]
+    """In capitals; empty for a cell that is no column."""
+    rows: list[tuple[int, list[str]]] = field(default_factory=list)
+    """The line of a row in the file, and its cells."""
+
+
+def is_records(text: str) -> bool:
+    """Whether a file begins like MMS records."""
+    return text[:100].lstrip().upper().startswith(("C,", "I,", "D,"))
+
+
+def flat_table(text: str) -> Part:
+    """A flat export: a header, then rows."""
+    lines = lines_of(text)
+    _, header = next(lines, (0, []))
+    return Part([cell.upper() for cell in header], list(lines))
+
+
+def record_tables(text: str, notes: Notes) -> dict[str, list[Part]]:
+    """The parts of each table of MMS records by its name (``DISPATCH,PRICE``)."""
+    tables: dict[str, list[Part]] = {}
+    strays: list[str] = []
+    open_: tuple[str, str, str] | None = None
+    number, told = 0, ""
+    for number, cells in lines_of(text):
+        kind, name, version = cells[0].upper(), ",".join(cells[1:3]).upper(), "".join(cells[3:4])
+        if kind == "I":
+            open_ = (kind, name, version)
+            header = ["", "", "", "", *(cell.upper() for cell in cells[4:])]
+            tables.setdefault(name, []).append(Part(header))
+        elif kind == "D" and open_ is not None and open_[1:] == (name, version):
+            tables[name][-1].rows.append((number, cells))
+        elif kind == "C":
+            told = cells[2] if len(cells) > 2 and cells[1].upper() == "END OF REPORT" else told
+        else:
+            strays.append(f"line {number}: {','.join(cells)[:40]}")
+    what = "Lines that are no row of the table that was announced before them."
+    notes.add(
+        "unreadable_row", what, "left out", count=len(strays), lost=len(strays), examples=strays[:3]
+    )
+    _check_count(told, number, notes)
+    return tables
+
+
+def _check_count(told: str, lines: int, notes: Notes) -> None:
+    """The last line counts all of the file's lines, itself too."""
+    if not told:
+        what = (
+            "The last line (END OF REPORT, with the count of lines) is not there: the file is cut."
+        )
+        notes.add("row_count", what, "what is there was read", lost=1)
+    elif told != str(lines):
+        what = f"END OF REPORT counts {told[:20]} lines; the file has {lines}."
+        missing = max(1, int(told) - lines) if told.isdecimal() and len(told) < 10 else 1
+        notes.add("row_count", what, "what is there was read", lost=missing)

@@ -1,0 +1,173 @@
+"""One TimeSeries of an ENTSO-E document: its periods to a price for each interval.
+
+Curve type A01 has a point for each interval: one that is not there is a gap. In A03 a point
+holds until the next.
+"""
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+from xml.etree.ElementTree import Element
+
+from vpp_streams.domain.files.price_files.cells import price_of
+from vpp_streams.domain.files.price_files.intervals import DAY_MS, MINUTE_MS
+from vpp_streams.domain.files.price_files.report import Notes
+from vpp_streams.domain.market.rules import HOUR_MS
+
+MAX_PERIOD_MS = 400 * DAY_MS
+"""A longer period is none that was ever published."""
+_MINUTES = {"PT1M": 1, "PT5M": 5, "PT10M": 10, "PT15M": 15, "PT30M": 30, "PT60M": 60, "PT1H": 60}
+_PER_MWH = {"MWH": 1.0, "KWH": 1000.0}
+_POSITION = "classificationSequence_AttributeInstanceComponent.position"
+
+
+Source = Literal["told", "held", "missing"]
+"""An interval of a period has a point, or that before it holds, or it has no price."""
+
+
+class Auction(NamedTuple):
+    """Which auction a series is of; the least is the one to take."""
+
+    contract: str
+    """A01 daily, A07 intraday."""
+    position: int
+
+    def __str__(self) -> str:
+        return f"contract {self.contract}, classification position {self.position}"
+
+
+class Point(NamedTuple):
+    """The price of an interval."""
+
+    start_ms: int
+    length_ms: int
+    price: float
+    """Per MWh; NaN = not known."""
+    currency: str
+    auction: Auction
+    revision: int
+    source: Source
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The interval."""
+        return self.length_ms, self.start_ms
+
+
+class _Period(NamedTuple):
+    start_ms: int
+    length_ms: int
+    intervals: int
+
+
+def read_series(series: Element, points: dict[str, list[Point]], notes: Notes) -> None:
+    """Adds the points of a TimeSeries to those of its zone; notes what cannot be read."""
+    zone, name = under(series, "in_Domain.mRID"), f"series {under(series, 'mRID')[:20]}"
+    currency, curve = under(series, "currency_Unit.name"), under(series, "curveType") or "A01"
+    factor = _PER_MWH.get(under(series, "price_Measure_Unit.name") or "MWH")
+    position = _whole(under(series, _POSITION) or "1")
+    revision = _whole(under(series, "revisionNumber") or "1")
+    known = zone and under(series, "out_Domain.mRID") in ("", zone) and curve in ("A01", "A03")
+    money = currency.isascii() and currency.isupper() and len(currency) == 3
+    if not known or not money or factor is None or position is None or revision is None:
+        what = (
+            "Prices of series with a zone, currency, unit, curve type or position not known here."
+        )
+        lost = sum(len(_all(period, "Point")) for period in _all(series, "Period"))
+        notes.add("other_series", what, "left out", count=lost, lost=lost, examples=[name])
+        return
+    auction = Auction(under(series, "contract_MarketAgreement.type") or "A01", position)
+    for period in _all(series, "Period"):
+        span = _span(period)
+        if span is None:
+            what = "Prices of periods whose time or resolution cannot be read."
+            lost = len(_all(period, "Point"))
+            notes.add("unreadable_row", what, "left out", count=lost, lost=lost, examples=[name])
+            continue
+        _note_day(zone, span, notes)
+        for at, (price, source) in enumerate(_prices(period, span, curve, factor, name, notes)):
+            start_ms = span.start_ms + at * span.length_ms
+            point = Point(start_ms, span.length_ms, price, currency, auction, revision, source)
+            points[zone].append(point)
+
+
+def under(element: Element, name: str) -> str:
+    """The text of the first child of a name, in any namespace; empty = none."""
+    found = _all(element, name)
+    return (found[0].text or "").strip() if found else ""
+
+
+def _all(element: Element, name: str) -> list[Element]:
+    return [child for child in element if child.tag.rpartition("}")[2] == name]
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def _span(period: Element) -> _Period | None:
+    """The intervals of a period; None = they are none."""
+    minutes = _MINUTES.get(under(period, "resolution"))
+    within = _all(period, "timeInterval")
+    start_ms = _ms(under(within[0], "start")) if within else None
+    end_ms = _ms(under(within[0], "end")) if within else None
+    if minutes is None or start_ms is None or end_ms is None:
+        return None
+    count, rest = divmod(end_ms - start_ms, minutes * MINUTE_MS)
+    if rest or count <= 0 or end_ms - start_ms > MAX_PERIOD_MS:
+        return None
+    return _Period(start_ms, minutes * MINUTE_MS, count)
+
+
+def _ms(text: str) -> int | None:
+    try:
+        stamp = datetime.fromisoformat(text)
+        if stamp.tzinfo is None or stamp.year < 1971:
+            return None
+        return round(stamp.astimezone(UTC).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _note_day(zone: str, span: _Period, notes: Notes) -> None:
+    hours = span.length_ms * span.intervals / HOUR_MS
+    if hours in (23, 25):
+        day = datetime.fromtimestamp((span.start_ms + DAY_MS // 2) / 1000, UTC)
+        example = f"{zone} {day:%Y-%m-%d} ({hours:g} h)"
+        notes.add("dst_day", "Periods of 23 or 25 hours.", "read as such", examples=[example])
+
+
+def _prices(
+    period: Element, span: _Period, curve: str, factor: float, name: str, notes: Notes
+) -> Iterator[tuple[float, Source]]:
+    """The price of each interval of a period; NaN where it cannot be had."""
+    points = _all(period, "Point")
+    prices: dict[int, float] = {}
+    strays = 0
+    for point in points:
+        at, text = _whole(under(point, "position")), under(point, "price.amount")
+        example = f"{name}: position {under(point, 'position')[:10]}, price {text[:20]}"
+        if at is None or not 1 <= at <= span.intervals:
+            strays += 1
+            what = "Points whose position is none of their period's."
+            notes.add("unreadable_row", what, "left out", lost=1, examples=[example])
+            continue
+        price = price_of(text, factor)
+        if math.isnan(price):
+            what, done = "Points without a price that can be read.", "their intervals are left out"
+            notes.add("unreadable_price", what, done, lost=1, examples=[example])
+        elif prices.get(at, price) != price:
+            what, done = "Points that contradict another of their period.", "both left out"
+            notes.add("contradiction", what, done, lost=1, examples=[example])
+            price = math.nan
+        prices[at] = price
+    # A stray's place is not known: a price could be held over it that it was to end.
+    holds = curve == "A03" and not strays
+    price = math.nan
+    for at in range(1, span.intervals + 1):
+        before, price = price, prices.get(at, price if holds else math.nan)
+        if at in prices:
+            yield price, "told"
+        else:
+            yield price, "missing" if math.isnan(before) or not holds else "held"

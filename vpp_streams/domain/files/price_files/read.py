@@ -1,0 +1,70 @@
+"""Any price file: recognised by its content, and read."""
+
+import re
+from collections.abc import Mapping
+from zoneinfo import ZoneInfo
+
+from schemas.market import Product
+from vpp_streams.domain.files.price_files.aemo import is_aemo, read_aemo
+from vpp_streams.domain.files.price_files.entsoe import read_entsoe
+from vpp_streams.domain.files.price_files.report import PriceReading, Report, Wanted
+from vpp_streams.domain.files.price_files.table import read_table
+from vpp_streams.errors import InputError
+
+_PACKED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+
+
+def read_price_file(
+    data: bytes,
+    *,
+    name: str,
+    zone: str | None = None,
+    time_zone: str | None = None,
+    currency: str | None = None,
+    interval_ms: int | None = None,
+    columns: Mapping[Product, str] | None = None,
+    extra: tuple[str, ...] = (),
+) -> PriceReading:
+    """The prices of a file: AEMO (MMS records or flat CSV), ENTSO-E A44 XML, or a CSV table.
+
+    ``name`` without its endings names the zone of a table that names none. The others: see
+    `Wanted`. A file that gives no price is no error: see `Report.failure`. Raises `InputError`
+    for a ``time_zone`` or a ``currency`` that there cannot be.
+    """
+    _check(time_zone, currency)
+    wanted = Wanted(zone, time_zone, currency, interval_ms, columns or {}, extra)
+    for magic, packing in _PACKED.items():
+        if data.startswith(magic):
+            return _nothing(f"it is packed ({packing}); unpack it first")
+    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    # What follows the first sign is the XML parser's matter, its encoding too.
+    if data[:400].decode(encoding, "replace").lstrip()[:1] == "<":
+        return read_entsoe(data.lstrip(), wanted)
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return _nothing("it is no text in UTF-8; save it as UTF-8")
+    if is_aemo(text):
+        return read_aemo(text, wanted)
+    return read_table(text, _stem(name), wanted)
+
+
+def _nothing(failure: str) -> PriceReading:
+    return PriceReading({}, Report("", failure=failure))
+
+
+def _stem(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2].partition(".")[0] or "zone"
+
+
+def _check(time_zone: str | None, currency: str | None) -> None:
+    if currency is not None and not re.fullmatch("[A-Z]{3}", currency):
+        raise InputError(f"{currency!r} is no currency; give its three letters, such as EUR")
+    if time_zone is None:
+        return
+    try:
+        ZoneInfo(time_zone)
+    except (ValueError, OSError, KeyError):
+        raise InputError(
+            f"there is no time zone {time_zone!r}; give an IANA name such as Europe/Berlin or UTC"
+        ) from None

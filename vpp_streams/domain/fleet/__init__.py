@@ -1,0 +1,1 @@
+"""What the devices of a partition reported: twins, windows, regions."""

@@ -1,0 +1,418 @@
+"""One partition of the fleet: a pure function of its log.
+
+`FleetPartition.apply` takes one canonical frame and answers with the records to publish. Time
+is data here: it moves with the frames (their received times and heartbeats), never with a
+clock, so the same log gives the same records at any speed, in a replay or after a crash.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.telemetry import POWER_COLUMNS, Quality, Rejected
+from schemas.windows import RegionPartial, RegionWindowPartial, SiteWindow
+from vpp_streams.domain.fleet.columnar import BLOCK_ROWS, Blocks, Recovered, Snapshot, decode_block
+from vpp_streams.domain.fleet.rejects import bad_frame, maybe_repeat, too_late
+from vpp_streams.domain.fleet.rollup import aggregate_regions, region_window_partials
+from vpp_streams.domain.fleet.roster import SiteRoster
+from vpp_streams.domain.fleet.site_windows import EMPTY_WINDOW, Key, SiteSums, SiteWindows
+from vpp_streams.domain.fleet.twins import Batch, Twins
+from vpp_streams.domain.fleet.windows import Samples
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.telemetry.dedupe import Judged
+
+CORRECTION_MS = 10_000
+"""Corrections of closed windows are published this often, in stream time."""
+FRESH_BUCKET_MS = 50
+SKEW_MARGIN_MS = 2_000
+"""A clock may run ahead of the broker's by this much: NTP keeps within a tenth of a second, and a
+virtual machine that was just resumed within one or two."""
+STEP_BACK_MS = 60_000
+"""Stream time this far ahead of the broker is brought back: the broker's own clock was set back, or
+the state is of a version that believed any clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When windows close and what is live; all in stream time."""
+
+    sizes_ms: tuple[int, ...] = (60_000, 900_000)
+    """In rising order, each a multiple of the one before."""
+    lateness_ms: int = 5_000
+    retention_ms: int = 6 * 3_600_000
+    tick_ms: int = 500
+    silent_after_ms: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A canonical frame with what its headers say."""
+
+    offset: int
+    batch: Batch
+    live: bool = True
+    stream_time_ms: int | None = None
+    """Heartbeat: the log is told up to here."""
+    watermark_ms: int | None = None
+    """End of a replay: nothing older follows; close and correct everything up to here."""
+    record_time_ms: int | None = None
+    """When the broker took the frame. No clock of ours counts that runs ahead of it by more than
+    `SKEW_MARGIN_MS`; None = the frame's times are the data's own, as in a replay."""
+
+
+@dataclass(slots=True)
+class Outputs:
+    """What a frame gives rise to, in order."""
+
+    sums: list[SiteSums] = field(default_factory=list)
+    """Site windows to publish, not yet made records: a partition closes thousands at once."""
+    partials: list[RegionPartial | RegionWindowPartial] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def windows(self) -> list[SiteWindow]:
+        """The site windows as records."""
+        return [record for sums in self.sums for record in sums.records()]
+
+
+class Clock(msgspec.Struct):
+    """The small state of a partition; it travels in the commit record."""
+
+    stream_time_ms: int = 0
+    watermark_ms: int = 0
+    next_close_ms: dict[int, int] = {}
+    """Per window size: start of the oldest window that is still open."""
+    next_tick_ms: int = 0
+    next_correction_ms: int = 0
+    fresh: dict[str, dict[int, int]] = {}
+    """Region -> live readings applied since the last tick, by measured time in 50 ms steps."""
+    region_revisions: dict[str, dict[str, int]] = {}
+    """``size|start`` -> region -> revision last published."""
+
+
+class FleetPartition:
+    """Twins, site windows and region shares of the sites of one partition."""
+
+    def __init__(self, partition: int, topic: str, registry: Registry, policy: Policy) -> None:
+        self.partition = partition
+        self.topic = topic
+        self.policy = policy
+        self.applied_offset = -1
+        self.twins = Twins()
+        self.windows = SiteWindows(policy.sizes_ms)
+        self.roster = SiteRoster(partition, registry, self.twins)
+        self.clock = Clock()
+        self.skew_ms = 0
+        """Most that a clock was seen to run ahead of the broker's."""
+        self._dropped: list[str] = []
+
+    def apply(self, frame: Frame) -> Outputs:
+        """Apply one frame, once: a frame that was applied before changes nothing."""
+        out = Outputs()
+        if frame.offset <= self.applied_offset:
+            out.counts["replayed_frames"] += 1
+            return out
+        self.applied_offset = frame.offset
+        self._step_back(frame)
+        if len(frame.batch):
+            self._apply_readings(frame, out)
+        self._advance(frame, out)
+        return out
+
+    def refuse(self, offset: int, value: bytes | None, why: str, now_ms: int) -> Outputs:
+        """Take note of a record that is no canonical frame: a dead letter, and on with the log."""
+        out = Outputs()
+        if offset > self.applied_offset:
+            self.applied_offset = offset
+            out.rejected.append(bad_frame(self.topic, self.partition, offset, value, why, now_ms))
+            out.counts["bad_frames"] += 1
+        return out
+
+    def _apply_readings(self, frame: Frame, out: Outputs) -> None:
+        batch = self._received_in_time(frame, out)
+        rows = self.twins.rows_of(batch)
+        each_once = self.twins.each_once(rows)
+        horizon_ms = self.clock.watermark_ms - self.policy.retention_ms
+        bad = batch["quality"] == Quality.BAD
+        none_bad = not bad.any()
+        judged = self.twins.accept(
+            rows, batch, None if none_bad else bad, horizon_ms, each_once=each_once
+        )
+        expired = batch["measured_at_ms"] + batch["interval_ms"] <= horizon_ms
+        kept = self._kept(frame, judged, expired, out)
+        samples = Samples(
+            row=rows,
+            measured_at_ms=batch["measured_at_ms"],
+            interval_ms=batch["interval_ms"].astype(np.int64),
+            power_w=np.stack([batch[name] for name in POWER_COLUMNS]),
+            soc=batch["soc"],
+            estimated=batch["quality"] != Quality.OK,
+        )
+        if not none_bad:
+            samples = samples.without_bad(bad)
+            out.counts["bad"] += int(bad[kept].sum())
+        if len(kept) < len(batch):
+            samples = samples.take(kept)
+        self.windows.add(samples, len(self.twins.device_ids), each_once=each_once)
+        if frame.live:
+            self.twins.update(rows, batch, kept, each_once=each_once)
+            self._note_fresh(samples.row, samples.measured_at_ms)
+        out.counts["readings"] += len(batch)
+
+    def _kept(
+        self, frame: Frame, judged: Judged, expired: NDArray[np.bool_], out: Outputs
+    ) -> NDArray[np.int64]:
+        """The readings to count; those that cannot be are dead letters."""
+        new = judged.new
+        late = np.flatnonzero(new & expired).tolist() if expired.any() else []
+        for i in sorted({*late, *(i for i in judged.unclear if expired[i])}):
+            out.rejected.append(too_late(self.topic, self.partition, frame.offset, i, frame.batch))
+        unclear = [i for i in judged.unclear if not expired[i]]
+        for i in unclear:
+            letter = maybe_repeat(self.topic, self.partition, frame.offset, i, frame.batch)
+            out.rejected.append(letter)
+        out.counts.update(
+            duplicates=len(new) - int(new.sum()) - len(judged.unclear),
+            too_late=len(out.rejected) - len(unclear),
+            maybe_repeats=len(unclear),
+            boots_reused=judged.boots_reused,
+        )
+        return np.flatnonzero(new & ~expired)
+
+    def _received_in_time(self, frame: Frame, out: Outputs) -> Batch:
+        """The frame's readings, none received after the broker took them."""
+        most_ms = self._most_ms(frame)
+        received_ms = frame.batch["received_at_ms"]
+        if most_ms is None or int(received_ms.max()) <= most_ms:
+            return frame.batch
+        self._note_skew(int(received_ms.max()), most_ms, out)
+        columns = {**frame.batch.columns, "received_at_ms": np.minimum(received_ms, most_ms)}
+        return replace(frame.batch, columns=columns)
+
+    def _most_ms(self, frame: Frame) -> int | None:
+        """The latest time that a frame can tell; None = any."""
+        return None if frame.record_time_ms is None else frame.record_time_ms + SKEW_MARGIN_MS
+
+    def _note_skew(self, told_ms: int, most_ms: int, out: Outputs) -> None:
+        self.skew_ms = max(self.skew_ms, told_ms - most_ms + SKEW_MARGIN_MS)
+        out.counts["clock_skew"] += 1
+
+    def _note_fresh(self, rows: NDArray[np.int64], measured_at_ms: NDArray[np.int64]) -> None:
+        """Count live readings by region and time, to tell how old they are when first shown."""
+        ratings = self.roster.ratings()
+        bucket = measured_at_ms // FRESH_BUCKET_MS * FRESH_BUCKET_MS
+        region = ratings.region[ratings.site[rows]].astype(np.int64)
+        regions = len(ratings.regions) + 1  # the first: not registered
+        pairs, counts = np.unique(bucket * regions + region + 1, return_counts=True)
+        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+            time_ms, at = divmod(pair, regions)
+            if at > 0:
+                fresh = self.clock.fresh.setdefault(ratings.regions[at - 1], {})
+                fresh[time_ms] = fresh.get(time_ms, 0) + count
+
+    def _advance(self, frame: Frame, out: Outputs) -> None:
+        """Move time on as far as this frame tells, then close, correct and tick."""
+        clock, batch = self.clock, frame.batch
+        most_ms = self._most_ms(frame)
+        event_time = frame.stream_time_ms or 0
+        if most_ms is not None and event_time > most_ms:
+            self._note_skew(event_time, most_ms, out)
+            event_time = most_ms
+        received = event_time
+        if frame.live and len(batch):
+            received = max(received, int(batch["received_at_ms"].max()))
+            # A device clock that runs ahead must not close windows early.
+            measured = np.minimum(batch["measured_at_ms"], batch["received_at_ms"])
+            event_time = max(event_time, int(measured.max()))
+            if most_ms is not None:
+                received, event_time = min(received, most_ms), min(event_time, most_ms)
+        clock.stream_time_ms = max(clock.stream_time_ms, received)
+        watermark = frame.watermark_ms or event_time - self.policy.lateness_ms
+        clock.watermark_ms = max(clock.watermark_ms, watermark)
+        for size_ms in self.policy.sizes_ms:
+            self._close(size_ms, out)
+        if frame.watermark_ms or clock.stream_time_ms >= clock.next_correction_ms:
+            clock.next_correction_ms = _after(clock.stream_time_ms, CORRECTION_MS)
+            self._correct(out)
+            self._expire()
+        if clock.stream_time_ms >= clock.next_tick_ms:
+            clock.next_tick_ms = _after(clock.stream_time_ms, self.policy.tick_ms)
+            self._tick(out)
+
+    def _step_back(self, frame: Frame) -> None:
+        """Bring back a time that some clock drove ahead of the broker's.
+
+        What was closed stays closed: readings that follow correct it.
+        """
+        clock, most_ms = self.clock, self._most_ms(frame)
+        if most_ms is not None and clock.stream_time_ms > most_ms + STEP_BACK_MS:
+            for name in ("stream_time_ms", "watermark_ms", "next_tick_ms", "next_correction_ms"):
+                setattr(clock, name, min(getattr(clock, name), most_ms))
+
+    def _close(self, size_ms: int, out: Outputs) -> None:
+        clock = self.clock
+        if clock.watermark_ms <= 0:
+            return
+        last = clock.watermark_ms // size_ms * size_ms
+        start = clock.next_close_ms.get(size_ms, last)
+        # After a gap longer than the retention there is nothing to close in between.
+        start = max(start, (last - self.policy.retention_ms) // size_ms * size_ms)
+        while start + size_ms <= clock.watermark_ms:
+            self._publish((size_ms, start), out, closing=True)
+            start += size_ms
+        clock.next_close_ms[size_ms] = start
+
+    def _correct(self, out: Outputs) -> None:
+        for key in sorted(self.windows.dirty):
+            if key[1] < self.clock.next_close_ms.get(key[0], 0):
+                self._publish(key, out, closing=False)
+
+    def _publish(self, key: Key, out: Outputs, *, closing: bool) -> None:
+        """Publish the sites with changes, and the regions that they move."""
+        rows = self.roster.rows()
+        pending = self.windows.pending(key, rows)
+        sums = None
+        if len(pending):
+            sums = self.windows.publish(key, pending, rows)
+            out.sums.append(sums)
+            corrections = int((sums.revision > 0).sum())
+            out.counts.update(
+                windows_closed=len(sums.revision) - corrections, corrections=corrections
+            )
+        regions = {rows.regions[site] for site in pending.tolist()}
+        if closing:
+            regions |= set(self.roster.ratings().regions)
+        if regions:
+            self._publish_regions(key, sums, regions, out)
+
+    def _publish_regions(
+        self, key: Key, sums: SiteSums | None, regions: set[str], out: Outputs
+    ) -> None:
+        size_ms, start_ms = key
+        ratings, rows = self.roster.ratings(), self.roster.rows()
+        if key in self.windows.windows and not (sums and sums.whole):
+            sums = self.windows.sums(key, None, rows)
+        shares = region_window_partials(
+            sums.window_rows(ratings.region) if sums else EMPTY_WINDOW,
+            ratings.regions,
+            ratings.sites_expected,
+        )
+        revisions = self.clock.region_revisions.setdefault(_name(key), {})
+        for region in sorted(regions & shares.keys()):
+            revisions[region] = revisions.get(region, -1) + 1
+            out.partials.append(
+                RegionWindowPartial(
+                    region=region,
+                    partition=self.partition,
+                    start_ms=start_ms,
+                    size_s=size_ms // 1000,
+                    revision=revisions[region],
+                    sums=shares[region],
+                )
+            )
+
+    def _tick(self, out: Outputs) -> None:
+        aggregates = aggregate_regions(
+            self.twins.latest(),
+            self.roster.ratings(),
+            self.clock.stream_time_ms,
+            self.policy.silent_after_ms,
+        )
+        tick_ms = self.clock.next_tick_ms - self.policy.tick_ms
+        for region in sorted(aggregates):
+            out.partials.append(
+                RegionPartial(
+                    region=region,
+                    partition=self.partition,
+                    tick_ms=tick_ms,
+                    aggregate=aggregates[region],
+                    fresh=tuple(sorted(self.clock.fresh.get(region, {}).items())),
+                )
+            )
+        self.clock.fresh = {}
+
+    def _expire(self) -> None:
+        """Forget windows that no reading can change any more, and what was told of them."""
+        before_ms = self.clock.watermark_ms - self.policy.retention_ms
+        for key in self.windows.expire(before_ms):
+            self._dropped += [
+                f"w|{_name(key)}|{block}"
+                for block in range(-(-len(self.twins.device_ids) // BLOCK_ROWS))
+            ]
+        # Also of windows in which this partition had no reading, and so no columns.
+        revisions = self.clock.region_revisions
+        for name in [name for name in revisions if _end_ms(name) <= before_ms]:
+            del revisions[name]
+
+    def not_believed(self) -> int:
+        """Devices that report, and whose newest reading is bad."""
+        return self.twins.not_believed(self.clock.stream_time_ms - self.policy.silent_after_ms)
+
+    def site_windows_now(self, site_id: str, size_ms: int) -> list[SiteWindow]:
+        """The site's windows of one size as they stand, open ones included, oldest first."""
+        rows = self.roster.rows()
+        if site_id not in rows.site_ids:
+            return []
+        site = np.array([rows.site_ids.index(site_id)])
+        keys = sorted(key for key in self.windows.windows if key[0] == size_ms)
+        return [r for key in keys for r in self.windows.sums(key, site, rows).records()]
+
+    unsaved = False
+    """Only frames change it."""
+
+    def begin_log(self) -> None:
+        """Go on with another log, whose offsets begin again: names tell what is a repeat."""
+        self.applied_offset = -1
+
+    def snapshot(self) -> Snapshot:
+        """What has changed since the last snapshot, as of the frame applied last."""
+        twins = self.twins
+        blocks = {f"n|{block}": twins.names_of(block) for block in sorted(twins.renamed)}
+        blocks |= {f"t|{block}": twins.copy(block) for block in sorted(twins.columns.changed)}
+        twins.renamed.clear()
+        twins.columns.changed.clear()
+        for key, window in self.windows.windows.items():
+            for block in sorted(window.changed):
+                blocks[f"w|{_name(key)}|{block}"] = window.copy(block)
+            window.changed.clear()
+        dropped, self._dropped = tuple(self._dropped), []
+        meta = msgspec.json.encode(self.clock)
+        return Snapshot(self.applied_offset, meta, Blocks(blocks), dropped)
+
+    def restore(self, recovered: Recovered) -> None:
+        """Take the place of the partition whose snapshot this is."""
+        self.applied_offset = recovered.offset
+        self.clock = msgspec.json.decode(recovered.meta, type=Clock)
+        names = sorted(recovered.blocks, key=_block_no)
+        for name in names:
+            if name.startswith("n|"):
+                self.twins.load_names(_block_no(name), decode_block(recovered.blocks[name]))
+        for name in reversed(names):  # the last block first: columns grow once
+            if name.startswith("t|"):
+                self.twins.load(_block_no(name), decode_block(recovered.blocks[name]))
+            elif name.startswith("w|"):
+                _, size_ms, start_ms, block = name.split("|")
+                batch = decode_block(recovered.blocks[name])
+                self.windows.load((int(size_ms), int(start_ms)), int(block), batch)
+        self._expire()
+
+
+def _after(time_ms: int, step_ms: int) -> int:
+    return (time_ms // step_ms + 1) * step_ms
+
+
+def _name(key: Key) -> str:
+    return f"{key[0]}|{key[1]}"
+
+
+def _end_ms(name: str) -> int:
+    size_ms, start_ms = name.split("|")
+    return int(size_ms) + int(start_ms)
+
+
+def _block_no(name: str) -> int:
+    return int(name.rsplit("|", 1)[1])

@@ -1,0 +1,127 @@
+"""When a region is told: ticks and windows gather the partitions' shares, but do not wait for ever.
+
+Time is passed in; what is told is made by `vpp_streams.domain.fleet.regions`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from schemas.windows import RegionLive, RegionPartial
+from vpp_streams.domain.fleet.regions import Expected, region_live
+
+REPLAY_BEHIND_MS = 3_600_000
+"""Ticks that come this far off the clock are a replay's: they are told in their own time."""
+
+
+class LiveRegion:
+    """The newest partials of one region, and when it is time to tell what they add up to."""
+
+    SETTLE_MS = 200
+    """How long a tick waits for the partitions that have not told it yet."""
+    REPEAT_MS = 1000
+    """Told this often when nothing changes, so that age and coverage keep moving."""
+    MIN_GAP_MS = 50
+    """Not told more often than this, whatever arrives (catching up, or a replay at full speed)."""
+
+    def __init__(self, region: str) -> None:
+        self.region = region
+        self._partials: dict[int, RegionPartial] = {}
+        self._fresh: Counter[int] = Counter()
+        self._tick_ms = 0
+        self._tick_seen_ms = 0
+        self._told_ms = 0
+        self._changed = False
+        self._silent = False
+
+    def apply(self, partial: RegionPartial, now_ms: int) -> None:
+        """Take a partition's newest tick; an older one, or one already known, is ignored."""
+        known = self._partials.get(partial.partition)
+        if known is not None and partial.tick_ms <= known.tick_ms:
+            return
+        self._partials[partial.partition] = partial
+        for measured_at_ms, count in partial.fresh:
+            self._fresh[measured_at_ms] += count
+        if partial.tick_ms > self._tick_ms:
+            self._tick_ms, self._tick_seen_ms = partial.tick_ms, now_ms
+        self._changed, self._silent = True, False
+
+    def due(self, expected: Expected, now_ms: int) -> bool:
+        """Whether to `tell`: a tick is complete or has waited long enough, or it is time again.
+
+        A region that was told to be silent is not told again until something comes.
+        """
+        since_ms = now_ms - self._told_ms
+        if since_ms < self.MIN_GAP_MS or self._silent:
+            return False
+        if not self._changed:
+            return since_ms >= self.REPEAT_MS
+        return now_ms - self._tick_seen_ms >= self.SETTLE_MS or all(
+            p in self._partials and self._partials[p].tick_ms == self._tick_ms for p in expected
+        )
+
+    def tell(self, expected: Expected, now_ms: int, stale_after_ms: int) -> RegionLive:
+        """The region now. The fresh readings count as shown."""
+        at_ms = told_at_ms(now_ms, self._tick_ms, self._tick_seen_ms)
+        live = region_live(
+            self.region, self._partials, expected, self._fresh, at_ms, stale_after_ms
+        )
+        self._fresh.clear()
+        self._told_ms, self._changed = now_ms, False
+        self._silent = live.partitions_reporting == 0
+        return live
+
+
+def told_at_ms(now_ms: int, tick_ms: int, tick_seen_ms: int) -> int:
+    """The time a merge is told at: the clock's, or in a replay the replayed data's own."""
+    if abs(tick_seen_ms - tick_ms) < REPLAY_BEHIND_MS:
+        return now_ms
+    return tick_ms + (now_ms - tick_seen_ms)
+
+
+class WindowKey(NamedTuple):
+    """Names one window of one region."""
+
+    region: str
+    size_s: int
+    start_ms: int
+
+
+class WindowsDue:
+    """Which region windows to tell: whole ones at once, the others after a grace."""
+
+    def __init__(self, grace_ms: int) -> None:
+        self._grace_ms = grace_ms
+        self._waiting: dict[WindowKey, int] = {}
+        """Until when; in order of time, as each waits equally long."""
+        self._late: set[WindowKey] = set()
+        """Told without some share: what still comes is told at once."""
+
+    def share(self, key: WindowKey, whole: bool, now_ms: int) -> bool:
+        """Take note of a share that came in; whether to tell the window now."""
+        if whole:
+            self._waiting.pop(key, None)
+            self._late.discard(key)
+            return True
+        if key in self._late:
+            return True
+        self._waiting.setdefault(key, now_ms + self._grace_ms)
+        return False
+
+    def overdue(self, now_ms: int) -> list[WindowKey]:
+        """Windows whose grace is over now: tell them with what is there."""
+        late = []
+        for key, until_ms in self._waiting.items():
+            if until_ms > now_ms:
+                break
+            late.append(key)
+        for key in late:
+            del self._waiting[key]
+        self._late.update(late)
+        return late
+
+    def forget(self, keys: Iterable[WindowKey]) -> None:
+        """These windows can no longer change."""
+        for key in keys:
+            self._waiting.pop(key, None)
+            self._late.discard(key)

@@ -1,0 +1,349 @@
+"""Site windows of one partition: open, closed and corrected, by event time.
+
+A window is closed by the partition's watermark. A late reading re-opens it as a *correction*:
+the same record again with the next revision. Both are one operation here: publish what is
+pending of the windows that are closed.
+
+A reading is added once, to the windows of the smallest size that is not shorter than the time it
+stands for (of shorter ones it tells nothing). A longer window is what was added to it and to the
+shorter ones in it, put together when somebody asks.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.windows import PowerStats, SiteWindow, SocStats
+from vpp_streams.domain.columns import Array, Arrays
+from vpp_streams.domain.fleet.columnar import Columns
+from vpp_streams.domain.fleet.metering import counted
+from vpp_streams.domain.fleet.rollup import WindowRows
+from vpp_streams.domain.fleet.windows import (
+    MS_W_PER_WH,
+    WINDOW_COLUMNS,
+    Gain,
+    Samples,
+    Share,
+    accumulate,
+    add,
+    split,
+)
+
+Key = tuple[int, int]
+"""(size_ms, start_ms)"""
+
+EMPTY_WINDOW = WindowRows(
+    *(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)),
+    *(np.zeros((4, 0)), np.zeros((4, 0))),
+    *(np.zeros(0), np.zeros(0), np.zeros(0)),
+)
+"""A window in which no site of the partition has a reading."""
+TWICE = 1.05
+"""Readings that follow each other overlap by the jitter of a device's second, which adds up to
+less than this much of a window. A device that tells more time than that tells some of it twice: it
+counts once, at the mean of what was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRows:
+    """Which site each device row belongs to, and what its windows need to know of it."""
+
+    site: NDArray[np.int64]
+    """Shape (rows,): index into ``site_ids``."""
+    site_ids: tuple[str, ...]
+    regions: tuple[str, ...]
+    """Per site; "" = not registered."""
+    devices: NDArray[np.int64]
+    """Per site: devices that should report."""
+    rated_energy_wh: NDArray[np.float64]
+    """Per row."""
+    paid_charge_w: NDArray[np.float64] | None = None
+    """Per row: up to where charged energy counts in the region's windows; None = no bound."""
+    paid_discharge_w: NDArray[np.float64] | None = None
+    meters: NDArray[np.bool_] | None = None
+    """Per row, as in `domain.rollup.Ratings`."""
+    panels: NDArray[np.bool_] | None = None
+
+
+class SiteWindows:
+    """All windows of a partition that can still change."""
+
+    def __init__(self, sizes_ms: tuple[int, ...]) -> None:
+        """``sizes_ms`` in rising order, each a multiple of the one before."""
+        self.sizes_ms = sizes_ms
+        self.windows: dict[Key, Columns] = {}
+        self.dirty: set[Key] = set()
+        """Windows with changes that were not published yet."""
+
+    def add(self, samples: Samples, rows: int, *, each_once: bool) -> None:
+        """Add readings; ``rows`` = device rows of the partition.
+
+        ``each_once`` tells that no row has two of them.
+        """
+        left = samples
+        for size_ms in self.sizes_ms[:-1]:
+            fits = left.interval_ms <= size_ms
+            if fits.all():
+                self._add(left, size_ms, rows, each_once)
+                return
+            self._add(left.take(fits), size_ms, rows, each_once)
+            left = left.take(~fits)
+        self._add(left, self.sizes_ms[-1], rows, each_once)
+
+    def _add(self, samples: Samples, size_ms: int, rows: int, each_once: bool) -> None:
+        for start, share in split(samples, size_ms).items():
+            window = self._window((size_ms, start), rows)
+            accumulate(window.arrays, share, each_once=each_once)
+            window.touch(share.samples.row)
+            for longer_ms in self.sizes_ms:
+                if longer_ms > size_ms:
+                    self._mark((longer_ms, start // longer_ms * longer_ms), share, rows)
+
+    def _mark(self, key: Key, share: Share, rows: int) -> None:
+        """What is in a window has changed, though not its own columns."""
+        window = self._window(key, rows)
+        row = share.samples.row
+        news = row[window["pending"][row] == 0]
+        if len(news):
+            window["pending"][news] = 1
+            window.touch(news)
+
+    def _window(self, key: Key, rows: int) -> Columns:
+        """A window that is about to change."""
+        window = self.windows.get(key)
+        if window is None:
+            window = self.windows[key] = Columns(WINDOW_COLUMNS)
+        window.grow(rows)
+        self.dirty.add(key)
+        return window
+
+    def _whole(self, key: Key) -> tuple[Arrays, int]:
+        """A window's columns with those of the shorter ones in it, and how many rows they have."""
+        size_ms, start_ms = key
+        window = self.windows[key]
+        parts = [
+            self.windows[part]
+            for part in sorted(self.windows)
+            if part[0] < size_ms and start_ms <= part[1] < start_ms + size_ms
+        ]
+        if not parts:
+            return window.arrays, window.rows
+        whole = {name: array.copy() for name, array in window.arrays.items()}
+        for part in parts:
+            touched = np.flatnonzero(_told(part.arrays, part.rows))
+            add(whole, Gain.of(part.arrays, touched))
+        return whole, window.rows
+
+    def pending(self, key: Key, rows: SiteRows) -> NDArray[np.int64]:
+        """Sites of a window with changes that were not published yet, in row order."""
+        if key not in self.dirty:
+            return np.zeros(0, np.int64)
+        window = self.windows[key]
+        changed = np.flatnonzero(window["pending"][: window.rows])
+        return np.unique(rows.site[changed])
+
+    def publish(self, key: Key, sites: NDArray[np.int64], rows: SiteRows) -> "SiteSums":
+        """The sums of these sites now; they count as published (one revision more)."""
+        window = self.windows[key]
+        self.dirty.discard(key)
+        n = window.rows
+        mine = np.flatnonzero(np.isin(rows.site[:n], sites))
+        window["pending"][mine] = 0
+        window["published"][mine] += 1
+        window.touch(mine)
+        return self.sums(key, sites, rows)
+
+    def sums(self, key: Key, sites: NDArray[np.int64] | None, rows: SiteRows) -> "SiteSums":
+        """Add up the devices of these sites (None = of all that have a reading)."""
+        window, n = self._whole(key)
+        touched = np.flatnonzero(_told(window, n))
+        mine = touched if sites is None else touched[np.isin(rows.site[touched], sites)]
+        return SiteSums(key, window, mine, rows, whole=len(mine) == len(touched))
+
+    def load(self, key: Key, block: int, batch: pa.RecordBatch) -> None:
+        """Put a decoded block of a window in its place."""
+        window = self.windows.setdefault(key, Columns(WINDOW_COLUMNS))
+        window.load(block, batch)
+        if window["pending"][: window.rows].any():
+            self.dirty.add(key)
+
+    def expire(self, before_ms: int) -> list[Key]:
+        """Forget the windows that ended before and are in no longer one; returns their keys."""
+        longest_ms = self.sizes_ms[-1]
+        gone = [
+            key
+            for key in self.windows
+            if key[1] // longest_ms * longest_ms + longest_ms <= before_ms
+        ]
+        for key in gone:
+            del self.windows[key]
+            self.dirty.discard(key)
+        return gone
+
+
+def _told(window: Arrays, rows: int) -> NDArray[np.bool_]:
+    """The rows with a reading in a window, be it a bad one."""
+    told: NDArray[np.bool_] = (window["covered_ms"][:rows] > 0) | (window["bad"][:rows] > 0)
+    return told
+
+
+class SiteSums:
+    """A window's accumulators added up by site; shapes (sites,) and (4, sites)."""
+
+    def __init__(
+        self, key: Key, window: Arrays, at: NDArray[np.int64], rows: SiteRows, *, whole: bool
+    ) -> None:
+        self.whole = whole
+        """Whether these are all sites with a reading in the window."""
+        self.size_ms, self.start_ms = key
+        self.rows = rows
+        self.sites, self._to = np.unique(rows.site[at], return_inverse=True)
+        w = window
+        self.readings = self._add(w["readings"][at]).astype(np.int64)
+        self.estimated = self._add(w["estimated"][at]).astype(np.int64)
+        self.bad = self._add(w["bad"][at]).astype(np.int64)
+        share = np.minimum(w["covered_ms"][at], self.size_ms) / self.size_ms
+        self.coverage = np.minimum(self._add(share) / np.maximum(rows.devices[self.sites], 1), 1.0)
+        published = np.zeros(len(self.sites), np.int64)
+        np.maximum.at(published, self._to, w["published"][at])
+        self.revision = np.maximum(published - 1, 0)
+        power_ms = w["power_ms"][:, at]
+        if len(self._to) > len(self.sites):
+            power_ms = np.where(self._counted(power_ms, at), power_ms, 0)
+        measured = power_ms > 0
+        self.measured = self._add2(measured) > 0
+        positive = np.where(measured, w["positive_wms"][:, at], 0.0)
+        negative = np.where(measured, w["negative_wms"][:, at], 0.0)
+        self.mean_w = self._add2((positive - negative) / np.maximum(power_ms, 1))
+        once = _once(power_ms, self.size_ms)
+        if once is not None:
+            positive, negative = positive * once, negative * once
+        self.positive_wh = self._add2(positive) / MS_W_PER_WH
+        self.negative_wh = self._add2(negative) / MS_W_PER_WH
+        self._count_what_is_paid(
+            positive[0], negative[0], np.minimum(power_ms[0], self.size_ms), at
+        )
+        self.min_w = self._add2(np.where(measured, w["min_w"][:, at], 0.0))
+        self.max_w = self._add2(np.where(measured, w["max_w"][:, at], 0.0))
+        self._weigh_soc(w, at)
+
+    def _counted(self, power_ms: Array, at: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whose powers count for their site, shape (4, rows): its meter counts once.
+
+        Where the registry does not say whose, it is the one that measured for longest.
+        """
+        known, r = power_ms > 0, self.rows
+        nobody = np.zeros(len(at), np.bool_)
+        meters = nobody if r.meters is None else r.meters[at]
+        for power, own in ((1, meters), (2, r.panels if r.panels is None else r.panels[at]),
+                           (3, meters)):  # fmt: skip
+            if own is not None:
+                order = np.argsort(-power_ms[power], kind="stable")
+                known[power] = counted(self._to, len(self.sites), known[power], own, order)
+        return known
+
+    def _count_what_is_paid(
+        self, positive: Array, negative: Array, covered_ms: Array, at: NDArray[np.int64]
+    ) -> None:
+        """Battery energy by site, each device's up to what it is rated for."""
+        r = self.rows
+        self.paid_wh = self.positive_wh[0], self.negative_wh[0]
+        if r.paid_discharge_w is None or r.paid_charge_w is None:
+            return
+        over = (positive > r.paid_discharge_w[at] * covered_ms) | (
+            negative > r.paid_charge_w[at] * covered_ms
+        )
+        if over.any():
+            most = r.paid_discharge_w[at] * covered_ms, r.paid_charge_w[at] * covered_ms
+            out, in_ = np.fmin(positive, most[0]), np.fmin(negative, most[1])
+            self.paid_wh = self._add(out) / MS_W_PER_WH, self._add(in_) / MS_W_PER_WH
+
+    def _weigh_soc(self, w: Arrays, at: NDArray[np.int64]) -> None:
+        """State of charge of a site: its batteries weighted by rated energy (else equally)."""
+        known = ~np.isnan(w["soc_first"][at])
+        energy = np.where(self.rows.rated_energy_wh[at] > 0, self.rows.rated_energy_wh[at], 1.0)
+        weight = np.where(known, energy, 0.0)
+        total = self._add(weight)
+        self.has_soc = total > 0
+        self.usable_wh = self._add(np.where(known, self.rows.rated_energy_wh[at], 0.0))
+        names = ("soc_first", "soc_last", "soc_min", "soc_max")
+        self.soc = np.stack(
+            [self._add(np.where(known, w[name][at], 0.0) * weight) for name in names]
+        ) / np.where(total > 0, total, 1.0)
+
+    def _add(self, values: Array) -> NDArray[np.float64]:
+        if len(self._to) == len(self.sites):  # one device a site, as nearly everywhere
+            added = np.empty(len(self.sites), np.float64)
+            added[self._to] = values
+            return added
+        weights = values.astype(np.float64)
+        return np.bincount(self._to, weights, len(self.sites)).astype(np.float64)
+
+    def _add2(self, values: Array) -> NDArray[np.float64]:
+        if len(self._to) == len(self.sites):
+            added = np.empty((len(values), len(self.sites)), np.float64)
+            added[:, self._to] = values
+            return added
+        return np.stack([self._add(row) for row in values])
+
+    def window_rows(self, region_of_site: NDArray[np.int32]) -> WindowRows:
+        """What a region's window needs of these sites."""
+        positive, negative = self.positive_wh.copy(), self.negative_wh.copy()
+        positive[0], negative[0] = self.paid_wh
+        return WindowRows(
+            region=region_of_site[self.sites],
+            readings=self.readings,
+            coverage=self.coverage,
+            positive_wh=np.where(self.measured, positive, np.nan),
+            negative_wh=np.where(self.measured, negative, np.nan),
+            mean_w=np.where(self.measured, self.mean_w, np.nan),
+            soc_first=np.where(self.has_soc, self.soc[0], np.nan),
+            soc_last=np.where(self.has_soc, self.soc[1], np.nan),
+            usable_wh=self.usable_wh,
+        )
+
+    def records(self) -> Iterator[SiteWindow]:
+        """One `SiteWindow` per site, in row order."""
+        size_s = self.size_ms // 1000
+        for i, site in enumerate(self.sites.tolist()):
+            site_id = self.rows.site_ids[site]
+            powers = [self._power(p, i) for p in range(4)]
+            yield SiteWindow(
+                window_id=f"{site_id}|{size_s}|{self.start_ms}",
+                site_id=site_id,
+                region=self.rows.regions[site],
+                start_ms=self.start_ms,
+                size_s=size_s,
+                revision=int(self.revision[i]),
+                readings=int(self.readings[i]),
+                coverage=float(self.coverage[i]),
+                estimated=int(self.estimated[i]),
+                bad=int(self.bad[i]),
+                battery=powers[0],
+                grid=powers[1],
+                solar=powers[2],
+                load=powers[3],
+                soc=SocStats(*self.soc[:, i].tolist()) if self.has_soc[i] else None,
+            )
+
+    def _power(self, p: int, i: int) -> PowerStats | None:
+        if not self.measured[p, i]:
+            return None
+        positive, negative = float(self.positive_wh[p, i]), float(self.negative_wh[p, i])
+        return PowerStats(
+            energy_wh=positive - negative,
+            positive_wh=positive,
+            negative_wh=negative,
+            mean_w=float(self.mean_w[p, i]),
+            min_w=float(self.min_w[p, i]),
+            max_w=float(self.max_w[p, i]),
+        )
+
+
+def _once(power_ms: Array, size_ms: int) -> Array | None:
+    """Share of the energy that counts where time was told twice; None = nowhere."""
+    twice = power_ms > TWICE * size_ms
+    return np.where(twice, size_ms / np.maximum(power_ms, 1), 1.0) if twice.any() else None

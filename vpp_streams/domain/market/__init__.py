@@ -1,0 +1,1 @@
+"""Bids, awards, deliveries: what a region sells, and what it is worth."""

@@ -1,0 +1,67 @@
+"""What a fleet gives of an award: its devices answer, or do not."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from schemas.market import Award
+from vpp_streams.domain.market.rules import MarketRules, Storage
+from vpp_streams.domain.market.value import W_PER_MW, feasible_power, stored_after
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One interval, delivered."""
+
+    asked_w: float
+    """Energy with what regulation calls for, within what is stored."""
+    given_w: float
+    stored_wh: float
+    """After it."""
+    money: float
+    """Energy as given and capacity in proportion, less wear."""
+
+
+class Fleet:
+    """A fleet of equal devices, of which each answers with a chance in each interval."""
+
+    def __init__(self, storage: Storage, devices: int, answers: float, seed: int) -> None:
+        self._storage = storage
+        self._devices = max(devices, 1)
+        self._answers = answers
+        self._seed = seed
+        self._random = np.random.default_rng(seed)
+
+    @property
+    def always_answers(self) -> bool:
+        """Whether each device answers each time."""
+        return self._answers >= 1.0
+
+    def reliable(self) -> "Fleet":
+        """The same fleet, always answering."""
+        return Fleet(self._storage, self._devices, 1.0, self._seed)
+
+    def deliver(self, award: Award, stored_wh: float, rules: MarketRules) -> Given:
+        """What comes of an award from a stored energy."""
+        storage, hours = self._storage, rules.interval_h
+        called = rules.reg_up_used * award.capacity_w.get("reg_up", 0.0)
+        called -= rules.reg_down_used * award.capacity_w.get("reg_down", 0.0)
+        wanted = np.clip(award.energy_w + called, -storage.charge_w, storage.discharge_w)
+        asked = float(feasible_power(np.array([wanted]), stored_wh, storage, hours)[0])
+        share = 1.0
+        if not self.always_answers:
+            share = float(self._random.binomial(self._devices, self._answers)) / self._devices
+        given = float(np.clip(asked, -storage.charge_w * share, storage.discharge_w * share))
+        after = float(stored_after(np.array([given]), stored_wh, storage, hours)[0])
+        return Given(
+            asked_w=asked,
+            given_w=given,
+            stored_wh=min(max(after, 0.0), storage.energy_wh),
+            money=self._money(award, given, share, rules),
+        )
+
+    def _money(self, award: Award, power_w: float, share: float, rules: MarketRules) -> float:
+        per_h = power_w * award.prices["energy"]
+        per_h += share * sum(w * award.prices[product] for product, w in award.capacity_w.items())
+        per_h -= self._storage.wear_per_mwh * max(power_w, 0.0)
+        return per_h * rules.interval_h / W_PER_MW

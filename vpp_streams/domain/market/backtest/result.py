@@ -1,0 +1,150 @@
+"""What a backtest found: interval by interval, and summed up."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vpp_streams.domain.market.forecast.scores import coverage, mean_absolute_error, pinball
+from vpp_streams.domain.market.rules import HOUR_MS, Floats, MarketRules, Storage
+from vpp_streams.domain.market.value import W_PER_MW
+
+MONTH_H = 730.5
+TOP_SHARE = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """One value per interval, in order of time."""
+
+    start_ms: NDArray[np.int64]
+    price: Floats
+    awarded_w: Floats
+    """Energy, with what regulation is expected to call for."""
+    delivered_w: Floats
+    stored_wh: Floats
+    """At the interval's end."""
+    money: Floats
+    """Earned by delivery, less wear."""
+    perfect_money: Floats
+    """Of the best that could have been done, had all prices been known."""
+    forecast: Floats
+    """Expected price when the bid was made."""
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Regret:
+    """Where the money went that perfect foresight would have made; the parts add up."""
+
+    forecast: float
+    """Not knowing the prices."""
+    solver: float
+    """Seeing only as far as the plan's horizon, in its steps, with all prices known."""
+    delivery: float
+    """Devices that did not always answer: what was sold and not given, and less sold for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Yardsticks:
+    """What others make of the same prices."""
+
+    planner: float
+    """A planner with our horizon and steps that knows all prices."""
+    reliable: float
+    """We, with a fleet whose devices always answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A backtest in numbers; money in ``currency``."""
+
+    currency: str
+    intervals: int
+    hours: float
+    money: float
+    perfect: float
+    share: float
+    """Of perfect foresight, 0..1."""
+    share_without_top: float
+    """As above, without the dearest 1 % of the intervals."""
+    per_kw_month: float
+    regret: Regret
+    cycles: float
+    """Energy discharged, in full storages."""
+    breaches: int
+    """Intervals that left the limits of energy or power: a bug."""
+    solve_p50_ms: float
+    solve_p99_ms: float
+    rungs: dict[str, int]
+    forecast_error: float
+    """Mean absolute error of the next interval's price (a day auction: of the day's)."""
+    inside: float
+    """Share of prices between the 10 % and 90 % quantile; NaN = no quantiles."""
+    pinball: float
+    """Mean pinball loss of these two quantiles, per MWh; NaN = no quantiles."""
+
+
+def summarise(
+    trace: Trace,
+    rules: MarketRules,
+    storage: Storage,
+    others: Yardsticks,
+    solve_ms: list[float],
+    rungs: Counter[str],
+) -> Summary:
+    """Sum up a trace."""
+    money, perfect = float(trace.money.sum()), float(trace.perfect_money.sum())
+    usual = trace.price < np.quantile(trace.price, 1 - TOP_SHARE)
+    hours = len(trace.price) * rules.interval_ms / HOUR_MS
+    power_kw = max(storage.discharge_w, storage.charge_w) / 1e3
+    quantiles = bool(np.isfinite(trace.low).all())
+    return Summary(
+        currency=rules.currency,
+        intervals=len(trace.price),
+        hours=hours,
+        money=money,
+        perfect=perfect,
+        share=money / perfect if perfect > 0 else 0.0,
+        share_without_top=_share(trace.money[usual], trace.perfect_money[usual]),
+        per_kw_month=money / power_kw / (hours / MONTH_H),
+        regret=Regret(
+            forecast=others.planner - others.reliable,
+            solver=perfect - others.planner,
+            delivery=others.reliable - money,
+        ),
+        cycles=_cycles(trace, rules, storage),
+        breaches=_breaches(trace, storage),
+        solve_p50_ms=float(np.quantile(solve_ms, 0.5)),
+        solve_p99_ms=float(np.quantile(solve_ms, 0.99)),
+        rungs=dict(sorted(rungs.items())),
+        forecast_error=mean_absolute_error(trace.price, trace.forecast),
+        inside=coverage(trace.price, trace.low, trace.high) if quantiles else float("nan"),
+        pinball=_pinball(trace) if quantiles else float("nan"),
+    )
+
+
+def _pinball(trace: Trace) -> float:
+    low, high = pinball(trace.price, trace.low, 0.1), pinball(trace.price, trace.high, 0.9)
+    return (low + high) / 2
+
+
+def _share(money: Floats, perfect: Floats) -> float:
+    whole = float(perfect.sum())
+    return float(money.sum()) / whole if whole > 0 else 0.0
+
+
+def _cycles(trace: Trace, rules: MarketRules, storage: Storage) -> float:
+    given_wh = np.maximum(trace.delivered_w, 0).sum() * rules.interval_h
+    return float(given_wh / storage.discharge_efficiency / storage.energy_wh)
+
+
+def _breaches(trace: Trace, storage: Storage) -> int:
+    near_w, near_wh = 1e-6 * W_PER_MW, 1e-6 * storage.energy_wh
+    wrong = (trace.delivered_w > storage.discharge_w + near_w) | (
+        trace.delivered_w < -storage.charge_w - near_w
+    )
+    wrong |= (trace.stored_wh < -near_wh) | (trace.stored_wh > storage.energy_wh + near_wh)
+    return int(wrong.sum())

@@ -1,0 +1,160 @@
+"""Walk forward through recorded prices: bid, clear, deliver, interval by interval.
+
+A bid is made from what was public before its gate, and nothing else: `ReplayMarket.prices` is
+the only way to a price. Each stretch without a gap begins with an empty storage.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from schemas.market import Bid, Delivery
+from vpp_streams.domain.market.backtest.delivery import Fleet, Given
+from vpp_streams.domain.market.backtest.foresight import perfect_money, planner_money
+from vpp_streams.domain.market.backtest.result import Summary, Trace, Yardsticks, summarise
+from vpp_streams.domain.market.cycle_inputs import CycleInputs
+from vpp_streams.domain.market.decision import Autobidder
+from vpp_streams.domain.market.replay_market import ReplayMarket
+from vpp_streams.domain.market.reserve import ReservePolicy
+from vpp_streams.domain.market.rules import BidRefusedError, Prices, Storage
+
+REGION = "backtest"
+DELIVERED_KEPT = 288
+DEADLINE_S = 5.0
+
+
+@dataclass(slots=True)
+class Rows:
+    """What is written down as the walk goes on."""
+
+    bids: list[Bid] = field(default_factory=list)
+    price: list[float] = field(default_factory=list)
+    given: list[Given] = field(default_factory=list)
+    low: list[float] = field(default_factory=list)
+    high: list[float] = field(default_factory=list)
+
+    @property
+    def money(self) -> float:
+        """Earned in all."""
+        return float(np.array([given.money for given in self.given], float).sum())
+
+    def trace(self, perfect: list[float]) -> Trace:
+        """The rows as columns."""
+
+        def column(values: list[float]) -> np.ndarray:
+            return np.array(values, float)
+
+        return Trace(
+            start_ms=np.array([bid.start_ms for bid in self.bids], np.int64),
+            price=column(self.price),
+            awarded_w=column([given.asked_w for given in self.given]),
+            delivered_w=column([given.given_w for given in self.given]),
+            stored_wh=column([given.stored_wh for given in self.given]),
+            money=column([given.money for given in self.given]),
+            perfect_money=column(perfect),
+            forecast=column([bid.expected_price or 0.0 for bid in self.bids]),
+            low=column(self.low),
+            high=column(self.high),
+        )
+
+
+def walk(
+    market: ReplayMarket,
+    storage: Storage,
+    fleet: Fleet,
+    policy: ReservePolicy,
+    clock: Callable[[], float],
+    on_interval: Callable[[], None] = lambda: None,
+) -> tuple[Summary, Trace, tuple[Bid, ...]]:
+    """Bid for every recorded interval; the summary, the trace, and the bids that were made.
+
+    A fleet that does not always answer is walked a second time as one that does: what it lacks
+    is felt later too, so only that says what it costs. ``clock`` gives seconds, to measure
+    solving; ``on_interval`` is called after each bid. Raises `ValueError` where nothing is
+    recorded.
+    """
+    rules = market.rules
+    runs = [market.recorded.cut(rows) for rows in market.recorded.runs()]
+
+    def walked(answering: Fleet) -> Rows:
+        rows, bidder = Rows(), Autobidder()
+        for run in runs:
+            _walk_run(market, run, storage, answering, policy, bidder, clock, on_interval, rows)
+        return rows
+
+    rows = walked(fleet)
+    if not rows.bids:
+        raise ValueError("there is no interval with a price")
+    reliable = rows if fleet.always_answers else walked(fleet.reliable())
+    perfect, planned = list[float](), 0.0
+    for run in runs:
+        perfect += perfect_money(run, rules, storage, 0.0).tolist()
+        planned += planner_money(run, rules, storage, 0.0, int(rules.day_slots * 1.5))
+    trace = rows.trace(perfect)
+    summary = summarise(
+        trace,
+        rules,
+        storage,
+        Yardsticks(planner=planned, reliable=reliable.money),
+        [bid.solve_ms for bid in rows.bids],
+        Counter(bid.rung for bid in rows.bids),
+    )
+    return summary, trace, tuple(rows.bids)
+
+
+def _walk_run(
+    market: ReplayMarket,
+    run: Prices,
+    storage: Storage,
+    fleet: Fleet,
+    policy: ReservePolicy,
+    bidder: Autobidder,
+    clock: Callable[[], float],
+    on_interval: Callable[[], None],
+    rows: Rows,
+) -> None:
+    stored_wh, delivered = 0.0, list[Delivery]()
+    for start_ms in run.start_ms.tolist():
+        now_ms = start_ms - market.rules.gate_ms
+        inputs = CycleInputs(
+            rules=market.rules,
+            region=REGION,
+            start_ms=start_ms,
+            now_ms=now_ms,
+            history=market.prices(now_ms),
+            storage=storage,
+            stored_wh=stored_wh,
+            delivered=tuple(delivered),
+            reserve=policy,
+        )
+        bid, view = bidder.decide(inputs, clock, clock() + DEADLINE_S)
+        try:
+            award = market.clear(bid, now_ms)
+        except BidRefusedError as error:
+            raise AssertionError(f"a bid against the rules: {error}") from error
+        given = fleet.deliver(award, stored_wh, market.rules)
+        stored_wh = given.stored_wh
+        delivered = [*delivered[1 - DELIVERED_KEPT :], _delivery(bid, given)]
+        rows.bids.append(bid)
+        rows.price.append(award.prices["energy"])
+        rows.given.append(given)
+        rows.low.append(view.price_low[0] if view else float("nan"))
+        rows.high.append(view.price_high[0] if view else float("nan"))
+        on_interval()
+
+
+def _delivery(bid: Bid, given: Given) -> Delivery:
+    return Delivery(
+        bid_id=bid.bid_id,
+        market=bid.market,
+        region=bid.region,
+        start_ms=bid.start_ms,
+        interval_ms=bid.interval_ms,
+        awarded_w=given.asked_w,
+        measured_w=given.given_w,
+        coverage=1.0,
+        money=given.money,
+        currency=bid.currency,
+    )

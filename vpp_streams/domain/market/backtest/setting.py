@@ -1,0 +1,73 @@
+"""What a backtest is set up with: the market's rules from its prices, the storage from a fleet."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from schemas.assets import Site
+from schemas.market import PRODUCTS, Product
+from vpp_streams.domain.market.replay_market import Auction
+from vpp_streams.domain.market.rules import HOUR_MS, MarketRules, Prices, Storage
+
+DAY_AHEAD_FROM_MS = 15 * 60_000
+"""Prices of such intervals and longer ones are those of a day-ahead auction."""
+
+
+def rules_of(prices: Prices, format_: str) -> tuple[MarketRules, Auction]:
+    """The rules that recorded prices were made under, as far as they can be told.
+
+    AEMO's dispatch picks energy and regulation together, at five (or thirty) minutes, between
+    -1,000 and 17,500 AUD/MWh (the cap rises each year; the highest so far). All else with
+    intervals of 15 minutes or more is a day-ahead auction of energy (the European limits).
+    """
+    if "AEMO" in format_:
+        return MarketRules(
+            name="nem",
+            currency=prices.currency,
+            interval_ms=prices.interval_ms,
+            gate_ms=10_000,
+            floor=-1000.0,
+            cap=17_500.0,
+            products=_traded(prices, ("energy", "reg_up", "reg_down")),
+            co_optimised=True,
+        ), "interval"
+    day_ahead = prices.interval_ms >= DAY_AHEAD_FROM_MS
+    lowest, highest = float(np.nanmin(prices.energy)), float(np.nanmax(prices.energy))
+    return MarketRules(
+        name="day-ahead" if day_ahead else "replay",
+        currency=prices.currency,
+        interval_ms=prices.interval_ms,
+        gate_ms=12 * HOUR_MS if day_ahead else min(10_000, prices.interval_ms // 4),
+        floor=min(-500.0, lowest),
+        cap=max(4000.0, highest),
+        products=("energy",) if day_ahead else _traded(prices, PRODUCTS),
+        co_optimised=not day_ahead,
+    ), "day" if day_ahead else "interval"
+
+
+def _traded(prices: Prices, products: tuple[Product, ...]) -> tuple[Product, ...]:
+    """Those of the products that have prices."""
+    known = prices.per_product
+    return tuple(p for p in products if p in known and np.isfinite(known[p]).any())
+
+
+def storage_of_fleet(sites: Iterable[Site], round_trip: float) -> tuple[Storage, int]:
+    """The batteries of some sites as one, above their owners' reserves; and how many sites.
+
+    A site gives no more than its connection lets out.
+    """
+    energy = charge = discharge = 0.0
+    count = 0
+    for site in sites:
+        batteries = [d for d in site.devices if d.rated_energy_wh and not site.removed]
+        if not batteries:
+            continue
+        count += 1
+        rated = sum(d.rated_energy_wh or 0.0 for d in batteries)
+        energy += rated * (1 - site.backup_reserve)
+        out = sum(d.rated_discharge_w or 0.0 for d in batteries)
+        discharge += out if site.export_limit_w is None else min(out, site.export_limit_w)
+        taken = sum(d.rated_charge_w or 0.0 for d in batteries)
+        charge += taken if site.import_limit_w is None else min(taken, site.import_limit_w)
+    one_way = round_trip**0.5
+    return Storage(energy, charge, discharge, one_way, one_way), count

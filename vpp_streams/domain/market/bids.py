@@ -1,0 +1,139 @@
+"""Offers from what stored energy is worth: monotone, within what can be delivered."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.market import CapacityOffer, EnergyOffer, Product, Step
+from vpp_streams.domain.market.clearing import UP
+from vpp_streams.domain.market.rules import Floats, MarketRules, Storage
+from vpp_streams.domain.market.value import W_PER_MW, ValueTable, feasible_power, stored_after
+
+LEAST_W = 1.0
+"""Less capacity than this is a rounding error, not an offer."""
+_BETWEEN = 6
+"""Prices that are looked at between two nodes."""
+
+
+def energy_offer(
+    table: ValueTable,
+    step: int,
+    chances: Floats,
+    stored_wh: float,
+    storage: Storage,
+    rules: MarketRules,
+    least_w: float,
+    most_w: float,
+) -> EnergyOffer:
+    """The rising offer that is expected to earn most, counting what is left in store.
+
+    ``chances`` is how likely the interval's price is at each node. A high price may mean that a
+    higher one follows, so the best power need not rise with the price; an offer must, and where
+    the two differ it is right where prices are likely. ``least_w <= most_w`` bound the power;
+    the stored energy bounds it further.
+    """
+    powers = _powers(rules.max_steps, least_w, most_w, stored_wh, storage, rules.interval_h)
+    after = stored_after(powers, stored_wh, storage, rules.interval_h)
+    mwh = powers * rules.interval_h / W_PER_MW
+    wear = storage.wear_per_mwh * np.maximum(mwh, 0)
+    prices = _fine(table.nodes)
+    left = np.stack([np.interp(prices, table.nodes, row) for row in table.after(step, after)])
+    worth = left + mwh[:, None] * prices - wear[:, None]
+    return _as_steps(prices, powers[_rising(worth * _weights(prices, table.nodes, chances))], rules)
+
+
+def _rising(worth: Floats) -> NDArray[np.intp]:
+    """The row to take in each column, never falling, so that the sum is greatest."""
+    rows, columns = worth.shape
+    best = np.zeros(rows)
+    came_from = np.zeros((columns, rows), np.intp)
+    for column in range(columns):
+        so_far = np.maximum.accumulate(best)
+        came_from[column] = np.maximum.accumulate(np.where(best >= so_far, np.arange(rows), 0))
+        best = so_far + worth[:, column]
+    taken = np.empty(columns, np.intp)
+    row = int(best.argmax())
+    for column in range(columns - 1, -1, -1):
+        taken[column] = row
+        row = came_from[column, row]
+    return taken
+
+
+def _weights(prices: Floats, nodes: Floats, chances: Floats) -> Floats:
+    """How likely each of the finely spaced prices is, about; none is impossible."""
+    density = (chances + 1e-7) / np.gradient(nodes)
+    weights: Floats = np.interp(prices, nodes, density) * np.gradient(prices)
+    return weights
+
+
+def fixed_offer(power_w: float) -> EnergyOffer:
+    """This power at any price."""
+    return EnergyOffer(round(power_w, 3))
+
+
+def capacity_offers(
+    wanted: dict[Product, float],
+    worth_per_mwh: float,
+    price: float,
+    stored_wh: float,
+    offer: EnergyOffer,
+    storage: Storage,
+    rules: MarketRules,
+) -> tuple[CapacityOffer, ...]:
+    """Capacity that can be sustained whatever of the energy offer is taken, at what it costs.
+
+    ``wanted`` is the most of each product, W. Energy that is sold or bought in the interval
+    goes before: capacity is offered on what is sure to be left. It costs what its expected use
+    takes out of the store or buys into it, at ``worth_per_mwh`` there and ``price`` outside.
+    """
+    powers = np.array([offer.below_w, *(step.power_w for step in offer.steps)])
+    after = stored_after(powers, stored_wh, storage, rules.interval_h)
+    sure = max(min(float(after.min()), stored_wh), 0.0) * storage.discharge_efficiency
+    room_wh = storage.energy_wh - max(float(after.max()), stored_wh)
+    room = max(room_wh, 0.0) / storage.charge_efficiency
+    given = worth_per_mwh / storage.discharge_efficiency + storage.wear_per_mwh - price
+    taken = price - worth_per_mwh * storage.charge_efficiency
+    costs: dict[Product, float] = {
+        "reg_up": rules.reg_up_used * given,
+        "reg_down": rules.reg_down_used * taken,
+    }
+    offers = []
+    for product in rules.products:
+        if product == "energy":
+            continue
+        hours = rules.reserve_sustain_h if product == "reserve" else rules.sustain_h
+        upwards = product in UP
+        power = min(wanted.get(product, 0.0), (sure if upwards else room) / hours)
+        if power >= LEAST_W:
+            cost = min(max(0.0, costs.get(product, 0.0)), rules.cap)  # 0.0 first: no -0.0
+            offers.append(CapacityOffer(product, round(power, 3), round(cost, 4)))
+            sure -= power * hours if upwards else 0.0
+            room -= 0.0 if upwards else power * hours
+    return tuple(offers)
+
+
+def _powers(
+    max_steps: int,
+    least_w: float,
+    most_w: float,
+    stored_wh: float,
+    storage: Storage,
+    hours: float,
+) -> Floats:
+    """Powers to choose from: even steps down to the most charge and up to the most discharge."""
+    low, high = feasible_power(np.array([least_w, most_w]), stored_wh, storage, hours)
+    low, high = min(low, high), max(low, high)
+    half = max(max_steps // 2, 1)
+    rest = float(np.clip(0.0, low, high))
+    powers = np.concatenate([np.linspace(low, rest, half + 1), np.linspace(rest, high, half + 1)])
+    return np.unique(powers.round(3))
+
+
+def _fine(nodes: Floats) -> Floats:
+    parts = np.linspace(nodes[:-1], nodes[1:], _BETWEEN, endpoint=False, axis=1).ravel()
+    return np.append(parts, nodes[-1])
+
+
+def _as_steps(prices: Floats, powers: Floats, rules: MarketRules) -> EnergyOffer:
+    rises = np.flatnonzero(np.diff(powers) > 0) + 1
+    steps = tuple(Step(round(float(prices[i]), 4), float(powers[i])) for i in rises)
+    return EnergyOffer(float(powers[0]), steps[: rules.max_steps])

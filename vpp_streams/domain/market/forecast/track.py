@@ -1,0 +1,111 @@
+"""What a region measured, and what was forecast of it first: all that the next forecast needs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from schemas.forecast import QuantityForecast, RegionForecast
+from schemas.windows import RegionWindow
+from vpp_streams.domain.market.forecast.region import (
+    DAY_MS,
+    HISTORY_DAYS,
+    LOAD,
+    SLOT_MS,
+    SLOT_S,
+    SOLAR,
+    Quantity,
+    Seen,
+)
+from vpp_streams.domain.market.rules import Floats
+
+LEAST_COVERAGE = 0.5
+"""With less of a region measured, what was says too little of it. It is never scaled up."""
+_Row = tuple[float, float, float]
+_NO_ROW: _Row = (np.nan, np.nan, np.nan)
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Due:
+    """What a forecast is made of that is to be told now."""
+
+    start_ms: int
+    load: Seen
+    solar: Seen
+
+
+class RegionTrack:
+    """One region's slots."""
+
+    def __init__(self) -> None:
+        self._revision: dict[int, int] = {}
+        """Of the newest window of each slot; all else is by the slot's start, too."""
+        self._measured: dict[str, dict[int, float]] = {LOAD.name: {}, SOLAR.name: {}}
+        self._first: dict[str, dict[int, _Row]] = {LOAD.name: {}, SOLAR.name: {}}
+        """Mean, low and high as they were told first."""
+        self._next_ms = 0
+        """Start of the slot after the last of which a window came; 0 = none did."""
+        self._told_ms = 0
+        """Start of the newest forecast that was told, or is being made."""
+
+    def measured(self, window: RegionWindow) -> None:
+        """A window came, perhaps anew; one of another size than a slot's says nothing."""
+        start_ms = window.start_ms
+        if window.size_s != SLOT_S or start_ms % SLOT_MS:
+            return
+        if window.revision < self._revision.get(start_ms, 0):
+            return
+        self._revision[start_ms] = window.revision
+        self._next_ms = max(self._next_ms, start_ms + SLOT_MS)
+        known = window.coverage >= LEAST_COVERAGE
+        for name, mean_w in ((LOAD.name, window.mean_load_w), (SOLAR.name, window.mean_solar_w)):
+            self._measured[name][start_ms] = np.nan if mean_w is None or not known else mean_w
+
+    def told(self, forecast: RegionForecast) -> None:
+        """A forecast was published; of each slot the first one counts."""
+        if forecast.slot_s != SLOT_S:
+            return
+        self._told_ms = max(self._told_ms, forecast.start_ms)
+        for quantity in (LOAD, SOLAR):
+            column: QuantityForecast = getattr(forecast, quantity.name)
+            rows = zip(column.mean_w, column.low_w, column.high_w, strict=False)
+            for number, row in enumerate(rows):
+                start_ms = forecast.start_ms + number * SLOT_MS
+                self._first[quantity.name].setdefault(start_ms, row)
+
+    def due(self) -> Due | None:
+        """What the next forecast is made of, once for each; None where none is due.
+
+        It is a copy: windows may come while it is made.
+        """
+        start_ms = self._next_ms
+        if start_ms <= self._told_ms:
+            return None
+        self._told_ms = start_ms
+        self._forget(start_ms)
+        return Due(start_ms, self._seen(LOAD, start_ms), self._seen(SOLAR, start_ms))
+
+    def _forget(self, start_ms: int) -> None:
+        """Leave out what no forecast looks at any more."""
+        since_ms = start_ms - HISTORY_DAYS * DAY_MS
+        self._revision = _since(self._revision, since_ms)
+        for name in self._measured:
+            self._measured[name] = _since(self._measured[name], since_ms)
+            self._first[name] = _since(self._first[name], start_ms - DAY_MS)
+
+    def _seen(self, quantity: Quantity, start_ms: int) -> Seen:
+        measured, first = self._measured[quantity.name], self._first[quantity.name]
+        slots = range(start_ms - HISTORY_DAYS * DAY_MS, start_ms, SLOT_MS)
+        last_day = range(start_ms - DAY_MS, start_ms, SLOT_MS)
+        rows = [first.get(slot, _NO_ROW) for slot in last_day]
+        return Seen(_column(measured, slots), np.array(rows, np.float64).T)
+
+
+def _column(by_start: Mapping[int, float], starts: Iterable[int]) -> Floats:
+    return np.array([by_start.get(start, np.nan) for start in starts], np.float64)
+
+
+def _since(by_start: dict[int, _Value], since_ms: int) -> dict[int, _Value]:
+    return {start: value for start, value in by_start.items() if start >= since_ms}

@@ -1,0 +1,1 @@
+"""What is known of sites and devices before they report: ratings, limits, names."""

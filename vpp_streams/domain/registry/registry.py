@@ -1,0 +1,120 @@
+"""The registry of sites and devices, as a value that records of topic ``assets`` are applied to."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple, Self
+
+import msgspec
+
+from schemas.assets import Device, Site
+from vpp_streams.domain.registry.columns import RegistryColumns
+
+MAX_CHANGES = 1000
+"""Kept for those who follow the registry; who missed more looks at all of it."""
+
+
+class Change(NamedTuple):
+    """What one record may have changed."""
+
+    site_id: str
+    device_ids: tuple[str, ...]
+    """Of the site before and after it; another site may have had them, or has them now."""
+
+    @classmethod
+    def between(cls, old: Site | None, new: Site) -> Self:
+        """The change from a site's old record to its new one."""
+        devices = (*(old.devices if old else ()), *new.devices)
+        return cls(new.site_id, tuple(device.device_id for device in devices))
+
+
+class Registry:
+    """Sites and devices by id, and all of them by columns."""
+
+    def __init__(self, sites: Iterable[Site] = ()) -> None:
+        self._version = 0
+        self._changes: deque[Change] = deque(maxlen=MAX_CHANGES)
+        self._sites: dict[str, Site] = {}
+        self._devices: dict[str, tuple[Device, Site]] = {}
+        self._columns: RegistryColumns | None = None
+        # Touched since the columns were brought up to date.
+        self._stale_sites: dict[str, None] = {}
+        self._stale_devices: dict[str, None] = {}
+        for site in sites:
+            self.apply(site)
+
+    def apply(self, site: Site) -> None:
+        """Take a site's newest record; its devices replace those it had."""
+        old = self._sites.get(site.site_id)
+        change = Change.between(old, site)
+        self._version += 1
+        self._changes.append(change)
+        if self._columns is not None:
+            self._stale_sites[change.site_id] = None
+            self._stale_devices |= dict.fromkeys(change.device_ids)
+        for device in old.devices if old else ():
+            if self._devices.get(device.device_id, (None, None))[1] is old:
+                del self._devices[device.device_id]
+        self._sites[site.site_id] = site
+        for device in () if site.removed else site.devices:
+            self._devices[device.device_id] = (device, site)
+
+    def remove(self, site_id: str) -> None:
+        """Take a tombstone: the site is removed, as by a record that says so.
+
+        What was known of it is kept, so that its late readings are refused with a reason.
+        """
+        old = self.site(site_id)
+        if old is not None:
+            self.apply(msgspec.structs.replace(old, removed=True))
+
+    @property
+    def version(self) -> int:
+        """Rises with every applied record; caches compare it."""
+        return self._version
+
+    def changes(self, since: int) -> list[Change] | None:
+        """What records changed since a version; None = more than is kept, so look at all.
+
+        A site may come twice.
+        """
+        count, kept = self._version - since, len(self._changes)
+        return None if count > kept else list(islice(self._changes, kept - count, None))
+
+    def site(self, site_id: str) -> Site | None:
+        """The site, or None where it is unknown or removed."""
+        site = self._sites.get(site_id)
+        return None if site is None or site.removed else site
+
+    def device(self, device_id: str) -> tuple[Device, Site] | None:
+        """The device with its site, or None where it is unknown or removed."""
+        return self._devices.get(device_id)
+
+    @property
+    def columns(self) -> RegistryColumns:
+        """The same by columns, brought up to date.
+
+        Made when first asked for: a million sites take seconds, and a gateway never asks.
+        """
+        if self._columns is None:
+            self._columns = RegistryColumns()
+            self._stale_sites = dict.fromkeys(self._sites)
+            self._stale_devices = dict.fromkeys(self._devices)
+        if self._stale_sites:
+            self._columns.put_sites({id_: self.site(id_) for id_ in self._stale_sites})
+            self._columns.put_devices({id_: self.device(id_) for id_ in self._stale_devices})
+            self._stale_sites.clear()
+            self._stale_devices.clear()
+        return self._columns
+
+    def sites(self) -> Iterator[Site]:
+        """Sites that are not removed, in the order they were first seen."""
+        return (site for site in self._sites.values() if not site.removed)
+
+    def device_count(self) -> int:
+        """Devices of sites that are not removed."""
+        return len(self._devices)
+
+    def regions(self) -> list[str]:
+        """Regions that have a site, sorted."""
+        return sorted({site.region for site in self.sites()})

@@ -1,0 +1,1 @@
+"""From what devices send to canonical readings, each taken once."""

@@ -1,0 +1,169 @@
+"""Raw frames to canonical ones: each line a row, or a dead letter with its reason.
+
+A raw frame is NDJSON of `schemas.telemetry.RawLine`. `raw_line.read_line` says what becomes of a
+line. Nearly all lines are plain: `plain_rows` reads those as columns, many times faster, with
+the same outcome; each line that is not goes by `read_line`. One bad line costs itself only. What a
+row says is then held against what the registry makes possible (`domain.belief`).
+"""
+
+import base64
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.telemetry import TELEMETRY_V1, Quality, Rejected, Rejection, rejected_reading_id
+from vpp_streams.domain.registry.belief import ABSURD, BOUNDS, excesses, reaches_too_far
+from vpp_streams.domain.registry.hashing import murmur2, partitions_of
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.telemetry.plain_rows import Columns, Mask, read_plain
+from vpp_streams.domain.telemetry.raw_line import MAX_LINE_BYTES, Refused, read_line
+
+MAX_LINES = 20_000
+"""A frame of more is refused whole: a megabyte of line feeds and rubbish would otherwise be half
+a million dead letters."""
+WHOLE_FRAME = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a raw frame stands in Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    """The record's Kafka timestamp: the received time of lines that do not tell theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Canonical:
+    """What a raw frame gives."""
+
+    batches: dict[int, pa.RecordBatch]
+    """By the partition of their sites; rows in the order of the frame."""
+    rejected: list[Rejected]
+    """In the order of the frame."""
+    not_believed: Counter[str] = field(default_factory=Counter)
+    """Rows beyond what their devices can do, by what was too much: ``discharge``, ``charge``,
+    ``import``, ``export``, ``solar``, ``load``, ``interval``. Their quality is bad, or they are
+    rejected where it is absurd."""
+
+
+def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: int) -> Canonical:
+    """Every line of a raw frame as a row or as a dead letter; never raises, whatever the bytes.
+
+    ``partitions`` is the number of partitions of every site-keyed topic: a row goes to its
+    site's partition, whichever one the frame came in. Blank lines are ignored.
+    """
+    raws = frame.split(b"\n")
+    if len(raws) > MAX_LINES:
+        why = Rejection("too_large", f"The frame has {len(raws)} lines; at most {MAX_LINES}.")
+        return Canonical({}, [_dead_letter(source, WHOLE_FRAME, frame, Refused(why))])
+    if not raws[-1]:
+        raws.pop()  # what follows the last line feed
+    columns, good = read_plain(raws, registry)
+    rejected: list[Rejected] = []
+    others: dict[int, dict[str, Any]] = {}
+    for i in np.flatnonzero(~good).tolist():
+        if not raws[i] or raws[i].isspace():
+            continue
+        row = read_line(raws[i], registry)
+        if isinstance(row, Refused):
+            rejected.append(_dead_letter(source, i, raws[i], row))
+        else:
+            others[i] = row
+    if others:
+        _put(columns, others, registry)
+        good[list(others)] = True
+    not_believed, absurd = _doubt(columns, good, registry)
+    if absurd:
+        good[list(absurd)] = False
+        rejected += [_dead_letter(source, i, raws[i], refused) for i, refused in absurd.items()]
+        rejected.sort(key=lambda letter: letter.line)
+    return Canonical(dict(_batches(columns, good, partitions)), rejected, not_believed)
+
+
+def _doubt(
+    columns: Columns, good: Mask, registry: Registry
+) -> tuple[Counter[str], dict[int, Refused]]:
+    """Mark as bad what is beyond its device; what is absurdly so is refused, by its line."""
+    bounds_w = np.take(registry.columns.devices["bounds_w"], columns["device"], axis=1)
+    shares = excesses(columns, bounds_w)
+    beyond, too_far = shares > 1.0, reaches_too_far(columns)
+    if not (beyond.any() or too_far.any()):  # nearly always, and asked row by row it is slow
+        return Counter(), {}
+    beyond, too_far = beyond & good, too_far & good
+    bad = beyond.any(axis=0) | too_far
+    columns["quality"] = np.where(bad, Quality.BAD, columns["quality"]).astype(np.int8)
+    found = {name: int(row.sum()) for name, row in zip(BOUNDS, beyond, strict=True)}
+    absurd = np.flatnonzero((beyond & (shares > ABSURD)).any(axis=0))
+    refused = {i: _refused(columns, i, shares[:, i]) for i in absurd.tolist()}
+    return +Counter(found | {"interval": int(too_far.sum())}), refused
+
+
+def _refused(columns: Columns, i: int, shares: NDArray[np.float64]) -> Refused:
+    worst = int(np.nanargmax(shares))
+    times = f"{shares[worst]:.0f} times the most that is registered for it, with its margin"
+    return Refused(
+        Rejection("not_believed", f"The {BOUNDS[worst]} power is {times}."),
+        received_at_ms=int(columns["received_at_ms"][i]),
+        device_id=_text(columns["device_id"], i),
+        site_id=_text(columns["site_id"], i),
+        boot=int(columns["boot"][i]),
+        seq=int(columns["seq"][i]),
+    )
+
+
+def _text(column: Any, i: int) -> str:
+    value = column[i]
+    return str(value.as_py() if isinstance(value, pa.Scalar) else value)
+
+
+def _put(columns: Columns, rows: dict[int, dict[str, Any]], registry: Registry) -> None:
+    """Put rows that were read one by one in their places."""
+    device_ids = pa.array([row["device_id"] for row in rows.values()], pa.string())
+    columns["device"][list(rows)] = registry.columns.device_index.find(device_ids)
+    for name in next(iter(rows.values())):
+        values = columns[name]
+        if isinstance(values, pa.Array):
+            values = columns[name] = values.to_numpy(zero_copy_only=False).copy()
+        for i, row in rows.items():
+            values[i] = row[name]
+    for i, row in rows.items():
+        columns["site_hash"][i] = murmur2(row["site_id"].encode())
+
+
+def _dead_letter(source: Source, line: int, raw: bytes, refused: Refused) -> Rejected:
+    told_ms, reason = refused.received_at_ms, refused.why.reason
+    rejected_id = f"{source.topic}-{source.partition}-{source.offset}-{line}"
+    if refused.device_id is not None and refused.boot is not None and refused.seq is not None:
+        # A device that sends it again gives the same dead letter, not another one.
+        rejected_id = rejected_reading_id(refused.device_id, refused.boot, refused.seq, reason)
+    return Rejected(
+        rejected_id=rejected_id,
+        reason=reason,
+        detail=refused.why.detail,
+        source_topic=source.topic,
+        source_partition=source.partition,
+        source_offset=source.offset,
+        line=line,
+        received_at_ms=source.timestamp_ms if told_ms is None else told_ms,
+        original_base64=base64.b64encode(raw[:MAX_LINE_BYTES]).decode(),
+        device_id=refused.device_id,
+        site_id=refused.site_id,
+    )
+
+
+def _batches(columns: Columns, good: Mask, partitions: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The good rows by the partition of their site."""
+    arrays = [pa.array(columns[field.name], field.type) for field in TELEMETRY_V1]
+    batch = pa.RecordBatch.from_arrays(arrays, schema=TELEMETRY_V1)
+    partition = partitions_of(columns["site_hash"], partitions)
+    for number in np.flatnonzero(np.bincount(partition[good])).tolist():
+        rows = np.flatnonzero(good & (partition == number))
+        yield number, batch if len(rows) == len(good) else batch.take(pa.array(rows))

@@ -1,0 +1,156 @@
+"""Tesla's local gateway API: ``meters/*``, ``system_status``, ``system_status/soe``.
+
+Powers in W, battery + = discharge, site + = import, as ours. A frequency of 0 is not measured,
+and a time in the year 1 was never set. ``soe`` and the pack's energies are on the gateway's raw
+scale, of which the lowest 5 % is kept back; the app, and we, show ``(raw - 5 %) / 95 %``. A device
+may send several documents merged into one object, ``percentage`` beside the meters.
+"""
+
+import math
+
+from schemas.telemetry import JsonValue, Quality, Reading, Rejection
+from vpp_streams.domain.telemetry.normalize.checked import Times, checked
+from vpp_streams.domain.telemetry.normalize.document import (
+    NAN,
+    at,
+    items,
+    latest_ms,
+    not_telemetry,
+    number,
+    total,
+)
+
+_METERS = {"battery_w": "battery", "grid_w": "site", "solar_w": "solar", "load_w": "load"}
+_LOCATIONS = {"site": "grid_w", "solar": "solar_w"}
+_ISLANDED = {
+    "SystemGridConnected": False,
+    "SystemTransitionToIsland": False,
+    "SystemIslandedActive": True,
+    "SystemIslandedReady": True,
+    "SystemTransitionToGrid": True,
+}
+_KINDS = {
+    "grid_status": "the gateway's grid status",
+    "real_mode": "the gateway's operation mode",
+    "powerwalls": "the gateway's list of Powerwalls",
+    "is_on_grid": "the state of the gateway's Powerwalls",
+    "phase_detection_last_error": "the state of the gateway's Powerwalls",
+    "grid_code": "the site's settings",
+    "site_name": "the site's name",
+    "up_time_seconds": "the gateway's version and uptime",
+    "connected_to_tesla": "the state of the gateway's site master",
+    "network_name": "the gateway's list of networks",
+    "dnp3": "the gateway's network protocols",
+    "serial": "the gateway's list of meters",
+    "real_power_scale_factor": "the settings of a meter",
+    "power_rating_watts": "the gateway's list of solar inverters",
+    "registered": "the owner's registration",
+    "company": "the installer's details",
+    "vin": "the gateway's name",
+    "generators": "the gateway's list of generators",
+    "offline_updating": "the state of the gateway's firmware update",
+    "problems": "the gateway's list of problems",
+    "ct1": "the settings of a meter",
+    "checks": "the result of a test of the gateway's network",
+    "meter_results": "the result of a test of the gateway",
+    "island_mode": "the gateway's island mode",
+    "toggle_auth_supported": "a setting of the gateway's log-in",
+    "have_gridcode": "the state of the gateway's set-up",
+}
+
+
+def recognizes(document: JsonValue) -> bool:
+    """Whether this looks like one of the documents that we read."""
+    return (
+        at(document, "site", "instant_power") is not None
+        or at(document, "percentage") is not None
+        or at(_blocks(document), "battery_blocks") is not None
+        or at(document, 0, "Cached_readings") is not None
+    )
+
+
+def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
+    """One document, or several merged into one."""
+    if not recognizes(document):
+        return not_telemetry("a Tesla gateway", document, _KINDS)
+    if at(document, 0, "Cached_readings") is not None:
+        return _meters(document, times)
+    document = _blocks(document)
+    powers = {name: number(at(document, m, "instant_power")) for name, m in _METERS.items()}
+    quality = Quality.OK
+    if math.isnan(powers["battery_w"]):
+        # Each block tells its own power, asked one after another.
+        powers["battery_w"] = total([at(block, "p_out") for block in _packs(document)])
+        quality = Quality.OK if math.isnan(powers["battery_w"]) else Quality.ESTIMATED
+    return checked(
+        times,
+        latest_ms([at(document, m, "last_communication_time") for m in _METERS.values()]),
+        {
+            **powers,
+            "soc": _soc(document),
+            "frequency_hz": _frequency_hz(document),
+            "voltage_v": _line_to_neutral_v(at(document, "site", "instant_average_voltage")),
+        },
+        islanded=_islanded(document),
+        quality=quality,
+    )
+
+
+def _meters(document: JsonValue, times: Times) -> Reading | Rejection:
+    """``meters/site`` or ``meters/solar``: the meters mounted at one place."""
+    name = _LOCATIONS.get(str(at(document, 0, "location")))
+    if name is None:
+        return not_telemetry("a Tesla gateway", document, {})
+    cached = [at(meter, "Cached_readings") for meter in items(document)]
+    return checked(
+        times,
+        latest_ms([at(reading, "last_communication_time") for reading in cached]),
+        {
+            name: total([at(reading, "instant_power") for reading in cached]),
+            "frequency_hz": number(at(cached, 0, "frequency")),
+            "voltage_v": number(at(cached, 0, "v_l1n")),
+        },
+    )
+
+
+def _blocks(document: JsonValue) -> JsonValue:
+    """A bare list of battery blocks as the ``system_status`` that would hold it."""
+    if at(document, 0, "nominal_full_pack_energy") is not None:
+        return {"battery_blocks": document}
+    return document
+
+
+def _packs(document: JsonValue) -> list[JsonValue]:
+    """The battery blocks in service; one that is disabled tells no power (null)."""
+    blocks = items(document, "battery_blocks")
+    return [block for block in blocks if not math.isnan(number(at(block, "p_out")))]
+
+
+def _soc(document: JsonValue) -> float:
+    raw = number(at(document, "percentage")) / 100
+    if math.isnan(raw):
+        packs = [document] if at(document, "nominal_full_pack_energy") else _packs(document)
+        full_wh = total([at(pack, "nominal_full_pack_energy") for pack in packs])
+        left_wh = total([at(pack, "nominal_energy_remaining") for pack in packs])
+        raw = left_wh / full_wh if full_wh > 0 else NAN
+    # Raw values in the reserve below the app's 0 % are possible, and are empty for every use.
+    return max((raw - 0.05) / 0.95, 0.0) if 0 <= raw < 0.05 else (raw - 0.05) / 0.95
+
+
+def _frequency_hz(document: JsonValue) -> float:
+    """The site meter's, else the battery inverter's."""
+    site_hz = number(at(document, "site", "frequency"))
+    return site_hz if site_hz > 0 else number(at(document, "battery", "frequency"))
+
+
+def _line_to_neutral_v(value: JsonValue) -> float:
+    """Split-phase gateways tell sqrt(3) times the line to neutral (211 V for 122 V) or the value
+    itself: believed only near 120 V and 230 V.
+    """
+    voltage_v = number(value)
+    return voltage_v if 100 <= voltage_v <= 140 or 219 <= voltage_v <= 260 else NAN
+
+
+def _islanded(document: JsonValue) -> bool | None:
+    status = at(document, "grid_status") or at(document, "system_island_state")
+    return _ISLANDED.get(status) if isinstance(status, str) else None

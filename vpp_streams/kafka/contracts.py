@@ -1,0 +1,286 @@
+"""The contracts as documents: JSON Schema, the Arrow schema and AsyncAPI 3, for any language.
+
+`documents` makes them from ``schemas/`` and `vpp_streams.kafka.topics` alone, so they cannot drift:
+``vpp contracts`` writes them to ``docs/contracts`` and ``make check`` compares.
+"""
+
+import ast
+import inspect
+import json
+import sys
+from collections.abc import Iterable
+from functools import cache
+from types import ModuleType
+from typing import Any, get_args
+
+import msgspec
+import yaml
+
+from schemas import (
+    assets,
+    commandable,
+    commands,
+    dispatch,
+    forecast,
+    grid,
+    health,
+    holders,
+    market,
+    presence,
+    protocol,
+    rejected,
+    telemetry,
+    windows,
+)
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.topics import Topic
+
+Contract = type[msgspec.Struct]
+JSON, NDJSON = "application/json", "application/x-ndjson"
+ARROW = "application/vnd.apache.arrow.stream"
+_CONTENT_TYPES = {"ndjson": NDJSON, "arrow": ARROW}
+_NO_KEY = "none; the producer chooses the partition of the site"
+
+FROM_DEVICE: tuple[Contract, ...] = (
+    protocol.Hello,
+    protocol.Telemetry,
+    protocol.VendorTelemetry,
+    protocol.Backfill,
+    protocol.SetpointResult,
+    protocol.CommandStatus,
+)
+TO_DEVICE: tuple[Contract, ...] = (
+    protocol.HelloResult,
+    protocol.Ack,
+    protocol.Drain,
+    protocol.Setpoint,
+    protocol.Prices,
+)
+BODIES: tuple[Contract, ...] = (telemetry.NativeBody, telemetry.VendorBody)
+
+
+def contracts_of(topic: Topic[Any]) -> tuple[Contract, ...]:
+    """The Structs that a topic carries; of the canonical frame there are none."""
+    match topic.contract:
+        case "ndjson":
+            return (telemetry.RawLine,)
+        case "arrow":
+            return ()
+        case contract:
+            return get_args(contract) or (contract,)
+
+
+STRUCTS: tuple[Contract, ...] = tuple(
+    dict.fromkeys(
+        [*(c for t in topics.ALL for c in contracts_of(t)), *BODIES, *FROM_DEVICE, *TO_DEVICE]
+    )
+)
+
+
+def file_name(contract: Contract) -> str:
+    """``SiteWindow`` -> ``site-window``."""
+    spaced = "".join(f"-{c.lower()}" if c.isupper() else c for c in contract.__name__)
+    return spaced.lstrip("-")
+
+
+def documents() -> dict[str, str]:
+    """Every generated document's text by its file name in ``docs/contracts``."""
+    made = {f"{file_name(c)}.schema.json": _as_json(json_schema(c)) for c in STRUCTS}
+    made["telemetry.v1.md"] = arrow_schema_as_markdown()
+    made["asyncapi.yaml"] = yaml.safe_dump(
+        asyncapi(), sort_keys=False, allow_unicode=True, width=100
+    )
+    return made
+
+
+def json_schema(contract: Contract) -> dict[str, Any]:
+    """A contract's JSON Schema, with the docstrings under its fields as descriptions."""
+    schema = msgspec.json.schema(contract)
+    describe_fields(schema["$defs"])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def describe_fields(definitions: dict[str, Any], *modules: ModuleType) -> None:
+    """Put the docstrings under fields into the schemas of Structs, by the Structs' names.
+
+    They are looked for in ``modules`` and then in ``schemas/``.
+    """
+    for name, definition in definitions.items():
+        struct = _struct_named(name, (*modules, *_SCHEMAS))
+        for i, field in enumerate(msgspec.structs.fields(struct)):
+            text = _field_docstring(struct, field.name)
+            if "prefixItems" in definition:  # a Struct that travels as an array
+                definition["prefixItems"][i]["title"] = field.encode_name
+                if text:
+                    definition["prefixItems"][i]["description"] = text
+            elif text:
+                definition["properties"][field.encode_name]["description"] = text
+
+
+_SCHEMAS = (
+    assets,
+    commandable,
+    commands,
+    dispatch,
+    forecast,
+    grid,
+    health,
+    holders,
+    market,
+    presence,
+    protocol,
+    rejected,
+    telemetry,
+    windows,
+)
+
+
+def _struct_named(name: str, modules: Iterable[ModuleType]) -> Contract:
+    return next(getattr(m, name) for m in modules if hasattr(m, name))  # type: ignore[no-any-return]  # a module's attribute
+
+
+def _field_docstring(struct: type, field: str) -> str | None:
+    for owner in struct.__mro__:
+        if owner.__module__.startswith(("schemas.", "vpp_streams.")):
+            text = _field_docstrings(sys.modules[owner.__module__]).get((owner.__name__, field))
+            if text:
+                return text
+    return None
+
+
+@cache
+def _field_docstrings(module: ModuleType) -> dict[tuple[str, str], str]:
+    """Docstrings under fields, by class and field: Python keeps them in the source only."""
+    found: dict[tuple[str, str], str] = {}
+    for node in ast.parse(inspect.getsource(module)).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for field, text in zip(node.body, node.body[1:], strict=False):
+            match field, text:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(docstring))),
+                ):
+                    found[node.name, name] = " ".join(docstring.split())
+    return found
+
+
+def arrow_schema_as_markdown() -> str:
+    """The canonical frame's columns as a table."""
+    rows = [
+        f"| `{field.name}` | {field.type} | {(field.metadata or {})[b'doc'].decode()} |"
+        for field in telemetry.TELEMETRY_V1
+    ]
+    return "\n".join(
+        [
+            f"# `{telemetry.SCHEMA_NAME}`: the canonical frame",
+            "",
+            f"A record of topic `{topics.TELEMETRY.name}` is one Arrow IPC stream that holds one"
+            " record batch of this schema.",
+            "No column has nulls: what was not measured is NaN.",
+            "",
+            "| column | type | meaning |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def asyncapi() -> dict[str, Any]:
+    """AsyncAPI 3: every topic and the device protocol, with their messages."""
+    messages = {
+        file_name(c): _message(c, _content_type(topic))
+        for topic in topics.ALL
+        for c in contracts_of(topic)
+    }
+    messages |= {file_name(c): _message(c, JSON) for c in (*FROM_DEVICE, *TO_DEVICE)}
+    messages["telemetry-frame"] = {
+        "contentType": ARROW,
+        "summary": "One record batch of telemetry.v1; see telemetry.v1.md.",
+    }
+    channels = {topic.name: _kafka_channel(topic) for topic in topics.ALL}
+    channels["devices"] = {
+        "address": "/v1/{device_id}",
+        "servers": [{"$ref": "#/servers/gateway"}],
+        "description": "WebSocket, subprotocol vpp.v1; messages are framed as [type, id, action,"
+        " payload]. Bearer token or client certificate.",
+        "parameters": {"device_id": {"description": "must be the identity of the credentials"}},
+        "messages": _references((file_name(c) for c in (*FROM_DEVICE, *TO_DEVICE)), "components"),
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "vpp_streams",
+            "version": "1.0.0",
+            "description": "Generated by `vpp contracts` from schemas/ and topics.py. Topic names"
+            " are prefixed by the namespace, if there is one. Signs: battery + = discharge,"
+            " grid + = import.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "servers": {
+            "kafka": {"host": "localhost:9092", "protocol": "kafka"},
+            "gateway": {"host": "localhost:8765", "protocol": "ws"},
+        },
+        "channels": channels,
+        "operations": _operations(),
+        "components": {"messages": messages},
+    }
+
+
+def _operations() -> dict[str, Any]:
+    def operation(action: str, channel: str, names: list[str] | None = None) -> dict[str, Any]:
+        made: dict[str, Any] = {"action": action, "channel": {"$ref": f"#/channels/{channel}"}}
+        if names:
+            made["messages"] = list(_references(names, f"channels/{channel}").values())
+        return made
+
+    from_device, to_device = [[file_name(c) for c in side] for side in (FROM_DEVICE, TO_DEVICE)]
+    return {
+        "hearDevices": operation("receive", "devices", from_device),
+        "answerDevices": operation("send", "devices", to_device),
+        **{
+            "send" + "".join(word.title() for word in topic.name.split(".")): operation(
+                "send", topic.name
+            )
+            for topic in topics.ALL
+        },
+    }
+
+
+def _references(names: Any, where: str) -> dict[str, dict[str, str]]:
+    return {name: {"$ref": f"#/{where}/messages/{name}"} for name in names}
+
+
+def _message(contract: Contract, content_type: str) -> dict[str, Any]:
+    return {
+        "name": contract.__name__,
+        "contentType": content_type,
+        "summary": inspect.cleandoc(contract.__doc__ or "").split("\n\n")[0].replace("\n", " "),
+        "payload": {"$ref": f"./{file_name(contract)}.schema.json"},
+    }
+
+
+def _content_type(topic: Topic[Any]) -> str:
+    return _CONTENT_TYPES.get(topic.contract, JSON) if isinstance(topic.contract, str) else JSON
+
+
+def _kafka_channel(topic: Topic[Any]) -> dict[str, Any]:
+    names = [file_name(c) for c in contracts_of(topic)]
+    if topic.contract == "arrow":
+        names = ["telemetry-frame"]
+    kept: dict[str, Any] = {"cleanup.policy": topic.keep.split(",")}
+    if "delete" in topic.keep:
+        kept["retention.ms"] = topic.retention_ms
+    key = topic.key.about if topic.key else _NO_KEY
+    return {
+        "address": topic.name,
+        "servers": [{"$ref": "#/servers/kafka"}],
+        "description": f"{topic.about[0].upper()}{topic.about[1:]}. Key: {key}.",
+        "messages": _references(names, "components"),
+        "bindings": {"kafka": {"partitions": topic.partitions, "topicConfiguration": kept}},
+    }
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,368 @@
+"""Every topic in one place: its name, partitions, keeping, key, and the contract of its records.
+
+Readers decode by the contract (`vpp_streams.kafka.follower`), writers encode by it and find key
+and partition here (`vpp_streams.kafka.outlet`), and ``vpp contracts`` documents it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any, Generic, Literal
+
+import pyarrow as pa
+from typing_extensions import TypeVar
+
+from schemas.assets import Site
+from schemas.bounds import GATEWAY_SLOTS as GATEWAY_SLOTS
+from schemas.bounds import PARTITIONS as PARTITIONS
+from schemas.commands import CommandEvents, CommandFrame
+from schemas.dispatch import (
+    Dispatch,
+    DispatchStatus,
+    Notice,
+    Request,
+    RequestEvent,
+    SupplyPartial,
+)
+from schemas.forecast import RegionForecast
+from schemas.grid import Alert, FrequencyEvent, PriceSeries
+from schemas.health import Health
+from schemas.holders import Holder
+from schemas.market import Bid, Clearing, Gate, MarketRecord, PlanView
+from schemas.presence import Presence
+from schemas.rejected import RejectedRecord
+from schemas.telemetry import Rejected
+from schemas.windows import (
+    RegionLive,
+    RegionPartial,
+    RegionWindow,
+    RegionWindowPartial,
+    SiteWindow,
+)
+from vpp_streams.domain.registry.hashing import partition_of
+
+DAY_MS = 86_400_000
+
+T = TypeVar("T", default=Any)
+Keep = Literal["delete", "compact", "compact,delete"]
+Codec = Literal["ndjson", "arrow"]
+"""Frames of many readings: ``ndjson`` is handed on as bytes, as each line is judged by itself;
+``arrow`` is a record batch of ``telemetry.v1``."""
+PartitionRule = Literal["single", "site", "partition", "source_partition", "slot", "chosen"]
+"""``single``: there is one. ``site``: that of the record's site. ``partition``,
+``source_partition``, ``slot``: the field of that name says. ``chosen``: the writer's frames are
+made by partition, and it says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """How a record's key is made of it."""
+
+    about: str
+    of: Callable[[Any], str]
+
+
+def _by(name: str) -> Key:
+    return Key(name, attrgetter(name))
+
+
+@dataclass(frozen=True)
+class Topic(Generic[T]):
+    """A topic as the code names it; `full` is its name on the broker."""
+
+    name: str
+    about: str = field(default="", compare=False)
+    """For the documentation."""
+    contract: Any = field(default=bytes, compare=False)
+    """``T``: a Struct, a union of tagged Structs, or the `Codec` of its frames."""
+    key: Key | None = field(default=None, compare=False)
+    partitions: int = PARTITIONS
+    partition: PartitionRule = "site"
+    keep: Keep = "delete"
+    retention_ms: int = 7 * DAY_MS
+    timed_by_broker: bool = False
+    """Whether record timestamps are the broker's, which nobody's clock can lead astray."""
+
+    def full(self, namespace: str) -> str:
+        """Name on the broker: ``<namespace>.<name>`` or the bare name."""
+        return f"{namespace}.{self.name}" if namespace else self.name
+
+    def partition_for(self, record: T) -> int | None:
+        """The partition in which a record belongs; None where its writer chooses."""
+        match self.partition:
+            case "single":
+                return 0
+            case "chosen":
+                return None
+            case "site":
+                return partition_of(record.site_id, self.partitions)  # type: ignore[attr-defined]  # the rule says so
+            case name:
+                return int(getattr(record, name))
+
+
+_RAW = "what devices of kind {} send live, gathered by a gateway: frames of NDJSON lines"
+
+
+def _raw(kind: str) -> Topic[bytes]:
+    about = _RAW.format(kind)
+    return Topic[bytes](f"raw.{kind}", about, "ndjson", partition="chosen", timed_by_broker=True)
+
+
+RAW_POWERWALL, RAW_SOLAR, RAW_MEGAPACK = map(_raw, ("powerwall", "solar", "megapack"))
+RAW_BACKFILL = Topic[bytes](
+    "raw.backfill",
+    "readings kept by devices through an outage: they correct windows, never live values",
+    "ndjson",
+    partition="chosen",
+    timed_by_broker=True,
+)
+TELEMETRY = Topic[pa.RecordBatch](
+    "telemetry",
+    "canonical telemetry: one Arrow IPC stream of one batch of telemetry.v1 per record",
+    "arrow",
+    partition="chosen",
+    timed_by_broker=True,
+)
+TELEMETRY_REJECTED = Topic[Rejected](
+    "telemetry.rejected",
+    "dead letters: why a row gave no reading, and its original bytes",
+    Rejected,
+    _by("rejected_id"),
+    partition="source_partition",
+    retention_ms=30 * DAY_MS,
+)
+RECORDS_REJECTED = Topic[RejectedRecord](
+    "records.rejected",
+    "dead letters of every other topic: records that were refused, why, and their bytes",
+    RejectedRecord,
+    _by("rejected_id"),
+    partitions=1,
+    partition="single",
+    keep="compact,delete",
+    retention_ms=30 * DAY_MS,
+)
+ASSETS = Topic[Site](
+    "assets", "the registry: each site with its devices", Site, _by("site_id"), keep="compact"
+)
+PRESENCE = Topic[Presence](
+    "presence",
+    "who is connected to which gateway",
+    Presence,
+    _by("device_id"),
+    keep="compact",
+)
+SITE_WINDOWS = Topic[SiteWindow](
+    "site.windows",
+    "energy and power by site in windows of 1 and 15 min; a higher revision replaces a lower",
+    SiteWindow,
+    _by("site_id"),
+    retention_ms=30 * DAY_MS,
+)
+Partial = RegionPartial | RegionWindowPartial | SupplyPartial
+REGION_PARTIALS = Topic[Partial](
+    "region.partials",
+    "each fleet partition's share of its regions: live, of closed windows, and its supply",
+    Partial,
+    _by("region"),
+    partitions=1,
+    partition="single",
+    retention_ms=DAY_MS,
+)
+REGION_WINDOWS = Topic[RegionWindow](
+    "region.windows",
+    "regions in windows of 1 and 15 min, once every partition has told its share",
+    RegionWindow,
+    _by("region"),
+    partitions=1,
+    partition="single",
+    retention_ms=30 * DAY_MS,
+)
+REGION_LIVE = Topic[RegionLive](
+    "region.live",
+    "the region now",
+    RegionLive,
+    _by("region"),
+    partitions=1,
+    partition="single",
+    retention_ms=DAY_MS,
+)
+REGION_FORECASTS = Topic[RegionForecast](
+    "region.forecasts",
+    "load and solar power of regions for the day ahead, and how good the last ones were",
+    RegionForecast,
+    _by("region"),
+    partitions=1,
+    partition="single",
+    retention_ms=30 * DAY_MS,
+)
+DISPATCH_TARGETS = Topic[Request](
+    "dispatch.targets",
+    "what is asked of regions: targets, limits, holds, and their withdrawal",
+    Request,
+    _by("request_id"),
+    partitions=1,
+    partition="single",
+    keep="compact",
+)
+DISPATCH = Topic[Dispatch](
+    "dispatch",
+    "what each fleet partition is to give for a region, each cycle",
+    Dispatch,
+    _by("region"),
+    partition="partition",
+)
+Told = RequestEvent | Notice | DispatchStatus
+DISPATCH_EVENTS = Topic[Told](
+    "dispatch.events",
+    "what became of requests, power that will be missing, and each region's dispatch now",
+    Told,
+    _by("region"),
+    partitions=1,
+    partition="single",
+    retention_ms=30 * DAY_MS,
+)
+COMMANDS = Topic[CommandFrame](
+    "commands",
+    "the audit trail: what was asked of which devices; partition = that of the sites",
+    CommandFrame,
+    _by("region"),
+    partition="partition",
+    retention_ms=30 * DAY_MS,
+)
+COMMAND_EVENTS = Topic[CommandEvents](
+    "command.events",
+    "the audit trail: what became of commands; partition = that of the sites",
+    CommandEvents,
+    partition="partition",
+    retention_ms=30 * DAY_MS,
+)
+GRID_FREQUENCY = Topic[FrequencyEvent](
+    "grid.frequency",
+    "the grid's frequency by region",
+    FrequencyEvent,
+    _by("region"),
+    partitions=1,
+    partition="single",
+)
+GRID_ALERTS = Topic[Alert](
+    "grid.alerts",
+    "storms that are coming",
+    Alert,
+    _by("alert_id"),
+    partitions=1,
+    partition="single",
+    keep="compact",
+)
+MARKET_PRICES = Topic[PriceSeries](
+    "market.prices",
+    "the newest prices by region",
+    PriceSeries,
+    _by("region"),
+    partitions=1,
+    partition="single",
+    keep="compact",
+)
+MARKET_BIDS = Topic[Bid](
+    "market.bids",
+    "what we offer, an interval each",
+    Bid,
+    _by("bid_id"),
+    partitions=1,
+    partition="single",
+    retention_ms=30 * DAY_MS,
+)
+
+
+def _award_key(record: MarketRecord) -> str:
+    match record:
+        case Gate() | Clearing():
+            return record.market
+        case PlanView():
+            return f"plan:{record.market}:{record.region}"
+        case _:
+            return record.bid_id
+
+
+MARKET_AWARDS = Topic[MarketRecord](
+    "market.awards",
+    "gates and prices, what became of bids, and the plan behind them",
+    MarketRecord,
+    Key("bid_id, or the market of a gate or clearing", _award_key),
+    partitions=1,
+    partition="single",
+    retention_ms=30 * DAY_MS,
+)
+GATEWAY_OUT = Topic[CommandFrame](
+    "gateway.out",
+    "commands for the devices of one gateway: partition = gateway slot",
+    CommandFrame,
+    _by("region"),
+    partitions=GATEWAY_SLOTS,
+    partition="slot",
+    retention_ms=DAY_MS,
+)
+FLEET_HOLDERS = Topic[Holder](
+    "fleet.holders",
+    "which fleet worker holds which partition, and answers for its sites",
+    Holder,
+    Key("partition", lambda holder: str(holder.partition)),
+    partitions=1,
+    partition="single",
+    keep="compact",
+)
+HEALTH = Topic[Health](
+    "health",
+    "each process's counters and gauges",
+    Health,
+    _by("process_id"),
+    partitions=1,
+    partition="single",
+    retention_ms=DAY_MS,
+)
+
+RAW_BY_KIND = {"powerwall": RAW_POWERWALL, "solar": RAW_SOLAR, "megapack": RAW_MEGAPACK}
+LIVE_RAW = tuple(RAW_BY_KIND.values())
+ALL: tuple[Topic[Any], ...] = (
+    *LIVE_RAW,
+    RAW_BACKFILL,
+    TELEMETRY,
+    TELEMETRY_REJECTED,
+    ASSETS,
+    PRESENCE,
+    SITE_WINDOWS,
+    REGION_PARTIALS,
+    REGION_WINDOWS,
+    REGION_LIVE,
+    REGION_FORECASTS,
+    DISPATCH_TARGETS,
+    DISPATCH,
+    DISPATCH_EVENTS,
+    COMMANDS,
+    COMMAND_EVENTS,
+    GATEWAY_OUT,
+    GRID_FREQUENCY,
+    GRID_ALERTS,
+    MARKET_PRICES,
+    MARKET_BIDS,
+    MARKET_AWARDS,
+    HEALTH,
+    RECORDS_REJECTED,
+    FLEET_HOLDERS,
+)
+
+STATE_FLEET = Topic[bytes](
+    "state.fleet", "twins, windows and clock of each fleet partition, in blocks", keep="compact"
+)
+STATE_REGION = Topic[bytes](
+    "state.region",
+    "windows of regions in the making, and what was decided of requests",
+    partitions=1,
+    keep="compact",
+)
+SEATS_INGEST = Topic[bytes]("seats.ingest", "no records: the group of the role shares it out")
+SEATS_FLEET = Topic[bytes]("seats.fleet", "no records: the group of the role shares it out")
+SEATS_REGION = Topic[bytes](
+    "seats.region", "no records: the group of the role shares it out", partitions=1
+)
+INTERNAL = (STATE_FLEET, STATE_REGION, SEATS_INGEST, SEATS_FLEET, SEATS_REGION)
+"""Between the workers of a role, and no contract for anybody else."""

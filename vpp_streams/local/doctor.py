@@ -1,0 +1,152 @@
+"""What this machine has and lacks, each lack with how to get it."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from vpp_streams.errors import BrokerError
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.admin import check_topics
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.local import broker
+from vpp_streams.local.kafka_process import find_java, jars_dir, kafka_version
+from vpp_streams.process.ports import is_free
+from vpp_streams.settings import Settings
+
+LOCK = Path(__file__).parents[2] / "requirements.lock"
+DISK_NEEDED_BYTES = 2 * 2**30
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    found: str
+    get_it: str = ""
+    """What to do where it is not ok."""
+    needed: bool = True
+    """False: the loop runs without it."""
+
+
+def examine(settings: Settings) -> list[Check]:
+    """Every check, in the order a person would fix them."""
+    docker = broker.docker_answers()
+    return [
+        _python(),
+        packages(LOCK.read_text(), _installed_version),
+        Check(
+            "docker",
+            docker,
+            "the engine answers" if docker else "no engine answers",
+            "not needed: Kafka runs with Java; to use it, install docker with `docker compose`",
+            needed=False,
+        ),
+        _java(needed=not docker),
+        _maven(settings, needed=not docker),
+        _kafka(settings),
+        _topics(settings),
+        *(_port(settings.host, name, port) for name, port in _ports(settings)),
+        _chromium(),
+        _disk(settings),
+    ]
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Check("python", sys.version_info >= (3, 11), found, "make PYTHON=python3.11 setup")
+
+
+def packages(lock: str, installed_version: Callable[[str], str | None]) -> Check:
+    """Whether the packages of a lock file are installed at its versions."""
+    wanted = dict(line.split("==") for line in lock.split() if "==" in line)
+    other = [
+        f"{name} {found or 'missing'} (locked {version})"
+        for name, version in wanted.items()
+        if (found := installed_version(name)) != version
+    ]
+    found = ", ".join(other) if other else f"all {len(wanted)} at their locked versions"
+    return Check("packages", not other, found, "make clean setup")
+
+
+def _installed_version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _java(*, needed: bool) -> Check:
+    try:
+        return Check("java", True, find_java(), needed=needed)
+    except BrokerError as error:
+        return Check(
+            "java", False, str(error), "apt-get install openjdk-17-jre-headless", needed=needed
+        )
+
+
+def _maven(settings: Settings, *, needed: bool) -> Check:
+    if jars_dir(settings.state_dir).is_dir():
+        return Check("kafka jars", True, f"{kafka_version()} in {jars_dir(settings.state_dir)}")
+    mvn = shutil.which("mvn")
+    found = mvn or "missing; it fetches Kafka's jars once"
+    return Check("maven", mvn is not None, found, "apt-get install maven", needed=needed)
+
+
+def _kafka(settings: Settings) -> Check:
+    answers = broker.answers(settings.kafka)
+    found = f"{settings.kafka} {'answers' if answers else 'does not answer'}"
+    # `vpp up` starts one itself, so its absence does not stand in anybody's way.
+    return Check("kafka", answers, found, "vpp broker start (`vpp up` does it)", needed=False)
+
+
+def _topics(settings: Settings) -> Check:
+    if not broker.answers(settings.kafka):
+        return Check("topics", False, "not looked at: no Kafka", "vpp broker start", needed=False)
+    try:
+        missing = asyncio.run(check_topics(KafkaClients(settings)))
+    except BrokerError as error:
+        return Check("topics", False, str(error), "choose another VPP_NAMESPACE")
+    namespace = f"namespace {settings.namespace!r}" if settings.namespace else "no namespace"
+    found = (
+        f"{len(topics.ALL) - len(missing)} there ({namespace}), {len(missing)} made at the start"
+    )
+    return Check("topics", True, found)
+
+
+def _ports(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        ("gateway port", settings.gateway_port),
+        ("web port", settings.web_port),
+        ("worker port", settings.worker_port),
+    ]
+
+
+def _port(host: str, name: str, port: int) -> Check:
+    free = is_free(host, port)
+    found = f"{port} is {'free' if free else 'taken'}"
+    return Check(name, free, found, "`vpp up` takes another by itself", needed=False)
+
+
+def _chromium() -> Check:
+    found = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    return Check(
+        "chromium",
+        found is not None,
+        found or "missing; only the dashboard's tests need it",
+        "apt-get install chromium",
+        needed=False,
+    )
+
+
+def _disk(settings: Settings) -> Check:
+    there = next(p for p in (settings.state_dir, *settings.state_dir.parents) if p.exists())
+    free = shutil.disk_usage(there).free
+    found = f"{free / 2**30:.1f} GiB free at {there}"
+    return Check("disk", free >= DISK_NEEDED_BYTES, found, "make room, or set VPP_STATE_DIR")

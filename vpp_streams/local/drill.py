@@ -1,0 +1,208 @@
+"""A dispatch drill: ask every region for power, and measure how soon and how well it comes."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from schemas.commands import CommandEvents, CommandFrame, command_id
+from schemas.dispatch import DispatchStatus, Notice, RequestEvent, Target, Withdraw
+from schemas.health import Health
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.clients import KafkaClients, producing
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.follower import Feed
+from vpp_streams.kafka.outlet import Outlet
+from vpp_streams.process.connection import onlooker
+from vpp_streams.settings import Settings
+
+SHARE = 0.6
+"""Of what a region could hold for 15 minutes."""
+SETTLE_S = 3.0
+"""From then on the target must be met."""
+CAPABILITY_WAIT_S = 30.0
+Told = RequestEvent | Notice | DispatchStatus
+
+
+class DrillReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a drill came to; latencies are from the target's writing to a device's "accepted"."""
+
+    devices: int
+    """Devices that accepted a setpoint."""
+    refused: int
+    accepted_p50_ms: float | None
+    accepted_p99_ms: float | None
+    asked_w: dict[str, float]
+    error_mean: dict[str, float]
+    """By region: mean of |measured - asked| / |asked| from 3 s on, as the region role saw it."""
+    error_max: dict[str, float]
+    missing_w: dict[str, float]
+    """As told in notices."""
+    breaches: int
+    """Limits broken, as cloud and devices count them: each is a bug."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    issued_ms: dict[str, int] = field(default_factory=dict)
+    """Region -> when its target was written."""
+    capability_w: dict[str, float] = field(default_factory=dict)
+    frames: dict[str, CommandFrame] = field(default_factory=dict)
+    """Command id -> the commands of this drill with it."""
+    accepted: list[tuple[str, str, int]] = field(default_factory=list)
+    """(device, command id, when), in order; of this drill or of what was asked before."""
+    refused: set[str] = field(default_factory=set)
+    errors: dict[str, list[float]] = field(default_factory=dict)
+    missing_w: dict[str, float] = field(default_factory=dict)
+    breaches: dict[str, int] = field(default_factory=dict)
+    """By process."""
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set with every record of ``dispatch.events``."""
+
+
+async def drill(
+    settings: Settings, regions: Collection[str], device_region: Mapping[str, str], seconds: float
+) -> DrillReport:
+    """Ask each region for `SHARE` of its capability for some seconds; then let it go."""
+    name = f"drill-{uuid.uuid4().hex[:8]}"
+    seen = _Seen()
+    clients = KafkaClients(settings)
+    async with (
+        producing(clients, linger_ms=0) as producer,
+        onlooker(clients).following(*_feeds(seen, name, device_region)),
+    ):
+        outlet = Outlet(producer, settings.namespace)
+        await _until_capable(seen, regions)
+        asked = {r: SHARE * seen.capability_w.get(r, 0.0) for r in regions}
+        asked = {region: watts for region, watts in asked.items() if watts > 0}
+        for region, watts in asked.items():
+            target = _target(f"{name}-{region}", region, watts, seconds)
+            seen.issued_ms[region] = target.issued_at_ms
+            await outlet.write(topics.DISPATCH_TARGETS, target)
+        await asyncio.sleep(seconds)
+        for region in asked:
+            withdrawal = _withdrawal(f"{name}-{region}", region)
+            await outlet.write(topics.DISPATCH_TARGETS, withdrawal)
+    latencies = _latencies(seen)
+    return DrillReport(
+        devices=len(latencies),
+        refused=len(seen.refused),
+        accepted_p50_ms=_at(latencies, 0.50),
+        accepted_p99_ms=_at(latencies, 0.99),
+        asked_w=asked,
+        error_mean={r: sum(e) / len(e) for r, e in seen.errors.items() if e},
+        error_max={r: max(e) for r, e in seen.errors.items() if e},
+        missing_w=seen.missing_w,
+        breaches=sum(seen.breaches.values()),
+    )
+
+
+def _feeds(seen: _Seen, name: str, device_region: Mapping[str, str]) -> tuple[Feed[Any], ...]:
+    """What is heard from now on while the drill runs."""
+
+    def note_command(read: Read[CommandFrame]) -> None:
+        frame = read.record
+        if frame.request_id.startswith(name):
+            seen.frames[command_id(frame.partition, frame.rank)] = frame
+
+    def note_health(read: Read[Health]) -> None:
+        told = read.record
+        broken = [n for name, n in told.counters.items() if name.startswith("breach")]
+        seen.breaches[told.process_id] = sum(broken)
+
+    return (
+        Feed(topics.DISPATCH_EVENTS, lambda r: _note_told(r.record, seen, name), since_ms=None),
+        Feed(
+            topics.COMMAND_EVENTS,
+            lambda r: _note_events(r.record, seen, device_region),
+            since_ms=None,
+        ),
+        Feed(topics.COMMANDS, note_command, since_ms=None),
+        Feed(topics.HEALTH, note_health, since_ms=None),
+    )
+
+
+def _note_events(told: CommandEvents, seen: _Seen, device_region: Mapping[str, str]) -> None:
+    for event in told.events:
+        region = device_region.get(event.device_id, "")
+        if event.at_ms < seen.issued_ms.get(region, 1 << 62):
+            continue
+        if event.state == "accepted":
+            seen.accepted.append((event.device_id, event.command_id, event.at_ms))
+        elif event.state == "rejected":
+            seen.refused.add(event.device_id)
+
+
+def _latencies(seen: _Seen) -> list[int]:
+    """Each device's way from the target to "accepted", ms, sorted.
+
+    It is that of its region's first command and of its own command. A device whose setpoint need
+    not move is asked anew later, when its lease is half over or its load changes: that it waited
+    so long is no latency.
+    """
+    begun: dict[str, int] = {}
+    for frame in seen.frames.values():
+        begun[frame.region] = min(begun.get(frame.region, frame.created_at_ms), frame.created_at_ms)
+    found: dict[str, int] = {}
+    for device, command, at_ms in seen.accepted:
+        told = seen.frames.get(command)
+        if told is not None:
+            to_region = begun[told.region] - seen.issued_ms[told.region]
+            found.setdefault(device, to_region + at_ms - told.created_at_ms)
+    return sorted(found.values())
+
+
+def _note_told(told: Told, seen: _Seen, name: str) -> None:
+    seen.told.set()
+    match told:
+        case DispatchStatus():
+            held = {d.duration_s: d.up_w for d in told.capability}
+            seen.capability_w[told.region] = held.get(900, 0.0)
+            since_ms = told.at_ms - seen.issued_ms.get(told.region, told.at_ms)
+            if told.request_id.startswith(name) and told.asked_w and since_ms >= SETTLE_S * 1000:
+                off = abs(told.measured_w - told.asked_w) / abs(told.asked_w)
+                seen.errors.setdefault(told.region, []).append(off)
+        case Notice() if told.request_id.startswith(name):
+            seen.missing_w[told.region] = told.missing_w
+
+
+async def _until_capable(seen: _Seen, regions: Collection[str]) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CAPABILITY_WAIT_S):
+            while not all(seen.capability_w.get(region) for region in regions):
+                seen.told.clear()
+                await seen.told.wait()
+
+
+def _target(request_id: str, region: str, export_w: float, seconds: float) -> Target:
+    now_ms = time.time_ns() // 1_000_000
+    return Target(
+        request_id=request_id,
+        region=region,
+        export_w=export_w,
+        starts_at_ms=now_ms,
+        ends_at_ms=now_ms + round(seconds * 1000) + 60_000,
+        priority="emergency",  # awards of a market rule the regions at any time
+        source="operator:drill",
+        issued_at_ms=now_ms,
+        best_effort=True,
+    )
+
+
+def _withdrawal(request_id: str, region: str) -> Withdraw:
+    return Withdraw(
+        request_id=f"{request_id}-end",
+        region=region,
+        withdraws=request_id,
+        source="operator:drill",
+        issued_at_ms=time.time_ns() // 1_000_000,
+    )
+
+
+def _at(ordered: list[int], share: float) -> float | None:
+    return float(ordered[min(int(share * len(ordered)), len(ordered) - 1)]) if ordered else None

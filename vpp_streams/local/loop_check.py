@@ -1,0 +1,162 @@
+"""Is the loop healthy? A pure judgement of what the web process's summary says."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from vpp_streams.local.drill import DrillReport
+from vpp_streams.web.ages import percentile
+
+AGE_P99_GOAL_MS = 1500.0
+COVERAGE_GOAL = 0.98
+REJECTED_SHARE_LIMIT = 0.01
+ACCEPTED_P99_GOAL_MS = 250.0
+DISPATCH_ERROR_GOAL = 0.02
+IN_FLIGHT_S = 2.0
+"""Gateway and ingest tell their counters each second, neither at the same moment nor at once."""
+LAG_LIMIT_RECORDS = 1_000
+"""A few seconds of a demo fleet's frames."""
+
+
+class RegionNow(msgspec.Struct, frozen=True):
+    """What the judgement needs of a region."""
+
+    region: str
+    coverage: float
+    soc: float | None = None
+    battery_w: float | None = None
+    age_p50_ms: float | None = None
+    age_p99_ms: float | None = None
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What the judgement needs of ``GET /api/v1/summary``."""
+
+    devices_connected: int
+    readings_in: int
+    canonical: int
+    rejected: int
+    windows_closed: int
+    lag: float = 0.0
+    regions: tuple[RegionNow, ...] = ()
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """What should be there."""
+
+    devices: int
+    regions: frozenset[str]
+    seconds: float
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``vpp up --check`` prints."""
+
+    healthy: bool
+    reasons: tuple[str, ...]
+    """Why not; empty if healthy."""
+    seconds: float
+    devices: int
+    readings_in: int
+    canonical: int
+    rejected: int
+    windows_closed: int
+    coverage: dict[str, float]
+    age_p50_ms: float | None
+    age_p99_ms: float | None
+    lag: float
+    restarts: int
+    dispatch: DrillReport | None = None
+
+
+def is_warm(summary: Summary, expected: Expected) -> bool:
+    """Whether every device is connected and every region covered, so that measuring may start."""
+    covered = {r.region for r in summary.regions if r.coverage >= COVERAGE_GOAL}
+    return summary.devices_connected >= expected.devices and expected.regions <= covered
+
+
+def judge(
+    first: Summary,
+    last: Summary,
+    ages: Mapping[int, int],
+    expected: Expected,
+    restarts: Mapping[str, int],
+    dispatch: DrillReport | None = None,
+) -> Report:
+    """Judge a run by its first and last summary and the ages of the readings in between.
+
+    ``restarts`` counts each process's by its name.
+    """
+    p50, p99 = percentile(ages, 0.50), percentile(ages, 0.99)
+    readings_in = last.readings_in - first.readings_in
+    canonical = last.canonical - first.canonical
+    rejected = last.rejected - first.rejected
+    windows_closed = last.windows_closed - first.windows_closed
+    coverage = {region.region: region.coverage for region in last.regions}
+    reasons = [
+        *_what_is_missing(last.devices_connected, coverage, expected),
+        *_what_is_stuck(readings_in, canonical, rejected, windows_closed, expected),
+    ]
+    if p99 is None:
+        reasons.append("no reading reached a region")
+    elif p99 > AGE_P99_GOAL_MS:
+        reasons.append(f"reading-to-region age p99 is {p99:.0f} ms, over {AGE_P99_GOAL_MS:.0f} ms")
+    if last.lag > LAG_LIMIT_RECORDS:
+        reasons.append(f"the workers are {last.lag:.0f} records behind")
+    if dispatch is not None:
+        reasons += _what_was_not_delivered(dispatch)
+    reasons += [f"{name} crashed {n}x; see its log" for name, n in restarts.items() if n]
+    return Report(
+        healthy=not reasons,
+        reasons=tuple(reasons),
+        seconds=expected.seconds,
+        devices=last.devices_connected,
+        readings_in=readings_in,
+        canonical=canonical,
+        rejected=rejected,
+        windows_closed=windows_closed,
+        coverage=coverage,
+        age_p50_ms=p50,
+        age_p99_ms=p99,
+        lag=last.lag,
+        restarts=sum(restarts.values()),
+        dispatch=dispatch,
+    )
+
+
+def _what_was_not_delivered(dispatch: DrillReport) -> Iterable[str]:
+    p99 = dispatch.accepted_p99_ms
+    if p99 is None:
+        yield "no device accepted a setpoint"
+    elif p99 > ACCEPTED_P99_GOAL_MS:
+        yield f"target-to-accepted p99 is {p99:.0f} ms, over {ACCEPTED_P99_GOAL_MS:.0f} ms"
+    for region, error in sorted(dispatch.error_mean.items()):
+        if error > DISPATCH_ERROR_GOAL and region not in dispatch.missing_w:
+            yield f"region {region} missed its target by {error:.1%} on average"
+    if dispatch.breaches:
+        yield f"{dispatch.breaches} limits were broken; see the health of each process"
+
+
+def _what_is_missing(
+    devices: int, coverage: Mapping[str, float], expected: Expected
+) -> Iterable[str]:
+    if devices < expected.devices:
+        yield f"{devices} of {expected.devices} devices are connected"
+    for region in sorted(expected.regions):
+        if region not in coverage:
+            yield f"nothing is known of region {region}"
+        elif coverage[region] < COVERAGE_GOAL:
+            yield f"coverage of region {region} is {coverage[region]:.1%}"
+
+
+def _what_is_stuck(
+    readings_in: int, canonical: int, rejected: int, windows_closed: int, expected: Expected
+) -> Iterable[str]:
+    if readings_in <= 0:
+        yield "the gateway heard no readings"
+    elif canonical + rejected < 0.9 * (readings_in - IN_FLIGHT_S * expected.devices):
+        yield f"ingest made {canonical} canonical and {rejected} rejected of {readings_in} readings"
+    if rejected > REJECTED_SHARE_LIMIT * max(readings_in, 1):
+        yield f"{rejected} of {readings_in} readings were rejected"
+    if windows_closed <= 0 and expected.seconds >= 60:
+        yield "no window closed"

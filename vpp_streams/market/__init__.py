@@ -1,0 +1,1 @@
+"""The processes that trade: the optimizer, and a simulated market to trade with."""

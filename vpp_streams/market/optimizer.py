@@ -1,0 +1,225 @@
+"""Role ``optimizer``: a bid for each region and market interval, before its gate.
+
+Beside that it forecasts regions (`region_forecasts`).
+
+It is no Faust worker: it shares no partitions, and a group would let its successor wait until the
+session of one that was killed has ended, past a gate. Two at a time do no harm: of a bid id, the
+market and every reader take the first record.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import structlog
+
+from schemas.grid import PriceSeries
+from schemas.market import Bid, Gate, PlanView, Refusal
+from vpp_streams.domain.market.cycle_inputs import CycleInputs
+from vpp_streams.domain.market.decision import Autobidder, safe_bid
+from vpp_streams.domain.market.gate_clock import cut_off_ms
+from vpp_streams.domain.market.ledger import bid_id
+from vpp_streams.domain.market.reserve import ReservePolicy
+from vpp_streams.domain.market.sim_market import sim_rules
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.follower import Feed, Follower, assets_into
+from vpp_streams.market.awards import AwardKeeper, Send
+from vpp_streams.market.forecasts import RegionForecaster, forecast_for_ever
+from vpp_streams.market.knowledge import READ_BACK_MS, Asked, Input, Knowledge, sound_bid
+from vpp_streams.process.background import until_told_to_stop
+from vpp_streams.process.connection import connected
+from vpp_streams.process.health import HealthReporter
+from vpp_streams.settings import Settings
+
+log = structlog.get_logger()
+
+BEGIN_SHARE, WAIT_SHARE = 0.5, 0.75
+"""Of the time to the gate: until then solvers may begin; so long an answer is waited for."""
+PRICES_EVERY_MS = 900_000
+"""Devices are sent prices this often: they need them only while they hear nothing."""
+MAX_PRICES = 576
+KEEP_GATES_MS = 60_000
+
+
+class Optimizer:
+    """What is known of markets and regions, and the bids that are made of it."""
+
+    def __init__(
+        self,
+        follower: Follower,
+        regions: Callable[[], list[str]],
+        health: HealthReporter,
+        send: Send,
+        now_ms: Callable[[], int],
+        make_bidder: Callable[[], Autobidder] = Autobidder,
+    ) -> None:
+        self._follower = follower
+        self._regions = regions
+        self._counters = health.counters
+        self._send = send
+        self._now_ms = now_ms
+        self._make_bidder = make_bidder
+        self._known = Knowledge()
+        self._awards = AwardKeeper(health, send, now_ms)
+        self._bidders: dict[str, Autobidder] = {}
+        self._gates: dict[tuple[str, int], Gate] = {}
+        self._made: set[str] = set()
+        """Bids that we have made, whether or not they are in the topic yet."""
+        self._prices_told: dict[str, int] = {}
+        self._started_ms = now_ms()
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow, bid and deliver, for ever. An error ends us; our successor goes on."""
+        feeds = [
+            Feed(topic, self.taking(topic), since_ms=self._started_ms - back_ms)
+            for topic, back_ms in READ_BACK_MS.items()
+        ]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follower.follow(self._awards.windows()))
+            # A bid that was made before us must be known, or its interval would get another.
+            await self._follower.follow_in(group, *feeds)
+            group.create_task(self._awards.keep_for_ever())
+            await self._bid_for_ever()
+
+    def taking(self, topic: topics.Topic[Any]) -> Callable[[Read[Any]], None]:
+        """Takes in the records of an input topic."""
+
+        def take(read: Read[Any]) -> None:
+            record = read.record
+            self._known.apply(Input(topic.name, read.offset, record))
+            self._awards.heard(record)
+            match record:
+                case Gate() if record.gate_ms > self._now_ms() - KEEP_GATES_MS:
+                    self._gates[record.market, record.start_ms] = record
+                    self._wake.set()
+                case Refusal() if record.at_ms >= self._started_ms:
+                    self._counters["refused"] += 1
+                    log.warning("refused", bid=record.bid_id, reason=record.reason)
+
+        return take
+
+    async def _bid_for_ever(self) -> None:
+        while True:
+            self._wake.clear()
+            now_ms = self._now_ms()
+            due = [gate for gate in self._gates.values() if _cut_off_ms(gate) <= now_ms]
+            for gate in due:
+                del self._gates[gate.market, gate.start_ms]
+                await asyncio.gather(*(self.bid_for(gate, r) for r in self._regions()))
+                self._known.forget(now_ms)
+            next_ms = min((_cut_off_ms(gate) for gate in self._gates.values()), default=None)
+            left_s = None if next_ms is None else max(next_ms - self._now_ms(), 0) / 1000
+            try:
+                await asyncio.wait_for(self._wake.wait(), left_s)
+            except TimeoutError:
+                continue
+
+    async def bid_for(self, gate: Gate, region: str) -> None:
+        """One region's bid for one interval, unless it has one."""
+        id_ = bid_id(gate.market, region, gate.start_ms)
+        if id_ in self._known.ledger or id_ in self._made:
+            return
+        now_ms = self._now_ms()
+        if now_ms >= gate.gate_ms:
+            self._counters["gates_missed"] += 1
+            log.warning("no bid was made in time", bid=id_, late_ms=now_ms - gate.gate_ms)
+            return
+        inputs = self._known.inputs(
+            Asked(
+                rules=sim_rules(gate.interval_ms, gate.start_ms - gate.gate_ms),
+                region=region,
+                start_ms=gate.start_ms,
+                now_ms=now_ms,
+                reserve=ReservePolicy(),
+            )
+        )
+        bid, plan = await self._decide(inputs, gate.gate_ms)
+        self._made.add(id_)
+        await self._send(topics.MARKET_BIDS, bid)
+        self._counters["bids"] += 1
+        self._counters[f"rung_{bid.rung}"] += 1
+        self._counters["late"] += self._now_ms() > gate.gate_ms
+        if plan is not None:
+            await self._tell_plan(plan)
+
+    async def _decide(self, inputs: CycleInputs, gate_ms: int) -> tuple[Bid, PlanView | None]:
+        """The Autobidder's decision; a safe bid where it fails or takes too long."""
+        left_s = (gate_ms - self._now_ms()) / 1000
+        bidder = self._bidders.setdefault(inputs.region, self._make_bidder())
+        deadline_s = time.monotonic() + BEGIN_SHARE * left_s
+        try:
+            decided, plan = await asyncio.wait_for(
+                asyncio.to_thread(bidder.decide, inputs, time.monotonic, deadline_s),
+                WAIT_SHARE * left_s,
+            )
+            return sound_bid(inputs, decided), plan
+        except TimeoutError:
+            fault = "the decision took too long"
+        except Exception as error:  # whatever it is, the gate is met
+            fault = f"the decision failed: {error!r}"[:200]
+            log.exception("the decision failed", region=inputs.region, start_ms=inputs.start_ms)
+        self._counters["decisions_failed"] += 1
+        # Its thread may still be at work on it.
+        del self._bidders[inputs.region]
+        return safe_bid(inputs, (fault,)), None
+
+    async def _tell_plan(self, plan: PlanView) -> None:
+        await self._send(topics.MARKET_AWARDS, plan)
+        now_ms = self._now_ms()
+        if not plan.price or now_ms - self._prices_told.get(plan.region, 0) < PRICES_EVERY_MS:
+            return
+        self._prices_told[plan.region] = now_ms
+        series = PriceSeries(
+            region=plan.region,
+            from_ms=plan.start_ms,
+            interval_ms=plan.interval_ms,
+            per_mwh=plan.price[:MAX_PRICES],
+            currency=plan.currency,
+        )
+        await self._send(topics.MARKET_PRICES, series)
+
+
+def _cut_off_ms(gate: Gate) -> int:
+    return cut_off_ms(gate.gate_ms, gate.interval_ms)
+
+
+def battery_regions(registry: Registry) -> list[str]:
+    """Regions that have a battery, sorted."""
+    columns = registry.columns
+    energy_wh = columns.devices.known("rated_energy_wh")
+    sites = columns.devices.known("site")[np.nan_to_num(energy_wh) > 0]
+    codes = columns.sites.known("region")[sites[sites >= 0]]
+    return sorted(columns.regions.names[code] for code in np.unique(codes[codes >= 0]))
+
+
+async def run_optimizer(
+    settings: Settings, make_bidder: Callable[[], Autobidder] = Autobidder
+) -> None:
+    """Run the optimizer until the process is told to stop."""
+    health = HealthReporter("optimizer")
+    registry = Registry()
+
+    def now_ms() -> int:
+        return time.time_ns() // 1_000_000
+
+    async with connected(KafkaClients(settings), health, linger_ms=0) as kafka:
+        follower, write = kafka.follower, kafka.outlet.write
+        optimizer = Optimizer(
+            follower, lambda: battery_regions(registry), health, write, now_ms, make_bidder
+        )
+
+        def new_forecaster() -> RegionForecaster:
+            return RegionForecaster(follower, health, write, now_ms)
+
+        async def run(registry_follower: asyncio.Task[None]) -> None:
+            forecasts = forecast_for_ever(new_forecaster, health.counters)
+            await asyncio.gather(registry_follower, optimizer.run(), forecasts)
+
+        async with follower.following(assets_into(registry)) as registry_follower:
+            await until_told_to_stop(run(registry_follower))

@@ -1,0 +1,1 @@
+"""What every process has: logs, health reports, a clock, its connection to Kafka."""

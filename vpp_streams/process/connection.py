@@ -1,0 +1,70 @@
+"""What a process that lives with Kafka has of it: a way out, a way in, and its reports."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import structlog
+from aiokafka import AIOKafkaProducer
+
+from vpp_streams.kafka.clients import FINISH_S, KafkaClients, producing
+from vpp_streams.kafka.dead_letters import DeadLetters
+from vpp_streams.kafka.follower import Follower
+from vpp_streams.kafka.outlet import Outlet
+from vpp_streams.process.background import run_beside
+from vpp_streams.process.health import HealthReporter
+
+log = structlog.get_logger()
+
+LETTERS_WAIT_S = 2.0
+"""So long a process that ends waits for its dead letters to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One process's ways to and from Kafka."""
+
+    clients: KafkaClients
+    producer: AIOKafkaProducer
+    outlet: Outlet
+    follower: Follower
+    letters: DeadLetters
+
+
+@asynccontextmanager
+async def connected(
+    clients: KafkaClients,
+    health: HealthReporter,
+    linger_ms: int = 5,
+    finish_s: float = FINISH_S,
+) -> AsyncIterator[Connection]:
+    """A connection during the body; health and dead letters are published beside it.
+
+    Raises `BrokerError` where Kafka does not answer.
+    """
+    async with AsyncExitStack() as stack:
+        producer = await stack.enter_async_context(producing(clients, linger_ms, finish_s))
+        outlet = Outlet(producer, clients.settings.namespace)
+        letters = DeadLetters(health.process_id, health.counters)
+        follower = Follower(clients, letters, health.counters)
+        for work in (letters.run(clients), health.publish_for_ever(clients.settings, producer)):
+            run_beside(stack, work).add_done_callback(_say_why)
+        try:
+            yield Connection(clients, producer, outlet, follower, letters)
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LETTERS_WAIT_S):
+                    await letters.settled()
+
+
+def _say_why(ended: asyncio.Task[None]) -> None:
+    """These never end by themselves."""
+    if not ended.cancelled() and (error := ended.exception()) is not None:
+        log.error("what a process reports stopped", exc_info=error)
+
+
+def onlooker(clients: KafkaClients) -> Follower:
+    """A follower for a command that only looks: what it refuses is logged and not written."""
+    health = HealthReporter("onlooker")
+    return Follower(clients, DeadLetters(health.process_id, health.counters), health.counters)

@@ -1,0 +1,1 @@
+"""Recordings of telemetry: written, read again, and played into a namespace of their own."""

@@ -1,0 +1,115 @@
+"""Reads what proof of frequency response needs: telemetry, who was armed with what, ratings."""
+
+import time
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.commands import FINAL, CommandEvent, CommandFrame, command_id
+from schemas.grid import Droop
+from vpp_streams.domain.control.frequency_response import Armings, Response, responses
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.follower import assets_into
+from vpp_streams.kafka.ranges import records_since
+from vpp_streams.process.connection import onlooker
+from vpp_streams.settings import Settings
+
+_COLUMNS = ("device_id", "measured_at_ms", "frequency_hz", "battery_w")
+
+
+async def prove(settings: Settings, region: str, minutes: float) -> dict[str, Response] | None:
+    """Each armed device's response in the last minutes, by its id; None where none was armed.
+
+    Of droops of other parameters than the newest nothing is told. Records that cannot be read
+    are left out.
+    """
+    since_ms = time.time_ns() // 1_000_000 - round(minutes * 60_000)
+    clients = KafkaClients(settings)
+    commands = [
+        read.record
+        async for read in records_since(clients, topics.COMMANDS, since_ms)
+        if read.record.region == region
+    ]
+    droop = next((frame.droop for frame in reversed(commands) if frame.droop), None)
+    if droop is None:
+        return None
+    told = [
+        event
+        async for read in records_since(clients, topics.COMMAND_EVENTS, since_ms)
+        for event in read.record.events
+    ]
+    registry = Registry()
+    async with onlooker(clients).following(assets_into(registry)):
+        known = {row.device_id for frame in commands for row in frame.rows}
+        devices = sorted(device_id for device_id in known if registry.device(device_id))
+    rated = [entry[0] for d in devices if (entry := registry.device(d))]
+    captured = await _captured(clients, since_ms, devices)
+    index = {device_id: i for i, device_id in enumerate(devices)}
+    at_ms, hz, battery_w = (captured[name].to_numpy() for name in _COLUMNS[1:])
+    found = responses(
+        np.array([index[d] for d in captured["device_id"].to_pylist()], np.int64),
+        at_ms,
+        hz,
+        battery_w,
+        armings_of(commands, told, devices, droop),
+        droop,
+        np.array([d.rated_charge_w for d in rated]),
+        np.array([d.rated_discharge_w for d in rated]),
+    )
+    return {devices[response.device]: response for response in found}
+
+
+def armings_of(
+    commands: Iterable[CommandFrame],
+    events: Iterable[CommandEvent],
+    devices: Sequence[str],
+    droop: Droop,
+) -> Armings:
+    """The leases that devices took, as they tell; ``device`` is the index in ``devices``."""
+    taken_ms: dict[tuple[str, str], int] = {}
+    ended_ms: dict[tuple[str, str], int] = {}
+    for event in events:
+        name = event.device_id, event.command_id
+        if event.state in ("accepted", "applied"):
+            taken_ms.setdefault(name, event.at_ms)
+        elif event.state in FINAL:
+            ended_ms.setdefault(name, event.at_ms)
+    index = {device_id: i for i, device_id in enumerate(devices)}
+    leases = []
+    for frame in commands:
+        for row in frame.rows:
+            name = row.device_id, command_id(frame.partition, frame.rank)
+            if row.device_id not in index or name not in taken_ms:
+                continue
+            armed = frame.droop == droop and row.setpoint_w is not None
+            leases.append(
+                (
+                    index[row.device_id],
+                    max(taken_ms[name], frame.not_before_ms),
+                    min(frame.valid_until_ms, ended_ms.get(name, frame.valid_until_ms)),
+                    row.setpoint_w if armed else np.nan,
+                )
+            )
+    device, from_ms, until_ms, setpoint_w = zip(*leases, strict=True) if leases else ((),) * 4
+    return Armings(
+        np.array(device, np.int64),
+        np.array(from_ms, np.int64),
+        np.array(until_ms, np.int64),
+        np.array(setpoint_w, np.float64),
+    )
+
+
+async def _captured(clients: KafkaClients, since_ms: int, devices: Sequence[str]) -> pa.Table:
+    """What these devices measured, of `_COLUMNS`."""
+    wanted = pa.array(devices, pa.string())
+    batches = []
+    async for read in records_since(clients, topics.TELEMETRY, since_ms):
+        batch = read.record.select(list(_COLUMNS))
+        batches.append(batch.filter(pc.is_in(batch.column("device_id"), value_set=wanted)))
+    types = (pa.string(), pa.int64(), pa.float64(), pa.float64())
+    schema = pa.schema(list(zip(_COLUMNS, types, strict=True)))
+    return pa.Table.from_batches(batches).cast(schema) if batches else schema.empty_table()

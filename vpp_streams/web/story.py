@@ -1,0 +1,212 @@
+"""A device's story: what it was asked and what became of it, from the two topics that keep it.
+
+Topics ``commands`` (what was asked) and ``command.events`` (what became of it) have the
+partitions of the sites; `story_of` merges a device's part of both in order of time.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from schemas.commands import (
+    FINAL,
+    CommandEvent,
+    CommandEvents,
+    CommandFrame,
+    CommandRow,
+    CommandState,
+    command_id,
+    step_of,
+)
+from schemas.wire import UNREADABLE
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.topics import Topic
+
+MOST_LINES = 5_000
+"""Lines told at most, the newest: an hour of renewed leases is some 1500."""
+T = TypeVar("T")
+_Place = tuple[int, int, str]
+"""Time in ms, step of its life, command: what lines are sorted by."""
+
+
+class StoryLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened to a command of a device."""
+
+    at_ms: int
+    """As told by whoever tells it: the fleet role, the gateway, or the device on its clock."""
+    command_id: str
+    request_id: str
+    """"" where the command itself was written before the time looked at."""
+    state: CommandState
+    said: str
+    """One sentence that a person understands."""
+    until_ms: int | None = None
+    """Of the asking: when the lease ends by itself."""
+
+
+class CommandTopics(Protocol):
+    """Where a story is read from."""
+
+    def read_since(
+        self, topic: Topic, since_ms: int, partition: int
+    ) -> AsyncIterator[tuple[int, bytes | None]]:
+        """(time written in ms, value) of each record from a time on, to the end as it is now."""
+        ...
+
+
+async def read_story(
+    kafka: CommandTopics,
+    device_id: str,
+    partition: int,
+    since_ms: int,
+    now_ms: int,
+) -> list[StoryLine]:
+    """A device's story from ``since_ms`` on, as its partition of the topics tells it.
+
+    Records that cannot be read are left out: whoever may write to the topics, there is an answer.
+    """
+    frames: list[CommandFrame] = []
+    batches: list[CommandEvents] = []
+    await asyncio.gather(
+        _gather(kafka, topics.COMMANDS, partition, since_ms, device_id, CommandFrame, frames),
+        _gather(
+            kafka, topics.COMMAND_EVENTS, partition, since_ms, device_id, CommandEvents, batches
+        ),
+    )
+    events = [event for batch in batches for event in batch.events]
+    return story_of(device_id, frames, events, now_ms)[-MOST_LINES:]
+
+
+async def _gather(
+    kafka: CommandTopics,
+    topic: Topic,
+    partition: int,
+    since_ms: int,
+    device_id: str,
+    type_: type[T],
+    into: list[T],
+) -> None:
+    # Most records tell of others: they are told apart before anything is decoded.
+    name = f'"{device_id}"'.encode()
+    async for _, value in kafka.read_since(topic, since_ms, partition):
+        if value is not None and name in value:
+            with suppress(*UNREADABLE):
+                into.append(msgspec.json.decode(value, type=type_))
+
+
+def story_of(
+    device_id: str,
+    frames: Iterable[CommandFrame],
+    events: Iterable[CommandEvent],
+    now_ms: int,
+) -> list[StoryLine]:
+    """A device's commands and their events as lines in the order of time.
+
+    ``events`` come in the log's order: the first end of a command is its end. A command's lines
+    keep the order of its life even where the clocks of those who tell them differ a little. A
+    lease whose end nobody told has a line that says so.
+    """
+    asked = {
+        command_id(frame.partition, frame.rank): (frame, row)
+        for frame in frames
+        for row in frame.rows
+        if row.device_id == device_id
+    }
+    told: dict[str, list[CommandEvent]] = {id_: [] for id_ in asked}
+    for event in events:
+        if event.device_id != device_id:
+            continue
+        told.setdefault(event.command_id, []).append(event)
+    lines = [
+        line
+        for id_, states in told.items()
+        for line in _lines_of(id_, asked.get(id_), list(_life(states)), now_ms)
+    ]
+    return [line for _, line in sorted(lines, key=lambda placed: placed[0])]
+
+
+def _life(events: Iterable[CommandEvent]) -> Iterable[tuple[CommandEvent, str]]:
+    """A command's events in the log's order, each once and the first end only, with a remark.
+
+    The first end is the command's end (see `CommandEvents`); what another said of it later is a
+    remark on that one.
+    """
+    life: list[CommandEvent] = []
+    ends: list[CommandEvent] = []
+    for event in events:
+        if event.state in FINAL:
+            ends.append(event)
+        elif event not in life:  # published again after a crash
+            life.append(event)
+    yield from ((event, "") for event in life)
+    if ends:
+        others = dict.fromkeys(e.state for e in ends if e.state != ends[0].state)
+        later = " and ".join(state.replace("_", " ") for state in others)
+        yield ends[0], f" (reported as {later} later)" if later else ""
+
+
+def _lines_of(
+    id_: str,
+    asked: tuple[CommandFrame, CommandRow] | None,
+    states: list[tuple[CommandEvent, str]],
+    now_ms: int,
+) -> Iterable[tuple[_Place, StoryLine]]:
+    """A command's lines, each with its place among all; None = its frame was not read."""
+    no_earlier = asked[0].created_at_ms if asked else 0
+
+    def line(at_ms: int, state: CommandState, said: str) -> tuple[_Place, StoryLine]:
+        told = StoryLine(
+            at_ms=at_ms,
+            command_id=id_,
+            request_id=asked[0].request_id if asked else "",
+            state=state,
+            said=said,
+            until_ms=asked[0].valid_until_ms if asked and state == "created" else None,
+        )
+        return (no_earlier, step_of(state), id_), told
+
+    if asked is not None:
+        frame, row = asked
+        to = f"routed to gateway slot {frame.slot}, connection {row.epoch}"
+        yield line(frame.created_at_ms, "created", _asked_in_words(frame, row))
+        yield line(frame.created_at_ms, "routed", to)
+    for event, remark in sorted(states, key=lambda state: step_of(state[0].state)):
+        no_earlier = max(no_earlier, event.at_ms)
+        yield line(event.at_ms, event.state, _became(event) + remark)
+    if asked is not None and not any(event.state in FINAL for event, _ in states):
+        frame, row = asked
+        if frame.valid_until_ms <= now_ms and row.setpoint_w is not None:
+            no_earlier = max(no_earlier, frame.valid_until_ms)
+            said = "its time is over: no device keeps a lease beyond it, though nobody told its end"
+            yield line(frame.valid_until_ms, "expired", said)
+
+
+def _asked_in_words(frame: CommandFrame, row: CommandRow) -> str:
+    by = f"request {frame.request_id}" if frame.request_id else "no request"
+    if row.setpoint_w is None:
+        return f"asked to end its lease (by {by})"
+    wait_s = (frame.not_before_ms - frame.created_at_ms) / 1000
+    start = f" in {wait_s:g} s" if wait_s > 0 else ""
+    lasts_s = (frame.valid_until_ms - max(frame.not_before_ms, frame.created_at_ms)) / 1000
+    droop = ", with droop armed" if frame.droop else ""
+    return (
+        f"asked to {power_in_words(row.setpoint_w)}{start} for {lasts_s:g} s{droop},"
+        f" reserve {row.soc_min:.0%} (by {by})"
+    )
+
+
+def _became(event: CommandEvent) -> str:
+    by = "" if event.epoch is not None else ", as the cloud tells"
+    power = "" if event.power_w is None else f" at {event.power_w:+,.0f} W"
+    reason = f": {event.reason}" if event.reason else ""
+    return f"{event.state.replace('_', ' ')}{power}{reason}{by}"
+
+
+def power_in_words(battery_w: float) -> str:
+    """Battery power with its direction, for example ``discharge 3,500 W``."""
+    if battery_w == 0:
+        return "rest at 0 W"
+    return f"{'discharge' if battery_w > 0 else 'charge'} {abs(battery_w):,.0f} W"
