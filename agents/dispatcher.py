@@ -27,16 +27,16 @@ from vpp_streams.domain.control.region_dispatch import HEARD_MS, RegionDispatch
 from vpp_streams.domain.control.requests import Book
 from vpp_streams.domain.control.schedules import Entry, due, load
 from vpp_streams.domain.fleet.region_state import RegionState
+from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.errors import SettingsError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read, Removed
 from vpp_streams.kafka.follower import Feed
-from vpp_streams.kafka.topics import DAY_MS
 
 CYCLE_S = 0.5
-AHEAD_MS = 3_600_000
+AHEAD_MS = HOUR_MS
 """Schedules ask this long before their windows begin."""
-FORGET_AFTER_MS = 3_600_000
+FORGET_AFTER_MS = HOUR_MS
 """A request is forgotten this long after it is over."""
 
 

@@ -22,6 +22,7 @@ from tables.state_store import StateStore
 from vpp_streams.domain.fleet.region_pace import LiveRegion, WindowKey, WindowsDue
 from vpp_streams.domain.fleet.region_state import RegionState
 from vpp_streams.domain.fleet.regions import region_window
+from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import producing
 from vpp_streams.kafka.decode import Read, Refusal, receive
@@ -30,7 +31,7 @@ GRACE_MS = 30_000
 """A window that lacks a partition's share for so long is published without it."""
 TIMER_S = 0.05
 SNAPSHOT_S = 0.5
-EXPIRE_EVERY_MS = 3_600_000
+EXPIRE_EVERY_MS = HOUR_MS
 """Shares are looked through for old windows this often, in stream time."""
 
 Sent = list[Awaitable[object]]

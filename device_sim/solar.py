@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pvlib import clearsky, irradiance, solarposition
 
+from vpp_streams.domain.moments import DAY_MS, HOUR_MS
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-DAY_MS = 86_400_000
 _STANDARD_W_M2 = 1000.0
 _GROUND_ALBEDO = 0.2
 _SYSTEM_EFFICIENCY = 0.9
@@ -73,7 +74,7 @@ def clearness(state: CloudState, region: Ints) -> Floats:
 
 def solar_hour(longitude: Floats, at_ms: int) -> Floats:
     """Hour of the day by the sun's mean time, 0..24: 12 when the sun is highest."""
-    return np.asarray((at_ms % DAY_MS / 3_600_000 + longitude / 15) % 24)
+    return np.asarray((at_ms % DAY_MS / HOUR_MS + longitude / 15) % 24)
 
 
 def power_w(spec: SolarSpec, at_ms: int, clear: Floats | float, ambient_c: Floats) -> Floats:
@@ -92,7 +93,7 @@ def _clear_light(spec: SolarSpec, at_ms: int) -> Floats:
     day_of_year = int((day.astype("M8[D]") - day.astype("M8[Y]")).astype(int)) + 1
     declination = solarposition.declination_spencer71(day_of_year)
     minutes = solarposition.equation_of_time_spencer71(day_of_year)
-    utc_h = at_ms % DAY_MS / 3_600_000
+    utc_h = at_ms % DAY_MS / HOUR_MS
     hour_angle = np.radians(15 * (utc_h - 12) + spec.longitude + minutes / 4)
     latitude = np.radians(spec.latitude)
     zenith = solarposition.solar_zenith_analytical(latitude, hour_angle, declination)

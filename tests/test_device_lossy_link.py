@@ -15,10 +15,10 @@ from schemas.protocol import CommandStatus, Error, Malformed
 from schemas.wire import decode
 from tests.plant_world import EPOCH, setpoint
 from tests.test_device_client import BOOT, PATIENCE, a_battery, body
+from vpp_streams.domain.moments import Now
 from vpp_streams.gateway.actions import (
     Close,
     Limits,
-    Now,
     Produce,
     Receipt,
     Register,

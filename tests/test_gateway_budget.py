@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from websockets.protocol import CONNECTING
 
 from tests.test_gateway_engine import UPGRADE, Peer, Transport, chunks, connected, frame
+from vpp_streams.domain.moments import Now
 from vpp_streams.gateway import connection as own_engine
 from vpp_streams.gateway import stock_engine
-from vpp_streams.gateway.actions import Now
 from vpp_streams.gateway.budget import (
     EXTRA_COST,
     FRAMES_BURST,

@@ -17,7 +17,7 @@ from websockets.utils import apply_mask
 
 from schemas.assets import Device, Site
 from schemas.protocol import MAX_MESSAGE_BYTES
-from vpp_streams.gateway.actions import Now
+from vpp_streams.domain.moments import Now
 from vpp_streams.gateway.admission import Admitted
 from vpp_streams.gateway.connection import Connection, new_machine
 from vpp_streams.gateway.seam import Receiver, Reply, Socket, response_of

@@ -27,6 +27,7 @@ from schemas.protocol import (
 )
 from schemas.telemetry import NativeBody, RawLine, VendorBody
 from schemas.wire import decode
+from vpp_streams.domain.moments import Now
 from vpp_streams.gateway import session as session_module
 from vpp_streams.gateway.actions import (
     Action,
@@ -34,7 +35,6 @@ from vpp_streams.gateway.actions import (
     Close,
     Limits,
     LiveReceipt,
-    Now,
     Produce,
     Receipt,
     Register,

@@ -10,8 +10,8 @@ import pytest_asyncio
 from schemas.market import Award, Clearing, Delivery, Gate, PlanView, Refusal, Shortfall
 from tests.market_feed import OPEN_MS, RULES, at, bid, feed, feed_market
 from tests.web_world import NOW_MS, KafkaInMemory, apply_raw
+from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.topics import DAY_MS
 from vpp_streams.settings import Settings
 from vpp_streams.web import market
 from vpp_streams.web.api import create_web

@@ -9,9 +9,9 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.http11 import Response
 
 from tests.simulation.loop import PROCESS, Process
+from vpp_streams.clock import now
 from vpp_streams.gateway.admission import Admitted
 from vpp_streams.gateway.seam import Door, Receiver
-from vpp_streams.process.clock import now
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

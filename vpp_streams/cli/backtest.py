@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.errors import InputError
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def _run(
     recorded = market.recorded
     by_day = market.auction == "day"
     span_ms = int(recorded.start_ms[-1] - recorded.start_ms[0])
-    total = span_ms // 86_400_000 if by_day else sum(r.stop - r.start for r in recorded.runs())
+    total = span_ms // DAY_MS if by_day else sum(r.stop - r.start for r in recorded.runs())
     if not by_day and not fleet.always_answers:
         total *= 2  # walked again, as if all answered
     columns = (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.errors import InputError
 from vpp_streams.settings import Settings, load_settings
 
@@ -138,7 +139,7 @@ def _print_report(report: "Report", name: str) -> None:
     if report.ambiguous:
         tell(f"  {report.ambiguous:,} stamps came twice (clocks back): the first is the earlier")
     if report.gaps:
-        hours = sum(to - from_ for from_, to in report.gaps) / 3_600_000
+        hours = sum(to - from_ for from_, to in report.gaps) / HOUR_MS
         tell(f"  {len(report.gaps):,} gaps, {hours:,.1f} h in all:")
         _tell_some([f"{_utc(from_)} to {_utc(to)}" for from_, to in report.gaps])
     if report.bad:

@@ -15,13 +15,6 @@ from vpp_streams.gateway.live_acks import Range
 from vpp_streams.kafka import topics
 
 
-class Now(msgspec.Struct, frozen=True, gc=False):
-    """One moment on two clocks, ms: UTC for what is written, monotonic for what is waited for."""
-
-    utc_ms: int
-    mono_ms: int
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a device is told at Hello, and what it is held to."""

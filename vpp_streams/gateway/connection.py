@@ -26,6 +26,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL
+from vpp_streams.clock import now
 from vpp_streams.gateway.budget import (
     EXTRA_COST,
     TOO_MANY_FRAGMENTS,
@@ -43,7 +44,6 @@ from vpp_streams.gateway.seam import (
     engine_log,
     response_of,
 )
-from vpp_streams.process.clock import now
 
 try:
     from websockets.speedups import apply_mask

@@ -15,17 +15,9 @@ from aiokafka.errors import KafkaError
 
 from schemas.commands import CommandEvent
 from schemas.protocol import CLOSE_ABUSE, Hello
-from vpp_streams.gateway.actions import (
-    Action,
-    Close,
-    Now,
-    Produce,
-    Receipt,
-    Register,
-    Send,
-    State,
-    Tell,
-)
+from vpp_streams.clock import now
+from vpp_streams.domain.moments import Now
+from vpp_streams.gateway.actions import Action, Close, Produce, Receipt, Register, Send, State, Tell
 from vpp_streams.gateway.answers import OnAnswer
 from vpp_streams.gateway.commands import Told
 from vpp_streams.gateway.framer import Framer
@@ -33,7 +25,6 @@ from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.gateway.presence import PresenceLog
 from vpp_streams.gateway.seam import MAX_UNSENT_BYTES, Socket
 from vpp_streams.gateway.session import Session
-from vpp_streams.process.clock import now
 
 log = structlog.get_logger()
 

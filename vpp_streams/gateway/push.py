@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from schemas.commands import CommandEvent, CommandFrame, CommandRow, CommandState, command_id
 from schemas.grid import PriceSeries
 from schemas.protocol import Prices, Setpoint
-from vpp_streams.gateway.actions import Now
+from vpp_streams.clock import now
+from vpp_streams.domain.moments import Now
 from vpp_streams.gateway.link import Link
 from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
-from vpp_streams.process.clock import now
 from vpp_streams.process.health import HealthReporter
 
 SLICE = 100

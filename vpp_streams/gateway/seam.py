@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from websockets import Request, Response
 from websockets.server import ServerProtocol
 
-from vpp_streams.gateway.actions import Now
+from vpp_streams.domain.moments import Now
 from vpp_streams.gateway.admission import Admitted
 from vpp_streams.settings import Settings
 

@@ -17,6 +17,7 @@ from schemas.protocol import (
     CLOSE_UNKNOWN_DEVICE,
     SpanMs,
 )
+from vpp_streams.clock import now
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import InputError
@@ -41,7 +42,6 @@ from vpp_streams.kafka.follower import Feed, assets_into
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.kafka.topic_ids import KnownTopics
 from vpp_streams.process.background import run_beside
-from vpp_streams.process.clock import now
 from vpp_streams.process.connection import connected
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.process.ports import is_loopback

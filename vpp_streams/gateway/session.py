@@ -53,13 +53,13 @@ from schemas.wire import (
     encode_result,
     encode_send,
 )
+from vpp_streams.domain.moments import Now
 from vpp_streams.gateway.actions import (
     Action,
     BackfillReceipt,
     Close,
     Limits,
     LiveReceipt,
-    Now,
     Produce,
     Receipt,
     Register,

@@ -18,6 +18,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL
+from vpp_streams.clock import now
 from vpp_streams.gateway.admission import Admitted
 from vpp_streams.gateway.budget import FrameBudget, FrameMeter
 from vpp_streams.gateway.seam import (
@@ -31,7 +32,6 @@ from vpp_streams.gateway.seam import (
     engine_log,
     response_of,
 )
-from vpp_streams.process.clock import now
 from vpp_streams.settings import Settings
 
 

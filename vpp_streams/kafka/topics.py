@@ -39,9 +39,8 @@ from schemas.windows import (
     RegionWindowPartial,
     SiteWindow,
 )
+from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.domain.registry.hashing import partition_of
-
-DAY_MS = 86_400_000
 
 T = TypeVar("T", default=Any)
 Keep = Literal["delete", "compact", "compact,delete"]

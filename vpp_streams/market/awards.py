@@ -16,6 +16,7 @@ from schemas.market import Award, Delivery, Shortfall
 from schemas.windows import RegionWindow
 from vpp_streams.domain.market.delivery import PATIENCE_MS, is_whole, measured, shortfall, window_s
 from vpp_streams.domain.market.ledger import ends_ms
+from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
@@ -33,7 +34,7 @@ change of power lacks on one side of the bound it has on the other."""
 OVERLAP_MS = 2_000
 """A target ends so long after the next one has begun, which outranks it by being newer: leases
 end with their target, and devices left to themselves for half a second would go elsewhere."""
-LATE_MS = 3_600_000
+LATE_MS = HOUR_MS
 """An award that was over so long ago is not measured any more."""
 
 

@@ -18,8 +18,8 @@ from schemas.market import (
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision import Autobidder
 from vpp_streams.domain.market.reserve import ReservePolicy
-from vpp_streams.domain.market.rules import HOUR_MS
 from vpp_streams.domain.market.sim_market import sim_rules
+from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.errors import InputError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
@@ -187,7 +187,7 @@ async def _find(reader: _Reader, id_: str) -> Bid:
     known = ", ".join(list(dict.fromkeys(newest))[-_NEWEST_BIDS:][::-1])
     raise InputError(
         f"there is no bid {id_[:200]!r} in market.bids (kept for"
-        f" {topics.MARKET_BIDS.retention_ms // topics.DAY_MS} days);"
+        f" {topics.MARKET_BIDS.retention_ms // DAY_MS} days);"
         f" {f'the newest: {known}' if known else 'none was made yet'}"
     )
 

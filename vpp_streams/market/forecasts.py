@@ -11,6 +11,7 @@ from schemas.forecast import RegionForecast
 from schemas.windows import RegionWindow
 from vpp_streams.domain.market.forecast.region import HISTORY_DAYS, forecast_region
 from vpp_streams.domain.market.forecast.track import RegionTrack
+from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower
@@ -20,9 +21,9 @@ from vpp_streams.process.health import HealthReporter
 log = structlog.get_logger()
 
 READ_BACK_MS: dict[topics.Topic[Any], int] = {
-    topics.REGION_WINDOWS: HISTORY_DAYS * topics.DAY_MS,
+    topics.REGION_WINDOWS: HISTORY_DAYS * DAY_MS,
     # What was told first of the last day's slots was told a day before them; an hour is slack.
-    topics.REGION_FORECASTS: 2 * topics.DAY_MS + 3_600_000,
+    topics.REGION_FORECASTS: 2 * DAY_MS + HOUR_MS,
 }
 AGAIN_S = 60.0
 """So long after they stopped, forecasts begin again."""

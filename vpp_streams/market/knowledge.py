@@ -30,17 +30,11 @@ from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision import safe_bid
 from vpp_streams.domain.market.ledger import Ledger, held_within, uncommitted_w
 from vpp_streams.domain.market.reserve import ReservePolicy
-from vpp_streams.domain.market.rules import (
-    HOUR_MS,
-    BidRefusedError,
-    MarketRules,
-    Prices,
-    Storage,
-    check_bid,
-)
+from vpp_streams.domain.market.rules import BidRefusedError, MarketRules, Prices, Storage, check_bid
+from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.kafka import topics
 
-HISTORY_MS = 28 * topics.DAY_MS
+HISTORY_MS = 28 * DAY_MS
 """Prices that are older are not looked at."""
 FRESH_MS = 15_000
 """What a region told longer ago is not what it can do now."""
@@ -48,7 +42,7 @@ _SLACK_MS = HOUR_MS
 """A record may be written so long before or after the time that it tells of."""
 READ_BACK_MS: Mapping[topics.Topic[Any], int] = {
     topics.MARKET_AWARDS: HISTORY_MS + _SLACK_MS,
-    topics.MARKET_BIDS: topics.DAY_MS + _SLACK_MS,
+    topics.MARKET_BIDS: DAY_MS + _SLACK_MS,
     topics.DISPATCH_EVENTS: FRESH_MS + 60_000,
     topics.REGION_LIVE: FRESH_MS + 60_000,
 }
@@ -131,7 +125,7 @@ class Knowledge:
         held = self._held(region, now_ms)
         storage, stored_wh = storage_of(held) if held else (None, None)
         delivered = self._delivered[market, region].values()
-        day_ago_ms = now_ms - topics.DAY_MS
+        day_ago_ms = now_ms - DAY_MS
         return CycleInputs(
             rules=asked.rules,
             region=region,
@@ -154,12 +148,12 @@ class Knowledge:
 
     def forget(self, now_ms: int) -> None:
         """Leave out what no decision looks at any more."""
-        self.ledger.forget(now_ms - topics.DAY_MS)
+        self.ledger.forget(now_ms - DAY_MS)
         oldest_ms = now_ms - READ_BACK_MS[topics.MARKET_AWARDS]
         for market, known in self._clearings.items():
             self._clearings[market] = {s: c for s, c in known.items() if s >= oldest_ms}
         for key, mine in self._delivered.items():
-            since_ms = now_ms - topics.DAY_MS - _SLACK_MS
+            since_ms = now_ms - DAY_MS - _SLACK_MS
             self._delivered[key] = {i: d for i, d in mine.items() if d.start_ms >= since_ms}
 
     def _held(self, region: str, now_ms: int) -> tuple[Deliverable, ...] | None:

@@ -18,6 +18,7 @@ from vpp_streams.domain.files.csv_home import RecordedHome, read_home
 from vpp_streams.domain.files.csv_mapping import HomeMapping, parse_mapping
 from vpp_streams.domain.files.frames_plan import Pace, Rows
 from vpp_streams.domain.files.recording_layout import ASSETS_FILE, RECORDED_V1, parse_part_path
+from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import InputError
 from vpp_streams.kafka import topics
@@ -25,7 +26,6 @@ from vpp_streams.kafka import topics
 BATCH_ROWS = 65_536
 RECORDING_PACE = Pace(step_ms=1000, heartbeat_ms=10_000)
 """As live: devices report once a second."""
-HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from schemas.market import (
     Shortfall,
 )
 from vpp_streams.domain.market.ledger import bid_id
+from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.errors import RefusedError
-from vpp_streams.kafka.topics import DAY_MS
 
 MAX_INTERVALS = 2_880
 """Kept per region and of prices: a day of 30 s."""

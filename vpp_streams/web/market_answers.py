@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 
 from schemas.market import Bid
-from vpp_streams.kafka.topics import DAY_MS
+from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.web.market import Book, Interval, Markets, Region
 from vpp_streams.web.market_figures import columns, measured_w, money_of_day, price, state, totals
 from vpp_streams.web.market_views import (
@@ -18,7 +18,6 @@ from vpp_streams.web.market_views import (
     OfferRow,
 )
 
-HOUR_MS = 3_600_000
 _SHOWN_OFFERS, _SHOWN_AWARDS = 12, 40
 _MAX_KEPT = 64
 _Key = tuple[str, str, int]

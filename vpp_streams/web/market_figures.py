@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import accumulate
 
 from vpp_streams.domain.market.delivery import delivery_error
-from vpp_streams.kafka.topics import DAY_MS
+from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.web.market import Book, Interval, Region
 from vpp_streams.web.market_views import BidState, Intervals, MarketTotals
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import structlog
 import uvicorn
 
+from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.errors import InputError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
@@ -32,23 +33,22 @@ from vpp_streams.web.readmodel import ReadModel
 
 log = structlog.get_logger()
 T = TypeVar("T")
-_HOUR_MS, _HALF_HOUR_MS = 3_600_000, 1_800_000
 _TEN_MIN_MS = 600_000
 FROM_THE_START = (topics.ASSETS, topics.PRESENCE, topics.DISPATCH_TARGETS, topics.GRID_ALERTS)
 SINCE_MS: dict[Topic, int] = {
-    topics.SITE_WINDOWS: _HOUR_MS,
-    topics.REGION_WINDOWS: _HOUR_MS,
-    topics.TELEMETRY_REJECTED: _HOUR_MS,
-    topics.RECORDS_REJECTED: topics.DAY_MS,
-    topics.REGION_LIVE: _HALF_HOUR_MS,
-    topics.REGION_FORECASTS: _HOUR_MS,
+    topics.SITE_WINDOWS: HOUR_MS,
+    topics.REGION_WINDOWS: HOUR_MS,
+    topics.TELEMETRY_REJECTED: HOUR_MS,
+    topics.RECORDS_REJECTED: DAY_MS,
+    topics.REGION_LIVE: HOUR_MS // 2,
+    topics.REGION_FORECASTS: HOUR_MS,
     topics.HEALTH: 0,
-    topics.DISPATCH_EVENTS: _HOUR_MS,
+    topics.DISPATCH_EVENTS: HOUR_MS,
     topics.COMMANDS: _TEN_MIN_MS,
     topics.COMMAND_EVENTS: _TEN_MIN_MS,
     topics.TELEMETRY: 0,
-    topics.MARKET_BIDS: topics.DAY_MS,
-    topics.MARKET_AWARDS: topics.DAY_MS,
+    topics.MARKET_BIDS: DAY_MS,
+    topics.MARKET_AWARDS: DAY_MS,
 }
 """How far back we read when we start."""
 

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from schemas.commands import CommandEvent, CommandState
 from schemas.dispatch import Cause
+from vpp_streams.domain.moments import HOUR_MS
 
 State = Literal["none", CommandState]
 NAMES: tuple[str, ...] = ("none", *get_args(CommandState))
@@ -35,7 +36,7 @@ class LeasePolicy:
     not): it is not asked for as long again."""
     refused_ms: int = 300_000
     """A device that refused is not asked again for this long,"""
-    opted_out_ms: int = 3_600_000
+    opted_out_ms: int = HOUR_MS
     """one whose owner opted out for this long,"""
     trouble_ms: int = 30_000
     """and one that did not answer, or failed, for this long."""

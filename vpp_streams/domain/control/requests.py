@@ -22,9 +22,10 @@ from schemas.dispatch import (
 )
 from schemas.windows import Deliverable
 from vpp_streams.domain.control.ruling import Ruling
+from vpp_streams.domain.moments import DAY_MS
 
-LONGEST_MS = 7 * 86_400_000
-FURTHEST_MS = 30 * 86_400_000
+LONGEST_MS = 7 * DAY_MS
+FURTHEST_MS = 30 * DAY_MS
 SOON_MS = 60_000
 """A target that starts within this is held against what the region can give now."""
 

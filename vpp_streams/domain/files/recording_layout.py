@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.telemetry import TELEMETRY_V1
+from vpp_streams.domain.moments import HOUR_MS
 
 ASSETS_FILE = "_assets.ndjson"
 """The sites of the recording, one JSON `schemas.assets.Site` a line."""
 STATE_FILE = "_recording.json"
-HOUR_MS = 3_600_000
 
 RECORDED_V1 = pa.schema(
     [

@@ -21,6 +21,7 @@ from vpp_streams.domain.fleet.roster import SiteRoster
 from vpp_streams.domain.fleet.site_windows import EMPTY_WINDOW, Key, SiteSums, SiteWindows
 from vpp_streams.domain.fleet.twins import Batch, Twins
 from vpp_streams.domain.fleet.windows import Samples
+from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.dedupe import Judged
 
@@ -42,7 +43,7 @@ class Policy:
     sizes_ms: tuple[int, ...] = (60_000, 900_000)
     """In rising order, each a multiple of the one before."""
     lateness_ms: int = 5_000
-    retention_ms: int = 6 * 3_600_000
+    retention_ms: int = 6 * HOUR_MS
     tick_ms: int = 500
     silent_after_ms: int = 10_000
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from schemas.windows import RegionLive, RegionPartial
 from vpp_streams.domain.fleet.regions import Expected, region_live
+from vpp_streams.domain.moments import HOUR_MS
 
-REPLAY_BEHIND_MS = 3_600_000
+REPLAY_BEHIND_MS = HOUR_MS
 """Ticks that come this far off the clock are a replay's: they are told in their own time."""
 
 

@@ -11,7 +11,7 @@ from schemas.encoding import decode_json, encode_json
 from schemas.windows import RegionWindowPartial
 from vpp_streams.domain.fleet.columnar import Recovered, Snapshot
 from vpp_streams.domain.fleet.region_pace import WindowKey
-from vpp_streams.kafka.topics import DAY_MS
+from vpp_streams.domain.moments import DAY_MS
 
 RETENTION_MS = DAY_MS
 """In stream time: windows that ended longer ago than this before the newest are forgotten."""

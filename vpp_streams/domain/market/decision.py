@@ -22,8 +22,9 @@ from vpp_streams.domain.market.ledger import bid_id, stored_at
 from vpp_streams.domain.market.plan.model import PlanModel
 from vpp_streams.domain.market.plan.problem import Plan, PlanFailure, PlanProblem
 from vpp_streams.domain.market.reserve import Dependable, dependable
-from vpp_streams.domain.market.rules import HOUR_MS, Floats, MarketRules, Storage
+from vpp_streams.domain.market.rules import Floats, MarketRules, Storage
 from vpp_streams.domain.market.value import W_PER_MW, ValueTable, feasible_power, value_table
+from vpp_streams.domain.moments import HOUR_MS
 
 REFIT = 6
 """Forecast and value table are made anew every so many intervals: they hardly move between."""

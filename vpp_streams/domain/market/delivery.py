@@ -11,7 +11,7 @@ from schemas.market import Award, Delivery, Shortfall
 from schemas.windows import RegionWindow
 from vpp_streams.domain.control.requests import held_w
 from vpp_streams.domain.market.ledger import ends_ms
-from vpp_streams.domain.market.rules import HOUR_MS
+from vpp_streams.domain.moments import HOUR_MS
 
 WINDOW_S = 60
 PATIENCE_MS = 60_000

@@ -6,7 +6,8 @@ A fold of topics ``market.bids`` and ``market.awards``; in which order the two c
 from collections.abc import Iterable
 
 from schemas.market import Award, Bid, EnergyOffer, Refusal, Step
-from vpp_streams.domain.market.rules import HOUR_MS, Storage
+from vpp_streams.domain.market.rules import Storage
+from vpp_streams.domain.moments import HOUR_MS
 
 
 def bid_id(market: str, region: str, start_ms: int) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 from schemas.market import Award, Bid, Product
 from vpp_streams.domain.market.clearing import award_of, impact_price
 from vpp_streams.domain.market.rules import BidRefusedError, MarketRules, Prices, check_bid
+from vpp_streams.domain.moments import DAY_MS
 
-DAY_MS = 86_400_000
 Auction = Literal["interval", "day"]
 """When prices come to be known: each interval's at its gate, or a day's at the day's gate."""
 

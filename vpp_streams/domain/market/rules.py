@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.market import Award, Bid, EnergyOffer, Product
+from vpp_streams.domain.moments import HOUR_MS
 
 Floats = NDArray[np.float64]
-HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from vpp_streams.domain.market.clearing import award_of
 from vpp_streams.domain.market.gate_clock import closed_starts
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.rules import BidRefusedError, Floats, MarketRules, Prices, check_bid
+from vpp_streams.domain.moments import DAY_MS
 
 DAY_INTERVALS = 288
 """A simulated day has as many intervals, however short these are: at 5 min it is a day."""
-HISTORY_MS = 3 * 86_400_000
+HISTORY_MS = 3 * DAY_MS
 """How far back prices are told."""
 FLOOR, CAP = -150.0, 1000.0
 _HOURS = (0, 3, 5, 7, 9, 11, 13, 15, 17, 18.5, 20, 22, 24)

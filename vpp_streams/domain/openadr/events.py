@@ -13,13 +13,13 @@ from openadr3.entities.raw import RawEvent, RawProgram
 from schemas.dispatch import Limit, Target
 from schemas.grid import Alert, PriceSeries
 from schemas.telemetry import MAX_TIME_MS
+from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.domain.openadr.asks import Ask, Price, Reader, Setpoint
 from vpp_streams.domain.openadr.prices import Priced, price_series
 from vpp_streams.domain.openadr.requests import Known, Ven, alerts, requests
 from vpp_streams.domain.openadr.time import length_of, moment_ms, timeline
 from vpp_streams.domain.openadr.wire import FINDINGS, Remark, read_event
 
-DAY_MS = 86_400_000
 AHEAD_MS = 7 * DAY_MS
 """Events are looked at so far ahead; what begins later is looked at then."""
 

@@ -5,9 +5,9 @@ from typing import Literal
 
 from schemas.windows import RegionLive, RegionWindow
 from vpp_streams.domain.control.requests import held_w
+from vpp_streams.domain.moments import DAY_MS, MINUTE_MS
 
-MINUTE_MS = 60_000
-KEPT_MS = 2 * 86_400_000
+KEPT_MS = 2 * DAY_MS
 WHOLE = 0.99
 """Coverage from which on a value counts as measured throughout."""
 SUSTAINED_S = 3600.0

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.grid import PriceSeries
+from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.domain.openadr.asks import Price
 from vpp_streams.domain.openadr.wire import Remark
 
-DAY_MS = 86_400_000
 MOST_INTERVALS = 576
 FINEST_MS = 60_000
 AHEAD_MS = 7 * DAY_MS

@@ -12,6 +12,7 @@ from typing import Any
 from openadr3.entities.raw import RawReport, RawReportDescriptor
 
 from schemas.telemetry import MAX_TIME_MS
+from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.domain.openadr.measured import Drawn, Measured, Powers, Quality, Stored
 from vpp_streams.domain.openadr.requests import Known, Ven
 from vpp_streams.domain.openadr.time import MAX_SPANS
@@ -19,7 +20,7 @@ from vpp_streams.domain.openadr.wire import Remark
 
 SETTLE_MS = 90_000
 """A minute's window is there this long after its end at the latest, as a rule."""
-LATEST_MS = 86_400_000
+LATEST_MS = DAY_MS
 """A report that was due longer ago is not sent any more."""
 _POWER = {"W": 1.0, "KW": 1e-3, "MW": 1e-6}
 _ENERGY = {"WH": 1.0, "KWH": 1e-3, "MWH": 1e-6}

@@ -15,11 +15,11 @@ from openadr3.entities.raw import RawEvent
 from schemas.dispatch import Limit, Priority, Target
 from schemas.grid import Alert
 from vpp_streams.domain.control.requests import LONGEST_MS
+from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.domain.openadr.asks import Ask, Capacity, Setpoint, Storm
 from vpp_streams.domain.openadr.time import Timeline
 from vpp_streams.domain.openadr.wire import Remark
 
-DAY_MS = 86_400_000
 AHEAD_MS = 2 * DAY_MS
 """Nothing that begins later is asked yet."""
 MOST_REQUESTS = 1000

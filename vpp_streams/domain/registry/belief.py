@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpp_streams.domain.columns import Arrays
+from vpp_streams.domain.moments import HOUR_MS
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +36,7 @@ ABSURD = 10.0
 UNREGISTERED_W = 50_000.0
 """A house's connection carries less (200 A at 240 V, or 3 x 63 A at 230 V), and so do its panels
 and batteries."""
-MAX_FUTURE_MS = 3_600_000
+MAX_FUTURE_MS = HOUR_MS
 """A reading may stand for a time that ends this long after it was received; one that claims more
 would be paid for energy that nobody has seen."""
 

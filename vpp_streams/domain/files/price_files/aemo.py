@@ -22,9 +22,10 @@ from vpp_streams.domain.files.price_files.aemo_records import (
     record_tables,
 )
 from vpp_streams.domain.files.price_files.cells import note_prices, note_row, price_of
-from vpp_streams.domain.files.price_files.intervals import MINUTE_MS, Ints, ZoneRows, settle
+from vpp_streams.domain.files.price_files.intervals import Ints, ZoneRows, settle
 from vpp_streams.domain.files.price_files.report import Notes, PriceReading, Report, Wanted
-from vpp_streams.domain.market.rules import HOUR_MS, Floats, Prices
+from vpp_streams.domain.market.rules import Floats, Prices
+from vpp_streams.domain.moments import HOUR_MS, MINUTE_MS
 
 COLUMNS: Mapping[Product, str] = {
     "energy": "RRP",

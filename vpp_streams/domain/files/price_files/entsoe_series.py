@@ -11,9 +11,8 @@ from typing import Literal, NamedTuple
 from xml.etree.ElementTree import Element
 
 from vpp_streams.domain.files.price_files.cells import price_of
-from vpp_streams.domain.files.price_files.intervals import DAY_MS, MINUTE_MS
 from vpp_streams.domain.files.price_files.report import Notes
-from vpp_streams.domain.market.rules import HOUR_MS
+from vpp_streams.domain.moments import DAY_MS, HOUR_MS, MINUTE_MS
 
 MAX_PERIOD_MS = 400 * DAY_MS
 """A longer period is none that was ever published."""

@@ -19,13 +19,12 @@ from vpp_streams.domain.files.price_files.report import (
     Wanted,
 )
 from vpp_streams.domain.market.rules import Floats, Prices
+from vpp_streams.domain.moments import DAY_MS, MINUTE_MS
 
 Ints = NDArray[np.int64]
 Limits = Callable[[Ints], tuple[Floats, Floats]]
 """Least and greatest energy price of intervals, by their starts."""
 
-DAY_MS = 86_400_000
-MINUTE_MS = 60_000
 _RUN = 4
 """So many rows in sequence make another resolution; fewer are strays, or rows beside gaps."""
 

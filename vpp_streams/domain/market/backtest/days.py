@@ -23,8 +23,9 @@ from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision import safe_bid
 from vpp_streams.domain.market.forecast.days import Days, error_quantiles
 from vpp_streams.domain.market.plan.model import PlanModel
-from vpp_streams.domain.market.replay_market import DAY_MS, ReplayMarket
+from vpp_streams.domain.market.replay_market import ReplayMarket
 from vpp_streams.domain.market.rules import Floats, Prices, Storage
+from vpp_streams.domain.moments import DAY_MS
 
 Forecaster = Callable[[Days], Floats]
 ERROR_DAYS = 56

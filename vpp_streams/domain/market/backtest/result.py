@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpp_streams.domain.market.forecast.scores import coverage, mean_absolute_error, pinball
-from vpp_streams.domain.market.rules import HOUR_MS, Floats, MarketRules, Storage
+from vpp_streams.domain.market.rules import Floats, MarketRules, Storage
 from vpp_streams.domain.market.value import W_PER_MW
+from vpp_streams.domain.moments import HOUR_MS
 
 MONTH_H = 730.5
 TOP_SHARE = 0.01

@@ -7,7 +7,8 @@ import numpy as np
 from schemas.assets import Site
 from schemas.market import PRODUCTS, Product
 from vpp_streams.domain.market.replay_market import Auction
-from vpp_streams.domain.market.rules import HOUR_MS, MarketRules, Prices, Storage
+from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
+from vpp_streams.domain.moments import HOUR_MS
 
 DAY_AHEAD_FROM_MS = 15 * 60_000
 """Prices of such intervals and longer ones are those of a day-ahead auction."""

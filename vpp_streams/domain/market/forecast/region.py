@@ -16,10 +16,10 @@ from vpp_streams.domain.market.forecast.days import Days, error_quantiles, naive
 from vpp_streams.domain.market.forecast.lear import LEAST_DAYS, lear
 from vpp_streams.domain.market.forecast.scores import coverage, mean_absolute_error
 from vpp_streams.domain.market.rules import Floats
+from vpp_streams.domain.moments import DAY_MS
 
 SLOT_S = 900
 SLOT_MS = SLOT_S * 1000
-DAY_MS = 86_400_000
 SLOTS = DAY_MS // SLOT_MS
 """Of a day."""
 HISTORY_DAYS = 30

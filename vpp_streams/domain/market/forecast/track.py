@@ -9,7 +9,6 @@ import numpy as np
 from schemas.forecast import QuantityForecast, RegionForecast
 from schemas.windows import RegionWindow
 from vpp_streams.domain.market.forecast.region import (
-    DAY_MS,
     HISTORY_DAYS,
     LOAD,
     SLOT_MS,
@@ -19,6 +18,7 @@ from vpp_streams.domain.market.forecast.region import (
     Seen,
 )
 from vpp_streams.domain.market.rules import Floats
+from vpp_streams.domain.moments import DAY_MS
 
 LEAST_COVERAGE = 0.5
 """With less of a region measured, what was says too little of it. It is never scaled up."""

@@ -1,0 +1,15 @@
+"""The one clock of every process; what needs the time is passed one of these functions."""
+
+import time
+
+from vpp_streams.domain.moments import Now
+
+
+def now_ms() -> int:
+    """This moment in UTC, ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def now() -> Now:
+    """This moment on both clocks."""
+    return Now(now_ms(), time.monotonic_ns() // 1_000_000)
