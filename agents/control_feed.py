@@ -21,6 +21,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
+from vpp_streams import clock
 from vpp_streams.domain.telemetry.log_reading import Progress, first_offset
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka import topics
@@ -163,7 +164,7 @@ class ControlFeed:
         ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
         whole = [tp for tp in partitions if self._topics[tp.topic] is topics.PRESENCE]
         begins = dict(ends) | await consumer.beginning_offsets(whole)
-        since_ms = time.time_ns() // 1_000_000 - BACK_MS
+        since_ms = clock.now_ms() - BACK_MS
         found = await consumer.offsets_for_times(
             {tp: since_ms for tp in partitions if self._topics[tp.topic] in _FROM_SOME_TIME}
         )

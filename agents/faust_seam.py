@@ -8,7 +8,6 @@ partition number. The records themselves are read by `tables.log_reader`.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import faust
@@ -18,31 +17,13 @@ from aiokafka.errors import CommitFailedError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
+from tables.group import SHARE_PATIENCE_S, NoShareError, Share
 from vpp_streams.kafka.topics import Topic
 
 log = structlog.get_logger()
 
-SHARE_PATIENCE_S = 180.0
-"""A worker that the group gives no place for this long ends, with the reason."""
 COMMIT_PATIENCE_S = 10.0
 """A commit that takes longer is given up: the next one says the same and more."""
-
-
-class NoShareError(RuntimeError):
-    """The consumer group gives this worker no place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What the group gave this worker."""
-
-    generation: int
-    """Number of the group's rebalance."""
-    partitions: frozenset[int]
-
-    def follows(self, before: "Share | None") -> bool:
-        """Whether nobody can have held a partition between the two, if it is in both."""
-        return before is not None and self.generation == before.generation + 1
 
 
 class Membership:

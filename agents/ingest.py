@@ -13,10 +13,11 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from agents.context import AgentContext
-from agents.faust_seam import LogChannel, Membership, Share, seats_of
+from agents.faust_seam import LogChannel, Membership, seats_of
 from agents.flow import InFlight, position_of
 from schemas.encoding import BACKFILL, HEADER_STREAM_TIME, LIVE, SOURCE_HEARTBEAT, frame_headers
 from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
+from tables.group import Share
 from tables.log_reader import Deliver, LogReader, Position, Records
 from vpp_streams.domain.telemetry.canonical import Canonical, Source, canonicalize
 from vpp_streams.kafka import topics

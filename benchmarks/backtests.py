@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.files.price_files.read import read_price_file
 from vpp_streams.domain.market.backtest.days import Forecaster, walk_days
 from vpp_streams.domain.market.backtest.delivery import Fleet
@@ -24,7 +25,7 @@ from vpp_streams.domain.market.forecast.days import Days, naive, profile
 from vpp_streams.domain.market.forecast.lear import lear
 from vpp_streams.domain.market.replay_market import ReplayMarket
 from vpp_streams.domain.market.reserve import ReservePolicy
-from vpp_streams.domain.market.rules import Floats, Storage
+from vpp_streams.domain.market.rules import Storage
 
 BATTERY = Storage(2e6, 1e6, 1e6, 0.85**0.5, 0.85**0.5)
 DAY_MS = 86_400_000

@@ -10,7 +10,6 @@ far from the target it was, and what the notices said.
 
 import argparse
 import asyncio
-import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from device_sim.runner import Fleet, SimOptions, running_fleet
 from schemas.assets import Site
 from schemas.dispatch import DispatchStatus, Notice, RequestEvent, Target
 from schemas.encoding import decode_json, encode_json
+from vpp_streams import clock
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.local import broker, demo
@@ -87,7 +87,7 @@ class Told:
 
 def export_w(fleet: Fleet) -> float:
     """True battery power of the region's devices that are connected or on a lease."""
-    held, now_ms = fleet.world.leases.held, time.time_ns() // 1_000_000
+    held, now_ms = fleet.world.leases.held, clock.now_ms()
     leased = held["stands"] & (held["not_before_ms"] <= now_ms) & (now_ms < held["valid_until_ms"])
     live = np.array([client.live for client in fleet.clients])
     mine = np.array([site.region == REGION for site in fleet.sites_of_devices])
@@ -104,7 +104,7 @@ async def dispatch(settings: Settings, fleet: Fleet, told: Told, args: argparse.
         able_w = await told.capability_w(batteries)
     seconds = round(args.minutes * 60)
     run = Run(SHARE * able_w, cut_at_s=seconds // 2)
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock.now_ms()
     target = Target(
         request_id="bad-day", region=REGION, export_w=run.asked_w, starts_at_ms=now_ms,
         ends_at_ms=now_ms + seconds * 1000, priority="operator", source="operator:benchmark",

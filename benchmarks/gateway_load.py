@@ -22,6 +22,7 @@ import uvloop
 from schemas.assets import Device, Site
 from schemas.protocol import Hello
 from schemas.wire import encode_call
+from vpp_streams import clock
 
 TOKEN = "secret"
 BOOT = "b0"
@@ -184,7 +185,7 @@ class LoadFleet:
 
     def send_round(self) -> None:
         """Every device sends one reading now."""
-        time_ms = time.time_ns() // 1_000_000
+        time_ms = clock.now_ms()
         for device in self.devices:
             device.send_reading(time_ms)
 
@@ -199,7 +200,7 @@ class LoadFleet:
         slices = 50
         begin = time.monotonic()
         for step in range(int(seconds * slices)):
-            time_ms = time.time_ns() // 1_000_000
+            time_ms = clock.now_ms()
             for device in self.devices[step % slices :: slices]:
                 device.send_reading(time_ms)
             if step % (5 * slices) == 0:

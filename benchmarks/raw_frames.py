@@ -6,7 +6,7 @@ Imports the homes into the registry, then writes frames to raw.powerwall: NDJSON
 gateway's, of the homes of one partition whose moment in the second falls into the same --flush-ms,
 at most 256 KiB. Every reading has its device, boot and number, so that what arrives can be counted.
 
-A frame's bytes are made once. Numbers and times have fixed widths, and each second only the digits
+A frame's bytes are made once. Ints and times have fixed widths, and each second only the digits
 that moved are written over: half a million readings a second cost a fraction of a core. Prints
 readings per second, CPU, and whether it kept up with the clock (nothing is ever left out: a
 generator that is late sends late, and says so). The namespace's topics are left there; workers

@@ -14,9 +14,7 @@ from device_sim.battery import BatterySpec, BatteryState
 from device_sim.controller import Orders
 from device_sim.home import Connection, Flows, Surroundings
 from device_sim.leases import FALL_BACK_MS
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from vpp_streams.domain.arrays import Floats, Mask
 
 NAMES = ("reserve", "rating", "export", "import", "ramp", "expired")
 

@@ -7,9 +7,8 @@ A row with no battery has ``energy_wh`` 0: it takes and gives nothing.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from vpp_streams.domain.arrays import Floats
 
 HOUR_S = 3600.0
 

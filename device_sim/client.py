@@ -14,6 +14,7 @@ from websockets.typing import Subprotocol
 from device_sim.device import Device, State, Step
 from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL, CommandStatus
 from schemas.telemetry import NativeBody, VendorBody
+from vpp_streams import clock
 
 Trouble = Callable[[str, str], None]
 """Told (what kind of trouble, one sentence) whenever a connection does not come up."""
@@ -162,4 +163,4 @@ class Client:
 def clock_that_is_off(rng: random.Random, most_ms: int = 300) -> Callable[[], int]:
     """A device's clock: UTC in ms, ahead or behind by a fixed draw of up to ``most_ms``."""
     offset_ms = rng.randint(-most_ms, most_ms)
-    return lambda: time.time_ns() // 1_000_000 + offset_ms
+    return lambda: clock.now_ms() + offset_ms

@@ -8,15 +8,12 @@ reserve is nobody's to sell.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from device_sim import battery
 from device_sim.battery import HOUR_S, BatterySpec, BatteryState
 from device_sim.prices import BUY, SELL, Actions
+from vpp_streams.domain.arrays import Floats, Mask
 from vpp_streams.domain.control.droop import Droops, droop_w
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 _REFILL_PER_H = 0.05
 """A battery below its reserve refills from the grid by this share of its energy an hour."""

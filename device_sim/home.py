@@ -8,13 +8,10 @@ reserve and all: that is what the reserve is for. What it cannot carry is not se
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from device_sim import battery
 from device_sim.battery import BatterySpec, BatteryState
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from vpp_streams.domain.arrays import Floats, Mask
 
 
 @dataclass(frozen=True, slots=True)

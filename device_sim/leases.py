@@ -15,11 +15,9 @@ from device_sim.controller import Decision, Orders
 from device_sim.prices import NEITHER, KnownPrices
 from schemas.grid import Droop
 from schemas.protocol import CommandStatus, DeviceCommandState, Prices, Setpoint, SetpointResult
+from vpp_streams.domain.arrays import Floats, Ints, Mask
 from vpp_streams.domain.control.droop import Droops
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 Lease = NDArray[np.void]
 """Of dtype `LEASE`."""
 
@@ -68,7 +66,7 @@ def as_lease(command_id: str, setpoint: Setpoint) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _SharedReport:
     """The same report of several devices."""
 
     rows: NDArray[np.intp]
@@ -101,7 +99,7 @@ class Leases:
         """Power without what frequency response adds."""
         self._rank = np.full(rows, -1, np.int64)
         self._last_id = [""] * rows
-        self._told: list[_Told] = []
+        self._told: list[_SharedReport] = []
 
     def of(self, row: int) -> "LeaseOf":
         """One device's view of it."""
@@ -252,7 +250,7 @@ class Leases:
         reason: str = "",
     ) -> None:
         if len(rows):
-            self._told.append(_Told(rows, ids, state, now_ms, self.power_w[rows], reason))
+            self._told.append(_SharedReport(rows, ids, state, now_ms, self.power_w[rows], reason))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from vpp_streams.domain.arrays import Floats
 
 _HOURS = (0, 5, 7, 9, 12, 16, 19, 21, 23, 24)
 _SHAPE = (0.25, 0.2, 0.8, 0.6, 0.5, 0.6, 1.0, 0.9, 0.4, 0.25)

@@ -1,11 +1,9 @@
 """A grid battery that stands alone: its only load is its own cooling and electronics."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from device_sim.battery import BatterySpec, BatteryState
-
-Floats = NDArray[np.float64]
+from vpp_streams.domain.arrays import Floats
 
 _ELECTRONICS = 0.001
 """Share of the discharge rating."""

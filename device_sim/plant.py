@@ -9,8 +9,7 @@ from device_sim import audit, controller, home
 from device_sim.battery import BatterySpec, BatteryState
 from device_sim.home import Connection, Flows, Surroundings
 from device_sim.leases import Leases
-
-Floats = NDArray[np.float64]
+from vpp_streams.domain.arrays import Floats
 
 
 class Plant:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from vpp_streams.domain.arrays import Floats
 
 DAY_S = 86_400
 _COLUMNS = {"time_utc": ("load_w", "pv_w", 1.0), "time_local": ("GC", "GG", 1000.0)}

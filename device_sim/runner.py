@@ -4,7 +4,6 @@ import asyncio
 import math
 import random
 import ssl
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from device_sim.world import Measured, World
 from schemas.assets import Device as Asset
 from schemas.assets import Site
 from schemas.telemetry import NativeBody
+from vpp_streams import clock
 
 _BEAT_S = 1.0
 _SLOTS = 50
@@ -76,7 +76,7 @@ class Fleet:
         self._rng = np.random.default_rng([options.seed, 0x11F7])
         self._happened = asyncio.Event()
         self._measuring = True
-        self._at_ms = _utc_ms() - round(_BEAT_S * 1000)
+        self._at_ms = clock.now_ms() - round(_BEAT_S * 1000)
         devices = [(site, device) for site in sites for device in site.devices]
         self.sites_of_devices = [site for site, _ in devices]
         """By rows of ``world``."""
@@ -93,7 +93,7 @@ class Fleet:
             vendor.vendor_of(device, options.vendor_share, options.seed) for _, device in devices
         ]
         # New at every start, as a device's is, and short: it wraps after more than a year.
-        boot = f"{_utc_ms() // 10 % 2**32:08x}"
+        boot = f"{clock.now_ms() // 10 % 2**32:08x}"
         self.clients = [
             self._client(row, device, name, boot)
             for row, ((_, device), name) in enumerate(zip(devices, self._vendors, strict=True))
@@ -212,7 +212,7 @@ class Fleet:
 
     def _step_world(self) -> Measured:
         """Move the world on to now, and let devices tell what became of their commands."""
-        self._at_ms = max(_utc_ms(), self._at_ms + 1)
+        self._at_ms = max(clock.now_ms(), self._at_ms + 1)
         known_ms = np.array([client.gateway_ms() for client in self.clients], np.int64)
         measured = self.world.step(self._at_ms, known_ms)
         for row, status in self.world.leases.take_reports():
@@ -248,7 +248,3 @@ async def running_fleet(sites: Sequence[Site], options: SimOptions) -> AsyncIter
         await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()):
         raise error
-
-
-def _utc_ms() -> int:
-    return time.time_ns() // 1_000_000

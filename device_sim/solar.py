@@ -7,13 +7,10 @@ generator drives: one common to a region (weather) and one of each site (passing
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from pvlib import clearsky, irradiance, solarposition
 
+from vpp_streams.domain.arrays import Floats, Ints
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _STANDARD_W_M2 = 1000.0
 _GROUND_ALBEDO = 0.2

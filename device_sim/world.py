@@ -17,8 +17,7 @@ from device_sim.leases import Leases
 from device_sim.plant import Plant
 from device_sim.recorded import DAY_S, RecordedHome
 from schemas.assets import Device, Site
-
-Floats = NDArray[np.float64]
+from vpp_streams.domain.arrays import Floats
 
 _ALL = slice(None)
 _NOMINAL_HZ = 60.0

@@ -283,3 +283,7 @@ class DispatchStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     partitions_heard: Count
     commandable: Commandable | None = None
     """Of the batteries in the partitions that were heard; null = not measured in all of those."""
+
+
+DispatchEvent = RequestEvent | Notice | DispatchStatus
+"""A record of topic ``dispatch.events``."""

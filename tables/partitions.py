@@ -15,7 +15,7 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from agents.faust_seam import Membership, Share
+from tables.group import Group, Share
 from tables.log_reader import LogReader, Position, Records, mark_of
 from tables.state_store import FencedError, StateStore, Writer
 from vpp_streams.domain.fleet.columnar import NO_MARK, Recovered, Snapshot, recover
@@ -98,10 +98,10 @@ class Partitions(Generic[S]):
     """The partitions that this worker holds."""
 
     def __init__(
-        self, source: str, membership: Membership, store: StateStore, new: Callable[[int], S]
+        self, source: str, group: Group, store: StateStore, new: Callable[[int], S]
     ) -> None:
         self._source = source
-        self._membership = membership
+        self._group = group
         self._store = store
         self._new = new
         self._slots: dict[int, Slot[S]] = {}
@@ -165,7 +165,7 @@ class Partitions(Generic[S]):
         """Follow the group for ever. Raises `NoShareError` where it gives us no place."""
         if self.reader is not None:
             self.reader.on_other_log = self._on_other_log
-        async for share in self._membership.shares():
+        async for share in self._group.shares():
             await self._take(share)
 
     async def _take(self, share: Share) -> None:
@@ -183,7 +183,7 @@ class Partitions(Generic[S]):
         missing = sorted(share.partitions - kept.keys())
         taken = await asyncio.gather(*(self._take_over(p) for p in missing))
         self._slots = self._slots | {slot.partition: slot for slot in taken}
-        if self._membership.share is share:  # else the next one says what is still ours
+        if self._group.share is share:  # else the next one says what is still ours
             self._publish()
             log.info(
                 "partitions held",
@@ -265,7 +265,7 @@ class Partitions(Generic[S]):
         """For those who watch the group's lag; we start where the state stands."""
         tp = TopicPartition(self._source, slot.partition)
         offset = OffsetAndMetadata(slot.saved_offset + 1, "")
-        return await self._membership.commit({tp: offset})
+        return await self._group.commit({tp: offset})
 
     async def _lost(self, slot: Slot[S], error: FencedError) -> None:
         """Another process writes for this partition now.
@@ -280,13 +280,13 @@ class Partitions(Generic[S]):
         self._publish()
         await self._release(slot)
         ours = await self._commit(slot)
-        if not ours or share is not self._membership.share:
+        if not ours or share is not self._group.share:
             return
         if partition in self._taken_back:
             raise error
         self._taken_back.add(partition)
         taken = await self._take_over(partition)
-        if share is self._share and share is self._membership.share:
+        if share is self._share and share is self._group.share:
             self._slots[partition] = taken
             self._publish()
         else:

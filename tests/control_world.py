@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -31,6 +30,7 @@ from schemas.dispatch import (
 from schemas.encoding import encode_json
 from schemas.grid import Alert, Droop
 from tests.kafka_world import PATIENCE_S, ROOT, read_all
+from vpp_streams import clock
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.local import demo
@@ -40,10 +40,6 @@ from vpp_streams.settings import Settings
 LEASE_S = 6.0
 """Short, so that a test sees leases end."""
 ROLES = ("ingest", "fleet", "region", "gateway")
-
-
-def utc_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Processes:
@@ -145,7 +141,7 @@ class Loop:
     ) -> Target:
         """Ask for an export from now on, as far as it can be had."""
         self._asked += 1
-        now_ms = utc_ms()
+        now_ms = clock.now_ms()
         target = Target(
             request_id=f"t{self._asked}",
             region=region,
@@ -163,7 +159,7 @@ class Loop:
 
     async def limit(self, region: str, import_limit_w: float) -> Limit:
         """Ask for no more than this from the grid, from now on."""
-        now_ms = utc_ms()
+        now_ms = clock.now_ms()
         limit = Limit(
             request_id="limit",
             region=region,
@@ -186,7 +182,9 @@ class Loop:
         )
 
     async def hold(self, region: str) -> Hold:
-        held = Hold(request_id="hold", region=region, source="operator:test", issued_at_ms=utc_ms())
+        held = Hold(
+            request_id="hold", region=region, source="operator:test", issued_at_ms=clock.now_ms()
+        )
         await self.ask(held)
         return held
 
@@ -197,7 +195,7 @@ class Loop:
                 region=request.region,
                 withdraws=request.request_id,
                 source="operator:test",
-                issued_at_ms=utc_ms(),
+                issued_at_ms=clock.now_ms(),
             )
         )
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from schemas.market import Product
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.files.price_files.read import read_price_file
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.rules import Floats, MarketRules, Prices, Storage
+from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 T0 = 1_763_856_000_000

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,10 +96,6 @@ class Processes:
     def kill_all(self) -> None:
         for role in list(self.running):
             self.kill(role)
-
-
-def utc_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def main() -> None:

@@ -19,19 +19,20 @@ from tests.market_factory import (
     prices_of,
     recorded,
 )
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.files.price_files.read import read_price_file
 from vpp_streams.domain.market.backtest.days import walk_days
 from vpp_streams.domain.market.backtest.delivery import Fleet, Given
 from vpp_streams.domain.market.backtest.foresight import perfect_money, planner_money
 from vpp_streams.domain.market.backtest.result import Summary, Yardsticks, summarise
-from vpp_streams.domain.market.backtest.run import Rows, walk
+from vpp_streams.domain.market.backtest.run import WalkRecord, walk
 from vpp_streams.domain.market.backtest.setting import rules_of
 from vpp_streams.domain.market.decision import safe_bid
 from vpp_streams.domain.market.forecast.days import Days, naive, profile
 from vpp_streams.domain.market.forecast.lear import lear
 from vpp_streams.domain.market.replay_market import ReplayMarket
 from vpp_streams.domain.market.reserve import ReservePolicy
-from vpp_streams.domain.market.rules import BidRefusedError, Floats, Prices
+from vpp_streams.domain.market.rules import BidRefusedError, Prices
 
 DAY_MS = 86_400_000
 RULES = energy_only(HOURLY)
@@ -109,7 +110,7 @@ def test_quantiles_are_scored_by_their_pinball_loss() -> None:
     """One price too high by 10, one between, one too low by 20, of quantiles 40 and 60."""
     given = Given(asked_w=0.0, given_w=0.0, stored_wh=0.0, money=0.0)
     bid = safe_bid(inputs_at(T0, prices_of(np.array([]))), ())
-    rows = Rows([bid] * 3, [70.0, 50.0, 20.0], [given] * 3, [40.0] * 3, [60.0] * 3)
+    rows = WalkRecord([bid] * 3, [70.0, 50.0, 20.0], [given] * 3, [40.0] * 3, [60.0] * 3)
     summary = summarise(
         rows.trace([0.0] * 3), RULES, BATTERY, Yardsticks(0.0, 0.0), [0.0], Counter()
     )

@@ -17,7 +17,7 @@ from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.canonical import WHOLE_FRAME, Canonical, Source, canonicalize
 from vpp_streams.domain.telemetry.plain_rows import read_plain
-from vpp_streams.domain.telemetry.raw_line import Refused, read_line
+from vpp_streams.domain.telemetry.raw_line import RefusedLine, read_line
 
 T = 1_800_000_000_000
 REGISTRY = Registry(Site(f"home-{i}", "north", (Device(f"pw-{i}", "powerwall"),)) for i in range(6))
@@ -253,7 +253,7 @@ def test_the_short_cut_says_of_plain_lines_what_the_contract_says(document: obje
     columns, plain = read_plain([raw], REGISTRY)
     row = read_line(raw, REGISTRY)
     if plain[0]:
-        assert not isinstance(row, Refused)
+        assert not isinstance(row, RefusedLine)
         assert set(row) == set(TELEMETRY_V1.names)
         for name, value in row.items():
             got = columns[name].tolist()[0]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vpp_streams.domain.columns import Column
+from vpp_streams.domain.arrays import Column
 from vpp_streams.domain.fleet.columnar import (
     BLOCK_ROWS,
     COMMIT,

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from agents import control_feed
 from agents.control_feed import BACK_MS, FEEDS, LOOK_S, STUCK_S, ControlFeed
+from vpp_streams import clock
 from vpp_streams.domain.telemetry.log_reading import Progress, first_offset
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka import topic_ids, topics
@@ -169,10 +170,6 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_feed, "AGAIN_S", 0)
 
 
-def now_ms() -> int:
-    return control_feed.time.time_ns() // 1_000_000
-
-
 @pytest.mark.parametrize("old", [0, 3], ids=["empty", "old-records"])
 @pytest.mark.parametrize("moment", range(5))
 async def test_what_is_written_while_it_begins_is_read_once(old: int, moment: int) -> None:
@@ -185,7 +182,7 @@ async def test_what_is_written_while_it_begins_is_read_once(old: int, moment: in
     def write(question: int) -> None:
         if question == moment:
             for topic in FEEDS:
-                log.write(tp(topic), b"new", now_ms())
+                log.write(tp(topic), b"new", clock.now_ms())
 
     log.on_question = write
     heard = Heard(log)
@@ -202,8 +199,8 @@ async def test_what_is_written_while_it_begins_is_read_once(old: int, moment: in
 
 async def test_commands_are_read_from_some_minutes_back() -> None:
     log = Log()
-    log.write(tp(topics.COMMANDS), b"over", now_ms() - BACK_MS - 60_000)
-    log.write(tp(topics.COMMANDS), b"stands", now_ms() - 5_000)
+    log.write(tp(topics.COMMANDS), b"over", clock.now_ms() - BACK_MS - 60_000)
+    log.write(tp(topics.COMMANDS), b"stands", clock.now_ms() - 5_000)
     heard = Heard(log)
     heard.feed.follow(frozenset({0}))
     await heard.run_until(lambda: bool(heard.ready))
@@ -212,8 +209,8 @@ async def test_commands_are_read_from_some_minutes_back() -> None:
 
 async def test_events_come_after_the_commands_that_they_tell_of() -> None:
     log = Log()
-    log.write(tp(topics.COMMAND_EVENTS), b"event", now_ms())
-    log.write(tp(topics.COMMANDS), b"command", now_ms())
+    log.write(tp(topics.COMMAND_EVENTS), b"event", clock.now_ms())
+    log.write(tp(topics.COMMANDS), b"command", clock.now_ms())
     heard = Heard(log)
     heard.feed.follow(frozenset({0}))
     await heard.run_until(lambda: bool(heard.ready))
@@ -263,7 +260,7 @@ async def test_a_broker_that_is_away_is_waited_for(error: Exception) -> None:
 
     def ordered() -> bool:
         if away_s and log.away is None and not log.records[tp(topics.DISPATCH)]:
-            log.write(tp(topics.DISPATCH), b"order", now_ms())
+            log.write(tp(topics.DISPATCH), b"order", clock.now_ms())
         return heard.values(topics.DISPATCH) == [b"order"]
 
     await heard.run_until(ordered)
@@ -283,7 +280,7 @@ async def test_reading_that_stands_still_ends_the_worker(whole: bool) -> None:
     def freeze() -> bool:
         if whole and heard.ready and not log.stuck:
             log.stuck = {stuck}
-            log.write(stuck, b"another", now_ms())
+            log.write(stuck, b"another", clock.now_ms())
         return False
 
     with pytest.raises(BrokerError, match=r"t\.presence/0 at [01]"):

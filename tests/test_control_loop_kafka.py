@@ -10,8 +10,9 @@ from device_sim.device import Patience
 from device_sim.fleet import demo_sites
 from schemas.commands import FINAL
 from schemas.dispatch import DispatchStatus, Notice, RequestEvent
-from tests.control_world import Loop, control_loop, utc_ms
+from tests.control_world import Loop, control_loop
 from tests.kafka_world import until
+from vpp_streams import clock
 from vpp_streams.local.broker import wait_until_it_works
 from vpp_streams.local.kafka_process import KafkaProcess, fetch_jars, find_java
 from vpp_streams.process.ports import free_port
@@ -31,7 +32,7 @@ def sites(homes: int = 60):
 def leased(loop: Loop) -> np.ndarray:
     """Which devices act on a lease now."""
     held = loop.fleet.world.leases.held
-    now_ms = utc_ms()
+    now_ms = clock.now_ms()
     return held["stands"] & (held["not_before_ms"] <= now_ms) & (now_ms < held["valid_until_ms"])
 
 

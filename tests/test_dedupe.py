@@ -250,7 +250,7 @@ def test_each_reading_of_each_start_counts_once(seed: int, rows: int) -> None:
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=60), st.randoms(), st.integers(1, 9))
 def test_a_clock_that_jumps_costs_no_reading(seconds, rng: random.Random, rows: int) -> None:
-    """Numbers that rise while times do not, in any order and with repeats: each counts once."""
+    """Ints that rise while times do not, in any order and with repeats: each counts once."""
     sent = [(7, seq, second) for seq, second in enumerate(seconds)] * 2
     rng.shuffle(sent)
     device, counted = Told(), []

@@ -80,7 +80,7 @@ def payloads(step: Step) -> list[object]:
 
 
 def backfilled(step: Step) -> list[int]:
-    """Numbers of the readings in these Backfills."""
+    """Ints of the readings in these Backfills."""
     seqs = []
     for backfill in payloads(step):
         assert isinstance(backfill, Backfill)

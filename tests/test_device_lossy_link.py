@@ -26,7 +26,7 @@ from vpp_streams.gateway.actions import (
     StatusReceipt,
     Tell,
 )
-from vpp_streams.gateway.commands import Told
+from vpp_streams.gateway.commands import CommandOutcome
 from vpp_streams.gateway.session import Session
 
 
@@ -57,7 +57,7 @@ class LossyLink(RuleBasedStateMachine):
         self.now_ms = 0
         self.up: deque[bytes] = deque()
         self.down: deque[bytes] = deque()
-        self.in_kafka: deque[tuple[Receipt, bytes | Told]] = deque()
+        self.in_kafka: deque[tuple[Receipt, bytes | CommandOutcome]] = deque()
         self.stored: set[int] = set()
         self.session: Session | None = None
 
@@ -76,7 +76,7 @@ class LossyLink(RuleBasedStateMachine):
                     self.in_kafka.append((receipt, lines))
                 case Tell(told, StatusReceipt() as receipt):
                     self.in_kafka.append((receipt, told))
-                case Tell(Told(command_id, "failed")):
+                case Tell(CommandOutcome(command_id, "failed")):
                     self.given_up.add(command_id)
                 case Register():
                     self.act(self.session.registered(EPOCH, self.now))
@@ -136,7 +136,7 @@ class LossyLink(RuleBasedStateMachine):
             if fails:
                 self.act(self.session.lost(receipt, self.now))
                 continue
-            if isinstance(what, Told):
+            if isinstance(what, CommandOutcome):
                 self.told.add((what.command_id, what.state))
             else:
                 self.stored |= {msgspec.json.decode(line)["seq"] for line in what.split(b"\n")}

@@ -11,7 +11,7 @@ from schemas.encoding import encode_json
 from schemas.market import Award, Bid, Clearing, Delivery, EnergyOffer, InputOffset, Step
 from schemas.windows import Deliverable
 from tests.kafka_world import read_all
-from tests.market_world import utc_ms
+from vpp_streams import clock
 from vpp_streams.cli.screens.explain import explanation_text, why
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
@@ -81,7 +81,7 @@ class Decided:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        now_ms = utc_ms()
+        now_ms = clock.now_ms()
         self.start_ms = now_ms - now_ms % RULES.interval_ms + 2 * RULES.interval_ms
         self.made_at_ms = now_ms
         self.id = bid_id("sim", "north", self.start_ms)

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from schemas.encoding import encode_frame
 from tests.telemetry_factory import make_batch
 from vpp_streams.domain.files import frames_plan
-from vpp_streams.domain.files.frames_plan import EMPTY, Pace, PlannedFrame, Rows, Step, plan_frames
+from vpp_streams.domain.files.frames_plan import (
+    EMPTY,
+    LogReadings,
+    Pace,
+    PlannedFrame,
+    Step,
+    plan_frames,
+)
 
 PARTITIONS = 3
 PACE = Pace(step_ms=1000, heartbeat_ms=5000)
@@ -25,7 +32,7 @@ logs = st.dictionaries(
 chunkings = st.lists(st.integers(1, 7), min_size=1, max_size=5)
 
 
-def chunks(partition: int, log: Log, sizes: list[int]) -> Iterator[Rows]:
+def chunks(partition: int, log: Log, sizes: list[int]) -> Iterator[LogReadings]:
     at, i = 0, 0
     while at < len(log):
         part = log[at : at + sizes[i % len(sizes)]]
@@ -34,7 +41,7 @@ def chunks(partition: int, log: Log, sizes: list[int]) -> Iterator[Rows]:
              "measured_at_ms": measured, "received_at_ms": received, "load_w": float(at + k)}
             for k, (received, measured, _) in enumerate(part)
         ]  # fmt: skip
-        yield Rows(make_batch(rows), np.array([backfill for _, _, backfill in part]))
+        yield LogReadings(make_batch(rows), np.array([backfill for _, _, backfill in part]))
         at += len(part)
         i += 1
 
@@ -156,13 +163,13 @@ def test_lanes_and_size_cut_frames() -> None:
 def test_memory_holds_a_step_not_the_source() -> None:
     taken = 0
 
-    def endless() -> Iterator[Rows]:
+    def endless() -> Iterator[LogReadings]:
         nonlocal taken
         while True:
             taken += 1
             row = {"device_id": "d", "site_id": "s", "seq": taken,
                    "measured_at_ms": taken * 1000, "received_at_ms": taken * 1000}  # fmt: skip
-            yield Rows(make_batch([row]), np.zeros(1, np.bool_))
+            yield LogReadings(make_batch([row]), np.zeros(1, np.bool_))
 
     steps = plan_frames({0: endless()}, PARTITIONS, PACE)
     for _ in range(10):
@@ -171,9 +178,9 @@ def test_memory_holds_a_step_not_the_source() -> None:
 
 
 def test_an_empty_batch_is_no_end() -> None:
-    empty = Rows(EMPTY, np.zeros(0, np.bool_))
+    empty = LogReadings(EMPTY, np.zeros(0, np.bool_))
     row = {"device_id": "d", "site_id": "s", "seq": 1, "measured_at_ms": 5, "received_at_ms": 5}
-    rows = Rows(make_batch([row]), np.zeros(1, np.bool_))
+    rows = LogReadings(make_batch([row]), np.zeros(1, np.bool_))
     steps = list(plan_frames({0: iter([empty, rows, empty])}, 1, PACE))
     assert [len(f.batch) for f in frames_of(steps, 0)] == [1, 0]
     assert isinstance(steps[0].frames[0].batch, pa.RecordBatch)

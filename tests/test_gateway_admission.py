@@ -12,8 +12,8 @@ from schemas.assets import Device, Site
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.gateway import admission
 from vpp_streams.gateway.admission import (
+    AdmissionRefusal,
     Admitted,
-    Refused,
     bearer,
     identify,
     requested_device,
@@ -29,16 +29,16 @@ GOOD = {"sec-websocket-protocol": "other, vpp.v1", "authorization": "Bearer righ
 
 def admit(
     path: str, headers: Mapping[str, str], names: Collection[str], registry: Registry
-) -> Admitted | Refused:
+) -> Admitted | AdmissionRefusal:
     device_id = requested_device(path, headers)
-    if isinstance(device_id, Refused):
+    if isinstance(device_id, AdmissionRefusal):
         return device_id
     return identify(device_id, bearer(headers.get("authorization", "")), names, registry)
 
 
 def status(path: str, headers: dict[str, str], *names: str) -> int:
     answer = admit(path, headers, names, REGISTRY)
-    return answer.status if isinstance(answer, Refused) else 101
+    return answer.status if isinstance(answer, AdmissionRefusal) else 101
 
 
 def test_the_right_token_or_certificate_is_let_in() -> None:
@@ -92,7 +92,7 @@ def test_whether_a_device_exists_is_not_told_to_who_has_not_its_token(
     answers = set()
     for device_id in ("d1", "d2", "nobody"):
         answer = identify(device_id, "wrong", (), REGISTRY)
-        assert isinstance(answer, Refused)
+        assert isinstance(answer, AdmissionRefusal)
         answers.add(answer._replace(reason=answer.reason.replace(device_id, "X")))
     assert len(answers) == 1
     assert {tuple(map(len, args)) for args in compared} == {(64, 64)}

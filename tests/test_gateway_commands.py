@@ -16,7 +16,7 @@ from schemas.protocol import (
 )
 from tests.test_gateway_session import T0, at, codes, live_session, new_session, sent
 from vpp_streams.gateway.actions import Action, Close, StatusReceipt, Tell
-from vpp_streams.gateway.commands import ANSWER_MS, REMEMBERED, Told
+from vpp_streams.gateway.commands import ANSWER_MS, REMEMBERED, CommandOutcome
 from vpp_streams.gateway.session import Session
 
 PARTITION = 3
@@ -133,7 +133,9 @@ def test_a_commands_life_is_told_step_by_step() -> None:
     session = commanded()
     answered(session, "accepted")
     applied = status(session, "applied", p=1490.0)
-    assert [a.told for a in applied if isinstance(a, Tell)] == [Told(ID, "applied", "", 1490.0)]
+    assert [a.told for a in applied if isinstance(a, Tell)] == [
+        CommandOutcome(ID, "applied", "", 1490.0)
+    ]
     assert told(status(session, "completed")) == [(ID, "completed", "")]
 
 

@@ -11,7 +11,7 @@ from schemas.assets import Device, Site
 from vpp_streams.domain.registry.demo_tokens import count_demo_devices, device_token, token_hash
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.gateway import logins
-from vpp_streams.gateway.admission import Admitted, Refused
+from vpp_streams.gateway.admission import AdmissionRefusal, Admitted
 from vpp_streams.gateway.doorkeeper import Doorkeeper
 from vpp_streams.gateway.logins import (
     ADDRESS_GUESSES_BURST,
@@ -47,7 +47,7 @@ class Door:
             **headers,
         }
         answer = self.keeper.admit(f"/v1/{device_id}", all_headers, (), address, self.ms)
-        return answer.status if isinstance(answer, Refused) else 101
+        return answer.status if isinstance(answer, AdmissionRefusal) else 101
 
 
 def test_guesses_at_a_token_are_slowed() -> None:

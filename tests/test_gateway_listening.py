@@ -11,10 +11,9 @@ from vpp_streams.domain.registry.demo_tokens import device_token, token_hash
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import InputError
 from vpp_streams.gateway.listening import check_demo_tokens, check_plain_text, sharing_port
-from vpp_streams.local.kafka_process import locked
 from vpp_streams.local.supervisor import Supervisor
 from vpp_streams.process.ports import is_loopback
-from vpp_streams.process.private_files import private_directory, write_private
+from vpp_streams.process.private_files import locked, private_directory, write_private
 from vpp_streams.settings import Settings
 
 

@@ -1,7 +1,6 @@
 """Commands from ``gateway.out`` to devices and back, on a real Kafka with real connections."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -25,6 +24,7 @@ from schemas.protocol import (
 )
 from tests.kafka_world import read_all, until
 from tests.test_gateway_kafka import answer, dial, greet, home, register
+from vpp_streams import clock
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.gateway.server import Gateway, running_gateway
 from vpp_streams.kafka import topics
@@ -55,7 +55,7 @@ class Yard:
     ) -> CommandFrame:  # fmt: skip
         """Write a command to a gateway's slot."""
         self._rank += 1
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = clock.now_ms()
         frame = again or CommandFrame(
             partition=PARTITION,
             rank=self._rank,

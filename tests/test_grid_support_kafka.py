@@ -7,7 +7,7 @@ import pytest
 
 from schemas.dispatch import DispatchStatus, Notice
 from schemas.grid import Alert, Droop
-from tests.control_world import Loop, control_loop, utc_ms
+from tests.control_world import Loop, control_loop
 from tests.kafka_world import until
 from tests.test_control_loop_kafka import (
     QUICK,
@@ -21,6 +21,7 @@ from tests.test_control_loop_kafka import (
     sites,
     the_story_is_whole,
 )
+from vpp_streams import clock
 from vpp_streams.replay.frequency_proof import prove
 from vpp_streams.settings import Settings
 
@@ -41,7 +42,7 @@ async def test_armed_devices_answer_the_frequency_and_it_can_be_proven(
         await loop.until(lambda: on_target(loop, asked_w), "the target to be met")
         world = loop.fleet.world
         before_w = loop.battery_w(REGION)
-        world.set_frequency(REGION, 59.5, utc_ms() + 6_000)
+        world.set_frequency(REGION, 59.5, clock.now_ms() + 6_000)
         # The next step of the physics: devices measure for themselves.
         during = await beats(loop, 3)
         rated_w = float(world.battery_spec.discharge_w[leased(loop)].sum())
@@ -75,7 +76,7 @@ async def test_a_storm_fills_batteries_and_takes_them_from_the_pool(
         asked_w = await capable(loop)
         target = await loop.target(REGION, asked_w)
         await loop.until(lambda: on_target(loop, asked_w), "the target to be met")
-        now_ms = utc_ms()
+        now_ms = clock.now_ms()
         await loop.alert(
             Alert(
                 alert_id="gale",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from schemas.dispatch import Request, RequestEvent
+from schemas.dispatch import DispatchEvent, Request, RequestEvent
 from schemas.encoding import decode_json, encode_json
 from tests.kafka_world import read_all, until, workers
 from tests.test_web_kafka import write
@@ -105,7 +105,7 @@ async def test_a_region_role_holds_while_no_web_process_is_there(
 
     async def told(request_id: str) -> list[str]:
         found = [
-            decode_json(record.value, topics.Told) for record in await read_all(settings, events)
+            decode_json(record.value, DispatchEvent) for record in await read_all(settings, events)
         ]
         mine = [e for e in found if isinstance(e, RequestEvent) and e.request_id == request_id]
         return [event.state for event in mine]

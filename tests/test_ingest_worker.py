@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
-from agents.faust_seam import Membership, Share
+from agents.faust_seam import Membership
 from agents.flow import committed_as, position_of
 from agents.ingest import IngestWorker
+from tables.group import Share
 from tables.log_reader import Position, mark_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from agents.faust_seam import Membership, NoShareError, Share
+from agents.faust_seam import Membership
+from tables.group import NoShareError, Share
 
 
 class App:

@@ -29,7 +29,8 @@ from schemas.market import (
 )
 from schemas.windows import Deliverable, EnergySums, RegionWindow, RegionWindowSums
 from tests.kafka_world import PATIENCE_S, read_all, write
-from tests.market_world import Processes, SellsWhenDear, utc_ms
+from tests.market_world import Processes, SellsWhenDear
+from vpp_streams import clock
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.sim_market import HISTORY_MS, sim_rules
@@ -40,7 +41,13 @@ from vpp_streams.kafka.follower import Feed
 from vpp_streams.kafka.topics import Topic
 from vpp_streams.local import demo
 from vpp_streams.market.awards import AHEAD_MS, OVERLAP_MS
-from vpp_streams.market.knowledge import Asked, Input, inputs_from_records, records_below, sound_bid
+from vpp_streams.market.knowledge import (
+    DecisionRequest,
+    Input,
+    inputs_from_records,
+    records_below,
+    sound_bid,
+)
 from vpp_streams.process.connection import onlooker
 from vpp_streams.settings import Settings
 
@@ -122,7 +129,7 @@ class World:
         await producer.start()
         try:
             while True:
-                now_ms = utc_ms()
+                now_ms = clock.now_ms()
                 targets = {t.region: t for t in self.targets if _runs(t, now_ms)}
                 for region in REGIONS:
                     target = targets.get(region)
@@ -304,7 +311,7 @@ async def test_a_bid_can_be_made_again_from_its_offsets(settings: Settings, tmp_
     decided = [bid for bid in bids if bid.rung == "value_rule"]
     for bid in decided:
         assert {source.topic for source in bid.sources} >= {"market.awards", "dispatch.events"}
-        asked = Asked(
+        asked = DecisionRequest(
             rules=sim_rules(bid.interval_ms, bid.start_ms - bid.gate_ms),
             region=bid.region,
             start_ms=bid.start_ms,

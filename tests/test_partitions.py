@@ -8,7 +8,8 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from agents.faust_seam import Membership, Share
+from agents.faust_seam import Membership
+from tables.group import Share
 from tables.log_reader import Position, Records
 from tables.partitions import Partitions
 from tables.state_store import FencedError

@@ -5,9 +5,8 @@ import stat
 
 import pytest
 
-from vpp_streams.local.kafka_process import locked
 from vpp_streams.local.supervisor import Supervisor
-from vpp_streams.process.private_files import private_directory
+from vpp_streams.process.private_files import locked, private_directory
 from vpp_streams.web.operators import make_demo_operator
 
 

@@ -12,6 +12,7 @@ from schemas.forecast import QuantityForecast, RegionForecast
 from schemas.windows import RegionWindow
 from tests.market_factory import DATA
 from tests.web_world import region_window
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.forecast.region import (
     DAY_MS,
     HISTORY_DAYS,
@@ -25,7 +26,6 @@ from vpp_streams.domain.market.forecast.region import (
     forecast_region,
 )
 from vpp_streams.domain.market.forecast.track import LEAST_COVERAGE, RegionTrack
-from vpp_streams.domain.market.rules import Floats
 
 T0 = 1_704_067_200_000
 """A Monday, 2024-01-01 00:00 UTC."""

@@ -12,8 +12,9 @@ from schemas.encoding import encode_json
 from schemas.forecast import RegionForecast
 from schemas.windows import RegionWindow
 from tests.kafka_world import read_all, until
-from tests.market_world import Processes, utc_ms
+from tests.market_world import Processes
 from tests.web_world import region_window
+from vpp_streams import clock
 from vpp_streams.domain.market.forecast.region import SLOT_MS, SLOT_S, SLOTS, forecast_region
 from vpp_streams.domain.market.forecast.track import RegionTrack
 from vpp_streams.kafka import topics
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.kafka
 REGIONS = ("north", "south")
 KNOWN = 2 * SLOTS
 """Slots that are measured before the optimizer starts."""
-START_MS = (utc_ms() // SLOT_MS - KNOWN - 4) * SLOT_MS
+START_MS = (clock.now_ms() // SLOT_MS - KNOWN - 4) * SLOT_MS
 
 
 @pytest.fixture

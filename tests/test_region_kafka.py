@@ -18,6 +18,7 @@ from schemas.health import Health
 from schemas.windows import RegionLive, RegionPartial, RegionWindow, RegionWindowPartial
 from tests.kafka_world import progress, until
 from tests.test_regions import share, tick
+from vpp_streams import clock
 from vpp_streams.domain.fleet.regions import expected_sites
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
@@ -152,7 +153,7 @@ async def test_live_and_windows_come_out_and_junk_costs_nobody_anything(
     region: Region, start_worker: Callable[[], Worker]
 ) -> None:
     first, second = region.partitions
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock.now_ms()
     for junk in JUNK:
         await region.put(junk)
     for partition in (first, second):

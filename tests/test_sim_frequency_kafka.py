@@ -1,7 +1,6 @@
 """A record of ``grid.frequency`` moves the simulated grid, and armed batteries answer it."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -10,6 +9,7 @@ from device_sim.runner import SimOptions, running_fleet
 from schemas.encoding import encode_json
 from schemas.grid import Droop, FrequencyEvent
 from schemas.protocol import Setpoint
+from vpp_streams import clock
 from vpp_streams.cli.sim import frequency_into
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
@@ -21,12 +21,8 @@ HANGS_S = 60
 NOBODY = "ws://127.0.0.1:9"
 
 
-def utc_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def armed(rank: int) -> Setpoint:
-    now_ms = utc_ms()
+    now_ms = clock.now_ms()
     return Setpoint(
         epoch=1,
         rank=rank,
@@ -58,11 +54,11 @@ async def test_an_event_becomes_the_regions_frequency(topics_ready: Settings) ->
             onlooker(KafkaClients(settings)).following(frequency_into(fleet)),
         ):
             for row in range(6):
-                assert fleet.world.leases.offer(row, "c1", armed(1), utc_ms(), 1).status
+                assert fleet.world.leases.offer(row, "c1", armed(1), clock.now_ms(), 1).status
             await fleet.until(lambda: fleet.world.leases.held["applied"].all())
             await write(b"not an event")
-            await write(event(58.0, utc_ms() - 60_000))  # over long ago
-            await write(event(59.0, utc_ms()))
+            await write(event(58.0, clock.now_ms() - 60_000))  # over long ago
+            await write(event(59.0, clock.now_ms()))
             await fleet.until(lambda: bool((fleet.world.flows.battery_w[::2] > 500).any()))
             assert abs(fleet.world.flows.battery_w[1::2]).max() < 1, "another region's grid"
             await fleet.until(lambda: bool(abs(fleet.world.flows.battery_w).max() < 1))

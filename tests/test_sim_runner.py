@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -34,14 +33,11 @@ from schemas.protocol import (
     VendorTelemetry,
 )
 from schemas.wire import decode, decode_result, encode_call, encode_result, encode_send
+from vpp_streams import clock
 
 QUICK = Patience(reconnect_first_ms=50, reconnect_most_ms=200)
 HANGS_S = 60
 EPOCH = 1
-
-
-def utc_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @dataclass
@@ -59,7 +55,7 @@ class SmallGateway:
     reports: dict[str, list[CommandStatus]] = field(default_factory=dict)
 
     async def command(self, device_id: str, rank: int, p: float, lasts_ms: int = 60_000) -> None:
-        now_ms = utc_ms()
+        now_ms = clock.now_ms()
         lease = Setpoint(
             epoch=EPOCH, rank=rank, p=p, not_before=now_ms, valid_until=now_ms + lasts_ms,
             ramp_w_s=50_000,
@@ -83,7 +79,9 @@ class SmallGateway:
         match message:
             case Call(id_, Hello()):
                 pace = BackfillPace((0, 0), 1000)
-                return [encode_result(id_, HelloResult(EPOCH, utc_ms(), 1000, 1000, 30, pace))]
+                return [
+                    encode_result(id_, HelloResult(EPOCH, clock.now_ms(), 1000, 1000, 30, pace))
+                ]
             case Result() as result:
                 status = decode_result(result, SetpointResult).status
                 self.answers.setdefault(device_id, []).append(status)
@@ -101,7 +99,7 @@ class SmallGateway:
                 self.backfilled |= {(device_id, seq) for seq in range(first, last + 1)}
             case _:
                 return []
-        return [encode_send("a", Ack(b=reading.b, from_=first, upto=last, t=utc_ms()))]
+        return [encode_send("a", Ack(b=reading.b, from_=first, upto=last, t=clock.now_ms()))]
 
 
 @asynccontextmanager
@@ -227,7 +225,7 @@ async def test_a_device_whose_link_is_cut_ends_its_lease_by_itself() -> None:
             await fleet.until(lambda: fleet.connected == 6)
             for name in gateway.sockets:
                 await gateway.command(name, 1, -1500.0, lasts_ms=3000)
-            ends_ms = utc_ms() + 3000
+            ends_ms = clock.now_ms() + 3000
             held = fleet.world.leases.held
             await fleet.until(lambda: held["applied"].sum() == 6)
             (cut,) = fleet.cut(0.1)
@@ -235,7 +233,7 @@ async def test_a_device_whose_link_is_cut_ends_its_lease_by_itself() -> None:
             await gateway.sockets[cut].wait_closed()
             assert fleet.world.flows.battery_w[row] == pytest.approx(-1500)
             await fleet.until(lambda: not held["stands"][row])
-            assert utc_ms() >= ends_ms - 100, "it ran to its end"
+            assert clock.now_ms() >= ends_ms - 100, "it ran to its end"
             assert fleet.world.flows.battery_w[row] != pytest.approx(-1500)
             assert fleet.connected == 5
     assert not [name for name in fleet.counters if name.startswith("breach")]

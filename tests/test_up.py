@@ -27,10 +27,10 @@ from vpp_streams.errors import InputError
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.follower import assets_into
 from vpp_streams.local import demo
-from vpp_streams.local.kafka_process import locked
 from vpp_streams.local.loop_check import Expected, RegionNow, Summary, is_warm, judge
 from vpp_streams.local.supervisor import LONGEST_PAUSE_S, Spec, Supervisor, dies_with_us, next_pause
 from vpp_streams.process.connection import onlooker
+from vpp_streams.process.private_files import locked
 from vpp_streams.settings import Settings
 
 T = TypeVar("T")

@@ -27,6 +27,7 @@ from tests.web_world import (
     site,
     site_window,
 )
+from vpp_streams import clock
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
@@ -117,16 +118,12 @@ async def write(settings: Settings, *records: tuple[Topic, str, bytes, int]) -> 
         await producer.stop()
 
 
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 async def test_what_is_written_shows_and_a_second_process_knows_the_last_hour(topics_ready):
     settings = topics_ready
     home = site(1)
     p = partition_of(home.site_id, topics.PARTITIONS)
-    presence = Presence("pw-001", home.site_id, "connected", 0, now_ms())
-    start_ms = now_ms() // 60_000 * 60_000 - 120_000
+    presence = Presence("pw-001", home.site_id, "connected", 0, clock.now_ms())
+    start_ms = clock.now_ms() // 60_000 * 60_000 - 120_000
     async with running_web(settings) as web:
         await write(
             settings,
@@ -135,11 +132,16 @@ async def test_what_is_written_shows_and_a_second_process_knows_the_last_hour(to
             (topics.SITE_WINDOWS, home.site_id, encode_json(site_window("home-001", start_ms)), p),
             (topics.REGION_WINDOWS, "north", encode_json(region_window("north", start_ms)), 0),
             (topics.TELEMETRY_REJECTED, "r", encode_json(rejected(1)), 3),
-            (topics.HEALTH, "i", encode_json(health("ingest", now_ms(), canonical=7, lag=2)), 0),
+            (
+                topics.HEALTH,
+                "i",
+                encode_json(health("ingest", clock.now_ms(), canonical=7, lag=2)),
+                0,
+            ),
             (topics.REGION_LIVE, "north", b"junk", 0),
             (topics.REGION_LIVE, "north", TOO_DEEP, 0),
             (topics.PRESENCE, "pw-001", TOO_DEEP, p),
-            (topics.REGION_LIVE, "north", encode_json(region_live("north", now_ms())), 0),
+            (topics.REGION_LIVE, "north", encode_json(region_live("north", clock.now_ms())), 0),
         )
         summary = await until(
             lambda: web.get("/summary"), lambda s: s["regions"] and s["canonical"]
@@ -215,9 +217,12 @@ async def test_an_order_reaches_kafka_and_its_answer_comes_back(topics_ready, tm
             assert key == request.request_id.encode()
             asked.append(request)
             event = RequestEvent(
-                request_id=request.request_id, region="north", state="accepted", at_ms=now_ms()
+                request_id=request.request_id,
+                region="north",
+                state="accepted",
+                at_ms=clock.now_ms(),
             )
-            frame = command_frame(now_ms(), {"pw-001": 3000.0}, request_id=request.request_id)
+            frame = command_frame(clock.now_ms(), {"pw-001": 3000.0}, request_id=request.request_id)
             await write(
                 settings,
                 (topics.DISPATCH_EVENTS, "north", encode_json(event), 0),

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import os
 import threading
-import time
 from importlib import import_module
 from typing import Literal, get_args
 
@@ -12,6 +11,7 @@ import faust
 import structlog
 
 from agents.context import AgentContext
+from vpp_streams import clock
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, producing
@@ -46,7 +46,7 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
         registry=Registry(),
         health=health,
         letters=DeadLetters(health.process_id, health.counters),
-        now_ms=lambda: time.time_ns() // 1_000_000,
+        now_ms=clock.now_ms,
     )
     app = faust.App(
         context.group(role),

@@ -6,7 +6,6 @@ belong to. What they raise, and when they go on trying, follows aiokafka 0.14
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ from aiokafka.structs import OffsetAndTimestamp
 
 from tests.simulation.kafka import EARLIEST, LATEST, Offer, SimKafka
 from tests.simulation.log import Stored
+from vpp_streams import clock
 
 T = TypeVar("T")
 
@@ -390,7 +390,7 @@ class SimConsumer(Client):
         found, ends = await kafka.long_poll(
             positions, FETCH_MAX, self._wait_s, committed=self._committed_only
         )
-        at_ms = wall_ms()
+        at_ms = clock.now_ms()
         for tp, end in ends.items():
             place = self._places.get(tp)
             if place is not None:
@@ -428,8 +428,3 @@ def _as_aiokafka(tp: TopicPartition, record: Stored) -> ConsumerRecord:
         -1 if record.value is None else len(record.value),
         record.headers,
     )
-
-
-def wall_ms() -> int:
-    """The clock of the process that runs, as it stamps records."""
-    return time.time_ns() // 1_000_000

@@ -3,7 +3,6 @@ well, everything that is connected follows the newest request, no command outliv
 has an end."""
 
 import asyncio
-import time
 from functools import partial
 
 import msgspec
@@ -16,6 +15,7 @@ from tests.simulation.ingestion import gateway
 from tests.simulation.invariants import committed
 from tests.simulation.plant import Plant
 from tests.simulation.world import World
+from vpp_streams import clock
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.outlet import Outlet
@@ -63,7 +63,7 @@ class Region:
 
     def _order(self, partition: int) -> Dispatch:
         request_id = f"r{self.request}"
-        now_ms, ends_at_ms = time.time_ns() // 1_000_000, self.ends_at_ms[request_id]
+        now_ms, ends_at_ms = clock.now_ms(), self.ends_at_ms[request_id]
         share_w = self.each_w * len(self._plant.sites_of(partition))
         return Dispatch(
             region="north",

@@ -2,7 +2,6 @@
 every acked reading counts once, and the log gives the same again."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -24,6 +23,7 @@ from tests.simulation.invariants import (
 )
 from tests.simulation.plant import Plant
 from tests.simulation.world import World
+from vpp_streams import clock
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
@@ -83,7 +83,7 @@ def _context(world: World, role: str) -> AgentContext:
         registry=Registry(),
         health=health,
         letters=DeadLetters(health.process_id, health.counters),
-        now_ms=lambda: time.time_ns() // 1_000_000,
+        now_ms=clock.now_ms,
     )
 
 

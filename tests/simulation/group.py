@@ -19,7 +19,8 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from agents.faust_seam import Membership, Share
+from agents.faust_seam import Membership
+from tables.group import Share
 from tests.simulation.loop import PROCESS
 
 if TYPE_CHECKING:

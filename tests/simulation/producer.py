@@ -20,8 +20,9 @@ from aiokafka.errors import (
 from aiokafka.producer.transaction_manager import TransactionManager, TransactionResult
 from aiokafka.structs import RecordMetadata
 
-from tests.simulation.clients import BACKOFF_S, Bell, Client, wall_ms
+from tests.simulation.clients import BACKOFF_S, Bell, Client
 from tests.simulation.log import NewRecord
+from vpp_streams import clock
 
 BATCH_OVERHEAD = 70
 TRANSACTION_TIMEOUT_MS = 60_000
@@ -48,7 +49,7 @@ class SimBatch:
         if self.closed or (self.records and self.size_bytes + size > self._most_bytes):
             self.closed = True
             return None
-        stamp_ms = wall_ms() if timestamp is None else timestamp
+        stamp_ms = clock.now_ms() if timestamp is None else timestamp
         self.records.append(NewRecord(key, value, stamp_ms, tuple(headers)))
         self.size_bytes += size
         return self.records[-1]

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vpp_streams import clock
 from vpp_streams.errors import InputError
 from vpp_streams.settings import load_settings
 
@@ -164,7 +165,6 @@ def print_json(document: Any) -> None:
 
 
 def _show(api: "ApiClient", region: str, as_json: bool) -> None:
-    import time
 
     from rich.console import Console
 
@@ -174,7 +174,7 @@ def _show(api: "ApiClient", region: str, as_json: bool) -> None:
     if as_json:
         print_json(view)
     else:
-        Console().print(screen(view, None, time.time_ns() // 1_000_000))
+        Console().print(screen(view, None, clock.now_ms()))
 
 
 def _watch(api: "ApiClient", region: str, request_id: str | None) -> None:
@@ -191,7 +191,7 @@ def _watch(api: "ApiClient", region: str, request_id: str | None) -> None:
         with Live(console=console, auto_refresh=False) as live:
             while True:
                 view = dispatch_of(api, region)
-                now_ms = time.time_ns() // 1_000_000
+                now_ms = clock.now_ms()
                 if console.is_terminal:
                     live.update(screen(view, request_id, now_ms), refresh=True)
                 else:

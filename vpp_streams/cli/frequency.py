@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vpp_streams import clock
 from vpp_streams.errors import InputError
 from vpp_streams.settings import Settings, load_settings
 
@@ -30,7 +31,6 @@ def set_(
     --droop`.
     """
     import asyncio
-    import time
 
     from schemas.grid import FrequencyEvent
     from vpp_streams.kafka import topics
@@ -40,7 +40,7 @@ def set_(
     event = FrequencyEvent(
         region=region,
         hz=hz,
-        at_ms=time.time_ns() // 1_000_000,
+        at_ms=clock.now_ms(),
         for_ms=round(seconds * 1000),
         source="vpp frequency",
     )

@@ -1,7 +1,6 @@
 """``vpp normalize FILE...``: what we make of a device's payload, or why not."""
 
 import math
-import time
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vpp_streams import clock
 from vpp_streams.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def normalize(
 
     if vendor is not None and vendor not in VENDORS:
         raise InputError(f"there is no vendor {vendor!r}; choose one of {', '.join(VENDORS)}")
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock.now_ms()
     outcomes = [(file, *outcome(file, vendor, now_ms)) for file in files]
     if summary:
         typer.echo(summary_table((name, found) for _, name, found in outcomes))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vpp_streams import clock
 from vpp_streams.errors import InputError
 from vpp_streams.settings import Settings, load_settings
 
@@ -202,7 +203,6 @@ async def _reporting(settings: Settings, fleet: "Fleet") -> "AsyncIterator[None]
 
 def frequency_into(fleet: "Fleet") -> "Feed[FrequencyEvent]":
     """Events of topic ``grid.frequency`` are the simulated grid's frequency while they stand."""
-    import time
 
     from vpp_streams.kafka import topics
     from vpp_streams.kafka.follower import Feed
@@ -210,7 +210,7 @@ def frequency_into(fleet: "Fleet") -> "Feed[FrequencyEvent]":
     def apply(read: "Read[FrequencyEvent]") -> None:
         event = read.record
         until_ms = event.at_ms + event.for_ms
-        if until_ms > time.time_ns() // 1_000_000:
+        if until_ms > clock.now_ms():
             fleet.world.set_frequency(event.region, event.hz, until_ms)
 
     return Feed(topics.GRID_FREQUENCY, apply, since_ms=None)

@@ -79,7 +79,7 @@ def up(
 def _alone_in(settings: Settings) -> Iterator[None]:
     """Refuse to run two fleets in one world: their devices would throw each other out."""
     from vpp_streams.errors import InputError
-    from vpp_streams.local.kafka_process import locked
+    from vpp_streams.process.private_files import locked
 
     name = settings.namespace
     with ExitStack() as held:

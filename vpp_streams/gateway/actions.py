@@ -10,7 +10,7 @@ from enum import Enum, auto
 import msgspec
 
 from schemas.protocol import MAX_BACKFILL_ROWS, Hello
-from vpp_streams.gateway.commands import Told
+from vpp_streams.gateway.commands import CommandOutcome
 from vpp_streams.gateway.live_acks import Range
 from vpp_streams.kafka import topics
 
@@ -61,7 +61,7 @@ class StatusReceipt(msgspec.Struct, frozen=True):
     """Names a device's word on a command on its way to Kafka."""
 
     message_id: str
-    told: Told
+    told: CommandOutcome
 
 
 Receipt = LiveReceipt | BackfillReceipt | StatusReceipt
@@ -102,7 +102,7 @@ class Tell(msgspec.Struct, frozen=True):
     With a receipt, answer with `Session.stored` or `Session.lost`.
     """
 
-    told: Told
+    told: CommandOutcome
     receipt: StatusReceipt | None = None
 
 

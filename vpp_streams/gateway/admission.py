@@ -22,7 +22,7 @@ class Admitted(NamedTuple):
     site: Site
 
 
-class Refused(NamedTuple):
+class AdmissionRefusal(NamedTuple):
     """Why there is no upgrade: an HTTP status and one sentence."""
 
     status: int
@@ -31,16 +31,16 @@ class Refused(NamedTuple):
     """When to come again, where it is only too early."""
 
 
-def requested_device(path: str, headers: Mapping[str, str]) -> str | Refused:
+def requested_device(path: str, headers: Mapping[str, str]) -> str | AdmissionRefusal:
     """Id of the device that an upgrade request is for. Names of ``headers`` are lower case."""
     match = _PATH.fullmatch(path)
     if match is None:
-        return Refused(404, "devices connect to /v1/{device_id}")
+        return AdmissionRefusal(404, "devices connect to /v1/{device_id}")
     if "origin" in headers:
-        return Refused(403, "browsers may not connect here (the request has an Origin)")
+        return AdmissionRefusal(403, "browsers may not connect here (the request has an Origin)")
     offered = [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",")]
     if SUBPROTOCOL not in offered:
-        return Refused(400, f"offer the WebSocket subprotocol {SUBPROTOCOL}")
+        return AdmissionRefusal(400, f"offer the WebSocket subprotocol {SUBPROTOCOL}")
     return match[1]
 
 
@@ -49,24 +49,26 @@ def identify(
     token: str | None,
     certificate_names: Collection[str],
     registry: Registry,
-) -> Admitted | Refused:
+) -> Admitted | AdmissionRefusal:
     """Check that a request speaks for the device.
 
     ``certificate_names`` are the names in a client certificate that TLS has verified; empty = none
     was shown. A token is refused in the same words and time whether or not the device exists.
     """
     if not certificate_names and token is None:
-        return Refused(401, "send `Authorization: Bearer <token>` or a client certificate")
+        return AdmissionRefusal(401, "send `Authorization: Bearer <token>` or a client certificate")
     if certificate_names and device_id not in certificate_names:
-        return Refused(403, f"the certificate is not that of {device_id}")
+        return AdmissionRefusal(403, f"the certificate is not that of {device_id}")
     entry = registry.device(device_id)
     if not certificate_names and not _is_token_of(entry and entry[0], token or ""):
-        return Refused(
+        return AdmissionRefusal(
             401,
             f"device {device_id} with this token is not in the registry (see `vpp assets import`)",
         )
     if entry is None:
-        return Refused(403, f"device {device_id} is not in the registry (see `vpp assets import`)")
+        return AdmissionRefusal(
+            403, f"device {device_id} is not in the registry (see `vpp assets import`)"
+        )
     return Admitted(*entry)
 
 

@@ -44,7 +44,7 @@ _BY_STATUS: dict[str, tuple[CommandState, str]] = {
 }
 
 
-class Told(msgspec.Struct, frozen=True, gc=False):
+class CommandOutcome(msgspec.Struct, frozen=True, gc=False):
     """What became of a command of this connection's device."""
 
     command_id: str
@@ -53,7 +53,7 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     power_w: float | None = None
 
 
-class Refused(NamedTuple):
+class StatusRefusal(NamedTuple):
     """Why a status is not taken."""
 
     code: ErrorCode
@@ -95,59 +95,61 @@ class Commands:
         self._on_their_way: set[str] = set()
         """Commands whose state, as a device's status gave it, Kafka does not have yet."""
 
-    def sent(self, command_id: str, setpoint: Setpoint, mono_ms: int) -> Told:
+    def sent(self, command_id: str, setpoint: Setpoint, mono_ms: int) -> CommandOutcome:
         """A Setpoint goes out; one that is sent again is the same command."""
         self._counters["commands_delivered"] += 1
         self._unanswered[command_id] = mono_ms + ANSWER_MS
-        return self._note(Told(command_id, "delivered", power_w=setpoint.p))
+        return self._note(CommandOutcome(command_id, "delivered", power_w=setpoint.p))
 
-    def answered(self, result: Result) -> Told | Unasked:
+    def answered(self, result: Result) -> CommandOutcome | Unasked:
         """A device's answer to a Setpoint."""
         if self._unanswered.pop(result.id, None) is None:
             return self._unasked(result.id)
         answer = decode_result(result, SetpointResult)
         if isinstance(answer, Malformed):
-            return self._note(Told(result.id, "failed", f"unreadable answer: {answer.detail}"))
+            return self._note(
+                CommandOutcome(result.id, "failed", f"unreadable answer: {answer.detail}")
+            )
         state, reason = _BY_STATUS[answer.status]
         if answer.reason == "opted_out" and state == "rejected":
             state = "opted_out"
-        return self._note(Told(result.id, state, answer.reason or reason))
+        return self._note(CommandOutcome(result.id, state, answer.reason or reason))
 
-    def refused(self, command_id: str, code: str, detail: str) -> Told | Unasked:
+    def refused(self, command_id: str, code: str, detail: str) -> CommandOutcome | Unasked:
         """A device's error in answer to a Setpoint."""
         if self._unanswered.pop(command_id, None) is None:
             return self._unasked(command_id)
-        return self._note(Told(command_id, "failed", f"{code}: {detail}"[:120]))
+        return self._note(CommandOutcome(command_id, "failed", f"{code}: {detail}"[:120]))
 
-    def status(self, status: CommandStatus) -> Told | Refused | bool:
+    def status(self, status: CommandStatus) -> CommandOutcome | StatusRefusal | bool:
         """A device tells what a command came to; where that is known, whether Kafka has it."""
         known = self._states.get(status.id)
         if known is None or known == "delivered":
-            return Refused("unknown_command", "no command of that id was taken here")
+            return StatusRefusal("unknown_command", "no command of that id was taken here")
         if status.state == known:
             return status.id not in self._on_their_way
         if known in FINAL:
-            return Refused("bad_message", f"that command is {known} already")
+            return StatusRefusal("bad_message", f"that command is {known} already")
         self._on_their_way.add(status.id)
-        return self._note(Told(status.id, status.state, status.reason, status.p))
+        return self._note(CommandOutcome(status.id, status.state, status.reason, status.p))
 
-    def stored(self, told: Told) -> None:
+    def stored(self, told: CommandOutcome) -> None:
         """Kafka has what a status told."""
         if self._states.get(told.command_id) == told.state:
             self._on_their_way.discard(told.command_id)
 
-    def lost(self, told: Told) -> None:
+    def lost(self, told: CommandOutcome) -> None:
         """Kafka did not take it; the device will tell it again."""
         if self._states.get(told.command_id) == told.state:
             self._on_their_way.discard(told.command_id)
             self._states[told.command_id] = "accepted"
 
-    def overdue(self, mono_ms: int) -> list[Told]:
+    def overdue(self, mono_ms: int) -> list[CommandOutcome]:
         """Commands whose answer did not come in time."""
         late = [id_ for id_, until_ms in self._unanswered.items() if until_ms <= mono_ms]
         return [self._given_up(id_, "no answer") for id_ in late]
 
-    def gone(self) -> list[Told]:
+    def gone(self) -> list[CommandOutcome]:
         """The connection has ended: what was not answered will not be."""
         return [self._given_up(id_, "disconnected") for id_ in list(self._unanswered)]
 
@@ -155,11 +157,11 @@ class Commands:
         self._counters["answers_unasked"] += 1
         return Unasked.LATE if command_id in self._states else Unasked.UNKNOWN
 
-    def _given_up(self, command_id: str, reason: str) -> Told:
+    def _given_up(self, command_id: str, reason: str) -> CommandOutcome:
         del self._unanswered[command_id]
-        return self._note(Told(command_id, "failed", reason))
+        return self._note(CommandOutcome(command_id, "failed", reason))
 
-    def _note(self, told: Told) -> Told:
+    def _note(self, told: CommandOutcome) -> CommandOutcome:
         self._states.pop(told.command_id, None)
         self._states[told.command_id] = told.state
         while len(self._states) > REMEMBERED:

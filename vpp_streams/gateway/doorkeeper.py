@@ -9,8 +9,8 @@ import structlog
 from vpp_streams.domain.registry.demo_tokens import is_demo_token
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.gateway.admission import (
+    AdmissionRefusal,
     Admitted,
-    Refused,
     bearer,
     identify,
     requested_device,
@@ -19,8 +19,8 @@ from vpp_streams.gateway.logins import Connects, FailedLogins, LogLines
 
 log = structlog.get_logger()
 
-SLOWED = Refused(429, "too many wrong tokens came from there; come again later", 10)
-TOO_OFTEN = Refused(429, "this device connects too often; come again later", 1)
+SLOWED = AdmissionRefusal(429, "too many wrong tokens came from there; come again later", 10)
+TOO_OFTEN = AdmissionRefusal(429, "this device connects too often; come again later", 1)
 
 
 class Doorkeeper:
@@ -44,10 +44,10 @@ class Doorkeeper:
         certificate_names: Collection[str],
         address: str,
         now_ms: int,
-    ) -> Admitted | Refused:
+    ) -> Admitted | AdmissionRefusal:
         """Decide on a request. Names of ``headers`` are lower case; ``now_ms`` is monotonic."""
         device_id = requested_device(path, headers)
-        if isinstance(device_id, Refused):
+        if isinstance(device_id, AdmissionRefusal):
             self._note(device_id, path[:100], address, now_ms)
             return device_id
         if self.failed.slowed(address, device_id, now_ms):
@@ -55,7 +55,7 @@ class Doorkeeper:
             self._note(SLOWED, device_id, address, now_ms)
             return SLOWED
         answer = self._identify(device_id, headers, certificate_names)
-        if isinstance(answer, Refused):
+        if isinstance(answer, AdmissionRefusal):
             self._counters["logins_failed"] += 1
             self.failed.failed(address, device_id, now_ms)
         else:
@@ -63,13 +63,13 @@ class Doorkeeper:
             if not self._connects.take(device_id, now_ms):
                 self._counters["connects_too_often"] += 1
                 answer = TOO_OFTEN
-        if isinstance(answer, Refused):
+        if isinstance(answer, AdmissionRefusal):
             self._note(answer, device_id, address, now_ms)
         return answer
 
     def _identify(
         self, device_id: str, headers: Mapping[str, str], certificate_names: Collection[str]
-    ) -> Admitted | Refused:
+    ) -> Admitted | AdmissionRefusal:
         token = bearer(headers.get("authorization", ""))
         answer = identify(device_id, token, certificate_names, self._registry)
         if (
@@ -78,10 +78,12 @@ class Doorkeeper:
             and not certificate_names
             and is_demo_token(device_id, token or "")
         ):
-            return Refused(401, "the demo's tokens are public and are taken on loopback only")
+            return AdmissionRefusal(
+                401, "the demo's tokens are public and are taken on loopback only"
+            )
         return answer
 
-    def _note(self, refused: Refused, device: str, address: str, now_ms: int) -> None:
+    def _note(self, refused: AdmissionRefusal, device: str, address: str, now_ms: int) -> None:
         self._counters["refused"] += 1
         left_out = self._lines.take(address, now_ms)
         if left_out is not None:

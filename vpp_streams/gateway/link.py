@@ -4,7 +4,6 @@ Which WebSocket engine it is does not matter here; see `vpp_streams.gateway.seam
 """
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from aiokafka.errors import KafkaError
 
 from schemas.commands import CommandEvent
 from schemas.protocol import CLOSE_ABUSE, Hello
+from vpp_streams import clock
 from vpp_streams.clock import now
 from vpp_streams.domain.moments import Now
 from vpp_streams.gateway.actions import Action, Close, Produce, Receipt, Register, Send, State, Tell
 from vpp_streams.gateway.answers import OnAnswer
-from vpp_streams.gateway.commands import Told
+from vpp_streams.gateway.commands import CommandOutcome
 from vpp_streams.gateway.framer import Framer
 from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.gateway.presence import PresenceLog
@@ -157,12 +157,12 @@ class Link:
             if self.live:
                 self._shared.on_live(self)
 
-    def _tell(self, told: Told, on_answer: OnAnswer | None) -> None:
+    def _tell(self, told: CommandOutcome, on_answer: OnAnswer | None) -> None:
         event = CommandEvent(
             device_id=self.device_id,
             command_id=told.command_id,
             state=told.state,
-            at_ms=time.time_ns() // 1_000_000,
+            at_ms=clock.now_ms(),
             epoch=self.epoch,
             reason=told.reason,
             power_w=told.power_w,

@@ -11,8 +11,8 @@ import structlog
 from vpp_streams.domain.registry.demo_tokens import count_demo_devices
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import InputError
-from vpp_streams.local.kafka_process import locked
 from vpp_streams.process.ports import is_loopback
+from vpp_streams.process.private_files import locked
 from vpp_streams.settings import Settings
 
 log = structlog.get_logger()

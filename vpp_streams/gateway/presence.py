@@ -1,10 +1,10 @@
 """Connect and disconnect records in topic ``presence``; a connect's offset is the epoch."""
 
-import time
 from typing import Literal
 
 from schemas.presence import Presence
 from schemas.protocol import Hello
+from vpp_streams import clock
 from vpp_streams.gateway.session import Session
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.outlet import Outlet
@@ -35,7 +35,7 @@ class PresenceLog:
             site_id=session.site.site_id,
             status=status,
             gateway_slot=self._slot,
-            at_ms=time.time_ns() // 1_000_000,
+            at_ms=clock.now_ms(),
             epoch=epoch,
             boot=hello.boot,
             model=hello.model,

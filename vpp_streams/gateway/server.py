@@ -22,7 +22,7 @@ from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import InputError
 from vpp_streams.gateway.actions import Limits
-from vpp_streams.gateway.admission import Admitted, Refused
+from vpp_streams.gateway.admission import AdmissionRefusal, Admitted
 from vpp_streams.gateway.doorkeeper import Doorkeeper, address_of
 from vpp_streams.gateway.engine import OwnEngine
 from vpp_streams.gateway.framer import Framer
@@ -123,7 +123,7 @@ class Gateway:
             headers[key] = f"{headers[key]}, {value}" if key in headers else value
         address, names = address_of(transport), certificate_names(transport)
         match self._doorkeeper.admit(request.path, headers, names, address, now().mono_ms):
-            case Refused(status, reason, retry_after_s):
+            case AdmissionRefusal(status, reason, retry_after_s):
                 more = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
                 if retry_after_s is not None:
                     more["Retry-After"] = str(retry_after_s)

@@ -69,7 +69,7 @@ from vpp_streams.gateway.actions import (
     Tell,
 )
 from vpp_streams.gateway.bucket import TokenBucket
-from vpp_streams.gateway.commands import Commands, Refused, Told, Unasked, may_exist
+from vpp_streams.gateway.commands import CommandOutcome, Commands, StatusRefusal, Unasked, may_exist
 from vpp_streams.gateway.lines import Body, body_of, body_of_row, line
 from vpp_streams.gateway.live_acks import LiveAcks, Range
 from vpp_streams.kafka import topics
@@ -364,18 +364,18 @@ class Session:
         if self.state not in READY:
             return self._refuse(id_, "hello_first", "wait for the answer to Hello", now)
         match self._its_commands().status(status):
-            case Refused(code, detail):
+            case StatusRefusal(code, detail):
                 return self._refuse(id_, code, detail, now)
-            case Told() as told:
+            case CommandOutcome() as told:
                 return [Tell(told, StatusReceipt(id_, told))]
             case True:
                 return [Send(encode_result(id_, {}))]
             case False:
                 return []  # Kafka's answer will be this one's, too
 
-    def _on_answer(self, answer: Told | Unasked, now: Now) -> list[Action]:
+    def _on_answer(self, answer: CommandOutcome | Unasked, now: Now) -> list[Action]:
         match answer:
-            case Told() as told:
+            case CommandOutcome() as told:
                 return [Tell(told)]
             case Unasked.UNKNOWN:  # an answer has no answer: it is a strike, and no more
                 return [] if self._strikes_left(now) else self._abuse("an answer to nothing")

@@ -6,7 +6,6 @@ are there already; where two race, the topic is compacted by the id and readers 
 """
 
 import asyncio
-import time
 from base64 import b64encode
 from collections import Counter, deque
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.bounds import MAX_TIME_MS
 from schemas.rejected import MAX_KEPT_BYTES, MAX_KEPT_KEY_BYTES, RejectedRecord
+from vpp_streams import clock
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, producing
@@ -36,11 +36,6 @@ REFUSED_OF = "rejected:"
 """Of a counter's name, before that of the topic."""
 
 
-def wall_clock_ms() -> int:
-    """Wall clock, ms since 1970 UTC."""
-    return time.time_ns() // 1_000_000
-
-
 class DeadLetters:
     """Takes refused records; `run` writes them. A process that only looks does not run it."""
 
@@ -48,7 +43,7 @@ class DeadLetters:
         self,
         process_id: str,
         counters: Counter[str],
-        now_ms: Callable[[], int] = wall_clock_ms,
+        now_ms: Callable[[], int] = clock.now_ms,
     ) -> None:
         self._process_id = process_id
         self._counters = counters

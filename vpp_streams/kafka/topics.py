@@ -18,10 +18,8 @@ from schemas.bounds import PARTITIONS as PARTITIONS
 from schemas.commands import CommandEvents, CommandFrame
 from schemas.dispatch import (
     Dispatch,
-    DispatchStatus,
-    Notice,
+    DispatchEvent,
     Request,
-    RequestEvent,
     SupplyPartial,
 )
 from schemas.forecast import RegionForecast
@@ -210,11 +208,10 @@ DISPATCH = Topic[Dispatch](
     _by("region"),
     partition="partition",
 )
-Told = RequestEvent | Notice | DispatchStatus
-DISPATCH_EVENTS = Topic[Told](
+DISPATCH_EVENTS = Topic[DispatchEvent](
     "dispatch.events",
     "what became of requests, power that will be missing, and each region's dispatch now",
-    Told,
+    DispatchEvent,
     _by("region"),
     partitions=1,
     partition="single",

@@ -27,11 +27,11 @@ from vpp_streams.local.kafka_process import (
     find_java,
     jars_dir,
     kafka_version,
-    locked,
     running_pid,
     stop_process,
 )
 from vpp_streams.process.ports import free_port, is_free
+from vpp_streams.process.private_files import locked
 from vpp_streams.settings import Settings, load_settings
 
 COMPOSE_FILE = Path(__file__).parents[2] / "docker-compose.yml"

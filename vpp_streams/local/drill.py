@@ -1,7 +1,6 @@
 """A dispatch drill: ask every region for power, and measure how soon and how well it comes."""
 
 import asyncio
-import time
 import uuid
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -11,8 +10,9 @@ from typing import Any
 import msgspec
 
 from schemas.commands import CommandEvents, CommandFrame, command_id
-from schemas.dispatch import DispatchStatus, Notice, RequestEvent, Target, Withdraw
+from schemas.dispatch import DispatchEvent, DispatchStatus, Notice, Target, Withdraw
 from schemas.health import Health
+from vpp_streams import clock
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.decode import Read
@@ -26,7 +26,6 @@ SHARE = 0.6
 SETTLE_S = 3.0
 """From then on the target must be met."""
 CAPABILITY_WAIT_S = 30.0
-Told = RequestEvent | Notice | DispatchStatus
 
 
 class DrillReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +156,7 @@ def _latencies(seen: _Seen) -> list[int]:
     return sorted(found.values())
 
 
-def _note_told(told: Told, seen: _Seen, name: str) -> None:
+def _note_told(told: DispatchEvent, seen: _Seen, name: str) -> None:
     seen.told.set()
     match told:
         case DispatchStatus():
@@ -180,7 +179,7 @@ async def _until_capable(seen: _Seen, regions: Collection[str]) -> None:
 
 
 def _target(request_id: str, region: str, export_w: float, seconds: float) -> Target:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock.now_ms()
     return Target(
         request_id=request_id,
         region=region,
@@ -200,7 +199,7 @@ def _withdrawal(request_id: str, region: str) -> Withdraw:
         region=region,
         withdraws=request_id,
         source="operator:drill",
-        issued_at_ms=time.time_ns() // 1_000_000,
+        issued_at_ms=clock.now_ms(),
     )
 
 

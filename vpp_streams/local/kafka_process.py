@@ -1,20 +1,17 @@
 """Apache Kafka as a plain Java process: jars by Maven, one KRaft node, no Docker needed."""
 
-import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
 from vpp_streams.errors import BrokerError
 from vpp_streams.local.supervisor import dies_with_us
 from vpp_streams.process.ports import free_port
-from vpp_streams.process.private_files import private_directory
+from vpp_streams.process.private_files import locked, private_directory
 
 POM = Path(__file__).parents[2] / "deploy" / "kafka" / "pom.xml"
 JAVA_NEEDED = 17
@@ -83,18 +80,6 @@ def fetch_jars(cache: Path) -> Path:
             raise BrokerError(f"Maven cannot fetch Kafka: {errors[0] if errors else done.stderr}")
         partial.rename(libs)
     return libs
-
-
-@contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold an exclusive lock on a file, between processes.
-
-    Raises `BlockingIOError` where another holds it and we do not want to wait.
-    """
-    private_directory(path.parent)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
 
 
 def single_node(host: str, port: int, controller_port: int) -> dict[str, str]:

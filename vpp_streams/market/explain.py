@@ -28,7 +28,7 @@ from vpp_streams.kafka.ranges import RangeReader, reading
 from vpp_streams.kafka.topics import Topic
 from vpp_streams.market.knowledge import (
     READ_BACK_MS,
-    Asked,
+    DecisionRequest,
     Input,
     inputs_from_records,
     records_below,
@@ -118,9 +118,9 @@ async def explain(settings: Settings, id_: str, progress: Progress) -> Explanati
         )
 
 
-def asked(bid: Bid) -> Asked:
+def asked(bid: Bid) -> DecisionRequest:
     """The question that a bid of the simulated market answers."""
-    return Asked(
+    return DecisionRequest(
         rules=sim_rules(bid.interval_ms, bid.start_ms - bid.gate_ms),
         region=bid.region,
         start_ms=bid.start_ms,

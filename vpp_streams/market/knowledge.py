@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from schemas.dispatch import DispatchStatus, Notice, RequestEvent
+from schemas.dispatch import DispatchEvent, DispatchStatus
 from schemas.encoding import decode_json, encode_json
 from schemas.market import (
     PRODUCTS,
@@ -50,8 +50,7 @@ READ_BACK_MS: Mapping[topics.Topic[Any], int] = {
 WEAR_PER_MWH = 10.0
 """What a cycle costs the batteries, per MWh given."""
 
-Told = RequestEvent | Notice | DispatchStatus
-Record = MarketRecord | Bid | Told | RegionLive
+Record = MarketRecord | Bid | DispatchEvent | RegionLive
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DecisionRequest:
     """Which decision is to be made."""
 
     rules: MarketRules
@@ -119,7 +118,7 @@ class Knowledge:
             for name, offset in sorted(self._next.items())
         )
 
-    def inputs(self, asked: Asked) -> CycleInputs:
+    def inputs(self, asked: DecisionRequest) -> CycleInputs:
         """All that is known for a decision."""
         market, region, now_ms = asked.rules.name, asked.region, asked.now_ms
         held = self._held(region, now_ms)
@@ -199,7 +198,7 @@ def storage_of(held: tuple[Deliverable, ...]) -> tuple[Storage, float]:
     return storage, stored_wh
 
 
-def inputs_from_records(records: Iterable[Input], asked: Asked) -> CycleInputs:
+def inputs_from_records(records: Iterable[Input], asked: DecisionRequest) -> CycleInputs:
     """The inputs of a decision from the records of the input topics, each topic in order."""
     known = Knowledge()
     for read in records:

@@ -17,6 +17,7 @@ import structlog
 
 from schemas.grid import PriceSeries
 from schemas.market import Bid, Gate, PlanView, Refusal
+from vpp_streams import clock
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision import Autobidder, safe_bid
 from vpp_streams.domain.market.gate_clock import cut_off_ms
@@ -30,7 +31,7 @@ from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower, assets_into
 from vpp_streams.market.awards import AwardKeeper, Send
 from vpp_streams.market.forecasts import RegionForecaster, forecast_for_ever
-from vpp_streams.market.knowledge import READ_BACK_MS, Asked, Input, Knowledge, sound_bid
+from vpp_streams.market.knowledge import READ_BACK_MS, DecisionRequest, Input, Knowledge, sound_bid
 from vpp_streams.process.background import until_told_to_stop
 from vpp_streams.process.connection import connected
 from vpp_streams.process.health import HealthReporter
@@ -131,7 +132,7 @@ class Optimizer:
             log.warning("no bid was made in time", bid=id_, late_ms=now_ms - gate.gate_ms)
             return
         inputs = self._known.inputs(
-            Asked(
+            DecisionRequest(
                 rules=sim_rules(gate.interval_ms, gate.start_ms - gate.gate_ms),
                 region=region,
                 start_ms=gate.start_ms,
@@ -205,17 +206,14 @@ async def run_optimizer(
     health = HealthReporter("optimizer")
     registry = Registry()
 
-    def now_ms() -> int:
-        return time.time_ns() // 1_000_000
-
     async with connected(KafkaClients(settings), health, linger_ms=0) as kafka:
         follower, write = kafka.follower, kafka.outlet.write
         optimizer = Optimizer(
-            follower, lambda: battery_regions(registry), health, write, now_ms, make_bidder
+            follower, lambda: battery_regions(registry), health, write, clock.now_ms, make_bidder
         )
 
         def new_forecaster() -> RegionForecaster:
-            return RegionForecaster(follower, health, write, now_ms)
+            return RegionForecaster(follower, health, write, clock.now_ms)
 
         async def run(registry_follower: asyncio.Task[None]) -> None:
             forecasts = forecast_for_ever(new_forecaster, health.counters)

@@ -5,12 +5,12 @@ the prices of the time that it missed, and gives every bid exactly one outcome.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import structlog
 
 from schemas.market import Award, Bid, Clearing, Gate, MarketRecord, Refusal
+from vpp_streams import clock
 from vpp_streams.domain.market.gate_clock import closed_starts, next_change_ms, open_start
 from vpp_streams.domain.market.rules import BidRefusedError
 from vpp_streams.domain.market.sim_market import HISTORY_MS, SimMarket, sim_rules
@@ -177,7 +177,7 @@ async def run_market(settings: Settings, seed: int) -> None:
             kafka.follower,
             kafka.outlet,
             health,
-            lambda: time.time_ns() // 1_000_000,
+            clock.now_ms,
         )
         log.info("market", name=rules.name, interval_ms=rules.interval_ms, gate_ms=rules.gate_ms)
         await until_told_to_stop(desk.run())

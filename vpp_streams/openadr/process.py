@@ -4,7 +4,6 @@ import asyncio
 import logging
 import random
 import signal
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from aiokafka.errors import KafkaError
 from schemas.dispatch import Request
 from schemas.grid import Alert
 from schemas.windows import RegionLive, RegionWindow
+from vpp_streams import clock
 from vpp_streams.domain.openadr.measured import KEPT_MS
 from vpp_streams.domain.openadr.requests import Ven
 from vpp_streams.errors import BrokerError
@@ -46,11 +46,6 @@ class VenOptions:
     client_id: str = ""
     client_secret: str = ""
     every_s: float = 30.0
-
-
-def now_ms() -> int:
-    """The clock."""
-    return time.time_ns() // 1_000_000
 
 
 async def run_ven(settings: Settings, options: VenOptions) -> None:
@@ -96,7 +91,7 @@ async def open_session(
             raise BrokerError(f"Kafka did not take a record of {name} ({error})") from None
 
     vtn = Vtn(http, options.vtn)
-    session = VenSession(vtn, options.ven, options.programs, send, now_ms, reporter.counters)
+    session = VenSession(vtn, options.ven, options.programs, send, clock.now_ms, reporter.counters)
     reporter.gauges["standing"] = lambda: len(session.standing)
     standing = await stack.enter_async_context(kafka.follower.following(*_standing(session)))
     measured = run_beside(stack, kafka.follower.follow(*_measured(session)))
@@ -127,12 +122,12 @@ def _measured(session: VenSession) -> tuple[Feed[RegionWindow], Feed[RegionLive]
         Feed(
             topics.REGION_WINDOWS,
             lambda read: measured.on_window(read.record),
-            since_ms=now_ms() - KEPT_MS,
+            since_ms=clock.now_ms() - KEPT_MS,
         ),
         Feed(
             topics.REGION_LIVE,
             lambda read: measured.on_live(read.record),
-            since_ms=now_ms() - LIVE_SINCE_MS,
+            since_ms=clock.now_ms() - LIVE_SINCE_MS,
         ),
     )
 

@@ -4,7 +4,6 @@ import asyncio
 import math
 import os
 import socket
-import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.health import Health
+from vpp_streams import clock
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.settings import Settings
@@ -29,7 +29,7 @@ class HealthReporter:
         self.counters: Counter[str] = Counter()
         self.gauges: dict[str, Callable[[], float]] = {}
         """Read at each report."""
-        self._started_at_ms = time.time_ns() // 1_000_000
+        self._started_at_ms = clock.now_ms()
 
     def report(self) -> Health:
         """What this process would publish now; a gauge that has no value is left out."""
@@ -37,7 +37,7 @@ class HealthReporter:
         return Health(
             process_id=self.process_id,
             role=self.role,
-            at_ms=time.time_ns() // 1_000_000,
+            at_ms=clock.now_ms(),
             started_at_ms=self._started_at_ms,
             counters=dict(self.counters),
             gauges={name: value for name, value in gauges.items() if math.isfinite(value)},

@@ -1,6 +1,5 @@
 """Reads what proof of frequency response needs: telemetry, who was armed with what, ratings."""
 
-import time
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -9,6 +8,7 @@ import pyarrow.compute as pc
 
 from schemas.commands import FINAL, CommandEvent, CommandFrame, command_id
 from schemas.grid import Droop
+from vpp_streams import clock
 from vpp_streams.domain.control.frequency_response import Armings, Response, responses
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
@@ -27,7 +27,7 @@ async def prove(settings: Settings, region: str, minutes: float) -> dict[str, Re
     Of droops of other parameters than the newest nothing is told. Records that cannot be read
     are left out.
     """
-    since_ms = time.time_ns() // 1_000_000 - round(minutes * 60_000)
+    since_ms = clock.now_ms() - round(minutes * 60_000)
     clients = KafkaClients(settings)
     commands = [
         read.record

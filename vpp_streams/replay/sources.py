@@ -16,7 +16,7 @@ from schemas.assets import Site
 from schemas.telemetry import MAX_TIME_MS, TELEMETRY_V1
 from vpp_streams.domain.files.csv_home import RecordedHome, read_home
 from vpp_streams.domain.files.csv_mapping import HomeMapping, parse_mapping
-from vpp_streams.domain.files.frames_plan import Pace, Rows
+from vpp_streams.domain.files.frames_plan import LogReadings, Pace
 from vpp_streams.domain.files.recording_layout import ASSETS_FILE, RECORDED_V1, parse_part_path
 from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.domain.registry.hashing import partition_of
@@ -57,7 +57,7 @@ class Source:
     """About the received time of its first reading: for progress."""
     last_ms: int
     """About that of its last."""
-    streams: Callable[[], dict[int, Iterator[Rows]]]
+    streams: Callable[[], dict[int, Iterator[LogReadings]]]
     """Each partition's readings in the order of its log, from the start."""
 
 
@@ -87,7 +87,7 @@ def home_source(home: RecordedHome, mapping: HomeMapping, span: Span) -> Source:
     """A recorded home as a source: one site, told interval by interval."""
     table = _within(pa.Table.from_batches([home.batch]), span, "the file")
     partition = partition_of(mapping.site.site_id, topics.PARTITIONS)
-    rows = Rows(table.to_batches()[0], np.zeros(len(table), np.bool_))
+    rows = LogReadings(table.to_batches()[0], np.zeros(len(table), np.bool_))
     first_ms, last_ms = _received_span(table)
     pace = Pace(mapping.interval_ms, max(mapping.interval_ms, HOUR_MS))
     return Source([mapping.site], pace, first_ms, last_ms, lambda: {partition: iter([rows])})
@@ -112,7 +112,7 @@ def open_recording(path: Path, span: Span) -> Source:
         by_partition.setdefault(found[0].partition, []).append(_part(part))
     everything = [part for some in by_partition.values() for part in some]
 
-    def streams() -> dict[int, Iterator[Rows]]:
+    def streams() -> dict[int, Iterator[LogReadings]]:
         return {p: _log_of(p, some, span) for p, some in by_partition.items()}
 
     return Source(
@@ -155,7 +155,7 @@ def _part(path: Path) -> Part:
         raise InputError(f"cannot read {path}: {error}") from None
 
 
-def _log_of(partition: int, parts: list[Part], span: Span) -> Iterator[Rows]:
+def _log_of(partition: int, parts: list[Part], span: Span) -> Iterator[LogReadings]:
     """A partition's readings in the order of its log.
 
     Parts whose offsets interleave (at the turn of an hour) are read together and sorted; the
@@ -170,7 +170,7 @@ def _log_of(partition: int, parts: list[Part], span: Span) -> Iterator[Rows]:
     yield from _cluster_rows(partition, cluster, span)
 
 
-def _cluster_rows(partition: int, parts: list[Part], span: Span) -> Iterator[Rows]:
+def _cluster_rows(partition: int, parts: list[Part], span: Span) -> Iterator[LogReadings]:
     if len(parts) == 1:
         with pq.ParquetFile(parts[0].path) as file:
             tables = (pa.Table.from_batches([b]) for b in file.iter_batches(BATCH_ROWS))
@@ -184,7 +184,7 @@ def _cluster_rows(partition: int, parts: list[Part], span: Span) -> Iterator[Row
         yield from _rows(partition, table.take(pa.array(order)), span)
 
 
-def _rows(partition: int, table: pa.Table, span: Span) -> Iterator[Rows]:
+def _rows(partition: int, table: pa.Table, span: Span) -> Iterator[LogReadings]:
     mask = span.of(table)
     table = table if mask is None else table.filter(mask)
     if not len(table):
@@ -196,7 +196,7 @@ def _rows(partition: int, table: pa.Table, span: Span) -> Iterator[Rows]:
                 f" {topics.PARTITIONS} partitions it is not there: the recording cannot be replayed"
             )
     backfill = table["backfill"].to_numpy(zero_copy_only=False)
-    yield Rows(_canonical(table), backfill)
+    yield LogReadings(_canonical(table), backfill)
 
 
 def _plain_source(paths: list[Path], sites: list[Site], span: Span) -> Source:
@@ -217,7 +217,7 @@ def _plain_source(paths: list[Path], sites: list[Site], span: Span) -> Source:
     rows = {}
     for p in np.unique(partition).tolist():
         mine = table.filter(pa.array(partition == p))
-        rows[p] = Rows(_canonical(mine), np.zeros(len(mine), np.bool_))
+        rows[p] = LogReadings(_canonical(mine), np.zeros(len(mine), np.bool_))
     first_ms, last_ms = _received_span(table)
     return Source(
         sites, RECORDING_PACE, first_ms, last_ms, lambda: {p: iter([r]) for p, r in rows.items()}

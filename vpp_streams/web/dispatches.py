@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from schemas.dispatch import (
     FINAL_STATES,
+    DispatchEvent,
     DispatchStatus,
     Hold,
     Limit,
@@ -30,10 +31,8 @@ _MAX_REQUESTS = 5000
 _MAX_SHOWN = 100
 _MAX_REGIONS = 1000
 
-Told = RequestEvent | Notice | DispatchStatus
 
-
-class _Asked:
+class _TrackedRequest:
     """One request and its newest state."""
 
     def __init__(self) -> None:
@@ -61,7 +60,7 @@ class Dispatches:
         self.on_event: list[Callable[[RequestEvent], None]] = []
         """Called with every event of a request, after it is applied."""
         self._regions: dict[str, _Region] = {}
-        self._asked: dict[str, _Asked] = {}
+        self._asked: dict[str, _TrackedRequest] = {}
         self._changes = 0
 
     def apply_request(self, request: Request) -> None:
@@ -73,7 +72,7 @@ class Dispatches:
         """The request was removed from its topic."""
         self._asked.pop(request_id, None)
 
-    def apply_told(self, told: Told, now_ms: int) -> None:
+    def apply_told(self, told: DispatchEvent, now_ms: int) -> None:
         """Take what the region role says."""
         region = self._of(told.region)
         self._changes += 1
@@ -146,12 +145,12 @@ class Dispatches:
             del self._regions[min(self._regions, key=lambda key: self._regions[key].heard_ms)]
         return self._regions.setdefault(name, _Region())
 
-    def _of_request(self, request_id: str) -> _Asked:
+    def _of_request(self, request_id: str) -> _TrackedRequest:
         if request_id not in self._asked and len(self._asked) >= _MAX_REQUESTS:
             # What is over leaves first; among equals the oldest.
             oldest = min(self._asked, key=lambda key: not self._asked[key].over)
             del self._asked[oldest]
-        return self._asked.setdefault(request_id, _Asked())
+        return self._asked.setdefault(request_id, _TrackedRequest())
 
 
 def _keep(history: deque[DispatchStatus], status: DispatchStatus) -> None:

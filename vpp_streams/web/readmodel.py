@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from schemas.assets import Site
 from schemas.commands import CommandEvents, CommandFrame
-from schemas.dispatch import Request
+from schemas.dispatch import DispatchEvent, Request
 from schemas.forecast import RegionForecast
 from schemas.grid import Alert
 from schemas.health import Health
@@ -29,7 +29,7 @@ from vpp_streams.kafka.topics import Topic
 from vpp_streams.web.ages import Ages
 from vpp_streams.web.commands import Commands
 from vpp_streams.web.control_views import AlarmList, RegionAlarm, RegionStanding
-from vpp_streams.web.dispatches import Dispatches, Told
+from vpp_streams.web.dispatches import Dispatches
 from vpp_streams.web.market import Markets
 from vpp_streams.web.market_answers import MarketAnswers
 from vpp_streams.web.pipeline import Pipeline
@@ -221,7 +221,7 @@ class ReadModel:
     def _request(self, record: Request, _offset: int, _now_ms: int) -> None:
         self.dispatches.apply_request(record)
 
-    def _told(self, record: Told, _offset: int, now_ms: int) -> None:
+    def _told(self, record: DispatchEvent, _offset: int, now_ms: int) -> None:
         self.dispatches.apply_told(record, now_ms)
 
     def _commands(self, record: CommandFrame, _offset: int, _now_ms: int) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import structlog
 import uvicorn
 
+from vpp_streams import clock
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.errors import InputError
 from vpp_streams.kafka import topics
@@ -53,11 +53,6 @@ SINCE_MS: dict[Topic, int] = {
 """How far back we read when we start."""
 
 
-def now_ms() -> int:
-    """Wall clock, ms since 1970 UTC."""
-    return time.time_ns() // 1_000_000
-
-
 class _Server(uvicorn.Server):
     """uvicorn that ends on a signal without raising it again: what is around it ends cleanly."""
 
@@ -85,14 +80,14 @@ async def serve_web(settings: Settings) -> None:
     # It would tell of every twin that a page asks for, each two seconds.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     listener = _listen(settings)
-    read_model = ReadModel(started_at_ms=now_ms())
+    read_model = ReadModel(started_at_ms=clock.now_ms())
     with listener:
         async with _fed(settings, read_model) as (kafka, feeding):
             proxies, counters = words_of(settings.web_proxies), read_model.counters
             logins = Logins(settings.operators, proxies, counters)
             places = Places(limits_for(open_files(), settings.web_per_client), proxies, counters)
             app = create_web(
-                *(settings, read_model, now_ms, kafka),
+                *(settings, read_model, clock.now_ms, kafka),
                 stopping=lambda: server.should_exit,
                 logins=logins,
             )
@@ -171,6 +166,6 @@ def _feed(model: ReadModel, topic: Topic, since_ms: int) -> Feed[Any]:
     def apply(read: Read[Any]) -> None:
         # What was written before we came is as old as it is, not new.
         old = read.written_at_ms < model.started_at_ms
-        model.apply(topic, read, read.written_at_ms if old else now_ms())
+        model.apply(topic, read, read.written_at_ms if old else clock.now_ms())
 
     return Feed(topic, apply, lambda removed: model.remove(topic, removed), since_ms)

@@ -7,7 +7,6 @@ lists.
 
 import asyncio
 import secrets
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -15,7 +14,8 @@ from typing import Literal
 import msgspec
 from aiokafka.errors import KafkaError
 
-from schemas.dispatch import Hold, RequestEvent, Withdraw
+from schemas.dispatch import DispatchEvent, Hold, RequestEvent, Withdraw
+from vpp_streams import clock
 from vpp_streams.errors import BrokerError, InputError, OrderRefusedError, SettingsError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import check_topics
@@ -90,7 +90,7 @@ class Straight:
                     "request_id": f"hold-{secrets.token_hex(6)}",
                     "region": region,
                     "source": self._source,
-                    "issued_at_ms": _now_ms(),
+                    "issued_at_ms": clock.now_ms(),
                     "reason": reason,
                 },
                 Hold,
@@ -116,7 +116,7 @@ class Straight:
                         region=region,
                         withdraws=request_id,
                         source=self._source,
-                        issued_at_ms=_now_ms(),
+                        issued_at_ms=clock.now_ms(),
                     )
                 )
             )
@@ -148,7 +148,7 @@ class Straight:
         """Write a request, and give the region role some seconds to answer."""
         answer: asyncio.Future[RequestEvent] = asyncio.get_running_loop().create_future()
 
-        def receive(read: Read[topics.Told]) -> None:
+        def receive(read: Read[DispatchEvent]) -> None:
             match read.record:
                 case RequestEvent(request_id=request.request_id) as event if not answer.done():
                     answer.set_result(event)
@@ -189,7 +189,3 @@ async def _in_time(unknown: str) -> AsyncIterator[None]:
         raise BrokerError(f"Kafka does not answer: {unknown}") from None
     except KafkaError as error:
         raise BrokerError(f"Kafka failed ({error}): {unknown}") from None
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -6,9 +6,9 @@ from html import escape
 import numpy as np
 
 from vpp_streams.cli.screens.backtest import summary_rows
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.backtest.result import Summary, Trace
 from vpp_streams.domain.market.replay_market import ReplayMarket
-from vpp_streams.domain.market.rules import Floats
 from vpp_streams.domain.moments import DAY_MS
 
 _WIDTH, _HEIGHT, _LEFT, _BELOW = 880, 220, 64, 24

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vpp_streams.domain.control.ramps import BLOCK, Floats, Ints, Ramps
+from vpp_streams.domain.arrays import Floats, Ints, Mask
+from vpp_streams.domain.control.ramps import BLOCK, Ramps
 from vpp_streams.domain.control.sharing import Allocation, Groups, share_out
-from vpp_streams.domain.fleet.rollup import Mask
 
 NO_WEIGHT = 1e-9
 """Wh: less than this is none. The smallest floats would make prices that are not finite."""

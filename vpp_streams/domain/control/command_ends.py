@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vpp_streams.domain.arrays import Rows
 from vpp_streams.domain.control.lease import LeasePolicy
 
-Rows = NDArray[np.int64]
 Missed = Literal["no_answer", "reconnected", "no_end"]
 """Why an end is told here: the device never answered; it did not before its connection ended; it
 took the lease and did not tell its end."""
@@ -28,7 +28,7 @@ TELL_AGAIN_MS = 60_000
 client has given it up by then."""
 
 
-class Asked(NamedTuple):
+class CommandBatch(NamedTuple):
     """What all commands of one rank have in common."""
 
     request_id: str
@@ -71,7 +71,7 @@ class _Part:
 class _Rank:
     __slots__ = ("asked", "parts", "said_ms")
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: CommandBatch) -> None:
         self.asked = asked
         self.parts: list[_Part] | None = []
         """None = all have ended."""
@@ -87,7 +87,7 @@ class CommandEnds:
         self._open: dict[int, _Rank] = {}
         """Those with commands that have not ended."""
 
-    def note(self, rank: int, asked: Asked, rows: Rows) -> None:
+    def note(self, rank: int, asked: CommandBatch, rows: Rows) -> None:
         """These rows were asked this. A command that is known already stays as it stands."""
         known = self._ranks.get(rank)
         if known is None:
@@ -99,7 +99,7 @@ class CommandEnds:
         if len(rows):
             known.parts.append(_Part(rows))
 
-    def asked(self, rank: int) -> Asked | None:
+    def asked(self, rank: int) -> CommandBatch | None:
         """What was asked; None where it is forgotten."""
         known = self._ranks.get(rank)
         return known.asked if known else None

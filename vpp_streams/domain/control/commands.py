@@ -25,8 +25,8 @@ from schemas.commands import (
     rank_of,
 )
 from schemas.presence import Presence
-from vpp_streams.domain.columns import Column
-from vpp_streams.domain.control.command_ends import Asked, CommandEnds, Due, Missed
+from vpp_streams.domain.arrays import Column, Floats
+from vpp_streams.domain.control.command_ends import CommandBatch, CommandEnds, Due, Missed
 from vpp_streams.domain.control.lease import (
     CAUSE,
     CODE,
@@ -39,7 +39,6 @@ from vpp_streams.domain.control.lease import (
     bar_of,
 )
 from vpp_streams.domain.fleet.columnar import Columns
-from vpp_streams.domain.fleet.rollup import Floats
 from vpp_streams.domain.fleet.twins import Twins
 
 COLUMNS: Mapping[str, Column] = {
@@ -68,8 +67,8 @@ _ENDS: Mapping[Missed, tuple[CommandState, str]] = {
 }
 
 
-def _asked_by(frame: CommandFrame) -> Asked:
-    return Asked(frame.request_id, frame.region, frame.created_at_ms, frame.valid_until_ms)
+def _asked_by(frame: CommandFrame) -> CommandBatch:
+    return CommandBatch(frame.request_id, frame.region, frame.created_at_ms, frame.valid_until_ms)
 
 
 class CommandRows:

@@ -8,11 +8,9 @@ for. See `schemas.grid.Droop` for the parameters.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas.grid import Droop
-
-Floats = NDArray[np.float64]
+from vpp_streams.domain.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True)

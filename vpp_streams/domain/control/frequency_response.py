@@ -7,13 +7,10 @@ gives beside the setpoint of the lease that arms it is its response.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas.grid import Droop
+from vpp_streams.domain.arrays import Floats, Ints
 from vpp_streams.domain.control.droop import droop_w
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _TIME_BITS = 42
 """Of a time in ms since 1970, until the year 2109."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vpp_streams.domain.fleet.rollup import Floats, Latest, Mask, Ratings, Sites
+from vpp_streams.domain.arrays import Floats, Mask
+from vpp_streams.domain.fleet.rollup import Latest, Ratings, Sites
 
 HOUR_S = 3600.0
 

@@ -12,11 +12,11 @@ import numpy as np
 from schemas.commands import CommandFrame, CommandRow
 from schemas.dispatch import Dispatch
 from schemas.grid import Alert
+from vpp_streams.domain.arrays import Floats, Mask, Rows
 from vpp_streams.domain.control.allocate import allocate
 from vpp_streams.domain.control.lease import CAUSE, CREATED, STANDING
-from vpp_streams.domain.control.pool import Pool, Rows, View
+from vpp_streams.domain.control.pool import Pool, View
 from vpp_streams.domain.control.storms import in_storm
-from vpp_streams.domain.fleet.rollup import Floats, Mask
 
 STALE_MS = 3_000
 """An order that waited for so long is not carried out: a newer one is on its way."""

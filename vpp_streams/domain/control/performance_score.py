@@ -13,9 +13,8 @@ which a signal that stands still for minutes leaves defined.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from vpp_streams.domain.arrays import Floats
 
 _DELAY_STEP_S, _MOST_DELAY_S = 10.0, 300.0
 _STILL = 1e-9

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.grid import Alert, Droop
+from vpp_streams.domain.arrays import Floats, Mask, Rows
 from vpp_streams.domain.control.allocate import Problem
 from vpp_streams.domain.control.commands import CommandRows
 from vpp_streams.domain.control.droop import droop_w
@@ -18,9 +19,8 @@ from vpp_streams.domain.control.headroom import Headroom, headroom
 from vpp_streams.domain.control.lease import CAUSE, STANDING
 from vpp_streams.domain.control.storms import reserves
 from vpp_streams.domain.fleet.partition import FleetPartition
-from vpp_streams.domain.fleet.rollup import Floats, Latest, Mask, Ratings, reporting_devices
+from vpp_streams.domain.fleet.rollup import Latest, Ratings, reporting_devices
 
-Rows = NDArray[np.int64]
 FREE = -1
 """In place of a cause: nothing keeps the device from being commanded."""
 STICK = 0.25

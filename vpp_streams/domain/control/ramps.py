@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from vpp_streams.domain.arrays import Floats, Ints
 
 BLOCK = 8192
 """Ramps worked on at once: what one step makes is still in the cache when the next one reads it."""

@@ -27,7 +27,7 @@ from schemas.dispatch import (
 from schemas.grid import PriceSeries
 from schemas.windows import Deliverable
 from vpp_streams.domain.control.requests import held_w
-from vpp_streams.domain.control.ruling import Asked, Measured, Ruling, asked_of
+from vpp_streams.domain.control.ruling import CalledPower, Measured, Ruling, called_power
 from vpp_streams.domain.control.standing import added
 from vpp_streams.domain.control.storms import cost
 from vpp_streams.domain.control.supply import Curve, merge
@@ -91,7 +91,7 @@ class RegionDispatch:
     def cycle(self, ruling: Ruling, expected: Collection[int], now_ms: int) -> Cycle:
         """Look at the region and say what is to be sent. ``expected``: partitions with sites."""
         seen = self._look(expected, now_ms)
-        asked = asked_of(ruling, seen.measured, self._engaged)
+        asked = called_power(ruling, seen.measured, self._engaged)
         self._engaged = asked is not None and asked.engaged
         if asked is None:
             return self._rest(ruling, seen)
@@ -128,7 +128,7 @@ class RegionDispatch:
             out.status = self._status(ruling, seen)
         return out
 
-    def _rule(self, ruling: Ruling, asked: Asked, seen: _Seen) -> Cycle:
+    def _rule(self, ruling: Ruling, asked: CalledPower, seen: _Seen) -> Cycle:
         """Share out what is asked, and say what of it cannot be had."""
         self._ruled_by = asked.request_id
         supplies = {(p, s.feeder): s for p, partial in seen.live.items() for s in partial.supplies}
@@ -171,7 +171,7 @@ class RegionDispatch:
         seen: _Seen,
         partition: int,
         shares: tuple[Share, ...] | None,
-        asked: Asked | None = None,
+        asked: CalledPower | None = None,
     ) -> Dispatch:
         return Dispatch(
             region=self.region,
@@ -188,7 +188,7 @@ class RegionDispatch:
         self,
         ruling: Ruling,
         seen: _Seen,
-        asked: Asked | None = None,
+        asked: CalledPower | None = None,
         allocated_w: float | None = None,
         causes: tuple[Missing, ...] = (),
     ) -> DispatchStatus:
@@ -231,7 +231,7 @@ class RegionDispatch:
         )
 
     def _missing(
-        self, asked: Asked, missing_w: float, causes: tuple[Missing, ...], seen: _Seen
+        self, asked: CalledPower, missing_w: float, causes: tuple[Missing, ...], seen: _Seen
     ) -> Notice | None:
         """A notice where power is missing, or will be before the end, and was not told yet."""
         now_ms = from_ms = seen.now_ms
@@ -286,7 +286,7 @@ def _added(supplies: Iterable[SupplyPartial]) -> tuple[Deliverable, ...]:
     return tuple(Deliverable(d, up[d], down[d]) for d in sorted(up))
 
 
-def _wanted_w(asked: Asked) -> float:
+def _wanted_w(asked: CalledPower) -> float:
     """What is asked for, before limits."""
     return asked.export_w if asked.wanted_w is None else asked.wanted_w
 
@@ -296,13 +296,13 @@ def _one(cause: Cause, missing_w: float) -> Missing:
     return Missing(cause=cause, devices=0, up_w=max(missing_w, 0.0), down_w=max(-missing_w, 0.0))
 
 
-def _limited(asked: Asked) -> Iterable[Missing]:
+def _limited(asked: CalledPower) -> Iterable[Missing]:
     if asked.wanted_w is not None:
         yield _one("limit", asked.wanted_w - asked.export_w)
 
 
 def _held_by_feeders(
-    asked: Asked,
+    asked: CalledPower,
     beside_w: Mapping[str, float],
     supplies: Mapping[tuple[int, str], Supply],
     shares_w: Mapping[tuple[int, str], float],
@@ -359,7 +359,9 @@ def _causes(seen: _Seen, export_w: float) -> tuple[Missing, ...]:
     return tuple(sorted(found.values(), key=lambda p: (-matters(p), p.cause)))
 
 
-def _lasts(asked: Asked, capability: tuple[Deliverable, ...], now_ms: int) -> tuple[float, float]:
+def _lasts(
+    asked: CalledPower, capability: tuple[Deliverable, ...], now_ms: int
+) -> tuple[float, float]:
     """How long what is asked can be held, s, and what will be missing at its end (0: it lasts).
 
     It can be given now, so within the shortest time that is told only energy can run out.

@@ -39,7 +39,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CalledPower:
     """The power that a ruling calls for."""
 
     export_w: float
@@ -57,7 +57,7 @@ class Asked:
     """What the target says, where a limit goes before it."""
 
 
-def asked_of(ruling: Ruling, measured: Measured, engaged: bool) -> Asked | None:
+def called_power(ruling: Ruling, measured: Measured, engaged: bool) -> CalledPower | None:
     """What the batteries are to give now; None = leave them to themselves."""
     if ruling.hold is not None:
         return None
@@ -70,7 +70,7 @@ def asked_of(ruling: Ruling, measured: Measured, engaged: bool) -> Asked | None:
     target = ruling.target
     if target is not None and target.export_w is not None:
         export_w = min(max(target.export_w, least_w), max(most_w, least_w))
-        return Asked(
+        return CalledPower(
             export_w,
             feeders,
             target.request_id,
@@ -83,7 +83,7 @@ def asked_of(ruling: Ruling, measured: Measured, engaged: bool) -> Asked | None:
     if binding is None:
         return None
     export_w = min(max(0.0, least_w), max(most_w, least_w))
-    return Asked(
+    return CalledPower(
         export_w,
         feeders,
         binding.request_id,

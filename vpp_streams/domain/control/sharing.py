@@ -6,14 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from vpp_streams.domain.control.ramps import (
-    Floats,
-    Ints,
-    Ramps,
-    group_prices,
-    price_of,
-    rows_by_group,
-)
+from vpp_streams.domain.arrays import Floats, Ints
+from vpp_streams.domain.control.ramps import Ramps, group_prices, price_of, rows_by_group
 
 EXACT = 1e-9
 """Relative: what is missing by less is rounding."""

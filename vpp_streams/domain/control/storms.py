@@ -9,13 +9,10 @@ from collections.abc import Collection, Sequence
 from decimal import Decimal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas.dispatch import StormCost
 from schemas.grid import Alert, PriceSeries
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from vpp_streams.domain.arrays import Floats, Mask
 
 
 def stands(alert: Alert, now_ms: int) -> bool:

@@ -7,12 +7,13 @@ import numpy as np
 
 from schemas.dispatch import Cause, Missing, Supply, SupplyPartial
 from schemas.windows import Deliverable
+from vpp_streams.domain.arrays import Floats, Mask
 from vpp_streams.domain.control.commandable import commandable
 from vpp_streams.domain.control.headroom import HOUR_S
 from vpp_streams.domain.control.lease import CAUSE, CAUSES, CODE, NAMES
 from vpp_streams.domain.control.pool import FREE, Pool, View
 from vpp_streams.domain.control.supply import supply_curve
-from vpp_streams.domain.fleet.rollup import DURATIONS_S, Floats, Mask, Sites
+from vpp_streams.domain.fleet.rollup import DURATIONS_S, Sites
 
 POTENTIAL_S = 900.0
 """Power that is missing is counted as what could have been held for this long."""

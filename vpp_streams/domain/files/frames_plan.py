@@ -26,7 +26,7 @@ EMPTY = pa.RecordBatch.from_pylist([], schema=TELEMETRY_V1)
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class LogReadings:
     """Some readings of one partition, in the order of its log."""
 
     batch: pa.RecordBatch
@@ -68,7 +68,7 @@ class Step:
 
 
 def plan_frames(
-    streams: Mapping[int, Iterator[Rows]], partitions: int, pace: Pace
+    streams: Mapping[int, Iterator[LogReadings]], partitions: int, pace: Pace
 ) -> Iterator[Step]:
     """The steps of a replay; ``streams`` gives each partition's readings in log order.
 
@@ -96,12 +96,12 @@ def _earliest(logs: "list[_Log]") -> int | None:
 class _Log:
     """One partition: what its source has yet to tell, and what it was told."""
 
-    def __init__(self, partition: int, source: Iterator[Rows]) -> None:
+    def __init__(self, partition: int, source: Iterator[LogReadings]) -> None:
         self.partition = partition
         self.end_ms = 0
         """End of the last reading; one from a clock that runs ahead counts as received."""
         self._source = source
-        self._rows: Rows | None = None
+        self._rows: LogReadings | None = None
         self._times: NDArray[np.int64] = np.zeros(0, np.int64)
         self._at = 0
         self._reached_ms = 0
@@ -141,21 +141,21 @@ class _Log:
             self.partition, self._frames - 1, batch, backfill, told_ms, watermark_ms
         )
 
-    def _take(self, until_ms: int) -> list[Rows]:
+    def _take(self, until_ms: int) -> list[LogReadings]:
         taken = []
         while (due := self.next_ms()) is not None and due <= until_ms:
             assert self._rows is not None
             to = int(np.searchsorted(self._times, until_ms, side="right"))
             part = slice(self._at, to)
             batch = self._rows.batch.slice(self._at, to - self._at)
-            taken.append(Rows(batch, self._rows.backfill[part]))
+            taken.append(LogReadings(batch, self._rows.backfill[part]))
             self._reached_ms, self._at = int(self._times[to - 1]), to
             measured = np.minimum(_ms(batch, "measured_at_ms"), _ms(batch, "received_at_ms"))
             self.end_ms = max(self.end_ms, int((measured + _ms(batch, "interval_ms")).max()))
         return taken
 
 
-def _runs(taken: list[Rows]) -> Iterator[tuple[pa.RecordBatch, bool]]:
+def _runs(taken: list[LogReadings]) -> Iterator[tuple[pa.RecordBatch, bool]]:
     """The rows in order, cut where the lane changes and at the largest frame."""
     backfill = np.concatenate([rows.backfill for rows in taken])
     table = pa.Table.from_batches([rows.batch for rows in taken])

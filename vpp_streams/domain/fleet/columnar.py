@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vpp_streams.domain.columns import Array, Column
+from vpp_streams.domain.arrays import Array, Column
 
 BLOCK_ROWS = 2048
 """Rows of a block: a window's block is then about 450 KB, under Kafka's 1 MB."""

@@ -9,7 +9,7 @@ measures it, one of the other devices counts for the site.
 import numpy as np
 from numpy.typing import NDArray
 
-Mask = NDArray[np.bool_]
+from vpp_streams.domain.arrays import Mask
 
 
 def counted(

@@ -13,11 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.windows import Aggregate, Deliverable, EnergySums, RegionWindowSums
+from vpp_streams.domain.arrays import Floats, Ints, Mask
 from vpp_streams.domain.fleet.metering import counted
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 DURATIONS_S = (900, 3600, 14400)
 """Deliverable power is told for 15 min, 1 h and 4 h."""

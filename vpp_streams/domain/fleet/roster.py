@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from vpp_streams.domain.columns import Array, Column
+from vpp_streams.domain.arrays import Array, Column, Ints
 from vpp_streams.domain.fleet.columnar import Columns
 from vpp_streams.domain.fleet.rollup import Ratings
 from vpp_streams.domain.fleet.site_windows import SiteRows
 from vpp_streams.domain.fleet.twins import Twins
-from vpp_streams.domain.registry.name_index import NameIndex, Numbers
+from vpp_streams.domain.registry.name_index import NameIndex
 from vpp_streams.domain.registry.registry import Registry
 
 _ROWS = {
@@ -65,7 +65,7 @@ class SiteRoster:
         self._ratings: Ratings
         self._share()
         self._feeders_of = self._unseen_of = (-1, -1)
-        self._feeders: tuple[Numbers, tuple[str, ...]]
+        self._feeders: tuple[Ints, tuple[str, ...]]
         self._unseen: dict[str, Unseen]
 
     def rows(self) -> SiteRows:
@@ -78,7 +78,7 @@ class SiteRoster:
         self._refresh()
         return self._ratings
 
-    def feeders(self) -> tuple[Numbers, tuple[str, ...]]:
+    def feeders(self) -> tuple[Ints, tuple[str, ...]]:
         """Each site's index into the feeders' names, of which the first is "" (none)."""
         self._refresh()
         if self._feeders_of != self._stamp():
@@ -131,7 +131,7 @@ class SiteRoster:
         self._rate_rows(np.r_[known_rows:rows, devices])
         self._share()
 
-    def _changes(self) -> tuple[Numbers, Numbers]:
+    def _changes(self) -> tuple[Ints, Ints]:
         """Sites and rows known here that a new record was about.
 
         A device may be claimed by a site of another partition than the one it speaks for.
@@ -159,7 +159,7 @@ class SiteRoster:
         self._row_columns["site"][rows.start : rows.stop] = at
         np.add.at(self._site_columns["seen"], at, 1)
 
-    def _rate_sites(self, at: Numbers) -> None:
+    def _rate_sites(self, at: Ints) -> None:
         registry = self._registry.columns
         site_ids = pa.array([self._site_ids[i] for i in at.tolist()], pa.string())
         found = registry.site_index.find(site_ids)
@@ -168,7 +168,7 @@ class SiteRoster:
         names = np.array([*registry.regions.names, ""], object)  # the last, -1: not registered
         self._site_columns["region_name"][at] = names[registry.sites["region"][found]]
 
-    def _rate_rows(self, at: Numbers) -> None:
+    def _rate_rows(self, at: Ints) -> None:
         registry = self._registry.columns
         device_ids = pa.array([self._twins.device_ids[row] for row in at.tolist()], pa.string())
         found = registry.device_index.find(device_ids)

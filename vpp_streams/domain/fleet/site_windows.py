@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.windows import PowerStats, SiteWindow, SocStats
-from vpp_streams.domain.columns import Array, Arrays
+from vpp_streams.domain.arrays import Array, Arrays
 from vpp_streams.domain.fleet.columnar import Columns
 from vpp_streams.domain.fleet.metering import counted
 from vpp_streams.domain.fleet.rollup import WindowRows

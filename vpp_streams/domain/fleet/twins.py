@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.telemetry import POWER_COLUMNS, Quality
-from vpp_streams.domain.columns import Column
+from vpp_streams.domain.arrays import Column
 from vpp_streams.domain.fleet.columnar import BLOCK_ROWS, Columns
 from vpp_streams.domain.fleet.rollup import Latest
 from vpp_streams.domain.registry.name_index import NameIndex

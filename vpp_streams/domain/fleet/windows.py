@@ -13,10 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.telemetry import POWER_COLUMNS
-from vpp_streams.domain.columns import Array, Arrays, Column
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from vpp_streams.domain.arrays import Array, Arrays, Column, Floats, Ints
 
 MS_W_PER_WH = 3_600_000.0
 

@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.market import CapacityOffer, EnergyOffer, Product, Step
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.clearing import UP
-from vpp_streams.domain.market.rules import Floats, MarketRules, Storage
+from vpp_streams.domain.market.rules import MarketRules, Storage
 from vpp_streams.domain.market.value import W_PER_MW, ValueTable, feasible_power, stored_after
 
 LEAST_W = 1.0

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from schemas.market import Award, Delivery, InputOffset, PlanView
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.reserve import ReservePolicy
-from vpp_streams.domain.market.rules import Floats, MarketRules, Prices, Storage
+from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
 
 MOST_W, MOST_WH = 1e12, 1e13
 

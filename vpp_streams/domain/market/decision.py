@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from schemas.market import Bid, EnergyOffer, PlanView, Product, Rung
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.bids import capacity_offers, energy_offer, fixed_offer
 from vpp_streams.domain.market.clearing import UP, cleared_power_w
 from vpp_streams.domain.market.cycle_inputs import CycleInputs, Usable, usable
@@ -22,7 +23,7 @@ from vpp_streams.domain.market.ledger import bid_id, stored_at
 from vpp_streams.domain.market.plan.model import PlanModel
 from vpp_streams.domain.market.plan.problem import Plan, PlanFailure, PlanProblem
 from vpp_streams.domain.market.reserve import Dependable, dependable
-from vpp_streams.domain.market.rules import Floats, MarketRules, Storage
+from vpp_streams.domain.market.rules import MarketRules, Storage
 from vpp_streams.domain.market.value import W_PER_MW, ValueTable, feasible_power, value_table
 from vpp_streams.domain.moments import HOUR_MS
 

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.market import Award, Bid, EnergyOffer, Product
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.moments import HOUR_MS
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

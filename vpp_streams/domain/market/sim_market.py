@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas.market import PRODUCTS, Award, Bid, Product
+from vpp_streams.domain.arrays import Floats, Ints
 from vpp_streams.domain.market.clearing import award_of
 from vpp_streams.domain.market.gate_clock import closed_starts
 from vpp_streams.domain.market.ledger import bid_id
-from vpp_streams.domain.market.rules import BidRefusedError, Floats, MarketRules, Prices, check_bid
+from vpp_streams.domain.market.rules import BidRefusedError, MarketRules, Prices, check_bid
 from vpp_streams.domain.moments import DAY_MS
 
 DAY_INTERVALS = 288
@@ -32,8 +32,6 @@ _BLOCK = 48
 """At most one spike in so many intervals."""
 _SPIKE_SHARE = 0.45
 """Blocks that have a spike."""
-
-Ints = NDArray[np.int64]
 
 
 def sim_rules(interval_ms: int, gate_ms: int) -> MarketRules:

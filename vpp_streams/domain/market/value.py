@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.forecast.capacity import CapacityForecast
 from vpp_streams.domain.market.forecast.process import PriceProcess
-from vpp_streams.domain.market.rules import Floats, MarketRules, Storage
+from vpp_streams.domain.market.rules import MarketRules, Storage
 
 LEVELS = 25
 """Points of the grid of stored energy."""

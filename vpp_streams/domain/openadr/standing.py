@@ -12,7 +12,7 @@ from schemas.dispatch import Hold, Limit, Request, Target, Withdraw
 from schemas.grid import Alert
 from vpp_streams.domain.openadr.requests import Ven
 
-Asked = Target | Limit
+PowerRequest = Target | Limit
 
 
 class Standing:
@@ -20,7 +20,7 @@ class Standing:
 
     def __init__(self, ven: Ven) -> None:
         self._ven = ven
-        self._requests: dict[str, Asked] = {}
+        self._requests: dict[str, PowerRequest] = {}
         self._withdrawn: set[str] = set()
         """By us: asked again, it needs another id."""
         self._declined: set[str] = set()
@@ -54,12 +54,14 @@ class Standing:
         elif alert.source == self._ven.source and self._ven.region in alert.regions:
             self._alerts[alert_id] = alert
 
-    def request_changes(self, wanted: Iterable[Asked], now_ms: int) -> list[Asked | Withdraw]:
+    def request_changes(
+        self, wanted: Iterable[PowerRequest], now_ms: int
+    ) -> list[PowerRequest | Withdraw]:
         """What to write: the new ones first, so that the batteries are never without an order."""
         self._requests = {i: r for i, r in self._requests.items() if r.ends_at_ms > now_ms}
         standing = {_base(id_) for id_ in self._requests}
         asked = {r.request_id: r for r in wanted if r.request_id not in self._declined}
-        new: list[Asked | Withdraw] = [
+        new: list[PowerRequest | Withdraw] = [
             msgspec.structs.replace(request, request_id=self._free(base))
             for base, request in asked.items()
             if base not in standing
@@ -86,7 +88,7 @@ class Standing:
         ]
         return [a for id_, a in asked.items() if self._alerts.get(id_) != a] + gone
 
-    def _is_ours(self, request: Asked) -> bool:
+    def _is_ours(self, request: PowerRequest) -> bool:
         return request.region == self._ven.region and request.source == self._ven.source
 
     def _free(self, base: str) -> str:

@@ -21,10 +21,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from vpp_streams.domain.columns import Arrays
+from vpp_streams.domain.arrays import Arrays, Floats
 from vpp_streams.domain.moments import HOUR_MS
-
-Floats = NDArray[np.float64]
 
 MARGIN = 1.25
 """Inverters may overload by a tenth to a fifth for seconds, meters are off by up to 2 % each, and

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from schemas.assets import Device, Site
 from schemas.bounds import PARTITIONS
-from vpp_streams.domain.columns import Array, Column
+from vpp_streams.domain.arrays import Array, Column, Ints
 from vpp_streams.domain.registry.belief import BOUNDS, bounds_w
 from vpp_streams.domain.registry.hashing import murmur2_of, partitions_of
-from vpp_streams.domain.registry.name_index import UNKNOWN, NameIndex, Numbers
+from vpp_streams.domain.registry.name_index import UNKNOWN, NameIndex
 
 _SITE: Mapping[str, Column] = {
     "site_hash": Column(np.uint32),
@@ -56,7 +56,7 @@ class Found:
     """"" where the device is not known."""
     site_hash: NDArray[np.uint32]
     """`murmur2` of the site's id: see `domain.partition.partitions_of`."""
-    device: Numbers
+    device: Ints
     """Rows of `RegistryColumns.devices`."""
 
 
@@ -139,7 +139,7 @@ class RegistryColumns:
             found.setdefault(self.regions.names[at], set()).update({name} if name else ())
         return found
 
-    def devices_of(self, partition: int) -> Numbers:
+    def devices_of(self, partition: int) -> Ints:
         """Rows of the devices whose sites are in this partition."""
         return np.flatnonzero(self.sites["partition"][self.devices.known("site")] == partition)
 
@@ -185,7 +185,7 @@ class _Table:
 
 
 class _Codes:
-    """Numbers for the few names that many rows share."""
+    """Ints for the few names that many rows share."""
 
     def __init__(self) -> None:
         self.names: list[str] = []

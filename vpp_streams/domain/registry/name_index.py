@@ -13,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.telemetry import MAX_NAME_BYTES
+from vpp_streams.domain.arrays import Ints
 
-Numbers = NDArray[np.int64]
 _Words = NDArray[np.uint64]
 """Shape (names, 1 + words): each name's length, then its bytes, 0 beyond its end."""
 
@@ -32,7 +32,7 @@ _ROOM = 8
 
 
 class NameIndex:
-    """Numbers names in the order in which they are added."""
+    """Ints names in the order in which they are added."""
 
     def __init__(self) -> None:
         self._names = 0
@@ -48,7 +48,7 @@ class NameIndex:
         """Number these names, of which none was added before, comes twice or is too long."""
         self._waiting += names  # many are cheaper at once: see `find`
 
-    def find(self, names: pa.StringArray) -> Numbers:
+    def find(self, names: pa.StringArray) -> Ints:
         """Shape (len(names),): each name's number, `UNKNOWN` where it has none. No nulls.
 
         Raises `ValueError` for a name of more than `MAX_NAME_BYTES`.
@@ -66,7 +66,7 @@ class NameIndex:
             wrong = wrong[(there != UNKNOWN) & ~self._same(words[wrong], there)]
         return found
 
-    def names(self, numbers: Numbers) -> pa.StringArray:
+    def names(self, numbers: Ints) -> pa.StringArray:
         """Inverse of `find`: the names with these numbers; `UNKNOWN` gives ""."""
         if self._waiting:
             self._insert()
@@ -77,16 +77,16 @@ class NameIndex:
         offsets = np.r_[0, length.cumsum()].astype(np.int32)
         return pa.StringArray.from_buffers(len(numbers), pa.py_buffer(offsets), pa.py_buffer(data))
 
-    def _first_slot(self, words: _Words) -> Numbers:
+    def _first_slot(self, words: _Words) -> Ints:
         # A sum, to which the words beyond a name's end add nothing.
         mixed = (words ^ (words >> _FOLD)) @ _FACTORS[: words.shape[1]] * _MIX
-        slot: Numbers = (mixed >> self._shift).astype(np.int64)
+        slot: Ints = (mixed >> self._shift).astype(np.int64)
         return slot
 
-    def _next(self, slot: Numbers) -> Numbers:
+    def _next(self, slot: Ints) -> Ints:
         return (slot + 1) & (len(self._slots) - 1)
 
-    def _same(self, words: _Words, numbers: Numbers) -> NDArray[np.bool_]:
+    def _same(self, words: _Words, numbers: Ints) -> NDArray[np.bool_]:
         ours = self._words.take(numbers, axis=0, mode="clip")
         both = min(ours.shape[1], words.shape[1])  # a longer name differs in its length
         same: NDArray[np.bool_] = (ours[:, :both] == words[:, :both]).all(axis=1)
@@ -110,7 +110,7 @@ class NameIndex:
             first = 0
         self._place(np.arange(first, self._names))
 
-    def _place(self, numbers: Numbers) -> None:
+    def _place(self, numbers: Ints) -> None:
         slot = self._first_slot(self._words[numbers])
         while len(numbers):
             free = self._slots[slot] == UNKNOWN

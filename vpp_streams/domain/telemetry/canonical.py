@@ -17,11 +17,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.telemetry import TELEMETRY_V1, Quality, Rejected, Rejection, rejected_reading_id
+from vpp_streams.domain.arrays import Mask
 from vpp_streams.domain.registry.belief import ABSURD, BOUNDS, excesses, reaches_too_far
 from vpp_streams.domain.registry.hashing import murmur2, partitions_of
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.domain.telemetry.plain_rows import Columns, Mask, read_plain
-from vpp_streams.domain.telemetry.raw_line import MAX_LINE_BYTES, Refused, read_line
+from vpp_streams.domain.telemetry.plain_rows import PlainColumns, read_plain
+from vpp_streams.domain.telemetry.raw_line import MAX_LINE_BYTES, RefusedLine, read_line
 
 MAX_LINES = 20_000
 """A frame of more is refused whole: a megabyte of line feeds and rubbish would otherwise be half
@@ -63,7 +64,7 @@ def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: i
     raws = frame.split(b"\n")
     if len(raws) > MAX_LINES:
         why = Rejection("too_large", f"The frame has {len(raws)} lines; at most {MAX_LINES}.")
-        return Canonical({}, [_dead_letter(source, WHOLE_FRAME, frame, Refused(why))])
+        return Canonical({}, [_dead_letter(source, WHOLE_FRAME, frame, RefusedLine(why))])
     if not raws[-1]:
         raws.pop()  # what follows the last line feed
     columns, good = read_plain(raws, registry)
@@ -73,7 +74,7 @@ def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: i
         if not raws[i] or raws[i].isspace():
             continue
         row = read_line(raws[i], registry)
-        if isinstance(row, Refused):
+        if isinstance(row, RefusedLine):
             rejected.append(_dead_letter(source, i, raws[i], row))
         else:
             others[i] = row
@@ -89,8 +90,8 @@ def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: i
 
 
 def _doubt(
-    columns: Columns, good: Mask, registry: Registry
-) -> tuple[Counter[str], dict[int, Refused]]:
+    columns: PlainColumns, good: Mask, registry: Registry
+) -> tuple[Counter[str], dict[int, RefusedLine]]:
     """Mark as bad what is beyond its device; what is absurdly so is refused, by its line."""
     bounds_w = np.take(registry.columns.devices["bounds_w"], columns["device"], axis=1)
     shares = excesses(columns, bounds_w)
@@ -106,10 +107,10 @@ def _doubt(
     return +Counter(found | {"interval": int(too_far.sum())}), refused
 
 
-def _refused(columns: Columns, i: int, shares: NDArray[np.float64]) -> Refused:
+def _refused(columns: PlainColumns, i: int, shares: NDArray[np.float64]) -> RefusedLine:
     worst = int(np.nanargmax(shares))
     times = f"{shares[worst]:.0f} times the most that is registered for it, with its margin"
-    return Refused(
+    return RefusedLine(
         Rejection("not_believed", f"The {BOUNDS[worst]} power is {times}."),
         received_at_ms=int(columns["received_at_ms"][i]),
         device_id=_text(columns["device_id"], i),
@@ -124,7 +125,7 @@ def _text(column: Any, i: int) -> str:
     return str(value.as_py() if isinstance(value, pa.Scalar) else value)
 
 
-def _put(columns: Columns, rows: dict[int, dict[str, Any]], registry: Registry) -> None:
+def _put(columns: PlainColumns, rows: dict[int, dict[str, Any]], registry: Registry) -> None:
     """Put rows that were read one by one in their places."""
     device_ids = pa.array([row["device_id"] for row in rows.values()], pa.string())
     columns["device"][list(rows)] = registry.columns.device_index.find(device_ids)
@@ -138,7 +139,7 @@ def _put(columns: Columns, rows: dict[int, dict[str, Any]], registry: Registry) 
         columns["site_hash"][i] = murmur2(row["site_id"].encode())
 
 
-def _dead_letter(source: Source, line: int, raw: bytes, refused: Refused) -> Rejected:
+def _dead_letter(source: Source, line: int, raw: bytes, refused: RefusedLine) -> Rejected:
     told_ms, reason = refused.received_at_ms, refused.why.reason
     rejected_id = f"{source.topic}-{source.partition}-{source.offset}-{line}"
     if refused.device_id is not None and refused.boot is not None and refused.seq is not None:
@@ -159,7 +160,9 @@ def _dead_letter(source: Source, line: int, raw: bytes, refused: Refused) -> Rej
     )
 
 
-def _batches(columns: Columns, good: Mask, partitions: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+def _batches(
+    columns: PlainColumns, good: Mask, partitions: int
+) -> Iterator[tuple[int, pa.RecordBatch]]:
     """The good rows by the partition of their site."""
     arrays = [pa.array(columns[field.name], field.type) for field in TELEMETRY_V1]
     batch = pa.RecordBatch.from_arrays(arrays, schema=TELEMETRY_V1)

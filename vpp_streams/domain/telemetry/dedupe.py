@@ -19,10 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from vpp_streams.domain.arrays import Ints, Mask
 from vpp_streams.domain.telemetry.seen import Past, Seen, Verdict
-
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

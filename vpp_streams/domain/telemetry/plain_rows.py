@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from schemas.telemetry import MAX_INTERVAL_MS, EpochMs, Quality, Seq
 from schemas.wire import UNREADABLE
+from vpp_streams.domain.arrays import Mask
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.normalize.balance import (
     POWERS,
@@ -23,9 +23,8 @@ from vpp_streams.domain.telemetry.normalize.balance import (
 )
 from vpp_streams.domain.telemetry.normalize.checked import EARLIEST_MS, MAX_AHEAD_MS, PLAIN_RANGE
 
-Columns = dict[str, Any]
+PlainColumns = dict[str, Any]
 """Columns of ``telemetry.v1`` by name, ``site_hash`` and ``device`` (the registry's row)."""
-Mask = NDArray[np.bool_]
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -61,7 +60,7 @@ _UNREAD = _Line(device_id="", received_at_ms=0, seq=0, body=_Body())
 _BOOT = re.compile("[0-9a-fA-F]{1,8}")
 
 
-def read_plain(raws: list[bytes], registry: Registry) -> tuple[Columns, Mask]:
+def read_plain(raws: list[bytes], registry: Registry) -> tuple[PlainColumns, Mask]:
     """Columns of all lines, and which lines are plain; the values of the others mean nothing."""
     lines = _decoded(raws)
     bodies = [line.body for line in lines]
@@ -102,7 +101,7 @@ MAX_BOOTS = 1 << 20
 _boot_numbers = _BootNumbers()
 
 
-def _identity(lines: list[_Line], registry: Registry) -> Columns:
+def _identity(lines: list[_Line], registry: Registry) -> PlainColumns:
     device_id = pa.array([line.device_id for line in lines], pa.string())
     found = registry.columns.find(device_id)
     boot = np.array([_boot_numbers[line.boot] for line in lines], np.int64)
@@ -118,7 +117,7 @@ def _identity(lines: list[_Line], registry: Registry) -> Columns:
     }
 
 
-def _measurement(bodies: list[_Body]) -> Columns:
+def _measurement(bodies: list[_Body]) -> PlainColumns:
     """None becomes NaN, as everywhere in columns."""
     n = len(bodies)
     return {
@@ -137,7 +136,7 @@ def _measurement(bodies: list[_Body]) -> Columns:
     }
 
 
-def _in_range(columns: Columns) -> Mask:
+def _in_range(columns: PlainColumns) -> Mask:
     """Each value is measured and in its range, or not measured; the time can be."""
     measured_ms = columns["measured_at_ms"]
     ok: Mask = (measured_ms >= EARLIEST_MS) & (
@@ -149,7 +148,7 @@ def _in_range(columns: Columns) -> Mask:
     return ok
 
 
-def _needs_nothing(columns: Columns) -> Mask:
+def _needs_nothing(columns: PlainColumns) -> Mask:
     """Something is measured, the load needs no computing, and the powers are in balance."""
     powers = [columns[name] for name in POWERS]
     missing = [np.isnan(power_w) for power_w in powers]

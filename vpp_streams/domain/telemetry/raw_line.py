@@ -28,7 +28,7 @@ _vendor = msgspec.json.Decoder(VendorBody)
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedLine:
     """Why a line gives no row, with what of it could be read."""
 
     why: Rejection
@@ -40,19 +40,19 @@ class Refused:
     """With device and boot the reading's name; None = the line could not be read."""
 
 
-def read_line(raw: bytes, registry: Registry) -> dict[str, Any] | Refused:
+def read_line(raw: bytes, registry: Registry) -> dict[str, Any] | RefusedLine:
     """The line as values by column of ``telemetry.v1``. Never raises, whatever the bytes."""
     if len(raw) > MAX_LINE_BYTES:
         size = f"The line has {len(raw)} bytes; at most {MAX_LINE_BYTES} are read."
-        return Refused(Rejection("too_large", f"{size} The first of them are kept here."))
+        return RefusedLine(Rejection("too_large", f"{size} The first of them are kept here."))
     line = _decoded(_line, raw, "line")
     if isinstance(line, Rejection):
-        return Refused(line)
+        return RefusedLine(line)
     boot, found = int(line.boot, 16), registry.device(line.device_id)
     site_id = found[1].site_id if found else None
 
-    def refused(why: Rejection) -> Refused:
-        return Refused(why, line.received_at_ms, line.device_id, site_id, boot, line.seq)
+    def refused(why: Rejection) -> RefusedLine:
+        return RefusedLine(why, line.received_at_ms, line.device_id, site_id, boot, line.seq)
 
     if found is None:
         why = f"The registry has no device {line.device_id!r}."

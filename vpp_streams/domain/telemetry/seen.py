@@ -26,7 +26,7 @@ Verdict = Literal["new", "repeat", "unclear"]
 
 @dataclass(slots=True, eq=False)
 class Seen:
-    """Numbers of one start of a device that were seen; without its newest run while it is the
+    """Ints of one start of a device that were seen; without its newest run while it is the
     device's present start."""
 
     boot: int
@@ -37,7 +37,7 @@ class Seen:
     bounds: "array[int]" = field(default_factory=lambda: array("q"))
     """start, end, start, end, ...; sorted, disjoint, and no end is the next start."""
     blurred_to: int = 0
-    """Numbers below it may be taken as seen without having been."""
+    """Ints below it may be taken as seen without having been."""
     marks: list[tuple[int, int]] = field(default_factory=list)
     """(measured time, first number that was not seen by then), now and again."""
 

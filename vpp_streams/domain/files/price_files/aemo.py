@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from schemas.market import PRODUCTS, Product
+from vpp_streams.domain.arrays import Floats, Ints
 from vpp_streams.domain.files.price_files.aemo_records import (
     Part,
     flat_table,
@@ -22,9 +23,9 @@ from vpp_streams.domain.files.price_files.aemo_records import (
     record_tables,
 )
 from vpp_streams.domain.files.price_files.cells import note_prices, note_row, price_of
-from vpp_streams.domain.files.price_files.intervals import Ints, ZoneRows, settle
+from vpp_streams.domain.files.price_files.intervals import ZoneRows, settle
 from vpp_streams.domain.files.price_files.report import Notes, PriceReading, Report, Wanted
-from vpp_streams.domain.market.rules import Floats, Prices
+from vpp_streams.domain.market.rules import Prices
 from vpp_streams.domain.moments import HOUR_MS, MINUTE_MS
 
 COLUMNS: Mapping[Product, str] = {

@@ -13,8 +13,9 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from vpp_streams.domain.arrays import Floats, Ints
 from vpp_streams.domain.files.price_files.entsoe_series import Point, read_series, under
-from vpp_streams.domain.files.price_files.intervals import Ints, ZoneRows, settle, spoken_time
+from vpp_streams.domain.files.price_files.intervals import ZoneRows, settle, spoken_time
 from vpp_streams.domain.files.price_files.report import (
     EXAMPLES,
     Notes,
@@ -22,7 +23,6 @@ from vpp_streams.domain.files.price_files.report import (
     Report,
     Wanted,
 )
-from vpp_streams.domain.market.rules import Floats
 
 FORMAT = "ENTSO-E day-ahead prices (A44)"
 _FLOOR = -500.0

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.market import Product
+from vpp_streams.domain.arrays import Floats, Ints
 from vpp_streams.domain.files.price_files.report import (
     EXAMPLES,
     Notes,
@@ -18,10 +19,9 @@ from vpp_streams.domain.files.price_files.report import (
     Report,
     Wanted,
 )
-from vpp_streams.domain.market.rules import Floats, Prices
+from vpp_streams.domain.market.rules import Prices
 from vpp_streams.domain.moments import DAY_MS, MINUTE_MS
 
-Ints = NDArray[np.int64]
 Limits = Callable[[Ints], tuple[Floats, Floats]]
 """Least and greatest energy price of intervals, by their starts."""
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from schemas.market import Product
-from vpp_streams.domain.market.rules import Floats, Prices
+from vpp_streams.domain.arrays import Floats
+from vpp_streams.domain.market.rules import Prices
 
 FindingKind = Literal[
     "gap",

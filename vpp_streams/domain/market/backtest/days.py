@@ -14,17 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.market import Bid
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.backtest.delivery import Fleet, Given
 from vpp_streams.domain.market.backtest.foresight import best_plan, plan_money
 from vpp_streams.domain.market.backtest.result import Summary, Trace, Yardsticks, summarise
-from vpp_streams.domain.market.backtest.run import REGION, Rows
+from vpp_streams.domain.market.backtest.run import REGION, WalkRecord
 from vpp_streams.domain.market.bids import fixed_offer
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision import safe_bid
 from vpp_streams.domain.market.forecast.days import Days, error_quantiles
 from vpp_streams.domain.market.plan.model import PlanModel
 from vpp_streams.domain.market.replay_market import ReplayMarket
-from vpp_streams.domain.market.rules import Floats, Prices, Storage
+from vpp_streams.domain.market.rules import Prices, Storage
 from vpp_streams.domain.moments import DAY_MS
 
 Forecaster = Callable[[Days], Floats]
@@ -64,9 +65,9 @@ def walk_days(
     on_day: Callable[[], None] = lambda: None,
 ) -> tuple[Summary, Trace, tuple[Bid, ...]]:
     """Bid for every whole day but the first; see `walk` for what is given back."""
-    rules, rows, perfect = market.rules, Rows(), list[float]()
+    rules, rows, perfect = market.rules, WalkRecord(), list[float]()
     # Day-ahead bids do not depend on what was delivered, so the same ones serve a reliable fleet.
-    reliable = rows if fleet.always_answers else Rows()
+    reliable = rows if fleet.always_answers else WalkRecord()
     recorded = by_days(market.recorded, market.day_begins_ms, kind_of)
     model, solve_ms = PlanModel(), list[float]()
     values = recorded.days.values
@@ -137,7 +138,7 @@ def _bids(market: ReplayMarket, expected: Prices, power_w: Floats, how: str) -> 
     return bids
 
 
-def _deliver(market: ReplayMarket, fleet: Fleet, bids: list[Bid], rows: Rows) -> None:
+def _deliver(market: ReplayMarket, fleet: Fleet, bids: list[Bid], rows: WalkRecord) -> None:
     stored_wh = 0.0
     for bid in bids:
         award = market.clear(bid, bid.gate_ms)

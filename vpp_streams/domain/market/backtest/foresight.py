@@ -3,9 +3,10 @@
 import numpy as np
 
 from schemas.market import Product
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.plan.model import PlanModel
 from vpp_streams.domain.market.plan.problem import Plan, PlanFailure, PlanProblem
-from vpp_streams.domain.market.rules import Floats, MarketRules, Prices, Storage
+from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
 from vpp_streams.domain.market.value import W_PER_MW
 
 CHUNK, BEYOND = 2016, 576

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.forecast.scores import coverage, mean_absolute_error, pinball
-from vpp_streams.domain.market.rules import Floats, MarketRules, Storage
+from vpp_streams.domain.market.rules import MarketRules, Storage
 from vpp_streams.domain.market.value import W_PER_MW
 from vpp_streams.domain.moments import HOUR_MS
 

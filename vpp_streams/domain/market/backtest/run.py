@@ -26,7 +26,7 @@ DEADLINE_S = 5.0
 
 
 @dataclass(slots=True)
-class Rows:
+class WalkRecord:
     """What is written down as the walk goes on."""
 
     bids: list[Bid] = field(default_factory=list)
@@ -78,8 +78,8 @@ def walk(
     rules = market.rules
     runs = [market.recorded.cut(rows) for rows in market.recorded.runs()]
 
-    def walked(answering: Fleet) -> Rows:
-        rows, bidder = Rows(), Autobidder()
+    def walked(answering: Fleet) -> WalkRecord:
+        rows, bidder = WalkRecord(), Autobidder()
         for run in runs:
             _walk_run(market, run, storage, answering, policy, bidder, clock, on_interval, rows)
         return rows
@@ -113,7 +113,7 @@ def _walk_run(
     bidder: Autobidder,
     clock: Callable[[], float],
     on_interval: Callable[[], None],
-    rows: Rows,
+    rows: WalkRecord,
 ) -> None:
     stored_wh, delivered = 0.0, list[Delivery]()
     for start_ms in run.start_ms.tolist():

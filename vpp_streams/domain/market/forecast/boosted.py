@@ -7,9 +7,9 @@ than either. The trees are fitted anew every `REFIT_DAYS`.
 import lightgbm
 import numpy as np
 
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.forecast.days import Days, profile
 from vpp_streams.domain.market.forecast.lear import LEAST_DAYS, lear
-from vpp_streams.domain.market.rules import Floats
 
 REFIT_DAYS = 14
 _TREES = 200

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.market import Product
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.clearing import UP
 from vpp_streams.domain.market.forecast.process import slot_of
-from vpp_streams.domain.market.rules import Floats, MarketRules, Prices
+from vpp_streams.domain.market.rules import MarketRules, Prices
 
 _STAYS = 0.8
 """Share of the newest price's distance that is left after an interval, of 288 a day."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vpp_streams.domain.market.rules import Floats
+from vpp_streams.domain.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.forecast.days import Days, profile
-from vpp_streams.domain.market.rules import Floats
 
 WINDOWS = (84, 182, 364, 728)
 """Days that a fit looks back."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vpp_streams.domain.market.rules import Floats, MarketRules, Prices
+from vpp_streams.domain.arrays import Floats
+from vpp_streams.domain.market.rules import MarketRules, Prices
 
 # fmt: off
 _BASE = np.array([

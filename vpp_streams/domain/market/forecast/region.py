@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.forecast import ForecastAccuracy, Forecaster, QuantityForecast, RegionForecast
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.forecast.days import Days, error_quantiles, naive, profile
 from vpp_streams.domain.market.forecast.lear import LEAST_DAYS, lear
 from vpp_streams.domain.market.forecast.scores import coverage, mean_absolute_error
-from vpp_streams.domain.market.rules import Floats
 from vpp_streams.domain.moments import DAY_MS
 
 SLOT_S = 900

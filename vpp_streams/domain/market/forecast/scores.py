@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vpp_streams.domain.market.rules import Floats
+from vpp_streams.domain.arrays import Floats
 
 
 def pinball(actual: Floats, quantile: Floats, chance: float) -> float:

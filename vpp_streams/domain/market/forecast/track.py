@@ -8,6 +8,7 @@ import numpy as np
 
 from schemas.forecast import QuantityForecast, RegionForecast
 from schemas.windows import RegionWindow
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.forecast.region import (
     HISTORY_DAYS,
     LOAD,
@@ -17,7 +18,6 @@ from vpp_streams.domain.market.forecast.region import (
     Quantity,
     Seen,
 )
-from vpp_streams.domain.market.rules import Floats
 from vpp_streams.domain.moments import DAY_MS
 
 LEAST_COVERAGE = 0.5

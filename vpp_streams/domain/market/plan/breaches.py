@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from schemas.market import Product
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.plan.problem import Plan, PlanFailure, PlanProblem, Slack
 from vpp_streams.domain.market.plan.tidy import LEAST_H, Tidy, tidy
-from vpp_streams.domain.market.rules import Floats
 
 TOLERANCE = 1e-5
 """Of the storage's energy (per hour)."""

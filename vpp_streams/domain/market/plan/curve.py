@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.plan.lp import Bounds
 from vpp_streams.domain.market.plan.problem import PowerCurve
 from vpp_streams.domain.market.plan.tidy import Tidy
-from vpp_streams.domain.market.rules import Floats
 
 
 def first_powers(tidy: Tidy, levels: int) -> Floats:

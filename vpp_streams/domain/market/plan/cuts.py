@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpp_streams.domain.market.plan.lp import Bounds, Shape
-from vpp_streams.domain.market.plan.read import TOLERANCE, Columns
+from vpp_streams.domain.market.plan.read import TOLERANCE, PlanColumns
 from vpp_streams.domain.market.plan.tidy import UP, Tidy
 
 
@@ -27,7 +27,7 @@ class Forbidden:
         return bool((self.both_ways | self.unbacked_up | self.unbacked_down).any())
 
 
-def forbidden_in(columns: Columns, tidy: Tidy, shape: Shape) -> Forbidden:
+def forbidden_in(columns: PlanColumns, tidy: Tidy, shape: Shape) -> Forbidden:
     """Where a solution breaks the rules."""
     held = dict(zip(shape.products, shape.sustain, strict=True))
     up = sum((held[p] * columns.capacity[p] for p in held if p in UP), start=np.zeros(shape.steps))
@@ -42,7 +42,9 @@ def forbidden_in(columns: Columns, tidy: Tidy, shape: Shape) -> Forbidden:
     )
 
 
-def cut(bounds: Bounds, columns: Columns, forbidden: Forbidden, tidy: Tidy, shape: Shape) -> Bounds:
+def cut(
+    bounds: Bounds, columns: PlanColumns, forbidden: Forbidden, tidy: Tidy, shape: Shape
+) -> Bounds:
     """No charge where the stored energy falls, no discharge where it does not; no capacity."""
     upper = bounds.upper.copy()
     blocks = np.split(upper, np.cumsum(shape.column_blocks)[:-1])  # views

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.market import Product
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.plan.tidy import LEAST_H, UP, Tidy
-from vpp_streams.domain.market.rules import Floats
 
-Ints = NDArray[np.int32]
+Int32s = NDArray[np.int32]
 FREE = np.inf
 
 
@@ -68,8 +68,8 @@ class Matrix:
     """Compressed by column."""
 
     rows: int
-    start: Ints
-    index: Ints
+    start: Int32s
+    index: Int32s
     value: Floats
 
 

@@ -14,7 +14,7 @@ from vpp_streams.domain.market.plan.problem import (
     PlanProblem,
     PowerCurve,
 )
-from vpp_streams.domain.market.plan.read import Columns, columns_of, money_of, slacks_of
+from vpp_streams.domain.market.plan.read import PlanColumns, columns_of, money_of, slacks_of
 from vpp_streams.domain.market.plan.solver import TIME, Solved, Solver
 from vpp_streams.domain.market.plan.tidy import Tidy, tidy
 
@@ -27,7 +27,7 @@ most three more."""
 class _Found:
     """An optimum that breaks no rule."""
 
-    columns: Columns
+    columns: PlanColumns
     solved: Solved
     bounds: Bounds
     """Those that it was solved with."""

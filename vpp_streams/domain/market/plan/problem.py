@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from schemas.market import Product
-from vpp_streams.domain.market.rules import Floats, MarketRules, Storage
+from vpp_streams.domain.arrays import Floats
+from vpp_streams.domain.market.rules import MarketRules, Storage
 
 NOT_KNOWN = float("nan")
 

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.market import Product
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.plan.lp import Bounds, Shape
 from vpp_streams.domain.market.plan.problem import Slack
 from vpp_streams.domain.market.plan.tidy import CAPACITY, Tidy
-from vpp_streams.domain.market.rules import Floats
 
 TOLERANCE = 1e-6
 """Of the storage's energy (per hour): less is rounding."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Columns:
+class PlanColumns:
     """A solution in the programme's units, by kind."""
 
     charge: Floats
@@ -25,17 +25,17 @@ class Columns:
     stored: Floats
 
 
-def columns_of(values: Floats, bounds: Bounds, shape: Shape) -> Columns:
+def columns_of(values: Floats, bounds: Bounds, shape: Shape) -> PlanColumns:
     """The columns by kind; what rounding puts outside of the bounds is taken off."""
     n = shape.steps * (2 + len(shape.products))
     steps = np.clip(values[:n], bounds.lower[:n], bounds.upper[:n]).reshape(-1, shape.steps)
     inside, below, above = values[n : n + 3 * (shape.steps + 1)].reshape(3, -1)
     capacity: dict[Product, Floats] = {p: np.zeros(shape.steps) for p in CAPACITY}
     capacity.update(zip(shape.products, steps[2:], strict=True))
-    return Columns(steps[0], steps[1], capacity, inside - below + above)
+    return PlanColumns(steps[0], steps[1], capacity, inside - below + above)
 
 
-def money_of(columns: Columns, tidy: Tidy) -> float:
+def money_of(columns: PlanColumns, tidy: Tidy) -> float:
     """Expected income less wear, and the terminal value; what slacks cost is not in it."""
     h, used = tidy.hours, tidy.used
     up = columns.discharge + used["reg_up"] * columns.capacity["reg_up"]
@@ -57,7 +57,7 @@ def terminal_of(stored: float, tidy: Tidy) -> float:
     return float((filled * tidy.values).sum()) + min(stored, 0.0) * float(tidy.values[0]) + beyond
 
 
-def slacks_of(columns: Columns, tidy: Tidy) -> dict[Slack, float]:
+def slacks_of(columns: PlanColumns, tidy: Tidy) -> dict[Slack, float]:
     """What a solution does not keep, each at its worst, Wh or W."""
     net = columns.discharge - columns.charge
     short = 0.0 if np.isnan(tidy.final) else tidy.final - float(columns.stored[-1])

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import highspy
 import numpy as np
 
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.plan.lp import Bounds, Shape, matrix_of
-from vpp_streams.domain.market.rules import Floats
 
 TIME = "time ran out"
 QUIET: dict[str, bool | int | float | str] = {

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.market import Product
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.plan.problem import PlanFailure, PlanProblem
-from vpp_streams.domain.market.rules import Floats
 
 UP: tuple[Product, ...] = ("reg_up", "reserve")
 CAPACITY: tuple[Product, ...] = ("reg_up", "reserve", "reg_down")

@@ -1,11 +1,17 @@
-"""How the columns of a table are declared: one row per device or site, by name."""
+"""The types of numpy columns: one row per device, site or moment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+Mask: TypeAlias = NDArray[np.bool_]
+Rows: TypeAlias = NDArray[np.int64]
+"""Ints of rows of a table."""
 Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = Mapping[str, Array]
 """Columns by name; shape (n,) or (width, n)."""
