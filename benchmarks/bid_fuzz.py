@@ -13,7 +13,7 @@ from collections import Counter
 
 import numpy as np
 
-from tests.bid_fuzz import absurd_inputs, complaints
+from benchmarks.absurd_inputs import absurd_inputs, complaints
 from vpp_streams.domain.market.decision import Autobidder
 
 

@@ -2,7 +2,7 @@
 
 They are made without naming a broker to reach: `tests.simulation.world` says which world they
 belong to. What they raise, and when they go on trying, follows aiokafka 0.14
-(`tests/test_simulated_kafka.py` runs the same steps against a real broker).
+(`tests/simulation/test_simulated_kafka.py` runs the same steps against a real broker).
 """
 
 import asyncio

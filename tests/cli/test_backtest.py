@@ -1,0 +1,157 @@
+"""``vpp backtest``: what a person, a browser and a program are told; mistakes are one line."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.support.market_factory import duck_days
+from tests.support.paths import DOCS
+from vpp_streams.cli import build_app
+from vpp_streams.errors import InputError
+
+FLEET = DOCS / "examples" / "one-megapack.yaml"
+DAYS = 6
+
+
+@pytest.fixture
+def hourly(tmp_path: Path) -> Path:
+    """Day-ahead prices of one zone, without a gap."""
+    return table(tmp_path / "DE.csv", "60min", duck_days(DAYS))
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Path:
+    """A day in five minutes: cleared interval by interval."""
+    return table(tmp_path / "quick.csv", "5min", np.repeat(duck_days(1), 12))
+
+
+def table(path: Path, step: str, energy: np.ndarray) -> Path:
+    starts = np.datetime64("2024-03-04T00:00:00") + np.arange(len(energy)) * np.timedelta64(
+        int(step.removesuffix("min")), "m"
+    )
+    rows = [f"{start}Z,{price:.2f}" for start, price in zip(starts, energy, strict=True)]
+    path.write_text("\n".join(["start,price [EUR/MWh]", *rows]))
+    return path
+
+
+def backtest(market: Path, *words: str | Path, fleet: Path = FLEET) -> Result:
+    return CliRunner().invoke(
+        build_app(),
+        ["backtest", "--market", str(market), "--fleet", str(fleet), *map(str, words)],
+        env={"COLUMNS": "160", "NO_COLOR": "1"},
+    )
+
+
+def told(result: Result) -> dict[str, str]:
+    """Name and value of each line of the table."""
+    assert result.exit_code == 0, result.output
+    found = (re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in result.stdout.splitlines())
+    return {row[0]: row[1] for row in found if len(row) == 2}
+
+
+def test_a_person_sees_what_was_earned_and_where_the_rest_went(hourly: Path) -> None:
+    rows = told(backtest(hourly, "--forecast", "profile"))
+    assert rows["market"] == "DE, energy"
+    assert rows["span"].startswith("2024-03-05 to 2024-03-09, 120 intervals")
+    assert rows["of perfect foresight"].endswith("%")
+    assert rows["regret: solver"] == "0 EUR"
+    assert rows["limits broken"] == "0"
+    assert "between its 10 % and 90 % quantile, of a mean pinball loss of" in rows["price forecast"]
+    assert rows["rungs"].startswith(("warm_lp", "fresh_lp"))
+    earned, perfect = (
+        float(rows[name].removesuffix(" EUR").replace(",", ""))
+        for name in ("revenue", "perfect foresight")
+    )
+    assert 0 < earned <= perfect
+
+
+def test_a_program_gets_the_same_numbers(hourly: Path) -> None:
+    found = json.loads(backtest(hourly, "--forecast", "profile", "--json").stdout)
+    rows = told(backtest(hourly, "--forecast", "profile"))
+    assert rows["revenue"] == f"{found['money']:,.0f} EUR"
+    assert rows["of perfect foresight"] == f"{found['share']:.1%}"
+    assert found["intervals"] == 24 * (DAYS - 1)
+    assert 0 < found["pinball"] < found["forecast_error"]
+    lost = sum(found["regret"].values())
+    assert found["money"] + lost == pytest.approx(found["perfect"])
+
+
+def test_a_page_has_the_same_numbers_and_its_pictures(hourly: Path, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    result = backtest(hourly, "--forecast", "profile", "--html", file)
+    assert f"report: {file}" in result.stdout.replace("\n", "")
+    page = file.read_text()
+    assert told(result)["revenue"] in page
+    assert page.count("<svg") >= 3
+    assert "nan" not in page.lower()
+    assert "http" not in re.sub(r"xmlns='[^']*'", "", page)  # it works without a network
+
+
+def test_names_from_a_file_are_text_on_the_page(hourly: Path, tmp_path: Path) -> None:
+    file, zone = tmp_path / "report.html", "<script>alert(1)</script>"
+    lines = hourly.read_text().splitlines()
+    hourly.write_text("\n".join([f"{lines[0]},zone", *(f"{row},{zone}" for row in lines[1:])]))
+    assert backtest(hourly, "--forecast", "profile", "--html", file).exit_code == 0
+    assert "<script" not in file.read_text()
+
+
+def test_short_intervals_are_bid_one_by_one_and_what_devices_withhold_is_told(quick: Path) -> None:
+    options = ("--answers", "0.8", "--efficiency", "0.9", "--wear", "5")
+    found = json.loads(backtest(quick, *options, "--json").stdout)
+    assert found["intervals"] == 288
+    assert found["regret"]["delivery"] != 0  # of one day, luck may make it a gain
+    assert found["breaches"] == 0
+    whole = json.loads(backtest(quick, "--efficiency", "0.9", "--wear", "5", "--json").stdout)
+    assert whole["regret"]["delivery"] == 0
+    assert whole["money"] == pytest.approx(found["money"] + found["regret"]["delivery"])
+
+
+def test_gaps_are_told_and_no_price_is_made_up(hourly: Path) -> None:
+    lines = hourly.read_text().splitlines()
+    del lines[50:53]
+    hourly.write_text("\n".join(lines))
+    result = backtest(hourly, "--forecast", "profile")
+    assert "(3): gaps: nothing filled in" in result.stderr
+    assert told(result)["span"].split(", ")[1] == "96 intervals"  # the day with the gap is left out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--reserve", "much"), "write quantile:0.1, flat:0.1 or n-1:0.2"),
+        (("--reserve", "flat:1.5"), "write quantile:0.1, flat:0.1 or n-1:0.2"),
+        (("--country", "XQ"), "write a code such as DE, FR or AU"),
+        (("--time-zone", "Mars/Base"), "Mars/Base"),
+        (("--html", "/no/such/folder/report.html"), "cannot write"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_way_out(
+    hourly: Path, words: tuple[str, ...], says: str
+) -> None:
+    result = backtest(hourly, "--forecast", "profile", *words)
+    assert isinstance(result.exception, InputError), result.output
+    assert says in str(result.exception)
+    assert "\n" not in str(result.exception)
+
+
+def test_a_fleet_without_batteries_and_a_file_without_prices_are_told(
+    hourly: Path, tmp_path: Path
+) -> None:
+    solar = tmp_path / "solar.yaml"
+    solar.write_text(
+        "sites:\n  - site_id: s\n    region: r\n    devices:\n"
+        "      - {device_id: d, kind: solar, rated_solar_w: 5000, token: change-me}\n"
+    )
+    no_battery = backtest(hourly, fleet=solar)
+    assert isinstance(no_battery.exception, InputError), no_battery.output
+    assert "no battery" in str(no_battery.exception)
+    empty = tmp_path / "empty.csv"
+    empty.write_text("start,price [EUR/MWh]\n")
+    result = backtest(empty)
+    assert isinstance(result.exception, InputError), result.output
+    one_day = table(tmp_path / "one.csv", "60min", duck_days(1))
+    assert "no whole day" in str(backtest(one_day).exception)

@@ -1,0 +1,220 @@
+"""Walking forward: no look into the future, the money adds up, and known answers on real prices."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from schemas.market import Bid
+from tests.support.market_factory import (
+    BATTERY,
+    DATA,
+    HOURLY,
+    NEM_FILE,
+    T0,
+    duck_days,
+    energy_only,
+    inputs_at,
+    prices_of,
+    recorded,
+)
+from vpp_streams.domain.arrays import Floats
+from vpp_streams.domain.files.price_files.read import read_price_file
+from vpp_streams.domain.market.backtest.days import walk_days
+from vpp_streams.domain.market.backtest.delivery import Fleet, Given
+from vpp_streams.domain.market.backtest.foresight import perfect_money, planner_money
+from vpp_streams.domain.market.backtest.result import Summary, Yardsticks, summarise
+from vpp_streams.domain.market.backtest.run import WalkRecord, walk
+from vpp_streams.domain.market.backtest.setting import rules_of
+from vpp_streams.domain.market.decision import safe_bid
+from vpp_streams.domain.market.forecast.days import Days, naive, profile
+from vpp_streams.domain.market.forecast.lear import lear
+from vpp_streams.domain.market.replay_market import ReplayMarket
+from vpp_streams.domain.market.reserve import ReservePolicy
+from vpp_streams.domain.market.rules import BidRefusedError, Prices
+
+DAY_MS = 86_400_000
+RULES = energy_only(HOURLY)
+
+
+def no_clock() -> float:
+    return 0.0
+
+
+def all_answer() -> Fleet:
+    return Fleet(BATTERY, 1, 1.0, seed=1)
+
+
+def weekday(start_ms: int) -> int:
+    return (start_ms // DAY_MS + 3) % 7
+
+
+def run_intervals(energy: Floats, fleet: Fleet | None = None) -> tuple[Summary, tuple[Bid, ...]]:
+    market = ReplayMarket(HOURLY, prices_of(energy))
+    summary, _, bids = walk(market, BATTERY, fleet or all_answer(), ReservePolicy(), no_clock)
+    return summary, bids
+
+
+def run_days(prices: Prices, forecast: object = lear) -> tuple[Summary, tuple[Bid, ...]]:
+    assert callable(forecast)
+    rules = replace(RULES, currency=prices.currency, gate_ms=DAY_MS // 2)
+    market = ReplayMarket(rules, prices, "day")
+    summary, _, bids = walk_days(market, BATTERY, all_answer(), forecast, weekday, no_clock)
+    return summary, bids
+
+
+def stripped(bids: tuple[Bid, ...]) -> list[tuple[object, ...]]:
+    return [(b.start_ms, b.energy, b.capacity, b.expected_price, b.stored_wh) for b in bids]
+
+
+def test_a_changed_future_changes_no_bid_before_it() -> None:
+    energy = duck_days(6)
+    changed = energy.copy()
+    changed[100:] = changed[100:][::-1] * 3 - 40
+    _, bids = run_intervals(energy)
+    _, other = run_intervals(changed)
+    # Interval 100 is bid for before its price is known, so its bid is the same too.
+    assert stripped(bids)[:101] == stripped(other)[:101]
+    assert stripped(bids)[101:] != stripped(other)[101:]
+
+
+@pytest.mark.parametrize("forecast", [lear, profile, naive])
+def test_a_changed_future_changes_no_day_before_it(forecast: object) -> None:
+    energy = duck_days(40)
+    changed = energy.copy()
+    changed[30 * 24 :] = changed[30 * 24 :][::-1] * 3
+    _, bids = run_days(prices_of(energy, RULES), forecast)
+    _, other = run_days(prices_of(changed, RULES), forecast)
+    until = 30 * 24  # bids begin with day 1: these are of days 1 to 30, the last not yet known
+    assert stripped(bids)[:until] == stripped(other)[:until]
+    assert stripped(bids)[until:] != stripped(other)[until:]
+
+
+def test_a_day_auction_tells_prices_by_whole_days() -> None:
+    market = ReplayMarket(RULES, prices_of(duck_days(3), RULES), "day")
+    noon_ms = T0 + DAY_MS + DAY_MS // 2
+    assert market.prices(noon_ms).start_ms[-1] == T0 + DAY_MS - 3_600_000
+
+
+def test_the_parts_of_the_regret_add_up() -> None:
+    summary, _ = run_intervals(duck_days(5), Fleet(BATTERY, 20, 0.9, seed=3))
+    lost = summary.regret.forecast + summary.regret.solver + summary.regret.delivery
+    assert summary.money + lost == pytest.approx(summary.perfect)
+    assert summary.regret.delivery > 0
+    assert summary.breaches == 0
+    assert summary.share == pytest.approx(summary.money / summary.perfect)
+
+
+def test_quantiles_are_scored_by_their_pinball_loss() -> None:
+    """One price too high by 10, one between, one too low by 20, of quantiles 40 and 60."""
+    given = Given(asked_w=0.0, given_w=0.0, stored_wh=0.0, money=0.0)
+    bid = safe_bid(inputs_at(T0, prices_of(np.array([]))), ())
+    rows = WalkRecord([bid] * 3, [70.0, 50.0, 20.0], [given] * 3, [40.0] * 3, [60.0] * 3)
+    summary = summarise(
+        rows.trace([0.0] * 3), RULES, BATTERY, Yardsticks(0.0, 0.0), [0.0], Counter()
+    )
+    low, high = (0.1 * 30 + 0.1 * 10 + 0.9 * 20) / 3, (0.9 * 10 + 0.1 * 10 + 0.1 * 40) / 3
+    assert summary.pinball == pytest.approx((low + high) / 2)
+    assert summary.inside == pytest.approx(1 / 3)
+
+
+def test_a_fleet_that_answers_earns_what_it_was_awarded() -> None:
+    summary, _ = run_intervals(duck_days(4))
+    assert summary.regret.delivery == 0.0
+
+
+def test_after_poor_delivery_less_is_offered() -> None:
+    _, bids = run_intervals(duck_days(6), Fleet(BATTERY, 10, 0.6, seed=3))
+    assert bids[0].withheld_w == 0.0
+    assert bids[-1].withheld_w > 1e5
+
+
+def test_perfect_foresight_is_the_sum_of_the_best_trades() -> None:
+    storage = replace(BATTERY, energy_wh=1e6, charge_efficiency=1.0, discharge_efficiency=1.0)
+    run = prices_of(np.array([10.0, 50.0, 20.0, 90.0]), RULES)
+    money = perfect_money(run, RULES, storage, 0.0)
+    np.testing.assert_allclose(money, [-10, 50, -20, 90], atol=1e-6)
+    assert planner_money(run, RULES, storage, 0.0, 24) == pytest.approx(110)
+
+
+def test_foresight_in_pieces_is_foresight_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = prices_of(duck_days(8), RULES)
+    whole = perfect_money(run, RULES, BATTERY, 0.0).sum()
+    monkeypatch.setattr("vpp_streams.domain.market.backtest.foresight.CHUNK", 48)
+    monkeypatch.setattr("vpp_streams.domain.market.backtest.foresight.BEYOND", 48)
+    assert perfect_money(run, RULES, BATTERY, 0.0).sum() == pytest.approx(whole, rel=1e-6)
+
+
+def test_a_bid_that_is_late_or_for_an_unknown_interval_is_refused() -> None:
+    market = ReplayMarket(HOURLY, prices_of(np.array([50.0])))
+    bid = safe_bid(inputs_at(T0, prices_of(np.array([]))), ())
+    assert market.clear(bid, bid.gate_ms).energy_w == 0.0
+    with pytest.raises(BidRefusedError, match="1 ms after the gate"):
+        market.clear(bid, bid.gate_ms + 1)
+    later = safe_bid(inputs_at(T0 + 3_600_000, prices_of(np.array([]))), ())
+    with pytest.raises(BidRefusedError, match="no price"):
+        market.clear(later, later.gate_ms)
+
+
+def test_days_without_all_prices_are_left_out() -> None:
+    prices = prices_of(duck_days(5), RULES)
+    keep = np.ones(120, bool)
+    keep[50] = False
+    gappy = Prices("test", "EUR", prices.interval_ms, prices.start_ms[keep],
+                   {"energy": prices.energy[keep]})  # fmt: skip
+    summary, _ = run_days(gappy, profile)
+    assert summary.intervals == 3 * 24
+
+
+def published(zone: str, column: str) -> object:
+    """The forecast that was published with the prices, by day."""
+    prices = recorded(f"epf_day_ahead_hourly/{zone}.csv", currency="EUR")
+    assert len(prices.start_ms) % 24 == 0
+    file = DATA / f"epf_day_ahead_hourly/{zone}.csv"
+    reading = read_price_file(file.read_bytes(), name=file.name, currency="EUR", extra=(column,))
+    by_day = reading.extra[zone][column].reshape(-1, 24)
+
+    def forecast(days: Days) -> Floats:
+        row: Floats = by_day[len(days.values)]
+        return row
+
+    return forecast
+
+
+@pytest.mark.parametrize(("zone", "at_least"), [("DE", 0.80), ("NP", 0.73)])
+def test_own_forecasts_earn_most_of_what_was_possible(zone: str, at_least: float) -> None:
+    prices = recorded(f"epf_day_ahead_hourly/{zone}.csv", currency="EUR")
+    summary, _ = run_days(prices)
+    assert summary.share >= at_least
+    assert summary.breaches == 0
+
+
+def test_published_forecasts_earn_what_is_known_of_them() -> None:
+    """The yardsticks are measured right: 64, 75, 86 and 88.5 % to within two points."""
+    prices = recorded("epf_day_ahead_hourly/DE.csv", currency="EUR")
+    shares = [
+        run_days(prices, forecast)[0].share
+        for forecast in (
+            naive,
+            profile,
+            published("DE", "LEAR Ensemble"),
+            published("DE", "DNN Ensemble"),
+        )
+    ]
+    assert shares == pytest.approx([0.64, 0.75, 0.86, 0.885], abs=0.025)
+
+
+def test_bids_by_value_earn_most_of_a_spike_and_regulation_adds_to_it() -> None:
+    """Two days of NSW1 in January 2020 after three quiet ones; `benchmarks.backtests` has all."""
+    prices = recorded(NEM_FILE, zone="NSW1").cut(slice(0, 863 + 577))
+    rules, auction = rules_of(prices, "AEMO")
+    assert (auction, rules.co_optimised) == ("interval", True)
+    both = ReplayMarket(rules, prices)
+    alone = ReplayMarket(energy_only(rules), prices)
+    with_regulation, _, _ = walk(both, BATTERY, all_answer(), ReservePolicy(), no_clock)
+    energy, _, _ = walk(alone, BATTERY, all_answer(), ReservePolicy(), no_clock)
+    assert energy.share >= 0.65
+    uplift = with_regulation.perfect - energy.perfect
+    assert with_regulation.money - energy.money >= 0.6 * uplift
+    assert with_regulation.breaches == energy.breaches == 0

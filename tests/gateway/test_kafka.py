@@ -1,0 +1,521 @@
+"""The gateway on a real Kafka with real WebSocket clients."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from aiokafka import ConsumerRecord
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from schemas import protocol, wire
+from schemas.assets import Device, Site
+from schemas.encoding import encode_json
+from schemas.presence import Presence
+from schemas.protocol import (
+    Ack,
+    Backfill,
+    Call,
+    Drain,
+    Error,
+    Hello,
+    HelloResult,
+    Result,
+    Telemetry,
+)
+from schemas.telemetry import NativeBody, RawLine
+from schemas.wire import decode, decode_result
+from tests.support.certificates import make_certificate
+from tests.support.kafka_world import read_all, until
+from vpp_streams.domain.registry.demo_tokens import device_token, token_hash
+from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.errors import BrokerError, InputError, SettingsError
+from vpp_streams.gateway import logins
+from vpp_streams.gateway.actions import Limits
+from vpp_streams.gateway.server import Gateway, running_gateway
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.admin import ensure_topics
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.process.ports import free_port
+from vpp_streams.settings import Settings
+
+pytestmark = pytest.mark.kafka
+
+T0 = 1_763_855_000_000
+QUICK = Limits(ack_ms=50)
+BOTH_ENGINES = pytest.mark.parametrize("engine", ["own", "stock"])
+
+
+def token_of(device_id: str) -> str:
+    return f"secret of {device_id}"
+
+
+def home(n: int, **changes: Any) -> Site:
+    device_id = f"pw-{n}"
+    digest = hashlib.sha256(token_of(device_id).encode()).hexdigest()
+    device = Device(device_id=device_id, kind="powerwall", token_sha256=digest)
+    return msgspec.structs.replace(
+        Site(site_id=f"home-{n}", region="north", devices=(device,)), **changes
+    )
+
+
+async def write_asset(settings: Settings, site_id: str, value: bytes | None) -> None:
+    producer = KafkaClients(settings).producer()
+    await producer.start()
+    await producer.send_and_wait(
+        topics.ASSETS.full(settings.namespace),
+        value,
+        key=site_id.encode(),
+        partition=partition_of(site_id, topics.PARTITIONS),
+    )
+    await producer.stop()
+
+
+async def register(settings: Settings, *sites: Site) -> None:
+    await ensure_topics(KafkaClients(settings))
+    for site in sites:
+        await write_asset(settings, site.site_id, encode_json(site))
+
+
+@asynccontextmanager
+async def gateway_of(
+    settings: Settings, *sites: Site, limits: Limits = QUICK, **changes: Any
+) -> AsyncIterator[Gateway]:
+    settings = settings.model_copy(update={"gateway_port": 0, "flush_ms": 20, **changes})
+    await register(settings, *sites)
+    async with running_gateway(settings, slot=2, limits=limits) as gateway:
+        yield gateway
+
+
+def dial(gateway: Gateway, device_id: str, **changes: Any) -> connect:
+    options: dict[str, Any] = {
+        "subprotocols": [protocol.SUBPROTOCOL],
+        "additional_headers": {"Authorization": f"Bearer {token_of(device_id)}"},
+        "compression": None,
+        **changes,
+    }
+    scheme = "wss" if "ssl" in options else "ws"
+    return connect(f"{scheme}://127.0.0.1:{gateway.port}/v1/{device_id}", **options)
+
+
+async def answer(socket: ClientConnection) -> protocol.Message:
+    async with asyncio.timeout(20):
+        return decode(await socket.recv(decode=False))
+
+
+async def greet(socket: ClientConnection, next_seq: int = 1) -> HelloResult:
+    await socket.send(
+        wire.encode_call("h", Hello(boot="b0", next_seq=next_seq, fw="24.1")), text=True
+    )
+    result = await answer(socket)
+    assert isinstance(result, Result), result
+    accepted = decode_result(result, HelloResult)
+    assert isinstance(accepted, HelloResult)
+    return accepted
+
+
+async def send_reading(socket: ClientConnection, seq: int) -> None:
+    reading = Telemetry(b="b0", s=seq, t=T0 + seq, p=float(seq))
+    await socket.send(wire.encode_send(str(seq), reading), text=True)
+
+
+async def acked_upto(socket: ClientConnection, seq: int) -> Ack:
+    """Read until an Ack covers ``seq``; any error answer fails the test."""
+    while True:
+        message = await answer(socket)
+        assert isinstance(message, Call), message
+        if isinstance(message.payload, Ack) and message.payload.upto >= seq:
+            return message.payload
+
+
+async def close_code(socket: ClientConnection) -> int:
+    """Read until the gateway closes."""
+    async with asyncio.timeout(20):
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await socket.recv()
+    assert socket.close_code is not None
+    return socket.close_code
+
+
+async def all_records(settings: Settings, topic: topics.Topic) -> list[ConsumerRecord]:
+    """What the topic holds now, partition by partition."""
+    return await read_all(settings, topic.full(settings.namespace))
+
+
+async def raw_lines(settings: Settings, topic: topics.Topic) -> list[tuple[int, RawLine]]:
+    """(partition, line) of every frame."""
+    decoder = msgspec.json.Decoder(RawLine)
+    return [
+        (record.partition, line)
+        for record in await all_records(settings, topic)
+        for line in decoder.decode_lines(record.value)
+    ]
+
+
+async def presence_of(settings: Settings, device_id: str) -> list[tuple[int, Presence]]:
+    """(offset, record) of a device's connects and disconnects."""
+    return [
+        (record.offset, msgspec.json.decode(record.value, type=Presence))
+        for record in await all_records(settings, topics.PRESENCE)
+        if record.key == device_id.encode()
+    ]
+
+
+async def refusal(dialling: connect) -> tuple[int, str]:
+    """Status and reason of an upgrade that was refused."""
+    with pytest.raises(InvalidStatus) as refused:
+        await dialling
+    response = refused.value.response
+    assert response.body is not None
+    return response.status_code, json.loads(response.body)["error"]
+
+
+@BOTH_ENGINES
+async def test_strangers_are_refused_before_the_upgrade(settings: Settings, engine: str) -> None:
+    async with gateway_of(
+        settings, home(1), home(2, removed=True), gateway_engine=engine
+    ) as gateway:
+        none = await refusal(dial(gateway, "pw-1", additional_headers={}))
+        assert none == (401, "send `Authorization: Bearer <token>` or a client certificate")
+        wrong = {"Authorization": f"Bearer {token_of('pw-2')}"}
+        assert (await refusal(dial(gateway, "pw-1", additional_headers=wrong)))[0] == 401
+        status, reason = await refusal(dial(gateway, "pw-9"))
+        assert status == 401
+        assert "vpp assets import" in reason
+        assert (await refusal(dial(gateway, "pw-2")))[0] == 401  # its site has been removed
+        assert (await refusal(dial(gateway, "pw-1", origin="http://evil.example")))[0] == 403
+        assert (await refusal(dial(gateway, "pw-1", subprotocols=None)))[0] == 400
+        assert (await refusal(dial(gateway, "pw-1/../..")))[0] == 404
+        assert gateway.health.counters["refused"] == 7
+        async with httpx.AsyncClient() as http:
+            health = await http.get(f"http://127.0.0.1:{gateway.port}/healthz")
+        assert (health.status_code, health.json()["status"]) == (200, "ok")
+        assert await all_records(settings, topics.PRESENCE) == []
+
+
+async def test_live_readings_reach_kafka_before_their_ack(settings: Settings) -> None:
+    async with gateway_of(settings, home(1)) as gateway, dial(gateway, "pw-1") as socket:
+        assert socket.subprotocol == "vpp.v1"
+        await greet(socket, next_seq=5)
+        for seq in range(5, 25):
+            await send_reading(socket, seq)
+            if seq == 5:
+                ack = await acked_upto(socket, 5)
+                assert (ack.b, ack.from_, ack.upto) == ("b0", 5, 5)
+                assert len(await raw_lines(settings, topics.RAW_POWERWALL)) == 1
+        assert (await acked_upto(socket, 24)).from_ == 5
+        lines = await raw_lines(settings, topics.RAW_POWERWALL)
+        assert [line.seq for _, line in lines] == list(range(5, 25))
+        assert {p for p, _ in lines} == {partition_of("home-1", topics.PARTITIONS)}
+        assert {line.device_id for _, line in lines} == {"pw-1"}
+        body = msgspec.json.decode(lines[3][1].body, type=NativeBody)
+        assert body == NativeBody(t=T0 + 8, p=8.0)
+        assert gateway.health.counters["readings_in"] == 20
+        assert gateway.framer.in_flight_bytes == 0
+
+
+async def test_backfill_has_its_own_topic(settings: Settings) -> None:
+    async with gateway_of(settings, home(1)) as gateway, dial(gateway, "pw-1") as socket:
+        await greet(socket, next_seq=50)
+        rows = Backfill(b="a9", from_=3, cols=["t", "p"], rows=[[T0, 1], None, [T0 + 2, None]])
+        await socket.send(wire.encode_send("x", rows), text=True)
+        ack = await acked_upto(socket, 5)
+        assert (ack.b, ack.from_, ack.upto) == ("a9", 3, 5)
+        lines = [line for _, line in await raw_lines(settings, topics.RAW_BACKFILL)]
+        assert [(line.boot, line.seq) for line in lines] == [("a9", 3), ("a9", 5)]
+
+
+async def test_presence_tells_who_is_connected_where(settings: Settings) -> None:
+    async with gateway_of(settings, home(1)) as gateway:
+        async with dial(gateway, "pw-1") as socket:
+            first = await greet(socket)
+        async with dial(gateway, "pw-1") as older:
+            second = await greet(older)
+            async with dial(gateway, "pw-1") as newer:
+                third = await greet(newer)
+                assert await close_code(older) == 4001
+                await send_reading(newer, 1)
+                await acked_upto(newer, 1)
+    records = await presence_of(settings, "pw-1")
+    connects = [offset for offset, record in records if record.status == "connected"]
+    assert connects == [first.epoch, second.epoch, third.epoch]
+    ended = {record.epoch for _, record in records if record.status == "disconnected"}
+    assert ended == set(connects)
+    assert {(r.site_id, r.gateway_slot, r.firmware) for _, r in records} == {("home-1", 2, "24.1")}
+
+
+@pytest.mark.parametrize("tombstone", [False, True])
+async def test_a_device_that_is_removed_is_disconnected(
+    settings: Settings, tombstone: bool
+) -> None:
+    async with (
+        gateway_of(settings, home(1), home(2)) as gateway,
+        dial(gateway, "pw-1") as removed,
+        dial(gateway, "pw-2") as other,
+    ):
+        await greet(removed)
+        await greet(other)
+        if tombstone:
+            await write_asset(settings, "home-1", None)
+        else:
+            await register(settings, home(1, removed=True))
+        assert await close_code(removed) == 4003
+        assert (await refusal(dial(gateway, "pw-1")))[0] == 401
+        await send_reading(other, 1)
+        await acked_upto(other, 1)
+
+
+@BOTH_ENGINES
+async def test_one_devices_rubbish_costs_nobody_else_anything(
+    settings: Settings, engine: str
+) -> None:
+    async with gateway_of(settings, home(1), home(2), gateway_engine=engine) as gateway:
+        async with dial(gateway, "pw-1") as good, dial(gateway, "pw-2") as bad:
+            await greet(good)
+            await greet(bad)
+            await bad.send(b"\xff\x00")  # a binary message: it may hold anything
+            rejected = await answer(bad)
+            assert isinstance(rejected, Error)
+            assert rejected.code == "bad_message"
+            await send_reading(bad, 1)  # it may go on
+            await acked_upto(bad, 1)
+            await bad.send('[6,"2","Telemetry",{"b":"b0","s":2,"t":"never"}]')
+            await acked_upto(bad, 2)  # ingest will reject it, with its bytes
+            await bad.send("x" * 17_000)
+            assert await close_code(bad) == 1009
+            await send_reading(good, 1)
+            await acked_upto(good, 1)
+        lines = [line for _, line in await raw_lines(settings, topics.RAW_POWERWALL)]
+        assert sorted((line.device_id, line.seq) for line in lines) == [
+            ("pw-1", 1), ("pw-2", 1), ("pw-2", 2),
+        ]  # fmt: skip
+        assert gateway.health.counters["bad_bodies"] == 1
+
+
+async def test_a_flood_is_refused_and_then_closed(settings: Settings) -> None:
+    limits = Limits(ack_ms=50, live_burst=5, live_per_s=0.001, strikes_burst=3, strikes_per_min=0)
+    async with gateway_of(settings, home(1), limits=limits) as gateway:
+        async with dial(gateway, "pw-1") as socket:
+            await greet(socket)
+            for seq in range(1, 10):
+                await send_reading(socket, seq)
+            assert await close_code(socket) == 1008
+        assert gateway.health.counters["readings_in"] == 5
+        assert gateway.health.counters["rate_limited"] == 4
+
+
+@BOTH_ENGINES
+async def test_reading_stops_while_too_much_is_in_flight(settings: Settings, engine: str) -> None:
+    async with (
+        gateway_of(settings, home(1), flush_ms=5000, gateway_engine=engine) as gateway,
+        dial(gateway, "pw-1") as socket,
+    ):
+        await greet(socket)
+        gateway.framer.max_in_flight_bytes = 1
+        for seq in (1, 2, 3):
+            await send_reading(socket, seq)
+
+        async def one_is_taken_in() -> bool:
+            return gateway.framer.in_flight_bytes > 0
+
+        await until(one_is_taken_in, "the first reading")
+        async with httpx.AsyncClient() as http:  # a round trip, in which the others had a chance
+            await http.get(f"http://127.0.0.1:{gateway.port}/healthz")
+        assert gateway.health.counters["readings_in"] == 1
+        assert gateway.health.counters["backpressure"] == 1
+        gateway.framer.max_in_flight_bytes = 1000
+        assert await gateway.framer.finish(timeout_s=60)
+        await acked_upto(socket, 1)
+
+        async def all_are_taken_in() -> bool:
+            return gateway.health.counters["readings_in"] == 3
+
+        await until(all_are_taken_in, "the readings that had to wait")
+
+
+@BOTH_ENGINES
+async def test_a_stop_drains(settings: Settings, engine: str) -> None:
+    async with gateway_of(settings, home(1), gateway_engine=engine) as gateway:
+        socket = await dial(gateway, "pw-1")
+        hello = await greet(socket)
+        await send_reading(socket, 1)
+        await acked_upto(socket, 1)
+        await send_reading(socket, 2)
+
+        async def listen() -> list[protocol.Message]:
+            return [decode(data) async for data in socket]
+
+        listening = asyncio.create_task(listen())
+    heard = [m.payload for m in await listening if isinstance(m, Call)]
+    assert any(isinstance(payload, Drain) for payload in heard)
+    assert socket.close_code == 1001
+    ended = [r.epoch for _, r in await presence_of(settings, "pw-1") if r.status == "disconnected"]
+    assert ended == [hello.epoch]
+    stored = {line.seq for _, line in await raw_lines(settings, topics.RAW_POWERWALL)}
+    acked = max(payload.upto for payload in heard if isinstance(payload, Ack)) if 2 in stored else 1
+    assert stored == set(range(1, acked + 1))
+
+
+async def test_gateways_of_one_world_share_a_port_if_they_are_asked_to(settings: Settings) -> None:
+    shared = settings.model_copy(update={"gateway_port": free_port(), "gateway_share_port": True})
+    async with running_gateway(shared) as one, running_gateway(shared, slot=3) as other:
+        assert one.port == other.port == shared.gateway_port
+        elsewhere = shared.model_copy(update={"namespace": settings.namespace + "x"})
+        with pytest.raises(InputError, match="another world"):
+            async with running_gateway(elsewhere):
+                pass
+        not_asked = shared.model_copy(update={"gateway_share_port": False})
+        with pytest.raises(InputError, match="--share-port"):
+            async with running_gateway(not_asked, slot=4):
+                pass
+
+
+@BOTH_ENGINES
+async def test_a_port_is_not_shared_unasked(settings: Settings, engine: str) -> None:
+    async with gateway_of(settings, home(1), gateway_engine=engine) as one:
+        again = settings.model_copy(
+            update={"gateway_port": one.port, "gateway_engine": engine, "gateway_share_port": True}
+        )
+        with pytest.raises(InputError, match="cannot listen"):
+            async with running_gateway(again, slot=3):
+                pass
+
+
+@BOTH_ENGINES
+async def test_a_flood_of_small_frames_ends_its_connection_alone(
+    settings: Settings, engine: str
+) -> None:
+    async with gateway_of(settings, home(1), home(2), gateway_engine=engine) as gateway:
+        async with dial(gateway, "pw-1") as flooding, dial(gateway, "pw-2") as other:
+            await greet(flooding)
+            await greet(other)
+            flooding.transport.write(b"\x89\x80abcd" * 40_000)
+            assert await close_code(flooding) == 1008
+            await send_reading(other, 1)
+            await acked_upto(other, 1)
+        assert gateway.health.counters["floods"] == 1
+
+
+async def test_a_device_that_starts_anew_with_its_old_boot_id_is_told(settings: Settings) -> None:
+    async with gateway_of(settings, home(1)) as gateway:
+        async with dial(gateway, "pw-1") as socket:
+            assert not (await greet(socket, next_seq=5)).boot_used
+            await send_reading(socket, 5)
+            await acked_upto(socket, 5)
+
+        async def gone() -> bool:
+            return gateway.health.counters["disconnects"] == 1
+
+        await until(gone, "the end of the first connection")
+        async with dial(gateway, "pw-1") as again:
+            assert not (await greet(again, next_seq=6)).boot_used
+            async with dial(gateway, "pw-1") as third:
+                assert (await greet(third, next_seq=1)).boot_used
+        assert gateway.health.counters["boots_used_again"] == 1
+
+
+@BOTH_ENGINES
+async def test_text_that_is_not_utf8_is_closed_with_1007(settings: Settings, engine: str) -> None:
+    async with (
+        gateway_of(settings, home(1), gateway_engine=engine) as gateway,
+        dial(gateway, "pw-1") as socket,
+    ):
+        await greet(socket)
+        await socket.send(b'["\xff"]', text=True)
+        assert await close_code(socket) == 1007
+
+
+async def test_a_device_has_one_connection_before_hello_and_does_not_come_too_often(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "CONNECTS_PER_S", 0.0)  # however slow this machine is
+    async with gateway_of(settings, home(1)) as gateway:
+        live = await dial(gateway, "pw-1")
+        await greet(live)
+        waiting = await dial(gateway, "pw-1")
+        newer = await dial(gateway, "pw-1")
+        assert await close_code(waiting) == 1013
+        await send_reading(live, 1)
+        await acked_upto(live, 1)
+        await greet(newer)
+        assert await close_code(live) == 4001
+        for _ in range(int(logins.CONNECTS_BURST) - 3):
+            await dial(gateway, "pw-1")
+        with pytest.raises(InvalidStatus) as too_often:
+            await dial(gateway, "pw-1")
+        assert too_often.value.response.status_code == 429
+        assert too_often.value.response.headers["Retry-After"] == "1"
+
+
+async def test_a_world_that_others_can_reach_needs_tls_and_tokens_of_its_own(
+    settings: Settings,
+) -> None:
+    reachable = settings.model_copy(update={"host": "0.0.0.0", "gateway_port": 0})
+    with pytest.raises(InputError, match=r"VPP_TLS_CERT.*VPP_GATEWAY_PLAIN=1"):
+        async with running_gateway(reachable):
+            pass
+    demo = Device("demo", "solar", token_sha256=token_hash(device_token("demo")))
+    await register(settings, Site("s-demo", "north", (demo,)))
+    with pytest.raises(InputError, match="demo's tokens, which are public"):
+        async with running_gateway(reachable.model_copy(update={"gateway_plain": True})):
+            pass
+
+
+def client_tls(directory: Path, own: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=directory / "ca.pem")
+    if own:
+        context.load_cert_chain(directory / f"{own}.pem")
+    return context
+
+
+async def test_certificates(settings: Settings, tmp_path: Path) -> None:
+    ca = make_certificate("ca", None, tmp_path)
+    for name in ("gateway", "pw-1", "pw-2"):
+        make_certificate(name, ca, tmp_path)
+    make_certificate("forged", make_certificate("other-ca", None, tmp_path), tmp_path)
+    tls = {"tls_cert": tmp_path / "gateway.pem", "tls_client_ca": tmp_path / "ca.pem"}
+    no_token = home(1).devices[0]
+    only_certificate = home(1, devices=(msgspec.structs.replace(no_token, token_sha256=""),))
+    nothing: dict[str, str] = {}
+    async with gateway_of(settings, only_certificate, home(2), **tls) as gateway:
+        own, other, forged, none = (
+            client_tls(tmp_path, name) for name in ("pw-1", "pw-2", "forged", None)
+        )
+        async with dial(gateway, "pw-1", additional_headers=nothing, ssl=own) as socket:
+            await greet(socket)
+            await send_reading(socket, 1)
+            await acked_upto(socket, 1)
+        async with dial(gateway, "pw-2", ssl=none) as socket:  # a token does as well
+            await greet(socket)
+        assert await refusal(dial(gateway, "pw-1", ssl=other)) == (
+            403,
+            "the certificate is not that of pw-1",
+        )
+        # A device without a token hash cannot be reached by any token, not even an empty one.
+        for empty in ("Bearer ", "Bearer x"):
+            headers = {"Authorization": empty}
+            status, _ = await refusal(dial(gateway, "pw-1", additional_headers=headers, ssl=none))
+            assert status == 401
+        with pytest.raises((ssl.SSLError, OSError, InvalidHandshake)):
+            await dial(gateway, "pw-1", additional_headers=nothing, ssl=forged)
+
+
+async def test_a_gateway_that_cannot_start_says_why(settings: Settings, tmp_path: Path) -> None:
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("no certificate")
+    with pytest.raises(SettingsError, match="VPP_TLS_CERT"):
+        async with running_gateway(settings.model_copy(update={"tls_cert": nonsense})):
+            pass
+    with pytest.raises(BrokerError, match="vpp broker start"):
+        async with running_gateway(settings.model_copy(update={"kafka": "127.0.0.1:1"})):
+            pass

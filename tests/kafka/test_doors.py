@@ -1,0 +1,190 @@
+"""The way in and the way out: what follows a topic, without a broker."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from schemas.assets import Site
+from schemas.rejected import MAX_KEPT_BYTES, RejectedRecord
+from tests.support.kafka_raw import Raw
+from tests.support.kafka_world import ROOT
+from tests.support.telemetry_factory import make_batch
+from vpp_streams.errors import RefusedError
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.admin import topic_config
+from vpp_streams.kafka.dead_letters import DeadLetters
+from vpp_streams.kafka.decode import Read, Refusal, Removed, receive
+from vpp_streams.kafka.follower import Feed, Follower
+from vpp_streams.kafka.outlet import encode, existing_partition
+
+BATCH = make_batch(
+    [{"device_id": "d", "site_id": "s", "seq": 1, "measured_at_ms": 1000, "received_at_ms": 1000}]
+)
+SITE = Site(site_id="site-1", region="north")
+ITS_PARTITION = topics.ASSETS.partition_for(SITE)
+
+
+class Letters(DeadLetters):
+    """Keeps what it is given."""
+
+    def __init__(self, counters: Counter[str]) -> None:
+        super().__init__("test-1", counters, lambda: 1_763_855_000_010)
+
+    @property
+    def kept(self) -> list[RejectedRecord]:
+        return list(self._waiting)
+
+
+class World:
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+        self.letters = Letters(self.counters)
+        self.follower = Follower(None, self.letters, self.counters)  # type: ignore[arg-type]
+        self.applied: list[Any] = []
+
+    async def take(
+        self, topic: topics.Topic, raw: Raw, apply: Callable[[Read[Any]], None] | None = None
+    ) -> None:
+        def note(read: Read[Any]) -> None:
+            self.applied.append(read.record)
+
+        await self.follower.take(Feed(topic, apply or note, lambda r: self.applied.append(r)), raw)
+
+
+def asset(**changes: Any) -> Raw:
+    return Raw(encode(topics.ASSETS, SITE), **{"partition": ITS_PARTITION, **changes})
+
+
+async def test_a_record_of_its_contract_is_applied():
+    world = World()
+    await world.take(topics.ASSETS, asset())
+    assert world.applied == [SITE]
+    assert not world.counters
+
+
+async def test_a_removal_is_handed_over_and_means_nothing_in_a_topic_that_keeps_no_keys():
+    world = World()
+    await world.take(topics.ASSETS, Raw(None, key=b"site-1"))
+    assert world.applied == [Removed("site-1", 0, 7)]
+    await world.take(topics.HEALTH, Raw(None))
+    assert [letter.reason for letter in world.letters.kept] == ["empty"]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"", "unreadable"),
+        (b"\xff\xfe", "unreadable"),
+        (b'{"site_id":"\xff"}', "unreadable"),
+        (b'{"site_id":"site-1"}', "invalid"),
+        (b'{"site_id":"a b","region":"north"}', "invalid"),
+        (b'{"site_id":"' + b"x" * 1_000_000, "unreadable"),
+    ],
+)
+async def test_what_cannot_be_decoded_is_one_dead_letter_with_its_bytes(value: bytes, reason: str):
+    world = World()
+    for _ in range(2):  # as when it is read again
+        await world.take(topics.ASSETS, Raw(value, partition=3, key=b"\xff"))
+    (letter,) = world.letters.kept
+    assert (letter.rejected_id, letter.reason) == ("assets-3-7", reason)
+    assert letter.size == len(value)
+    assert len(letter.original_base64) <= 4 * (MAX_KEPT_BYTES // 3 + 1)
+    assert world.counters == {"records_rejected": 1, "rejected:assets": 1}
+    # It is a record of its own contract, however long the bytes were.
+    again = receive(topics.RECORDS_REJECTED, Raw(encode(topics.RECORDS_REJECTED, letter)))
+    assert isinstance(again, Read)
+    assert again.record == letter
+
+
+async def test_what_is_nested_too_deeply_is_a_dead_letter():
+    world = World()
+    await world.take(topics.REGION_LIVE, Raw(b'{"a":' + b"[" * 100_000))
+    assert [letter.reason for letter in world.letters.kept] == ["too_deep"]
+
+
+async def test_a_record_in_the_partition_of_another_is_refused():
+    world = World()
+    await world.take(topics.ASSETS, asset(partition=(ITS_PARTITION or 0) ^ 1))
+    assert world.applied == []
+    assert [letter.reason for letter in world.letters.kept] == ["wrong_partition"]
+
+
+async def test_what_applying_refuses_and_what_it_breaks_on_are_dead_letters_and_the_next_is_read():
+    world = World()
+
+    def refuse(_read: Read[Any]) -> None:
+        raise RefusedError("there is no such thing")
+
+    def break_(_read: Read[Any]) -> None:
+        raise KeyError("ours")
+
+    await world.take(topics.ASSETS, asset(offset=1), refuse)
+    await world.take(topics.ASSETS, asset(offset=2), break_)
+    await world.take(topics.ASSETS, asset(offset=3))
+    assert [(m.reason, m.detail) for m in world.letters.kept] == [
+        ("refused", "there is no such thing"),
+        ("apply_error", "KeyError: 'ours'"),
+    ]
+    assert world.counters["apply_errors"] == 1
+    assert world.applied == [SITE]
+
+
+def test_a_frame_is_read_by_its_codec():
+    read = receive(topics.TELEMETRY, Raw(encode(topics.TELEMETRY, BATCH)))
+    assert isinstance(read, Read)
+    assert read.record.num_rows == BATCH.num_rows
+    assert isinstance(receive(topics.TELEMETRY, Raw(b"nothing")), Refusal)
+    raw = receive(topics.RAW_SOLAR, Raw(b"not even JSON"))
+    assert isinstance(raw, Read)  # ingest judges each line by itself
+
+
+def test_the_outlet_knows_key_and_partition_and_writes_to_none_that_is_not_there():
+    assert topics.ASSETS.key is not None
+    assert topics.ASSETS.key.of(SITE) == "site-1"
+    assert existing_partition(topics.ASSETS, SITE) == ITS_PARTITION
+    assert existing_partition(topics.RAW_SOLAR, b"{}", 7) == 7
+    for chosen in (None, 8, -1):
+        with pytest.raises(RefusedError):
+            existing_partition(topics.RAW_SOLAR, b"{}", chosen)
+    with pytest.raises(RefusedError):
+        existing_partition(topics.ASSETS, SITE, (ITS_PARTITION or 0) ^ 1)
+
+
+def test_every_topic_says_what_it_carries():
+    for topic in topics.ALL:
+        assert topic.about
+        assert topic.contract is not bytes
+        assert json.dumps(topic.keep)
+
+
+def test_two_of_three_brokers_must_have_a_record():
+    assert "min.insync.replicas" not in topic_config(topics.ASSETS, 1)
+    assert topic_config(topics.ASSETS, 3)["min.insync.replicas"] == "2"
+    assert "retention.ms" not in topic_config(topics.ASSETS, 3)
+    assert topic_config(topics.RECORDS_REJECTED, 1)["cleanup.policy"] == "compact,delete"
+    assert "retention.ms" in topic_config(topics.RECORDS_REJECTED, 1)
+
+
+async def test_no_more_letters_wait_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("vpp_streams.kafka.dead_letters.MAX_WAITING", 3)
+    world = World()
+    for offset in range(5):
+        await world.take(topics.ASSETS, Raw(b"junk", offset=offset))
+    assert len(world.letters.kept) == 3
+    assert world.counters["records_rejected"] == 5
+    assert world.counters["dead_letters_dropped"] == 2
+
+
+def test_clients_are_made_in_one_place():
+    makes = re.compile(r"\bAIOKafka(Consumer|Producer|AdminClient)\(")
+    found = {
+        str(path.relative_to(ROOT))
+        for package in ("vpp_streams", "agents", "tables", "device_sim", "benchmarks")
+        for path in (ROOT / package).rglob("*.py")
+        if makes.search(path.read_text())
+    }
+    assert found == {"vpp_streams/kafka/clients.py"}

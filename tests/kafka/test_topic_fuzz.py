@@ -1,0 +1,269 @@
+"""Every topic, fed with what nobody should write: each record is applied or is one dead letter.
+
+Applied by the callbacks that the processes really have. A world is made anew for each example, so
+that what one record leaves behind meets the records after it.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.context import AgentContext
+from agents.dispatcher import Dispatcher
+from agents.holders import Holders
+from schemas.dispatch import SupplyPartial
+from schemas.market import Bid
+from schemas.windows import RegionPartial
+from tests.support.kafka_raw import raw_in_its_partition, take
+from tests.support.pool_world import OnePartition, home
+from tests.support.topic_mutants import mutant, seeds, sweep
+from vpp_streams.cli.sim import frequency_into
+from vpp_streams.domain.control.region_dispatch import RegionDispatch
+from vpp_streams.domain.control.requests import Book
+from vpp_streams.domain.control.ruling import Ruling
+from vpp_streams.domain.fleet.partition import Frame
+from vpp_streams.domain.fleet.region_pace import LiveRegion
+from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
+from vpp_streams.domain.openadr.requests import Ven
+from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.telemetry.canonical import Source, canonicalize
+from vpp_streams.gateway.push import Pusher
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.dead_letters import DeadLetters
+from vpp_streams.kafka.decode import Read
+from vpp_streams.kafka.follower import Feed, Follower, assets_into
+from vpp_streams.kafka.topics import Topic
+from vpp_streams.local.drill import _feeds, _Seen
+from vpp_streams.market.forecasts import RegionForecaster
+from vpp_streams.market.knowledge import READ_BACK_MS
+from vpp_streams.market.optimizer import Optimizer
+from vpp_streams.market.simulated import MarketDesk
+from vpp_streams.openadr.process import _measured, _standing
+from vpp_streams.openadr.ven import VenSession
+from vpp_streams.process.health import HealthReporter
+from vpp_streams.replay.recorder import SiteFile
+from vpp_streams.settings import Settings
+from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.web.server import FROM_THE_START, SINCE_MS, _feed
+
+NOW_MS = 1_763_855_000_000
+NOBODY: Follower = None  # type: ignore[assignment]  # nothing is followed here
+
+
+async def sent(*_of_what: Any) -> None:
+    return None
+
+
+def web() -> Iterator[Feed[Any]]:
+    model = ReadModel(started_at_ms=NOW_MS)
+    for topic in (*FROM_THE_START, *SINCE_MS):
+        yield _feed(model, topic, 0)
+
+
+def registry() -> Iterator[Feed[Any]]:
+    known = Registry([home(0)])
+
+    def apply(read: Read[Any]) -> None:
+        known.apply(read.record)
+        _ = known.columns
+
+    yield assets_into(known)
+    yield Feed(topics.ASSETS, apply)
+    yield Feed(topics.ASSETS, SiteFile(None).note)  # type: ignore[arg-type]  # nothing is written
+
+
+def raw_frames() -> Iterator[Feed[Any]]:
+    known = Registry([home(0)])
+
+    def apply(read: Read[bytes]) -> None:
+        source = Source("raw", read.partition, read.offset, read.written_at_ms)
+        canonicalize(read.record, source, known, topics.PARTITIONS)
+
+    for topic in (*topics.LIVE_RAW, topics.RAW_BACKFILL):
+        yield Feed(topic, apply)
+
+
+def fleet() -> Iterator[Feed[Any]]:
+    world = OnePartition([home(0), home(1)])
+    world.connect()
+    world.measure()
+    world.rows.grow()
+
+    def telemetry(read: Read[Any]) -> None:
+        frame = Frame(read.offset, Batch.of(read.record), True, None, None)
+        world.fleet.apply(frame)
+        world.rows.grow()
+
+    def events(read: Read[Any]) -> None:
+        for event in read.record.events:
+            world.rows.apply_event(event)
+
+    yield Feed(topics.TELEMETRY, telemetry)
+    yield Feed(topics.PRESENCE, lambda read: world.rows.presence(read.record, read.offset))
+    yield Feed(topics.COMMANDS, lambda read: world.rows.apply_frame(read.record))
+    yield Feed(topics.COMMAND_EVENTS, events)
+
+
+def region() -> Iterator[Feed[Any]]:
+    health = HealthReporter("region")
+    context = AgentContext(
+        settings=Settings(),
+        clients=KafkaClients(Settings()),
+        registry=Registry([home(0)]),
+        health=health,
+        letters=DeadLetters(health.process_id, health.counters),
+        now_ms=lambda: NOW_MS,
+    )
+    dispatcher = Dispatcher(context, MagicMock(), MagicMock())
+    holders = Holders(context)
+    dispatch, live, book = RegionDispatch("north", 30_000), LiveRegion("north"), Book()
+
+    def partial(read: Read[Any]) -> None:
+        match read.record:
+            case SupplyPartial() as supply:
+                dispatcher.heard(supply)
+                dispatch.heard(msgspec.structs.replace(supply, at_ms=NOW_MS))
+                dispatch.cycle(Ruling("idle"), {0: 1}, NOW_MS)
+            case RegionPartial() as share:
+                live.apply(share, NOW_MS)
+                live.tell({0: 1}, NOW_MS, 10_000)
+
+    def request(read: Read[Any]) -> None:
+        dispatcher._on_request(read)
+        book.apply(read.record, NOW_MS, {}, {})
+        book.advance(NOW_MS)
+        dispatch.cycle(book.ruling("north", NOW_MS), {0: 1}, NOW_MS)
+
+    yield Feed(topics.REGION_PARTIALS, partial)
+    yield Feed(topics.DISPATCH_TARGETS, request, dispatcher._on_removed)
+    yield Feed(topics.MARKET_PRICES, dispatcher._on_prices)
+    yield Feed(topics.FLEET_HOLDERS, holders._on_holder)
+
+
+def market() -> Iterator[Feed[Any]]:
+    rules = sim_rules(60_000, 10_000)
+    health = HealthReporter("market")
+    desk = MarketDesk(SimMarket(rules), NOBODY, MagicMock(), health, lambda: NOW_MS)
+
+    def bid(read: Read[Bid]) -> None:
+        desk._on_bid(read)
+        desk._outcome(read.record, read.written_at_ms, NOW_MS)
+
+    yield Feed(topics.MARKET_AWARDS, desk._on_own)
+    yield Feed(topics.MARKET_BIDS, bid)
+
+
+def optimizer() -> Iterator[Feed[Any]]:
+    health = HealthReporter("optimizer")
+    bidder = Optimizer(NOBODY, lambda: ["north"], health, sent, lambda: NOW_MS)
+    forecaster = RegionForecaster(NOBODY, health, sent, lambda: NOW_MS)
+    for topic in READ_BACK_MS:
+        yield Feed(topic, bidder.taking(topic))
+    yield bidder._awards.windows()
+    yield Feed(topics.REGION_WINDOWS, forecaster.take)
+    yield Feed(topics.REGION_FORECASTS, forecaster.take)
+
+
+def openadr() -> Iterator[Feed[Any]]:
+    ven = Ven("vpp-north", "north")
+    session = VenSession(MagicMock(), ven, frozenset(), sent, lambda: NOW_MS)
+    yield from _standing(session)
+    yield from _measured(session)
+
+
+def gateway() -> Iterator[Feed[Any]]:
+    pusher = Pusher({}, MagicMock(), HealthReporter("gateway"))
+
+    def commands(read: Read[Any]) -> None:
+        for _slice in pusher.deliver(read.record).__await__():
+            pass  # it lets others have their turn
+
+    yield Feed(topics.MARKET_PRICES, pusher.on_prices)
+    yield Feed(topics.GATEWAY_OUT, commands)
+
+
+def onlookers() -> Iterator[Feed[Any]]:
+    world = SimpleNamespace(set_frequency=lambda _region, hz, until_ms: round(hz) + until_ms)
+    yield frequency_into(SimpleNamespace(world=world))  # type: ignore[arg-type]  # a stand-in
+    yield from _feeds(_Seen(), "drill", {"home": "north"})
+
+
+WORLDS: tuple[Callable[[], Iterator[Feed[Any]]], ...] = (
+    web, registry, raw_frames, fleet, region, market, optimizer, openadr, gateway, onlookers,
+)  # fmt: skip
+NOT_APPLIED = {topics.DISPATCH, topics.GRID_ALERTS}
+"""Of these a worker keeps the newest as it is; who acts on it is another record's test."""
+
+
+def good_records(topic: Topic) -> list[bytes]:
+    known = home(0)
+    good = seeds(topic, known.devices[0].device_id, known.site_id)
+    if topic is topics.PRESENCE:
+        good += [g.replace(b'"disconnected"', b'"connected"') for g in good]
+    return good
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("dead_letters", "follower"):
+        monkeypatch.setattr(f"vpp_streams.kafka.{module}.log", MagicMock())
+
+
+def feed_all(
+    make: Callable[[], Iterator[Feed[Any]]], records: Callable[[Topic], Iterable[bytes]]
+) -> int:
+    """Feed a new world; returns how many records were applied."""
+    counters: Counter[str] = Counter()
+    applied = 0
+    for number, feed in enumerate(make()):
+        for offset, value in enumerate(records(feed.topic)):
+            raw = raw_in_its_partition(feed.topic, value, offset=100_000 * number + offset)
+            letters = take(feed, raw, counters)
+            assert len(letters) <= 1
+            mistakes = [m.detail for m in letters if m.reason == "apply_error"]
+            assert not mistakes, (feed.topic.name, mistakes, value[:2000])
+            applied += not letters
+    return applied
+
+
+@pytest.mark.parametrize("make", WORLDS, ids=lambda make: make.__name__)
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32))
+def test_whatever_comes_is_applied_or_one_dead_letter(
+    make: Callable[[], Iterator[Feed[Any]]], seed: int
+):
+    chance = random.Random(seed)
+
+    def some(topic: Topic) -> Iterator[bytes]:
+        good = good_records(topic)
+        return (mutant(chance.choice(good), chance) for _ in range(10))
+
+    feed_all(make, some)
+
+
+@pytest.mark.parametrize("make", WORLDS, ids=lambda make: make.__name__)
+def test_each_value_missing_or_beyond_reason_is_applied_or_one_dead_letter(
+    make: Callable[[], Iterator[Feed[Any]]],
+):
+    """And good records are applied, or nothing here would reach the callbacks."""
+    assert (
+        feed_all(make, lambda topic: (v for good in good_records(topic) for v in sweep(good))) > 0
+    )
+    for feed in make():
+        for value in good_records(feed.topic):
+            assert take(feed, raw_in_its_partition(feed.topic, value), Counter()) == []
+
+
+def test_every_topic_is_fuzzed():
+    fed: set[Topic] = {feed.topic for make in WORLDS for feed in make()}
+    assert set(topics.ALL) - fed == NOT_APPLIED - fed

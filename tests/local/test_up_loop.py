@@ -1,0 +1,85 @@
+"""The whole loop as a person starts it: ``vpp up`` with real processes on a real Kafka."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.local.test_up import await_true
+from vpp_streams.settings import Settings
+
+pytestmark = pytest.mark.kafka
+SMALL_FLEET = ("--homes", "6", "--solar", "2", "--megapacks", "1")
+
+
+def start_up(settings: Settings, *words: str) -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "VPP_KAFKA": settings.kafka,
+        "VPP_NAMESPACE": settings.namespace,
+        "VPP_STATE_DIR": str(settings.state_dir),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "vpp_streams", "up", *SMALL_FLEET, *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def processes_of(namespace: str) -> list[str]:
+    """Command lines of the processes that live in a namespace."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"VPP_NAMESPACE={namespace}".encode() in path.read_bytes():
+                found.append(path.with_name("cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+def test_check_reports_a_fleet_that_arrives_in_full(settings: Settings):
+    up = start_up(settings, "--check", "--seconds", "5")
+    out, _ = up.communicate(timeout=240)
+    report = json.loads(out)
+    # How quick it is depends on the machine; that it works does not.
+    trouble = [reason for reason in report["reasons"] if "age p99" not in reason]
+    trouble = [reason for reason in trouble if "were rejected" not in reason]
+    logs = sorted((settings.state_dir / "logs").rglob("*.log"))
+    assert trouble == [], "\n".join(f"{log.name}: {log.read_text()[-2000:]}" for log in logs)
+    assert report["devices"] == 9
+    assert report["canonical"] > 0
+    assert report["age_p50_ms"] > 0
+    assert set(report["coverage"]) == {"coast", "north", "valley"}
+    assert up.returncode == (0 if report["healthy"] else 1)
+    assert processes_of(settings.namespace) == []
+
+
+def test_ctrl_c_ends_every_process(settings: Settings):
+    up = start_up(settings, "--check", "--seconds", "600")
+    assert up.stderr
+    for line in up.stderr:
+        if line.startswith("starting"):
+            break
+    await_true(lambda: len(processes_of(settings.namespace)) == 9)
+    os.killpg(up.pid, signal.SIGINT)
+    out, err = up.communicate(timeout=60)
+    assert up.returncode == 130
+    assert out == ""
+    assert "Traceback" not in err
+    assert processes_of(settings.namespace) == []
+
+
+def test_a_supervisor_that_is_killed_leaves_nothing_running(settings: Settings):
+    up = start_up(settings, "--check", "--seconds", "600")
+    await_true(lambda: len(processes_of(settings.namespace)) == 9)
+    up.kill()
+    up.communicate(timeout=60)
+    # They end by themselves, each in its own time.
+    assert await_true(lambda: not processes_of(settings.namespace))

@@ -1,0 +1,1 @@
+"""What tests share: worlds to act in, factories of records, places of data."""

@@ -1,0 +1,73 @@
+"""The dashboard in a browser: a server over a read model, and pages that are watched; no Kafka."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import uvicorn
+from playwright.async_api import Browser, Page
+
+from tests.support.web_world import NOW_MS, TWIN, KafkaInMemory, fleet_that_answers
+from vpp_streams.settings import Settings
+from vpp_streams.web.api import create_web
+from vpp_streams.web.connections import DoorConfig, open_files
+from vpp_streams.web.places import Places, limits_for
+from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.web.twins import FleetWorker
+
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+@asynccontextmanager
+async def serving(
+    model: ReadModel, kafka: KafkaInMemory | None = None, operators: Path | None = None
+) -> AsyncIterator[str]:
+    """A real server on a free port over the read model; the clock stands still."""
+    kafka = kafka or KafkaInMemory()
+    settings = Settings(operators=operators)
+    fleet = FleetWorker("http://fleet.test", fleet_that_answers(httpx.Response(200, json=TWIN)))
+    app = create_web(
+        settings, model, lambda: NOW_MS, kafka, fleet, lambda: server.should_exit, answer_s=0.05
+    )
+    places = Places(limits_for(open_files(), settings.web_per_client))
+    config = DoorConfig(app, places, lambda _: False, host="127.0.0.1", port=0)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    try:
+        while not server.started:
+            if task.done():
+                await task
+            await asyncio.sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
+    finally:
+        server.should_exit = True
+        await task
+
+
+class Watched:
+    """A page that notes what no page of ours may do: log an error, or ask another host."""
+
+    def __init__(self, page: Page, home: str) -> None:
+        self.page, self.home = page, home
+        self.errors: list[str] = []
+        self.foreign: list[str] = []
+        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", self._note)
+
+    def _note(self, request) -> None:
+        if not request.url.startswith((self.home, "data:")):
+            self.foreign.append(request.url)
+
+
+@asynccontextmanager
+async def opened(browser: Browser, home: str, viewport: dict[str, int]) -> AsyncIterator[Watched]:
+    """A new window of that size; on leaving, checks that the page behaved."""
+    context = await browser.new_context(viewport=viewport)
+    watched = Watched(await context.new_page(), home)
+    yield watched
+    assert watched.errors == []
+    assert watched.foreign == []
+    await context.close()

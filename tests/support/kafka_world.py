@@ -1,0 +1,219 @@
+"""A world of its own on the test broker: worker processes, topics read whole, progress awaited."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+
+from tests.support.paths import ROOT
+from vpp_streams.kafka.admin import topic_config
+from vpp_streams.kafka.clients import KafkaClients, administering, producing
+from vpp_streams.kafka.outlet import Outlet
+from vpp_streams.kafka.topics import Topic
+from vpp_streams.local.kafka_process import free_port
+from vpp_streams.settings import Settings
+
+PATIENCE_S = 120
+"""A wait that never ends would hang CI; this is far beyond what any wait here takes."""
+
+
+class Worker:
+    """One ``vpp worker`` process of a role, with its log in a file."""
+
+    def __init__(self, role: str, settings: Settings, log_dir: Path, **env: str) -> None:
+        self.port = free_port()
+        log_dir.mkdir(parents=True, exist_ok=True)
+        self.log = log_dir / f"{role}-{self.port}.log"
+        command = [sys.executable, "-m", "vpp_streams", "worker", role, "--port", str(self.port)]
+        with self.log.open("w") as out:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env={
+                    **os.environ,
+                    "VPP_KAFKA": settings.kafka,
+                    "VPP_NAMESPACE": settings.namespace,
+                    "VPP_SESSION_TIMEOUT_S": "6",
+                    "VPP_SNAPSHOT_MS": "200",
+                    **env,
+                },
+            )
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def freeze(self) -> None:
+        """Stop it in the middle of whatever it does, as a machine that sleeps."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on as if nothing had been."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it as an operator does."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=PATIENCE_S)
+
+    async def get(self, path: str) -> dict[str, Any]:
+        """JSON of one of its pages."""
+        async with httpx.AsyncClient() as http:
+            answer: dict[str, Any] = (await http.get(self._url(path))).json()
+        return answer
+
+    async def answers(self, path: str) -> bool:
+        """Whether a page is there: the worker is up and holds what it asks for.
+
+        Raises `AssertionError` where the worker has ended: nobody waits for it.
+        """
+        ended = self.process.poll()
+        assert ended is None, f"the worker ended with {ended}: {self.why()}"
+        try:
+            async with httpx.AsyncClient() as http:
+                return (await http.get(self._url(path))).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def why(self) -> str:
+        """The lines of its log that say how it crashed, or its last ones."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        crash = [i for i, line in enumerate(lines) if "Crashed reason" in line]
+        at = crash[0] if crash else len(lines) - 20
+        return "\n".join(lines[max(at, 0) :][:40])
+
+    def _url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+
+@contextmanager
+def workers(settings: Settings, log_dir: Path) -> Iterator[Callable[..., Worker]]:
+    """Start workers with the value; those that still run at the end are killed."""
+    started: list[Worker] = []
+
+    def start(role: str, **env: str) -> Worker:
+        worker = Worker(role, settings, log_dir, **env)
+        started.append(worker)
+        return worker
+
+    try:
+        yield start
+    finally:
+        for worker in started:
+            if worker.process.poll() is None:
+                worker.kill()
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not await condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for: {what}"
+        await asyncio.sleep(0.1)
+
+
+async def write(settings: Settings, topic: Topic[Any], record: Any) -> None:
+    """Write one record to a topic; it is safe on return."""
+    async with producing(KafkaClients(settings)) as producer:
+        await Outlet(producer, settings.namespace).write(topic, record)
+
+
+async def make_again(settings: Settings, topic: Topic[Any]) -> None:
+    """Delete a topic and create it again, without its records."""
+    name, config = topic.full(settings.namespace), topic_config(topic, 1)
+
+    async def gone() -> bool:
+        return name not in await admin.list_topics()
+
+    async def made() -> bool:
+        return not any(code for _, code, *_ in (await admin.create_topics([new])).topic_errors)
+
+    new = NewTopic(name, topic.partitions, 1, topic_configs=config)
+    async with administering(KafkaClients(settings)) as admin:
+        await admin.delete_topics([name])
+        await until(gone, f"{name} to be deleted")
+        await until(made, f"{name} to be made again")
+
+
+async def partitions_of(settings: Settings, name: str) -> list[TopicPartition]:
+    """The partitions of a topic (full name)."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        (described,) = await admin.describe_topics([name])
+    finally:
+        await admin.close()
+    return [TopicPartition(name, p["partition"]) for p in described["partitions"]]
+
+
+async def read_all(settings: Settings, name: str) -> list[ConsumerRecord]:
+    """Every record of a topic (full name), partition by partition, in order."""
+    partitions = await partitions_of(settings, name)
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        records: list[ConsumerRecord] = []
+        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+            for found in (await consumer.getmany(timeout_ms=500)).values():
+                records += found
+        return sorted(records, key=lambda r: (r.partition, r.offset))
+    finally:
+        await consumer.stop()
+
+
+async def group_offsets(settings: Settings, role: str, *topics: Topic) -> list[tuple[int, int]]:
+    """(committed, end) offset of each partition of these topics, for a role's group."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka)
+    await admin.start()
+    await consumer.start()
+    try:
+        partitions = [
+            TopicPartition(t.full(settings.namespace), p)
+            for t in topics
+            for p in range(t.partitions)
+        ]
+        try:
+            committed = await admin.list_consumer_group_offsets(f"{settings.namespace}.{role}")
+        except GroupCoordinatorNotAvailableError:
+            committed = {}  # no group has met on this broker yet
+        ends = await consumer.end_offsets(partitions)
+        return [
+            (max(committed[tp].offset, 0) if tp in committed else 0, ends[tp]) for tp in partitions
+        ]
+    finally:
+        await consumer.stop()
+        await admin.close()
+
+
+async def progress(settings: Settings, role: str, topic: Topic) -> int:
+    """Records of a topic that a role has committed."""
+    return sum(committed for committed, _ in await group_offsets(settings, role, topic))
+
+
+async def wait_for_group(settings: Settings, role: str, *topics: Topic) -> None:
+    """Wait until a role has committed all that is in its topics now (heartbeats go on)."""
+    ends = [end for _, end in await group_offsets(settings, role, *topics)]
+
+    async def done() -> bool:
+        now = await group_offsets(settings, role, *topics)
+        return all(committed >= end for (committed, _), end in zip(now, ends, strict=True))
+
+    await until(done, f"{role} to be done with {', '.join(t.name for t in topics)}")
