@@ -13,10 +13,10 @@ from faust.web import Request, Response, View
 from agents.command import CommandAgent, Control
 from agents.context import AgentContext
 from agents.holders import Holders
+from schemas.bounds import PARTITIONS
 from tables.partitions import Partitions
 from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.registry.hashing import partition_of
-from vpp_streams.kafka.topics import PARTITIONS
 from vpp_streams.settings import LOOPBACK, Settings
 
 log = structlog.get_logger()

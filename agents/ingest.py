@@ -15,6 +15,7 @@ from aiokafka.structs import OffsetAndMetadata
 from agents.context import AgentContext
 from agents.faust_seam import LogChannel, Membership, seats_of
 from agents.flow import InFlight, position_of
+from schemas.bounds import PARTITIONS
 from schemas.encoding import BACKFILL, HEADER_STREAM_TIME, LIVE, SOURCE_HEARTBEAT, frame_headers
 from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
 from tables.group import Share
@@ -106,7 +107,7 @@ class IngestWorker:
 
     async def _ingest(self, record: ConsumerRecord, lane: bytes) -> list[Awaitable[object]]:
         source = Source(record.topic, record.partition, record.offset, record.timestamp)
-        found = canonicalize(record.value or b"", source, self._context.registry, topics.PARTITIONS)
+        found = canonicalize(record.value or b"", source, self._context.registry, PARTITIONS)
         readings = sum(batch.num_rows for batch in found.batches.values())
         counters = self._context.health.counters
         counters["readings_in"] += readings + len(found.rejected)

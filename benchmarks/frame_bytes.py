@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.homes import BOOT, FIRST_SEQ, Homes
+from schemas.bounds import PARTITIONS
 from vpp_streams.gateway.framer import MAX_FRAME_BYTES
-from vpp_streams.kafka import topics
 
 _TIME, _SEQ, _HZ = 10, 10, 6  # digits of seconds since 1970, of a number, of 60.012
 
@@ -44,11 +44,11 @@ def frames_of(homes: Homes, flush_ms: int, seed: int = 1) -> list[FrameBytes]:
     # A reading that would have been measured in the second before is at the start of this one.
     measured_ms = np.maximum(phase_ms - rng.integers(20, 80, homes.n), 0)
     frames: list[FrameBytes] = []
-    for partition in range(topics.PARTITIONS):
+    for partition in range(PARTITIONS):
         mine = np.flatnonzero(homes.partition == partition)
         mine = mine[np.argsort(phase_ms[mine], kind="stable")]
         # Gateways do not flush in step with each other.
-        shift_ms = partition * flush_ms // topics.PARTITIONS
+        shift_ms = partition * flush_ms // PARTITIONS
         slot = (phase_ms[mine] + shift_ms) // flush_ms
         for at in np.unique(slot).tolist():
             lines = [_line(homes, i, phase_ms[i], measured_ms[i]) for i in mine[slot == at]]

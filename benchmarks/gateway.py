@@ -32,6 +32,7 @@ from benchmarks.gateway_load import LoadFleet, allow_many_files, device_id, site
 from benchmarks.gateway_world import Certificates, command_frames, readings_in_kafka
 from benchmarks.report import Table, parser, progress, publish
 from benchmarks.world import import_sites, world
+from schemas.bounds import PARTITIONS
 from schemas.encoding import encode_json
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
@@ -229,7 +230,7 @@ async def measure(settings: Settings, args: argparse.Namespace) -> list[Table]:
     sites = [site_of(number) for number in range(max(args.devices, args.tls_devices))]
     named = range(args.devices if args.hold else args.tls_devices)
     async with world(settings) as producer:
-        partitions = [partition_of(site.site_id, topics.PARTITIONS) for site in sites]
+        partitions = [partition_of(site.site_id, PARTITIONS) for site in sites]
         await import_sites(producer, settings, sites, partitions)
         with TemporaryDirectory() as directory:
             made = [device_id(n) for n in named] if args.mtls or not args.hold else []

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from schemas.bounds import PARTITIONS
 from schemas.commands import CommandFrame, CommandRow
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
@@ -25,7 +26,7 @@ def command_frames(epochs: dict[str, int], now_ms: int) -> list[CommandFrame]:
     """One command for each device, a frame for each partition, as the fleet writes them."""
     rows: dict[int, list[CommandRow]] = {}
     for name, epoch in epochs.items():
-        partition = partition_of(name.replace("load", "site"), topics.PARTITIONS)
+        partition = partition_of(name.replace("load", "site"), PARTITIONS)
         rows.setdefault(partition, []).append(CommandRow(name, epoch, 1234.5, 500.0, 0.2))
     return [
         CommandFrame(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.homes import T0_MS, Homes
+from schemas.bounds import PARTITIONS
 from schemas.encoding import encode_json
 from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.kafka import topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Point:
     """What is measured in one process."""
 
     devices: int
-    partitions: int = topics.PARTITIONS
+    partitions: int = PARTITIONS
     """That have devices: 1, 2, 4 or 8."""
     regions: int = 3
     seconds: int = 3
@@ -106,7 +106,7 @@ def kept_bytes(devices: int, minutes: int) -> float:
     """Memory per device, twins and all, once so many minutes of windows are kept."""
     homes, nobody, policy = Homes(devices), Registry(), Policy()
     before = _rss()
-    parts = {p: FleetPartition(p, "telemetry", nobody, policy) for p in range(topics.PARTITIONS)}
+    parts = {p: FleetPartition(p, "telemetry", nobody, policy) for p in range(PARTITIONS)}
     for minute in range(minutes):
         for p, batch in homes.by_partition(minute * 60, devices):
             parts[p].apply(Frame(parts[p].applied_offset + 1, Batch.of(batch)))

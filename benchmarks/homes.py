@@ -13,11 +13,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.assets import Device, Site
+from schemas.bounds import PARTITIONS
 from schemas.telemetry import POWER_COLUMNS, TELEMETRY_V1
 from vpp_streams.domain.fleet.partition import Frame
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.hashing import partition_of
-from vpp_streams.kafka.topics import PARTITIONS
 
 T0_MS = 1_800_000_000_000
 """A whole quarter of an hour."""

@@ -22,6 +22,7 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.homes import T0_MS, Homes
 from benchmarks.report import Table, cpu_s, parser, progress, publish
 from benchmarks.world import world
+from schemas.bounds import GATEWAY_SLOTS, PARTITIONS
 from schemas.commands import CommandFrame
 from schemas.dispatch import Dispatch, Share
 from schemas.encoding import encode_json
@@ -54,7 +55,7 @@ class Partition:
         self.fleet.apply(Frame(self.fleet.applied_offset + 1, batch))
         ids = zip(batch.device_id.to_pylist(), batch.site_id.to_pylist(), strict=True)
         for device_id, site_id in ids:
-            slot = hash(site_id) % topics.GATEWAY_SLOTS
+            slot = hash(site_id) % GATEWAY_SLOTS
             self.rows.presence(Presence(device_id, site_id, "connected", slot, T0_MS), 1)
 
     def obey(self, share_w: float, now_ms: int) -> list[CommandFrame]:
@@ -70,7 +71,7 @@ def fleet_of(devices: int) -> list[Partition]:
     """All partitions of a fleet."""
     homes = Homes(devices, regions=(REGION,))
     registry = Registry(homes.sites())
-    parts = [Partition(p, registry) for p in range(topics.PARTITIONS)]
+    parts = [Partition(p, registry) for p in range(PARTITIONS)]
     for p, batch in homes.by_partition(0, ROWS):
         parts[p].take(Batch.of(batch))
     return parts

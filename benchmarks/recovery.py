@@ -29,6 +29,7 @@ from benchmarks.homes import T0_MS, Homes
 from benchmarks.report import Table, cpu_s, parser, progress, publish
 from benchmarks.workers import Child, workers
 from benchmarks.world import import_sites, world
+from schemas.bounds import PARTITIONS
 from vpp_streams.domain.fleet.columnar import COMMIT, decode_block, recover
 from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
 from vpp_streams.domain.fleet.twins import Batch
@@ -44,9 +45,7 @@ Writes = dict[bytes, bytes]
 
 def changelog(homes: Homes, minutes: int) -> dict[int, Writes]:
     """Partition -> what its changelog holds: each home reported once in each of so many minutes."""
-    parts = {
-        p: FleetPartition(p, "telemetry", Registry(), Policy()) for p in range(topics.PARTITIONS)
-    }
+    parts = {p: FleetPartition(p, "telemetry", Registry(), Policy()) for p in range(PARTITIONS)}
     for minute in range(minutes):
         # Numbered without holes, as a fleet that reports each second leaves its twins.
         for p, batch in homes.by_partition(minute * MINUTE_S, ROWS, seq=minute + 1):
@@ -151,7 +150,7 @@ async def real_worker(devices: int, minutes: int) -> Table:
     """Start one on nothing, then on a state."""
     settings = load_settings(namespace=f"bench-{uuid.uuid4().hex[:8]}")
     homes = Homes(devices)
-    sites = [homes.site_ids[homes.partition.tolist().index(p)] for p in range(topics.PARTITIONS)]
+    sites = [homes.site_ids[homes.partition.tolist().index(p)] for p in range(PARTITIONS)]
     table = Table(
         f"vpp worker fleet with {devices:,} devices registered, from start to ready",
         ("changelog", "x empty", "CPU s", "seconds", "peak MB"),

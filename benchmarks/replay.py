@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from benchmarks.homes import Homes
 from benchmarks.report import Table, cpu_s, parser, progress, publish
 from benchmarks.world import delete_topics
+from schemas.bounds import PARTITIONS
 from schemas.encoding import encode_frame, encode_json
 from vpp_streams.domain.files.frames_plan import plan_frames
 from vpp_streams.domain.files.recording_layout import ASSETS_FILE
-from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.replay.recording import recording_in
@@ -36,7 +36,7 @@ ROWS = 1000
 
 def record(directory: Path, homes: Homes, seconds: int) -> float:
     """Write the recording; returns the CPU seconds that it took without making the frames."""
-    spent, offsets = 0.0, dict.fromkeys(range(topics.PARTITIONS), 0)
+    spent, offsets = 0.0, dict.fromkeys(range(PARTITIONS), 0)
     with recording_in(directory, "telemetry") as recording:
         for second in range(seconds):
             frames = [(p, encode_frame(batch)) for p, batch in homes.by_partition(second, ROWS)]
@@ -64,7 +64,7 @@ def planned(directory: Path) -> int:
     """The frames of a replay as bytes, sent nowhere."""
     source = open_recording(directory, Span())
     readings = 0
-    for step in plan_frames(source.streams(), topics.PARTITIONS, source.pace):
+    for step in plan_frames(source.streams(), PARTITIONS, source.pace):
         for frame in step.frames:
             encode_frame(frame.batch)
             readings += len(frame.batch)

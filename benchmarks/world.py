@@ -12,6 +12,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from schemas.assets import Site
+from schemas.bounds import PARTITIONS
 from schemas.encoding import (
     HEADER_STREAM_TIME,
     HEADER_WATERMARK,
@@ -82,7 +83,7 @@ async def close_windows(producer: AIOKafkaProducer, settings: Settings, until_ms
     headers = frame_headers(SCHEMA_NAME, "benchmark", "end")
     headers |= {HEADER_STREAM_TIME: b"%d" % until_ms, HEADER_WATERMARK: b"%d" % end_ms}
     empty = encode_frame(pa.RecordBatch.from_pylist([], schema=TELEMETRY_V1))
-    for partition in range(topics.PARTITIONS):
+    for partition in range(PARTITIONS):
         await producer.send_and_wait(
             topics.TELEMETRY.full(settings.namespace), empty, partition=partition,
             headers=list(headers.items()),
@@ -94,7 +95,7 @@ async def make_topics(settings: Settings, *names: str) -> None:
     admin = KafkaClients(settings).admin()
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(name, topics.PARTITIONS, 1) for name in names])
+        await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
     finally:
         await admin.close()
 

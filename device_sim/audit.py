@@ -37,6 +37,7 @@ class Before:
 
 def breaches(
     spec: BatterySpec,
+    *,
     reserve: Floats,
     connection: Connection,
     around: Surroundings,
@@ -58,7 +59,15 @@ def breaches(
     """
     power, on_grid, orders = flows.battery_w, ~around.islanded, before.orders
     floor = np.where(orders.leased, np.maximum(reserve, orders.soc_min), reserve)
-    least, most = _limits_w(spec, reserve, floor, connection, around, before.battery, dt_s)
+    least, most = _limits_w(
+        spec,
+        reserve=reserve,
+        floor=floor,
+        connection=connection,
+        around=around,
+        state=before.battery,
+        dt_s=dt_s,
+    )
     ramp_w = orders.ramp_w_s * dt_s
     # Frequency response comes and goes at once; it can add no more than the rating.
     armed = orders.leased & ~np.isnan(orders.droops.nominal_hz)
@@ -85,6 +94,7 @@ def breaches(
 
 def _limits_w(
     spec: BatterySpec,
+    *,
     reserve: Floats,
     floor: Floats,
     connection: Connection,

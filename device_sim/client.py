@@ -38,6 +38,7 @@ class Client:
         device: Device,
         url: str,
         token: str,
+        *,
         tls: ssl.SSLContext | None,
         utc_ms: Callable[[], int],
         on_event: Callable[[], None],

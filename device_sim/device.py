@@ -115,6 +115,7 @@ class Device:
         boot: str,
         model: str,
         firmware: str,
+        *,
         rng: random.Random,
         counters: Counter[str],
         controls: Controls,

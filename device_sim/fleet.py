@@ -33,6 +33,7 @@ def demo_sites(
     homes: int = 200,
     solar: int = 20,
     megapacks: int = 2,
+    *,
     regions: Sequence[str] = DEMO_REGIONS,
     seed: int = 1,
     secret: str = DEMO_SECRET,

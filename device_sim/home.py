@@ -48,6 +48,7 @@ class Flows:
 def step(
     spec: BatterySpec,
     state: BatteryState,
+    *,
     connection: Connection,
     around: Surroundings,
     request_w: Floats,

@@ -47,17 +47,36 @@ class Plant:
         spec, leases = self.spec, self.leases
         orders = leases.orders(now_ms, around.islanded)
         alone_w = controller.price_response(
-            spec, self.battery, self.reserve, leases.price_action(now_ms), own_w, dt_s
+            spec,
+            self.battery,
+            self.reserve,
+            action=leases.price_action(now_ms),
+            otherwise_w=own_w,
+            dt_s=dt_s,
         )
-        decision = controller.follow(spec, self.battery, self.reserve, orders, alone_w, hz, dt_s)
+        decision = controller.follow(
+            spec, self.battery, self.reserve, orders=orders, alone_w=alone_w, hz=hz, dt_s=dt_s
+        )
         since_end_ms = np.where(orders.leased, -1, now_ms - leases.held["valid_until_ms"])
         before = audit.Before(self.battery, self.flows.battery_w, orders, alone_w, since_end_ms)
         self.battery, self.flows = home.step(
-            spec, self.battery, self.connection, around, decision.request_w, dt_s
+            spec,
+            self.battery,
+            connection=self.connection,
+            around=around,
+            request_w=decision.request_w,
+            dt_s=dt_s,
         )
         leases.moved(now_ms, decision, alone_w, self.flows.battery_w)
         broken = audit.breaches(
-            spec, self.reserve, self.connection, around, before, self.battery, self.flows, dt_s
+            spec,
+            reserve=self.reserve,
+            connection=self.connection,
+            around=around,
+            before=before,
+            after=self.battery,
+            flows=self.flows,
+            dt_s=dt_s,
         )
         for name, rows in broken.items():
             if count := int(np.count_nonzero(rows)):

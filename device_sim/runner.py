@@ -85,9 +85,9 @@ class Fleet:
             devices,
             options.seed,
             self._at_ms,
-            options.recorded,
-            options.grid_outages_per_day,
-            self.counters,
+            recorded=options.recorded,
+            grid_outages_per_day=options.grid_outages_per_day,
+            counters=self.counters,
         )
         self._vendors = [
             vendor.vendor_of(device, options.vendor_share, options.seed) for _, device in devices
@@ -114,18 +114,18 @@ class Fleet:
                 boot,
                 asset.model,
                 firmware,
-                rng,
-                self.counters,
-                self.world.leases.of(row),
-                options.ring_capacity,
-                options.patience,
+                rng=rng,
+                counters=self.counters,
+                controls=self.world.leases.of(row),
+                ring_capacity=options.ring_capacity,
+                patience=options.patience,
             ),
             options.url,
             device_token(asset.device_id, options.secret),
-            options.tls,
-            clock_that_is_off(rng),
-            self._happened.set,
-            self.troubles.__setitem__,
+            tls=options.tls,
+            utc_ms=clock_that_is_off(rng),
+            on_event=self._happened.set,
+            on_trouble=self.troubles.__setitem__,
         )
 
     @property

@@ -75,6 +75,7 @@ class World:
         devices: Sequence[tuple[Site, Device]],
         seed: int,
         start_ms: int,
+        *,
         recorded: RecordedHome | None = None,
         grid_outages_per_day: float = 0.0,
         counters: Counter[str] | None = None,

@@ -4,10 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.bounds import Fraction as Fraction
-from schemas.bounds import Id as Id
-from schemas.bounds import Label
-from schemas.bounds import Positive as Positive
+from schemas.bounds import Fraction, Id, Label, Positive
 
 DeviceKind = Literal["powerwall", "solar", "megapack"]
 

@@ -18,8 +18,8 @@ from schemas.bounds import (
     Positive,
     Sentence,
     WattHours,
+    Watts,
 )
-from schemas.bounds import Watts as Watts
 from schemas.commandable import Commandable
 from schemas.grid import Droop
 from schemas.windows import Deliverables

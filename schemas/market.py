@@ -8,8 +8,8 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
-from schemas.bounds import Currency as Currency
 from schemas.bounds import (
+    Currency,
     EpochMs,
     Fraction,
     Id,
@@ -18,11 +18,11 @@ from schemas.bounds import (
     Number,
     Offset,
     Positive,
+    Price,
     Sentence,
     WattHours,
     Watts,
 )
-from schemas.bounds import Price as Price
 
 Product = Literal["energy", "reg_up", "reg_down", "reserve"]
 """``reserve``: contingency reserve, held upwards and called in a contingency only."""

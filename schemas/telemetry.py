@@ -11,12 +11,17 @@ from typing import Annotated, Any
 import msgspec
 import pyarrow as pa
 
-from schemas.bounds import MAX_COUNT, Code, Label, Offset, PartitionNumber, Sentence
-from schemas.bounds import MAX_INTERVAL_MS as MAX_INTERVAL_MS
-from schemas.bounds import MAX_SEQ as MAX_SEQ
-from schemas.bounds import MAX_TIME_MS as MAX_TIME_MS
-from schemas.bounds import EpochMs as EpochMs
-from schemas.bounds import Seq as Seq
+from schemas.bounds import (
+    MAX_COUNT,
+    MAX_INTERVAL_MS,
+    Code,
+    EpochMs,
+    Label,
+    Offset,
+    PartitionNumber,
+    Sentence,
+    Seq,
+)
 
 SCHEMA_NAME = "telemetry.v1"
 

@@ -25,11 +25,11 @@ from benchmarks.growth_plots import Plot, draw
 from benchmarks.homes import FIRST_SEQ, Homes
 from benchmarks.pipeline_tables import Run, tables
 from benchmarks.report import Table, shown
+from schemas.bounds import PARTITIONS
 from schemas.market import Award, Bid, Delivery, EnergyOffer
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.canonical import Source, canonicalize
 from vpp_streams.gateway.framer import MAX_FRAME_BYTES
-from vpp_streams.kafka.topics import PARTITIONS
 
 NOW_S = 1_800_000_000
 PURE: dict[str, tuple[Callable[[list[str]], None], list[str]]] = {

@@ -14,6 +14,7 @@ import agents
 import device_sim
 import schemas
 import tables
+from schemas.bounds import PARTITIONS
 from vpp_streams.cli import build_app
 from vpp_streams.errors import SettingsError
 from vpp_streams.kafka import topics
@@ -37,7 +38,7 @@ def test_every_topic_is_in_the_list_of_all():
 def test_site_keyed_topics_have_the_same_partitions():
     by_site = (*topics.LIVE_RAW, topics.RAW_BACKFILL, topics.TELEMETRY, topics.TELEMETRY_REJECTED)
     for topic in (*by_site, topics.ASSETS, topics.SITE_WINDOWS):
-        assert topic.partitions == topics.PARTITIONS
+        assert topic.partitions == PARTITIONS
 
 
 @pytest.mark.parametrize("package", [agents, tables, schemas, device_sim])

@@ -11,9 +11,9 @@ import faust
 import structlog
 
 from agents.context import AgentContext
+from schemas.bounds import PARTITIONS
 from vpp_streams import clock
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.follower import assets_into
@@ -54,7 +54,7 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
         autodiscover=False,
         store="memory://",
         datadir=settings.state_dir / "workers",  # the default litters the working directory
-        topic_partitions=topics.PARTITIONS,
+        topic_partitions=PARTITIONS,
         topic_replication_factor=settings.replication,
         topic_disable_leader=True,
         # Faust only forms the group (`agents.faust_seam`): it has no state and no records.

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.assets import Device, Site
+from schemas.bounds import PARTITIONS
 from schemas.encoding import (
     HEADER_STREAM_TIME,
     decode_json,
@@ -34,7 +35,7 @@ def site_in(partition: int) -> str:
     return next(s for i in range(1000) if partition_of(s := f"home-{i}", 8) == partition)
 
 
-SITES = [site_in(partition) for partition in range(topics.PARTITIONS)]
+SITES = [site_in(partition) for partition in range(PARTITIONS)]
 
 
 def nulls() -> bytes:

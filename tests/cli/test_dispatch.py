@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from schemas.bounds import PARTITIONS
 from schemas.dispatch import Request, RequestEvent
 from schemas.encoding import encode_json
 from tests.support.web_world import (
@@ -61,7 +62,7 @@ class Plant:
         return [msgspec.json.decode(v, type=Request) for _, _, v in self.kafka.written]
 
     def _on_write(self, topic: Topic, _key: bytes, value: bytes) -> None:
-        apply_raw(self.model, topic, None, value, 0, NOW_MS)
+        apply_raw(self.model, topic, None, value, offset=0, now_ms=NOW_MS)
         if topic is not topics.DISPATCH_TARGETS:
             return
         request = msgspec.json.decode(value, type=Request)
@@ -190,7 +191,7 @@ def test_ctrl_c_ends_the_watching_and_says_that_the_dispatch_goes_on(vpp, plant,
 
 
 def test_audit_tells_the_story(vpp, plant):
-    partition = partition_of("home-001", topics.PARTITIONS)
+    partition = partition_of("home-001", PARTITIONS)
     frame = encode_json(command_frame(NOW_MS - 5000, {"pw-001": 3000.0}))
     plant.kafka.records = [(topics.COMMANDS, partition, NOW_MS - 5000, frame)]
     lines = vpp("audit", "pw-001").stdout.splitlines()

@@ -182,7 +182,7 @@ BUGS = {
 def test_a_bug_in_the_controller_is_counted(monkeypatch, name):
     right = home.step
 
-    def wrong(spec, state, connection, around, request_w, dt_s):
+    def wrong(spec, state, *, connection, around, request_w, dt_s):
         return right(spec, state, connection, around, BUGS[name](request_w, spec), dt_s)
 
     monkeypatch.setattr(home, "step", wrong)
@@ -208,12 +208,12 @@ def test_powers_beyond_a_rating_or_the_connection_are_found(name, battery_w, gri
     state, nothing = homes.plant.battery, np.zeros(1)
     found = audit.breaches(
         homes.plant.spec,
-        homes.plant.reserve,
-        Connection(np.array([3000.0]), np.array([8000.0])),
-        Surroundings(nothing, nothing, np.array([20.0]), off),
-        audit.Before(state, nothing, orders, nothing, np.array([-1])),
-        state,
-        home.Flows(np.array([battery_w]), np.array([grid_w]), nothing, nothing),
+        reserve=homes.plant.reserve,
+        connection=Connection(np.array([3000.0]), np.array([8000.0])),
+        around=Surroundings(nothing, nothing, np.array([20.0]), off),
+        before=audit.Before(state, nothing, orders, nothing, np.array([-1])),
+        after=state,
+        flows=home.Flows(np.array([battery_w]), np.array([grid_w]), nothing, nothing),
         dt_s=1.0,
     )
     assert [each for each, rows in found.items() if rows.any()] == [name]

@@ -53,10 +53,10 @@ def new_device(ring_capacity: int = 100, seed: int = 1, controls: LeaseOf | None
         BOOT,
         "powerwall3",
         "24.36",
-        random.Random(seed),
-        Counter(),
-        controls or a_battery(),
-        ring_capacity,
+        rng=random.Random(seed),
+        counters=Counter(),
+        controls=controls or a_battery(),
+        ring_capacity=ring_capacity,
     )
 
 
@@ -181,7 +181,15 @@ def test_backfill_stays_under_the_message_limit_with_every_column_filled():
 
 def test_a_full_ring_drops_the_oldest_and_counts_it():
     counters: Counter[str] = Counter()
-    device = Device(BOOT, "", "", random.Random(1), counters, a_battery(), ring_capacity=10)
+    device = Device(
+        BOOT,
+        "",
+        "",
+        rng=random.Random(1),
+        counters=counters,
+        controls=a_battery(),
+        ring_capacity=10,
+    )
     for i in range(25):
         device.measured(body(i), i)
     assert (len(device.ring), device.ring.oldest_seq, counters["dropped"]) == (10, 15, 15)

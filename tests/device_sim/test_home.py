@@ -33,7 +33,9 @@ def premises(draw):
 @given(SPECS, STATES, premises(), REQUESTS_W, STEPS_S)
 def test_the_balance_is_exact_and_limits_hold(spec, state, premise, request_w, dt_s):
     limits, around = premise
-    _, flows = home.step(spec, state, limits, around, column(request_w), dt_s)
+    _, flows = home.step(
+        spec, state, connection=limits, around=around, request_w=column(request_w), dt_s=dt_s
+    )
     battery_w, grid_w, solar_w, load_w = (
         flows.battery_w[0],
         flows.grid_w[0],
@@ -69,7 +71,9 @@ def test_self_consumption_never_goes_below_the_reserve(spec, reserve, above, ste
             column(sun_w), column(demand_w), column(ambient_c), np.array([False])
         )
         no_limits = connection(np.inf, np.inf)
-        state, flows = home.step(spec, state, no_limits, around, request, dt_s)
+        state, flows = home.step(
+            spec, state, connection=no_limits, around=around, request_w=request, dt_s=dt_s
+        )
         assert state.soc[0] >= reserve - 1e-9
         if flows.battery_w[0] > 0:
             assert flows.battery_w[0] <= max(demand_w - sun_w, 0) + 1e-9, "never for export"
@@ -99,7 +103,14 @@ def island(energy_wh: float, sun_w: float, demand_w: float) -> home.Flows:
     around = home.Surroundings(column(sun_w), column(demand_w), column(20.0), np.array([True]))
     state = BatteryState(column(0.15), column(20.0))
     request = column(-5000.0)  # whatever a controller asks: off the grid the load decides
-    return home.step(spec, state, connection(np.inf, np.inf), around, request, 1.0)[1]
+    return home.step(
+        spec,
+        state,
+        connection=connection(np.inf, np.inf),
+        around=around,
+        request_w=request,
+        dt_s=1.0,
+    )[1]
 
 
 def test_an_island_lives_from_its_battery():

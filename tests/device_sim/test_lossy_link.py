@@ -45,7 +45,14 @@ class LossyLink(RuleBasedStateMachine):
         self.counters: Counter[str] = Counter()
         self.battery = a_battery()
         self.device = Device(
-            BOOT, "m", "f", random.Random(1), self.counters, self.battery, self.CAPACITY, PATIENCE
+            BOOT,
+            "m",
+            "f",
+            rng=random.Random(1),
+            counters=self.counters,
+            controls=self.battery,
+            ring_capacity=self.CAPACITY,
+            patience=PATIENCE,
         )
         self.commands = 0
         self.ends: list[CommandStatus] = []
@@ -94,7 +101,13 @@ class LossyLink(RuleBasedStateMachine):
         asset = Asset("home-1", "powerwall")
         limits = Limits(ack_ms=2000, strikes_burst=1000)
         self.session = Session(
-            asset, Site("site-1", "north", (asset,)), 0, limits, (0, 1000), Counter(), self.now
+            asset,
+            Site("site-1", "north", (asset,)),
+            0,
+            limits,
+            backfill_delay_ms=(0, 1000),
+            counters=Counter(),
+            now=self.now,
         )
         self.perform(self.device.connected(self.now.utc_ms))
 

@@ -83,7 +83,15 @@ class World:
         return ADMITTED
 
     def opened(self, admitted: Admitted, socket: Any) -> Link:
-        session = Session(*admitted, 3, LIMITS, (0, 1), self.counters, self.clock())
+        session = Session(
+            admitted.device,
+            admitted.site,
+            3,
+            LIMITS,
+            backfill_delay_ms=(0, 1),
+            counters=self.counters,
+            now=self.clock(),
+        )
         self.link = Link(socket, session, self.shared)
         return self.link
 
@@ -173,7 +181,7 @@ def check(world: World, transport: Transport, rest: int) -> None:
         assert read.device_id == "d1"
 
 
-async def play(world: World, feed: Any, transport: Transport, stream: bytes, cuts: list[int],
+async def play(world: World, feed: Any, transport: Transport, *, stream: bytes, cuts: list[int],
                plan: list[str], rest: Any) -> None:  # fmt: skip
     """Feed the stream in pieces, and let the world do something after each."""
     link = world.link
@@ -218,8 +226,8 @@ async def test_random_frames_at_our_engine(
                 connection.data_received(frame(9, b""))
             assert transport.aborted
         await play(
-            world, connection.data_received, transport, stream, cuts, plan,
-            lambda: len(connection._rest) + sum(map(len, connection._fragments or ())),
+            world, connection.data_received, transport, stream=stream, cuts=cuts, plan=plan,
+            rest=lambda: len(connection._rest) + sum(map(len, connection._fragments or ())),
         )  # fmt: skip
         connection.eof_received()
         connection.connection_lost(None)
@@ -260,7 +268,15 @@ async def test_random_frames_at_the_librarys_engine(
         connection.data_received(HELLO)
         for _ in range(5):
             await asyncio.sleep(0)
-        await play(world, connection.data_received, transport, stream, cuts, plan, lambda: 0)
+        await play(
+            world,
+            connection.data_received,
+            transport,
+            stream=stream,
+            cuts=cuts,
+            plan=plan,
+            rest=lambda: 0,
+        )
         assert len(closed) <= 1, "one close, whatever comes"
         handing.cancel()
         (fate,) = await asyncio.gather(handing, return_exceptions=True)

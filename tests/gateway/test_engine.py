@@ -213,6 +213,7 @@ class Oracle:
 def frame(
     opcode: int,
     data: bytes,
+    *,
     fin: bool = True,
     reserved: int = 0,
     mask: bytes | None = b"\x12\x34\xff\x00",

@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from schemas import protocol, wire
 from schemas.assets import Device, Site
+from schemas.bounds import PARTITIONS
 from schemas.encoding import encode_json
 from schemas.presence import Presence
 from schemas.protocol import (
@@ -75,7 +76,7 @@ async def write_asset(settings: Settings, site_id: str, value: bytes | None) -> 
         topics.ASSETS.full(settings.namespace),
         value,
         key=site_id.encode(),
-        partition=partition_of(site_id, topics.PARTITIONS),
+        partition=partition_of(site_id, PARTITIONS),
     )
     await producer.stop()
 
@@ -216,7 +217,7 @@ async def test_live_readings_reach_kafka_before_their_ack(settings: Settings) ->
         assert (await acked_upto(socket, 24)).from_ == 5
         lines = await raw_lines(settings, topics.RAW_POWERWALL)
         assert [line.seq for _, line in lines] == list(range(5, 25))
-        assert {p for p, _ in lines} == {partition_of("home-1", topics.PARTITIONS)}
+        assert {p for p, _ in lines} == {partition_of("home-1", PARTITIONS)}
         assert {line.device_id for _, line in lines} == {"pw-1"}
         body = msgspec.json.decode(lines[3][1].body, type=NativeBody)
         assert body == NativeBody(t=T0 + 8, p=8.0)

@@ -10,18 +10,11 @@ from aiokafka import AIOKafkaProducer
 from websockets.asyncio.client import ClientConnection
 
 from schemas import protocol, wire
+from schemas.bounds import PARTITIONS
 from schemas.commands import CommandEvent, CommandEvents, CommandFrame, CommandRow, command_id
 from schemas.encoding import encode_json
 from schemas.grid import PriceSeries
-from schemas.protocol import (
-    Call,
-    CommandStatus,
-    Error,
-    Prices,
-    Result,
-    Setpoint,
-    SetpointResult,
-)
+from schemas.protocol import Call, CommandStatus, Error, Prices, Result, Setpoint, SetpointResult
 from tests.gateway.test_kafka import answer, dial, greet, home, register
 from tests.support.kafka_world import read_all, until
 from vpp_streams import clock
@@ -35,7 +28,7 @@ pytestmark = pytest.mark.kafka
 
 SITE = home(1)
 DEVICE = SITE.devices[0].device_id
-PARTITION = partition_of(SITE.site_id, topics.PARTITIONS)
+PARTITION = partition_of(SITE.site_id, PARTITIONS)
 
 
 class Yard:
@@ -50,7 +43,7 @@ class Yard:
         self._rank = 0
 
     async def command(
-        self, epoch: int, slot: int = 0, p: float | None = 1500.0, device_id: str = DEVICE,
+        self, epoch: int, slot: int = 0, *, p: float | None = 1500.0, device_id: str = DEVICE,
         lasts_ms: int = 60_000, again: CommandFrame | None = None,
     ) -> CommandFrame:  # fmt: skip
         """Write a command to a gateway's slot."""

@@ -54,7 +54,15 @@ def at(ms: int) -> Now:
 
 
 def new_session(limits: Limits | None = None) -> Session:
-    return Session(DEVICE, SITE, 3, limits or Limits(), (0, 1000), Counter(), at(0))
+    return Session(
+        DEVICE,
+        SITE,
+        3,
+        limits or Limits(),
+        backfill_delay_ms=(0, 1000),
+        counters=Counter(),
+        now=at(0),
+    )
 
 
 def live_session(limits: Limits | None = None, next_seq: int = 10) -> Session:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from schemas.assets import Device, Site
+from schemas.bounds import PARTITIONS
 from schemas.encoding import HEADER_STREAM_TIME, encode_frame, encode_json, frame_headers
 from schemas.telemetry import SCHEMA_NAME
 from tests.support.kafka_world import PATIENCE_S, Worker, make_again, until, wait_for_group, workers
@@ -37,7 +38,7 @@ def site_in(partition: int) -> str:
     return next(s for i in range(1000) if partition_of(s := f"home-{i}", 8) == partition)
 
 
-SITES = [site_in(partition) for partition in range(topics.PARTITIONS)]
+SITES = [site_in(partition) for partition in range(PARTITIONS)]
 
 
 async def register(settings: Settings) -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from agents.context import AgentContext
 from agents.dispatcher import Dispatcher
 from agents.holders import Holders
+from schemas.bounds import PARTITIONS
 from schemas.dispatch import SupplyPartial
 from schemas.market import Bid
 from schemas.windows import RegionPartial
@@ -87,7 +88,7 @@ def raw_frames() -> Iterator[Feed[Any]]:
 
     def apply(read: Read[bytes]) -> None:
         source = Source("raw", read.partition, read.offset, read.written_at_ms)
-        canonicalize(read.record, source, known, topics.PARTITIONS)
+        canonicalize(read.record, source, known, PARTITIONS)
 
     for topic in (*topics.LIVE_RAW, topics.RAW_BACKFILL):
         yield Feed(topic, apply)
@@ -165,7 +166,7 @@ def market() -> Iterator[Feed[Any]]:
 
 def optimizer() -> Iterator[Feed[Any]]:
     health = HealthReporter("optimizer")
-    bidder = Optimizer(NOBODY, lambda: ["north"], health, sent, lambda: NOW_MS)
+    bidder = Optimizer(NOBODY, lambda: ["north"], health, send=sent, now_ms=lambda: NOW_MS)
     forecaster = RegionForecaster(NOBODY, health, sent, lambda: NOW_MS)
     for topic in READ_BACK_MS:
         yield Feed(topic, bidder.taking(topic))

@@ -9,6 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
+from schemas.bounds import PARTITIONS
 from vpp_streams.cli import build_app
 from vpp_streams.kafka import topics
 from vpp_streams.local import doctor
@@ -74,9 +75,9 @@ async def test_it_only_looks(kafka: str, settings: Settings):
         there = await admin.list_topics()
         assert not [name for name in there if name.startswith(settings.namespace)]
         name = topics.TELEMETRY.full(settings.namespace)
-        await admin.create_topics([NewTopic(name, topics.PARTITIONS + 1, 1)])
+        await admin.create_topics([NewTopic(name, PARTITIONS + 1, 1)])
     finally:
         await admin.close()
     check = (await asyncio.to_thread(by_name, settings))["topics"]
     assert not check.ok
-    assert f"topic {name} has {topics.PARTITIONS + 1} partitions" in check.found
+    assert f"topic {name} has {PARTITIONS + 1} partitions" in check.found

@@ -53,7 +53,7 @@ def changed(**fields: object) -> Summary:
 
 
 def test_a_good_run_is_healthy():
-    report = judge(FIRST, LAST, AGES, EXPECTED, restarts={"web": 0})
+    report = judge(FIRST, LAST, ages=AGES, expected=EXPECTED, restarts={"web": 0})
     assert report.healthy
     assert report.reasons == ()
     assert (report.readings_in, report.canonical, report.windows_closed) == (600, 600, 10)
@@ -79,7 +79,7 @@ def test_a_good_run_is_healthy():
     ],
 )
 def test_each_trouble_has_its_reason(last, ages, restarts, reason):
-    report = judge(FIRST, last, ages, EXPECTED, restarts)
+    report = judge(FIRST, last, ages=ages, expected=EXPECTED, restarts=restarts)
     assert not report.healthy
     assert any(reason in said for said in report.reasons), report.reasons
 
@@ -89,8 +89,14 @@ def test_readings_on_their_way_between_two_counters_are_not_stuck():
     short = Expected(devices=9, regions=frozenset({"north"}), seconds=5)
     first = Summary(devices_connected=9, readings_in=0, canonical=0, rejected=0, windows_closed=0)
     on_the_way = changed(readings_in=72, canonical=63, rejected=0)
-    assert judge(first, on_the_way, AGES, short, {}).reasons == ()
-    stuck = judge(first, changed(readings_in=720, canonical=600, rejected=0), AGES, short, {})
+    assert judge(first, on_the_way, ages=AGES, expected=short, restarts={}).reasons == ()
+    stuck = judge(
+        first,
+        changed(readings_in=720, canonical=600, rejected=0),
+        ages=AGES,
+        expected=short,
+        restarts={},
+    )
     assert "ingest made 600 canonical and 0 rejected of 720 readings" in stuck.reasons
 
 

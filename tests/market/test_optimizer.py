@@ -56,9 +56,9 @@ class Desk:
             onlooker(KafkaClients(Settings())),
             lambda: ["north"],
             self.health,
-            self._send,
-            lambda: self.now_ms,
-            make_bidder,
+            send=self._send,
+            now_ms=lambda: self.now_ms,
+            make_bidder=make_bidder,
         )
         self._offset = 0
 

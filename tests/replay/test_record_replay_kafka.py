@@ -14,6 +14,7 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from schemas.assets import Device, Site
+from schemas.bounds import PARTITIONS
 from schemas.encoding import (
     BACKFILL,
     HEADER_WATERMARK,
@@ -75,7 +76,7 @@ def frames(seconds: Iterable[int] = range(SECONDS)) -> Sent:
                 "battery_w": 100.0 * i + second,
                 "soc": 0.5,
             }
-            partition = partition_of(site.site_id, topics.PARTITIONS)
+            partition = partition_of(site.site_id, PARTITIONS)
             sent.append((partition, make_batch([row]), BACKFILL if late else LIVE))
     return sent
 
@@ -89,7 +90,7 @@ async def produce(settings: Settings, sent: Sent, sites: Iterable[Site] = ()) ->
                 topics.ASSETS.full(settings.namespace),
                 encode_json(site),
                 key=site.site_id.encode(),
-                partition=partition_of(site.site_id, topics.PARTITIONS),
+                partition=partition_of(site.site_id, PARTITIONS),
             )
         topic = topics.TELEMETRY.full(settings.namespace)
         for partition, batch, lane in sent:
@@ -113,7 +114,7 @@ def recorded(directory: Path) -> pd.DataFrame:
 
 
 def expected(sent: Sent) -> pd.DataFrame:
-    tables, offsets = [], dict.fromkeys(range(topics.PARTITIONS), 0)
+    tables, offsets = [], dict.fromkeys(range(PARTITIONS), 0)
     for partition, batch, lane in sent:
         table = batch.to_pandas()
         table["kafka_partition"] = partition
@@ -253,7 +254,7 @@ async def test_junk_on_the_topic_is_counted_and_left_out(
     await producer.start()
     try:
         topic = topics.TELEMETRY.full(topics_ready.namespace)
-        free = next(p for p in range(topics.PARTITIONS) if p not in {s[0] for s in sent})
+        free = next(p for p in range(PARTITIONS) if p not in {s[0] for s in sent})
         await producer.send_and_wait(topic, b"junk", partition=free)
     finally:
         await producer.stop()
@@ -336,7 +337,7 @@ async def test_a_recording_is_replayed_the_same_at_any_speed(
         topics_ready, lambda: open_recording(tmp_path, Span())
     )
     wanted = expected(sent)
-    for partition in range(topics.PARTITIONS):
+    for partition in range(PARTITIONS):
         mine = [r for r in found if r.partition == partition]
         batches = [decode_frame(r.value) for r in mine]
         told = pa.Table.from_batches(batches, schema=TELEMETRY_V1).to_pandas()
@@ -371,7 +372,7 @@ async def test_a_home_is_replayed_the_same_at_any_speed(topics_ready: Settings) 
     found = await assert_the_same_at_any_speed(
         topics_ready, lambda: home_source(home, mapping, Span())
     )
-    mine = [r for r in found if r.partition == partition_of("home", topics.PARTITIONS)]
+    mine = [r for r in found if r.partition == partition_of("home", PARTITIONS)]
     told = pa.Table.from_batches([decode_frame(r.value) for r in mine]).to_pandas()
     assert told.load_w.tolist() == list(range(48))
 
@@ -397,7 +398,7 @@ async def test_one_parquet_file_of_readings_is_a_source(
     found = await telemetry_of(topics_ready)
     told = pa.Table.from_batches([decode_frame(r.value) for r in found]).to_pandas()
     assert sorted(told.battery_w) == sorted(table["battery_w"].to_pylist())
-    for partition in range(topics.PARTITIONS):
+    for partition in range(PARTITIONS):
         mine = [r for r in found if r.partition == partition]
         received = pa.Table.from_batches([decode_frame(r.value) for r in mine])["received_at_ms"]
         assert received.to_pylist() == sorted(received.to_pylist())

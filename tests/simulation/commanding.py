@@ -7,6 +7,7 @@ from functools import partial
 
 import msgspec
 
+from schemas.bounds import PARTITIONS
 from schemas.commands import FINAL, CommandEvents, CommandFrame, command_id
 from schemas.dispatch import Dispatch, Share
 from tests.simulation.counting import fleet, ingest
@@ -57,7 +58,7 @@ class Region:
         async with producing(clients) as producer:
             outlet = Outlet(producer, self._world.settings.namespace)
             while True:
-                for partition in range(topics.PARTITIONS):
+                for partition in range(PARTITIONS):
                     await outlet.send(topics.DISPATCH, self._order(partition))
                 await asyncio.sleep(EVERY_S)
 
@@ -125,7 +126,7 @@ def follows(plant: Plant, asked_w: float) -> bool:
     held, does_w = plant.leases.held, plant.physics.flows.battery_w
     if not held["stands"].all():
         return False
-    for partition in range(topics.PARTITIONS):
+    for partition in range(PARTITIONS):
         rows = [plant.row_of(site) for site in plant.sites_of(partition)]
         asked_of_all_w = asked_w * len(rows)
         for sum_w in (held["setpoint_w"][rows].sum(), does_w[rows].sum()):
@@ -136,7 +137,7 @@ def follows(plant: Plant, asked_w: float) -> bool:
 
 def check_ends(world: World, region: Region) -> None:
     """No command is made for longer than its request."""
-    for partition in range(topics.PARTITIONS):
+    for partition in range(PARTITIONS):
         for record in committed(world, topics.COMMANDS, partition):
             frame = msgspec.json.decode(record.value or b"", type=CommandFrame)
             ends_at_ms = region.ends_at_ms.get(frame.request_id)
@@ -155,7 +156,7 @@ def without_end(world: World) -> list[tuple[str, str]]:
     """
     asked: set[tuple[str, str]] = set()
     ended: set[tuple[str, str]] = set()
-    for partition in range(topics.PARTITIONS):
+    for partition in range(PARTITIONS):
         for record in committed(world, topics.COMMANDS, partition):
             frame = msgspec.json.decode(record.value or b"", type=CommandFrame)
             id_ = command_id(partition, frame.rank)

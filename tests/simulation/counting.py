@@ -9,6 +9,7 @@ from functools import partial
 from agents.context import AgentContext
 from agents.fleet import FleetWorker
 from agents.ingest import IngestWorker
+from schemas.bounds import PARTITIONS
 from schemas.encoding import BACKFILL, LIVE
 from tables.log_reader import Deliver, Records
 from tests.simulation.faults import Faults
@@ -114,7 +115,7 @@ async def _role(
 async def ingest(world: World) -> None:
     """As ``vpp worker ingest``, without Faust."""
     context = _context(world, "ingest")
-    membership = SimMembership(world.kafka, context.group("ingest"), topics.PARTITIONS)
+    membership = SimMembership(world.kafka, context.group("ingest"), PARTITIONS)
     worker = IngestWorker(context, membership)
 
     async def backfill(records: Records) -> None:
@@ -131,7 +132,7 @@ async def ingest(world: World) -> None:
 async def fleet(world: World) -> None:
     """As ``vpp worker fleet``, without Faust and its pages."""
     context = _context(world, "fleet")
-    membership = SimMembership(world.kafka, context.group("fleet"), topics.PARTITIONS)
+    membership = SimMembership(world.kafka, context.group("fleet"), PARTITIONS)
     worker = FleetWorker(context, membership)
     async with _channel(worker.apply) as deliver:
         await _role(world, context, membership, worker.run(deliver))

@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 
 import agents.fleet
 from schemas.assets import Site
+from schemas.bounds import PARTITIONS
 from schemas.encoding import HEADER_STREAM_TIME
 from schemas.telemetry import NativeBody, RawLine
 from schemas.windows import SiteWindow
@@ -76,12 +77,12 @@ def _has_readings(world: World, partition: int) -> int:
 def uncounted(world: World) -> str:
     """What is stored and has not gone through ingest into a fleet's snapshot; "" = nothing."""
     for topic in (*topics.LIVE_RAW, topics.RAW_BACKFILL):
-        for partition in range(topics.PARTITIONS):
+        for partition in range(PARTITIONS):
             tp = TopicPartition(topic.full("sim"), partition)
             done = world.kafka.groups.committed("sim.ingest", [tp]).get(tp, 0)
             if done < world.kafka.log(tp).end:
                 return f"{tp.topic}/{partition}: {done} of {world.kafka.log(tp).end} committed"
-    for partition in range(topics.PARTITIONS):
+    for partition in range(PARTITIONS):
         last = _has_readings(world, partition)
         newest = max(snapshots(world, partition), default=-1)
         if last >= 0 and newest < last:
@@ -91,7 +92,7 @@ def uncounted(world: World) -> str:
 
 def check_one_writer(world: World) -> None:
     """Snapshots follow each other: a late writer changes nothing."""
-    for partition in range(topics.PARTITIONS):
+    for partition in range(PARTITIONS):
         offsets = snapshots(world, partition)
         for before, after in pairwise(offsets):
             if after < before:
@@ -102,7 +103,7 @@ def check_one_writer(world: World) -> None:
 
 def _registry(world: World) -> Registry:
     registry = Registry()
-    for partition in range(topics.PARTITIONS):
+    for partition in range(PARTITIONS):
         for record in committed(world, topics.ASSETS, partition):
             registry.apply(msgspec.json.decode(record.value or b"", type=Site))
     return registry
@@ -159,7 +160,7 @@ class _as_record:  # noqa: N801 - it is used as a function
 def check_replay(world: World) -> None:
     """A replay of the log from its beginning gives the state that the changelog holds."""
     registry = _registry(world)
-    for partition in range(topics.PARTITIONS):
+    for partition in range(PARTITIONS):
         if _has_readings(world, partition) < 0:
             continue
         recovered = recover(_newest(committed(world, topics.STATE_FLEET, partition)))
@@ -180,7 +181,7 @@ def check_replay(world: World) -> None:
 
 def check_stream_time(world: World) -> None:
     """No partition's time is ahead of what the broker has stamped."""
-    for partition in range(topics.PARTITIONS):
+    for partition in range(PARTITIONS):
         recovered = recover(_newest(committed(world, topics.STATE_FLEET, partition)))
         if recovered is None:
             continue
@@ -227,7 +228,7 @@ def _parts(t: int, iv: int, size_ms: int) -> Iterator[tuple[int, int, bool]]:
 def published(world: World, size_s: int) -> dict[tuple[str, int], SiteWindow]:
     """(site, start) -> the window as it stands: the highest revision; equal ones are equal."""
     found: dict[tuple[str, int], SiteWindow] = {}
-    for partition in range(topics.PARTITIONS):
+    for partition in range(PARTITIONS):
         for record in committed(world, topics.SITE_WINDOWS, partition):
             window = msgspec.json.decode(record.value or b"", type=SiteWindow)
             if window.size_s != size_s:
@@ -247,7 +248,7 @@ def check_windows(world: World, plant: Plant) -> None:
     size_ms = policy.sizes_ms[0]
     windows = published(world, size_ms // 1000)
     open_since: dict[str, int] = {}
-    for partition in range(topics.PARTITIONS):
+    for partition in range(PARTITIONS):
         recovered = recover(_newest(committed(world, topics.STATE_FLEET, partition)))
         if recovered is not None:
             clock = msgspec.json.decode(recovered.meta, type=Clock)

@@ -234,7 +234,9 @@ class SimKafka:
         answers: dict[TopicPartition, int | Exception] = {}
         for tp, batch, seq in batches:
             try:
-                answers[tp] = self._append(tp, batch, pid, epoch, seq, transactional_id)
+                answers[tp] = self._append(
+                    tp, batch, pid=pid, epoch=epoch, seq=seq, transactional_id=transactional_id
+                )
             except Exception as error:
                 answers[tp] = error
         return answers
@@ -243,6 +245,7 @@ class SimKafka:
         self,
         tp: TopicPartition,
         batch: list[NewRecord],
+        *,
         pid: int,
         epoch: int,
         seq: int,

@@ -104,7 +104,15 @@ class Log:
             self.open.setdefault(pid, base)
         for new in batch:
             stamp_ms = new.timestamp_ms if now_ms is None else now_ms
-            self._put(stamp_ms, new.key, new.value, new.headers, pid, transactional, "")
+            self._put(
+                stamp_ms,
+                new.key,
+                new.value,
+                new.headers,
+                pid=pid,
+                transactional=transactional,
+                marker="",
+            )
         self.wake()
         return base
 
@@ -116,7 +124,15 @@ class Log:
         known = self.producers.setdefault(pid, _Producer(epoch))
         if epoch > known.epoch:
             known.epoch, known.next_seq, known.recent = epoch, 0, []
-        self._put(now_ms, b"", b"", (), pid, True, "commit" if commit else "abort")
+        self._put(
+            now_ms,
+            b"",
+            b"",
+            (),
+            pid=pid,
+            transactional=True,
+            marker="commit" if commit else "abort",
+        )
         self.wake()
 
     def _put(
@@ -125,6 +141,7 @@ class Log:
         key: bytes | None,
         value: bytes | None,
         headers: Headers,
+        *,
         pid: int,
         transactional: bool,
         marker: Literal["", "commit", "abort"],

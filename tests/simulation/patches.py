@@ -21,6 +21,7 @@ import structlog
 import agents.fleet
 import device_sim.client
 import vpp_streams.gateway.server
+from schemas import bounds
 from tests.simulation.admin import SimAdmin
 from tests.simulation.clients import Client, SimConsumer
 from tests.simulation.links import Connecting, SimEngine
@@ -135,16 +136,14 @@ def simulated() -> Iterator[Callable[["World"], None]]:
                 if any(a is not b for a, b in zip(new, defaults, strict=True)):
                     swapped.append((function, "__defaults__", defaults))
                     function.__defaults__ = new
-    for module in (m for m in named if getattr(m, "PARTITIONS", None) == topics.PARTITIONS):
-        if module is not topics:
-            swapped.append((module, "PARTITIONS", module.PARTITIONS))
-            module.PARTITIONS = PARTITIONS
-    every = [t for t in (*topics.ALL, *topics.INTERNAL) if t.partitions == topics.PARTITIONS]
+    real = bounds.PARTITIONS
+    for module in (m for m in named if getattr(m, "PARTITIONS", None) == real):
+        swapped.append((module, "PARTITIONS", real))
+        module.PARTITIONS = PARTITIONS
+    every = [t for t in (*topics.ALL, *topics.INTERNAL) if t.partitions == real]
     every.remove(topics.GATEWAY_OUT)
-    swapped.append((topics, "PARTITIONS", topics.PARTITIONS))
     for topic in every:
         object.__setattr__(topic, "partitions", PARTITIONS)
-    before_partitions, topics.PARTITIONS = topics.PARTITIONS, PARTITIONS
     for name, constants in CONSTANTS.items():
         module = sys.modules[name]
         for constant, value in constants.items():
@@ -168,7 +167,7 @@ def simulated() -> Iterator[Callable[["World"], None]]:
         del Link.__hash__  # type: ignore[misc]
         engines.update(before)
         for topic in every:
-            object.__setattr__(topic, "partitions", before_partitions)
+            object.__setattr__(topic, "partitions", real)
         for module, name, value in swapped:
             setattr(module, name, value)
 

@@ -17,6 +17,7 @@ from device_sim.fleet import demo_sites, device_token
 from device_sim.home import Connection, Surroundings
 from device_sim.plant import Plant as Physics
 from schemas.assets import Site
+from schemas.bounds import PARTITIONS
 from schemas.protocol import Ack, Call
 from schemas.telemetry import NativeBody, RawLine
 from schemas.wire import decode
@@ -75,9 +76,9 @@ class Home:
             self.boot,
             "m",
             "f",
-            self.rng,
-            plant.counters,
-            plant.leases.of(self.row),
+            rng=self.rng,
+            counters=plant.counters,
+            controls=plant.leases.of(self.row),
             ring_capacity=300,
             patience=PATIENCE,
         )
@@ -86,10 +87,10 @@ class Home:
             device,
             "ws://simulated",
             device_token(self.device_id),
-            None,
-            self.utc_ms,
-            lambda: plant.happened(self),
-            lambda kind, words: plant.world.note(f"{self.device_id}: {kind}: {words}"),
+            tls=None,
+            utc_ms=self.utc_ms,
+            on_event=lambda: plant.happened(self),
+            on_trouble=lambda kind, words: plant.world.note(f"{self.device_id}: {kind}: {words}"),
         )
         self._running = plant.world.loop.spawn(plant.process, self._run())
 
@@ -171,7 +172,7 @@ class Plant:
     def sites_of(self, partition: int) -> list[str]:
         """Ids of the sites in a partition."""
         ids = [home.site.site_id for home in self.homes.values()]
-        return [id_ for id_ in ids if partition_of(id_, topics.PARTITIONS) == partition]
+        return [id_ for id_ in ids if partition_of(id_, PARTITIONS) == partition]
 
     def row_of(self, site_id: str) -> int:
         """Row of a site's battery."""
@@ -194,7 +195,7 @@ class Plant:
     def _register(self, sites: list[Site]) -> None:
         name = topics.ASSETS.full("sim")
         for site in sites:
-            partition = partition_of(site.site_id, topics.PARTITIONS)
+            partition = partition_of(site.site_id, PARTITIONS)
             record = NewRecord(
                 site.site_id.encode(), msgspec.json.encode(site), self.world.utc_ms(), ()
             )

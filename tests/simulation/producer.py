@@ -114,6 +114,7 @@ class SimProducer(Client):
     def __init__(
         self,
         transactional_id: str | None = None,
+        *,
         transaction_timeout_ms: int = TRANSACTION_TIMEOUT_MS,
         enable_idempotence: bool = False,
         linger_ms: int = 0,
@@ -182,7 +183,7 @@ class SimProducer(Client):
 
     # Taking in
 
-    async def send(
+    async def send(  # noqa: PLR0917 - the signature is aiokafka's
         self,
         topic: str,
         value: bytes | None = None,

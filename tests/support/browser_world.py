@@ -29,7 +29,13 @@ async def serving(
     settings = Settings(operators=operators)
     fleet = FleetWorker("http://fleet.test", fleet_that_answers(httpx.Response(200, json=TWIN)))
     app = create_web(
-        settings, model, lambda: NOW_MS, kafka, fleet, lambda: server.should_exit, answer_s=0.05
+        settings,
+        model,
+        lambda: NOW_MS,
+        kafka,
+        fleet=fleet,
+        stopping=lambda: server.should_exit,
+        answer_s=0.05,
     )
     places = Places(limits_for(open_files(), settings.web_per_client))
     config = DoorConfig(app, places, lambda _: False, host="127.0.0.1", port=0)

@@ -25,6 +25,7 @@ class Homes:
     def __init__(
         self,
         rows: int = 1,
+        *,
         soc: float = 0.6,
         reserve: float = 0.2,
         load_w: float = 1000.0,

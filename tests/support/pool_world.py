@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from schemas.assets import Device, Site
+from schemas.bounds import PARTITIONS
 from schemas.commands import CommandEvent, CommandFrame, CommandState, command_id
 from schemas.dispatch import Dispatch, Share
 from schemas.grid import Alert, Droop
@@ -16,7 +17,6 @@ from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.kafka.topics import PARTITIONS
 
 T0 = 1_800_000_000_000
 SITE_IDS = [s for s in (f"home-{i:04}" for i in range(400)) if partition_of(s, PARTITIONS) == 0]

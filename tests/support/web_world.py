@@ -44,7 +44,7 @@ def apply(
     model: ReadModel, topic: Topic, value: Any, offset: int = 0, now_ms: int = NOW_MS
 ) -> None:
     """Apply a contract's record as Kafka would bring it."""
-    apply_raw(model, topic, None, encode_json(value), offset, now_ms)
+    apply_raw(model, topic, None, encode_json(value), offset=offset, now_ms=now_ms)
 
 
 def apply_raw(
@@ -52,6 +52,7 @@ def apply_raw(
     topic: Topic,
     key: bytes | None,
     value: bytes | None,
+    *,
     offset: int = 0,
     now_ms: int = NOW_MS,
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from schemas.bounds import PARTITIONS
 from schemas.encoding import decode_frame, encode_frame
 from tests.support.kafka_raw import Raw
 from tests.support.telemetry_factory import make_batch
@@ -14,7 +15,7 @@ from vpp_streams.kafka.decode import Read, Refusal, receive
 
 NOW_MS = 1_795_817_533_274
 SITE_ID = "site-home-0001"
-PARTITION = partition_of(SITE_ID, topics.PARTITIONS)
+PARTITION = partition_of(SITE_ID, PARTITIONS)
 ROW = {
     "device_id": "x",
     "site_id": "x",

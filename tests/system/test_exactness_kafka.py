@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas.assets import Device, Site
+from schemas.bounds import PARTITIONS
 from schemas.encoding import HEADER_WATERMARK, decode_json, encode_frame, encode_json, frame_headers
 from schemas.telemetry import SCHEMA_NAME, Rejected
 from schemas.windows import SiteWindow
@@ -69,11 +70,11 @@ def raw_frames(
     arrivals: pd.DataFrame, rng: random.Random
 ) -> tuple[list[tuple[int, bytes]], list[bytes]]:
     """(partition, NDJSON frame) in order of arrival, and the 1 % of malformed lines in them."""
-    by_partition: dict[int, list[bytes]] = {p: [] for p in range(topics.PARTITIONS)}
+    by_partition: dict[int, list[bytes]] = {p: [] for p in range(PARTITIONS)}
     frames, malformed = [], []
     for row in arrivals.itertuples():
         site_id = f"home-{row.site:03}"
-        partition = partition_of(site_id, topics.PARTITIONS)
+        partition = partition_of(site_id, PARTITIONS)
         lines = by_partition[partition]
         body = {"t": row.measured_at_ms, "p": row.battery_w, "soc": row.soc}
         line = {"device_id": f"{site_id}-pw", "received_at_ms": row.received_at_ms,
@@ -119,7 +120,7 @@ class World:
 
     async def import_assets(self) -> None:
         for site in sites():
-            partition = partition_of(site.site_id, topics.PARTITIONS)
+            partition = partition_of(site.site_id, PARTITIONS)
             await self.producer.send(
                 self.name(topics.ASSETS),
                 encode_json(site),
@@ -137,7 +138,7 @@ class World:
         """What a replay sends at its end: nothing older follows."""
         headers = frame_headers(SCHEMA_NAME, "test", "end")
         headers[HEADER_WATERMARK] = str(T0 + HOUR_MS).encode()
-        for partition in range(topics.PARTITIONS):
+        for partition in range(PARTITIONS):
             await self.producer.send_and_wait(
                 self.name(topics.TELEMETRY), encode_frame(make_batch([])), partition=partition,
                 headers=list(headers.items()),
@@ -265,7 +266,7 @@ async def test_exact_through_crashes_rebalances_and_compaction(
 
 async def holds_every_site(worker: Worker) -> bool:
     """Whether it answers for one site of each partition, by itself or through another worker."""
-    one_each = {partition_of(s.site_id, topics.PARTITIONS): s.site_id for s in sites()}
+    one_each = {partition_of(s.site_id, PARTITIONS): s.site_id for s in sites()}
     return all([await worker.answers(f"/sites/{site_id}/twin") for site_id in one_each.values()])
 
 

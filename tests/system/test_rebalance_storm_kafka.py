@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from schemas.assets import Device, Site
+from schemas.bounds import PARTITIONS
 from schemas.encoding import frame_headers
 from schemas.telemetry import SCHEMA_NAME
 from tests.support.kafka_world import Worker, until, workers
@@ -35,7 +36,7 @@ def site_in(partition: int) -> str:
     return next(s for i in range(1000) if partition_of(s := f"home-{i}", 8) == partition)
 
 
-SITES = [site_in(partition) for partition in range(topics.PARTITIONS)]
+SITES = [site_in(partition) for partition in range(PARTITIONS)]
 
 
 class Fleet:

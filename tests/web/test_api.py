@@ -41,7 +41,7 @@ def model() -> ReadModel:
 def client_of(model: ReadModel, fleet: httpx.MockTransport | None = None) -> httpx.AsyncClient:
     transport = fleet or fleet_that_answers(httpx.Response(200, json=TWIN))
     worker = FleetWorker("http://fleet.test", transport)
-    app = create_web(Settings(), model, lambda: NOW_MS, KafkaInMemory(), worker)
+    app = create_web(Settings(), model, lambda: NOW_MS, KafkaInMemory(), fleet=worker)
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),
         base_url="http://localhost",

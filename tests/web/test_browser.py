@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from playwright.async_api import Dialog, expect
 
+from schemas.bounds import PARTITIONS
 from schemas.dispatch import Hold, Request, RequestEvent, StormCost, Target
 from tests.support.browser_world import DESK, PHONE, opened, serving
 from tests.support.web_world import (
@@ -231,7 +232,7 @@ class Region:
     def write(self, topic: Topic, _key: bytes, value: bytes) -> None:
         request = msgspec.json.decode(value, type=Request)
         self.requests.append(request)
-        apply_raw(self.model, topic, None, value, 0, NOW_MS)
+        apply_raw(self.model, topic, None, value, offset=0, now_ms=NOW_MS)
         told = {"region": request.region, "state": "accepted", "at_ms": NOW_MS}
         event = RequestEvent(request_id=request.request_id, **told)
         apply(self.model, topics.DISPATCH_EVENTS, event)
@@ -380,7 +381,7 @@ async def test_withdrawing_an_award_asks_first(browser, model, tmp_path):
 
 async def test_a_site_tells_desired_reported_and_its_devices_story(browser, model):
     kafka = KafkaInMemory()
-    kafka.records = story_records(partition_of("home-001", topics.PARTITIONS))
+    kafka.records = story_records(partition_of("home-001", PARTITIONS))
     async with serving(model, kafka) as home, opened(browser, home, PHONE) as watched:
         page = watched.page
         await page.goto(home + "#/sites/home-001")

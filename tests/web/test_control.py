@@ -254,15 +254,15 @@ def test_whatever_comes_alarms_are_of_known_devices_and_repeatable(steps, seed):
 
 def test_reported_is_what_telemetry_says():
     model = ReadModel(started_at_ms=NOW_MS)
-    apply_raw(model, topics.TELEMETRY, None, b"junk", 0, NOW_MS)
+    apply_raw(model, topics.TELEMETRY, None, b"junk", offset=0, now_ms=NOW_MS)
     apply(model, topics.COMMANDS, command_frame(NOW_MS, {DEVICE: 3000.0}))
     reading = {"device_id": DEVICE, "site_id": "home-001", "seq": 1, "received_at_ms": NOW_MS}
     batch = make_batch([{**reading, "measured_at_ms": NOW_MS, "battery_w": 1234.0}])
-    apply_raw(model, topics.TELEMETRY, None, encode_frame(batch), 1, NOW_MS)
+    apply_raw(model, topics.TELEMETRY, None, encode_frame(batch), offset=1, now_ms=NOW_MS)
     newest = model.commands.of_device(DEVICE)
     assert newest is not None
     assert (newest.reported_w, newest.measured_at_ms) == (1234.0, NOW_MS)
-    apply_raw(model, topics.TELEMETRY, None, b"junk", 2, NOW_MS)
+    apply_raw(model, topics.TELEMETRY, None, b"junk", offset=2, now_ms=NOW_MS)
     assert model.undecodable == {"telemetry": 2}
 
 
@@ -348,7 +348,7 @@ def test_storms_are_told_until_they_are_over_or_called_off():
         apply(model, topics.GRID_ALERTS, alert)
     assert [alert.alert_id for alert in model.alerts(NOW_MS)] == ["s0"]
     assert model.alerts(NOW_MS + 1) == []
-    apply_raw(model, topics.GRID_ALERTS, b"s0", None, 0, NOW_MS)
+    apply_raw(model, topics.GRID_ALERTS, b"s0", None, offset=0, now_ms=NOW_MS)
     assert model.alerts(NOW_MS) == []
 
 
@@ -365,8 +365,8 @@ READ = (
 @pytest.mark.parametrize("junk", [b"", b"{", b"null", b"[]", b'{"type":"x"}', b"\xff", b"NaN"])
 def test_a_record_that_cannot_be_read_is_counted(topic, junk):
     model = ReadModel(started_at_ms=NOW_MS)
-    apply_raw(model, topic, b"key", junk, 0, NOW_MS)
+    apply_raw(model, topic, b"key", junk, offset=0, now_ms=NOW_MS)
     assert model.undecodable == {topic.name: 1}
-    apply_raw(model, topic, b"key", None, 1, NOW_MS)
-    apply_raw(model, topic, b"\xff", None, 1, NOW_MS)
+    apply_raw(model, topic, b"key", None, offset=1, now_ms=NOW_MS)
+    apply_raw(model, topic, b"\xff", None, offset=1, now_ms=NOW_MS)
     assert model.undecodable.total() <= 3  # nothing can be removed where no keys are kept

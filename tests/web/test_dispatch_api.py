@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from schemas.bounds import PARTITIONS
 from schemas.commands import CommandEvent, CommandEvents
 from schemas.dispatch import Request, RequestEvent, Target
 from schemas.encoding import encode_json
@@ -81,11 +82,11 @@ class World:
         if topic is topics.DISPATCH_TARGETS:
             request = msgspec.json.decode(value, type=Request)
             told = self.answer(request)
-            apply_raw(self.model, topic, None, value, 0, NOW_MS)
+            apply_raw(self.model, topic, None, value, offset=0, now_ms=NOW_MS)
             if told is not None:
                 apply(self.model, topics.DISPATCH_EVENTS, told)
         else:
-            apply_raw(self.model, topic, None, value, 0, NOW_MS)
+            apply_raw(self.model, topic, None, value, offset=0, now_ms=NOW_MS)
 
     async def post(self, path: str, body: Any = None, by: dict | None = ANN) -> httpx.Response:
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -377,7 +378,7 @@ async def test_newest_commands_by_region_and_state(world):
 
 
 async def test_a_devices_story_is_read_from_its_partition(world):
-    partition = partition_of("home-001", topics.PARTITIONS)
+    partition = partition_of("home-001", PARTITIONS)
     frame = command_frame(NOW_MS - 5000, {"pw-001": 3000.0, "pw-002": 1.0})
     old = command_frame(NOW_MS - 7_200_000, {"pw-001": 1.0})
     world.kafka.records = [
@@ -429,5 +430,5 @@ async def test_a_request_of_an_hour_ago_has_the_state_that_the_status_tells(worl
     status = dispatch_status("north", NOW_MS + 1, request_id="target-old")
     apply(world.model, topics.DISPATCH_EVENTS, status)
     assert state(await world.get("/regions/north/dispatch")) == "active"
-    apply_raw(world.model, topics.DISPATCH_TARGETS, b"target-old", None, 0, NOW_MS)
+    apply_raw(world.model, topics.DISPATCH_TARGETS, b"target-old", None, offset=0, now_ms=NOW_MS)
     assert (await world.get("/regions/north/dispatch"))["requests"] == []

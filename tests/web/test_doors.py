@@ -108,7 +108,10 @@ class World:
 
     def door(self, limits: Limits = ROOMY, **times: float) -> Any:
         app = create_web(
-            *(self._settings, self.model, lambda: NOW_MS, self.kafka),
+            self._settings,
+            self.model,
+            lambda: NOW_MS,
+            self.kafka,
             answer_s=0.0,
             logins=self.logins,
         )

@@ -72,7 +72,11 @@ class Door:
         feed_control(model)
         fleet = FleetWorker("http://fleet.test", fleet_that_answers(httpx.Response(200, json=TWIN)))
         app = create_web(
-            *(Settings(operators=operators), model, lambda: NOW_MS, KafkaInMemory(), fleet),
+            Settings(operators=operators),
+            model,
+            lambda: NOW_MS,
+            KafkaInMemory(),
+            fleet=fleet,
             stopping=lambda: True,
             answer_s=0.0,
             logins=Logins(operators),

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas.bounds import PARTITIONS
 from schemas.dispatch import RequestEvent, Target
 from schemas.encoding import encode_json
 from schemas.presence import Presence
@@ -121,7 +122,7 @@ async def write(settings: Settings, *records: tuple[Topic, str, bytes, int]) -> 
 async def test_what_is_written_shows_and_a_second_process_knows_the_last_hour(topics_ready):
     settings = topics_ready
     home = site(1)
-    p = partition_of(home.site_id, topics.PARTITIONS)
+    p = partition_of(home.site_id, PARTITIONS)
     presence = Presence("pw-001", home.site_id, "connected", 0, clock.now_ms())
     start_ms = clock.now_ms() // 60_000 * 60_000 - 120_000
     async with running_web(settings) as web:
@@ -206,7 +207,7 @@ async def test_an_order_reaches_kafka_and_its_answer_comes_back(topics_ready, tm
     """Against a region role of the test's: it accepts every request, and asks one device."""
     settings = topics_ready
     home = site(1)
-    p = partition_of(home.site_id, topics.PARTITIONS)
+    p = partition_of(home.site_id, PARTITIONS)
     operators, access = make_demo_operator(tmp_path, "demo", "http://web.test")
     headers = {"Authorization": f"Bearer {access.token}"}
     asked: list[Target] = []

@@ -279,7 +279,7 @@ def test_an_id_that_is_not_the_intervals_is_counted_and_left_out(model, wrong):
 def test_what_is_no_record_of_a_market_is_counted_and_left_out(model):
     for topic in (topics.MARKET_BIDS, topics.MARKET_AWARDS):
         for value in (b"", b"{}", b'{"type":"bid"}', b"\xff", b"[" * 5000):
-            apply_raw(model, topic, None, value, 0, NOW_MS)
+            apply_raw(model, topic, None, value, offset=0, now_ms=NOW_MS)
     assert model.undecodable == {"market.bids": 5, "market.awards": 5}
 
 
@@ -357,7 +357,9 @@ async def test_an_offer_leaves_the_list_when_its_interval_begins(client, model, 
         (f"/bids/{at(OPEN_MS)}?full=1", 400, "'full'", "it takes none"),
     ],
 )
-async def test_a_bad_query_gets_one_sentence_and_a_way_out(client, model, path, status, says, hint):
+async def test_a_bad_query_gets_one_sentence_and_a_way_out(
+    client, model, *, path, status, says, hint
+):
     feed_market(model, intervals=2)
     response = await client.get(f"/api/v1{path}")
     assert response.status_code == status

@@ -51,7 +51,7 @@ def model() -> ReadModel:
 @pytest.mark.parametrize("junk", [b"", b"{", b"null", b"[]", b'{"region":5}', b"\xff\xfe", b"NaN"])
 def test_a_record_that_cannot_be_read_is_counted_and_changes_nothing(model, topic, junk):
     before = msgspec.json.encode(model.summary(NOW_MS))
-    apply_raw(model, topic, b"key", junk, 0, NOW_MS)
+    apply_raw(model, topic, b"key", junk, offset=0, now_ms=NOW_MS)
     assert model.undecodable == {topic.name: 1}
     assert msgspec.json.encode(model.summary(NOW_MS)) == before
 
@@ -59,7 +59,7 @@ def test_a_record_that_cannot_be_read_is_counted_and_changes_nothing(model, topi
 @pytest.mark.parametrize("topic", READ, ids=lambda topic: topic.name)
 def test_a_record_nested_deeper_than_can_be_read_is_counted(model, topic):
     deep = b'{"region":"x","zz":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-    apply_raw(model, topic, b"key", deep, 0, NOW_MS)
+    apply_raw(model, topic, b"key", deep, offset=0, now_ms=NOW_MS)
     assert model.undecodable == {topic.name: 1}
 
 
@@ -78,7 +78,7 @@ def test_numbers_beyond_reason_leave_every_answer_readable(model):
 
 @pytest.mark.parametrize("topic", READ, ids=lambda topic: topic.name)
 def test_a_tombstone_is_an_error_only_where_nothing_can_be_removed(model, topic):
-    apply_raw(model, topic, b"key", None, 0, NOW_MS)
+    apply_raw(model, topic, b"key", None, offset=0, now_ms=NOW_MS)
     assert model.undecodable == ({} if "compact" in topic.keep else {topic.name: 1})
 
 
@@ -215,7 +215,7 @@ def test_a_late_disconnect_of_an_older_epoch_is_ignored(model):
     assert status() == ["connected"]
     tell("disconnected", 22, epoch=20)
     assert status() == ["disconnected"]
-    apply_raw(model, topics.PRESENCE, b"pw-001", None, 23, NOW_MS)
+    apply_raw(model, topics.PRESENCE, b"pw-001", None, offset=23, now_ms=NOW_MS)
     assert status() == []
 
 

@@ -159,7 +159,7 @@ async def test_only_the_devices_partition_and_time_are_read_and_junk_is_left_out
         (topics.COMMAND_EVENTS, 3, NOW_MS - 900, encode_json(events)),
         (topics.COMMAND_EVENTS, 3, NOW_MS - 900, f'"{DEVICE}"\xff'.encode("latin-1")),
     ]
-    lines = await read_story(kafka, DEVICE, 3, NOW_MS - 60_000, NOW_MS)
+    lines = await read_story(kafka, DEVICE, 3, since_ms=NOW_MS - 60_000, now_ms=NOW_MS)
     assert [line.state for line in lines] == ["created", "routed", "accepted"]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from schemas.bounds import PARTITIONS
 from schemas.dispatch import DispatchEvent, Request, RequestEvent
 from schemas.encoding import decode_json, encode_json
 from tests.support.kafka_world import read_all, until, workers
@@ -111,7 +112,7 @@ async def test_a_region_role_holds_while_no_web_process_is_there(
         return [event.state for event in mine]
 
     home = site(1)
-    partition = partition_of(home.site_id, topics.PARTITIONS)
+    partition = partition_of(home.site_id, PARTITIONS)
     await write(settings, (topics.ASSETS, home.site_id, encode_json(home), partition))
     with workers(settings, tmp_path) as start:
         start("region")

@@ -44,7 +44,7 @@ def openadr(
 
     import msgspec
 
-    from schemas.assets import Id
+    from schemas.bounds import Id
     from vpp_streams.domain.openadr.requests import Ven
     from vpp_streams.openadr.process import VenOptions, run_ven
     from vpp_streams.process.logs import set_up_logs

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 from websockets import Request
 
+from schemas.bounds import PARTITIONS
 from schemas.protocol import (
     CLOSE_GOING_AWAY,
     CLOSE_REGISTRY_CHANGED,
@@ -133,9 +134,15 @@ class Gateway:
 
     def opened(self, admitted: Admitted, socket: Socket) -> Link:
         """A device has connected."""
-        partition = partition_of(admitted.site.site_id, topics.PARTITIONS)
+        partition = partition_of(admitted.site.site_id, PARTITIONS)
         session = Session(
-            *admitted, partition, self._limits, self._spread_ms(), self._counters, now()
+            admitted.device,
+            admitted.site,
+            partition,
+            self._limits,
+            backfill_delay_ms=self._spread_ms(),
+            counters=self._counters,
+            now=now(),
         )
         link = Link(socket, session, self._shared)
         self._links.add(link)

@@ -119,6 +119,7 @@ class Session:
         site: Site,
         partition: int,
         limits: Limits,
+        *,
         backfill_delay_ms: SpanMs,
         counters: Counter[str],
         now: Now,

@@ -13,15 +13,9 @@ import pyarrow as pa
 from typing_extensions import TypeVar
 
 from schemas.assets import Site
-from schemas.bounds import GATEWAY_SLOTS as GATEWAY_SLOTS
-from schemas.bounds import PARTITIONS as PARTITIONS
+from schemas.bounds import GATEWAY_SLOTS, PARTITIONS
 from schemas.commands import CommandEvents, CommandFrame
-from schemas.dispatch import (
-    Dispatch,
-    DispatchEvent,
-    Request,
-    SupplyPartial,
-)
+from schemas.dispatch import Dispatch, DispatchEvent, Request, SupplyPartial
 from schemas.forecast import RegionForecast
 from schemas.grid import Alert, FrequencyEvent, PriceSeries
 from schemas.health import Health
@@ -30,13 +24,7 @@ from schemas.market import Bid, Clearing, Gate, MarketRecord, PlanView
 from schemas.presence import Presence
 from schemas.rejected import RejectedRecord
 from schemas.telemetry import Rejected
-from schemas.windows import (
-    RegionLive,
-    RegionPartial,
-    RegionWindow,
-    RegionWindowPartial,
-    SiteWindow,
-)
+from schemas.windows import RegionLive, RegionPartial, RegionWindow, RegionWindowPartial, SiteWindow
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.domain.registry.hashing import partition_of
 

@@ -212,7 +212,14 @@ async def measure(
         region_of = {device.device_id: site.region for site in sites for device in site.devices}
         with_batteries = {s.region for s in sites if any(d.rated_energy_wh for d in s.devices)}
         told = await drill(settings, with_batteries, region_of, min(expected.seconds, DRILL_S))
-    return judge(first or nothing, last or nothing, ages, expected, supervisor.restarts, told)
+    return judge(
+        first or nothing,
+        last or nothing,
+        ages=ages,
+        expected=expected,
+        restarts=supervisor.restarts,
+        dispatch=told,
+    )
 
 
 async def _collect_ages(settings: Settings, ages: Counter[int]) -> None:

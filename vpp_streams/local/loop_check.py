@@ -78,6 +78,7 @@ def is_warm(summary: Summary, expected: Expected) -> bool:
 def judge(
     first: Summary,
     last: Summary,
+    *,
     ages: Mapping[int, int],
     expected: Expected,
     restarts: Mapping[str, int],

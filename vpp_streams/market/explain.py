@@ -7,14 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from schemas.market import (
-    Award,
-    Bid,
-    Clearing,
-    Delivery,
-    Refusal,
-    Shortfall,
-)
+from schemas.market import Award, Bid, Clearing, Delivery, Refusal, Shortfall
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision import Autobidder
 from vpp_streams.domain.market.reserve import ReservePolicy

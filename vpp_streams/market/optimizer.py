@@ -55,6 +55,7 @@ class Optimizer:
         follower: Follower,
         regions: Callable[[], list[str]],
         health: HealthReporter,
+        *,
         send: Send,
         now_ms: Callable[[], int],
         make_bidder: Callable[[], Autobidder] = Autobidder,
@@ -209,7 +210,12 @@ async def run_optimizer(
     async with connected(KafkaClients(settings), health, linger_ms=0) as kafka:
         follower, write = kafka.follower, kafka.outlet.write
         optimizer = Optimizer(
-            follower, lambda: battery_regions(registry), health, write, clock.now_ms, make_bidder
+            follower,
+            lambda: battery_regions(registry),
+            health,
+            send=write,
+            now_ms=clock.now_ms,
+            make_bidder=make_bidder,
         )
 
         def new_forecaster() -> RegionForecaster:

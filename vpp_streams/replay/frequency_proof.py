@@ -55,10 +55,10 @@ async def prove(settings: Settings, region: str, minutes: float) -> dict[str, Re
         at_ms,
         hz,
         battery_w,
-        armings_of(commands, told, devices, droop),
-        droop,
-        np.array([d.rated_charge_w for d in rated]),
-        np.array([d.rated_discharge_w for d in rated]),
+        armings=armings_of(commands, told, devices, droop),
+        droop=droop,
+        rated_charge_w=np.array([d.rated_charge_w for d in rated]),
+        rated_discharge_w=np.array([d.rated_discharge_w for d in rated]),
     )
     return {devices[response.device]: response for response in found}
 

@@ -10,6 +10,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from schemas.assets import Site
+from schemas.bounds import PARTITIONS
 from schemas.encoding import BACKFILL, HEADER_LANE, encode_json
 from vpp_streams.domain.files.recording_layout import ASSETS_FILE
 from vpp_streams.errors import InputError
@@ -77,14 +78,21 @@ async def record(
         onlooker(clients).following(Feed(topics.ASSETS, sites.note)),
     ):
         ends = await _seek(consumer, recording, from_beginning)
-        await _consume(consumer, recording, stop, ends if until_end else None, sites, on_progress)
+        await _consume(
+            consumer,
+            recording,
+            stop,
+            ends=ends if until_end else None,
+            sites=sites,
+            on_progress=on_progress,
+        )
 
 
 async def _seek(
     consumer: AIOKafkaConsumer, recording: Recording, from_beginning: bool
 ) -> dict[TopicPartition, int]:
     """Stand where the recording goes on; returns the log's ends."""
-    partitions = [TopicPartition(recording.topic, p) for p in range(topics.PARTITIONS)]
+    partitions = [TopicPartition(recording.topic, p) for p in range(PARTITIONS)]
     consumer.assign(partitions)
     first = await consumer.beginning_offsets(partitions)
     ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
@@ -108,6 +116,7 @@ async def _consume(
     consumer: AIOKafkaConsumer,
     recording: Recording,
     stop: asyncio.Event,
+    *,
     ends: dict[TopicPartition, int] | None,
     sites: SiteFile,
     on_progress: Callable[[int], None],

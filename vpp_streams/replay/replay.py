@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from schemas.bounds import PARTITIONS
 from schemas.encoding import BACKFILL, HEADER_STREAM_TIME, HEADER_WATERMARK, LIVE, frame_headers
 from schemas.telemetry import SCHEMA_NAME
 from vpp_streams.domain.files.frames_plan import PlannedFrame, Step, plan_frames
@@ -80,7 +81,7 @@ async def _tell(
     outlet: Outlet, source: Source, pacer: Pacer, on_step: Callable[[Step], None]
 ) -> None:
     on_the_way: deque[Awaitable[object]] = deque()
-    for step in plan_frames(source.streams(), topics.PARTITIONS, source.pace):
+    for step in plan_frames(source.streams(), PARTITIONS, source.pace):
         await pacer.reach(step.stream_time_ms)
         for frame in step.frames:
             headers = replay_headers(frame)
@@ -106,7 +107,7 @@ def replay_headers(frame: PlannedFrame) -> dict[str, bytes]:
 
 async def _check_unused(clients: KafkaClients) -> None:
     name = clients.full(topics.TELEMETRY)
-    partitions = [TopicPartition(name, p) for p in range(topics.PARTITIONS)]
+    partitions = [TopicPartition(name, p) for p in range(PARTITIONS)]
     async with consuming(clients) as consumer:
         if any((await consumer.end_offsets(partitions)).values()):
             raise InputError(

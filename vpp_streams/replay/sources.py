@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from schemas.assets import Site
-from schemas.telemetry import MAX_TIME_MS, TELEMETRY_V1
+from schemas.bounds import MAX_TIME_MS, PARTITIONS
+from schemas.telemetry import TELEMETRY_V1
 from vpp_streams.domain.files.csv_home import RecordedHome, read_home
 from vpp_streams.domain.files.csv_mapping import HomeMapping, parse_mapping
 from vpp_streams.domain.files.frames_plan import LogReadings, Pace
@@ -21,7 +22,6 @@ from vpp_streams.domain.files.recording_layout import ASSETS_FILE, RECORDED_V1, 
 from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import InputError
-from vpp_streams.kafka import topics
 
 BATCH_ROWS = 65_536
 RECORDING_PACE = Pace(step_ms=1000, heartbeat_ms=10_000)
@@ -86,7 +86,7 @@ def load_home(path: Path, mapping: HomeMapping) -> RecordedHome:
 def home_source(home: RecordedHome, mapping: HomeMapping, span: Span) -> Source:
     """A recorded home as a source: one site, told interval by interval."""
     table = _within(pa.Table.from_batches([home.batch]), span, "the file")
-    partition = partition_of(mapping.site.site_id, topics.PARTITIONS)
+    partition = partition_of(mapping.site.site_id, PARTITIONS)
     rows = LogReadings(table.to_batches()[0], np.zeros(len(table), np.bool_))
     first_ms, last_ms = _received_span(table)
     pace = Pace(mapping.interval_ms, max(mapping.interval_ms, HOUR_MS))
@@ -190,10 +190,10 @@ def _rows(partition: int, table: pa.Table, span: Span) -> Iterator[LogReadings]:
     if not len(table):
         return
     for site_id in pc.unique(table["site_id"]).to_pylist():
-        if partition_of(site_id, topics.PARTITIONS) != partition:
+        if partition_of(site_id, PARTITIONS) != partition:
             raise InputError(
                 f"site {site_id} was recorded in partition {partition}; with our"
-                f" {topics.PARTITIONS} partitions it is not there: the recording cannot be replayed"
+                f" {PARTITIONS} partitions it is not there: the recording cannot be replayed"
             )
     backfill = table["backfill"].to_numpy(zero_copy_only=False)
     yield LogReadings(_canonical(table), backfill)
@@ -212,7 +212,7 @@ def _plain_source(paths: list[Path], sites: list[Site], span: Span) -> Source:
     order = np.argsort(table["received_at_ms"].to_numpy(), kind="stable")
     table = table.take(pa.array(order))
     partition = np.array(
-        [partition_of(site_id, topics.PARTITIONS) for site_id in table["site_id"].to_pylist()]
+        [partition_of(site_id, PARTITIONS) for site_id in table["site_id"].to_pylist()]
     )
     rows = {}
     for p in np.unique(partition).tolist():

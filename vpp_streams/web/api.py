@@ -66,6 +66,7 @@ def create_web(
     read_model: ReadModel,
     now_ms: Callable[[], int],
     kafka: Kafka,
+    *,
     fleet: FleetWorker | None = None,
     stopping: Callable[[], bool] = lambda: False,
     answer_s: float = ANSWER_S,

@@ -34,6 +34,7 @@ class DoorConfig(uvicorn.Config):
         app: ASGIApp,
         places: Places,
         is_operator: Callable[[Scope], bool],
+        *,
         proxies: tuple[str, ...] = (),
         request_s: float = REQUEST_S,
         stall_s: float = STALL_S,

@@ -11,13 +11,13 @@ from fastapi import APIRouter, Depends, Query
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 
+from schemas.bounds import PARTITIONS
 from schemas.commands import CommandState
 from schemas.dispatch import Request, Withdraw
 from schemas.grid import Alert
 from schemas.wire import UNREADABLE
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import BrokerError
-from vpp_streams.kafka import topics
 from vpp_streams.web.answers import Json
 from vpp_streams.web.budgets import story_budgets
 from vpp_streams.web.callers import operator_of
@@ -174,10 +174,10 @@ def control_routes(
                 "/api/v1/sites?q= finds devices by a part of their id",
             )
         site = known[1]
-        now, partition = now_ms(), partition_of(site.site_id, topics.PARTITIONS)
+        now, partition = now_ms(), partition_of(site.site_id, PARTITIONS)
         since_ms = now - 1000 * last_s
         async with budgets.place(http.scope):
-            reading = read_story(kafka, device_id, partition, since_ms, now)
+            reading = read_story(kafka, device_id, partition, since_ms=since_ms, now_ms=now)
             lines = await _in_time(reading)
         return Json(
             DeviceStory(

@@ -4,11 +4,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.assets import Fraction, Id, Positive
+from schemas.bounds import EpochMs, Fraction, Id, Positive, Watts
 from schemas.commands import CommandState
-from schemas.dispatch import DispatchStatus, Hold, Limit, Notice, RequestState, Target, Watts
+from schemas.dispatch import DispatchStatus, Hold, Limit, Notice, RequestState, Target
 from schemas.grid import Alert, Droop
-from schemas.telemetry import EpochMs
 from vpp_streams.domain.control.standing import Finding, Standing
 from vpp_streams.web.story import StoryLine
 

@@ -15,12 +15,7 @@ from schemas.dispatch import (
     RequestState,
     Target,
 )
-from vpp_streams.web.control_views import (
-    DispatchHistory,
-    DispatchNow,
-    DispatchView,
-    RequestView,
-)
+from vpp_streams.web.control_views import DispatchHistory, DispatchNow, DispatchView, RequestView
 from vpp_streams.web.pipeline import STALE_MS
 
 HISTORY_MS = 30 * 60_000

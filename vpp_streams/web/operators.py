@@ -13,7 +13,7 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
-from schemas.assets import Id
+from schemas.bounds import Id
 from vpp_streams.errors import SettingsError
 from vpp_streams.process.private_files import write_private
 

@@ -87,13 +87,17 @@ async def serve_web(settings: Settings) -> None:
             logins = Logins(settings.operators, proxies, counters)
             places = Places(limits_for(open_files(), settings.web_per_client), proxies, counters)
             app = create_web(
-                *(settings, read_model, clock.now_ms, kafka),
+                settings,
+                read_model,
+                clock.now_ms,
+                kafka,
                 stopping=lambda: server.should_exit,
                 logins=logins,
             )
-            server = _Server(
-                DoorConfig(*(app, places, logins.comes_with, proxies), timeout_graceful_shutdown=3)
+            door = DoorConfig(
+                app, places, logins.comes_with, proxies=proxies, timeout_graceful_shutdown=3
             )
+            server = _Server(door)
             listener.listen(BACKLOG)  # who reads the address in the next line may connect at once
             log.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
             serving = asyncio.create_task(server.serve(sockets=[listener]))

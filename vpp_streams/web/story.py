@@ -14,7 +14,6 @@ import msgspec
 from schemas.commands import (
     FINAL,
     CommandEvent,
-    CommandEvents,
     CommandFrame,
     CommandRow,
     CommandState,
@@ -61,6 +60,7 @@ async def read_story(
     kafka: CommandTopics,
     device_id: str,
     partition: int,
+    *,
     since_ms: int,
     now_ms: int,
 ) -> list[StoryLine]:
@@ -68,33 +68,25 @@ async def read_story(
 
     Records that cannot be read are left out: whoever may write to the topics, there is an answer.
     """
-    frames: list[CommandFrame] = []
-    batches: list[CommandEvents] = []
-    await asyncio.gather(
-        _gather(kafka, topics.COMMANDS, partition, since_ms, device_id, CommandFrame, frames),
-        _gather(
-            kafka, topics.COMMAND_EVENTS, partition, since_ms, device_id, CommandEvents, batches
-        ),
+    frames, batches = await asyncio.gather(
+        _records_naming(device_id, kafka, topics.COMMANDS, partition, since_ms),
+        _records_naming(device_id, kafka, topics.COMMAND_EVENTS, partition, since_ms),
     )
     events = [event for batch in batches for event in batch.events]
     return story_of(device_id, frames, events, now_ms)[-MOST_LINES:]
 
 
-async def _gather(
-    kafka: CommandTopics,
-    topic: Topic,
-    partition: int,
-    since_ms: int,
-    device_id: str,
-    type_: type[T],
-    into: list[T],
-) -> None:
-    # Most records tell of others: they are told apart before anything is decoded.
+async def _records_naming(
+    device_id: str, kafka: CommandTopics, topic: Topic[T], partition: int, since_ms: int
+) -> list[T]:
+    # Most records are about other devices: those are left out before anything is decoded.
     name = f'"{device_id}"'.encode()
+    found: list[T] = []
     async for _, value in kafka.read_since(topic, since_ms, partition):
         if value is not None and name in value:
             with suppress(*UNREADABLE):
-                into.append(msgspec.json.decode(value, type=type_))
+                found.append(msgspec.json.decode(value, type=topic.contract))
+    return found
 
 
 def story_of(

@@ -1,12 +1,6 @@
 """What the cloud knows of each device's command: a fold of presence, frames and events."""
 
-from schemas.commands import (
-    CommandEvent,
-    CommandFrame,
-    CommandRow,
-    command_id,
-    rank_of,
-)
+from schemas.commands import CommandEvent, CommandFrame, CommandRow, command_id, rank_of
 from schemas.presence import Presence
 from tests.support.pool_world import POLICY, T0, OnePartition, home
 from vpp_streams.domain.control.commands import CommandRows

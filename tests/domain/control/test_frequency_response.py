@@ -39,10 +39,10 @@ def prove(
         np.arange(seconds, dtype=np.int64) * 1000,
         hz,
         power_w,
-        armed,
-        DROOP,
-        RATED,
-        RATED,
+        armings=armed,
+        droop=DROOP,
+        rated_charge_w=RATED,
+        rated_discharge_w=RATED,
     )
 
 
@@ -71,8 +71,8 @@ def test_samples_in_any_order_and_holes_change_nothing() -> None:
     power[45] = np.nan
     order = np.random.default_rng(1).permutation(len(HZ))
     (response,) = responses(
-        np.ones(len(HZ), np.int64), order * 1000, HZ[order], power[order], ALL_THE_TIME, DROOP,
-        RATED, RATED,
+        np.ones(len(HZ), np.int64), order * 1000, HZ[order], power[order], armings=ALL_THE_TIME, droop=DROOP,
+        rated_charge_w=RATED, rated_discharge_w=RATED,
     )  # fmt: skip
     assert (response.device, response.samples) == (1, 19)
     assert response.share == pytest.approx(1.0)

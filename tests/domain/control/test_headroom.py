@@ -16,7 +16,14 @@ def bounds(homes: Sequence[Home], commandable: list[bool] | None = None) -> Head
     latest, ratings = columns(homes)
     n = len(latest.soc)
     who = np.ones(n, bool) if commandable is None else np.array(commandable)
-    return headroom(latest, ratings, ratings.backup_reserve, np.ones(n, bool), who, 60.0)
+    return headroom(
+        latest,
+        ratings,
+        ratings.backup_reserve,
+        reporting=np.ones(n, bool),
+        commandable=who,
+        horizon_s=60.0,
+    )
 
 
 def test_a_full_battery_discharges_at_its_rating_and_charges_no_more() -> None:

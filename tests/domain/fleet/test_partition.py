@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.assets import Device, Site
+from schemas.bounds import PARTITIONS
 from schemas.windows import RegionPartial, RegionWindowPartial
 from tests.support.telemetry_factory import make_batch
 from vpp_streams.domain.fleet.columnar import recover
@@ -25,7 +26,6 @@ from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.seen import MAX_STARTS
-from vpp_streams.kafka.topics import PARTITIONS
 from vpp_streams.settings import Settings
 
 T0 = 1_800_000_000_000  # a whole 15 minutes

@@ -91,7 +91,9 @@ def test_expected_sites_are_counted_by_region_and_partition() -> None:
 
 def test_live_region_adds_up_its_partitions() -> None:
     partials = {3: tick(3, sites_reporting=1), 0: tick(0, battery_w=500.0)}
-    live = region_live("north", partials, TWO_PARTITIONS, {}, NOW_MS + 300, STALE_MS)
+    live = region_live(
+        "north", partials, TWO_PARTITIONS, fresh={}, at_ms=NOW_MS + 300, stale_after_ms=STALE_MS
+    )
     assert (live.soc, live.coverage, live.oldest_sample_age_s) == (0.5, 0.75, 1.0)
     assert (live.partitions_expected, live.partitions_reporting) == (2, 2)
     assert live.aggregate.battery_w == 1_500.0
@@ -101,21 +103,25 @@ def test_live_region_adds_up_its_partitions() -> None:
 
 def test_a_partition_that_went_silent_or_never_spoke_lowers_coverage_only() -> None:
     partials = {0: tick(0), 5: tick(5, NOW_MS - STALE_MS - 1)}
-    live = region_live("north", partials, {0: 2, 3: 1, 5: 4}, {}, NOW_MS, STALE_MS)
+    live = region_live(
+        "north", partials, {0: 2, 3: 1, 5: 4}, fresh={}, at_ms=NOW_MS, stale_after_ms=STALE_MS
+    )
     assert (live.aggregate.sites_expected, live.aggregate.sites_reporting) == (7, 2)
     assert (live.partitions_expected, live.partitions_reporting) == (3, 1)
     assert live.aggregate.battery_w == 1_000.0
 
 
 def test_a_region_with_nothing_live_is_told_as_unknown_not_as_zero_soc() -> None:
-    live = region_live("north", {}, {0: 2}, {}, NOW_MS, STALE_MS)
+    live = region_live("north", {}, {0: 2}, fresh={}, at_ms=NOW_MS, stale_after_ms=STALE_MS)
     assert (live.soc, live.coverage, live.oldest_sample_age_s) == (None, 0.0, None)
     assert [held.up_w for held in live.aggregate.deliverable] == [0.0, 0.0, 0.0]
 
 
 def test_ages_are_weighted_by_count_and_never_negative() -> None:
     fresh = {NOW_MS - 100: 50, NOW_MS - 400: 48, NOW_MS - 9_000: 2, NOW_MS + 5_000: 1}
-    live = region_live("north", {0: tick(0)}, {0: 2}, fresh, NOW_MS, STALE_MS)
+    live = region_live(
+        "north", {0: tick(0)}, {0: 2}, fresh=fresh, at_ms=NOW_MS, stale_after_ms=STALE_MS
+    )
     assert (live.age_p50_ms, live.age_p99_ms) == (100.0, 9_000.0)
     assert live.fresh_ages_ms == ((0, 1), (100, 50), (400, 48), (9_000, 2))
 

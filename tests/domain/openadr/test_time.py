@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openadr3.entities.models import Event as LibraryEvent
 
+from schemas.bounds import MAX_TIME_MS
 from schemas.dispatch import Limit, Target
-from schemas.telemetry import MAX_TIME_MS
 from tests.support.openadr_events_world import (
     DAY_MS,
     HOUR_MS,

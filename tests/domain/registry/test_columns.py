@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.assets import Device, Site
+from schemas.bounds import PARTITIONS
 from vpp_streams.domain.registry.hashing import murmur2, murmur2_of, partition_of
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.kafka.topics import PARTITIONS
 
 DEVICES = [f"pw-{n}" for n in range(4)]
 SITES = [f"home-{n:0{n}}" for n in range(1, 6)]

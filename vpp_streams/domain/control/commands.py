@@ -16,14 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.commands import (
-    FINAL,
-    CommandEvent,
-    CommandFrame,
-    CommandState,
-    command_id,
-    rank_of,
-)
+from schemas.commands import FINAL, CommandEvent, CommandFrame, CommandState, command_id, rank_of
 from schemas.presence import Presence
 from vpp_streams.domain.arrays import Column, Floats
 from vpp_streams.domain.control.command_ends import CommandBatch, CommandEnds, Due, Missed

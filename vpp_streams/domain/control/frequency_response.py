@@ -73,6 +73,7 @@ def responses(
     at_ms: Ints,
     frequency_hz: Floats,
     battery_w: Floats,
+    *,
     armings: Armings,
     droop: Droop,
     rated_charge_w: Floats,

@@ -40,6 +40,7 @@ def headroom(
     latest: Latest,
     ratings: Ratings,
     reserve: Floats,
+    *,
     reporting: Mask,
     commandable: Mask,
     horizon_s: float,

@@ -82,7 +82,14 @@ class Pool:
         cause = self._causes(now_ms, latest, reporting, in_storm[ratings.site] & battery)
         able = battery & (cause == FREE)
         feeder, _ = fleet.roster.feeders()
-        room = headroom(latest, ratings, site_reserve, reporting, able, self._horizon_s)
+        room = headroom(
+            latest,
+            ratings,
+            site_reserve,
+            reporting=reporting,
+            commandable=able,
+            horizon_s=self._horizon_s,
+        )
         known = np.isfinite(latest.battery_w) & (reporting | rows.acting(now_ms))
         return View(
             now_ms=now_ms,
@@ -109,7 +116,12 @@ class Pool:
     def bounds(self, view: View, rows: Mask) -> Headroom:
         """As ``view.room``, for devices that the pool does not command."""
         return headroom(
-            view.latest, view.ratings, view.site_reserve, view.reporting, rows, self._horizon_s
+            view.latest,
+            view.ratings,
+            view.site_reserve,
+            reporting=view.reporting,
+            commandable=rows,
+            horizon_s=self._horizon_s,
         )
 
     def _causes(self, now_ms: int, latest: Latest, reporting: Mask, in_storm: Mask) -> Rows:

@@ -23,8 +23,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import yaml
 
-from schemas.assets import Id, Positive
-from schemas.dispatch import Limit, Priority, Request, Target, Watts
+from schemas.bounds import Id, Positive, Watts
+from schemas.dispatch import Limit, Priority, Request, Target
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun", "weekdays", "weekends", "daily"]
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

@@ -35,9 +35,11 @@ def supplies(pool: Pool, view: View, applied_ms: dict[str, int]) -> list[SupplyP
             view,
             at,
             region,
-            tuple(Deliverable(d, float(u[at]), float(w[at])) for d, (u, w) in held.items()),
-            net_load,
-            applied_ms.get(region, 0),
+            deliverable=tuple(
+                Deliverable(d, float(u[at]), float(w[at])) for d, (u, w) in held.items()
+            ),
+            net_load_w=net_load,
+            applied_ms=applied_ms.get(region, 0),
         )
         for at, region in enumerate(view.ratings.regions)
     ]
@@ -48,6 +50,7 @@ def _supply_of(
     view: View,
     at: int,
     region: str,
+    *,
     deliverable: tuple[Deliverable, ...],
     net_load_w: Floats,
     applied_ms: int,

@@ -129,7 +129,9 @@ class FleetPartition:
         out = Outputs()
         if offset > self.applied_offset:
             self.applied_offset = offset
-            out.rejected.append(bad_frame(self.topic, self.partition, offset, value, why, now_ms))
+            out.rejected.append(
+                bad_frame(self.topic, self.partition, offset, value=value, why=why, now_ms=now_ms)
+            )
             out.counts["bad_frames"] += 1
         return out
 

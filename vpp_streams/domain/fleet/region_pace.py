@@ -65,7 +65,12 @@ class LiveRegion:
         """The region now. The fresh readings count as shown."""
         at_ms = told_at_ms(now_ms, self._tick_ms, self._tick_seen_ms)
         live = region_live(
-            self.region, self._partials, expected, self._fresh, at_ms, stale_after_ms
+            self.region,
+            self._partials,
+            expected,
+            fresh=self._fresh,
+            at_ms=at_ms,
+            stale_after_ms=stale_after_ms,
         )
         self._fresh.clear()
         self._told_ms, self._changed = now_ms, False

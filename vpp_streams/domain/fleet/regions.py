@@ -62,6 +62,7 @@ def region_live(
     region: str,
     partials: Mapping[int, RegionPartial],
     expected: Expected,
+    *,
     fresh: Mapping[int, int],
     at_ms: int,
     stale_after_ms: int,

@@ -46,7 +46,7 @@ def _of_reading(
 
 
 def bad_frame(
-    topic: str, partition: int, offset: int, value: bytes | None, why: str, now_ms: int
+    topic: str, partition: int, offset: int, *, value: bytes | None, why: str, now_ms: int
 ) -> Rejected:
     """A record of ``telemetry`` that is no canonical frame."""
     return Rejected(

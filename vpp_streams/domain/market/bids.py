@@ -19,6 +19,7 @@ def energy_offer(
     table: ValueTable,
     step: int,
     chances: Floats,
+    *,
     stored_wh: float,
     storage: Storage,
     rules: MarketRules,
@@ -32,7 +33,14 @@ def energy_offer(
     the two differ it is right where prices are likely. ``least_w <= most_w`` bound the power;
     the stored energy bounds it further.
     """
-    powers = _powers(rules.max_steps, least_w, most_w, stored_wh, storage, rules.interval_h)
+    powers = _powers(
+        rules.max_steps,
+        least_w,
+        most_w,
+        stored_wh=stored_wh,
+        storage=storage,
+        hours=rules.interval_h,
+    )
     after = stored_after(powers, stored_wh, storage, rules.interval_h)
     mwh = powers * rules.interval_h / W_PER_MW
     wear = storage.wear_per_mwh * np.maximum(mwh, 0)
@@ -75,6 +83,7 @@ def capacity_offers(
     wanted: dict[Product, float],
     worth_per_mwh: float,
     price: float,
+    *,
     stored_wh: float,
     offer: EnergyOffer,
     storage: Storage,
@@ -116,6 +125,7 @@ def _powers(
     max_steps: int,
     least_w: float,
     most_w: float,
+    *,
     stored_wh: float,
     storage: Storage,
     hours: float,

@@ -93,7 +93,7 @@ class Autobidder:
         problem = _problem(inputs, storage, stored_wh, outlook, ahead)
         plan, rung, faults = self._plan(problem, planned_w(inputs), clock, deadline_s)
         bid = msgspec.structs.replace(
-            _bid(inputs, held, stored_wh, outlook, ahead, plan),
+            _bid(inputs, held, stored_wh, outlook=outlook, ahead=ahead, plan=plan),
             rung=rung,
             faults=(*sound.faults, *faults),
             solve_ms=round((clock() - began_s) * 1e3, 3),
@@ -113,7 +113,7 @@ class Autobidder:
         steps = int(rules.day_slots * LOOK_DAYS)
         capacity = capacity_ahead(known, rules, group_ms, steps)
         table = value_table(
-            process, storage, rules, int(slot_of(group_ms, rules)), steps,
+            process, storage, rules, slot=int(slot_of(group_ms, rules)), steps=steps,
             keep=min(rules.day_slots + REFIT, steps), capacity=capacity,
         )  # fmt: skip
         outlook = _Outlook(group_ms, process, table)
@@ -254,6 +254,7 @@ def _bid(
     inputs: CycleInputs,
     held: Dependable,
     stored_wh: float,
+    *,
     outlook: _Outlook,
     ahead: _Ahead,
     plan: Plan | None,
@@ -269,9 +270,9 @@ def _bid(
         outlook.table,
         step,
         ahead.chances[0],
-        stored_wh,
-        storage,
-        rules,
+        stored_wh=stored_wh,
+        storage=storage,
+        rules=rules,
         least_w=min(apart.down_w - room.down_w, 0.0),
         most_w=max(room.up_w - apart.up_w, 0.0),
     )
@@ -282,10 +283,10 @@ def _bid(
             wanted,
             outlook.table.per_mwh(step, stored_wh, ahead.chances[0]),
             float(ahead.mean[0]),
-            stored_wh,
-            offer,
-            storage,
-            rules,
+            stored_wh=stored_wh,
+            offer=offer,
+            storage=storage,
+            rules=rules,
         ),
         expected_w=cleared_power_w(offer, float(ahead.mean[0])),
         up_w=room.up_w,

@@ -11,7 +11,7 @@ from typing import Literal
 
 from openadr3.entities.raw import RawEvent, RawEventPayloadDescriptor, RawProgram, RawValuesMap
 
-from schemas.telemetry import MAX_TIME_MS
+from schemas.bounds import MAX_TIME_MS
 from vpp_streams.domain.openadr.time import Span
 from vpp_streams.domain.openadr.wire import Remark
 

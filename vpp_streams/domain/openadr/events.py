@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from openadr3.entities.raw import RawEvent, RawProgram
 
+from schemas.bounds import MAX_TIME_MS
 from schemas.dispatch import Limit, Target
 from schemas.grid import Alert, PriceSeries
-from schemas.telemetry import MAX_TIME_MS
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.domain.openadr.asks import Ask, Price, Reader, Setpoint
 from vpp_streams.domain.openadr.prices import Priced, price_series

@@ -11,7 +11,7 @@ from typing import Any
 
 from openadr3.entities.raw import RawReport, RawReportDescriptor
 
-from schemas.telemetry import MAX_TIME_MS
+from schemas.bounds import MAX_TIME_MS
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.domain.openadr.measured import Drawn, Measured, Powers, Quality, Stored
 from vpp_streams.domain.openadr.requests import Known, Ven

@@ -91,7 +91,7 @@ def requests(
                 cut.append(Remark(event.event_id, "outranked", detail))
             taken.append((event.priority, ask.start_ms, ask.end_ms))
         made += [
-            _request(event, content, ven, start_ms, end_ms, now_ms)
+            _request(event, content, ven, start_ms=start_ms, end_ms=end_ms, now_ms=now_ms)
             for part in parts
             for start_ms, end_ms in _pieces(*part, now_ms)
         ]
@@ -127,7 +127,7 @@ def _pieces(start_ms: int, end_ms: int, now_ms: int) -> Iterable[tuple[int, int]
 
 
 def _request(
-    event: Known, content: Setpoint | Capacity, ven: Ven, start_ms: int, end_ms: int, now_ms: int
+    event: Known, content: Setpoint | Capacity, ven: Ven, *, start_ms: int, end_ms: int, now_ms: int
 ) -> Target | Limit:
     issued_ms = min(event.issued_ms, now_ms)  # a VTN's fast clock would outrank all that follow
     words = (ven.name, ven.region, event.event_id, event.issued_ms, start_ms, end_ms)

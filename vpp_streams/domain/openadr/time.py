@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from openadr3.entities.raw import RawEvent, RawIntervalPeriod, RawValuesMap
 
-from schemas.telemetry import MAX_TIME_MS
+from schemas.bounds import MAX_TIME_MS
 
 MAX_SPANS = 20_000
 """Intervals that one event may have, or repeat within the time that is looked at."""

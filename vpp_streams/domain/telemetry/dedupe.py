@@ -98,7 +98,9 @@ class SeqLedger:
             row, boot, seq = int(rows[i]), int(boots[i]), int(seqs[i])
             at_ms = int(times.measured_at_ms[i])
             own_clock = at_ms != times.received_at_ms[i]
-            verdict = self._judge_one(row, boot, seq, at_ms, own_clock, times.horizon_ms)
+            verdict = self._judge_one(
+                row, boot, seq, at_ms=at_ms, own_clock=own_clock, horizon_ms=times.horizon_ms
+            )
             new[i] = verdict == "new"
             if verdict == "unclear":
                 unclear.append(i)
@@ -111,7 +113,7 @@ class SeqLedger:
             in_step &= ~np.isin(rows, list(self._with_reused))
         going_on = np.flatnonzero(in_step)
         one = np.ones(len(going_on), np.int64)
-        self._extend(rows, boots, seqs, going_on, one, at_ms[going_on])
+        self._extend(rows, boots, seqs, starts=going_on, counts=one, newest_ms=at_ms[going_on])
         return in_step
 
     def _runs_in_step(self, rows: Ints, boots: NDArray[np.uint32], seqs: Ints, at_ms: Ints) -> Mask:
@@ -128,7 +130,14 @@ class SeqLedger:
         if self._with_reused:
             in_step &= ~np.isin(row[starts], list(self._with_reused))
         newest = np.maximum.reduceat(at_ms[order], starts)
-        self._extend(row, boot, seq, starts[in_step], counts[in_step], newest[in_step])
+        self._extend(
+            row,
+            boot,
+            seq,
+            starts=starts[in_step],
+            counts=counts[in_step],
+            newest_ms=newest[in_step],
+        )
         result = np.empty(len(rows), np.bool_)
         result[order] = np.repeat(in_step, counts)
         return result
@@ -138,6 +147,7 @@ class SeqLedger:
         row: Ints,
         boot: NDArray[np.uint32],
         seq: Ints,
+        *,
         starts: Ints,
         counts: Ints,
         newest_ms: Ints,
@@ -151,7 +161,7 @@ class SeqLedger:
         self.newest_ms[at] = np.maximum(self.newest_ms[at], newest_ms)
 
     def _judge_one(
-        self, row: int, boot: int, seq: int, at_ms: int, own_clock: bool, horizon_ms: int
+        self, row: int, boot: int, seq: int, *, at_ms: int, own_clock: bool, horizon_ms: int
     ) -> Verdict:
         if self.run_end[row] == 0:
             self._begin(row, boot, seq, at_ms)
@@ -173,7 +183,9 @@ class SeqLedger:
             assert seen is not None
             newest_ms, end = seen.newest_ms, seen.bounds[-1]
         if own_clock and seq < end and at_ms > newest_ms:
-            self._start_again(row, None if present else seen, boot, seq, at_ms, horizon_ms)
+            self._start_again(
+                row, None if present else seen, boot, seq, at_ms=at_ms, horizon_ms=horizon_ms
+            )
             return "new"
         verdict: Verdict = seen.look(seq) if seen else "new"
         if present and self.run_start[row] <= seq < end:
@@ -205,7 +217,7 @@ class SeqLedger:
         return "new"
 
     def _start_again(
-        self, row: int, seen: Seen | None, boot: int, seq: int, at_ms: int, horizon_ms: int
+        self, row: int, seen: Seen | None, boot: int, seq: int, *, at_ms: int, horizon_ms: int
     ) -> None:
         """The boot id of a start (None = of the present one) is used for another."""
         self._reused += 1

@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from schemas.telemetry import MAX_INTERVAL_MS, EpochMs, Quality, Seq
+from schemas.bounds import MAX_INTERVAL_MS, EpochMs, Seq
+from schemas.telemetry import Quality
 from schemas.wire import UNREADABLE
 from vpp_streams.domain.arrays import Mask
 from vpp_streams.domain.registry.registry import Registry

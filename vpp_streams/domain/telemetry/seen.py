@@ -141,7 +141,7 @@ class Past:
     def unpack(cls, packed: bytes) -> Self:
         """Inverse of `pack`."""
         forgotten_ms, starts = msgspec.msgpack.decode(packed)
-        return cls([_seen(*start) for start in starts], forgotten_ms)
+        return cls([_seen(start) for start in starts], forgotten_ms)
 
 
 def _deltas(bounds: "array[int]") -> list[int]:
@@ -149,14 +149,8 @@ def _deltas(bounds: "array[int]") -> list[int]:
     return deltas
 
 
-def _seen(
-    boot: int,
-    newest_ms: int,
-    until_ms: int,
-    blurred_to: int,
-    marks: list[list[int]],
-    deltas: list[int],
-) -> Seen:
+def _seen(packed: tuple[int, int, int, int, list[list[int]], list[int]]) -> Seen:
+    boot, newest_ms, until_ms, blurred_to, marks, deltas = packed
     bounds = array("q", np.cumsum(np.array(deltas, np.int64)).tolist())
     pairs = [(time_ms, end) for time_ms, end in marks]
     return Seen(boot, newest_ms, until_ms, bounds, blurred_to, pairs)

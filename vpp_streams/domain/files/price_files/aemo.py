@@ -116,7 +116,7 @@ def _read(name: str, parts: Sequence[Part], wanted: Wanted, notes: Notes) -> Pri
     for part in parts:
         _add_rows(zones, part, read, name == _TABLES[0], notes)
     label = f"AEMO {name.partition(',')[0].lower()} prices"
-    return settle(label, zones, products, wanted, notes, _limits)
+    return settle(label, zones, products, wanted, notes=notes, limits=_limits)
 
 
 def _add_rows(

@@ -59,7 +59,9 @@ def read_entsoe(data: bytes, wanted: Wanted) -> PriceReading:
             read_series(series, points, notes)
     zones = {zone: _zone_rows(zone, told, wanted, notes) for zone, told in points.items() if told}
     euros = all(rows.currency == "EUR" for rows in zones.values())
-    return settle(FORMAT, zones, ("energy",), wanted, notes, _limits if euros else None)
+    return settle(
+        FORMAT, zones, ("energy",), wanted, notes=notes, limits=_limits if euros else None
+    )
 
 
 def _nothing(failure: str) -> PriceReading:

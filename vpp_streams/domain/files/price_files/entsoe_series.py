@@ -85,7 +85,9 @@ def read_series(series: Element, points: dict[str, list[Point]], notes: Notes) -
             notes.add("unreadable_row", what, "left out", count=lost, lost=lost, examples=[name])
             continue
         _note_day(zone, span, notes)
-        for at, (price, source) in enumerate(_prices(period, span, curve, factor, name, notes)):
+        for at, (price, source) in enumerate(
+            _prices(period, span, curve=curve, factor=factor, name=name, notes=notes)
+        ):
             start_ms = span.start_ms + at * span.length_ms
             point = Point(start_ms, span.length_ms, price, currency, auction, revision, source)
             points[zone].append(point)
@@ -138,7 +140,7 @@ def _note_day(zone: str, span: _Period, notes: Notes) -> None:
 
 
 def _prices(
-    period: Element, span: _Period, curve: str, factor: float, name: str, notes: Notes
+    period: Element, span: _Period, *, curve: str, factor: float, name: str, notes: Notes
 ) -> Iterator[tuple[float, Source]]:
     """The price of each interval of a period; NaN where it cannot be had."""
     points = _all(period, "Point")

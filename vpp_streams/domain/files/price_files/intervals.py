@@ -57,6 +57,7 @@ def settle(
     by_zone: Mapping[str, ZoneRows],
     products: Sequence[Product],
     wanted: Wanted,
+    *,
     notes: Notes,
     limits: Limits | None = None,
 ) -> PriceReading:

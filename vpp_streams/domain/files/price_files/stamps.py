@@ -83,7 +83,7 @@ def to_utc_ms(stamps: Sequence[datetime], zone: ZoneInfo, notes: Notes) -> list[
     naive = [stamp for stamp in stamps if stamp.tzinfo is None]
     falls = bool(naive) and naive[0] > naive[-1]
     for rows in nights.values():
-        _tell_apart(stamps, rows, falls, found, zone, notes)
+        _tell_apart(stamps, rows, falls, found, zone=zone, notes=notes)
     _note_clock_changes(naive, zone, notes)
     return found
 
@@ -97,6 +97,7 @@ def _tell_apart(
     rows: Sequence[int],
     falls: bool,
     found: list[int | None],
+    *,
     zone: ZoneInfo,
     notes: Notes,
 ) -> None:

@@ -55,8 +55,8 @@ def read_table(text: str, name: str, wanted: Wanted) -> PriceReading:
         notes.add("assumed", "The file names no currency.", f"counted as {NO_CURRENCY} (none)")
     zones = {}
     for zone, texts in by_zone.items():
-        zones[zone] = _timed(texts, order, layout, wanted, currency, notes)
-    return settle("CSV table", zones, layout.products, wanted, notes)
+        zones[zone] = _timed(texts, order, layout, wanted=wanted, currency=currency, notes=notes)
+    return settle("CSV table", zones, layout.products, wanted, notes=notes)
 
 
 def _delimiter(text: str) -> str:
@@ -100,7 +100,13 @@ def _with_point(text: str, notes: Notes) -> str:
 
 
 def _timed(
-    texts: _Texts, is_day_first: bool, layout: Layout, wanted: Wanted, currency: str, notes: Notes
+    texts: _Texts,
+    is_day_first: bool,
+    layout: Layout,
+    *,
+    wanted: Wanted,
+    currency: str,
+    notes: Notes,
 ) -> ZoneRows:
     """One zone's rows with their starts."""
     stamps: list[datetime] = []

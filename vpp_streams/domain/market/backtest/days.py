@@ -59,6 +59,7 @@ def walk_days(
     market: ReplayMarket,
     storage: Storage,
     fleet: Fleet,
+    *,
     forecast: Forecaster,
     kind_of: Callable[[int], int],
     clock: Callable[[], float],
@@ -83,7 +84,7 @@ def walk_days(
         bands = error_quantiles(expected, forecasts[lately], values[lately], (0.1, 0.9))
         day_ms = int(recorded.begins_ms[day])
         known_day = _priced(market.recorded, day_ms, expected)
-        plan = best_plan(model, known_day, rules, storage, 0.0, final_wh=0.0)
+        plan = best_plan(model, known_day, rules, storage=storage, stored_wh=0.0, final_wh=0.0)
         solve_ms.append((clock() - began_s) * 1e3)
         bids = _bids(market, known_day, plan.power_w, plan.how)
         _deliver(market, fleet, bids, rows)
@@ -92,7 +93,7 @@ def walk_days(
         rows.low += bands[0.1].tolist()
         rows.high += bands[0.9].tolist()
         true_day = _priced(market.recorded, day_ms, values[day])
-        best = best_plan(PlanModel(), true_day, rules, storage, 0.0, final_wh=0.0)
+        best = best_plan(PlanModel(), true_day, rules, storage=storage, stored_wh=0.0, final_wh=0.0)
         perfect += plan_money(best, true_day, rules, storage).tolist()
     if not rows.bids:
         raise ValueError("there is no whole day with prices after the first")
@@ -100,7 +101,7 @@ def walk_days(
     rungs: Counter[str] = Counter(bid.rung for bid in rows.bids)
     # The plan of a day is exact: with its prices known it is perfect foresight.
     others = Yardsticks(planner=float(sum(perfect)), reliable=reliable.money)
-    summary = summarise(trace, rules, storage, others, solve_ms, rungs)
+    summary = summarise(trace, rules, storage, others=others, solve_ms=solve_ms, rungs=rungs)
     return summary, trace, tuple(rows.bids)
 
 

@@ -16,23 +16,25 @@ LIMIT_S = 600.0
 
 def perfect_money(run: Prices, rules: MarketRules, storage: Storage, stored_wh: float) -> Floats:
     """Money of each interval of a stretch without gaps, of the best plan over all of it."""
-    return _rolled(run, rules, storage, stored_wh, CHUNK, BEYOND)
+    return _rolled(run, rules, storage, stored_wh=stored_wh, take=CHUNK, beyond=BEYOND)
 
 
 def planner_money(
     run: Prices, rules: MarketRules, storage: Storage, stored_wh: float, steps: int
 ) -> float:
     """What a plan of so many steps makes that is made anew every 12, with all prices known."""
-    return float(_rolled(run, rules, storage, stored_wh, 12, steps - 12).sum())
+    return float(
+        _rolled(run, rules, storage, stored_wh=stored_wh, take=12, beyond=steps - 12).sum()
+    )
 
 
 def _rolled(
-    run: Prices, rules: MarketRules, storage: Storage, stored_wh: float, take: int, beyond: int
+    run: Prices, rules: MarketRules, storage: Storage, *, stored_wh: float, take: int, beyond: int
 ) -> Floats:
     model, money = PlanModel(), np.zeros(len(run.start_ms))
     for first in range(0, len(money), take):
         rows = slice(first, min(first + take + beyond, len(money)))
-        plan = best_plan(model, run.cut(rows), rules, storage, stored_wh)
+        plan = best_plan(model, run.cut(rows), rules, storage=storage, stored_wh=stored_wh)
         kept = min(take, len(money) - first)
         money[first : first + kept] = plan_money(plan, run.cut(rows), rules, storage)[:kept]
         stored_wh = float(plan.stored_wh[kept])
@@ -43,6 +45,7 @@ def best_plan(
     model: PlanModel,
     run: Prices,
     rules: MarketRules,
+    *,
     storage: Storage,
     stored_wh: float,
     final_wh: float = float("nan"),

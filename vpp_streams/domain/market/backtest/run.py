@@ -65,6 +65,7 @@ def walk(
     storage: Storage,
     fleet: Fleet,
     policy: ReservePolicy,
+    *,
     clock: Callable[[], float],
     on_interval: Callable[[], None] = lambda: None,
 ) -> tuple[Summary, Trace, tuple[Bid, ...]]:
@@ -81,7 +82,17 @@ def walk(
     def walked(answering: Fleet) -> WalkRecord:
         rows, bidder = WalkRecord(), Autobidder()
         for run in runs:
-            _walk_run(market, run, storage, answering, policy, bidder, clock, on_interval, rows)
+            _walk_run(
+                market,
+                run,
+                storage=storage,
+                fleet=answering,
+                policy=policy,
+                bidder=bidder,
+                clock=clock,
+                on_interval=on_interval,
+                rows=rows,
+            )
         return rows
 
     rows = walked(fleet)
@@ -97,9 +108,9 @@ def walk(
         trace,
         rules,
         storage,
-        Yardsticks(planner=planned, reliable=reliable.money),
-        [bid.solve_ms for bid in rows.bids],
-        Counter(bid.rung for bid in rows.bids),
+        others=Yardsticks(planner=planned, reliable=reliable.money),
+        solve_ms=[bid.solve_ms for bid in rows.bids],
+        rungs=Counter(bid.rung for bid in rows.bids),
     )
     return summary, trace, tuple(rows.bids)
 
@@ -107,6 +118,7 @@ def walk(
 def _walk_run(
     market: ReplayMarket,
     run: Prices,
+    *,
     storage: Storage,
     fleet: Fleet,
     policy: ReservePolicy,

@@ -115,8 +115,10 @@ def tidy(problem: PlanProblem) -> Tidy | PlanFailure:
         hours=hours,
         price=mend.within("energy_price", _floats(problem.energy_price), -MOST_PRICE, MOST_PRICE),
         capacity_price=prices,
-        charge=_power(problem.charge_w, storage.charge_w, unit, n, "charge_w", mend),
-        discharge=_power(problem.discharge_w, storage.discharge_w, unit, n, "discharge_w", mend),
+        charge=_power(problem.charge_w, storage.charge_w, unit, n=n, name="charge_w", mend=mend),
+        discharge=_power(
+            problem.discharge_w, storage.discharge_w, unit, n=n, name="discharge_w", mend=mend
+        ),
         low=low,
         high=high,
         stored=mend.number(
@@ -189,7 +191,7 @@ def _given(values: Floats | None, default: float, n: int) -> Floats:
 
 
 def _power(
-    given: Floats | None, own_w: float, unit: float, n: int, name: str, mend: _Mending
+    given: Floats | None, own_w: float, unit: float, *, n: int, name: str, mend: _Mending
 ) -> Floats:
     """Limits of power; what is not known is nothing."""
     limit = np.minimum(_given(given, own_w, n), own_w) / unit

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from schemas.telemetry import MAX_TIME_MS, JsonValue, Rejection
+from schemas.bounds import MAX_TIME_MS
+from schemas.telemetry import JsonValue, Rejection
 from vpp_streams.domain.telemetry.normalize.checked import EARLIEST_MS
 
 NAN = math.nan
