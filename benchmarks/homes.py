@@ -82,12 +82,7 @@ class Homes:
         for partition in np.unique(self.partition).tolist():
             mine = order[self.partition[order] == partition]
             for batch in self._cut(mine, second, rows):
-                if seq is not None:
-                    at = batch.schema.get_field_index("seq")
-                    batch = batch.set_column(
-                        at, batch.schema.field(at), pa.array([seq] * len(batch))
-                    )
-                yield partition, batch
+                yield partition, batch if seq is None else _numbered(batch, seq)
 
     def _cut(self, order: NDArray[np.int64], second: int, rows: int) -> Iterator[pa.RecordBatch]:
         """Each frame has its part of the second, so that time moves with every one."""
@@ -171,3 +166,8 @@ def _names(n: int, among: Collection[int]) -> tuple[list[str], NDArray[np.int64]
             names.append(name)
             partitions.append(at)
     raise AssertionError("count() does not end")
+
+
+def _numbered(batch: pa.RecordBatch, seq: int) -> pa.RecordBatch:
+    at = batch.schema.get_field_index("seq")
+    return batch.set_column(at, batch.schema.field(at), pa.array([seq] * len(batch)))

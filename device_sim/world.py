@@ -6,6 +6,7 @@ Seeded and without a clock: the same devices, seed and times give the same readi
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,8 @@ class Measured:
             self.voltage_v,
             self.temperature_c,
         )
-        columns = [[None if x != x else x for x in column[rows].tolist()] for column in numbers]
-        off_grid = [None if x != x else bool(x) for x in self.islanded[rows].tolist()]
+        columns = [[None if isnan(x) else x for x in column[rows].tolist()] for column in numbers]
+        off_grid = [None if isnan(x) else bool(x) for x in self.islanded[rows].tolist()]
         return list(zip(*columns, off_grid, strict=True))
 
 

@@ -147,7 +147,7 @@ class LossyLink(RuleBasedStateMachine):
         for _ in range(min(n, len(self.in_kafka))):
             receipt, what = self.in_kafka.popleft()
             if fails:
-                self.act(self.session.lost(receipt, self.now))
+                self.act(self.session.lost(receipt))
                 continue
             if isinstance(what, CommandOutcome):
                 self.told.add((what.command_id, what.state))

@@ -155,7 +155,7 @@ def test_a_status_is_answered_once_kafka_has_it() -> None:
 def test_a_status_that_kafka_did_not_take_is_told_again() -> None:
     session = commanded()
     answered(session, "accepted")
-    actions = session.lost(receipt(status(session, "completed")), at(30))
+    actions = session.lost(receipt(status(session, "completed")))
     assert codes(actions) == ["not_stored"]
     assert told(status(session, "completed")) == [(ID, "completed", "")]
 
@@ -165,7 +165,7 @@ def test_the_answer_to_an_overtaken_status_moves_nothing() -> None:
     answered(session, "accepted")
     applied = receipt(status(session, "applied"))
     completed = receipt(status(session, "completed"))
-    assert codes(session.lost(applied, at(30))) == ["not_stored"]
+    assert codes(session.lost(applied)) == ["not_stored"]
     assert status(session, "completed") == [], "still on its way"
     assert codes(status(session, "applied")) == ["bad_message"], "its end is told: it is of no use"
     session.stored(completed, at(30))

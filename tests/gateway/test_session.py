@@ -134,7 +134,7 @@ def test_no_hello_in_time_closes() -> None:
 def test_no_kafka_at_hello_sends_the_device_away() -> None:
     session = new_session()
     session.receive(wire.encode_call("h", Hello(boot="b0", next_seq=5)), at(0))
-    actions = session.unavailable(at(1))
+    actions = session.unavailable()
     assert codes(actions) == ["unavailable"]
     assert isinstance(actions[-1], Close)
     assert actions[-1].code == 1013
@@ -191,7 +191,7 @@ def test_an_ack_never_covers_a_reading_that_was_lost() -> None:
     receipts = [produced(session.receive(reading(s), at(s)))[0].receipt for s in range(10, 14)]
     session.stored(receipts[0], at(100))
     session.stored(receipts[1], at(110))
-    assert codes(session.lost(receipts[2], at(120))) == ["not_stored"]
+    assert codes(session.lost(receipts[2])) == ["not_stored"]
     # The hole ends the range: what came before it is acked, and a new range begins.
     assert sent(session.stored(receipts[3], at(130))) == [
         Ack(b="b0", from_=10, upto=11, t=T0 + 130)
@@ -237,7 +237,7 @@ def test_lost_backfill_is_named_by_its_message() -> None:
     session = live_session()
     message = Backfill(b="b0", from_=4, cols=["t"], rows=[[T0]])
     (produce,) = produced(session.receive(wire.encode_send("x", message), at(1)))
-    (error,) = sent(session.lost(produce.receipt, at(2)))
+    (error,) = sent(session.lost(produce.receipt))
     assert (error.id, error.code) == ("x", "not_stored")
 
 
@@ -403,7 +403,7 @@ class AnyConnection(RuleBasedStateMachine):
         index = at_random % len(self.in_flight)
         receipt = self.in_flight.pop(index)
         if not stored:
-            self.check(self.session.lost(receipt, at(self.ms)))
+            self.check(self.session.lost(receipt))
             return
         match receipt:
             case LiveReceipt(_, seq):

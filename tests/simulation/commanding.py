@@ -7,9 +7,9 @@ from functools import partial
 
 import msgspec
 
-from schemas.bounds import PARTITIONS
 from schemas.commands import FINAL, CommandEvents, CommandFrame, command_id
 from schemas.dispatch import Dispatch, Share
+from tests.simulation import PARTITIONS
 from tests.simulation.counting import fleet, ingest
 from tests.simulation.faults import Faults
 from tests.simulation.ingestion import gateway

@@ -9,9 +9,9 @@ from functools import partial
 from agents.context import AgentContext
 from agents.fleet import FleetWorker
 from agents.ingest import IngestWorker
-from schemas.bounds import PARTITIONS
 from schemas.encoding import BACKFILL, LIVE
 from tables.log_reader import Deliver, Records
+from tests.simulation import PARTITIONS
 from tests.simulation.faults import Faults
 from tests.simulation.group import SimMembership
 from tests.simulation.ingestion import check_contents, gateway

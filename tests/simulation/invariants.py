@@ -13,10 +13,10 @@ from aiokafka import TopicPartition
 
 import agents.fleet
 from schemas.assets import Site
-from schemas.bounds import PARTITIONS
 from schemas.encoding import HEADER_STREAM_TIME
 from schemas.telemetry import NativeBody, RawLine
 from schemas.windows import SiteWindow
+from tests.simulation import PARTITIONS
 from tests.simulation.log import Stored
 from tests.simulation.plant import Plant
 from tests.simulation.world import World

@@ -22,6 +22,7 @@ import agents.fleet
 import device_sim.client
 import vpp_streams.gateway.server
 from schemas import bounds
+from tests.simulation import PARTITIONS
 from tests.simulation.admin import SimAdmin
 from tests.simulation.clients import Client, SimConsumer
 from tests.simulation.links import Connecting, SimEngine
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 OURS = ("vpp_streams", "agents", "tables", "schemas", "device_sim", "tests.simulation")
-PARTITIONS = 3
-"""Of every site-keyed topic: each costs time, and three are enough to be shared out."""
 CONSTANTS: dict[str, dict[str, float]] = {
     "tables.log_reader": {"POLL_MS": 1000},
     "agents.control_feed": {"POLL_MS": 1000},

@@ -17,10 +17,10 @@ from device_sim.fleet import demo_sites, device_token
 from device_sim.home import Connection, Surroundings
 from device_sim.plant import Plant as Physics
 from schemas.assets import Site
-from schemas.bounds import PARTITIONS
 from schemas.protocol import Ack, Call
 from schemas.telemetry import NativeBody, RawLine
 from schemas.wire import decode
+from tests.simulation import PARTITIONS
 from tests.simulation.log import NewRecord, Stored
 from tests.simulation.world import World
 from vpp_streams.domain.registry.hashing import partition_of

@@ -47,7 +47,7 @@ Settings are VPP_* environment variables; `vpp doctor --settings` explains each.
 
 
 class _InOrder(TyperGroup):
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
         return [name for names in _PANELS.values() for name in names if name in self.commands]
 
 

@@ -1,11 +1,14 @@
 """``vpp storm``: tell of a storm, so that batteries are full before it."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vpp_streams.errors import InputError
 from vpp_streams.settings import load_settings
+
+if TYPE_CHECKING:
+    from vpp_streams.cli.api_client import ApiClient
 
 
 def storm(
@@ -29,40 +32,48 @@ def storm(
 
     from vpp_streams.cli.api_client import ApiClient
     from vpp_streams.cli.dispatch import print_json, span
-    from vpp_streams.cli.screens.dispatch import clock
-    from vpp_streams.domain.control.storms import sentence
-    from vpp_streams.web.control_views import AlertList, DispatchView, Ordered
+    from vpp_streams.web.control_views import Ordered
 
     with ApiClient(load_settings()) as api:
         if cancel is not None:
-            told = api.order(f"alerts/{quote(cancel, safe='')}/cancel", {}, Ordered)
+            ordered = api.order(f"alerts/{quote(cancel, safe='')}/cancel", {}, Ordered)
         elif region or site:
             order = {"regions": region or [], "site_ids": site or []}
-            told = api.order("alerts", {**order, **span(lasts, at, starts_in)}, Ordered)
+            ordered = api.order("alerts", {**order, **span(lasts, at, starts_in)}, Ordered)
         elif lasts or at or starts_in:
             raise InputError("where? give --region REGION or --site SITE")
         else:
-            ahead = api.get("alerts", AlertList)
-            if as_json:
-                print_json(ahead)
-            for alert in () if as_json else ahead.alerts:
-                where = ", ".join((*alert.regions, *alert.site_ids))
-                when = f"{clock(alert.starts_at_ms)}–{clock(alert.ends_at_ms)}"
-                typer.echo(f"{alert.alert_id}  {where}  {when}  reserve {alert.reserve:.0%}")
-            for name in () if as_json else sorted({r for a in ahead.alerts for r in a.regions}):
-                status = api.get(
-                    f"regions/{quote(name, safe='')}/dispatch", DispatchView
-                ).now.status
-                if status is not None and status.storm is not None:
-                    typer.echo(f"{name}: {sentence(status.storm)}")
-            if not as_json and not ahead.alerts:
-                typer.echo("no storm is ahead")
+            _print_storms(api, as_json)
             return
-        if as_json:
-            print_json(told)
-        elif cancel is not None:
-            typer.echo(f"{told.request_id} is called off")
-        else:
-            typer.echo(
-                f"{told.request_id} is told; call it off with: vpp storm --cancel {told.request_id}"
-            )
+    id_ = ordered.request_id
+    if as_json:
+        print_json(ordered)
+    elif cancel is not None:
+        typer.echo(f"{id_} is called off")
+    else:
+        typer.echo(f"{id_} is told; call it off with: vpp storm --cancel {id_}")
+
+
+def _print_storms(api: "ApiClient", as_json: bool) -> None:
+    """The storms ahead, and what those of complete regions cost."""
+    from urllib.parse import quote
+
+    from vpp_streams.cli.dispatch import print_json
+    from vpp_streams.cli.screens.dispatch import clock
+    from vpp_streams.domain.control.storms import sentence
+    from vpp_streams.web.control_views import AlertList, DispatchView
+
+    ahead = api.get("alerts", AlertList)
+    if as_json:
+        print_json(ahead)
+        return
+    for alert in ahead.alerts:
+        where = ", ".join((*alert.regions, *alert.site_ids))
+        when = f"{clock(alert.starts_at_ms)}–{clock(alert.ends_at_ms)}"
+        typer.echo(f"{alert.alert_id}  {where}  {when}  reserve {alert.reserve:.0%}")
+    for name in sorted({region for alert in ahead.alerts for region in alert.regions}):
+        status = api.get(f"regions/{quote(name, safe='')}/dispatch", DispatchView).now.status
+        if status is not None and status.storm is not None:
+            typer.echo(f"{name}: {sentence(status.storm)}")
+    if not ahead.alerts:
+        typer.echo("no storm is ahead")

@@ -101,7 +101,7 @@ class Link:
     def on_answer(self, receipt: Receipt, stored: bool) -> None:
         """Kafka has it, or did not take it."""
         session = self.session
-        actions = session.stored(receipt, now()) if stored else session.lost(receipt, now())
+        actions = session.stored(receipt, now()) if stored else session.lost(receipt)
         for action in actions:
             self._perform(action)
 
@@ -150,7 +150,7 @@ class Link:
                 self.epoch = await self._shared.presence.connected(self.session, hello)
         except (KafkaError, TimeoutError) as error:
             log.warning("no connect record", device=self.device_id, error=repr(error))
-            self.perform(self.session.unavailable(now()))
+            self.perform(self.session.unavailable())
         else:
             self._shared.counters["connects"] += 1
             self.perform(self.session.registered(self.epoch, now()))

@@ -37,6 +37,7 @@ from schemas.protocol import (
     Hello,
     HelloResult,
     Malformed,
+    Message,
     Prices,
     Result,
     Setpoint,
@@ -169,7 +170,10 @@ class Session:
         if isinstance(data, bytes) and (live := decode_reading(data, self._boot)) is not None:
             id_, seq, body = live
             return self._on_telemetry(id_, self._boot, seq, body, now)
-        match decode(data):
+        return self._on_message(decode(data), now)
+
+    def _on_message(self, message: Message, now: Now) -> list[Action]:  # a case per message
+        match message:
             case Malformed(id_, code, detail):
                 return self._refuse(id_, code, detail, now)
             case Call(id_, Backfill() as backfill, False):
@@ -183,11 +187,8 @@ class Session:
             case Call(id_, CommandStatus() as status, True):
                 return self._on_status(id_, status, now)
             case Call(id_, payload, _):
-                what = (
-                    "a message of that type"
-                    if not isinstance(payload, Hello)
-                    else "Hello as type 6"
-                )
+                is_hello = isinstance(payload, Hello)
+                what = "Hello as type 6" if is_hello else "a message of that type"
                 return self._refuse(id_, "bad_message", f"a gateway takes no {what}", now)
             case Result() as result:
                 return self._on_answer(self._its_commands().answered(result), now)
@@ -213,7 +214,7 @@ class Session:
         )
         return [Send(encode_result(self._hello_id, result))]
 
-    def unavailable(self, now: Now) -> list[Action]:
+    def unavailable(self) -> list[Action]:
         """The connect record could not be written: the device has to come back later."""
         if self.state is not State.REGISTERING:
             return []
@@ -243,7 +244,7 @@ class Session:
         self._its_commands().stored(receipt.told)
         return Send(encode_result(receipt.message_id, {}))
 
-    def lost(self, receipt: Receipt, now: Now) -> list[Action]:
+    def lost(self, receipt: Receipt) -> list[Action]:
         """Kafka did not take it: the device still has it."""
         if self.state is State.CLOSED:
             return []

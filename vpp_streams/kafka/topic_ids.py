@@ -116,7 +116,7 @@ async def topic_ids(client: AnyClient, names: Collection[str]) -> dict[str, UUID
 
     Empty where the broker is too old to know any. Raises `KafkaError` where it does not answer.
     """
-    connection: Any = client.client if isinstance(client, AIOKafkaProducer) else client._client
+    connection: Any = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001 - aiokafka has no public way
     node = connection.get_random_node()
     if node is None:
         raise NodeNotReadyError("no broker is known")

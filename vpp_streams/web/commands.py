@@ -8,6 +8,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isnan
 
 from schemas.commands import (
     FINAL,
@@ -120,7 +121,7 @@ class Commands:
             if device is None or not _is_newer(device, at_ms, received_ms):
                 continue
             device.measured_at_ms, device.received_at_ms = at_ms, received_ms
-            device.battery_w = None if power_w != power_w else power_w
+            device.battery_w = None if isnan(power_w) else power_w
             if not _is_off(device):
                 device.off_since_ms = None
             elif device.off_since_ms is None:

@@ -59,7 +59,7 @@ def screen(view: DispatchView, request_id: str | None, now_ms: int) -> Renderabl
     if status.partitions_heard < status.partitions_expected:
         heard = f"{status.partitions_heard} of {status.partitions_expected} partitions heard"
         lines.append(Text(f"  {heard}", "red"))
-    lines += [_request_line(r, request_id, now_ms) for r in view.requests[:8]]
+    lines += [_request_line(r, request_id) for r in view.requests[:8]]
     return Group(*lines)
 
 
@@ -176,7 +176,7 @@ def _states(states: dict[str, int]) -> Text:
     return line
 
 
-def _request_line(told: RequestView, watched: str | None, now_ms: int) -> Text:
+def _request_line(told: RequestView, watched: str | None) -> Text:
     request = told.request
     what = type(request).__name__.lower()
     if isinstance(request, Target):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -193,7 +194,7 @@ class Twins:
             if name in _OF_LEDGER:
                 continue
             value = self.columns[name][row].item()
-            values[name] = None if value != value else value
+            values[name] = None if _is_nan(value) else value
         return values
 
     def row(self, device_id: str) -> int | None:
@@ -246,3 +247,7 @@ def _newest(at: NDArray[np.int64], measured: NDArray[np.int64]) -> NDArray[np.in
         return np.zeros(0, np.int64)
     order = np.lexsort((measured, at))
     return order[np.flatnonzero(np.r_[at[order][1:] != at[order][:-1], True])]
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and isnan(value)

@@ -175,13 +175,7 @@ class SeqLedger:
             seen = past.find(boot, at_ms, own_clock=own_clock) if past else None
         if not present and seen is None:
             return self._another_start(row, boot, seq, at_ms, horizon_ms)
-        if seen and seen.until_ms:
-            newest_ms, end = seen.until_ms, 0
-        elif present:
-            newest_ms, end = int(self.newest_ms[row]), int(self.run_end[row])
-        else:
-            assert seen is not None
-            newest_ms, end = seen.newest_ms, seen.bounds[-1]
+        newest_ms, end = self._newest(row, seen, present)
         if own_clock and seq < end and at_ms > newest_ms:
             self._start_again(
                 row, None if present else seen, boot, seq, at_ms=at_ms, horizon_ms=horizon_ms
@@ -201,6 +195,15 @@ class SeqLedger:
             seen.newest_ms = max(seen.newest_ms, at_ms)
             past.use(seen, horizon_ms)
         return "new"
+
+    def _newest(self, row: int, seen: Seen | None, present: bool) -> tuple[int, int]:
+        """When a start's newest reading was measured, and the number after its highest."""
+        if seen and seen.until_ms:
+            return seen.until_ms, 0
+        if present:
+            return int(self.newest_ms[row]), int(self.run_end[row])
+        assert seen is not None
+        return seen.newest_ms, seen.bounds[-1]
 
     def _another_start(self, row: int, boot: int, seq: int, at_ms: int, horizon_ms: int) -> Verdict:
         """A reading of a start that is not known."""

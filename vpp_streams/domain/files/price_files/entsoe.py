@@ -37,7 +37,7 @@ class _DoctypeError(ValueError):
 class _NoDoctype(ElementTree.TreeBuilder):
     """Refuses documents that declare a type: they alone can define entities."""
 
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+    def doctype(self, *_declared: str | None) -> None:
         raise _DoctypeError
 
 

@@ -228,12 +228,17 @@ def _terminal(
         mend.faults["terminal_wh"] = None
     upto, value = upto[good], mend.within("terminal_per_mwh", value[good], -MOST_PRICE, MOST_PRICE)
     pieces: list[tuple[float, float]] = []
-    for width, worth in zip(np.diff(upto, prepend=0.0).tolist(), value.tolist(), strict=True):
-        while pieces and pieces[-1][1] < worth:
+    for new in zip(np.diff(upto, prepend=0.0).tolist(), value.tolist(), strict=True):
+        piece: tuple[float, float] = new
+        while pieces and pieces[-1][1] < piece[1]:
             mend.faults["terminal_not_concave"] = None
-            before, least = pieces.pop()
-            worth = (worth * width + least * before) / (width + before)
-            width += before
-        pieces.append((width, worth))
+            piece = _pooled(pieces.pop(), piece)
+        pieces.append(piece)
     pieces += [(0.0, pieces[-1][1] if pieces else 0.0)] * (len(problem.terminal_wh) - len(pieces))
     return _floats([width for width, _ in pieces]), _floats([worth for _, worth in pieces])
+
+
+def _pooled(left: tuple[float, float], right: tuple[float, float]) -> tuple[float, float]:
+    """Two neighbouring pieces (width, value) as one."""
+    width = right[0] + left[0]
+    return width, (right[1] * right[0] + left[1] * left[0]) / width

@@ -1,5 +1,7 @@
 """The identity that ties a site's powers: load = grid + battery + solar, and its stated error."""
 
+from math import isnan
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +19,7 @@ def balance_error_w(battery_w: float, grid_w: float, solar_w: float, load_w: flo
 
 def balance_tolerance_w(*powers_w: float) -> float:
     """How far the identity may be off, W: the larger of 50 W and 5 % of the largest power known."""
-    return max([MIN_TOLERANCE_W, *(TOLERANCE_SHARE * abs(p) for p in powers_w if p == p)])
+    return max([MIN_TOLERANCE_W, *(TOLERANCE_SHARE * abs(p) for p in powers_w if not isnan(p))])
 
 
 def balance_tolerance_column_w(*powers_w: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -1,0 +1,77 @@
+"""The API of the pipeline: a summary, its processes, refused records, the live stream."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response, StreamingResponse
+
+from vpp_streams.web import views
+from vpp_streams.web.answers import Json
+from vpp_streams.web.budgets import Budgets
+from vpp_streams.web.openapi import answers
+from vpp_streams.web.parameters import router, rows
+from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.web.stream import LiveResponse, Stream
+
+_LIVE = {
+    **answers(views.Summary, 429, 503),
+    200: {
+        "description": "Events `update`: a Summary whose regions are those that changed"
+        " (all of them in the first) and whose processes are left out.",
+        "content": {"text/event-stream": {}},
+    },
+}
+
+
+class PipelineApi:
+    """Handlers of ``/summary``, ``/health``, ``/rejected``, ``/records/rejected``, ``/stream``."""
+
+    def __init__(
+        self, model: ReadModel, now_ms: Callable[[], int], stream: Stream, budgets: Budgets
+    ) -> None:
+        self._model = model
+        self._now_ms = now_ms
+        self._stream = stream
+        self._budgets = budgets
+
+    def routes(self) -> APIRouter:
+        """The paths of these handlers."""
+        routes = router("Pipeline")
+        routes.get("/summary", responses=answers(views.Summary))(self.summary)
+        routes.get("/health", responses=answers(views.HealthView))(self.health)
+        routes.get("/rejected", responses=answers(views.RejectedPage))(self.rejected)
+        rejected_records = routes.get(
+            "/records/rejected", responses=answers(views.RejectedRecordsPage)
+        )
+        rejected_records(self.rejected_records)
+        routes.get("/stream", response_class=StreamingResponse, responses=_LIVE)(self.live)
+        return routes
+
+    async def summary(self) -> Response:
+        """The whole loop on one page: counts, ages, regions and processes."""
+        return Json(self._model.summary(self._now_ms()))
+
+    async def health(self) -> Response:
+        """Processes, rates, lag and ages of the pipeline."""
+        return Json(self._model.health(self._now_ms()))
+
+    async def rejected(
+        self,
+        reason: Annotated[str | None, Query(max_length=64)] = None,
+        limit: int = rows(50, 500),
+    ) -> Response:
+        """Readings that were not taken, newest first, with the reason and what came."""
+        return Json(self._model.rejections.page(reason, limit))
+
+    async def rejected_records(
+        self,
+        topic: Annotated[str | None, Query(max_length=64)] = None,
+        limit: int = rows(50, 500),
+    ) -> Response:
+        """Records of our own topics that were refused, newest first, and why."""
+        return Json(self._model.rejected_records.page(topic, limit, self._now_ms()))
+
+    async def live(self) -> Response:
+        """Server-sent events: once a second what has changed."""
+        return LiveResponse(self._stream, self._budgets)
