@@ -123,10 +123,10 @@ async def delete_topics(settings: Settings) -> None:
 
 
 @pytest_asyncio.fixture
-async def topics_ready(kafka: str, settings: Settings) -> AsyncIterator[Settings]:
+async def topics_ready(kafka: str, settings: Settings) -> Settings:
     """The test's settings, once its topics are there."""
     await ensure_topics(KafkaClients(settings))
-    yield settings
+    return settings
 
 
 @pytest_asyncio.fixture

@@ -5,6 +5,7 @@ import logging
 import structlog
 
 from vpp_streams.process.log_limit import PER_MINUTE, LogLimit
+from vpp_streams.process.logs import set_up_logs
 
 
 def lines(limit: LogLimit, *messages: object) -> list[str]:
@@ -43,8 +44,6 @@ def test_kinds_are_bounded():
 
 
 def test_what_structlog_writes_passes_the_limit(capsys, settings):
-    from vpp_streams.process.logs import set_up_logs
-
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
     try:
         set_up_logs(settings)

@@ -82,6 +82,18 @@ async def _topic_ids(client: Client, names: Collection[str]) -> dict[str, uuid.U
     )
 
 
+def _randbytes(n: int) -> bytes:
+    return _world().rng.randbytes(n)
+
+
+def _random() -> float:
+    return _world().rng.random()
+
+
+def _uniform(low: float, high: float) -> float:
+    return _world().rng.uniform(low, high)
+
+
 def _replacements() -> dict[int, tuple[Any, Any]]:
     pairs: list[tuple[Any, Any]] = [
         (time.time, _wall_s),
@@ -95,9 +107,9 @@ def _replacements() -> dict[int, tuple[Any, Any]]:
         (os.getpid, lambda: _world().loop.running.number),
         (socket.gethostname, lambda: "simulated"),
         (uuid.uuid4, lambda: uuid.UUID(int=_world().rng.getrandbits(128), version=4)),
-        (os.urandom, lambda n: _world().rng.randbytes(n)),
-        (random.random, lambda: _world().rng.random()),
-        (random.uniform, lambda a, b: _world().rng.uniform(a, b)),
+        (os.urandom, _randbytes),
+        (random.random, _random),
+        (random.uniform, _uniform),
         (aiokafka.AIOKafkaConsumer, SimConsumer),
         (aiokafka.AIOKafkaProducer, SimProducer),
         (aiokafka.admin.AIOKafkaAdminClient, SimAdmin),

@@ -1,7 +1,6 @@
 """The changelog has one writer at a time, whoever wakes up late; a write stands as a whole."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -17,9 +16,9 @@ pytestmark = pytest.mark.kafka
 
 
 @pytest_asyncio.fixture
-async def store(topics_ready: Settings) -> AsyncIterator[StateStore]:
+async def store(topics_ready: Settings) -> StateStore:
     clients = KafkaClients(topics_ready)
-    yield StateStore(clients, clients.full(topics.STATE_FLEET), f"{topics_ready.namespace}.fleet")
+    return StateStore(clients, clients.full(topics.STATE_FLEET), f"{topics_ready.namespace}.fleet")
 
 
 async def test_what_was_written_is_there_for_whoever_takes_over(store: StateStore) -> None:

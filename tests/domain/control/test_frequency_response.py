@@ -71,9 +71,15 @@ def test_samples_in_any_order_and_holes_change_nothing() -> None:
     power[45] = np.nan
     order = np.random.default_rng(1).permutation(len(HZ))
     (response,) = responses(
-        np.ones(len(HZ), np.int64), order * 1000, HZ[order], power[order], armings=ALL_THE_TIME, droop=DROOP,
-        rated_charge_w=RATED, rated_discharge_w=RATED,
-    )  # fmt: skip
+        np.ones(len(HZ), np.int64),
+        order * 1000,
+        HZ[order],
+        power[order],
+        armings=ALL_THE_TIME,
+        droop=DROOP,
+        rated_charge_w=RATED,
+        rated_discharge_w=RATED,
+    )
     assert (response.device, response.samples) == (1, 19)
     assert response.share == pytest.approx(1.0)
 
@@ -111,9 +117,18 @@ def test_a_device_is_armed_from_when_it_took_a_lease_until_it_ended_it() -> None
         CommandRow("d", 8, 300.0, 1e3, 0.2),
     )
     frame = CommandFrame(
-        partition=3, rank=9, slot=0, region="north", request_id="t", created_at_ms=10_000,
-        asked_at_ms=9_000, not_before_ms=10_000, valid_until_ms=40_000, droop=DROOP, rows=rows,
-    )  # fmt: skip
+        partition=3,
+        rank=9,
+        slot=0,
+        region="north",
+        request_id="t",
+        created_at_ms=10_000,
+        asked_at_ms=9_000,
+        not_before_ms=10_000,
+        valid_until_ms=40_000,
+        droop=DROOP,
+        rows=rows,
+    )
     later = msgspec.structs.replace(frame, rank=10, droop=None, not_before_ms=20_000)
 
     def told(device_id: str, state, at_ms: int, rank: int = 9) -> CommandEvent:

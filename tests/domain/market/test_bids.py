@@ -123,8 +123,12 @@ def test_capacity_is_offered_only_with_the_energy_to_sustain_it() -> None:
     assert up["reg_up"] == pytest.approx(1e5 * 0.92 / 0.5, rel=1e-6)
     assert "reserve" not in up  # what there is backs regulation already
     sells_all = EnergyOffer(0.0, (Step(100.0, 92_000.0),))
-    assert {o.product for o in capacity_offers(
-        wanted, 50.0, 50.0, stored_wh=1e5, offer=sells_all, storage=BATTERY, rules=HOURLY)} == {"reg_down"}  # fmt: skip
+    assert {
+        o.product
+        for o in capacity_offers(
+            wanted, 50.0, 50.0, stored_wh=1e5, offer=sells_all, storage=BATTERY, rules=HOURLY
+        )
+    } == {"reg_down"}
 
 
 def test_capacity_costs_what_its_use_takes_out_of_the_store() -> None:
@@ -163,8 +167,11 @@ def test_cleared_together_the_dearer_use_gets_the_power() -> None:
 
 @given(
     st.lists(st.floats(-100, 300), min_size=1, max_size=5, unique=True),
-    st.floats(-150, 400), st.floats(0, 200), st.floats(0, 200), st.floats(0, 2e6),
-)  # fmt: skip
+    st.floats(-150, 400),
+    st.floats(0, 200),
+    st.floats(0, 200),
+    st.floats(0, 2e6),
+)
 @settings(max_examples=100, deadline=None)
 def test_together_is_the_best_on_a_fine_grid(
     steps: list[float], price: float, up: float, down: float, most: float
@@ -172,8 +179,11 @@ def test_together_is_the_best_on_a_fine_grid(
     """No power on a fine grid would have served the bidder better."""
     powers = np.linspace(-1e6, 1e6, len(steps) + 1)
     curve = tuple(Step(p, float(w)) for p, w in zip(sorted(steps), powers[1:], strict=True))
-    bid = a_bid(EnergyOffer(-1e6, curve), CapacityOffer("reg_up", most, 0.0),
-                CapacityOffer("reg_down", most, 0.0))  # fmt: skip
+    bid = a_bid(
+        EnergyOffer(-1e6, curve),
+        CapacityOffer("reg_up", most, 0.0),
+        CapacityOffer("reg_down", most, 0.0),
+    )
     power, capacity = clear_offer(bid, {"energy": price, "reg_up": up, "reg_down": down}, HOURLY)
 
     def gain(at: float, ru: float, rd: float) -> float:

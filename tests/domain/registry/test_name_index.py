@@ -19,8 +19,8 @@ def array(values: list[str]) -> pa.StringArray:
 @given(st.lists(st.tuples(names, names), max_size=6))
 def test_equals_a_dict(rounds: list[tuple[list[str], list[str]]]) -> None:
     index, known = NameIndex(), {}
-    for new, asked in rounds:
-        new = [name for name in dict.fromkeys(new) if name not in known]
+    for names_, asked in rounds:
+        new = [name for name in dict.fromkeys(names_) if name not in known]
         known |= {name: len(known) + i for i, name in enumerate(new)}
         index.add(new)
         expected = [known.get(name, UNKNOWN) for name in asked]
