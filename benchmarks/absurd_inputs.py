@@ -8,12 +8,23 @@ import numpy as np
 from schemas.encoding import decode_json, encode_json
 from schemas.market import Award, Bid, Delivery, PlanView
 from schemas.wire import UNREADABLE
-from tests.support.market_factory import HOURLY, T0, prices_of
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.plan.problem import Slack
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.rules import BidRefusedError, MarketRules, Prices, Storage, check_bid
 
+START_MS = 1_763_856_000_000
+"""The start of a day, UTC."""
+HOURLY = MarketRules(
+    name="test",
+    currency="EUR",
+    interval_ms=3_600_000,
+    gate_ms=60_000,
+    floor=-500.0,
+    cap=4000.0,
+    products=("energy", "reg_up", "reg_down", "reserve"),
+    co_optimised=True,
+)
 SLACKS = frozenset(Slack.__args__)
 HOUR_MS = 3_600_000
 STRANGE = (np.nan, np.inf, -np.inf, -1.0, 0.0, 1e18, -1e18, 1e-12)
@@ -27,7 +38,7 @@ RULES = tuple(
 def absurd_inputs(rng: np.random.Generator) -> tuple[CycleInputs, Callable[[], float]]:
     """Inputs of which any part may be missing, late, no number or absurd; and a clock."""
     rules = RULES[0 if rng.random() < 0.6 else rng.integers(len(RULES))]
-    start_ms = T0 + int(rng.integers(0, 240)) * HOUR_MS
+    start_ms = START_MS + int(rng.integers(0, 240)) * HOUR_MS
     storage = _storage(rng)
     stored = _number(rng, rng.uniform(-0.2, 1.2) * 2e6)
     inputs = CycleInputs(
@@ -113,9 +124,9 @@ def _history(rng: np.random.Generator, start_ms: int, rules: MarketRules) -> Pri
     count = int(rng.choice([0, 1, 5, 48, 120]))
     energy = rng.normal(50, 60, count)
     late = int(rng.choice([0, 0, 0, 3, 50])) * HOUR_MS
-    prices = prices_of(energy, rules, start_ms - count * HOUR_MS - late)
-    starts = prices.start_ms.copy()
-    columns = {product: price.copy() for product, price in prices.per_product.items()}
+    starts = start_ms - count * HOUR_MS - late + np.arange(count, dtype=np.int64) * HOUR_MS
+    capacity = np.maximum(np.abs(energy) / 10, 1.0)
+    columns = {product: capacity.copy() for product in rules.products} | {"energy": energy}
     if count and rng.random() < 0.3:
         for column in columns.values():
             where = rng.integers(0, count, 3)

@@ -1,8 +1,10 @@
 """What holds the house together: names, packages, the lock, the command line."""
 
+import ast
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,31 @@ def test_site_keyed_topics_have_the_same_partitions():
 @pytest.mark.parametrize("package", [agents, tables, schemas, device_sim])
 def test_our_packages_are_the_ones_imported(package):
     assert Path(package.__file__).parent == ROOT / package.__name__
+
+
+def imports_of(folder: str) -> Iterator[tuple[Path, str]]:
+    """Yield each Python file under a folder with each name that it imports, as a dotted path."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from ((path, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield from ((path, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def test_no_test_imports_a_test() -> None:
+    for path, name in imports_of("tests"):
+        words = name.split(".")
+        in_tests = words[0] == "tests" and any(word.startswith("test_") for word in words)
+        assert not in_tests, f"{path}: what tests share belongs in tests/support, not in {name}"
+
+
+@pytest.mark.parametrize(
+    "folder", ["vpp_streams", "agents", "tables", "schemas", "device_sim", "benchmarks"]
+)
+def test_only_tests_import_tests(folder: str) -> None:
+    importers = {str(path) for path, name in imports_of(folder) if name.split(".")[0] == "tests"}
+    assert importers == set()
 
 
 def test_the_lock_names_versions_only():

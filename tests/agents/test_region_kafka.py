@@ -16,8 +16,8 @@ from schemas.assets import Site
 from schemas.encoding import decode_json, encode_json
 from schemas.health import Health
 from schemas.windows import RegionLive, RegionPartial, RegionWindow, RegionWindowPartial
-from tests.domain.fleet.test_regions import share, tick
 from tests.support.kafka_world import progress, until
+from tests.support.region_shares import live_share, window_share
 from vpp_streams import clock
 from vpp_streams.domain.fleet.regions import expected_sites
 from vpp_streams.domain.registry.registry import Registry
@@ -144,8 +144,8 @@ JUNK: list[Any] = [
     b"",
     None,
     b'{"type":"window","region":"north"}',
-    encode_json(share(0)).replace(b'"partition":0', b'"partition":99'),
-    encode_json(msgspec.structs.replace(share(0), size_s=0)),
+    encode_json(window_share(0)).replace(b'"partition":0', b'"partition":99'),
+    encode_json(msgspec.structs.replace(window_share(0), size_s=0)),
 ]
 
 
@@ -157,8 +157,8 @@ async def test_live_and_windows_come_out_and_junk_costs_nobody_anything(
     for junk in JUNK:
         await region.put(junk)
     for partition in (first, second):
-        await region.put(tick(partition, now_ms, fresh=((now_ms - 200, 5),)))
-        await region.put(share(partition))
+        await region.put(live_share(partition, now_ms, fresh=((now_ms - 200, 5),)))
+        await region.put(window_share(partition))
     start_worker()
 
     (*_, window) = await region.until(
@@ -181,19 +181,19 @@ async def test_killed_between_two_shares_the_next_worker_completes_the_window(
     region: Region, start_worker: Callable[[], Worker]
 ) -> None:
     first, second = region.partitions
-    await region.put(share(first))
+    await region.put(window_share(first))
     worker = start_worker()
     await region.counted(partials_in=1)
     worker.kill()
 
-    await region.put(share(second))
+    await region.put(window_share(second))
     start_worker()
     windows = await region.until(
         topics.REGION_WINDOWS, RegionWindow, lambda window: window.sums.readings == 3600
     )
     assert len(windows) == 1, "a window that lacks a share waits for it"
 
-    await region.put(share(first, revision=1, energy_wh=80.0))
+    await region.put(window_share(first, revision=1, energy_wh=80.0))
     (*_, corrected) = await region.until(
         topics.REGION_WINDOWS, RegionWindow, lambda window: window.sums.battery.energy_wh == 200.0
     )
@@ -205,12 +205,12 @@ async def test_a_share_that_is_acked_is_in_the_table_even_with_nobody_to_read_it
 ) -> None:
     """As above, but the first share's offset is committed before the kill."""
     first, second = region.partitions
-    await region.put(share(first))
+    await region.put(window_share(first))
     worker = start_worker()
     await _until_committed(topics_ready, 1)
     worker.kill()
 
-    await region.put(share(second))
+    await region.put(window_share(second))
     start_worker()
     await region.until(
         topics.REGION_WINDOWS, RegionWindow, lambda window: window.sums.readings == 3600
@@ -221,12 +221,12 @@ async def test_a_second_worker_takes_over(
     region: Region, start_worker: Callable[[], Worker]
 ) -> None:
     first, second = region.partitions
-    await region.put(share(first))
+    await region.put(window_share(first))
     one = start_worker()
     await region.counted(partials_in=1)
     start_worker()
     one.end()
-    await region.put(share(second))
+    await region.put(window_share(second))
     await region.until(
         topics.REGION_WINDOWS, RegionWindow, lambda window: window.sums.readings == 3600
     )

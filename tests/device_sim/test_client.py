@@ -7,22 +7,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from device_sim.device import CHUNK_ROWS, Device, Patience, Step
-from device_sim.leases import LeaseOf, Leases
+from device_sim.device import CHUNK_ROWS, Device, Step
 from schemas.protocol import (
     CLOSE_ABUSE,
     CLOSE_REGISTRY_CHANGED,
     CLOSE_REPLACED,
     CLOSE_UNKNOWN_DEVICE,
     MAX_MESSAGE_BYTES,
-    Ack,
     Backfill,
-    BackfillPace,
-    Call,
     CommandStatus,
     Drain,
     Hello,
-    HelloResult,
     Prices,
     Result,
     SetpointResult,
@@ -36,85 +31,45 @@ from schemas.wire import (
     encode_call,
     encode_error,
     encode_result,
-    encode_send,
 )
 from tests.support.plant_world import EPOCH, setpoint
-
-BOOT = "b7f2"
-PATIENCE = Patience(1000, 60_000, resend_ms=60_000, refused_ms=5000)
-
-
-def a_battery() -> LeaseOf:
-    return Leases(np.array([True])).of(0)
-
-
-def new_device(ring_capacity: int = 100, seed: int = 1, controls: LeaseOf | None = None) -> Device:
-    return Device(
-        BOOT,
-        "powerwall3",
-        "24.36",
-        rng=random.Random(seed),
-        counters=Counter(),
-        controls=controls or a_battery(),
-        ring_capacity=ring_capacity,
-    )
-
-
-def body(t: int) -> NativeBody:
-    return NativeBody(1_763_856_000_000 + t, p=float(t), g=-1.5, soc=0.5)
-
-
-def accepted(delay_ms=(0, 0), rows_per_s: int = 50, interval_ms: int = 1000, t: int = 0) -> bytes:
-    pace = BackfillPace(delay_ms, rows_per_s)
-    return encode_result("hello", HelloResult(EPOCH, t, interval_ms, 5000, 30, pace))
-
-
-def ack(first: int, upto: int, boot: str = BOOT, t: int = 0) -> bytes:
-    return encode_send(f"a{upto}", Ack(b=boot, from_=first, upto=upto, t=t))
-
-
-def payloads(step: Step) -> list[object]:
-    calls = [decode(message) for message in step.send]
-    assert all(isinstance(call, Call) for call in calls), calls
-    return [call.payload for call in calls]
-
-
-def backfilled(step: Step) -> list[int]:
-    """Ints of the readings in these Backfills."""
-    seqs = []
-    for backfill in payloads(step):
-        assert isinstance(backfill, Backfill)
-        seqs += range(backfill.from_, backfill.from_ + len(backfill.rows))
-    return seqs
-
-
-def live_device(made_before: int = 0, **accept) -> Device:
-    device = new_device()
-    for i in range(made_before):
-        assert device.measured(body(i), i) == Step()
-    device.connected(0)
-    assert device.received(accepted(**accept), 0) == Step()
-    return device
+from tests.support.simulated_device import (
+    BOOT,
+    backfilled_seqs,
+    battery_lease,
+    encoded_ack,
+    hello_answer,
+    live_device,
+    new_device,
+    reading_body,
+    sent_payloads,
+)
 
 
 def test_hello_says_what_it_has():
     device = new_device()
     for i in range(3):
-        device.measured(body(i), i)
-    (hello,) = payloads(device.connected(1_763_856_009_000))
+        device.measured(reading_body(i), i)
+    (hello,) = sent_payloads(device.connected(1_763_856_009_000))
     assert hello == Hello(BOOT, 3, 0, "powerwall3", "24.36", t=1_763_856_009_000)
 
 
 def test_live_readings_go_at_once_and_are_kept_until_acked():
     device = live_device()
     for i in range(3):
-        (sent,) = payloads(device.measured(body(i), i))
+        (sent,) = sent_payloads(device.measured(reading_body(i), i))
         assert isinstance(sent, Telemetry)
-        assert (sent.b, sent.s, sent.t, sent.p, sent.pv) == (BOOT, i, body(i).t, float(i), None)
+        assert (sent.b, sent.s, sent.t, sent.p, sent.pv) == (
+            BOOT,
+            i,
+            reading_body(i).t,
+            float(i),
+            None,
+        )
     assert len(device.ring) == 3
-    device.received(ack(0, 1), 10)
+    device.received(encoded_ack(0, 1), 10)
     assert (len(device.ring), device.ring.oldest_seq) == (1, 2)
-    device.received(ack(0, 9, boot="0ff"), 10)
+    device.received(encoded_ack(0, 9, boot="0ff"), 10)
     assert len(device.ring) == 1, "an ack of another boot is not ours"
 
 
@@ -122,34 +77,34 @@ def test_readings_between_hello_and_its_answer_go_live():
     device = new_device()
     device.connected(0)
     for i in range(7):
-        assert device.measured(body(i), i) == Step()
-    sent = [reading.s for reading in payloads(device.received(accepted(), 7))]
+        assert device.measured(reading_body(i), i) == Step()
+    sent = [reading.s for reading in sent_payloads(device.received(hello_answer(), 7))]
     assert sent == [2, 3, 4, 5, 6], "a long wait does not become a burst"
-    assert backfilled(device.tick(7)) == [0, 1]
+    assert backfilled_seqs(device.tick(7)) == [0, 1]
 
 
 def test_a_vendors_form_goes_live_and_its_native_form_as_backfill():
     device = live_device()
-    document = VendorBody("fronius", msgspec.Raw(b'{"Body":1}'), body(0).t)
-    (sent,) = payloads(device.measured(body(0), 0, document))
+    document = VendorBody("fronius", msgspec.Raw(b'{"Body":1}'), reading_body(0).t)
+    (sent,) = sent_payloads(device.measured(reading_body(0), 0, document))
     assert isinstance(sent, VendorTelemetry)
     assert (sent.vendor, bytes(sent.body), sent.s) == ("fronius", b'{"Body":1}', 0)
     device.disconnected()
     device.connected(0)
-    device.received(accepted(), 1)
-    (again,) = payloads(device.tick(1))
+    device.received(hello_answer(), 1)
+    (again,) = sent_payloads(device.tick(1))
     assert isinstance(again, Backfill)
     row = dict(zip(again.cols, again.rows[0], strict=True))
-    assert msgspec.convert(row, NativeBody) == body(0)
+    assert msgspec.convert(row, NativeBody) == reading_body(0)
 
 
 def test_backfill_waits_its_delay_and_keeps_the_pace():
-    device = live_device(made_before=100, delay_ms=(4000, 4000), rows_per_s=20)
+    device = live_device(measured_before=100, delay_ms=(4000, 4000), rows_per_s=20)
     assert device.tick(3999) == Step()
-    sent = {t: backfilled(device.tick(t)) for t in range(4000, 9001, 500)}
+    sent = {t: backfilled_seqs(device.tick(t)) for t in range(4000, 9001, 500)}
     assert [len(rows) for rows in sent.values()] == [20, 0, 20, 0, 20, 0, 20, 0, 20, 0, 0]
     assert [seq for seqs in sent.values() for seq in seqs] == list(range(100))
-    device.received(ack(0, 99), 9001)
+    device.received(encoded_ack(0, 99), 9001)
     assert len(device.ring) == 0
 
 
@@ -157,11 +112,11 @@ def test_time_in_which_nothing_was_due_does_not_become_a_burst():
     device = live_device(rows_per_s=20)
     device.tick(0)
     for i in range(90):
-        device.measured(body(i), 100_000)
+        device.measured(reading_body(i), 100_000)
     device.received(encode_error("-", "rate_limited", ""), 100_000)
     for i in range(90):
         device.received(encode_error(str(i), "rate_limited", ""), 100_000)
-    assert len(backfilled(device.tick(200_000))) <= 2 * 20
+    assert len(backfilled_seqs(device.tick(200_000))) <= 2 * 20
 
 
 def test_backfill_stays_under_the_message_limit_with_every_column_filled():
@@ -173,9 +128,9 @@ def test_backfill_stays_under_the_message_limit_with_every_column_filled():
     for i in range(1000):
         device.measured(full, i)
     device.connected(0)
-    device.received(accepted(rows_per_s=1000), 0)
+    device.received(hello_answer(rows_per_s=1000), 0)
     step = device.tick(0)
-    assert len(backfilled(step)) >= CHUNK_ROWS
+    assert len(backfilled_seqs(step)) >= CHUNK_ROWS
     assert all(len(message) <= MAX_MESSAGE_BYTES for message in step.send)
 
 
@@ -187,51 +142,51 @@ def test_a_full_ring_drops_the_oldest_and_counts_it():
         "",
         rng=random.Random(1),
         counters=counters,
-        controls=a_battery(),
+        controls=battery_lease(),
         ring_capacity=10,
     )
     for i in range(25):
-        device.measured(body(i), i)
+        device.measured(reading_body(i), i)
     assert (len(device.ring), device.ring.oldest_seq, counters["dropped"]) == (10, 15, 15)
     device.connected(0)
-    device.received(accepted(), 0)
-    assert backfilled(device.tick(0)) == list(range(15, 25))
+    device.received(hello_answer(), 0)
+    assert backfilled_seqs(device.tick(0)) == list(range(15, 25))
 
 
 def test_a_refusal_for_now_is_sent_again_and_one_for_good_is_not():
     device = live_device()
     for i in range(3):
-        device.measured(body(i), i)
+        device.measured(reading_body(i), i)
     device.received(encode_error("0", "not_stored", ""), 10)
     device.received(encode_error("1", "bad_message", ""), 10)
-    device.received(ack(2, 2), 10)
+    device.received(encoded_ack(2, 2), 10)
     assert device.tick(11) == Step()
-    assert backfilled(device.tick(10 + 8000)) == [0]
+    assert backfilled_seqs(device.tick(10 + 8000)) == [0]
     device.received(encode_error("0-0", "unavailable", ""), 9000)
-    assert backfilled(device.tick(9000 + 8000)) == [0]
-    device.received(ack(0, 0), 20_000)
+    assert backfilled_seqs(device.tick(9000 + 8000)) == [0]
+    device.received(encoded_ack(0, 0), 20_000)
     assert len(device.ring) == 0
 
 
 def test_what_hears_no_answer_goes_again():
     device = live_device()
-    device.measured(body(0), 0)
+    device.measured(reading_body(0), 0)
     assert device.tick(59_999) == Step()
-    assert backfilled(device.tick(60_000)) == [0]
+    assert backfilled_seqs(device.tick(60_000)) == [0]
 
 
 def test_after_a_loss_live_goes_first_and_what_was_lost_beside_it():
     device = live_device()
     for i in range(3):
-        device.measured(body(i), i)
+        device.measured(reading_body(i), i)
     device.disconnected()
-    device.measured(body(3), 3)
-    (hello,) = payloads(device.connected(0))
+    device.measured(reading_body(3), 3)
+    (hello,) = sent_payloads(device.connected(0))
     assert (hello.oldest_seq, hello.next_seq) == (0, 4)
-    device.received(accepted(delay_ms=(500, 500)), 1000)
-    (live,) = payloads(device.measured(body(4), 1100))
+    device.received(hello_answer(delay_ms=(500, 500)), 1000)
+    (live,) = sent_payloads(device.measured(reading_body(4), 1100))
     assert live.s == 4
-    assert backfilled(device.tick(1500)) == [0, 1, 2, 3]
+    assert backfilled_seqs(device.tick(1500)) == [0, 1, 2, 3]
 
 
 def test_reconnects_back_off_with_full_jitter():
@@ -244,7 +199,7 @@ def test_reconnects_back_off_with_full_jitter():
     assert min(drawn) < 50
     assert max(drawn) > 950
     device.connected(0)
-    device.received(accepted(), 0)
+    device.received(hello_answer(), 0)
     assert device.disconnected() <= 1000, "an accepted Hello forgives what was before"
 
 
@@ -264,19 +219,19 @@ def test_a_device_that_was_thrown_out_does_not_come_back_at_once(code: int):
 
 def test_a_drained_device_waits_for_its_acks_and_comes_back_when_told():
     device = live_device()
-    device.measured(body(0), 0)
+    device.measured(reading_body(0), 0)
     step = device.received(encode_call("g9", Drain((7000, 7000))), 10)
     assert [decode(message) for message in step.send] == [Result("g9", msgspec.Raw(b"{}"))]
     assert not step.close
-    assert device.measured(body(1), 20) == Step(), "kept, not sent"
+    assert device.measured(reading_body(1), 20) == Step(), "kept, not sent"
     assert device.tick(30) == Step()
-    assert device.received(ack(0, 0), 40).close
+    assert device.received(encoded_ack(0, 0), 40).close
     assert device.disconnected(1001) == 7000
 
 
 def test_a_drained_device_does_not_wait_for_ever():
     device = live_device()
-    device.measured(body(0), 0)
+    device.measured(reading_body(0), 0)
     device.received(encode_call("g9", Drain((0, 0))), 10)
     assert not device.tick(2009).close
     assert device.tick(2010).close
@@ -306,10 +261,10 @@ def test_a_setpoint_is_answered_at_once_and_hello_names_the_last_one():
     assert answer(device, "c1", 20, rank=1) == "duplicate"
     assert answer(device, "c2", 30, rank=2, epoch=EPOCH - 1) == "stale_epoch"
     device.disconnected()
-    (hello,) = payloads(device.connected(0))
+    (hello,) = sent_payloads(device.connected(0))
     assert hello.last_cmd == "c1"
     assert answer(device, "c3", 40, rank=3) == "stale_epoch", "its Hello has no answer yet"
-    device.received(accepted(t=GATEWAY_MS), 50)
+    device.received(hello_answer(t=GATEWAY_MS), 50)
     assert answer(device, "c1", 60, rank=1) == "duplicate"
     assert answer(device, "c3", 70, rank=3) == "accepted"
 
@@ -322,15 +277,15 @@ def test_hello_names_the_commands_whose_reports_nobody_answered():
     device.report(CommandStatus("c2", "superseded", 1), 20)
     device.received(encode_result(id_, {}), 30)
     device.disconnected()
-    (hello,) = payloads(device.connected(40))
+    (hello,) = sent_payloads(device.connected(40))
     assert hello.untold == ("c2",)
 
 
 def test_prices_are_taken_and_answered():
-    controls = a_battery()
+    controls = battery_lease()
     device = new_device(controls=controls)
     device.connected(0)
-    device.received(accepted(t=GATEWAY_MS), 0)
+    device.received(hello_answer(t=GATEWAY_MS), 0)
     prices = Prices(from_=GATEWAY_MS, interval_ms=1000, per_mwh=(9.0, 1.0, 1.0))
     assert device.received(encode_call("p1", prices), 10).send == [encode_result("p1", {})]
     assert controls.leases.prices.action(np.array([GATEWAY_MS])).tolist() == [1]
@@ -346,17 +301,17 @@ def test_the_gateways_clock_counts_however_wrong_the_devices_own_is():
 
 def test_the_clock_is_set_by_the_promptest_message():
     device = live_device(t=GATEWAY_MS - 800)  # its Hello was answered late
-    device.received(ack(0, 0, t=GATEWAY_MS + 1000), 1000)
+    device.received(encoded_ack(0, 0, t=GATEWAY_MS + 1000), 1000)
     assert device.gateway_ms(2000) == GATEWAY_MS + 2000
-    device.received(ack(0, 0, t=GATEWAY_MS + 2000), 2640)  # 640 ms late
+    device.received(encoded_ack(0, 0, t=GATEWAY_MS + 2000), 2640)  # 640 ms late
     assert device.gateway_ms(3000) == GATEWAY_MS + 3000 - 10
-    device.received(ack(0, 0, t=GATEWAY_MS + 4000), 4000)
+    device.received(encoded_ack(0, 0, t=GATEWAY_MS + 4000), 4000)
     assert device.gateway_ms(4000) == GATEWAY_MS + 4000
 
 
 def test_a_gateways_clock_that_was_set_back_is_believed_at_once():
     device = live_device(t=GATEWAY_MS + 7_200_000)
-    device.received(ack(0, 0, t=GATEWAY_MS + 1000), 1000)
+    device.received(encoded_ack(0, 0, t=GATEWAY_MS + 1000), 1000)
     assert device.gateway_ms(1000) == GATEWAY_MS + 1000
     assert answer(device, "c1", 1000, rank=1, valid_until=GATEWAY_MS + 30_000) == "accepted"
 
@@ -366,12 +321,12 @@ def test_reports_are_told_until_they_are_heard():
     first, second = CommandStatus("c1", "applied", 1), CommandStatus("c1", "completed", 2)
     assert device.report(first, 0) == Step()
     device.connected(0)
-    ((id_, told),) = reports(device.received(accepted(), 10)).items()
+    ((id_, told),) = reports(device.received(hello_answer(), 10)).items()
     assert told == first
     assert reports(device.tick(20)) == {}
     device.disconnected()
     device.connected(0)
-    assert reports(device.received(accepted(), 30)) == {id_: first}, "nobody said it was heard"
+    assert reports(device.received(hello_answer(), 30)) == {id_: first}, "nobody said it was heard"
     device.received(encode_result(id_, {}), 40)
     ((later, told),) = reports(device.report(second, 50)).items()
     assert told == second
@@ -381,7 +336,7 @@ def test_reports_are_told_until_they_are_heard():
     device.received(encode_error(later, "unknown_command", ""), 9000)
     device.disconnected()
     device.connected(0)
-    assert reports(device.received(accepted(), 10_000)) == {}
+    assert reports(device.received(hello_answer(), 10_000)) == {}
 
 
 def test_reports_that_nobody_hears_are_bounded_and_the_oldest_go():
@@ -389,7 +344,7 @@ def test_reports_that_nobody_hears_are_bounded_and_the_oldest_go():
     for t in range(100):
         device.report(CommandStatus("c1", "applied", t), 0)
     device.connected(0)
-    told = reports(device.received(accepted(), 0)).values()
+    told = reports(device.received(hello_answer(), 0)).values()
     assert [report.t for report in told] == list(range(36, 100))
 
 
@@ -399,7 +354,7 @@ def test_reports_that_nobody_hears_are_bounded_and_the_oldest_go():
 )
 def test_nonsense_from_a_gateway_does_no_harm(data):
     device = live_device()
-    device.measured(body(0), 0)
+    device.measured(reading_body(0), 0)
     device.received(data, 10)
     assert len(device.ring) == 1
 

@@ -11,7 +11,7 @@ from device_sim.fleet import demo_sites
 from device_sim.recorded import read_recorded
 from device_sim.world import World
 from schemas.telemetry import NativeBody
-from tests.device_sim.test_battery import AMBIENT_C, REQUESTS_W, SPECS, STATES, STEPS_S, column
+from tests.support.battery_models import AMBIENT_C, REQUESTS_W, SPECS, STATES, STEPS_S, column
 from tests.support.paths import SHARED_DATA
 
 START_MS = 1_763_856_000_000

@@ -13,8 +13,8 @@ from schemas.assets import Device as Asset
 from schemas.assets import Site
 from schemas.protocol import CommandStatus, Error, Malformed
 from schemas.wire import decode
-from tests.device_sim.test_client import BOOT, PATIENCE, a_battery, body
 from tests.support.plant_world import EPOCH, setpoint
+from tests.support.simulated_device import BOOT, PATIENCE, battery_lease, reading_body
 from vpp_streams.domain.moments import Now
 from vpp_streams.gateway.actions import (
     Close,
@@ -43,7 +43,7 @@ class LossyLink(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.counters: Counter[str] = Counter()
-        self.battery = a_battery()
+        self.battery = battery_lease()
         self.device = Device(
             BOOT,
             "m",
@@ -123,7 +123,7 @@ class LossyLink(RuleBasedStateMachine):
     @rule(dt_ms=st.integers(1, 3000))
     def a_reading_is_made(self, dt_ms: int) -> None:
         self.now_ms += dt_ms
-        self.perform(self.device.measured(body(self.now_ms), self.now_ms))
+        self.perform(self.device.measured(reading_body(self.now_ms), self.now_ms))
         self.perform(self.device.tick(self.now_ms))
 
     @rule(dt_ms=st.integers(1, 20_000))

@@ -1,16 +1,19 @@
 """Floods: what one connection may cost, whatever its frames are, in both engines."""
 
-import asyncio
 import itertools
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from websockets.protocol import CONNECTING
 
-from tests.gateway.test_engine import UPGRADE, Peer, Transport, chunks, connected, frame
-from vpp_streams.domain.moments import Now
+from tests.support.gateway_connection import (
+    Clock,
+    OwnGateway,
+    StockGateway,
+    Transport,
+    connected_gateway,
+)
+from tests.support.websocket_frames import UPGRADE, chunks, frame
 from vpp_streams.gateway import connection as own_engine
 from vpp_streams.gateway import stock_engine
 from vpp_streams.gateway.budget import (
@@ -23,7 +26,6 @@ from vpp_streams.gateway.budget import (
     FrameBudget,
     FrameMeter,
 )
-from vpp_streams.gateway.connection import new_machine
 from vpp_streams.gateway.seam import MAX_UNSENT_BYTES
 
 READ_BYTES = 256 * 1024
@@ -39,74 +41,12 @@ KINDS = {
 }
 
 
-class Clock:
-    """The time, moved by the test."""
-
-    def __init__(self) -> None:
-        self.ms = 0
-
-    def __call__(self) -> Now:
-        return Now(self.ms, self.ms)
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     for engine in (own_engine, stock_engine):
         monkeypatch.setattr(engine, "now", made)
     return made
-
-
-class StubServer:
-    """As much of the library's server as one connection needs."""
-
-    def __init__(self) -> None:
-        self.handler_tasks: set[Any] = set()
-
-    def is_serving(self) -> bool:
-        return True
-
-    async def handler(self, connection: stock_engine.MeteredConnection) -> None:
-        await connection.handshake(None, None, None)
-
-
-class StockTransport(Transport):
-    """As the library uses it."""
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-
-class StockPeer:
-    """A gateway around one connection of the library's engine."""
-
-    def __init__(self) -> None:
-        self.transport = StockTransport()
-        self.floods: list[str] = []
-        server: Any = StubServer()
-        self.connection = stock_engine.MeteredConnection(new_machine(CONNECTING), server)
-        self.connection.connection_made(self.transport)
-
-    async def open(self) -> "StockPeer":
-        self.connection.data_received(UPGRADE)
-        await asyncio.gather(*self.connection.server.handler_tasks)
-        assert self.transport.written.startswith(b"HTTP/1.1 101 ")
-        self.transport.written = b""
-        self.connection.receiver = self
-        return self
-
-    def receive(self, data: bytes, now: Now) -> None: ...
-
-    async def closed(self, close_code_sent: int | None) -> None: ...
-
-    def too_much(self, why: str) -> None:
-        self.floods.append(why)
-
-    def does_not_read(self) -> None:
-        self.transport.abort()
 
 
 def read_of(kind: bytes, size: int = READ_BYTES) -> bytes:
@@ -118,7 +58,7 @@ def read_of(kind: bytes, size: int = READ_BYTES) -> bytes:
 async def test_a_read_full_of_any_frames_ends_the_connection_and_is_not_worked_off(
     kind: str, clock: Clock
 ) -> None:
-    ours = connected()
+    ours = connected_gateway()
     ours.connection.data_received(read_of(KINDS[kind]))
     assert ours.transport.written.endswith(CLOSE_1008)
     handled = len(ours.messages) + ours.transport.written.count(b"\x8a")
@@ -134,7 +74,7 @@ async def test_a_read_full_of_any_frames_ends_the_connection_and_is_not_worked_o
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_librarys_engine_holds_the_same_budget(kind: str, clock: Clock) -> None:
-    stock = await StockPeer().open()
+    stock = await StockGateway().open()
     stock.connection.data_received(read_of(KINDS[kind]))
     assert stock.floods == [TOO_MANY_FRAMES]
     pongs = stock.transport.written.count(b"\x8a")
@@ -146,10 +86,10 @@ async def test_the_librarys_engine_holds_the_same_budget(kind: str, clock: Clock
 
 async def test_frames_behind_the_request_are_metered_too(clock: Clock) -> None:
     flood = UPGRADE + read_of(KINDS["empty pings"])
-    ours = Peer()
+    ours = OwnGateway()
     ours.connection.data_received(flood)
     assert ours.transport.written.endswith(CLOSE_1008)
-    stock = StockPeer()
+    stock = StockGateway()
     stock.connection.data_received(flood)
     assert stock.transport.aborted
     stock.connection.data_received(flood)
@@ -157,7 +97,7 @@ async def test_frames_behind_the_request_are_metered_too(clock: Clock) -> None:
 
 async def test_a_message_has_only_so_many_fragments(clock: Clock) -> None:
     for fragments, closed in ((MAX_FRAGMENTS, False), (MAX_FRAGMENTS + 1, True)):
-        ours, stock = connected(), await StockPeer().open()
+        ours, stock = connected_gateway(), await StockGateway().open()
         message = frame(1, b"[", fin=False) + frame(0, b"", fin=False) * (fragments - 1)
         for each in (ours, stock):
             each.connection.data_received(message)
@@ -166,7 +106,7 @@ async def test_a_message_has_only_so_many_fragments(clock: Clock) -> None:
 
 
 async def test_what_comes_over_time_is_allowed(clock: Clock) -> None:
-    ours, stock = connected(), await StockPeer().open()
+    ours, stock = connected_gateway(), await StockGateway().open()
     for _ in range(50):
         clock.ms += 1000
         for each in (ours, stock):
@@ -179,7 +119,7 @@ async def test_what_comes_over_time_is_allowed(clock: Clock) -> None:
 
 
 async def test_bytes_that_never_make_a_frame_are_metered(clock: Clock) -> None:
-    ours, stock = connected(), await StockPeer().open()
+    ours, stock = connected_gateway(), await StockGateway().open()
     for byte in frame(1, b"x" * 1000):
         for each in (ours, stock):
             each.connection.data_received(bytes((byte,)))
@@ -188,7 +128,7 @@ async def test_bytes_that_never_make_a_frame_are_metered(clock: Clock) -> None:
 
 
 async def test_a_flood_after_our_close_frame_is_cut(clock: Clock) -> None:
-    ours = connected()
+    ours = connected_gateway()
     ours.connection.close(1001, "")
     ours.connection.data_received(frame(9, b"") * 10)
     assert not ours.transport.aborted
@@ -208,7 +148,7 @@ async def test_a_flood_after_our_close_frame_is_cut(clock: Clock) -> None:
     ],
 )
 async def test_nothing_puts_off_the_end_of_a_connection(before: bytes) -> None:
-    ours = Peer()
+    ours = OwnGateway()
     ours.connection.data_received(before)
     assert ours.transport.ended
     timer = ours.connection._timer
@@ -223,7 +163,7 @@ async def test_pongs_that_are_not_read_drop_the_connection(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Transport, "get_write_buffer_size", lambda self: len(self.written))
-    for each in (connected(), await StockPeer().open()):
+    for each in (connected_gateway(), await StockGateway().open()):
         pings = 0
         while not each.transport.aborted:
             clock.ms += 100
@@ -257,7 +197,7 @@ async def test_both_engines_come_to_the_same_verdict(
         clock = Clock()
         for engine in (own_engine, stock_engine):
             monkeypatch.setattr(engine, "now", clock)
-        ours, stock = connected(), await StockPeer().open()
+        ours, stock = connected_gateway(), await StockGateway().open()
         pauses = itertools.chain(waits, itertools.repeat(0))
         stream = b"".join(kind * count for kind, count in runs)
         for chunk, wait in zip(chunks(stream, cuts), pauses, strict=False):

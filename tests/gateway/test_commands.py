@@ -14,7 +14,7 @@ from schemas.protocol import (
     Setpoint,
     SetpointResult,
 )
-from tests.gateway.test_session import T0, at, codes, live_session, new_session, sent
+from tests.support.gateway_session import T0, at, error_codes, live_session, new_session, sent
 from vpp_streams.gateway.actions import Action, Close, StatusReceipt, Tell
 from vpp_streams.gateway.commands import ANSWER_MS, REMEMBERED, CommandOutcome
 from vpp_streams.gateway.session import Session
@@ -156,7 +156,7 @@ def test_a_status_that_kafka_did_not_take_is_told_again() -> None:
     session = commanded()
     answered(session, "accepted")
     actions = session.lost(receipt(status(session, "completed")))
-    assert codes(actions) == ["not_stored"]
+    assert error_codes(actions) == ["not_stored"]
     assert told(status(session, "completed")) == [(ID, "completed", "")]
 
 
@@ -165,9 +165,11 @@ def test_the_answer_to_an_overtaken_status_moves_nothing() -> None:
     answered(session, "accepted")
     applied = receipt(status(session, "applied"))
     completed = receipt(status(session, "completed"))
-    assert codes(session.lost(applied)) == ["not_stored"]
+    assert error_codes(session.lost(applied)) == ["not_stored"]
     assert status(session, "completed") == [], "still on its way"
-    assert codes(status(session, "applied")) == ["bad_message"], "its end is told: it is of no use"
+    assert error_codes(status(session, "applied")) == ["bad_message"], (
+        "its end is told: it is of no use"
+    )
     session.stored(completed, at(30))
     assert isinstance(sent(status(session, "completed"))[0], Result)
 
@@ -177,13 +179,13 @@ def test_a_forged_status_is_refused_and_moves_nothing(id_: str) -> None:
     session = commanded()
     answered(session, "accepted")
     actions = status(session, "completed", id_=id_)
-    assert codes(actions) == ["unknown_command"]
+    assert error_codes(actions) == ["unknown_command"]
     assert told(actions) == []
 
 
 def test_a_status_before_the_command_was_taken_is_refused() -> None:
     actions = status(commanded(), "applied")
-    assert codes(actions) == ["unknown_command"]
+    assert error_codes(actions) == ["unknown_command"]
     assert told(actions) == []
 
 
@@ -192,11 +194,11 @@ def test_a_replayed_status_moves_nothing() -> None:
     answered(session, "accepted")
     status(session, "applied")
     again = status(session, "applied")
-    assert (codes(again), told(again)) == ([], [])
+    assert (error_codes(again), told(again)) == ([], [])
     status(session, "completed")
     for state in ("applied", "superseded", "failed"):
         back = status(session, state)
-        assert (codes(back), told(back)) == (["bad_message"], [])
+        assert (error_codes(back), told(back)) == (["bad_message"], [])
 
 
 def test_a_refused_command_cannot_be_told_to_act() -> None:
@@ -219,7 +221,7 @@ def test_the_ends_that_nobody_answered_before_the_connection_broke_may_be_told()
     session = commanded(last_cmd=earlier(4), untold=(earlier(5), earlier(4)))
     assert told(status(session, "superseded", id_=earlier(5))) == [(earlier(5), "superseded", "")]
     assert told(status(session, "expired", id_=earlier(4))) == [(earlier(4), "expired", "")]
-    assert codes(status(session, "expired", id_=earlier(3))) == ["unknown_command"]
+    assert error_codes(status(session, "expired", id_=earlier(3))) == ["unknown_command"]
 
 
 def test_each_of_all_the_commands_that_a_hello_can_name_may_be_told() -> None:
@@ -247,7 +249,7 @@ def test_a_command_that_was_never_made_cannot_be_told_by_naming_it(name: str) ->
     session = commanded(last_cmd=name, untold=(name, name))
     actions = status(session, "completed", id_=name)
     assert told(actions) == []
-    assert codes(actions) == ["unknown_command"]
+    assert error_codes(actions) == ["unknown_command"]
 
 
 def test_memory_is_bounded() -> None:
@@ -255,7 +257,7 @@ def test_memory_is_bounded() -> None:
     for rank in range(REMEMBERED + 5):
         session.command(f"c0-{rank}", SETPOINT, at(0))
         answered(session, "accepted", id_=f"c0-{rank}")
-    assert codes(status(session, "applied", id_="c0-0")) == ["unknown_command"]
+    assert error_codes(status(session, "applied", id_="c0-0")) == ["unknown_command"]
     assert told(status(session, "applied", id_="c0-9")) == [("c0-9", "applied", "")]
 
 

@@ -19,8 +19,8 @@ from schemas import wire
 from schemas.assets import Device, Site
 from schemas.protocol import MAX_MESSAGE_BYTES, Hello, Setpoint, Telemetry
 from schemas.telemetry import RawLine
-from tests.gateway.test_budget import Clock, StockPeer
-from tests.gateway.test_engine import UPGRADE, Transport, chunks, fragmented, frame, unsound
+from tests.support.gateway_connection import Clock, StockGateway, Transport
+from tests.support.websocket_frames import UPGRADE, chunks, fragmented, frame, unsound
 from vpp_streams.gateway import connection as own_engine
 from vpp_streams.gateway import link as link_module
 from vpp_streams.gateway import stock_engine
@@ -248,7 +248,7 @@ async def test_random_frames_at_the_librarys_engine(
         mock.patch.object(link_module, "now", clock),
         capture_logs() as logged,
     ):
-        world, stock = World(clock), await StockPeer().open()
+        world, stock = World(clock), await StockGateway().open()
         connection, transport = stock.connection, stock.transport
         closed: list[int] = []
 

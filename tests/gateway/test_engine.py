@@ -1,10 +1,7 @@
 """The gateway's WebSocket engine against the library's: same bytes in, same everything out."""
 
-import asyncio
 import itertools
-import struct
-from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -13,118 +10,25 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import CONNECTING, OPEN
 from websockets.server import ServerProtocol
-from websockets.utils import apply_mask
 
-from schemas.assets import Device, Site
 from schemas.protocol import MAX_MESSAGE_BYTES
-from vpp_streams.domain.moments import Now
-from vpp_streams.gateway.admission import Admitted
-from vpp_streams.gateway.connection import Connection, new_machine
-from vpp_streams.gateway.seam import Receiver, Reply, Socket, response_of
-
-ADMITTED = Admitted(Device("d1", "solar"), Site("s1", "north"))
-KEY = b"GET /v1/d1 HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-UPGRADE = KEY + (
-    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Protocol: vpp.v1\r\n\r\n"
+from tests.support.gateway_connection import OwnGateway, connected_gateway, reply_to
+from tests.support.websocket_frames import (
+    KEY,
+    NOT_UTF8,
+    UPGRADE,
+    chunks,
+    cuts,
+    frame,
+    frame_size,
+    small,
+    streams,
 )
+from vpp_streams.domain.moments import Now
+from vpp_streams.gateway.connection import new_machine
+from vpp_streams.gateway.seam import response_of
+
 FUZZ = settings(max_examples=400, derandomize=True, deadline=None)
-
-
-class Transport(asyncio.Transport):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self.ended = self.aborted = self.paused = False
-
-    def write(self, data: Any) -> None:
-        assert not self.ended, "written after the end"
-        self.written += data
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def write_eof(self) -> None:
-        self.ended = True
-
-    def abort(self) -> None:
-        self.aborted = True
-
-    def is_closing(self) -> bool:
-        return self.aborted
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def pause_reading(self) -> None:
-        assert not self.paused
-        self.paused = True
-
-    def resume_reading(self) -> None:
-        assert self.paused
-        self.paused = False
-
-
-class Peer:
-    """A gateway around one connection of ours."""
-
-    def __init__(self) -> None:
-        self.room = asyncio.Event()
-        self.room.set()
-        self.listening = True
-        self.closing = False
-        self.messages: list[bytes] = []
-        self.fill_after: int | None = None
-        """There is no room once this many messages have come."""
-        self.waiting: list[Connection] = []
-        self.ends: list[int | None] = []
-        self.transport = Transport()
-        self.connection = Connection(self)
-        self.connection.connection_made(self.transport)
-
-    @property
-    def door(self) -> "Peer":
-        return self
-
-    def came(self) -> None: ...
-
-    def wait_for_room(self, connection: Connection) -> None:
-        self.waiting.append(connection)
-
-    def went(self, receiver: Receiver | None, close_code_sent: int | None) -> None:
-        self.ends.append(close_code_sent)
-
-    def answer(self, request: Request, transport: asyncio.BaseTransport) -> Admitted | Reply:
-        return reply_to(request) or ADMITTED
-
-    def opened(self, admitted: Admitted, socket: Socket) -> "Peer":
-        return self
-
-    def receive(self, data: bytes, now: Now) -> None:
-        assert self.room.is_set() or self.closing
-        self.messages.append(data)
-        if self.fill_after is not None and len(self.messages) >= self.fill_after:
-            self.room.clear()
-
-    async def closed(self, close_code_sent: int | None) -> None: ...
-
-    def too_much(self, why: str) -> None:
-        self.connection.close(1008, why)
-
-    def does_not_read(self) -> None:
-        self.connection.abort()
-
-    def make_room(self) -> None:
-        self.fill_after = None
-        self.room.set()
-        for connection in self.waiting:
-            connection.has_room()
-
-
-def reply_to(request: Request) -> Reply | None:
-    return None if request.path == "/v1/d1" else Reply(404, {"error": "no"}, {"X-Why": "test"})
 
 
 class Oracle:
@@ -210,120 +114,7 @@ class Oracle:
             self.flush()
 
 
-def frame(
-    opcode: int,
-    data: bytes,
-    *,
-    fin: bool = True,
-    reserved: int = 0,
-    mask: bytes | None = b"\x12\x34\xff\x00",
-    claimed: int | None = None,
-) -> bytes:
-    """A client's frame, or one that no client should send."""
-    size = len(data) if claimed is None else claimed
-    head = fin << 7 | reserved << 4 | opcode
-    masked = 0 if mask is None else 0x80
-    if size < 126:
-        header = struct.pack("!BB", head, masked | size)
-    elif size < 65536:
-        header = struct.pack("!BBH", head, masked | 126, size)
-    else:
-        header = struct.pack("!BBQ", head, masked | 127, size)
-    return header + (data if mask is None else mask + apply_mask(data, mask))
-
-
-def frame_size(begin: bytes) -> int:
-    """Bytes of the frame that begins so, as far as they are known: at least one more than given."""
-    more = len(begin) + 1
-    if len(begin) < 2:
-        return more
-    length, extended = begin[1] & 127, {126: 2, 127: 8}.get(begin[1] & 127, 0)
-    if extended:
-        if len(begin) < 2 + extended:
-            return more
-        length = int.from_bytes(begin[2 : 2 + extended], "big")
-    header = 2 + extended + (4 if begin[1] & 128 else 0)
-    return max(header, header + length if len(begin) >= header else more)
-
-
-def long_form(data: bytes) -> bytes:
-    """A small frame whose length is written in eight bytes, which the library takes."""
-    mask = b"abcd"
-    return struct.pack("!BBQ", 0x81, 0xFF, len(data)) + mask + apply_mask(data, mask)
-
-
-SIZES = st.sampled_from(
-    [0, 1, 5, 60, 124, 125, 126, 127, 300, 5000, MAX_MESSAGE_BYTES - 1, MAX_MESSAGE_BYTES]
-)
-OVERSIZE = st.sampled_from([MAX_MESSAGE_BYTES + 1, 65535, 65536, 70_000])
-texts = st.text(max_size=60).map(str.encode)
-payloads = st.one_of(
-    SIZES.map(lambda n: b"x" * n),
-    texts,
-    st.just(b'[6,"1","Telemetry",{"b":"b0","s":1}]'),
-)
-small = st.binary(max_size=125)
-masks = st.binary(min_size=4, max_size=4)
-whole = st.one_of(
-    st.builds(frame, st.just(1), payloads, mask=masks),
-    st.builds(frame, st.just(1), payloads, mask=masks),
-    st.builds(frame, st.just(2), st.binary(max_size=200), mask=masks),
-)
-pings = st.builds(frame, st.sampled_from([9, 10]), small, mask=masks)
-fragmented = st.lists(st.one_of(texts, payloads), min_size=2, max_size=4).flatmap(
-    lambda parts: st.lists(st.one_of(st.just(b""), pings), min_size=1, max_size=3).map(
-        lambda between: b"".join(
-            frame(1 if i == 0 else 0, part, fin=i == len(parts) - 1) + between[i % len(between)]
-            for i, part in enumerate(parts)
-        )
-    )
-)
-closes = st.one_of(
-    st.just(frame(8, b"")),
-    st.just(frame(8, b"\x03\xe8bye")),
-    st.builds(frame, st.just(8), st.binary(max_size=20)),
-)
-NOT_UTF8 = [b"\xff\xfe", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xce", b"ok\x80ok"]
-unsound = st.one_of(
-    st.builds(frame, st.just(1), st.sampled_from(NOT_UTF8)),
-    st.sampled_from(NOT_UTF8).map(lambda b: frame(1, b"[", fin=False) + frame(0, b)),
-    st.just(frame(1, b"\xce", fin=False) + frame(9, b"") + frame(0, b"\xba")),  # this one is
-    st.builds(frame, st.sampled_from([1, 2, 9, 8, 0]), small, reserved=st.integers(1, 7)),
-    st.builds(frame, st.sampled_from([1, 2, 8, 9]), small, mask=st.none()),
-    st.builds(frame, st.sampled_from([3, 7, 11, 15]), small),
-    st.builds(frame, st.just(9), st.binary(min_size=126, max_size=200)),
-    st.builds(frame, st.sampled_from([0, 1]), small, fin=st.booleans()),
-    st.builds(frame, st.just(9), small, fin=st.just(False)),
-    OVERSIZE.map(lambda n: frame(1, b"y" * n)),
-    st.builds(frame, st.just(1), small, claimed=st.sampled_from([2**40, 2**63, 70_000, 500])),
-    st.binary(min_size=1, max_size=30),
-)
-streams = st.lists(
-    st.one_of(whole, whole, whole, pings, fragmented, st.binary(max_size=60).map(long_form)),
-    max_size=6,
-).flatmap(
-    lambda good: st.lists(st.one_of(unsound, closes, whole), max_size=3).map(
-        lambda rest: b"".join(good + rest)
-    )
-)
-cuts = st.lists(st.one_of(st.integers(0, 40), st.integers(0, 40_000)), max_size=12)
-
-
-def chunks(data: bytes, at: Iterable[int]) -> list[bytes]:
-    """``data`` cut at these places."""
-    ends = sorted({min(n, len(data)) for n in at} | {len(data)})
-    return [data[a:b] for a, b in zip([0, *ends], ends, strict=False) if a < b]
-
-
-def connected() -> Peer:
-    peer = Peer()
-    peer.connection.data_received(UPGRADE)
-    assert peer.transport.written.startswith(b"HTTP/1.1 101 ")
-    peer.transport.written = b""
-    return peer
-
-
-def check(ours: Peer, stock: Oracle) -> None:
+def check(ours: OwnGateway, stock: Oracle) -> None:
     assert ours.messages == stock.messages
     assert ours.transport.written == stock.written
     assert ours.transport.ended == stock.ended
@@ -337,7 +128,7 @@ SERVER = st.sampled_from(["", "", "", "text", "close"])
 async def test_any_bytes_cut_anywhere(
     stream: bytes, at: list[int], server: list[str], eof: bool
 ) -> None:
-    ours, stock = connected(), Oracle(new_machine(OPEN))
+    ours, stock = connected_gateway(), Oracle(new_machine(OPEN))
     for i, chunk in enumerate(chunks(stream, at)):
         ours.connection.data_received(chunk)
         stock.feed(chunk)
@@ -364,7 +155,7 @@ async def test_any_bytes_cut_anywhere(
 async def test_every_first_byte_with_every_kind_of_length(before: bytes) -> None:
     lengths = (0, 5, 100, 101, 125, 126, 127)
     for first, masked, length in itertools.product(range(256), (0, 128), lengths):
-        ours, stock = connected(), Oracle(new_machine(OPEN))
+        ours, stock = connected_gateway(), Oracle(new_machine(OPEN))
         ours.connection.data_received(before)
         stock.feed(before)
         for byte in (first, masked | length, *b"\0\0\x40\x01\0\0\0\x09 up to its end and more"):
@@ -381,7 +172,7 @@ async def test_every_first_byte_with_every_kind_of_length(before: bytes) -> None
 async def test_what_waits_for_room_is_neither_lost_nor_turned_around(
     stream: bytes, at: list[int], fill_after: int
 ) -> None:
-    ours, stock = connected(), Oracle(new_machine(OPEN))
+    ours, stock = connected_gateway(), Oracle(new_machine(OPEN))
     ours.fill_after = fill_after
     for chunk in chunks(stream, at):
         ours.connection.data_received(chunk)
@@ -417,7 +208,7 @@ def without_date(written: bytes) -> list[bytes]:
 async def test_any_request_cut_anywhere(
     request: bytes, at: list[int], stream: bytes, at_then: list[int]
 ) -> None:
-    ours, stock = Peer(), Oracle(new_machine(CONNECTING))
+    ours, stock = OwnGateway(), Oracle(new_machine(CONNECTING))
     for chunk in [*chunks(request, at), *chunks(stream, at_then)]:
         ours.connection.data_received(chunk)
         stock.feed(chunk)
@@ -427,7 +218,7 @@ async def test_any_request_cut_anywhere(
 
 
 async def test_what_comes_right_behind_the_request_is_read() -> None:
-    ours = Peer()
+    ours = OwnGateway()
     ours.connection.data_received(UPGRADE + frame(1, b"early") + frame(9, b"p")[:3])
     ours.connection.data_received(frame(9, b"p")[3:])
     assert ours.messages == [b"early"]
@@ -437,7 +228,7 @@ async def test_what_comes_right_behind_the_request_is_read() -> None:
 
 
 async def test_nobody_is_let_in_during_a_stop() -> None:
-    ours = Peer()
+    ours = OwnGateway()
     ours.listening = False
     ours.connection.data_received(UPGRADE)
     assert ours.transport.written.startswith(b"HTTP/1.1 503 ")
@@ -447,7 +238,7 @@ async def test_nobody_is_let_in_during_a_stop() -> None:
 @pytest.mark.parametrize("text", NOT_UTF8)
 @pytest.mark.parametrize("at", [None, 1])
 async def test_text_that_is_not_utf8_ends_with_1007(text: bytes, at: int | None) -> None:
-    ours = connected()
+    ours = connected_gateway()
     whole = frame(1, text) if at is None else frame(1, text[:at], fin=False) + frame(0, text[at:])
     ours.connection.data_received(whole + frame(1, b"more"))
     assert ours.transport.written[2:4] == (1007).to_bytes(2, "big")
@@ -457,14 +248,14 @@ async def test_text_that_is_not_utf8_ends_with_1007(text: bytes, at: int | None)
 
 
 async def test_a_binary_message_need_not_be_text_and_text_may_be_cut_within_a_letter() -> None:
-    ours = connected()
+    ours = connected_gateway()
     ours.connection.data_received(frame(2, b"\xff"))
     ours.connection.data_received(frame(1, b"\xce", fin=False) + frame(0, b"\xba"))
     assert ours.messages == [b"\xff", b"\xce\xba"]
 
 
 async def test_a_close_by_the_session_amid_a_read_understands_what_follows() -> None:
-    ours = connected()
+    ours = connected_gateway()
     closing = frame(1, b"close")
     receive = ours.receive
 
@@ -480,14 +271,14 @@ async def test_a_close_by_the_session_amid_a_read_understands_what_follows() -> 
 
 
 async def test_a_bug_behind_the_connection_ends_it_alone() -> None:
-    ours = connected()
+    ours = connected_gateway()
     ours.receive = None  # type: ignore[method-assign, assignment]  # calling it raises
     ours.connection.data_received(frame(1, b"m"))
     assert ours.transport.written == b"\x88\x02\x03\xf3"
 
 
 async def test_a_close_while_there_is_no_room_sees_the_answer() -> None:
-    ours = connected()
+    ours = connected_gateway()
     ours.fill_after = 1
     ours.connection.data_received(frame(1, b"a") + frame(1, b"b"))
     assert ours.transport.paused

@@ -1,175 +1,59 @@
 """The gateway on a real Kafka with real WebSocket clients."""
 
 import asyncio
-import contextlib
-import hashlib
 import json
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import msgspec
 import pytest
-from aiokafka import ConsumerRecord
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from schemas import protocol, wire
 from schemas.assets import Device, Site
 from schemas.bounds import PARTITIONS
-from schemas.encoding import encode_json
-from schemas.presence import Presence
 from schemas.protocol import (
     Ack,
     Backfill,
     Call,
     Drain,
     Error,
-    Hello,
-    HelloResult,
-    Result,
-    Telemetry,
 )
-from schemas.telemetry import NativeBody, RawLine
-from schemas.wire import decode, decode_result
+from schemas.telemetry import NativeBody
+from schemas.wire import decode
 from tests.support.certificates import make_certificate
-from tests.support.kafka_world import read_all, until
+from tests.support.gateway_kafka import (
+    BOTH_ENGINES,
+    T0,
+    all_records,
+    connect_device,
+    gateway_with,
+    home,
+    next_message,
+    presence_of,
+    raw_lines,
+    register,
+    send_hello,
+    send_reading,
+    token_of,
+    wait_for_ack,
+    wait_for_close,
+    write_asset,
+)
+from tests.support.kafka_world import until
 from vpp_streams.domain.registry.demo_tokens import device_token, token_hash
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import BrokerError, InputError, SettingsError
 from vpp_streams.gateway import logins
 from vpp_streams.gateway.actions import Limits
-from vpp_streams.gateway.server import Gateway, running_gateway
+from vpp_streams.gateway.server import running_gateway
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.admin import ensure_topics
-from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
-
-T0 = 1_763_855_000_000
-QUICK = Limits(ack_ms=50)
-BOTH_ENGINES = pytest.mark.parametrize("engine", ["own", "stock"])
-
-
-def token_of(device_id: str) -> str:
-    return f"secret of {device_id}"
-
-
-def home(n: int, **changes: Any) -> Site:
-    device_id = f"pw-{n}"
-    digest = hashlib.sha256(token_of(device_id).encode()).hexdigest()
-    device = Device(device_id=device_id, kind="powerwall", token_sha256=digest)
-    return msgspec.structs.replace(
-        Site(site_id=f"home-{n}", region="north", devices=(device,)), **changes
-    )
-
-
-async def write_asset(settings: Settings, site_id: str, value: bytes | None) -> None:
-    producer = KafkaClients(settings).producer()
-    await producer.start()
-    await producer.send_and_wait(
-        topics.ASSETS.full(settings.namespace),
-        value,
-        key=site_id.encode(),
-        partition=partition_of(site_id, PARTITIONS),
-    )
-    await producer.stop()
-
-
-async def register(settings: Settings, *sites: Site) -> None:
-    await ensure_topics(KafkaClients(settings))
-    for site in sites:
-        await write_asset(settings, site.site_id, encode_json(site))
-
-
-@asynccontextmanager
-async def gateway_of(
-    settings: Settings, *sites: Site, limits: Limits = QUICK, **changes: Any
-) -> AsyncIterator[Gateway]:
-    settings = settings.model_copy(update={"gateway_port": 0, "flush_ms": 20, **changes})
-    await register(settings, *sites)
-    async with running_gateway(settings, slot=2, limits=limits) as gateway:
-        yield gateway
-
-
-def dial(gateway: Gateway, device_id: str, **changes: Any) -> connect:
-    options: dict[str, Any] = {
-        "subprotocols": [protocol.SUBPROTOCOL],
-        "additional_headers": {"Authorization": f"Bearer {token_of(device_id)}"},
-        "compression": None,
-        **changes,
-    }
-    scheme = "wss" if "ssl" in options else "ws"
-    return connect(f"{scheme}://127.0.0.1:{gateway.port}/v1/{device_id}", **options)
-
-
-async def answer(socket: ClientConnection) -> protocol.Message:
-    async with asyncio.timeout(20):
-        return decode(await socket.recv(decode=False))
-
-
-async def greet(socket: ClientConnection, next_seq: int = 1) -> HelloResult:
-    await socket.send(
-        wire.encode_call("h", Hello(boot="b0", next_seq=next_seq, fw="24.1")), text=True
-    )
-    result = await answer(socket)
-    assert isinstance(result, Result), result
-    accepted = decode_result(result, HelloResult)
-    assert isinstance(accepted, HelloResult)
-    return accepted
-
-
-async def send_reading(socket: ClientConnection, seq: int) -> None:
-    reading = Telemetry(b="b0", s=seq, t=T0 + seq, p=float(seq))
-    await socket.send(wire.encode_send(str(seq), reading), text=True)
-
-
-async def acked_upto(socket: ClientConnection, seq: int) -> Ack:
-    """Read until an Ack covers ``seq``; any error answer fails the test."""
-    while True:
-        message = await answer(socket)
-        assert isinstance(message, Call), message
-        if isinstance(message.payload, Ack) and message.payload.upto >= seq:
-            return message.payload
-
-
-async def close_code(socket: ClientConnection) -> int:
-    """Read until the gateway closes."""
-    async with asyncio.timeout(20):
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                await socket.recv()
-    assert socket.close_code is not None
-    return socket.close_code
-
-
-async def all_records(settings: Settings, topic: topics.Topic) -> list[ConsumerRecord]:
-    """What the topic holds now, partition by partition."""
-    return await read_all(settings, topic.full(settings.namespace))
-
-
-async def raw_lines(settings: Settings, topic: topics.Topic) -> list[tuple[int, RawLine]]:
-    """(partition, line) of every frame."""
-    decoder = msgspec.json.Decoder(RawLine)
-    return [
-        (record.partition, line)
-        for record in await all_records(settings, topic)
-        for line in decoder.decode_lines(record.value)
-    ]
-
-
-async def presence_of(settings: Settings, device_id: str) -> list[tuple[int, Presence]]:
-    """(offset, record) of a device's connects and disconnects."""
-    return [
-        (record.offset, msgspec.json.decode(record.value, type=Presence))
-        for record in await all_records(settings, topics.PRESENCE)
-        if record.key == device_id.encode()
-    ]
 
 
 async def refusal(dialling: connect) -> tuple[int, str]:
@@ -183,20 +67,24 @@ async def refusal(dialling: connect) -> tuple[int, str]:
 
 @BOTH_ENGINES
 async def test_strangers_are_refused_before_the_upgrade(settings: Settings, engine: str) -> None:
-    async with gateway_of(
+    async with gateway_with(
         settings, home(1), home(2, removed=True), gateway_engine=engine
     ) as gateway:
-        none = await refusal(dial(gateway, "pw-1", additional_headers={}))
+        none = await refusal(connect_device(gateway, "pw-1", additional_headers={}))
         assert none == (401, "send `Authorization: Bearer <token>` or a client certificate")
         wrong = {"Authorization": f"Bearer {token_of('pw-2')}"}
-        assert (await refusal(dial(gateway, "pw-1", additional_headers=wrong)))[0] == 401
-        status, reason = await refusal(dial(gateway, "pw-9"))
+        assert (await refusal(connect_device(gateway, "pw-1", additional_headers=wrong)))[0] == 401
+        status, reason = await refusal(connect_device(gateway, "pw-9"))
         assert status == 401
         assert "vpp assets import" in reason
-        assert (await refusal(dial(gateway, "pw-2")))[0] == 401  # its site has been removed
-        assert (await refusal(dial(gateway, "pw-1", origin="http://evil.example")))[0] == 403
-        assert (await refusal(dial(gateway, "pw-1", subprotocols=None)))[0] == 400
-        assert (await refusal(dial(gateway, "pw-1/../..")))[0] == 404
+        assert (await refusal(connect_device(gateway, "pw-2")))[
+            0
+        ] == 401  # its site has been removed
+        assert (await refusal(connect_device(gateway, "pw-1", origin="http://evil.example")))[
+            0
+        ] == 403
+        assert (await refusal(connect_device(gateway, "pw-1", subprotocols=None)))[0] == 400
+        assert (await refusal(connect_device(gateway, "pw-1/../..")))[0] == 404
         assert gateway.health.counters["refused"] == 7
         async with httpx.AsyncClient() as http:
             health = await http.get(f"http://127.0.0.1:{gateway.port}/healthz")
@@ -205,16 +93,19 @@ async def test_strangers_are_refused_before_the_upgrade(settings: Settings, engi
 
 
 async def test_live_readings_reach_kafka_before_their_ack(settings: Settings) -> None:
-    async with gateway_of(settings, home(1)) as gateway, dial(gateway, "pw-1") as socket:
+    async with (
+        gateway_with(settings, home(1)) as gateway,
+        connect_device(gateway, "pw-1") as socket,
+    ):
         assert socket.subprotocol == "vpp.v1"
-        await greet(socket, next_seq=5)
+        await send_hello(socket, next_seq=5)
         for seq in range(5, 25):
             await send_reading(socket, seq)
             if seq == 5:
-                ack = await acked_upto(socket, 5)
+                ack = await wait_for_ack(socket, 5)
                 assert (ack.b, ack.from_, ack.upto) == ("b0", 5, 5)
                 assert len(await raw_lines(settings, topics.RAW_POWERWALL)) == 1
-        assert (await acked_upto(socket, 24)).from_ == 5
+        assert (await wait_for_ack(socket, 24)).from_ == 5
         lines = await raw_lines(settings, topics.RAW_POWERWALL)
         assert [line.seq for _, line in lines] == list(range(5, 25))
         assert {p for p, _ in lines} == {partition_of("home-1", PARTITIONS)}
@@ -226,27 +117,30 @@ async def test_live_readings_reach_kafka_before_their_ack(settings: Settings) ->
 
 
 async def test_backfill_has_its_own_topic(settings: Settings) -> None:
-    async with gateway_of(settings, home(1)) as gateway, dial(gateway, "pw-1") as socket:
-        await greet(socket, next_seq=50)
+    async with (
+        gateway_with(settings, home(1)) as gateway,
+        connect_device(gateway, "pw-1") as socket,
+    ):
+        await send_hello(socket, next_seq=50)
         rows = Backfill(b="a9", from_=3, cols=["t", "p"], rows=[[T0, 1], None, [T0 + 2, None]])
         await socket.send(wire.encode_send("x", rows), text=True)
-        ack = await acked_upto(socket, 5)
+        ack = await wait_for_ack(socket, 5)
         assert (ack.b, ack.from_, ack.upto) == ("a9", 3, 5)
         lines = [line for _, line in await raw_lines(settings, topics.RAW_BACKFILL)]
         assert [(line.boot, line.seq) for line in lines] == [("a9", 3), ("a9", 5)]
 
 
 async def test_presence_tells_who_is_connected_where(settings: Settings) -> None:
-    async with gateway_of(settings, home(1)) as gateway:
-        async with dial(gateway, "pw-1") as socket:
-            first = await greet(socket)
-        async with dial(gateway, "pw-1") as older:
-            second = await greet(older)
-            async with dial(gateway, "pw-1") as newer:
-                third = await greet(newer)
-                assert await close_code(older) == 4001
+    async with gateway_with(settings, home(1)) as gateway:
+        async with connect_device(gateway, "pw-1") as socket:
+            first = await send_hello(socket)
+        async with connect_device(gateway, "pw-1") as older:
+            second = await send_hello(older)
+            async with connect_device(gateway, "pw-1") as newer:
+                third = await send_hello(newer)
+                assert await wait_for_close(older) == 4001
                 await send_reading(newer, 1)
-                await acked_upto(newer, 1)
+                await wait_for_ack(newer, 1)
     records = await presence_of(settings, "pw-1")
     connects = [offset for offset, record in records if record.status == "connected"]
     assert connects == [first.epoch, second.epoch, third.epoch]
@@ -260,42 +154,42 @@ async def test_a_device_that_is_removed_is_disconnected(
     settings: Settings, tombstone: bool
 ) -> None:
     async with (
-        gateway_of(settings, home(1), home(2)) as gateway,
-        dial(gateway, "pw-1") as removed,
-        dial(gateway, "pw-2") as other,
+        gateway_with(settings, home(1), home(2)) as gateway,
+        connect_device(gateway, "pw-1") as removed,
+        connect_device(gateway, "pw-2") as other,
     ):
-        await greet(removed)
-        await greet(other)
+        await send_hello(removed)
+        await send_hello(other)
         if tombstone:
             await write_asset(settings, "home-1", None)
         else:
             await register(settings, home(1, removed=True))
-        assert await close_code(removed) == 4003
-        assert (await refusal(dial(gateway, "pw-1")))[0] == 401
+        assert await wait_for_close(removed) == 4003
+        assert (await refusal(connect_device(gateway, "pw-1")))[0] == 401
         await send_reading(other, 1)
-        await acked_upto(other, 1)
+        await wait_for_ack(other, 1)
 
 
 @BOTH_ENGINES
 async def test_one_devices_rubbish_costs_nobody_else_anything(
     settings: Settings, engine: str
 ) -> None:
-    async with gateway_of(settings, home(1), home(2), gateway_engine=engine) as gateway:
-        async with dial(gateway, "pw-1") as good, dial(gateway, "pw-2") as bad:
-            await greet(good)
-            await greet(bad)
+    async with gateway_with(settings, home(1), home(2), gateway_engine=engine) as gateway:
+        async with connect_device(gateway, "pw-1") as good, connect_device(gateway, "pw-2") as bad:
+            await send_hello(good)
+            await send_hello(bad)
             await bad.send(b"\xff\x00")  # a binary message: it may hold anything
-            rejected = await answer(bad)
+            rejected = await next_message(bad)
             assert isinstance(rejected, Error)
             assert rejected.code == "bad_message"
             await send_reading(bad, 1)  # it may go on
-            await acked_upto(bad, 1)
+            await wait_for_ack(bad, 1)
             await bad.send('[6,"2","Telemetry",{"b":"b0","s":2,"t":"never"}]')
-            await acked_upto(bad, 2)  # ingest will reject it, with its bytes
+            await wait_for_ack(bad, 2)  # ingest will reject it, with its bytes
             await bad.send("x" * 17_000)
-            assert await close_code(bad) == 1009
+            assert await wait_for_close(bad) == 1009
             await send_reading(good, 1)
-            await acked_upto(good, 1)
+            await wait_for_ack(good, 1)
         lines = [line for _, line in await raw_lines(settings, topics.RAW_POWERWALL)]
         assert sorted((line.device_id, line.seq) for line in lines) == [
             ("pw-1", 1), ("pw-2", 1), ("pw-2", 2),
@@ -305,12 +199,12 @@ async def test_one_devices_rubbish_costs_nobody_else_anything(
 
 async def test_a_flood_is_refused_and_then_closed(settings: Settings) -> None:
     limits = Limits(ack_ms=50, live_burst=5, live_per_s=0.001, strikes_burst=3, strikes_per_min=0)
-    async with gateway_of(settings, home(1), limits=limits) as gateway:
-        async with dial(gateway, "pw-1") as socket:
-            await greet(socket)
+    async with gateway_with(settings, home(1), limits=limits) as gateway:
+        async with connect_device(gateway, "pw-1") as socket:
+            await send_hello(socket)
             for seq in range(1, 10):
                 await send_reading(socket, seq)
-            assert await close_code(socket) == 1008
+            assert await wait_for_close(socket) == 1008
         assert gateway.health.counters["readings_in"] == 5
         assert gateway.health.counters["rate_limited"] == 4
 
@@ -318,10 +212,10 @@ async def test_a_flood_is_refused_and_then_closed(settings: Settings) -> None:
 @BOTH_ENGINES
 async def test_reading_stops_while_too_much_is_in_flight(settings: Settings, engine: str) -> None:
     async with (
-        gateway_of(settings, home(1), flush_ms=5000, gateway_engine=engine) as gateway,
-        dial(gateway, "pw-1") as socket,
+        gateway_with(settings, home(1), flush_ms=5000, gateway_engine=engine) as gateway,
+        connect_device(gateway, "pw-1") as socket,
     ):
-        await greet(socket)
+        await send_hello(socket)
         gateway.framer.max_in_flight_bytes = 1
         for seq in (1, 2, 3):
             await send_reading(socket, seq)
@@ -336,7 +230,7 @@ async def test_reading_stops_while_too_much_is_in_flight(settings: Settings, eng
         assert gateway.health.counters["backpressure"] == 1
         gateway.framer.max_in_flight_bytes = 1000
         assert await gateway.framer.finish(timeout_s=60)
-        await acked_upto(socket, 1)
+        await wait_for_ack(socket, 1)
 
         async def all_are_taken_in() -> bool:
             return gateway.health.counters["readings_in"] == 3
@@ -346,11 +240,11 @@ async def test_reading_stops_while_too_much_is_in_flight(settings: Settings, eng
 
 @BOTH_ENGINES
 async def test_a_stop_drains(settings: Settings, engine: str) -> None:
-    async with gateway_of(settings, home(1), gateway_engine=engine) as gateway:
-        socket = await dial(gateway, "pw-1")
-        hello = await greet(socket)
+    async with gateway_with(settings, home(1), gateway_engine=engine) as gateway:
+        socket = await connect_device(gateway, "pw-1")
+        hello = await send_hello(socket)
         await send_reading(socket, 1)
-        await acked_upto(socket, 1)
+        await wait_for_ack(socket, 1)
         await send_reading(socket, 2)
 
         async def listen() -> list[protocol.Message]:
@@ -383,7 +277,7 @@ async def test_gateways_of_one_world_share_a_port_if_they_are_asked_to(settings:
 
 @BOTH_ENGINES
 async def test_a_port_is_not_shared_unasked(settings: Settings, engine: str) -> None:
-    async with gateway_of(settings, home(1), gateway_engine=engine) as one:
+    async with gateway_with(settings, home(1), gateway_engine=engine) as one:
         again = settings.model_copy(
             update={"gateway_port": one.port, "gateway_engine": engine, "gateway_share_port": True}
         )
@@ -396,64 +290,67 @@ async def test_a_port_is_not_shared_unasked(settings: Settings, engine: str) -> 
 async def test_a_flood_of_small_frames_ends_its_connection_alone(
     settings: Settings, engine: str
 ) -> None:
-    async with gateway_of(settings, home(1), home(2), gateway_engine=engine) as gateway:
-        async with dial(gateway, "pw-1") as flooding, dial(gateway, "pw-2") as other:
-            await greet(flooding)
-            await greet(other)
+    async with gateway_with(settings, home(1), home(2), gateway_engine=engine) as gateway:
+        async with (
+            connect_device(gateway, "pw-1") as flooding,
+            connect_device(gateway, "pw-2") as other,
+        ):
+            await send_hello(flooding)
+            await send_hello(other)
             flooding.transport.write(b"\x89\x80abcd" * 40_000)
-            assert await close_code(flooding) == 1008
+            assert await wait_for_close(flooding) == 1008
             await send_reading(other, 1)
-            await acked_upto(other, 1)
+            await wait_for_ack(other, 1)
         assert gateway.health.counters["floods"] == 1
 
 
 async def test_a_device_that_starts_anew_with_its_old_boot_id_is_told(settings: Settings) -> None:
-    async with gateway_of(settings, home(1)) as gateway:
-        async with dial(gateway, "pw-1") as socket:
-            assert not (await greet(socket, next_seq=5)).boot_used
+    async with gateway_with(settings, home(1)) as gateway:
+        async with connect_device(gateway, "pw-1") as socket:
+            assert not (await send_hello(socket, next_seq=5)).boot_used
             await send_reading(socket, 5)
-            await acked_upto(socket, 5)
+            await wait_for_ack(socket, 5)
 
         async def gone() -> bool:
             return gateway.health.counters["disconnects"] == 1
 
         await until(gone, "the end of the first connection")
-        async with dial(gateway, "pw-1") as again:
-            assert not (await greet(again, next_seq=6)).boot_used
-            async with dial(gateway, "pw-1") as third:
-                assert (await greet(third, next_seq=1)).boot_used
+        async with connect_device(gateway, "pw-1") as again:
+            assert not (await send_hello(again, next_seq=6)).boot_used
+            async with connect_device(gateway, "pw-1") as third:
+                assert (await send_hello(third, next_seq=1)).boot_used
         assert gateway.health.counters["boots_used_again"] == 1
 
 
 @BOTH_ENGINES
 async def test_text_that_is_not_utf8_is_closed_with_1007(settings: Settings, engine: str) -> None:
     async with (
-        gateway_of(settings, home(1), gateway_engine=engine) as gateway,
-        dial(gateway, "pw-1") as socket,
+        gateway_with(settings, home(1), gateway_engine=engine) as gateway,
+        connect_device(gateway, "pw-1") as socket,
     ):
-        await greet(socket)
+        await send_hello(socket)
         await socket.send(b'["\xff"]', text=True)
-        assert await close_code(socket) == 1007
+        assert await wait_for_close(socket) == 1007
 
 
 async def test_a_device_has_one_connection_before_hello_and_does_not_come_too_often(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logins, "CONNECTS_PER_S", 0.0)  # however slow this machine is
-    async with gateway_of(settings, home(1)) as gateway:
-        live = await dial(gateway, "pw-1")
-        await greet(live)
-        waiting = await dial(gateway, "pw-1")
-        newer = await dial(gateway, "pw-1")
-        assert await close_code(waiting) == 1013
+    async with gateway_with(settings, home(1)) as gateway:
+        live = await connect_device(gateway, "pw-1")
+        await send_hello(live)
+        waiting = await connect_device(gateway, "pw-1")
+        newer = await connect_device(gateway, "pw-1")
+        assert await wait_for_close(waiting) == 1013
         await send_reading(live, 1)
-        await acked_upto(live, 1)
-        await greet(newer)
-        assert await close_code(live) == 4001
+        await wait_for_ack(live, 1)
+        await send_hello(newer)
+        assert await wait_for_close(live) == 4001
         for _ in range(int(logins.CONNECTS_BURST) - 3):
-            await dial(gateway, "pw-1")
+            await connect_device(gateway, "pw-1")
         with pytest.raises(InvalidStatus) as too_often:
-            await dial(gateway, "pw-1")
+            await connect_device(gateway, "pw-1")
         assert too_often.value.response.status_code == 429
         assert too_often.value.response.headers["Retry-After"] == "1"
 
@@ -488,27 +385,29 @@ async def test_certificates(settings: Settings, tmp_path: Path) -> None:
     no_token = home(1).devices[0]
     only_certificate = home(1, devices=(msgspec.structs.replace(no_token, token_sha256=""),))
     nothing: dict[str, str] = {}
-    async with gateway_of(settings, only_certificate, home(2), **tls) as gateway:
+    async with gateway_with(settings, only_certificate, home(2), **tls) as gateway:
         own, other, forged, none = (
             client_tls(tmp_path, name) for name in ("pw-1", "pw-2", "forged", None)
         )
-        async with dial(gateway, "pw-1", additional_headers=nothing, ssl=own) as socket:
-            await greet(socket)
+        async with connect_device(gateway, "pw-1", additional_headers=nothing, ssl=own) as socket:
+            await send_hello(socket)
             await send_reading(socket, 1)
-            await acked_upto(socket, 1)
-        async with dial(gateway, "pw-2", ssl=none) as socket:  # a token does as well
-            await greet(socket)
-        assert await refusal(dial(gateway, "pw-1", ssl=other)) == (
+            await wait_for_ack(socket, 1)
+        async with connect_device(gateway, "pw-2", ssl=none) as socket:  # a token does as well
+            await send_hello(socket)
+        assert await refusal(connect_device(gateway, "pw-1", ssl=other)) == (
             403,
             "the certificate is not that of pw-1",
         )
         # A device without a token hash cannot be reached by any token, not even an empty one.
         for empty in ("Bearer ", "Bearer x"):
             headers = {"Authorization": empty}
-            status, _ = await refusal(dial(gateway, "pw-1", additional_headers=headers, ssl=none))
+            status, _ = await refusal(
+                connect_device(gateway, "pw-1", additional_headers=headers, ssl=none)
+            )
             assert status == 401
         with pytest.raises((ssl.SSLError, OSError, InvalidHandshake)):
-            await dial(gateway, "pw-1", additional_headers=nothing, ssl=forged)
+            await connect_device(gateway, "pw-1", additional_headers=nothing, ssl=forged)
 
 
 async def test_a_gateway_that_cannot_start_says_why(settings: Settings, tmp_path: Path) -> None:

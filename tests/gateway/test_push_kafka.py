@@ -14,8 +14,16 @@ from schemas.bounds import PARTITIONS
 from schemas.commands import CommandEvent, CommandEvents, CommandFrame, CommandRow, command_id
 from schemas.encoding import encode_json
 from schemas.grid import PriceSeries
-from schemas.protocol import Call, CommandStatus, Error, Prices, Result, Setpoint, SetpointResult
-from tests.gateway.test_kafka import answer, dial, greet, home, register
+from schemas.protocol import (
+    Call,
+    CommandStatus,
+    Error,
+    Prices,
+    Result,
+    Setpoint,
+    SetpointResult,
+)
+from tests.support.gateway_kafka import connect_device, home, next_message, register, send_hello
 from tests.support.kafka_world import read_all, until
 from vpp_streams import clock
 from vpp_streams.domain.registry.hashing import partition_of
@@ -126,7 +134,7 @@ async def _first_answered(made: Yard, slot: int) -> CommandFrame:
 async def setpoint(socket: ClientConnection) -> tuple[str, Setpoint]:
     """The next command that comes."""
     while True:
-        message = await answer(socket)
+        message = await next_message(socket)
         if isinstance(message, Call) and isinstance(message.payload, Setpoint):
             return message.id, message.payload
 
@@ -139,14 +147,14 @@ async def tell(socket: ClientConnection, id_: str, state: str) -> protocol.Messa
     status = CommandStatus(id_, state, 1, 1490.0)  # type: ignore[arg-type]  # the tests name states
     await socket.send(wire.encode_call("s1", status), text=True)
     while True:
-        message = await answer(socket)
+        message = await next_message(socket)
         if isinstance(message, Result | Error) and message.id == "s1":
             return message
 
 
 async def test_a_command_reaches_its_device_and_its_story_is_told(settings: Settings) -> None:
-    async with yard(settings) as made, dial(made.gateways[0], DEVICE) as socket:
-        epoch = (await greet(socket)).epoch
+    async with yard(settings) as made, connect_device(made.gateways[0], DEVICE) as socket:
+        epoch = (await send_hello(socket)).epoch
         frame = await made.command(epoch)
         id_, asked = await setpoint(socket)
         assert id_ == command_id(PARTITION, frame.rank)
@@ -165,8 +173,8 @@ async def test_what_cannot_be_delivered_is_told_with_its_reason(settings: Settin
     async with yard(settings) as made:
         absent = await made.command(3)
         assert (await made.becomes(absent, "failed"))[0].reason == "not connected"
-        async with dial(made.gateways[0], DEVICE) as socket:
-            epoch = (await greet(socket)).epoch
+        async with connect_device(made.gateways[0], DEVICE) as socket:
+            epoch = (await send_hello(socket)).epoch
             older = await made.command(epoch + 1)
             late = await made.command(epoch, lasts_ms=-1)
             assert (await made.becomes(older, "failed"))[0].reason == "stale epoch"
@@ -180,8 +188,8 @@ async def test_what_cannot_be_delivered_is_told_with_its_reason(settings: Settin
 
 
 async def test_forged_and_replayed_statuses_move_nothing(settings: Settings) -> None:
-    async with yard(settings) as made, dial(made.gateways[0], DEVICE) as socket:
-        epoch = (await greet(socket)).epoch
+    async with yard(settings) as made, connect_device(made.gateways[0], DEVICE) as socket:
+        epoch = (await send_hello(socket)).epoch
         frame = await made.command(epoch)
         id_, _ = await setpoint(socket)
         await accept(socket, id_)
@@ -199,14 +207,14 @@ async def test_only_the_newest_connection_may_act(settings: Settings) -> None:
     """A device reconnects to another gateway while its old connection still stands."""
     async with (
         yard(settings, slots=2) as made,
-        dial(made.gateways[0], DEVICE) as old,
+        connect_device(made.gateways[0], DEVICE) as old,
     ):
-        old_epoch = (await greet(old)).epoch
+        old_epoch = (await send_hello(old)).epoch
         before = await made.command(old_epoch)
         id_, _ = await setpoint(old)
         await accept(old, id_)
-        async with dial(made.gateways[1], DEVICE) as new:
-            new_epoch = (await greet(new)).epoch
+        async with connect_device(made.gateways[1], DEVICE) as new:
+            new_epoch = (await send_hello(new)).epoch
             assert new_epoch > old_epoch
             # For the new connection, by the wrong gateway: not over the old one.
             astray = await made.command(new_epoch, slot=0)
@@ -233,11 +241,11 @@ async def test_prices_come_on_connecting_and_on_change(settings: Settings) -> No
             return "north" in made.gateways[0].pusher._prices
 
         await until(known, "the gateway to know the prices")
-        async with dial(made.gateways[0], DEVICE) as socket:
-            await greet(socket)
-            first = await answer(socket)
+        async with connect_device(made.gateways[0], DEVICE) as socket:
+            await send_hello(socket)
+            first = await next_message(socket)
             await made.prices(30.0)
-            second = await answer(socket)
+            second = await next_message(socket)
     assert [m.payload.per_mwh for m in (first, second) if isinstance(m, Call)] == [
         (10.0, 20.0),
         (30.0,),
@@ -247,8 +255,8 @@ async def test_prices_come_on_connecting_and_on_change(settings: Settings) -> No
 
 
 async def test_a_frame_that_cannot_be_read_stops_nobody(settings: Settings) -> None:
-    async with yard(settings) as made, dial(made.gateways[0], DEVICE) as socket:
-        epoch = (await greet(socket)).epoch
+    async with yard(settings) as made, connect_device(made.gateways[0], DEVICE) as socket:
+        epoch = (await send_hello(socket)).epoch
         await made._producer.send_and_wait(
             topics.GATEWAY_OUT.full(made.settings.namespace), b'{"rank":', partition=0
         )

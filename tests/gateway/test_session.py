@@ -13,21 +13,29 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from schemas import protocol, wire
-from schemas.assets import Device, Site
 from schemas.protocol import (
     Ack,
     Backfill,
     Call,
     Drain,
-    Error,
     Hello,
     HelloResult,
     Telemetry,
     VendorTelemetry,
 )
-from schemas.telemetry import NativeBody, RawLine, VendorBody
+from schemas.telemetry import NativeBody, VendorBody
 from schemas.wire import decode
-from vpp_streams.domain.moments import Now
+from tests.support.gateway_session import (
+    T0,
+    at,
+    error_codes,
+    lines_of,
+    live_session,
+    new_session,
+    produced,
+    reading,
+    sent,
+)
 from vpp_streams.gateway import session as session_module
 from vpp_streams.gateway.actions import (
     Action,
@@ -41,69 +49,19 @@ from vpp_streams.gateway.actions import (
     Send,
     State,
 )
-from vpp_streams.gateway.session import Session
 from vpp_streams.kafka import topics
-
-DEVICE = Device(device_id="d1", kind="solar")
-SITE = Site(site_id="s1", region="north", devices=(DEVICE,))
-T0 = 1_763_855_000_000
-
-
-def at(ms: int) -> Now:
-    return Now(T0 + ms, ms)
-
-
-def new_session(limits: Limits | None = None) -> Session:
-    return Session(
-        DEVICE,
-        SITE,
-        3,
-        limits or Limits(),
-        backfill_delay_ms=(0, 1000),
-        counters=Counter(),
-        now=at(0),
-    )
-
-
-def live_session(limits: Limits | None = None, next_seq: int = 10) -> Session:
-    session = new_session(limits)
-    session.receive(wire.encode_call("h", Hello(boot="b0", next_seq=next_seq)), at(0))
-    session.registered(7, at(0))
-    return session
-
-
-def reading(seq: int, boot: str = "b0", **fields: Any) -> bytes:
-    return wire.encode_send(str(seq), Telemetry(b=boot, s=seq, t=T0, **fields))
-
-
-def sent(actions: list[Action]) -> list[Any]:
-    """What the device would see: payloads of calls and sends, results and errors as they are."""
-    messages = [decode(action.data) for action in actions if isinstance(action, Send)]
-    return [m.payload if isinstance(m, Call) else m for m in messages]
-
-
-def produced(actions: list[Action]) -> list[Produce]:
-    return [action for action in actions if isinstance(action, Produce)]
-
-
-def lines_of(produce: Produce) -> list[RawLine]:
-    return msgspec.json.Decoder(RawLine).decode_lines(produce.lines)
-
-
-def codes(actions: list[Action]) -> list[str]:
-    return [m.code for m in sent(actions) if isinstance(m, Error)]
 
 
 def test_hello_is_answered_once_its_record_stands() -> None:
     session = new_session()
     hello = Hello(boot="b0", next_seq=5)
     assert session.receive(wire.encode_call("h", hello), at(0)) == [Register(hello)]
-    assert codes(session.receive(reading(5), at(1))) == ["hello_first"]
+    assert error_codes(session.receive(reading(5), at(1))) == ["hello_first"]
     (result,) = sent(session.registered(4711, at(2)))
     answer = wire.decode_result(result, HelloResult)
     assert isinstance(answer, HelloResult)
     assert (result.id, answer.epoch, answer.t) == ("h", 4711, T0 + 2)
-    assert codes(session.receive(wire.encode_call("i", hello), at(3))) == ["bad_message"]
+    assert error_codes(session.receive(wire.encode_call("i", hello), at(3))) == ["bad_message"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +83,7 @@ def test_numbers_that_go_back_within_a_boot_are_told(boot: str, next_seq: int, u
 
 def test_no_hello_in_time_closes() -> None:
     session = new_session(Limits(hello_timeout_ms=1000))
-    assert codes(session.receive(reading(5), at(500))) == ["hello_first"]
+    assert error_codes(session.receive(reading(5), at(500))) == ["hello_first"]
     assert session.tick(at(1000)) == []
     assert session.tick(at(1001)) == [Close(1002, "no Hello came")], "only a Hello ends the wait"
     assert session.receive(reading(5), at(1600)) == []
@@ -135,7 +93,7 @@ def test_no_kafka_at_hello_sends_the_device_away() -> None:
     session = new_session()
     session.receive(wire.encode_call("h", Hello(boot="b0", next_seq=5)), at(0))
     actions = session.unavailable()
-    assert codes(actions) == ["unavailable"]
+    assert error_codes(actions) == ["unavailable"]
     assert isinstance(actions[-1], Close)
     assert actions[-1].code == 1013
 
@@ -191,13 +149,13 @@ def test_an_ack_never_covers_a_reading_that_was_lost() -> None:
     receipts = [produced(session.receive(reading(s), at(s)))[0].receipt for s in range(10, 14)]
     session.stored(receipts[0], at(100))
     session.stored(receipts[1], at(110))
-    assert codes(session.lost(receipts[2])) == ["not_stored"]
+    assert error_codes(session.lost(receipts[2])) == ["not_stored"]
     # The hole ends the range: what came before it is acked, and a new range begins.
     assert sent(session.stored(receipts[3], at(130))) == [
         Ack(b="b0", from_=10, upto=11, t=T0 + 130)
     ]
     assert sent(session.tick(at(1130))) == [Ack(b="b0", from_=13, upto=13, t=T0 + 1130)]
-    assert codes(session.receive(reading(12), at(1200))) == ["seq_not_rising"]
+    assert error_codes(session.receive(reading(12), at(1200))) == ["seq_not_rising"]
 
 
 def test_a_number_seen_before_is_not_produced_again() -> None:
@@ -207,8 +165,8 @@ def test_a_number_seen_before_is_not_produced_again() -> None:
     ack = sent(session.stored(produce.receipt, at(3)))
     again = sent(session.receive(reading(10), at(3)))
     assert again == ack
-    assert codes(session.receive(reading(9), at(4))) == ["seq_not_rising"]
-    assert codes(session.receive(reading(11, boot="b1"), at(5))) == ["wrong_boot"]
+    assert error_codes(session.receive(reading(9), at(4))) == ["seq_not_rising"]
+    assert error_codes(session.receive(reading(11, boot="b1"), at(5))) == ["wrong_boot"]
 
 
 def test_backfill_rows_become_lines_and_one_ack() -> None:
@@ -243,10 +201,10 @@ def test_lost_backfill_is_named_by_its_message() -> None:
 
 def test_live_and_backfill_have_budgets_of_their_own() -> None:
     session = live_session(Limits(live_per_s=1, live_burst=2, backfill_burst_rows=3))
-    answers = [codes(session.receive(reading(s), at(0))) for s in (10, 11, 12)]
+    answers = [error_codes(session.receive(reading(s), at(0))) for s in (10, 11, 12)]
     assert answers == [[], [], ["rate_limited"]]
     rows = Backfill(b="b0", from_=1, cols=["t"], rows=[[T0], [T0]])
-    answers = [codes(session.receive(wire.encode_send("x", rows), at(0))) for _ in range(2)]
+    answers = [error_codes(session.receive(wire.encode_send("x", rows), at(0))) for _ in range(2)]
     assert answers == [[], ["rate_limited"]]
     assert produced(session.receive(reading(13), at(1000)))  # a second later there is budget
 
@@ -255,9 +213,9 @@ def test_abuse_closes_and_an_unknown_action_alone_does_not() -> None:
     session = live_session(Limits(strikes_burst=3, strikes_per_min=1))
     for i in range(30):
         actions = session.receive(b'[2,"c","Reboot",{}]', at(i * 1000))
-        assert codes(actions) == ["unknown_action"]
+        assert error_codes(actions) == ["unknown_action"]
     for i in range(3):
-        assert codes(session.receive(b"junk", at(30_000 + i))) == ["bad_message"]
+        assert error_codes(session.receive(b"junk", at(30_000 + i))) == ["bad_message"]
     assert session.receive(b"junk", at(30_010)) == [
         Close(1008, "too many refused messages, the last: bad_message")
     ]

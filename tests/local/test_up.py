@@ -8,11 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import pytest
@@ -20,6 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from schemas.assets import Device, Site
+from tests.support.waiting import wait_until
 from vpp_streams.cli import build_app
 from vpp_streams.cli.up import _status
 from vpp_streams.domain.registry.registry import Registry
@@ -33,7 +31,6 @@ from vpp_streams.process.connection import onlooker
 from vpp_streams.process.private_files import locked
 from vpp_streams.settings import Settings
 
-T = TypeVar("T")
 EXPECTED = Expected(devices=10, regions=frozenset({"north", "south"}), seconds=60)
 FIRST = Summary(devices_connected=10, readings_in=100, canonical=90, rejected=1, windows_closed=4)
 COVERED = (RegionNow("north", 1.0, 0.5, 1200.0, 300.0, 800.0), RegionNow("south", 1.0))
@@ -165,22 +162,13 @@ def script(name: str, code: str) -> Spec:
     return Spec(name, (sys.executable, "-c", code), {})
 
 
-def await_true(condition: Callable[[], T]) -> T:
-    """Look again and again, for 30 s at most, until it is true."""
-    give_up = time.monotonic() + 30
-    while not (found := condition()):
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
-    return found
-
-
 async def follow(path: Path, pattern: str) -> re.Match[str]:
     """Wait until a log says something."""
 
     def look() -> re.Match[str] | None:
         return re.search(pattern, path.read_text()) if path.exists() else None
 
-    found = await asyncio.to_thread(await_true, look)
+    found = await asyncio.to_thread(wait_until, look)
     assert found
     return found
 
@@ -228,7 +216,7 @@ async def test_all_end_even_one_that_will_not_and_its_children(tmp_path: Path, m
     assert supervisor.children[0].last_exit == -signal.SIGKILL
     assert supervisor.children[1].last_exit == -signal.SIGTERM
     assert supervisor.restarts == {"stubborn": 0, "polite": 0}
-    await asyncio.to_thread(await_true, lambda: not any(is_alive(int(pid)) for pid in pids))
+    await asyncio.to_thread(wait_until, lambda: not any(is_alive(int(pid)) for pid in pids))
 
 
 def site(site_id: str, reserve: float = 0.2) -> Site:

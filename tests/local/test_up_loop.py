@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.test_up import await_true
+from tests.support.waiting import wait_until
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -67,7 +67,7 @@ def test_ctrl_c_ends_every_process(settings: Settings):
     for line in up.stderr:
         if line.startswith("starting"):
             break
-    await_true(lambda: len(processes_of(settings.namespace)) == 9)
+    wait_until(lambda: len(processes_of(settings.namespace)) == 9)
     os.killpg(up.pid, signal.SIGINT)
     out, err = up.communicate(timeout=60)
     assert up.returncode == 130
@@ -78,8 +78,8 @@ def test_ctrl_c_ends_every_process(settings: Settings):
 
 def test_a_supervisor_that_is_killed_leaves_nothing_running(settings: Settings):
     up = start_up(settings, "--check", "--seconds", "600")
-    await_true(lambda: len(processes_of(settings.namespace)) == 9)
+    wait_until(lambda: len(processes_of(settings.namespace)) == 9)
     up.kill()
     up.communicate(timeout=60)
     # They end by themselves, each in its own time.
-    assert await_true(lambda: not processes_of(settings.namespace))
+    assert wait_until(lambda: not processes_of(settings.namespace))

@@ -217,3 +217,15 @@ async def wait_for_group(settings: Settings, role: str, *topics: Topic) -> None:
         return all(committed >= end for (committed, _), end in zip(now, ends, strict=True))
 
     await until(done, f"{role} to be done with {', '.join(t.name for t in topics)}")
+
+
+async def write_raw(settings: Settings, *records: tuple[Topic, str, bytes, int]) -> None:
+    """Write records, each (topic, key, value, partition); all are stored on return."""
+    producer = KafkaClients(settings).producer()
+    await producer.start()
+    try:
+        for topic, key, value, partition in records:
+            name = topic.full(settings.namespace)
+            await producer.send_and_wait(name, value, key.encode(), partition)
+    finally:
+        await producer.stop()

@@ -7,20 +7,20 @@ import pytest
 
 from schemas.dispatch import DispatchStatus, Notice
 from schemas.grid import Alert, Droop
-from tests.support.control_world import Loop, control_loop
-from tests.support.kafka_world import until
-from tests.system.test_control_loop_kafka import (
+from tests.support.closed_loop import (
     QUICK,
     REGION,
-    beats,
-    capable,
-    everything_ended,
-    leased,
-    no_breach,
+    assert_commands_complete,
+    assert_no_breach,
+    demo_homes,
+    exported_at_steps_w,
+    on_lease,
     on_target,
-    sites,
-    the_story_is_whole,
+    wait_for_capability_w,
+    wait_until_leases_end,
 )
+from tests.support.control_world import Loop, control_loop
+from tests.support.kafka_world import until
 from vpp_streams import clock
 from vpp_streams.replay.frequency_proof import prove
 from vpp_streams.settings import Settings
@@ -36,18 +36,18 @@ async def test_armed_devices_answer_the_frequency_and_it_can_be_proven(
     settings: Settings, tmp_path: Path
 ) -> None:
     droop = Droop(nominal_hz=60.0)
-    async with control_loop(settings, sites(20), tmp_path, patience=QUICK) as loop:
-        asked_w = await capable(loop, 0.3)
+    async with control_loop(settings, demo_homes(20), tmp_path, patience=QUICK) as loop:
+        asked_w = await wait_for_capability_w(loop, 0.3)
         target = await loop.target(REGION, asked_w, droop=droop)
         await loop.until(lambda: on_target(loop, asked_w), "the target to be met")
         world = loop.fleet.world
         before_w = loop.battery_w(REGION)
         world.set_frequency(REGION, 59.5, clock.now_ms() + 6_000)
         # The next step of the physics: devices measure for themselves.
-        during = await beats(loop, 3)
-        rated_w = float(world.battery_spec.discharge_w[leased(loop)].sum())
+        during = await exported_at_steps_w(loop, 3)
+        rated_w = float(world.battery_spec.discharge_w[on_lease(loop)].sum())
         assert during[-1] - before_w > 0.05 * rated_w
-        await beats(loop, 40)
+        await exported_at_steps_w(loop, 40)
 
         async def proven() -> bool:
             found = await prove(loop.settings, REGION, 5)
@@ -64,16 +64,16 @@ async def test_armed_devices_answer_the_frequency_and_it_can_be_proven(
         ]
         assert np.median(roomy) == pytest.approx(1.0, abs=0.15)
         await loop.withdraw(target)
-        await everything_ended(loop)
-        await the_story_is_whole(loop)
-    no_breach(loop)
+        await wait_until_leases_end(loop)
+        await assert_commands_complete(loop)
+    assert_no_breach(loop)
 
 
 async def test_a_storm_fills_batteries_and_takes_them_from_the_pool(
     settings: Settings, tmp_path: Path
 ) -> None:
-    async with control_loop(settings, sites(20), tmp_path, patience=QUICK) as loop:
-        asked_w = await capable(loop)
+    async with control_loop(settings, demo_homes(20), tmp_path, patience=QUICK) as loop:
+        asked_w = await wait_for_capability_w(loop)
         target = await loop.target(REGION, asked_w)
         await loop.until(lambda: on_target(loop, asked_w), "the target to be met")
         now_ms = clock.now_ms()
@@ -102,14 +102,14 @@ async def test_a_storm_fills_batteries_and_takes_them_from_the_pool(
         assert status.states["storm"] == 20
         assert status.capability[0].up_w == 0.0
         await loop.withdraw(target)
-    no_breach(loop)
+    assert_no_breach(loop)
 
 
 async def test_a_peak_is_shaved_and_an_islanded_home_leaves_the_pool(
     settings: Settings, tmp_path: Path
 ) -> None:
-    async with control_loop(settings, sites(20), tmp_path, patience=QUICK) as loop:
-        most_w = await capable(loop, 1.0)
+    async with control_loop(settings, demo_homes(20), tmp_path, patience=QUICK) as loop:
+        most_w = await wait_for_capability_w(loop, 1.0)
         charging = await loop.target(REGION, -0.3 * most_w)
         await loop.until(lambda: on_target(loop, -0.3 * most_w), "the fleet to charge")
         limit_w = 0.1 * most_w
@@ -120,9 +120,11 @@ async def test_a_peak_is_shaved_and_an_islanded_home_leaves_the_pool(
         )
         assert (await newest_status(loop)).request_id == charging.request_id
         await loop.withdraw(limit)
-        out = np.flatnonzero(leased(loop))[:5]
+        out = np.flatnonzero(on_lease(loop))[:5]
         world.black_out(out, 600.0)
-        await loop.until(lambda: not leased(loop)[out].any(), "islanded homes to end their leases")
+        await loop.until(
+            lambda: not on_lease(loop)[out].any(), "islanded homes to end their leases"
+        )
         served = world.flows.load_w[out]
         assert (world.flows.grid_w[out] == 0).all()
         assert (served > 0).all(), "they keep themselves alive"
@@ -132,6 +134,6 @@ async def test_a_peak_is_shaved_and_an_islanded_home_leaves_the_pool(
 
         await until(left, "islanded homes to leave the pool")
         await loop.withdraw(charging)
-        await everything_ended(loop)
-        await the_story_is_whole(loop)
-    no_breach(loop)
+        await wait_until_leases_end(loop)
+        await assert_commands_complete(loop)
+    assert_no_breach(loop)

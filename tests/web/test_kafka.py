@@ -19,6 +19,7 @@ from schemas.bounds import PARTITIONS
 from schemas.dispatch import RequestEvent, Target
 from schemas.encoding import encode_json
 from schemas.presence import Presence
+from tests.support.kafka_world import write_raw
 from tests.support.web_world import (
     command_frame,
     health,
@@ -31,7 +32,6 @@ from tests.support.web_world import (
 from vpp_streams import clock
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.topics import Topic
 from vpp_streams.settings import Settings
 from vpp_streams.web.operators import make_demo_operator
@@ -108,17 +108,6 @@ async def until(ask: Callable[[], Awaitable[Any]], fits: Callable[[Any], bool]) 
         await asyncio.sleep(0.1)
 
 
-async def write(settings: Settings, *records: tuple[Topic, str, bytes, int]) -> None:
-    producer = KafkaClients(settings).producer()
-    await producer.start()
-    try:
-        for topic, key, value, partition in records:
-            name = topic.full(settings.namespace)
-            await producer.send_and_wait(name, value, key.encode(), partition)
-    finally:
-        await producer.stop()
-
-
 async def test_what_is_written_shows_and_a_second_process_knows_the_last_hour(topics_ready):
     settings = topics_ready
     home = site(1)
@@ -126,7 +115,7 @@ async def test_what_is_written_shows_and_a_second_process_knows_the_last_hour(to
     presence = Presence("pw-001", home.site_id, "connected", 0, clock.now_ms())
     start_ms = clock.now_ms() // 60_000 * 60_000 - 120_000
     async with running_web(settings) as web:
-        await write(
+        await write_raw(
             settings,
             (topics.ASSETS, home.site_id, encode_json(home), p),
             (topics.PRESENCE, "pw-001", encode_json(presence), p),
@@ -224,7 +213,7 @@ async def test_an_order_reaches_kafka_and_its_answer_comes_back(topics_ready, tm
                 at_ms=clock.now_ms(),
             )
             frame = command_frame(clock.now_ms(), {"pw-001": 3000.0}, request_id=request.request_id)
-            await write(
+            await write_raw(
                 settings,
                 (topics.DISPATCH_EVENTS, "north", encode_json(event), 0),
                 (topics.COMMANDS, "north", encode_json(frame), p),
@@ -232,7 +221,7 @@ async def test_an_order_reaches_kafka_and_its_answer_comes_back(topics_ready, tm
 
     ruling = asyncio.create_task(rule())
     try:
-        await write(settings, (topics.ASSETS, home.site_id, encode_json(home), p))
+        await write_raw(settings, (topics.ASSETS, home.site_id, encode_json(home), p))
         async with (
             running_web(settings, VPP_OPERATORS=str(operators)) as web,
             httpx.AsyncClient(base_url=f"{web.url}/api/v1", timeout=PATIENCE_S) as client,

@@ -1,12 +1,8 @@
 """Refused records as people see them: each once, and an alarm for some minutes."""
 
-from base64 import b64encode
-from typing import Any
-
 import httpx
-import msgspec
 
-from schemas.rejected import RejectedRecord
+from tests.support.rejected_records import REJECTED_RECORD, rejected_record
 from tests.support.web_world import NOW_MS, apply
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
@@ -15,31 +11,12 @@ from vpp_streams.web.commands import REFUSED_LATELY_MS
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.rejected_records import RejectedRecords
 
-LETTER = RejectedRecord(
-    rejected_id="presence-4-17",
-    source_topic="presence",
-    source_partition=4,
-    source_offset=17,
-    written_at_ms=NOW_MS - 60_000,
-    reason="invalid",
-    detail="Expected `int` <= 7 - at `$.gateway_slot`",
-    process="fleet-host-1",
-    at_ms=NOW_MS - 1000,
-    size=90,
-    key_base64="",
-    original_base64=b64encode(b'{"gateway_slot":40000}').decode(),
-)
-
-
-def letter(**changes: Any) -> RejectedRecord:
-    return msgspec.structs.replace(LETTER, **changes)
-
 
 def test_a_letter_that_is_written_twice_is_one_record():
     records = RejectedRecords()
     for process in ("fleet-host-1", "web-host-2"):
-        records.apply(letter(process=process))
-    records.apply(letter(rejected_id="commands-1-2", source_topic="commands"))
+        records.apply(rejected_record(process=process))
+    records.apply(rejected_record(rejected_id="commands-1-2", source_topic="commands"))
     page = records.page(None, 10, NOW_MS)
     assert page.counts == {"presence": 1, "commands": 1}
     assert [row.topic for row in page.rejected] == ["commands", "presence"]
@@ -50,7 +27,7 @@ def test_a_letter_that_is_written_twice_is_one_record():
 def test_what_is_kept_is_bounded():
     records = RejectedRecords(keep=3)
     for offset in range(5):
-        records.apply(letter(rejected_id=f"presence-4-{offset}", source_offset=offset))
+        records.apply(rejected_record(rejected_id=f"presence-4-{offset}", source_offset=offset))
     page = records.page(None, 10, NOW_MS)
     assert [row.offset for row in page.rejected] == [4, 3, 2]
     assert page.counts == {"presence": 5}
@@ -58,10 +35,10 @@ def test_what_is_kept_is_bounded():
 
 async def test_a_refused_record_is_an_alarm_for_some_minutes_and_is_shown():
     model = ReadModel(started_at_ms=NOW_MS - 3_600_000)
-    apply(model, topics.RECORDS_REJECTED, LETTER)
+    apply(model, topics.RECORDS_REJECTED, REJECTED_RECORD)
     assert model.health(NOW_MS).records_rejected_lately == 1
     assert model.alarms(NOW_MS, 10).records_rejected == 1
-    assert model.alarms(LETTER.at_ms + REFUSED_LATELY_MS + 1, 10).records_rejected == 0
+    assert model.alarms(REJECTED_RECORD.at_ms + REFUSED_LATELY_MS + 1, 10).records_rejected == 0
     app = create_web(Settings(), model, lambda: NOW_MS, None)  # type: ignore[arg-type]
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:

@@ -6,8 +6,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.support.browser_world import DESK, opened, serving
+from tests.support.rejected_records import rejected_record
 from tests.support.web_world import HOSTILE, NOW_MS, apply
-from tests.web.test_rejected_records import letter
 from vpp_streams.kafka import topics
 from vpp_streams.web.readmodel import ReadModel
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 async def test_an_alarm_leads_to_the_refused_record(browser):
     model = ReadModel(started_at_ms=NOW_MS - 3_600_000)
     bytes_ = b64encode(HOSTILE.encode()).decode()
-    apply(model, topics.RECORDS_REJECTED, letter(detail=HOSTILE, original_base64=bytes_))
+    apply(model, topics.RECORDS_REJECTED, rejected_record(detail=HOSTILE, original_base64=bytes_))
     async with serving(model) as home, opened(browser, home, DESK) as watched:
         page = watched.page
         await page.goto(home)

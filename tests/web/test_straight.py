@@ -10,9 +10,8 @@ from typer.testing import CliRunner, Result
 from schemas.bounds import PARTITIONS
 from schemas.dispatch import DispatchEvent, Request, RequestEvent
 from schemas.encoding import decode_json, encode_json
-from tests.support.kafka_world import read_all, until, workers
+from tests.support.kafka_world import read_all, until, workers, write_raw
 from tests.support.web_world import site
-from tests.web.test_kafka import write
 from vpp_streams.cli import build_app
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import BrokerError, InputError, OrderRefusedError, SettingsError, VppError
@@ -113,7 +112,7 @@ async def test_a_region_role_holds_while_no_web_process_is_there(
 
     home = site(1)
     partition = partition_of(home.site_id, PARTITIONS)
-    await write(settings, (topics.ASSETS, home.site_id, encode_json(home), partition))
+    await write_raw(settings, (topics.ASSETS, home.site_id, encode_json(home), partition))
     with workers(settings, tmp_path) as start:
         start("region")
         held = await asyncio.to_thread(vpp, "hold", "north", "--reason", "smoke", "--json")

@@ -9,44 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.allocation_problems import equal_devices, random_problem, with_group_limits
 from vpp_streams.domain.control.allocate import Problem, allocate, curves
 
 SAME_KW = 1e-6
-
-
-def problem(n: int, rng: np.random.Generator, groups: int = 1) -> Problem:
-    """Homes in kW and kWh, some full, empty, forced to run, worn, sticky, or off their bounds."""
-    energy = rng.choice([0.0, 5.0, 13.5, 27.0], n) * rng.random(n)
-    rating = rng.choice([0.0, 5.0, 7.0, 11.5], n)
-    least = -rating * (rng.random(n) < 0.8)
-    forced = rng.random(n) < 0.1
-    least[forced] = 0.5 * rating[forced]
-    return Problem(
-        least_w=least,
-        most_w=np.maximum(rating * rng.choice([1.0, 0.3], n), least),
-        weight_up=energy,
-        weight_down=rng.choice([0.0, 13.5], n) * rng.random(n),
-        wear=rng.choice([0.0, 0.05], n),
-        stick=rng.choice([0.0, 0.01, 1.0], n),
-        held_w=rng.normal(0.0, 5.0, n),
-        min_w=np.zeros(n),
-        group=rng.integers(0, groups, n),
-        group_least_w=np.full(groups, -np.inf),
-        group_most_w=np.full(groups, np.inf),
-    )
-
-
-def limited(one: Problem, rng: np.random.Generator) -> Problem:
-    """The same with limits on some of its groups that their devices can keep."""
-    both, groups = curves(one), len(one.group_least_w)
-    low = np.bincount(one.group, weights=both.least_w, minlength=groups)
-    high = np.bincount(one.group, weights=both.most_w, minlength=groups)
-    cuts = np.sort(rng.random((2, groups)), axis=0)
-    return replace(
-        one,
-        group_least_w=np.where(rng.random(groups) < 0.6, low + cuts[0] * (high - low), -np.inf),
-        group_most_w=np.where(rng.random(groups) < 0.6, low + cuts[1] * (high - low), np.inf),
-    )
 
 
 def reach(one: Problem) -> tuple[float, float]:
@@ -91,9 +57,9 @@ def solved(one: Problem, total: float) -> np.ndarray:
 def test_equals_a_quadratic_solver(seed):
     rng = np.random.default_rng(seed)
     groups = int(rng.integers(1, 6))
-    one = problem(int(rng.integers(1, 60)), rng, groups)
+    one = random_problem(int(rng.integers(1, 60)), rng, groups)
     if seed % 2:
-        one = limited(one, rng)
+        one = with_group_limits(one, rng)
     low, high = reach(one)
     total = low + (high - low) * rng.random()
     found = allocate(one, total)
@@ -103,7 +69,7 @@ def test_equals_a_quadratic_solver(seed):
 
 def test_what_must_hold_in_a_hundred_thousand_instances():
     rng = np.random.default_rng(3)
-    pool = problem(40_000, rng)
+    pool = random_problem(40_000, rng)
     names = ("least_w", "most_w", "weight_up", "weight_down", "wear", "stick", "held_w", "min_w")
     columns = [getattr(pool, name) for name in names]
     free = np.full(2, -np.inf), np.full(2, np.inf)
@@ -192,73 +158,62 @@ def test_a_least_power_is_held_or_the_device_rests(instance, least):
     assert ((p == 0.0) | (np.abs(p) >= least) | ~can_rest).all()
 
 
-def flat(n: int, **columns: np.ndarray | float) -> Problem:
-    """n equal devices: 5 kW each way, 10 kWh each way, nothing else."""
-    known = {"least_w": -5.0, "most_w": 5.0, "weight_up": 10.0, "weight_down": 10.0}
-    known |= {"wear": 0.0, "stick": 0.0, "held_w": 0.0, "min_w": 0.0} | columns
-    group = columns.get("group", np.zeros(n, int))
-    limits = {
-        "group_least_w": columns.get("group_least_w", np.array([-np.inf])),
-        "group_most_w": columns.get("group_most_w", np.array([np.inf])),
-    }
-    columns = {k: np.full(n, v) for k, v in known.items() if k not in {"group", *limits}}
-    return Problem(**columns, group=group, **limits)
-
-
 def test_without_devices_all_is_missing():
-    found = allocate(flat(0), 3.0)
+    found = allocate(equal_devices(0), 3.0)
     assert (len(found.setpoint_w), found.missing_w, found.price) == (0, 3.0, np.inf)
-    assert allocate(flat(0), 0.0).missing_w == 0.0
+    assert allocate(equal_devices(0), 0.0).missing_w == 0.0
 
 
 def test_energy_is_used_up_in_the_same_time():
-    found = allocate(flat(3, weight_up=np.array([1.0, 2.0, 5.0])), 4.0)
+    found = allocate(equal_devices(3, weight_up=np.array([1.0, 2.0, 5.0])), 4.0)
     np.testing.assert_allclose(found.setpoint_w, [0.5, 1.0, 2.5])
     assert found.price == pytest.approx(0.5)
 
 
 def test_nothing_is_given_without_weight():
-    found = allocate(flat(2, weight_up=np.array([0.0, 10.0])), 8.0)
+    found = allocate(equal_devices(2, weight_up=np.array([0.0, 10.0])), 8.0)
     assert found.setpoint_w.tolist() == [0.0, 5.0]
     assert found.missing_w == 3.0
-    sticks = allocate(flat(2, weight_up=0.0, weight_down=0.0, stick=1.0, held_w=4.0), 3.0)
+    sticks = allocate(equal_devices(2, weight_up=0.0, weight_down=0.0, stick=1.0, held_w=4.0), 3.0)
     assert sticks.setpoint_w.tolist() == [0.0, 0.0]
     assert sticks.missing_w == 3.0
 
 
 def test_what_is_beyond_bounds_is_named_with_its_sign():
-    found = allocate(flat(3), -20.0)
+    found = allocate(equal_devices(3), -20.0)
     assert found.setpoint_w.tolist() == [-5.0] * 3
     assert (found.missing_w, found.price) == (-5.0, -np.inf)
-    forced = allocate(flat(2, least_w=2.0), 1.0)
+    forced = allocate(equal_devices(2, least_w=2.0), 1.0)
     assert forced.setpoint_w.tolist() == [2.0, 2.0]
     assert forced.missing_w == -3.0
 
 
 def test_where_bounds_cross_the_upper_one_holds():
-    one = flat(2, least_w=np.array([3.0, -5.0]), most_w=np.array([2.0, 5.0]))
+    one = equal_devices(2, least_w=np.array([3.0, -5.0]), most_w=np.array([2.0, 5.0]))
     assert allocate(one, 0.0).setpoint_w.tolist() == [2.0, -2.0]
 
 
 def test_a_setpoint_outside_its_bounds_only_pulls():
-    one = flat(2, held_w=np.array([50.0, 0.0]), stick=1.0)
+    one = equal_devices(2, held_w=np.array([50.0, 0.0]), stick=1.0)
     found = allocate(one, 6.0)
     assert found.setpoint_w.tolist() == [5.0, 1.0]
 
 
 def test_what_was_never_held_is_not_looked_at():
-    np.testing.assert_allclose(allocate(flat(2, held_w=np.nan), 4.0).setpoint_w, [2.0, 2.0])
+    np.testing.assert_allclose(
+        allocate(equal_devices(2, held_w=np.nan), 4.0).setpoint_w, [2.0, 2.0]
+    )
 
 
 def test_wear_keeps_devices_at_rest_and_sticking_keeps_them_where_they_are():
-    worn = allocate(flat(2, wear=np.array([0.0, 1.0])), 4.0)
+    worn = allocate(equal_devices(2, wear=np.array([0.0, 1.0])), 4.0)
     assert worn.setpoint_w.tolist() == [4.0, 0.0]
-    sticky = allocate(flat(2, stick=10.0, held_w=np.array([3.0, 1.0])), 4.0)
+    sticky = allocate(equal_devices(2, stick=10.0, held_w=np.array([3.0, 1.0])), 4.0)
     np.testing.assert_allclose(sticky.setpoint_w, [3.0, 1.0], atol=0.02)
 
 
 def test_a_feeder_at_its_limit_leaves_the_rest_to_the_others():
-    one = flat(
+    one = equal_devices(
         4,
         group=np.array([0, 0, 1, 1]),
         group_least_w=np.array([-np.inf, -np.inf]),
@@ -271,7 +226,7 @@ def test_a_feeder_at_its_limit_leaves_the_rest_to_the_others():
 
 
 def test_a_feeder_may_have_to_charge_while_the_region_discharges():
-    one = flat(
+    one = equal_devices(
         2,
         group=np.array([0, 1]),
         group_least_w=np.array([-np.inf, -np.inf]),
@@ -282,23 +237,25 @@ def test_a_feeder_may_have_to_charge_while_the_region_discharges():
 
 def test_few_devices_run_where_each_has_a_least_power():
     weights = np.linspace(5.0, 10.0, 10)
-    found = allocate(flat(10, min_w=1.0, weight_up=weights), 3.5)
+    found = allocate(equal_devices(10, min_w=1.0, weight_up=weights), 3.5)
     assert found.missing_w == 0.0
     assert np.flatnonzero(found.setpoint_w).tolist() == [7, 8, 9]
     assert float(found.setpoint_w.sum()) == pytest.approx(3.5, rel=1e-12)
-    mirrored = allocate(flat(10, min_w=1.0, weight_down=weights), -3.5)
+    mirrored = allocate(equal_devices(10, min_w=1.0, weight_down=weights), -3.5)
     np.testing.assert_allclose(mirrored.setpoint_w, -found.setpoint_w)
 
 
 def test_a_device_is_raised_to_its_least_power_where_it_is_needed():
-    one = flat(2, most_w=np.array([10.0, 5.0]), weight_up=np.array([100.0, 1.0]), min_w=5.0)
+    one = equal_devices(
+        2, most_w=np.array([10.0, 5.0]), weight_up=np.array([100.0, 1.0]), min_w=5.0
+    )
     found = allocate(one, 11.0)
     np.testing.assert_allclose(found.setpoint_w, [6.0, 5.0])
 
 
 def switchable(n: int, rng: np.random.Generator) -> tuple[Problem, float]:
     """Devices that may all rest, with least powers of up to 2, and a total within their reach."""
-    one = problem(n, rng)
+    one = random_problem(n, rng)
     one = replace(one, least_w=one.least_w.clip(max=0.0), most_w=one.most_w.clip(min=0.0))
     low, high = reach(one)
     return replace(one, min_w=rng.choice([0.0, 1.0, 2.0], n)), low + (high - low) * rng.random()
@@ -325,13 +282,13 @@ def test_among_many_devices_least_powers_leave_nothing_missing(seed):
 
 
 def test_less_than_any_least_power_is_missing():
-    found = allocate(flat(3, min_w=1.0), 0.5)
+    found = allocate(equal_devices(3, min_w=1.0), 0.5)
     assert found.setpoint_w.tolist() == [0.0] * 3
     assert found.missing_w == 0.5
 
 
 def test_small_feeders_share_one_device_that_runs():
-    one = flat(
+    one = equal_devices(
         6,
         min_w=1.0,
         group=np.array([0, 0, 1, 1, 2, 2]),
@@ -345,17 +302,17 @@ def test_small_feeders_share_one_device_that_runs():
 
 def test_numbers_that_are_none_are_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match="not finite"):
-        allocate(flat(2, most_w=np.nan), 1.0)
+        allocate(equal_devices(2, most_w=np.nan), 1.0)
     with pytest.raises(ValueError, match="not finite"):
-        allocate(flat(2, weight_up=np.inf), 1.0)
+        allocate(equal_devices(2, weight_up=np.inf), 1.0)
     with pytest.raises(ValueError, match="not a number"):
-        allocate(flat(2), np.nan)
+        allocate(equal_devices(2), np.nan)
 
 
 def test_a_million_unequal_devices_sum_exactly():
     rng = np.random.default_rng(8)
     n = 1_000_000
-    one = flat(
+    one = equal_devices(
         n,
         weight_up=rng.lognormal(2.0, 3.0, n),
         wear=rng.choice([0.0, 0.1], n),

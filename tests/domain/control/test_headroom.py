@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.domain.fleet.test_rollup import Home, Unit, columns
+from tests.support.fleet_columns import Home, Unit, columns
 from vpp_streams.domain.control.headroom import Headroom, headroom
 
 

@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Sequence
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,58 +10,16 @@ from hypothesis import strategies as st
 from schemas.dispatch import (
     FINAL_STATES,
     PRIORITIES,
-    Hold,
-    Limit,
     Request,
     RequestEvent,
-    Target,
-    Withdraw,
 )
 from schemas.windows import Deliverable
+from tests.support.control_requests import MINUTE_MS, T0, hold, limit, target, withdraw
 from vpp_streams.domain.control.requests import Book, check, held_w
 
-T0 = 1_800_000_000_000
-MIN = 60_000
 FEEDERS = {"north": {"f1"}, "coast": set[str]()}
 HELD = (Deliverable(900, 300_000.0, 200_000.0), Deliverable(3600, 100_000.0, 80_000.0))
 CAPABILITY = {"north": HELD}
-
-
-def target(id_: str = "t1", **fields: object) -> Target:
-    asked = Target(
-        request_id=id_,
-        region="north",
-        export_w=100_000.0,
-        starts_at_ms=T0,
-        ends_at_ms=T0 + 15 * MIN,
-        priority="operator",
-        source="operator:ann",
-        issued_at_ms=T0,
-    )
-    return msgspec.structs.replace(asked, **fields)
-
-
-def limit(id_: str = "l1", **fields: object) -> Limit:
-    asked = Limit(
-        request_id=id_,
-        region="north",
-        import_limit_w=50_000.0,
-        starts_at_ms=T0,
-        ends_at_ms=T0 + 60 * MIN,
-        source="grid:dso",
-        issued_at_ms=T0,
-    )
-    return msgspec.structs.replace(asked, **fields)
-
-
-def hold(id_: str = "h1", at_ms: int = T0) -> Hold:
-    return Hold(request_id=id_, region="north", source="operator:ann", issued_at_ms=at_ms)
-
-
-def withdraw(of: str, id_: str = "w1", region: str = "north") -> Withdraw:
-    return Withdraw(
-        request_id=id_, region=region, withdraws=of, source="operator:ann", issued_at_ms=T0
-    )
 
 
 def apply(book: Book, *requests: Request, now_ms: int = T0) -> list[RequestEvent]:
@@ -79,7 +36,10 @@ def states(events: Sequence[RequestEvent]) -> list[tuple[str, str]]:
         (target(region="nort"), "did you mean north?"),
         (target(region="mars"), "there are coast, north"),
         (target(ends_at_ms=T0), "it ends before it starts"),
-        (target(starts_at_ms=T0 - 2 * MIN, ends_at_ms=T0 - MIN), "its end is in the past"),
+        (
+            target(starts_at_ms=T0 - 2 * MINUTE_MS, ends_at_ms=T0 - MINUTE_MS),
+            "its end is in the past",
+        ),
         (target(ends_at_ms=T0 + 8 * 86_400_000), "longer than 7 days"),
         (target(starts_at_ms=T0 + 40 * 86_400_000, ends_at_ms=T0 + 41 * 86_400_000), "30 days"),
         (target(export_w=300_001.0), "north can give 300.0 kW for 15 min now"),
@@ -104,7 +64,7 @@ def test_what_cannot_be_taken_is_refused_in_one_sentence(request_: Request, word
         target(),
         target(export_w=300_000.0),
         target(export_w=1e9, best_effort=True),
-        target(export_w=1e9, starts_at_ms=T0 + 60 * MIN, ends_at_ms=T0 + 61 * MIN),
+        target(export_w=1e9, starts_at_ms=T0 + 60 * MINUTE_MS, ends_at_ms=T0 + 61 * MINUTE_MS),
         target(export_w=None, region="coast"),
         limit(feeder="f1"),
         hold(),
@@ -140,7 +100,7 @@ def test_the_chord_never_promises_too_much(
 
 def test_the_higher_priority_rules_and_the_loser_is_told_by_whom_and_why() -> None:
     book = Book()
-    apply(book, target("low"), target("high", priority="market", ends_at_ms=T0 + 5 * MIN))
+    apply(book, target("low"), target("high", priority="market", ends_at_ms=T0 + 5 * MINUTE_MS))
     events = book.advance(T0)
     assert states(events) == [("low", "outranked"), ("high", "active")]
     assert events[0].by == "high"
@@ -149,10 +109,10 @@ def test_the_higher_priority_rules_and_the_loser_is_told_by_whom_and_why() -> No
     assert ruling.target is not None
     assert (ruling.target.request_id, ruling.waiting) == ("high", ("low",))
     assert book.advance(T0) == [], "told once"
-    later = book.advance(T0 + 5 * MIN)
+    later = book.advance(T0 + 5 * MINUTE_MS)
     assert states(later) == [("high", "completed"), ("low", "active")]
-    assert states(book.advance(T0 + 15 * MIN)) == [("low", "completed")]
-    assert book.ruling("north", T0 + 15 * MIN).mode == "idle"
+    assert states(book.advance(T0 + 15 * MINUTE_MS)) == [("low", "completed")]
+    assert book.ruling("north", T0 + 15 * MINUTE_MS).mode == "idle"
 
 
 def test_of_equals_the_later_rules() -> None:
@@ -208,9 +168,9 @@ def test_a_successor_neither_decides_anew_nor_tells_twice() -> None:
 def test_what_is_over_is_forgotten_later() -> None:
     book = Book()
     apply(book, target())
-    book.advance(T0 + 15 * MIN)
-    assert book.forget(T0 + 15 * MIN) == []
-    assert book.forget(T0 + 16 * MIN) == ["t1"]
+    book.advance(T0 + 15 * MINUTE_MS)
+    assert book.forget(T0 + 15 * MINUTE_MS) == []
+    assert book.forget(T0 + 16 * MINUTE_MS) == ["t1"]
     assert states(apply(book, target(), now_ms=T0)) == [("t1", "accepted")]
 
 
@@ -221,8 +181,8 @@ requests = st.lists(
             id_=st.integers(0, 30).map(lambda i: f"t{i}"),
             priority=st.sampled_from(PRIORITIES),
             issued_at_ms=st.integers(T0, T0 + 3),
-            starts_at_ms=st.integers(T0, T0 + 10 * MIN),
-            ends_at_ms=st.integers(T0 + 11 * MIN, T0 + 20 * MIN),
+            starts_at_ms=st.integers(T0, T0 + 10 * MINUTE_MS),
+            ends_at_ms=st.integers(T0 + 11 * MINUTE_MS, T0 + 20 * MINUTE_MS),
         ),
         st.builds(hold, id_=st.integers(0, 3).map(lambda i: f"h{i}")),
         st.builds(
@@ -238,7 +198,7 @@ requests = st.lists(
 @given(requests)
 def test_stories_make_sense_whatever_is_asked(asked: list[Request]) -> None:
     book, told, above = Book(), dict[str, list[str]](), dict[str, str]()
-    times = range(T0, T0 + 22 * MIN, MIN)
+    times = range(T0, T0 + 22 * MINUTE_MS, MINUTE_MS)
     for now_ms, request in itertools.zip_longest(times, asked):
         if now_ms is None:
             break
@@ -270,36 +230,40 @@ def test_a_request_that_waits_says_so_when_it_is_accepted() -> None:
     (event,) = apply(book, target("mine"))
     assert (event.state, event.by) == ("accepted", "award")
     assert event.reason.startswith("award of market:sim rules until")
-    (later,) = apply(book, target("later", starts_at_ms=T0 + 60 * MIN, ends_at_ms=T0 + 90 * MIN))
+    (later,) = apply(
+        book, target("later", starts_at_ms=T0 + 60 * MINUTE_MS, ends_at_ms=T0 + 90 * MINUTE_MS)
+    )
     assert (later.by, later.reason) == ("", ""), "nobody knows yet who rules then"
 
 
 def test_who_stands_above_is_told_anew_when_another_does() -> None:
     """F7: it went on to name one that had ended."""
     book = Book()
-    first = target("a1", priority="market", ends_at_ms=T0 + 5 * MIN)
-    second = target("a2", priority="market", starts_at_ms=T0 + 5 * MIN, ends_at_ms=T0 + 10 * MIN)
+    first = target("a1", priority="market", ends_at_ms=T0 + 5 * MINUTE_MS)
+    second = target(
+        "a2", priority="market", starts_at_ms=T0 + 5 * MINUTE_MS, ends_at_ms=T0 + 10 * MINUTE_MS
+    )
     apply(book, target("mine"), first, second)
     assert [(e.request_id, e.by) for e in book.advance(T0) if e.state == "outranked"] == [
         ("mine", "a1")
     ]
-    told = [e for e in book.advance(T0 + 5 * MIN) if e.request_id == "mine"]
+    told = [e for e in book.advance(T0 + 5 * MINUTE_MS) if e.request_id == "mine"]
     assert [(e.state, e.by) for e in told] == [("outranked", "a2")]
     assert "a2 of operator:ann" in told[0].reason
-    assert [e for e in book.advance(T0 + 6 * MIN) if e.request_id == "mine"] == []
+    assert [e for e in book.advance(T0 + 6 * MINUTE_MS) if e.request_id == "mine"] == []
 
 
 def test_a_request_that_never_ruled_says_so_at_its_end() -> None:
     """F6: it ended as one that had been delivered."""
     book = Book()
-    apply(book, target("award", priority="market"), target("mine", ends_at_ms=T0 + 5 * MIN))
+    apply(book, target("award", priority="market"), target("mine", ends_at_ms=T0 + 5 * MINUTE_MS))
     book.advance(T0)
-    (event,) = book.advance(T0 + 5 * MIN)
+    (event,) = book.advance(T0 + 5 * MINUTE_MS)
     assert (event.request_id, event.state, event.ruled_ms) == ("mine", "completed", 0)
     assert event.reason == "its time is over, and it never ruled: others stood above it"
-    (event,) = book.advance(T0 + 15 * MIN)
+    (event,) = book.advance(T0 + 15 * MINUTE_MS)
     assert (event.request_id, event.ruled_ms, event.reason) == (
-        "award", 15 * MIN, "its time is over"
+        "award", 15 * MINUTE_MS, "its time is over"
     )  # fmt: skip
 
 
@@ -307,13 +271,13 @@ def test_the_time_that_a_request_ruled_adds_up_and_is_unknown_after_a_takeover()
     book = Book()
     apply(book, target("mine"))
     book.advance(T0)
-    apply(book, hold(), now_ms=T0 + 2 * MIN)
-    book.advance(T0 + 2 * MIN)
-    apply(book, withdraw("h1"), now_ms=T0 + 12 * MIN)
-    book.advance(T0 + 12 * MIN)
-    (event,) = book.advance(T0 + 15 * MIN)
-    assert event.ruled_ms == 5 * MIN
+    apply(book, hold(), now_ms=T0 + 2 * MINUTE_MS)
+    book.advance(T0 + 2 * MINUTE_MS)
+    apply(book, withdraw("h1"), now_ms=T0 + 12 * MINUTE_MS)
+    book.advance(T0 + 12 * MINUTE_MS)
+    (event,) = book.advance(T0 + 15 * MINUTE_MS)
+    assert event.ruled_ms == 5 * MINUTE_MS
     successor = Book()
     successor.restore(target("mine"), "outranked")
-    (event,) = successor.advance(T0 + 15 * MIN)
+    (event,) = successor.advance(T0 + 15 * MINUTE_MS)
     assert (event.state, event.ruled_ms, event.reason) == ("completed", None, "its time is over")

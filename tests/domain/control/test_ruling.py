@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.domain.control.test_requests import hold, limit, target
+from tests.support.control_requests import hold, limit, target
 from vpp_streams.domain.control.ruling import Measured, Ruling, called_power
 
 NET = Measured(0.0, {"": 60_000.0, "f1": 20_000.0})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.domain.control.test_allocate import flat, problem
+from tests.support.allocation_problems import equal_devices, random_problem
 from vpp_streams.domain.control.allocate import Problem, allocate, curves
 from vpp_streams.domain.control.supply import Curve, merge, supply_curve
 
@@ -34,7 +34,7 @@ class Region:
     def __init__(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
         limits = np.array([LIMITS.get(f, (-np.inf, np.inf)) for f in FEEDERS])
-        one = problem(400, rng, len(FEEDERS))
+        one = random_problem(400, rng, len(FEEDERS))
         self.whole = replace(one, group_least_w=limits[:, 0], group_most_w=limits[:, 1])
         place = rng.integers(0, PARTITIONS, 400)
         self.rows = {
@@ -81,7 +81,7 @@ def test_thinned_curves_cost_a_little_fairness_and_no_power(points, off_kw, aske
 
 
 def test_a_curve_tells_what_devices_give_at_each_price():
-    one = problem(60, np.random.default_rng(4))
+    one = random_problem(60, np.random.default_rng(4))
     curve = supply_curve(one, 1000)
     both = curves(one)
     for price in np.linspace(curve.prices[0] - 1, curve.prices[-1] + 1, 200).tolist():
@@ -93,7 +93,7 @@ def test_a_curve_tells_what_devices_give_at_each_price():
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(2, 40))
 def test_a_thinned_curve_rises_from_least_to_most_within_its_points(seed, n, points):
-    one = problem(n, np.random.default_rng(seed))
+    one = random_problem(n, np.random.default_rng(seed))
     curve, whole = supply_curve(one, points), supply_curve(one, 10_000)
     assert len(curve.prices) <= max(points, 2)
     assert (np.diff(curve.prices) > 0).all()
@@ -103,7 +103,7 @@ def test_a_thinned_curve_rises_from_least_to_most_within_its_points(seed, n, poi
 
 def test_thinning_keeps_the_band_in_which_worn_devices_rest():
     rng = np.random.default_rng(5)
-    one = flat(
+    one = equal_devices(
         500, wear=0.5, weight_up=rng.uniform(1, 20, 500), weight_down=rng.uniform(1, 20, 500)
     )
     curve = supply_curve(one, 24)
@@ -114,7 +114,11 @@ def test_thinning_keeps_the_band_in_which_worn_devices_rest():
 
 @pytest.mark.parametrize(
     ("one", "power"),
-    [(flat(0), 0.0), (flat(3, weight_up=0.0, weight_down=0.0), 0.0), (flat(2, least_w=5.0), 10.0)],
+    [
+        (equal_devices(0), 0.0),
+        (equal_devices(3, weight_up=0.0, weight_down=0.0), 0.0),
+        (equal_devices(2, least_w=5.0), 10.0),
+    ],
 )
 def test_who_cannot_move_is_one_point(one, power):
     curve = supply_curve(one)

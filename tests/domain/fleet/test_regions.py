@@ -1,7 +1,6 @@
 """Merging partitions' shares of a region, and when the region is told."""
 
 import random
-from typing import Any
 
 import msgspec
 import pytest
@@ -11,68 +10,18 @@ from hypothesis import strategies as st
 from schemas.assets import Site
 from schemas.encoding import encode_json
 from schemas.windows import (
-    Aggregate,
     Deliverable,
     EnergySums,
-    RegionPartial,
     RegionWindowPartial,
-    RegionWindowSums,
 )
+from tests.support.region_shares import NOW_MS, live_share, window_share
 from vpp_streams.domain.fleet.region_pace import LiveRegion, WindowKey, WindowsDue, told_at_ms
 from vpp_streams.domain.fleet.regions import expected_sites, region_live, region_window
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.domain.registry.registry import Registry
 
-NOW_MS = 1_763_855_000_000
 STALE_MS = 10_000
 TWO_PARTITIONS = {0: 2, 3: 1}
-
-
-def tick(partition: int, tick_ms: int = NOW_MS, **changes: Any) -> RegionPartial:
-    fresh = changes.pop("fresh", ())
-    aggregate = Aggregate(
-        sites_expected=2,
-        sites_reporting=2,
-        oldest_sample_ms=tick_ms - 700,
-        battery_w=1_000.0,
-        grid_w=-500.0,
-        solar_w=300.0,
-        load_w=800.0,
-        stored_wh=5_000.0,
-        usable_wh=10_000.0,
-        deliverable=(Deliverable(900, 4_000.0, 3_000.0),),
-    )
-    return RegionPartial(
-        region="north",
-        partition=partition,
-        tick_ms=tick_ms,
-        aggregate=msgspec.structs.replace(aggregate, **changes),
-        fresh=fresh,
-    )
-
-
-def share(partition: int, revision: int = 0, energy_wh: float = 120.0) -> RegionWindowPartial:
-    energy = EnergySums(energy_wh=energy_wh, positive_wh=energy_wh, negative_wh=0.0)
-    return RegionWindowPartial(
-        region="north",
-        partition=partition,
-        start_ms=NOW_MS,
-        size_s=900,
-        revision=revision,
-        sums=RegionWindowSums(
-            sites_expected=2,
-            sites_reporting=2,
-            readings=1800,
-            coverage_sum=1.5,
-            battery=energy,
-            grid=energy,
-            solar=energy,
-            load=energy,
-            stored_first_wh=6_000.0,
-            stored_last_wh=5_000.0,
-            usable_wh=10_000.0,
-        ),
-    )
 
 
 def test_expected_sites_are_counted_by_region_and_partition() -> None:
@@ -90,7 +39,7 @@ def test_expected_sites_are_counted_by_region_and_partition() -> None:
 
 
 def test_live_region_adds_up_its_partitions() -> None:
-    partials = {3: tick(3, sites_reporting=1), 0: tick(0, battery_w=500.0)}
+    partials = {3: live_share(3, sites_reporting=1), 0: live_share(0, battery_w=500.0)}
     live = region_live(
         "north", partials, TWO_PARTITIONS, fresh={}, at_ms=NOW_MS + 300, stale_after_ms=STALE_MS
     )
@@ -102,7 +51,7 @@ def test_live_region_adds_up_its_partitions() -> None:
 
 
 def test_a_partition_that_went_silent_or_never_spoke_lowers_coverage_only() -> None:
-    partials = {0: tick(0), 5: tick(5, NOW_MS - STALE_MS - 1)}
+    partials = {0: live_share(0), 5: live_share(5, NOW_MS - STALE_MS - 1)}
     live = region_live(
         "north", partials, {0: 2, 3: 1, 5: 4}, fresh={}, at_ms=NOW_MS, stale_after_ms=STALE_MS
     )
@@ -120,7 +69,7 @@ def test_a_region_with_nothing_live_is_told_as_unknown_not_as_zero_soc() -> None
 def test_ages_are_weighted_by_count_and_never_negative() -> None:
     fresh = {NOW_MS - 100: 50, NOW_MS - 400: 48, NOW_MS - 9_000: 2, NOW_MS + 5_000: 1}
     live = region_live(
-        "north", {0: tick(0)}, {0: 2}, fresh=fresh, at_ms=NOW_MS, stale_after_ms=STALE_MS
+        "north", {0: live_share(0)}, {0: 2}, fresh=fresh, at_ms=NOW_MS, stale_after_ms=STALE_MS
     )
     assert (live.age_p50_ms, live.age_p99_ms) == (100.0, 9_000.0)
     assert live.fresh_ages_ms == ((0, 1), (100, 50), (400, 48), (9_000, 2))
@@ -130,7 +79,7 @@ def test_ages_are_weighted_by_count_and_never_negative() -> None:
 def test_a_window_is_the_same_bytes_whatever_order_its_shares_came_in(
     energies: dict[int, float], rng: random.Random
 ) -> None:
-    shares = {p: share(p, energy_wh=e) for p, e in energies.items()}
+    shares = {p: window_share(p, energy_wh=e) for p, e in energies.items()}
     shuffled = list(shares)
     rng.shuffle(shuffled)
     again = region_window("north", {p: shares[p] for p in shuffled}, {})
@@ -138,7 +87,9 @@ def test_a_window_is_the_same_bytes_whatever_order_its_shares_came_in(
 
 
 def test_window_of_all_partitions() -> None:
-    window = region_window("north", {0: share(0), 3: share(3, energy_wh=80.0)}, TWO_PARTITIONS)
+    window = region_window(
+        "north", {0: window_share(0), 3: window_share(3, energy_wh=80.0)}, TWO_PARTITIONS
+    )
     assert window.window_id == f"north|900|{NOW_MS}"
     assert window.coverage == 3.0 / 4
     # An older version's shares: of each site that reports, over the time in which it did.
@@ -149,7 +100,7 @@ def test_window_of_all_partitions() -> None:
 
 def measuring(partition: int, mean_w: float | None, sites: int) -> RegionWindowPartial:
     energy = EnergySums(1.0, 1.0, 0.0, mean_w, sites)
-    made = share(partition)
+    made = window_share(partition)
     sums = msgspec.structs.replace(made.sums, load=energy, solar=energy)
     return msgspec.structs.replace(made, sums=sums)
 
@@ -165,9 +116,11 @@ def test_a_mean_is_of_what_was_measured_never_of_zeros() -> None:
 
 
 def test_every_share_and_correction_raises_the_revision() -> None:
-    first = region_window("north", {0: share(0)}, TWO_PARTITIONS)
-    whole = region_window("north", {0: share(0), 3: share(3)}, TWO_PARTITIONS)
-    corrected = region_window("north", {0: share(0), 3: share(3, revision=1)}, TWO_PARTITIONS)
+    first = region_window("north", {0: window_share(0)}, TWO_PARTITIONS)
+    whole = region_window("north", {0: window_share(0), 3: window_share(3)}, TWO_PARTITIONS)
+    corrected = region_window(
+        "north", {0: window_share(0), 3: window_share(3, revision=1)}, TWO_PARTITIONS
+    )
     assert first.revision < whole.revision < corrected.revision
     assert first.coverage == 1.5 / 3
 
@@ -178,21 +131,21 @@ def north() -> LiveRegion:
 
 
 def test_a_complete_tick_is_told_at_once(north: LiveRegion) -> None:
-    north.apply(tick(0), NOW_MS + 100)
+    north.apply(live_share(0), NOW_MS + 100)
     assert not north.due(TWO_PARTITIONS, NOW_MS + 100)
-    north.apply(tick(3), NOW_MS + 120)
+    north.apply(live_share(3), NOW_MS + 120)
     assert north.due(TWO_PARTITIONS, NOW_MS + 120)
 
 
 def test_an_incomplete_tick_is_told_after_it_has_settled_and_again_when_the_rest_comes(
     north: LiveRegion,
 ) -> None:
-    north.apply(tick(0), NOW_MS)
+    north.apply(live_share(0), NOW_MS)
     assert not north.due(TWO_PARTITIONS, NOW_MS + north.SETTLE_MS - 1)
     assert north.due(TWO_PARTITIONS, NOW_MS + north.SETTLE_MS)
     live = north.tell(TWO_PARTITIONS, NOW_MS + north.SETTLE_MS, STALE_MS)
     assert (live.partitions_reporting, live.partitions_expected) == (1, 2)
-    north.apply(tick(3), NOW_MS + 400)
+    north.apply(live_share(3), NOW_MS + 400)
     assert north.due(TWO_PARTITIONS, NOW_MS + 400)
     assert north.tell(TWO_PARTITIONS, NOW_MS + 400, STALE_MS).partitions_reporting == 2
 
@@ -200,7 +153,7 @@ def test_an_incomplete_tick_is_told_after_it_has_settled_and_again_when_the_rest
 def test_age_and_coverage_move_on_when_partitions_go_silent_until_all_are(
     north: LiveRegion,
 ) -> None:
-    north.apply(tick(0), NOW_MS)
+    north.apply(live_share(0), NOW_MS)
     now_ms, told = NOW_MS, []
     while now_ms < NOW_MS + 60_000:
         if north.due({0: 2}, now_ms):
@@ -213,17 +166,17 @@ def test_age_and_coverage_move_on_when_partitions_go_silent_until_all_are(
 
 
 def test_an_older_or_repeated_tick_changes_nothing(north: LiveRegion) -> None:
-    north.apply(tick(0, battery_w=2_000.0, fresh=((NOW_MS - 50, 3),)), NOW_MS)
-    north.apply(tick(0, NOW_MS - 500, fresh=((NOW_MS - 700, 9),)), NOW_MS)
-    north.apply(tick(0, fresh=((NOW_MS - 50, 3),)), NOW_MS)
+    north.apply(live_share(0, battery_w=2_000.0, fresh=((NOW_MS - 50, 3),)), NOW_MS)
+    north.apply(live_share(0, NOW_MS - 500, fresh=((NOW_MS - 700, 9),)), NOW_MS)
+    north.apply(live_share(0, fresh=((NOW_MS - 50, 3),)), NOW_MS)
     live = north.tell({0: 2}, NOW_MS, STALE_MS)
     assert live.aggregate.battery_w == 2_000.0
     assert live.fresh_ages_ms == ((50, 3),)
 
 
 def test_fresh_readings_are_shown_once_even_if_ticks_were_skipped(north: LiveRegion) -> None:
-    north.apply(tick(0, NOW_MS, fresh=((NOW_MS - 100, 4),)), NOW_MS)
-    north.apply(tick(0, NOW_MS + 500, fresh=((NOW_MS + 400, 5),)), NOW_MS + 500)
+    north.apply(live_share(0, NOW_MS, fresh=((NOW_MS - 100, 4),)), NOW_MS)
+    north.apply(live_share(0, NOW_MS + 500, fresh=((NOW_MS + 400, 5),)), NOW_MS + 500)
     first = north.tell({0: 2}, NOW_MS + 500, STALE_MS)
     assert first.fresh_ages_ms == ((100, 5), (600, 4))
     assert north.tell({0: 2}, NOW_MS + 1500, STALE_MS).fresh_ages_ms == ()
@@ -232,7 +185,7 @@ def test_fresh_readings_are_shown_once_even_if_ticks_were_skipped(north: LiveReg
 def test_a_flood_of_ticks_is_told_at_a_bounded_rate(north: LiveRegion) -> None:
     told = 0
     for i in range(1000):
-        north.apply(tick(0, NOW_MS + 500 * i), NOW_MS + i)
+        north.apply(live_share(0, NOW_MS + 500 * i), NOW_MS + i)
         if north.due({0: 2}, NOW_MS + i):
             north.tell({0: 2}, NOW_MS + i, STALE_MS)
             told += 1
@@ -241,7 +194,7 @@ def test_a_flood_of_ticks_is_told_at_a_bounded_rate(north: LiveRegion) -> None:
 
 def test_a_replay_is_told_in_its_own_time(north: LiveRegion) -> None:
     long_ago_ms = 1_400_000_000_000
-    north.apply(tick(0, long_ago_ms), NOW_MS)
+    north.apply(live_share(0, long_ago_ms), NOW_MS)
     live = north.tell({0: 2}, NOW_MS + 200, STALE_MS)
     assert (live.at_ms, live.partitions_reporting) == (long_ago_ms + 200, 1)
     assert told_at_ms(NOW_MS + 200, NOW_MS - 120_000, NOW_MS) == NOW_MS + 200
