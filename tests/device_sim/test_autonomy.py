@@ -183,7 +183,10 @@ def test_a_bug_in_the_controller_is_counted(monkeypatch, name):
     right = home.step
 
     def wrong(spec, state, *, connection, around, request_w, dt_s):
-        return right(spec, state, connection, around, BUGS[name](request_w, spec), dt_s)
+        request_w = BUGS[name](request_w, spec)
+        return right(
+            spec, state, connection=connection, around=around, request_w=request_w, dt_s=dt_s
+        )
 
     monkeypatch.setattr(home, "step", wrong)
     homes = Homes(soc=0.2 if name == "reserve" else 0.6, load_w=800)
