@@ -164,7 +164,7 @@ def test_make_alone_lists_every_target():
 def test_our_logs_and_the_libraries_come_in_one_format(as_json: bool):
     script = (
         "import logging, structlog\n"
-        "from vpp_streams.logs import set_up_logs\n"
+        "from vpp_streams.process.logs import set_up_logs\n"
         "from vpp_streams.settings import Settings\n"
         "set_up_logs(Settings())\n"
         "structlog.get_logger('ours').warning('a device was refused', device_id='pw-1')\n"
