@@ -8,7 +8,7 @@ FROM ?= 0
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test simulate check bench format broker clean
+.PHONY: help setup docs demo test test-all simulate check bench format broker clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,18 +19,24 @@ setup: $(READY) ## .venv with `vpp` in it, and the tools it needs (the other tar
 demo: setup ## the whole loop on this machine, with simulated homes and a dashboard
 	$(BIN)/vpp up
 
-test: setup ## every test, on a real Kafka
-	$(BIN)/pytest -n 2 --dist worksteal --durations=25
+test: setup ## the tests, on a real Kafka (some minutes)
+	$(BIN)/pytest -n 2 --dist worksteal --durations=25 -m "not nightly"
+
+test-all: setup ## these and the long ones: more seeds, more examples, years instead of weeks
+	$(BIN)/pytest -n 2 --dist worksteal --durations=25 --hypothesis-profile=nightly
 
 simulate: setup ## the shell on a simulated Kafka, one seed after another (SEEDS=n FROM=m SCENARIO=s)
 	$(BIN)/python -m tests.simulation --scenario $(SCENARIO) --seeds $(SEEDS) --from $(FROM)
 
-check: setup ## lint, format, types, import rules, generated contracts
+check: setup docs ## lint, format, types, import rules, generated contracts, docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vpp contracts --check
+
+docs: setup ## the documentation site, in var/site; a link that leads nowhere is an error
+	$(BIN)/sphinx-build -q -W --keep-going -n -b html docs var/site
 
 bench: setup ## every benchmark's table, against baselines of the same run (some minutes)
 	$(BIN)/vpp broker start

@@ -24,10 +24,11 @@ from vpp_streams.local.kafka_process import kafka_version, single_node
 from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
 
-# No test depends on how long an example takes. The rest is as it was: in CI, examples are the
-# same in each run.
-hypothesis.settings.register_profile("untimed", parent=hypothesis.settings(), deadline=None)
-hypothesis.settings.load_profile("untimed")
+# No test depends on how long an example takes. `make test` plays the same examples in each run;
+# `make test-all` (--hypothesis-profile=nightly) draws new ones, and more of them.
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=500)
+hypothesis.settings.load_profile("ci")
 
 
 @contextmanager
@@ -80,8 +81,13 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(str(error)) from None
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return f"kafka: {config.stash[KAFKA]}"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    without_nightly = "not nightly" in config.getoption("markexpr")
+    left_out = "without those marked nightly (`make test-all` has them)"
+    return [
+        f"kafka: {config.stash[KAFKA]}",
+        f"tests: {left_out if without_nightly else 'all that are selected'}",
+    ]
 
 
 @pytest.fixture(scope="session")

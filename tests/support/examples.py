@@ -1,0 +1,13 @@
+"""How many examples hypothesis draws, by profile: few and the same in `make test`, many nightly."""
+
+import hypothesis
+
+CI_SHARE = 4
+"""`make test` draws one example in this many."""
+
+
+def examples(nightly: int, **more: object) -> hypothesis.settings:
+    """Settings for a test that draws ``nightly`` examples at night, and fewer otherwise."""
+    at_night = hypothesis.settings.get_current_profile_name() == "nightly"
+    drawn = nightly if at_night else max(nightly // CI_SHARE, 10)
+    return hypothesis.settings(max_examples=drawn, **more)  # type: ignore[arg-type]  # its options
