@@ -15,7 +15,8 @@ from schemas.windows import Deliverable
 from tests.support.kafka_raw import Raw, take
 from tests.support.market_world import SellsWhenDear
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import Autobidder, safe_bid
+from vpp_streams.domain.market.decision.autobidder import Autobidder
+from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics

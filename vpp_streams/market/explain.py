@@ -16,7 +16,7 @@ from schemas.market import (
     Shortfall,
 )
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import Autobidder
+from vpp_streams.domain.market.decision.autobidder import Autobidder
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.sim_market import sim_rules
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS

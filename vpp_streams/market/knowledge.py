@@ -27,7 +27,7 @@ from schemas.market import (
 from schemas.windows import Deliverable, RegionLive
 from schemas.wire import UNREADABLE
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import safe_bid
+from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.ledger import Ledger, held_within, uncommitted_w
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.rules import BidRefusedError, MarketRules, Prices, Storage, check_bid

@@ -20,7 +20,7 @@ from tests.support.market_factory import (
 )
 from vpp_streams.domain.market.bids import capacity_offers, energy_offer
 from vpp_streams.domain.market.clearing import clear_offer, cleared_power_w, impact_price
-from vpp_streams.domain.market.decision import safe_bid
+from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.forecast.process import PriceProcess, fit_process
 from vpp_streams.domain.market.rules import Storage
 from vpp_streams.domain.market.value import LEVELS, feasible_power, stored_after, value_table

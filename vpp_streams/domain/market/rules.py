@@ -1,7 +1,7 @@
 """The market model: rules, prices, a region's storage, and how an offer is cleared.
 
 Energy prices are in currency per MWh, capacity prices per MW and hour. Power + = export.
-Every market adapter is a `Market`; readers of price files (`domain.price_files`) give `Prices`.
+Every market adapter is a `Market`; readers of price files (`domain.files.price_files`) give `Prices`.
 """
 
 from collections.abc import Mapping

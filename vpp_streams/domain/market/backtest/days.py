@@ -21,7 +21,7 @@ from vpp_streams.domain.market.backtest.result import Summary, Trace, Yardsticks
 from vpp_streams.domain.market.backtest.run import REGION, WalkRecord
 from vpp_streams.domain.market.bids import fixed_offer
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import safe_bid
+from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.forecast.days import Days, error_quantiles
 from vpp_streams.domain.market.plan.model import PlanModel
 from vpp_streams.domain.market.replay_market import ReplayMarket

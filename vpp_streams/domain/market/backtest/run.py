@@ -15,7 +15,7 @@ from vpp_streams.domain.market.backtest.delivery import Fleet, Given
 from vpp_streams.domain.market.backtest.foresight import perfect_money, planner_money
 from vpp_streams.domain.market.backtest.result import Summary, Trace, Yardsticks, summarise
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import Autobidder
+from vpp_streams.domain.market.decision.autobidder import Autobidder
 from vpp_streams.domain.market.replay_market import ReplayMarket
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.rules import BidRefusedError, Prices, Storage
