@@ -20,7 +20,7 @@ from schemas.market import (
     Clearing,
     Delivery,
     InputOffset,
-    MarketRecord,
+    MarketTopicRecord,
     PlanView,
     Refusal,
 )
@@ -43,6 +43,8 @@ _SLACK_MS = HOUR_MS
 READ_BACK_MS: Mapping[topics.Topic[Any], int] = {
     topics.MARKET_AWARDS: HISTORY_MS + _SLACK_MS,
     topics.MARKET_BIDS: DAY_MS + _SLACK_MS,
+    topics.MARKET_DELIVERIES: DAY_MS + _SLACK_MS,
+    topics.MARKET_PLANS: DAY_MS + _SLACK_MS,
     topics.DISPATCH_EVENTS: FRESH_MS + 60_000,
     topics.REGION_LIVE: FRESH_MS + 60_000,
 }
@@ -50,7 +52,7 @@ READ_BACK_MS: Mapping[topics.Topic[Any], int] = {
 WEAR_PER_MWH = 10.0
 """What a cycle costs the batteries, per MWh given."""
 
-Record = MarketRecord | Bid | DispatchEvent | RegionLive
+Record = MarketTopicRecord | Bid | DispatchEvent | RegionLive
 
 
 @dataclass(frozen=True, slots=True)

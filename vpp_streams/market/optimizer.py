@@ -172,7 +172,7 @@ class Optimizer:
         return safe_bid(inputs, (fault,)), None
 
     async def _tell_plan(self, plan: PlanView) -> None:
-        await self._send(topics.MARKET_AWARDS, plan)
+        await self._send(topics.MARKET_PLANS, plan)
         now_ms = self._now_ms()
         if not plan.price or now_ms - self._prices_told.get(plan.region, 0) < PRICES_EVERY_MS:
             return
