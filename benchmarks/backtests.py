@@ -58,7 +58,7 @@ def day_ahead(data: Path, zone: str) -> None:
     for name, forecaster in forecasters.items():
         summary, _, _ = walk_days(
             ReplayMarket(rules, prices, auction), BATTERY, Fleet(BATTERY, 1, 1.0, 1), forecaster,
-            lambda start_ms: (start_ms // DAY_MS + 3) % 7, time.perf_counter,
+            lambda start_ms: (start_ms // DAY_MS + 3) % 7, clock=time.perf_counter,
         )  # fmt: skip
         print(f"| {zone} | {name} | {_numbers(summary)} |", flush=True)
 
@@ -76,7 +76,7 @@ def dispatch(data: Path, zone: str) -> None:
     ):
         summary, _, _ = walk(
             ReplayMarket(traded, prices, auction), BATTERY, Fleet(BATTERY, 1, 1.0, 1),
-            ReservePolicy(), time.perf_counter,
+            ReservePolicy(), clock=time.perf_counter,
         )  # fmt: skip
         found.append(summary)
         print(f"| {zone} | {name} | {_numbers(summary)} |", flush=True)

@@ -246,9 +246,15 @@ def _run(
         try:
             if by_day:
                 return walk_days(
-                    market, storage, fleet, forecast, kind_of, time.perf_counter, moved
+                    market,
+                    storage,
+                    fleet,
+                    forecast,
+                    kind_of,
+                    clock=time.perf_counter,
+                    on_day=moved,
                 )
-            return walk(market, storage, fleet, policy, time.perf_counter, moved)
+            return walk(market, storage, fleet, policy, clock=time.perf_counter, on_interval=moved)
         except ValueError as error:
             raise InputError(str(error)) from None
 

@@ -52,7 +52,7 @@ def weekday(start_ms: int) -> int:
 
 def run_intervals(energy: Floats, fleet: Fleet | None = None) -> tuple[Summary, tuple[Bid, ...]]:
     market = ReplayMarket(HOURLY, prices_of(energy))
-    summary, _, bids = walk(market, BATTERY, fleet or all_answer(), ReservePolicy(), no_clock)
+    summary, _, bids = walk(market, BATTERY, fleet or all_answer(), ReservePolicy(), clock=no_clock)
     return summary, bids
 
 
@@ -60,7 +60,7 @@ def run_days(prices: Prices, forecast: object = lear) -> tuple[Summary, tuple[Bi
     assert callable(forecast)
     rules = replace(RULES, currency=prices.currency, gate_ms=DAY_MS // 2)
     market = ReplayMarket(rules, prices, "day")
-    summary, _, bids = walk_days(market, BATTERY, all_answer(), forecast, weekday, no_clock)
+    summary, _, bids = walk_days(market, BATTERY, all_answer(), forecast, weekday, clock=no_clock)
     return summary, bids
 
 
@@ -112,7 +112,12 @@ def test_quantiles_are_scored_by_their_pinball_loss() -> None:
     bid = safe_bid(inputs_at(T0, prices_of(np.array([]))), ())
     rows = WalkRecord([bid] * 3, [70.0, 50.0, 20.0], [given] * 3, [40.0] * 3, [60.0] * 3)
     summary = summarise(
-        rows.trace([0.0] * 3), RULES, BATTERY, Yardsticks(0.0, 0.0), [0.0], Counter()
+        rows.trace([0.0] * 3),
+        RULES,
+        BATTERY,
+        others=Yardsticks(0.0, 0.0),
+        solve_ms=[0.0],
+        rungs=Counter(),
     )
     low, high = (0.1 * 30 + 0.1 * 10 + 0.9 * 20) / 3, (0.9 * 10 + 0.1 * 10 + 0.1 * 40) / 3
     assert summary.pinball == pytest.approx((low + high) / 2)
@@ -212,8 +217,8 @@ def test_bids_by_value_earn_most_of_a_spike_and_regulation_adds_to_it() -> None:
     assert (auction, rules.co_optimised) == ("interval", True)
     both = ReplayMarket(rules, prices)
     alone = ReplayMarket(energy_only(rules), prices)
-    with_regulation, _, _ = walk(both, BATTERY, all_answer(), ReservePolicy(), no_clock)
-    energy, _, _ = walk(alone, BATTERY, all_answer(), ReservePolicy(), no_clock)
+    with_regulation, _, _ = walk(both, BATTERY, all_answer(), ReservePolicy(), clock=no_clock)
+    energy, _, _ = walk(alone, BATTERY, all_answer(), ReservePolicy(), clock=no_clock)
     assert energy.share >= 0.65
     uplift = with_regulation.perfect - energy.perfect
     assert with_regulation.money - energy.money >= 0.6 * uplift

@@ -54,10 +54,14 @@ def test_selling_begins_at_what_the_energy_would_earn_later() -> None:
     process = certain([50.0, 100.0, 1.0])
     table = value_table(process, storage, RULES, slot=0, steps=3, keep=1)
     chances = np.full(len(process.nodes), 1 / len(process.nodes))
-    offer = energy_offer(table, 0, chances, 1e6, storage, RULES, -1e6, 1e6)
+    offer = energy_offer(
+        table, 0, chances, 1e6, storage=storage, rules=RULES, least_w=-1e6, most_w=1e6
+    )
     assert cleared_power_w(offer, 90.0) == 0.0
     assert cleared_power_w(offer, 2000.0) == 1e6
-    buying = energy_offer(table, 0, chances, 0.0, storage, RULES, -1e6, 1e6)
+    buying = energy_offer(
+        table, 0, chances, 0.0, storage=storage, rules=RULES, least_w=-1e6, most_w=1e6
+    )
     assert cleared_power_w(buying, 20.0) == -1e6
     assert cleared_power_w(buying, 2000.0) == 0.0
 
@@ -70,9 +74,11 @@ def test_an_offer_rises_and_stays_within_what_can_be_given(
     stored_wh: float, slot: int, seed: int, least_w: float, most_w: float
 ) -> None:
     process = fit_process(prices_of(duck_days(4, seed)), RULES)
-    table = value_table(process, BATTERY, RULES, slot, 30, 1)
+    table = value_table(process, BATTERY, RULES, slot=slot, steps=30, keep=1)
     chances = process.ahead(50.0, slot, 1)[0]
-    offer = energy_offer(table, 0, chances, stored_wh, BATTERY, RULES, least_w, most_w)
+    offer = energy_offer(
+        table, 0, chances, stored_wh, storage=BATTERY, rules=RULES, least_w=least_w, most_w=most_w
+    )
     powers = [offer.below_w, *(step.power_w for step in offer.steps)]
     assert powers == sorted(set(powers))
     assert len(offer.steps) <= RULES.max_steps
@@ -88,25 +94,34 @@ def test_wear_keeps_a_small_spread_from_being_traded() -> None:
     for wear, sells in ((0.0, True), (20.0, False)):
         storage = Storage(1e6, 1e6, 1e6, 1.0, 1.0, wear)
         table = value_table(certain(prices), storage, RULES, slot=0, steps=3, keep=1)
-        offer = energy_offer(table, 0, np.ones(5) / 5, 0.0, storage, RULES, -1e6, 1e6)
+        offer = energy_offer(
+            table, 0, np.ones(5) / 5, 0.0, storage=storage, rules=RULES, least_w=-1e6, most_w=1e6
+        )
         assert (cleared_power_w(offer, 50.0) < 0) is sells
 
 
 def test_capacity_is_offered_only_with_the_energy_to_sustain_it() -> None:
     wanted: dict[Product, float] = {"reg_up": 2e6, "reg_down": 2e6, "reserve": 2e6}
-    nearly_empty = capacity_offers(wanted, 50.0, 50.0, 1e5, EnergyOffer(0.0), BATTERY, HOURLY)
+    at_50 = {"worth_per_mwh": 50.0, "price": 50.0, "storage": BATTERY, "rules": HOURLY}
+    nearly_empty = capacity_offers(wanted, EnergyOffer(0.0), 1e5, **at_50)
     up = {offer.product: offer.power_w for offer in nearly_empty}
     assert up["reg_up"] == pytest.approx(1e5 * 0.92 / 0.5, rel=1e-6)
     assert "reserve" not in up  # what there is backs regulation already
     sells_all = EnergyOffer(0.0, (Step(100.0, 92_000.0),))
-    assert {o.product for o in capacity_offers(
-        wanted, 50.0, 50.0, 1e5, sells_all, BATTERY, HOURLY)} == {"reg_down"}  # fmt: skip
+    offers = capacity_offers(wanted, sells_all, 1e5, **at_50)
+    assert {offer.product for offer in offers} == {"reg_down"}
 
 
 def test_capacity_costs_what_its_use_takes_out_of_the_store() -> None:
     rules = replace(HOURLY, reg_up_used=0.2, reg_down_used=0.2)
     offers = capacity_offers(
-        {"reg_up": 1e5, "reg_down": 1e5}, 92.0, 60.0, 1e6, EnergyOffer(0.0), BATTERY, rules
+        {"reg_up": 1e5, "reg_down": 1e5},
+        EnergyOffer(0.0),
+        1e6,
+        worth_per_mwh=92.0,
+        price=60.0,
+        storage=BATTERY,
+        rules=rules,
     )
     cost = {offer.product: offer.price for offer in offers}
     assert cost["reg_up"] == pytest.approx(0.2 * (92 / 0.92 - 60))

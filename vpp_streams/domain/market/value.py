@@ -54,6 +54,7 @@ def value_table(
     process: PriceProcess,
     storage: Storage,
     rules: MarketRules,
+    *,
     slot: int,
     steps: int,
     keep: int,

@@ -61,6 +61,7 @@ def walk_days(
     fleet: Fleet,
     forecast: Forecaster,
     kind_of: Callable[[int], int],
+    *,
     clock: Callable[[], float],
     on_day: Callable[[], None] = lambda: None,
 ) -> tuple[Summary, Trace, tuple[Bid, ...]]:
@@ -100,7 +101,7 @@ def walk_days(
     rungs: Counter[str] = Counter(bid.rung for bid in rows.bids)
     # The plan of a day is exact: with its prices known it is perfect foresight.
     others = Yardsticks(planner=float(sum(perfect)), reliable=reliable.money)
-    summary = summarise(trace, rules, storage, others, solve_ms, rungs)
+    summary = summarise(trace, rules, storage, others=others, solve_ms=solve_ms, rungs=rungs)
     return summary, trace, tuple(rows.bids)
 
 

@@ -16,18 +16,18 @@ LIMIT_S = 600.0
 
 def perfect_money(run: Prices, rules: MarketRules, storage: Storage, stored_wh: float) -> Floats:
     """Money of each interval of a stretch without gaps, of the best plan over all of it."""
-    return _rolled(run, rules, storage, stored_wh, CHUNK, BEYOND)
+    return _rolled(run, rules, storage, stored_wh, take=CHUNK, beyond=BEYOND)
 
 
 def planner_money(
     run: Prices, rules: MarketRules, storage: Storage, stored_wh: float, steps: int
 ) -> float:
-    """What a plan of so many steps makes that is made anew every 12, with all prices known."""
-    return float(_rolled(run, rules, storage, stored_wh, 12, steps - 12).sum())
+    """Money that a plan of ``steps`` earns with all prices known, renewed every 12 steps."""
+    return float(_rolled(run, rules, storage, stored_wh, take=12, beyond=steps - 12).sum())
 
 
 def _rolled(
-    run: Prices, rules: MarketRules, storage: Storage, stored_wh: float, take: int, beyond: int
+    run: Prices, rules: MarketRules, storage: Storage, stored_wh: float, *, take: int, beyond: int
 ) -> Floats:
     model, money = PlanModel(), np.zeros(len(run.start_ms))
     for first in range(0, len(money), take):
@@ -45,6 +45,7 @@ def best_plan(
     rules: MarketRules,
     storage: Storage,
     stored_wh: float,
+    *,
     final_wh: float = float("nan"),
 ) -> Plan:
     """The plan that earns most at these prices; energy left at the end is worth nothing."""

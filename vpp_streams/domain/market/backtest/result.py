@@ -93,6 +93,7 @@ def summarise(
     trace: Trace,
     rules: MarketRules,
     storage: Storage,
+    *,
     others: Yardsticks,
     solve_ms: list[float],
     rungs: Counter[str],

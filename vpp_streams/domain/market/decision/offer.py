@@ -31,17 +31,22 @@ def offer_bid(position: Position, outlook: Outlook, ahead: PricesAhead, plan: Pl
         step,
         chances,
         position.stored_wh,
-        storage,
-        rules,
+        storage=storage,
+        rules=rules,
         least_w=min(apart.down_w - room.down_w, 0.0),
         most_w=max(room.up_w - apart.up_w, 0.0),
     )
-    worth_per_mwh = outlook.table.per_mwh(step, position.stored_wh, chances)
     return msgspec.structs.replace(
         safe_bid(inputs, ()),
         energy=offer,
         capacity=capacity_offers(
-            wanted, worth_per_mwh, price, position.stored_wh, offer, storage, rules
+            wanted,
+            offer,
+            position.stored_wh,
+            worth_per_mwh=outlook.table.per_mwh(step, position.stored_wh, chances),
+            price=price,
+            storage=storage,
+            rules=rules,
         ),
         expected_w=cleared_power_w(offer, price),
         up_w=room.up_w,
