@@ -154,7 +154,7 @@ class Decided:
                 (topics.DISPATCH_EVENTS, status(self.made_at_ms, up_w=5e3)),
                 (topics.MARKET_AWARDS, clearing(self.start_ms, 91.5)),
                 (topics.MARKET_AWARDS, award),
-                (topics.MARKET_AWARDS, delivery),
+                (topics.MARKET_DELIVERIES, delivery),
             ],
         )
         return bid

@@ -15,7 +15,8 @@ from schemas.windows import Deliverable
 from tests.support.kafka_raw import Raw, take
 from tests.support.market_world import SellsWhenDear
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import Autobidder, safe_bid
+from vpp_streams.domain.market.decision.autobidder import Autobidder
+from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
@@ -223,7 +224,8 @@ async def test_devices_are_told_the_plans_prices_but_not_each_time():
     assert told.region == "north"
     assert told.per_mwh == (10.0, 10.0, 10.0)
     plans = [r for _, r in at.sent if isinstance(r, PlanView)]
-    assert [topics.MARKET_AWARDS.key.of(plan) for plan in plans] == ["plan:sim:north"] * 2
+    assert [name for name, r in at.sent if isinstance(r, PlanView)] == ["market.plans"] * 2
+    assert [topics.MARKET_PLANS.key.of(plan) for plan in plans] == ["plan:sim:north"] * 2
 
 
 def test_regions_without_a_battery_are_not_bid_for():

@@ -23,7 +23,7 @@ from schemas.market import (
     Delivery,
     EnergyOffer,
     Gate,
-    MarketRecord,
+    MarketTopicRecord,
     Refusal,
     Shortfall,
 )
@@ -62,6 +62,8 @@ REGIONS = ("north", "south")
 INPUTS = (
     topics.MARKET_AWARDS,
     topics.MARKET_BIDS,
+    topics.MARKET_DELIVERIES,
+    topics.MARKET_PLANS,
     topics.DISPATCH_EVENTS,
     topics.REGION_LIVE,
 )
@@ -75,7 +77,7 @@ class World:
         self.processes = processes
         self.missing_w = 0.0
         """Of the awards, as the regions tell it."""
-        self.records: list[MarketRecord] = []
+        self.records: list[MarketTopicRecord] = []
         self.bids: list[Bid] = []
         self.targets: list[Target] = []
         self._news = asyncio.Event()
@@ -228,6 +230,7 @@ async def running(
     world = World(settings, processes)
     beside = asyncio.gather(
         world.follow(topics.MARKET_AWARDS, world.records),
+        world.follow(topics.MARKET_DELIVERIES, world.records),
         world.follow(topics.MARKET_BIDS, world.bids),
         world.follow(topics.DISPATCH_TARGETS, world.targets),
         world.play_regions(),

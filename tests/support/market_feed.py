@@ -1,6 +1,7 @@
 """A day of one region in the simulated market, as its topics tell it; nothing is decided here."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from schemas.market import (
     EnergyOffer,
     Gate,
     InputOffset,
-    MarketRecord,
+    MarketTopicRecord,
     PlanView,
     Refusal,
     Shortfall,
@@ -24,6 +25,7 @@ from vpp_streams.domain.market.clearing import cleared_power_w
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
 from vpp_streams.kafka import topics
+from vpp_streams.kafka.topics import Topic
 from vpp_streams.web.readmodel import ReadModel
 
 MINUTE = 60_000
@@ -103,7 +105,7 @@ def plan(start_ms: int, region: str = "north", steps: int = STEPS) -> PlanView:
     )
 
 
-def story(start_ms: int, region: str = "north") -> Iterator[MarketRecord | Bid]:
+def story(start_ms: int, region: str = "north") -> Iterator[MarketTopicRecord | Bid]:
     """An interval from its gate to its delivery."""
     one = {"bid_id": at(start_ms, region), "market": "sim", "region": region}
     gate_ms, long_ms = start_ms - RULES.gate_ms, RULES.interval_ms
@@ -157,10 +159,22 @@ def story(start_ms: int, region: str = "north") -> Iterator[MarketRecord | Bid]:
     )
 
 
-def feed(model: ReadModel, record: MarketRecord | Bid, now_ms: int = NOW_MS) -> None:
+def topic_of(record: MarketTopicRecord | Bid) -> Topic[Any]:
+    """The topic that carries a record."""
+    match record:
+        case Bid():
+            return topics.MARKET_BIDS
+        case Delivery() | Shortfall():
+            return topics.MARKET_DELIVERIES
+        case PlanView():
+            return topics.MARKET_PLANS
+        case _:
+            return topics.MARKET_AWARDS
+
+
+def feed(model: ReadModel, record: MarketTopicRecord | Bid, now_ms: int = NOW_MS) -> None:
     """A record as the topic that it is of would bring it."""
-    topic = topics.MARKET_BIDS if isinstance(record, Bid) else topics.MARKET_AWARDS
-    apply(model, topic, record, now_ms=now_ms)
+    apply(model, topic_of(record), record, now_ms=now_ms)
 
 
 def feed_market(

@@ -18,7 +18,8 @@ import numpy as np
 from schemas.market import Bid, CapacityOffer, EnergyOffer, PlanView, Step
 from tests.support.kafka_world import ROOT
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import Autobidder, safe_bid
+from vpp_streams.domain.market.decision.autobidder import Autobidder
+from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.market.optimizer import run_optimizer
 from vpp_streams.process.logs import set_up_logs
 from vpp_streams.settings import Settings, load_settings

@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 
 from schemas.market import Award, Clearing, Delivery, Gate, PlanView, Refusal, Shortfall
-from tests.support.market_feed import OPEN_MS, RULES, at, bid, feed, feed_market
-from tests.support.web_world import NOW_MS, KafkaInMemory, apply_raw
+from tests.support.market_feed import OPEN_MS, RULES, at, bid, feed, feed_market, plan, topic_of
+from tests.support.web_world import NOW_MS, KafkaInMemory, apply, apply_raw
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
@@ -112,7 +112,7 @@ def forecast(start_ms: int, low: float, mid: float, high: float) -> PlanView:
     )
 
 
-def feed_all(model: ReadModel, *records: market.MarketRecord | market.Bid) -> None:
+def feed_all(model: ReadModel, *records: market.MarketTopicRecord | market.Bid) -> None:
     for record in records:
         feed(model, record)
 
@@ -270,17 +270,29 @@ async def test_intervals_of_another_length_do_not_overlap_those_of_now(client, m
 )
 def test_an_id_that_is_not_the_intervals_is_counted_and_left_out(model, wrong):
     feed(model, wrong)
-    topic = topics.MARKET_BIDS if isinstance(wrong, market.Bid) else topics.MARKET_AWARDS
-    assert model.undecodable == {topic.name: 1}
+    assert model.undecodable == {topic_of(wrong).name: 1}
     assert model.markets.all(NOW_MS).markets == []
     assert model.markets.names() == []
 
 
 def test_what_is_no_record_of_a_market_is_counted_and_left_out(model):
-    for topic in (topics.MARKET_BIDS, topics.MARKET_AWARDS):
+    market_topics = (
+        topics.MARKET_BIDS,
+        topics.MARKET_AWARDS,
+        topics.MARKET_DELIVERIES,
+        topics.MARKET_PLANS,
+    )
+    for topic in market_topics:
         for value in (b"", b"{}", b'{"type":"bid"}', b"\xff", b"[" * 5000):
-            apply_raw(model, topic, None, value, offset=0, now_ms=NOW_MS)
-    assert model.undecodable == {"market.bids": 5, "market.awards": 5}
+            apply_raw(model, topic, None, value, 0, NOW_MS)
+    assert model.undecodable == {topic.name: 5 for topic in market_topics}
+
+
+def test_deliveries_and_plans_of_older_versions_are_read_where_they_were_written(model):
+    for record in (delivery(PAST_MS), plan(PAST_MS)):
+        apply(model, topics.MARKET_AWARDS, record, now_ms=NOW_MS)
+    assert model.undecodable == {}
+    assert model.markets.view("sim", "north", 1, NOW_MS).totals.delivered == 1
 
 
 def test_no_more_is_kept_than_a_day_of_so_many_regions(monkeypatch):

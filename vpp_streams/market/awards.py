@@ -72,7 +72,7 @@ class AwardKeeper:
             case Delivery():
                 self._measured.add(record.bid_id)
                 self._awards.pop(record.bid_id, None)
-            case Shortfall() if record.bid_id in self._awards:
+            case Shortfall():  # its award, of another topic, may still be unread
                 self._told[record.bid_id] = record
             case DispatchStatus():
                 self._status[record.region] = record
@@ -111,7 +111,7 @@ class AwardKeeper:
             self._awards.pop(award.bid_id, None)
             self._measured.add(award.bid_id)
             self._counters["deliveries"] += 1
-            await self._send(topics.MARKET_AWARDS, measured(award, windows))
+            await self._send(topics.MARKET_DELIVERIES, measured(award, windows))
 
     async def _ask(self, award: Award) -> None:
         """Make it the region's target.
@@ -144,7 +144,7 @@ class AwardKeeper:
         if found is not None:
             self._told[award.bid_id] = found
             self._counters["shortfalls"] += found.missing_w != 0.0
-            await self._send(topics.MARKET_AWARDS, found)
+            await self._send(topics.MARKET_DELIVERIES, found)
 
     def _forget(self, now_ms: int) -> None:
         self._told = {id_: told for id_, told in self._told.items() if id_ in self._awards}

@@ -3,13 +3,21 @@
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from schemas.market import Award, Bid, Clearing, Delivery, Refusal, Shortfall
+from schemas.market import (
+    Award,
+    Bid,
+    Clearing,
+    Delivery,
+    MarketTopicRecord,
+    Refusal,
+    Shortfall,
+)
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import Autobidder
+from vpp_streams.domain.market.decision.autobidder import Autobidder
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.sim_market import sim_rules
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
@@ -210,28 +218,31 @@ async def _inputs(reader: _Reader, bid: Bid) -> tuple[list[Input], tuple[str, ..
 
 
 async def _outcome(reader: _Reader, bid: Bid) -> Became:
-    """What market.awards tells of the bid."""
-    told = Became()
-    topic = topics.MARKET_AWARDS
-    _, first, end = await reader.bounds(topic, bid.made_at_ms - HOUR_MS)
+    """The bid's outcome and delivery."""
+    became = Became()
     over_ms = bid.start_ms + bid.interval_ms + _AFTER_MS
-    async for read in reader.read(topic, first, end):
-        if read.written_at_ms > over_ms:
-            break
-        record = read.record
-        match record:
-            case Clearing() if (record.market, record.start_ms) == (bid.market, bid.start_ms):
-                told.price = record.prices.get("energy")
-            case Shortfall() if record.bid_id == bid.bid_id:
-                told.shortfall = record
-            case Award() if record.bid_id == bid.bid_id:
-                told.award = told.award or record
-            case Refusal() if record.bid_id == bid.bid_id:
-                told.refusal = told.refusal or record
-            case Delivery() if record.bid_id == bid.bid_id:
-                told.delivery = record
+    reported_in: tuple[Topic[Any], ...] = (topics.MARKET_AWARDS, topics.MARKET_DELIVERIES)
+    for topic in reported_in:
+        _, first, end = await reader.bounds(topic, bid.made_at_ms - HOUR_MS)
+        async for read in reader.read(topic, first, end):
+            if read.written_at_ms > over_ms or became.delivery is not None:
                 break
-    return told
+            _add_outcome(became, read.record, bid)
+    return became
+
+
+def _add_outcome(became: Became, record: MarketTopicRecord, bid: Bid) -> None:
+    match record:
+        case Clearing() if (record.market, record.start_ms) == (bid.market, bid.start_ms):
+            became.price = record.prices.get("energy")
+        case Shortfall() if record.bid_id == bid.bid_id:
+            became.shortfall = record
+        case Award() if record.bid_id == bid.bid_id:
+            became.award = became.award or record
+        case Refusal() if record.bid_id == bid.bid_id:
+            became.refusal = became.refusal or record
+        case Delivery() if record.bid_id == bid.bid_id:
+            became.delivery = record
 
 
 def _told(inputs: CycleInputs, records: Iterable[Input]) -> InputsTold:

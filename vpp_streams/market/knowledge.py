@@ -20,14 +20,14 @@ from schemas.market import (
     Clearing,
     Delivery,
     InputOffset,
-    MarketRecord,
+    MarketTopicRecord,
     PlanView,
     Refusal,
 )
 from schemas.windows import Deliverable, RegionLive
 from schemas.wire import UNREADABLE
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import safe_bid
+from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.ledger import Ledger, held_within, uncommitted_w
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.rules import BidRefusedError, MarketRules, Prices, Storage, check_bid
@@ -43,6 +43,8 @@ _SLACK_MS = HOUR_MS
 READ_BACK_MS: Mapping[topics.Topic[Any], int] = {
     topics.MARKET_AWARDS: HISTORY_MS + _SLACK_MS,
     topics.MARKET_BIDS: DAY_MS + _SLACK_MS,
+    topics.MARKET_DELIVERIES: DAY_MS + _SLACK_MS,
+    topics.MARKET_PLANS: DAY_MS + _SLACK_MS,
     topics.DISPATCH_EVENTS: FRESH_MS + 60_000,
     topics.REGION_LIVE: FRESH_MS + 60_000,
 }
@@ -50,7 +52,7 @@ READ_BACK_MS: Mapping[topics.Topic[Any], int] = {
 WEAR_PER_MWH = 10.0
 """What a cycle costs the batteries, per MWh given."""
 
-Record = MarketRecord | Bid | DispatchEvent | RegionLive
+Record = MarketTopicRecord | Bid | DispatchEvent | RegionLive
 
 
 @dataclass(frozen=True, slots=True)

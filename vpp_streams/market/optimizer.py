@@ -19,7 +19,8 @@ from schemas.grid import PriceSeries
 from schemas.market import Bid, Gate, PlanView, Refusal
 from vpp_streams import clock
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import Autobidder, safe_bid
+from vpp_streams.domain.market.decision.autobidder import Autobidder
+from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.gate_clock import cut_off_ms
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.reserve import ReservePolicy
@@ -172,7 +173,7 @@ class Optimizer:
         return safe_bid(inputs, (fault,)), None
 
     async def _tell_plan(self, plan: PlanView) -> None:
-        await self._send(topics.MARKET_AWARDS, plan)
+        await self._send(topics.MARKET_PLANS, plan)
         now_ms = self._now_ms()
         if not plan.price or now_ms - self._prices_told.get(plan.region, 0) < PRICES_EVERY_MS:
             return

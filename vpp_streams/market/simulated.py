@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from schemas.market import Award, Bid, Clearing, Gate, MarketRecord, Refusal
+from schemas.market import Award, Bid, Clearing, Gate, MarketTopicRecord, Refusal
 from vpp_streams import clock
 from vpp_streams.domain.market.gate_clock import closed_starts, next_change_ms, open_start
 from vpp_streams.domain.market.rules import BidRefusedError
@@ -70,7 +70,7 @@ class MarketDesk:
                 except TimeoutError:
                     continue
 
-    def _on_own(self, read: Read[MarketRecord]) -> None:
+    def _on_own(self, read: Read[MarketTopicRecord]) -> None:
         record = read.record
         if record.market != self._rules.name:
             return

@@ -1,6 +1,6 @@
-"""What topics ``market.bids`` and ``market.awards`` say: the last day of each region's intervals.
+"""The last day of each region's intervals, as the ``market.*`` topics report them.
 
-Bounded whatever is written to us. What becomes of it for people is in `market_answers`.
+Bounded whatever they carry. `market_answers` makes it into what people see.
 """
 
 import msgspec
@@ -11,7 +11,7 @@ from schemas.market import (
     Clearing,
     Delivery,
     Gate,
-    MarketRecord,
+    MarketTopicRecord,
     PlanView,
     Refusal,
     Shortfall,
@@ -103,7 +103,7 @@ class Markets:
         """By market and region."""
         self._changes = 0
 
-    def apply(self, record: MarketRecord | Bid, now_ms: int) -> None:
+    def apply(self, record: MarketTopicRecord | Bid, now_ms: int) -> None:
         """Take a record in. What is more than a day from ``now_ms`` is left out.
 
         Raises `RefusedError` for a bid, or what became of one, whose id is not its interval's.

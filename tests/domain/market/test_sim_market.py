@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas.market import Bid, CapacityOffer, EnergyOffer, Step
 from vpp_streams.domain.market.clearing import cleared_power_w
 from vpp_streams.domain.market.ledger import bid_id
-from vpp_streams.domain.market.rules import BidRefusedError, Market
+from vpp_streams.domain.market.rules import BidRefusedError
 from vpp_streams.domain.market.sim_market import (
     CAP,
     DAY_INTERVALS,
@@ -21,7 +21,7 @@ from vpp_streams.domain.market.sim_market import (
 
 MINUTE = 60_000
 RULES = sim_rules(MINUTE, 10_000)
-MARKET: Market = SimMarket(RULES, seed=3)
+MARKET = SimMarket(RULES, seed=3)
 NOW = 1_800_000_000_000
 START = NOW + MINUTE
 

@@ -19,8 +19,8 @@ def energy_offer(
     table: ValueTable,
     step: int,
     chances: Floats,
-    *,
     stored_wh: float,
+    *,
     storage: Storage,
     rules: MarketRules,
     least_w: float,
@@ -33,14 +33,7 @@ def energy_offer(
     the two differ it is right where prices are likely. ``least_w <= most_w`` bound the power;
     the stored energy bounds it further.
     """
-    powers = _powers(
-        rules.max_steps,
-        least_w,
-        most_w,
-        stored_wh=stored_wh,
-        storage=storage,
-        hours=rules.interval_h,
-    )
+    powers = _powers(least_w, most_w, stored_wh, storage, rules)
     after = stored_after(powers, stored_wh, storage, rules.interval_h)
     mwh = powers * rules.interval_h / W_PER_MW
     wear = storage.wear_per_mwh * np.maximum(mwh, 0)
@@ -81,11 +74,11 @@ def fixed_offer(power_w: float) -> EnergyOffer:
 
 def capacity_offers(
     wanted: dict[Product, float],
+    offer: EnergyOffer,
+    stored_wh: float,
+    *,
     worth_per_mwh: float,
     price: float,
-    *,
-    stored_wh: float,
-    offer: EnergyOffer,
     storage: Storage,
     rules: MarketRules,
 ) -> tuple[CapacityOffer, ...]:
@@ -122,18 +115,13 @@ def capacity_offers(
 
 
 def _powers(
-    max_steps: int,
-    least_w: float,
-    most_w: float,
-    *,
-    stored_wh: float,
-    storage: Storage,
-    hours: float,
+    least_w: float, most_w: float, stored_wh: float, storage: Storage, rules: MarketRules
 ) -> Floats:
     """Powers to choose from: even steps down to the most charge and up to the most discharge."""
-    low, high = feasible_power(np.array([least_w, most_w]), stored_wh, storage, hours)
+    ends = np.array([least_w, most_w])
+    low, high = feasible_power(ends, stored_wh, storage, rules.interval_h)
     low, high = min(low, high), max(low, high)
-    half = max(max_steps // 2, 1)
+    half = max(rules.max_steps // 2, 1)
     rest = float(np.clip(0.0, low, high))
     powers = np.concatenate([np.linspace(low, rest, half + 1), np.linspace(rest, high, half + 1)])
     return np.unique(powers.round(3))

@@ -1,18 +1,16 @@
-"""The market model: rules, prices, a region's storage, and how an offer is cleared.
+"""The market model: rules, prices, a region's storage, and which bids a market accepts.
 
 Energy prices are in currency per MWh, capacity prices per MW and hour. Power + = export.
-Every market adapter is a `Market`; readers of price files (`domain.price_files`) give `Prices`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.market import Award, Bid, EnergyOffer, Product
+from schemas.market import Bid, EnergyOffer, Product
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.moments import HOUR_MS
 
@@ -120,18 +118,6 @@ class Prices:
             self.start_ms[rows],
             {product: price[rows] for product, price in self.per_product.items()},
         )
-
-
-class Market(Protocol):
-    """One small interface to any market: what it trades, what it paid, what it takes of a bid."""
-
-    rules: MarketRules
-
-    def prices(self, known_at_ms: int) -> Prices:
-        """The prices that were public at a time: nothing of what came later."""
-
-    def clear(self, bid: Bid, at_ms: int) -> Award:
-        """What is taken of a bid. Raises `BidRefusedError`: it is late, or against the rules."""
 
 
 class BidRefusedError(ValueError):

@@ -53,7 +53,7 @@ def sim_rules(interval_ms: int, gate_ms: int) -> MarketRules:
 
 @dataclass(frozen=True, slots=True)
 class SimMarket:
-    """The simulated market; it is a `Market`."""
+    """The simulated market: its prices follow from seed and interval alone."""
 
     rules: MarketRules
     seed: int = 1
