@@ -284,7 +284,7 @@ def test_what_is_no_record_of_a_market_is_counted_and_left_out(model):
     )
     for topic in market_topics:
         for value in (b"", b"{}", b'{"type":"bid"}', b"\xff", b"[" * 5000):
-            apply_raw(model, topic, None, value, 0, NOW_MS)
+            apply_raw(model, topic, None, value, offset=0, now_ms=NOW_MS)
     assert model.undecodable == {topic.name: 5 for topic in market_topics}
 
 
