@@ -45,7 +45,7 @@ from vpp_streams.kafka.follower import Feed, Follower, assets_into
 from vpp_streams.kafka.topics import Topic
 from vpp_streams.local.drill import _feeds, _Seen
 from vpp_streams.market.forecasts import RegionForecaster
-from vpp_streams.market.knowledge import READ_BACK_MS
+from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.market.optimizer import Optimizer
 from vpp_streams.market.simulated import MarketDesk
 from vpp_streams.openadr.process import _measured, _standing
@@ -165,7 +165,7 @@ def market() -> Iterator[Feed[Any]]:
 
 def optimizer() -> Iterator[Feed[Any]]:
     health = HealthReporter("optimizer")
-    bidder = Optimizer(NOBODY, lambda: ["north"], health, sent, lambda: NOW_MS)
+    bidder = Optimizer(NOBODY, lambda: ["north"], health, sent, lambda: NOW_MS, rules_of=sim_rules)
     forecaster = RegionForecaster(NOBODY, health, sent, lambda: NOW_MS)
     for topic in READ_BACK_MS:
         yield Feed(topic, bidder.taking(topic))

@@ -18,6 +18,7 @@ from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision.autobidder import Autobidder
 from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.ledger import bid_id
+from vpp_streams.domain.market.sim_market import sim_rules
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
@@ -59,7 +60,8 @@ class Desk:
             self.health,
             self._send,
             lambda: self.now_ms,
-            make_bidder,
+            rules_of=sim_rules,
+            make_bidder=make_bidder,
         )
         self._offset = 0
 
