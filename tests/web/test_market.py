@@ -13,7 +13,7 @@ from tests.support.web_world import NOW_MS, KafkaInMemory, apply, apply_raw
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
-from vpp_streams.web import market
+from vpp_streams.web import market_model
 from vpp_streams.web.api import create_web
 from vpp_streams.web.readmodel import ReadModel
 
@@ -112,7 +112,7 @@ def forecast(start_ms: int, low: float, mid: float, high: float) -> PlanView:
     )
 
 
-def feed_all(model: ReadModel, *records: market.MarketTopicRecord | market.Bid) -> None:
+def feed_all(model: ReadModel, *records: market_model.MarketTopicRecord | market_model.Bid) -> None:
     for record in records:
         feed(model, record)
 

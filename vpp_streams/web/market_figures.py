@@ -5,7 +5,7 @@ from itertools import accumulate
 
 from vpp_streams.domain.market.delivery import delivery_error
 from vpp_streams.domain.moments import DAY_MS
-from vpp_streams.web.market import Book, Interval, Region
+from vpp_streams.web.market_model import Book, Interval, Region
 from vpp_streams.web.market_views import BidState, Intervals, MarketTotals
 
 _NOTHING = Interval()

@@ -21,7 +21,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read, receive
 from vpp_streams.kafka.topics import Topic
-from vpp_streams.market.explain import (
+from vpp_streams.market.explanation import (
     Became,
     Explanation,
     InputsTold,
