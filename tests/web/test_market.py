@@ -299,7 +299,7 @@ def test_no_more_is_kept_than_a_day_of_so_many_regions(monkeypatch):
     monkeypatch.setattr(market, "MAX_INTERVALS", 5)
     monkeypatch.setattr(market, "MAX_REGIONS", 3)
     monkeypatch.setattr(market, "MAX_MARKETS", 2)
-    kept = market.Markets()
+    kept = market_model.Markets()
     for n in range(20):
         kept.apply(bid(PAST_MS + n), NOW_MS)
         kept.apply(clearing(PAST_MS + n, 1.0), NOW_MS)
