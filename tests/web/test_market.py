@@ -296,9 +296,9 @@ def test_deliveries_and_plans_of_older_versions_are_read_where_they_were_written
 
 
 def test_no_more_is_kept_than_a_day_of_so_many_regions(monkeypatch):
-    monkeypatch.setattr(market, "MAX_INTERVALS", 5)
-    monkeypatch.setattr(market, "MAX_REGIONS", 3)
-    monkeypatch.setattr(market, "MAX_MARKETS", 2)
+    monkeypatch.setattr(market_model, "MAX_INTERVALS", 5)
+    monkeypatch.setattr(market_model, "MAX_REGIONS", 3)
+    monkeypatch.setattr(market_model, "MAX_MARKETS", 2)
     kept = market_model.Markets()
     for n in range(20):
         kept.apply(bid(PAST_MS + n), NOW_MS)
