@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from agents.context import AgentContext
 from agents.dispatcher import Dispatcher
 from agents.holders import Holders
-from schemas.bounds import PARTITIONS
 from schemas.dispatch import SupplyPartial
 from schemas.market import Bid
 from schemas.windows import RegionPartial
@@ -46,7 +45,7 @@ from vpp_streams.kafka.follower import Feed, Follower, assets_into
 from vpp_streams.kafka.topics import Topic
 from vpp_streams.local.drill import _feeds, _Seen
 from vpp_streams.market.forecasts import RegionForecaster
-from vpp_streams.market.knowledge import READ_BACK_MS
+from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.market.optimizer import Optimizer
 from vpp_streams.market.simulated import MarketDesk
 from vpp_streams.openadr.process import _measured, _standing
@@ -88,7 +87,7 @@ def raw_frames() -> Iterator[Feed[Any]]:
 
     def apply(read: Read[bytes]) -> None:
         source = Source("raw", read.partition, read.offset, read.written_at_ms)
-        canonicalize(read.record, source, known, PARTITIONS)
+        canonicalize(read.record, source, known, topics.PARTITIONS)
 
     for topic in (*topics.LIVE_RAW, topics.RAW_BACKFILL):
         yield Feed(topic, apply)
@@ -166,7 +165,7 @@ def market() -> Iterator[Feed[Any]]:
 
 def optimizer() -> Iterator[Feed[Any]]:
     health = HealthReporter("optimizer")
-    bidder = Optimizer(NOBODY, lambda: ["north"], health, send=sent, now_ms=lambda: NOW_MS)
+    bidder = Optimizer(NOBODY, lambda: ["north"], health, sent, lambda: NOW_MS, rules_of=sim_rules)
     forecaster = RegionForecaster(NOBODY, health, sent, lambda: NOW_MS)
     for topic in READ_BACK_MS:
         yield Feed(topic, bidder.taking(topic))

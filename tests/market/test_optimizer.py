@@ -18,6 +18,7 @@ from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision.autobidder import Autobidder
 from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.ledger import bid_id
+from vpp_streams.domain.market.sim_market import sim_rules
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
@@ -57,8 +58,9 @@ class Desk:
             onlooker(KafkaClients(Settings())),
             lambda: ["north"],
             self.health,
-            send=self._send,
-            now_ms=lambda: self.now_ms,
+            self._send,
+            lambda: self.now_ms,
+            rules_of=sim_rules,
             make_bidder=make_bidder,
         )
         self._offset = 0

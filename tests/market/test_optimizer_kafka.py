@@ -31,6 +31,13 @@ from schemas.windows import Deliverable, EnergySums, RegionWindow, RegionWindowS
 from tests.support.kafka_world import PATIENCE_S, read_all, write
 from tests.support.market_world import Processes, SellsWhenDear
 from vpp_streams import clock
+from vpp_streams.domain.market.decision.sound_bid import sound_bid
+from vpp_streams.domain.market.knowledge import (
+    DecisionRequest,
+    Input,
+    inputs_from_records,
+    records_below,
+)
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.sim_market import HISTORY_MS, sim_rules
@@ -41,13 +48,6 @@ from vpp_streams.kafka.follower import Feed
 from vpp_streams.kafka.topics import Topic
 from vpp_streams.local import demo
 from vpp_streams.market.awards import AHEAD_MS, OVERLAP_MS
-from vpp_streams.market.knowledge import (
-    DecisionRequest,
-    Input,
-    inputs_from_records,
-    records_below,
-    sound_bid,
-)
 from vpp_streams.process.connection import onlooker
 from vpp_streams.settings import Settings
 

@@ -13,7 +13,7 @@ from tests.support.web_world import NOW_MS, KafkaInMemory, apply, apply_raw
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
-from vpp_streams.web import market
+from vpp_streams.web import market_model
 from vpp_streams.web.api import create_web
 from vpp_streams.web.readmodel import ReadModel
 
@@ -112,7 +112,7 @@ def forecast(start_ms: int, low: float, mid: float, high: float) -> PlanView:
     )
 
 
-def feed_all(model: ReadModel, *records: market.MarketTopicRecord | market.Bid) -> None:
+def feed_all(model: ReadModel, *records: market_model.MarketTopicRecord | market_model.Bid) -> None:
     for record in records:
         feed(model, record)
 
@@ -296,10 +296,10 @@ def test_deliveries_and_plans_of_older_versions_are_read_where_they_were_written
 
 
 def test_no_more_is_kept_than_a_day_of_so_many_regions(monkeypatch):
-    monkeypatch.setattr(market, "MAX_INTERVALS", 5)
-    monkeypatch.setattr(market, "MAX_REGIONS", 3)
-    monkeypatch.setattr(market, "MAX_MARKETS", 2)
-    kept = market.Markets()
+    monkeypatch.setattr(market_model, "MAX_INTERVALS", 5)
+    monkeypatch.setattr(market_model, "MAX_REGIONS", 3)
+    monkeypatch.setattr(market_model, "MAX_MARKETS", 2)
+    kept = market_model.Markets()
     for n in range(20):
         kept.apply(bid(PAST_MS + n), NOW_MS)
         kept.apply(clearing(PAST_MS + n, 1.0), NOW_MS)

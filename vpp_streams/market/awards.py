@@ -15,12 +15,12 @@ from schemas.dispatch import DispatchStatus, Notice, Target
 from schemas.market import Award, Delivery, Shortfall
 from schemas.windows import RegionWindow
 from vpp_streams.domain.market.delivery import PATIENCE_MS, is_whole, measured, shortfall, window_s
+from vpp_streams.domain.market.knowledge import Record
 from vpp_streams.domain.market.ledger import ends_ms
 from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
-from vpp_streams.market.knowledge import Record
 from vpp_streams.process.health import HealthReporter
 
 Send = Callable[[topics.Topic[Any], msgspec.Struct], Awaitable[object]]

@@ -21,9 +21,12 @@ from vpp_streams import clock
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision.autobidder import Autobidder
 from vpp_streams.domain.market.decision.fallback import safe_bid
+from vpp_streams.domain.market.decision.sound_bid import sound_bid
 from vpp_streams.domain.market.gate_clock import cut_off_ms
+from vpp_streams.domain.market.knowledge import DecisionRequest, Input, Knowledge
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.reserve import ReservePolicy
+from vpp_streams.domain.market.rules import MarketRules
 from vpp_streams.domain.market.sim_market import sim_rules
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
@@ -32,7 +35,7 @@ from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower, assets_into
 from vpp_streams.market.awards import AwardKeeper, Send
 from vpp_streams.market.forecasts import RegionForecaster, forecast_for_ever
-from vpp_streams.market.knowledge import READ_BACK_MS, DecisionRequest, Input, Knowledge, sound_bid
+from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.process.background import until_told_to_stop
 from vpp_streams.process.connection import connected
 from vpp_streams.process.health import HealthReporter
@@ -46,6 +49,8 @@ PRICES_EVERY_MS = 900_000
 """Devices are sent prices this often: they need them only while they hear nothing."""
 MAX_PRICES = 576
 KEEP_GATES_MS = 60_000
+RulesOf = Callable[[int, int], MarketRules]
+"""A market's rules by the length of an interval and the time from its gate to its start, ms."""
 
 
 class Optimizer:
@@ -56,9 +61,10 @@ class Optimizer:
         follower: Follower,
         regions: Callable[[], list[str]],
         health: HealthReporter,
-        *,
         send: Send,
         now_ms: Callable[[], int],
+        *,
+        rules_of: RulesOf,
         make_bidder: Callable[[], Autobidder] = Autobidder,
     ) -> None:
         self._follower = follower
@@ -66,6 +72,7 @@ class Optimizer:
         self._counters = health.counters
         self._send = send
         self._now_ms = now_ms
+        self._rules_of = rules_of
         self._make_bidder = make_bidder
         self._known = Knowledge()
         self._awards = AwardKeeper(health, send, now_ms)
@@ -135,7 +142,7 @@ class Optimizer:
             return
         inputs = self._known.inputs(
             DecisionRequest(
-                rules=sim_rules(gate.interval_ms, gate.start_ms - gate.gate_ms),
+                rules=self._rules_of(gate.interval_ms, gate.start_ms - gate.gate_ms),
                 region=region,
                 start_ms=gate.start_ms,
                 now_ms=now_ms,
@@ -214,8 +221,9 @@ async def run_optimizer(
             follower,
             lambda: battery_regions(registry),
             health,
-            send=write,
-            now_ms=clock.now_ms,
+            write,
+            clock.now_ms,
+            rules_of=sim_rules,
             make_bidder=make_bidder,
         )
 

@@ -30,8 +30,8 @@ from vpp_streams.web.ages import Ages
 from vpp_streams.web.commands import Commands
 from vpp_streams.web.control_views import AlarmList, RegionAlarm, RegionStanding
 from vpp_streams.web.dispatches import Dispatches
-from vpp_streams.web.market import Markets
 from vpp_streams.web.market_answers import MarketAnswers
+from vpp_streams.web.market_model import Markets
 from vpp_streams.web.pipeline import Pipeline
 from vpp_streams.web.regions import Regions
 from vpp_streams.web.rejected_records import RejectedRecords

@@ -12,7 +12,7 @@ from vpp_streams.domain.market.value import W_PER_MW, ValueTable, feasible_power
 LEAST_W = 1.0
 """Less capacity than this is a rounding error, not an offer."""
 _BETWEEN = 6
-"""Prices that are looked at between two nodes."""
+"""Prices evaluated from one node to the next."""
 
 
 def energy_offer(
@@ -84,9 +84,9 @@ def capacity_offers(
 ) -> tuple[CapacityOffer, ...]:
     """Capacity that can be sustained whatever of the energy offer is taken, at what it costs.
 
-    ``wanted`` is the most of each product, W. Energy that is sold or bought in the interval
-    goes before: capacity is offered on what is sure to be left. It costs what its expected use
-    takes out of the store or buys into it, at ``worth_per_mwh`` there and ``price`` outside.
+    ``wanted`` is the most of each product, W. Energy sold or bought in the interval
+    comes first: capacity is offered on what is sure to be left. Its price is what its expected
+    use takes out of the store or buys into it, at ``worth_per_mwh`` inside and ``price`` outside.
     """
     powers = np.array([offer.below_w, *(step.power_w for step in offer.steps)])
     after = stored_after(powers, stored_wh, storage, rules.interval_h)

@@ -32,9 +32,9 @@ class MarketRules:
     max_steps: int = 10
     """Steps of an energy offer."""
     sustain_h: float = 0.5
-    """Regulation must be held for so long with the energy that is stored."""
+    """Hours for which stored energy must sustain regulation."""
     reserve_sustain_h: float = 1.0
-    """As above, of contingency reserve."""
+    """Hours for which stored energy must sustain contingency reserve."""
     reg_up_used: float = 0.1
     """Energy called for, per energy that regulation up could be called for (mean)."""
     reg_down_used: float = 0.1
@@ -121,7 +121,7 @@ class Prices:
 
 
 class BidRefusedError(ValueError):
-    """A bid that the market does not take; the message says why, in a sentence."""
+    """A bid that the market refuses; the message gives the reason as a sentence."""
 
 
 def check_bid(bid: Bid, rules: MarketRules, at_ms: int) -> None:

@@ -20,7 +20,7 @@ from vpp_streams.domain.moments import DAY_MS
 DAY_INTERVALS = 288
 """A simulated day has as many intervals, however short these are: at 5 min it is a day."""
 HISTORY_MS = 3 * DAY_MS
-"""How far back prices are told."""
+"""How far back prices are published."""
 FLOOR, CAP = -150.0, 1000.0
 _HOURS = (0, 3, 5, 7, 9, 11, 13, 15, 17, 18.5, 20, 22, 24)
 _DUCK = (42, 36, 41, 58, 24, -4, -14, -2, 46, 118, 104, 61, 42)

@@ -18,6 +18,13 @@ from schemas.market import (
 )
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision.autobidder import Autobidder
+from vpp_streams.domain.market.decision.sound_bid import sound_bid
+from vpp_streams.domain.market.knowledge import (
+    DecisionRequest,
+    Input,
+    inputs_from_records,
+    records_below,
+)
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.sim_market import sim_rules
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
@@ -27,14 +34,7 @@ from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.ranges import RangeReader, reading
 from vpp_streams.kafka.topics import Topic
-from vpp_streams.market.knowledge import (
-    READ_BACK_MS,
-    DecisionRequest,
-    Input,
-    inputs_from_records,
-    records_below,
-    sound_bid,
-)
+from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.settings import Settings
 
 _BEFORE_MS, _AFTER_MS = 3 * HOUR_MS, 3 * HOUR_MS

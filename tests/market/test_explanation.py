@@ -13,6 +13,7 @@ from schemas.windows import Deliverable
 from tests.support.kafka_world import read_all
 from vpp_streams import clock
 from vpp_streams.cli.screens.explain import explanation_text, why
+from vpp_streams.domain.market.knowledge import Input, inputs_from_records
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
 from vpp_streams.errors import InputError
@@ -20,7 +21,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read, receive
 from vpp_streams.kafka.topics import Topic
-from vpp_streams.market.explain import (
+from vpp_streams.market.explanation import (
     Became,
     Explanation,
     InputsTold,
@@ -29,7 +30,7 @@ from vpp_streams.market.explain import (
     differences,
     explain,
 )
-from vpp_streams.market.knowledge import READ_BACK_MS, Input, inputs_from_records
+from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.settings import Settings
 
 RULES = sim_rules(60_000, 10_000)
