@@ -241,7 +241,7 @@ def feed_all(
 @given(seed=st.integers(0, 2**32))
 def test_whatever_comes_is_applied_or_one_dead_letter(
     make: Callable[[], Iterator[Feed[Any]]], seed: int
-):
+) -> None:
     chance = random.Random(seed)
 
     def some(topic: Topic) -> Iterator[bytes]:
@@ -254,7 +254,7 @@ def test_whatever_comes_is_applied_or_one_dead_letter(
 @pytest.mark.parametrize("make", WORLDS, ids=lambda make: make.__name__)
 def test_each_value_missing_or_beyond_reason_is_applied_or_one_dead_letter(
     make: Callable[[], Iterator[Feed[Any]]],
-):
+) -> None:
     """And good records are applied, or nothing here would reach the callbacks."""
     assert (
         feed_all(make, lambda topic: (v for good in good_records(topic) for v in sweep(good))) > 0
@@ -264,6 +264,6 @@ def test_each_value_missing_or_beyond_reason_is_applied_or_one_dead_letter(
             assert take(feed, raw_in_its_partition(feed.topic, value), Counter()) == []
 
 
-def test_every_topic_is_fuzzed():
+def test_every_topic_is_fuzzed() -> None:
     fed: set[Topic] = {feed.topic for make in WORLDS for feed in make()}
     assert set(topics.ALL) - fed == NOT_APPLIED - fed

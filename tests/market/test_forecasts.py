@@ -55,7 +55,7 @@ def told() -> Told:
     return Told()
 
 
-async def test_each_region_is_told_of_once_with_what_is_known_when(told):
+async def test_each_region_is_told_of_once_with_what_is_known_when(told: Told) -> None:
     await told.slot(0, "north", "south")
     await told.forecaster.tell("north")
     assert [made.region for made in told.sent] == ["north", "south"]
@@ -69,7 +69,7 @@ async def test_each_region_is_told_of_once_with_what_is_known_when(told):
     assert accuracy.slots == 1
 
 
-async def test_what_another_told_is_not_told_again(told):
+async def test_what_another_told_is_not_told_again(told: Told) -> None:
     await told.slot(0, "north")
     successor = Told()
     successor.read(topics.REGION_FORECASTS, encode_json(told.sent[0]))
@@ -81,7 +81,9 @@ async def test_what_another_told_is_not_told_again(told):
     assert accuracy.slots == 1
 
 
-async def test_a_forecast_that_fails_is_counted_and_the_others_go_on(told, monkeypatch):
+async def test_a_forecast_that_fails_is_counted_and_the_others_go_on(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make = region_forecasts.forecast_region
 
     def fails_in_north_once(region, start_ms, *known):
@@ -98,7 +100,7 @@ async def test_a_forecast_that_fails_is_counted_and_the_others_go_on(told, monke
     assert told.sent[-1].start_ms == START_MS + 2 * SLOT_MS
 
 
-async def test_a_record_that_cannot_be_read_is_counted_and_left_out(told):
+async def test_a_record_that_cannot_be_read_is_counted_and_left_out(told: Told) -> None:
     for value in (b"{", b'{"region": 5}', None):
         told.read(topics.REGION_WINDOWS, value)
         told.read(topics.REGION_FORECASTS, value)
@@ -107,7 +109,7 @@ async def test_a_record_that_cannot_be_read_is_counted_and_left_out(told):
     assert len(told.sent) == 1
 
 
-async def test_a_forecaster_that_ends_is_counted_and_followed_by_another():
+async def test_a_forecaster_that_ends_is_counted_and_followed_by_another() -> None:
     counters: Counter[str] = Counter()
     started, third = [], asyncio.Event()
 

@@ -266,7 +266,7 @@ def assert_one_bid_of_each(records: Sequence[Bid | Award]) -> None:
 
 async def test_bids_awards_targets_and_deliveries_follow_each_other(
     settings: Settings, tmp_path: Path
-):
+) -> None:
     async with running(settings, tmp_path) as world:
         await world.until_awards(6)
         await world.until(lambda: len(world.of(Delivery)) >= 4, "deliveries")
@@ -302,7 +302,7 @@ async def test_bids_awards_targets_and_deliveries_follow_each_other(
     assert len(set(told)) == len(told) >= HISTORY_MS // (INTERVAL_S * 1000)
 
 
-async def test_a_bid_can_be_made_again_from_its_offsets(settings: Settings, tmp_path: Path):
+async def test_a_bid_can_be_made_again_from_its_offsets(settings: Settings, tmp_path: Path) -> None:
     async with running(settings, tmp_path) as world:
         await world.until(
             lambda: sum(bid.rung == "value_rule" for bid in world.bids) >= 4, "bids that offer"
@@ -326,7 +326,7 @@ async def test_a_bid_can_be_made_again_from_its_offsets(settings: Settings, tmp_
 
 async def test_an_optimizer_that_is_killed_still_meets_the_gate_and_bids_once(
     settings: Settings, tmp_path: Path
-):
+) -> None:
     async with running(settings, tmp_path, LONG_INTERVAL_S) as world:
         await world.until_awards(2)
         hit = await world.until_gate()
@@ -359,7 +359,7 @@ async def test_an_optimizer_that_is_killed_still_meets_the_gate_and_bids_once(
 
 async def test_a_market_that_is_killed_gives_every_bid_one_outcome(
     settings: Settings, tmp_path: Path
-):
+) -> None:
     async with running(settings, tmp_path) as world:
         await world.until_awards(2)
         await world.until_gate()

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from schemas.market import Bid, CapacityOffer, EnergyOffer, PlanView, Step
-from tests.support.kafka_world import ROOT
+from tests.support.paths import ROOT
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision import Autobidder, safe_bid
 from vpp_streams.market.optimizer import run_optimizer

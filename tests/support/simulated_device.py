@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def backfilled_seqs(step: Step) -> list[int]:
     return seqs
 
 
-def live_device(measured_before: int = 0, **accept) -> Device:
+def live_device(measured_before: int = 0, **accept: Any) -> Device:
     """Return a connected device; ``accept`` goes to `hello_answer`."""
     device = new_device()
     for i in range(measured_before):

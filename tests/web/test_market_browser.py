@@ -4,7 +4,7 @@ import re
 from urllib.parse import quote
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from schemas.market import Award, Gate, Refusal, Shortfall
 from tests.support.browser_world import DESK, PHONE, opened, serving
@@ -62,7 +62,9 @@ async def sideways(page: Page) -> int:
 
 
 @BOTH
-async def test_a_region_in_a_market_is_shown_whole_and_fits_its_screen(browser, model, viewport):
+async def test_a_region_in_a_market_is_shown_whole_and_fits_its_screen(
+    browser: Browser, model: ReadModel, viewport: dict[str, int]
+) -> None:
     totals = model.markets.view("sim", "north", 6, NOW_MS).totals
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         page = watched.page
@@ -88,7 +90,9 @@ async def test_a_region_in_a_market_is_shown_whole_and_fits_its_screen(browser, 
 
 
 @BOTH
-async def test_an_open_bid_is_shown_with_its_curve_and_how_it_was_decided(browser, model, viewport):
+async def test_an_open_bid_is_shown_with_its_curve_and_how_it_was_decided(
+    browser: Browser, model: ReadModel, viewport: dict[str, int]
+) -> None:
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         page = watched.page
         await page.goto(home + "#/market")
@@ -118,7 +122,9 @@ async def test_an_open_bid_is_shown_with_its_curve_and_how_it_was_decided(browse
 
 
 @BOTH
-async def test_the_page_moves_as_records_come(browser, model, viewport):
+async def test_the_page_moves_as_records_come(
+    browser: Browser, model: ReadModel, viewport: dict[str, int]
+) -> None:
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         page = watched.page
         await page.goto(home + "#/market/sim/north")
@@ -138,7 +144,7 @@ async def test_the_page_moves_as_records_come(browser, model, viewport):
         await expect(panel(page, "The last day")).to_contain_text("1 shortfall was announced")
 
 
-async def test_hours_and_regions_are_chosen(browser, model):
+async def test_hours_and_regions_are_chosen(browser: Browser, model: ReadModel) -> None:
     feed_market(model, INTERVALS, ("south",))
     async with serving(model) as home, opened(browser, home, DESK) as watched:
         page = watched.page
@@ -156,7 +162,9 @@ async def test_hours_and_regions_are_chosen(browser, model):
 
 
 @BOTH
-async def test_an_empty_market_says_so_until_somebody_bids(browser, viewport):
+async def test_an_empty_market_says_so_until_somebody_bids(
+    browser: Browser, viewport: dict[str, int]
+) -> None:
     model = ReadModel(started_at_ms=NOW_MS)
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         page = watched.page
@@ -174,7 +182,9 @@ async def test_an_empty_market_says_so_until_somebody_bids(browser, viewport):
         await expect(page.get_by_text("No market was heard of")).to_be_hidden()
 
 
-async def test_what_is_not_known_is_said_and_words_from_data_are_text(browser, model):
+async def test_what_is_not_known_is_said_and_words_from_data_are_text(
+    browser: Browser, model: ReadModel
+) -> None:
     start_ms = OPEN_MS + RULES.interval_ms
     feed(model, bid(start_ms, faults=(HOSTILE,), slacks={HOSTILE: 1.0}))
     over = {"bid_id": at(OPEN_MS), "market": "sim", "region": "north"}

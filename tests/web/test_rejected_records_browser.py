@@ -3,7 +3,7 @@
 from base64 import b64encode
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
 from tests.support.browser_world import DESK, opened, serving
 from tests.support.rejected_records import rejected_record
@@ -14,7 +14,7 @@ from vpp_streams.web.readmodel import ReadModel
 pytestmark = pytest.mark.browser
 
 
-async def test_an_alarm_leads_to_the_refused_record(browser):
+async def test_an_alarm_leads_to_the_refused_record(browser: Browser) -> None:
     model = ReadModel(started_at_ms=NOW_MS - 3_600_000)
     bytes_ = b64encode(HOSTILE.encode()).decode()
     apply(model, topics.RECORDS_REJECTED, rejected_record(detail=HOSTILE, original_base64=bytes_))

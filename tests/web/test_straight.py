@@ -49,7 +49,9 @@ def asked_by(settings: Settings, token: str | None, operators: Path | None) -> S
     ("changes", "says"),
     [({"may": ("dispatch",)}, "lacks the right 'hold'"), ({"regions": ("south",)}, "no rights in")],
 )
-def test_rights_are_those_of_the_operators_file(settings, tmp_path, changes, says):
+def test_rights_are_those_of_the_operators_file(
+    settings: Settings, tmp_path: Path, changes: dict[str, tuple[str]], says: str
+) -> None:
     token = new_token()
     way = asked_by(settings, token, operators_file(tmp_path, token, **changes))
     for order in (lambda: way.hold("north", ""), lambda: way.release("north")):
@@ -57,7 +59,7 @@ def test_rights_are_those_of_the_operators_file(settings, tmp_path, changes, say
             order()
 
 
-def test_without_a_token_or_a_file_nothing_is_written(settings, tmp_path):
+def test_without_a_token_or_a_file_nothing_is_written(settings: Settings, tmp_path: Path) -> None:
     token = new_token()
     with pytest.raises(InputError, match="no operator's token"):
         asked_by(settings, None, operators_file(tmp_path, token))
@@ -68,20 +70,24 @@ def test_without_a_token_or_a_file_nothing_is_written(settings, tmp_path):
 
 
 @pytest.mark.parametrize(("region", "reason"), [("no such name", ""), ("north", "x" * 201)])
-def test_what_the_contract_refuses_is_not_written(settings, tmp_path, region, reason):
+def test_what_the_contract_refuses_is_not_written(
+    settings: Settings, tmp_path: Path, region: str, reason: str
+) -> None:
     token = new_token()
     way = asked_by(settings, token, operators_file(tmp_path, token))
     with pytest.raises(InputError, match="no such hold can be"):
         way.hold(region, reason)
 
 
-def test_help_teaches_the_way_without_a_web_process():
+def test_help_teaches_the_way_without_a_web_process() -> None:
     words = " ".join(vpp("hold", "--help").stdout.replace("│", " ").split())
     assert "--kafka" in words
     assert "Where the web process does not answer, the order goes straight to Kafka" in words
 
 
-def test_neither_web_nor_kafka_is_one_line_that_says_so(settings, tmp_path, monkeypatch):
+def test_neither_web_nor_kafka_is_one_line_that_says_so(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VPP_KAFKA", "127.0.0.1:9")
     monkeypatch.setenv("VPP_STATE_DIR", str(tmp_path))
     make_demo_operator(tmp_path, settings.namespace, f"http://127.0.0.1:{free_port()}")
@@ -93,8 +99,8 @@ def test_neither_web_nor_kafka_is_one_line_that_says_so(settings, tmp_path, monk
 
 @pytest.mark.kafka
 async def test_a_region_role_holds_while_no_web_process_is_there(
-    topics_ready, tmp_path, monkeypatch
-):
+    topics_ready: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The command line finds the other way by itself; the real region role rules on the order."""
     settings = topics_ready
     events = topics.DISPATCH_EVENTS.full(settings.namespace)
@@ -146,7 +152,7 @@ async def test_a_region_role_holds_while_no_web_process_is_there(
 
 
 @pytest.mark.kafka
-def test_a_world_that_never_was_is_not_made_by_a_hold(settings, tmp_path):
+def test_a_world_that_never_was_is_not_made_by_a_hold(settings: Settings, tmp_path: Path) -> None:
     token = new_token()
     way = asked_by(settings, token, operators_file(tmp_path, token))
     for order in (lambda: way.hold("north", ""), lambda: way.release("north")):
