@@ -45,6 +45,7 @@ def test_site_keyed_topics_have_the_same_partitions() -> None:
 
 @pytest.mark.parametrize("package", [agents, tables, schemas, device_sim])
 def test_our_packages_are_the_ones_imported(package: ModuleType) -> None:
+    assert package.__file__ is not None
     assert Path(package.__file__).parent == ROOT / package.__name__
 
 
@@ -164,7 +165,7 @@ def test_make_alone_lists_every_target() -> None:
 def test_our_logs_and_the_libraries_come_in_one_format(as_json: bool) -> None:
     script = (
         "import logging, structlog\n"
-        "from vpp_streams.logs import set_up_logs\n"
+        "from vpp_streams.process.logs import set_up_logs\n"
         "from vpp_streams.settings import Settings\n"
         "set_up_logs(Settings())\n"
         "structlog.get_logger('ours').warning('a device was refused', device_id='pw-1')\n"

@@ -25,8 +25,8 @@ class App:
 
 async def test_a_second_revocation_is_not_taken_for_a_group_that_gives_no_place() -> None:
     app = App()
-    membership = Membership(app, SimpleNamespace())  # type: ignore[arg-type]  # stand-ins
-    waiting = asyncio.create_task(anext(membership.shares()))  # type: ignore[arg-type]
+    membership = Membership(app, SimpleNamespace())
+    waiting: asyncio.Task[Share] = asyncio.create_task(anext(membership.shares()))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     await membership._on_revoked()
     await asyncio.sleep(0)
@@ -40,7 +40,7 @@ async def test_a_second_revocation_is_not_taken_for_a_group_that_gives_no_place(
 
 
 async def test_who_waits_in_vain_ends_with_the_reason() -> None:
-    membership = Membership(App(), SimpleNamespace())  # type: ignore[arg-type]
+    membership = Membership(App(), SimpleNamespace())
     with pytest.raises(NoShareError, match="no place in the consumer group"):
         await anext(membership.shares(patience_s=0.0))
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -52,11 +53,12 @@ async def test_without_the_service_token_nothing_is_told() -> None:
         pages(Settings(host="0.0.0.0", service_token=TOKEN)) as url,
         httpx.AsyncClient(base_url=url) as client,
     ):
-        for given in (
+        wrong: tuple[dict[Any, Any], ...] = (
             {},
             {"Authorization": "Bearer wrong"},
             {"Authorization": b"Bearer s3rvic\xe9"},
-        ):
+        )
+        for given in wrong:
             for path in ("/sites/s/twin", "/", "/graph", "/table"):
                 assert (await client.get(path, headers=given)).status_code == 401
         assert not isinstance(await FleetWorker(url, token=TOKEN).twin("s"), str)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from schemas.dispatch import Request, RequestEvent
+from schemas.dispatch import Request, RequestEvent, RequestState
 from schemas.encoding import encode_json
 from tests.support.web_world import (
     NOW_MS,
@@ -52,13 +52,13 @@ class Plant:
     def __init__(self) -> None:
         self.model: ReadModel = fed_read_model()
         self.kafka = KafkaInMemory(self._on_write)
-        self.state = "accepted"
+        self.state: RequestState = "accepted"
         self.reason = ""
         for region in ("north", "south"):
             apply(self.model, topics.DISPATCH_EVENTS, dispatch_status(region))
 
     @property
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[Any]:
         return [msgspec.json.decode(v, type=Request) for _, _, v in self.kafka.written]
 
     def _on_write(self, topic: Topic, _key: bytes, value: bytes) -> None:
@@ -66,7 +66,7 @@ class Plant:
         if topic is not topics.DISPATCH_TARGETS:
             return
         request = msgspec.json.decode(value, type=Request)
-        told = {"region": request.region, "at_ms": NOW_MS, "reason": self.reason}
+        told: dict[str, Any] = {"region": request.region, "at_ms": NOW_MS, "reason": self.reason}
         event = RequestEvent(request_id=request.request_id, state=self.state, **told)
         apply(self.model, topics.DISPATCH_EVENTS, event)
 
@@ -79,11 +79,11 @@ def served(plant: Plant, operators: Path) -> Iterator[str]:
     ready = threading.Event()
     startup = server.startup
 
-    async def started(*arguments: object, **more: object) -> None:
+    async def started(*arguments: Any, **more: Any) -> None:
         await startup(*arguments, **more)
         ready.set()
 
-    server.startup = started
+    server.startup = started  # type: ignore[method-assign]  # to know when it listens
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -262,7 +262,12 @@ def test_a_demos_token_is_sent_to_that_demo_only(tmp_path: Path) -> None:
         seen.append(request)
         return httpx.Response(200, json={})
 
-    for changes in ({}, {"web_url": "http://elsewhere.test"}, {"operator_token": "mine"}):
+    many: tuple[dict[str, Any], ...] = (
+        {},
+        {"web_url": "http://elsewhere.test"},
+        {"operator_token": "mine"},
+    )
+    for changes in many:
         settings = Settings(state_dir=tmp_path, **changes)
         api = ApiClient(settings, httpx.MockTransport(handle))
         if "web_url" in changes:
@@ -316,7 +321,12 @@ def test_the_line_of_a_request_that_does_not_rule_says_who_does(plant: Plant, vp
     id_ = plant.requests[0].request_id
     accepted = one_line(plant.model.dispatches.view("north", 60, NOW_MS), id_, NOW_MS)
     reason = "sim:north:0 of market:sim rules until 12:00 (priority market)"
-    told = {"request_id": id_, "region": "north", "at_ms": NOW_MS + 1, "reason": reason}
+    told: dict[str, Any] = {
+        "request_id": id_,
+        "region": "north",
+        "at_ms": NOW_MS + 1,
+        "reason": reason,
+    }
     event = RequestEvent(**told, state="outranked")
     apply(plant.model, topics.DISPATCH_EVENTS, event)
     view = plant.model.dispatches.view("north", 60, NOW_MS)

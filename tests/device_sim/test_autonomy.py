@@ -1,5 +1,7 @@
 """The ladder of a device that is left alone, and the limits that hold on every rung."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -182,7 +184,9 @@ BUGS = {
 def test_a_bug_in_the_controller_is_counted(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     right = home.step
 
-    def wrong(spec, state, connection, around, request_w, dt_s):
+    def wrong(
+        spec: Any, state: Any, connection: Any, around: Any, request_w: Any, dt_s: float
+    ) -> object:
         return right(spec, state, connection, around, BUGS[name](request_w, spec), dt_s)
 
     monkeypatch.setattr(home, "step", wrong)

@@ -55,7 +55,7 @@ async def test_an_event_becomes_the_regions_frequency(topics_ready: Settings) ->
         ):
             for row in range(6):
                 assert fleet.world.leases.offer(row, "c1", armed(1), clock.now_ms(), 1).status
-            await fleet.until(lambda: fleet.world.leases.held["applied"].all())
+            await fleet.until(lambda: bool(fleet.world.leases.held["applied"].all()))
             await write(b"not an event")
             await write(event(58.0, clock.now_ms() - 60_000))  # over long ago
             await write(event(59.0, clock.now_ms()))

@@ -28,10 +28,12 @@ def connection(export_w: float, import_w: float) -> home.Connection:
 
 
 @st.composite
-def premises(draw: st.DrawFn):
+def premises(draw: st.DrawFn) -> tuple[home.Connection, home.Surroundings]:
     islanded = np.array([draw(st.booleans())])
-    values = (column(draw(s)) for s in (POWERS_W, POWERS_W, AMBIENT_C))
-    return connection(draw(LIMITS_W), draw(LIMITS_W)), home.Surroundings(*values, islanded)
+    load_w, clear_w, ambient_c = (column(draw(s)) for s in (POWERS_W, POWERS_W, AMBIENT_C))
+    return connection(draw(LIMITS_W), draw(LIMITS_W)), home.Surroundings(
+        load_w, clear_w, ambient_c, islanded
+    )
 
 
 @given(SPECS, STATES, premises(), REQUESTS_W, STEPS_S)
@@ -147,7 +149,7 @@ def test_a_day_of_a_fleet_is_plausible_and_within_every_limit() -> None:
 
 
 def test_the_same_seed_is_the_same_world() -> None:
-    def readings(seed: int):
+    def readings(seed: int) -> list[object]:
         w = world(seed, grid_outages_per_day=50.0)
         return [w.step(START_MS + second * 1000).values() for second in range(1, 60)]
 

@@ -1,5 +1,7 @@
 """What a device answers to a command, and what it tells about it until its end."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,11 +11,13 @@ from hypothesis import strategies as st
 from device_sim.leases import Leases
 from schemas.commands import FINAL
 from schemas.grid import Droop
-from schemas.protocol import SetpointResult
+from schemas.protocol import Setpoint, SetpointResult
 from tests.support.plant_world import EPOCH, T0, Homes, setpoint
 
 
-def offered(leases: Leases, id_: str, given, now_ms: int = T0, epoch: int | None = EPOCH) -> str:
+def offered(
+    leases: Leases, id_: str, given: Setpoint, now_ms: int = T0, epoch: int | None = EPOCH
+) -> str:
     return leases.offer(0, id_, given, now_ms, epoch).status
 
 
@@ -199,9 +203,11 @@ def test_a_droop_that_saturates_leaves_the_setpoint_where_it_was() -> None:
 
 @hypothesis_settings(max_examples=150)
 @given(st.data())
-def test_every_accepted_command_comes_to_exactly_one_end(data) -> None:
+def test_every_accepted_command_comes_to_exactly_one_end(data: st.DataObject) -> None:
     """Offers in any order, repeated, early or late, while the grid and the owner come and go."""
-    homes, accepted, told = Homes(), {}, []
+    homes = Homes()
+    accepted: dict[str, Any] = {}
+    told: list[Any] = []
     offers = st.tuples(
         st.integers(1, 12),
         st.sampled_from((None, -4000.0, 0.0, 4000.0)),

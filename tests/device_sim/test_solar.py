@@ -14,15 +14,20 @@ from device_sim import solar
 DAY_MS = 86_400_000
 
 
-def ms(*when: int) -> int:
-    return int(datetime(*when, tzinfo=UTC).timestamp() * 1000)
+def ms(year: int, month: int, day: int, hour: int = 0) -> int:
+    return int(datetime(year, month, day, hour, tzinfo=UTC).timestamp() * 1000)
 
 
 def panels(
-    azimuth_deg: float = 180.0, tilt_deg: float = 25.0, latitude: float = 36.7, longitude=-119.8
+    azimuth_deg: float = 180.0,
+    tilt_deg: float = 25.0,
+    latitude: float = 36.7,
+    longitude: float = -119.8,
 ) -> solar.SolarSpec:
-    values = (8000.0, latitude, longitude, tilt_deg, azimuth_deg)
-    return solar.SolarSpec(*(np.array([v]) for v in values), region=np.array([0]))
+    rated_w, lat, lon, tilt, azimuth = (
+        np.array([v]) for v in (8000.0, latitude, longitude, tilt_deg, azimuth_deg)
+    )
+    return solar.SolarSpec(rated_w, lat, lon, tilt, azimuth, region=np.array([0]))
 
 
 def day_of_power(spec: solar.SolarSpec, start_ms: int) -> np.ndarray:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -380,7 +381,10 @@ async def test_certificates(settings: Settings, tmp_path: Path) -> None:
     for name in ("gateway", "pw-1", "pw-2"):
         make_certificate(name, ca, tmp_path)
     make_certificate("forged", make_certificate("other-ca", None, tmp_path), tmp_path)
-    tls = {"tls_cert": tmp_path / "gateway.pem", "tls_client_ca": tmp_path / "ca.pem"}
+    tls: dict[str, Any] = {
+        "tls_cert": tmp_path / "gateway.pem",
+        "tls_client_ca": tmp_path / "ca.pem",
+    }
     no_token = home(1).devices[0]
     only_certificate = home(1, devices=(msgspec.structs.replace(no_token, token_sha256=""),))
     nothing: dict[str, str] = {}

@@ -238,11 +238,13 @@ def test_draining_tells_the_device_and_acks_at_once() -> None:
     assert session.receive(b'[3,"drain",{}]', at(4)) == []
 
 
-VALUES = st.sampled_from(
+VALUES: st.SearchStrategy[object] = st.sampled_from(
     [0, 1, 10, -1, 2**62, 2**70, 0.5, 1e300, True, None, "b0", "B0", "b1", "", "x", "\n", [], {}]
 )
 KEYS = st.sampled_from([*Telemetry.__struct_fields__, "vendor", "body", "device_id", "\u2028"])
-GOOD = st.builds(dict, b=st.just("b0"), s=st.integers(10, 12), t=st.integers(0, T0))
+GOOD: st.SearchStrategy[dict[str, object]] = st.builds(
+    dict, b=st.just("b0"), s=st.integers(10, 12), t=st.integers(0, T0)
+)
 MORE = st.dictionaries(KEYS, VALUES, max_size=2)
 PAYLOADS = st.builds(lambda good, more: {**good, **more}, GOOD, MORE)
 MESSAGES = st.builds(

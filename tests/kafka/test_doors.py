@@ -115,9 +115,7 @@ async def test_a_record_in_the_partition_of_another_is_refused() -> None:
     assert [letter.reason for letter in world.letters.kept] == ["wrong_partition"]
 
 
-async def test_what_applying_refuses_and_what_it_breaks_on_are_dead_letters_and_the_next_is_read() -> (
-    None
-):
+async def test_what_applying_refuses_and_what_it_breaks_on_are_dead_letters_and_the_next_is_read() -> None:  # fmt: skip  # noqa: E501  # its name
     world = World()
 
     def refuse(_read: Read[Any]) -> None:

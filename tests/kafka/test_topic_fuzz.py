@@ -66,7 +66,8 @@ async def sent(*_of_what: Any) -> None:
 
 def web() -> Iterator[Feed[Any]]:
     model = ReadModel(started_at_ms=NOW_MS)
-    for topic in (*FROM_THE_START, *SINCE_MS):
+    every: list[topics.Topic[Any]] = [*FROM_THE_START, *SINCE_MS]
+    for topic in every:
         yield _feed(model, topic, 0)
 
 

@@ -76,7 +76,7 @@ def test_a_good_run_is_healthy() -> None:
     ],
 )
 def test_each_trouble_has_its_reason(
-    last: Summary, ages: Counter, restarts: dict[str, int], reason: str
+    last: Summary, ages: Counter[int], restarts: dict[str, int], reason: str
 ) -> None:
     report = judge(FIRST, last, ages, EXPECTED, restarts)
     assert not report.healthy

@@ -1,5 +1,7 @@
 """``vpp explain`` on a real Kafka: a bid is decided again from what had been read, and told of."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from aiokafka import TopicPartition
@@ -160,7 +162,7 @@ class Decided:
         return bid
 
 
-def shown(told) -> str:
+def shown(told: Any) -> str:
     console = Console(width=110)
     with console.capture() as captured:
         console.print(explanation_text(told))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from schemas.encoding import encode_json
 from schemas.forecast import RegionForecast
 from tests.support.kafka_raw import Raw, take
 from tests.support.web_world import NOW_MS, region_window
-from vpp_streams.domain.market.forecast.region import SLOT_MS
+from vpp_streams.domain.market.forecast.region import SLOT_MS, forecast_region
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.follower import Feed
@@ -84,9 +85,9 @@ async def test_what_another_told_is_not_told_again(told: Told) -> None:
 async def test_a_forecast_that_fails_is_counted_and_the_others_go_on(
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = region_forecasts.forecast_region
+    make = forecast_region
 
-    def fails_in_north_once(region, start_ms, *known):
+    def fails_in_north_once(region: str, start_ms: int, *known: Any) -> RegionForecast | None:
         if region == "north" and start_ms == START_MS + SLOT_MS:
             raise ZeroDivisionError
         return make(region, start_ms, *known)
@@ -121,7 +122,7 @@ async def test_a_forecaster_that_ends_is_counted_and_followed_by_another() -> No
             third.set()
             await asyncio.Event().wait()
 
-    work = asyncio.create_task(forecast_for_ever(Ends, counters, again_s=0))
+    work = asyncio.create_task(forecast_for_ever(cast(Any, Ends), counters, again_s=0))
     waiting = asyncio.create_task(third.wait())
     await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
     assert not work.done(), "nothing that fails in it reaches who bids"

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from schemas.assets import Device, Site
 from schemas.dispatch import DispatchStatus, Target
@@ -93,7 +94,7 @@ class World:
     async def inputs(self) -> list[Input]:
         return [
             Input(topic.name, read.offset, read.record)
-            for topic in INPUTS
+            for topic in cast(tuple[Topic[Any], ...], INPUTS)
             for raw in await read_all(self.settings, topic.full(self.settings.namespace))
             if isinstance(read := receive(topic, raw), Read)
         ]
@@ -141,7 +142,9 @@ class World:
         finally:
             await producer.stop()
 
-    async def _write(self, producer, topic: Topic, record: msgspec.Struct | None) -> None:
+    async def _write(
+        self, producer: AIOKafkaProducer, topic: Topic, record: msgspec.Struct | None
+    ) -> None:
         if record is not None:
             name = topic.full(self.settings.namespace)
             await producer.send_and_wait(name, encode_json(record), partition=0)
@@ -206,7 +209,7 @@ def _window(region: str, target: Target | None) -> RegionWindow | None:
 
 
 def sites() -> list[Site]:
-    battery = {"kind": "megapack", "rated_energy_wh": 1e5, "rated_charge_w": 5e4}
+    battery: dict[str, Any] = {"kind": "megapack", "rated_energy_wh": 1e5, "rated_charge_w": 5e4}
     made = [
         Site(site_id=f"s-{r}", region=r, devices=(Device(device_id=f"d-{r}", **battery),))
         for r in REGIONS

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,12 @@ from vpp_streams.process.private_files import locked, private_directory
 from vpp_streams.web.operators import make_demo_operator
 
 
-def mode(path: str) -> int:
+def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
 @pytest.fixture(autouse=True)
-def an_open_umask():
+def an_open_umask() -> Iterator[None]:
     before = os.umask(0o022)
     yield
     os.umask(before)

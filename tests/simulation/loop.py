@@ -50,15 +50,19 @@ PROCESS: ContextVar[Process] = ContextVar("simulated_process")
 class SimTask(asyncio.Task):  # type: ignore[type-arg]
     """A task whose hash is its number: sets of tasks are walked in the same order every time."""
 
+    number: int
+
     def __hash__(self) -> int:
-        return self._number  # type: ignore[attr-defined,no-any-return]
+        return self.number
 
 
 class SimFuture(asyncio.Future):  # type: ignore[type-arg]
     """As `SimTask`."""
 
+    number: int
+
     def __hash__(self) -> int:
-        return self._number  # type: ignore[attr-defined,no-any-return]
+        return self.number
 
 
 class SimLoop(asyncio.BaseEventLoop):
@@ -78,7 +82,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._runnable: list[Process] = []
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._count = 0
-        self.set_task_factory(self._new_task)
+        self.set_task_factory(self._new_task)  # type: ignore[arg-type]  # its options differ by version
         self.set_exception_handler(lambda _loop, context: self.on_trouble(context))
         self.on_trouble: Callable[[dict[str, Any]], None] = lambda context: None
 
@@ -117,7 +121,7 @@ class SimLoop(asyncio.BaseEventLoop):
         """As every loop's."""
         future = SimFuture(loop=self)
         self._count += 1
-        future._number = self._count
+        future.number = self._count
         return future
 
     def _new_task(
@@ -125,7 +129,7 @@ class SimLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Task[Any]:
         task = SimTask.__new__(SimTask)
         self._count += 1
-        task._number = self._count
+        task.number = self._count
         task.__init__(work, loop=self, **options)  # type: ignore[misc]
         PROCESS.get(self.outside).tasks.append(task)
         return task

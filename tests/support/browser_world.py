@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import uvicorn
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, Request, ViewportSize
 
 from tests.support.web_world import NOW_MS, TWIN, KafkaInMemory, fleet_that_answers
 from vpp_streams.settings import Settings
@@ -17,7 +17,7 @@ from vpp_streams.web.places import Places, limits_for
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.twins import FleetWorker
 
-DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+DESK, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
 
 
 @asynccontextmanager
@@ -57,13 +57,13 @@ class Watched:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", self._note)
 
-    def _note(self, request) -> None:
+    def _note(self, request: Request) -> None:
         if not request.url.startswith((self.home, "data:")):
             self.foreign.append(request.url)
 
 
 @asynccontextmanager
-async def opened(browser: Browser, home: str, viewport: dict[str, int]) -> AsyncIterator[Watched]:
+async def opened(browser: Browser, home: str, viewport: ViewportSize) -> AsyncIterator[Watched]:
     """A new window of that size; on leaving, checks that the page behaved."""
     context = await browser.new_context(viewport=viewport)
     watched = Watched(await context.new_page(), home)

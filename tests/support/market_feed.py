@@ -1,6 +1,7 @@
 """A day of one region in the simulated market, as its topics tell it; nothing is decided here."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from schemas.market import (
     InputOffset,
     MarketRecord,
     PlanView,
+    Product,
     Refusal,
     Shortfall,
     Step,
@@ -40,8 +42,8 @@ def at(start_ms: int, region: str = "north") -> str:
     return bid_id("sim", region, start_ms)
 
 
-def bid(start_ms: int, region: str = "north", **changes: object) -> Bid:
-    told: dict[str, object] = {
+def bid(start_ms: int, region: str = "north", **changes: Any) -> Bid:
+    told: dict[str, Any] = {
         "bid_id": at(start_ms, region),
         "market": "sim",
         "region": region,
@@ -105,7 +107,7 @@ def plan(start_ms: int, region: str = "north", steps: int = STEPS) -> PlanView:
 
 def story(start_ms: int, region: str = "north") -> Iterator[MarketRecord | Bid]:
     """An interval from its gate to its delivery."""
-    one = {"bid_id": at(start_ms, region), "market": "sim", "region": region}
+    one: dict[str, Any] = {"bid_id": at(start_ms, region), "market": "sim", "region": region}
     gate_ms, long_ms = start_ms - RULES.gate_ms, RULES.interval_ms
     price = energy_prices(start_ms, 1)[0]
     yield Gate(market="sim", start_ms=start_ms, interval_ms=long_ms, gate_ms=gate_ms)
@@ -125,20 +127,25 @@ def story(start_ms: int, region: str = "north") -> Iterator[MarketRecord | Bid]:
     yield view
     if start_ms == OPEN_MS:
         return
-    times = {"start_ms": start_ms, "interval_ms": long_ms}
+    times: dict[str, Any] = {"start_ms": start_ms, "interval_ms": long_ms}
     prices = {"energy": price}
-    told = {"market": "sim", "prices": prices, "currency": "USD", "cleared_at_ms": gate_ms}
+    told: dict[str, Any] = {
+        "market": "sim",
+        "prices": prices,
+        "currency": "USD",
+        "cleared_at_ms": gate_ms,
+    }
     yield Clearing(**times, **told)
     if start_ms == REFUSED_MS:
         yield Refusal(**one, at_ms=gate_ms, reason="it came 120 ms after the gate")
         return
     awarded_w = cleared_power_w(offered.energy, price)
-    capacity_w = {"reg_up": 96_000.0} if number % 3 == 0 else {}
+    capacity_w: dict[Product, float] = {"reg_up": 96_000.0} if number % 3 == 0 else {}
     del told["market"]
     yield Award(**one, **times, **told, energy_w=awarded_w, capacity_w=capacity_w)
     measured_w = awarded_w * (1 - 0.006 * (1 + np.sin(number))) + 400 * np.sin(2 * number)
     if number % 67 == 0 and awarded_w:
-        deliverable = {"awarded_w": awarded_w, "deliverable_w": 0.8 * awarded_w}
+        deliverable: dict[str, Any] = {"awarded_w": awarded_w, "deliverable_w": 0.8 * awarded_w}
         missing_w = 0.2 * awarded_w
         yield Shortfall(
             **one, at_ms=start_ms, start_ms=start_ms, missing_w=missing_w, **deliverable

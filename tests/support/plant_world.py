@@ -16,7 +16,7 @@ T0 = 1_763_856_000_000
 EPOCH = 7
 
 
-def each(value, rows: int) -> np.ndarray:
+def each(value: float, rows: int) -> np.ndarray:
     return np.full(rows, value, np.float64)
 
 

@@ -52,7 +52,7 @@ def reading_body(t: int) -> NativeBody:
 
 
 def hello_answer(
-    delay_ms=(0, 0), rows_per_s: int = 50, interval_ms: int = 1000, t: int = 0
+    delay_ms: tuple[int, int] = (0, 0), rows_per_s: int = 50, interval_ms: int = 1000, t: int = 0
 ) -> bytes:
     """Return the gateway's encoded answer to a Hello."""
     pace = BackfillPace(delay_ms, rows_per_s)
@@ -64,7 +64,7 @@ def encoded_ack(first: int, upto: int, boot: str = BOOT, t: int = 0) -> bytes:
     return encode_send(f"a{upto}", Ack(b=boot, from_=first, upto=upto, t=t))
 
 
-def sent_payloads(step: Step) -> list[object]:
+def sent_payloads(step: Step) -> list[Any]:
     """Return the payloads of all messages that a step sends."""
     calls = [decode(message) for message in step.send]
     assert all(isinstance(call, Call) for call in calls), calls
@@ -73,7 +73,7 @@ def sent_payloads(step: Step) -> list[object]:
 
 def backfilled_seqs(step: Step) -> list[int]:
     """Return the numbers of the readings that a step's Backfills cover."""
-    seqs = []
+    seqs: list[int] = []
     for backfill in sent_payloads(step):
         assert isinstance(backfill, Backfill)
         seqs += range(backfill.from_, backfill.from_ + len(backfill.rows))

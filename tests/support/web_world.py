@@ -3,15 +3,15 @@
 import base64
 import math
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 import msgspec
 
 from schemas.assets import Device, Site
 from schemas.commandable import Commandable, Hindered
-from schemas.commands import CommandEvent, CommandEvents, CommandFrame, CommandRow
-from schemas.dispatch import DispatchStatus, Missing, Notice, RequestEvent, Target
+from schemas.commands import CommandEvent, CommandEvents, CommandFrame, CommandRow, CommandState
+from schemas.dispatch import DispatchStatus, Missing, Notice, RequestEvent, RequestState, Target
 from schemas.encoding import encode_json
 from schemas.forecast import ForecastAccuracy, QuantityForecast, RegionForecast
 from schemas.health import Health
@@ -217,7 +217,9 @@ def rejected(number: int, reason: str = "bad_json", original: bytes = b'{"t":') 
 
 
 def health(role: str, at_ms: int = NOW_MS, pid: int = 1, **numbers: Any) -> Health:
-    gauges = {name: float(numbers.pop(name)) for name in ("lag", "connections") if name in numbers}
+    gauges: dict[str, float] = {
+        name: float(numbers.pop(name)) for name in ("lag", "connections") if name in numbers
+    }
     return Health(
         process_id=f"{role}-host-{pid}",
         role=role,
@@ -254,7 +256,7 @@ def commandable(free: int, **lost: int) -> Commandable:
         commandable=free,
         commandable_w=5_000.0 * free,
         hindered=tuple(
-            Hindered(cause=cause, batteries=n, rated_w=5_000.0 * n)
+            Hindered(cause=cast(Any, cause), batteries=n, rated_w=5_000.0 * n)
             for cause, n in lost.items()
             if n
         ),
@@ -362,13 +364,18 @@ def feed_control(model: ReadModel) -> None:
     old = msgspec.structs.replace(target, **changes, **times)
     changes = {"request_id": "target-2", "export_w": 60_000.0, "source": "schedule:evening"}
     waiting = msgspec.structs.replace(target, **changes)
-    for request, state, reason, by in (
+    steps: tuple[tuple[Target, RequestState, str, str], ...] = (
         (old, "completed", "its end was reached", ""),
         (target, "active", "", ""),
         (waiting, "outranked", "target-1 was asked for later", "target-1"),
-    ):
+    )
+    for request, state, reason, by in steps:
         apply(model, topics.DISPATCH_TARGETS, request)
-        told = {"request_id": request.request_id, "region": "north", "at_ms": NOW_MS - 420_000}
+        told: dict[str, Any] = {
+            "request_id": request.request_id,
+            "region": "north",
+            "at_ms": NOW_MS - 420_000,
+        }
         event = RequestEvent(state=state, reason=reason, by=by, **told)
         apply(model, topics.DISPATCH_EVENTS, event)
     missing = notice("north", "target-1").causes
@@ -394,7 +401,8 @@ def _feed_commands(model: ReadModel) -> None:
     made_ms = NOW_MS - 12_000
     frame = command_frame(made_ms, {f"pw-{n:03}": 3000.0 + 40 * n for n in range(1, 13)})
     apply(model, topics.COMMANDS, frame)
-    states = ["applied"] * 9 + ["accepted", "rejected"]
+    applied: list[CommandState] = ["applied"] * 9
+    states: list[CommandState] = [*applied, "accepted", "rejected"]
     events = tuple(
         CommandEvent(
             device_id=row.device_id,
@@ -410,7 +418,9 @@ def _feed_commands(model: ReadModel) -> None:
     apply(model, topics.COMMAND_EVENTS, CommandEvents(source="g", partition=0, events=events))
     for second in range(10, -1, -1):
         devices = [row.device_id for row in frame.rows]
-        measured = [0.0 if row.device_id == "pw-001" else row.setpoint_w for row in frame.rows]
+        measured = [
+            0.0 if row.device_id == "pw-001" else row.setpoint_w or 0.0 for row in frame.rows
+        ]
         times = [NOW_MS - 1000 * second] * 12
         model.commands.apply_readings(devices, times, times, measured)
 
@@ -421,7 +431,11 @@ def story_records(partition: int) -> list[tuple[Topic, int, int, bytes | None]]:
     for made_ms in (NOW_MS - 42_000, NOW_MS - 27_000, NOW_MS - 12_000):
         frame = encode_json(command_frame(made_ms, {"pw-001": 3040.0}))
         records.append((topics.COMMANDS, partition, made_ms, frame))
-        told = [("delivered", 30, None), ("accepted", 45, 12.0), ("applied", 3_100, 3031.0)]
+        told: list[tuple[CommandState, int, float | None]] = [
+            ("delivered", 30, None),
+            ("accepted", 45, 12.0),
+            ("applied", 3_100, 3031.0),
+        ]
         if made_ms < NOW_MS - 12_000:
             told.append(("superseded", 15_040, 3040.0))
         events = tuple(

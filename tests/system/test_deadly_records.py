@@ -87,7 +87,7 @@ GOOD = [
     (topics.MARKET_PRICES, prices(), 0),
     (topics.TELEMETRY, FRAME, 0),
 ]
-DEADLY = {
+DEADLY: dict[str, tuple[topics.Topic[Any], bytes, int]] = {
     "slot-9": (topics.PRESENCE, presence(gateway_slot=9), PARTITION),
     "slot-40000": (topics.PRESENCE, presence(gateway_slot=40_000), PARTITION),
     "slot-below-0": (topics.PRESENCE, presence(gateway_slot=-1), PARTITION),

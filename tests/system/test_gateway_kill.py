@@ -23,7 +23,7 @@ from tests.support.paths import ROOT
 from vpp_streams.domain.telemetry.dedupe import SeqLedger
 from vpp_streams.kafka import topics
 from vpp_streams.local import demo
-from vpp_streams.local.kafka_process import free_port
+from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
+from typing import Any
 
 import httpx
 import msgspec
@@ -62,7 +63,7 @@ def template_of(path: str) -> str:
     return f"/api/v1{path}"
 
 
-async def get(client: httpx.AsyncClient, path: str) -> dict:
+async def get(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
     response = await client.get(f"/api/v1{path}")
     assert response.status_code == 200, response.text
     return response.json()
@@ -296,7 +297,7 @@ async def test_stream_tells_all_regions_first_and_then_those_that_changed(model:
     live = stream.Stream(model, lambda: clock[0], lambda: False, interval_s=0)
     events = live.events()
 
-    async def next_update() -> dict:
+    async def next_update() -> dict[str, Any]:
         async for event in events:
             if event.startswith(b"event: update"):
                 return json.loads(event.split(b"data: ")[1])
@@ -316,7 +317,7 @@ async def test_a_client_that_reads_nothing_loses_its_place(model: ReadModel) -> 
     scope = {"type": "http", "client": ("192.0.2.1", 1), "asgi": {"spec_version": "2.4"}}
     taken: list[str] = []
 
-    async def send(message: dict) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         taken.append(message["type"])
         if len(taken) == 3:
             with pytest.raises(ApiError, match="1 live streams already"):
@@ -324,8 +325,9 @@ async def test_a_client_that_reads_nothing_loses_its_place(model: ReadModel) -> 
                     pass
             await asyncio.Event().wait()  # its buffers are full and stay so
 
-    async def receive() -> dict:
-        return await asyncio.Event().wait()
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
 
     await stream.LiveResponse(live, budgets, stall_s=0)(scope, receive, send)
     assert taken == ["http.response.start", "http.response.body", "http.response.body"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from playwright.async_api import Browser, Dialog, expect
+from playwright.async_api import Browser, Dialog, ViewportSize, expect
 
 from schemas.dispatch import Hold, Request, RequestEvent, StormCost, Target
 from tests.support.browser_world import DESK, PHONE, opened, serving
@@ -51,7 +51,7 @@ def model() -> ReadModel:
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 async def test_every_page_fits_its_screen_without_errors(
-    browser: Browser, model: ReadModel, viewport: dict[str, int]
+    browser: Browser, model: ReadModel, viewport: ViewportSize
 ) -> None:
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         for path in PAGES:
@@ -66,7 +66,7 @@ async def test_every_page_fits_its_screen_without_errors(
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 async def test_a_region_moves_as_soon_as_it_is_heard_of(
-    browser: Browser, model: ReadModel, viewport: dict[str, int]
+    browser: Browser, model: ReadModel, viewport: ViewportSize
 ) -> None:
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         await watched.page.goto(home)
@@ -95,7 +95,7 @@ async def test_a_region_moves_as_soon_as_it_is_heard_of(
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 async def test_a_region_that_cannot_be_commanded_is_held_or_unheard_is_not_green(
-    browser: Browser, model: ReadModel, viewport: dict[str, int]
+    browser: Browser, model: ReadModel, viewport: ViewportSize
 ) -> None:
     """U-F1, U-F4: 16 of 25 batteries could not be commanded, and a region was held, all green."""
     idle = {"mode": "idle", "request_id": "", "asked_w": None, "allocated_w": None}
@@ -254,7 +254,7 @@ class Region:
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 async def test_an_operator_dispatches_holds_and_releases(
-    browser: Browser, model: ReadModel, tmp_path: Path, viewport: dict[str, int]
+    browser: Browser, model: ReadModel, tmp_path: Path, viewport: ViewportSize
 ) -> None:
     region = Region(model)
     operators, access = make_demo_operator(tmp_path, "demo", "http://web.test")
@@ -314,7 +314,7 @@ async def test_an_operator_dispatches_holds_and_releases(
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 async def test_the_kill_switch_stays_in_reach_however_long_the_page_is(
-    browser: Browser, model: ReadModel, viewport: dict[str, int]
+    browser: Browser, model: ReadModel, viewport: ViewportSize
 ) -> None:
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         page = watched.page
@@ -431,7 +431,7 @@ async def test_what_people_write_into_requests_is_shown_as_text(
             issued_at_ms=NOW_MS,
             reason=HOSTILE,
         )
-        told = {"request_id": "hold-1", "region": "north", "at_ms": NOW_MS}
+        told: dict[str, Any] = {"request_id": "hold-1", "region": "north", "at_ms": NOW_MS}
         apply(model, topics.DISPATCH_TARGETS, hold)
         apply(model, topics.DISPATCH_EVENTS, RequestEvent(state="active", reason=HOSTILE, **told))
         await page.goto(home + "#/regions/north")

@@ -1,6 +1,8 @@
 """The read model of control: newest commands, alarms, requests; in any order, within bounds."""
 
 import random
+from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -8,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.commands import CommandEvent
-from schemas.dispatch import RequestEvent, Target
+from schemas.commands import CommandEvent, CommandState
+from schemas.dispatch import RequestEvent, RequestState, Target
 from schemas.encoding import encode_frame
 from schemas.grid import Alert, Droop
 from tests.support.telemetry_factory import make_batch
@@ -31,11 +33,14 @@ from vpp_streams.web.dispatches import HISTORY_MS, Dispatches
 from vpp_streams.web.readmodel import ReadModel
 
 DEVICE = "pw-001"
-LIFE = ("delivered", "accepted", "applied", "completed")
+LIFE: tuple[CommandState, ...] = ("delivered", "accepted", "applied", "completed")
+ENDS: tuple[CommandState, ...] = (
+    "rejected", "opted_out", "expired", "completed", "superseded",
+)  # fmt: skip
 
 
-def event(frame_ms: int, state: str, after_ms: int = 0, **changes: Any) -> CommandEvent:
-    told = {"device_id": DEVICE, "epoch": 17, **changes}
+def event(frame_ms: int, state: CommandState, after_ms: int = 0, **changes: Any) -> CommandEvent:
+    told: dict[str, Any] = {"device_id": DEVICE, "epoch": 17, **changes}
     return CommandEvent(command_id=f"c0-{frame_ms}", state=state, at_ms=frame_ms + after_ms, **told)
 
 
@@ -60,13 +65,15 @@ def test_the_newest_command_counts_and_older_ones_change_nothing(commands: Comma
 
 @given(st.permutations(LIFE), st.randoms(use_true_random=False))
 def test_a_state_never_goes_back_and_events_may_come_before_their_command(
-    order: list[str], shuffle: Random
+    order: list[CommandState], shuffle: Random
 ) -> None:
     commands = Commands(Registry())
-    arrivals = [lambda s=s: commands.apply_event(event(NOW_MS, s)) for s in order]
+    arrivals: list[Callable[[], object]] = [
+        partial(commands.apply_event, event(NOW_MS, s)) for s in order
+    ]
     arrivals.insert(
         shuffle.randint(0, len(arrivals)),
-        lambda: commands.apply_frame(command_frame(NOW_MS, {DEVICE: 1.0})),
+        partial(commands.apply_frame, command_frame(NOW_MS, {DEVICE: 1.0})),
     )
     for arrive in arrivals:
         arrive()
@@ -233,7 +240,7 @@ def test_no_answer_late_and_failed_are_told_while_the_lease_could_stand(commands
 
 
 def test_what_a_device_refuses_or_ends_is_no_alarm(commands: Commands) -> None:
-    for n, state in enumerate(("rejected", "opted_out", "expired", "completed", "superseded")):
+    for n, state in enumerate(ENDS):
         at_ms = NOW_MS + n
         commands.apply_frame(command_frame(at_ms, {DEVICE: 3000.0}))
         commands.apply_event(event(at_ms, state))
@@ -244,7 +251,7 @@ def test_what_a_device_refuses_or_ends_is_no_alarm(commands: Commands) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from([*LIFE, "failed", "frame", "off", "on"]))), st.integers())
 def test_whatever_comes_alarms_are_of_known_devices_and_repeatable(
-    steps: list[tuple[str]], seed: int
+    steps: list[tuple[Any]], seed: int
 ) -> None:
     commands, rng = Commands(Registry()), random.Random(seed)
     now_ms = rank_ms = NOW_MS
@@ -292,7 +299,7 @@ def asked(n: int, **changes: Any) -> Target:
     )
 
 
-def became(n: int, state: str) -> RequestEvent:
+def became(n: int, state: RequestState) -> RequestEvent:
     return RequestEvent(request_id=f"target-{n}", region="north", state=state, at_ms=NOW_MS)
 
 
@@ -353,8 +360,13 @@ def test_a_change_of_what_is_asked_is_always_a_point() -> None:
 
 def test_storms_are_told_until_they_are_over_or_called_off() -> None:
     model = ReadModel(started_at_ms=NOW_MS)
-    for n, changes in enumerate(({}, {"cancelled": True}, {"ends_at_ms": NOW_MS})):
-        told = {"prepare_from_ms": NOW_MS, "starts_at_ms": NOW_MS, "ends_at_ms": NOW_MS + 1}
+    each: tuple[dict[str, Any], ...] = ({}, {"cancelled": True}, {"ends_at_ms": NOW_MS})
+    for n, changes in enumerate(each):
+        told: dict[str, Any] = {
+            "prepare_from_ms": NOW_MS,
+            "starts_at_ms": NOW_MS,
+            "ends_at_ms": NOW_MS + 1,
+        }
         alert = Alert(alert_id=f"s{n}", kind="storm", **{**told, **changes})
         apply(model, topics.GRID_ALERTS, alert)
     assert [alert.alert_id for alert in model.alerts(NOW_MS)] == ["s0"]

@@ -87,7 +87,9 @@ class World:
         else:
             apply_raw(self.model, topic, None, value, 0, NOW_MS)
 
-    async def post(self, path: str, body: Any = None, by: dict | None = ANN) -> httpx.Response:
+    async def post(
+        self, path: str, body: Any = None, by: dict[str, str] | None = ANN
+    ) -> httpx.Response:
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         return await self.client.post(f"/api/v1{path}", content=content, headers=by or {})
 
@@ -250,7 +252,7 @@ async def test_without_kafka_it_is_not_known_whether_it_was_written(world: World
     async def fail(*_: Any) -> None:
         raise TimeoutError
 
-    world.kafka.write = fail
+    world.kafka.write = fail  # type: ignore[method-assign, assignment]  # it raises only
     response = await world.post("/regions/north/targets", TARGET)
     assert response.status_code == 503
     assert "not known whether target-" in response.json()["error"]
@@ -434,7 +436,10 @@ async def test_a_request_of_an_hour_ago_has_the_state_that_the_status_tells(worl
         issued_at_ms=NOW_MS - 7_200_000,
     )
     apply(world.model, topics.DISPATCH_TARGETS, asked)
-    state = lambda view: view["requests"][0]["state"]  # noqa: E731  # read thrice
+
+    def state(view: Any) -> str | None:
+        return view["requests"][0]["state"]
+
     assert state(await world.get("/regions/north/dispatch")) is None
     status = dispatch_status("north", NOW_MS, request_id="other", waiting=("target-old",))
     apply(world.model, topics.DISPATCH_EVENTS, status)

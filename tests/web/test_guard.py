@@ -1,6 +1,7 @@
 """Hosts, origins and headers: what a browser is kept from, and what still works."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ from vpp_streams.web.api import create_web
 from vpp_streams.web.operators import make_demo_operator
 
 
-def client(base_url: str = "http://localhost", **changes: object) -> httpx.AsyncClient:
+def client(base_url: str = "http://localhost", **changes: Any) -> httpx.AsyncClient:
     app = create_web(Settings(**changes), fed_read_model(), lambda: NOW_MS, KafkaInMemory())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base_url)
 

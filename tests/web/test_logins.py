@@ -1,6 +1,7 @@
 """Whose token it is, and what becomes of those who guess; the clock is the test's."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -16,7 +17,7 @@ HERE, THERE = "192.0.2.1", "192.0.2.2"
 
 
 class World:
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Path) -> None:
         self.path, self.now_s = path, 0.0
         self.write(ann=ANN, bob=BOB)
         self.logins = Logins(path, clock=lambda: self.now_s)
@@ -123,7 +124,7 @@ def test_clients_behind_a_proxy_do_not_lock_the_proxy_out(tmp_path: Path) -> Non
     world = World(tmp_path / "operators.toml")
     logins = Logins(world.path, proxies=[HERE])
 
-    def request(token: str) -> dict:
+    def request(token: str) -> dict[str, Any]:
         header = (b"authorization", f"Bearer {token}".encode())
         return {"type": "http", "client": (HERE, 1), "headers": [header]}
 

@@ -1,13 +1,24 @@
 """Markets in the read model and the API: what is kept, what is answered; no Kafka."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
 import pytest_asyncio
 
-from schemas.market import Award, Bid, Clearing, Delivery, Gate, PlanView, Refusal, Shortfall
+from schemas.market import (
+    Award,
+    Bid,
+    Clearing,
+    Delivery,
+    Gate,
+    MarketRecord,
+    PlanView,
+    Refusal,
+    Shortfall,
+)
 from tests.support.market_feed import OPEN_MS, RULES, at, bid, feed, feed_market
 from tests.support.web_world import NOW_MS, KafkaInMemory, apply_raw
 from vpp_streams.domain.moments import DAY_MS
@@ -48,7 +59,7 @@ async def client(model: ReadModel, clock: Clock) -> AsyncIterator[httpx.AsyncCli
         yield client
 
 
-def whose(start_ms: int) -> dict[str, str]:
+def whose(start_ms: int) -> dict[str, Any]:
     return {"bid_id": at(start_ms), "market": "sim", "region": "north"}
 
 
@@ -69,7 +80,7 @@ def refusal(start_ms: int, reason: str = "it came after the gate") -> Refusal:
 
 
 def delivery(start_ms: int, measured_w: float = 99e3, **changes: float) -> Delivery:
-    told = {"awarded_w": 100e3, "coverage": 1.0, "money": 0.5, **changes}
+    told: dict[str, Any] = {"awarded_w": 100e3, "coverage": 1.0, "money": 0.5, **changes}
     return Delivery(
         **whose(start_ms),
         start_ms=start_ms,
@@ -81,7 +92,11 @@ def delivery(start_ms: int, measured_w: float = 99e3, **changes: float) -> Deliv
 
 
 def shortfall(start_ms: int, missing_w: float) -> Shortfall:
-    powers = {"awarded_w": -100e3, "deliverable_w": -100e3 - missing_w, "missing_w": missing_w}
+    powers: dict[str, Any] = {
+        "awarded_w": -100e3,
+        "deliverable_w": -100e3 - missing_w,
+        "missing_w": missing_w,
+    }
     return Shortfall(**whose(start_ms), at_ms=start_ms, start_ms=start_ms, **powers)
 
 
@@ -112,18 +127,18 @@ def forecast(start_ms: int, low: float, mid: float, high: float) -> PlanView:
     )
 
 
-def feed_all(model: ReadModel, *records: market.MarketRecord | market.Bid) -> None:
+def feed_all(model: ReadModel, *records: MarketRecord | Bid) -> None:
     for record in records:
         feed(model, record)
 
 
-async def get(client: httpx.AsyncClient, path: str) -> dict:
+async def get(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
     response = await client.get(f"/api/v1{path}")
     assert response.status_code == 200, response.text
     return response.json()
 
 
-async def north(client: httpx.AsyncClient, hours: int = 6) -> dict:
+async def north(client: httpx.AsyncClient, hours: int = 6) -> dict[str, Any]:
     return await get(client, f"/markets/sim/north?hours={hours}")
 
 
@@ -288,7 +303,7 @@ def test_an_id_that_is_not_the_intervals_is_counted_and_left_out(
     model: ReadModel, wrong: Award | Bid | Delivery | Refusal
 ) -> None:
     feed(model, wrong)
-    topic = topics.MARKET_BIDS if isinstance(wrong, market.Bid) else topics.MARKET_AWARDS
+    topic = topics.MARKET_BIDS if isinstance(wrong, Bid) else topics.MARKET_AWARDS
     assert model.undecodable == {topic.name: 1}
     assert model.markets.all(NOW_MS).markets == []
     assert model.markets.names() == []

@@ -1,10 +1,11 @@
 """The market page in a headless Chromium, at a desk's and a phone's width; no Kafka."""
 
 import re
+from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
 
 from schemas.market import Award, Gate, Refusal, Shortfall
 from tests.support.browser_world import DESK, PHONE, opened, serving
@@ -63,7 +64,7 @@ async def sideways(page: Page) -> int:
 
 @BOTH
 async def test_a_region_in_a_market_is_shown_whole_and_fits_its_screen(
-    browser: Browser, model: ReadModel, viewport: dict[str, int]
+    browser: Browser, model: ReadModel, viewport: ViewportSize
 ) -> None:
     totals = model.markets.view("sim", "north", 6, NOW_MS).totals
     async with serving(model) as home, opened(browser, home, viewport) as watched:
@@ -91,7 +92,7 @@ async def test_a_region_in_a_market_is_shown_whole_and_fits_its_screen(
 
 @BOTH
 async def test_an_open_bid_is_shown_with_its_curve_and_how_it_was_decided(
-    browser: Browser, model: ReadModel, viewport: dict[str, int]
+    browser: Browser, model: ReadModel, viewport: ViewportSize
 ) -> None:
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         page = watched.page
@@ -123,7 +124,7 @@ async def test_an_open_bid_is_shown_with_its_curve_and_how_it_was_decided(
 
 @BOTH
 async def test_the_page_moves_as_records_come(
-    browser: Browser, model: ReadModel, viewport: dict[str, int]
+    browser: Browser, model: ReadModel, viewport: ViewportSize
 ) -> None:
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         page = watched.page
@@ -137,8 +138,8 @@ async def test_the_page_moves_as_records_come(
         await expect(newest).to_contain_text("123.45")
         await expect(state).to_have_text("awarded")
         await expect(panel(page, "Open bids")).to_contain_text("No bid waits for its gate")
-        missing = {"awarded_w": 256e3, "deliverable_w": 200e3, "missing_w": 56e3}
-        told = {"bid_id": at(OPEN_MS), "market": "sim", "region": "north"}
+        missing: dict[str, Any] = {"awarded_w": 256e3, "deliverable_w": 200e3, "missing_w": 56e3}
+        told: dict[str, Any] = {"bid_id": at(OPEN_MS), "market": "sim", "region": "north"}
         feed(model, Shortfall(**told, at_ms=NOW_MS, start_ms=OPEN_MS, **missing))
         await expect(newest).to_contain_text("a shortfall of 56.0 kW was announced")
         await expect(panel(page, "The last day")).to_contain_text("1 shortfall was announced")
@@ -163,7 +164,7 @@ async def test_hours_and_regions_are_chosen(browser: Browser, model: ReadModel) 
 
 @BOTH
 async def test_an_empty_market_says_so_until_somebody_bids(
-    browser: Browser, viewport: dict[str, int]
+    browser: Browser, viewport: ViewportSize
 ) -> None:
     model = ReadModel(started_at_ms=NOW_MS)
     async with serving(model) as home, opened(browser, home, viewport) as watched:

@@ -3,6 +3,7 @@
 import base64
 import random
 import tracemalloc
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.bounds import MAX_COUNT, MAX_TIME_MS
 from schemas.presence import Presence
+from schemas.windows import SiteWindow
 from tests.support.web_world import (
     NOW_MS,
     apply,
@@ -153,7 +155,7 @@ def test_regions_are_bounded_and_the_silent_leave_first(model: ReadModel) -> Non
 def test_windows_end_in_their_newest_revision_whatever_the_order(
     records: list[tuple[int, int]],
 ) -> None:
-    series: WindowSeries = WindowSeries(keep=10)
+    series: WindowSeries[SiteWindow] = WindowSeries(keep=10)
     for start, revision in records:
         series.apply(site_window("home-001", start * 60_000, revision=revision))
     newest = series.newest(10)
@@ -211,7 +213,7 @@ def test_a_late_disconnect_of_an_older_epoch_is_ignored(model: ReadModel) -> Non
     home = site(1)
     apply(model, topics.ASSETS, home)
 
-    def tell(status: str, offset: int, epoch: int | None = None) -> None:
+    def tell(status: Any, offset: int, epoch: int | None = None) -> None:
         presence = Presence("pw-001", "home-001", status, 0, NOW_MS, epoch)
         apply(model, topics.PRESENCE, presence, offset)
 

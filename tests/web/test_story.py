@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.commands import CommandEvent, CommandEvents
+from schemas.commands import CommandEvent, CommandEvents, CommandState
 from schemas.encoding import encode_json
 from schemas.grid import Droop
 from tests.support.web_world import NOW_MS, KafkaInMemory, command_frame
@@ -16,8 +16,8 @@ from vpp_streams.web.story import StoryLine, read_story, story_of
 DEVICE = "pw-001"
 
 
-def event(frame_ms: int, state: str, after_ms: int, **changes: Any) -> CommandEvent:
-    told = {"epoch": 17, **changes}
+def event(frame_ms: int, state: CommandState, after_ms: int, **changes: Any) -> CommandEvent:
+    told: dict[str, Any] = {"epoch": 17, **changes}
     return CommandEvent(
         device_id=told.pop("device_id", DEVICE),
         command_id=f"c0-{frame_ms}",
@@ -104,7 +104,7 @@ def test_an_event_told_again_is_one_line_and_one_without_its_command_is_a_line()
     assert lines[0].request_id == ""
 
 
-LIFE = ("delivered", "accepted", "applied", "completed")
+LIFE: tuple[CommandState, ...] = ("delivered", "accepted", "applied", "completed")
 
 
 @given(

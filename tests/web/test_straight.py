@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -27,7 +28,7 @@ def vpp(*words: str) -> Result:
 
 
 def operators_file(directory: Path, token: str, **changes: object) -> Path:
-    rights = {"regions": "*", "may": ("hold",)} | changes
+    rights: dict[str, Any] = {"regions": "*", "may": ("hold",)} | changes
     operator = Operator(name="ann", token_sha256=digest_of(token), **rights)
     write_private(directory / "operators.toml", lines_for(operator).encode())
     return directory / "operators.toml"
@@ -109,8 +110,9 @@ async def test_a_region_role_holds_while_no_web_process_is_there(
     monkeypatch.setenv("VPP_STATE_DIR", str(tmp_path))
 
     async def told(request_id: str) -> list[str]:
-        found = [
-            decode_json(record.value, DispatchEvent) for record in await read_all(settings, events)
+        found: list[object] = [
+            decode_json(record.value, DispatchEvent)  # type: ignore[arg-type]  # a union
+            for record in await read_all(settings, events)
         ]
         mine = [e for e in found if isinstance(e, RequestEvent) and e.request_id == request_id]
         return [event.state for event in mine]
@@ -132,7 +134,7 @@ async def test_a_region_role_holds_while_no_web_process_is_there(
 
         await until(active, "the region role to hold north")
         [record] = await read_all(settings, topics.DISPATCH_TARGETS.full(settings.namespace))
-        hold = decode_json(record.value, Request)
+        hold: Any = decode_json(record.value, Request)  # type: ignore[arg-type]  # a union
         assert (record.key, hold.request_id) == (hold_id.encode(), hold_id)
         assert (hold.region, hold.source, hold.reason) == ("north", "operator:demo", "smoke")
 

@@ -71,14 +71,20 @@ def test_what_must_hold_in_a_hundred_thousand_instances() -> None:
     rng = np.random.default_rng(3)
     pool = random_problem(40_000, rng)
     names = ("least_w", "most_w", "weight_up", "weight_down", "wear", "stick", "held_w", "min_w")
-    columns = [getattr(pool, name) for name in names]
     free = np.full(2, -np.inf), np.full(2, np.inf)
     group = np.array([0, 1, 0, 1, 0, 1, 0, 1])
     for at in range(25_000):
         rows = slice(at, at + int(rng.integers(1, 9)))
         grouped = at % 5 == 0
         limits = np.sort(rng.normal(0.0, 20.0, (2, 2)), axis=0) if grouped else free
-        one = Problem(*(column[rows] for column in columns), group[: rows.stop - at], *limits)
+        cut = {name: getattr(pool, name)[rows] for name in names}
+        group_least_w, group_most_w = limits
+        one = Problem(
+            **cut,
+            group=group[: rows.stop - at],
+            group_least_w=group_least_w,
+            group_most_w=group_most_w,
+        )
         before = one.least_w
         for asked in np.sort(rng.normal(0.0, 20.0, 4)).tolist():
             found = allocate(one, asked)

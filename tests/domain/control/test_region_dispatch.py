@@ -1,5 +1,8 @@
 """A region's cycle: shares that sum to what is asked, notices with causes, releases that heal."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -49,11 +52,11 @@ def region(*partials: SupplyPartial) -> RegionDispatch:
     return made
 
 
-def ruled(export_w: float = 100_000.0, **fields: object) -> Ruling:
+def ruled(export_w: float = 100_000.0, **fields: Any) -> Ruling:
     return Ruling("target", target(export_w=export_w, **fields))
 
 
-def shares(orders) -> dict[int, float]:  # type: ignore[no-untyped-def]  # of a Cycle
+def shares(orders: Iterable[Any]) -> dict[int, float]:
     return {o.partition: sum(s.share_w for s in o.shares) for o in orders}
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import random
+from operator import itemgetter
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.assets import Device, Site
-from schemas.windows import RegionPartial, RegionWindowPartial
+from schemas.windows import RegionPartial, RegionWindowPartial, SiteWindow
 from tests.support.telemetry_factory import make_batch
 from vpp_streams.domain.fleet.columnar import recover
 from vpp_streams.domain.fleet.partition import (
@@ -73,7 +75,7 @@ def stream(seed: int, seconds: int = 1300) -> list[Frame]:
                 }
             )
     rows += [rng.choice(rows) for _ in range(len(rows) // 10)]
-    rows.sort(key=lambda r: r["received_at_ms"])
+    rows.sort(key=itemgetter("received_at_ms"))
     frames, i, offset = [], 0, 0
     while i < len(rows):
         n = rng.randrange(1, 60)
@@ -89,8 +91,8 @@ def run(part: FleetPartition, frames: list[Frame]) -> list[Outputs]:
     return [part.apply(frame) for frame in frames]
 
 
-def newest(outs: list[Outputs]) -> dict[str, object]:
-    windows: dict[str, object] = {}
+def newest(outs: list[Outputs]) -> dict[str, SiteWindow]:
+    windows: dict[str, SiteWindow] = {}
     for out in outs:
         for record in out.windows:
             before = windows.get(record.window_id)
@@ -128,7 +130,8 @@ def test_windows_equal_pandas(size_s: int) -> None:
     expected = reference(frames, size_s)
     got = {k: w for k, w in windows.items() if w.size_s == size_s}
     assert len(got) == len(expected)
-    for (site_id, start_ms), row in expected.iterrows():
+    for key, row in expected.iterrows():
+        site_id, start_ms = cast(tuple[str, int], key)
         window = got[f"{site_id}|{size_s}|{start_ms}"]
         assert window.readings == row.n
         assert window.battery.energy_wh == pytest.approx(row.battery, rel=1e-9, abs=1e-9)
@@ -164,7 +167,7 @@ def test_region_window_shares_add_up_to_the_site_windows() -> None:
         ]
         assert share.sums.sites_reporting == len(mine)
         assert share.sums.readings == sum(w.readings for w in mine)
-        energy = sum(w.battery.energy_wh for w in mine)
+        energy = sum(w.battery.energy_wh for w in mine if w.battery)
         assert share.sums.battery.energy_wh == pytest.approx(energy, rel=1e-9, abs=1e-9)
     assert {r for r, *_ in shares} == {"north", "coast"}
 
@@ -181,7 +184,9 @@ def test_killed_anywhere_and_restored_gives_the_same_records(seed: int) -> None:
     rng = random.Random(seed)
     frames = stream(seed, seconds=130)
     whole = newest(run(partition(), frames))
-    part, changelog, outs = partition(), {}, []
+    part = partition()
+    changelog: dict[bytes, bytes] = {}
+    outs: list[Outputs] = []
     position = 0
     while position < len(frames):
         step = rng.randint(1, 40)
@@ -201,7 +206,7 @@ def test_killed_anywhere_and_restored_gives_the_same_records(seed: int) -> None:
             part.restore(recovered)
         # A new worker reads on from the last ack, or from further back.
         position = rng.randint(max(part.applied_offset - 5, 0), part.applied_offset + 1)
-    final = {}
+    final: dict[str, SiteWindow] = {}
     for out in outs:  # a re-emission is the same record: the newest revision counts
         for record in out.windows:
             if record.revision >= getattr(final.get(record.window_id), "revision", 0):

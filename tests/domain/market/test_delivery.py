@@ -1,5 +1,7 @@
 """What was delivered of an award, and what of it will be missing."""
 
+from typing import Any
+
 import pytest
 
 from schemas.dispatch import DispatchStatus, Notice
@@ -122,8 +124,8 @@ def test_capacity_is_paid_as_awarded_and_energy_as_measured() -> None:
     assert earned(AWARD, -60_000.0) == pytest.approx((-6 + 0.12) / 12)
 
 
-def status(at_ms: int, **changes: object) -> DispatchStatus:
-    fields = {
+def status(at_ms: int, **changes: Any) -> DispatchStatus:
+    fields: dict[str, Any] = {
         "region": "north",
         "at_ms": at_ms,
         "mode": "target",

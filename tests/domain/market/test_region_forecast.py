@@ -1,5 +1,7 @@
 """Forecasts of a region's load and solar power: what they may see, say, and how good they are."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pandas as pd
@@ -14,7 +16,6 @@ from tests.support.market_factory import DATA
 from tests.support.web_world import region_window
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.forecast.region import (
-    DAY_MS,
     HISTORY_DAYS,
     LOAD,
     SLOT_MS,
@@ -26,6 +27,7 @@ from vpp_streams.domain.market.forecast.region import (
     forecast_region,
 )
 from vpp_streams.domain.market.forecast.track import LEAST_COVERAGE, RegionTrack
+from vpp_streams.domain.moments import DAY_MS
 
 T0 = 1_704_067_200_000
 """A Monday, 2024-01-01 00:00 UTC."""
@@ -40,9 +42,9 @@ def days_w(count: int, seed: int = 1) -> Floats:
     return np.abs(shape + level + rng.normal(0, 200, (count, SLOTS))).ravel()
 
 
-def window(slot: int, load_w: float, solar_w: float = 0.0, **changes: object) -> RegionWindow:
+def window(slot: int, load_w: float, solar_w: float = 0.0, **changes: Any) -> RegionWindow:
     start_ms = T0 + slot * SLOT_MS
-    powers = {"mean_load_w": load_w, "mean_solar_w": solar_w, "coverage": 1.0}
+    powers: dict[str, Any] = {"mean_load_w": load_w, "mean_solar_w": solar_w, "coverage": 1.0}
     return region_window("north", start_ms, **{**powers, **changes})
 
 

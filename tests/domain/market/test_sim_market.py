@@ -21,7 +21,7 @@ from vpp_streams.domain.market.sim_market import (
 
 MINUTE = 60_000
 RULES = sim_rules(MINUTE, 10_000)
-MARKET: Market = SimMarket(RULES, seed=3)
+MARKET: Market = SimMarket(RULES, seed=3)  # type: ignore[assignment]  # its rules are read-only
 NOW = 1_800_000_000_000
 START = NOW + MINUTE
 

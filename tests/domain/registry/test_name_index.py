@@ -18,7 +18,8 @@ def array(values: list[str]) -> pa.StringArray:
 
 @given(st.lists(st.tuples(names, names), max_size=6))
 def test_equals_a_dict(rounds: list[tuple[list[str], list[str]]]) -> None:
-    index, known = NameIndex(), {}
+    index = NameIndex()
+    known: dict[str, int] = {}
     for new, asked in rounds:
         new = [name for name in dict.fromkeys(new) if name not in known]
         known |= {name: len(known) + i for i, name in enumerate(new)}

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -39,7 +40,7 @@ def run(*lines: bytes) -> Canonical:
     return canonicalize(b"\n".join(lines), SOURCE, REGISTRY, 8)
 
 
-def rows(found: Canonical) -> list[dict[str, object]]:
+def rows(found: Canonical) -> list[dict[str, Any]]:
     return [row for batch in found.batches.values() for row in batch.to_pylist()]
 
 
