@@ -134,7 +134,7 @@ async def dispatch(settings: Settings, fleet: Fleet, told: Told, args: argparse.
     return run
 
 
-def report(run: Run, breaches: Counter[str], seconds: int) -> None:
+def report(run: Run, breaches: Counter[str]) -> None:
     """The table."""
     errors = np.abs(run.errors)
     settled = np.arange(1, len(errors) + 1) >= SETTLE_S
@@ -189,7 +189,7 @@ async def run_it(settings: Settings, sites: Sequence[Site], args: argparse.Names
             try:
                 async with running_fleet(sites, options) as fleet:
                     run = await dispatch(settings, fleet, told, args)
-                    report(run, fleet.counters, round(args.minutes * 60))
+                    report(run, fleet.counters)
             finally:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)

@@ -25,7 +25,6 @@ ROWS = 1000
 
 
 async def fed(
-    settings: Settings,
     feed: Callable[[int], Awaitable[int]],
     cpu: Callable[[], float],
     until: Callable[[int], Awaitable[None]],
@@ -59,9 +58,7 @@ async def real_worker(homes: Homes, readings: int) -> float:
             ):
                 raise RuntimeError(f"the fleet worker did not apply {applied:,} readings in time")
 
-        return await fed(
-            settings, feed, lambda: child.usage().cpu_s, until, max(readings // homes.n, 1)
-        )
+        return await fed(feed, lambda: child.usage().cpu_s, until, max(readings // homes.n, 1))
 
 
 async def write_frames(
@@ -107,6 +104,4 @@ async def idiomatic_worker(homes: Homes, readings: int) -> float:
                     raise RuntimeError(f"the idiomatic worker did not do {done:,} in time")
                 await asyncio.sleep(0.5)
 
-        return await fed(
-            settings, feed, lambda: child.usage().cpu_s, until, max(readings // homes.n, 1)
-        )
+        return await fed(feed, lambda: child.usage().cpu_s, until, max(readings // homes.n, 1))

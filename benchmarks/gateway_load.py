@@ -78,7 +78,7 @@ class LoadDevice(asyncio.Protocol):
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.transport.write(REQUEST.format(self.name).encode())
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         """None of these is expected before the end."""
         if not self._fleet.closing:
             self._fleet.counts["lost connections"] += 1

@@ -81,7 +81,8 @@ class Homes:
         order = np.random.default_rng([second, self.n]).permutation(self.n)
         for partition in np.unique(self.partition).tolist():
             mine = order[self.partition[order] == partition]
-            for batch in self._cut(mine, second, rows):
+            for cut in self._cut(mine, second, rows):
+                batch = cut
                 if seq is not None:
                     at = batch.schema.get_field_index("seq")
                     batch = batch.set_column(

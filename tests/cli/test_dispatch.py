@@ -337,7 +337,7 @@ def test_the_line_of_a_request_that_does_not_rule_says_who_does(plant: Plant, vp
 
 @given(st.lists(st.none() | st.floats(-1e9, 1e9), max_size=100))
 def test_a_sparkline_has_a_mark_for_each_value(
-    values: list[None | float] | list[None] | list[float],
+    values: list[float | None],
 ) -> None:
     assert len(sparkline(values)) == min(60, len(values))
 

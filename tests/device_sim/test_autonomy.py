@@ -184,7 +184,7 @@ BUGS = {
 def test_a_bug_in_the_controller_is_counted(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     right = home.step
 
-    def wrong(
+    def wrong(  # noqa: PLR0917  # as it is called
         spec: Any, state: Any, connection: Any, around: Any, request_w: Any, dt_s: float
     ) -> object:
         return right(spec, state, connection, around, BUGS[name](request_w, spec), dt_s)

@@ -172,7 +172,7 @@ def check(world: World, transport: Transport, rest: int) -> None:
         assert read.device_id == "d1"
 
 
-async def play(world: World, feed: Any, transport: Transport, stream: bytes, cuts: list[int],
+async def play(world: World, feed: Any, transport: Transport, stream: bytes, cuts: list[int],  # noqa: PLR0917  # as it is called
                plan: list[str], rest: Any) -> None:  # fmt: skip
     """Feed the stream in pieces, and let the world do something after each."""
     link = world.link
@@ -218,7 +218,7 @@ async def test_random_frames_at_our_engine(
             assert transport.aborted
         await play(
             world, connection.data_received, transport, stream, cuts, plan,
-            lambda: len(connection._rest) + sum(map(len, connection._fragments or ())),
+            lambda: len(connection._rest) + sum(map(len, connection._fragments or ())),  # noqa: SLF001  # what is kept must be bounded
         )  # fmt: skip
         connection.eof_received()
         connection.connection_lost(None)

@@ -52,7 +52,7 @@ class World:
         def note(read: Read[Any]) -> None:
             self.applied.append(read.record)
 
-        await self.follower.take(Feed(topic, apply or note, lambda r: self.applied.append(r)), raw)
+        await self.follower.take(Feed(topic, apply or note, self.applied.append), raw)
 
 
 def asset(**changes: Any) -> Raw:

@@ -19,7 +19,7 @@ UNBOUNDED_BY_DESIGN = {
 }
 
 
-def unbounded(type_: mi.Type, where: str, seen: set[type]) -> Iterator[str]:
+def unbounded(type_: mi.Type, where: str, seen: set[type]) -> Iterator[str]:  # noqa: C901, PLR0912  # one branch a kind of type
     """What has no limits in a type, by the field that has it."""
     match type_:
         case mi.StructType():

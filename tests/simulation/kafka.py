@@ -148,7 +148,7 @@ class SimKafka:
 
         return await self._exchange(begin, 40.0)
 
-    async def _exchange(self, begin: Callable[[Callable[[T], None]], None], timeout_s: float) -> T:
+    async def _exchange(self, begin: Callable[[Callable[[T], None]], None], timeout_s: float) -> T:  # noqa: C901  # one branch an API
         answer: asyncio.Future[T] = self.loop.create_future()
         later, outside = self.loop.call_later, self.outside
 
@@ -239,7 +239,7 @@ class SimKafka:
                 answers[tp] = error
         return answers
 
-    def _append(
+    def _append(  # noqa: PLR0917  # as it is called
         self,
         tp: TopicPartition,
         batch: list[NewRecord],

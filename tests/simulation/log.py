@@ -119,7 +119,7 @@ class Log:
         self._put(now_ms, b"", b"", (), pid, True, "commit" if commit else "abort")
         self.wake()
 
-    def _put(
+    def _put(  # noqa: PLR0917  # as it is called
         self,
         stamp_ms: int,
         key: bytes | None,

@@ -145,7 +145,7 @@ class SimLoop(asyncio.BaseEventLoop):
         handle = process.ready.popleft()
         if not process.ready:
             runnable.pop(at)
-        if handle._cancelled:
+        if handle._cancelled:  # noqa: SLF001  # asyncio's own loop does so
             return
         self.steps += 1
         if self.steps > self._most_steps:
@@ -153,7 +153,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self.now_s += STEP_S
         self.running = process
         self.trace_hash = hash((self.trace_hash, process.number, self.now_s))
-        handle._run()
+        handle._run()  # noqa: SLF001  # asyncio's own loop does so
         self.running = self.outside
         process.steps += 1
         if process.at_step is not None and process.steps >= process.at_step[0]:
@@ -167,12 +167,12 @@ class SimLoop(asyncio.BaseEventLoop):
             if not timers:
                 raise StuckError("nobody has anything left to do")
             when, _, handle = heapq.heappop(timers)
-            if not handle._cancelled:
+            if not handle._cancelled:  # noqa: SLF001  # asyncio's own loop does so
                 self.now_s = max(self.now_s, when)
                 self._make_ready(handle)
 
     def _make_ready(self, handle: asyncio.Handle) -> None:
-        process = handle._context.get(PROCESS, self.outside)  # type: ignore[attr-defined]
+        process = handle._context.get(PROCESS, self.outside)  # type: ignore[attr-defined]  # noqa: SLF001  # asyncio's own loop does so
         if process.dead:
             return
         process.ready.append(handle)
@@ -231,7 +231,7 @@ class SimLoop(asyncio.BaseEventLoop):
             process.dead = True
             for task in process.tasks:
                 if not task.done():
-                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # asyncio's own loop does so
                     _close(task.get_coro())
             process.tasks.clear()
             process.ready.clear()

@@ -111,7 +111,7 @@ class SimProducer(Client):
     answers_early: ClassVar[set[str]] = set()
     """Another: topics whose records are said to be stored when they are only taken in."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # as it is called
         self,
         transactional_id: str | None = None,
         transaction_timeout_ms: int = TRANSACTION_TIMEOUT_MS,
@@ -182,7 +182,7 @@ class SimProducer(Client):
 
     # Taking in
 
-    async def send(
+    async def send(  # noqa: PLR0917  # as it is called
         self,
         topic: str,
         value: bytes | None = None,
@@ -396,5 +396,5 @@ class _Transaction:
     async def __aexit__(self, kind: object, *_error: object) -> None:
         if kind is None:
             await self._producer.commit_transaction()
-        elif not self._producer._txn.is_fatal_error():
+        elif not self._producer._txn.is_fatal_error():  # noqa: SLF001  # aiokafka's own state
             await self._producer.abort_transaction()

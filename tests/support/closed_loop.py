@@ -95,8 +95,8 @@ async def exported_at_steps_w(loop: Loop, count: int) -> list[float]:
     times: set[int] = set()
 
     def look() -> bool:
-        if loop.fleet._at_ms not in times:
-            times.add(loop.fleet._at_ms)
+        if loop.fleet._at_ms not in times:  # noqa: SLF001  # one sample a step
+            times.add(loop.fleet._at_ms)  # noqa: SLF001  # one sample a step
             seen.append(export_w(loop))
         return len(seen) >= count
 

@@ -23,7 +23,7 @@ def each(value: float, rows: int) -> np.ndarray:
 class Homes:
     """Homes that are all alike; a step is a second in which nothing happens unless told."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # as it is called
         self,
         rows: int = 1,
         soc: float = 0.6,

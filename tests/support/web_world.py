@@ -47,7 +47,7 @@ def apply(
     apply_raw(model, topic, None, encode_json(value), offset, now_ms)
 
 
-def apply_raw(
+def apply_raw(  # noqa: PLR0917  # as it is called
     model: ReadModel,
     topic: Topic,
     key: bytes | None,

@@ -15,7 +15,7 @@ UPGRADE = KEY + (
 )
 
 
-def frame(
+def frame(  # noqa: PLR0917  # as it is called
     opcode: int,
     data: bytes,
     fin: bool = True,

@@ -1,10 +1,8 @@
 """The changelog has one writer at a time, whoever wakes up late; a write stands as a whole."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from tables.state_store import FencedError, StateStore
 from tests.support.kafka_world import make_again, read_all
@@ -16,10 +14,10 @@ from vpp_streams.settings import Settings
 pytestmark = pytest.mark.kafka
 
 
-@pytest_asyncio.fixture
-async def store(topics_ready: Settings) -> AsyncIterator[StateStore]:
+@pytest.fixture
+def store(topics_ready: Settings) -> StateStore:
     clients = KafkaClients(topics_ready)
-    yield StateStore(clients, clients.full(topics.STATE_FLEET), f"{topics_ready.namespace}.fleet")
+    return StateStore(clients, clients.full(topics.STATE_FLEET), f"{topics_ready.namespace}.fleet")
 
 
 async def test_what_was_written_is_there_for_whoever_takes_over(store: StateStore) -> None:
@@ -83,7 +81,7 @@ async def test_a_write_that_was_under_way_at_the_takeover_never_stands(
     zombie, _ = await store.take_over(0)
     await zombie.write([(b"t|0", b"old"), (b"commit", b"50")])
     half_way, go_on = asyncio.Event(), asyncio.Event()
-    producer = zombie._producer
+    producer = zombie._producer  # noqa: SLF001  # to break it
     commit = producer.commit_transaction
 
     async def paused_commit() -> None:  # blocks are in the log, the end of the write is not

@@ -39,7 +39,7 @@ NASTY = [
     "null",
     "true",
     "\x00",
-    "‮",
+    "‮",  # noqa: PLE2502  # that is the point
     "💣",
     "../",
     "%",

@@ -394,7 +394,7 @@ async def test_an_offer_leaves_the_list_when_its_interval_begins(
         (f"/bids/{at(OPEN_MS)}?full=1", 400, "'full'", "it takes none"),
     ],
 )
-async def test_a_bad_query_gets_one_sentence_and_a_way_out(
+async def test_a_bad_query_gets_one_sentence_and_a_way_out(  # noqa: PLR0917  # as it is called
     client: httpx.AsyncClient, model: ReadModel, path: str, status: int, says: str, hint: str
 ) -> None:
     feed_market(model, intervals=2)
