@@ -19,16 +19,8 @@ from typer.testing import CliRunner, Result
 
 from schemas.dispatch import Request, RequestEvent, RequestState
 from schemas.encoding import encode_json
-from tests.support.web_world import (
-    NOW_MS,
-    KafkaInMemory,
-    apply,
-    apply_raw,
-    command_frame,
-    dispatch_status,
-    fed_read_model,
-    notice,
-)
+from tests.support.web_records import NOW_MS, command_frame, dispatch_status, notice
+from tests.support.web_world import KafkaInMemory, apply, apply_raw, fed_read_model
 from vpp_streams.cli import build_app, dispatch
 from vpp_streams.cli.api_client import ApiClient
 from vpp_streams.cli.screens.dispatch import one_line, screen, sparkline

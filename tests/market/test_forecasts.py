@@ -10,7 +10,7 @@ import pytest
 from schemas.encoding import encode_json
 from schemas.forecast import RegionForecast
 from tests.support.kafka_raw import Raw, take
-from tests.support.web_world import NOW_MS, region_window
+from tests.support.web_records import NOW_MS, region_window
 from vpp_streams.domain.market.forecast.region import SLOT_MS, forecast_region
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients

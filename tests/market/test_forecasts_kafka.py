@@ -13,7 +13,7 @@ from schemas.forecast import RegionForecast
 from schemas.windows import RegionWindow
 from tests.support.kafka_world import read_all, until
 from tests.support.market_world import Processes
-from tests.support.web_world import region_window
+from tests.support.web_records import region_window
 from vpp_streams import clock
 from vpp_streams.domain.market.forecast.region import SLOT_MS, SLOT_S, SLOTS, forecast_region
 from vpp_streams.domain.market.forecast.track import RegionTrack

@@ -20,7 +20,7 @@ from schemas.grid import Alert, PriceSeries
 from tests.support.kafka_world import read_all, until, write
 from tests.support.openadr_world import SmallVtn, asking, event
 from tests.support.paths import ROOT
-from tests.support.web_world import region_live
+from tests.support.web_records import region_live
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 

@@ -9,7 +9,8 @@ import httpx
 import uvicorn
 from playwright.async_api import Browser, Page, Request, ViewportSize
 
-from tests.support.web_world import NOW_MS, TWIN, KafkaInMemory, fleet_that_answers
+from tests.support.web_records import NOW_MS
+from tests.support.web_world import TWIN, KafkaInMemory, fleet_that_answers
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
 from vpp_streams.web.connections import DoorConfig, open_files

@@ -21,7 +21,8 @@ from schemas.market import (
     Shortfall,
     Step,
 )
-from tests.support.web_world import NOW_MS, apply
+from tests.support.web_records import NOW_MS
+from tests.support.web_world import apply
 from vpp_streams.domain.market.clearing import cleared_power_w
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.sim_market import SimMarket, sim_rules

@@ -13,18 +13,8 @@ from httpx import ConnectError, ReadTimeout, Response
 
 from schemas.forecast import RegionForecast
 from tests.support.market_feed import OPEN_MS, at, feed_market
-from tests.support.web_world import (
-    HOSTILE,
-    NOW_MS,
-    TWIN,
-    KafkaInMemory,
-    apply,
-    fed_read_model,
-    fleet_that_answers,
-    region_forecast,
-    region_live,
-    region_window,
-)
+from tests.support.web_records import HOSTILE, NOW_MS, region_forecast, region_live, region_window
+from tests.support.web_world import TWIN, KafkaInMemory, apply, fed_read_model, fleet_that_answers
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 from vpp_streams.web import control_views, market_views, stream, views

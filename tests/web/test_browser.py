@@ -10,18 +10,20 @@ from playwright.async_api import Browser, Dialog, ViewportSize, expect
 
 from schemas.dispatch import Hold, Request, RequestEvent, StormCost, Target
 from tests.support.browser_world import DESK, PHONE, opened, serving
-from tests.support.web_world import (
+from tests.support.web_records import (
     HOSTILE,
     NOW_MS,
+    commandable,
+    dispatch_status,
+    region_live,
+    rejected,
+)
+from tests.support.web_world import (
     KafkaInMemory,
     apply,
     apply_raw,
-    commandable,
-    dispatch_status,
     fed_read_model,
     feed_control,
-    region_live,
-    rejected,
     story_records,
 )
 from vpp_streams.domain.registry.hashing import partition_of

@@ -15,15 +15,8 @@ from schemas.dispatch import RequestEvent, RequestState, Target
 from schemas.encoding import encode_frame
 from schemas.grid import Alert, Droop
 from tests.support.telemetry_factory import make_batch
-from tests.support.web_world import (
-    NOW_MS,
-    apply,
-    apply_raw,
-    command_frame,
-    dispatch_status,
-    notice,
-    site,
-)
+from tests.support.web_records import NOW_MS, command_frame, dispatch_status, notice, site
+from tests.support.web_world import apply, apply_raw
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topics import Topic

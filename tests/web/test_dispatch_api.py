@@ -14,16 +14,8 @@ from schemas.commands import CommandEvent, CommandEvents
 from schemas.dispatch import Request, RequestEvent, Target
 from schemas.encoding import encode_json
 from schemas.grid import Alert
-from tests.support.web_world import (
-    NOW_MS,
-    KafkaInMemory,
-    apply,
-    apply_raw,
-    command_frame,
-    dispatch_status,
-    fed_read_model,
-    notice,
-)
+from tests.support.web_records import NOW_MS, command_frame, dispatch_status, notice
+from tests.support.web_world import KafkaInMemory, apply, apply_raw, fed_read_model
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topics import Topic

@@ -18,7 +18,8 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
-from tests.support.web_world import NOW_MS, KafkaInMemory, fed_read_model
+from tests.support.web_records import NOW_MS
+from tests.support.web_world import KafkaInMemory, fed_read_model
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
 from vpp_streams.web.connections import DoorConfig

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.web_records import NOW_MS
 from tests.support.web_world import (
-    NOW_MS,
     TWIN,
     KafkaInMemory,
     fed_read_model,

@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.web_world import NOW_MS, KafkaInMemory, fed_read_model
+from tests.support.web_records import NOW_MS
+from tests.support.web_world import KafkaInMemory, fed_read_model
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
 from vpp_streams.web.operators import make_demo_operator

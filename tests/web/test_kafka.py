@@ -20,7 +20,7 @@ from schemas.dispatch import RequestEvent, Target
 from schemas.encoding import encode_json
 from schemas.presence import Presence
 from tests.support.kafka_world import write_raw
-from tests.support.web_world import (
+from tests.support.web_records import (
     command_frame,
     health,
     region_live,

@@ -20,7 +20,8 @@ from schemas.market import (
     Shortfall,
 )
 from tests.support.market_feed import OPEN_MS, RULES, at, bid, feed, feed_market
-from tests.support.web_world import NOW_MS, KafkaInMemory, apply_raw
+from tests.support.web_records import NOW_MS
+from tests.support.web_world import KafkaInMemory, apply_raw
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings

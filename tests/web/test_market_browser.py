@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
 from schemas.market import Award, Gate, Refusal, Shortfall
 from tests.support.browser_world import DESK, PHONE, opened, serving
 from tests.support.market_feed import OPEN_MS, RULES, at, bid, feed, feed_market
-from tests.support.web_world import HOSTILE, NOW_MS
+from tests.support.web_records import HOSTILE, NOW_MS
 from vpp_streams.web.readmodel import ReadModel
 
 pytestmark = pytest.mark.browser

@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from schemas.bounds import MAX_COUNT, MAX_TIME_MS
 from schemas.presence import Presence
 from schemas.windows import SiteWindow
-from tests.support.web_world import (
+from tests.support.web_records import (
     NOW_MS,
-    apply,
-    apply_raw,
     dispatch_status,
     health,
     region_live,
@@ -25,6 +23,7 @@ from tests.support.web_world import (
     site,
     site_window,
 )
+from tests.support.web_world import apply, apply_raw
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topics import Topic
 from vpp_streams.web.ages import Ages, percentile

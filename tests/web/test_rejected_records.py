@@ -3,7 +3,8 @@
 import httpx
 
 from tests.support.rejected_records import REJECTED_RECORD, rejected_record
-from tests.support.web_world import NOW_MS, apply
+from tests.support.web_records import NOW_MS
+from tests.support.web_world import apply
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web

@@ -7,7 +7,8 @@ from playwright.async_api import Browser, expect
 
 from tests.support.browser_world import DESK, opened, serving
 from tests.support.rejected_records import rejected_record
-from tests.support.web_world import HOSTILE, NOW_MS, apply
+from tests.support.web_records import HOSTILE, NOW_MS
+from tests.support.web_world import apply
 from vpp_streams.kafka import topics
 from vpp_streams.web.readmodel import ReadModel
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from schemas.commands import CommandEvent, CommandEvents, CommandState
 from schemas.encoding import encode_json
 from schemas.grid import Droop
-from tests.support.web_world import NOW_MS, KafkaInMemory, command_frame
+from tests.support.web_records import NOW_MS, command_frame
+from tests.support.web_world import KafkaInMemory
 from vpp_streams.kafka import topics
 from vpp_streams.web.story import StoryLine, read_story, story_of
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from schemas.dispatch import DispatchEvent, Request, RequestEvent
 from schemas.encoding import decode_json, encode_json
 from tests.support.kafka_world import read_all, until, workers, write_raw
-from tests.support.web_world import site
+from tests.support.web_records import site
 from vpp_streams.cli import build_app
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import BrokerError, InputError, OrderRefusedError, SettingsError, VppError

@@ -10,7 +10,7 @@ from schemas.dispatch import Missing, StormCost, Supply, SupplyPartial
 from schemas.grid import Droop, PriceSeries
 from schemas.windows import Deliverable
 from tests.support.control_requests import T0, hold, limit, target
-from tests.support.web_world import commandable
+from tests.support.web_records import commandable
 from vpp_streams.domain.control.region_dispatch import HEARD_MS, RegionDispatch
 from vpp_streams.domain.control.ruling import Ruling
 

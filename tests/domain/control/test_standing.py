@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.commandable import HINDRANCES, Commandable, Hindered
-from tests.support.web_world import commandable
+from tests.support.web_records import commandable
 from vpp_streams.domain.control.standing import (
     BAD_SHARE,
     DELIBERATE,

@@ -13,7 +13,7 @@ from device_sim.recorded import read_recorded
 from schemas.forecast import QuantityForecast, RegionForecast
 from schemas.windows import RegionWindow
 from tests.support.market_factory import DATA
-from tests.support.web_world import region_window
+from tests.support.web_records import region_window
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.forecast.region import (
     HISTORY_DAYS,
