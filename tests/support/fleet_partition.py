@@ -23,6 +23,7 @@ SITES = [s for s in (f"home-{i:03}" for i in range(60)) if partition_of(s, PARTI
 
 
 def registry() -> Registry:
+    """Return sites in the regions north and coast."""
     return Registry(
         Site(
             site_id,
@@ -37,6 +38,7 @@ def registry() -> Registry:
 
 
 def partition() -> FleetPartition:
+    """Return an empty partition with this registry."""
     return FleetPartition(0, "telemetry", registry(), POLICY)
 
 
@@ -75,10 +77,12 @@ def stream(seed: int, seconds: int = 1300) -> list[Frame]:
 
 
 def run(part: FleetPartition, frames: list[Frame]) -> list[Outputs]:
+    """Apply frames in order and return what each one produces."""
     return [part.apply(frame) for frame in frames]
 
 
 def newest(outs: list[Outputs]) -> dict[str, SiteWindow]:
+    """Return the newest revision of each window, by its id; revisions rise by one."""
     windows: dict[str, SiteWindow] = {}
     for out in outs:
         for record in out.windows:

@@ -40,10 +40,12 @@ FAULT = "12 prices outside of floor and cap were left out"
 
 
 def at(start_ms: int, region: str = "north") -> str:
+    """Return the id of a bid for the interval that starts then."""
     return bid_id("sim", region, start_ms)
 
 
 def bid(start_ms: int, region: str = "north", **changes: Any) -> Bid:
+    """Return a bid for one interval; ``changes`` are its fields."""
     told: dict[str, Any] = {
         "bid_id": at(start_ms, region),
         "market": "sim",
@@ -81,12 +83,14 @@ def bid(start_ms: int, region: str = "north", **changes: Any) -> Bid:
 
 
 def energy_prices(first_ms: int, count: int) -> list[float]:
+    """Return the day's energy prices from the first interval on."""
     starts = np.arange(count, dtype=np.int64) * RULES.interval_ms + first_ms
     prices: list[float] = MARKET.prices_of(starts)["energy"].tolist()
     return prices
 
 
 def plan(start_ms: int, region: str = "north", steps: int = STEPS) -> PlanView:
+    """Return the plan that the optimizer published with a bid."""
     known = energy_prices(start_ms - 12 * RULES.interval_ms, steps + 24)
     price = [float(np.median(known[k : k + 25])) for k in range(steps)]
     spread = [4.0 + (0.25 + 0.1 * min(k / 60, 1.0)) * abs(p) for k, p in enumerate(price)]

@@ -99,6 +99,7 @@ class Processes:
 
 
 def main() -> None:
+    """Run the optimizer."""
     settings = load_settings()
     set_up_logs(settings)
     asyncio.run(run_optimizer(settings, SellsWhenDear))

@@ -17,6 +17,7 @@ EPOCH = 7
 
 
 def each(value: float, rows: int) -> np.ndarray:
+    """Return a column with this value in every row."""
     return np.full(rows, value, np.float64)
 
 

@@ -30,6 +30,7 @@ HOSTILE = '<img src=x onerror="window.hacked=true"><script>window.hacked=true</s
 
 
 def region_live(region: str, at_ms: int = NOW_MS, **changes: Any) -> RegionLive:
+    """Return live aggregates of a region; ``changes`` are fields of the record or its aggregate."""
     aggregate: dict[str, Any] = {
         "sites_expected": 74,
         "sites_reporting": 73,
@@ -62,6 +63,7 @@ def region_live(region: str, at_ms: int = NOW_MS, **changes: Any) -> RegionLive:
 
 
 def stats(mean_w: float) -> PowerStats:
+    """Return statistics of one minute's power around a mean."""
     return PowerStats(
         energy_wh=mean_w / 60,
         positive_wh=max(mean_w, 0) / 60,
@@ -73,6 +75,7 @@ def stats(mean_w: float) -> PowerStats:
 
 
 def site_window(site_id: str, start_ms: int, size_s: int = 60, **changes: Any) -> SiteWindow:
+    """Return a site's window."""
     window = SiteWindow(
         window_id=f"{site_id}|{size_s}|{start_ms}",
         site_id=site_id,
@@ -92,6 +95,7 @@ def site_window(site_id: str, start_ms: int, size_s: int = 60, **changes: Any) -
 
 
 def region_window(region: str, start_ms: int, size_s: int = 900, **changes: Any) -> RegionWindow:
+    """Return a region's window."""
     energy = EnergySums(energy_wh=310.5, positive_wh=330.0, negative_wh=19.5)
     window = RegionWindow(
         window_id=f"{region}|{size_s}|{start_ms}",
@@ -124,6 +128,8 @@ def region_window(region: str, start_ms: int, size_s: int = 900, **changes: Any)
 
 
 def region_forecast(region: str, start_ms: int = NOW_MS - NOW_MS % 900_000) -> RegionForecast:
+    """Return a region's forecast that starts then."""
+
     def bell(hour: float, width: float) -> list[float]:
         return [math.exp(-(((i / 4 - hour) / width) ** 2)) for i in range(96)]
 
@@ -144,6 +150,7 @@ def region_forecast(region: str, start_ms: int = NOW_MS - NOW_MS % 900_000) -> R
 
 
 def site(number: int, region: str = "north") -> Site:
+    """Return a registered home with one battery."""
     return Site(
         site_id=f"home-{number:03}",
         region=region,
@@ -166,6 +173,7 @@ def site(number: int, region: str = "north") -> Site:
 
 
 def rejected(number: int, reason: str = "bad_json", original: bytes = b'{"t":') -> Rejected:
+    """Return a rejected reading."""
     return Rejected(
         rejected_id=f"raw.powerwall-3-{number}-7",
         reason=reason,
@@ -182,6 +190,7 @@ def rejected(number: int, reason: str = "bad_json", original: bytes = b'{"t":') 
 
 
 def health(role: str, at_ms: int = NOW_MS, pid: int = 1, **numbers: Any) -> Health:
+    """Return a process's health report; ``numbers`` are its counters and gauges."""
     gauges: dict[str, float] = {
         name: float(numbers.pop(name)) for name in ("lag", "connections") if name in numbers
     }
@@ -196,6 +205,7 @@ def health(role: str, at_ms: int = NOW_MS, pid: int = 1, **numbers: Any) -> Heal
 
 
 def dispatch_status(region: str, at_ms: int = NOW_MS, **changes: Any) -> DispatchStatus:
+    """Return a region's dispatch status; ``changes`` are its fields."""
     status: dict[str, Any] = {
         "mode": "target",
         "request_id": "target-1",
@@ -229,6 +239,7 @@ def commandable(free: int, **lost: int) -> Commandable:
 
 
 def notice(region: str, request_id: str, missing_w: float = 42_000.0) -> Notice:
+    """Return a notice that a request is not met in full."""
     offline = Missing(cause="offline", devices=7, up_w=35_000.0, down_w=35_000.0)
     reserve = Missing(cause="reserve", devices=2, up_w=7_000.0, down_w=0.0)
     return Notice(
