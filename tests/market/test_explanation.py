@@ -1,5 +1,7 @@
 """``vpp explain`` on a real Kafka: a bid is decided again from what had been read, and told of."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from aiokafka import TopicPartition
@@ -161,7 +163,7 @@ class Decided:
         return bid
 
 
-def shown(told) -> str:
+def shown(told: Any) -> str:
     console = Console(width=110)
     with console.capture() as captured:
         console.print(explanation_text(told))
@@ -169,7 +171,7 @@ def shown(told) -> str:
 
 
 @pytest.mark.kafka
-async def test_a_bid_is_decided_again_from_what_had_been_read(topics_ready: Settings):
+async def test_a_bid_is_decided_again_from_what_had_been_read(topics_ready: Settings) -> None:
     decided = Decided(topics_ready)
     bid = await decided.make()
     assert bid.rung in ("warm_lp", "fresh_lp")
@@ -190,7 +192,7 @@ async def test_a_bid_is_decided_again_from_what_had_been_read(topics_ready: Sett
 
 
 @pytest.mark.kafka
-async def test_a_bid_that_is_not_what_its_inputs_make_is_told_so(topics_ready: Settings):
+async def test_a_bid_that_is_not_what_its_inputs_make_is_told_so(topics_ready: Settings) -> None:
     decided = Decided(topics_ready)
     await decided.make(energy=EnergyOffer(123.0), expected_w=123.0)
     told = await explain(topics_ready, decided.id, quiet)
@@ -200,7 +202,7 @@ async def test_a_bid_that_is_not_what_its_inputs_make_is_told_so(topics_ready: S
 
 
 @pytest.mark.kafka
-async def test_inputs_that_are_no_longer_kept_are_named(topics_ready: Settings):
+async def test_inputs_that_are_no_longer_kept_are_named(topics_ready: Settings) -> None:
     decided = Decided(topics_ready)
     await decided.make()
     await cut(topics_ready, topics.DISPATCH_EVENTS, 1)
@@ -225,7 +227,9 @@ async def cut(settings: Settings, topic: Topic, before: int) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("id_", ["sim:north:1763855100000", "nonsense", "x:" + "9" * 30])
-async def test_an_unknown_bid_is_one_line_that_names_the_newest(topics_ready: Settings, id_: str):
+async def test_an_unknown_bid_is_one_line_that_names_the_newest(
+    topics_ready: Settings, id_: str
+) -> None:
     with pytest.raises(InputError, match="none was made yet"):
         await explain(topics_ready, id_, quiet)
     decided = Decided(topics_ready)
@@ -235,7 +239,7 @@ async def test_an_unknown_bid_is_one_line_that_names_the_newest(topics_ready: Se
 
 
 @pytest.mark.kafka
-async def test_a_bid_of_another_market_cannot_be_decided_again(topics_ready: Settings):
+async def test_a_bid_of_another_market_cannot_be_decided_again(topics_ready: Settings) -> None:
     bid = Decided(topics_ready).empty()
     id_ = bid_id("aemo", "north", bid.start_ms)
     other = msgspec.structs.replace(bid, market="aemo", bid_id=id_)
@@ -244,13 +248,13 @@ async def test_a_bid_of_another_market_cannot_be_decided_again(topics_ready: Set
         await explain(topics_ready, id_, quiet)
 
 
-def test_only_what_is_offered_counts_as_a_difference(settings: Settings):
+def test_only_what_is_offered_counts_as_a_difference(settings: Settings) -> None:
     bid = Decided(settings).empty()
     assert differences(bid, msgspec.structs.replace(bid, rung="warm_lp", solve_ms=9.0)) == ()
     assert len(differences(bid, msgspec.structs.replace(bid, expected_w=1.0))) == 1
 
 
-def test_the_reasons_name_prices_and_powers(settings: Settings):
+def test_the_reasons_name_prices_and_powers(settings: Settings) -> None:
     bid = msgspec.structs.replace(
         Decided(settings).empty(),
         energy=EnergyOffer(-40e3, (Step(11.0, 0.0), Step(88.25, 310e3))),

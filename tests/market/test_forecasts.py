@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from schemas.encoding import encode_json
 from schemas.forecast import RegionForecast
 from tests.support.kafka_raw import Raw, take
-from tests.support.web_world import NOW_MS, region_window
-from vpp_streams.domain.market.forecast.region import SLOT_MS
+from tests.support.web_records import NOW_MS, region_window
+from vpp_streams.domain.market.forecast.region import SLOT_MS, forecast_region
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.follower import Feed
@@ -55,7 +56,7 @@ def told() -> Told:
     return Told()
 
 
-async def test_each_region_is_told_of_once_with_what_is_known_when(told):
+async def test_each_region_is_told_of_once_with_what_is_known_when(told: Told) -> None:
     await told.slot(0, "north", "south")
     await told.forecaster.tell("north")
     assert [made.region for made in told.sent] == ["north", "south"]
@@ -69,7 +70,7 @@ async def test_each_region_is_told_of_once_with_what_is_known_when(told):
     assert accuracy.slots == 1
 
 
-async def test_what_another_told_is_not_told_again(told):
+async def test_what_another_told_is_not_told_again(told: Told) -> None:
     await told.slot(0, "north")
     successor = Told()
     successor.read(topics.REGION_FORECASTS, encode_json(told.sent[0]))
@@ -81,10 +82,12 @@ async def test_what_another_told_is_not_told_again(told):
     assert accuracy.slots == 1
 
 
-async def test_a_forecast_that_fails_is_counted_and_the_others_go_on(told, monkeypatch):
-    make = region_forecasts.forecast_region
+async def test_a_forecast_that_fails_is_counted_and_the_others_go_on(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = forecast_region
 
-    def fails_in_north_once(region, start_ms, *known):
+    def fails_in_north_once(region: str, start_ms: int, *known: Any) -> RegionForecast | None:
         if region == "north" and start_ms == START_MS + SLOT_MS:
             raise ZeroDivisionError
         return make(region, start_ms, *known)
@@ -98,7 +101,7 @@ async def test_a_forecast_that_fails_is_counted_and_the_others_go_on(told, monke
     assert told.sent[-1].start_ms == START_MS + 2 * SLOT_MS
 
 
-async def test_a_record_that_cannot_be_read_is_counted_and_left_out(told):
+async def test_a_record_that_cannot_be_read_is_counted_and_left_out(told: Told) -> None:
     for value in (b"{", b'{"region": 5}', None):
         told.read(topics.REGION_WINDOWS, value)
         told.read(topics.REGION_FORECASTS, value)
@@ -107,7 +110,7 @@ async def test_a_record_that_cannot_be_read_is_counted_and_left_out(told):
     assert len(told.sent) == 1
 
 
-async def test_a_forecaster_that_ends_is_counted_and_followed_by_another():
+async def test_a_forecaster_that_ends_is_counted_and_followed_by_another() -> None:
     counters: Counter[str] = Counter()
     started, third = [], asyncio.Event()
 
@@ -119,7 +122,7 @@ async def test_a_forecaster_that_ends_is_counted_and_followed_by_another():
             third.set()
             await asyncio.Event().wait()
 
-    work = asyncio.create_task(forecast_for_ever(Ends, counters, again_s=0))
+    work = asyncio.create_task(forecast_for_ever(cast(Any, Ends), counters, again_s=0))
     waiting = asyncio.create_task(third.wait())
     await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
     assert not work.done(), "nothing that fails in it reaches who bids"

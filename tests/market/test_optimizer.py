@@ -102,7 +102,7 @@ def offers(offer: EnergyOffer) -> Decide:
     return lambda inputs: (msgspec.structs.replace(safe_bid(inputs, ()), energy=offer), None)
 
 
-async def test_a_decision_that_fails_is_replaced_by_a_safe_bid():
+async def test_a_decision_that_fails_is_replaced_by_a_safe_bid() -> None:
     def fails(_inputs: CycleInputs) -> tuple[Bid, None]:
         raise ZeroDivisionError("a bug")
 
@@ -114,7 +114,7 @@ async def test_a_decision_that_fails_is_replaced_by_a_safe_bid():
     assert at.health.counters["decisions_failed"] == 1
 
 
-async def test_a_decision_that_never_ends_is_not_waited_for():
+async def test_a_decision_that_never_ends_is_not_waited_for() -> None:
     over = threading.Event()
 
     def hangs(inputs: CycleInputs) -> tuple[Bid, None]:
@@ -139,7 +139,7 @@ async def test_a_decision_that_never_ends_is_not_waited_for():
         (EnergyOffer(1e13), "<= 1"),
     ],
 )
-async def test_a_decision_that_is_no_bid_is_replaced(offer, fault):
+async def test_a_decision_that_is_no_bid_is_replaced(offer: EnergyOffer, fault: str) -> None:
     at = desk(offers(offer))
     await at.optimizer.bid_for(GATE, "north")
     (bid,) = at.bids
@@ -147,7 +147,7 @@ async def test_a_decision_that_is_no_bid_is_replaced(offer, fault):
     assert fault in bid.faults[0]
 
 
-async def test_what_is_not_there_is_not_sold():
+async def test_what_is_not_there_is_not_sold() -> None:
     at = desk(offers(EnergyOffer(-60e3, (Step(50.0, 70e3),))))
     at.hear(topics.DISPATCH_EVENTS, status())
     await at.optimizer.bid_for(GATE, "north")
@@ -157,7 +157,7 @@ async def test_what_is_not_there_is_not_sold():
     assert bid.faults
 
 
-async def test_an_interval_has_one_bid():
+async def test_an_interval_has_one_bid() -> None:
     at = desk(offers(EnergyOffer(0.0)))
     await at.optimizer.bid_for(GATE, "north")
     await at.optimizer.bid_for(GATE, "north")
@@ -168,7 +168,7 @@ async def test_an_interval_has_one_bid():
     assert successor.bids == []
 
 
-async def test_after_the_gate_there_is_no_bid():
+async def test_after_the_gate_there_is_no_bid() -> None:
     at = desk(offers(EnergyOffer(0.0)))
     at.now_ms = GATE.gate_ms
     await at.optimizer.bid_for(GATE, "north")
@@ -176,7 +176,7 @@ async def test_after_the_gate_there_is_no_bid():
     assert at.health.counters["gates_missed"] == 1
 
 
-async def test_an_unreadable_record_is_counted_and_passed_over():
+async def test_an_unreadable_record_is_counted_and_passed_over() -> None:
     at = desk(offers(EnergyOffer(0.0)))
     at.hear(topics.MARKET_AWARDS, b"{")
     at.hear(topics.REGION_LIVE, b'{"type":"x"}')
@@ -185,7 +185,7 @@ async def test_an_unreadable_record_is_counted_and_passed_over():
     assert at.bids[0].sources == ()  # what is refused is no input
 
 
-async def test_what_a_region_told_long_ago_is_not_known():
+async def test_what_a_region_told_long_ago_is_not_known() -> None:
     seen: list[CycleInputs] = []
 
     def look(inputs: CycleInputs) -> tuple[Bid, None]:
@@ -204,7 +204,7 @@ async def test_what_a_region_told_long_ago_is_not_known():
     assert old.storage is old.stored_wh is None
 
 
-async def test_devices_are_told_the_plans_prices_but_not_each_time():
+async def test_devices_are_told_the_plans_prices_but_not_each_time() -> None:
     at = Desk(SellsWhenDear)
     for k in range(3):
         clearing = Clearing(
@@ -230,7 +230,7 @@ async def test_devices_are_told_the_plans_prices_but_not_each_time():
     assert [topics.MARKET_PLANS.key.of(plan) for plan in plans] == ["plan:sim:north"] * 2
 
 
-def test_regions_without_a_battery_are_not_bid_for():
+def test_regions_without_a_battery_are_not_bid_for() -> None:
     battery = Device(device_id="b", kind="megapack", rated_energy_wh=1e6)
     registry = Registry(
         [

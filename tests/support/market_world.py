@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from schemas.market import Bid, CapacityOffer, EnergyOffer, PlanView, Step
-from tests.support.kafka_world import ROOT
+from tests.support.paths import ROOT
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision.autobidder import Autobidder
 from vpp_streams.domain.market.decision.fallback import safe_bid
@@ -100,6 +100,7 @@ class Processes:
 
 
 def main() -> None:
+    """Run the optimizer."""
     settings = load_settings()
     set_up_logs(settings)
     asyncio.run(run_optimizer(settings, SellsWhenDear))

@@ -67,7 +67,7 @@ class Interval:
 
     @property
     def missing_w(self) -> float:
-        """Power of the award that will be missing, by the newest shortfall, W; its sign included."""
+        """Signed power of the award that will be missing, W, by the newest shortfall."""
         return self.shortfall.missing_w if self.shortfall is not None else 0.0
 
 

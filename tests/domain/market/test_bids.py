@@ -1,6 +1,7 @@
 """What stored energy is worth, and the offers that follow from it."""
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -102,7 +103,12 @@ def test_wear_keeps_a_small_spread_from_being_traded() -> None:
 
 def test_capacity_is_offered_only_with_the_energy_to_sustain_it() -> None:
     wanted: dict[Product, float] = {"reg_up": 2e6, "reg_down": 2e6, "reserve": 2e6}
-    at_50 = {"worth_per_mwh": 50.0, "price": 50.0, "storage": BATTERY, "rules": HOURLY}
+    at_50: dict[str, Any] = {
+        "worth_per_mwh": 50.0,
+        "price": 50.0,
+        "storage": BATTERY,
+        "rules": HOURLY,
+    }
     nearly_empty = capacity_offers(wanted, EnergyOffer(0.0), 1e5, **at_50)
     up = {offer.product: offer.power_w for offer in nearly_empty}
     assert up["reg_up"] == pytest.approx(1e5 * 0.92 / 0.5, rel=1e-6)

@@ -52,7 +52,8 @@ def case() -> Case:
         rows = np.array([[float(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]])
     per_mwh = rows.T.reshape(3, DAYS, HOURS) * 1e3
     tags = json.loads((CASE / "model_parameters.json").read_text())["tags"]
-    return Case(*per_mwh, numbers_of(tags, "Battery"), numbers_of(tags, "FR"))
+    prices, up, down = per_mwh
+    return Case(prices, up, down, numbers_of(tags, "Battery"), numbers_of(tags, "FR"))
 
 
 def problem_of(case: Case, prices: np.ndarray) -> PlanProblem:
