@@ -38,7 +38,7 @@ LATE_MS = HOUR_MS
 """Time after its end until which an award is still measured."""
 
 
-class AwardKeeper:
+class OpenAwards:
     """Open awards, until they are measured, and what regions report about them."""
 
     def __init__(

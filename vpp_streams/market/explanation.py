@@ -45,7 +45,7 @@ Progress = Callable[[str], None]
 T = TypeVar("T")
 
 
-class InputsTold(msgspec.Struct, frozen=True, kw_only=True):
+class InputFigures(msgspec.Struct, frozen=True, kw_only=True):
     """The inputs of a decision in figures; null = not known."""
 
     records: dict[str, int]
@@ -65,7 +65,7 @@ class InputsTold(msgspec.Struct, frozen=True, kw_only=True):
     """Number of deliveries of the day before, which the reserve policy uses."""
 
 
-class Became(msgspec.Struct, kw_only=True):
+class BidOutcome(msgspec.Struct, kw_only=True):
     """The outcome of a bid; null = not published yet."""
 
     price: float | None = None
@@ -81,13 +81,13 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """A bid, its inputs, the repeated decision, and the outcome."""
 
     bid: Bid
-    inputs: InputsTold
+    inputs: InputFigures
     lost: tuple[str, ...]
     """Sentences that name the inputs that are no longer kept."""
     again: Bid
     differs: tuple[str, ...]
     """Differences of the repeated decision; empty = it is the same."""
-    became: Became
+    became: BidOutcome
 
 
 async def explain(settings: Settings, id_: str, progress: Progress) -> Explanation:
@@ -107,11 +107,11 @@ async def explain(settings: Settings, id_: str, progress: Progress) -> Explanati
             )
         records, lost = await _inputs(reader, bid)
         progress("deciding again")
-        inputs = inputs_from_records(records_below(records, bid), asked(bid))
+        inputs = inputs_from_records(records_below(records, bid), request_of(bid))
         again = decide_again(inputs)
         return Explanation(
             bid=bid,
-            inputs=_told(inputs, records),
+            inputs=_figures(inputs, records),
             lost=lost,
             again=again,
             differs=differences(bid, again),
@@ -119,7 +119,7 @@ async def explain(settings: Settings, id_: str, progress: Progress) -> Explanati
         )
 
 
-def asked(bid: Bid) -> DecisionRequest:
+def request_of(bid: Bid) -> DecisionRequest:
     """The request that a bid of the simulated market answers."""
     return DecisionRequest(
         rules=sim_rules(bid.interval_ms, bid.start_ms - bid.gate_ms),
@@ -217,9 +217,9 @@ async def _inputs(reader: _Reader, bid: Bid) -> tuple[list[Input], tuple[str, ..
     return found, tuple(lost)
 
 
-async def _outcome(reader: _Reader, bid: Bid) -> Became:
+async def _outcome(reader: _Reader, bid: Bid) -> BidOutcome:
     """The bid's outcome and delivery."""
-    became = Became()
+    became = BidOutcome()
     over_ms = bid.start_ms + bid.interval_ms + _AFTER_MS
     reported_in: tuple[Topic[Any], ...] = (topics.MARKET_AWARDS, topics.MARKET_DELIVERIES)
     for topic in reported_in:
@@ -231,7 +231,7 @@ async def _outcome(reader: _Reader, bid: Bid) -> Became:
     return became
 
 
-def _add_outcome(became: Became, record: MarketTopicRecord, bid: Bid) -> None:
+def _add_outcome(became: BidOutcome, record: MarketTopicRecord, bid: Bid) -> None:
     match record:
         case Clearing() if (record.market, record.start_ms) == (bid.market, bid.start_ms):
             became.price = record.prices.get("energy")
@@ -245,13 +245,13 @@ def _add_outcome(became: Became, record: MarketTopicRecord, bid: Bid) -> None:
             became.delivery = record
 
 
-def _told(inputs: CycleInputs, records: Iterable[Input]) -> InputsTold:
+def _figures(inputs: CycleInputs, records: Iterable[Input]) -> InputFigures:
     counts: dict[str, int] = {}
     for read in records:
         counts[read.topic] = counts.get(read.topic, 0) + 1
     storage, history = inputs.storage, inputs.history
     known = len(history.start_ms) > 0
-    return InputsTold(
+    return InputFigures(
         records=counts,
         stored_wh=inputs.stored_wh,
         energy_wh=storage.energy_wh if storage else None,

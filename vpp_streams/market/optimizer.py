@@ -33,7 +33,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower, assets_into
-from vpp_streams.market.awards import AwardKeeper, Send
+from vpp_streams.market.awards import OpenAwards, Send
 from vpp_streams.market.forecasts import RegionForecaster, forecast_for_ever
 from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.process.background import until_told_to_stop
@@ -75,7 +75,7 @@ class Optimizer:
         self._rules_of = rules_of
         self._make_bidder = make_bidder
         self._known = Knowledge()
-        self._awards = AwardKeeper(health, send, now_ms)
+        self._awards = OpenAwards(health, send, now_ms)
         self._bidders: dict[str, Autobidder] = {}
         self._gates: dict[tuple[str, int], Gate] = {}
         self._made: set[str] = set()
