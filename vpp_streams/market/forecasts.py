@@ -58,7 +58,7 @@ class RegionForecaster:
             while True:
                 self._wake.clear()
                 for region in list(self._tracks):
-                    await self.tell(region)
+                    await self.publish(region)
                 await self._wake.wait()
 
     def take(self, read: Read[RegionWindow | RegionForecast]) -> None:
@@ -66,13 +66,13 @@ class RegionForecaster:
         track = self._tracks[read.record.region]
         match read.record:
             case RegionForecast():
-                track.told(read.record)
+                track.published(read.record)
             case RegionWindow():
                 track.measured(read.record)
                 self._wake.set()
 
-    async def tell(self, region: str) -> None:
-        """A region's next forecast, if one is due; one that fails is left out."""
+    async def publish(self, region: str) -> None:
+        """Publish a region's next forecast if one is due; a failed one is left out."""
         track, known_at_ms = self._tracks[region], self._now_ms()
         due = track.due()
         if due is None:
@@ -89,7 +89,7 @@ class RegionForecaster:
         if made is None:
             return
         await self._send(topics.REGION_FORECASTS, made)
-        track.told(made)
+        track.published(made)
         self._counters["forecasts"] += 1
 
 
