@@ -24,13 +24,13 @@ from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read, receive
 from vpp_streams.kafka.topics import Topic
 from vpp_streams.market.explanation import (
-    Became,
+    BidOutcome,
     Explanation,
-    InputsTold,
-    asked,
+    InputFigures,
     decide_again,
     differences,
     explain,
+    request_of,
 )
 from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.settings import Settings
@@ -123,7 +123,7 @@ class Decided:
                 (topics.DISPATCH_EVENTS, status(self.made_at_ms)),
             ],
         )
-        inputs = inputs_from_records(await self.inputs(), asked(self.empty()))
+        inputs = inputs_from_records(await self.inputs(), request_of(self.empty()))
         bid = msgspec.structs.replace(decide_again(inputs), **changes)
         award = Award(
             bid_id=self.id,
@@ -265,7 +265,7 @@ def test_the_reasons_name_prices_and_powers(settings: Settings) -> None:
         slacks={"reserve": 3.0},
         faults=("the newest price is old",),
     )
-    inputs = InputsTold(
+    inputs = InputFigures(
         records={},
         stored_wh=1.0,
         energy_wh=2.0,
@@ -277,7 +277,7 @@ def test_the_reasons_name_prices_and_powers(settings: Settings) -> None:
         open_awards=1,
         delivered=0,
     )
-    told = Explanation(bid=bid, inputs=inputs, lost=(), again=bid, differs=(), became=Became())
+    told = Explanation(bid=bid, inputs=inputs, lost=(), again=bid, differs=(), became=BidOutcome())
     said = "\n".join(why(told))
     for part in (
         "sells 310.00 kW from 88.25 on: below that, a MWh is worth more later",

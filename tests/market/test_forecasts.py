@@ -48,7 +48,7 @@ class Told:
             window = region_window(region, START_MS + number * SLOT_MS)
             self.read(topics.REGION_WINDOWS, encode_json(window))
         for region in regions:
-            await self.forecaster.tell(region)
+            await self.forecaster.publish(region)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def told() -> Told:
 
 async def test_each_region_is_told_of_once_with_what_is_known_when(told: Told) -> None:
     await told.slot(0, "north", "south")
-    await told.forecaster.tell("north")
+    await told.forecaster.publish("north")
     assert [made.region for made in told.sent] == ["north", "south"]
     assert {(made.start_ms, made.known_at_ms) for made in told.sent} == {
         (START_MS + SLOT_MS, NOW_MS)
@@ -94,7 +94,7 @@ async def test_a_forecast_that_fails_is_counted_and_the_others_go_on(
 
     monkeypatch.setattr(region_forecasts, "forecast_region", fails_in_north_once)
     await told.slot(0, "north", "south")
-    await told.forecaster.tell("north")
+    await told.forecaster.publish("north")
     assert [made.region for made in told.sent] == ["south"]
     assert told.health.counters["forecasts_failed"] == 1, "not tried again with the same slots"
     await told.slot(1, "north")

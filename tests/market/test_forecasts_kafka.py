@@ -75,7 +75,7 @@ def as_a_fold_would(measured: list[RegionWindow], before: list[RegionForecast]) 
     for window in measured:
         track.measured(window)
     for made in before:
-        track.told(made)
+        track.published(made)
     return track
 
 

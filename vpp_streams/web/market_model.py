@@ -67,7 +67,7 @@ class Interval:
 
     @property
     def missing_w(self) -> float:
-        """Signed power of the award that will be missing, W, by the newest shortfall."""
+        """Power of the award that will be missing, by the newest shortfall, with its sign."""
         return self.shortfall.missing_w if self.shortfall is not None else 0.0
 
 

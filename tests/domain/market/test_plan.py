@@ -17,7 +17,9 @@ from vpp_streams.domain.market.plan.tidy import Tidy, tidy
 from vpp_streams.domain.market.rules import MarketRules, Storage
 
 STORAGE = Storage(2e6, 1e6, 1e6, 0.9, 0.9, 5.0)
-RULES = MarketRules("here", "EUR", 3_600_000, 3_600_000, -500.0, 4000.0)
+RULES = MarketRules(
+    name="here", currency="EUR", interval_ms=3_600_000, gate_ms=3_600_000, floor=-500.0, cap=4000.0
+)
 NAN = float("nan")
 
 

@@ -60,12 +60,12 @@ def problem_of(case: Case, prices: np.ndarray) -> PlanProblem:
     """Hours with these prices (energy, up, down), from an empty battery."""
     battery, regulation = case.battery, case.regulation
     rules = MarketRules(
-        "caiso",
-        "USD",
-        3_600_000,
-        3_600_000,
-        -1000.0,
-        2000.0,
+        name="caiso",
+        currency="USD",
+        interval_ms=3_600_000,
+        gate_ms=3_600_000,
+        floor=-1000.0,
+        cap=2000.0,
         sustain_h=regulation["duration"],
         reg_up_used=regulation["eou"],
         reg_down_used=regulation["eod"],

@@ -62,7 +62,7 @@ def next_of(track: RegionTrack, known_at_ms: int = 0) -> RegionForecast | None:
         return None
     made = forecast_region("north", due.start_ms, known_at_ms, due.load, due.solar)
     assert made is not None
-    track.told(made)
+    track.published(made)
     return made
 
 
@@ -125,7 +125,7 @@ def test_a_successor_that_reads_the_topics_goes_on_as_the_first_would() -> None:
     successor = track_of(load_w[:-1])
     for made in records:
         assert made is not None
-        successor.told(made)
+        successor.published(made)
     assert successor.due() is None
     successor.measured(window(23 * SLOTS - 1, float(load_w[-1])))
     made = next_of(successor)
@@ -286,7 +286,7 @@ def test_of_a_slot_the_first_forecast_counts() -> None:
     made = next_of(track)
     assert made is not None
     louder = tuple(w + 1e6 for w in made.load.mean_w)
-    track.told(
+    track.published(
         msgspec.structs.replace(made, load=msgspec.structs.replace(made.load, mean_w=louder))
     )
     track.measured(window(2 * SLOTS, made.load.mean_w[0] + 40.0))

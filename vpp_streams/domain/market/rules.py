@@ -15,7 +15,7 @@ from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.moments import HOUR_MS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarketRules:
     """What a market trades, and until when."""
 

@@ -1,7 +1,7 @@
 """A simulated market: a duck curve with noise, spikes and negative prices at midday.
 
 Every price follows from the seed and the interval's start alone, so that a market that is
-started again tells the same prices. We are too small to move them (price taker).
+restarted publishes the same prices. We are too small to move them (price taker).
 """
 
 from collections.abc import Mapping
@@ -86,7 +86,7 @@ class SimMarket:
         return {product: price.round(2) for product, price in made.items()}
 
     def clear(self, bid: Bid, at_ms: int) -> Award:
-        """What is taken of a bid that came at ``at_ms``. Raises `BidRefusedError`."""
+        """The award for a bid that arrived at ``at_ms``. Raises `BidRefusedError`."""
         check_bid(bid, self.rules, at_ms)
         expected = bid_id(bid.market, bid.region, bid.start_ms)
         if bid.bid_id != expected:  # two ids for an interval would sell it twice

@@ -30,7 +30,7 @@ from vpp_streams.domain.moments import DAY_MS
 
 Forecaster = Callable[[Days], Floats]
 ERROR_DAYS = 56
-"""Quantiles are made of the errors of so many days."""
+"""Days whose forecast errors the quantiles are estimated from."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +65,7 @@ def walk_days(
     clock: Callable[[], float],
     on_day: Callable[[], None] = lambda: None,
 ) -> tuple[Summary, Trace, tuple[Bid, ...]]:
-    """Bid for every whole day but the first; see `walk` for what is given back."""
+    """Bid for every complete day but the first; see `walk` for the result."""
     rules, rows, perfect = market.rules, WalkRecord(), list[float]()
     # Day-ahead bids do not depend on what was delivered, so the same ones serve a reliable fleet.
     reliable = rows if fleet.always_answers else WalkRecord()

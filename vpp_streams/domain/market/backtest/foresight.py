@@ -10,7 +10,7 @@ from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
 from vpp_streams.domain.market.value import W_PER_MW
 
 CHUNK, BEYOND = 2016, 576
-"""Intervals solved at once, and looked at beyond them; more than any storage carries over."""
+"""Intervals solved at once, and the look-ahead beyond them, which exceeds any storage's."""
 LIMIT_S = 600.0
 
 
@@ -61,7 +61,7 @@ def best_plan(
         ),
         LIMIT_S,
     )
-    if isinstance(found, PlanFailure):  # nobody waits for it, and the prices are known
+    if isinstance(found, PlanFailure):  # with known prices and no deadline this is a bug
         raise RuntimeError(f"no plan with perfect foresight: {found.detail}")
     return found
 

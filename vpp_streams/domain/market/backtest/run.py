@@ -27,7 +27,7 @@ DEADLINE_S = 5.0
 
 @dataclass(slots=True)
 class WalkRecord:
-    """What is written down as the walk goes on."""
+    """Rows that a walk collects."""
 
     bids: list[Bid] = field(default_factory=list)
     price: list[float] = field(default_factory=list)
@@ -37,7 +37,7 @@ class WalkRecord:
 
     @property
     def money(self) -> float:
-        """Earned in all."""
+        """Money earned in total."""
         return float(np.array([given.money for given in self.given], float).sum())
 
     def trace(self, perfect: list[float]) -> Trace:
@@ -71,8 +71,8 @@ def walk(
 ) -> tuple[Summary, Trace, tuple[Bid, ...]]:
     """Bid for every recorded interval; the summary, the trace, and the bids that were made.
 
-    A fleet that does not always answer is walked a second time as one that does: what it lacks
-    is felt later too, so only that says what it costs. ``clock`` gives seconds, to measure
+    A fleet that does not always answer is walked a second time as one that does: missing energy
+    has effects later too, so only this shows its cost. ``clock`` returns seconds, to measure
     solving; ``on_interval`` is called after each bid. Raises `ValueError` where nothing is
     recorded.
     """
