@@ -271,7 +271,15 @@ def test_the_same_seed_is_the_same_story_in_another_process() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scenario", "seeds"), [("ingestion", 150), ("counting", 12), ("commanding", 8)]
+    ("scenario", "seeds"),
+    [
+        ("ingestion", 40),
+        ("counting", 3),
+        ("commanding", 2),
+        pytest.param("ingestion", 1000, marks=pytest.mark.nightly),
+        pytest.param("counting", 50, marks=pytest.mark.nightly),
+        pytest.param("commanding", 50, marks=pytest.mark.nightly),
+    ],
 )
 def test_no_seed_breaks_an_invariant(scenario: str, seeds: int) -> None:
     done = simulate(scenario, seeds)
@@ -281,17 +289,20 @@ def test_no_seed_breaks_an_invariant(scenario: str, seeds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mistake", "scenario"),
+    ("mistake", "scenario", "first"),
     [
-        ("ack_too_early", "ingestion"),
-        ("no_fence", "counting"),
-        ("no_bound", "counting"),
+        ("ack_too_early", "ingestion", 0),
+        ("no_fence", "counting", 12),
+        ("no_bound", "counting", 9),
+        pytest.param("no_fence", "counting", 0, marks=pytest.mark.nightly),
+        pytest.param("no_bound", "counting", 0, marks=pytest.mark.nightly),
     ],
 )
 def test_what_is_broken_on_purpose_is_found_and_its_seed_repeats(
-    mistake: str, scenario: str
+    mistake: str, scenario: str, first: int
 ) -> None:
-    done = simulate(scenario, 200, "--mistake", mistake)
+    """``first`` is a seed near the one that finds it, so that the search is short."""
+    done = simulate(scenario, 200, "--mistake", mistake, "--from", str(first))
     assert done.returncode == 1, f"not found in 200 seeds: {done.stdout}"
     broken = re.search(r"^seed (\d+) is broken: (.*)$", done.stdout, re.MULTILINE)
     assert broken is not None

@@ -28,11 +28,10 @@ from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
 
-SITES, SECONDS = 300, 1000
+SITES = 300
 T0 = 1_800_000_000_000
 HOUR_MS = 3_600_000
 FRAME_ROWS = 500
-KILLS = 5
 
 
 def sites() -> list[Site]:
@@ -43,16 +42,16 @@ def sites() -> list[Site]:
     ]  # fmt: skip
 
 
-def readings(rng: random.Random) -> pd.DataFrame:
+def readings(rng: random.Random, seconds: int) -> pd.DataFrame:
     """What the devices measured, in the order in which it arrives: 20 % out of order, 5 % late."""
-    n = SITES * SECONDS
+    n = SITES * seconds
     frame = pd.DataFrame(
         {
-            "site": [i // SECONDS for i in range(n)],
-            "seq": [i % SECONDS for i in range(n)],
+            "site": [i // seconds for i in range(n)],
+            "seq": [i % seconds for i in range(n)],
             "battery_w": [rng.uniform(-5000, 5000) for _ in range(n)],
             "soc": [rng.random() for _ in range(n)],
-            "measured_at_ms": [T0 + i % SECONDS * 1000 + rng.randrange(900) for i in range(n)],
+            "measured_at_ms": [T0 + i % seconds * 1000 + rng.randrange(900) for i in range(n)],
         }
     )
     late = [rng.random() < 0.05 for _ in range(n)]
@@ -162,16 +161,14 @@ class World:
 
 
 async def feed_through_crashes(
-    world: World, frames: list[tuple[int, bytes]], rng: random.Random, start: Callable[..., Worker]
+    world: World, parts: list[list[tuple[int, bytes]]], start: Callable[..., Worker]
 ) -> Worker:
-    """Feed everything, killing fleet workers -9 on the way.
+    """Feed everything, killing fleet workers -9 after most of the parts.
 
     One joins and leaves; meanwhile the first is frozen for longer than its session, and wakes up
     when the other has gone on with its partitions.
     """
     fleet = start("fleet")
-    cuts = sorted(rng.sample(range(1, len(frames)), KILLS + 2))
-    parts = [frames[a:b] for a, b in zip([0, *cuts], [*cuts, None], strict=True)]
     second: Worker | None = None
     for i, part in enumerate(parts):
         await world.feed(part)
@@ -238,19 +235,24 @@ async def snapshot_of(worker: Worker) -> list[object]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "kills"), [(150, 2), pytest.param(1000, 5, marks=pytest.mark.nightly)]
+)
 async def test_exact_through_crashes_rebalances_and_compaction(
-    topics_ready: Settings, tmp_path: Path
+    topics_ready: Settings, tmp_path: Path, seconds: int, kills: int
 ) -> None:
     rng = random.Random(42)
-    arrivals = readings(rng)
+    arrivals = readings(rng, seconds)
     frames, malformed = raw_frames(arrivals, rng)
+    cuts = sorted(rng.sample(range(1, len(frames)), kills + 2))
+    parts = [frames[a:b] for a, b in zip([0, *cuts], [*cuts, None], strict=True)]
     world = World(topics_ready)
     await world.producer.start()
     try:
         with workers(topics_ready, tmp_path) as start:
             await world.import_assets()
             start("ingest")
-            fleet = await feed_through_crashes(world, frames, rng, start)
+            fleet = await feed_through_crashes(world, parts, start)
             await wait_for_group(topics_ready, "ingest", *topics.LIVE_RAW)
             await world.close_windows()
             await wait_for_group(topics_ready, "fleet", topics.TELEMETRY)
@@ -289,7 +291,8 @@ def check_windows(windows: dict[str, SiteWindow], arrivals: pd.DataFrame) -> Non
             assert window.soc is not None
             assert window.soc.min == pytest.approx(row.soc_low, rel=1e-12)
             assert window.soc.max == pytest.approx(row.soc_high, rel=1e-12)
-        assert sum(w.readings for w in got.values()) == SITES * SECONDS
+        readings_in_all = SITES * arrivals.seq.nunique()
+        assert sum(w.readings for w in got.values()) == readings_in_all
 
 
 def check_rejected(rejected: list[Rejected], malformed: list[bytes]) -> None:

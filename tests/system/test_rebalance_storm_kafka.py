@@ -1,10 +1,9 @@
 """Fleet workers start, stop, die and freeze at random: after each, all is owned and exact again.
 
-``VPP_STORM_ROUNDS=100`` is the storm; fewer are its drill.
+nightly has twenty rounds of it, and the other tests a drill of three.
 """
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import Callable
@@ -27,7 +26,6 @@ from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
 
-ROUNDS = int(os.environ.get("VPP_STORM_ROUNDS", "5"))
 MOST_WORKERS = 3
 T0 = 1_800_000_000_000
 
@@ -115,8 +113,9 @@ class Fleet:
         return bool(page.get("commanded")) and counted == self.readings
 
 
+@pytest.mark.parametrize("rounds", [3, pytest.param(20, marks=pytest.mark.nightly)])
 async def test_after_each_shake_every_partition_is_owned_commanded_and_exact(
-    topics_ready: Settings, tmp_path: Path
+    topics_ready: Settings, tmp_path: Path, rounds: int
 ) -> None:
     clients = KafkaClients(topics_ready)
     took_s: list[tuple[float, str]] = []
@@ -128,7 +127,7 @@ async def test_after_each_shake_every_partition_is_owned_commanded_and_exact(
                 await outlet.send(topics.ASSETS, site)
             fleet = Fleet(start, outlet, random.Random(7))
             fleet.start(2)
-            for number in range(ROUNDS):
+            for number in range(rounds):
                 await fleet.measure()
                 what = fleet.shake() if number else "start two"
                 await fleet.measure()

@@ -14,7 +14,10 @@ so devices that step each second cannot reach 0.97. Those of `vpp sim` step each
 
 
 @pytest.mark.skipif(not SIGNAL.exists(), reason=f"no {SIGNAL.name} in ../shared/data")
-@pytest.mark.parametrize(("name", "step_s"), [("2016-04-18 20h", 1.0), (MOVES_MOST, 0.5)])
+@pytest.mark.parametrize(
+    ("name", "step_s"),
+    [("2016-04-18 20h", 1.0), pytest.param(MOVES_MOST, 0.5, marks=pytest.mark.nightly)],
+)
 def test_ten_thousand_homes_follow_the_signal(
     name: str, step_s: float, record_property: Callable[[str, object], None]
 ) -> None:

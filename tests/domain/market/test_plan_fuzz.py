@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import get_args
 
 import numpy as np
+import pytest
 
 from schemas.market import Product
 from vpp_streams.domain.market.plan.breaches import breaches
@@ -14,7 +15,6 @@ from vpp_streams.domain.market.rules import MarketRules, Storage
 
 ABSURD = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e-12, 1e12, -1e30, 1e30, 1e300)
 CAPACITY: tuple[Product, ...] = ("reg_up", "reg_down", "reserve")
-PROBLEMS = 10_000
 PER_REGION = 20
 RULES = MarketRules(
     name="here", currency="EUR", interval_ms=300_000, gate_ms=300_000, floor=-1000.0, cap=15_000.0
@@ -101,9 +101,12 @@ class Fuzz:
         )
 
 
-def test_whatever_the_numbers_the_plan_is_within_its_limits_or_there_is_a_reason() -> None:
+@pytest.mark.parametrize("problems", [2_000, pytest.param(10_000, marks=pytest.mark.nightly)])
+def test_whatever_the_numbers_the_plan_is_within_its_limits_or_there_is_a_reason(
+    problems: int,
+) -> None:
     fuzz, model, found = Fuzz(20), PlanModel(), Counter[str]()
-    for turn in range(PROBLEMS):
+    for turn in range(problems):
         if turn % PER_REGION == 0:
             region = fuzz.region()
         problem, no_time = fuzz.problem(region), fuzz.rng.random() < 0.02
@@ -118,7 +121,7 @@ def test_whatever_the_numbers_the_plan_is_within_its_limits_or_there_is_a_reason
         assert np.isfinite(plan.money)
         assert np.isfinite(plan.value_per_mwh).all()
         found.update((plan.how, *plan.slacks, *plan.faults, f"rounds {min(plan.rounds, 3)}"))
-    assert found["bad_input"] < PROBLEMS / 10 < found["warm"]
+    assert found["bad_input"] < problems / 10 < found["warm"]
     assert {"time_limit", "fresh", "rounds 1", "rounds 2", "rounds 3"} <= set(found)
     assert set(get_args(Slack)) <= set(found)
 
