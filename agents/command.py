@@ -20,7 +20,7 @@ from schemas.commands import CommandEvent, CommandEvents, CommandFrame
 from schemas.dispatch import Dispatch, SupplyPartial
 from schemas.grid import Alert
 from schemas.presence import Presence
-from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.lease import LeasePolicy
 from vpp_streams.domain.control.orders import Orders
 from vpp_streams.domain.control.pool import Pool

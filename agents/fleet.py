@@ -12,7 +12,7 @@ from agents.context import AgentContext
 from agents.faust_seam import LogChannel, Membership, seats_of
 from agents.fleet_pages import register_pages
 from agents.holders import Holders
-from agents.windows import WindowsPublisher
+from agents.window_publisher import WindowsPublisher
 from schemas.encoding import (
     BACKFILL,
     HEADER_LANE,

@@ -27,7 +27,7 @@ from schemas.commands import CommandFrame
 from schemas.dispatch import Dispatch, Share
 from schemas.encoding import encode_json
 from schemas.presence import Presence
-from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.lease import LeasePolicy
 from vpp_streams.domain.control.orders import Orders
 from vpp_streams.domain.control.pool import Pool

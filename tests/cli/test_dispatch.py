@@ -24,7 +24,7 @@ from tests.support.web_records import NOW_MS, command_frame, dispatch_status, no
 from tests.support.web_world import KafkaInMemory, apply, apply_raw, fed_read_model
 from vpp_streams.cli import build_app, dispatch
 from vpp_streams.cli.api_client import ApiClient
-from vpp_streams.cli.screens.dispatch import one_line, screen, sparkline
+from vpp_streams.cli.screens.dispatch_view import one_line, screen, sparkline
 from vpp_streams.domain.files.spoken_time import duration_s, moment_ms
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import WebError

@@ -10,7 +10,7 @@ from schemas.dispatch import Dispatch, Share
 from schemas.grid import Alert, Droop
 from schemas.presence import Presence
 from tests.support.telemetry_factory import NAN, make_batch
-from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.lease import LeasePolicy
 from vpp_streams.domain.control.orders import Orders
 from vpp_streams.domain.control.pool import Pool, View

@@ -1,6 +1,6 @@
 """Price tables as text, and what was read from them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from vpp_streams.domain.files.price_files.read import read_price_file
@@ -42,3 +42,9 @@ def found(reading: PriceReading) -> dict[str, tuple[int, int]]:
 def assumed(reading: PriceReading) -> str:
     """Return what the reading assumed, as one text."""
     return " ".join(f"{f.what} {f.done}" for f in reading.report.of("assumed"))
+
+
+def utc_rows(first: datetime, minutes: int, count: int) -> list[str]:
+    """Rows of a table, ``minutes`` apart, priced 0, 1, 2, …"""
+    at = (first + timedelta(minutes=minutes * n) for n in range(count))
+    return [f"{stamp:%Y-%m-%dT%H:%MZ},{n}" for n, stamp in enumerate(at)]

@@ -20,9 +20,9 @@ from tests.support.web_world import apply, apply_raw
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topics import Topic
-from vpp_streams.web import commands as commands_module
-from vpp_streams.web.commands import Commands
+from vpp_streams.web import newest_commands as commands_module
 from vpp_streams.web.dispatches import HISTORY_MS, Dispatches
+from vpp_streams.web.newest_commands import Commands
 from vpp_streams.web.readmodel import ReadModel
 
 DEVICE = "pw-001"

@@ -8,7 +8,7 @@ from tests.support.web_world import apply
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.commands import REFUSED_LATELY_MS
+from vpp_streams.web.newest_commands import REFUSED_LATELY_MS
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.rejected_records import RejectedRecords
 

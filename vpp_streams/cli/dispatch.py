@@ -168,7 +168,7 @@ def _show(api: "ApiClient", region: str, as_json: bool) -> None:
 
     from rich.console import Console
 
-    from vpp_streams.cli.screens.dispatch import screen
+    from vpp_streams.cli.screens.dispatch_view import screen
 
     view = dispatch_of(api, region)
     if as_json:
@@ -184,7 +184,7 @@ def _watch(api: "ApiClient", region: str, request_id: str | None) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from vpp_streams.cli.screens.dispatch import is_over, one_line, request_of, screen
+    from vpp_streams.cli.screens.dispatch_view import is_over, one_line, request_of, screen
 
     console = Console()
     try:

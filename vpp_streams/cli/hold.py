@@ -65,7 +65,7 @@ def _asked_the_web_process(
 def _release(api: "ApiClient", region: str, as_json: bool) -> None:
     from schemas.dispatch import Hold
     from vpp_streams.cli.dispatch import dispatch_of, withdraw_request
-    from vpp_streams.cli.screens.dispatch import is_over
+    from vpp_streams.cli.screens.dispatch_view import is_over
 
     standing = [
         told.request.request_id

@@ -59,7 +59,7 @@ def _print_storms(api: "ApiClient", as_json: bool) -> None:
     from urllib.parse import quote
 
     from vpp_streams.cli.dispatch import print_json
-    from vpp_streams.cli.screens.dispatch import clock
+    from vpp_streams.cli.screens.dispatch_view import clock
     from vpp_streams.domain.control.storms import sentence
     from vpp_streams.web.control_views import AlertList, DispatchView
 

@@ -27,11 +27,11 @@ from vpp_streams.kafka.dead_letters import REFUSED_OF
 from vpp_streams.kafka.decode import Read, Removed
 from vpp_streams.kafka.topics import Topic
 from vpp_streams.web.ages import Ages
-from vpp_streams.web.commands import Commands
 from vpp_streams.web.control_views import AlarmList, RegionAlarm, RegionStanding
 from vpp_streams.web.dispatches import Dispatches
 from vpp_streams.web.market_answers import MarketAnswers
 from vpp_streams.web.market_model import Markets
+from vpp_streams.web.newest_commands import Commands
 from vpp_streams.web.pipeline import Pipeline
 from vpp_streams.web.regions import Regions
 from vpp_streams.web.rejected_records import RejectedRecords

@@ -4,7 +4,7 @@ from collections import Counter, deque
 from itertools import islice
 
 from schemas.rejected import RejectedRecord
-from vpp_streams.web.commands import REFUSED_LATELY_MS
+from vpp_streams.web.newest_commands import REFUSED_LATELY_MS
 from vpp_streams.web.rejections import preview
 from vpp_streams.web.views import RejectedRecordRow, RejectedRecordsPage
 

@@ -21,7 +21,7 @@ from schemas.commands import (
 from schemas.presence import Presence
 from tests.support.pool_world import POLICY, T0, OnePartition, home
 from vpp_streams.domain.control.command_ends import TELL_AGAIN_MS
-from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.lease import CAUSE, NAMES
 from vpp_streams.web.story import story_of
 

@@ -12,7 +12,7 @@ from schemas.dispatch import Dispatch
 from schemas.grid import Alert, Droop
 from tests.support.pool_world import POLICY, T0, OnePartition, asked, home
 from vpp_streams.domain.control import orders
-from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.supplies import supplies
 
 

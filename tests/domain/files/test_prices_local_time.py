@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.price_tables import BERLIN, HOUR_MS, energy, found, ms_of, read, starts
+from tests.support.price_tables import BERLIN, HOUR_MS, energy, found, ms_of, read, starts, utc_rows
 from vpp_streams.domain.files.price_files.report import PriceReading
 
 
@@ -69,11 +69,6 @@ def test_stamps_with_their_offset_need_no_order() -> None:
     reading = read("\n".join(["start,price", *rows]), time_zone="Europe/Berlin")
     assert energy(reading) == [1, 2, 3]
     assert found(reading) == {"unsorted": (1, 0)}
-
-
-def utc_rows(first: datetime, minutes: int, count: int) -> list[str]:
-    at = (first + timedelta(minutes=minutes * n) for n in range(count))
-    return [f"{stamp:%Y-%m-%dT%H:%MZ},{n}" for n, stamp in enumerate(at)]
 
 
 def test_a_file_that_goes_from_hours_to_quarters() -> None:

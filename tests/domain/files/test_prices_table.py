@@ -6,9 +6,17 @@ from datetime import datetime
 
 import pytest
 
-from tests.domain.files.test_prices_local_time import utc_rows
 from tests.support.paths import SHARED_DATA
-from tests.support.price_tables import HOUR_MS, assumed, energy, found, ms_of, read, starts
+from tests.support.price_tables import (
+    HOUR_MS,
+    assumed,
+    energy,
+    found,
+    ms_of,
+    read,
+    starts,
+    utc_rows,
+)
 from vpp_streams.domain.files.price_files.read import read_price_file
 from vpp_streams.errors import InputError
 

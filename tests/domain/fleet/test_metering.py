@@ -6,7 +6,7 @@ from schemas.assets import Device, Site
 from schemas.windows import Aggregate, RegionPartial, SiteWindow
 from tests.support.pool_world import POLICY, SITE_IDS
 from tests.support.telemetry_factory import NAN, make_batch
-from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.pool import Pool
 from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
 from vpp_streams.domain.fleet.twins import Batch

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from schemas.grid import Alert, Droop
 from vpp_streams.domain.arrays import Floats, Mask, Rows
 from vpp_streams.domain.control.allocate import Problem
-from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.droop import droop_w
 from vpp_streams.domain.control.headroom import Headroom, headroom
 from vpp_streams.domain.control.lease import CAUSE, STANDING

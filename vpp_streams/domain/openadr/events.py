@@ -15,7 +15,7 @@ from schemas.dispatch import Limit, Target
 from schemas.grid import Alert, PriceSeries
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.domain.openadr.asks import Ask, Price, Reader, Setpoint
-from vpp_streams.domain.openadr.prices import Priced, price_series
+from vpp_streams.domain.openadr.price_events import Priced, price_series
 from vpp_streams.domain.openadr.requests import Known, Ven, alerts, requests
 from vpp_streams.domain.openadr.time import length_of, moment_ms, timeline
 from vpp_streams.domain.openadr.wire import FINDINGS, Remark, read_event

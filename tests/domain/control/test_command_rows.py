@@ -3,7 +3,7 @@
 from schemas.commands import CommandEvent, CommandFrame, CommandRow, command_id, rank_of
 from schemas.presence import Presence
 from tests.support.pool_world import POLICY, T0, OnePartition, home
-from vpp_streams.domain.control.commands import CommandRows
+from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.lease import NAMES
 
 HOME = home(0)
