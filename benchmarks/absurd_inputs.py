@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 
@@ -25,7 +26,7 @@ HOURLY = MarketRules(
     products=("energy", "reg_up", "reg_down", "reserve"),
     co_optimised=True,
 )
-SLACKS = frozenset(Slack.__args__)
+SLACKS = frozenset(get_args(Slack))
 HOUR_MS = 3_600_000
 STRANGE = (np.nan, np.inf, -np.inf, -1.0, 0.0, 1e18, -1e18, 1e-12)
 RULES = tuple(

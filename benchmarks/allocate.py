@@ -8,18 +8,25 @@ takes in the same run, and how far the two are apart.
 """
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import cvxpy as cp
 import numpy as np
 
 from benchmarks.report import Table, cpu_s, parser, publish
 from vpp_streams.domain.control.allocate import Problem, allocate
+from vpp_streams.domain.control.sharing import Allocation
 from vpp_streams.domain.control.supply import supply_curve
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SOLVED = 10_000
 """The solver takes minutes for more."""
+
+
+def allocate_next(one: Problem, totals: Iterator[float]) -> Allocation:
+    """Split the next total."""
+    return allocate(one, next(totals))
 
 
 def homes(n: int, rng: np.random.Generator) -> Problem:
@@ -72,8 +79,8 @@ def table_of(sizes: list[int], repeat: int) -> Table:
         totals = iter(rng.uniform(-0.9, 0.9, repeat + 1) * one.most_w.sum())
         first_w = next(totals)
         found = allocate(one, first_w)
-        ours_s = cpu_s(lambda one=one, totals=totals: allocate(one, next(totals)), repeat)
-        curve_s = cpu_s(lambda one=one: supply_curve(one), min(repeat, 3))
+        ours_s = cpu_s(partial(allocate_next, one, totals), repeat)
+        curve_s = cpu_s(partial(supply_curve, one), min(repeat, 3))
         ratio = apart_w = None
         if n <= SOLVED:
             theirs_s, setpoint_w = solver_s(one, first_w)

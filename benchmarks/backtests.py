@@ -57,13 +57,9 @@ def day_ahead(data: Path, zone: str) -> None:
     }
     for name, forecaster in forecasters.items():
         summary, _, _ = walk_days(
-            ReplayMarket(rules, prices, auction),
-            BATTERY,
-            Fleet(BATTERY, 1, 1.0, 1),
-            forecast=forecaster,
-            kind_of=lambda start_ms: (start_ms // DAY_MS + 3) % 7,
-            clock=time.perf_counter,
-        )
+            ReplayMarket(rules, prices, auction), BATTERY, Fleet(BATTERY, 1, 1.0, 1), forecaster,
+            lambda start_ms: (start_ms // DAY_MS + 3) % 7, clock=time.perf_counter,
+        )  # fmt: skip
         print(f"| {zone} | {name} | {_numbers(summary)} |", flush=True)
 
 

@@ -14,7 +14,7 @@ from collections import Counter
 import numpy as np
 
 from benchmarks.absurd_inputs import absurd_inputs, complaints
-from vpp_streams.domain.market.decision import Autobidder
+from vpp_streams.domain.market.decision.autobidder import Autobidder
 
 
 def main(words: list[str] | None = None) -> None:

@@ -18,7 +18,7 @@ TOPIC = "idiomatic"
 PARTITIONS = 8
 
 
-class Reading(faust.Record, serializer="json"):
+class Reading(faust.Record, serializer="json"):  # type: ignore[call-arg]  # faust is untyped
     """One second of one device."""
 
     device_id: str

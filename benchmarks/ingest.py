@@ -8,6 +8,7 @@ that takes as only decoding the same frames' lines in the same run: what is left
 
 import gc
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -39,11 +40,10 @@ def frame(homes: list[Site], form: str | None) -> bytes:
     """One reading of each home, native or in a vendor's form."""
     lines = []
     for i, home in enumerate(homes):
-        body: object = NativeBody(
+        native = NativeBody(
             NOW_MS - i, 1200.5 + i, -200.25, 3000.0, 4000.25 + i, 0.5132, 50.01, 231.4, 24.5
         )
-        if form:
-            body = vendor.render(form, body)
+        body: object = vendor.render(form, native) if form else native
         raw = msgspec.Raw(msgspec.json.encode(body))
         line = RawLine(home.devices[0].device_id, NOW_MS, i, raw, f"{0xB700 + i:x}")
         lines.append(msgspec.json.encode(line))
@@ -64,8 +64,8 @@ def table_of(repeat: int) -> Table:
         raw = frame(homes, form)
         found = canonicalize(raw, SOURCE, registry, PARTITIONS)
         assert sum(batch.num_rows for batch in found.batches.values()) == LINES, found.rejected[:1]
-        ours_s = cpu_s(lambda raw=raw: canonicalize(raw, SOURCE, registry, PARTITIONS), repeat)
-        decode_s = cpu_s(lambda raw=raw: decode(raw), repeat)
+        ours_s = cpu_s(partial(canonicalize, raw, SOURCE, registry, PARTITIONS), repeat)
+        decode_s = cpu_s(partial(decode, raw), repeat)
         table.add(
             form or "native", ours_s / decode_s, round(LINES / ours_s), round(LINES / decode_s)
         )

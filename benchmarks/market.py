@@ -23,7 +23,16 @@ from benchmarks.report import Cell, Table, machine
 from benchmarks.world import delete_topics
 from device_sim.fleet import demo_sites
 from schemas.assets import Site
-from schemas.market import Award, Bid, Delivery, Gate, MarketRecord, Refusal, Shortfall
+from schemas.market import (
+    Award,
+    Bid,
+    Delivery,
+    DeliveryRecord,
+    Gate,
+    MarketTopicRecord,
+    Refusal,
+    Shortfall,
+)
 from vpp_streams.domain.market.delivery import delivery_error
 from vpp_streams.domain.market.gate_clock import cut_off_ms
 from vpp_streams.kafka import topics
@@ -100,14 +109,14 @@ def _row(mine: Told, wanted: set[int]) -> list[Cell]:
 
 
 class Story:
-    """All that is told in the two market topics."""
+    """What the market topics report."""
 
     def __init__(self) -> None:
         self.regions: dict[str, Told] = defaultdict(Told)
         self.gates: dict[int, Gate] = {}
 
-    def take(self, read: Read[MarketRecord] | Read[Bid]) -> None:
-        """A record of either topic, from the oldest on."""
+    def take(self, read: Read[MarketTopicRecord] | Read[DeliveryRecord] | Read[Bid]) -> None:
+        """Take in a record of one of the topics, from the oldest on."""
         record = read.record
         match record:
             case Gate():
@@ -130,6 +139,8 @@ async def read_story(settings: Settings) -> Story:
     clients = KafkaClients(settings)
     async for read in records_since(clients, topics.MARKET_AWARDS, 0):
         story.take(read)
+    async for delivery in records_since(clients, topics.MARKET_DELIVERIES, 0):
+        story.take(delivery)
     async for bid in records_since(clients, topics.MARKET_BIDS, 0):
         story.take(bid)
     return story

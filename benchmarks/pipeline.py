@@ -22,6 +22,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -46,6 +47,11 @@ READY_S = 180.0
 TOLD_S = 15.0
 SAMPLE = 25
 """Twins that are asked for, by the workers' pages."""
+
+
+def has_windows(watch: Watch, size_s: int, readings: int) -> bool:
+    """Whether region windows of this size cover this many readings."""
+    return watch.window_readings(size_s) >= readings
 
 
 async def run_once(devices: int, args: argparse.Namespace) -> Run:
@@ -84,9 +90,7 @@ async def run_once(devices: int, args: argparse.Namespace) -> Run:
         run.others = max(busy_s() - busy_before - ours_s, 0) / free_s
         await close_windows(producer, settings, int(time.time() * 1000))
         for size_s in (60, 900):
-            await watch.until(
-                lambda size_s=size_s: watch.window_readings(size_s) >= run.sent, TOLD_S
-            )
+            await watch.until(partial(has_windows, watch, size_s, run.sent), TOLD_S)
         # The windows may be told before the last live tick.
         await watch.until(lambda: watch.ages_of().total() >= run.sent, TOLD_S)
         measure(run, watch, args.seconds)

@@ -24,7 +24,9 @@ from vpp_streams.domain.market.plan.problem import Plan, PlanProblem
 from vpp_streams.domain.market.rules import MarketRules, Storage
 
 STORAGE = Storage(4e6, 1e6, 1e6, 0.92, 0.92, 15.0)
-RULES = MarketRules("bench", "EUR", 300_000, 300_000, -1000.0, 15_000.0)
+RULES = MarketRules(
+    name="bench", currency="EUR", interval_ms=300_000, gate_ms=300_000, floor=-1000.0, cap=15_000.0
+)
 CAPACITY: tuple[Product, ...] = ("reg_up", "reg_down", "reserve")
 FULL_WH = np.linspace(5e5, 4e6, 8)
 LIMIT_S = 30.0

@@ -143,7 +143,7 @@ async def answers(http: httpx.AsyncClient, url: str, readings: int) -> bool:
         return False
     if answer.status_code != httpx.codes.OK:
         return False
-    return sum(d.get("readings", 0) for d in answer.json()["devices"]) == readings
+    return bool(sum(d.get("readings", 0) for d in answer.json()["devices"]) == readings)
 
 
 async def real_worker(devices: int, minutes: int) -> Table:

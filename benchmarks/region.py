@@ -10,6 +10,7 @@ library's) into a dict and merges nothing.
 
 import json
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from benchmarks.homes import T0_MS
 from benchmarks.report import Table, cpu_s, parser, publish
@@ -80,7 +81,7 @@ def merge_windows(windows: list[list[bytes]], expected: dict[int, int]) -> int:
         for value in shares:
             share = decode_json(value, RegionPartial | RegionWindowPartial)  # type: ignore[arg-type]  # a union
             of_region = found.setdefault(share.region, {})
-            of_region[share.partition] = share
+            of_region[share.partition] = cast(RegionWindowPartial, share)
             if len(of_region) == len(expected):
                 encode_json(region_window(share.region, of_region, expected))
                 told += 1

@@ -159,7 +159,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="delivery"):
-    """Topic ``market.awards``, key bid_id: an interval as it was measured, against its award."""
+    """Topic ``market.deliveries``, key bid_id: an interval as measured, against its award."""
 
     bid_id: Id
     market: Id
@@ -178,9 +178,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 
 
 class Shortfall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="shortfall"):
-    """Topic ``market.awards``, key bid_id: an award that will not be delivered, once it is known.
+    """Topic ``market.deliveries``, key bid_id: power of an award that will be missing.
 
-    Published anew when the amount changes; ``missing_w`` 0 = no longer.
+    Published as soon as it is known and when the amount changes; ``missing_w`` 0 = no longer.
     """
 
     bid_id: Id
@@ -194,7 +194,7 @@ class Shortfall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 
 
 class PlanView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="plan"):
-    """Topic ``market.awards``, key ``plan:<market>:<region>``: the newest plan and forecast."""
+    """Topic ``market.plans``, key ``plan:<market>:<region>``: the plan behind a bid."""
 
     market: Id
     region: Id
@@ -211,5 +211,9 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     currency: Currency
 
 
-MarketRecord = Gate | Clearing | Award | Refusal | Delivery | Shortfall | PlanView
-"""What topic ``market.awards`` carries."""
+MarketRecord = Gate | Clearing | Award | Refusal
+"""What a market writes to topic ``market.awards``."""
+DeliveryRecord = Delivery | Shortfall
+"""What the optimizer writes to topic ``market.deliveries``."""
+MarketTopicRecord = MarketRecord | DeliveryRecord | PlanView
+"""What a reader of topic ``market.awards`` finds: older versions of the optimizer wrote there."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,8 +66,8 @@ class Interval:
 
 
 def interval(start_ms: int, awarded_w: float, measured_w: float) -> Interval:
-    named = {"bid_id": f"sim:north:{start_ms}", "market": "sim", "region": "north"}
-    times = {"start_ms": start_ms, "interval_ms": 60_000}
+    named: dict[str, Any] = {"bid_id": f"sim:north:{start_ms}", "market": "sim", "region": "north"}
+    times: dict[str, Any] = {"start_ms": start_ms, "interval_ms": 60_000}
     named |= {"currency": "USD"}
     return Interval(
         Bid(

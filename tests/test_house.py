@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -27,24 +28,25 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(get_command(build_app()).commands)  # type: ignore[attr-defined]  # it is a group
 
 
-def test_topic_names_are_unique():
+def test_topic_names_are_unique() -> None:
     names = [topic.name for topic in topics.ALL]
     assert len(set(names)) == len(names)
 
 
-def test_every_topic_is_in_the_list_of_all():
+def test_every_topic_is_in_the_list_of_all() -> None:
     declared = {value for value in vars(topics).values() if isinstance(value, topics.Topic)}
     assert declared == {*topics.ALL, *topics.INTERNAL}
 
 
-def test_site_keyed_topics_have_the_same_partitions():
+def test_site_keyed_topics_have_the_same_partitions() -> None:
     by_site = (*topics.LIVE_RAW, topics.RAW_BACKFILL, topics.TELEMETRY, topics.TELEMETRY_REJECTED)
     for topic in (*by_site, topics.ASSETS, topics.SITE_WINDOWS):
         assert topic.partitions == PARTITIONS
 
 
 @pytest.mark.parametrize("package", [agents, tables, schemas, device_sim])
-def test_our_packages_are_the_ones_imported(package):
+def test_our_packages_are_the_ones_imported(package: ModuleType) -> None:
+    assert package.__file__ is not None
     assert Path(package.__file__).parent == ROOT / package.__name__
 
 
@@ -73,7 +75,7 @@ def test_only_tests_import_tests(folder: str) -> None:
     assert importers == set()
 
 
-def test_the_lock_names_versions_only():
+def test_the_lock_names_versions_only() -> None:
     for line in (ROOT / "requirements.lock").read_text().splitlines():
         name, _, version = line.partition("==")
         assert name
@@ -81,7 +83,7 @@ def test_the_lock_names_versions_only():
         assert not set(line) & set("/@: "), line
 
 
-def test_the_container_is_the_kafka_that_java_runs():
+def test_the_container_is_the_kafka_that_java_runs() -> None:
     kafka = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["kafka"]
     assert kafka["image"] == f"apache/kafka:{kafka_version()}"
     wanted = {
@@ -96,7 +98,7 @@ def test_the_container_is_the_kafka_that_java_runs():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command: str):
+def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(build_app(), [command, "--help"])
     assert result.exit_code == 0, result.output
     assert "Usage:" in result.output
@@ -113,7 +115,7 @@ def vpp(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_needs_none_of_the_heavy_libraries():
+def test_help_needs_none_of_the_heavy_libraries() -> None:
     script = (
         "import sys; sys.argv = ['vpp', '--help']\n"
         "from vpp_streams.__main__ import main\n"
@@ -129,7 +131,7 @@ def test_help_needs_none_of_the_heavy_libraries():
     assert "First steps" in result.stdout
 
 
-def test_a_wrong_setting_is_one_line_and_names_the_variable():
+def test_a_wrong_setting_is_one_line_and_names_the_variable() -> None:
     result = vpp("doctor", VPP_WEB_PORT="eighty")
     assert result.returncode == SettingsError.exit_code
     assert result.stderr.count("\n") == 1
@@ -137,7 +139,7 @@ def test_a_wrong_setting_is_one_line_and_names_the_variable():
     assert "eighty" in result.stderr
 
 
-def test_a_broker_that_does_not_answer_is_one_line_with_the_way_out():
+def test_a_broker_that_does_not_answer_is_one_line_with_the_way_out() -> None:
     result = vpp("worker", "ingest", VPP_KAFKA="localhost:1")
     assert result.returncode == 3
     assert result.stderr.count("\n") == 1
@@ -145,14 +147,14 @@ def test_a_broker_that_does_not_answer_is_one_line_with_the_way_out():
     assert "vpp broker start" in result.stderr
 
 
-def test_every_wrong_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch):
+def test_every_wrong_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VPP_WEB_PORT", "70000")
     monkeypatch.setenv("VPP_NAMESPACE", "Not Allowed")
     with pytest.raises(SettingsError, match=r"VPP_NAMESPACE.*VPP_WEB_PORT|VPP_WEB_PORT.*NAMESPACE"):
         load_settings()
 
 
-def test_make_alone_lists_every_target():
+def test_make_alone_lists_every_target() -> None:
     told = subprocess.run(
         ["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
@@ -161,7 +163,7 @@ def test_make_alone_lists_every_target():
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_our_logs_and_the_libraries_come_in_one_format(as_json: bool):
+def test_our_logs_and_the_libraries_come_in_one_format(as_json: bool) -> None:
     script = (
         "import logging, structlog\n"
         "from vpp_streams.process.logs import set_up_logs\n"

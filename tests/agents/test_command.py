@@ -30,7 +30,7 @@ class Busy:
             self.world.sites.append(site)
             for of_site, value_ in (("soc", 0.8), ("power_w", 0.0), ("load_w", 500.0)):
                 getattr(self.world, of_site)[site.site_id] = value_
-            self.world.fleet.roster._registry.apply(site)
+            self.world.fleet.roster._registry.apply(site)  # noqa: SLF001  # the state of one partition
             self.world.measure(100)
 
         return SimpleNamespace(send=send)
@@ -47,10 +47,10 @@ def agent_of(world: OnePartition, kafka: Any) -> CommandAgent:
     )
     agent = CommandAgent(context)  # type: ignore[arg-type]  # stand-ins
     agent.hold({0: world.fleet})
-    control = agent._controls[0]
+    control = agent._controls[0]  # noqa: SLF001  # the state of one partition
     control.rows, control.pool, control.orders = world.rows, world.pool, world.orders
     control.ready = True
-    agent._alerts_known.set()
+    agent._alerts_known.set()  # noqa: SLF001  # the state of one partition
     return agent
 
 
@@ -97,7 +97,7 @@ async def test_cycles_go_on_at_once_when_kafka_is_back() -> None:
     kafka = Away()
     agent = agent_of(world, kafka)
     pace = Pace(SHARE, LONGEST_REST_S, CYCLE_S, lambda: kafka.wall_s, lambda: kafka.own_s)
-    agent._pace = pace
+    agent._pace = pace  # noqa: SLF001  # the state of one partition
     await agent.cycle()
     assert kafka.wall_s >= 172.0
     assert pace.rest_s() == 0.0

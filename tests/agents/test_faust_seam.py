@@ -25,22 +25,22 @@ class App:
 
 async def test_a_second_revocation_is_not_taken_for_a_group_that_gives_no_place() -> None:
     app = App()
-    membership = Membership(app, SimpleNamespace())  # type: ignore[arg-type]  # stand-ins
-    waiting = asyncio.create_task(anext(membership.shares()))  # type: ignore[arg-type]
+    membership = Membership(app, SimpleNamespace())
+    waiting: asyncio.Task[Share] = asyncio.create_task(anext(membership.shares()))  # type: ignore[arg-type]
     await asyncio.sleep(0)
-    await membership._on_revoked()
+    await membership._on_revoked()  # noqa: SLF001  # Faust calls it
     await asyncio.sleep(0)
-    await membership._on_revoked()
+    await membership._on_revoked()  # noqa: SLF001  # Faust calls it
     for _ in range(5):
         await asyncio.sleep(0)
     assert not waiting.done()
     app.consumer_generation_id = 2
-    await membership._on_assigned(app, [SimpleNamespace(partition=3)])  # type: ignore[arg-type]
+    await membership._on_assigned(app, [SimpleNamespace(partition=3)])  # type: ignore[arg-type]  # noqa: SLF001  # Faust calls it
     assert await waiting == Share(2, frozenset({3}))
 
 
 async def test_who_waits_in_vain_ends_with_the_reason() -> None:
-    membership = Membership(App(), SimpleNamespace())  # type: ignore[arg-type]
+    membership = Membership(App(), SimpleNamespace())
     with pytest.raises(NoShareError, match="no place in the consumer group"):
         await anext(membership.shares(patience_s=0.0))
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -41,27 +42,30 @@ async def pages(settings: Settings) -> AsyncIterator[str]:
         ("0.0.0.0", TOKEN, "0.0.0.0"),
     ],
 )
-def test_pages_leave_this_machine_only_where_a_token_is_checked(host, token, listens_on):
+def test_pages_leave_this_machine_only_where_a_token_is_checked(
+    host: str, token: SecretStr | None, listens_on: str
+) -> None:
     assert Settings(host=host, service_token=token).pages_host == listens_on
 
 
-async def test_without_the_service_token_nothing_is_told():
+async def test_without_the_service_token_nothing_is_told() -> None:
     async with (
         pages(Settings(host="0.0.0.0", service_token=TOKEN)) as url,
         httpx.AsyncClient(base_url=url) as client,
     ):
-        for given in (
+        wrong: tuple[dict[Any, Any], ...] = (
             {},
             {"Authorization": "Bearer wrong"},
             {"Authorization": b"Bearer s3rvic\xe9"},
-        ):
+        )
+        for given in wrong:
             for path in ("/sites/s/twin", "/", "/graph", "/table"):
                 assert (await client.get(path, headers=given)).status_code == 401
         assert not isinstance(await FleetWorker(url, token=TOKEN).twin("s"), str)
         assert "answered 401" in await FleetWorker(url).twin("s")
 
 
-async def test_without_a_token_a_browser_reads_nothing_under_another_name():
+async def test_without_a_token_a_browser_reads_nothing_under_another_name() -> None:
     async with pages(Settings()) as url, httpx.AsyncClient(base_url=url) as client:
         assert (await client.get("/sites/s/twin")).status_code == 200
         foreign = await client.get("/sites/s/twin", headers={"Host": "evil.example"})

@@ -46,27 +46,27 @@ def world() -> SimpleNamespace:
     worker = IngestWorker(context, SimpleNamespace())  # type: ignore[arg-type]  # stand-ins
     reader = Reader()
     names = [clients.full(topic) for topic in topics.LIVE_RAW]
-    worker._readers = dict.fromkeys([*names, clients.full(topics.RAW_BACKFILL)], reader)  # type: ignore[arg-type]
-    worker._read({TopicPartition(name, 2): Position(10) for name in names})
+    worker._readers = dict.fromkeys([*names, clients.full(topics.RAW_BACKFILL)], reader)  # type: ignore[arg-type]  # noqa: SLF001  # no thread runs here
+    worker._read({TopicPartition(name, 2): Position(10) for name in names})  # noqa: SLF001  # no thread runs here
     reader.ends = dict.fromkeys(names, (10, NOW_MS - 40))
     return SimpleNamespace(worker=worker, reader=reader, names=names)
 
 
 def test_all_is_applied_as_of_the_oldest_answer(world: SimpleNamespace) -> None:
     world.reader.ends[world.names[1]] = (10, NOW_MS - 700)
-    assert world.worker._read_up_to_ms(2) == NOW_MS - 700
+    assert world.worker._read_up_to_ms(2) == NOW_MS - 700  # noqa: SLF001  # no thread runs here
 
 
 def test_what_waits_to_be_applied_holds_the_heartbeat_back(world: SimpleNamespace) -> None:
     """K15: records that were read and not applied counted as done, and windows closed early."""
     world.reader.ends[world.names[0]] = (11, NOW_MS)
-    assert world.worker._read_up_to_ms(2) is None
+    assert world.worker._read_up_to_ms(2) is None  # noqa: SLF001  # no thread runs here
 
 
 def test_a_log_whose_end_is_not_known_holds_it_back(world: SimpleNamespace) -> None:
     world.reader.ends[world.names[2]] = None
-    assert world.worker._read_up_to_ms(2) is None
-    assert world.worker._read_up_to_ms(3) is None, "not ours"
+    assert world.worker._read_up_to_ms(2) is None  # noqa: SLF001  # no thread runs here
+    assert world.worker._read_up_to_ms(3) is None, "not ours"  # noqa: SLF001  # no thread runs here
 
 
 def test_what_is_committed_says_how_to_know_the_log_again() -> None:
@@ -103,7 +103,7 @@ async def test_a_share_that_stays_the_same_is_read_on(
         membership = Waiting(Share(1, frozenset({2})), times)
         monkeypatch.setattr(world.worker, "_membership", membership)
         before = world.reader.told
-        following = asyncio.create_task(world.worker._follow_group())
+        following = asyncio.create_task(world.worker._follow_group())  # noqa: SLF001  # no thread runs here
         await membership.asked_in_vain.wait()
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

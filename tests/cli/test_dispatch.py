@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -17,18 +18,10 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from schemas.bounds import PARTITIONS
-from schemas.dispatch import Request, RequestEvent
+from schemas.dispatch import Request, RequestEvent, RequestState
 from schemas.encoding import encode_json
-from tests.support.web_world import (
-    NOW_MS,
-    KafkaInMemory,
-    apply,
-    apply_raw,
-    command_frame,
-    dispatch_status,
-    fed_read_model,
-    notice,
-)
+from tests.support.web_records import NOW_MS, command_frame, dispatch_status, notice
+from tests.support.web_world import KafkaInMemory, apply, apply_raw, fed_read_model
 from vpp_streams.cli import build_app, dispatch
 from vpp_streams.cli.api_client import ApiClient
 from vpp_streams.cli.screens.dispatch import one_line, screen, sparkline
@@ -52,13 +45,13 @@ class Plant:
     def __init__(self) -> None:
         self.model: ReadModel = fed_read_model()
         self.kafka = KafkaInMemory(self._on_write)
-        self.state = "accepted"
+        self.state: RequestState = "accepted"
         self.reason = ""
         for region in ("north", "south"):
             apply(self.model, topics.DISPATCH_EVENTS, dispatch_status(region))
 
     @property
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[Any]:
         return [msgspec.json.decode(v, type=Request) for _, _, v in self.kafka.written]
 
     def _on_write(self, topic: Topic, _key: bytes, value: bytes) -> None:
@@ -66,7 +59,7 @@ class Plant:
         if topic is not topics.DISPATCH_TARGETS:
             return
         request = msgspec.json.decode(value, type=Request)
-        told = {"region": request.region, "at_ms": NOW_MS, "reason": self.reason}
+        told: dict[str, Any] = {"region": request.region, "at_ms": NOW_MS, "reason": self.reason}
         event = RequestEvent(request_id=request.request_id, state=self.state, **told)
         apply(self.model, topics.DISPATCH_EVENTS, event)
 
@@ -79,11 +72,11 @@ def served(plant: Plant, operators: Path) -> Iterator[str]:
     ready = threading.Event()
     startup = server.startup
 
-    async def started(*arguments: object, **more: object) -> None:
+    async def started(*arguments: Any, **more: Any) -> None:
         await startup(*arguments, **more)
         ready.set()
 
-    server.startup = started
+    server.startup = started  # type: ignore[method-assign]  # to know when it listens
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -110,7 +103,7 @@ def vpp(plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield lambda *words: CliRunner().invoke(build_app(), list(words))
 
 
-def test_an_order_is_given_with_what_up_left_on_this_machine(vpp, plant):
+def test_an_order_is_given_with_what_up_left_on_this_machine(vpp: Vpp, plant: Plant) -> None:
     run = vpp("dispatch", "north", "--export-w", "400000", "--for", "15m", "--best-effort")
     assert run.exit_code == 0, run.output
     [target] = plant.requests
@@ -120,7 +113,7 @@ def test_an_order_is_given_with_what_up_left_on_this_machine(vpp, plant):
     assert target.source == "operator:demo"
 
 
-def test_charge_emergency_droop_and_self_consumption(vpp, plant):
+def test_charge_emergency_droop_and_self_consumption(vpp: Vpp, plant: Plant) -> None:
     vpp("dispatch", "north", "--export-w", "-2000", "--for", "1h", "--emergency", "--droop")
     vpp("dispatch", "north", "--self-consumption", "--for", "90s")
     charge, itself = plant.requests
@@ -129,7 +122,7 @@ def test_charge_emergency_droop_and_self_consumption(vpp, plant):
     assert itself.export_w is None
 
 
-def test_a_rejection_is_one_line_and_exit_4(vpp, plant):
+def test_a_rejection_is_one_line_and_exit_4(vpp: Vpp, plant: Plant) -> None:
     plant.state, plant.reason = "rejected", "north can hold 355 kW for 15 min"
     run = vpp("dispatch", "north", "--export-w", "9e9", "--for", "15m")
     assert isinstance(run.exception, WebError)
@@ -137,13 +130,13 @@ def test_a_rejection_is_one_line_and_exit_4(vpp, plant):
     assert run.exception.exit_code == 4
 
 
-def test_json_is_one_document(vpp, plant):
+def test_json_is_one_document(vpp: Vpp, plant: Plant) -> None:
     run = vpp("dispatch", "north", "--export-w", "1", "--for", "15m", "--json")
     assert json.loads(run.stdout)["request_id"] == plant.requests[0].request_id
     assert json.loads(vpp("dispatch", "north", "--json").stdout)["now"]["region"] == "north"
 
 
-def test_withdraw_hold_and_release(vpp, plant):
+def test_withdraw_hold_and_release(vpp: Vpp, plant: Plant) -> None:
     vpp("dispatch", "north", "--export-w", "1", "--for", "15m")
     target = plant.requests[0]
     withdrawn = vpp("dispatch", "north", "--withdraw", target.request_id)
@@ -160,7 +153,7 @@ def test_withdraw_hold_and_release(vpp, plant):
     assert "north is not held" in str(vpp("hold", "north", "--release").exception)
 
 
-def test_limit_and_storm(vpp, plant):
+def test_limit_and_storm(vpp: Vpp, plant: Plant) -> None:
     assert (
         vpp("limit", "north", "--import-w", "5e4", "--for", "2h", "--feeder", "f1").exit_code == 0
     )
@@ -172,7 +165,7 @@ def test_limit_and_storm(vpp, plant):
     assert vpp("storm").stdout == "no storm is ahead\n"
 
 
-def test_watching_ends_with_the_request(vpp, plant):
+def test_watching_ends_with_the_request(vpp: Vpp, plant: Plant) -> None:
     plant.state, plant.reason = "completed", "its end was reached"
     run = vpp("dispatch", "north", "--export-w", "1", "--for", "15m", "--watch")
     assert run.exit_code == 0
@@ -180,7 +173,9 @@ def test_watching_ends_with_the_request(vpp, plant):
     assert "is completed: its end was reached" in run.stdout
 
 
-def test_ctrl_c_ends_the_watching_and_says_that_the_dispatch_goes_on(vpp, plant, monkeypatch):
+def test_ctrl_c_ends_the_watching_and_says_that_the_dispatch_goes_on(
+    vpp: Vpp, plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -190,7 +185,7 @@ def test_ctrl_c_ends_the_watching_and_says_that_the_dispatch_goes_on(vpp, plant,
     assert f"vpp dispatch north --withdraw {plant.requests[0].request_id}" in run.stdout
 
 
-def test_audit_tells_the_story(vpp, plant):
+def test_audit_tells_the_story(vpp: Vpp, plant: Plant) -> None:
     partition = partition_of("home-001", PARTITIONS)
     frame = encode_json(command_frame(NOW_MS - 5000, {"pw-001": 3000.0}))
     plant.kafka.records = [(topics.COMMANDS, partition, NOW_MS - 5000, frame)]
@@ -224,14 +219,16 @@ def test_audit_tells_the_story(vpp, plant):
         (("audit", "pw-001", "--last", "long"), "no duration"),
     ],
 )
-def test_a_mistake_is_one_line_and_nothing_is_written(vpp, plant, words, says):
+def test_a_mistake_is_one_line_and_nothing_is_written(
+    vpp: Vpp, plant: Plant, words: tuple[str, ...], says: str
+) -> None:
     run = vpp(*words)
     assert says in str(run.exception)
     assert "\n" not in str(run.exception)
     assert not plant.kafka.written
 
 
-def client(tmp_path: Path, answer: httpx.Response | None = None, **changes) -> ApiClient:
+def client(tmp_path: Path, answer: httpx.Response | None = None, **changes: Any) -> ApiClient:
     def handle(request: httpx.Request) -> httpx.Response:
         if answer is None:
             raise httpx.ConnectError("connection refused")
@@ -241,7 +238,7 @@ def client(tmp_path: Path, answer: httpx.Response | None = None, **changes) -> A
     return ApiClient(settings, httpx.MockTransport(handle))
 
 
-def test_without_a_web_process_or_a_token_the_way_out_is_told(tmp_path):
+def test_without_a_web_process_or_a_token_the_way_out_is_told(tmp_path: Path) -> None:
     with pytest.raises(WebError, match=r"start one with `vpp up` or `vpp web`"):
         client(tmp_path).get("alarms", dict)
     with pytest.raises(WebError, match=r"vpp operators token NAME"):
@@ -250,7 +247,7 @@ def test_without_a_web_process_or_a_token_the_way_out_is_told(tmp_path):
         client(tmp_path, httpx.Response(502, text="<html>")).get("alarms", dict)
 
 
-def test_a_demos_token_is_sent_to_that_demo_only(tmp_path):
+def test_a_demos_token_is_sent_to_that_demo_only(tmp_path: Path) -> None:
     _, access = make_demo_operator(tmp_path, "demo", "http://127.0.0.1:8080")
     seen: list[httpx.Request] = []
 
@@ -258,7 +255,12 @@ def test_a_demos_token_is_sent_to_that_demo_only(tmp_path):
         seen.append(request)
         return httpx.Response(200, json={})
 
-    for changes in ({}, {"web_url": "http://elsewhere.test"}, {"operator_token": "mine"}):
+    many: tuple[dict[str, Any], ...] = (
+        {},
+        {"web_url": "http://elsewhere.test"},
+        {"operator_token": "mine"},
+    )
+    for changes in many:
         settings = Settings(state_dir=tmp_path, **changes)
         api = ApiClient(settings, httpx.MockTransport(handle))
         if "web_url" in changes:
@@ -279,7 +281,7 @@ def drawn(plant: Plant, width: int = 100, request_id: str | None = None) -> str:
     return console.export_text()
 
 
-def test_the_screen_tells_what_is_asked_given_and_missing(plant):
+def test_the_screen_tells_what_is_asked_given_and_missing(plant: Plant) -> None:
     apply(plant.model, topics.DISPATCH_EVENTS, notice("north", "target-1"))
     causes = notice("north", "target-1").causes
     apply(plant.model, topics.DISPATCH_EVENTS, dispatch_status("north", NOW_MS, causes=causes))
@@ -298,7 +300,7 @@ def test_the_screen_tells_what_is_asked_given_and_missing(plant):
     assert "[" not in drawn(plant, width=60)
 
 
-def test_the_line_for_programs_has_the_numbers(plant):
+def test_the_line_for_programs_has_the_numbers(plant: Plant) -> None:
     line = one_line(plant.model.dispatches.view("north", 60, NOW_MS), None, NOW_MS)
     assert "asked +400.00 kW allocated +399.90 kW measured +398.10 kW error 0.5%" in line
     assert "applied=60" in line
@@ -306,13 +308,18 @@ def test_the_line_for_programs_has_the_numbers(plant):
     assert "nothing heard yet" in nothing
 
 
-def test_the_line_of_a_request_that_does_not_rule_says_who_does(plant, vpp):
+def test_the_line_of_a_request_that_does_not_rule_says_who_does(plant: Plant, vpp: Vpp) -> None:
     """`vpp dispatch` in a region whose market awards rule: accepted, and then nothing of it."""
     assert vpp("dispatch", "north", "--export-w", "4e5", "--for", "15m").exit_code == 0
     id_ = plant.requests[0].request_id
     accepted = one_line(plant.model.dispatches.view("north", 60, NOW_MS), id_, NOW_MS)
     reason = "sim:north:0 of market:sim rules until 12:00 (priority market)"
-    told = {"request_id": id_, "region": "north", "at_ms": NOW_MS + 1, "reason": reason}
+    told: dict[str, Any] = {
+        "request_id": id_,
+        "region": "north",
+        "at_ms": NOW_MS + 1,
+        "reason": reason,
+    }
     event = RequestEvent(**told, state="outranked")
     apply(plant.model, topics.DISPATCH_EVENTS, event)
     view = plant.model.dispatches.view("north", 60, NOW_MS)
@@ -322,7 +329,9 @@ def test_the_line_of_a_request_that_does_not_rule_says_who_does(plant, vpp):
 
 
 @given(st.lists(st.none() | st.floats(-1e9, 1e9), max_size=100))
-def test_a_sparkline_has_a_mark_for_each_value(values):
+def test_a_sparkline_has_a_mark_for_each_value(
+    values: list[float | None],
+) -> None:
     assert len(sparkline(values)) == min(60, len(values))
 
 
@@ -333,17 +342,17 @@ def test_a_sparkline_has_a_mark_for_each_value(values):
     ("text", "seconds"),
     [("90s", 90), ("15m", 900), ("1h30m", 5400), ("2d", 172_800), ("0.5h", 1800)],
 )
-def test_a_duration(text, seconds):
+def test_a_duration(text: str, seconds: int) -> None:
     assert duration_s(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "15", "m", "15 m", "-5m", "0s", "15min", "１５m", "5m x"])
-def test_what_is_no_duration_is_said(text):
+def test_what_is_no_duration_is_said(text: str) -> None:
     with pytest.raises(ValueError, match="no duration"):
         duration_s(text)
 
 
-def test_a_moment_is_the_next_of_its_kind_in_the_zone_of_now():
+def test_a_moment_is_the_next_of_its_kind_in_the_zone_of_now() -> None:
     zone = timezone(timedelta(hours=2))
     now = datetime(2026, 3, 1, 17, 59, 30, tzinfo=zone)
     utc_ms = int(datetime(2026, 3, 1, 18, 0, tzinfo=zone).timestamp() * 1000)
@@ -354,12 +363,12 @@ def test_a_moment_is_the_next_of_its_kind_in_the_zone_of_now():
 
 
 @pytest.mark.parametrize("text", ["25:00", "18", "6pm", "18:00:99", "2026-13-01T00:00", ""])
-def test_what_is_no_time_is_said(text):
+def test_what_is_no_time_is_said(text: str) -> None:
     with pytest.raises(ValueError, match="no time"):
         moment_ms(text, datetime(2026, 3, 1, tzinfo=timezone(timedelta(0))))
 
 
-def test_orders_start_when_they_are_told_to():
+def test_orders_start_when_they_are_told_to() -> None:
     told = dispatch.span("15m", None, "10m")
     assert told["for_s"] == 900
     assert dispatch.span("15m", "18:00", None)["starts_at_ms"] % 60_000 == 0

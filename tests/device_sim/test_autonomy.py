@@ -1,5 +1,7 @@
 """The ladder of a device that is left alone, and the limits that hold on every rung."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,14 +23,14 @@ from tests.support.plant_world import EPOCH, T0, Homes, as_leases, setpoint
 HOUR_MS = 3_600_000
 
 
-def test_after_a_lease_a_device_serves_its_home_again():
+def test_after_a_lease_a_device_serves_its_home_again() -> None:
     homes = Homes(load_w=800)
     homes.lease(-3000, valid_until=T0 + 5000)
     assert homes.step(times=4) == -3000
     assert homes.step() == 800
 
 
-def test_the_way_back_is_as_slow_as_the_way_there():
+def test_the_way_back_is_as_slow_as_the_way_there() -> None:
     homes = Homes(load_w=800)
     homes.lease(3000, ramp_w_s=200, valid_until=T0 + 20_000)
     homes.step(times=20)
@@ -39,7 +41,7 @@ def test_the_way_back_is_as_slow_as_the_way_there():
     assert homes.step() == 4000, "once back, it follows its home at once"
 
 
-def test_a_ramp_of_nothing_does_not_hold_a_setpoint_for_ever():
+def test_a_ramp_of_nothing_does_not_hold_a_setpoint_for_ever() -> None:
     homes = Homes(load_w=800)
     homes.lease(3000, ramp_w_s=1e5, valid_until=T0 + 10_000)
     homes.step(times=5)
@@ -51,7 +53,7 @@ def test_a_ramp_of_nothing_does_not_hold_a_setpoint_for_ever():
     assert not homes.plant.counters
 
 
-def test_the_owners_reserve_wins_over_setpoint_and_ramp():
+def test_the_owners_reserve_wins_over_setpoint_and_ramp() -> None:
     homes = Homes(soc=0.2005, reserve=0.2)
     homes.lease(5000, ramp_w_s=100, valid_until=T0 + 600_000)
     homes.step(times=120)
@@ -60,13 +62,13 @@ def test_the_owners_reserve_wins_over_setpoint_and_ramp():
     assert not homes.plant.counters
 
 
-def test_a_leases_higher_reserve_counts_too_and_buys_nothing():
+def test_a_leases_higher_reserve_counts_too_and_buys_nothing() -> None:
     homes = Homes(soc=0.5, reserve=0.2)
     homes.lease(5000, soc_min=0.6)
     assert homes.step() == 0
 
 
-def test_a_storm_lease_fills_the_battery_and_holds_it_full():
+def test_a_storm_lease_fills_the_battery_and_holds_it_full() -> None:
     homes = Homes(soc=0.97)
     homes.lease(-5000, soc_min=1.0, valid_until=T0 + 3 * HOUR_MS)
     homes.step(times=1200)
@@ -76,7 +78,7 @@ def test_a_storm_lease_fills_the_battery_and_holds_it_full():
     assert not homes.plant.counters
 
 
-def test_dear_quarters_sell_and_cheap_ones_buy():
+def test_dear_quarters_sell_and_cheap_ones_buy() -> None:
     day = Prices(from_=0, interval_ms=HOUR_MS, per_mwh=tuple(float(h) for h in range(24)))
     assert actions(day).tolist() == [BUY] * 6 + [NEITHER] * 12 + [SELL] * 6
     flat = Prices(from_=0, interval_ms=HOUR_MS, per_mwh=(50.0,) * 24)
@@ -86,7 +88,7 @@ def test_dear_quarters_sell_and_cheap_ones_buy():
     assert actions(two_days)[24:].tolist() == [NEITHER] * 23 + [BUY]
 
 
-def test_prices_are_known_where_they_cover_now_only():
+def test_prices_are_known_where_they_cover_now_only() -> None:
     known = KnownPrices(3)
     known.take(0, Prices(from_=1000, interval_ms=10, per_mwh=(1.0, 5.0, 9.0, 9.0)))
     known.take(1, Prices(from_=1000, interval_ms=10, per_mwh=(9.0, 1.0)))
@@ -94,7 +96,7 @@ def test_prices_are_known_where_they_cover_now_only():
     assert seen == [[0, 0, 0], [-1, 1, 0], [0, -1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]]
 
 
-def test_after_a_lease_prices_count_only_if_it_said_so():
+def test_after_a_lease_prices_count_only_if_it_said_so() -> None:
     homes = Homes(rows=2, load_w=800)
     dear = Prices(from_=T0, interval_ms=60_000, per_mwh=(1.0, 9.0, 1.0, 1.0, 1.0))
     for row in (0, 1):
@@ -144,7 +146,7 @@ def random_leases(rng: np.random.Generator, now_ms: int, count: int) -> np.ndarr
 
 @hypothesis_settings(max_examples=30)
 @given(seed=st.integers(0, 2**32), dt_s=st.sampled_from((0.2, 1.0, 1.0, 7.3, 60.0)))
-def test_no_limit_is_ever_broken(seed, dt_s):
+def test_no_limit_is_ever_broken(seed: int, dt_s: float) -> None:
     """300 devices of every kind a run, under leases, droop, prices, and grid outages."""
     rng, rows = np.random.default_rng(seed), 300
     plant, now_ms = random_plant(rng, rows), T0
@@ -179,14 +181,11 @@ BUGS = {
 
 
 @pytest.mark.parametrize("name", BUGS)
-def test_a_bug_in_the_controller_is_counted(monkeypatch, name):
+def test_a_bug_in_the_controller_is_counted(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     right = home.step
 
-    def wrong(spec, state, *, connection, around, request_w, dt_s):
-        request_w = BUGS[name](request_w, spec)
-        return right(
-            spec, state, connection=connection, around=around, request_w=request_w, dt_s=dt_s
-        )
+    def wrong(spec: Any, state: Any, *, request_w: Any, **more: Any) -> object:
+        return right(spec, state, request_w=BUGS[name](request_w, spec), **more)
 
     monkeypatch.setattr(home, "step", wrong)
     homes = Homes(soc=0.2 if name == "reserve" else 0.6, load_w=800)
@@ -204,7 +203,9 @@ def test_a_bug_in_the_controller_is_counted(monkeypatch, name):
         ("import", -4000.0, 8000.1),
     ],
 )
-def test_powers_beyond_a_rating_or_the_connection_are_found(name, battery_w, grid_w):
+def test_powers_beyond_a_rating_or_the_connection_are_found(
+    name: str, battery_w: float, grid_w: float
+) -> None:
     homes, off = Homes(), np.zeros(1, bool)
     homes.lease(battery_w)
     orders = homes.leases.orders(np.array([T0 + 1000]), off)
@@ -222,7 +223,7 @@ def test_powers_beyond_a_rating_or_the_connection_are_found(name, battery_w, gri
     assert [each for each, rows in found.items() if rows.any()] == [name]
 
 
-def test_a_world_under_leases_keeps_its_limits_and_measures_what_they_ask():
+def test_a_world_under_leases_keeps_its_limits_and_measures_what_they_ask() -> None:
     sites = demo_sites(60, 5, 3)
     world = World([(s, d) for s in sites for d in s.devices], 1, T0, grid_outages_per_day=20)
     rng = np.random.default_rng(1)
@@ -242,7 +243,7 @@ def test_a_world_under_leases_keeps_its_limits_and_measures_what_they_ask():
     assert {"applied", "superseded", "failed"} <= set(states)
 
 
-def test_a_regions_frequency_moves_its_armed_batteries_in_the_same_step():
+def test_a_regions_frequency_moves_its_armed_batteries_in_the_same_step() -> None:
     sites = demo_sites(30, 0, 0)
     world = World([(s, d) for s in sites for d in s.devices], 1, T0)
     north = np.array([s.region == "north" for s in sites])

@@ -24,7 +24,9 @@ def stepped(
 
 
 @given(SPECS, STATES, REQUESTS_W, STEPS_S, AMBIENT_C)
-def test_soc_and_power_stay_within_limits(spec, state, request_w, dt_s, ambient_c):
+def test_soc_and_power_stay_within_limits(
+    spec: BatterySpec, state: BatteryState, request_w: float, dt_s: float, ambient_c: float
+) -> None:
     done = battery.step(spec, state, column(request_w), dt_s, column(ambient_c))
     assert 0 <= done.state.soc[0] <= 1
     assert -spec.charge_w[0] <= done.power_w[0] <= spec.discharge_w[0]
@@ -33,7 +35,9 @@ def test_soc_and_power_stay_within_limits(spec, state, request_w, dt_s, ambient_
 
 
 @given(SPECS, STATES, REQUESTS_W, STEPS_S, AMBIENT_C)
-def test_energy_is_conserved(spec, state, request_w, dt_s, ambient_c):
+def test_energy_is_conserved(
+    spec: BatterySpec, state: BatteryState, request_w: float, dt_s: float, ambient_c: float
+) -> None:
     done = battery.step(spec, state, column(request_w), dt_s, column(ambient_c))
     stored_wh = (done.state.soc - state.soc) * spec.energy_wh
     taken_wh = -done.power_w * dt_s / HOUR_S
@@ -43,7 +47,9 @@ def test_energy_is_conserved(spec, state, request_w, dt_s, ambient_c):
 
 
 @given(STATES, AMBIENT_C, STEPS_S, STEPS_S)
-def test_an_idle_pack_nears_what_surrounds_it_however_time_is_cut(state, ambient_c, a_s, b_s):
+def test_an_idle_pack_nears_what_surrounds_it_however_time_is_cut(
+    state: BatteryState, ambient_c: float, a_s: float, b_s: float
+) -> None:
     empty = BatteryState(column(0.0), state.temperature_c)  # no standby: it makes no heat
 
     def idle(state: BatteryState, dt_s: float) -> BatteryState:
@@ -55,7 +61,7 @@ def test_an_idle_pack_nears_what_surrounds_it_however_time_is_cut(state, ambient
     assert low - 1e-9 <= once.temperature_c[0] <= high + 1e-9
 
 
-def test_round_trip_loses_what_the_efficiencies_say():
+def test_round_trip_loses_what_the_efficiencies_say() -> None:
     start = BatteryState(column(0.5), column(20.0))
     charged = stepped(start, -5000, 3600)
     gained_wh = (charged.state.soc - 0.5) * 13_500
@@ -64,7 +70,7 @@ def test_round_trip_loses_what_the_efficiencies_say():
     assert (0.5 - discharged.state.soc) * 13_500 == pytest.approx(5000 / 0.95 + POWERWALL.standby_w)
 
 
-def test_standby_empties_a_battery_that_does_nothing_and_then_stops():
+def test_standby_empties_a_battery_that_does_nothing_and_then_stops() -> None:
     state = BatteryState(column(0.001), column(20.0))
     hours = 0.001 * 13_500 / POWERWALL.standby_w[0]
     half = stepped(state, 0.0, hours * HOUR_S / 2).state
@@ -72,7 +78,7 @@ def test_standby_empties_a_battery_that_does_nothing_and_then_stops():
     assert stepped(half, 0.0, 10 * hours * HOUR_S).state.soc[0] == 0.0
 
 
-def test_work_warms_it_and_heat_holds_it_back():
+def test_work_warms_it_and_heat_holds_it_back() -> None:
     state = BatteryState(column(0.9), column(20.0))
     for _ in range(30):
         state = stepped(state, 11_500, 60).state
@@ -83,7 +89,7 @@ def test_work_warms_it_and_heat_holds_it_back():
         assert stepped(there, -20_000).power_w[0] == pytest.approx(-share * 5_000)
 
 
-def test_a_row_without_a_battery_does_nothing():
+def test_a_row_without_a_battery_does_nothing() -> None:
     none = spec_of(0.0, 0.0, 0.0)
     done = stepped(BatteryState(column(0.0), column(20.0)), 3000.0, spec=none)
     assert (done.power_w[0], done.state.soc[0], done.loss_w[0]) == (0.0, 0.0, 0.0)

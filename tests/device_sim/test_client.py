@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -46,7 +47,7 @@ from tests.support.simulated_device import (
 )
 
 
-def test_hello_says_what_it_has():
+def test_hello_says_what_it_has() -> None:
     device = new_device()
     for i in range(3):
         device.measured(reading_body(i), i)
@@ -54,7 +55,7 @@ def test_hello_says_what_it_has():
     assert hello == Hello(BOOT, 3, 0, "powerwall3", "24.36", t=1_763_856_009_000)
 
 
-def test_live_readings_go_at_once_and_are_kept_until_acked():
+def test_live_readings_go_at_once_and_are_kept_until_acked() -> None:
     device = live_device()
     for i in range(3):
         (sent,) = sent_payloads(device.measured(reading_body(i), i))
@@ -73,7 +74,7 @@ def test_live_readings_go_at_once_and_are_kept_until_acked():
     assert len(device.ring) == 1, "an ack of another boot is not ours"
 
 
-def test_readings_between_hello_and_its_answer_go_live():
+def test_readings_between_hello_and_its_answer_go_live() -> None:
     device = new_device()
     device.connected(0)
     for i in range(7):
@@ -83,7 +84,7 @@ def test_readings_between_hello_and_its_answer_go_live():
     assert backfilled_seqs(device.tick(7)) == [0, 1]
 
 
-def test_a_vendors_form_goes_live_and_its_native_form_as_backfill():
+def test_a_vendors_form_goes_live_and_its_native_form_as_backfill() -> None:
     device = live_device()
     document = VendorBody("fronius", msgspec.Raw(b'{"Body":1}'), reading_body(0).t)
     (sent,) = sent_payloads(device.measured(reading_body(0), 0, document))
@@ -94,11 +95,13 @@ def test_a_vendors_form_goes_live_and_its_native_form_as_backfill():
     device.received(hello_answer(), 1)
     (again,) = sent_payloads(device.tick(1))
     assert isinstance(again, Backfill)
-    row = dict(zip(again.cols, again.rows[0], strict=True))
+    (values,) = again.rows
+    assert values is not None
+    row = dict(zip(again.cols, values, strict=True))
     assert msgspec.convert(row, NativeBody) == reading_body(0)
 
 
-def test_backfill_waits_its_delay_and_keeps_the_pace():
+def test_backfill_waits_its_delay_and_keeps_the_pace() -> None:
     device = live_device(measured_before=100, delay_ms=(4000, 4000), rows_per_s=20)
     assert device.tick(3999) == Step()
     sent = {t: backfilled_seqs(device.tick(t)) for t in range(4000, 9001, 500)}
@@ -108,7 +111,7 @@ def test_backfill_waits_its_delay_and_keeps_the_pace():
     assert len(device.ring) == 0
 
 
-def test_time_in_which_nothing_was_due_does_not_become_a_burst():
+def test_time_in_which_nothing_was_due_does_not_become_a_burst() -> None:
     device = live_device(rows_per_s=20)
     device.tick(0)
     for i in range(90):
@@ -119,7 +122,7 @@ def test_time_in_which_nothing_was_due_does_not_become_a_burst():
     assert len(backfilled_seqs(device.tick(200_000))) <= 2 * 20
 
 
-def test_backfill_stays_under_the_message_limit_with_every_column_filled():
+def test_backfill_stays_under_the_message_limit_with_every_column_filled() -> None:
     device = new_device(ring_capacity=1000)
     full = NativeBody(
         1_763_856_000_000, -1_900_000.1, -1_900_000.1, 1.0e6, 9.0e6, 0.12345, 60.001, 120.1, -10.1,
@@ -134,7 +137,7 @@ def test_backfill_stays_under_the_message_limit_with_every_column_filled():
     assert all(len(message) <= MAX_MESSAGE_BYTES for message in step.send)
 
 
-def test_a_full_ring_drops_the_oldest_and_counts_it():
+def test_a_full_ring_drops_the_oldest_and_counts_it() -> None:
     counters: Counter[str] = Counter()
     device = Device(
         BOOT,
@@ -153,7 +156,7 @@ def test_a_full_ring_drops_the_oldest_and_counts_it():
     assert backfilled_seqs(device.tick(0)) == list(range(15, 25))
 
 
-def test_a_refusal_for_now_is_sent_again_and_one_for_good_is_not():
+def test_a_refusal_for_now_is_sent_again_and_one_for_good_is_not() -> None:
     device = live_device()
     for i in range(3):
         device.measured(reading_body(i), i)
@@ -168,14 +171,14 @@ def test_a_refusal_for_now_is_sent_again_and_one_for_good_is_not():
     assert len(device.ring) == 0
 
 
-def test_what_hears_no_answer_goes_again():
+def test_what_hears_no_answer_goes_again() -> None:
     device = live_device()
     device.measured(reading_body(0), 0)
     assert device.tick(59_999) == Step()
     assert backfilled_seqs(device.tick(60_000)) == [0]
 
 
-def test_after_a_loss_live_goes_first_and_what_was_lost_beside_it():
+def test_after_a_loss_live_goes_first_and_what_was_lost_beside_it() -> None:
     device = live_device()
     for i in range(3):
         device.measured(reading_body(i), i)
@@ -189,13 +192,13 @@ def test_after_a_loss_live_goes_first_and_what_was_lost_beside_it():
     assert backfilled_seqs(device.tick(1500)) == [0, 1, 2, 3]
 
 
-def test_reconnects_back_off_with_full_jitter():
+def test_reconnects_back_off_with_full_jitter() -> None:
     device = new_device()
-    waits = [device.disconnected() for _ in range(12)]
+    waits = [device.disconnected() or 0.0 for _ in range(12)]
     ceilings = [min(1000 * 2**n, 60_000) for n in range(12)]
     assert all(0 <= wait <= ceiling for wait, ceiling in zip(waits, ceilings, strict=True))
     assert max(waits) > 10_000
-    drawn = [new_device(seed=seed).disconnected() for seed in range(200)]
+    drawn = [new_device(seed=seed).disconnected() or 0.0 for seed in range(200)]
     assert min(drawn) < 50
     assert max(drawn) > 950
     device.connected(0)
@@ -203,7 +206,7 @@ def test_reconnects_back_off_with_full_jitter():
     assert device.disconnected() <= 1000, "an accepted Hello forgives what was before"
 
 
-def test_close_codes():
+def test_close_codes() -> None:
     assert live_device().disconnected(CLOSE_REPLACED) is None
     device = live_device()
     for _ in range(10):
@@ -212,12 +215,12 @@ def test_close_codes():
 
 
 @pytest.mark.parametrize("code", [CLOSE_ABUSE, CLOSE_UNKNOWN_DEVICE])
-def test_a_device_that_was_thrown_out_does_not_come_back_at_once(code: int):
+def test_a_device_that_was_thrown_out_does_not_come_back_at_once(code: int) -> None:
     waits = [live_device().disconnected(code) for _ in range(3)]
     assert all(30_000 <= wait <= 60_000 for wait in waits)
 
 
-def test_a_drained_device_waits_for_its_acks_and_comes_back_when_told():
+def test_a_drained_device_waits_for_its_acks_and_comes_back_when_told() -> None:
     device = live_device()
     device.measured(reading_body(0), 0)
     step = device.received(encode_call("g9", Drain((7000, 7000))), 10)
@@ -229,7 +232,7 @@ def test_a_drained_device_waits_for_its_acks_and_comes_back_when_told():
     assert device.disconnected(1001) == 7000
 
 
-def test_a_drained_device_does_not_wait_for_ever():
+def test_a_drained_device_does_not_wait_for_ever() -> None:
     device = live_device()
     device.measured(reading_body(0), 0)
     device.received(encode_call("g9", Drain((0, 0))), 10)
@@ -240,7 +243,7 @@ def test_a_drained_device_does_not_wait_for_ever():
 GATEWAY_MS = 1_763_856_500_000
 
 
-def answer(device: Device, id_: str, now_ms: int, p: float | None = 100.0, **fields) -> str:
+def answer(device: Device, id_: str, now_ms: int, p: float | None = 100.0, **fields: Any) -> str:
     """The status of the device's answer to a Setpoint."""
     call = encode_call(id_, setpoint(p, **{"now_ms": GATEWAY_MS, **fields}))
     (message,) = device.received(call, now_ms).send
@@ -255,7 +258,7 @@ def reports(step: Step) -> dict[str, CommandStatus]:
     return {call.id: call.payload for call in calls if isinstance(call.payload, CommandStatus)}
 
 
-def test_a_setpoint_is_answered_at_once_and_hello_names_the_last_one():
+def test_a_setpoint_is_answered_at_once_and_hello_names_the_last_one() -> None:
     device = live_device(t=GATEWAY_MS)
     assert answer(device, "c1", 10, rank=1) == "accepted"
     assert answer(device, "c1", 20, rank=1) == "duplicate"
@@ -269,7 +272,7 @@ def test_a_setpoint_is_answered_at_once_and_hello_names_the_last_one():
     assert answer(device, "c3", 70, rank=3) == "accepted"
 
 
-def test_hello_names_the_commands_whose_reports_nobody_answered():
+def test_hello_names_the_commands_whose_reports_nobody_answered() -> None:
     device = live_device(t=GATEWAY_MS)
     heard, unheard = CommandStatus("c1", "applied", 1), CommandStatus("c2", "applied", 1)
     (id_,) = reports(device.report(heard, 10))
@@ -281,7 +284,7 @@ def test_hello_names_the_commands_whose_reports_nobody_answered():
     assert hello.untold == ("c2",)
 
 
-def test_prices_are_taken_and_answered():
+def test_prices_are_taken_and_answered() -> None:
     controls = battery_lease()
     device = new_device(controls=controls)
     device.connected(0)
@@ -291,7 +294,7 @@ def test_prices_are_taken_and_answered():
     assert controls.leases.prices.action(np.array([GATEWAY_MS])).tolist() == [1]
 
 
-def test_the_gateways_clock_counts_however_wrong_the_devices_own_is():
+def test_the_gateways_clock_counts_however_wrong_the_devices_own_is() -> None:
     device = live_device(t=GATEWAY_MS)
     assert device.gateway_ms(500) == GATEWAY_MS + 500
     short = {"valid_until": GATEWAY_MS + 1000}
@@ -299,7 +302,7 @@ def test_the_gateways_clock_counts_however_wrong_the_devices_own_is():
     assert answer(device, "c2", 1000, rank=2, **short) == "expired"
 
 
-def test_the_clock_is_set_by_the_promptest_message():
+def test_the_clock_is_set_by_the_promptest_message() -> None:
     device = live_device(t=GATEWAY_MS - 800)  # its Hello was answered late
     device.received(encoded_ack(0, 0, t=GATEWAY_MS + 1000), 1000)
     assert device.gateway_ms(2000) == GATEWAY_MS + 2000
@@ -309,14 +312,14 @@ def test_the_clock_is_set_by_the_promptest_message():
     assert device.gateway_ms(4000) == GATEWAY_MS + 4000
 
 
-def test_a_gateways_clock_that_was_set_back_is_believed_at_once():
+def test_a_gateways_clock_that_was_set_back_is_believed_at_once() -> None:
     device = live_device(t=GATEWAY_MS + 7_200_000)
     device.received(encoded_ack(0, 0, t=GATEWAY_MS + 1000), 1000)
     assert device.gateway_ms(1000) == GATEWAY_MS + 1000
     assert answer(device, "c1", 1000, rank=1, valid_until=GATEWAY_MS + 30_000) == "accepted"
 
 
-def test_reports_are_told_until_they_are_heard():
+def test_reports_are_told_until_they_are_heard() -> None:
     device = new_device()
     first, second = CommandStatus("c1", "applied", 1), CommandStatus("c1", "completed", 2)
     assert device.report(first, 0) == Step()
@@ -339,7 +342,7 @@ def test_reports_are_told_until_they_are_heard():
     assert reports(device.received(hello_answer(), 10_000)) == {}
 
 
-def test_reports_that_nobody_hears_are_bounded_and_the_oldest_go():
+def test_reports_that_nobody_hears_are_bounded_and_the_oldest_go() -> None:
     device = new_device()
     for t in range(100):
         device.report(CommandStatus("c1", "applied", t), 0)
@@ -352,14 +355,14 @@ def test_reports_that_nobody_hears_are_bounded_and_the_oldest_go():
     "data",
     [b"", b"null", b'[3,"hello",{}]', b'[9,"1","x",{}]', b'[6,"1","Reboot",{}]', "\ud800"],
 )
-def test_nonsense_from_a_gateway_does_no_harm(data):
+def test_nonsense_from_a_gateway_does_no_harm(data: bytes | str) -> None:
     device = live_device()
     device.measured(reading_body(0), 0)
     device.received(data, 10)
     assert len(device.ring) == 1
 
 
-def test_a_refused_hello_ends_the_connection():
+def test_a_refused_hello_ends_the_connection() -> None:
     device = new_device()
     device.connected(0)
     assert device.received(encode_error("hello", "unavailable", "no Kafka"), 1).close

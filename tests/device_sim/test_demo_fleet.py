@@ -15,7 +15,7 @@ MIDNIGHT_MS = 1_763_856_000_000 + 8 * 3_600_000
 """In California, where the demo's regions are."""
 
 
-def test_ids_kinds_and_regions():
+def test_ids_kinds_and_regions() -> None:
     sites = demo_sites(homes=4, solar=2, megapacks=1)
     assert [site.devices[0].device_id for site in sites] == [
         "home-0001",
@@ -32,7 +32,7 @@ def test_ids_kinds_and_regions():
     assert len({site.site_id for site in demo_sites(300, 30, 3)}) == 333
 
 
-def test_sites_are_valid_and_have_what_a_fleet_has():
+def test_sites_are_valid_and_have_what_a_fleet_has() -> None:
     sites = demo_sites()
     assert msgspec.json.decode(msgspec.json.encode(sites), type=list[Site]) == sites
     homes = [site.devices[0] for site in sites if site.devices[0].kind == "powerwall"]
@@ -43,12 +43,12 @@ def test_sites_are_valid_and_have_what_a_fleet_has():
     assert all(site.latitude and site.longitude for site in sites)
 
 
-def test_a_seed_is_a_fleet():
+def test_a_seed_is_a_fleet() -> None:
     assert demo_sites(seed=7) == demo_sites(seed=7)
     assert demo_sites(seed=7) != demo_sites(seed=8)
 
 
-def test_the_registry_knows_the_hash_of_the_token_and_not_the_token():
+def test_the_registry_knows_the_hash_of_the_token_and_not_the_token() -> None:
     device = demo_sites(1, 0, 0, secret="s")[0].devices[0]
     token = device_token("home-0001", "s")
     assert device.token_sha256 == hashlib.sha256(token.encode()).hexdigest()
@@ -56,7 +56,7 @@ def test_the_registry_knows_the_hash_of_the_token_and_not_the_token():
     assert token != device_token("home-0001", "other")
 
 
-def test_no_device_is_silent_at_night_whatever_form_it_speaks():
+def test_no_device_is_silent_at_night_whatever_form_it_speaks() -> None:
     devices = [(site, device) for site in demo_sites() for device in site.devices]
     measured = World(devices, 1, MIDNIGHT_MS - 1000).step(MIDNIGHT_MS).values()
     without_a_meter = 0

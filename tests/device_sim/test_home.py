@@ -1,13 +1,17 @@
 """Homes, Megapacks and the world: the balance is exact and the owner's reserve is safe."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from device_sim import battery, controller, home
-from device_sim.battery import BatteryState
+from device_sim.battery import BatterySpec, BatteryState
 from device_sim.fleet import demo_sites
+from device_sim.home import Connection, Surroundings
 from device_sim.recorded import read_recorded
 from device_sim.world import World
 from schemas.telemetry import NativeBody
@@ -24,14 +28,22 @@ def connection(export_w: float, import_w: float) -> home.Connection:
 
 
 @st.composite
-def premises(draw):
+def premises(draw: st.DrawFn) -> tuple[home.Connection, home.Surroundings]:
     islanded = np.array([draw(st.booleans())])
-    values = (column(draw(s)) for s in (POWERS_W, POWERS_W, AMBIENT_C))
-    return connection(draw(LIMITS_W), draw(LIMITS_W)), home.Surroundings(*values, islanded)
+    load_w, clear_w, ambient_c = (column(draw(s)) for s in (POWERS_W, POWERS_W, AMBIENT_C))
+    return connection(draw(LIMITS_W), draw(LIMITS_W)), home.Surroundings(
+        load_w, clear_w, ambient_c, islanded
+    )
 
 
 @given(SPECS, STATES, premises(), REQUESTS_W, STEPS_S)
-def test_the_balance_is_exact_and_limits_hold(spec, state, premise, request_w, dt_s):
+def test_the_balance_is_exact_and_limits_hold(
+    spec: BatterySpec,
+    state: BatteryState,
+    premise: tuple[Connection, Surroundings],
+    request_w: float,
+    dt_s: float,
+) -> None:
     limits, around = premise
     _, flows = home.step(
         spec, state, connection=limits, around=around, request_w=column(request_w), dt_s=dt_s
@@ -61,7 +73,9 @@ def test_the_balance_is_exact_and_limits_hold(spec, state, premise, request_w, d
     above=st.floats(0, 1),
     steps=st.lists(st.tuples(POWERS_W, POWERS_W, st.floats(0.5, 900), AMBIENT_C), max_size=30),
 )
-def test_self_consumption_never_goes_below_the_reserve(spec, reserve, above, steps):
+def test_self_consumption_never_goes_below_the_reserve(
+    spec: BatterySpec, reserve: float, above: float, steps: list[tuple[float, float, float, float]]
+) -> None:
     state = BatteryState(column(reserve + above * (1 - reserve)), column(20.0))
     for sun_w, demand_w, dt_s, ambient_c in steps:
         request = controller.self_consumption(
@@ -86,14 +100,14 @@ def powerwall(soc: float, reserve: float, net_load_w: float) -> float:
     return float(battery.step(spec, state, request, 1.0, column(20.0)).power_w[0])
 
 
-def test_self_consumption_serves_the_load_and_takes_the_surplus():
+def test_self_consumption_serves_the_load_and_takes_the_surplus() -> None:
     assert powerwall(0.5, 0.2, 3000) == 3000
     assert powerwall(0.5, 0.2, -3000) == -3000
     assert powerwall(0.5, 0.2, -9000) == -5000
     assert powerwall(1.0, 0.2, -3000) == 0
 
 
-def test_below_its_reserve_a_battery_refills_slowly_from_the_grid():
+def test_below_its_reserve_a_battery_refills_slowly_from_the_grid() -> None:
     assert powerwall(0.1, 0.2, 3000) == pytest.approx(-0.05 * 13_500 / 0.95)
     assert powerwall(0.1, 0.2, -3000) == -3000, "the sun may do it faster"
 
@@ -113,7 +127,7 @@ def island(energy_wh: float, sun_w: float, demand_w: float) -> home.Flows:
     )[1]
 
 
-def test_an_island_lives_from_its_battery():
+def test_an_island_lives_from_its_battery() -> None:
     served = island(13_500, 1000, 3000)
     assert (served.battery_w[0], served.load_w[0], served.grid_w[0]) == (2000, 3000, 0)
     overloaded = island(13_500, 0, 9000)
@@ -124,12 +138,12 @@ def test_an_island_lives_from_its_battery():
     assert (dark.solar_w[0], dark.load_w[0]) == (0, 0), "panels alone switch off"
 
 
-def world(seed: int = 1, **options) -> World:
+def world(seed: int = 1, **options: Any) -> World:
     devices = [(site, device) for site in demo_sites(30, 12, 2) for device in site.devices]
     return World(devices, seed, START_MS, **options)
 
 
-def test_a_day_of_a_fleet_is_plausible_and_within_every_limit():
+def test_a_day_of_a_fleet_is_plausible_and_within_every_limit() -> None:
     w = world()
     soc, solar_wh = [], np.zeros(44)
     for minute in range(1, 24 * 60 + 1):
@@ -145,8 +159,8 @@ def test_a_day_of_a_fleet_is_plausible_and_within_every_limit():
     assert (solar_wh[42:] == 0).all()
 
 
-def test_the_same_seed_is_the_same_world():
-    def readings(seed: int):
+def test_the_same_seed_is_the_same_world() -> None:
+    def readings(seed: int) -> list[object]:
         w = world(seed, grid_outages_per_day=50.0)
         return [w.step(START_MS + second * 1000).values() for second in range(1, 60)]
 
@@ -154,7 +168,7 @@ def test_the_same_seed_is_the_same_world():
     assert readings(1) != readings(2)
 
 
-def test_what_is_not_measured_is_null_and_what_is_balances():
+def test_what_is_not_measured_is_null_and_what_is_balances() -> None:
     w = world()
     kinds = set()
     for values in w.step(START_MS + 8 * 3_600_000).values():
@@ -174,12 +188,12 @@ def test_what_is_not_measured_is_null_and_what_is_balances():
     assert kinds == {battery_home, metered, unmetered, megapack}
 
 
-def test_time_does_not_go_back():
+def test_time_does_not_go_back() -> None:
     with pytest.raises(ValueError, match="time does not go back"):
         world().step(START_MS)
 
 
-def test_grid_outages_make_islands():
+def test_grid_outages_make_islands() -> None:
     w = world(grid_outages_per_day=200.0)
     islanded = [v[-1] for s in range(1, 30) for v in w.step(START_MS + s * 60_000).values()]
     assert any(islanded)
@@ -193,7 +207,7 @@ RECORDINGS = {
 
 
 @pytest.mark.parametrize(("name", "means_w"), RECORDINGS.items())
-def test_a_recorded_home_drives_every_home(name, means_w):
+def test_a_recorded_home_drives_every_home(name: str, means_w: tuple[float, float]) -> None:
     if not (SHARED_DATA / name).exists():
         pytest.skip(f"no {name} in ../shared/data")
     recorded = read_recorded(SHARED_DATA / name)
@@ -216,7 +230,7 @@ def test_a_recorded_home_drives_every_home(name, means_w):
         ("", "cannot be read as CSV"),
     ],
 )
-def test_a_recording_that_cannot_be_used_says_why(tmp_path, text, message):
+def test_a_recording_that_cannot_be_used_says_why(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "home.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=message) as caught:

@@ -1,5 +1,7 @@
 """What a device answers to a command, and what it tells about it until its end."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,11 +11,13 @@ from hypothesis import strategies as st
 from device_sim.leases import Leases
 from schemas.commands import FINAL
 from schemas.grid import Droop
-from schemas.protocol import SetpointResult
+from schemas.protocol import Setpoint, SetpointResult
 from tests.support.plant_world import EPOCH, T0, Homes, setpoint
 
 
-def offered(leases: Leases, id_: str, given, now_ms: int = T0, epoch: int | None = EPOCH) -> str:
+def offered(
+    leases: Leases, id_: str, given: Setpoint, now_ms: int = T0, epoch: int | None = EPOCH
+) -> str:
     return leases.offer(0, id_, given, now_ms, epoch).status
 
 
@@ -22,7 +26,7 @@ def leases() -> Leases:
     return Leases(np.array([True, False]))
 
 
-def test_a_command_is_taken_once(leases):
+def test_a_command_is_taken_once(leases: Leases) -> None:
     assert leases.last_command(0) == ""
     assert offered(leases, "a", setpoint(100, 1)) == "accepted"
     assert leases.last_command(0) == "a"
@@ -30,26 +34,26 @@ def test_a_command_is_taken_once(leases):
     assert offered(leases, "a", setpoint(100, 1), epoch=EPOCH + 1) == "duplicate"
 
 
-def test_the_newest_rank_wins_whatever_the_order(leases):
+def test_the_newest_rank_wins_whatever_the_order(leases: Leases) -> None:
     assert offered(leases, "b", setpoint(200, 2)) == "accepted"
     assert offered(leases, "a", setpoint(100, 1)) == "superseded"
     assert offered(leases, "c", setpoint(300, 3)) == "accepted"
     assert offered(leases, "b", setpoint(200, 2)) == "superseded"
 
 
-def test_only_the_newest_connection_may_command(leases):
+def test_only_the_newest_connection_may_command(leases: Leases) -> None:
     assert offered(leases, "a", setpoint(100, 1, epoch=EPOCH - 1)) == "stale_epoch"
     assert offered(leases, "a", setpoint(100, 1), epoch=None) == "stale_epoch"
     assert offered(leases, "a", setpoint(100, 1)) == "accepted"
 
 
-def test_a_command_that_came_too_late_is_expired_and_does_not_outrank(leases):
+def test_a_command_that_came_too_late_is_expired_and_does_not_outrank(leases: Leases) -> None:
     late = setpoint(100, 5)
     assert offered(leases, "a", late, now_ms=late.valid_until) == "expired"
     assert offered(leases, "b", setpoint(100, 4)) == "accepted"
 
 
-def test_who_does_not_take_commands_says_why(leases):
+def test_who_does_not_take_commands_says_why(leases: Leases) -> None:
     assert leases.offer(1, "a", setpoint(100), T0, EPOCH) == SetpointResult(
         "rejected", "no_battery"
     )
@@ -62,7 +66,7 @@ def test_who_does_not_take_commands_says_why(leases):
     assert offered(leases, "a", setpoint(100)) == "accepted", "a rejection is not remembered"
 
 
-def test_a_lease_is_applied_and_completed():
+def test_a_lease_is_applied_and_completed() -> None:
     homes = Homes()
     id_ = homes.lease(4000)
     assert homes.reports() == []
@@ -75,7 +79,7 @@ def test_a_lease_is_applied_and_completed():
     assert homes.step() == 1000
 
 
-def test_the_report_carries_power_and_the_time_of_the_gateways_clock():
+def test_the_report_carries_power_and_the_time_of_the_gateways_clock() -> None:
     homes = Homes()
     homes.lease(4000.04)
     homes.step()
@@ -83,7 +87,7 @@ def test_the_report_carries_power_and_the_time_of_the_gateways_clock():
     assert (row, status.t, status.p) == (0, T0 + 1000, 4000.0)
 
 
-def test_a_newer_lease_replaces_and_a_release_ends():
+def test_a_newer_lease_replaces_and_a_release_ends() -> None:
     homes = Homes()
     first = homes.lease(4000)
     homes.step()
@@ -100,7 +104,7 @@ def test_a_newer_lease_replaces_and_a_release_ends():
     ]
 
 
-def test_a_lease_that_begins_later_waits_beside_the_one_that_stands():
+def test_a_lease_that_begins_later_waits_beside_the_one_that_stands() -> None:
     homes = Homes()
     homes.lease(4000)
     homes.step()
@@ -109,7 +113,7 @@ def test_a_lease_that_begins_later_waits_beside_the_one_that_stands():
     assert homes.step() == 2000
 
 
-def test_a_release_also_ends_what_waits():
+def test_a_release_also_ends_what_waits() -> None:
     homes = Homes()
     waiting = homes.lease(2000, not_before=T0 + 5000)
     homes.lease(None)
@@ -118,21 +122,21 @@ def test_a_release_also_ends_what_waits():
     assert homes.step() == 1000
 
 
-def test_a_lease_that_can_never_begin_is_expired():
+def test_a_lease_that_can_never_begin_is_expired() -> None:
     homes = Homes()
     id_ = homes.lease(2000, not_before=T0 + 20_000, valid_until=T0 + 10_000)
     homes.step(times=10)
     assert homes.reports() == [(id_, "expired", "")]
 
 
-def test_as_near_as_the_device_can_get_is_applied():
+def test_as_near_as_the_device_can_get_is_applied() -> None:
     homes = Homes(export_w=500.0)
     id_ = homes.lease(4000)
     assert homes.step() == 1500
     assert homes.reports() == [(id_, "applied", "")]
 
 
-def test_a_setpoint_that_the_ramp_never_reached_has_failed():
+def test_a_setpoint_that_the_ramp_never_reached_has_failed() -> None:
     homes = Homes()
     id_ = homes.lease(4000, ramp_w_s=10)
     assert homes.step(times=10) == pytest.approx(100)
@@ -140,7 +144,7 @@ def test_a_setpoint_that_the_ramp_never_reached_has_failed():
     assert homes.reports() == [(id_, "failed", "setpoint not reached")]
 
 
-def test_applied_is_told_when_the_ramp_is_near():
+def test_applied_is_told_when_the_ramp_is_near() -> None:
     homes = Homes()
     homes.step()
     id_ = homes.lease(4000, ramp_w_s=500)
@@ -150,7 +154,7 @@ def test_applied_is_told_when_the_ramp_is_near():
     assert homes.reports() == [(id_, "applied", "")]
 
 
-def test_an_island_ends_its_lease_and_takes_none():
+def test_an_island_ends_its_lease_and_takes_none() -> None:
     homes = Homes()
     id_ = homes.lease(-4000)
     homes.step()
@@ -161,7 +165,7 @@ def test_an_island_ends_its_lease_and_takes_none():
     assert answer == SetpointResult("rejected", "islanded")
 
 
-def test_an_owner_who_opts_out_ends_the_lease():
+def test_an_owner_who_opts_out_ends_the_lease() -> None:
     homes = Homes()
     id_ = homes.lease(-4000)
     homes.step()
@@ -170,7 +174,7 @@ def test_an_owner_who_opts_out_ends_the_lease():
     assert homes.reports()[-1] == (id_, "opted_out", "")
 
 
-def test_droop_acts_in_the_step_that_sees_it_and_only_while_armed():
+def test_droop_acts_in_the_step_that_sees_it_and_only_while_armed() -> None:
     homes = Homes(rows=2, soc=0.6)
     homes.lease(1000, droop=Droop(nominal_hz=60.0, dead_band_hz=0.0, droop=0.04), ramp_w_s=100)
     homes.lease(1000, row=1)
@@ -187,7 +191,7 @@ def test_droop_acts_in_the_step_that_sees_it_and_only_while_armed():
     assert not homes.plant.counters
 
 
-def test_a_droop_that_saturates_leaves_the_setpoint_where_it_was():
+def test_a_droop_that_saturates_leaves_the_setpoint_where_it_was() -> None:
     homes = Homes()
     homes.lease(4000, droop=Droop(nominal_hz=60.0), ramp_w_s=100, valid_until=T0 + 200_000)
     homes.step(times=40)
@@ -199,9 +203,11 @@ def test_a_droop_that_saturates_leaves_the_setpoint_where_it_was():
 
 @hypothesis_settings(max_examples=150)
 @given(st.data())
-def test_every_accepted_command_comes_to_exactly_one_end(data):
+def test_every_accepted_command_comes_to_exactly_one_end(data: st.DataObject) -> None:
     """Offers in any order, repeated, early or late, while the grid and the owner come and go."""
-    homes, accepted, told = Homes(), {}, []
+    homes = Homes()
+    accepted: dict[str, Any] = {}
+    told: list[Any] = []
     offers = st.tuples(
         st.integers(1, 12),
         st.sampled_from((None, -4000.0, 0.0, 4000.0)),

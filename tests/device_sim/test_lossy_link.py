@@ -17,6 +17,7 @@ from tests.support.plant_world import EPOCH, setpoint
 from tests.support.simulated_device import BOOT, PATIENCE, battery_lease, reading_body
 from vpp_streams.domain.moments import Now
 from vpp_streams.gateway.actions import (
+    Action,
     Close,
     Limits,
     Produce,
@@ -74,7 +75,7 @@ class LossyLink(RuleBasedStateMachine):
             if step.close:
                 self.link_breaks()
 
-    def act(self, actions: list) -> None:
+    def act(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
                 case Send(data):
@@ -196,7 +197,9 @@ class LossyLink(RuleBasedStateMachine):
 
     def missing(self) -> set[tuple[str, str]]:
         """Ends that Kafka should have and has not."""
-        due = {(end.id, end.state) for end in self.ends if end.id not in self.given_up}
+        due: set[tuple[str, str]] = {
+            (end.id, end.state) for end in self.ends if end.id not in self.given_up
+        }
         return due - self.told
 
     def teardown(self) -> None:

@@ -49,7 +49,7 @@ def noon_of_a_fleet() -> list[tuple[Device, NativeBody]]:
     return [(device, NativeBody(noon_ms, *values)) for (_, device), values in pairs]
 
 
-def test_every_device_of_a_fleet_that_has_a_vendors_form():
+def test_every_device_of_a_fleet_that_has_a_vendors_form() -> None:
     seen = set()
     for device, body in noon_of_a_fleet():
         name = vendor.vendor_of(device, 1.0, seed=1)
@@ -74,7 +74,9 @@ POWERS_W = st.floats(-20_000, 20_000).map(lambda w: round(w, 1))
 
 
 @given(p=POWERS_W, g=POWERS_W, pv=st.floats(1, 20_000), soc=st.floats(0, 1), isl=st.booleans())
-def test_a_powerwalls_form_keeps_signs_scale_and_island(p, g, pv, soc, isl):
+def test_a_powerwalls_form_keeps_signs_scale_and_island(
+    p: float, g: float, pv: float, soc: float, isl: bool
+) -> None:
     body = NativeBody(START_MS, p, g, pv, max(p + g + pv, 0.0), soc, 60.01, 120.3, 24.0, isl)
     reading = read(vendor.render("tesla_gateway", body))
     want = {**as_measured(body), "frequency_hz": 60.01, "voltage_v": 120.3}
@@ -83,7 +85,9 @@ def test_a_powerwalls_form_keeps_signs_scale_and_island(p, g, pv, soc, isl):
 
 
 @given(p=POWERS_W, g=POWERS_W, pv=st.floats(1, 20_000), soc=st.floats(0, 1))
-def test_fronius_counts_load_negative_and_we_read_it_positive(p, g, pv, soc):
+def test_fronius_counts_load_negative_and_we_read_it_positive(
+    p: float, g: float, pv: float, soc: float
+) -> None:
     body = NativeBody(START_MS, p, g, pv, max(p + g + pv, 0.0), soc)
     wrapped = vendor.render("fronius", body)
     assert b'"P_Load":-' in bytes(wrapped.body) or body.l == 0
@@ -91,20 +95,20 @@ def test_fronius_counts_load_negative_and_we_read_it_positive(p, g, pv, soc):
     assert as_read(read(wrapped), want) == pytest.approx(want, abs=1e-4)
 
 
-def test_panels_at_night_are_null_at_fronius_and_so_not_measured():
+def test_panels_at_night_are_null_at_fronius_and_so_not_measured() -> None:
     reading = read(vendor.render("fronius", NativeBody(START_MS, g=300.0, pv=0.0, l=300.0)))
     assert math.isnan(reading.solar_w)
     assert (reading.grid_w, reading.load_w) == (300.0, 300.0)
 
 
 @pytest.mark.parametrize("name", ["fronius", "enphase"])
-def test_a_device_that_measures_only_solar_is_read_so(name):
+def test_a_device_that_measures_only_solar_is_read_so(name: str) -> None:
     reading = read(vendor.render(name, NativeBody(START_MS, pv=1500.0)))
     assert reading.solar_w == 1500.0
     assert all(math.isnan(w) for w in (reading.battery_w, reading.grid_w, reading.load_w))
 
 
-def test_about_the_share_speaks_and_it_is_always_the_same_devices():
+def test_about_the_share_speaks_and_it_is_always_the_same_devices() -> None:
     devices = [site.devices[0] for site in demo_sites(600, 60, 2)]
     able = [d for d in devices if vendor.vendor_of(d, 1.0, 1)]
     speaking = [d for d in able if vendor.vendor_of(d, 0.3, 1)]

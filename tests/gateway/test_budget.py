@@ -151,11 +151,11 @@ async def test_nothing_puts_off_the_end_of_a_connection(before: bytes) -> None:
     ours = OwnGateway()
     ours.connection.data_received(before)
     assert ours.transport.ended
-    timer = ours.connection._timer
+    timer = ours.connection._timer  # noqa: SLF001  # it must be the same timer
     assert timer is not None
     for _ in range(5):
         ours.connection.data_received(read_of(frame(10, b"")))
-    assert ours.connection._timer is timer
+    assert ours.connection._timer is timer  # noqa: SLF001  # it must be the same timer
     assert not timer.cancelled()
 
 

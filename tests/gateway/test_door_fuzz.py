@@ -10,10 +10,12 @@ from collections import Counter
 from typing import Any
 from unittest import mock
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from websockets.exceptions import ConnectionClosed
 
 from schemas import wire
 from schemas.assets import Device, Site
@@ -28,7 +30,7 @@ from vpp_streams.gateway.actions import Limits
 from vpp_streams.gateway.admission import Admitted
 from vpp_streams.gateway.connection import Connection
 from vpp_streams.gateway.link import Link, Shared
-from vpp_streams.gateway.seam import MAX_UNSENT_BYTES, Receiver
+from vpp_streams.gateway.seam import MAX_UNSENT_BYTES, Door, Receiver
 from vpp_streams.gateway.session import Session
 
 DEVICE = Device("d1", "powerwall")
@@ -50,16 +52,13 @@ class World:
         self.told = 0
         self.ended = False
         self.counters: Counter[str] = Counter()
+        self.door: Door = self
         self.framer = self.outbox = self.presence = self
         self.shared = Shared(
             self, self, self, self.counters,  # type: ignore[arg-type]  # as much as is used of them
             on_hello=lambda _: None, on_live=lambda _: None, on_closed=lambda _: None,
         )  # fmt: skip
         self.link: Link | None = None
-
-    @property
-    def door(self) -> "World":
-        return self
 
     # As the framer, the outbox and the presence log
 
@@ -177,11 +176,11 @@ def check(world: World, transport: Transport, rest: int) -> None:
     assert rest <= MAX_MESSAGE_BYTES + 14, "half a frame is all that is kept of what came"
     assert len(world.lines) <= LIMITS.live_burst + LIMITS.backfill_burst_rows + 400
     for line in world.lines:
-        read = wire.msgspec.json.decode(line, type=RawLine)
+        read = msgspec.json.decode(line, type=RawLine)
         assert read.device_id == "d1"
 
 
-async def play(world: World, feed: Any, transport: Transport, *, stream: bytes, cuts: list[int],
+async def play(world: World, feed: Any, transport: Transport, stream: bytes, cuts: list[int],  # noqa: PLR0917  # as it is called
                plan: list[str], rest: Any) -> None:  # fmt: skip
     """Feed the stream in pieces, and let the world do something after each."""
     link = world.link
@@ -226,8 +225,8 @@ async def test_random_frames_at_our_engine(
                 connection.data_received(frame(9, b""))
             assert transport.aborted
         await play(
-            world, connection.data_received, transport, stream=stream, cuts=cuts, plan=plan,
-            rest=lambda: len(connection._rest) + sum(map(len, connection._fragments or ())),
+            world, connection.data_received, transport, stream, cuts, plan,
+            lambda: len(connection._rest) + sum(map(len, connection._fragments or ())),  # noqa: SLF001  # what is kept must be bounded
         )  # fmt: skip
         connection.eof_received()
         connection.connection_lost(None)
@@ -280,7 +279,7 @@ async def test_random_frames_at_the_librarys_engine(
         assert len(closed) <= 1, "one close, whatever comes"
         handing.cancel()
         (fate,) = await asyncio.gather(handing, return_exceptions=True)
-        assert isinstance(fate, (asyncio.CancelledError, stock_engine.ConnectionClosed)), fate
+        assert isinstance(fate, (asyncio.CancelledError, ConnectionClosed)), fate
         await link.closed(None)
     assert [line for line in logged if line["log_level"] in ("error", "critical")] == []
 

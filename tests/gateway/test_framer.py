@@ -34,7 +34,7 @@ class Kafka:
 
 @asynccontextmanager
 async def framer_on(kafka: Kafka, flush_ms: int = 1) -> AsyncIterator[Framer]:
-    framer = Framer(Outlet(kafka, "ns"), "gateway-test", flush_ms, Counter())  # type: ignore[arg-type]  # a stand-in
+    framer = Framer(Outlet(kafka, "ns"), "gateway-test", flush_ms, Counter())
     task = asyncio.create_task(framer.run())
     yield framer
     task.cancel()
@@ -110,7 +110,7 @@ async def test_one_sessions_bug_keeps_no_answer_from_the_others() -> None:
 async def test_a_producer_that_takes_nothing_any_more_ends_the_gateway() -> None:
     kafka = Kafka()
     kafka.refuses = OutOfOrderSequenceNumber()
-    framer = Framer(Outlet(kafka, "ns"), "gateway-test", 1, Counter())  # type: ignore[arg-type]  # a stand-in
+    framer = Framer(Outlet(kafka, "ns"), "gateway-test", 1, Counter())
     answers: list[bool] = []
     framer.add(topics.RAW_SOLAR, 1, b"a", answers.append)
     with pytest.raises(BrokerError, match="OutOfOrderSequenceNumber"):

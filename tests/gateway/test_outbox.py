@@ -31,11 +31,12 @@ class Producer:
 
 def outbox_on(producer: Producer) -> tuple[EventOutbox, HealthReporter]:
     health = HealthReporter("gateway")
-    return EventOutbox(Outlet(producer, "n"), health), health  # type: ignore[arg-type]  # a fake
+    return EventOutbox(Outlet(producer, "n"), health), health
 
 
 async def test_nobody_hears_before_kafka_has_it() -> None:
-    producer, heard = Producer(), []
+    producer = Producer()
+    heard: list[bool] = []
     outbox, health = outbox_on(producer)
     outbox.add(0, EVENT, heard.append)
     outbox.add(0, EVENT)
@@ -49,7 +50,8 @@ async def test_nobody_hears_before_kafka_has_it() -> None:
 
 @pytest.mark.parametrize("refused", [True, False])
 async def test_what_kafka_does_not_take_is_told_so(refused: bool) -> None:
-    producer, heard = Producer(KafkaTimeoutError() if refused else None), []
+    producer = Producer(KafkaTimeoutError() if refused else None)
+    heard: list[bool] = []
     outbox, health = outbox_on(producer)
     outbox.add(0, EVENT, heard.append)
     await outbox.flush()

@@ -50,8 +50,8 @@ class Yard:
         self._producer = producer
         self._rank = 0
 
-    async def command(
-        self, epoch: int, slot: int = 0, *, p: float | None = 1500.0, device_id: str = DEVICE,
+    async def command(  # noqa: PLR0917  # as it is called
+        self, epoch: int, slot: int = 0, p: float | None = 1500.0, device_id: str = DEVICE,
         lasts_ms: int = 60_000, again: CommandFrame | None = None,
     ) -> CommandFrame:  # fmt: skip
         """Write a command to a gateway's slot."""
@@ -238,7 +238,7 @@ async def test_prices_come_on_connecting_and_on_change(settings: Settings) -> No
         await made.prices(10.0, 20.0)
 
         async def known() -> bool:
-            return "north" in made.gateways[0].pusher._prices
+            return "north" in made.gateways[0].pusher._prices  # noqa: SLF001  # a state that no message shows
 
         await until(known, "the gateway to know the prices")
         async with connect_device(made.gateways[0], DEVICE) as socket:
@@ -257,7 +257,7 @@ async def test_prices_come_on_connecting_and_on_change(settings: Settings) -> No
 async def test_a_frame_that_cannot_be_read_stops_nobody(settings: Settings) -> None:
     async with yard(settings) as made, connect_device(made.gateways[0], DEVICE) as socket:
         epoch = (await send_hello(socket)).epoch
-        await made._producer.send_and_wait(
+        await made._producer.send_and_wait(  # noqa: SLF001  # a state that no message shows
             topics.GATEWAY_OUT.full(made.settings.namespace), b'{"rank":', partition=0
         )
         frame = await made.command(epoch)

@@ -41,7 +41,7 @@ async def follow_until_refused(clients: KafkaClients, role: str, applied: list[A
 
 async def test_a_refused_record_has_one_dead_letter_also_when_it_is_read_again(
     topics_ready: Settings,
-):
+) -> None:
     clients = KafkaClients(topics_ready)
     name = clients.full(topics.GRID_FREQUENCY)
     producer = clients.producer()

@@ -11,7 +11,7 @@ import pytest
 from schemas.assets import Site
 from schemas.rejected import MAX_KEPT_BYTES, RejectedRecord
 from tests.support.kafka_raw import Raw
-from tests.support.kafka_world import ROOT
+from tests.support.paths import ROOT
 from tests.support.telemetry_factory import make_batch
 from vpp_streams.errors import RefusedError
 from vpp_streams.kafka import topics
@@ -59,14 +59,14 @@ def asset(**changes: Any) -> Raw:
     return Raw(encode(topics.ASSETS, SITE), **{"partition": ITS_PARTITION, **changes})
 
 
-async def test_a_record_of_its_contract_is_applied():
+async def test_a_record_of_its_contract_is_applied() -> None:
     world = World()
     await world.take(topics.ASSETS, asset())
     assert world.applied == [SITE]
     assert not world.counters
 
 
-async def test_a_removal_is_handed_over_and_means_nothing_in_a_topic_that_keeps_no_keys():
+async def test_a_removal_is_handed_over_and_means_nothing_in_a_topic_that_keeps_no_keys() -> None:
     world = World()
     await world.take(topics.ASSETS, Raw(None, key=b"site-1"))
     assert world.applied == [Removed("site-1", 0, 7)]
@@ -85,7 +85,9 @@ async def test_a_removal_is_handed_over_and_means_nothing_in_a_topic_that_keeps_
         (b'{"site_id":"' + b"x" * 1_000_000, "unreadable"),
     ],
 )
-async def test_what_cannot_be_decoded_is_one_dead_letter_with_its_bytes(value: bytes, reason: str):
+async def test_what_cannot_be_decoded_is_one_dead_letter_with_its_bytes(
+    value: bytes, reason: str
+) -> None:
     world = World()
     for _ in range(2):  # as when it is read again
         await world.take(topics.ASSETS, Raw(value, partition=3, key=b"\xff"))
@@ -100,20 +102,20 @@ async def test_what_cannot_be_decoded_is_one_dead_letter_with_its_bytes(value: b
     assert again.record == letter
 
 
-async def test_what_is_nested_too_deeply_is_a_dead_letter():
+async def test_what_is_nested_too_deeply_is_a_dead_letter() -> None:
     world = World()
     await world.take(topics.REGION_LIVE, Raw(b'{"a":' + b"[" * 100_000))
     assert [letter.reason for letter in world.letters.kept] == ["too_deep"]
 
 
-async def test_a_record_in_the_partition_of_another_is_refused():
+async def test_a_record_in_the_partition_of_another_is_refused() -> None:
     world = World()
     await world.take(topics.ASSETS, asset(partition=(ITS_PARTITION or 0) ^ 1))
     assert world.applied == []
     assert [letter.reason for letter in world.letters.kept] == ["wrong_partition"]
 
 
-async def test_what_applying_refuses_and_what_it_breaks_on_are_dead_letters_and_the_next_is_read():
+async def test_what_applying_refuses_and_what_it_breaks_on_are_dead_letters_and_the_next_is_read() -> None:  # fmt: skip  # noqa: E501  # its name
     world = World()
 
     def refuse(_read: Read[Any]) -> None:
@@ -133,7 +135,7 @@ async def test_what_applying_refuses_and_what_it_breaks_on_are_dead_letters_and_
     assert world.applied == [SITE]
 
 
-def test_a_frame_is_read_by_its_codec():
+def test_a_frame_is_read_by_its_codec() -> None:
     read = receive(topics.TELEMETRY, Raw(encode(topics.TELEMETRY, BATCH)))
     assert isinstance(read, Read)
     assert read.record.num_rows == BATCH.num_rows
@@ -142,7 +144,7 @@ def test_a_frame_is_read_by_its_codec():
     assert isinstance(raw, Read)  # ingest judges each line by itself
 
 
-def test_the_outlet_knows_key_and_partition_and_writes_to_none_that_is_not_there():
+def test_the_outlet_knows_key_and_partition_and_writes_to_none_that_is_not_there() -> None:
     assert topics.ASSETS.key is not None
     assert topics.ASSETS.key.of(SITE) == "site-1"
     assert existing_partition(topics.ASSETS, SITE) == ITS_PARTITION
@@ -154,14 +156,14 @@ def test_the_outlet_knows_key_and_partition_and_writes_to_none_that_is_not_there
         existing_partition(topics.ASSETS, SITE, (ITS_PARTITION or 0) ^ 1)
 
 
-def test_every_topic_says_what_it_carries():
+def test_every_topic_says_what_it_carries() -> None:
     for topic in topics.ALL:
         assert topic.about
         assert topic.contract is not bytes
         assert json.dumps(topic.keep)
 
 
-def test_two_of_three_brokers_must_have_a_record():
+def test_two_of_three_brokers_must_have_a_record() -> None:
     assert "min.insync.replicas" not in topic_config(topics.ASSETS, 1)
     assert topic_config(topics.ASSETS, 3)["min.insync.replicas"] == "2"
     assert "retention.ms" not in topic_config(topics.ASSETS, 3)
@@ -169,7 +171,7 @@ def test_two_of_three_brokers_must_have_a_record():
     assert "retention.ms" in topic_config(topics.RECORDS_REJECTED, 1)
 
 
-async def test_no_more_letters_wait_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch):
+async def test_no_more_letters_wait_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vpp_streams.kafka.dead_letters.MAX_WAITING", 3)
     world = World()
     for offset in range(5):
@@ -179,7 +181,7 @@ async def test_no_more_letters_wait_than_there_is_room_for(monkeypatch: pytest.M
     assert world.counters["dead_letters_dropped"] == 2
 
 
-def test_clients_are_made_in_one_place():
+def test_clients_are_made_in_one_place() -> None:
     makes = re.compile(r"\bAIOKafka(Consumer|Producer|AdminClient)\(")
     found = {
         str(path.relative_to(ROOT))

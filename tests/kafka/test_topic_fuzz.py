@@ -46,7 +46,7 @@ from vpp_streams.kafka.follower import Feed, Follower, assets_into
 from vpp_streams.kafka.topics import Topic
 from vpp_streams.local.drill import _feeds, _Seen
 from vpp_streams.market.forecasts import RegionForecaster
-from vpp_streams.market.knowledge import READ_BACK_MS
+from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.market.optimizer import Optimizer
 from vpp_streams.market.simulated import MarketDesk
 from vpp_streams.openadr.process import _measured, _standing
@@ -67,7 +67,8 @@ async def sent(*_of_what: Any) -> None:
 
 def web() -> Iterator[Feed[Any]]:
     model = ReadModel(started_at_ms=NOW_MS)
-    for topic in (*FROM_THE_START, *SINCE_MS):
+    every: list[topics.Topic[Any]] = [*FROM_THE_START, *SINCE_MS]
+    for topic in every:
         yield _feed(model, topic, 0)
 
 
@@ -140,15 +141,15 @@ def region() -> Iterator[Feed[Any]]:
                 live.tell({0: 1}, NOW_MS, 10_000)
 
     def request(read: Read[Any]) -> None:
-        dispatcher._on_request(read)
+        dispatcher._on_request(read)  # noqa: SLF001  # the feed itself calls it
         book.apply(read.record, NOW_MS, {}, {})
         book.advance(NOW_MS)
         dispatch.cycle(book.ruling("north", NOW_MS), {0: 1}, NOW_MS)
 
     yield Feed(topics.REGION_PARTIALS, partial)
-    yield Feed(topics.DISPATCH_TARGETS, request, dispatcher._on_removed)
-    yield Feed(topics.MARKET_PRICES, dispatcher._on_prices)
-    yield Feed(topics.FLEET_HOLDERS, holders._on_holder)
+    yield Feed(topics.DISPATCH_TARGETS, request, dispatcher._on_removed)  # noqa: SLF001  # the feed itself calls it
+    yield Feed(topics.MARKET_PRICES, dispatcher._on_prices)  # noqa: SLF001  # the feed itself calls it
+    yield Feed(topics.FLEET_HOLDERS, holders._on_holder)  # noqa: SLF001  # the feed itself calls it
 
 
 def market() -> Iterator[Feed[Any]]:
@@ -157,20 +158,20 @@ def market() -> Iterator[Feed[Any]]:
     desk = MarketDesk(SimMarket(rules), NOBODY, MagicMock(), health, lambda: NOW_MS)
 
     def bid(read: Read[Bid]) -> None:
-        desk._on_bid(read)
-        desk._outcome(read.record, read.written_at_ms, NOW_MS)
+        desk._on_bid(read)  # noqa: SLF001  # the feed itself calls it
+        desk._outcome(read.record, read.written_at_ms, NOW_MS)  # noqa: SLF001  # the feed itself calls it
 
-    yield Feed(topics.MARKET_AWARDS, desk._on_own)
+    yield Feed(topics.MARKET_AWARDS, desk._on_own)  # noqa: SLF001  # the feed itself calls it
     yield Feed(topics.MARKET_BIDS, bid)
 
 
 def optimizer() -> Iterator[Feed[Any]]:
     health = HealthReporter("optimizer")
-    bidder = Optimizer(NOBODY, lambda: ["north"], health, send=sent, now_ms=lambda: NOW_MS)
+    bidder = Optimizer(NOBODY, lambda: ["north"], health, sent, lambda: NOW_MS, rules_of=sim_rules)
     forecaster = RegionForecaster(NOBODY, health, sent, lambda: NOW_MS)
     for topic in READ_BACK_MS:
         yield Feed(topic, bidder.taking(topic))
-    yield bidder._awards.windows()
+    yield bidder._awards.windows()  # noqa: SLF001  # the feed itself calls it
     yield Feed(topics.REGION_WINDOWS, forecaster.take)
     yield Feed(topics.REGION_FORECASTS, forecaster.take)
 
@@ -242,7 +243,7 @@ def feed_all(
 @given(seed=st.integers(0, 2**32))
 def test_whatever_comes_is_applied_or_one_dead_letter(
     make: Callable[[], Iterator[Feed[Any]]], seed: int
-):
+) -> None:
     chance = random.Random(seed)
 
     def some(topic: Topic) -> Iterator[bytes]:
@@ -255,7 +256,7 @@ def test_whatever_comes_is_applied_or_one_dead_letter(
 @pytest.mark.parametrize("make", WORLDS, ids=lambda make: make.__name__)
 def test_each_value_missing_or_beyond_reason_is_applied_or_one_dead_letter(
     make: Callable[[], Iterator[Feed[Any]]],
-):
+) -> None:
     """And good records are applied, or nothing here would reach the callbacks."""
     assert (
         feed_all(make, lambda topic: (v for good in good_records(topic) for v in sweep(good))) > 0
@@ -265,6 +266,6 @@ def test_each_value_missing_or_beyond_reason_is_applied_or_one_dead_letter(
             assert take(feed, raw_in_its_partition(feed.topic, value), Counter()) == []
 
 
-def test_every_topic_is_fuzzed():
+def test_every_topic_is_fuzzed() -> None:
     fed: set[Topic] = {feed.topic for make in WORLDS for feed in make()}
     assert set(topics.ALL) - fed == NOT_APPLIED - fed

@@ -6,8 +6,10 @@ import select
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -27,7 +29,7 @@ def quiet(_text: str) -> None:
 
 
 @pytest.mark.kafka
-async def test_what_is_produced_is_read_back(topics_ready: Settings):
+async def test_what_is_produced_is_read_back(topics_ready: Settings) -> None:
     topic = topics.TELEMETRY.full(topics_ready.namespace)
     producer = KafkaClients(topics_ready).producer()
     await producer.start()
@@ -42,7 +44,7 @@ async def test_what_is_produced_is_read_back(topics_ready: Settings):
 
 
 @pytest.mark.kafka
-async def test_topics_are_made_once_and_of_the_right_shape(topics_ready: Settings):
+async def test_topics_are_made_once_and_of_the_right_shape(topics_ready: Settings) -> None:
     await asyncio.gather(
         ensure_topics(KafkaClients(topics_ready)), ensure_topics(KafkaClients(topics_ready))
     )
@@ -61,7 +63,9 @@ async def test_topics_are_made_once_and_of_the_right_shape(topics_ready: Setting
 
 
 @pytest.mark.kafka
-async def test_a_topic_of_another_shape_is_told(topics_ready: Settings, monkeypatch):
+async def test_a_topic_of_another_shape_is_told(
+    topics_ready: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     grown = tuple(replace(topic, partitions=topic.partitions + 1) for topic in topics.ALL)
     monkeypatch.setattr(topics, "ALL", grown)
     with pytest.raises(BrokerError, match=r"has \d+ partitions, we need \d+; delete it or choose"):
@@ -69,13 +73,15 @@ async def test_a_topic_of_another_shape_is_told(topics_ready: Settings, monkeypa
 
 
 @pytest.mark.kafka
-async def test_more_replicas_than_brokers_is_an_error_not_a_wait(kafka: str, settings: Settings):
+async def test_more_replicas_than_brokers_is_an_error_not_a_wait(
+    kafka: str, settings: Settings
+) -> None:
     with pytest.raises(BrokerError, match="cannot create topic"):
         await ensure_topics(KafkaClients(settings.model_copy(update={"replication": 5})))
 
 
 @pytest.mark.kafka
-def test_a_broker_that_answers_is_not_started_again(kafka: str, tmp_path: Path):
+def test_a_broker_that_answers_is_not_started_again(kafka: str, tmp_path: Path) -> None:
     said: list[str] = []
     found = broker.start(Settings(kafka=kafka, state_dir=tmp_path), said.append)
     assert found.answers
@@ -89,7 +95,7 @@ needs_java_engine = pytest.mark.skipif(
 
 @pytest.mark.kafka
 @needs_java_engine
-def test_start_stop_start_keeps_the_data(tmp_path: Path):
+def test_start_stop_start_keeps_the_data(tmp_path: Path) -> None:
     port = free_port()
     settings = Settings(kafka=f"localhost:{port}", state_dir=tmp_path, namespace="kept")
     # The jars are the machine's, whatever the state directory: no test fetches them twice.
@@ -121,7 +127,7 @@ async def _send(settings: Settings, value: bytes) -> int:
 
 @pytest.mark.kafka
 @needs_java_engine
-def test_the_tests_broker_dies_with_a_parent_that_is_killed(tmp_path: Path):
+def test_the_tests_broker_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, pathlib\n"
         "from vpp_streams import broker, settings\n"
@@ -173,7 +179,9 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 @pytest.mark.parametrize("begin", [broker.start, broker.run_in_foreground])
-def test_something_that_is_not_kafka_does_not_answer(tmp_path: Path, engine: str, begin):
+def test_something_that_is_not_kafka_does_not_answer(
+    tmp_path: Path, engine: str, begin: Callable[..., Any]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert not broker.answers(f"127.0.0.1:{port}", timeout_s=0.05)
@@ -184,7 +192,7 @@ def test_something_that_is_not_kafka_does_not_answer(tmp_path: Path, engine: str
 @pytest.mark.parametrize("engine", ["docker"], indirect=True)
 def test_a_container_of_ours_that_is_starting_may_have_the_port(
     tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(broker, "_container_runs", lambda _port: True)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -192,18 +200,18 @@ def test_a_container_of_ours_that_is_starting_may_have_the_port(
             broker.run_in_foreground(Settings(kafka=f"localhost:{port}", state_dir=tmp_path), quiet)
 
 
-def test_a_broker_elsewhere_is_not_ours_to_start(tmp_path: Path):
+def test_a_broker_elsewhere_is_not_ours_to_start(tmp_path: Path) -> None:
     settings = Settings(kafka="kafka.invalid:9092", state_dir=tmp_path)
     with pytest.raises(BrokerError, match="not on this machine"):
         broker.stop(settings)
 
 
-def test_an_address_that_is_none_is_named():
+def test_an_address_that_is_none_is_named() -> None:
     with pytest.raises(BrokerError, match="'localhost' is no host:port"):
         broker.answers("localhost")
 
 
-def test_without_java_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+def test_without_java_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BrokerError, match="apt-get install openjdk-17-jre-headless"):
@@ -212,7 +220,7 @@ def test_without_java_the_error_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 def test_without_maven_the_error_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
+) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BrokerError, match="apt-get install maven"):
         kafka_process.fetch_jars(tmp_path)
@@ -227,5 +235,5 @@ def test_without_maven_the_error_says_what_to_install(
         ("zsh: command not found", 0),
     ],
 )
-def test_java_versions_are_read(told: str, major: int):
+def test_java_versions_are_read(told: str, major: int) -> None:
     assert kafka_process.java_major(told) == major

@@ -20,7 +20,7 @@ def by_name(settings: Settings) -> dict[str, doctor.Check]:
     return {check.name: check for check in doctor.examine(settings)}
 
 
-def test_packages_at_other_versions_are_named():
+def test_packages_at_other_versions_are_named() -> None:
     there = {"good": "1.0", "old": "0.9"}
     check = doctor.packages("good==1.0\nold==1.0\ngone==2.0\n", there.get)
     assert not check.ok
@@ -28,11 +28,13 @@ def test_packages_at_other_versions_are_named():
     assert check.found == "old 0.9 (locked 1.0), gone missing (locked 2.0)"
 
 
-def test_this_environment_is_the_locked_one(settings: Settings):
+def test_this_environment_is_the_locked_one(settings: Settings) -> None:
     assert by_name(settings)["packages"].ok
 
 
-def test_without_tools_each_lack_says_how_to_get_it(settings: Settings, monkeypatch):
+def test_without_tools_each_lack_says_how_to_get_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("JAVA_HOME", raising=False)
     checks = by_name(settings)
@@ -44,7 +46,7 @@ def test_without_tools_each_lack_says_how_to_get_it(settings: Settings, monkeypa
     assert not checks["chromium"].ok
 
 
-def test_a_port_that_is_taken_is_told(settings: Settings):
+def test_a_port_that_is_taken_is_told(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         check = by_name(settings.model_copy(update={"web_port": port}))["web port"]
@@ -52,7 +54,9 @@ def test_a_port_that_is_taken_is_told(settings: Settings):
     assert str(port) in check.found
 
 
-def test_no_broker_is_told_and_is_no_obstacle(monkeypatch, tmp_path: Path):
+def test_no_broker_is_told_and_is_no_obstacle(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     monkeypatch.setenv("VPP_KAFKA", f"127.0.0.1:{port}")
@@ -65,7 +69,7 @@ def test_no_broker_is_told_and_is_no_obstacle(monkeypatch, tmp_path: Path):
 
 
 @pytest.mark.kafka
-async def test_it_only_looks(kafka: str, settings: Settings):
+async def test_it_only_looks(kafka: str, settings: Settings) -> None:
     checks = await asyncio.to_thread(by_name, settings)
     assert checks["kafka"].ok
     assert checks["topics"].ok

@@ -49,7 +49,7 @@ def changed(**fields: object) -> Summary:
     return msgspec.structs.replace(LAST, **fields)
 
 
-def test_a_good_run_is_healthy():
+def test_a_good_run_is_healthy() -> None:
     report = judge(FIRST, LAST, ages=AGES, expected=EXPECTED, restarts={"web": 0})
     assert report.healthy
     assert report.reasons == ()
@@ -75,13 +75,15 @@ def test_a_good_run_is_healthy():
         (Summary(0, 0, 0, 0, 0), AGES, {}, "0 of 10 devices"),
     ],
 )
-def test_each_trouble_has_its_reason(last, ages, restarts, reason):
+def test_each_trouble_has_its_reason(
+    last: Summary, ages: Counter[int], restarts: dict[str, int], reason: str
+) -> None:
     report = judge(FIRST, last, ages=ages, expected=EXPECTED, restarts=restarts)
     assert not report.healthy
     assert any(reason in said for said in report.reasons), report.reasons
 
 
-def test_readings_on_their_way_between_two_counters_are_not_stuck():
+def test_readings_on_their_way_between_two_counters_are_not_stuck() -> None:
     """Found where five seconds of nine devices were judged: 72 in, 63 canonical, none lost."""
     short = Expected(devices=9, regions=frozenset({"north"}), seconds=5)
     first = Summary(devices_connected=9, readings_in=0, canonical=0, rejected=0, windows_closed=0)
@@ -97,19 +99,19 @@ def test_readings_on_their_way_between_two_counters_are_not_stuck():
     assert "ingest made 600 canonical and 0 rejected of 720 readings" in stuck.reasons
 
 
-def test_warm_is_all_devices_and_all_regions():
+def test_warm_is_all_devices_and_all_regions() -> None:
     assert is_warm(LAST, EXPECTED)
     assert not is_warm(FIRST, EXPECTED)
     assert not is_warm(changed(devices_connected=9), EXPECTED)
 
 
-def test_pauses_double_up_to_a_limit_and_start_over_after_a_good_run():
+def test_pauses_double_up_to_a_limit_and_start_over_after_a_good_run() -> None:
     assert next_pause(1.0, ran_s=0.2) == 2.0
     assert next_pause(LONGEST_PAUSE_S, ran_s=0.2) == LONGEST_PAUSE_S
     assert next_pause(LONGEST_PAUSE_S, ran_s=LONGEST_PAUSE_S + 1) == 1.0
 
 
-def test_a_taken_port_is_replaced_and_told(settings: Settings):
+def test_a_taken_port_is_replaced_and_told(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with_ports = settings.model_copy(
@@ -120,7 +122,7 @@ def test_a_taken_port_is_replaced_and_told(settings: Settings):
     assert said == [f"port {port} is taken: web is on {found.web_port}"]
 
 
-def test_every_process_is_given_the_same_world(settings: Settings):
+def test_every_process_is_given_the_same_world(settings: Settings) -> None:
     fleet = demo.DemoFleet(homes=3, solar=1, megapacks=1, seed=7)
     made = {spec.name: spec for spec in demo.specs(settings, fleet)}
     assert made.keys() == {
@@ -139,7 +141,9 @@ def test_every_process_is_given_the_same_world(settings: Settings):
     assert f"ws://{settings.host}:{settings.gateway_port}" in made["sim"].command
 
 
-def test_the_demos_gateway_stays_on_loopback_where_the_dashboard_does_not(settings: Settings):
+def test_the_demos_gateway_stays_on_loopback_where_the_dashboard_does_not(
+    settings: Settings,
+) -> None:
     reachable = settings.model_copy(update={"host": "0.0.0.0"})
     made = {spec.name: spec for spec in demo.specs(reachable, demo.DemoFleet(1, 0, 0, 1))}
     assert made["gateway"].environment["VPP_HOST"] == "127.0.0.1"
@@ -147,7 +151,7 @@ def test_the_demos_gateway_stays_on_loopback_where_the_dashboard_does_not(settin
     assert f"ws://127.0.0.1:{settings.gateway_port}" in made["sim"].command
 
 
-def test_the_status_names_what_a_person_looks_for(settings: Settings, tmp_path: Path):
+def test_the_status_names_what_a_person_looks_for(settings: Settings, tmp_path: Path) -> None:
     supervisor = Supervisor(demo.specs(settings, demo.DemoFleet(1, 0, 0, 1)), tmp_path)
     supervisor.children[0].restarts = 2
     console = Console(record=True, width=120, file=io.StringIO())
@@ -180,7 +184,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-async def test_what_crashes_is_started_again(tmp_path: Path):
+async def test_what_crashes_is_started_again(tmp_path: Path) -> None:
     supervisor = Supervisor(
         [script("crash", "print('run', flush=True); raise SystemExit(3)")], tmp_path, 0.0
     )
@@ -195,7 +199,9 @@ async def test_what_crashes_is_started_again(tmp_path: Path):
     assert child.state == "ended"
 
 
-async def test_all_end_even_one_that_will_not_and_its_children(tmp_path: Path, monkeypatch):
+async def test_all_end_even_one_that_will_not_and_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("vpp_streams.local.supervisor.GRACE_S", 0.2)
     stubborn = (
         "import os, signal, subprocess, sys\n"
@@ -231,7 +237,7 @@ async def registered(settings: Settings) -> dict[str, float]:
 
 
 @pytest.mark.kafka
-async def test_sites_are_registered_and_a_users_own_stay(kafka: str, settings: Settings):
+async def test_sites_are_registered_and_a_users_own_stay(kafka: str, settings: Settings) -> None:
     await demo.register(settings, [site("a"), site("b")])
     await demo.register(settings, [site("b", reserve=0.5), site("c")])
     assert await registered(settings) == {"a": 0.2, "b": 0.5, "c": 0.2}
@@ -239,15 +245,17 @@ async def test_sites_are_registered_and_a_users_own_stay(kafka: str, settings: S
 
 @pytest.mark.kafka
 async def test_in_its_own_namespace_the_demo_removes_an_earlier_demos_sites(
-    kafka: str, settings: Settings, monkeypatch
-):
+    kafka: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(demo, "DEMO_NAMESPACE", settings.namespace)
     await demo.register(settings, [site("a"), site("b")])
     await demo.register(settings, [site("b")])
     assert await registered(settings) == {"b": 0.2}
 
 
-def test_a_second_fleet_in_the_same_namespace_is_refused(tmp_path: Path, monkeypatch):
+def test_a_second_fleet_in_the_same_namespace_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VPP_STATE_DIR", str(tmp_path))
     with locked(tmp_path / "up-demo.lock"):
         result = CliRunner().invoke(build_app(), ["up"])
@@ -256,7 +264,7 @@ def test_a_second_fleet_in_the_same_namespace_is_refused(tmp_path: Path, monkeyp
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="setpriv is Linux's")
-def test_a_child_of_a_dead_parent_does_not_start(monkeypatch: pytest.MonkeyPatch):
+def test_a_child_of_a_dead_parent_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = dies_with_us(["echo", "runs"], "TERM")
     assert subprocess.run(ours, capture_output=True, check=True).stdout == b"runs\n"
     # As if we had died between the fork and setpriv: the child's parent is another process.

@@ -44,7 +44,7 @@ def processes_of(namespace: str) -> list[str]:
     return found
 
 
-def test_check_reports_a_fleet_that_arrives_in_full(settings: Settings):
+def test_check_reports_a_fleet_that_arrives_in_full(settings: Settings) -> None:
     up = start_up(settings, "--check", "--seconds", "5")
     out, _ = up.communicate(timeout=240)
     report = json.loads(out)
@@ -61,7 +61,7 @@ def test_check_reports_a_fleet_that_arrives_in_full(settings: Settings):
     assert processes_of(settings.namespace) == []
 
 
-def test_ctrl_c_ends_every_process(settings: Settings):
+def test_ctrl_c_ends_every_process(settings: Settings) -> None:
     up = start_up(settings, "--check", "--seconds", "600")
     assert up.stderr
     for line in up.stderr:
@@ -76,7 +76,7 @@ def test_ctrl_c_ends_every_process(settings: Settings):
     assert processes_of(settings.namespace) == []
 
 
-def test_a_supervisor_that_is_killed_leaves_nothing_running(settings: Settings):
+def test_a_supervisor_that_is_killed_leaves_nothing_running(settings: Settings) -> None:
     up = start_up(settings, "--check", "--seconds", "600")
     wait_until(lambda: len(processes_of(settings.namespace)) == 9)
     up.kill()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from schemas.encoding import encode_json
 from schemas.forecast import RegionForecast
 from tests.support.kafka_raw import Raw, take
-from tests.support.web_world import NOW_MS, region_window
-from vpp_streams.domain.market.forecast.region import SLOT_MS
+from tests.support.web_records import NOW_MS, region_window
+from vpp_streams.domain.market.forecast.region import SLOT_MS, forecast_region
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.follower import Feed
@@ -47,7 +48,7 @@ class Told:
             window = region_window(region, START_MS + number * SLOT_MS)
             self.read(topics.REGION_WINDOWS, encode_json(window))
         for region in regions:
-            await self.forecaster.tell(region)
+            await self.forecaster.publish(region)
 
 
 @pytest.fixture
@@ -55,9 +56,9 @@ def told() -> Told:
     return Told()
 
 
-async def test_each_region_is_told_of_once_with_what_is_known_when(told):
+async def test_each_region_is_told_of_once_with_what_is_known_when(told: Told) -> None:
     await told.slot(0, "north", "south")
-    await told.forecaster.tell("north")
+    await told.forecaster.publish("north")
     assert [made.region for made in told.sent] == ["north", "south"]
     assert {(made.start_ms, made.known_at_ms) for made in told.sent} == {
         (START_MS + SLOT_MS, NOW_MS)
@@ -69,7 +70,7 @@ async def test_each_region_is_told_of_once_with_what_is_known_when(told):
     assert accuracy.slots == 1
 
 
-async def test_what_another_told_is_not_told_again(told):
+async def test_what_another_told_is_not_told_again(told: Told) -> None:
     await told.slot(0, "north")
     successor = Told()
     successor.read(topics.REGION_FORECASTS, encode_json(told.sent[0]))
@@ -81,24 +82,26 @@ async def test_what_another_told_is_not_told_again(told):
     assert accuracy.slots == 1
 
 
-async def test_a_forecast_that_fails_is_counted_and_the_others_go_on(told, monkeypatch):
-    make = region_forecasts.forecast_region
+async def test_a_forecast_that_fails_is_counted_and_the_others_go_on(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = forecast_region
 
-    def fails_in_north_once(region, start_ms, *known):
+    def fails_in_north_once(region: str, start_ms: int, *known: Any) -> RegionForecast | None:
         if region == "north" and start_ms == START_MS + SLOT_MS:
             raise ZeroDivisionError
         return make(region, start_ms, *known)
 
     monkeypatch.setattr(region_forecasts, "forecast_region", fails_in_north_once)
     await told.slot(0, "north", "south")
-    await told.forecaster.tell("north")
+    await told.forecaster.publish("north")
     assert [made.region for made in told.sent] == ["south"]
     assert told.health.counters["forecasts_failed"] == 1, "not tried again with the same slots"
     await told.slot(1, "north")
     assert told.sent[-1].start_ms == START_MS + 2 * SLOT_MS
 
 
-async def test_a_record_that_cannot_be_read_is_counted_and_left_out(told):
+async def test_a_record_that_cannot_be_read_is_counted_and_left_out(told: Told) -> None:
     for value in (b"{", b'{"region": 5}', None):
         told.read(topics.REGION_WINDOWS, value)
         told.read(topics.REGION_FORECASTS, value)
@@ -107,7 +110,7 @@ async def test_a_record_that_cannot_be_read_is_counted_and_left_out(told):
     assert len(told.sent) == 1
 
 
-async def test_a_forecaster_that_ends_is_counted_and_followed_by_another():
+async def test_a_forecaster_that_ends_is_counted_and_followed_by_another() -> None:
     counters: Counter[str] = Counter()
     started, third = [], asyncio.Event()
 
@@ -119,7 +122,7 @@ async def test_a_forecaster_that_ends_is_counted_and_followed_by_another():
             third.set()
             await asyncio.Event().wait()
 
-    work = asyncio.create_task(forecast_for_ever(Ends, counters, again_s=0))
+    work = asyncio.create_task(forecast_for_ever(cast(Any, Ends), counters, again_s=0))
     waiting = asyncio.create_task(third.wait())
     await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
     assert not work.done(), "nothing that fails in it reaches who bids"

@@ -13,7 +13,7 @@ from schemas.forecast import RegionForecast
 from schemas.windows import RegionWindow
 from tests.support.kafka_world import read_all, until
 from tests.support.market_world import Processes
-from tests.support.web_world import region_window
+from tests.support.web_records import region_window
 from vpp_streams import clock
 from vpp_streams.domain.market.forecast.region import SLOT_MS, SLOT_S, SLOTS, forecast_region
 from vpp_streams.domain.market.forecast.track import RegionTrack
@@ -75,13 +75,13 @@ def as_a_fold_would(measured: list[RegionWindow], before: list[RegionForecast]) 
     for window in measured:
         track.measured(window)
     for made in before:
-        track.told(made)
+        track.published(made)
     return track
 
 
 async def test_each_slot_is_forecast_from_once_whatever_is_killed(
     topics_ready: Settings, processes: Processes
-):
+) -> None:
     measured = [window for slot in range(KNOWN) for window in windows(slot)]
     minutes = (region_window(r, START_MS + KNOWN * SLOT_MS, 60) for r in REGIONS)
     await write(topics_ready, b"no window", *map(encode_json, [*measured, *minutes]))

@@ -15,8 +15,10 @@ from schemas.windows import Deliverable
 from tests.support.kafka_raw import Raw, take
 from tests.support.market_world import SellsWhenDear
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import Autobidder, safe_bid
+from vpp_streams.domain.market.decision.autobidder import Autobidder
+from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.ledger import bid_id
+from vpp_streams.domain.market.sim_market import sim_rules
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
@@ -56,8 +58,9 @@ class Desk:
             onlooker(KafkaClients(Settings())),
             lambda: ["north"],
             self.health,
-            send=self._send,
-            now_ms=lambda: self.now_ms,
+            self._send,
+            lambda: self.now_ms,
+            rules_of=sim_rules,
             make_bidder=make_bidder,
         )
         self._offset = 0
@@ -99,7 +102,7 @@ def offers(offer: EnergyOffer) -> Decide:
     return lambda inputs: (msgspec.structs.replace(safe_bid(inputs, ()), energy=offer), None)
 
 
-async def test_a_decision_that_fails_is_replaced_by_a_safe_bid():
+async def test_a_decision_that_fails_is_replaced_by_a_safe_bid() -> None:
     def fails(_inputs: CycleInputs) -> tuple[Bid, None]:
         raise ZeroDivisionError("a bug")
 
@@ -111,7 +114,7 @@ async def test_a_decision_that_fails_is_replaced_by_a_safe_bid():
     assert at.health.counters["decisions_failed"] == 1
 
 
-async def test_a_decision_that_never_ends_is_not_waited_for():
+async def test_a_decision_that_never_ends_is_not_waited_for() -> None:
     over = threading.Event()
 
     def hangs(inputs: CycleInputs) -> tuple[Bid, None]:
@@ -136,7 +139,7 @@ async def test_a_decision_that_never_ends_is_not_waited_for():
         (EnergyOffer(1e13), "<= 1"),
     ],
 )
-async def test_a_decision_that_is_no_bid_is_replaced(offer, fault):
+async def test_a_decision_that_is_no_bid_is_replaced(offer: EnergyOffer, fault: str) -> None:
     at = desk(offers(offer))
     await at.optimizer.bid_for(GATE, "north")
     (bid,) = at.bids
@@ -144,7 +147,7 @@ async def test_a_decision_that_is_no_bid_is_replaced(offer, fault):
     assert fault in bid.faults[0]
 
 
-async def test_what_is_not_there_is_not_sold():
+async def test_what_is_not_there_is_not_sold() -> None:
     at = desk(offers(EnergyOffer(-60e3, (Step(50.0, 70e3),))))
     at.hear(topics.DISPATCH_EVENTS, status())
     await at.optimizer.bid_for(GATE, "north")
@@ -154,7 +157,7 @@ async def test_what_is_not_there_is_not_sold():
     assert bid.faults
 
 
-async def test_an_interval_has_one_bid():
+async def test_an_interval_has_one_bid() -> None:
     at = desk(offers(EnergyOffer(0.0)))
     await at.optimizer.bid_for(GATE, "north")
     await at.optimizer.bid_for(GATE, "north")
@@ -165,7 +168,7 @@ async def test_an_interval_has_one_bid():
     assert successor.bids == []
 
 
-async def test_after_the_gate_there_is_no_bid():
+async def test_after_the_gate_there_is_no_bid() -> None:
     at = desk(offers(EnergyOffer(0.0)))
     at.now_ms = GATE.gate_ms
     await at.optimizer.bid_for(GATE, "north")
@@ -173,7 +176,7 @@ async def test_after_the_gate_there_is_no_bid():
     assert at.health.counters["gates_missed"] == 1
 
 
-async def test_an_unreadable_record_is_counted_and_passed_over():
+async def test_an_unreadable_record_is_counted_and_passed_over() -> None:
     at = desk(offers(EnergyOffer(0.0)))
     at.hear(topics.MARKET_AWARDS, b"{")
     at.hear(topics.REGION_LIVE, b'{"type":"x"}')
@@ -182,7 +185,7 @@ async def test_an_unreadable_record_is_counted_and_passed_over():
     assert at.bids[0].sources == ()  # what is refused is no input
 
 
-async def test_what_a_region_told_long_ago_is_not_known():
+async def test_what_a_region_told_long_ago_is_not_known() -> None:
     seen: list[CycleInputs] = []
 
     def look(inputs: CycleInputs) -> tuple[Bid, None]:
@@ -201,7 +204,7 @@ async def test_what_a_region_told_long_ago_is_not_known():
     assert old.storage is old.stored_wh is None
 
 
-async def test_devices_are_told_the_plans_prices_but_not_each_time():
+async def test_devices_are_told_the_plans_prices_but_not_each_time() -> None:
     at = Desk(SellsWhenDear)
     for k in range(3):
         clearing = Clearing(
@@ -223,10 +226,11 @@ async def test_devices_are_told_the_plans_prices_but_not_each_time():
     assert told.region == "north"
     assert told.per_mwh == (10.0, 10.0, 10.0)
     plans = [r for _, r in at.sent if isinstance(r, PlanView)]
-    assert [topics.MARKET_AWARDS.key.of(plan) for plan in plans] == ["plan:sim:north"] * 2
+    assert [name for name, r in at.sent if isinstance(r, PlanView)] == ["market.plans"] * 2
+    assert [topics.MARKET_PLANS.key.of(plan) for plan in plans] == ["plan:sim:north"] * 2
 
 
-def test_regions_without_a_battery_are_not_bid_for():
+def test_regions_without_a_battery_are_not_bid_for() -> None:
     battery = Device(device_id="b", kind="megapack", rated_energy_wh=1e6)
     registry = Registry(
         [

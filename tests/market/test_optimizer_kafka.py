@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from schemas.assets import Device, Site
 from schemas.dispatch import DispatchStatus, Target
@@ -23,7 +24,7 @@ from schemas.market import (
     Delivery,
     EnergyOffer,
     Gate,
-    MarketRecord,
+    MarketTopicRecord,
     Refusal,
     Shortfall,
 )
@@ -31,6 +32,13 @@ from schemas.windows import Deliverable, EnergySums, RegionWindow, RegionWindowS
 from tests.support.kafka_world import PATIENCE_S, read_all, write
 from tests.support.market_world import Processes, SellsWhenDear
 from vpp_streams import clock
+from vpp_streams.domain.market.decision.sound_bid import sound_bid
+from vpp_streams.domain.market.knowledge import (
+    DecisionRequest,
+    Input,
+    inputs_from_records,
+    records_below,
+)
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.sim_market import HISTORY_MS, sim_rules
@@ -41,13 +49,6 @@ from vpp_streams.kafka.follower import Feed
 from vpp_streams.kafka.topics import Topic
 from vpp_streams.local import demo
 from vpp_streams.market.awards import AHEAD_MS, OVERLAP_MS
-from vpp_streams.market.knowledge import (
-    DecisionRequest,
-    Input,
-    inputs_from_records,
-    records_below,
-    sound_bid,
-)
 from vpp_streams.process.connection import onlooker
 from vpp_streams.settings import Settings
 
@@ -62,6 +63,8 @@ REGIONS = ("north", "south")
 INPUTS = (
     topics.MARKET_AWARDS,
     topics.MARKET_BIDS,
+    topics.MARKET_DELIVERIES,
+    topics.MARKET_PLANS,
     topics.DISPATCH_EVENTS,
     topics.REGION_LIVE,
 )
@@ -75,7 +78,7 @@ class World:
         self.processes = processes
         self.missing_w = 0.0
         """Of the awards, as the regions tell it."""
-        self.records: list[MarketRecord] = []
+        self.records: list[MarketTopicRecord] = []
         self.bids: list[Bid] = []
         self.targets: list[Target] = []
         self._news = asyncio.Event()
@@ -93,7 +96,7 @@ class World:
     async def inputs(self) -> list[Input]:
         return [
             Input(topic.name, read.offset, read.record)
-            for topic in INPUTS
+            for topic in cast(tuple[Topic[Any], ...], INPUTS)
             for raw in await read_all(self.settings, topic.full(self.settings.namespace))
             if isinstance(read := receive(topic, raw), Read)
         ]
@@ -141,7 +144,9 @@ class World:
         finally:
             await producer.stop()
 
-    async def _write(self, producer, topic: Topic, record: msgspec.Struct | None) -> None:
+    async def _write(
+        self, producer: AIOKafkaProducer, topic: Topic, record: msgspec.Struct | None
+    ) -> None:
         if record is not None:
             name = topic.full(self.settings.namespace)
             await producer.send_and_wait(name, encode_json(record), partition=0)
@@ -206,7 +211,7 @@ def _window(region: str, target: Target | None) -> RegionWindow | None:
 
 
 def sites() -> list[Site]:
-    battery = {"kind": "megapack", "rated_energy_wh": 1e5, "rated_charge_w": 5e4}
+    battery: dict[str, Any] = {"kind": "megapack", "rated_energy_wh": 1e5, "rated_charge_w": 5e4}
     made = [
         Site(site_id=f"s-{r}", region=r, devices=(Device(device_id=f"d-{r}", **battery),))
         for r in REGIONS
@@ -228,6 +233,7 @@ async def running(
     world = World(settings, processes)
     beside = asyncio.gather(
         world.follow(topics.MARKET_AWARDS, world.records),
+        world.follow(topics.MARKET_DELIVERIES, world.records),
         world.follow(topics.MARKET_BIDS, world.bids),
         world.follow(topics.DISPATCH_TARGETS, world.targets),
         world.play_regions(),
@@ -266,7 +272,7 @@ def assert_one_bid_of_each(records: Sequence[Bid | Award]) -> None:
 
 async def test_bids_awards_targets_and_deliveries_follow_each_other(
     settings: Settings, tmp_path: Path
-):
+) -> None:
     async with running(settings, tmp_path) as world:
         await world.until_awards(6)
         await world.until(lambda: len(world.of(Delivery)) >= 4, "deliveries")
@@ -302,7 +308,7 @@ async def test_bids_awards_targets_and_deliveries_follow_each_other(
     assert len(set(told)) == len(told) >= HISTORY_MS // (INTERVAL_S * 1000)
 
 
-async def test_a_bid_can_be_made_again_from_its_offsets(settings: Settings, tmp_path: Path):
+async def test_a_bid_can_be_made_again_from_its_offsets(settings: Settings, tmp_path: Path) -> None:
     async with running(settings, tmp_path) as world:
         await world.until(
             lambda: sum(bid.rung == "value_rule" for bid in world.bids) >= 4, "bids that offer"
@@ -326,7 +332,7 @@ async def test_a_bid_can_be_made_again_from_its_offsets(settings: Settings, tmp_
 
 async def test_an_optimizer_that_is_killed_still_meets_the_gate_and_bids_once(
     settings: Settings, tmp_path: Path
-):
+) -> None:
     async with running(settings, tmp_path, LONG_INTERVAL_S) as world:
         await world.until_awards(2)
         hit = await world.until_gate()
@@ -359,7 +365,7 @@ async def test_an_optimizer_that_is_killed_still_meets_the_gate_and_bids_once(
 
 async def test_a_market_that_is_killed_gives_every_bid_one_outcome(
     settings: Settings, tmp_path: Path
-):
+) -> None:
     async with running(settings, tmp_path) as world:
         await world.until_awards(2)
         await world.until_gate()

@@ -17,9 +17,10 @@ import uvicorn
 from schemas.dispatch import Limit, Request, Target, Withdraw
 from schemas.encoding import decode_json
 from schemas.grid import Alert, PriceSeries
-from tests.support.kafka_world import ROOT, read_all, until, write
+from tests.support.kafka_world import read_all, until, write
 from tests.support.openadr_world import SmallVtn, asking, event
-from tests.support.web_world import region_live
+from tests.support.paths import ROOT
+from tests.support.web_records import region_live
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 

@@ -187,7 +187,7 @@ async def test_a_kill_loses_nothing_and_doubles_nothing(
     await produce(topics_ready, sent[:200])
     await record_to_end(topics_ready, tmp_path)
     await produce(topics_ready, sent[200:])
-    rename, renames = recording_module._durable_rename, 0
+    rename, renames = recording_module._durable_rename, 0  # noqa: SLF001  # the moment of a kill
 
     def rename_or_die(draft: Path, path: Path) -> None:
         nonlocal renames

@@ -28,7 +28,7 @@ def contains(whole: Any, part: Any) -> bool:
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
-def test_a_golden_payload_decodes_and_keeps_what_it_says(path: Path):
+def test_a_golden_payload_decodes_and_keeps_what_it_says(path: Path) -> None:
     contract = CONTRACT_OF[path.name.split(".")[0]]
     payload = path.read_bytes()
     decoded = msgspec.json.decode(payload, type=contract)
@@ -43,12 +43,12 @@ def test_a_golden_payload_decodes_and_keeps_what_it_says(path: Path):
     assert contains(again, said)
 
 
-def test_every_contract_has_a_golden_payload():
+def test_every_contract_has_a_golden_payload() -> None:
     there = {path.name.split(".")[0] for path in GOLDEN.glob("*.json")}
     assert there == CONTRACT_OF.keys()
 
 
-def test_the_golden_canonical_frame_decodes():
+def test_the_golden_canonical_frame_decodes() -> None:
     battery, solar = decode_frame((GOLDEN / "telemetry.v1.1.arrow").read_bytes()).to_pylist()
     assert battery["device_id"] == "pw-000417"
     assert (battery["boot"], battery["seq"]) == (0xB7F2, 90412)
@@ -58,19 +58,19 @@ def test_the_golden_canonical_frame_decodes():
     assert (solar["islanded"], solar["quality"]) == (-1, 1)
 
 
-def test_the_documents_are_what_the_schemas_make():
+def test_the_documents_are_what_the_schemas_make() -> None:
     made = contracts.documents()
     there = {path.name: path.read_text() for path in DOCUMENTS.iterdir()}
     assert there == made
 
 
-def test_every_topic_is_a_channel_with_our_partitions():
+def test_every_topic_is_a_channel_with_our_partitions() -> None:
     channels = contracts.asyncapi()["channels"]
     for topic in topics.ALL:
         assert channels[topic.name]["bindings"]["kafka"]["partitions"] == topic.partitions
 
 
-def test_every_reference_of_the_asyncapi_document_leads_somewhere():
+def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
     document = contracts.asyncapi()
     made = contracts.documents()
 
@@ -92,7 +92,7 @@ def test_every_reference_of_the_asyncapi_document_leads_somewhere():
     check(document)
 
 
-def test_field_docstrings_become_descriptions():
+def test_field_docstrings_become_descriptions() -> None:
     properties = contracts.json_schema(CONTRACT_OF["telemetry"])["$defs"]["Telemetry"]["properties"]
     assert properties["p"]["description"] == "Battery power, W, + = discharge."  # inherited
     assert properties["s"]["description"].startswith("Reading number")

@@ -184,7 +184,7 @@ class SimConsumer(Client):
         return place
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
-        if not isinstance(offset, int) or offset < 0:
+        if offset < 0:
             raise ValueError("Offset must be a positive integer")
         place = self._place(tp)
         place.position, place.reset, place.records = offset, None, []
@@ -378,9 +378,9 @@ class SimConsumer(Client):
             await asyncio.sleep(BACKOFF_S)
             found = {}
         for tp, offer in found.items():
-            place = self._places.get(tp)
-            if place is not None and place.position == positions[tp]:
-                await self._accept(tp, place, offer)
+            known = self._places.get(tp)
+            if known is not None and known.position == positions[tp]:
+                await self._accept(tp, known, offer)
         self._news.ring()
 
     async def _long_poll(

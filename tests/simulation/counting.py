@@ -2,9 +2,10 @@
 every acked reading counts once, and the log gives the same again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from agents.context import AgentContext
 from agents.fleet import FleetWorker
@@ -103,7 +104,7 @@ async def _channel(apply: Callable[[Records], Awaitable[None]]) -> AsyncIterator
 
 
 async def _role(
-    world: World, context: AgentContext, membership: SimMembership, work: Awaitable[None]
+    world: World, context: AgentContext, membership: SimMembership, work: Coroutine[Any, Any, None]
 ) -> None:
     feed = Feed(topics.ASSETS, lambda read: context.registry.apply(read.record))
     async with asyncio.TaskGroup() as group:

@@ -2,6 +2,7 @@
 everything that was kept arrives, and nothing arrives changed."""
 
 import asyncio
+from functools import partial
 
 import msgspec
 
@@ -23,7 +24,7 @@ async def run(world: World) -> int:
     """Play the seed; returns how many faults there were. Raises `BrokenError`."""
     plant = Plant(world, HOMES)
     for slot in range(GATEWAYS):
-        world.serve(f"gateway-{slot}", lambda slot=slot: gateway(world, slot))
+        world.serve(f"gateway-{slot}", partial(gateway, world, slot))
     await world.sleep(1.0)
     plant.start(obeying=False)
     faults = Faults(world, plant)

@@ -50,15 +50,19 @@ PROCESS: ContextVar[Process] = ContextVar("simulated_process")
 class SimTask(asyncio.Task):  # type: ignore[type-arg]
     """A task whose hash is its number: sets of tasks are walked in the same order every time."""
 
+    number: int
+
     def __hash__(self) -> int:
-        return self._number  # type: ignore[attr-defined,no-any-return]
+        return self.number
 
 
 class SimFuture(asyncio.Future):  # type: ignore[type-arg]
     """As `SimTask`."""
 
+    number: int
+
     def __hash__(self) -> int:
-        return self._number  # type: ignore[attr-defined,no-any-return]
+        return self.number
 
 
 class SimLoop(asyncio.BaseEventLoop):
@@ -78,7 +82,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._runnable: list[Process] = []
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._count = 0
-        self.set_task_factory(self._new_task)
+        self.set_task_factory(self._new_task)  # type: ignore[arg-type]  # its options differ by version
         self.set_exception_handler(lambda _loop, context: self.on_trouble(context))
         self.on_trouble: Callable[[dict[str, Any]], None] = lambda context: None
 
@@ -117,7 +121,7 @@ class SimLoop(asyncio.BaseEventLoop):
         """As every loop's."""
         future = SimFuture(loop=self)
         self._count += 1
-        future._number = self._count
+        future.number = self._count
         return future
 
     def _new_task(
@@ -125,7 +129,7 @@ class SimLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Task[Any]:
         task = SimTask.__new__(SimTask)
         self._count += 1
-        task._number = self._count
+        task.number = self._count
         task.__init__(work, loop=self, **options)  # type: ignore[misc]
         PROCESS.get(self.outside).tasks.append(task)
         return task
@@ -141,7 +145,7 @@ class SimLoop(asyncio.BaseEventLoop):
         handle = process.ready.popleft()
         if not process.ready:
             runnable.pop(at)
-        if handle._cancelled:
+        if handle._cancelled:  # noqa: SLF001  # asyncio's own loop does so
             return
         self.steps += 1
         if self.steps > self._most_steps:
@@ -149,7 +153,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self.now_s += STEP_S
         self.running = process
         self.trace_hash = hash((self.trace_hash, process.number, self.now_s))
-        handle._run()
+        handle._run()  # noqa: SLF001  # asyncio's own loop does so
         self.running = self.outside
         process.steps += 1
         if process.at_step is not None and process.steps >= process.at_step[0]:
@@ -163,12 +167,12 @@ class SimLoop(asyncio.BaseEventLoop):
             if not timers:
                 raise StuckError("nobody has anything left to do")
             when, _, handle = heapq.heappop(timers)
-            if not handle._cancelled:
+            if not handle._cancelled:  # noqa: SLF001  # asyncio's own loop does so
                 self.now_s = max(self.now_s, when)
                 self._make_ready(handle)
 
     def _make_ready(self, handle: asyncio.Handle) -> None:
-        process = handle._context.get(PROCESS, self.outside)  # type: ignore[attr-defined]
+        process = handle._context.get(PROCESS, self.outside)  # type: ignore[attr-defined]  # noqa: SLF001  # asyncio's own loop does so
         if process.dead:
             return
         process.ready.append(handle)
@@ -227,7 +231,7 @@ class SimLoop(asyncio.BaseEventLoop):
             process.dead = True
             for task in process.tasks:
                 if not task.done():
-                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # asyncio's own loop does so
                     _close(task.get_coro())
             process.tasks.clear()
             process.ready.clear()

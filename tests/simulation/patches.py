@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, MutableMapping
 from contextlib import contextmanager
 from importlib import import_module
 from types import FunctionType
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import aiokafka
 import aiokafka.admin
 import structlog
+from websockets.asyncio.client import connect
 
 import agents.fleet
-import device_sim.client
 import vpp_streams.gateway.server
 from schemas import bounds
 from tests.simulation import PARTITIONS
@@ -28,6 +28,7 @@ from tests.simulation.clients import Client, SimConsumer
 from tests.simulation.links import Connecting, SimEngine
 from tests.simulation.producer import SimProducer
 from vpp_streams.domain.fleet.partition import Policy
+from vpp_streams.gateway.engine import OwnEngine
 from vpp_streams.gateway.link import Link
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic_ids import topic_ids
@@ -114,15 +115,15 @@ def _replacements() -> dict[int, tuple[Any, Any]]:
         (aiokafka.AIOKafkaProducer, SimProducer),
         (aiokafka.admin.AIOKafkaAdminClient, SimAdmin),
         (topic_ids, _topic_ids),
-        (device_sim.client.connect, Connecting),
-        (vpp_streams.gateway.server.OwnEngine, SimEngine),
+        (connect, Connecting),
+        (OwnEngine, SimEngine),
         (agents.fleet.policy_of, _policy_of),
     ]
     return {id(old): (old, new) for old, new in pairs}
 
 
 @contextmanager
-def simulated() -> Iterator[Callable[["World"], None]]:
+def simulated() -> Iterator[Callable[["World"], None]]:  # noqa: C901, PLR0912  # what is swapped is swapped back
     """During the block every clock, client and socket of the project is the current world's.
 
     Yields what makes a world the current one.
@@ -162,7 +163,7 @@ def simulated() -> Iterator[Callable[["World"], None]]:
             setattr(module, constant, value)
     engines = vpp_streams.gateway.server.ENGINES
     before = dict(engines)
-    engines["own"] = SimEngine  # type: ignore[assignment]
+    engines["own"] = SimEngine
     Link.__hash__ = _hash_of_link  # type: ignore[method-assign,assignment]
     hook = sys.unraisablehook
     sys.unraisablehook = lambda raised: None if _is_killed(raised) else hook(raised)
@@ -175,7 +176,7 @@ def simulated() -> Iterator[Callable[["World"], None]]:
         sys.unraisablehook = hook
         _current.clear()
         structlog.configure(**log_configuration)
-        del Link.__hash__  # type: ignore[misc]
+        del Link.__hash__
         engines.update(before)
         for topic in every:
             object.__setattr__(topic, "partitions", real)
@@ -209,8 +210,8 @@ def _hash_of_link(link: Link) -> int:
     return zlib.crc32(link.session.device.device_id.encode())
 
 
-def _note(_logger: Any, _level: str, event: dict[str, Any]) -> Any:
+def _note(_logger: Any, _level: str, event: MutableMapping[str, Any]) -> Any:
     """What the project logs goes into the world's story."""
     if _current:
-        _world().logged(event)
+        _world().logged(dict(event))
     raise structlog.DropEvent

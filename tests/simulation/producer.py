@@ -183,7 +183,7 @@ class SimProducer(Client):
 
     # Taking in
 
-    async def send(  # noqa: PLR0917 - the signature is aiokafka's
+    async def send(  # noqa: PLR0917  # as it is called
         self,
         topic: str,
         value: bytes | None = None,
@@ -397,5 +397,5 @@ class _Transaction:
     async def __aexit__(self, kind: object, *_error: object) -> None:
         if kind is None:
             await self._producer.commit_transaction()
-        elif not self._producer._txn.is_fatal_error():
+        elif not self._producer._txn.is_fatal_error():  # noqa: SLF001  # aiokafka's own state
             await self._producer.abort_transaction()

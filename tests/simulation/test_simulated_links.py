@@ -22,7 +22,7 @@ from tests.simulation.world import Service, World
 DEVICE = "ws://simulated/v1/home-0001"
 HELLO = encode_call(
     "hello",
-    Hello(boot="b1", next_seq=0, oldest_seq=0, model="m", fw="f", last_cmd="", untold=[], t=0),
+    Hello(boot="b1", next_seq=0, oldest_seq=0, model="m", fw="f", last_cmd="", untold=(), t=0),
 )
 SOMETHING = b'[4,"x","Unknown",{}]'
 

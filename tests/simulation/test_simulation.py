@@ -73,7 +73,9 @@ async def _tick(loop: SimLoop, at: list[float], ends: list[str]) -> None:
 
 def test_a_paused_process_makes_no_step_and_its_timers_come_late() -> None:
     async def main(loop: SimLoop) -> None:
-        process, at, ends = loop.new_process("p"), [], []
+        process = loop.new_process("p")
+        at: list[Any] = []
+        ends: list[Any] = []
         loop.spawn(process, _tick(loop, at, ends))
         await asyncio.sleep(2.5)
         loop.pause(process)
@@ -88,7 +90,9 @@ def test_a_paused_process_makes_no_step_and_its_timers_come_late() -> None:
 
 def test_a_killed_process_does_nothing_more_not_even_in_its_finally() -> None:
     async def main(loop: SimLoop) -> None:
-        process, at, ends = loop.new_process("p"), [], []
+        process = loop.new_process("p")
+        at: list[Any] = []
+        ends: list[Any] = []
         task = loop.spawn(process, _tick(loop, at, ends))
         await asyncio.sleep(2.5)
         loop.kill(process)

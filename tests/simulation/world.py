@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -131,7 +132,7 @@ class World:
             service.process = self.loop.new_process(f"{service.name}.{service.starts}")
         service.task = self.loop.spawn(service.process, service.main())
         service.task.add_done_callback(
-            lambda task, process=service.process: self._ended(service, process, task),
+            partial(self._ended, service, service.process),
             context=self.outside,
         )
 

@@ -1,6 +1,7 @@
 """Problems of splitting a region's power among its devices."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -42,12 +43,12 @@ def with_group_limits(one: Problem, rng: np.random.Generator) -> Problem:
     )
 
 
-def equal_devices(n: int, **columns: np.ndarray | float) -> Problem:
+def equal_devices(n: int, **columns: Any) -> Problem:
     """Return n equal devices: 5 kW and 10 kWh each way, nothing else; ``columns`` override."""
     known = {"least_w": -5.0, "most_w": 5.0, "weight_up": 10.0, "weight_down": 10.0}
     known |= {"wear": 0.0, "stick": 0.0, "held_w": 0.0, "min_w": 0.0} | columns
     group = columns.get("group", np.zeros(n, int))
-    limits = {
+    limits: dict[str, Any] = {
         "group_least_w": columns.get("group_least_w", np.array([-np.inf])),
         "group_most_w": columns.get("group_most_w", np.array([np.inf])),
     }

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import httpx
 import uvicorn
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, Request, ViewportSize
 
-from tests.support.web_world import NOW_MS, TWIN, KafkaInMemory, fleet_that_answers
+from tests.support.web_records import NOW_MS
+from tests.support.web_world import TWIN, KafkaInMemory, fleet_that_answers
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
 from vpp_streams.web.connections import DoorConfig, open_files
@@ -17,7 +18,7 @@ from vpp_streams.web.places import Places, limits_for
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.twins import FleetWorker
 
-DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+DESK, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
 
 
 @asynccontextmanager
@@ -63,13 +64,13 @@ class Watched:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", self._note)
 
-    def _note(self, request) -> None:
+    def _note(self, request: Request) -> None:
         if not request.url.startswith((self.home, "data:")):
             self.foreign.append(request.url)
 
 
 @asynccontextmanager
-async def opened(browser: Browser, home: str, viewport: dict[str, int]) -> AsyncIterator[Watched]:
+async def opened(browser: Browser, home: str, viewport: ViewportSize) -> AsyncIterator[Watched]:
     """A new window of that size; on leaving, checks that the page behaved."""
     context = await browser.new_context(viewport=viewport)
     watched = Watched(await context.new_page(), home)

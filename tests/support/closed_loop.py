@@ -4,6 +4,7 @@ import numpy as np
 
 from device_sim.device import Patience
 from device_sim.fleet import demo_sites
+from schemas.assets import Site
 from schemas.commands import FINAL
 from schemas.dispatch import DispatchStatus
 from tests.support.control_world import Loop
@@ -17,7 +18,7 @@ TOLERANCE = 0.02
 """A target is met within this fraction of it."""
 
 
-def demo_homes(homes: int = 60):
+def demo_homes(homes: int = 60) -> list[Site]:
     """Return the sites of one region: homes with batteries, and three with solar alone."""
     return demo_sites(homes=homes, solar=3, megapacks=0, regions=(REGION,))
 
@@ -94,8 +95,8 @@ async def exported_at_steps_w(loop: Loop, count: int) -> list[float]:
     times: set[int] = set()
 
     def look() -> bool:
-        if loop.fleet._at_ms not in times:
-            times.add(loop.fleet._at_ms)
+        if loop.fleet._at_ms not in times:  # noqa: SLF001  # one sample a step
+            times.add(loop.fleet._at_ms)  # noqa: SLF001  # one sample a step
             seen.append(export_w(loop))
         return len(seen) >= count
 

@@ -29,7 +29,8 @@ from schemas.dispatch import (
 )
 from schemas.encoding import encode_json
 from schemas.grid import Alert, Droop
-from tests.support.kafka_world import PATIENCE_S, ROOT, read_all
+from tests.support.kafka_world import PATIENCE_S, read_all
+from tests.support.paths import ROOT
 from vpp_streams import clock
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients

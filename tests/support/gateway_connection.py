@@ -14,7 +14,7 @@ from vpp_streams.domain.moments import Now
 from vpp_streams.gateway import stock_engine
 from vpp_streams.gateway.admission import Admitted
 from vpp_streams.gateway.connection import Connection, new_machine
-from vpp_streams.gateway.seam import Receiver, Reply, Socket
+from vpp_streams.gateway.seam import Door, Receiver, Reply, Socket
 
 ADMITTED = Admitted(Device("d1", "solar"), Site("s1", "north"))
 """The only device that these gateways let in."""
@@ -60,6 +60,7 @@ class OwnGateway:
     """A gateway with one connection of our own engine; it keeps the messages it receives."""
 
     def __init__(self) -> None:
+        self.door: Door = self
         self.room = asyncio.Event()
         self.room.set()
         self.listening = True
@@ -72,10 +73,6 @@ class OwnGateway:
         self.transport = Transport()
         self.connection = Connection(self)
         self.connection.connection_made(self.transport)
-
-    @property
-    def door(self) -> "OwnGateway":
-        return self
 
     def came(self) -> None: ...
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 from aiokafka import ConsumerRecord
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from schemas import protocol, wire
 from schemas.assets import Device, Site
@@ -167,3 +168,12 @@ async def presence_of(settings: Settings, device_id: str) -> list[tuple[int, Pre
         for record in await all_records(settings, topics.PRESENCE)
         if record.key == device_id.encode()
     ]
+
+
+async def refusal(dialling: connect) -> tuple[int, str]:
+    """Status and reason of an upgrade that was refused."""
+    with pytest.raises(InvalidStatus) as refused:
+        await dialling
+    response = refused.value.response
+    assert response.body is not None
+    return response.status_code, json.loads(response.body)["error"]

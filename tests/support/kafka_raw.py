@@ -1,6 +1,7 @@
 """A Kafka record for tests without Kafka."""
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ class Raw:
     offset: int = 7
     timestamp: int = 1_763_855_000_000
     key: bytes | None = b"north"
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 def raw_in_its_partition(topic: Topic, value: bytes | None, **fields: Any) -> Raw:
@@ -32,7 +33,7 @@ def raw_in_its_partition(topic: Topic, value: bytes | None, **fields: Any) -> Ra
     return Raw(value, partition, **fields)
 
 
-def take(feed: Feed, raw: Raw, counters: Counter[str]) -> list[RejectedRecord]:
+def take(feed: Feed[Any], raw: Raw, counters: Counter[str]) -> list[RejectedRecord]:
     """Have a follower take one record, without Kafka; returns the dead letter, if it made one."""
     letters = DeadLetters("test", counters, lambda: raw.timestamp)
     follower = Follower(None, letters, counters)  # type: ignore[arg-type]
@@ -40,5 +41,5 @@ def take(feed: Feed, raw: Raw, counters: Counter[str]) -> list[RejectedRecord]:
     try:
         work.send(None)
     except StopIteration:
-        return list(letters._waiting)
+        return list(letters._waiting)  # noqa: SLF001  # no outlet sends them here
     raise AssertionError("applying a record waited for something")

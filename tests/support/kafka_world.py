@@ -21,7 +21,7 @@ from vpp_streams.kafka.admin import topic_config
 from vpp_streams.kafka.clients import KafkaClients, administering, producing
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.kafka.topics import Topic
-from vpp_streams.local.kafka_process import free_port
+from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
 
 PATIENCE_S = 120

@@ -1,6 +1,7 @@
 """Markets, storages and prices that tests share."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def energy_only(rules: MarketRules) -> MarketRules:
     return replace(rules, products=("energy",), co_optimised=False)
 
 
-def recorded(path: str, **how: str) -> Prices:
+def recorded(path: str, **how: Any) -> Prices:
     """Recorded prices of one zone; skips where the data is absent."""
     file = DATA / path
     if not file.exists():

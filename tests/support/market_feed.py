@@ -1,6 +1,7 @@
 """A day of one region in the simulated market, as its topics tell it; nothing is decided here."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -13,17 +14,20 @@ from schemas.market import (
     EnergyOffer,
     Gate,
     InputOffset,
-    MarketRecord,
+    MarketTopicRecord,
     PlanView,
+    Product,
     Refusal,
     Shortfall,
     Step,
 )
-from tests.support.web_world import NOW_MS, apply
+from tests.support.web_records import NOW_MS
+from tests.support.web_world import apply
 from vpp_streams.domain.market.clearing import cleared_power_w
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
 from vpp_streams.kafka import topics
+from vpp_streams.kafka.topics import Topic
 from vpp_streams.web.readmodel import ReadModel
 
 MINUTE = 60_000
@@ -37,11 +41,13 @@ FAULT = "12 prices outside of floor and cap were left out"
 
 
 def at(start_ms: int, region: str = "north") -> str:
+    """Return the id of a bid for the interval that starts then."""
     return bid_id("sim", region, start_ms)
 
 
-def bid(start_ms: int, region: str = "north", **changes: object) -> Bid:
-    told: dict[str, object] = {
+def bid(start_ms: int, region: str = "north", **changes: Any) -> Bid:
+    """Return a bid for one interval; ``changes`` are its fields."""
+    told: dict[str, Any] = {
         "bid_id": at(start_ms, region),
         "market": "sim",
         "region": region,
@@ -78,12 +84,14 @@ def bid(start_ms: int, region: str = "north", **changes: object) -> Bid:
 
 
 def energy_prices(first_ms: int, count: int) -> list[float]:
+    """Return the day's energy prices from the first interval on."""
     starts = np.arange(count, dtype=np.int64) * RULES.interval_ms + first_ms
     prices: list[float] = MARKET.prices_of(starts)["energy"].tolist()
     return prices
 
 
 def plan(start_ms: int, region: str = "north", steps: int = STEPS) -> PlanView:
+    """Return the plan that the optimizer published with a bid."""
     known = energy_prices(start_ms - 12 * RULES.interval_ms, steps + 24)
     price = [float(np.median(known[k : k + 25])) for k in range(steps)]
     spread = [4.0 + (0.25 + 0.1 * min(k / 60, 1.0)) * abs(p) for k, p in enumerate(price)]
@@ -103,9 +111,9 @@ def plan(start_ms: int, region: str = "north", steps: int = STEPS) -> PlanView:
     )
 
 
-def story(start_ms: int, region: str = "north") -> Iterator[MarketRecord | Bid]:
+def story(start_ms: int, region: str = "north") -> Iterator[MarketTopicRecord | Bid]:
     """An interval from its gate to its delivery."""
-    one = {"bid_id": at(start_ms, region), "market": "sim", "region": region}
+    one: dict[str, Any] = {"bid_id": at(start_ms, region), "market": "sim", "region": region}
     gate_ms, long_ms = start_ms - RULES.gate_ms, RULES.interval_ms
     price = energy_prices(start_ms, 1)[0]
     yield Gate(market="sim", start_ms=start_ms, interval_ms=long_ms, gate_ms=gate_ms)
@@ -125,20 +133,25 @@ def story(start_ms: int, region: str = "north") -> Iterator[MarketRecord | Bid]:
     yield view
     if start_ms == OPEN_MS:
         return
-    times = {"start_ms": start_ms, "interval_ms": long_ms}
+    times: dict[str, Any] = {"start_ms": start_ms, "interval_ms": long_ms}
     prices = {"energy": price}
-    told = {"market": "sim", "prices": prices, "currency": "USD", "cleared_at_ms": gate_ms}
+    told: dict[str, Any] = {
+        "market": "sim",
+        "prices": prices,
+        "currency": "USD",
+        "cleared_at_ms": gate_ms,
+    }
     yield Clearing(**times, **told)
     if start_ms == REFUSED_MS:
         yield Refusal(**one, at_ms=gate_ms, reason="it came 120 ms after the gate")
         return
     awarded_w = cleared_power_w(offered.energy, price)
-    capacity_w = {"reg_up": 96_000.0} if number % 3 == 0 else {}
+    capacity_w: dict[Product, float] = {"reg_up": 96_000.0} if number % 3 == 0 else {}
     del told["market"]
     yield Award(**one, **times, **told, energy_w=awarded_w, capacity_w=capacity_w)
     measured_w = awarded_w * (1 - 0.006 * (1 + np.sin(number))) + 400 * np.sin(2 * number)
     if number % 67 == 0 and awarded_w:
-        deliverable = {"awarded_w": awarded_w, "deliverable_w": 0.8 * awarded_w}
+        deliverable: dict[str, Any] = {"awarded_w": awarded_w, "deliverable_w": 0.8 * awarded_w}
         missing_w = 0.2 * awarded_w
         yield Shortfall(
             **one, at_ms=start_ms, start_ms=start_ms, missing_w=missing_w, **deliverable
@@ -157,10 +170,22 @@ def story(start_ms: int, region: str = "north") -> Iterator[MarketRecord | Bid]:
     )
 
 
-def feed(model: ReadModel, record: MarketRecord | Bid, now_ms: int = NOW_MS) -> None:
+def topic_of(record: MarketTopicRecord | Bid) -> Topic[Any]:
+    """The topic that carries a record."""
+    match record:
+        case Bid():
+            return topics.MARKET_BIDS
+        case Delivery() | Shortfall():
+            return topics.MARKET_DELIVERIES
+        case PlanView():
+            return topics.MARKET_PLANS
+        case _:
+            return topics.MARKET_AWARDS
+
+
+def feed(model: ReadModel, record: MarketTopicRecord | Bid, now_ms: int = NOW_MS) -> None:
     """A record as the topic that it is of would bring it."""
-    topic = topics.MARKET_BIDS if isinstance(record, Bid) else topics.MARKET_AWARDS
-    apply(model, topic, record, now_ms=now_ms)
+    apply(model, topic_of(record), record, now_ms=now_ms)
 
 
 def feed_market(

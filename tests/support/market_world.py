@@ -16,9 +16,10 @@ import msgspec
 import numpy as np
 
 from schemas.market import Bid, CapacityOffer, EnergyOffer, PlanView, Step
-from tests.support.kafka_world import ROOT
+from tests.support.paths import ROOT
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import Autobidder, safe_bid
+from vpp_streams.domain.market.decision.autobidder import Autobidder
+from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.market.optimizer import run_optimizer
 from vpp_streams.process.logs import set_up_logs
 from vpp_streams.settings import Settings, load_settings
@@ -99,6 +100,7 @@ class Processes:
 
 
 def main() -> None:
+    """Run the optimizer."""
     settings = load_settings()
     set_up_logs(settings)
     asyncio.run(run_optimizer(settings, SellsWhenDear))

@@ -17,6 +17,7 @@ DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 
 
 def ms(text: str) -> int:
+    """Return an ISO 8601 time as epoch ms."""
     return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
@@ -48,16 +49,19 @@ def event(payloads: list[dict[str, Any]], units: str | None = "KW", **more: Any)
 
 
 def value(name: str, number: Any) -> dict[str, Any]:
+    """Return a payload with one value."""
     return {"type": name, "values": [number]}
 
 
 def mapped(*events: Any, now_ms: int = NOW, ven: Ven = VEN) -> Outcome:
+    """Return what these events are mapped to for one VEN."""
     ids = {str(e.get("programID")) for e in events if isinstance(e, dict)}
     programs = {i: RawProgram.model_validate({"id": i, "programName": i}) for i in ids}
     return map_events(events, programs, ven, now_ms)
 
 
 def reasons(remarks: tuple[Remark, ...]) -> list[str]:
+    """Return the reasons of remarks."""
     return [remark.reason for remark in remarks]
 
 

@@ -1,6 +1,7 @@
 """Batteries, connections and leases without weather or sockets, for tests of control."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,8 @@ T0 = 1_763_856_000_000
 EPOCH = 7
 
 
-def each(value, rows: int) -> np.ndarray:
+def each(value: float, rows: int) -> np.ndarray:
+    """Return a column with this value in every row."""
     return np.full(rows, value, np.float64)
 
 
@@ -48,7 +50,7 @@ class Homes:
         self.islanded = np.zeros(rows, bool)
         self._rank = 0
 
-    def lease(self, p: float | None, row: int = 0, **fields) -> str:
+    def lease(self, p: float | None, row: int = 0, **fields: Any) -> str:
         """Offer a lease of 30 s from now on that the device accepts; returns its id."""
         self._rank += 1
         id_ = f"c0-{self._rank}"
@@ -74,7 +76,7 @@ class Homes:
         return [(s.id, s.state, s.reason) for r, s in self.leases.take_reports() if r == row]
 
 
-def setpoint(p: float | None, rank: int = 1, now_ms: int = T0, **fields) -> Setpoint:
+def setpoint(p: float | None, rank: int = 1, now_ms: int = T0, **fields: Any) -> Setpoint:
     """A lease of 30 s, free to step, unless told otherwise."""
     values = {
         "epoch": EPOCH,

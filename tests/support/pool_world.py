@@ -1,6 +1,7 @@
 """One fleet partition with batteries that do as they are told: control without Kafka or sockets."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from schemas.assets import Device, Site
 from schemas.bounds import PARTITIONS
@@ -23,7 +24,7 @@ SITE_IDS = [s for s in (f"home-{i:04}" for i in range(400)) if partition_of(s, P
 POLICY = LeasePolicy()
 
 
-def home(i: int, region: str = "north", feeder: str | None = None, **fields: float) -> Site:
+def home(i: int, region: str = "north", feeder: str | None = None, **fields: Any) -> Site:
     """A home of 13.5 kWh, 5 kW and 20 % reserve unless told otherwise."""
     site_id = SITE_IDS[i]
     device = Device(

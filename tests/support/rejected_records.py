@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from schemas.rejected import RejectedRecord
-from tests.support.web_world import NOW_MS
+from tests.support.web_records import NOW_MS
 
 REJECTED_RECORD = RejectedRecord(
     rejected_id="presence-4-17",

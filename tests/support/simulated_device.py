@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def reading_body(t: int) -> NativeBody:
 
 
 def hello_answer(
-    delay_ms=(0, 0), rows_per_s: int = 50, interval_ms: int = 1000, t: int = 0
+    delay_ms: tuple[int, int] = (0, 0), rows_per_s: int = 50, interval_ms: int = 1000, t: int = 0
 ) -> bytes:
     """Return the gateway's encoded answer to a Hello."""
     pace = BackfillPace(delay_ms, rows_per_s)
@@ -63,7 +64,7 @@ def encoded_ack(first: int, upto: int, boot: str = BOOT, t: int = 0) -> bytes:
     return encode_send(f"a{upto}", Ack(b=boot, from_=first, upto=upto, t=t))
 
 
-def sent_payloads(step: Step) -> list[object]:
+def sent_payloads(step: Step) -> list[Any]:
     """Return the payloads of all messages that a step sends."""
     calls = [decode(message) for message in step.send]
     assert all(isinstance(call, Call) for call in calls), calls
@@ -72,14 +73,14 @@ def sent_payloads(step: Step) -> list[object]:
 
 def backfilled_seqs(step: Step) -> list[int]:
     """Return the numbers of the readings that a step's Backfills cover."""
-    seqs = []
+    seqs: list[int] = []
     for backfill in sent_payloads(step):
         assert isinstance(backfill, Backfill)
         seqs += range(backfill.from_, backfill.from_ + len(backfill.rows))
     return seqs
 
 
-def live_device(measured_before: int = 0, **accept) -> Device:
+def live_device(measured_before: int = 0, **accept: Any) -> Device:
     """Return a connected device; ``accept`` goes to `hello_answer`."""
     device = new_device()
     for i in range(measured_before):

@@ -88,7 +88,7 @@ GOOD = [
     (topics.MARKET_PRICES, prices(), 0),
     (topics.TELEMETRY, FRAME, 0),
 ]
-DEADLY = {
+DEADLY: dict[str, tuple[topics.Topic[Any], bytes, int]] = {
     "slot-9": (topics.PRESENCE, presence(gateway_slot=9), PARTITION),
     "slot-40000": (topics.PRESENCE, presence(gateway_slot=40_000), PARTITION),
     "slot-below-0": (topics.PRESENCE, presence(gateway_slot=-1), PARTITION),
@@ -112,17 +112,17 @@ DEADLY = {
 )
 def test_the_records_are_good_ones_but_for_what_is_deadly(
     topic: topics.Topic, value: bytes, partition: int
-):
+) -> None:
     assert isinstance(receive(topic, Raw(value, partition)), Read)
 
 
 @pytest.mark.parametrize("name", DEADLY)
-def test_a_deadly_record_is_refused_when_it_is_decoded(name: str):
+def test_a_deadly_record_is_refused_when_it_is_decoded(name: str) -> None:
     topic, value, partition = DEADLY[name]
     assert isinstance(receive(topic, Raw(value, partition)), Refusal)
 
 
-def test_no_flip_of_a_bit_of_a_frame_raises_anything_but_a_value_error():
+def test_no_flip_of_a_bit_of_a_frame_raises_anything_but_a_value_error() -> None:
     refused = 0
     for bit in range(len(FRAME) * 8):
         try:
@@ -132,7 +132,7 @@ def test_no_flip_of_a_bit_of_a_frame_raises_anything_but_a_value_error():
     assert refused > len(FRAME)  # most of a frame is its schema
 
 
-def test_no_cut_of_a_frame_raises_anything_but_a_value_error():
+def test_no_cut_of_a_frame_raises_anything_but_a_value_error() -> None:
     for end in range(len(FRAME) - 8):
         try:
             rows = decode_frame(FRAME[:end]).num_rows
@@ -147,6 +147,6 @@ def test_no_cut_of_a_frame_raises_anything_but_a_value_error():
      {"islanded": 2}, {"seq": -1}, {"interval_ms": 0}],
     ids=str,
 )  # fmt: skip
-def test_a_frame_of_numbers_that_cannot_be_is_refused(row: dict[str, Any]):
+def test_a_frame_of_numbers_that_cannot_be_is_refused(row: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"telemetry\.v1"):
         decode_frame(encode_frame(make_batch([{**ROW, **row}])))

@@ -4,7 +4,9 @@ row is a dead letter once, and the state comes back from the compacted changelog
 import base64
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import orjson
 import pandas as pd
@@ -71,7 +73,8 @@ def raw_frames(
 ) -> tuple[list[tuple[int, bytes]], list[bytes]]:
     """(partition, NDJSON frame) in order of arrival, and the 1 % of malformed lines in them."""
     by_partition: dict[int, list[bytes]] = {p: [] for p in range(PARTITIONS)}
-    frames, malformed = [], []
+    frames: list[Any] = []
+    malformed: list[Any] = []
     for row in arrivals.itertuples():
         site_id = f"home-{row.site:03}"
         partition = partition_of(site_id, PARTITIONS)
@@ -174,18 +177,18 @@ async def feed_through_crashes(
         await world.feed(part)
         if i == 2:
             second = start("fleet")
-            await until(lambda w=second: holds_every_site(w), "the second worker to take part")
+            await until(partial(holds_every_site, second), "the second worker to take part")
         elif second and i == 3:
             fleet.freeze()
         elif second and i == 4:
-            await until(lambda w=second: holds_every_site(w), "the second worker to take over")
+            await until(partial(holds_every_site, second), "the second worker to take over")
             fleet.thaw()
-            await until(lambda w=fleet: holds_every_site(w), "the first to be one of them again")
+            await until(partial(holds_every_site, fleet), "the first to be one of them again")
             second.stop()
             second = None
         elif i < len(parts) - 1:
             before = await progress(world.settings, "fleet", topics.TELEMETRY)
-            await until(lambda n=before: fleet_beyond(world, n), "the fleet to go on")
+            await until(partial(fleet_beyond, world, before), "the fleet to go on")
             fleet.kill()
             fleet = start("fleet")
     return fleet
@@ -275,7 +278,8 @@ def check_windows(windows: dict[str, SiteWindow], arrivals: pd.DataFrame) -> Non
         expected = expected_windows(arrivals, size_s)
         got = {w.window_id: w for w in windows.values() if w.size_s == size_s}
         assert len(got) == len(expected)
-        for (site, start_ms), row in expected.iterrows():
+        for key, row in expected.iterrows():
+            site, start_ms = cast(tuple[int, int], key)
             window = got[f"home-{site:03}|{size_s}|{start_ms}"]
             assert window.readings == row.n
             assert window.battery is not None

@@ -18,11 +18,12 @@ from device_sim.device import Patience
 from device_sim.fleet import demo_sites
 from device_sim.runner import Fleet, SimOptions, running_fleet
 from schemas.telemetry import RawLine
-from tests.support.kafka_world import PATIENCE_S, ROOT, read_all
+from tests.support.kafka_world import PATIENCE_S, read_all
+from tests.support.paths import ROOT
 from vpp_streams.domain.telemetry.dedupe import SeqLedger
 from vpp_streams.kafka import topics
 from vpp_streams.local import demo
-from vpp_streams.local.kafka_process import free_port
+from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka

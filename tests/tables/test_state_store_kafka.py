@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-import pytest_asyncio
 
 from tables.state_store import FencedError, StateStore
 from tests.support.kafka_world import make_again, read_all
@@ -15,8 +14,8 @@ from vpp_streams.settings import Settings
 pytestmark = pytest.mark.kafka
 
 
-@pytest_asyncio.fixture
-async def store(topics_ready: Settings) -> StateStore:
+@pytest.fixture
+def store(topics_ready: Settings) -> StateStore:
     clients = KafkaClients(topics_ready)
     return StateStore(clients, clients.full(topics.STATE_FLEET), f"{topics_ready.namespace}.fleet")
 
@@ -82,7 +81,7 @@ async def test_a_write_that_was_under_way_at_the_takeover_never_stands(
     zombie, _ = await store.take_over(0)
     await zombie.write([(b"t|0", b"old"), (b"commit", b"50")])
     half_way, go_on = asyncio.Event(), asyncio.Event()
-    producer = zombie._producer
+    producer = zombie._producer  # noqa: SLF001  # to break it
     commit = producer.commit_transaction
 
     async def paused_commit() -> None:  # blocks are in the log, the end of the write is not

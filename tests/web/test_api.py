@@ -2,27 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
 import pytest_asyncio
+from httpx import ConnectError, ReadTimeout, Response
 
 from schemas.forecast import RegionForecast
 from tests.support.market_feed import OPEN_MS, at, feed_market
-from tests.support.web_world import (
-    HOSTILE,
-    NOW_MS,
-    TWIN,
-    KafkaInMemory,
-    apply,
-    fed_read_model,
-    fleet_that_answers,
-    region_forecast,
-    region_live,
-    region_window,
-)
+from tests.support.web_records import HOSTILE, NOW_MS, region_forecast, region_live, region_window
+from tests.support.web_world import TWIN, KafkaInMemory, apply, fed_read_model, fleet_that_answers
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 from vpp_streams.web import control_views, market_views, stream, views
@@ -61,13 +53,13 @@ def template_of(path: str) -> str:
     return f"/api/v1{path}"
 
 
-async def get(client: httpx.AsyncClient, path: str) -> dict:
+async def get(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
     response = await client.get(f"/api/v1{path}")
     assert response.status_code == 200, response.text
     return response.json()
 
 
-async def test_summary_tells_the_whole_loop(client):
+async def test_summary_tells_the_whole_loop(client: httpx.AsyncClient) -> None:
     summary = await get(client, "/summary")
     assert summary["devices_connected"] == 222
     assert summary["readings_in"] == 222 * 105 + 40
@@ -81,7 +73,9 @@ async def test_summary_tells_the_whole_loop(client):
     assert {p["role"] for p in summary["processes"]} >= {"gateway", "ingest", "fleet", "region"}
 
 
-async def test_every_answer_has_the_shape_that_is_documented(client, model):
+async def test_every_answer_has_the_shape_that_is_documented(
+    client: httpx.AsyncClient, model: ReadModel
+) -> None:
     feed_market(model, intervals=3)
     shapes = {
         "/summary": views.Summary,
@@ -118,7 +112,7 @@ async def test_every_answer_has_the_shape_that_is_documented(client, model):
     assert read - {"/api/v1/stream"} == {template_of(path) for path in shapes}
 
 
-async def test_history_is_thinned_and_ends_with_the_newest(client):
+async def test_history_is_thinned_and_ends_with_the_newest(client: httpx.AsyncClient) -> None:
     history = await get(client, "/regions/north/history?points=50")
     assert 2 <= len(history["at_ms"]) <= 50
     assert history["at_ms"][-1] == NOW_MS
@@ -128,7 +122,9 @@ async def test_history_is_thinned_and_ends_with_the_newest(client):
     }
 
 
-async def test_region_windows_by_size_newest_first(client, model):
+async def test_region_windows_by_size_newest_first(
+    client: httpx.AsyncClient, model: ReadModel
+) -> None:
     quarters = (await get(client, "/regions/north/windows?size_s=900&limit=3"))["windows"]
     starts = [window["start_ms"] for window in quarters]
     assert len(starts) == 3
@@ -138,7 +134,9 @@ async def test_region_windows_by_size_newest_first(client, model):
     assert len((await get(client, "/regions/north/windows?size_s=60"))["windows"]) == 1
 
 
-async def test_forecast_of_a_region_is_the_newest_and_of_one_start_the_first(client, model):
+async def test_forecast_of_a_region_is_the_newest_and_of_one_start_the_first(
+    client: httpx.AsyncClient, model: ReadModel
+) -> None:
     quarter_ms = 900_000
     first = region_forecast("north")
     again = msgspec.structs.replace(first, known_at_ms=NOW_MS)
@@ -155,7 +153,9 @@ async def test_forecast_of_a_region_is_the_newest_and_of_one_start_the_first(cli
     assert "no forecast of region 'east'" in nothing.json()["error"]
 
 
-async def test_sites_are_searched_and_paged_without_gap_or_repeat(client):
+async def test_sites_are_searched_and_paged_without_gap_or_repeat(
+    client: httpx.AsyncClient,
+) -> None:
     seen: list[str] = []
     cursor = ""
     while True:
@@ -171,7 +171,7 @@ async def test_sites_are_searched_and_paged_without_gap_or_repeat(client):
     assert (await get(client, "/sites?q=nothing-like-it"))["total"] == 0
 
 
-async def test_site_has_its_record_presence_and_twin(client):
+async def test_site_has_its_record_presence_and_twin(client: httpx.AsyncClient) -> None:
     detail = await get(client, "/sites/home-001")
     assert detail["site"]["region"] == "north"
     assert detail["presence"][0]["status"] == "connected"
@@ -180,7 +180,7 @@ async def test_site_has_its_record_presence_and_twin(client):
     assert detail["twin_error"] is None
 
 
-async def test_no_answer_holds_a_token_hash(client):
+async def test_no_answer_holds_a_token_hash(client: httpx.AsyncClient) -> None:
     for path in ("/sites", "/sites/home-001", "/summary"):
         assert "5ec2e7" not in (await client.get(f"/api/v1{path}")).text
 
@@ -195,7 +195,9 @@ async def test_no_answer_holds_a_token_hash(client):
         (httpx.Response(200, json={"site_id": 5}), "cannot be read"),
     ],
 )
-async def test_site_without_a_fleet_worker_shows_the_rest(model, answer, says):
+async def test_site_without_a_fleet_worker_shows_the_rest(
+    model: ReadModel, answer: ConnectError | ReadTimeout | Response, says: str
+) -> None:
     async with client_of(model, fleet_that_answers(answer)) as client:
         detail = await get(client, "/sites/home-001")
     assert detail["twin"] is None
@@ -203,7 +205,7 @@ async def test_site_without_a_fleet_worker_shows_the_rest(model, answer, says):
     assert detail["site"]["site_id"] == "home-001"
 
 
-async def test_twin_is_found_where_a_worker_redirects_to(model):
+async def test_twin_is_found_where_a_worker_redirects_to(model: ReadModel) -> None:
     def route(request: httpx.Request) -> httpx.Response:
         if request.url.host == "fleet.test":
             return httpx.Response(307, headers={"Location": f"http://other.test{request.url.path}"})
@@ -213,7 +215,7 @@ async def test_twin_is_found_where_a_worker_redirects_to(model):
         assert (await get(client, "/sites/home-001"))["twin"]["partition"] == 3
 
 
-async def test_rejected_by_reason_with_what_came(client):
+async def test_rejected_by_reason_with_what_came(client: httpx.AsyncClient) -> None:
     every = await get(client, "/rejected")
     assert every["counts"] == {"bad_json": 5, "out_of_range": 1}
     assert len(every["rejected"]) == 6
@@ -222,7 +224,7 @@ async def test_rejected_by_reason_with_what_came(client):
     assert len((await get(client, "/rejected?limit=2"))["rejected"]) == 2
 
 
-async def test_health_has_rates_lag_and_ages(client):
+async def test_health_has_rates_lag_and_ages(client: httpx.AsyncClient) -> None:
     health = await get(client, "/health")
     assert health["rates_per_s"]["readings_in"] == pytest.approx(222.0)
     assert health["lag_by_role"] == {"ingest": 3, "fleet": 5, "region": 0}
@@ -251,7 +253,9 @@ async def test_health_has_rates_lag_and_ages(client):
         ("/nothing", 404, "/nothing"),
     ],
 )
-async def test_a_bad_query_gets_one_sentence_and_a_way_out(client, path, status, says):
+async def test_a_bad_query_gets_one_sentence_and_a_way_out(
+    client: httpx.AsyncClient, path: str, status: int, says: str
+) -> None:
     response = await client.get(f"/api/v1{path}")
     assert response.status_code == status
     problem = response.json()
@@ -262,13 +266,15 @@ async def test_a_bad_query_gets_one_sentence_and_a_way_out(client, path, status,
     assert "Traceback" not in response.text
 
 
-async def test_writing_is_refused(client):
+async def test_writing_is_refused(client: httpx.AsyncClient) -> None:
     response = await client.post("/api/v1/summary")
     assert response.status_code == 405
     assert "POST" in response.json()["error"]
 
 
-async def test_our_own_failure_shows_no_trace(client, model, monkeypatch):
+async def test_our_own_failure_shows_no_trace(
+    client: httpx.AsyncClient, model: ReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(model, "summary", lambda _now_ms: 1 / 0)
     response = await client.get("/api/v1/summary")
     assert response.status_code == 500
@@ -276,12 +282,12 @@ async def test_our_own_failure_shows_no_trace(client, model, monkeypatch):
     assert set(response.json()) == {"error", "hint"}
 
 
-async def test_stream_tells_all_regions_first_and_then_those_that_changed(model):
+async def test_stream_tells_all_regions_first_and_then_those_that_changed(model: ReadModel) -> None:
     clock = [NOW_MS]
     live = stream.Stream(model, lambda: clock[0], lambda: False, interval_s=0)
     events = live.events()
 
-    async def next_update() -> dict:
+    async def next_update() -> dict[str, Any]:
         async for event in events:
             if event.startswith(b"event: update"):
                 return json.loads(event.split(b"data: ")[1])
@@ -295,13 +301,13 @@ async def test_stream_tells_all_regions_first_and_then_those_that_changed(model)
     assert [(r["region"], r["battery_w"]) for r in changed] == [("south", 1.0)]
 
 
-async def test_a_client_that_reads_nothing_loses_its_place(model):
+async def test_a_client_that_reads_nothing_loses_its_place(model: ReadModel) -> None:
     live = stream.Stream(model, lambda: NOW_MS, lambda: False, interval_s=0)
     budgets = stream_budgets(per_client=2)
     scope = {"type": "http", "client": ("192.0.2.1", 1), "asgi": {"spec_version": "2.4"}}
     taken: list[str] = []
 
-    async def send(message: dict) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         taken.append(message["type"])
         if len(taken) == 3:
             with pytest.raises(ApiError, match="1 live streams already"):
@@ -309,8 +315,9 @@ async def test_a_client_that_reads_nothing_loses_its_place(model):
                     pass
             await asyncio.Event().wait()  # its buffers are full and stay so
 
-    async def receive() -> dict:
-        return await asyncio.Event().wait()
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
 
     await stream.LiveResponse(live, budgets, stall_s=0)(scope, receive, send)
     assert taken == ["http.response.start", "http.response.body", "http.response.body"]
@@ -318,12 +325,12 @@ async def test_a_client_that_reads_nothing_loses_its_place(model):
         pass
 
 
-async def test_stream_ends_when_the_server_stops(model):
+async def test_stream_ends_when_the_server_stops(model: ReadModel) -> None:
     stopping = stream.Stream(model, lambda: NOW_MS, lambda: True)
     assert [event async for event in stopping.events()] == [b"retry: 2000\n\n"]
 
 
-async def test_pages_are_served_and_load_nothing_from_elsewhere(client):
+async def test_pages_are_served_and_load_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
     for path in ("/", "/docs"):
         page = await client.get(path)
         assert page.status_code == 200

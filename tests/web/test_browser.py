@@ -1,27 +1,30 @@
 """The dashboard in a headless Chromium, at a desk's and a phone's width; no Kafka."""
 
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from playwright.async_api import Dialog, expect
+from playwright.async_api import Browser, Dialog, ViewportSize, expect
 
 from schemas.bounds import PARTITIONS
 from schemas.dispatch import Hold, Request, RequestEvent, StormCost, Target
 from tests.support.browser_world import DESK, PHONE, opened, serving
-from tests.support.web_world import (
+from tests.support.web_records import (
     HOSTILE,
     NOW_MS,
+    commandable,
+    dispatch_status,
+    region_live,
+    rejected,
+)
+from tests.support.web_world import (
     KafkaInMemory,
     apply,
     apply_raw,
-    commandable,
-    dispatch_status,
     fed_read_model,
     feed_control,
-    region_live,
-    rejected,
     story_records,
 )
 from vpp_streams.domain.registry.hashing import partition_of
@@ -50,7 +53,9 @@ def model() -> ReadModel:
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-async def test_every_page_fits_its_screen_without_errors(browser, model, viewport):
+async def test_every_page_fits_its_screen_without_errors(
+    browser: Browser, model: ReadModel, viewport: ViewportSize
+) -> None:
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         for path in PAGES:
             await watched.page.goto(home + path)
@@ -63,7 +68,9 @@ async def test_every_page_fits_its_screen_without_errors(browser, model, viewpor
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-async def test_a_region_moves_as_soon_as_it_is_heard_of(browser, model, viewport):
+async def test_a_region_moves_as_soon_as_it_is_heard_of(
+    browser: Browser, model: ReadModel, viewport: ViewportSize
+) -> None:
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         await watched.page.goto(home)
         card = watched.page.locator(".card", has_text="north")
@@ -91,8 +98,8 @@ async def test_a_region_moves_as_soon_as_it_is_heard_of(browser, model, viewport
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 async def test_a_region_that_cannot_be_commanded_is_held_or_unheard_is_not_green(
-    browser, model, viewport
-):
+    browser: Browser, model: ReadModel, viewport: ViewportSize
+) -> None:
     """U-F1, U-F4: 16 of 25 batteries could not be commanded, and a region was held, all green."""
     idle = {"mode": "idle", "request_id": "", "asked_w": None, "allocated_w": None}
     south = dispatch_status("south", NOW_MS, **idle, commandable=commandable(9, not_connected=16))
@@ -130,7 +137,9 @@ async def test_a_region_that_cannot_be_commanded_is_held_or_unheard_is_not_green
         await expect(page.locator(".commandable")).to_contain_text("9 of 25 batteries, 45.0 kW")
 
 
-async def test_region_charts_draw_their_series_and_answer_to_the_keyboard(browser, model):
+async def test_region_charts_draw_their_series_and_answer_to_the_keyboard(
+    browser: Browser, model: ReadModel
+) -> None:
     async with serving(model) as home, opened(browser, home, DESK) as watched:
         page = watched.page
         await page.goto(home + "#/regions/north")
@@ -145,7 +154,9 @@ async def test_region_charts_draw_their_series_and_answer_to_the_keyboard(browse
         await expect(page.get_by_role("table", name="Closed windows")).to_contain_text("98.0 %")
 
 
-async def test_a_person_finds_a_site_with_the_keyboard_alone(browser, model):
+async def test_a_person_finds_a_site_with_the_keyboard_alone(
+    browser: Browser, model: ReadModel
+) -> None:
     async with serving(model) as home, opened(browser, home, DESK) as watched:
         page = watched.page
         await page.goto(home)
@@ -160,7 +171,9 @@ async def test_a_person_finds_a_site_with_the_keyboard_alone(browser, model):
         await expect(page.locator("figure.chart path.line")).to_have_count(4)
 
 
-async def test_rejected_readings_are_shown_as_text_whatever_they_hold(browser, model):
+async def test_rejected_readings_are_shown_as_text_whatever_they_hold(
+    browser: Browser, model: ReadModel
+) -> None:
     async with serving(model) as home, opened(browser, home, DESK) as watched:
         page = watched.page
         await page.goto(home + "#/rejected")
@@ -179,7 +192,9 @@ async def test_rejected_readings_are_shown_as_text_whatever_they_hold(browser, m
         await expect(page.locator("details[open]")).to_have_count(1)
 
 
-async def test_a_lost_connection_is_said_and_the_numbers_stay(browser, model):
+async def test_a_lost_connection_is_said_and_the_numbers_stay(
+    browser: Browser, model: ReadModel
+) -> None:
     context = await browser.new_context(viewport=DESK)
     page = await context.new_page()
     async with serving(model) as home:
@@ -194,7 +209,9 @@ async def test_a_lost_connection_is_said_and_the_numbers_stay(browser, model):
 # Control
 
 
-async def test_a_dispatch_is_shown_with_what_is_missing_and_why(browser, model):
+async def test_a_dispatch_is_shown_with_what_is_missing_and_why(
+    browser: Browser, model: ReadModel
+) -> None:
     async with serving(model) as home, opened(browser, home, DESK) as watched:
         page = watched.page
         await page.goto(home + "#/regions/north")
@@ -239,7 +256,9 @@ class Region:
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-async def test_an_operator_dispatches_holds_and_releases(browser, model, tmp_path, viewport):
+async def test_an_operator_dispatches_holds_and_releases(
+    browser: Browser, model: ReadModel, tmp_path: Path, viewport: ViewportSize
+) -> None:
     region = Region(model)
     operators, access = make_demo_operator(tmp_path, "demo", "http://web.test")
     kafka = KafkaInMemory(region.write)
@@ -297,7 +316,9 @@ async def test_an_operator_dispatches_holds_and_releases(browser, model, tmp_pat
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-async def test_the_kill_switch_stays_in_reach_however_long_the_page_is(browser, model, viewport):
+async def test_the_kill_switch_stays_in_reach_however_long_the_page_is(
+    browser: Browser, model: ReadModel, viewport: ViewportSize
+) -> None:
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         page = watched.page
         await page.goto(home + "#/regions/north")
@@ -310,7 +331,9 @@ async def test_the_kill_switch_stays_in_reach_however_long_the_page_is(browser, 
         await expect(page.get_by_role("button", name="Hold north now")).to_be_in_viewport(ratio=1)
 
 
-async def test_the_kill_switch_is_there_while_the_web_process_is_not(browser, model):
+async def test_the_kill_switch_is_there_while_the_web_process_is_not(
+    browser: Browser, model: ReadModel
+) -> None:
     server = AsyncExitStack()
     home = await server.enter_async_context(serving(model))
     async with server, opened(browser, home, DESK) as watched:
@@ -328,7 +351,9 @@ async def test_the_kill_switch_is_there_while_the_web_process_is_not(browser, mo
         watched.errors[:] = [e for e in watched.errors if "ERR_" not in e]
 
 
-async def test_what_was_shown_stays_while_a_web_process_has_just_started(browser, model):
+async def test_what_was_shown_stays_while_a_web_process_has_just_started(
+    browser: Browser, model: ReadModel
+) -> None:
     async with serving(model) as home, opened(browser, home, DESK) as watched:
         page = watched.page
         await page.goto(home + "#/regions/north")
@@ -342,7 +367,9 @@ async def test_what_was_shown_stays_while_a_web_process_has_just_started(browser
         watched.errors[:] = [e for e in watched.errors if "404" not in e]
 
 
-async def test_withdrawing_an_award_asks_first(browser, model, tmp_path):
+async def test_withdrawing_an_award_asks_first(
+    browser: Browser, model: ReadModel, tmp_path: Path
+) -> None:
     operators, access = make_demo_operator(tmp_path, "demo", "http://web.test")
     region = Region(model)
     award = Target(
@@ -379,7 +406,9 @@ async def test_withdrawing_an_award_asks_first(browser, model, tmp_path):
         assert [type(r).__name__ for r in region.requests] == ["Withdraw"]
 
 
-async def test_a_site_tells_desired_reported_and_its_devices_story(browser, model):
+async def test_a_site_tells_desired_reported_and_its_devices_story(
+    browser: Browser, model: ReadModel
+) -> None:
     kafka = KafkaInMemory()
     kafka.records = story_records(partition_of("home-001", PARTITIONS))
     async with serving(model, kafka) as home, opened(browser, home, PHONE) as watched:
@@ -393,7 +422,9 @@ async def test_a_site_tells_desired_reported_and_its_devices_story(browser, mode
         await expect(story.last).to_contain_text("asked to discharge 3,040 W for 30 s")
 
 
-async def test_what_people_write_into_requests_is_shown_as_text(browser, model):
+async def test_what_people_write_into_requests_is_shown_as_text(
+    browser: Browser, model: ReadModel
+) -> None:
     async with serving(model) as home, opened(browser, home, DESK) as watched:
         page = watched.page
         hold = Hold(
@@ -403,7 +434,7 @@ async def test_what_people_write_into_requests_is_shown_as_text(browser, model):
             issued_at_ms=NOW_MS,
             reason=HOSTILE,
         )
-        told = {"request_id": "hold-1", "region": "north", "at_ms": NOW_MS}
+        told: dict[str, Any] = {"request_id": "hold-1", "region": "north", "at_ms": NOW_MS}
         apply(model, topics.DISPATCH_TARGETS, hold)
         apply(model, topics.DISPATCH_EVENTS, RequestEvent(state="active", reason=HOSTILE, **told))
         await page.goto(home + "#/regions/north")

@@ -1,38 +1,39 @@
 """The read model of control: newest commands, alarms, requests; in any order, within bounds."""
 
 import random
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.commands import CommandEvent
-from schemas.dispatch import RequestEvent, Target
+from schemas.commands import CommandEvent, CommandState
+from schemas.dispatch import RequestEvent, RequestState, Target
 from schemas.encoding import encode_frame
 from schemas.grid import Alert, Droop
 from tests.support.telemetry_factory import make_batch
-from tests.support.web_world import (
-    NOW_MS,
-    apply,
-    apply_raw,
-    command_frame,
-    dispatch_status,
-    notice,
-    site,
-)
+from tests.support.web_records import NOW_MS, command_frame, dispatch_status, notice, site
+from tests.support.web_world import apply, apply_raw
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
+from vpp_streams.kafka.topics import Topic
 from vpp_streams.web import commands as commands_module
 from vpp_streams.web.commands import Commands
 from vpp_streams.web.dispatches import HISTORY_MS, Dispatches
 from vpp_streams.web.readmodel import ReadModel
 
 DEVICE = "pw-001"
-LIFE = ("delivered", "accepted", "applied", "completed")
+LIFE: tuple[CommandState, ...] = ("delivered", "accepted", "applied", "completed")
+ENDS: tuple[CommandState, ...] = (
+    "rejected", "opted_out", "expired", "completed", "superseded",
+)  # fmt: skip
 
 
-def event(frame_ms: int, state: str, after_ms: int = 0, **changes) -> CommandEvent:
-    told = {"device_id": DEVICE, "epoch": 17, **changes}
+def event(frame_ms: int, state: CommandState, after_ms: int = 0, **changes: Any) -> CommandEvent:
+    told: dict[str, Any] = {"device_id": DEVICE, "epoch": 17, **changes}
     return CommandEvent(command_id=f"c0-{frame_ms}", state=state, at_ms=frame_ms + after_ms, **told)
 
 
@@ -44,7 +45,7 @@ def commands() -> Commands:
 # The newest command
 
 
-def test_the_newest_command_counts_and_older_ones_change_nothing(commands):
+def test_the_newest_command_counts_and_older_ones_change_nothing(commands: Commands) -> None:
     commands.apply_frame(command_frame(NOW_MS, {DEVICE: 1.0}))
     commands.apply_frame(command_frame(NOW_MS + 1, {DEVICE: 2.0}))
     commands.apply_frame(command_frame(NOW_MS, {DEVICE: 1.0}))
@@ -56,12 +57,16 @@ def test_the_newest_command_counts_and_older_ones_change_nothing(commands):
 
 
 @given(st.permutations(LIFE), st.randoms(use_true_random=False))
-def test_a_state_never_goes_back_and_events_may_come_before_their_command(order, shuffle):
+def test_a_state_never_goes_back_and_events_may_come_before_their_command(
+    order: list[CommandState], shuffle: Random
+) -> None:
     commands = Commands(Registry())
-    arrivals = [lambda s=s: commands.apply_event(event(NOW_MS, s)) for s in order]
+    arrivals: list[Callable[[], object]] = [
+        partial(commands.apply_event, event(NOW_MS, s)) for s in order
+    ]
     arrivals.insert(
         shuffle.randint(0, len(arrivals)),
-        lambda: commands.apply_frame(command_frame(NOW_MS, {DEVICE: 1.0})),
+        partial(commands.apply_frame, command_frame(NOW_MS, {DEVICE: 1.0})),
     )
     for arrive in arrivals:
         arrive()
@@ -73,7 +78,7 @@ def test_a_state_never_goes_back_and_events_may_come_before_their_command(order,
 @pytest.mark.parametrize(
     "id_", ["", "c0", "c0-", "c0-x", "c0--5", "c1-5", "x" * 500, "c0-²", f"c0-{'9' * 5000}"]
 )
-def test_an_event_of_a_command_that_cannot_be_is_left_out(commands, id_):
+def test_an_event_of_a_command_that_cannot_be_is_left_out(commands: Commands, id_: str) -> None:
     commands.apply_frame(command_frame(NOW_MS, {DEVICE: 1.0}))
     commands.apply_event(CommandEvent(device_id=DEVICE, command_id=id_, state="failed", at_ms=1))
     newest = commands.of_device(DEVICE)
@@ -81,7 +86,9 @@ def test_an_event_of_a_command_that_cannot_be_is_left_out(commands, id_):
     assert newest.state == "created"
 
 
-def test_devices_are_bounded_and_the_longest_unasked_leave_first(commands, monkeypatch):
+def test_devices_are_bounded_and_the_longest_unasked_leave_first(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(commands_module, "_MAX_DEVICES", 100)
     for n in range(150):
         commands.apply_frame(command_frame(NOW_MS + n, {f"d{n}": 1.0, "always": 1.0}))
@@ -96,7 +103,7 @@ def test_devices_are_bounded_and_the_longest_unasked_leave_first(commands, monke
 # Alarms
 
 
-def holding(commands: Commands, setpoint_w: float = 3000.0, **changes) -> None:
+def holding(commands: Commands, setpoint_w: float = 3000.0, **changes: Any) -> None:
     """The device has taken a setpoint and reached it."""
     commands.apply_frame(command_frame(NOW_MS, {DEVICE: setpoint_w}, **changes))
     commands.apply_event(event(NOW_MS, "accepted"))
@@ -128,8 +135,8 @@ def measure(
     ],
 )
 def test_off_by_more_than_5_percent_and_100_w_for_5_s_is_an_alarm(
-    commands, setpoint_w, battery_w, off
-):
+    commands: Commands, setpoint_w: float, battery_w: float, off: bool
+) -> None:
     holding(commands, setpoint_w)
     measure(commands, battery_w, 1, 5)
     assert commands.alarms(NOW_MS + 5000) == []
@@ -142,7 +149,7 @@ def test_off_by_more_than_5_percent_and_100_w_for_5_s_is_an_alarm(
         assert found[0].site_id == "home-001"
 
 
-def test_the_alarm_ends_when_it_is_right_again_or_its_lease_is_over(commands):
+def test_the_alarm_ends_when_it_is_right_again_or_its_lease_is_over(commands: Commands) -> None:
     holding(commands)
     measure(commands, 0.0, 1, 10)
     assert commands.alarms(NOW_MS + 10_000)
@@ -153,7 +160,9 @@ def test_the_alarm_ends_when_it_is_right_again_or_its_lease_is_over(commands):
     assert commands.alarms(NOW_MS + 30_000) == []
 
 
-def test_a_renewed_lease_of_the_same_setpoint_does_not_start_the_clock_anew(commands):
+def test_a_renewed_lease_of_the_same_setpoint_does_not_start_the_clock_anew(
+    commands: Commands,
+) -> None:
     holding(commands)
     measure(commands, 0.0, 1, 3)
     later = NOW_MS + 3500
@@ -164,7 +173,7 @@ def test_a_renewed_lease_of_the_same_setpoint_does_not_start_the_clock_anew(comm
     assert (alarm.kind, alarm.since_ms) == ("deviates", NOW_MS + 1000)
 
 
-def test_on_the_way_to_another_setpoint_nothing_is_off(commands):
+def test_on_the_way_to_another_setpoint_nothing_is_off(commands: Commands) -> None:
     holding(commands)
     later = NOW_MS + 1000
     commands.apply_frame(command_frame(later, {DEVICE: -3000.0}))
@@ -174,7 +183,7 @@ def test_on_the_way_to_another_setpoint_nothing_is_off(commands):
     assert [a.kind for a in commands.alarms(NOW_MS + 9000)] == []
 
 
-def test_what_was_measured_before_is_not_held_against_it(commands):
+def test_what_was_measured_before_is_not_held_against_it(commands: Commands) -> None:
     commands.apply_readings([DEVICE], [NOW_MS], [NOW_MS], [0.0])
     holding(commands)
     commands.apply_readings([DEVICE], [NOW_MS - 60_000], [NOW_MS + 500], [0.0])
@@ -185,7 +194,7 @@ def test_what_was_measured_before_is_not_held_against_it(commands):
 
 
 @pytest.mark.parametrize("clock_ms", [-1_380_000, 400_000])
-def test_a_device_with_a_wrong_clock_is_seen_to_deviate(commands, clock_ms):
+def test_a_device_with_a_wrong_clock_is_seen_to_deviate(commands: Commands, clock_ms: int) -> None:
     holding(commands)
     measure(commands, 3000.0, 1, 1)
     measure(commands, 0.0, 2, 14, clock_ms)
@@ -196,20 +205,20 @@ def test_a_device_with_a_wrong_clock_is_seen_to_deviate(commands, clock_ms):
     assert newest.measured_at_ms == NOW_MS + 14_000 + clock_ms
 
 
-def test_droop_moves_the_battery_as_it_should(commands):
+def test_droop_moves_the_battery_as_it_should(commands: Commands) -> None:
     holding(commands, droop=Droop(nominal_hz=60.0))
     measure(commands, 0.0, 1, 20)
     assert commands.alarms(NOW_MS + 20_000) == []
 
 
-def test_a_device_that_fell_silent_is_not_said_to_deviate(commands):
+def test_a_device_that_fell_silent_is_not_said_to_deviate(commands: Commands) -> None:
     holding(commands)
     measure(commands, 0.0, 1, 8)
     assert commands.alarms(NOW_MS + 18_000)
     assert commands.alarms(NOW_MS + 18_001) == []
 
 
-def test_no_answer_late_and_failed_are_told_while_the_lease_could_stand(commands):
+def test_no_answer_late_and_failed_are_told_while_the_lease_could_stand(commands: Commands) -> None:
     commands.apply_frame(command_frame(NOW_MS, {DEVICE: 3000.0}))
     assert commands.alarms(NOW_MS + 4999) == []
     assert [a.kind for a in commands.alarms(NOW_MS + 5000)] == ["no_answer"]
@@ -223,8 +232,8 @@ def test_no_answer_late_and_failed_are_told_while_the_lease_could_stand(commands
     assert commands.alarms(NOW_MS + 30_000) == []
 
 
-def test_what_a_device_refuses_or_ends_is_no_alarm(commands):
-    for n, state in enumerate(("rejected", "opted_out", "expired", "completed", "superseded")):
+def test_what_a_device_refuses_or_ends_is_no_alarm(commands: Commands) -> None:
+    for n, state in enumerate(ENDS):
         at_ms = NOW_MS + n
         commands.apply_frame(command_frame(at_ms, {DEVICE: 3000.0}))
         commands.apply_event(event(at_ms, state))
@@ -234,7 +243,9 @@ def test_what_a_device_refuses_or_ends_is_no_alarm(commands):
 
 
 @given(st.lists(st.tuples(st.sampled_from([*LIFE, "failed", "frame", "off", "on"]))), st.integers())
-def test_whatever_comes_alarms_are_of_known_devices_and_repeatable(steps, seed):
+def test_whatever_comes_alarms_are_of_known_devices_and_repeatable(
+    steps: list[tuple[Any]], seed: int
+) -> None:
     commands, rng = Commands(Registry()), random.Random(seed)
     now_ms = rank_ms = NOW_MS
     for (step,) in steps:
@@ -252,7 +263,7 @@ def test_whatever_comes_alarms_are_of_known_devices_and_repeatable(steps, seed):
         assert {alarm.device_id for alarm in first} <= {DEVICE}
 
 
-def test_reported_is_what_telemetry_says():
+def test_reported_is_what_telemetry_says() -> None:
     model = ReadModel(started_at_ms=NOW_MS)
     apply_raw(model, topics.TELEMETRY, None, b"junk", offset=0, now_ms=NOW_MS)
     apply(model, topics.COMMANDS, command_frame(NOW_MS, {DEVICE: 3000.0}))
@@ -269,7 +280,7 @@ def test_reported_is_what_telemetry_says():
 # Requests and status
 
 
-def asked(n: int, **changes) -> Target:
+def asked(n: int, **changes: Any) -> Target:
     told = {"region": "north", "ends_at_ms": NOW_MS + 900_000, "priority": "operator", **changes}
     return Target(
         request_id=f"target-{n}",
@@ -281,11 +292,11 @@ def asked(n: int, **changes) -> Target:
     )
 
 
-def became(n: int, state: str) -> RequestEvent:
+def became(n: int, state: RequestState) -> RequestEvent:
     return RequestEvent(request_id=f"target-{n}", region="north", state=state, at_ms=NOW_MS)
 
 
-def test_a_request_is_known_by_whichever_topic_tells_first():
+def test_a_request_is_known_by_whichever_topic_tells_first() -> None:
     dispatches = Dispatches()
     dispatches.apply_told(became(1, "active"), NOW_MS)
     assert dispatches.view("north", 10, NOW_MS).requests == []
@@ -295,7 +306,7 @@ def test_a_request_is_known_by_whichever_topic_tells_first():
     assert (told.state, told.request.priority) == ("active", "operator")
 
 
-def test_requests_are_bounded_and_what_is_over_leaves_first():
+def test_requests_are_bounded_and_what_is_over_leaves_first() -> None:
     dispatches = Dispatches()
     for n in range(6000):
         dispatches.apply_request(asked(n))
@@ -308,7 +319,7 @@ def test_requests_are_bounded_and_what_is_over_leaves_first():
     assert view.requests[0].request.request_id == "target-5998"
 
 
-def test_a_notice_stands_until_nothing_is_missing():
+def test_a_notice_stands_until_nothing_is_missing() -> None:
     dispatches = Dispatches()
     dispatches.apply_told(notice("north", "target-1"), NOW_MS)
     dispatches.apply_told(notice("north", "target-1", 1000.0), NOW_MS)
@@ -317,7 +328,7 @@ def test_a_notice_stands_until_nothing_is_missing():
     assert dispatches.now(NOW_MS)[0].notices == []
 
 
-def test_the_status_becomes_stale_and_its_history_is_half_an_hour():
+def test_the_status_becomes_stale_and_its_history_is_half_an_hour() -> None:
     dispatches = Dispatches()
     for step in range(4000):
         status = dispatch_status("north", NOW_MS + 500 * step, asked_w=float(step // 1000))
@@ -333,17 +344,22 @@ def test_the_status_becomes_stale_and_its_history_is_half_an_hour():
     assert dispatches.view("north", 10, last_ms).history.at_ms == [NOW_MS - 1]
 
 
-def test_a_change_of_what_is_asked_is_always_a_point():
+def test_a_change_of_what_is_asked_is_always_a_point() -> None:
     dispatches = Dispatches()
     for after_ms, asked_w in ((0, 1.0), (100, 1.0), (150, 2.0), (200, None)):
         dispatches.apply_told(dispatch_status("north", NOW_MS + after_ms, asked_w=asked_w), NOW_MS)
     assert dispatches.view("north", 10, NOW_MS).history.asked_w == [1.0, 2.0, None]
 
 
-def test_storms_are_told_until_they_are_over_or_called_off():
+def test_storms_are_told_until_they_are_over_or_called_off() -> None:
     model = ReadModel(started_at_ms=NOW_MS)
-    for n, changes in enumerate(({}, {"cancelled": True}, {"ends_at_ms": NOW_MS})):
-        told = {"prepare_from_ms": NOW_MS, "starts_at_ms": NOW_MS, "ends_at_ms": NOW_MS + 1}
+    each: tuple[dict[str, Any], ...] = ({}, {"cancelled": True}, {"ends_at_ms": NOW_MS})
+    for n, changes in enumerate(each):
+        told: dict[str, Any] = {
+            "prepare_from_ms": NOW_MS,
+            "starts_at_ms": NOW_MS,
+            "ends_at_ms": NOW_MS + 1,
+        }
         alert = Alert(alert_id=f"s{n}", kind="storm", **{**told, **changes})
         apply(model, topics.GRID_ALERTS, alert)
     assert [alert.alert_id for alert in model.alerts(NOW_MS)] == ["s0"]
@@ -363,7 +379,7 @@ READ = (
 
 @pytest.mark.parametrize("topic", READ, ids=lambda topic: topic.name)
 @pytest.mark.parametrize("junk", [b"", b"{", b"null", b"[]", b'{"type":"x"}', b"\xff", b"NaN"])
-def test_a_record_that_cannot_be_read_is_counted(topic, junk):
+def test_a_record_that_cannot_be_read_is_counted(topic: Topic, junk: bytes) -> None:
     model = ReadModel(started_at_ms=NOW_MS)
     apply_raw(model, topic, b"key", junk, offset=0, now_ms=NOW_MS)
     assert model.undecodable == {topic.name: 1}

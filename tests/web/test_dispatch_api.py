@@ -15,16 +15,8 @@ from schemas.commands import CommandEvent, CommandEvents
 from schemas.dispatch import Request, RequestEvent, Target
 from schemas.encoding import encode_json
 from schemas.grid import Alert
-from tests.support.web_world import (
-    NOW_MS,
-    KafkaInMemory,
-    apply,
-    apply_raw,
-    command_frame,
-    dispatch_status,
-    fed_read_model,
-    notice,
-)
+from tests.support.web_records import NOW_MS, command_frame, dispatch_status, notice
+from tests.support.web_world import KafkaInMemory, apply, apply_raw, fed_read_model
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topics import Topic
@@ -88,7 +80,9 @@ class World:
         else:
             apply_raw(self.model, topic, None, value, offset=0, now_ms=NOW_MS)
 
-    async def post(self, path: str, body: Any = None, by: dict | None = ANN) -> httpx.Response:
+    async def post(
+        self, path: str, body: Any = None, by: dict[str, str] | None = ANN
+    ) -> httpx.Response:
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         return await self.client.post(f"/api/v1{path}", content=content, headers=by or {})
 
@@ -111,7 +105,9 @@ async def world(model: ReadModel, operators: Path) -> AsyncIterator[World]:
 # Rights
 
 
-async def test_without_a_file_every_order_is_refused_and_the_way_out_is_told(model):
+async def test_without_a_file_every_order_is_refused_and_the_way_out_is_told(
+    model: ReadModel,
+) -> None:
     world = World(model, None)
     response = await world.post("/regions/north/targets", TARGET)
     assert response.status_code == 403
@@ -141,7 +137,9 @@ async def test_without_a_file_every_order_is_refused_and_the_way_out_is_told(mod
         "/alerts/x/cancel",
     ],
 )
-async def test_without_a_good_token_nothing_is_written(world, path, headers):
+async def test_without_a_good_token_nothing_is_written(
+    world: World, path: str, headers: dict[str, str] | None
+) -> None:
     response = await world.post(path, TARGET, headers)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"] == "Bearer"
@@ -159,7 +157,12 @@ async def test_without_a_good_token_nothing_is_written(world, path, headers):
         ("/alerts", {"regions": ["south"], "for_s": 60}, "'storm'"),
     ],
 )
-async def test_a_right_that_lacks_is_named_and_nothing_is_written(world, path, body, says):
+async def test_a_right_that_lacks_is_named_and_nothing_is_written(
+    world: World,
+    path: str,
+    body: dict[str, int | list[str]] | dict[str, int | str] | dict[str, int],
+    says: str,
+) -> None:
     response = await world.post(path, body, BOB)
     assert response.status_code == 403
     assert says in response.json()["error"]
@@ -167,7 +170,7 @@ async def test_a_right_that_lacks_is_named_and_nothing_is_written(world, path, b
     assert not world.kafka.written
 
 
-async def test_to_withdraw_a_request_takes_the_right_to_it(world):
+async def test_to_withdraw_a_request_takes_the_right_to_it(world: World) -> None:
     held = (await world.post("/regions/south/hold", {})).json()["request_id"]
     response = await world.post(f"/regions/south/requests/{held}/withdraw", by=BOB)
     assert response.status_code == 403
@@ -175,11 +178,13 @@ async def test_to_withdraw_a_request_takes_the_right_to_it(world):
     assert len(world.kafka.written) == 1
 
 
-async def test_a_token_that_was_taken_out_of_the_file_is_out_at_once(world, operators):
+async def test_a_token_that_was_taken_out_of_the_file_is_out_at_once(
+    world: World, operators: Path
+) -> None:
     assert (await world.post("/regions/south/targets", TARGET, BOB)).status_code == 201
-    operators.write_text(operators.read_text().split('[[operators]]\nname = "bob"')[0])
+    operators.write_text(operators.read_text().split('[[operators]]\nname = "bob"')[0])  # noqa: ASYNC240  # a small file
     assert (await world.post("/regions/south/targets", TARGET, BOB)).status_code == 401
-    operators.write_text("[[operators")
+    operators.write_text("[[operators")  # noqa: ASYNC240  # a small file
     broken = await world.post("/regions/south/targets", TARGET)
     assert broken.status_code == 403
     assert "broken" in broken.json()["error"]
@@ -188,7 +193,7 @@ async def test_a_token_that_was_taken_out_of_the_file_is_out_at_once(world, oper
 # Orders
 
 
-async def test_a_target_is_written_and_answered_with_what_became_of_it(world):
+async def test_a_target_is_written_and_answered_with_what_became_of_it(world: World) -> None:
     droop = {"nominal_hz": 60.0}
     order = {**TARGET, "starts_at_ms": NOW_MS + 60_000, "best_effort": True, "droop": droop}
     response = await world.post("/regions/north/targets", order)
@@ -207,13 +212,13 @@ async def test_a_target_is_written_and_answered_with_what_became_of_it(world):
     assert (topic, key.decode()) == (topics.DISPATCH_TARGETS, request.request_id)
 
 
-async def test_to_leave_a_region_to_itself_is_an_order_too(world):
+async def test_to_leave_a_region_to_itself_is_an_order_too(world: World) -> None:
     order = {"export_w": None, "ends_at_ms": NOW_MS + 1000}
     assert (await world.post("/regions/north/targets", order)).status_code == 201
     assert world.requests()[0].export_w is None
 
 
-async def test_a_rejection_is_a_conflict_with_its_sentence(world):
+async def test_a_rejection_is_a_conflict_with_its_sentence(world: World) -> None:
     world.answer = lambda request: RequestEvent(
         request_id=request.request_id,
         region=request.region,
@@ -228,7 +233,7 @@ async def test_a_rejection_is_a_conflict_with_its_sentence(world):
     assert "hold-1" in response.json()["hint"]
 
 
-async def test_without_an_answer_in_time_it_is_told_that_it_is_written(world):
+async def test_without_an_answer_in_time_it_is_told_that_it_is_written(world: World) -> None:
     world.answer = lambda _: None
     response = await world.post("/regions/north/targets", TARGET)
     assert response.status_code == 202
@@ -236,17 +241,17 @@ async def test_without_an_answer_in_time_it_is_told_that_it_is_written(world):
     assert len(world.kafka.written) == 1
 
 
-async def test_without_kafka_it_is_not_known_whether_it_was_written(world):
+async def test_without_kafka_it_is_not_known_whether_it_was_written(world: World) -> None:
     async def fail(*_: Any) -> None:
         raise TimeoutError
 
-    world.kafka.write = fail
+    world.kafka.write = fail  # type: ignore[method-assign, assignment]  # it raises only
     response = await world.post("/regions/north/targets", TARGET)
     assert response.status_code == 503
     assert "not known whether target-" in response.json()["error"]
 
 
-async def test_limit_hold_and_withdrawal(world):
+async def test_limit_hold_and_withdrawal(world: World) -> None:
     limit = {"import_limit_w": 40_000, "for_s": 60, "feeder": "f1"}
     assert (await world.post("/regions/north/limits", limit)).status_code == 201
     held = await world.post("/regions/north/hold", {"reason": "maintenance"})
@@ -261,13 +266,15 @@ async def test_limit_hold_and_withdrawal(world):
 
 
 @pytest.mark.parametrize("request_id", ["nothing", "x" * 300, "%00"])
-async def test_a_request_that_is_not_there_cannot_be_withdrawn(world, request_id):
+async def test_a_request_that_is_not_there_cannot_be_withdrawn(
+    world: World, request_id: str
+) -> None:
     response = await world.post(f"/regions/north/requests/{request_id}/withdraw")
     assert response.status_code == 404
     assert not world.kafka.written
 
 
-async def test_a_storm_is_told_and_called_off(world):
+async def test_a_storm_is_told_and_called_off(world: World) -> None:
     order = {"regions": ["south"], "site_ids": ["home-001"], "for_s": 3600}
     order["starts_at_ms"] = NOW_MS + 7_200_000
     told = (await world.post("/alerts", order)).json()
@@ -329,8 +336,8 @@ async def test_a_storm_is_told_and_called_off(world):
     ],
 )
 async def test_an_order_that_cannot_be_meant_is_one_sentence_and_nothing_is_written(
-    world, path, body, says
-):
+    world: World, path: str, body: Any, says: str
+) -> None:
     response = await world.post(path, body)
     assert response.status_code == 422, response.text
     assert says in response.json()["error"]
@@ -341,7 +348,7 @@ async def test_an_order_that_cannot_be_meant_is_one_sentence_and_nothing_is_writ
 # What everybody may see
 
 
-async def test_a_regions_dispatch_is_told_with_its_requests_and_history(world):
+async def test_a_regions_dispatch_is_told_with_its_requests_and_history(world: World) -> None:
     done = await world.post("/regions/north/targets", TARGET)
     running = (await world.post("/regions/north/targets", TARGET)).json()["request_id"]
     for at_s in range(10):
@@ -361,7 +368,7 @@ async def test_a_regions_dispatch_is_told_with_its_requests_and_history(world):
     assert len(view["history"]["at_ms"]) == 5
 
 
-async def test_newest_commands_by_region_and_state(world):
+async def test_newest_commands_by_region_and_state(world: World) -> None:
     apply(world.model, topics.COMMANDS, command_frame(NOW_MS, {"pw-001": 3000.0, "pw-002": 1.0}))
     event = CommandEvent(
         device_id="pw-001", command_id=f"c0-{NOW_MS}", state="applied", at_ms=NOW_MS, epoch=1
@@ -377,7 +384,7 @@ async def test_newest_commands_by_region_and_state(world):
     assert wrong.status_code == 400
 
 
-async def test_a_devices_story_is_read_from_its_partition(world):
+async def test_a_devices_story_is_read_from_its_partition(world: World) -> None:
     partition = partition_of("home-001", PARTITIONS)
     frame = command_frame(NOW_MS - 5000, {"pw-001": 3000.0, "pw-002": 1.0})
     old = command_frame(NOW_MS - 7_200_000, {"pw-001": 1.0})
@@ -395,7 +402,7 @@ async def test_a_devices_story_is_read_from_its_partition(world):
     assert (await world.client.get("/api/v1/devices/nobody/commands")).status_code == 404
 
 
-async def test_the_documented_orders_are_those_that_are_taken(world):
+async def test_the_documented_orders_are_those_that_are_taken(world: World) -> None:
     document = (await world.client.get("/openapi.json")).json()
     posts = {
         path: methods["post"] for path, methods in document["paths"].items() if "post" in methods
@@ -409,7 +416,7 @@ async def test_the_documented_orders_are_those_that_are_taken(world):
     assert "export_w" in document["components"]["schemas"]["TargetOrder"]["properties"]
 
 
-async def test_a_request_of_an_hour_ago_has_the_state_that_the_status_tells(world):
+async def test_a_request_of_an_hour_ago_has_the_state_that_the_status_tells(world: World) -> None:
     """Its events are older than what a web process reads when it starts."""
     asked = Target(
         request_id="target-old",
@@ -422,7 +429,10 @@ async def test_a_request_of_an_hour_ago_has_the_state_that_the_status_tells(worl
         issued_at_ms=NOW_MS - 7_200_000,
     )
     apply(world.model, topics.DISPATCH_TARGETS, asked)
-    state = lambda view: view["requests"][0]["state"]  # noqa: E731  # read thrice
+
+    def state(view: Any) -> str | None:
+        return view["requests"][0]["state"]
+
     assert state(await world.get("/regions/north/dispatch")) is None
     status = dispatch_status("north", NOW_MS, request_id="other", waiting=("target-old",))
     apply(world.model, topics.DISPATCH_EVENTS, status)

@@ -18,7 +18,8 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
-from tests.support.web_world import NOW_MS, KafkaInMemory, fed_read_model
+from tests.support.web_records import NOW_MS
+from tests.support.web_world import KafkaInMemory, fed_read_model
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
 from vpp_streams.web.connections import DoorConfig
@@ -77,7 +78,7 @@ async def read_to_the_end(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def door(app: Any, logins: Logins, limits: Limits, **times: float) -> AsyncIterator[Door]:
+async def door(app: Any, logins: Logins, limits: Limits, **times: Any) -> AsyncIterator[Door]:
     places = Places(limits)
     times = {"request_s": NEVER, "stall_s": NEVER} | times
     config = DoorConfig(
@@ -133,14 +134,14 @@ def world(tmp_path: Path) -> World:
     ],
     ids=["silent", "half a header", "half a body", "half a second request"],
 )
-async def test_who_sends_no_whole_request_in_time_is_closed(world, first):
+async def test_who_sends_no_whole_request_in_time_is_closed(world: World, first: bytes) -> None:
     async with world.door(request_s=AT_ONCE) as door:
         reader, _ = await door.connect(first)
         await read_to_the_end(reader)  # would never end
         await door.until(lambda: len(door.places) == 0)
 
 
-async def test_who_drips_bytes_is_closed_all_the_same(world):
+async def test_who_drips_bytes_is_closed_all_the_same(world: World) -> None:
     async with world.door(request_s=AT_ONCE) as door:
         reader, writer = await door.connect(b"GET / HTTP/1.1\r\nX: ")
         ended = asyncio.create_task(read_to_the_end(reader))
@@ -149,7 +150,7 @@ async def test_who_drips_bytes_is_closed_all_the_same(world):
             await asyncio.sleep(0.01)
 
 
-async def test_who_takes_nothing_of_an_answer_is_closed(world):
+async def test_who_takes_nothing_of_an_answer_is_closed(world: World) -> None:
     big = PlainTextResponse("x" * 50_000_000)
     async with door(big, world.logins, ROOMY, stall_s=AT_ONCE) as here:
         reader, _ = await here.connect(GET, limit=1)  # asyncio reads little, and then nothing
@@ -158,7 +159,7 @@ async def test_who_takes_nothing_of_an_answer_is_closed(world):
         assert len(await read_to_the_end(reader)) < 50_000_000
 
 
-async def test_a_request_that_is_answered_slowly_is_not_too_slow_itself(world):
+async def test_a_request_that_is_answered_slowly_is_not_too_slow_itself(world: World) -> None:
     """The time is that of the client: an answer may take longer than a request."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -169,7 +170,7 @@ async def test_a_request_that_is_answered_slowly_is_not_too_slow_itself(world):
         assert (await (await here.client()).get("/")).text == "late"
 
 
-async def test_silent_connections_keep_nobody_out(world):
+async def test_silent_connections_keep_nobody_out(world: World) -> None:
     limits = Limits(ordinary=5, per_client=5, waiting=5, operators=2)
     async with world.door(limits) as door:
         for _ in range(40):
@@ -178,7 +179,7 @@ async def test_silent_connections_keep_nobody_out(world):
         assert len(door.places) <= 12
 
 
-async def test_while_others_hold_every_place_an_operator_holds_a_region(world):
+async def test_while_others_hold_every_place_an_operator_holds_a_region(world: World) -> None:
     limits = Limits(ordinary=2, per_client=2, waiting=4, operators=2)
     async with world.door(limits) as door:
         for _ in range(2):
@@ -197,14 +198,14 @@ async def test_while_others_hold_every_place_an_operator_holds_a_region(world):
         assert (await ann.get("/api/v1/summary")).status_code == 200
 
 
-async def test_a_refused_connection_is_closed_so_that_others_may_wait(world):
+async def test_a_refused_connection_is_closed_so_that_others_may_wait(world: World) -> None:
     async with world.door(Limits(ordinary=0, per_client=1, waiting=1, operators=1)) as door:
         answer = await door.answer(GET)
         assert answer.startswith(b"HTTP/1.1 503")
         await door.until(lambda: len(door.places) == 0)
 
 
-async def test_streams_have_a_limit_per_client_that_operators_do_not_share(world):
+async def test_streams_have_a_limit_per_client_that_operators_do_not_share(world: World) -> None:
     async with world.door() as door:
         for _ in range(2):  # half of a client's four connections
             reader, _ = await door.connect(STREAM)
@@ -216,14 +217,16 @@ async def test_streams_have_a_limit_per_client_that_operators_do_not_share(world
             assert live.status_code == 200
 
 
-async def test_stories_are_queued_in_bounds_and_operators_have_a_queue_of_their_own(world):
+async def test_stories_are_queued_in_bounds_and_operators_have_a_queue_of_their_own(
+    world: World,
+) -> None:
     reading = asyncio.Event()
 
     async def read_since(*_: object) -> AsyncIterator[tuple[int, bytes]]:
         await reading.wait()
         yield NOW_MS, b"{}"
 
-    world.kafka.read_since = read_since  # type: ignore[method-assign]
+    world.kafka.read_since = read_since  # type: ignore[method-assign, assignment]  # a reader that waits
     path = "/api/v1/devices/pw-001/commands?last_s=2592000"
     async with world.door() as door:
         crowd, ann = await door.client(), await door.client(world.token)
@@ -238,7 +241,7 @@ async def test_stories_are_queued_in_bounds_and_operators_have_a_queue_of_their_
         assert (statuses.count(200), statuses[-1]) == (5, 200)
 
 
-async def test_a_flood_of_wrong_tokens_is_locked_out(world):
+async def test_a_flood_of_wrong_tokens_is_locked_out(world: World) -> None:
     async with world.door() as door:
         guesser = await door.client()
         answers = [
@@ -253,7 +256,7 @@ async def test_a_flood_of_wrong_tokens_is_locked_out(world):
         assert int(answers[-1].headers["Retry-After"]) > 0
 
 
-async def test_bytes_that_are_no_request_end_their_own_connection_only(world):
+async def test_bytes_that_are_no_request_end_their_own_connection_only(world: World) -> None:
     dice = random.Random(1)
     async with world.door() as door:
         for first in (b"GET " * 9999, b"\x16\x03\x01\x02", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
@@ -265,7 +268,9 @@ async def test_bytes_that_are_no_request_end_their_own_connection_only(world):
         assert (await (await door.client()).get("/api/v1/summary")).status_code == 200
 
 
-async def test_a_body_that_never_ends_is_no_error_of_ours(world, caplog):
+async def test_a_body_that_never_ends_is_no_error_of_ours(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     head = (
         "POST /api/v1/regions/north/hold HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
         f"Authorization: Bearer {world.token}\r\n\r\n"

@@ -1,21 +1,25 @@
 """Hosts, origins and headers: what a browser is kept from, and what still works."""
 
+from pathlib import Path
+from typing import Any
+
 import httpx
 import pytest
 
-from tests.support.web_world import NOW_MS, KafkaInMemory, fed_read_model
+from tests.support.web_records import NOW_MS
+from tests.support.web_world import KafkaInMemory, fed_read_model
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
 from vpp_streams.web.operators import make_demo_operator
 
 
-def client(base_url: str = "http://localhost", **changes: object) -> httpx.AsyncClient:
+def client(base_url: str = "http://localhost", **changes: Any) -> httpx.AsyncClient:
     app = create_web(Settings(**changes), fed_read_model(), lambda: NOW_MS, KafkaInMemory())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base_url)
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/app.js", "/api/v1/summary", "/openapi.json"])
-async def test_every_answer_has_the_headers_of_a_page_that_trusts_nobody_else(path):
+async def test_every_answer_has_the_headers_of_a_page_that_trusts_nobody_else(path: str) -> None:
     async with client() as web:
         answer = await web.get(path)
     assert answer.status_code == 200
@@ -30,7 +34,7 @@ async def test_every_answer_has_the_headers_of_a_page_that_trusts_nobody_else(pa
     assert "strict-transport-security" not in answer.headers
 
 
-async def test_a_problem_has_them_too_and_tls_has_more():
+async def test_a_problem_has_them_too_and_tls_has_more() -> None:
     async with client("https://localhost") as web:
         for path in ("/nowhere", "/api/v1/regions/nowhere", "/api/v1/summary?x=1"):
             answer = await web.get(path)
@@ -58,7 +62,9 @@ async def test_a_problem_has_them_too_and_tls_has_more():
         ("evil.example", {"host": "0.0.0.0"}, 421),
     ],
 )
-async def test_only_its_own_hosts_are_answered(host, settings, status):
+async def test_only_its_own_hosts_are_answered(
+    host: str, settings: dict[str, str], status: int
+) -> None:
     async with client(**settings) as web:
         for path in ("/", "/api/v1/summary"):
             answer = await web.get(path, headers={"Host": host})
@@ -75,7 +81,9 @@ async def test_only_its_own_hosts_are_answered(host, settings, status):
         ("http://localhost.evil.example", 403),
     ],
 )
-async def test_pages_of_others_order_nothing_even_with_a_token(tmp_path, origin, status):
+async def test_pages_of_others_order_nothing_even_with_a_token(
+    tmp_path: Path, origin: str | None, status: int
+) -> None:
     operators, access = make_demo_operator(tmp_path, "demo", "http://localhost")
     kafka = KafkaInMemory()
     settings = Settings(operators=operators)
@@ -89,7 +97,7 @@ async def test_pages_of_others_order_nothing_even_with_a_token(tmp_path, origin,
     assert len(kafka.written) == (status == 202)
 
 
-async def test_a_token_that_is_nobodys_is_refused_on_reads_too(tmp_path):
+async def test_a_token_that_is_nobodys_is_refused_on_reads_too(tmp_path: Path) -> None:
     operators, access = make_demo_operator(tmp_path, "demo", "http://localhost")
     async with client(operators=operators) as web:
         for token, status in ((access.token, 200), ("vpp_wrong", 401)):
@@ -99,7 +107,7 @@ async def test_a_token_that_is_nobodys_is_refused_on_reads_too(tmp_path):
         assert (await web.get("/api/v1/summary", headers=basic)).status_code == 200
 
 
-async def test_files_are_packed_and_kept_until_they_change():
+async def test_files_are_packed_and_kept_until_they_change() -> None:
     async with client() as web:
         style = await web.get("/style.css", headers={"Accept-Encoding": "gzip"})
         assert style.headers["content-encoding"] == "gzip"

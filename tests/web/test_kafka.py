@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +21,7 @@ from schemas.dispatch import RequestEvent, Target
 from schemas.encoding import encode_json
 from schemas.presence import Presence
 from tests.support.kafka_world import write_raw
-from tests.support.web_world import (
+from tests.support.web_records import (
     command_frame,
     health,
     region_live,
@@ -108,7 +109,9 @@ async def until(ask: Callable[[], Awaitable[Any]], fits: Callable[[Any], bool]) 
         await asyncio.sleep(0.1)
 
 
-async def test_what_is_written_shows_and_a_second_process_knows_the_last_hour(topics_ready):
+async def test_what_is_written_shows_and_a_second_process_knows_the_last_hour(
+    topics_ready: Settings,
+) -> None:
     settings = topics_ready
     home = site(1)
     p = partition_of(home.site_id, PARTITIONS)
@@ -157,7 +160,7 @@ async def test_what_is_written_shows_and_a_second_process_knows_the_last_hour(to
         assert await web.stop(signal.SIGINT) == 0
 
 
-async def test_it_stops_at_once_while_people_watch_the_stream(topics_ready):
+async def test_it_stops_at_once_while_people_watch_the_stream(topics_ready: Settings) -> None:
     async with (
         running_web(topics_ready) as web,
         httpx.AsyncClient(base_url=web.url, timeout=PATIENCE_S) as client,
@@ -178,7 +181,9 @@ async def test_it_stops_at_once_while_people_watch_the_stream(topics_ready):
     ("change", "says"),
     [({"kafka": "127.0.0.1:9"}, "no Kafka answers"), ({"host": "192.0.2.1"}, "cannot listen")],
 )
-async def test_what_cannot_work_is_one_line_with_the_way_out(settings, change, says):
+async def test_what_cannot_work_is_one_line_with_the_way_out(
+    settings: Settings, change: dict[str, str], says: str
+) -> None:
     settings = settings.model_copy(update=change)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "vpp_streams", "web", "--port", "0"),
@@ -192,7 +197,9 @@ async def test_what_cannot_work_is_one_line_with_the_way_out(settings, change, s
     assert errors.decode().strip().splitlines()[-1].startswith("vpp: ")
 
 
-async def test_an_order_reaches_kafka_and_its_answer_comes_back(topics_ready, tmp_path):
+async def test_an_order_reaches_kafka_and_its_answer_comes_back(
+    topics_ready: Settings, tmp_path: Path
+) -> None:
     """Against a region role of the test's: it accepts every request, and asks one device."""
     settings = topics_ready
     home = site(1)

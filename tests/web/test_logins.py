@@ -1,5 +1,8 @@
 """Whose token it is, and what becomes of those who guess; the clock is the test's."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -14,7 +17,7 @@ HERE, THERE = "192.0.2.1", "192.0.2.2"
 
 
 class World:
-    def __init__(self, path) -> None:
+    def __init__(self, path: Path) -> None:
         self.path, self.now_s = path, 0.0
         self.write(ann=ANN, bob=BOB)
         self.logins = Logins(path, clock=lambda: self.now_s)
@@ -38,11 +41,11 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path) -> World:
+def world(tmp_path: Path) -> World:
     return World(tmp_path / "operators.toml")
 
 
-def test_an_address_that_guesses_is_locked_out_each_time_for_twice_as_long(world):
+def test_an_address_that_guesses_is_locked_out_each_time_for_twice_as_long(world: World) -> None:
     assert world.guess(HERE, FREE_TRIES + 3) == [401] * FREE_TRIES + [429] * 3
     world.now_s = 29
     assert world.guess(HERE, 1) == [429]
@@ -56,25 +59,25 @@ def test_an_address_that_guesses_is_locked_out_each_time_for_twice_as_long(world
     assert world.guess(HERE, FREE_TRIES) == [401] * FREE_TRIES
 
 
-def test_a_program_that_keeps_on_with_a_token_that_was_replaced_is_no_guesser(world):
+def test_a_program_that_keeps_on_with_a_token_that_was_replaced_is_no_guesser(world: World) -> None:
     old = new_token()
     assert {world.status(HERE, old) for _ in range(50)} == {401}
     assert world.status(HERE, ANN) == 200
 
 
-def test_a_locked_address_learns_nothing_of_the_right_token(world):
+def test_a_locked_address_learns_nothing_of_the_right_token(world: World) -> None:
     world.guess(HERE, FREE_TRIES)
     with pytest.raises(ApiError) as locked:
         world.logins.holder(HERE, ANN)
     assert (locked.value.status, locked.value.headers) == (429, {"Retry-After": "30"})
 
 
-def test_the_lock_is_the_addresss_alone(world):
+def test_the_lock_is_the_addresss_alone(world: World) -> None:
     world.guess(HERE, FREE_TRIES)
     assert world.status(THERE, ANN) == 200
 
 
-def test_an_operator_who_was_here_before_is_not_locked_out_by_a_neighbour(world):
+def test_an_operator_who_was_here_before_is_not_locked_out_by_a_neighbour(world: World) -> None:
     assert world.status(HERE, ANN) == 200
     world.guess(HERE, FREE_TRIES + 100)
     assert world.status(HERE, ANN) == 200
@@ -83,7 +86,7 @@ def test_an_operator_who_was_here_before_is_not_locked_out_by_a_neighbour(world)
     assert world.status(HERE, ANN) == 401  # taken out: what was proven once does not count
 
 
-def test_a_token_is_out_or_in_with_the_next_request(world):
+def test_a_token_is_out_or_in_with_the_next_request(world: World) -> None:
     carl = new_token()
     assert world.status(HERE, carl) == 401
     world.write(ann=ANN, carl=carl)
@@ -96,7 +99,7 @@ def test_a_token_is_out_or_in_with_the_next_request(world):
     assert world.status(HERE, ANN) == 200
 
 
-def test_wrong_tokens_are_logged_until_the_lock_and_then_counted(world):
+def test_wrong_tokens_are_logged_until_the_lock_and_then_counted(world: World) -> None:
     with capture_logs() as logs:
         world.guess(HERE, 300)
         world.now_s = 31
@@ -108,18 +111,20 @@ def test_wrong_tokens_are_logged_until_the_lock_and_then_counted(world):
     assert all(ANN not in str(line) for line in logs)
 
 
-def test_what_is_remembered_of_guessers_is_bounded(world, monkeypatch):
+def test_what_is_remembered_of_guessers_is_bounded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_MAX_CLIENTS", 10)
     for number in range(50):
         world.guess(f"198.51.100.{number}", 1)
-    assert len(world.logins._tries) == 10
+    assert len(world.logins._tries) == 10  # noqa: SLF001  # what is kept must be bounded
 
 
-def test_clients_behind_a_proxy_do_not_lock_the_proxy_out(tmp_path):
+def test_clients_behind_a_proxy_do_not_lock_the_proxy_out(tmp_path: Path) -> None:
     world = World(tmp_path / "operators.toml")
     logins = Logins(world.path, proxies=[HERE])
 
-    def request(token: str) -> dict:
+    def request(token: str) -> dict[str, Any]:
         header = (b"authorization", f"Bearer {token}".encode())
         return {"type": "http", "client": (HERE, 1), "headers": [header]}
 

@@ -1,15 +1,16 @@
 """The market page in a headless Chromium, at a desk's and a phone's width; no Kafka."""
 
 import re
+from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
 
 from schemas.market import Award, Gate, Refusal, Shortfall
 from tests.support.browser_world import DESK, PHONE, opened, serving
 from tests.support.market_feed import OPEN_MS, RULES, at, bid, feed, feed_market
-from tests.support.web_world import HOSTILE, NOW_MS
+from tests.support.web_records import HOSTILE, NOW_MS
 from vpp_streams.web.readmodel import ReadModel
 
 pytestmark = pytest.mark.browser
@@ -62,7 +63,9 @@ async def sideways(page: Page) -> int:
 
 
 @BOTH
-async def test_a_region_in_a_market_is_shown_whole_and_fits_its_screen(browser, model, viewport):
+async def test_a_region_in_a_market_is_shown_whole_and_fits_its_screen(
+    browser: Browser, model: ReadModel, viewport: ViewportSize
+) -> None:
     totals = model.markets.view("sim", "north", 6, NOW_MS).totals
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         page = watched.page
@@ -88,7 +91,9 @@ async def test_a_region_in_a_market_is_shown_whole_and_fits_its_screen(browser, 
 
 
 @BOTH
-async def test_an_open_bid_is_shown_with_its_curve_and_how_it_was_decided(browser, model, viewport):
+async def test_an_open_bid_is_shown_with_its_curve_and_how_it_was_decided(
+    browser: Browser, model: ReadModel, viewport: ViewportSize
+) -> None:
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         page = watched.page
         await page.goto(home + "#/market")
@@ -118,7 +123,9 @@ async def test_an_open_bid_is_shown_with_its_curve_and_how_it_was_decided(browse
 
 
 @BOTH
-async def test_the_page_moves_as_records_come(browser, model, viewport):
+async def test_the_page_moves_as_records_come(
+    browser: Browser, model: ReadModel, viewport: ViewportSize
+) -> None:
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         page = watched.page
         await page.goto(home + "#/market/sim/north")
@@ -131,14 +138,14 @@ async def test_the_page_moves_as_records_come(browser, model, viewport):
         await expect(newest).to_contain_text("123.45")
         await expect(state).to_have_text("awarded")
         await expect(panel(page, "Open bids")).to_contain_text("No bid waits for its gate")
-        missing = {"awarded_w": 256e3, "deliverable_w": 200e3, "missing_w": 56e3}
-        told = {"bid_id": at(OPEN_MS), "market": "sim", "region": "north"}
+        missing: dict[str, Any] = {"awarded_w": 256e3, "deliverable_w": 200e3, "missing_w": 56e3}
+        told: dict[str, Any] = {"bid_id": at(OPEN_MS), "market": "sim", "region": "north"}
         feed(model, Shortfall(**told, at_ms=NOW_MS, start_ms=OPEN_MS, **missing))
         await expect(newest).to_contain_text("a shortfall of 56.0 kW was announced")
         await expect(panel(page, "The last day")).to_contain_text("1 shortfall was announced")
 
 
-async def test_hours_and_regions_are_chosen(browser, model):
+async def test_hours_and_regions_are_chosen(browser: Browser, model: ReadModel) -> None:
     feed_market(model, INTERVALS, ("south",))
     async with serving(model) as home, opened(browser, home, DESK) as watched:
         page = watched.page
@@ -156,7 +163,9 @@ async def test_hours_and_regions_are_chosen(browser, model):
 
 
 @BOTH
-async def test_an_empty_market_says_so_until_somebody_bids(browser, viewport):
+async def test_an_empty_market_says_so_until_somebody_bids(
+    browser: Browser, viewport: ViewportSize
+) -> None:
     model = ReadModel(started_at_ms=NOW_MS)
     async with serving(model) as home, opened(browser, home, viewport) as watched:
         page = watched.page
@@ -174,7 +183,9 @@ async def test_an_empty_market_says_so_until_somebody_bids(browser, viewport):
         await expect(page.get_by_text("No market was heard of")).to_be_hidden()
 
 
-async def test_what_is_not_known_is_said_and_words_from_data_are_text(browser, model):
+async def test_what_is_not_known_is_said_and_words_from_data_are_text(
+    browser: Browser, model: ReadModel
+) -> None:
     start_ms = OPEN_MS + RULES.interval_ms
     feed(model, bid(start_ms, faults=(HOSTILE,), slacks={HOSTILE: 1.0}))
     over = {"bid_id": at(OPEN_MS), "market": "sim", "region": "north"}

@@ -2,6 +2,7 @@
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,12 +27,12 @@ from vpp_streams.web.operators import (
 )
 
 
-def operator(name: str = "alice", token: str = "t", **changes) -> Operator:
+def operator(name: str = "alice", token: str = "t", **changes: Any) -> Operator:
     told = {"regions": ("north",), "may": ("dispatch",), **changes}
     return Operator(name=name, token_sha256=digest_of(token), **told)
 
 
-def test_a_token_is_its_holders_and_nobody_elses():
+def test_a_token_is_its_holders_and_nobody_elses() -> None:
     alice, bob = operator("alice", "a"), operator("bob", "b")
     assert holder_of("a", [alice, bob]) is alice
     assert holder_of("b", [alice, bob]) is bob
@@ -39,7 +40,7 @@ def test_a_token_is_its_holders_and_nobody_elses():
         assert holder_of(wrong, [alice, bob]) is None
 
 
-def test_rights_are_by_region_and_the_lack_is_named():
+def test_rights_are_by_region_and_the_lack_is_named() -> None:
     alice = operator()
     assert alice.lacks("dispatch", ["north"]) is None
     assert alice.lacks("hold", ["north"]) == "operator alice lacks the right 'hold'"
@@ -55,7 +56,12 @@ regions = st.just("*") | st.lists(
 
 
 @given(names, regions, st.sets(st.sampled_from(RIGHTS)).map(tuple))
-def test_the_lines_that_are_printed_are_the_operator(tmp_path_factory, name, regions, may):
+def test_the_lines_that_are_printed_are_the_operator(
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    regions: str | tuple[str, ...],
+    may: tuple[str, ...],
+) -> None:
     written = operator(name, new_token(), regions=regions, may=may)
     path = tmp_path_factory.mktemp("operators") / "operators.toml"
     path.write_text(lines_for(written) + lines_for(operator("other.one", "o")))
@@ -76,7 +82,9 @@ def test_the_lines_that_are_printed_are_the_operator(tmp_path_factory, name, reg
         (None, "No such file"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_one_line_with_the_way_out(tmp_path, content, says):
+def test_a_file_that_cannot_be_used_is_one_line_with_the_way_out(
+    tmp_path: Path, content: str | None, says: str
+) -> None:
     path = tmp_path / "operators.toml"
     if content is not None:
         path.write_text(content)
@@ -86,7 +94,7 @@ def test_a_file_that_cannot_be_used_is_one_line_with_the_way_out(tmp_path, conte
     assert "\n" not in str(problem.value)
 
 
-def test_the_demo_operator_may_everything_and_its_files_are_private(tmp_path: Path):
+def test_the_demo_operator_may_everything_and_its_files_are_private(tmp_path: Path) -> None:
     state = tmp_path / "state"
     path, access = make_demo_operator(state, "demo", "http://127.0.0.1:8080")
     [demo] = read_operators(path)
@@ -102,13 +110,13 @@ def test_the_demo_operator_may_everything_and_its_files_are_private(tmp_path: Pa
     assert read_access(state) == newer
 
 
-def test_without_a_demo_there_is_no_access(tmp_path: Path):
+def test_without_a_demo_there_is_no_access(tmp_path: Path) -> None:
     assert read_access(tmp_path) is None
     (tmp_path / "operator-access.json").write_text("{")
     assert read_access(tmp_path) is None
 
 
-def test_the_command_prints_a_token_and_lines_that_fit_it(tmp_path: Path):
+def test_the_command_prints_a_token_and_lines_that_fit_it(tmp_path: Path) -> None:
     run = CliRunner().invoke(
         build_app(), ["operators", "token", "ann", "--region", "north", "--may", "hold"]
     )
@@ -123,12 +131,12 @@ def test_the_command_prints_a_token_and_lines_that_fit_it(tmp_path: Path):
     assert listed.stdout == "ann: hold in north\n"
 
 
-def test_a_right_that_does_not_exist_cannot_be_given():
+def test_a_right_that_does_not_exist_cannot_be_given() -> None:
     run = CliRunner().invoke(build_app(), ["operators", "token", "ann", "--may", "everything"])
     assert "no such operator can be" in str(run.exception)
 
 
-def test_up_lets_this_machine_order_for_as_long_as_it_runs(settings: Settings):
+def test_up_lets_this_machine_order_for_as_long_as_it_runs(settings: Settings) -> None:
     fleet = demo.DemoFleet(1, 0, 0, 1)
     with demo.demo_operator(settings) as (running, token):
         assert running.operators is not None
@@ -143,7 +151,7 @@ def test_up_lets_this_machine_order_for_as_long_as_it_runs(settings: Settings):
     assert not list(settings.state_dir.iterdir())
 
 
-def test_where_operators_are_named_up_makes_none(settings: Settings, tmp_path: Path):
+def test_where_operators_are_named_up_makes_none(settings: Settings, tmp_path: Path) -> None:
     named = settings.model_copy(update={"operators": tmp_path / "operators.toml"})
     with demo.demo_operator(named) as (running, token):
         assert (running, token) == (named, None)

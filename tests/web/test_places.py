@@ -31,7 +31,7 @@ def arrive(places: Places, address: str, number: int = 1) -> list[Caller]:
     return callers
 
 
-def test_what_a_client_opens_beyond_its_limit_waits_and_is_not_served():
+def test_what_a_client_opens_beyond_its_limit_waits_and_is_not_served() -> None:
     places = Places(Limits(ordinary=10, per_client=2, waiting=2, operators=1))
     first, second, third = arrive(places, "192.0.2.1", 3)
     assert places.speaks(first)
@@ -41,7 +41,7 @@ def test_what_a_client_opens_beyond_its_limit_waits_and_is_not_served():
     assert places.speaks(other)
 
 
-def test_one_that_speaks_takes_the_place_of_its_own_clients_oldest_silent_one():
+def test_one_that_speaks_takes_the_place_of_its_own_clients_oldest_silent_one() -> None:
     places = Places(Limits(ordinary=3, per_client=2, waiting=2, operators=1))
     [foreign] = arrive(places, "192.0.2.2")
     silent, later, speaker = arrive(places, "192.0.2.1", 3)
@@ -50,7 +50,7 @@ def test_one_that_speaks_takes_the_place_of_its_own_clients_oldest_silent_one():
     assert places.counters["connections_closed"] == 1
 
 
-def test_where_all_places_are_taken_the_client_with_most_silent_ones_makes_room():
+def test_where_all_places_are_taken_the_client_with_most_silent_ones_makes_room() -> None:
     places = Places(Limits(ordinary=4, per_client=3, waiting=2, operators=1))
     crowd = arrive(places, "192.0.2.1", 3)
     [single] = arrive(places, "192.0.2.2")
@@ -60,7 +60,7 @@ def test_where_all_places_are_taken_the_client_with_most_silent_ones_makes_room(
     assert [caller.open for caller in crowd] == [False, True, True]
 
 
-def test_an_operator_has_a_place_among_any_number_of_others():
+def test_an_operator_has_a_place_among_any_number_of_others() -> None:
     places = Places(Limits(ordinary=2, per_client=2, waiting=2, operators=1))
     for caller in arrive(places, "192.0.2.1", 2):
         places.speaks(caller)
@@ -75,7 +75,7 @@ def test_an_operator_has_a_place_among_any_number_of_others():
     assert places.vouch(another)
 
 
-def test_the_crowd_loses_its_waiting_places_before_anybody_else_does():
+def test_the_crowd_loses_its_waiting_places_before_anybody_else_does() -> None:
     places = Places(Limits(ordinary=0, per_client=2, waiting=3, operators=1))
     [single] = arrive(places, "192.0.2.2")
     crowd = arrive(places, "192.0.2.1", 9)
@@ -83,7 +83,7 @@ def test_the_crowd_loses_its_waiting_places_before_anybody_else_does():
     assert [caller.open for caller in crowd] == [False] * 7 + [True] * 2
 
 
-def test_a_proxys_many_clients_are_not_one_client():
+def test_a_proxys_many_clients_are_not_one_client() -> None:
     limits = Limits(ordinary=5, per_client=1, waiting=1, operators=1)
     places = Places(limits, proxies=["127.0.0.1"])
     assert all(places.speaks(caller) for caller in arrive(places, "127.0.0.1", 5))
@@ -95,7 +95,7 @@ def test_a_proxys_many_clients_are_not_one_client():
         max_size=120,
     )
 )
-def test_never_more_connections_than_places_whatever_they_do(steps):
+def test_never_more_connections_than_places_whatever_they_do(steps: list[tuple[str, int]]) -> None:
     limits = Limits(ordinary=4, per_client=2, waiting=2, operators=2)
     places = Places(limits)
     opened: list[Caller] = []
@@ -115,7 +115,7 @@ def test_never_more_connections_than_places_whatever_they_do(steps):
         assert len(places) == sum(caller.open for caller in opened) <= 8
 
 
-def test_all_places_together_leave_descriptors_free():
+def test_all_places_together_leave_descriptors_free() -> None:
     for open_files in (256, 300, 1024, 4096, 1_000_000):
         limits = limits_for(open_files, per_client=64)
         assert limits.ordinary + limits.waiting + limits.operators <= open_files - 100
@@ -133,11 +133,11 @@ def test_all_places_together_leave_descriptors_free():
         ("unix", "unix"),
     ],
 )
-def test_a_client_is_an_address_or_an_ipv6_network(address, client):
+def test_a_client_is_an_address_or_an_ipv6_network(address: str, client: str) -> None:
     assert client_of(address) == client
 
 
-async def test_a_budget_runs_some_queues_some_and_refuses_the_rest_at_once():
+async def test_a_budget_runs_some_queues_some_and_refuses_the_rest_at_once() -> None:
     budget = Budget("things", running=1, waiting=1, per_client=2)
     running, done = asyncio.Event(), asyncio.Event()
     order: list[str] = []
@@ -162,7 +162,7 @@ async def test_a_budget_runs_some_queues_some_and_refuses_the_rest_at_once():
     await work("c")
 
 
-async def test_a_client_has_its_share_and_operators_have_their_own_places():
+async def test_a_client_has_its_share_and_operators_have_their_own_places() -> None:
     budgets = Budgets(Budget("things", 3, 0, per_client=2), Budget("operators' things", 1, 0, 1))
     crowd = {"client": ("192.0.2.1", 5)}
     ann = {"client": ("192.0.2.1", 6)}

@@ -3,7 +3,8 @@
 import httpx
 
 from tests.support.rejected_records import REJECTED_RECORD, rejected_record
-from tests.support.web_world import NOW_MS, apply
+from tests.support.web_records import NOW_MS
+from tests.support.web_world import apply
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
@@ -12,7 +13,7 @@ from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.rejected_records import RejectedRecords
 
 
-def test_a_letter_that_is_written_twice_is_one_record():
+def test_a_letter_that_is_written_twice_is_one_record() -> None:
     records = RejectedRecords()
     for process in ("fleet-host-1", "web-host-2"):
         records.apply(rejected_record(process=process))
@@ -24,7 +25,7 @@ def test_a_letter_that_is_written_twice_is_one_record():
     assert [row.topic for row in records.page("presence", 10, NOW_MS).rejected] == ["presence"]
 
 
-def test_what_is_kept_is_bounded():
+def test_what_is_kept_is_bounded() -> None:
     records = RejectedRecords(keep=3)
     for offset in range(5):
         records.apply(rejected_record(rejected_id=f"presence-4-{offset}", source_offset=offset))
@@ -33,7 +34,7 @@ def test_what_is_kept_is_bounded():
     assert page.counts == {"presence": 5}
 
 
-async def test_a_refused_record_is_an_alarm_for_some_minutes_and_is_shown():
+async def test_a_refused_record_is_an_alarm_for_some_minutes_and_is_shown() -> None:
     model = ReadModel(started_at_ms=NOW_MS - 3_600_000)
     apply(model, topics.RECORDS_REJECTED, REJECTED_RECORD)
     assert model.health(NOW_MS).records_rejected_lately == 1

@@ -3,18 +3,19 @@
 from base64 import b64encode
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
 from tests.support.browser_world import DESK, opened, serving
 from tests.support.rejected_records import rejected_record
-from tests.support.web_world import HOSTILE, NOW_MS, apply
+from tests.support.web_records import HOSTILE, NOW_MS
+from tests.support.web_world import apply
 from vpp_streams.kafka import topics
 from vpp_streams.web.readmodel import ReadModel
 
 pytestmark = pytest.mark.browser
 
 
-async def test_an_alarm_leads_to_the_refused_record(browser):
+async def test_an_alarm_leads_to_the_refused_record(browser: Browser) -> None:
     model = ReadModel(started_at_ms=NOW_MS - 3_600_000)
     bytes_ = b64encode(HOSTILE.encode()).decode()
     apply(model, topics.RECORDS_REJECTED, rejected_record(detail=HOSTILE, original_base64=bytes_))

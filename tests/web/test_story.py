@@ -1,22 +1,24 @@
 """A device's story: every line in its place, whatever was written in which order."""
 
 import random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.commands import CommandEvent, CommandEvents
+from schemas.commands import CommandEvent, CommandEvents, CommandState
 from schemas.encoding import encode_json
 from schemas.grid import Droop
-from tests.support.web_world import NOW_MS, KafkaInMemory, command_frame
+from tests.support.web_records import NOW_MS, command_frame
+from tests.support.web_world import KafkaInMemory
 from vpp_streams.kafka import topics
 from vpp_streams.web.story import StoryLine, read_story, story_of
 
 DEVICE = "pw-001"
 
 
-def event(frame_ms: int, state: str, after_ms: int, **changes) -> CommandEvent:
-    told = {"epoch": 17, **changes}
+def event(frame_ms: int, state: CommandState, after_ms: int, **changes: Any) -> CommandEvent:
+    told: dict[str, Any] = {"epoch": 17, **changes}
     return CommandEvent(
         device_id=told.pop("device_id", DEVICE),
         command_id=f"c0-{frame_ms}",
@@ -30,7 +32,7 @@ def told(lines: list[StoryLine]) -> list[tuple[int, str, str]]:
     return [(line.at_ms - NOW_MS, line.state, line.said) for line in lines]
 
 
-def test_a_command_is_told_from_its_asking_to_its_end():
+def test_a_command_is_told_from_its_asking_to_its_end() -> None:
     frame = command_frame(NOW_MS, {DEVICE: 3500.0, "pw-002": 100.0})
     events = [
         event(NOW_MS, "delivered", 40, epoch=None),
@@ -52,8 +54,8 @@ def test_a_command_is_told_from_its_asking_to_its_end():
     assert {line.request_id for line in lines} == {"target-1"}
 
 
-def test_charge_rest_release_later_start_and_droop_are_told():
-    def asked(setpoint_w: float | None, **changes) -> str:
+def test_charge_rest_release_later_start_and_droop_are_told() -> None:
+    def asked(setpoint_w: float | None, **changes: Any) -> str:
         frame = command_frame(NOW_MS, {DEVICE: setpoint_w}, **changes)
         return story_of(DEVICE, [frame], [], NOW_MS)[0].said
 
@@ -64,7 +66,7 @@ def test_charge_rest_release_later_start_and_droop_are_told():
     assert "with droop armed" in asked(1.0, droop=Droop(nominal_hz=60.0))
 
 
-def test_two_commands_are_told_in_the_order_of_time():
+def test_two_commands_are_told_in_the_order_of_time() -> None:
     frames = [command_frame(NOW_MS, {DEVICE: 1.0}), command_frame(NOW_MS + 15_000, {DEVICE: 2.0})]
     events = [
         event(NOW_MS + 15_000, "accepted", 20),
@@ -84,7 +86,7 @@ def test_two_commands_are_told_in_the_order_of_time():
     assert set(states[5:]) == {(first, "superseded"), (second, "accepted")}
 
 
-def test_a_lease_whose_end_nobody_told_ends_all_the_same():
+def test_a_lease_whose_end_nobody_told_ends_all_the_same() -> None:
     frame = command_frame(NOW_MS, {DEVICE: 1.0})
     applied = event(NOW_MS, "applied", 2000)
     running = story_of(DEVICE, [frame], [applied], NOW_MS + 29_999)
@@ -96,14 +98,14 @@ def test_a_lease_whose_end_nobody_told_ends_all_the_same():
     assert sum(line.state == "expired" for line in ended) == 1
 
 
-def test_an_event_told_again_is_one_line_and_one_without_its_command_is_a_line():
+def test_an_event_told_again_is_one_line_and_one_without_its_command_is_a_line() -> None:
     accepted = event(NOW_MS, "accepted", 20)
     lines = story_of(DEVICE, [], [accepted, accepted], NOW_MS)
     assert told(lines) == [(20, "accepted", "accepted")]
     assert lines[0].request_id == ""
 
 
-LIFE = ("delivered", "accepted", "applied", "completed")
+LIFE: tuple[CommandState, ...] = ("delivered", "accepted", "applied", "completed")
 
 
 @given(
@@ -113,7 +115,7 @@ LIFE = ("delivered", "accepted", "applied", "completed")
 )
 def test_a_commands_lines_keep_the_order_of_its_life_on_clocks_that_differ(
     slots: list[int], skews: list[int], shuffle: random.Random
-):
+) -> None:
     frames = [command_frame(NOW_MS + 15_000 * n, {DEVICE: 100.0 * n + 1}) for n in slots]
     skew = iter(skews)
     lives = [
@@ -132,7 +134,7 @@ def test_a_commands_lines_keep_the_order_of_its_life_on_clocks_that_differ(
     assert starts == sorted(starts)
 
 
-async def test_only_the_devices_partition_and_time_are_read_and_junk_is_left_out():
+async def test_only_the_devices_partition_and_time_are_read_and_junk_is_left_out() -> None:
     kafka = KafkaInMemory()
     frame = command_frame(NOW_MS - 1000, {DEVICE: 1.0, "pw-0011": 2.0})
     events = CommandEvents(
@@ -163,7 +165,7 @@ async def test_only_the_devices_partition_and_time_are_read_and_junk_is_left_out
     assert [line.state for line in lines] == ["created", "routed", "accepted"]
 
 
-def test_the_first_end_in_the_log_is_the_end_and_a_later_one_a_remark():
+def test_the_first_end_in_the_log_is_the_end_and_a_later_one_a_remark() -> None:
     frame = command_frame(NOW_MS, {DEVICE: 3500.0})
     events = [
         event(NOW_MS, "failed", 6_000, epoch=None, reason="no gateway answers for the device"),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -11,7 +12,7 @@ from schemas.bounds import PARTITIONS
 from schemas.dispatch import DispatchEvent, Request, RequestEvent
 from schemas.encoding import decode_json, encode_json
 from tests.support.kafka_world import read_all, until, workers, write_raw
-from tests.support.web_world import site
+from tests.support.web_records import site
 from vpp_streams.cli import build_app
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import BrokerError, InputError, OrderRefusedError, SettingsError, VppError
@@ -28,7 +29,7 @@ def vpp(*words: str) -> Result:
 
 
 def operators_file(directory: Path, token: str, **changes: object) -> Path:
-    rights = {"regions": "*", "may": ("hold",)} | changes
+    rights: dict[str, Any] = {"regions": "*", "may": ("hold",)} | changes
     operator = Operator(name="ann", token_sha256=digest_of(token), **rights)
     write_private(directory / "operators.toml", lines_for(operator).encode())
     return directory / "operators.toml"
@@ -50,7 +51,9 @@ def asked_by(settings: Settings, token: str | None, operators: Path | None) -> S
     ("changes", "says"),
     [({"may": ("dispatch",)}, "lacks the right 'hold'"), ({"regions": ("south",)}, "no rights in")],
 )
-def test_rights_are_those_of_the_operators_file(settings, tmp_path, changes, says):
+def test_rights_are_those_of_the_operators_file(
+    settings: Settings, tmp_path: Path, changes: dict[str, tuple[str]], says: str
+) -> None:
     token = new_token()
     way = asked_by(settings, token, operators_file(tmp_path, token, **changes))
     for order in (lambda: way.hold("north", ""), lambda: way.release("north")):
@@ -58,7 +61,7 @@ def test_rights_are_those_of_the_operators_file(settings, tmp_path, changes, say
             order()
 
 
-def test_without_a_token_or_a_file_nothing_is_written(settings, tmp_path):
+def test_without_a_token_or_a_file_nothing_is_written(settings: Settings, tmp_path: Path) -> None:
     token = new_token()
     with pytest.raises(InputError, match="no operator's token"):
         asked_by(settings, None, operators_file(tmp_path, token))
@@ -69,20 +72,24 @@ def test_without_a_token_or_a_file_nothing_is_written(settings, tmp_path):
 
 
 @pytest.mark.parametrize(("region", "reason"), [("no such name", ""), ("north", "x" * 201)])
-def test_what_the_contract_refuses_is_not_written(settings, tmp_path, region, reason):
+def test_what_the_contract_refuses_is_not_written(
+    settings: Settings, tmp_path: Path, region: str, reason: str
+) -> None:
     token = new_token()
     way = asked_by(settings, token, operators_file(tmp_path, token))
     with pytest.raises(InputError, match="no such hold can be"):
         way.hold(region, reason)
 
 
-def test_help_teaches_the_way_without_a_web_process():
+def test_help_teaches_the_way_without_a_web_process() -> None:
     words = " ".join(vpp("hold", "--help").stdout.replace("│", " ").split())
     assert "--kafka" in words
     assert "Where the web process does not answer, the order goes straight to Kafka" in words
 
 
-def test_neither_web_nor_kafka_is_one_line_that_says_so(settings, tmp_path, monkeypatch):
+def test_neither_web_nor_kafka_is_one_line_that_says_so(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VPP_KAFKA", "127.0.0.1:9")
     monkeypatch.setenv("VPP_STATE_DIR", str(tmp_path))
     make_demo_operator(tmp_path, settings.namespace, f"http://127.0.0.1:{free_port()}")
@@ -94,8 +101,8 @@ def test_neither_web_nor_kafka_is_one_line_that_says_so(settings, tmp_path, monk
 
 @pytest.mark.kafka
 async def test_a_region_role_holds_while_no_web_process_is_there(
-    topics_ready, tmp_path, monkeypatch
-):
+    topics_ready: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The command line finds the other way by itself; the real region role rules on the order."""
     settings = topics_ready
     events = topics.DISPATCH_EVENTS.full(settings.namespace)
@@ -104,8 +111,9 @@ async def test_a_region_role_holds_while_no_web_process_is_there(
     monkeypatch.setenv("VPP_STATE_DIR", str(tmp_path))
 
     async def told(request_id: str) -> list[str]:
-        found = [
-            decode_json(record.value, DispatchEvent) for record in await read_all(settings, events)
+        found: list[object] = [
+            decode_json(record.value, DispatchEvent)  # type: ignore[arg-type]  # a union
+            for record in await read_all(settings, events)
         ]
         mine = [e for e in found if isinstance(e, RequestEvent) and e.request_id == request_id]
         return [event.state for event in mine]
@@ -127,7 +135,7 @@ async def test_a_region_role_holds_while_no_web_process_is_there(
 
         await until(active, "the region role to hold north")
         [record] = await read_all(settings, topics.DISPATCH_TARGETS.full(settings.namespace))
-        hold = decode_json(record.value, Request)
+        hold: Any = decode_json(record.value, Request)  # type: ignore[arg-type]  # a union
         assert (record.key, hold.request_id) == (hold_id.encode(), hold_id)
         assert (hold.region, hold.source, hold.reason) == ("north", "operator:demo", "smoke")
 
@@ -147,7 +155,7 @@ async def test_a_region_role_holds_while_no_web_process_is_there(
 
 
 @pytest.mark.kafka
-def test_a_world_that_never_was_is_not_made_by_a_hold(settings, tmp_path):
+def test_a_world_that_never_was_is_not_made_by_a_hold(settings: Settings, tmp_path: Path) -> None:
     token = new_token()
     way = asked_by(settings, token, operators_file(tmp_path, token))
     for order in (lambda: way.hold("north", ""), lambda: way.release("north")):

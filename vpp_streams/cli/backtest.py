@@ -249,8 +249,8 @@ def _run(
                     market,
                     storage,
                     fleet,
-                    forecast=forecast,
-                    kind_of=kind_of,
+                    forecast,
+                    kind_of,
                     clock=time.perf_counter,
                     on_day=moved,
                 )

@@ -21,7 +21,7 @@ def explain(
     from rich.console import Console
 
     from vpp_streams.cli.screens.explain import explanation_text
-    from vpp_streams.market.explain import explain as explained
+    from vpp_streams.market.explanation import explain as explained
 
     stderr = Console(stderr=True)
     with stderr.status(f"looking for {bid_id[:80]}") as status:

@@ -20,7 +20,7 @@ from schemas.forecast import RegionForecast
 from schemas.grid import Alert, FrequencyEvent, PriceSeries
 from schemas.health import Health
 from schemas.holders import Holder
-from schemas.market import Bid, Clearing, Gate, MarketRecord, PlanView
+from schemas.market import Bid, Clearing, DeliveryRecord, Gate, MarketTopicRecord, PlanView
 from schemas.presence import Presence
 from schemas.rejected import RejectedRecord
 from schemas.telemetry import Rejected
@@ -257,21 +257,44 @@ MARKET_BIDS = Topic[Bid](
 )
 
 
-def _award_key(record: MarketRecord) -> str:
+def _award_key(record: MarketTopicRecord) -> str:
     match record:
         case Gate() | Clearing():
             return record.market
         case PlanView():
-            return f"plan:{record.market}:{record.region}"
+            return _plan_key(record)
         case _:
             return record.bid_id
 
 
-MARKET_AWARDS = Topic[MarketRecord](
+def _plan_key(plan: PlanView) -> str:
+    return f"plan:{plan.market}:{plan.region}"
+
+
+MARKET_AWARDS = Topic[MarketTopicRecord](
     "market.awards",
-    "gates and prices, what became of bids, and the plan behind them",
-    MarketRecord,
+    "gates, clearing prices, and the outcome of each bid. Only markets write here; deliveries,"
+    " shortfalls and plans of older versions are still read until retention has deleted them",
+    MarketTopicRecord,
     Key("bid_id, or the market of a gate or clearing", _award_key),
+    partitions=1,
+    partition="single",
+    retention_ms=30 * DAY_MS,
+)
+MARKET_DELIVERIES = Topic[DeliveryRecord](
+    "market.deliveries",
+    "what was delivered of each award, and power that will be missing",
+    DeliveryRecord,
+    _by("bid_id"),
+    partitions=1,
+    partition="single",
+    retention_ms=30 * DAY_MS,
+)
+MARKET_PLANS = Topic[PlanView](
+    "market.plans",
+    "the plan and price forecast behind each bid",
+    PlanView,
+    Key("plan:market:region", _plan_key),
     partitions=1,
     partition="single",
     retention_ms=30 * DAY_MS,
@@ -329,6 +352,8 @@ ALL: tuple[Topic[Any], ...] = (
     MARKET_PRICES,
     MARKET_BIDS,
     MARKET_AWARDS,
+    MARKET_DELIVERIES,
+    MARKET_PLANS,
     HEALTH,
     RECORDS_REJECTED,
     FLEET_HOLDERS,

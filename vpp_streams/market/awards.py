@@ -1,7 +1,7 @@
-"""In the optimizer: awards become targets, and are held against what is measured.
+"""The optimizer's deliveries: awards become targets, and are compared with measurements.
 
-A target has its bid's id and the award's time, so that one that is written again after a crash
-is the same record, and the region takes it once.
+A target has its bid's id and the award's time: written again after a crash it is the same record,
+and the region accepts it once.
 """
 
 import asyncio
@@ -15,31 +15,31 @@ from schemas.dispatch import DispatchStatus, Notice, Target
 from schemas.market import Award, Delivery, Shortfall
 from schemas.windows import RegionWindow
 from vpp_streams.domain.market.delivery import PATIENCE_MS, is_whole, measured, shortfall, window_s
+from vpp_streams.domain.market.knowledge import Record
 from vpp_streams.domain.market.ledger import ends_ms
 from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
-from vpp_streams.market.knowledge import Record
 from vpp_streams.process.health import HealthReporter
 
 Send = Callable[[topics.Topic[Any], msgspec.Struct], Awaitable[object]]
-"""Writes a record to its topic, and returns when Kafka has it (`Outlet.write`)."""
+"""Writes a record to its topic and returns when Kafka has stored it (`Outlet.write`)."""
 
 CYCLE_S = 0.5
 AHEAD_MS = 1_000
-"""A target begins so long before its interval: a region is half-way to what is asked by the time
-that the interval begins (a dispatch cycle, the way to the devices, their ramps), so that what a
-change of power lacks on one side of the bound it has on the other."""
+"""Lead of a target over its interval. A region needs a dispatch cycle, the way to the devices and
+their ramps; it is then half-way when the interval begins, and the energy missing before that moment
+is made up for after it."""
 OVERLAP_MS = 2_000
-"""A target ends so long after the next one has begun, which outranks it by being newer: leases
-end with their target, and devices left to themselves for half a second would go elsewhere."""
+"""Overlap of a target with the next, which is newer and outranks it. Leases end with their target:
+without an overlap devices would be uncontrolled for half a second."""
 LATE_MS = HOUR_MS
-"""An award that was over so long ago is not measured any more."""
+"""Time after its end until which an award is still measured."""
 
 
-class AwardKeeper:
-    """Awards until they are measured, and what regions tell of their delivery."""
+class OpenAwards:
+    """Open awards, until they are measured, and what regions report about them."""
 
     def __init__(
         self,
@@ -51,19 +51,19 @@ class AwardKeeper:
         self._send = send
         self._now_ms = now_ms
         self._awards: dict[str, Award] = {}
-        self._asked: set[str] = set()
-        """Awards whose targets we have written."""
+        self._targeted: set[str] = set()
+        """Ids of awards whose targets are written."""
         self._measured: set[str] = set()
-        """Awards that have a `Delivery`."""
-        self._told: dict[str, Shortfall] = {}
+        """Ids of awards that have a `Delivery`."""
+        self._reported: dict[str, Shortfall] = {}
         self._status: dict[str, DispatchStatus] = {}
         self._notices: dict[str, Notice] = {}
         self._windows: dict[tuple[str, int], dict[int, RegionWindow]] = defaultdict(dict)
         """(region, size in s) -> windows by their start."""
         self._wake = asyncio.Event()
 
-    def heard(self, record: Record) -> None:
-        """Take in a record of an input of the optimizer."""
+    def apply(self, record: Record) -> None:
+        """Apply a record of one of the optimizer's input topics."""
         match record:
             case Award() if ends_ms(record) > self._now_ms() - LATE_MS:
                 if record.bid_id not in self._measured:
@@ -72,15 +72,15 @@ class AwardKeeper:
             case Delivery():
                 self._measured.add(record.bid_id)
                 self._awards.pop(record.bid_id, None)
-            case Shortfall() if record.bid_id in self._awards:
-                self._told[record.bid_id] = record
+            case Shortfall():  # its award, of another topic, may still be unread
+                self._reported[record.bid_id] = record
             case DispatchStatus():
                 self._status[record.region] = record
             case Notice():
                 self._notices[record.region] = record
 
     def windows(self) -> Feed[RegionWindow]:
-        """What regions measured, to be followed."""
+        """The feed of what regions measured."""
         since_ms = self._now_ms() - LATE_MS
         return Feed(topics.REGION_WINDOWS, self._on_window, since_ms=since_ms)
 
@@ -89,7 +89,7 @@ class AwardKeeper:
         self._windows[window.region, window.size_s][window.start_ms] = window
 
     async def keep_for_ever(self) -> None:
-        """A look at every award each half second, and at once when one comes."""
+        """Check every award each half second, and at once when one arrives."""
         while True:
             self._wake.clear()
             now_ms = self._now_ms()
@@ -103,7 +103,7 @@ class AwardKeeper:
 
     async def _keep(self, award: Award, now_ms: int) -> None:
         if ends_ms(award) > now_ms:
-            await self._ask(award)
+            await self._target(award)
             await self._warn(award, now_ms)
             return
         windows = self._windows[award.region, window_s(award.interval_ms)]
@@ -111,17 +111,16 @@ class AwardKeeper:
             self._awards.pop(award.bid_id, None)
             self._measured.add(award.bid_id)
             self._counters["deliveries"] += 1
-            await self._send(topics.MARKET_AWARDS, measured(award, windows))
+            await self._send(topics.MARKET_DELIVERIES, measured(award, windows))
 
-    async def _ask(self, award: Award) -> None:
-        """Make it the region's target.
+    async def _target(self, award: Award) -> None:
+        """Write the award as the region's target, also one of 0 W.
 
-        Also an award of 0 W: who has sold nothing is to deliver nothing, and batteries that are
-        left to themselves would feed in by chance, for which the market has not paid.
+        Uncontrolled batteries would feed in by chance, which the market has not bought.
         """
-        if award.bid_id in self._asked:
+        if award.bid_id in self._targeted:
             return
-        self._asked.add(award.bid_id)
+        self._targeted.add(award.bid_id)
         self._counters["awards"] += 1
         target = Target(
             request_id=award.bid_id,
@@ -132,23 +131,23 @@ class AwardKeeper:
             priority="market",
             source=f"market:{award.market}",
             issued_at_ms=award.cleared_at_ms,
-            best_effort=True,  # what can be given of an award is better than nothing
+            best_effort=True,  # part of an award is better than none
         )
         await self._send(topics.DISPATCH_TARGETS, target)
 
     async def _warn(self, award: Award, now_ms: int) -> None:
-        """Tell of power that will be missing, and when it no longer will."""
-        told = self._told.get(award.bid_id)
+        """Report power that will be missing, and when it no longer will be."""
+        reported = self._reported.get(award.bid_id)
         status, notice = self._status.get(award.region), self._notices.get(award.region)
-        found = shortfall(award, status, notice, told, now_ms)
+        found = shortfall(award, status, notice, reported, now_ms)
         if found is not None:
-            self._told[award.bid_id] = found
+            self._reported[award.bid_id] = found
             self._counters["shortfalls"] += found.missing_w != 0.0
-            await self._send(topics.MARKET_AWARDS, found)
+            await self._send(topics.MARKET_DELIVERIES, found)
 
     def _forget(self, now_ms: int) -> None:
-        self._told = {id_: told for id_, told in self._told.items() if id_ in self._awards}
-        self._asked &= self._awards.keys()
+        self._reported = {id_: last for id_, last in self._reported.items() if id_ in self._awards}
+        self._targeted &= self._awards.keys()
         for mine in self._windows.values():
             for start_ms in [start for start in mine if start < now_ms - 2 * LATE_MS]:
                 del mine[start_ms]

@@ -1,4 +1,4 @@
-"""In the optimizer: load and solar power of each region, forecast anew each quarter of an hour."""
+"""The optimizer's forecasts of each region's load and solar power, every quarter of an hour."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -22,17 +22,17 @@ log = structlog.get_logger()
 
 READ_BACK_MS: dict[topics.Topic[Any], int] = {
     topics.REGION_WINDOWS: HISTORY_DAYS * DAY_MS,
-    # What was told first of the last day's slots was told a day before them; an hour is slack.
+    # The first forecasts of the last day's slots are a day older than the slots; plus an hour.
     topics.REGION_FORECASTS: 2 * DAY_MS + HOUR_MS,
 }
 AGAIN_S = 60.0
-"""So long after they stopped, forecasts begin again."""
+"""Pause before forecasts start again after a failure."""
 
 
 class RegionForecaster:
     """A forecast of a region as soon as its newest slot is measured.
 
-    What it knows is in topics, so that a successor says the same and does not say it twice.
+    Its state is in topics, so that a successor publishes the same forecasts, and none twice.
     """
 
     def __init__(
@@ -53,26 +53,26 @@ class RegionForecaster:
             for topic, back_ms in READ_BACK_MS.items()
         ]
         async with asyncio.TaskGroup() as group:
-            # What was told before us must be known, or it would be told again.
+            # Earlier forecasts must be known, or they would be published again.
             await self._follower.follow_in(group, *feeds)
             while True:
                 self._wake.clear()
                 for region in list(self._tracks):
-                    await self.tell(region)
+                    await self.publish(region)
                 await self._wake.wait()
 
     def take(self, read: Read[RegionWindow | RegionForecast]) -> None:
-        """Take in a record of an input topic."""
+        """Apply a record of an input topic."""
         track = self._tracks[read.record.region]
         match read.record:
             case RegionForecast():
-                track.told(read.record)
+                track.published(read.record)
             case RegionWindow():
                 track.measured(read.record)
                 self._wake.set()
 
-    async def tell(self, region: str) -> None:
-        """A region's next forecast, if one is due; one that fails is left out."""
+    async def publish(self, region: str) -> None:
+        """Publish a region's next forecast if one is due; a failed one is left out."""
         track, known_at_ms = self._tracks[region], self._now_ms()
         due = track.due()
         if due is None:
@@ -89,7 +89,7 @@ class RegionForecaster:
         if made is None:
             return
         await self._send(topics.REGION_FORECASTS, made)
-        track.told(made)
+        track.published(made)
         self._counters["forecasts"] += 1
 
 
@@ -100,7 +100,7 @@ async def forecast_for_ever(
     while True:
         try:
             await make().run()
-        except Exception:  # whatever it is, it is seen, and bids go on
+        except Exception:  # of any kind: it is logged and counted, and bids go on
             counters["forecasters_failed"] += 1
             log.exception("forecasts stopped; they begin again", in_s=again_s)
         await asyncio.sleep(again_s)

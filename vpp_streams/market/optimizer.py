@@ -1,10 +1,10 @@
 """Role ``optimizer``: a bid for each region and market interval, before its gate.
 
-Beside that it forecasts regions (`region_forecasts`).
+It also forecasts the load and solar power of regions (`forecasts`).
 
-It is no Faust worker: it shares no partitions, and a group would let its successor wait until the
-session of one that was killed has ended, past a gate. Two at a time do no harm: of a bid id, the
-market and every reader take the first record.
+It is no Faust worker: it shares no partitions, and in a group its successor would wait, past a
+gate, for the session of a killed one to end. Two at a time do no harm: the market and every reader
+take the first record of a bid id.
 """
 
 import asyncio
@@ -19,19 +19,23 @@ from schemas.grid import PriceSeries
 from schemas.market import Bid, Gate, PlanView, Refusal
 from vpp_streams import clock
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import Autobidder, safe_bid
+from vpp_streams.domain.market.decision.autobidder import Autobidder
+from vpp_streams.domain.market.decision.fallback import safe_bid
+from vpp_streams.domain.market.decision.sound_bid import sound_bid
 from vpp_streams.domain.market.gate_clock import cut_off_ms
+from vpp_streams.domain.market.knowledge import DecisionRequest, Input, Knowledge
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.reserve import ReservePolicy
+from vpp_streams.domain.market.rules import MarketRules
 from vpp_streams.domain.market.sim_market import sim_rules
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower, assets_into
-from vpp_streams.market.awards import AwardKeeper, Send
+from vpp_streams.market.awards import OpenAwards, Send
 from vpp_streams.market.forecasts import RegionForecaster, forecast_for_ever
-from vpp_streams.market.knowledge import READ_BACK_MS, DecisionRequest, Input, Knowledge, sound_bid
+from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.process.background import until_told_to_stop
 from vpp_streams.process.connection import connected
 from vpp_streams.process.health import HealthReporter
@@ -40,24 +44,27 @@ from vpp_streams.settings import Settings
 log = structlog.get_logger()
 
 BEGIN_SHARE, WAIT_SHARE = 0.5, 0.75
-"""Of the time to the gate: until then solvers may begin; so long an answer is waited for."""
+"""Shares of the time to the gate: until then solvers may start; until then a decision may take."""
 PRICES_EVERY_MS = 900_000
-"""Devices are sent prices this often: they need them only while they hear nothing."""
+"""Interval between prices sent to devices, which need them only while they are offline."""
 MAX_PRICES = 576
 KEEP_GATES_MS = 60_000
+RulesOf = Callable[[int, int], MarketRules]
+"""A market's rules by the length of an interval and the time from its gate to its start, ms."""
 
 
 class Optimizer:
-    """What is known of markets and regions, and the bids that are made of it."""
+    """Follows markets and regions, and bids for each region at each gate."""
 
     def __init__(
         self,
         follower: Follower,
         regions: Callable[[], list[str]],
         health: HealthReporter,
-        *,
         send: Send,
         now_ms: Callable[[], int],
+        *,
+        rules_of: RulesOf,
         make_bidder: Callable[[], Autobidder] = Autobidder,
     ) -> None:
         self._follower = follower
@@ -65,37 +72,38 @@ class Optimizer:
         self._counters = health.counters
         self._send = send
         self._now_ms = now_ms
+        self._rules_of = rules_of
         self._make_bidder = make_bidder
         self._known = Knowledge()
-        self._awards = AwardKeeper(health, send, now_ms)
+        self._awards = OpenAwards(health, send, now_ms)
         self._bidders: dict[str, Autobidder] = {}
         self._gates: dict[tuple[str, int], Gate] = {}
         self._made: set[str] = set()
-        """Bids that we have made, whether or not they are in the topic yet."""
-        self._prices_told: dict[str, int] = {}
+        """Ids of our bids, whether or not they are in the topic yet."""
+        self._prices_sent_ms: dict[str, int] = {}
         self._started_ms = now_ms()
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
-        """Follow, bid and deliver, for ever. An error ends us; our successor goes on."""
+        """Follow, bid and deliver, for ever. An error ends the process; its successor continues."""
         feeds = [
             Feed(topic, self.taking(topic), since_ms=self._started_ms - back_ms)
             for topic, back_ms in READ_BACK_MS.items()
         ]
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follower.follow(self._awards.windows()))
-            # A bid that was made before us must be known, or its interval would get another.
+            # Earlier bids must be known, or their intervals would get second ones.
             await self._follower.follow_in(group, *feeds)
             group.create_task(self._awards.keep_for_ever())
             await self._bid_for_ever()
 
     def taking(self, topic: topics.Topic[Any]) -> Callable[[Read[Any]], None]:
-        """Takes in the records of an input topic."""
+        """The function that applies records of an input topic."""
 
         def take(read: Read[Any]) -> None:
             record = read.record
             self._known.apply(Input(topic.name, read.offset, record))
-            self._awards.heard(record)
+            self._awards.apply(record)
             match record:
                 case Gate() if record.gate_ms > self._now_ms() - KEEP_GATES_MS:
                     self._gates[record.market, record.start_ms] = record
@@ -134,7 +142,7 @@ class Optimizer:
             return
         inputs = self._known.inputs(
             DecisionRequest(
-                rules=sim_rules(gate.interval_ms, gate.start_ms - gate.gate_ms),
+                rules=self._rules_of(gate.interval_ms, gate.start_ms - gate.gate_ms),
                 region=region,
                 start_ms=gate.start_ms,
                 now_ms=now_ms,
@@ -148,7 +156,7 @@ class Optimizer:
         self._counters[f"rung_{bid.rung}"] += 1
         self._counters["late"] += self._now_ms() > gate.gate_ms
         if plan is not None:
-            await self._tell_plan(plan)
+            await self._publish_plan(plan)
 
     async def _decide(self, inputs: CycleInputs, gate_ms: int) -> tuple[Bid, PlanView | None]:
         """The Autobidder's decision; a safe bid where it fails or takes too long."""
@@ -163,20 +171,20 @@ class Optimizer:
             return sound_bid(inputs, decided), plan
         except TimeoutError:
             fault = "the decision took too long"
-        except Exception as error:  # whatever it is, the gate is met
+        except Exception as error:  # of any kind: the gate must be met
             fault = f"the decision failed: {error!r}"[:200]
             log.exception("the decision failed", region=inputs.region, start_ms=inputs.start_ms)
         self._counters["decisions_failed"] += 1
-        # Its thread may still be at work on it.
+        # Its thread may still be running.
         del self._bidders[inputs.region]
         return safe_bid(inputs, (fault,)), None
 
-    async def _tell_plan(self, plan: PlanView) -> None:
-        await self._send(topics.MARKET_AWARDS, plan)
+    async def _publish_plan(self, plan: PlanView) -> None:
+        await self._send(topics.MARKET_PLANS, plan)
         now_ms = self._now_ms()
-        if not plan.price or now_ms - self._prices_told.get(plan.region, 0) < PRICES_EVERY_MS:
+        if not plan.price or now_ms - self._prices_sent_ms.get(plan.region, 0) < PRICES_EVERY_MS:
             return
-        self._prices_told[plan.region] = now_ms
+        self._prices_sent_ms[plan.region] = now_ms
         series = PriceSeries(
             region=plan.region,
             from_ms=plan.start_ms,
@@ -203,7 +211,7 @@ def battery_regions(registry: Registry) -> list[str]:
 async def run_optimizer(
     settings: Settings, make_bidder: Callable[[], Autobidder] = Autobidder
 ) -> None:
-    """Run the optimizer until the process is told to stop."""
+    """Run the optimizer until the process receives a stop signal."""
     health = HealthReporter("optimizer")
     registry = Registry()
 
@@ -213,8 +221,9 @@ async def run_optimizer(
             follower,
             lambda: battery_regions(registry),
             health,
-            send=write,
-            now_ms=clock.now_ms,
+            write,
+            clock.now_ms,
+            rules_of=sim_rules,
             make_bidder=make_bidder,
         )
 

@@ -1,7 +1,7 @@
 """The process ``vpp market``: a simulated market that takes bids from Kafka and clears them.
 
-All that it knows is in its own topic: one that is started again reads it to the end first, tells
-the prices of the time that it missed, and gives every bid exactly one outcome.
+Its state is its own topic: after a restart it first reads the topic to the end, publishes the
+prices of the time that it missed, and gives every bid exactly one outcome.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from schemas.market import Award, Bid, Clearing, Gate, MarketRecord, Refusal
+from schemas.market import Award, Bid, Clearing, Gate, MarketTopicRecord, Refusal
 from vpp_streams import clock
 from vpp_streams.domain.market.gate_clock import closed_starts, next_change_ms, open_start
 from vpp_streams.domain.market.rules import BidRefusedError
@@ -49,19 +49,19 @@ class MarketDesk:
         self._cleared: set[int] = set()
         self._outcomes: set[str] = set()
         self._waiting: dict[str, tuple[Bid, int]] = {}
-        """Bids without an outcome, the first of each id, and when they came."""
+        """Bids without an outcome, the first of each id, with the time of arrival in ms."""
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
         """Open and clear, for ever."""
         async with asyncio.TaskGroup() as group:
-            # First, or bids that have an outcome would be taken for new ones.
+            # First, or bids with an outcome would look new.
             await self._follower.follow_in(group, Feed(topics.MARKET_AWARDS, self._on_own))
             await self._follower.follow_in(group, Feed(topics.MARKET_BIDS, self._on_bid))
             while True:
                 self._wake.clear()
                 now_ms = self._now_ms()
-                await self._tell_prices(now_ms)
+                await self._publish_prices(now_ms)
                 await self._open(now_ms)
                 await self._answer(now_ms)
                 left_ms = next_change_ms(now_ms, self._rules) - self._now_ms()
@@ -70,7 +70,7 @@ class MarketDesk:
                 except TimeoutError:
                     continue
 
-    def _on_own(self, read: Read[MarketRecord]) -> None:
+    def _on_own(self, read: Read[MarketTopicRecord]) -> None:
         record = read.record
         if record.market != self._rules.name:
             return
@@ -86,12 +86,12 @@ class MarketDesk:
     def _on_bid(self, read: Read[Bid]) -> None:
         bid = read.record
         if bid.market == self._rules.name and bid.bid_id not in self._outcomes:
-            # It came when Kafka's record of it was made, which a restart of ours does not change.
+            # It arrived at Kafka's timestamp, which our restarts do not change.
             self._waiting.setdefault(bid.bid_id, (bid, read.written_at_ms))
             self._wake.set()
 
-    async def _tell_prices(self, now_ms: int) -> None:
-        """Clearings that are not told yet: of the gate that closed, or of days at a first start."""
+    async def _publish_prices(self, now_ms: int) -> None:
+        """Publish missing clearings: of the gate that closed, or of days at a first start."""
         prices = self._market.prices(now_ms)
         kept = prices.per_product.items()
         for row, start_ms in enumerate(prices.start_ms.tolist()):
@@ -111,9 +111,9 @@ class MarketDesk:
         self._forget(now_ms)
 
     def _forget(self, now_ms: int) -> None:
-        """Intervals of which no price is told any more. Outcomes stand as long as bids do."""
-        told = closed_starts(now_ms - HISTORY_MS, now_ms, self._rules)
-        self._cleared.intersection_update(told)
+        """Drop intervals whose prices are not published any more; outcomes are kept like bids."""
+        published = closed_starts(now_ms - HISTORY_MS, now_ms, self._rules)
+        self._cleared.intersection_update(published)
         self._gates = {start for start in self._gates if start > now_ms - HISTORY_MS}
 
     async def _open(self, now_ms: int) -> None:
@@ -132,8 +132,8 @@ class MarketDesk:
 
     async def _answer(self, now_ms: int) -> None:
         """An outcome for each bid whose gate is closed, or that can never be taken."""
-        for bid, came_ms in list(self._waiting.values()):
-            outcome = self._outcome(bid, came_ms, now_ms)
+        for bid, arrived_ms in list(self._waiting.values()):
+            outcome = self._outcome(bid, arrived_ms, now_ms)
             if outcome is None:
                 continue
             self._waiting.pop(bid.bid_id, None)
@@ -144,15 +144,15 @@ class MarketDesk:
                 await self._outlet.send(topics.MARKET_AWARDS, outcome)
         await self._outlet.flush()
 
-    def _outcome(self, bid: Bid, came_ms: int, now_ms: int) -> Award | Refusal | None:
-        """What becomes of a bid; None = it waits for its gate."""
+    def _outcome(self, bid: Bid, arrived_ms: int, now_ms: int) -> Award | Refusal | None:
+        """The outcome of a bid; None while it waits for its gate."""
         try:
-            award = self._market.clear(bid, came_ms)
+            award = self._market.clear(bid, arrived_ms)
             if bid.start_ms > open_start(now_ms, self._rules):
                 raise BidRefusedError("no bids are taken for its interval yet")
             if now_ms < bid.gate_ms:
                 return None
-            if now_ms >= bid.start_ms:  # nobody could deliver it any more
+            if now_ms >= bid.start_ms:  # it can no longer be delivered
                 raise BidRefusedError("its interval had begun when the market came to clear it")
         except BidRefusedError as error:
             return Refusal(
@@ -166,7 +166,7 @@ class MarketDesk:
 
 
 async def run_market(settings: Settings, seed: int) -> None:
-    """Run the market until the process is told to stop."""
+    """Run the market until the process receives a stop signal."""
     clients = KafkaClients(settings)
     await ensure_topics(clients)
     health = HealthReporter("market")

@@ -6,8 +6,8 @@ import msgspec
 
 from schemas.market import Bid
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
-from vpp_streams.web.market import Book, Interval, Markets, Region
 from vpp_streams.web.market_figures import columns, measured_w, money_of_day, price, state, totals
+from vpp_streams.web.market_model import Book, Interval, Markets, Region
 from vpp_streams.web.market_views import (
     AwardRow,
     BidView,
@@ -24,14 +24,14 @@ _Key = tuple[str, str, int]
 
 
 class Encoded(msgspec.Struct, frozen=True):
-    """A `MarketView` as JSON, and a tag that is the same as long as it is."""
+    """A `MarketView` as JSON, and a tag that changes only with it."""
 
     content: bytes
     tag: str
 
 
 class MarketAnswers:
-    """What is answered of `Markets`."""
+    """Answers from `Markets`."""
 
     def __init__(self, markets: Markets) -> None:
         self._markets = markets
@@ -40,25 +40,25 @@ class MarketAnswers:
     def all(self, now_ms: int) -> MarketList:
         """Every market of the last day, and the regions in it."""
         books = sorted(self._markets.books.items())
-        heard = [(name, book) for name, book in books if book.heard_ms > now_ms - DAY_MS]
-        return MarketList(at_ms=now_ms, markets=[self._now(n, b, now_ms) for n, b in heard])
+        recent = [(name, book) for name, book in books if book.updated_ms > now_ms - DAY_MS]
+        return MarketList(at_ms=now_ms, markets=[self._now(n, b, now_ms) for n, b in recent])
 
     def names(self) -> list[str]:
         """Every market and region that is known, as ``market/region``."""
         return sorted(f"{market}/{region}" for market, region in self._markets.regions)
 
     def knows(self, market: str, region: str) -> bool:
-        """Whether a region was heard of in a market."""
+        """Whether there is any record of a region in a market."""
         return (market, region) in self._markets.regions
 
     def encoded(self, market: str, region: str, hours: int, now_ms: int) -> Encoded:
-        """The `view`, encoded anew only where something in it has changed.
+        """The `view`, encoded again only after a change.
 
-        Raises `KeyError` where the region was not heard of.
+        Raises `KeyError` where there is no record of the region.
         """
         kept = self._markets.regions[market, region]
         book = self._markets.books.get(market) or Book()
-        minute = now_ms // 60_000  # what is a day old leaves even where nothing comes
+        minute = now_ms // 60_000  # intervals a day old drop out without a new record
         as_of = kept.version, book.version, minute, _offers_at(kept, now_ms)
         key = market, region, hours
         before = self._encoded.pop(key, None)
@@ -77,7 +77,7 @@ class MarketAnswers:
         book = self._markets.books.get(market) or Book()
         rows = sorted(kept.intervals.items())
         offers = [kept.intervals[start] for start in _offers_at(kept, now_ms)]
-        told = [(s, i) for s, i in reversed(rows) if i.outcome or i.delivery]
+        settled = [(s, i) for s, i in reversed(rows) if i.outcome or i.delivery]
         return MarketView(
             market=market,
             region=region,
@@ -86,18 +86,18 @@ class MarketAnswers:
             intervals=columns(kept, book, now_ms - hours * HOUR_MS),
             plan=kept.plan,
             offers=[_offer(i.bid) for i in offers if i.bid is not None],
-            awards=[_outcome(s, i, book, now_ms) for s, i in told[:_SHOWN_AWARDS]],
+            awards=[_outcome(s, i, book, now_ms) for s, i in settled[:_SHOWN_AWARDS]],
             totals=totals(kept, book, now_ms),
         )
 
     def bid(self, id_: str, now_ms: int) -> BidView | None:
-        """A bid and what became of it; None where it is not known."""
+        """A bid with its outcome and delivery; None where it is not known."""
         found = self._markets.find(id_)
         if found is None:
             return None
         market, region, start_ms = found
         interval = self._markets.regions[market, region].intervals[start_ms]
-        if interval.told is None:
+        if interval.first_record is None:
             return None
         book = self._markets.books.get(market) or Book()
         return BidView(
@@ -160,10 +160,10 @@ def _offer(bid: Bid) -> OfferRow:
 
 def _outcome(start_ms: int, interval: Interval, book: Book, now_ms: int) -> AwardRow:
     bid, award, delivery = interval.bid, interval.award, interval.delivery
-    told = interval.told
-    assert told is not None, "only intervals with an outcome are asked for"
+    record = interval.first_record
+    assert record is not None, "only intervals with an outcome are passed in"
     return AwardRow(
-        bid_id=told.bid_id,
+        bid_id=record.bid_id,
         start_ms=start_ms,
         state=state(interval, now_ms),
         rung=bid.rung if bid else None,

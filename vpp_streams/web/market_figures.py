@@ -5,14 +5,14 @@ from itertools import accumulate
 
 from vpp_streams.domain.market.delivery import delivery_error
 from vpp_streams.domain.moments import DAY_MS
-from vpp_streams.web.market import Book, Interval, Region
+from vpp_streams.web.market_model import Book, Interval, Region
 from vpp_streams.web.market_views import BidState, Intervals, MarketTotals
 
 _NOTHING = Interval()
 
 
 def columns(kept: Region, book: Book, since_ms: int) -> Intervals:
-    """The intervals that begin at ``since_ms`` or later, and those that only have a price."""
+    """Columns of the intervals from ``since_ms`` on; some have only a price."""
     mine = {s: i for s, i in kept.intervals.items() if _is_of(i, book)}
     starts = sorted(start for start in book.prices.keys() | mine.keys() if start >= since_ms)
     rows = [mine.get(start, _NOTHING) for start in starts]
@@ -76,7 +76,7 @@ def measured_w(interval: Interval) -> float | None:
 
 
 def state(interval: Interval, now_ms: int) -> BidState:
-    """How far a bid is."""
+    """The stage that a bid has reached."""
     if interval.delivery is not None:
         return "delivered"
     if interval.outcome is not None:
@@ -86,9 +86,9 @@ def state(interval: Interval, now_ms: int) -> BidState:
 
 
 def _is_of(interval: Interval, book: Book) -> bool:
-    """Whether it is as long as the market's are now: others would overlap those in a chart."""
-    told = interval.bid or interval.award or interval.delivery
-    return told is None or told.interval_ms == book.interval_ms
+    """Whether its length is the market's current one: others would overlap in a chart."""
+    record = interval.bid or interval.award or interval.delivery
+    return record is None or record.interval_ms == book.interval_ms
 
 
 def _planned_w(interval: Interval) -> float | None:

@@ -1,4 +1,4 @@
-"""What the API answers about markets: prices, bids, awards, deliveries and money.
+"""The API's answers about markets: prices, bids, awards, deliveries and money.
 
 Power + = export (sold), - = import (bought); prices per MWh, of capacity per MW and hour.
 """
@@ -28,31 +28,31 @@ class MarketRegion(msgspec.Struct, frozen=True, kw_only=True):
 
     region: str
     newest_start_ms: int | None
-    """Start of the newest interval that was bid for."""
+    """Start of the newest interval with a bid."""
     money: float
     """Earned in the last day."""
     missing_w: float
-    """Awarded power that will not be delivered, as last told of intervals that are not over: the
-    sum of what is missing of sales and of purchases."""
+    """Awarded power that will be missing in intervals that are not over: the sum over sales and
+    purchases."""
 
 
 class MarketNow(msgspec.Struct, frozen=True, kw_only=True):
-    """A market and who bids into it."""
+    """A market and the regions that bid into it."""
 
     market: str
     currency: str | None
-    """null = nothing that has one was heard yet."""
+    """ISO code; null = no record with a currency yet."""
     interval_ms: int
     newest_price_ms: int | None
     """Start of the newest interval whose price is known."""
     newest_price: float | None
     gate_ms: int | None
-    """When the gate that is open closes; null = none is open."""
+    """Closing time of the open gate; null = none is open."""
     regions: list[MarketRegion]
 
 
 class MarketList(msgspec.Struct, frozen=True, kw_only=True):
-    """Every market that was heard of in the last day."""
+    """Every market with a record in the last day."""
 
     at_ms: int
     markets: list[MarketNow]
@@ -65,10 +65,10 @@ class Intervals(msgspec.Struct, frozen=True, kw_only=True):
     price: list[float | None]
     """Clearing price of energy."""
     price_low: list[float | None]
-    """What was forecast before the gate: its 10 % quantile."""
+    """10 % quantile of the forecast before the gate."""
     price_mid: list[float | None]
     price_high: list[float | None]
-    """Its 90 % quantile."""
+    """90 % quantile of the forecast before the gate."""
     plan_w: list[float | None]
     awarded_w: list[float | None]
     measured_w: list[float | None]
@@ -78,7 +78,7 @@ class Intervals(msgspec.Struct, frozen=True, kw_only=True):
     money_sum: list[float | None]
     """Earned in this and the intervals before it, of those that are listed."""
     missing_w: list[float | None]
-    """Of the award, as last told; null = no shortfall was announced."""
+    """Power of the award that will be missing; null = no shortfall was reported."""
     rung: list[Rung | None]
 
 
@@ -92,15 +92,15 @@ class MarketTotals(msgspec.Struct, frozen=True, kw_only=True):
     delivered: int
     """Intervals that are over and accounted for."""
     short: int
-    """Intervals for which a shortfall was announced and not taken back."""
+    """Intervals with a reported shortfall that was not withdrawn."""
     delivery_error: float | None
-    """Sum of what awards and deliveries differ by / sum of awards; null = nothing was awarded."""
+    """Sum of deviations from awards / sum of awards; null = nothing was awarded."""
     forecast_error: float | None
-    """Mean of what prices and their forecasts differ by."""
+    """Mean absolute error of the price forecasts."""
     forecast_inside: float | None
     """Share of prices between the 10 % and 90 % quantiles that were forecast: 0.8 is right."""
     rungs: dict[Rung, int]
-    """How the bids were decided: their number by rung."""
+    """Number of bids by the rung that decided them."""
 
 
 class OfferRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +125,7 @@ class OfferRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AwardRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bid came to."""
+    """The outcome of a bid."""
 
     bid_id: str
     start_ms: int
@@ -139,14 +139,14 @@ class AwardRow(msgspec.Struct, frozen=True, kw_only=True):
     coverage: float | None
     money: float | None
     missing_w: float
-    """Of the award's sign; 0 = no shortfall stands."""
+    """Power of the award that will be missing, with its sign; 0 = none."""
     reason: str
-    """Why it was refused."""
+    """The reason of a refusal; empty = not refused."""
     faults: tuple[str, ...]
 
 
 class MarketView(msgspec.Struct, frozen=True, kw_only=True):
-    """A region in a market: the intervals, the offers that are open, and the plan ahead."""
+    """A region in a market: the intervals, the open offers, and the plan ahead."""
 
     market: str
     region: str
@@ -154,7 +154,7 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     interval_ms: int
     intervals: Intervals
     plan: PlanView | None
-    """The newest plan and forecast, from the interval on that it was made for."""
+    """The newest plan and forecast, from the interval of its bid on."""
     offers: list[OfferRow]
     """Bids without an outcome, newest first."""
     awards: list[AwardRow]
@@ -163,16 +163,16 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BidView(msgspec.Struct, frozen=True, kw_only=True):
-    """A bid with all that became of it."""
+    """A bid with its outcome and delivery."""
 
     bid_id: str
     state: BidState
     bid: Bid | None
-    """null = it was made before what this process has read."""
+    """null = it is older than the records that this process has read."""
     award: Award | None
     refusal: Refusal | None
     delivery: Delivery | None
     shortfall: Shortfall | None
-    """The newest that was told."""
+    """The newest shortfall."""
     price: float | None
-    """Clearing price of energy, whether or not anything was taken."""
+    """Clearing price of energy, whether or not the bid was accepted."""

@@ -17,7 +17,7 @@ from schemas.dispatch import DispatchEvent, Request
 from schemas.forecast import RegionForecast
 from schemas.grid import Alert
 from schemas.health import Health
-from schemas.market import Bid, MarketRecord
+from schemas.market import Bid, MarketTopicRecord
 from schemas.presence import Presence
 from schemas.rejected import RejectedRecord
 from schemas.telemetry import Rejected
@@ -30,8 +30,8 @@ from vpp_streams.web.ages import Ages
 from vpp_streams.web.commands import Commands
 from vpp_streams.web.control_views import AlarmList, RegionAlarm, RegionStanding
 from vpp_streams.web.dispatches import Dispatches
-from vpp_streams.web.market import Markets
 from vpp_streams.web.market_answers import MarketAnswers
+from vpp_streams.web.market_model import Markets
 from vpp_streams.web.pipeline import Pipeline
 from vpp_streams.web.regions import Regions
 from vpp_streams.web.rejected_records import RejectedRecords
@@ -84,8 +84,10 @@ class ReadModel:
             topics.COMMAND_EVENTS.name: self._command_events,
             topics.TELEMETRY.name: self._telemetry,
             topics.GRID_ALERTS.name: self._alert,
-            topics.MARKET_BIDS.name: self._bid,
+            topics.MARKET_BIDS.name: self._market,
             topics.MARKET_AWARDS.name: self._market,
+            topics.MARKET_DELIVERIES.name: self._market,
+            topics.MARKET_PLANS.name: self._market,
         }
 
     def apply(self, topic: Topic[Any], read: Read[Any], now_ms: int) -> None:
@@ -240,8 +242,5 @@ class ReadModel:
     def _alert(self, record: Alert, _offset: int, _now_ms: int) -> None:
         self._alerts[record.alert_id] = record
 
-    def _bid(self, record: Bid, _offset: int, now_ms: int) -> None:
-        self._markets.apply(record, now_ms)
-
-    def _market(self, record: MarketRecord, _offset: int, now_ms: int) -> None:
+    def _market(self, record: MarketTopicRecord | Bid, _offset: int, now_ms: int) -> None:
         self._markets.apply(record, now_ms)

@@ -49,6 +49,8 @@ SINCE_MS: dict[Topic, int] = {
     topics.TELEMETRY: 0,
     topics.MARKET_BIDS: DAY_MS,
     topics.MARKET_AWARDS: DAY_MS,
+    topics.MARKET_DELIVERIES: DAY_MS,
+    topics.MARKET_PLANS: DAY_MS,
 }
 """How far back we read when we start."""
 

@@ -1,5 +1,7 @@
 """Real regulation signal: a fleet of 10 000 simulated homes follows it within every limit."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,9 @@ so devices that step each second cannot reach 0.97. Those of `vpp sim` step each
 
 @pytest.mark.skipif(not SIGNAL.exists(), reason=f"no {SIGNAL.name} in ../shared/data")
 @pytest.mark.parametrize(("name", "step_s"), [("2016-04-18 20h", 1.0), (MOVES_MOST, 0.5)])
-def test_ten_thousand_homes_follow_the_signal(name, step_s, record_property):
+def test_ten_thousand_homes_follow_the_signal(
+    name: str, step_s: float, record_property: Callable[[str, object], None]
+) -> None:
     hours = dict(moving_hours(pd.read_csv(SIGNAL, index_col=0)))
     assert len(hours) == 167, "of the 296 hours in the file"
     assert max(hours, key=lambda n: np.abs(np.diff(hours[n])).mean()) == MOVES_MOST

@@ -54,7 +54,7 @@ def solved(one: Problem, total: float) -> np.ndarray:
 
 @pytest.mark.filterwarnings("ignore:Solution may be inaccurate")  # asked for more than it can hold
 @pytest.mark.parametrize("seed", range(120))
-def test_equals_a_quadratic_solver(seed):
+def test_equals_a_quadratic_solver(seed: int) -> None:
     rng = np.random.default_rng(seed)
     groups = int(rng.integers(1, 6))
     one = random_problem(int(rng.integers(1, 60)), rng, groups)
@@ -67,18 +67,24 @@ def test_equals_a_quadratic_solver(seed):
     np.testing.assert_allclose(found.setpoint_w, solved(one, total), atol=SAME_KW, rtol=0)
 
 
-def test_what_must_hold_in_a_hundred_thousand_instances():
+def test_what_must_hold_in_a_hundred_thousand_instances() -> None:
     rng = np.random.default_rng(3)
     pool = random_problem(40_000, rng)
     names = ("least_w", "most_w", "weight_up", "weight_down", "wear", "stick", "held_w", "min_w")
-    columns = [getattr(pool, name) for name in names]
     free = np.full(2, -np.inf), np.full(2, np.inf)
     group = np.array([0, 1, 0, 1, 0, 1, 0, 1])
     for at in range(25_000):
         rows = slice(at, at + int(rng.integers(1, 9)))
         grouped = at % 5 == 0
         limits = np.sort(rng.normal(0.0, 20.0, (2, 2)), axis=0) if grouped else free
-        one = Problem(*(column[rows] for column in columns), group[: rows.stop - at], *limits)
+        cut = {name: getattr(pool, name)[rows] for name in names}
+        group_least_w, group_most_w = limits
+        one = Problem(
+            **cut,
+            group=group[: rows.stop - at],
+            group_least_w=group_least_w,
+            group_most_w=group_most_w,
+        )
         before = one.least_w
         for asked in np.sort(rng.normal(0.0, 20.0, 4)).tolist():
             found = allocate(one, asked)
@@ -134,7 +140,7 @@ LIMITS = st.one_of(st.floats(-30.0, 30.0), st.sampled_from([-np.inf, np.inf]))
 
 
 @given(instances())
-def test_bounds_groups_and_sum_hold_whatever_comes(instance):
+def test_bounds_groups_and_sum_hold_whatever_comes(instance: tuple[Problem, float]) -> None:
     one, asked = instance
     found = allocate(one, asked)
     p = found.setpoint_w
@@ -148,7 +154,9 @@ def test_bounds_groups_and_sum_hold_whatever_comes(instance):
 
 
 @given(instances(), st.floats(0.0, 8.0))
-def test_a_least_power_is_held_or_the_device_rests(instance, least):
+def test_a_least_power_is_held_or_the_device_rests(
+    instance: tuple[Problem, float], least: float
+) -> None:
     one, asked = instance
     one = replace(one, min_w=np.full(len(one.least_w), least))
     p = allocate(one, asked).setpoint_w
@@ -158,19 +166,19 @@ def test_a_least_power_is_held_or_the_device_rests(instance, least):
     assert ((p == 0.0) | (np.abs(p) >= least) | ~can_rest).all()
 
 
-def test_without_devices_all_is_missing():
+def test_without_devices_all_is_missing() -> None:
     found = allocate(equal_devices(0), 3.0)
     assert (len(found.setpoint_w), found.missing_w, found.price) == (0, 3.0, np.inf)
     assert allocate(equal_devices(0), 0.0).missing_w == 0.0
 
 
-def test_energy_is_used_up_in_the_same_time():
+def test_energy_is_used_up_in_the_same_time() -> None:
     found = allocate(equal_devices(3, weight_up=np.array([1.0, 2.0, 5.0])), 4.0)
     np.testing.assert_allclose(found.setpoint_w, [0.5, 1.0, 2.5])
     assert found.price == pytest.approx(0.5)
 
 
-def test_nothing_is_given_without_weight():
+def test_nothing_is_given_without_weight() -> None:
     found = allocate(equal_devices(2, weight_up=np.array([0.0, 10.0])), 8.0)
     assert found.setpoint_w.tolist() == [0.0, 5.0]
     assert found.missing_w == 3.0
@@ -179,7 +187,7 @@ def test_nothing_is_given_without_weight():
     assert sticks.missing_w == 3.0
 
 
-def test_what_is_beyond_bounds_is_named_with_its_sign():
+def test_what_is_beyond_bounds_is_named_with_its_sign() -> None:
     found = allocate(equal_devices(3), -20.0)
     assert found.setpoint_w.tolist() == [-5.0] * 3
     assert (found.missing_w, found.price) == (-5.0, -np.inf)
@@ -188,31 +196,31 @@ def test_what_is_beyond_bounds_is_named_with_its_sign():
     assert forced.missing_w == -3.0
 
 
-def test_where_bounds_cross_the_upper_one_holds():
+def test_where_bounds_cross_the_upper_one_holds() -> None:
     one = equal_devices(2, least_w=np.array([3.0, -5.0]), most_w=np.array([2.0, 5.0]))
     assert allocate(one, 0.0).setpoint_w.tolist() == [2.0, -2.0]
 
 
-def test_a_setpoint_outside_its_bounds_only_pulls():
+def test_a_setpoint_outside_its_bounds_only_pulls() -> None:
     one = equal_devices(2, held_w=np.array([50.0, 0.0]), stick=1.0)
     found = allocate(one, 6.0)
     assert found.setpoint_w.tolist() == [5.0, 1.0]
 
 
-def test_what_was_never_held_is_not_looked_at():
+def test_what_was_never_held_is_not_looked_at() -> None:
     np.testing.assert_allclose(
         allocate(equal_devices(2, held_w=np.nan), 4.0).setpoint_w, [2.0, 2.0]
     )
 
 
-def test_wear_keeps_devices_at_rest_and_sticking_keeps_them_where_they_are():
+def test_wear_keeps_devices_at_rest_and_sticking_keeps_them_where_they_are() -> None:
     worn = allocate(equal_devices(2, wear=np.array([0.0, 1.0])), 4.0)
     assert worn.setpoint_w.tolist() == [4.0, 0.0]
     sticky = allocate(equal_devices(2, stick=10.0, held_w=np.array([3.0, 1.0])), 4.0)
     np.testing.assert_allclose(sticky.setpoint_w, [3.0, 1.0], atol=0.02)
 
 
-def test_a_feeder_at_its_limit_leaves_the_rest_to_the_others():
+def test_a_feeder_at_its_limit_leaves_the_rest_to_the_others() -> None:
     one = equal_devices(
         4,
         group=np.array([0, 0, 1, 1]),
@@ -225,7 +233,7 @@ def test_a_feeder_at_its_limit_leaves_the_rest_to_the_others():
     assert short.missing_w == pytest.approx(7.0)
 
 
-def test_a_feeder_may_have_to_charge_while_the_region_discharges():
+def test_a_feeder_may_have_to_charge_while_the_region_discharges() -> None:
     one = equal_devices(
         2,
         group=np.array([0, 1]),
@@ -235,7 +243,7 @@ def test_a_feeder_may_have_to_charge_while_the_region_discharges():
     np.testing.assert_allclose(allocate(one, 1.0).setpoint_w, [-2.0, 3.0])
 
 
-def test_few_devices_run_where_each_has_a_least_power():
+def test_few_devices_run_where_each_has_a_least_power() -> None:
     weights = np.linspace(5.0, 10.0, 10)
     found = allocate(equal_devices(10, min_w=1.0, weight_up=weights), 3.5)
     assert found.missing_w == 0.0
@@ -245,7 +253,7 @@ def test_few_devices_run_where_each_has_a_least_power():
     np.testing.assert_allclose(mirrored.setpoint_w, -found.setpoint_w)
 
 
-def test_a_device_is_raised_to_its_least_power_where_it_is_needed():
+def test_a_device_is_raised_to_its_least_power_where_it_is_needed() -> None:
     one = equal_devices(
         2, most_w=np.array([10.0, 5.0]), weight_up=np.array([100.0, 1.0]), min_w=5.0
     )
@@ -262,7 +270,7 @@ def switchable(n: int, rng: np.random.Generator) -> tuple[Problem, float]:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_least_powers_lose_less_than_one_of_them_against_all_choices(seed):
+def test_least_powers_lose_less_than_one_of_them_against_all_choices(seed: int) -> None:
     one, asked = switchable(4, np.random.default_rng(seed))
     least = np.inf
     for state in map(np.array, product((-1, 0, 1), repeat=4)):
@@ -276,18 +284,18 @@ def test_least_powers_lose_less_than_one_of_them_against_all_choices(seed):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_among_many_devices_least_powers_leave_nothing_missing(seed):
+def test_among_many_devices_least_powers_leave_nothing_missing(seed: int) -> None:
     one, asked = switchable(50, np.random.default_rng(seed))
     assert allocate(one, asked).missing_w == 0.0
 
 
-def test_less_than_any_least_power_is_missing():
+def test_less_than_any_least_power_is_missing() -> None:
     found = allocate(equal_devices(3, min_w=1.0), 0.5)
     assert found.setpoint_w.tolist() == [0.0] * 3
     assert found.missing_w == 0.5
 
 
-def test_small_feeders_share_one_device_that_runs():
+def test_small_feeders_share_one_device_that_runs() -> None:
     one = equal_devices(
         6,
         min_w=1.0,
@@ -300,7 +308,7 @@ def test_small_feeders_share_one_device_that_runs():
     assert found.setpoint_w[:2].tolist() == [0.0, 0.0]
 
 
-def test_numbers_that_are_none_are_a_mistake_of_the_caller():
+def test_numbers_that_are_none_are_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="not finite"):
         allocate(equal_devices(2, most_w=np.nan), 1.0)
     with pytest.raises(ValueError, match="not finite"):
@@ -309,7 +317,7 @@ def test_numbers_that_are_none_are_a_mistake_of_the_caller():
         allocate(equal_devices(2), np.nan)
 
 
-def test_a_million_unequal_devices_sum_exactly():
+def test_a_million_unequal_devices_sum_exactly() -> None:
     rng = np.random.default_rng(8)
     n = 1_000_000
     one = equal_devices(

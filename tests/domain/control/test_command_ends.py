@@ -1,7 +1,7 @@
 """Every command gets exactly one end, in whichever order things happen and whoever takes over."""
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -9,7 +9,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from schemas.commands import FINAL, CommandEvent, CommandFrame, CommandRow, command_id, rank_of
+from schemas.commands import (
+    FINAL,
+    CommandEvent,
+    CommandFrame,
+    CommandRow,
+    CommandState,
+    command_id,
+    rank_of,
+)
 from schemas.presence import Presence
 from tests.support.pool_world import POLICY, T0, OnePartition, home
 from vpp_streams.domain.control.command_ends import TELL_AGAIN_MS
@@ -62,7 +70,7 @@ class Commanding(RuleBasedStateMachine):
         self.frames: list[CommandFrame] = []
         self.events: list[CommandEvent] = []
         self.offset = 10
-        self.epochs = {}
+        self.epochs: dict[int, int] = {}
         self.new_worker()
         for at in range(len(DEVICES)):
             self.connect(at)
@@ -125,7 +133,7 @@ class Commanding(RuleBasedStateMachine):
         if not lost:
             self.events += dying
         self.new_worker()
-        topics = [list(self.presence), list(self.frames)]
+        topics: list[list[Any]] = [list(self.presence), list(self.frames)]
         while any(topics):
             topic = data.draw(st.sampled_from([t for t in topics if t]))
             record = topic.pop(0)
@@ -169,7 +177,7 @@ class Commanding(RuleBasedStateMachine):
 
     @precondition(lambda self: self.frames)
     @rule(data=st.data(), state=st.sampled_from(STATES), times=st.integers(1, 2))
-    def device_or_gateway_says(self, data: st.DataObject, state: str, times: int) -> None:
+    def device_or_gateway_says(self, data: st.DataObject, state: CommandState, times: int) -> None:
         frame = data.draw(st.sampled_from(self.frames[-4:]))
         row = data.draw(st.sampled_from(frame.rows))
         newer = self.epochs.get(DEVICES.index(row.device_id), row.epoch)

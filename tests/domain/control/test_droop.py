@@ -26,12 +26,12 @@ HZ = st.floats(55, 65)
         (float("nan"), 0.0),
     ],
 )
-def test_known_points(hz, added_w):
+def test_known_points(hz: float, added_w: float) -> None:
     assert droop_w(hz, DROOP, 3000.0, 5000.0) == pytest.approx(added_w, abs=1e-6)
 
 
 @given(HZ, HZ)
-def test_it_never_rises_with_frequency_and_keeps_to_the_ratings(a, b):
+def test_it_never_rises_with_frequency_and_keeps_to_the_ratings(a: float, b: float) -> None:
     low, high = sorted((a, b))
     at_low, at_high = (float(droop_w(hz, DROOP, 3000.0, 5000.0)) for hz in (low, high))
     assert at_low >= at_high
@@ -39,12 +39,12 @@ def test_it_never_rises_with_frequency_and_keeps_to_the_ratings(a, b):
 
 
 @given(st.floats(0, 5))
-def test_equal_ratings_answer_both_ways_alike(off_hz):
+def test_equal_ratings_answer_both_ways_alike(off_hz: float) -> None:
     up, down = (float(droop_w(60 + d, DROOP, 4e3, 4e3)) for d in (-off_hz, off_hz))
     assert up == pytest.approx(-down, abs=1e-6)
 
 
-def test_by_columns_each_row_has_its_own_and_nan_is_not_armed():
+def test_by_columns_each_row_has_its_own_and_nan_is_not_armed() -> None:
     droops = Droops(
         np.array([60.0, np.nan, 50.0]), np.array([0.036, 0.036, 0.0]), np.array([0.04, 0.04, 0.08])
     )

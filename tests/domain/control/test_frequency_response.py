@@ -1,5 +1,7 @@
 """Proof of frequency response: what was called for against what was given."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -131,7 +133,7 @@ def test_a_device_is_armed_from_when_it_took_a_lease_until_it_ended_it() -> None
     )
     later = msgspec.structs.replace(frame, rank=10, droop=None, not_before_ms=20_000)
 
-    def told(device_id: str, state, at_ms: int, rank: int = 9) -> CommandEvent:
+    def told(device_id: str, state: Any, at_ms: int, rank: int = 9) -> CommandEvent:
         return CommandEvent(
             device_id=device_id, command_id=f"c3-{rank}", state=state, at_ms=at_ms, epoch=5
         )

@@ -1,5 +1,8 @@
 """A region's cycle: shares that sum to what is asked, notices with causes, releases that heal."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -7,7 +10,7 @@ from schemas.dispatch import Missing, StormCost, Supply, SupplyPartial
 from schemas.grid import Droop, PriceSeries
 from schemas.windows import Deliverable
 from tests.support.control_requests import T0, hold, limit, target
-from tests.support.web_world import commandable
+from tests.support.web_records import commandable
 from vpp_streams.domain.control.region_dispatch import HEARD_MS, RegionDispatch
 from vpp_streams.domain.control.ruling import Ruling
 
@@ -49,11 +52,11 @@ def region(*partials: SupplyPartial) -> RegionDispatch:
     return made
 
 
-def ruled(export_w: float = 100_000.0, **fields: object) -> Ruling:
+def ruled(export_w: float = 100_000.0, **fields: Any) -> Ruling:
     return Ruling("target", target(export_w=export_w, **fields))
 
 
-def shares(orders) -> dict[int, float]:  # type: ignore[no-untyped-def]  # of a Cycle
+def shares(orders: Iterable[Any]) -> dict[int, float]:
     return {o.partition: sum(s.share_w for s in o.shares) for o in orders}
 
 

@@ -1,12 +1,14 @@
 """How a region stands: green only where it is known, and known to be commandable."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.commandable import HINDRANCES, Commandable, Hindered
-from tests.support.web_world import commandable
+from tests.support.web_records import commandable
 from vpp_streams.domain.control.standing import (
     BAD_SHARE,
     DELIBERATE,
@@ -70,7 +72,9 @@ def region(**changes: object) -> RegionNow:
          "64% cannot be commanded", ["not_commandable", "not_covered"]),
     ],
 )  # fmt: skip
-def test_each_state_has_its_level_label_and_alarms(changes, level, word, alarms) -> None:
+def test_each_state_has_its_level_label_and_alarms(
+    changes: Any, level: str, word: str, alarms: list[str]
+) -> None:
     standing = stand(region(**changes), STALE_S)
     assert (standing.level, standing.word) == (level, word)
     assert [f.kind for f in standing.findings if f.alarm] == alarms
@@ -97,7 +101,7 @@ counts = st.dictionaries(st.sampled_from(HINDRANCES), st.integers(1, 50))
     unknown=st.booleans(),
 )
 def test_it_is_never_green_while_a_tenth_cannot_be_commanded_or_it_is_not_known(
-    free, lost, age_s, heard, unknown
+    free: int, lost: dict[str, int], age_s: float | None, heard: int, unknown: bool
 ) -> None:
     share = None if unknown else commandable(free, **lost)
     now = region(
@@ -120,7 +124,7 @@ def test_it_is_never_green_while_a_tenth_cannot_be_commanded_or_it_is_not_known(
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), counts), min_size=1, max_size=5))
-def test_partitions_add_up(parts) -> None:
+def test_partitions_add_up(parts: list[tuple[int, dict[str, int]]]) -> None:
     total = added(commandable(free, **lost) for free, lost in parts)
     assert total is not None
     assert total.commandable == sum(free for free, _ in parts)

@@ -62,7 +62,7 @@ class Region:
 
 @pytest.mark.parametrize("asked", [-5000.0, -300.0, 0.0, 40.0, 350.0, 5000.0])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_with_all_kinks_partitions_do_what_one_allocation_would(seed, asked):
+def test_with_all_kinks_partitions_do_what_one_allocation_would(seed: int, asked: float) -> None:
     region = Region(seed)
     power, missing, price = region.distributed(asked, 10_000)
     central = allocate(region.whole, asked)
@@ -73,14 +73,16 @@ def test_with_all_kinks_partitions_do_what_one_allocation_would(seed, asked):
 
 @pytest.mark.parametrize("asked", [-300.0, 0.0, 40.0, 350.0])
 @pytest.mark.parametrize(("points", "off_kw"), [(32, 1.0), (128, 0.01)])
-def test_thinned_curves_cost_a_little_fairness_and_no_power(points, off_kw, asked):
+def test_thinned_curves_cost_a_little_fairness_and_no_power(
+    points: int, off_kw: float, asked: float
+) -> None:
     region = Region(2)
     power, missing, _ = region.distributed(asked, points)
     assert missing == 0.0
     assert np.abs(power - allocate(region.whole, asked).setpoint_w).max() < off_kw
 
 
-def test_a_curve_tells_what_devices_give_at_each_price():
+def test_a_curve_tells_what_devices_give_at_each_price() -> None:
     one = random_problem(60, np.random.default_rng(4))
     curve = supply_curve(one, 1000)
     both = curves(one)
@@ -92,7 +94,9 @@ def test_a_curve_tells_what_devices_give_at_each_price():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(2, 40))
-def test_a_thinned_curve_rises_from_least_to_most_within_its_points(seed, n, points):
+def test_a_thinned_curve_rises_from_least_to_most_within_its_points(
+    seed: int, n: int, points: int
+) -> None:
     one = random_problem(n, np.random.default_rng(seed))
     curve, whole = supply_curve(one, points), supply_curve(one, 10_000)
     assert len(curve.prices) <= max(points, 2)
@@ -101,7 +105,7 @@ def test_a_thinned_curve_rises_from_least_to_most_within_its_points(seed, n, poi
     assert (curve.power_w[0], curve.power_w[-1]) == (whole.power_w[0], whole.power_w[-1])
 
 
-def test_thinning_keeps_the_band_in_which_worn_devices_rest():
+def test_thinning_keeps_the_band_in_which_worn_devices_rest() -> None:
     rng = np.random.default_rng(5)
     one = equal_devices(
         500, wear=0.5, weight_up=rng.uniform(1, 20, 500), weight_down=rng.uniform(1, 20, 500)
@@ -120,7 +124,7 @@ def test_thinning_keeps_the_band_in_which_worn_devices_rest():
         (equal_devices(2, least_w=5.0), 10.0),
     ],
 )
-def test_who_cannot_move_is_one_point(one, power):
+def test_who_cannot_move_is_one_point(one: Problem, power: float) -> None:
     curve = supply_curve(one)
     assert (curve.prices.tolist(), curve.power_w.tolist()) == ([0.0], [power])
 
@@ -130,32 +134,32 @@ def line(*points: tuple[float, float]) -> Curve:
     return Curve(np.array(prices), np.array(power))
 
 
-def test_without_curves_all_is_missing():
+def test_without_curves_all_is_missing() -> None:
     assert merge({}, {}, {}, 5.0).missing_w == 5.0
     assert merge({}, {}, {}, 0.0).missing_w == 0.0
 
 
-def test_shares_follow_the_price_and_what_cannot_move_gives_what_it_must():
+def test_shares_follow_the_price_and_what_cannot_move_gives_what_it_must() -> None:
     told = {"a": line((0, 0), (1, 10)), "b": line((0, 0), (1, 30)), "c": line((0, 2))}
     merged = merge(told, dict.fromkeys(told, ""), {}, 22.0)
     assert merged.shares == pytest.approx({"a": 5.0, "b": 15.0, "c": 2.0})
     assert merged.price == pytest.approx(0.5)
 
 
-def test_a_limit_that_curves_cannot_keep_is_kept_as_far_as_they_can():
+def test_a_limit_that_curves_cannot_keep_is_kept_as_far_as_they_can() -> None:
     told = {"a": line((0, 5), (1, 10)), "b": line((0, 0), (1, 30))}
     merged = merge(told, {"a": "f", "b": ""}, {"f": (-np.inf, 3.0), "unknown": (0.0, 0.0)}, 20.0)
     assert merged.shares == pytest.approx({"a": 5.0, "b": 15.0})
 
 
-def test_a_jump_in_a_curve_is_shared_exactly():
+def test_a_jump_in_a_curve_is_shared_exactly() -> None:
     told = {"a": line((0, 0), (0, 10), (1, 12)), "b": line((0, 0), (0, 10), (1, 12))}
     merged = merge(told, dict.fromkeys(told, ""), {}, 7.0)
     assert sum(merged.shares.values()) == pytest.approx(7.0, rel=1e-12)
     assert merged.missing_w == 0.0
 
 
-def test_a_jump_behind_a_feeders_limit_is_shared_exactly():
+def test_a_jump_behind_a_feeders_limit_is_shared_exactly() -> None:
     told = {key: line((0, 0), (0.3, 1), (0.3, 10), (1, 12)) for key in "abcd"}
     feeder = {"a": "f", "b": "f", "c": "", "d": ""}
     merged = merge(told, feeder, {"f": (-np.inf, 7.1)}, 18.3)

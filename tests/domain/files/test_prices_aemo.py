@@ -1,6 +1,7 @@
 """AEMO's price files: recorded months against known answers, and files that are wrong."""
 
 import csv
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -85,7 +86,7 @@ def test_half_hours_settle_at_the_mean_of_their_dispatch_prices() -> None:
     assert max(errors) <= 0.005 + 1e-9
 
 
-def settlement_errors(dispatch: "dict[str, Prices]", trading: "dict[str, Prices]") -> list[float]:
+def settlement_errors(dispatch: Mapping[str, Prices], trading: Mapping[str, Prices]) -> list[float]:
     errors = []
     for zone, prices in dispatch.items():
         means, settled = by_start(thirty_minute(prices)), by_start(trading[zone])

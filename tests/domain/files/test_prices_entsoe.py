@@ -174,7 +174,7 @@ def test_the_first_position_of_the_classification_wins() -> None:
 
 def test_another_auction_does_not_fill_the_gaps_of_the_first() -> None:
     later = {"start": "2026-02-02T23:00Z", "end": "2026-02-03T23:00Z"}
-    reading = read(series(DAY, position=1), series(DAY, position=2, **later))  # type: ignore[arg-type]
+    reading = read(series(DAY, position=1), series(DAY, position=2, **later))
     assert energy(reading) == DAY
     assert found(reading) == {"overlap": (24, 24)}
 

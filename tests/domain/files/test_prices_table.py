@@ -2,50 +2,17 @@
 
 import csv
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from tests.domain.files.test_prices_local_time import utc_rows
 from tests.support.paths import SHARED_DATA
+from tests.support.price_tables import HOUR_MS, assumed, energy, found, ms_of, read, starts
 from vpp_streams.domain.files.price_files.read import read_price_file
-from vpp_streams.domain.files.price_files.report import PriceReading
 from vpp_streams.errors import InputError
 
 EPF, DERVET = SHARED_DATA / "epf_day_ahead_hourly", SHARED_DATA / "dervet_caiso_2020"
-HOUR_MS = 3_600_000
-
-
-def ms_of(stamp: datetime) -> int:
-    return round(stamp.replace(tzinfo=stamp.tzinfo or UTC).timestamp() * 1000)
-
-
-def read(text: str, **wanted: object) -> PriceReading:
-    return read_price_file(text.encode(), name="DE.csv", **wanted)  # type: ignore[arg-type]
-
-
-def energy(reading: PriceReading) -> list[float]:
-    (prices,) = reading.prices.values()
-    return prices.energy.tolist()
-
-
-def starts(reading: PriceReading) -> list[int]:
-    (prices,) = reading.prices.values()
-    return prices.start_ms.tolist()
-
-
-def found(reading: PriceReading) -> dict[str, tuple[int, int]]:
-    """Count and loss of each kind of finding; but for what is taken as said."""
-    findings = [f for f in reading.report.findings if f.kind != "assumed"]
-    assert len({f.kind for f in findings}) == len(findings)
-    return {f.kind: (f.count, f.lost) for f in findings}
-
-
-def assumed(reading: PriceReading) -> str:
-    return " ".join(f"{f.what} {f.done}" for f in reading.report.of("assumed"))
 
 
 # Recorded tables
@@ -232,104 +199,8 @@ def test_there_must_be_such_a_time_zone_and_currency() -> None:
 
 # Local time
 
-BERLIN = ZoneInfo("Europe/Berlin")
-
-
-def local_rows(first: datetime, last: datetime, minutes: int) -> list[tuple[int, str]]:
-    """The true UTC starts from one UTC time to another, with their naive local stamps."""
-    count = int((last - first) / timedelta(minutes=minutes))
-    utc = [first + timedelta(minutes=minutes * at) for at in range(count)]
-    return [
-        (ms_of(at), at.replace(tzinfo=UTC).astimezone(BERLIN).strftime("%Y-%m-%d %H:%M"))
-        for at in utc
-    ]
-
-
-def marked(ms: int) -> int:
-    """A price that tells its time."""
-    return ms // 60_000 % 10_000
-
-
-def of_local(rows: Sequence[tuple[int, str]]) -> PriceReading:
-    lines = [f"{stamp},{marked(ms)}" for ms, stamp in rows]
-    return read("\n".join(["start,price", *lines]), time_zone="Europe/Berlin")
-
-
-@pytest.mark.parametrize("minutes", [60, 30, 15])
-@pytest.mark.parametrize("newest_first", [False, True])
-@pytest.mark.parametrize("month", [3, 10])
-def test_true_local_time_is_read_without_a_gap(
-    minutes: int, newest_first: bool, month: int
-) -> None:
-    rows = local_rows(datetime(2024, month, 25), datetime(2024, month, 31, 23), minutes)
-    reading = of_local(rows[::-1] if newest_first else rows)
-    assert starts(reading) == [ms for ms, _ in rows]
-    assert energy(reading) == [marked(ms) for ms, _ in rows]
-    told = found(reading)
-    told.pop("unsorted", None)
-    # Clocks change on the last Sunday: 2024-03-31 and 2024-10-27.
-    twice = {"ambiguous_hour": (2 * 60 // minutes, 0)} if month == 10 else {}
-    assert told == {"dst_day": (1, 0), **twice}
-
-
-def test_an_hour_twice_whose_order_does_not_tell_is_left_out() -> None:
-    rows = local_rows(datetime(2024, 10, 26), datetime(2024, 10, 28), 30)
-    # 02:00, 02:00, 02:30, 02:30: not in the order of time.
-    first = next(at for at, (_, stamp) in enumerate(rows) if stamp.endswith("27 02:00"))
-    a, b, c, d = rows[first : first + 4]
-    reading = of_local([*rows[:first], a, c, b, d, *rows[first + 4 :]])
-    assert set(starts(reading)) == {ms for ms, _ in rows} - {ms for ms, _ in (a, b, c, d)}
-    assert found(reading)["ambiguous_hour"] == (4, 4)
-    assert found(reading)["gap"] == (4, 4)
-
-
-def test_a_time_that_never_was_is_left_out() -> None:
-    rows = local_rows(datetime(2024, 3, 30), datetime(2024, 4, 1), 60)
-    reading = of_local([*rows, (0, "2024-03-31 02:00")])
-    assert starts(reading) == [ms for ms, _ in rows]
-    assert found(reading)["no_such_hour"] == (1, 1)
-
-
-def test_stamps_with_their_offset_need_no_order() -> None:
-    rows = ["2024-10-27T02:00+01:00,2", "2024-10-27T02:00+02:00,1", "2024-10-27T03:00+01:00,3"]
-    reading = read("\n".join(["start,price", *rows]), time_zone="Europe/Berlin")
-    assert energy(reading) == [1, 2, 3]
-    assert found(reading) == {"unsorted": (1, 0)}
-
 
 # Resolutions
-
-
-def utc_rows(first: datetime, minutes: int, count: int) -> list[str]:
-    at = (first + timedelta(minutes=minutes * n) for n in range(count))
-    return [f"{stamp:%Y-%m-%dT%H:%MZ},{n}" for n, stamp in enumerate(at)]
-
-
-def test_a_file_that_goes_from_hours_to_quarters() -> None:
-    hours = utc_rows(datetime(2025, 9, 29), 60, 48)
-    quarters = utc_rows(datetime(2025, 10, 1), 15, 96)
-    text = "\n".join(["start,price", *hours, *quarters])
-    fine, coarse = read(text), read(text, interval_ms=HOUR_MS)
-    assert energy(fine) == list(range(96))
-    assert found(fine) == {"mixed_resolution": (48, 48)}
-    assert energy(coarse) == list(range(48))
-    assert found(coarse) == {"mixed_resolution": (96, 0)}
-
-
-def test_ends_tell_the_interval_before_them() -> None:
-    hours = utc_rows(datetime(2025, 9, 30, 20), 60, 5)
-    quarters = utc_rows(datetime(2025, 10, 1, 0, 15), 15, 8)
-    text = "\n".join(["interval ending,price", *hours, *quarters])
-    assert starts(read(text)) == [ms_of(datetime(2025, 10, 1)) + 900_000 * at for at in range(8)]
-    assert starts(read(text, interval_ms=HOUR_MS)) == [
-        ms_of(datetime(2025, 9, 30, 19)) + HOUR_MS * at for at in range(5)
-    ]
-
-
-def test_a_resolution_that_is_not_there_is_told() -> None:
-    text = "\n".join(["start,price", *utc_rows(datetime(2025, 1, 1), 60, 5)])
-    failure = read(text, interval_ms=900_000).report.failure
-    assert failure == "it has no prices of 15 min; it has those of 60 min"
 
 
 def test_a_price_with_another_within_its_hour_is_not_certain() -> None:
@@ -362,93 +233,3 @@ def test_a_zone_without_a_time_costs_the_others_nothing() -> None:
 
 
 # What is wrong, in any mixture
-
-
-@st.composite
-def dirty(draw: st.DrawFn) -> tuple[str, dict[int, float], dict[str, int]]:
-    """A table of hours with dirt in it, the prices that are certain, and what is to be found."""
-    first = datetime(2024, 1, 1)
-    fates = draw(
-        st.lists(
-            st.sampled_from(["good"] * 12 + ["gone", "twice", "contradiction", "blank", "text"]),
-            min_size=20,
-            max_size=60,
-        )
-    )
-    # The ends are good, so that a missing interval is between two others.
-    fates = ["good"] * 4 + fates + ["good"] * 4
-    lines: list[str] = []
-    certain: dict[int, float] = {}
-    for hour, fate in enumerate(fates):
-        stamp = first + timedelta(hours=hour)
-        price = draw(st.integers(-100, 1000))
-        line = f"{stamp:%Y-%m-%dT%H:%MZ},{price}"
-        lines += {
-            "good": [line],
-            "gone": [],
-            "twice": [line, line],
-            "contradiction": [line, line + "1"],
-            "blank": [line.partition(",")[0] + ","],
-            "text": [line + "x"],
-        }[fate]
-        if fate in ("good", "twice"):
-            certain[ms_of(stamp)] = price
-    lines = draw(st.permutations(lines))
-    counts = {
-        "gap": fates.count("gone"),
-        "duplicate": fates.count("twice"),
-        "contradiction": fates.count("contradiction"),
-        "unreadable_price": fates.count("blank") + fates.count("text"),
-    }
-    return "\n".join(["start,price", *lines]), certain, counts
-
-
-@settings(max_examples=150, deadline=None)
-@given(dirty())
-def test_whatever_is_wrong_is_counted_and_costs_no_other_price(
-    made: tuple[str, dict[int, float], dict[str, int]],
-) -> None:
-    text, certain, counts = made
-    reading = read(text)
-    assert dict(zip(starts(reading), energy(reading), strict=True)) == certain
-    told = found(reading)
-    told.pop("unsorted", None)
-    assert {kind: count for kind, (count, _) in told.items()} == {
-        k: n for k, n in counts.items() if n
-    }
-
-
-SEED = b"start,zone,price,reserve\n" + b"".join(
-    f"2024-03-3{day} 0{hour}:00,A,{hour},1\n".encode() for day in (0, 1) for hour in range(5)
-)
-PIECES = [b",", b"\n", b'"', b";", b"\r", b"\x00", b"/", b"nan", b"1e400", b"\xff", b"24:00", b"-"]
-
-
-@settings(max_examples=400, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, len(SEED)),
-            st.integers(0, 12),
-            st.sampled_from(PIECES) | st.binary(max_size=5),
-        ),
-        max_size=6,
-    ),
-    st.sampled_from([None, "Europe/Berlin", "Australia/Lord_Howe"]),
-)
-def test_mangled_tables_never_raise(
-    edits: list[tuple[int, int, bytes]], time_zone: str | None
-) -> None:
-    data = SEED
-    for at, cut, put in edits:
-        data = data[:at] + put + data[at + cut :]
-    reading = read_price_file(data, name="x", time_zone=time_zone)
-    assert bool(reading.prices) != bool(reading.report.failure)
-    for prices in reading.prices.values():
-        assert np.all(np.abs(prices.energy) <= 1e6)
-        assert np.all(np.diff(prices.start_ms) > 0)
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_are_told_to_be_no_prices(data: bytes) -> None:
-    assert not read_price_file(data, name="x").prices

@@ -1,5 +1,7 @@
 """Columns in blocks, and what a snapshot writes."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 
@@ -18,10 +20,14 @@ from vpp_streams.domain.fleet.columnar import (
 )
 
 
+def written(writes: Iterable[tuple[bytes, bytes | None]]) -> dict[bytes, bytes]:
+    return {key: value for key, value in writes if value is not None}
+
+
 def test_what_a_snapshot_writes_is_what_is_recovered() -> None:
     mark = Mark(1_800_000_000_000, 0xFFFFFFFF)
     snapshot = Snapshot(7, b"meta", {"t|0": b"x", "w|60000|0|0": b"y"})
-    assert recover(dict(snapshot.writes(mark))) == Recovered(7, b"meta", snapshot.blocks, mark)
+    assert recover(written(snapshot.writes(mark))) == Recovered(7, b"meta", snapshot.blocks, mark)
 
 
 def test_dropped_blocks_are_deleted_in_the_same_write() -> None:
@@ -41,7 +47,7 @@ def test_a_commit_record_that_is_none_of_ours_is_refused() -> None:
 
 
 def test_a_state_before_its_first_record_has_no_mark() -> None:
-    recovered = recover(dict(Snapshot(-1, b"", {}).writes()))
+    recovered = recover(written(Snapshot(-1, b"", {}).writes()))
     assert recovered == Recovered(-1, b"", {}, NO_MARK)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -10,93 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.assets import Device, Site
-from schemas.bounds import PARTITIONS
-from schemas.windows import RegionPartial, RegionWindowPartial
+from schemas.windows import RegionPartial, RegionWindowPartial, SiteWindow
+from tests.support.fleet_partition import POLICY, SITES, T0, newest, partition, run, stream
 from tests.support.telemetry_factory import make_batch
 from vpp_streams.domain.fleet.columnar import recover
 from vpp_streams.domain.fleet.partition import (
-    SKEW_MARGIN_MS,
-    FleetPartition,
     Frame,
     Outputs,
-    Policy,
 )
 from vpp_streams.domain.fleet.twins import Batch
-from vpp_streams.domain.registry.hashing import partition_of
-from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.domain.telemetry.seen import MAX_STARTS
 from vpp_streams.settings import Settings
-
-T0 = 1_800_000_000_000  # a whole 15 minutes
-POLICY = Policy(retention_ms=3 * 3_600_000)
-SITES = [s for s in (f"home-{i:03}" for i in range(60)) if partition_of(s, PARTITIONS) == 0][:5]
-
-
-def registry() -> Registry:
-    return Registry(
-        Site(
-            site_id,
-            region="north" if i % 2 else "coast",
-            devices=(
-                Device(f"{site_id}-pw", "powerwall", rated_energy_wh=13_500, rated_charge_w=5000,
-                       rated_discharge_w=5000),
-            ),
-        )
-        for i, site_id in enumerate(SITES)
-    )  # fmt: skip
-
-
-def partition() -> FleetPartition:
-    return FleetPartition(0, "telemetry", registry(), POLICY)
-
-
-def stream(seed: int, seconds: int = 1300) -> list[Frame]:
-    """A log of frames: duplicates, disorder, readings late by an hour, one device with a gap."""
-    rng = random.Random(seed)
-    rows = []
-    for site in SITES:
-        for second in range(seconds):
-            at = T0 + second * 1000 + rng.randrange(300)
-            late = rng.random() < 0.05
-            rows.append(
-                {
-                    "device_id": f"{site}-pw",
-                    "site_id": site,
-                    "boot": 7,
-                    "seq": second,
-                    "measured_at_ms": at - (3_600_000 if late else 0),
-                    "received_at_ms": at + 200 + (rng.randrange(4000) if rng.random() < 0.2 else 0),
-                    "battery_w": rng.uniform(-5000, 5000),
-                    "grid_w": rng.uniform(-2000, 2000) if second % 7 else float("nan"),
-                    "soc": rng.random(),
-                }
-            )
-    rows += [rng.choice(rows) for _ in range(len(rows) // 10)]
-    rows.sort(key=lambda r: r["received_at_ms"])
-    frames, i, offset = [], 0, 0
-    while i < len(rows):
-        n = rng.randrange(1, 60)
-        frames.append(Frame(offset, Batch.of(make_batch(rows[i : i + n]))))
-        i, offset = i + n, offset + 1
-    end = T0 + 2 * 3_600_000
-    none = Batch.of(make_batch([]))
-    frames.append(Frame(offset, none, stream_time_ms=end, watermark_ms=end))
-    return frames
-
-
-def run(part: FleetPartition, frames: list[Frame]) -> list[Outputs]:
-    return [part.apply(frame) for frame in frames]
-
-
-def newest(outs: list[Outputs]) -> dict[str, object]:
-    windows: dict[str, object] = {}
-    for out in outs:
-        for record in out.windows:
-            before = windows.get(record.window_id)
-            assert record.revision == (before.revision + 1 if before else 0)
-            windows[record.window_id] = record
-    return windows
 
 
 def reference(frames: list[Frame], size_s: int) -> pd.DataFrame:
@@ -128,7 +52,8 @@ def test_windows_equal_pandas(size_s: int) -> None:
     expected = reference(frames, size_s)
     got = {k: w for k, w in windows.items() if w.size_s == size_s}
     assert len(got) == len(expected)
-    for (site_id, start_ms), row in expected.iterrows():
+    for key, row in expected.iterrows():
+        site_id, start_ms = cast(tuple[str, int], key)
         window = got[f"{site_id}|{size_s}|{start_ms}"]
         assert window.readings == row.n
         assert window.battery.energy_wh == pytest.approx(row.battery, rel=1e-9, abs=1e-9)
@@ -164,7 +89,7 @@ def test_region_window_shares_add_up_to_the_site_windows() -> None:
         ]
         assert share.sums.sites_reporting == len(mine)
         assert share.sums.readings == sum(w.readings for w in mine)
-        energy = sum(w.battery.energy_wh for w in mine)
+        energy = sum(w.battery.energy_wh for w in mine if w.battery)
         assert share.sums.battery.energy_wh == pytest.approx(energy, rel=1e-9, abs=1e-9)
     assert {r for r, *_ in shares} == {"north", "coast"}
 
@@ -181,7 +106,9 @@ def test_killed_anywhere_and_restored_gives_the_same_records(seed: int) -> None:
     rng = random.Random(seed)
     frames = stream(seed, seconds=130)
     whole = newest(run(partition(), frames))
-    part, changelog, outs = partition(), {}, []
+    part = partition()
+    changelog: dict[bytes, bytes] = {}
+    outs: list[Outputs] = []
     position = 0
     while position < len(frames):
         step = rng.randint(1, 40)
@@ -201,7 +128,7 @@ def test_killed_anywhere_and_restored_gives_the_same_records(seed: int) -> None:
             part.restore(recovered)
         # A new worker reads on from the last ack, or from further back.
         position = rng.randint(max(part.applied_offset - 5, 0), part.applied_offset + 1)
-    final = {}
+    final: dict[str, SiteWindow] = {}
     for out in outs:  # a re-emission is the same record: the newest revision counts
         for record in out.windows:
             if record.revision >= getattr(final.get(record.window_id), "revision", 0):
@@ -313,135 +240,4 @@ def test_state_does_not_grow_with_the_time_that_passes() -> None:
 # Clocks
 
 
-@dataclasses.dataclass
-class Poisoned:
-    """A device that reports each second, and a clock that once runs ahead."""
-
-    part: FleetPartition = dataclasses.field(default_factory=partition)
-    outs: list[Outputs] = dataclasses.field(default_factory=list)
-    late_s: int = 0
-    """How far the broker's clock is behind."""
-
-    def frame(
-        self, second: int, rows: list[dict[str, object]], told_s: int | None = None
-    ) -> Outputs:
-        told_ms = None if told_s is None else T0 + told_s * 1000
-        taken_ms = T0 + (second - self.late_s) * 1000 + 200
-        batch = Batch.of(make_batch(rows))
-        frame = Frame(len(self.outs), batch, True, told_ms, None, record_time_ms=taken_ms)
-        self.outs.append(self.part.apply(frame))
-        return self.outs[-1]
-
-    def report(self, second: int, ahead_s: int = 0, device: str = SITES[0]) -> Outputs:
-        at_ms = T0 + second * 1000
-        row = {"device_id": f"{device}-pw", "site_id": device, "seq": second, "battery_w": 100.0,
-               "measured_at_ms": at_ms, "received_at_ms": at_ms + 50 + ahead_s * 1000}  # fmt: skip
-        return self.frame(second, [row])
-
-    def minutes(self, first: int, last: int) -> None:
-        for second in range(first, last):
-            self.report(second)
-            self.frame(second, [], second - 1)
-
-
-@pytest.mark.parametrize("ahead_s", [86_400, 3_600, 120])
-@pytest.mark.parametrize("who", ["ingest", "gateway"])
-def test_a_clock_that_runs_ahead_bends_no_time(ahead_s: int, who: str) -> None:
-    """Of one that ran a day ahead all of the next day's readings were too late."""
-    told, honest = Poisoned(), Poisoned()
-    for world in (told, honest):
-        world.minutes(0, 100)
-        if world is honest:
-            world.frame(100, [], 99)
-        elif who == "ingest":
-            world.frame(100, [], 100 + ahead_s)
-        else:
-            world.report(100, ahead_s, device=SITES[1])
-        world.minutes(101, 400)
-    assert sum(len(out.rejected) for out in told.outs) == 0
-    assert newest(told.outs).keys() - {f"{SITES[1]}|60|{T0 + 60_000}"} == newest(honest.outs).keys()
-    ticks = [
-        [p.tick_ms for out in w.outs for p in out.partials if isinstance(p, RegionPartial)]
-        for w in (told, honest)
-    ]
-    assert len(ticks[0]) >= len(ticks[1]) - 2 * SKEW_MARGIN_MS // POLICY.tick_ms * 2
-    assert told.part.clock.stream_time_ms == honest.part.clock.stream_time_ms
-    assert told.part.skew_ms == pytest.approx(ahead_s * 1000, abs=1000)
-    assert sum(out.counts["clock_skew"] for out in told.outs) == 1
-
-
-def test_a_silent_device_is_not_live_for_as_long_as_its_gateway_s_clock_ran_ahead() -> None:
-    world = Poisoned()
-    world.report(0, ahead_s=3_600, device=SITES[1])
-    world.minutes(1, 30)
-    last = [p for p in world.outs[-2].partials if isinstance(p, RegionPartial)]
-    assert {p.region: p.aggregate.sites_reporting for p in last} == {"coast": 1, "north": 0}
-
-
-def test_a_time_that_ran_ahead_of_the_broker_s_is_brought_back() -> None:
-    """The broker's own clock was set back: live numbers go on, and nothing is too late."""
-    world = Poisoned(late_s=-86_400)
-    world.frame(0, [], 86_400)
-    world.late_s = 0
-    world.minutes(1, 130)
-    assert sum(len(out.rejected) for out in world.outs) == 0
-    ticks = [p.tick_ms for o in world.outs[1:] for p in o.partials if isinstance(p, RegionPartial)]
-    assert len(ticks) > 2 * 120
-    windows = newest(world.outs)
-    assert windows[f"{SITES[0]}|60|{T0}"].readings == 59
-
-
-def test_a_replay_s_time_is_its_data_s_own() -> None:
-    part = partition()
-    part.apply(Frame(0, Batch.of(make_batch([])), stream_time_ms=T0 + 10**9))
-    assert part.clock.stream_time_ms == T0 + 10**9
-    assert part.skew_ms == 0
-
-
 # Names
-
-
-def test_a_device_that_starts_again_under_its_boot_id_loses_nothing() -> None:
-    world = Poisoned()
-    world.minutes(0, 100)
-    rows = [
-        {"device_id": f"{SITES[0]}-pw", "site_id": SITES[0], "seq": seq, "battery_w": 100.0,
-         "measured_at_ms": T0 + (110 + seq) * 1000, "received_at_ms": T0 + (110 + seq) * 1000 + 50}
-        for seq in range(20)
-    ]  # fmt: skip
-    out = world.frame(130, rows)
-    assert (out.counts["duplicates"], out.counts["boots_reused"]) == (0, 1)
-    out = world.frame(131, rows)
-    assert (out.counts["duplicates"], out.counts["boots_reused"]) == (20, 0)
-    assert world.part.twins.describe(0)["readings"] == 120
-
-
-def test_what_may_be_a_repeat_is_a_dead_letter() -> None:
-    part = partition()
-    row = {"device_id": f"{SITES[0]}-pw", "site_id": SITES[0], "seq": 0, "battery_w": 100.0}
-    for boot in range(MAX_STARTS + 20):
-        at_ms = T0 + boot * 1000
-        told = row | {"boot": boot, "measured_at_ms": at_ms, "received_at_ms": at_ms + 50}
-        part.apply(Frame(boot, Batch.of(make_batch([told]))))
-    again = row | {"boot": 3, "measured_at_ms": T0 + 3000, "received_at_ms": T0 + 600_000}
-    out = part.apply(Frame(10_000, Batch.of(make_batch([again]))))
-    assert [letter.rejected_id for letter in out.rejected] == [f"{SITES[0]}-pw|3|0|maybe_repeat"]
-    assert out.counts["maybe_repeats"] == 1
-    assert part.twins.describe(0)["readings"] == MAX_STARTS + 20
-
-
-def test_what_the_ledger_remembers_survives_a_snapshot() -> None:
-    world = Poisoned()
-    world.minutes(0, 50)
-    for second in (60, 70, 80):
-        world.report(second)
-    writes = world.part.snapshot().writes()
-    recovered = recover({key: value for key, value in writes if value is not None})
-    assert recovered is not None
-    world.part = partition()
-    world.part.restore(recovered)
-    assert world.report(70).counts["duplicates"] == 1
-    assert world.report(65).counts["duplicates"] == 0
-    later = {"device_id": f"{SITES[0]}-pw", "site_id": SITES[0], "seq": 70, "battery_w": 1.0,
-             "measured_at_ms": T0 + 200_000, "received_at_ms": T0 + 200_050}  # fmt: skip
-    assert world.frame(200, [later]).counts["boots_reused"] == 1

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -152,8 +153,8 @@ def test_the_grid_connection_is_never_exceeded(home: Home) -> None:
         pytest.param({}, 3_000.0, 4_000.0, id="nothing"),
     ],
 )
-def test_headroom_of_the_connection(measured: dict[str, float], up_w: float, down_w: float) -> None:
-    unknown = dict.fromkeys(("battery_w", "grid_w", "solar_w", "load_w"), NAN)
+def test_headroom_of_the_connection(measured: dict[str, Any], up_w: float, down_w: float) -> None:
+    unknown: dict[str, Any] = dict.fromkeys(("battery_w", "grid_w", "solar_w", "load_w"), NAN)
     unit = Unit(**{**unknown, **measured}, energy_wh=1e6, charge_w=1e5, discharge_w=1e5)
     home = Home((unit,), export_limit_w=3_000.0, import_limit_w=4_000.0)
     up, down = deliverable([home], 900)

@@ -1,5 +1,7 @@
 """Window sums: exact, whatever the order, and every millisecond in exactly one window."""
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,7 +54,9 @@ def windows(frames: list[list[tuple[int, int, int, float, float]]]) -> dict[int,
 
 
 @given(st.lists(reading, min_size=1, max_size=40))
-def test_every_reading_and_every_watt_second_lands_once(readings) -> None:
+def test_every_reading_and_every_watt_second_lands_once(
+    readings: list[tuple[int, int, int, float, float]],
+) -> None:
     tables = windows([readings])
     assert sum(t["readings"].sum() for t in tables.values()) == len(readings)
     assert sum(t["covered_ms"].sum() for t in tables.values()) == sum(r[2] for r in readings)
@@ -72,7 +76,9 @@ def test_every_reading_and_every_watt_second_lands_once(readings) -> None:
 
 
 @given(st.lists(reading, min_size=1, max_size=30, unique_by=lambda r: r[1]), st.randoms())
-def test_order_and_framing_do_not_matter(readings, random) -> None:
+def test_order_and_framing_do_not_matter(
+    readings: list[tuple[int, int, int, float, float]], random: Random
+) -> None:
     shuffled = readings[:]
     random.shuffle(shuffled)
     cut = random.randrange(len(shuffled) + 1)
@@ -101,7 +107,9 @@ def test_soc_first_and_last_follow_measured_time_not_arrival() -> None:
 
 
 @given(st.lists(st.lists(reading, max_size=8), max_size=5))
-def test_a_frame_that_has_each_row_once_needs_no_sort(frames) -> None:
+def test_a_frame_that_has_each_row_once_needs_no_sort(
+    frames: list[list[tuple[int, int, int, float, float]]],
+) -> None:
     fast, plain = Columns(WINDOW_COLUMNS), Columns(WINDOW_COLUMNS)
     for table in (fast, plain):
         table.grow(4)
@@ -115,7 +123,9 @@ def test_a_frame_that_has_each_row_once_needs_no_sort(frames) -> None:
 
 
 @given(st.lists(reading, min_size=1, max_size=30, unique_by=lambda r: r[1]))
-def test_a_longer_window_is_the_sum_of_the_shorter_ones_in_it(readings) -> None:
+def test_a_longer_window_is_the_sum_of_the_shorter_ones_in_it(
+    readings: list[tuple[int, int, int, float, float]],
+) -> None:
     together, apart = SiteWindows((SIZE, 5 * SIZE)), SiteWindows((5 * SIZE,))
     together.add(samples(readings), 4, each_once=False)
     apart.add(samples(readings), 4, each_once=False)

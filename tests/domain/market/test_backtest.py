@@ -27,7 +27,7 @@ from vpp_streams.domain.market.backtest.foresight import perfect_money, planner_
 from vpp_streams.domain.market.backtest.result import Summary, Yardsticks, summarise
 from vpp_streams.domain.market.backtest.run import WalkRecord, walk
 from vpp_streams.domain.market.backtest.setting import rules_of
-from vpp_streams.domain.market.decision import safe_bid
+from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.forecast.days import Days, naive, profile
 from vpp_streams.domain.market.forecast.lear import lear
 from vpp_streams.domain.market.replay_market import ReplayMarket
@@ -60,9 +60,7 @@ def run_days(prices: Prices, forecast: object = lear) -> tuple[Summary, tuple[Bi
     assert callable(forecast)
     rules = replace(RULES, currency=prices.currency, gate_ms=DAY_MS // 2)
     market = ReplayMarket(rules, prices, "day")
-    summary, _, bids = walk_days(
-        market, BATTERY, all_answer(), forecast=forecast, kind_of=weekday, clock=no_clock
-    )
+    summary, _, bids = walk_days(market, BATTERY, all_answer(), forecast, weekday, clock=no_clock)
     return summary, bids
 
 

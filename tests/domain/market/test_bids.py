@@ -1,6 +1,7 @@
 """What stored energy is worth, and the offers that follow from it."""
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,7 +21,7 @@ from tests.support.market_factory import (
 )
 from vpp_streams.domain.market.bids import capacity_offers, energy_offer
 from vpp_streams.domain.market.clearing import clear_offer, cleared_power_w, impact_price
-from vpp_streams.domain.market.decision import safe_bid
+from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.forecast.process import PriceProcess, fit_process
 from vpp_streams.domain.market.rules import Storage
 from vpp_streams.domain.market.value import LEVELS, feasible_power, stored_after, value_table
@@ -55,12 +56,12 @@ def test_selling_begins_at_what_the_energy_would_earn_later() -> None:
     table = value_table(process, storage, RULES, slot=0, steps=3, keep=1)
     chances = np.full(len(process.nodes), 1 / len(process.nodes))
     offer = energy_offer(
-        table, 0, chances, stored_wh=1e6, storage=storage, rules=RULES, least_w=-1e6, most_w=1e6
+        table, 0, chances, 1e6, storage=storage, rules=RULES, least_w=-1e6, most_w=1e6
     )
     assert cleared_power_w(offer, 90.0) == 0.0
     assert cleared_power_w(offer, 2000.0) == 1e6
     buying = energy_offer(
-        table, 0, chances, stored_wh=0.0, storage=storage, rules=RULES, least_w=-1e6, most_w=1e6
+        table, 0, chances, 0.0, storage=storage, rules=RULES, least_w=-1e6, most_w=1e6
     )
     assert cleared_power_w(buying, 20.0) == -1e6
     assert cleared_power_w(buying, 2000.0) == 0.0
@@ -77,14 +78,7 @@ def test_an_offer_rises_and_stays_within_what_can_be_given(
     table = value_table(process, BATTERY, RULES, slot=slot, steps=30, keep=1)
     chances = process.ahead(50.0, slot, 1)[0]
     offer = energy_offer(
-        table,
-        0,
-        chances,
-        stored_wh=stored_wh,
-        storage=BATTERY,
-        rules=RULES,
-        least_w=least_w,
-        most_w=most_w,
+        table, 0, chances, stored_wh, storage=BATTERY, rules=RULES, least_w=least_w, most_w=most_w
     )
     powers = [offer.below_w, *(step.power_w for step in offer.steps)]
     assert powers == sorted(set(powers))
@@ -102,43 +96,36 @@ def test_wear_keeps_a_small_spread_from_being_traded() -> None:
         storage = Storage(1e6, 1e6, 1e6, 1.0, 1.0, wear)
         table = value_table(certain(prices), storage, RULES, slot=0, steps=3, keep=1)
         offer = energy_offer(
-            table,
-            0,
-            np.ones(5) / 5,
-            stored_wh=0.0,
-            storage=storage,
-            rules=RULES,
-            least_w=-1e6,
-            most_w=1e6,
+            table, 0, np.ones(5) / 5, 0.0, storage=storage, rules=RULES, least_w=-1e6, most_w=1e6
         )
         assert (cleared_power_w(offer, 50.0) < 0) is sells
 
 
 def test_capacity_is_offered_only_with_the_energy_to_sustain_it() -> None:
     wanted: dict[Product, float] = {"reg_up": 2e6, "reg_down": 2e6, "reserve": 2e6}
-    nearly_empty = capacity_offers(
-        wanted, 50.0, 50.0, stored_wh=1e5, offer=EnergyOffer(0.0), storage=BATTERY, rules=HOURLY
-    )
+    at_50: dict[str, Any] = {
+        "worth_per_mwh": 50.0,
+        "price": 50.0,
+        "storage": BATTERY,
+        "rules": HOURLY,
+    }
+    nearly_empty = capacity_offers(wanted, EnergyOffer(0.0), 1e5, **at_50)
     up = {offer.product: offer.power_w for offer in nearly_empty}
     assert up["reg_up"] == pytest.approx(1e5 * 0.92 / 0.5, rel=1e-6)
     assert "reserve" not in up  # what there is backs regulation already
     sells_all = EnergyOffer(0.0, (Step(100.0, 92_000.0),))
-    assert {
-        o.product
-        for o in capacity_offers(
-            wanted, 50.0, 50.0, stored_wh=1e5, offer=sells_all, storage=BATTERY, rules=HOURLY
-        )
-    } == {"reg_down"}
+    offers = capacity_offers(wanted, sells_all, 1e5, **at_50)
+    assert {offer.product for offer in offers} == {"reg_down"}
 
 
 def test_capacity_costs_what_its_use_takes_out_of_the_store() -> None:
     rules = replace(HOURLY, reg_up_used=0.2, reg_down_used=0.2)
     offers = capacity_offers(
         {"reg_up": 1e5, "reg_down": 1e5},
-        92.0,
-        60.0,
-        stored_wh=1e6,
-        offer=EnergyOffer(0.0),
+        EnergyOffer(0.0),
+        1e6,
+        worth_per_mwh=92.0,
+        price=60.0,
         storage=BATTERY,
         rules=rules,
     )
@@ -167,11 +154,8 @@ def test_cleared_together_the_dearer_use_gets_the_power() -> None:
 
 @given(
     st.lists(st.floats(-100, 300), min_size=1, max_size=5, unique=True),
-    st.floats(-150, 400),
-    st.floats(0, 200),
-    st.floats(0, 200),
-    st.floats(0, 2e6),
-)
+    st.floats(-150, 400), st.floats(0, 200), st.floats(0, 200), st.floats(0, 2e6),
+)  # fmt: skip
 @settings(max_examples=100, deadline=None)
 def test_together_is_the_best_on_a_fine_grid(
     steps: list[float], price: float, up: float, down: float, most: float
@@ -179,11 +163,8 @@ def test_together_is_the_best_on_a_fine_grid(
     """No power on a fine grid would have served the bidder better."""
     powers = np.linspace(-1e6, 1e6, len(steps) + 1)
     curve = tuple(Step(p, float(w)) for p, w in zip(sorted(steps), powers[1:], strict=True))
-    bid = a_bid(
-        EnergyOffer(-1e6, curve),
-        CapacityOffer("reg_up", most, 0.0),
-        CapacityOffer("reg_down", most, 0.0),
-    )
+    bid = a_bid(EnergyOffer(-1e6, curve), CapacityOffer("reg_up", most, 0.0),
+                CapacityOffer("reg_down", most, 0.0))  # fmt: skip
     power, capacity = clear_offer(bid, {"energy": price, "reg_up": up, "reg_down": down}, HOURLY)
 
     def gain(at: float, ru: float, rd: float) -> float:

@@ -12,7 +12,9 @@ from schemas.market import Award, Bid, Delivery, PlanView
 from tests.support.market_factory import BATTERY, HOURLY, T0, duck_days, inputs_at, prices_of
 from vpp_streams.domain.market.clearing import cleared_power_w
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import Autobidder, coarser, planned_w, safe_bid
+from vpp_streams.domain.market.decision.autobidder import Autobidder
+from vpp_streams.domain.market.decision.fallback import planned_w, safe_bid
+from vpp_streams.domain.market.decision.problem import coarser
 from vpp_streams.domain.market.plan.model import PlanModel
 from vpp_streams.domain.market.plan.problem import Plan, PlanFailure, PlanProblem
 from vpp_streams.domain.market.reserve import ReservePolicy, dependable

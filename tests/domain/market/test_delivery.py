@@ -1,5 +1,7 @@
 """What was delivered of an award, and what of it will be missing."""
 
+from typing import Any
+
 import pytest
 
 from schemas.dispatch import DispatchStatus, Notice
@@ -68,14 +70,14 @@ def windows(*powers: float) -> dict[int, RegionWindow]:
     return {START + k * MINUTE: window(START + k * MINUTE, w) for k, w in enumerate(powers)}
 
 
-def test_an_interval_is_the_mean_of_its_windows():
+def test_an_interval_is_the_mean_of_its_windows() -> None:
     told = measured(AWARD, windows(50e3, 60e3, 60e3, 60e3, 65e3))
     assert told.measured_w == pytest.approx(59_000.0)
     assert told.coverage == 1.0
     assert told.money == pytest.approx((0.059 * 100 + 0.01 * 12) / 12)
 
 
-def test_what_is_not_measured_is_not_delivered():
+def test_what_is_not_measured_is_not_delivered() -> None:
     """It used to be scaled up from what was, and paid for."""
     told = measured(AWARD, windows(60e3, 60e3, 60e3) | {START + 4 * MINUTE: window(0, 60e3, 0.5)})
     assert told.measured_w == pytest.approx(0.7 * 60_000.0)
@@ -83,33 +85,33 @@ def test_what_is_not_measured_is_not_delivered():
     assert told.money == pytest.approx((0.042 * 100 + 0.01 * 12) / 12)
 
 
-def test_nothing_is_delivered_by_sites_that_never_connected():
+def test_nothing_is_delivered_by_sites_that_never_connected() -> None:
     """25 of 1,025 sites report: a region rated 1.95 MW had "delivered 36.08 MW of 970.89 kW"."""
     told = measured(AWARD, {START + k * MINUTE: window(0, 880e3 * 41, 1 / 41) for k in range(5)})
     assert told.measured_w == pytest.approx(880e3)
     assert told.coverage == pytest.approx(1 / 41)
 
 
-def test_windows_of_other_intervals_do_not_count():
+def test_windows_of_other_intervals_do_not_count() -> None:
     beside = {START - MINUTE: window(START - MINUTE, 1e6), START + 5 * MINUTE: window(0, 1e6)}
     told = measured(AWARD, windows(*[60e3] * 5) | beside)
     assert told.measured_w == pytest.approx(60_000.0)
 
 
-def test_nothing_measured_is_no_coverage():
+def test_nothing_measured_is_no_coverage() -> None:
     assert measured(AWARD, {}).coverage == 0.0
 
 
-def test_an_interval_is_whole_with_all_of_its_windows():
+def test_an_interval_is_whole_with_all_of_its_windows() -> None:
     assert is_whole(AWARD, windows(1, 2, 3, 4, 5))
     assert not is_whole(AWARD, windows(1, 2, 3, 4))
 
 
-def test_short_intervals_have_windows_of_their_own_length():
+def test_short_intervals_have_windows_of_their_own_length() -> None:
     assert (window_s(300_000), window_s(60_000), window_s(4_000)) == (60, 60, 4)
 
 
-def test_an_error_of_one_interval_does_not_make_up_for_anothers():
+def test_an_error_of_one_interval_does_not_make_up_for_anothers() -> None:
     given = [measured(AWARD, windows(*[power_w] * 5)) for power_w in (54_000.0, 66_000.0)]
     assert delivery_error(given) == pytest.approx(0.1)
     assert delivery_error([*given, measured(AWARD, {})]) == pytest.approx(0.1)
@@ -117,13 +119,13 @@ def test_an_error_of_one_interval_does_not_make_up_for_anothers():
     assert delivery_error([]) is None
 
 
-def test_capacity_is_paid_as_awarded_and_energy_as_measured():
+def test_capacity_is_paid_as_awarded_and_energy_as_measured() -> None:
     assert earned(AWARD, 0.0) == pytest.approx(0.01 * 12 / 12)
     assert earned(AWARD, -60_000.0) == pytest.approx((-6 + 0.12) / 12)
 
 
-def status(at_ms: int, **changes: object) -> DispatchStatus:
-    fields = {
+def status(at_ms: int, **changes: Any) -> DispatchStatus:
+    fields: dict[str, Any] = {
         "region": "north",
         "at_ms": at_ms,
         "mode": "target",
@@ -161,33 +163,33 @@ RUNNING = START + 10_000
 BEFORE = START - 20_000
 
 
-def test_an_award_that_is_delivered_needs_no_words():
+def test_an_award_that_is_delivered_needs_no_words() -> None:
     assert look(RUNNING, status(RUNNING)) is None
     assert look(BEFORE, status(BEFORE)) is None
 
 
-def test_what_cannot_be_shared_out_is_missing():
+def test_what_cannot_be_shared_out_is_missing() -> None:
     assert look(RUNNING, status(RUNNING, missing_w=20e3)) == 20e3
 
 
-def test_energy_that_will_run_out_is_missing_before_it_does():
+def test_energy_that_will_run_out_is_missing_before_it_does() -> None:
     assert look(RUNNING, status(RUNNING), notice(15e3)) == 15e3
     assert look(RUNNING, status(RUNNING), notice(15e3, "another")) is None
 
 
-def test_an_award_to_come_is_held_against_the_capability():
+def test_an_award_to_come_is_held_against_the_capability() -> None:
     low = (Deliverable(900, 45e3, 90e3),)
     assert look(BEFORE, status(BEFORE, request_id="", capability=low)) == pytest.approx(15e3)
 
 
-def test_another_request_that_rules_leaves_the_award_to_chance():
+def test_another_request_that_rules_leaves_the_award_to_chance() -> None:
     other = {"request_id": "operator-1", "missing_w": 0.0}
     assert look(RUNNING, status(RUNNING, **other, asked_w=-5e3)) == 60e3
     assert look(RUNNING, status(RUNNING, **other, asked_w=50e3)) == 10e3
     assert look(RUNNING, status(RUNNING, **other, asked_w=None, measured_w=61e3)) is None
 
 
-def test_a_region_is_given_a_moment_to_take_the_award_up():
+def test_a_region_is_given_a_moment_to_take_the_award_up() -> None:
     seen = {"request_id": "sim:north:0", "asked_w": 0.0}
     assert look(START + SETTLE_MS - 1, status(START + SETTLE_MS - 1, **seen)) is None
     assert look(START + SETTLE_MS, status(START + SETTLE_MS, **seen)) == 60e3
@@ -196,12 +198,12 @@ def test_a_region_is_given_a_moment_to_take_the_award_up():
     assert look(end - SETTLE_MS - 1, status(end - SETTLE_MS - 1, **seen)) == 60e3
 
 
-def test_a_region_that_is_not_heard_says_nothing():
+def test_a_region_that_is_not_heard_says_nothing() -> None:
     assert look(RUNNING, None) is None
     assert look(RUNNING, status(RUNNING - FRESH_MS - 1, missing_w=20e3)) is None
 
 
-def test_a_shortfall_is_told_once_anew_when_it_changes_and_when_it_is_over():
+def test_a_shortfall_is_told_once_anew_when_it_changes_and_when_it_is_over() -> None:
     told = shortfall(AWARD, status(RUNNING, missing_w=20e3), None, None, RUNNING)
     assert told
     assert look(RUNNING, status(RUNNING, missing_w=21e3), told=told) is None

@@ -18,7 +18,7 @@ TIMES = st.integers(0, 10**13)
 LENGTHS = st.integers(1, 3600).map(lambda s: s * 1000)
 
 
-def test_the_gate_of_an_interval_closes_ten_seconds_before_it():
+def test_the_gate_of_an_interval_closes_ten_seconds_before_it() -> None:
     assert open_start(49_999, RULES) == MINUTE
     assert open_start(50_000, RULES) == 2 * MINUTE
     assert closed_start(50_000, RULES) == MINUTE
@@ -26,7 +26,9 @@ def test_the_gate_of_an_interval_closes_ten_seconds_before_it():
 
 
 @given(TIMES, LENGTHS, st.integers(1, 10**7))
-def test_one_gate_is_open_at_any_time_and_closes_next(now_ms, interval_ms, gate_ms):
+def test_one_gate_is_open_at_any_time_and_closes_next(
+    now_ms: int, interval_ms: int, gate_ms: int
+) -> None:
     rules = sim_rules(interval_ms, gate_ms)
     start, change = open_start(now_ms, rules), next_change_ms(now_ms, rules)
     assert start % interval_ms == 0
@@ -37,7 +39,9 @@ def test_one_gate_is_open_at_any_time_and_closes_next(now_ms, interval_ms, gate_
 
 
 @given(TIMES, st.integers(0, 10**7), LENGTHS, st.integers(1, 10**5))
-def test_what_is_closed_between_two_times_has_no_hole(now_ms, back_ms, interval_ms, gate_ms):
+def test_what_is_closed_between_two_times_has_no_hole(
+    now_ms: int, back_ms: int, interval_ms: int, gate_ms: int
+) -> None:
     rules = sim_rules(interval_ms, gate_ms)
     starts = closed_starts(now_ms - back_ms, now_ms, rules)
     assert all(start - gate_ms <= now_ms and start >= now_ms - back_ms for start in starts)
@@ -45,7 +49,7 @@ def test_what_is_closed_between_two_times_has_no_hole(now_ms, back_ms, interval_
     assert starts.start - interval_ms < now_ms - back_ms
 
 
-def test_a_decision_is_made_a_tenth_before_the_gate_and_no_later_than_two_seconds():
+def test_a_decision_is_made_a_tenth_before_the_gate_and_no_later_than_two_seconds() -> None:
     assert cut_off_ms(100_000, MINUTE) == 94_000
     assert cut_off_ms(100_000, 5 * MINUTE) == 70_000
     assert cut_off_ms(100_000, 4_000) == 98_000

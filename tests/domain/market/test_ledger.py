@@ -51,7 +51,7 @@ def refusal(start_ms: int) -> Refusal:
     return Refusal(bid_id=id_, market="sim", region="north", at_ms=start_ms, reason="no")
 
 
-def test_a_bid_without_an_outcome_counts_in_full_and_a_refused_one_not_at_all():
+def test_a_bid_without_an_outcome_counts_in_full_and_a_refused_one_not_at_all() -> None:
     ledger = Ledger()
     ledger.bid(bid(QUARTER))
     ledger.bid(bid(2 * QUARTER, most_w=0.0))
@@ -64,14 +64,14 @@ def test_a_bid_without_an_outcome_counts_in_full_and_a_refused_one_not_at_all():
     assert ledger.commitments("sim", "south", 0) == ledger.commitments("x", "north", 0) == ()
 
 
-def test_what_is_over_is_no_commitment_and_what_runs_is():
+def test_what_is_over_is_no_commitment_and_what_runs_is() -> None:
     ledger = Ledger()
     ledger.outcome(award(QUARTER, 1000.0))
     assert ledger.commitments("sim", "north", 2 * QUARTER - 1)
     assert not ledger.commitments("sim", "north", 2 * QUARTER)
 
 
-def test_the_first_record_of_an_id_stands():
+def test_the_first_record_of_an_id_stands() -> None:
     ledger = Ledger()
     ledger.bid(bid(QUARTER, most_w=1.0))
     ledger.bid(bid(QUARTER, most_w=2.0))
@@ -84,7 +84,7 @@ def test_the_first_record_of_an_id_stands():
 
 
 @given(st.permutations(["bid", "award", "again", "other"]))
-def test_the_order_in_which_topics_are_read_does_not_matter(order):
+def test_the_order_in_which_topics_are_read_does_not_matter(order: list[str]) -> None:
     ledger = Ledger()
     for what in order:
         match what:
@@ -99,7 +99,7 @@ def test_the_order_in_which_topics_are_read_does_not_matter(order):
     assert all(bid_id("sim", "north", k * QUARTER) in ledger for k in (1, 2))
 
 
-def test_what_is_long_over_is_forgotten():
+def test_what_is_long_over_is_forgotten() -> None:
     ledger = Ledger()
     ledger.bid(bid(QUARTER))
     ledger.outcome(award(QUARTER, 1.0))
@@ -109,7 +109,7 @@ def test_what_is_long_over_is_forgotten():
     assert bid_id("sim", "north", 2 * QUARTER) in ledger
 
 
-def test_energy_at_a_time_to_come_is_less_by_what_is_sold_before_it():
+def test_energy_at_a_time_to_come_is_less_by_what_is_sold_before_it() -> None:
     awards = [award(0, 1900.0), award(QUARTER, -1000.0)]
     # Half of the first is given already.
     assert stored_at(2 * QUARTER, QUARTER // 2, STORAGE, 1000.0, awards) == pytest.approx(
@@ -123,7 +123,9 @@ def test_energy_at_a_time_to_come_is_less_by_what_is_sold_before_it():
     st.lists(st.tuples(st.floats(-8000, 8000), st.floats(-8000, 8000)), min_size=1, max_size=12),
     st.integers(0, QUARTER - 1),
 )
-def test_no_kwh_is_sold_twice(stored_wh, offers, into_ms):
+def test_no_kwh_is_sold_twice(
+    stored_wh: float, offers: list[tuple[float, float]], into_ms: int
+) -> None:
     """Whatever is decided: what is awarded of bids held within the ledger can be delivered."""
     now_ms = into_ms
     ledger, wh = Ledger(), stored_wh
@@ -149,7 +151,9 @@ def test_no_kwh_is_sold_twice(stored_wh, offers, into_ms):
     st.tuples(st.floats(-8000, 0), st.floats(0, 8000)),
     st.floats(-100, 100),
 )
-def test_an_offer_within_limits_clears_at_the_same_power_cut_to_them(powers, limits, price):
+def test_an_offer_within_limits_clears_at_the_same_power_cut_to_them(
+    powers: list[float], limits: tuple[float, float], price: float
+) -> None:
     below_w, *rest = sorted(powers)
     steps = tuple(Step(float(k * 10 - 40), power_w) for k, power_w in enumerate(rest))
     offer = EnergyOffer(below_w, steps)

@@ -1,11 +1,14 @@
 """Plans: known answers, the same model in cvxpy, no charge and discharge at once, soft limits."""
 
 from dataclasses import replace
+from typing import Any
 
 import cvxpy as cp
 import numpy as np
 import pytest
 
+from schemas.market import Product
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.plan.breaches import breaches
 from vpp_streams.domain.market.plan.lp import dearest_of
 from vpp_streams.domain.market.plan.model import PlanModel
@@ -14,7 +17,9 @@ from vpp_streams.domain.market.plan.tidy import Tidy, tidy
 from vpp_streams.domain.market.rules import MarketRules, Storage
 
 STORAGE = Storage(2e6, 1e6, 1e6, 0.9, 0.9, 5.0)
-RULES = MarketRules("here", "EUR", 3_600_000, 3_600_000, -500.0, 4000.0)
+RULES = MarketRules(
+    name="here", currency="EUR", interval_ms=3_600_000, gate_ms=3_600_000, floor=-500.0, cap=4000.0
+)
 NAN = float("nan")
 
 
@@ -36,7 +41,8 @@ def random_problem(rng: np.random.Generator, steps: int, least: float = 5.0) -> 
     """With all that a problem can have; energy prices from ``least`` up."""
     n, energy_wh = steps, 10.0 ** rng.uniform(4.0, 9.0)
     power_w = energy_wh * rng.uniform(0.2, 1.0, 2)
-    storage = Storage(energy_wh, *power_w, *rng.uniform(0.85, 1.0, 2), rng.uniform(0.0, 20.0))
+    there, back = rng.uniform(0.85, 1.0, 2)
+    storage = Storage(energy_wh, power_w[0], power_w[1], there, back, rng.uniform(0.0, 20.0))
     rules = replace(
         RULES,
         sustain_h=float(rng.choice([0.25, 0.5, 1.0])),
@@ -49,7 +55,9 @@ def random_problem(rng: np.random.Generator, steps: int, least: float = 5.0) -> 
     def some(values: np.ndarray) -> np.ndarray:
         return np.where(rng.random(n) < 0.2, values, np.nan)
 
-    capacity = {name: rng.uniform(0.0, 15.0, n) for name in ("reg_up", "reg_down", "reserve")}
+    capacity: dict[Product, Floats] = {
+        name: rng.uniform(0.0, 15.0, n) for name in ("reg_up", "reg_down", "reserve")
+    }
     sold = {"reg_up": some(power_w[1] * rng.uniform(0.0, 0.3, n))} if rng.random() < 0.5 else {}
     return PlanProblem(
         hours=hours,
@@ -287,7 +295,7 @@ def test_a_terminal_value_that_is_not_concave_is_made_so_and_told() -> None:
         ({"terminal_wh": (1.0,)}, "not of one length"),
     ],
 )
-def test_no_plan_is_guessed(change: dict[str, object], said: str) -> None:
+def test_no_plan_is_guessed(change: dict[str, Any], said: str) -> None:
     found = PlanModel().solve(problem_of([1.0, 2.0], **change), 10.0)
     assert isinstance(found, PlanFailure)
     assert (found.reason, said in found.detail) == ("bad_input", True)

@@ -52,19 +52,20 @@ def case() -> Case:
         rows = np.array([[float(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]])
     per_mwh = rows.T.reshape(3, DAYS, HOURS) * 1e3
     tags = json.loads((CASE / "model_parameters.json").read_text())["tags"]
-    return Case(*per_mwh, numbers_of(tags, "Battery"), numbers_of(tags, "FR"))
+    prices, up, down = per_mwh
+    return Case(prices, up, down, numbers_of(tags, "Battery"), numbers_of(tags, "FR"))
 
 
 def problem_of(case: Case, prices: np.ndarray) -> PlanProblem:
     """Hours with these prices (energy, up, down), from an empty battery."""
     battery, regulation = case.battery, case.regulation
     rules = MarketRules(
-        "caiso",
-        "USD",
-        3_600_000,
-        3_600_000,
-        -1000.0,
-        2000.0,
+        name="caiso",
+        currency="USD",
+        interval_ms=3_600_000,
+        gate_ms=3_600_000,
+        floor=-1000.0,
+        cap=2000.0,
         sustain_h=regulation["duration"],
         reg_up_used=regulation["eou"],
         reg_down_used=regulation["eod"],

@@ -16,7 +16,9 @@ ABSURD = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e-12, 1e12, -1e30, 1e30, 1e300)
 CAPACITY: tuple[Product, ...] = ("reg_up", "reg_down", "reserve")
 PROBLEMS = 10_000
 PER_REGION = 20
-RULES = MarketRules("here", "EUR", 300_000, 300_000, -1000.0, 15_000.0)
+RULES = MarketRules(
+    name="here", currency="EUR", interval_ms=300_000, gate_ms=300_000, floor=-1000.0, cap=15_000.0
+)
 
 
 class Fuzz:

@@ -1,5 +1,7 @@
 """Forecasts of a region's load and solar power: what they may see, say, and how good they are."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pandas as pd
@@ -11,10 +13,9 @@ from device_sim.recorded import read_recorded
 from schemas.forecast import QuantityForecast, RegionForecast
 from schemas.windows import RegionWindow
 from tests.support.market_factory import DATA
-from tests.support.web_world import region_window
+from tests.support.web_records import region_window
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.forecast.region import (
-    DAY_MS,
     HISTORY_DAYS,
     LOAD,
     SLOT_MS,
@@ -26,6 +27,7 @@ from vpp_streams.domain.market.forecast.region import (
     forecast_region,
 )
 from vpp_streams.domain.market.forecast.track import LEAST_COVERAGE, RegionTrack
+from vpp_streams.domain.moments import DAY_MS
 
 T0 = 1_704_067_200_000
 """A Monday, 2024-01-01 00:00 UTC."""
@@ -40,9 +42,9 @@ def days_w(count: int, seed: int = 1) -> Floats:
     return np.abs(shape + level + rng.normal(0, 200, (count, SLOTS))).ravel()
 
 
-def window(slot: int, load_w: float, solar_w: float = 0.0, **changes: object) -> RegionWindow:
+def window(slot: int, load_w: float, solar_w: float = 0.0, **changes: Any) -> RegionWindow:
     start_ms = T0 + slot * SLOT_MS
-    powers = {"mean_load_w": load_w, "mean_solar_w": solar_w, "coverage": 1.0}
+    powers: dict[str, Any] = {"mean_load_w": load_w, "mean_solar_w": solar_w, "coverage": 1.0}
     return region_window("north", start_ms, **{**powers, **changes})
 
 
@@ -60,7 +62,7 @@ def next_of(track: RegionTrack, known_at_ms: int = 0) -> RegionForecast | None:
         return None
     made = forecast_region("north", due.start_ms, known_at_ms, due.load, due.solar)
     assert made is not None
-    track.told(made)
+    track.published(made)
     return made
 
 
@@ -76,7 +78,7 @@ def history_of(track: RegionTrack, slots: int) -> Floats:
     return due.load.history_w[-slots:]
 
 
-def test_what_comes_later_is_in_no_forecast_before():
+def test_what_comes_later_is_in_no_forecast_before() -> None:
     load_w = days_w(32)
     other_w = load_w.copy()
     other_w[31 * SLOTS + 40 :] *= 2
@@ -93,7 +95,7 @@ def test_what_comes_later_is_in_no_forecast_before():
     assert starts == [T0 + (31 * SLOTS + 36 + n) * SLOT_MS for n in range(9)]
 
 
-def test_windows_that_come_while_a_forecast_is_made_are_not_in_it():
+def test_windows_that_come_while_a_forecast_is_made_are_not_in_it() -> None:
     tracks = [track_of(days_w(25)) for _ in range(2)]
     dues = [track.due() for track in tracks]
     tracks[1].measured(window(25 * SLOTS, 9e6))
@@ -103,7 +105,7 @@ def test_windows_that_come_while_a_forecast_is_made_are_not_in_it():
     assert made[0] == made[1]
 
 
-def test_a_slot_is_forecast_for_once():
+def test_a_slot_is_forecast_for_once() -> None:
     track = track_of(days_w(2))
     assert next_of(track) is not None
     assert next_of(track) is None
@@ -114,7 +116,7 @@ def test_a_slot_is_forecast_for_once():
     assert track.due() is None, "also while it is being made"
 
 
-def test_a_successor_that_reads_the_topics_goes_on_as_the_first_would():
+def test_a_successor_that_reads_the_topics_goes_on_as_the_first_would() -> None:
     load_w = days_w(23)
     first, records = track_of(load_w[: 22 * SLOTS]), []
     for slot in range(22 * SLOTS, 23 * SLOTS):
@@ -123,7 +125,7 @@ def test_a_successor_that_reads_the_topics_goes_on_as_the_first_would():
     successor = track_of(load_w[:-1])
     for made in records:
         assert made is not None
-        successor.told(made)
+        successor.published(made)
     assert successor.due() is None
     successor.measured(window(23 * SLOTS - 1, float(load_w[-1])))
     made = next_of(successor)
@@ -135,7 +137,7 @@ def test_a_successor_that_reads_the_topics_goes_on_as_the_first_would():
 
 @given(st.permutations(range(40)), st.data())
 @settings(max_examples=30)
-def test_order_and_repeats_of_windows_change_nothing(order: list[int], data: st.DataObject):
+def test_order_and_repeats_of_windows_change_nothing(order: list[int], data: st.DataObject) -> None:
     load_w = days_w(1)[:40]
     track = RegionTrack()
     for slot in order + data.draw(st.lists(st.sampled_from(range(40)))):
@@ -143,7 +145,7 @@ def test_order_and_repeats_of_windows_change_nothing(order: list[int], data: st.
     np.testing.assert_array_equal(history_of(track, 40), load_w)
 
 
-def test_the_highest_revision_of_a_window_counts():
+def test_the_highest_revision_of_a_window_counts() -> None:
     track = RegionTrack()
     for slot in range(3):
         track.measured(window(slot, 100.0, revision=1))
@@ -152,7 +154,7 @@ def test_the_highest_revision_of_a_window_counts():
     np.testing.assert_array_equal(history_of(track, 3), [150.0, 100.0, 100.0])
 
 
-def test_what_was_not_measured_is_not_known_and_nothing_is_scaled_up():
+def test_what_was_not_measured_is_not_known_and_nothing_is_scaled_up() -> None:
     track = RegionTrack()
     for slot, coverage in enumerate((1.0, 0.8, LEAST_COVERAGE, LEAST_COVERAGE - 0.01, 0.0)):
         track.measured(window(slot, 1000.0 * coverage, coverage=coverage))
@@ -163,7 +165,7 @@ def test_what_was_not_measured_is_not_known_and_nothing_is_scaled_up():
     np.testing.assert_allclose(history_of(track, 7), known)
 
 
-def test_a_gap_is_filled_from_the_day_before_and_said():
+def test_a_gap_is_filled_from_the_day_before_and_said() -> None:
     load_w = days_w(25)
     gap = slice(24 * SLOTS + 8, 24 * SLOTS + 20)
     with_gap, by_hand = load_w.copy(), load_w.copy()
@@ -174,7 +176,7 @@ def test_a_gap_is_filled_from_the_day_before_and_said():
     assert made.mean_w == wanted.mean_w
 
 
-def test_days_that_were_filled_make_no_forecast_surer():
+def test_days_that_were_filled_make_no_forecast_surer() -> None:
     load_w = days_w(HISTORY_DAYS)
     with_gap = load_w.copy()
     with_gap[17 * SLOTS : 27 * SLOTS] = np.nan
@@ -182,7 +184,7 @@ def test_days_that_were_filled_make_no_forecast_surer():
     assert width[1] > 0.7 * width[0]
 
 
-def test_one_reading_before_a_long_gap_is_enough():
+def test_one_reading_before_a_long_gap_is_enough() -> None:
     load_w = days_w(9)
     load_w[1 : 4 * SLOTS + 30] = np.nan
     made = forecast_of(load_w)
@@ -201,11 +203,11 @@ def test_one_reading_before_a_long_gap_is_enough():
         (1, "persistence"),
     ],
 )
-def test_with_less_history_a_plainer_forecaster_stands_in(slots: int, by: str):
+def test_with_less_history_a_plainer_forecaster_stands_in(slots: int, by: str) -> None:
     assert forecast_of(days_w(HISTORY_DAYS)[:slots]).by == by
 
 
-def test_the_plainer_forecasters_say_what_their_names_say():
+def test_the_plainer_forecasters_say_what_their_names_say() -> None:
     load_w = days_w(3)
     profile_w = load_w.reshape(3, SLOTS).mean(axis=0)
     np.testing.assert_allclose(forecast_of(load_w).mean_w, profile_w, atol=0.06)
@@ -217,7 +219,7 @@ def test_the_plainer_forecasters_say_what_their_names_say():
     assert RegionTrack().due() is None
 
 
-def test_a_day_of_the_week_that_is_different_is_forecast_so():
+def test_a_day_of_the_week_that_is_different_is_forecast_so() -> None:
     load_w = np.full(29 * SLOTS, 1000.0)
     load_w.reshape(-1, SLOTS)[6::7] = 400.0
     # Two days to come, each after a usual one; the second is such a day.
@@ -225,7 +227,7 @@ def test_a_day_of_the_week_that_is_different_is_forecast_so():
     assert different < 0.92 * usual
 
 
-def test_the_mean_is_inside_its_band_where_forecasts_were_all_too_low():
+def test_the_mean_is_inside_its_band_where_forecasts_were_all_too_low() -> None:
     rising = days_w(12) + np.repeat(np.arange(12) * 2000.0, SLOTS)
     made = forecast_of(rising)
     assert (np.array(made.low_w) <= np.array(made.mean_w)).all()
@@ -235,7 +237,7 @@ def test_the_mean_is_inside_its_band_where_forecasts_were_all_too_low():
 @settings(max_examples=40)
 def test_a_forecast_is_never_below_nothing_nor_out_of_its_band(
     seed: int, slots: int, gaps: float, level_w: float
-):
+) -> None:
     rng = np.random.default_rng(seed)
     load_w = level_w + 1500 * rng.standard_normal(slots)
     # As outages come: some slots, and whole stretches.
@@ -254,7 +256,7 @@ def test_a_forecast_is_never_below_nothing_nor_out_of_its_band(
         assert (high <= max(np.nanmax(load_w), 0.0) + 0.06).all()
 
 
-def test_accuracy_is_what_a_hand_computes():
+def test_accuracy_is_what_a_hand_computes() -> None:
     measured, first = np.full(2 * SLOTS, np.nan), np.full((3, SLOTS), np.nan)
     day = SLOTS
     measured[day : day + 5] = [100.0, 200.0, 300.0, np.nan, 900.0]
@@ -268,7 +270,7 @@ def test_accuracy_is_what_a_hand_computes():
     assert found.inside == pytest.approx(2 / 3)
 
 
-def test_accuracy_of_nothing_is_not_known():
+def test_accuracy_of_nothing_is_not_known() -> None:
     none = np.full((3, SLOTS), np.nan)
     assert accuracy(Seen(days_w(3), none)) is None
     first = none.copy()
@@ -279,12 +281,12 @@ def test_accuracy_of_nothing_is_not_known():
     assert (alone.slots, alone.error_w, alone.naive_error_w) == (1, 2.0, None)
 
 
-def test_of_a_slot_the_first_forecast_counts():
+def test_of_a_slot_the_first_forecast_counts() -> None:
     track = track_of(days_w(2))
     made = next_of(track)
     assert made is not None
     louder = tuple(w + 1e6 for w in made.load.mean_w)
-    track.told(
+    track.published(
         msgspec.structs.replace(made, load=msgspec.structs.replace(made.load, mean_w=louder))
     )
     track.measured(window(2 * SLOTS, made.load.mean_w[0] + 40.0))
@@ -316,7 +318,7 @@ HOMES = (
 
 
 @pytest.mark.parametrize("home", HOMES)
-def test_recorded_homes_are_forecast_better_than_by_the_day_before(home: str):
+def test_recorded_homes_are_forecast_better_than_by_the_day_before(home: str) -> None:
     """90 days, told at noon. Measured error in parts of the naive one, and share in the band:
 
     ausgrid 0.77 and 0.75 (load), 0.90 and 0.83 (solar); emhass 0.88 and 0.75, 0.80 and 0.84;
@@ -338,7 +340,7 @@ def test_recorded_homes_are_forecast_better_than_by_the_day_before(home: str):
         assert 0.7 < inside < 0.9, quantity.name
 
 
-def test_a_day_is_forecast_from_now_on_whatever_the_hour():
+def test_a_day_is_forecast_from_now_on_whatever_the_hour() -> None:
     made = next_of(track_of(days_w(25)[: 24 * SLOTS + 57]), known_at_ms=123)
     assert made is not None
     assert (made.start_ms, made.known_at_ms) == (T0 + 24 * DAY_MS + 57 * SLOT_MS, 123)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas.market import Bid, CapacityOffer, EnergyOffer, Step
 from vpp_streams.domain.market.clearing import cleared_power_w
 from vpp_streams.domain.market.ledger import bid_id
-from vpp_streams.domain.market.rules import BidRefusedError, Market
+from vpp_streams.domain.market.rules import BidRefusedError
 from vpp_streams.domain.market.sim_market import (
     CAP,
     DAY_INTERVALS,
@@ -21,7 +21,7 @@ from vpp_streams.domain.market.sim_market import (
 
 MINUTE = 60_000
 RULES = sim_rules(MINUTE, 10_000)
-MARKET: Market = SimMarket(RULES, seed=3)
+MARKET = SimMarket(RULES, seed=3)
 NOW = 1_800_000_000_000
 START = NOW + MINUTE
 
@@ -50,7 +50,7 @@ def shape(seed: int = 3) -> np.ndarray:
 
 
 @given(st.integers(0, 10**12), st.integers(0, HISTORY_MS))
-def test_a_price_is_the_same_whenever_it_is_asked(now_ms, later_ms):
+def test_a_price_is_the_same_whenever_it_is_asked(now_ms: int, later_ms: int) -> None:
     first = MARKET.prices(now_ms)
     then = MARKET.prices(now_ms + later_ms)
     both = np.isin(first.start_ms, then.start_ms)
@@ -62,7 +62,7 @@ def test_a_price_is_the_same_whenever_it_is_asked(now_ms, later_ms):
 
 
 @given(st.integers(HISTORY_MS, 10**13))
-def test_no_price_is_told_before_its_gate_and_each_is_once(now_ms):
+def test_no_price_is_told_before_its_gate_and_each_is_once(now_ms: int) -> None:
     told = MARKET.prices(now_ms)
     assert told.start_ms[-1] - RULES.gate_ms <= now_ms < told.start_ms[-1] + MINUTE
     assert np.all(np.diff(told.start_ms) == MINUTE)
@@ -71,25 +71,25 @@ def test_no_price_is_told_before_its_gate_and_each_is_once(now_ms):
         assert np.all((told.per_product[product] >= FLOOR) & (told.per_product[product] <= CAP))
 
 
-def test_the_day_is_a_duck():
+def test_the_day_is_a_duck() -> None:
     hours = shape().reshape(24, -1).mean(1)
     assert hours[11:14].mean() < 5 < hours[2:4].mean() < hours[7] < hours[18:20].mean()
     assert hours[18:20].mean() > 90
 
 
-def test_there_are_spikes_and_negative_prices():
+def test_there_are_spikes_and_negative_prices() -> None:
     energy = MARKET.prices(NOW).energy
     assert 0.05 < (energy < 0).mean() < 0.3
     assert 0.001 < (energy > 200).mean() < 0.05
 
 
-def test_another_seed_is_another_market_with_the_same_day():
+def test_another_seed_is_another_market_with_the_same_day() -> None:
     a, b = (SimMarket(RULES, seed).prices(NOW).energy for seed in (1, 2))
     assert abs(np.corrcoef(a, b)[0, 1]) < 0.95
     assert np.abs(shape(1) - shape(2)).mean() < 12
 
 
-def test_a_bid_is_taken_at_the_clearing_price():
+def test_a_bid_is_taken_at_the_clearing_price() -> None:
     offered = bid(
         up_w=6000.0,
         capacity=(CapacityOffer("reg_up", 700.0, 0.0), CapacityOffer("reserve", 1, 900)),
@@ -112,6 +112,8 @@ def test_a_bid_is_taken_at_the_clearing_price():
         ({"start_ms": START + 1}, NOW, "none of this market's"),
     ],
 )
-def test_a_bid_against_the_rules_is_refused_with_a_reason(changes, at_ms, reason):
+def test_a_bid_against_the_rules_is_refused_with_a_reason(
+    changes: dict[str, EnergyOffer] | dict[str, int] | dict[str, str], at_ms: int, reason: str
+) -> None:
     with pytest.raises(BidRefusedError, match=reason):
         MARKET.clear(bid(**changes), at_ms)

@@ -13,7 +13,6 @@ from openadr3.entities.raw import RawProgram
 
 from schemas.dispatch import Limit, Target
 from schemas.encoding import decode_json, encode_json
-from tests.support.kafka_world import ROOT
 from tests.support.openadr_events_world import (
     DAY_MS,
     HOUR_MS,
@@ -28,7 +27,7 @@ from tests.support.openadr_events_world import (
     reasons,
     value,
 )
-from tests.support.paths import SHARED_DATA
+from tests.support.paths import ROOT, SHARED_DATA
 from vpp_streams.domain.control.requests import LONGEST_MS
 from vpp_streams.domain.openadr.events import map_events
 from vpp_streams.domain.openadr.requests import Ven

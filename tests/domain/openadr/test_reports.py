@@ -11,9 +11,9 @@ from openapi_schema_validator import OAS30Validator
 from referencing import Registry, Resource
 
 from schemas.windows import EnergySums, RegionWindow, RegionWindowSums
-from tests.support.kafka_world import ROOT
 from tests.support.openadr_world import NOW, World, asking
-from tests.support.web_world import region_live
+from tests.support.paths import ROOT
+from tests.support.web_records import region_live
 
 SPEC = ROOT.parent / "shared" / "data" / "openadr3" / "3.1.1"
 MINUTE_MS = 60_000

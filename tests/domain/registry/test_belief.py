@@ -8,6 +8,7 @@ import base64
 import functools
 import json
 import math
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,11 @@ def believed(w: float) -> float:
     return w * MARGIN + SLACK_W
 
 
-def report(site: Site, device_id: str = "pw", seq: int = 1, **body: float) -> Canonical:
+def power(field: str, watts: float) -> dict[str, Any]:
+    return {field: watts}
+
+
+def report(site: Site, device_id: str = "pw", seq: int = 1, **body: Any) -> Canonical:
     line = {"device_id": device_id, "received_at_ms": T, "boot": "1", "seq": seq}
     raw = json.dumps(line | {"body": {"t": T - 100} | body}).encode()
     return canonicalize(raw, SOURCE, Registry([site]), 8)
@@ -67,9 +72,9 @@ def test_a_power_is_believed_up_to_what_is_registered_and_its_margin(
     field: str, rated_w: float, what: str
 ) -> None:
     edge = math.copysign(believed(abs(rated_w)), rated_w)
-    inside = report(HOME, **{field: edge})
+    inside = report(HOME, **power(field, edge))
     assert (quality(inside), inside.not_believed) == (Quality.OK, {})
-    beyond = report(HOME, **{field: edge * 1.001})
+    beyond = report(HOME, **power(field, edge * 1.001))
     assert (quality(beyond), beyond.not_believed) == (Quality.BAD, {what: 1})
     assert beyond.rejected == []
 
@@ -79,7 +84,7 @@ def test_an_absurd_power_is_a_dead_letter_with_its_bytes(
     field: str, rated_w: float, what: str
 ) -> None:
     watts = math.copysign(believed(abs(rated_w)) * ABSURD * 1.001, rated_w)
-    found = report(HOME, **{field: watts})
+    found = report(HOME, **power(field, watts))
     (letter,) = found.rejected
     assert found.batches == {}
     assert (letter.reason, letter.device_id, letter.site_id) == ("not_believed", "pw", "home")
@@ -112,8 +117,8 @@ def test_what_is_not_registered_is_taken_as_a_large_house() -> None:
     site = Site("home", "north", (Device("pw", "powerwall"),))
     edge = believed(UNREGISTERED_W)
     for field in ("p", "pv"):
-        assert quality(report(site, **{field: edge})) == Quality.OK
-        assert quality(report(site, **{field: edge * 1.001})) == Quality.BAD
+        assert quality(report(site, **power(field, edge))) == Quality.OK
+        assert quality(report(site, **power(field, edge * 1.001))) == Quality.BAD
     assert quality(report(site, g=believed(2 * UNREGISTERED_W) * 1.001)) == Quality.BAD
     assert report(site, p=-9e8).batches == {}
 
@@ -266,6 +271,7 @@ def test_the_twin_shows_the_bad_reading_as_bad() -> None:
     w.lie(0.0)
     w.lie(-60_000.0)
     row = w.fleet.twins.row(f"{w.liar}-pw")
+    assert row is not None
     twin = w.fleet.twins.describe(row)
     assert (twin["battery_w"], twin["quality"], twin["bad"]) == (-60_000.0, Quality.BAD, 1)
     assert w.fleet.not_believed() == 1
@@ -276,7 +282,7 @@ def honest_minute() -> RegionWindow:
     return minute_of(None)
 
 
-def minute_of(watts: float | None, **body: object) -> RegionWindow:
+def minute_of(watts: float | None, **body: Any) -> RegionWindow:
     """The first whole minute of the region, in which the three others give 1 kW each."""
     w = Liar()
     w.power_w = dict.fromkeys(w.power_w, 1_000.0)

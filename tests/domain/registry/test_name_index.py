@@ -18,9 +18,10 @@ def array(values: list[str]) -> pa.StringArray:
 
 @given(st.lists(st.tuples(names, names), max_size=6))
 def test_equals_a_dict(rounds: list[tuple[list[str], list[str]]]) -> None:
-    index, known = NameIndex(), {}
-    for names_, asked in rounds:
-        new = [name for name in dict.fromkeys(names_) if name not in known]
+    index = NameIndex()
+    known: dict[str, int] = {}
+    for added, asked in rounds:
+        new = [name for name in dict.fromkeys(added) if name not in known]
         known |= {name: len(known) + i for i, name in enumerate(new)}
         index.add(new)
         expected = [known.get(name, UNKNOWN) for name in asked]
@@ -45,7 +46,7 @@ def test_many_names_that_differ_in_a_digit() -> None:
 
 def test_names_of_the_same_first_slot_are_told_apart() -> None:
     index = NameIndex()
-    index._first_slot = lambda words: words[:, 0].astype("int64") * 0  # type: ignore[method-assign]  # all collide
+    index._first_slot = lambda words: words[:, 0].astype("int64") * 0  # type: ignore[method-assign]  # all collide  # noqa: SLF001  # the same hash is wanted
     many = [f"n{i}" for i in range(200)]
     index.add(many)
     assert index.find(array([*many, "n200"])).tolist() == [*range(200), UNKNOWN]

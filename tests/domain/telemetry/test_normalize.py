@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -82,7 +83,7 @@ def test_tesla_fleet_live_status() -> None:
     assert found.balance_error_w == 0
 
 
-def fronius(site: dict[str, object], code: int = 0) -> dict[str, object]:
+def fronius(site: Mapping[str, object], code: int = 0) -> dict[str, object]:
     head = {"Status": {"Code": code, "Reason": "busy"}, "Timestamp": "2019-01-10T23:33:12+01:00"}
     return {"Head": head, "Body": {"Data": {"Site": site, "Inverters": {"1": {"SOC": 4.6}}}}}
 

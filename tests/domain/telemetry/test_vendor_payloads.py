@@ -4,6 +4,7 @@ import json
 import math
 from copy import deepcopy
 from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -187,7 +188,21 @@ def test_known_refusals(file: str, reason: str, said: str) -> None:
     assert said in found.detail
 
 
-HOSTILE = [None, True, "x", "", [], [[]], {}, {"0": {}}, -1, 1e308, 10**400, 2**63, "0001-01-01"]
+HOSTILE: list[object] = [
+    None,
+    True,
+    "x",
+    "",
+    [],
+    [[]],
+    {},
+    {"0": {}},
+    -1,
+    1e308,
+    10**400,
+    2**63,
+    "0001-01-01",
+]
 
 
 @cache
@@ -200,12 +215,12 @@ def readable() -> list[tuple[str, str]]:
     ]
 
 
-def places(node: object) -> list[tuple[object, object]]:
+def places(node: Any) -> list[tuple[Any, Any]]:
     """(container, key) of everything in a document."""
-    pairs = node.items() if isinstance(node, dict) else enumerate(node)  # type: ignore[call-overload]  # a list
+    pairs = node.items() if isinstance(node, dict) else enumerate(node)
     found = [(node, key) for key, _ in pairs]
     for container, key in list(found):
-        child = container[key]  # type: ignore[index]  # a dict or a list
+        child = container[key]
         if isinstance(child, dict | list):
             found += places(child)
     return found
@@ -219,6 +234,6 @@ def test_no_value_anywhere_in_a_real_document_makes_one_raise(data: st.DataObjec
         container, key = data.draw(st.sampled_from(places(document)))
         # A copy: one that later draws write into would end as a document that holds itself.
         hostile = deepcopy(data.draw(st.sampled_from(HOSTILE)))
-        container[key] = hostile  # type: ignore[index]  # as above
+        container[key] = hostile
     found = normalize(vendor, json.dumps(document).encode(), None, 1000, NOW)
     assert isinstance(found, Reading | Rejection)

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.market import Bid, EnergyOffer, Product
-from vpp_streams.market.explain import Explanation
+from vpp_streams.market.explanation import Explanation
 
 _PRODUCTS: dict[Product, str] = {
     "energy": "energy",

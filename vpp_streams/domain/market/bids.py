@@ -12,15 +12,15 @@ from vpp_streams.domain.market.value import W_PER_MW, ValueTable, feasible_power
 LEAST_W = 1.0
 """Less capacity than this is a rounding error, not an offer."""
 _BETWEEN = 6
-"""Prices that are looked at between two nodes."""
+"""Prices evaluated from one node to the next."""
 
 
 def energy_offer(
     table: ValueTable,
     step: int,
     chances: Floats,
-    *,
     stored_wh: float,
+    *,
     storage: Storage,
     rules: MarketRules,
     least_w: float,
@@ -33,14 +33,7 @@ def energy_offer(
     the two differ it is right where prices are likely. ``least_w <= most_w`` bound the power;
     the stored energy bounds it further.
     """
-    powers = _powers(
-        rules.max_steps,
-        least_w,
-        most_w,
-        stored_wh=stored_wh,
-        storage=storage,
-        hours=rules.interval_h,
-    )
+    powers = _powers(least_w, most_w, stored_wh, storage, rules)
     after = stored_after(powers, stored_wh, storage, rules.interval_h)
     mwh = powers * rules.interval_h / W_PER_MW
     wear = storage.wear_per_mwh * np.maximum(mwh, 0)
@@ -81,19 +74,19 @@ def fixed_offer(power_w: float) -> EnergyOffer:
 
 def capacity_offers(
     wanted: dict[Product, float],
+    offer: EnergyOffer,
+    stored_wh: float,
+    *,
     worth_per_mwh: float,
     price: float,
-    *,
-    stored_wh: float,
-    offer: EnergyOffer,
     storage: Storage,
     rules: MarketRules,
 ) -> tuple[CapacityOffer, ...]:
     """Capacity that can be sustained whatever of the energy offer is taken, at what it costs.
 
-    ``wanted`` is the most of each product, W. Energy that is sold or bought in the interval
-    goes before: capacity is offered on what is sure to be left. It costs what its expected use
-    takes out of the store or buys into it, at ``worth_per_mwh`` there and ``price`` outside.
+    ``wanted`` is the most of each product, W. Energy sold or bought in the interval
+    comes first: capacity is offered on what is sure to be left. Its price is what its expected
+    use takes out of the store or buys into it, at ``worth_per_mwh`` inside and ``price`` outside.
     """
     powers = np.array([offer.below_w, *(step.power_w for step in offer.steps)])
     after = stored_after(powers, stored_wh, storage, rules.interval_h)
@@ -122,18 +115,13 @@ def capacity_offers(
 
 
 def _powers(
-    max_steps: int,
-    least_w: float,
-    most_w: float,
-    *,
-    stored_wh: float,
-    storage: Storage,
-    hours: float,
+    least_w: float, most_w: float, stored_wh: float, storage: Storage, rules: MarketRules
 ) -> Floats:
     """Powers to choose from: even steps down to the most charge and up to the most discharge."""
-    low, high = feasible_power(np.array([least_w, most_w]), stored_wh, storage, hours)
+    ends = np.array([least_w, most_w])
+    low, high = feasible_power(ends, stored_wh, storage, rules.interval_h)
     low, high = min(low, high), max(low, high)
-    half = max(max_steps // 2, 1)
+    half = max(rules.max_steps // 2, 1)
     rest = float(np.clip(0.0, low, high))
     powers = np.concatenate([np.linspace(low, rest, half + 1), np.linspace(rest, high, half + 1)])
     return np.unique(powers.round(3))

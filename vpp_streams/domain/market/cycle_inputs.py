@@ -1,4 +1,4 @@
-"""All that a decision of the Autobidder is made from, and what of it can be used."""
+"""The inputs of one decision of the Autobidder, and the check that makes them usable."""
 
 from dataclasses import dataclass, field, replace
 
@@ -14,23 +14,23 @@ MOST_W, MOST_WH = 1e12, 1e13
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CycleInputs:
-    """The same inputs give the same bid."""
+    """All inputs of a decision: the same inputs give the same bid."""
 
     rules: MarketRules
     region: str
     start_ms: int
-    """Of the interval to bid for."""
+    """Start of the interval to bid for."""
     now_ms: int
     history: Prices
-    """Prices that are public now."""
+    """Prices public at ``now_ms``."""
     storage: Storage | None
     """What the region's batteries can do now; None = not known."""
     stored_wh: float | None
     """Energy above the owners' reserves now; None = not known."""
     awards: tuple[Award, ...] = ()
-    """Of the intervals that are not over yet: what was sold already."""
+    """Sales in intervals that are not over yet."""
     delivered: tuple[Delivery, ...] = ()
-    """Of the last day, oldest first."""
+    """Deliveries of the last day, oldest first."""
     reserve: ReservePolicy = field(default_factory=ReservePolicy)
     last_plan: PlanView | None = None
     sources: tuple[InputOffset, ...] = ()
@@ -38,17 +38,17 @@ class CycleInputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Usable:
-    """Inputs that can be counted with, and what was wrong with those that came."""
+    """Usable inputs, and what was wrong with the given ones."""
 
     inputs: CycleInputs
-    """The same with storage, history and awards put right."""
+    """The inputs with storage, history and awards corrected."""
     storage: Storage
     stored_wh: float
     faults: tuple[str, ...]
 
 
 def usable(inputs: CycleInputs) -> Usable | str:
-    """What can be used of the inputs; a sentence where nothing can be offered on them."""
+    """The usable inputs; a sentence with the reason where nothing can be offered."""
     storage, stored_wh = inputs.storage, inputs.stored_wh
     if storage is None or stored_wh is None or not np.isfinite(stored_wh):
         return "what the region can do is not known: nothing is offered"
@@ -135,5 +135,5 @@ def _history(inputs: CycleInputs, faults: list[str]) -> Prices:
 
 
 def _known(price: Floats, cap: float) -> Floats:
-    """Capacity prices that can be; the others are not known."""
+    """Capacity prices within 0 and the cap; NaN for others."""
     return np.where((price >= 0) & (price <= cap), price, np.nan)

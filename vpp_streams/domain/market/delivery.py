@@ -1,7 +1,7 @@
-"""What was delivered of an award, and what of it will be missing. Power in W, + = export.
+"""Delivery of an award, and the power of it that will be missing. Power in W, + = export.
 
-Delivered is what was measured. What was not measured is neither taken as 0 for a mean nor scaled up
-from what was: it earns nothing, and the coverage says how much of the region it is.
+Only measured energy counts as delivered. Unmeasured energy is neither averaged as 0 nor
+extrapolated: it earns nothing, and the coverage gives the measured share of the region.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,14 +15,14 @@ from vpp_streams.domain.moments import HOUR_MS
 
 WINDOW_S = 60
 PATIENCE_MS = 60_000
-"""Windows of an interval that are not there so long after its end are not waited for."""
+"""This long after an interval's end it is measured by the windows that are there."""
 SETTLE_MS = 3_000
-"""So near to an interval's bounds another award may rule the region; between, who rules instead
-of the award keeps it from being delivered."""
+"""This close to an interval's bounds the award before or after may still rule the region; between
+them, any other request that rules keeps the award from being delivered."""
 FRESH_MS = 6_000
-"""A region that was not told for so long says nothing of what it can deliver."""
+"""An older status of a region does not show what it can deliver."""
 NEAR_SHARE, NEAR_W = 0.02, 100.0
-"""A shortfall is told where it is more than this share of the award and this many watts."""
+"""A shortfall is reported above this share of the award and this many watts."""
 
 
 def window_s(interval_ms: int) -> int:
@@ -31,15 +31,15 @@ def window_s(interval_ms: int) -> int:
 
 
 def measured(award: Award, windows: Mapping[int, RegionWindow]) -> Delivery:
-    """An interval as its windows (by their start) tell it; a window that lacks is not covered.
+    """An interval as measured by its windows (by start, ms); a missing one is not covered.
 
-    The power is the measured energy over the whole interval.
+    The power is the measured energy over the complete interval.
     """
     size_ms = window_s(award.interval_ms) * 1000
     starts = _window_starts(award)
-    told = [windows[start] for start in starts if start in windows]
-    energy_wh = sum(window.sums.battery.energy_wh for window in told)
-    covered_ms = sum(window.coverage * size_ms for window in told)
+    measured_in = [windows[start] for start in starts if start in windows]
+    energy_wh = sum(window.sums.battery.energy_wh for window in measured_in)
+    covered_ms = sum(window.coverage * size_ms for window in measured_in)
     power_w = energy_wh * HOUR_MS / award.interval_ms
     return Delivery(
         bid_id=award.bid_id,
@@ -72,13 +72,13 @@ def earned(award: Award, power_w: float) -> float:
 
 
 def delivery_error(deliveries: Iterable[Delivery]) -> float | None:
-    """What deliveries differ by from their awards, of what was awarded: sums without sign.
+    """Deviation of deliveries from their awards, as a share of the awards: sums without sign.
 
-    Those of which nothing was measured do not count; None where nothing else was awarded.
+    Deliveries without any measurement do not count; None where no power was awarded.
     """
-    told = [delivery for delivery in deliveries if delivery.coverage > 0]
-    awarded_w = sum(abs(delivery.awarded_w) for delivery in told)
-    off_w = sum(abs(delivery.measured_w - delivery.awarded_w) for delivery in told)
+    known = [delivery for delivery in deliveries if delivery.coverage > 0]
+    awarded_w = sum(abs(delivery.awarded_w) for delivery in known)
+    off_w = sum(abs(delivery.measured_w - delivery.awarded_w) for delivery in known)
     return off_w / awarded_w if awarded_w else None
 
 
@@ -86,12 +86,12 @@ def shortfall(
     award: Award,
     status: DispatchStatus | None,
     notice: Notice | None,
-    told: Shortfall | None,
+    reported: Shortfall | None,
     now_ms: int,
 ) -> Shortfall | None:
-    """What is to be told of a running or coming award; None = nothing that is not told yet.
+    """The shortfall to report of a running or future award; None = nothing new to report.
 
-    ``status`` and ``notice`` are the region's newest, ``told`` is what was told of this award.
+    ``status`` and ``notice`` are the region's newest, ``reported`` the award's last shortfall.
     """
     if status is None or now_ms - status.at_ms > FRESH_MS:
         return None
@@ -102,7 +102,7 @@ def shortfall(
     missing_w = award.energy_w - deliverable_w
     if abs(missing_w) <= near_w:
         deliverable_w, missing_w = award.energy_w, 0.0
-    before_w = told.missing_w if told else 0.0
+    before_w = reported.missing_w if reported else 0.0
     over = missing_w == 0.0 and before_w != 0.0
     if not over and abs(missing_w - before_w) <= max(0.1 * abs(before_w), near_w):
         return None
@@ -121,10 +121,10 @@ def shortfall(
 def _deliverable_w(
     award: Award, status: DispatchStatus, notice: Notice | None, now_ms: int
 ) -> float | None:
-    """Power that the award will come to; None = that is not known yet."""
+    """Power of the award that the region will deliver; None = not known yet."""
     if status.at_ms < award.start_ms:
         # Held for 15 minutes, which is less than what could be given for a shorter interval:
-        # a region that is nearly empty is told a little early.
+        # the shortfall of a nearly empty region is reported a little early.
         up_w, down_w = held_w(status.capability, award.interval_ms / 1000)
         return min(max(award.energy_w, -down_w), up_w)
     if status.request_id == award.bid_id:
@@ -134,7 +134,7 @@ def _deliverable_w(
         return award.energy_w - missing_w
     if not award.start_ms + SETTLE_MS <= now_ms < ends_ms(award) - SETTLE_MS:
         return None
-    # Something else rules the region: what it does then is delivered by chance.
+    # Another request rules the region: what it does then is delivered by chance.
     power_w = status.measured_w if status.asked_w is None else status.asked_w
     if award.energy_w >= 0:
         return min(max(power_w, 0.0), award.energy_w)

@@ -1,6 +1,6 @@
 """Commitments: an interval has one bid, and no kWh is sold twice.
 
-A fold of topics ``market.bids`` and ``market.awards``; in which order the two come does not matter.
+A fold of topics ``market.bids`` and ``market.awards``; the order between the two does not matter.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ def bid_id(market: str, region: str, start_ms: int) -> str:
 
 
 class Ledger:
-    """What was offered and sold, of intervals that are not forgotten."""
+    """Offers and sales of the intervals that are kept."""
 
     def __init__(self) -> None:
         self._bids: dict[str, Bid] = {}
@@ -27,17 +27,17 @@ class Ledger:
         return id_ in self._bids or id_ in self._outcomes
 
     def bid(self, bid: Bid) -> None:
-        """Take in a bid; the first of an id stands."""
+        """Apply a bid; the first of an id stands."""
         self._bids.setdefault(bid.bid_id, bid)
 
     def outcome(self, outcome: Award | Refusal) -> None:
-        """Take in what became of a bid; the first of an id stands."""
+        """Apply the outcome of a bid; the first of an id stands."""
         self._outcomes.setdefault(outcome.bid_id, outcome)
 
     def commitments(self, market: str, region: str, now_ms: int) -> tuple[Award, ...]:
-        """What a region has sold of the intervals that are not over, in order.
+        """A region's sales in intervals that are not over, in order.
 
-        A bid without an outcome yet counts as taken in full, at no price.
+        A bid without an outcome counts as accepted in full, without a price.
         """
         outcomes = self._outcomes
         waiting = (_in_full(bid) for id_, bid in self._bids.items() if id_ not in outcomes)
@@ -50,7 +50,7 @@ class Ledger:
         return tuple(sorted(mine, key=lambda award: award.start_ms))
 
     def forget(self, before_ms: int) -> None:
-        """Leave out intervals that began before a time."""
+        """Drop intervals that began before a time."""
         self._bids = {k: b for k, b in self._bids.items() if b.start_ms >= before_ms}
         self._outcomes = {
             id_: outcome
@@ -67,7 +67,7 @@ def ends_ms(award: Award) -> int:
 def stored_at(
     at_ms: int, now_ms: int, storage: Storage, stored_wh: float, awards: Iterable[Award]
 ) -> float:
-    """Energy above the reserves at a time to come, once the awards before it are delivered."""
+    """Energy above the reserves at a later time, Wh, once the awards until then are delivered."""
     for award in sorted(awards, key=lambda award: award.start_ms):
         left_ms = min(ends_ms(award), at_ms) - max(award.start_ms, now_ms)
         power_w = award.energy_w
@@ -84,7 +84,7 @@ def stored_at(
 def uncommitted_w(
     bid: Bid, now_ms: int, storage: Storage, stored_wh: float, awards: Iterable[Award]
 ) -> tuple[float, float]:
-    """Least and most power of a bid's interval that is not sold already, and can be given."""
+    """Least and most power, W, that is feasible in a bid's interval after earlier awards."""
     earlier = [award for award in awards if award.start_ms < bid.start_ms]
     then_wh = stored_at(bid.start_ms, now_ms, storage, stored_wh, earlier)
     hours = bid.interval_ms / HOUR_MS
@@ -96,7 +96,7 @@ def uncommitted_w(
 
 
 def held_within(offer: EnergyOffer, least_w: float, most_w: float) -> EnergyOffer:
-    """The offer with its powers cut to limits; steps that add nothing are left out."""
+    """The offer with its powers cut to limits, without steps that then add nothing."""
 
     def cut(power_w: float) -> float:
         return min(max(power_w, least_w), most_w)

@@ -18,7 +18,7 @@ Auction = Literal["interval", "day"]
 class ReplayMarket:
     """We are a price taker, or move the energy price by ``impact_per_mw`` for each MW sold.
 
-    It is a `Market`. In a day auction all intervals of a day (UTC, shifted by ``day_begins_ms``)
+    In a day auction all intervals of a day (UTC, shifted by ``day_begins_ms``)
     have the gate of its first.
     """
 

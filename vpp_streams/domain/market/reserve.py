@@ -1,4 +1,4 @@
-"""What the fleet can be counted on for: what it delivered lately, less an explicit reserve."""
+"""The power that a fleet can be relied on for, after an explicit reserve policy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from schemas.market import Delivery
 from vpp_streams.domain.market.rules import Storage
 
 LEAST_AWARD = 0.05
-"""An award below this share of the storage's power says nothing of what can be delivered."""
+"""Smaller awards, as a share of the storage's power, are no evidence of what it delivers."""
 LEAST_COVERAGE = 0.5
 LEAST_INTERVALS = 12
-"""With fewer the fleet is taken at its word."""
+"""With fewer measured intervals the reported power counts in full."""
 LEAST_AVAILABLE = 0.5
-"""A fleet that delivers less for a day is a fault to be mended, not a habit to plan with."""
+"""A fleet that delivers less for a day has a fault to repair; bids do not plan with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,21 @@
-"""The market model: rules, prices, a region's storage, and how an offer is cleared.
+"""The market model: rules, prices, a region's storage, and which bids a market accepts.
 
 Energy prices are in currency per MWh, capacity prices per MW and hour. Power + = export.
-Every market adapter is a `Market`; readers of price files (`domain.price_files`) give `Prices`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.market import Award, Bid, EnergyOffer, Product
+from schemas.market import Bid, EnergyOffer, Product
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.moments import HOUR_MS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarketRules:
     """What a market trades, and until when."""
 
@@ -34,9 +32,9 @@ class MarketRules:
     max_steps: int = 10
     """Steps of an energy offer."""
     sustain_h: float = 0.5
-    """Regulation must be held for so long with the energy that is stored."""
+    """Hours for which stored energy must sustain regulation."""
     reserve_sustain_h: float = 1.0
-    """As above, of contingency reserve."""
+    """Hours for which stored energy must sustain contingency reserve."""
     reg_up_used: float = 0.1
     """Energy called for, per energy that regulation up could be called for (mean)."""
     reg_down_used: float = 0.1
@@ -122,20 +120,8 @@ class Prices:
         )
 
 
-class Market(Protocol):
-    """One small interface to any market: what it trades, what it paid, what it takes of a bid."""
-
-    rules: MarketRules
-
-    def prices(self, known_at_ms: int) -> Prices:
-        """The prices that were public at a time: nothing of what came later."""
-
-    def clear(self, bid: Bid, at_ms: int) -> Award:
-        """What is taken of a bid. Raises `BidRefusedError`: it is late, or against the rules."""
-
-
 class BidRefusedError(ValueError):
-    """A bid that the market does not take; the message says why, in a sentence."""
+    """A bid that the market refuses; the message gives the reason as a sentence."""
 
 
 def check_bid(bid: Bid, rules: MarketRules, at_ms: int) -> None:

@@ -1,7 +1,7 @@
 """A simulated market: a duck curve with noise, spikes and negative prices at midday.
 
 Every price follows from the seed and the interval's start alone, so that a market that is
-started again tells the same prices. We are too small to move them (price taker).
+restarted publishes the same prices. We are too small to move them (price taker).
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from vpp_streams.domain.moments import DAY_MS
 DAY_INTERVALS = 288
 """A simulated day has as many intervals, however short these are: at 5 min it is a day."""
 HISTORY_MS = 3 * DAY_MS
-"""How far back prices are told."""
+"""How far back prices are published."""
 FLOOR, CAP = -150.0, 1000.0
 _HOURS = (0, 3, 5, 7, 9, 11, 13, 15, 17, 18.5, 20, 22, 24)
 _DUCK = (42, 36, 41, 58, 24, -4, -14, -2, 46, 118, 104, 61, 42)
@@ -53,7 +53,7 @@ def sim_rules(interval_ms: int, gate_ms: int) -> MarketRules:
 
 @dataclass(frozen=True, slots=True)
 class SimMarket:
-    """The simulated market; it is a `Market`."""
+    """The simulated market: its prices follow from seed and interval alone."""
 
     rules: MarketRules
     seed: int = 1
@@ -86,7 +86,7 @@ class SimMarket:
         return {product: price.round(2) for product, price in made.items()}
 
     def clear(self, bid: Bid, at_ms: int) -> Award:
-        """What is taken of a bid that came at ``at_ms``. Raises `BidRefusedError`."""
+        """The award for a bid that arrived at ``at_ms``. Raises `BidRefusedError`."""
         check_bid(bid, self.rules, at_ms)
         expected = bid_id(bid.market, bid.region, bid.start_ms)
         if bid.bid_id != expected:  # two ids for an interval would sell it twice

@@ -2,7 +2,7 @@
 
 The value of stored energy at the end of an interval depends on how much there is and on the
 price of the interval (a dear evening may stay dear). From it follows at which price each MWh is
-worth selling, which is what a bid curve says (`domain.bids`).
+worth selling, which is what a bid curve says (`domain.market.bids`).
 """
 
 from dataclasses import dataclass

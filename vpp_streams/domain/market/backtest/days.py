@@ -21,7 +21,7 @@ from vpp_streams.domain.market.backtest.result import Summary, Trace, Yardsticks
 from vpp_streams.domain.market.backtest.run import REGION, WalkRecord
 from vpp_streams.domain.market.bids import fixed_offer
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import safe_bid
+from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.forecast.days import Days, error_quantiles
 from vpp_streams.domain.market.plan.model import PlanModel
 from vpp_streams.domain.market.replay_market import ReplayMarket
@@ -30,7 +30,7 @@ from vpp_streams.domain.moments import DAY_MS
 
 Forecaster = Callable[[Days], Floats]
 ERROR_DAYS = 56
-"""Quantiles are made of the errors of so many days."""
+"""Days whose forecast errors the quantiles are estimated from."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,13 +59,13 @@ def walk_days(
     market: ReplayMarket,
     storage: Storage,
     fleet: Fleet,
-    *,
     forecast: Forecaster,
     kind_of: Callable[[int], int],
+    *,
     clock: Callable[[], float],
     on_day: Callable[[], None] = lambda: None,
 ) -> tuple[Summary, Trace, tuple[Bid, ...]]:
-    """Bid for every whole day but the first; see `walk` for what is given back."""
+    """Bid for every complete day but the first; see `walk` for the result."""
     rules, rows, perfect = market.rules, WalkRecord(), list[float]()
     # Day-ahead bids do not depend on what was delivered, so the same ones serve a reliable fleet.
     reliable = rows if fleet.always_answers else WalkRecord()
@@ -84,7 +84,7 @@ def walk_days(
         bands = error_quantiles(expected, forecasts[lately], values[lately], (0.1, 0.9))
         day_ms = int(recorded.begins_ms[day])
         known_day = _priced(market.recorded, day_ms, expected)
-        plan = best_plan(model, known_day, rules, storage=storage, stored_wh=0.0, final_wh=0.0)
+        plan = best_plan(model, known_day, rules, storage, 0.0, final_wh=0.0)
         solve_ms.append((clock() - began_s) * 1e3)
         bids = _bids(market, known_day, plan.power_w, plan.how)
         _deliver(market, fleet, bids, rows)
@@ -93,7 +93,7 @@ def walk_days(
         rows.low += bands[0.1].tolist()
         rows.high += bands[0.9].tolist()
         true_day = _priced(market.recorded, day_ms, values[day])
-        best = best_plan(PlanModel(), true_day, rules, storage=storage, stored_wh=0.0, final_wh=0.0)
+        best = best_plan(PlanModel(), true_day, rules, storage, 0.0, final_wh=0.0)
         perfect += plan_money(best, true_day, rules, storage).tolist()
     if not rows.bids:
         raise ValueError("there is no whole day with prices after the first")

@@ -10,31 +10,29 @@ from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
 from vpp_streams.domain.market.value import W_PER_MW
 
 CHUNK, BEYOND = 2016, 576
-"""Intervals solved at once, and looked at beyond them; more than any storage carries over."""
+"""Intervals solved at once, and the look-ahead beyond them, which exceeds any storage's."""
 LIMIT_S = 600.0
 
 
 def perfect_money(run: Prices, rules: MarketRules, storage: Storage, stored_wh: float) -> Floats:
     """Money of each interval of a stretch without gaps, of the best plan over all of it."""
-    return _rolled(run, rules, storage, stored_wh=stored_wh, take=CHUNK, beyond=BEYOND)
+    return _rolled(run, rules, storage, stored_wh, take=CHUNK, beyond=BEYOND)
 
 
 def planner_money(
     run: Prices, rules: MarketRules, storage: Storage, stored_wh: float, steps: int
 ) -> float:
-    """What a plan of so many steps makes that is made anew every 12, with all prices known."""
-    return float(
-        _rolled(run, rules, storage, stored_wh=stored_wh, take=12, beyond=steps - 12).sum()
-    )
+    """Money that a plan of ``steps`` earns with all prices known, renewed every 12 steps."""
+    return float(_rolled(run, rules, storage, stored_wh, take=12, beyond=steps - 12).sum())
 
 
 def _rolled(
-    run: Prices, rules: MarketRules, storage: Storage, *, stored_wh: float, take: int, beyond: int
+    run: Prices, rules: MarketRules, storage: Storage, stored_wh: float, *, take: int, beyond: int
 ) -> Floats:
     model, money = PlanModel(), np.zeros(len(run.start_ms))
     for first in range(0, len(money), take):
         rows = slice(first, min(first + take + beyond, len(money)))
-        plan = best_plan(model, run.cut(rows), rules, storage=storage, stored_wh=stored_wh)
+        plan = best_plan(model, run.cut(rows), rules, storage, stored_wh)
         kept = min(take, len(money) - first)
         money[first : first + kept] = plan_money(plan, run.cut(rows), rules, storage)[:kept]
         stored_wh = float(plan.stored_wh[kept])
@@ -45,9 +43,9 @@ def best_plan(
     model: PlanModel,
     run: Prices,
     rules: MarketRules,
-    *,
     storage: Storage,
     stored_wh: float,
+    *,
     final_wh: float = float("nan"),
 ) -> Plan:
     """The plan that earns most at these prices; energy left at the end is worth nothing."""
@@ -63,7 +61,7 @@ def best_plan(
         ),
         LIMIT_S,
     )
-    if isinstance(found, PlanFailure):  # nobody waits for it, and the prices are known
+    if isinstance(found, PlanFailure):  # with known prices and no deadline this is a bug
         raise RuntimeError(f"no plan with perfect foresight: {found.detail}")
     return found
 

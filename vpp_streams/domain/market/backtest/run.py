@@ -5,7 +5,7 @@ the only way to a price. Each stretch without a gap begins with an empty storage
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from vpp_streams.domain.market.backtest.delivery import Fleet, Given
 from vpp_streams.domain.market.backtest.foresight import perfect_money, planner_money
 from vpp_streams.domain.market.backtest.result import Summary, Trace, Yardsticks, summarise
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import Autobidder
+from vpp_streams.domain.market.decision.autobidder import Autobidder
 from vpp_streams.domain.market.replay_market import ReplayMarket
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.rules import BidRefusedError, Prices, Storage
@@ -27,7 +27,7 @@ DEADLINE_S = 5.0
 
 @dataclass(slots=True)
 class WalkRecord:
-    """What is written down as the walk goes on."""
+    """Rows that a walk collects."""
 
     bids: list[Bid] = field(default_factory=list)
     price: list[float] = field(default_factory=list)
@@ -37,7 +37,7 @@ class WalkRecord:
 
     @property
     def money(self) -> float:
-        """Earned in all."""
+        """Money earned in total."""
         return float(np.array([given.money for given in self.given], float).sum())
 
     def trace(self, perfect: list[float]) -> Trace:
@@ -71,8 +71,8 @@ def walk(
 ) -> tuple[Summary, Trace, tuple[Bid, ...]]:
     """Bid for every recorded interval; the summary, the trace, and the bids that were made.
 
-    A fleet that does not always answer is walked a second time as one that does: what it lacks
-    is felt later too, so only that says what it costs. ``clock`` gives seconds, to measure
+    A fleet that does not always answer is walked a second time as one that does: missing energy
+    has effects later too, so only this shows its cost. ``clock`` returns seconds, to measure
     solving; ``on_interval`` is called after each bid. Raises `ValueError` where nothing is
     recorded.
     """
@@ -80,19 +80,11 @@ def walk(
     runs = [market.recorded.cut(rows) for rows in market.recorded.runs()]
 
     def walked(answering: Fleet) -> WalkRecord:
-        rows, bidder = WalkRecord(), Autobidder()
+        rows = WalkRecord()
+        walker = _Walker(market, storage, answering, policy, clock)
         for run in runs:
-            _walk_run(
-                market,
-                run,
-                storage=storage,
-                fleet=answering,
-                policy=policy,
-                bidder=bidder,
-                clock=clock,
-                on_interval=on_interval,
-                rows=rows,
-            )
+            for _ in walker.bids(run, rows):
+                on_interval()
         return rows
 
     rows = walked(fleet)
@@ -115,46 +107,50 @@ def walk(
     return summary, trace, tuple(rows.bids)
 
 
-def _walk_run(
-    market: ReplayMarket,
-    run: Prices,
-    *,
-    storage: Storage,
-    fleet: Fleet,
-    policy: ReservePolicy,
-    bidder: Autobidder,
-    clock: Callable[[], float],
-    on_interval: Callable[[], None],
-    rows: WalkRecord,
-) -> None:
-    stored_wh, delivered = 0.0, list[Delivery]()
-    for start_ms in run.start_ms.tolist():
-        now_ms = start_ms - market.rules.gate_ms
-        inputs = CycleInputs(
-            rules=market.rules,
+@dataclass(frozen=True, slots=True)
+class _Walker:
+    """One fleet in one market; its bidder keeps its outlook from run to run."""
+
+    market: ReplayMarket
+    storage: Storage
+    fleet: Fleet
+    policy: ReservePolicy
+    clock: Callable[[], float]
+    bidder: Autobidder = field(default_factory=Autobidder)
+
+    def bids(self, run: Prices, rows: WalkRecord) -> Iterator[Bid]:
+        """Bid for, clear and deliver each interval of a run, add it to the rows, and yield it."""
+        market, stored_wh, delivered = self.market, 0.0, list[Delivery]()
+        for start_ms in run.start_ms.tolist():
+            inputs = self._inputs(start_ms, stored_wh, delivered)
+            bid, view = self.bidder.decide(inputs, self.clock, self.clock() + DEADLINE_S)
+            try:
+                award = market.clear(bid, inputs.now_ms)
+            except BidRefusedError as error:
+                raise AssertionError(f"a bid against the rules: {error}") from error
+            given = self.fleet.deliver(award, stored_wh, market.rules)
+            stored_wh = given.stored_wh
+            delivered = [*delivered[1 - DELIVERED_KEPT :], _delivery(bid, given)]
+            rows.bids.append(bid)
+            rows.price.append(award.prices["energy"])
+            rows.given.append(given)
+            rows.low.append(view.price_low[0] if view else float("nan"))
+            rows.high.append(view.price_high[0] if view else float("nan"))
+            yield bid
+
+    def _inputs(self, start_ms: int, stored_wh: float, delivered: list[Delivery]) -> CycleInputs:
+        now_ms = start_ms - self.market.rules.gate_ms
+        return CycleInputs(
+            rules=self.market.rules,
             region=REGION,
             start_ms=start_ms,
             now_ms=now_ms,
-            history=market.prices(now_ms),
-            storage=storage,
+            history=self.market.prices(now_ms),
+            storage=self.storage,
             stored_wh=stored_wh,
             delivered=tuple(delivered),
-            reserve=policy,
+            reserve=self.policy,
         )
-        bid, view = bidder.decide(inputs, clock, clock() + DEADLINE_S)
-        try:
-            award = market.clear(bid, now_ms)
-        except BidRefusedError as error:
-            raise AssertionError(f"a bid against the rules: {error}") from error
-        given = fleet.deliver(award, stored_wh, market.rules)
-        stored_wh = given.stored_wh
-        delivered = [*delivered[1 - DELIVERED_KEPT :], _delivery(bid, given)]
-        rows.bids.append(bid)
-        rows.price.append(award.prices["energy"])
-        rows.given.append(given)
-        rows.low.append(view.price_low[0] if view else float("nan"))
-        rows.high.append(view.price_high[0] if view else float("nan"))
-        on_interval()
 
 
 def _delivery(bid: Bid, given: Given) -> Delivery:

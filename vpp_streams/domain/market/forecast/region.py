@@ -21,17 +21,17 @@ from vpp_streams.domain.moments import DAY_MS
 SLOT_S = 900
 SLOT_MS = SLOT_S * 1000
 SLOTS = DAY_MS // SLOT_MS
-"""Of a day."""
+"""Slots of a day."""
 HISTORY_DAYS = 30
-"""Older days are not looked at."""
+"""Older days are not used."""
 LOW, HIGH = 0.1, 0.9
 _WINDOWS = (28,)
 """Days that a regression looks back."""
 _BACK = 14
-"""Forecasts of days that are over, made as they would have been, for how sure one can be."""
+"""Past days forecast as at the time, from whose errors the quantiles are estimated."""
 _LEAST_BACK = 3
 _MOST_FILLED = 0.1
-"""A day of which more was not measured tells nothing of errors."""
+"""Largest share of unmeasured slots of a day whose forecast errors count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Quantity:
 
     name: Literal["load", "solar"]
     spiky: bool
-    """Loads are, with much that is seldom; the sun is not."""
+    """Whether rare peaks matter: they do in loads, not in solar power."""
 
 
 LOAD, SOLAR = Quantity("load", spiky=True), Quantity("solar", spiky=False)
@@ -48,12 +48,12 @@ LOAD, SOLAR = Quantity("load", spiky=True), Quantity("solar", spiky=False)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """What is known of one quantity of a region. NaN = not known."""
+    """Known values of one quantity of a region; NaN = not known."""
 
     history_w: Floats
     """Power by slot up to now, oldest first."""
     first_w: Floats
-    """Shape (3, `SLOTS`): mean, low and high of the last day's slots, as they were told first."""
+    """Shape (3, `SLOTS`): mean, low and high of the last day's slots, as first forecast."""
 
 
 def forecast_region(

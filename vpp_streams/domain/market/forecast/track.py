@@ -1,4 +1,4 @@
-"""What a region measured, and what was forecast of it first: all that the next forecast needs."""
+"""A region's measurements and first forecasts: the inputs of its next forecast."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from vpp_streams.domain.market.forecast.region import (
 from vpp_streams.domain.moments import DAY_MS
 
 LEAST_COVERAGE = 0.5
-"""With less of a region measured, what was says too little of it. It is never scaled up."""
+"""Least measured share of a region for a slot to count. Measurements are never scaled up."""
 _Row = tuple[float, float, float]
 _NO_ROW: _Row = (np.nan, np.nan, np.nan)
 _Value = TypeVar("_Value")
@@ -29,7 +29,7 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Due:
-    """What a forecast is made of that is to be told now."""
+    """The inputs of a forecast that is due."""
 
     start_ms: int
     load: Seen
@@ -37,21 +37,21 @@ class Due:
 
 
 class RegionTrack:
-    """One region's slots."""
+    """One region's slots: measured power and the first forecast of each."""
 
     def __init__(self) -> None:
         self._revision: dict[int, int] = {}
-        """Of the newest window of each slot; all else is by the slot's start, too."""
+        """Revision of the newest window by the slot's start, which is the key below, too."""
         self._measured: dict[str, dict[int, float]] = {LOAD.name: {}, SOLAR.name: {}}
         self._first: dict[str, dict[int, _Row]] = {LOAD.name: {}, SOLAR.name: {}}
-        """Mean, low and high as they were told first."""
+        """Mean, low and high of the first forecast."""
         self._next_ms = 0
-        """Start of the slot after the last of which a window came; 0 = none did."""
-        self._told_ms = 0
-        """Start of the newest forecast that was told, or is being made."""
+        """Start of the slot after the newest measured one; 0 = none is measured."""
+        self._published_ms = 0
+        """Start of the newest forecast that was published or is in progress."""
 
     def measured(self, window: RegionWindow) -> None:
-        """A window came, perhaps anew; one of another size than a slot's says nothing."""
+        """Apply a window, also a newer revision of one; windows of another size are ignored."""
         start_ms = window.start_ms
         if window.size_s != SLOT_S or start_ms % SLOT_MS:
             return
@@ -63,11 +63,11 @@ class RegionTrack:
         for name, mean_w in ((LOAD.name, window.mean_load_w), (SOLAR.name, window.mean_solar_w)):
             self._measured[name][start_ms] = np.nan if mean_w is None or not known else mean_w
 
-    def told(self, forecast: RegionForecast) -> None:
-        """A forecast was published; of each slot the first one counts."""
+    def published(self, forecast: RegionForecast) -> None:
+        """Apply a published forecast; the first one of each slot counts."""
         if forecast.slot_s != SLOT_S:
             return
-        self._told_ms = max(self._told_ms, forecast.start_ms)
+        self._published_ms = max(self._published_ms, forecast.start_ms)
         for quantity in (LOAD, SOLAR):
             column: QuantityForecast = getattr(forecast, quantity.name)
             rows = zip(column.mean_w, column.low_w, column.high_w, strict=False)
@@ -76,19 +76,19 @@ class RegionTrack:
                 self._first[quantity.name].setdefault(start_ms, row)
 
     def due(self) -> Due | None:
-        """What the next forecast is made of, once for each; None where none is due.
+        """The inputs of the next forecast, once for each; None where none is due.
 
-        It is a copy: windows may come while it is made.
+        They are a copy: windows may arrive while the forecast is computed.
         """
         start_ms = self._next_ms
-        if start_ms <= self._told_ms:
+        if start_ms <= self._published_ms:
             return None
-        self._told_ms = start_ms
+        self._published_ms = start_ms
         self._forget(start_ms)
         return Due(start_ms, self._seen(LOAD, start_ms), self._seen(SOLAR, start_ms))
 
     def _forget(self, start_ms: int) -> None:
-        """Leave out what no forecast looks at any more."""
+        """Drop what no forecast uses any more."""
         since_ms = start_ms - HISTORY_DAYS * DAY_MS
         self._revision = _since(self._revision, since_ms)
         for name in self._measured:

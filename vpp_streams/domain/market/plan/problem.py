@@ -1,4 +1,4 @@
-"""What a plan for one region's storage is made from, and what it says.
+"""The planning problem of one region's storage, and the plan that solves it.
 
 Interface units: W, Wh, h; money per MWh of energy, per MW and hour of capacity. Power + = export.
 Step t lies between the points t and t + 1; stored energy is known at points.

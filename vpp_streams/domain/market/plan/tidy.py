@@ -73,6 +73,10 @@ class _Mending:
         """Cut to a range; NaN stays."""
         return self.put(name, what, (what < least) | (what > most), np.clip(what, least, most))
 
+    def power(self, name: str, limit: Floats) -> Floats:
+        """Limits of power; an unknown one is 0."""
+        return self.within(name, self.put(name, limit, np.isnan(limit), 0.0), 0.0, MOST_PER_H)
+
     def number(self, name: str, what: float, least: float, most: float, unknown: float) -> float:
         """As `within`, of one number; ``unknown`` for NaN."""
         if least <= what <= most:
@@ -115,9 +119,9 @@ def tidy(problem: PlanProblem) -> Tidy | PlanFailure:
         hours=hours,
         price=mend.within("energy_price", _floats(problem.energy_price), -MOST_PRICE, MOST_PRICE),
         capacity_price=prices,
-        charge=_power(problem.charge_w, storage.charge_w, unit, n=n, name="charge_w", mend=mend),
-        discharge=_power(
-            problem.discharge_w, storage.discharge_w, unit, n=n, name="discharge_w", mend=mend
+        charge=mend.power("charge_w", _capped(problem.charge_w, storage.charge_w, n) / unit),
+        discharge=mend.power(
+            "discharge_w", _capped(problem.discharge_w, storage.discharge_w, n) / unit
         ),
         low=low,
         high=high,
@@ -153,7 +157,7 @@ def _unit_wh(energy_wh: float, most_w: float) -> float:
 
 
 def _unusable(problem: PlanProblem) -> str:
-    """Why nothing can be planned; empty where something can."""
+    """Why nothing can be planned; empty where a plan is possible."""
     hours = np.asarray(problem.hours, float)
     n = len(hours) if hours.ndim == 1 else 0
     named: dict[str, Floats | None] = {
@@ -173,6 +177,11 @@ def _unusable(problem: PlanProblem) -> str:
         return f"{', '.join(wrong)}: not {n} values, one per step"
     if len(problem.terminal_wh) != len(problem.terminal_per_mwh):
         return "terminal_wh and terminal_per_mwh are not of one length"
+    return _missing_number(problem, hours)
+
+
+def _missing_number(problem: PlanProblem, hours: Floats) -> str:
+    """The first missing number that a plan cannot do without; empty where none is missing."""
     if not ((hours >= LEAST_H) & (hours <= MOST_HOURS)).all():
         return "a step has no sensible length"
     if not np.isfinite(_floats(problem.energy_price)).all():
@@ -190,13 +199,10 @@ def _given(values: Floats | None, default: float, n: int) -> Floats:
     return np.full(n, default) if values is None else _floats(values)
 
 
-def _power(
-    given: Floats | None, own_w: float, unit: float, *, n: int, name: str, mend: _Mending
-) -> Floats:
-    """Limits of power; what is not known is nothing."""
-    limit = np.minimum(_given(given, own_w, n), own_w) / unit
-    limit = mend.put(name, limit, np.isnan(limit), 0.0)
-    return mend.within(name, limit, 0.0, MOST_PER_H)
+def _capped(limit_w: Floats | None, own_w: float, n: int) -> Floats:
+    """Limits of power in each step, none above the storage's own; NaN = not known."""
+    capped: Floats = np.minimum(_given(limit_w, own_w, n), own_w)
+    return capped
 
 
 def _energy_limits(
@@ -228,17 +234,13 @@ def _terminal(
         mend.faults["terminal_wh"] = None
     upto, value = upto[good], mend.within("terminal_per_mwh", value[good], -MOST_PRICE, MOST_PRICE)
     pieces: list[tuple[float, float]] = []
-    for new in zip(np.diff(upto, prepend=0.0).tolist(), value.tolist(), strict=True):
-        piece: tuple[float, float] = new
-        while pieces and pieces[-1][1] < piece[1]:
+    for piece in zip(np.diff(upto, prepend=0.0).tolist(), value.tolist(), strict=True):
+        width, worth = piece
+        while pieces and pieces[-1][1] < worth:
             mend.faults["terminal_not_concave"] = None
-            piece = _pooled(pieces.pop(), piece)
-        pieces.append(piece)
+            before, least = pieces.pop()
+            worth = (worth * width + least * before) / (width + before)
+            width += before
+        pieces.append((width, worth))
     pieces += [(0.0, pieces[-1][1] if pieces else 0.0)] * (len(problem.terminal_wh) - len(pieces))
     return _floats([width for width, _ in pieces]), _floats([worth for _, worth in pieces])
-
-
-def _pooled(left: tuple[float, float], right: tuple[float, float]) -> tuple[float, float]:
-    """Two neighbouring pieces (width, value) as one."""
-    width = right[0] + left[0]
-    return width, (right[1] * right[0] + left[1] * left[0]) / width

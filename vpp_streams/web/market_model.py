@@ -1,6 +1,6 @@
-"""What topics ``market.bids`` and ``market.awards`` say: the last day of each region's intervals.
+"""The last day of each region's intervals, as the ``market.*`` topics report them.
 
-Bounded whatever is written to us. What becomes of it for people is in `market_answers`.
+Bounded, whatever the topics carry. `market_answers` turns it into what people see.
 """
 
 import msgspec
@@ -11,7 +11,7 @@ from schemas.market import (
     Clearing,
     Delivery,
     Gate,
-    MarketRecord,
+    MarketTopicRecord,
     PlanView,
     Refusal,
     Shortfall,
@@ -21,15 +21,15 @@ from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.errors import RefusedError
 
 MAX_INTERVALS = 2_880
-"""Kept per region and of prices: a day of 30 s."""
+"""Intervals kept per region, and prices per market: a day of intervals of 30 s."""
 MAX_REGIONS = 60
-"""Region and market pairs; beyond, those leave of which nothing was heard for longest."""
+"""Pairs of market and region; beyond it the ones without records for longest are dropped."""
 MAX_MARKETS = 20
 Offered = Bid | Award | Refusal | Delivery | Shortfall
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """Of an interval's price, before its gate."""
+    """The forecast of an interval's price, before its gate."""
 
     low: float | None
     mid: float
@@ -37,7 +37,7 @@ class Forecast(msgspec.Struct, frozen=True):
 
 
 class Interval:
-    """All that became of one interval of a region; the first bid, outcome and delivery stand."""
+    """All records of one interval of a region; the first bid, outcome and delivery stand."""
 
     __slots__ = ("bid", "delivery", "forecast", "outcome", "planned_w", "shortfall")
 
@@ -46,7 +46,7 @@ class Interval:
         self.outcome: Award | Refusal | None = None
         self.delivery: Delivery | None = None
         self.shortfall: Shortfall | None = None
-        """As last told."""
+        """The newest one."""
         self.forecast: Forecast | None = None
         self.planned_w: float | None = None
 
@@ -61,13 +61,13 @@ class Interval:
         return self.outcome if isinstance(self.outcome, Refusal) else None
 
     @property
-    def told(self) -> Bid | Award | Refusal | Delivery | None:
+    def first_record(self) -> Bid | Award | Refusal | Delivery | None:
         """The first record of the bid's story that we have; it has the bid's id."""
         return self.bid or self.outcome or self.delivery
 
     @property
     def missing_w(self) -> float:
-        """What of the award will not be delivered, as last told; of its sign."""
+        """Power of the award that will be missing, by the newest shortfall, with its sign."""
         return self.shortfall.missing_w if self.shortfall is not None else 0.0
 
 
@@ -78,7 +78,7 @@ class Region:
         self.intervals: dict[int, Interval] = {}
         self.plan: PlanView | None = None
         self.version = 0
-        self.heard_ms = 0
+        self.updated_ms = 0
 
 
 class Book:
@@ -91,7 +91,7 @@ class Book:
         self.interval_ms = 0
         self.currency: str | None = None
         self.version = 0
-        self.heard_ms = 0
+        self.updated_ms = 0
 
 
 class Markets:
@@ -103,10 +103,10 @@ class Markets:
         """By market and region."""
         self._changes = 0
 
-    def apply(self, record: MarketRecord | Bid, now_ms: int) -> None:
-        """Take a record in. What is more than a day from ``now_ms`` is left out.
+    def apply(self, record: MarketTopicRecord | Bid, now_ms: int) -> None:
+        """Apply a record. Intervals more than a day from ``now_ms`` are left out.
 
-        Raises `RefusedError` for a bid, or what became of one, whose id is not its interval's.
+        Raises `RefusedError` for a bid, or its outcome, whose id is not its interval's.
         """
         self._changes += 1
         match record:
@@ -120,7 +120,7 @@ class Markets:
                 self._offered(record, now_ms)
 
     def find(self, id_: str) -> tuple[str, str, int] | None:
-        """Market, region and start of the interval that a bid's id is of, if it is known."""
+        """Market, region and start of a bid's interval; None where the id is not known."""
         for (market, region), kept in self.regions.items():
             if not id_.startswith(f"{market}:{region}:"):
                 continue
@@ -167,7 +167,7 @@ class Markets:
             case Bid():
                 interval.bid = interval.bid or record
                 book = self._book(record.market, now_ms)
-                # What the market itself tells of these is worth more than what a bidder thinks.
+                # The market's own records of these go before a bidder's.
                 book.interval_ms = book.interval_ms or record.interval_ms
                 book.currency = book.currency or record.currency
             case Award() | Refusal():
@@ -179,17 +179,17 @@ class Markets:
 
     def _book(self, market: str, now_ms: int) -> Book:
         if market not in self.books and len(self.books) >= MAX_MARKETS:
-            del self.books[min(self.books, key=lambda key: self.books[key].heard_ms)]
+            del self.books[min(self.books, key=lambda key: self.books[key].updated_ms)]
         book = self.books.setdefault(market, Book())
-        book.version, book.heard_ms = self._changes, now_ms
+        book.version, book.updated_ms = self._changes, now_ms
         return book
 
     def _region(self, market: str, region: str, now_ms: int) -> Region:
         key = market, region
         if key not in self.regions and len(self.regions) >= MAX_REGIONS:
-            del self.regions[min(self.regions, key=lambda key: self.regions[key].heard_ms)]
+            del self.regions[min(self.regions, key=lambda key: self.regions[key].updated_ms)]
         kept = self.regions.setdefault(key, Region())
-        kept.version, kept.heard_ms = self._changes, now_ms
+        kept.version, kept.updated_ms = self._changes, now_ms
         return kept
 
 
@@ -206,7 +206,7 @@ def _start_of(record: Offered) -> int:
 
 
 def _keep_to(book: Book, interval_ms: int) -> None:
-    """Know a market's intervals to be so long; prices of others would overlap theirs."""
+    """Set the length of a market's intervals; prices of another length would overlap."""
     if book.interval_ms != interval_ms:
         book.prices.clear()
     book.interval_ms = interval_ms
@@ -225,9 +225,9 @@ def _is_near(start_ms: int, now_ms: int) -> bool:
 
 
 def _keep_day(by_start: dict[int, Interval] | dict[int, float], now_ms: int) -> None:
-    """Leave out what is older than a day, and the oldest of what is too many."""
+    """Drop what is older than a day, and the oldest beyond `MAX_INTERVALS`."""
     while by_start:
-        # They come about in order: the first one is nearly always the oldest.
+        # They arrive almost in order: the first is nearly always the oldest.
         first = next(iter(by_start))
         if first >= now_ms - DAY_MS and len(by_start) <= MAX_INTERVALS:
             return

@@ -1,5 +1,7 @@
 """``vpp explain`` on a real Kafka: a bid is decided again from what had been read, and told of."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from aiokafka import TopicPartition
@@ -13,6 +15,7 @@ from schemas.windows import Deliverable
 from tests.support.kafka_world import read_all
 from vpp_streams import clock
 from vpp_streams.cli.screens.explain import explanation_text, why
+from vpp_streams.domain.market.knowledge import Input, inputs_from_records
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
 from vpp_streams.errors import InputError
@@ -20,16 +23,16 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read, receive
 from vpp_streams.kafka.topics import Topic
-from vpp_streams.market.explain import (
-    Became,
+from vpp_streams.market.explanation import (
+    BidOutcome,
     Explanation,
-    InputsTold,
-    asked,
+    InputFigures,
     decide_again,
     differences,
     explain,
+    request_of,
 )
-from vpp_streams.market.knowledge import READ_BACK_MS, Input, inputs_from_records
+from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.settings import Settings
 
 RULES = sim_rules(60_000, 10_000)
@@ -120,7 +123,7 @@ class Decided:
                 (topics.DISPATCH_EVENTS, status(self.made_at_ms)),
             ],
         )
-        inputs = inputs_from_records(await self.inputs(), asked(self.empty()))
+        inputs = inputs_from_records(await self.inputs(), request_of(self.empty()))
         bid = msgspec.structs.replace(decide_again(inputs), **changes)
         award = Award(
             bid_id=self.id,
@@ -154,13 +157,13 @@ class Decided:
                 (topics.DISPATCH_EVENTS, status(self.made_at_ms, up_w=5e3)),
                 (topics.MARKET_AWARDS, clearing(self.start_ms, 91.5)),
                 (topics.MARKET_AWARDS, award),
-                (topics.MARKET_AWARDS, delivery),
+                (topics.MARKET_DELIVERIES, delivery),
             ],
         )
         return bid
 
 
-def shown(told) -> str:
+def shown(told: Any) -> str:
     console = Console(width=110)
     with console.capture() as captured:
         console.print(explanation_text(told))
@@ -168,7 +171,7 @@ def shown(told) -> str:
 
 
 @pytest.mark.kafka
-async def test_a_bid_is_decided_again_from_what_had_been_read(topics_ready: Settings):
+async def test_a_bid_is_decided_again_from_what_had_been_read(topics_ready: Settings) -> None:
     decided = Decided(topics_ready)
     bid = await decided.make()
     assert bid.rung in ("warm_lp", "fresh_lp")
@@ -189,7 +192,7 @@ async def test_a_bid_is_decided_again_from_what_had_been_read(topics_ready: Sett
 
 
 @pytest.mark.kafka
-async def test_a_bid_that_is_not_what_its_inputs_make_is_told_so(topics_ready: Settings):
+async def test_a_bid_that_is_not_what_its_inputs_make_is_told_so(topics_ready: Settings) -> None:
     decided = Decided(topics_ready)
     await decided.make(energy=EnergyOffer(123.0), expected_w=123.0)
     told = await explain(topics_ready, decided.id, quiet)
@@ -199,7 +202,7 @@ async def test_a_bid_that_is_not_what_its_inputs_make_is_told_so(topics_ready: S
 
 
 @pytest.mark.kafka
-async def test_inputs_that_are_no_longer_kept_are_named(topics_ready: Settings):
+async def test_inputs_that_are_no_longer_kept_are_named(topics_ready: Settings) -> None:
     decided = Decided(topics_ready)
     await decided.make()
     await cut(topics_ready, topics.DISPATCH_EVENTS, 1)
@@ -224,7 +227,9 @@ async def cut(settings: Settings, topic: Topic, before: int) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("id_", ["sim:north:1763855100000", "nonsense", "x:" + "9" * 30])
-async def test_an_unknown_bid_is_one_line_that_names_the_newest(topics_ready: Settings, id_: str):
+async def test_an_unknown_bid_is_one_line_that_names_the_newest(
+    topics_ready: Settings, id_: str
+) -> None:
     with pytest.raises(InputError, match="none was made yet"):
         await explain(topics_ready, id_, quiet)
     decided = Decided(topics_ready)
@@ -234,7 +239,7 @@ async def test_an_unknown_bid_is_one_line_that_names_the_newest(topics_ready: Se
 
 
 @pytest.mark.kafka
-async def test_a_bid_of_another_market_cannot_be_decided_again(topics_ready: Settings):
+async def test_a_bid_of_another_market_cannot_be_decided_again(topics_ready: Settings) -> None:
     bid = Decided(topics_ready).empty()
     id_ = bid_id("aemo", "north", bid.start_ms)
     other = msgspec.structs.replace(bid, market="aemo", bid_id=id_)
@@ -243,13 +248,13 @@ async def test_a_bid_of_another_market_cannot_be_decided_again(topics_ready: Set
         await explain(topics_ready, id_, quiet)
 
 
-def test_only_what_is_offered_counts_as_a_difference(settings: Settings):
+def test_only_what_is_offered_counts_as_a_difference(settings: Settings) -> None:
     bid = Decided(settings).empty()
     assert differences(bid, msgspec.structs.replace(bid, rung="warm_lp", solve_ms=9.0)) == ()
     assert len(differences(bid, msgspec.structs.replace(bid, expected_w=1.0))) == 1
 
 
-def test_the_reasons_name_prices_and_powers(settings: Settings):
+def test_the_reasons_name_prices_and_powers(settings: Settings) -> None:
     bid = msgspec.structs.replace(
         Decided(settings).empty(),
         energy=EnergyOffer(-40e3, (Step(11.0, 0.0), Step(88.25, 310e3))),
@@ -260,7 +265,7 @@ def test_the_reasons_name_prices_and_powers(settings: Settings):
         slacks={"reserve": 3.0},
         faults=("the newest price is old",),
     )
-    inputs = InputsTold(
+    inputs = InputFigures(
         records={},
         stored_wh=1.0,
         energy_wh=2.0,
@@ -272,7 +277,7 @@ def test_the_reasons_name_prices_and_powers(settings: Settings):
         open_awards=1,
         delivered=0,
     )
-    told = Explanation(bid=bid, inputs=inputs, lost=(), again=bid, differs=(), became=Became())
+    told = Explanation(bid=bid, inputs=inputs, lost=(), again=bid, differs=(), became=BidOutcome())
     said = "\n".join(why(told))
     for part in (
         "sells 310.00 kW from 88.25 on: below that, a MWh is worth more later",

@@ -1,15 +1,30 @@
-"""A bid explained: its inputs read again up to the offsets that it names, and decided again."""
+"""A bid explained: its inputs are read up to the bid's offsets, and the decision is repeated."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from schemas.market import Award, Bid, Clearing, Delivery, Refusal, Shortfall
+from schemas.market import (
+    Award,
+    Bid,
+    Clearing,
+    Delivery,
+    MarketTopicRecord,
+    Refusal,
+    Shortfall,
+)
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
-from vpp_streams.domain.market.decision import Autobidder
+from vpp_streams.domain.market.decision.autobidder import Autobidder
+from vpp_streams.domain.market.decision.sound_bid import sound_bid
+from vpp_streams.domain.market.knowledge import (
+    DecisionRequest,
+    Input,
+    inputs_from_records,
+    records_below,
+)
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.sim_market import sim_rules
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
@@ -19,31 +34,24 @@ from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.ranges import RangeReader, reading
 from vpp_streams.kafka.topics import Topic
-from vpp_streams.market.knowledge import (
-    READ_BACK_MS,
-    DecisionRequest,
-    Input,
-    inputs_from_records,
-    records_below,
-    sound_bid,
-)
+from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.settings import Settings
 
 _BEFORE_MS, _AFTER_MS = 3 * HOUR_MS, 3 * HOUR_MS
-"""A bid is made at most so long before its interval begins; its delivery comes so soon after."""
+"""A bid is at most this much older than its interval; its delivery follows within this time."""
 _NEWEST_BIDS = 5
-_TELL_EVERY = 20_000
+_PROGRESS_EVERY = 20_000
 Progress = Callable[[str], None]
 T = TypeVar("T")
 
 
-class InputsTold(msgspec.Struct, frozen=True, kw_only=True):
-    """What a decision was made from, in figures; null = not known."""
+class InputFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """The inputs of a decision in figures; null = not known."""
 
     records: dict[str, int]
-    """Read of each topic."""
+    """Number of records read per topic."""
     stored_wh: float | None
-    """Energy above the owners' reserves when it was decided."""
+    """Energy above the owners' reserves at the time of the decision."""
     energy_wh: float | None
     charge_w: float | None
     discharge_w: float | None
@@ -52,13 +60,13 @@ class InputsTold(msgspec.Struct, frozen=True, kw_only=True):
     """Start of the newest interval whose price was known."""
     newest_price: float | None
     open_awards: int
-    """Intervals that were not over and sold already."""
+    """Number of intervals that were not over and already sold."""
     delivered: int
-    """Deliveries of the day before: what the fleet is counted on for."""
+    """Number of deliveries of the day before, which the reserve policy uses."""
 
 
-class Became(msgspec.Struct, kw_only=True):
-    """What became of a bid; null = not told yet."""
+class BidOutcome(msgspec.Struct, kw_only=True):
+    """The outcome of a bid; null = not published yet."""
 
     price: float | None = None
     """Clearing price of energy."""
@@ -66,26 +74,26 @@ class Became(msgspec.Struct, kw_only=True):
     refusal: Refusal | None = None
     delivery: Delivery | None = None
     shortfall: Shortfall | None = None
-    """The newest that was told."""
+    """The newest shortfall."""
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """A bid, its inputs, the decision made again, and what became of it."""
+    """A bid, its inputs, the repeated decision, and the outcome."""
 
     bid: Bid
-    inputs: InputsTold
+    inputs: InputFigures
     lost: tuple[str, ...]
-    """Inputs that are no longer kept, in sentences."""
+    """Sentences that name the inputs that are no longer kept."""
     again: Bid
     differs: tuple[str, ...]
-    """In what the decision made again is another one; empty = it is the same."""
-    became: Became
+    """Differences of the repeated decision; empty = it is the same."""
+    became: BidOutcome
 
 
 async def explain(settings: Settings, id_: str, progress: Progress) -> Explanation:
-    """Read, decide again and compare.
+    """Read the inputs, repeat the decision and compare.
 
-    Raises `InputError` for a bid that is not there, or not one of the simulated market's, and
+    Raises `InputError` for a bid that does not exist or is not of the simulated market, and
     `BrokerError` where Kafka does not answer.
     """
     # Each jump waits for the fetch before it.
@@ -99,11 +107,11 @@ async def explain(settings: Settings, id_: str, progress: Progress) -> Explanati
             )
         records, lost = await _inputs(reader, bid)
         progress("deciding again")
-        inputs = inputs_from_records(records_below(records, bid), asked(bid))
+        inputs = inputs_from_records(records_below(records, bid), request_of(bid))
         again = decide_again(inputs)
         return Explanation(
             bid=bid,
-            inputs=_told(inputs, records),
+            inputs=_figures(inputs, records),
             lost=lost,
             again=again,
             differs=differences(bid, again),
@@ -111,8 +119,8 @@ async def explain(settings: Settings, id_: str, progress: Progress) -> Explanati
         )
 
 
-def asked(bid: Bid) -> DecisionRequest:
-    """The question that a bid of the simulated market answers."""
+def request_of(bid: Bid) -> DecisionRequest:
+    """The request that a bid of the simulated market answers."""
     return DecisionRequest(
         rules=sim_rules(bid.interval_ms, bid.start_ms - bid.gate_ms),
         region=bid.region,
@@ -123,13 +131,13 @@ def asked(bid: Bid) -> DecisionRequest:
 
 
 def decide_again(inputs: CycleInputs) -> Bid:
-    """The decision, with all the time that it takes."""
+    """The decision, without a time limit."""
     decided, _plan = Autobidder().decide(inputs, time.monotonic, float("inf"))
     return sound_bid(inputs, decided)
 
 
 def differences(bid: Bid, again: Bid) -> tuple[str, ...]:
-    """In what two bids offer something else; by which rung and how fast does not count."""
+    """Differences between two offers; the rung and the time taken do not count."""
     found = []
     if again.energy != bid.energy:
         found.append("the energy curve")
@@ -141,7 +149,7 @@ def differences(bid: Bid, again: Bid) -> tuple[str, ...]:
 
 
 class _Reader:
-    """Stretches of the input topics, which have one partition each; tells how far it is."""
+    """Reads ranges of the input topics, of one partition each, and reports progress."""
 
     def __init__(self, ranges: RangeReader, progress: Progress) -> None:
         self._ranges = ranges
@@ -156,7 +164,7 @@ class _Reader:
         seen = 0
         async for read in self._ranges.read(topic, first, end):
             seen += 1
-            if seen % _TELL_EVERY == 0:
+            if seen % _PROGRESS_EVERY == 0:
                 part = (read.offset - first) / max(end - first, 1)
                 self._progress(f"reading {topic.name}: {part:.0%}")
             yield read
@@ -186,7 +194,7 @@ async def _find(reader: _Reader, id_: str) -> Bid:
 
 
 async def _inputs(reader: _Reader, bid: Bid) -> tuple[list[Input], tuple[str, ...]]:
-    """The input topics' records that had been read, and what of them is no longer kept."""
+    """The input records that the decision had read, and those of them that are no longer kept."""
     ends = {source.topic: source.offset for source in bid.sources}
     found: list[Input] = []
     lost: list[str] = []
@@ -209,38 +217,41 @@ async def _inputs(reader: _Reader, bid: Bid) -> tuple[list[Input], tuple[str, ..
     return found, tuple(lost)
 
 
-async def _outcome(reader: _Reader, bid: Bid) -> Became:
-    """What market.awards tells of the bid."""
-    told = Became()
-    topic = topics.MARKET_AWARDS
-    _, first, end = await reader.bounds(topic, bid.made_at_ms - HOUR_MS)
+async def _outcome(reader: _Reader, bid: Bid) -> BidOutcome:
+    """The bid's outcome and delivery."""
+    became = BidOutcome()
     over_ms = bid.start_ms + bid.interval_ms + _AFTER_MS
-    async for read in reader.read(topic, first, end):
-        if read.written_at_ms > over_ms:
-            break
-        record = read.record
-        match record:
-            case Clearing() if (record.market, record.start_ms) == (bid.market, bid.start_ms):
-                told.price = record.prices.get("energy")
-            case Shortfall() if record.bid_id == bid.bid_id:
-                told.shortfall = record
-            case Award() if record.bid_id == bid.bid_id:
-                told.award = told.award or record
-            case Refusal() if record.bid_id == bid.bid_id:
-                told.refusal = told.refusal or record
-            case Delivery() if record.bid_id == bid.bid_id:
-                told.delivery = record
+    reported_in: tuple[Topic[Any], ...] = (topics.MARKET_AWARDS, topics.MARKET_DELIVERIES)
+    for topic in reported_in:
+        _, first, end = await reader.bounds(topic, bid.made_at_ms - HOUR_MS)
+        async for read in reader.read(topic, first, end):
+            if read.written_at_ms > over_ms or became.delivery is not None:
                 break
-    return told
+            _add_outcome(became, read.record, bid)
+    return became
 
 
-def _told(inputs: CycleInputs, records: Iterable[Input]) -> InputsTold:
+def _add_outcome(became: BidOutcome, record: MarketTopicRecord, bid: Bid) -> None:
+    match record:
+        case Clearing() if (record.market, record.start_ms) == (bid.market, bid.start_ms):
+            became.price = record.prices.get("energy")
+        case Shortfall() if record.bid_id == bid.bid_id:
+            became.shortfall = record
+        case Award() if record.bid_id == bid.bid_id:
+            became.award = became.award or record
+        case Refusal() if record.bid_id == bid.bid_id:
+            became.refusal = became.refusal or record
+        case Delivery() if record.bid_id == bid.bid_id:
+            became.delivery = record
+
+
+def _figures(inputs: CycleInputs, records: Iterable[Input]) -> InputFigures:
     counts: dict[str, int] = {}
     for read in records:
         counts[read.topic] = counts.get(read.topic, 0) + 1
     storage, history = inputs.storage, inputs.history
     known = len(history.start_ms) > 0
-    return InputsTold(
+    return InputFigures(
         records=counts,
         stored_wh=inputs.stored_wh,
         energy_wh=storage.energy_wh if storage else None,
