@@ -14,7 +14,7 @@ PAGES = [
 ]
 TOP = ("vpp_streams", "agents", "tables", "schemas", "device_sim", "tests", "docs", "deploy")
 TO_BE_WRITTEN = {
-    "vpp_streams/domain/telemetry/normalize/acme.py",  # by whoever follows the guide
+    "vpp_streams/domain/telemetry/normalize/northwind.py",  # written by the reader of the guide
 }
 
 
