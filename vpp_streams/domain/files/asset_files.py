@@ -1,8 +1,8 @@
-"""Asset files, YAML or CSV, to sites: everything that is wrong with a file, told at once.
+"""Reads asset files (YAML or CSV) into sites, and reports all problems of a file at once.
 
 Both forms become blocks of text cells with their line numbers, which one set of rules reads, so a
-value means the same in either. A file is the whole truth about each site it names; only a
-device's token may be left out, which keeps the one it has.
+value means the same in either. A file describes each of its sites completely; only a device's
+token may be left out, and the device then keeps the token it has.
 """
 
 import csv
@@ -53,14 +53,14 @@ _DEVICE_TYPES = {f.name: f.type for f in msgspec.structs.fields(Device)} | {"tok
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with a file."""
+    """One problem of a file."""
 
     line: int
-    """From 1."""
+    """Line of the file, from 1."""
     field: str
-    """Empty where it is not about one field."""
+    """Name of the field; empty where the problem is not about one field."""
     text: str
-    """What is wrong, and what is expected, in plain words."""
+    """What is wrong and what is expected, in plain words."""
 
     def __str__(self) -> str:
         return f"{self.line}: {self.field + ': ' if self.field else ''}{self.text}"
@@ -80,10 +80,10 @@ class _Block(NamedTuple):
 
 
 def read_assets(text: str, format_: Format, known: Registry) -> list[Site] | list[Problem]:
-    """The sites of a file, or every problem with it (never both, neither is empty).
+    """The sites of a file, or all of its problems (never both; the list is never empty).
 
     ``known`` is the registry that the sites will be added to: its devices keep their tokens, and
-    may not turn up at a second site.
+    may not appear at a second site.
     """
     problems: list[Problem] = []
     blocks = (_yaml_blocks if format_ == "yaml" else _csv_blocks)(text, problems)

@@ -1,8 +1,9 @@
-"""A CSV of a recorded home as canonical readings, with a report of all that was found in it.
+"""Reads the CSV of a recorded home into canonical readings, with a report on the file.
 
 Nothing is repaired: a cell that says *not measured* is NaN, a row that cannot be read is left
-out and told with its line and reason, a gap stays a gap. An inverter's standby and a state of
-charge that is rounded are clamped, by the rule of live readings (`domain.normalize.checked`).
+out and reported with its line and reason, a gap stays a gap. An inverter's standby consumption
+and a rounded state of charge are clamped, by the rule for live readings
+(`vpp_streams.domain.telemetry.normalize.checked`).
 """
 
 import csv
@@ -51,20 +52,20 @@ class Report:
     """End of the last reading."""
     bad: list[BadRow] = field(default_factory=list)
     duplicates: list[int] = field(default_factory=list)
-    """Lines that say again what a line before them said."""
+    """Lines that repeat an earlier line."""
     empty: int = 0
-    """Rows in which nothing was measured; they give no reading."""
+    """Number of rows in which nothing was measured; they give no reading."""
     not_measured: Counter[str] = field(default_factory=Counter)
-    """Readings that lack a mapped field, by field."""
+    """Mapped field -> number of readings in which it was not measured."""
     gaps: list[tuple[int, int]] = field(default_factory=list)
-    """[from, to) without a reading, ms since 1970 UTC."""
+    """Intervals [from, to) without a reading, ms since 1970 UTC."""
     ambiguous: int = 0
-    """Stamps that local clocks showed twice: the first is the earlier one."""
+    """Number of stamps that local clocks showed twice: the first is taken as the earlier one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedHome:
-    """A file's readings in the order of their time, and the report."""
+    """A file's readings in order of time, and the report on the file."""
 
     batch: pa.RecordBatch
     """Schema ``telemetry.v1``; received_at_ms = end of the interval, seq counts from 0."""
@@ -151,7 +152,7 @@ class _ReadingReader:
         ]
 
     def read(self, cells: list[str]) -> Reading:
-        """Raises `ValueError` that says in words why the row gives no reading."""
+        """A row as a reading. Raises `ValueError` with the reason where it gives none."""
         if len(cells) != self._width:
             raise ValueError(f"{len(cells)} cells where the header has {self._width}")
         measured_at_ms = self.stamps.read(cells[self._at].strip()) - self._shift_ms
@@ -188,7 +189,7 @@ class _ReadingReader:
 
 
 def _check_value(values: dict[str, float], name: str) -> None:
-    """Clamp what live readings clamp; raises `ValueError` for what cannot be."""
+    """Clamp a value as in live readings. Raises `ValueError` where it is out of bounds."""
     value = values[name]
     if name in NON_NEGATIVE and not_negative(values, name) != Quality.OK:
         raise ValueError(f"{name} is {value:g}; it cannot be below 0 (is the sign right?)")
@@ -199,13 +200,13 @@ def _check_value(values: dict[str, float], name: str) -> None:
 
 
 def _balance(values: dict[str, float]) -> float:
-    """load - solar - battery of those mapped, W: a home without a column for it has none."""
+    """Load - solar - battery, W; a home without a column for solar or battery has none."""
     load_w = values.get("load_w", NAN)
     return load_w - values.get("solar_w", 0.0) - values.get("battery_w", 0.0)
 
 
 def _in_order(rows: list[_Row], report: Report) -> list[Reading]:
-    """Readings without those that stand for time that another one stands for already."""
+    """The readings, without those whose interval overlaps that of an earlier row."""
     kept: list[Reading] = []
     last: _Row | None = None
     for row in rows:

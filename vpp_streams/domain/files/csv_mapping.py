@@ -18,13 +18,13 @@ ISO_8601 = "iso8601"
 
 
 class TimeColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which interval a row stands for."""
+    """The column with a row's time, and the interval that a row covers."""
 
     column: str
     interval_s: Annotated[int, msgspec.Meta(gt=0, le=86_400)]
     """Length of every row's interval, seconds."""
     timezone: str
-    """IANA name, for stamps without an offset; a stamp's own offset wins."""
+    """IANA name, for stamps without an offset; a stamp's own offset takes precedence."""
     format: str = ISO_8601
     """``iso8601`` or a ``strptime`` format."""
     stamp: Literal["start", "end"] = "start"
@@ -38,20 +38,20 @@ class Term(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unit: str
     """W, kW, or Wh, kWh per interval; fraction, percent; Hz; V; C."""
     sign: Literal[1, -1] = 1
-    """-1 where the file counts the other way; ours: battery + = discharge, grid + = import."""
+    """-1 where the file has the opposite sign; ours: battery + = discharge, grid + = import."""
 
 
 class HomeMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A mapping file."""
+    """The contents of a mapping file."""
 
     time: TimeColumn
     columns: dict[str, Term | list[Term]]
     """Canonical field -> a column, or several whose values add up."""
     site: Site
-    """The home, with the one device that tells its readings."""
+    """The home, with the one device that its readings belong to."""
     about: str = ""
     not_measured: tuple[str, ...] = ("", "NaN", "nan")
-    """Cells that say *not measured*; surrounding blanks do not count."""
+    """Cells that say *not measured*; surrounding blanks are ignored."""
     derive_grid: bool = False
     """Where grid_w is absent: load - solar - battery of those mapped; the quality is estimated."""
     delimiter: Annotated[str, msgspec.Meta(min_length=1, max_length=1)] = ","
@@ -75,7 +75,7 @@ class HomeMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def factors(field: str, interval_s: int) -> Mapping[str, float]:
     """Units that a canonical field may be given in, each with its factor to ours.
 
-    An energy per interval is told as the mean power of that interval.
+    An energy per interval becomes the mean power of that interval.
     """
     if field in POWER_COLUMNS:
         per_hour = 3600 / interval_s
@@ -93,7 +93,7 @@ FIELDS = (*POWER_COLUMNS, "soc", "frequency_hz", "voltage_v", "temperature_c")
 
 
 def parse_mapping(document: object, name: str) -> HomeMapping:
-    """A mapping file's decoded YAML as a mapping; ``name`` is the file's, for the message.
+    """Check the decoded YAML of a mapping file; ``name`` is the file's, for the message.
 
     Raises `InputError` that says what is wrong and what would be right.
     """

@@ -1,9 +1,9 @@
-"""The frames of a replay, as a pure function of its readings: time is cut by the data's own clock.
+"""Plans the frames of a replay, as a pure function of its readings and of the data's own clock.
 
 The *stream time* of a reading is the largest received time up to it in its partition's log.
-Readings are told in steps of stream time; in each step a partition gets its readings as frames,
-and a partition that has none a heartbeat now and then. Neither the speed nor the way in which
-the source hands out its rows (batch sizes) changes a frame.
+Readings are published in steps of stream time; in each step a partition gets its readings as
+frames, and a partition that has none gets a heartbeat from time to time. Neither the speed nor
+the source's batch sizes change a frame.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ class LogReadings:
     batch: pa.RecordBatch
     """Schema ``telemetry.v1``."""
     backfill: NDArray[np.bool_]
-    """Per reading: it came by the slow lane."""
+    """Whether each reading is backfill, shape (n,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +41,27 @@ class Pace:
 
     step_ms: int
     heartbeat_ms: int
-    """A partition without readings is told the time when it has moved on by this much."""
+    """A partition without readings gets a heartbeat after this much stream time."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFrame:
-    """One canonical frame to be written."""
+    """One canonical frame to write."""
 
     partition: int
     number: int
-    """Counts the partition's frames from 0: its name in this replay."""
+    """Number of the frame in its partition, from 0; identifies it in this replay."""
     batch: pa.RecordBatch
     backfill: bool
     stream_time_ms: int
     """All readings up to this received time are in the partition's log, this frame included."""
     watermark_ms: int | None = None
-    """On the last frame: nothing older follows."""
+    """On a partition's last frame: no reading from before this time follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is told when the data's clock reaches ``stream_time_ms``."""
+    """The frames to publish when the data's clock reaches ``stream_time_ms``."""
 
     stream_time_ms: int
     frames: tuple[PlannedFrame, ...]
@@ -72,8 +72,8 @@ def plan_frames(
 ) -> Iterator[Step]:
     """The steps of a replay; ``streams`` gives each partition's readings in log order.
 
-    The last step closes every window that a reading lies in. Memory holds what the streams hand
-    out at a time, and one step.
+    The last step closes every window that a reading lies in. Memory holds one item of each
+    stream, and one step.
     """
     logs = [_Log(p, streams.get(p, iter(()))) for p in range(partitions)]
     now_ms = 0
@@ -81,7 +81,7 @@ def plan_frames(
         now_ms = -(-due // pace.step_ms) * pace.step_ms
         frames: list[PlannedFrame] = []
         for log in logs:
-            frames += log.tell(now_ms, pace.heartbeat_ms)
+            frames += log.frames_until(now_ms, pace.heartbeat_ms)
         yield Step(now_ms, tuple(frames))
     if now_ms:
         end_ms = max(log.end_ms for log in logs)
@@ -94,22 +94,22 @@ def _earliest(logs: "list[_Log]") -> int | None:
 
 
 class _Log:
-    """One partition: what its source has yet to tell, and what it was told."""
+    """One partition: the readings still to plan, and the stream time planned so far."""
 
     def __init__(self, partition: int, source: Iterator[LogReadings]) -> None:
         self.partition = partition
         self.end_ms = 0
-        """End of the last reading; one from a clock that runs ahead counts as received."""
+        """End of the last reading, ms; one from a clock that runs ahead counts from receipt."""
         self._source = source
         self._rows: LogReadings | None = None
         self._times: NDArray[np.int64] = np.zeros(0, np.int64)
         self._at = 0
         self._reached_ms = 0
-        self._told_ms = 0
+        self._planned_ms = 0
         self._frames = 0
 
     def next_ms(self) -> int | None:
-        """Stream time of the next reading; None = there is none."""
+        """Stream time of the next reading, ms; None = there is none."""
         while self._at == len(self._times):
             rows = next(self._source, None)
             if rows is None:
@@ -119,26 +119,26 @@ class _Log:
             self._rows, self._at = rows, 0
         return int(self._times[self._at])
 
-    def tell(self, until_ms: int, heartbeat_ms: int) -> Iterator[PlannedFrame]:
+    def frames_until(self, until_ms: int, heartbeat_ms: int) -> Iterator[PlannedFrame]:
         """Frames of the readings up to a stream time, or a heartbeat if one is due."""
         taken = self._take(until_ms)
         if taken:
-            told_ms = self._told_ms
+            planned_ms = self._planned_ms
             runs = list(_runs(taken))
             for i, (batch, backfill) in enumerate(runs):
                 last = i + 1 == len(runs)
-                yield self.frame(batch, backfill, until_ms if last else told_ms)
-        elif until_ms - self._told_ms >= heartbeat_ms:
+                yield self.frame(batch, backfill, until_ms if last else planned_ms)
+        elif until_ms - self._planned_ms >= heartbeat_ms:
             yield self.frame(EMPTY, False, until_ms)
 
     def frame(
-        self, batch: pa.RecordBatch, backfill: bool, told_ms: int, watermark_ms: int | None = None
+        self, batch: pa.RecordBatch, backfill: bool, until_ms: int, watermark_ms: int | None = None
     ) -> PlannedFrame:
-        """The partition's next frame."""
-        self._told_ms = told_ms
+        """The partition's next frame, up to a stream time."""
+        self._planned_ms = until_ms
         self._frames += 1
         return PlannedFrame(
-            self.partition, self._frames - 1, batch, backfill, told_ms, watermark_ms
+            self.partition, self._frames - 1, batch, backfill, until_ms, watermark_ms
         )
 
     def _take(self, until_ms: int) -> list[LogReadings]:
@@ -163,7 +163,7 @@ def _runs(taken: list[LogReadings]) -> Iterator[tuple[pa.RecordBatch, bool]]:
     bounds = [0, *cuts.tolist(), len(backfill)]
     for start, end in pairwise(bounds):
         for at in range(start, end, MAX_ROWS):
-            # `take` copies: a slice would carry bytes of its neighbours into the frame's padding.
+            # `take` copies: a slice would bring bytes of its neighbours into the frame's padding.
             index = pa.array(np.arange(at, min(at + MAX_ROWS, end)))
             yield table.take(index).combine_chunks().to_batches()[0], bool(backfill[start])
 

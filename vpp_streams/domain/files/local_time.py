@@ -1,8 +1,8 @@
-"""Stamps of a file as UTC, with the two hours a year at which local clocks change.
+"""Converts the time stamps of a file to UTC, also in the two hours a year when clocks change.
 
-A stated rule instead of a guess: a local time that comes twice (clocks go back) is the earlier
-one where the file first has it and the later one where it has it again; a local time that never
-was (clocks go forward) is no time at all.
+A fixed rule instead of a guess: a local time that occurs twice (clocks go back) is the earlier
+one where it first appears in the file and the later one where it appears again; a local time that
+does not exist (clocks go forward) is an error.
 """
 
 from datetime import UTC, datetime
@@ -21,10 +21,10 @@ class StampReader:
         self._zone = ZoneInfo(zone)
         self._seen: set[datetime] = set()
         self.ambiguous = 0
-        """Stamps so far that local clocks showed twice."""
+        """Number of stamps read so far that local clocks showed twice."""
 
     def read(self, text: str) -> int:
-        """Milliseconds since 1970 UTC. Raises `ValueError` in words for a person."""
+        """Milliseconds since 1970 UTC of a stamp. Raises `ValueError` in plain words."""
         try:
             if self._format is None:
                 stamp = datetime.fromisoformat(text)

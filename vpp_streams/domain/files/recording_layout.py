@@ -1,8 +1,9 @@
-"""How a recording lies on disk: ``date=YYYY-MM-DD/hour=HH/part-<partition>-<offset>.parquet``.
+"""A recording on disk: ``date=YYYY-MM-DD/hour=HH/part-<partition>-<offset>.parquet``.
 
 Date and hour are those of the received time, UTC, so that any Parquet tool reads the directory
 as a dataset. A part holds readings of one Kafka partition and one hour in the order of the log,
-from the offset in its name on. What is no data has a name with ``_``, which such tools skip.
+from the offset in its name on. Names of files without readings begin with ``_``: such tools skip
+them.
 """
 
 import re
@@ -29,20 +30,20 @@ RECORDED_V1 = pa.schema(
     ],
     metadata=TELEMETRY_V1.metadata,
 )
-"""``telemetry.v1``, and where in the log each reading stood."""
+"""The columns of ``telemetry.v1``, and each reading's partition, offset and lane in the log."""
 
 
 class RecordingState(msgspec.Struct, frozen=True):
-    """What a recording remembers of its log: written once the parts it speaks of are safe."""
+    """How far a recording has read its log; written once the parts up to there are durable."""
 
     topic: str
     """Full name of the topic."""
     next_offsets: dict[int, int]
-    """Partition -> first offset that may not be in the parts yet."""
+    """Partition -> first offset that may be missing in the parts."""
 
 
 class PartKey(NamedTuple):
-    """Which part a reading belongs to."""
+    """The part that a reading belongs to."""
 
     partition: int
     hour_ms: int
@@ -61,7 +62,7 @@ def part_path(key: PartKey, first_offset: int) -> str:
 
 
 def parse_part_path(path: str) -> tuple[PartKey, int] | None:
-    """(key, first offset) of a path that `part_path` made; None for any other."""
+    """Key and first offset of a path that `part_path` built; None for any other."""
     found = _PART.search(path)
     if not found:
         return None
@@ -75,7 +76,7 @@ def parse_part_path(path: str) -> tuple[PartKey, int] | None:
 def recorded_rows(
     batch: pa.RecordBatch, partition: int, offset: int, backfill: bool
 ) -> dict[PartKey, pa.RecordBatch]:
-    """A frame's readings with their place in the log, by the part that they belong to."""
+    """A frame's readings (schema `RECORDED_V1`) by the part that they belong to."""
     n = len(batch)
     arrays = [
         *batch.columns,

@@ -9,18 +9,18 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?", re.ASCII)
 
 
 def duration_s(text: str) -> float:
-    """Seconds of ``90s``, ``15m``, ``1h30m``, ``2d``. Raises `ValueError` with the way out."""
+    """Seconds of ``90s``, ``15m``, ``1h30m``, ``2d``. Raises `ValueError` with these examples."""
     parts = _PART.findall(text)
     found = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != text or not found > 0:
-        raise ValueError(f"{text!r} is no duration; write 90s, 15m, 1h30m or 2d")
+        raise ValueError(f"{text!r} is not a duration; write 90s, 15m, 1h30m or 2d")
     return found
 
 
 def moment_ms(text: str, now: datetime) -> int:
-    """UTC ms of ``18:00`` (the next, in the zone of ``now``) or of an ISO time.
+    """Milliseconds since 1970 UTC of the next ``18:00`` in the zone of ``now``, or of an ISO time.
 
-    Raises `ValueError` with the way out.
+    Raises `ValueError` with examples of both.
     """
     clock = _CLOCK.fullmatch(text)
     try:
@@ -35,5 +35,5 @@ def moment_ms(text: str, now: datetime) -> int:
         return round(moment.astimezone(UTC).timestamp() * 1000)
     except (ValueError, OverflowError):
         raise ValueError(
-            f"{text!r} is no time; write 18:00, or 2026-03-01T18:00 (or with its zone: …+01:00)"
+            f"{text!r} is not a time; write 18:00, or 2026-03-01T18:00 (or with its zone: …+01:00)"
         ) from None
