@@ -1,7 +1,8 @@
 """A local Apache Kafka 4 for the demo, development and tests.
 
-In Docker where an engine answers, else as a Java process (`vpp_streams.local.kafka_process`); the
-same version and settings either way. ``VPP_KAFKA`` points at any other cluster.
+It runs in Docker where an engine answers, else as a Java process
+(`vpp_streams.local.kafka_process`), with the same version and settings. ``VPP_KAFKA`` points at any
+other cluster.
 """
 
 import asyncio
@@ -45,12 +46,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class BrokerStatus:
-    """What is known of the broker at `Settings.kafka`."""
+    """The state of the broker at `Settings.kafka`."""
 
     kafka: str
     answers: bool
     engine: Engine | None
-    """Who runs it, where we started it."""
+    """What runs it; None where we did not start it."""
     pid: int | None = None
     log: Path | None = None
 
@@ -107,7 +108,7 @@ def start(settings: Settings, say: Say) -> BrokerStatus:
         return status(settings)
     port = _local_port(settings)
     with locked(settings.state_dir / "broker.lock"):
-        if answers(settings.kafka):  # another start was quicker
+        if answers(settings.kafka):  # another process started it first
             return status(settings)
         if docker_answers():
             _check_port_of_container(port)
@@ -124,7 +125,7 @@ def start(settings: Settings, say: Say) -> BrokerStatus:
 
 @contextmanager
 def answering(settings: Settings, say: Say) -> Iterator[None]:
-    """A broker at `Settings.kafka` for the block: started where none answers, and then stopped."""
+    """A broker at `Settings.kafka` for the block; one that was started for it is stopped again."""
     ours = not answers(settings.kafka)
     start(settings, say)
     try:
@@ -148,7 +149,7 @@ def run_in_foreground(settings: Settings, say: Say) -> None:
 
 
 def stop(settings: Settings) -> bool:
-    """Stop the broker that `start` started; False where there is none of ours."""
+    """Stop the broker that `start` started; False where there is none."""
     port = _local_port(settings)
     if stop_process(_home(settings, port)):
         return True
@@ -159,7 +160,7 @@ def stop(settings: Settings) -> bool:
 
 
 def status(settings: Settings) -> BrokerStatus:
-    """Look without touching."""
+    """The state of the broker; changes nothing."""
     answering = answers(settings.kafka)
     host, port = _host_and_port(settings.kafka.split(",")[0])
     home = _home(settings, port)
@@ -173,9 +174,9 @@ def status(settings: Settings) -> BrokerStatus:
 
 @contextmanager
 def running_local_kafka(directory: Path, cache: Path) -> Iterator[str]:
-    """A Java broker on a free port with its data in ``directory``; gone after the block.
+    """A Java broker on a free port with its data in ``directory``, stopped after the block.
 
-    Yields its bootstrap server. The kernel ends it with us if we are killed.
+    Yields its bootstrap server. The kernel ends it with this process if that is killed.
     """
     home = directory / "kafka"
     local = KafkaProcess(home, free_port(), fetch_jars(cache), find_java(), heap="512m")
@@ -191,7 +192,7 @@ def _local_port(settings: Settings) -> int:
     host, port = _host_and_port(settings.kafka)
     if host not in _OURS:
         raise BrokerError(
-            f"VPP_KAFKA={settings.kafka} is not on this machine: start that one where it lives,"
+            f"VPP_KAFKA={settings.kafka} is not on this machine: start that one where it runs,"
             " or unset VPP_KAFKA for a local broker"
         )
     return port
@@ -226,13 +227,13 @@ def _process(settings: Settings, port: int, say: Say) -> KafkaProcess:
 def _spawn_and_wait(local: KafkaProcess, *, outlives_us: bool) -> subprocess.Popen[bytes]:
     process = local.spawn(outlives_us=outlives_us)
 
-    def told() -> int:
+    def progress() -> int:
         if process.poll() is not None:
             raise BrokerError(f"Kafka ended while it started: {local.why_it_ended()}")
         return local.log.stat().st_size
 
     try:
-        wait_until_it_works(f"localhost:{local.port}", told)
+        wait_until_it_works(f"localhost:{local.port}", progress)
     except BaseException:
         process.kill()
         process.wait()
@@ -240,18 +241,18 @@ def _spawn_and_wait(local: KafkaProcess, *, outlives_us: bool) -> subprocess.Pop
     return process
 
 
-def wait_until_it_works(bootstrap: str, told: Callable[[], int] = lambda: 0) -> None:
-    """Wait until topics can be made there.
+def wait_until_it_works(bootstrap: str, progress: Callable[[], int] = lambda: 0) -> None:
+    """Wait until the broker at ``bootstrap`` can create topics.
 
-    ``told`` raises where waiting has become pointless, and changes with each sign of life: after
-    an unclean end Kafka first reads all its data. Raises `BrokerError` after `START_PATIENCE_S`
-    without one, and after `LONGEST_START_S` in any case.
+    ``progress`` returns another number with each sign of life (after an unclean end Kafka first
+    reads all its data), and raises where waiting has become pointless. Raises `BrokerError` after
+    `START_PATIENCE_S` without such a sign, and after `LONGEST_START_S` in any case.
     """
-    started, newest = time.monotonic(), told()
+    started, newest = time.monotonic(), progress()
     last_sign = started
     while not (answers(bootstrap) and asyncio.run(_has_registered(bootstrap))):
         now = time.monotonic()
-        if (sign := told()) != newest:
+        if (sign := progress()) != newest:
             last_sign, newest = now, sign
         if now > min(last_sign + START_PATIENCE_S, started + LONGEST_START_S):
             raise BrokerError(f"Kafka does not answer at {bootstrap} after {now - started:.0f} s")
@@ -259,7 +260,7 @@ def wait_until_it_works(bootstrap: str, told: Callable[[], int] = lambda: 0) -> 
 
 
 async def _has_registered(bootstrap: str) -> bool:
-    """Whether the broker is in its own cluster: a little after it answers, and topics need it."""
+    """Whether the broker has joined its cluster: shortly after it first answers; topics need it."""
     admin = KafkaClients(load_settings(kafka=bootstrap)).admin(request_timeout_ms=5000)
     try:
         with suppress(KafkaError, OSError):
@@ -279,7 +280,7 @@ def _compose(port: int, *words: str) -> str:
     command, environment = _compose_command(port, *words)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+        last = (done.stderr.strip() or "no output").splitlines()[-1]
         raise BrokerError(f"`docker compose {words[0]}` failed: {last}")
     return done.stdout
 

@@ -1,4 +1,4 @@
-"""The whole loop on one machine: what `vpp up` starts, registers and looks at."""
+"""The complete loop on one machine: what `vpp up` starts, registers and measures."""
 
 import asyncio
 import signal
@@ -30,7 +30,7 @@ from vpp_streams.web.operators import access_file, make_demo_operator, read_acce
 
 DEMO_NAMESPACE = "demo"
 MARKET_INTERVAL_S, MARKET_GATE_S = 60, 10.0
-"""Of the demo's market, unless the environment says otherwise: short, so that one sees it trade."""
+"""The demo's market times, unless the environment sets them: short, so that it trades soon."""
 WARM_UP_S = 90.0
 DRILL_S = 20.0
 """How long the dispatch drill of a check lasts at most."""
@@ -39,7 +39,7 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class DemoFleet:
-    """How many of what are simulated."""
+    """How many sites of each kind are simulated, and the seed of their differences."""
 
     homes: int
     solar: int
@@ -48,32 +48,32 @@ class DemoFleet:
 
 
 def with_free_ports(settings: Settings) -> tuple[Settings, list[str]]:
-    """The settings with each port that is taken replaced by a free one, and what to say of it."""
+    """The settings with each port that is taken replaced by a free one, and a message for each."""
     changed: dict[str, int] = {}
     for name in ("gateway_port", "web_port", "worker_port"):
         wanted = getattr(settings, name)
         if not is_free(settings.host, wanted):
             changed[name] = free_port()
-    said = [
+    messages = [
         f"port {getattr(settings, name)} is taken: {name.removesuffix('_port')} is on {port}"
         for name, port in changed.items()
     ]
-    return settings.model_copy(update=changed), said
+    return settings.model_copy(update=changed), messages
 
 
 def with_a_quick_market(settings: Settings) -> Settings:
-    """The settings with the demo's market times, where the environment has none."""
+    """The settings with the demo's market times, where the environment sets none."""
     quick = {"market_interval_s": MARKET_INTERVAL_S, "market_gate_s": MARKET_GATE_S}
-    told = settings.model_fields_set & quick.keys()
-    return settings if told else settings.model_copy(update=quick)
+    chosen = settings.model_fields_set & quick.keys()
+    return settings if chosen else settings.model_copy(update=quick)
 
 
 @contextmanager
 def demo_operator(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
-    """Let a person on this machine order during the block.
+    """Let a person on this machine send requests during the block.
 
     Yields the settings with the operators' file, and the token of operator ``demo``. Where
-    VPP_OPERATORS names a file, that one holds and there is no token of ours.
+    VPP_OPERATORS names a file, that file is used and the token is None.
     """
     if settings.operators is not None:
         yield settings, None
@@ -100,7 +100,7 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
         **({"VPP_OPERATORS": str(settings.operators)} if settings.operators else {}),
         "PYTHONUNBUFFERED": "1",
     }
-    # The demo's devices are here, and their tokens are public: its gateway is for nobody else.
+    # The demo's devices run here and their tokens are public: no other machine may connect.
     devices_host = settings.host if is_loopback(settings.host) else "127.0.0.1"
     commands = {
         "ingest": ("worker", "ingest"),
@@ -125,7 +125,7 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
 
 
 async def register(settings: Settings, sites: Sequence[Site]) -> None:
-    """Make the topics and put the demo's sites into the registry.
+    """Create the topics and register the demo's sites.
 
     In the demo's own namespace, sites of an earlier demo that are not in this one are removed:
     they would count as silent for ever.
@@ -156,7 +156,7 @@ async def read_summary(client: httpx.AsyncClient) -> Summary | None:
 
 @asynccontextmanager
 async def loop_running(supervisor: Supervisor) -> AsyncIterator[asyncio.Event]:
-    """Run the processes around the block; all have ended after it.
+    """Run the processes during the block; all have ended after it.
 
     Yields the event that a first Ctrl-C or SIGTERM sets: the block should return then.
     """
@@ -175,7 +175,7 @@ async def loop_running(supervisor: Supervisor) -> AsyncIterator[asyncio.Event]:
 
 
 async def pause(stopping: asyncio.Event, seconds: float = _POLL_S) -> bool:
-    """Wait a little; False once it is time to stop."""
+    """Wait for ``seconds`` or until ``stopping`` is set; False once it is."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stopping.wait(), seconds)
     return not stopping.is_set()
@@ -188,7 +188,7 @@ async def measure(
     sites: Sequence[Site],
     stopping: asyncio.Event,
 ) -> Report:
-    """Wait until the loop is warm (or for `WARM_UP_S`), watch it, drill it, and judge it."""
+    """Wait until the loop is warm (at most `WARM_UP_S`), measure it, run a drill, and judge it."""
     nothing = Summary(0, 0, 0, 0, 0)
     first: Summary | None = None
     async with httpx.AsyncClient(base_url=web_url(settings), timeout=5.0) as client:
@@ -207,23 +207,23 @@ async def measure(
             collecting.cancel()
             await asyncio.gather(collecting, return_exceptions=True)
         last = await read_summary(client)
-    told = None
+    dispatch = None
     if not stopping.is_set():
         region_of = {device.device_id: site.region for site in sites for device in site.devices}
         with_batteries = {s.region for s in sites if any(d.rated_energy_wh for d in s.devices)}
-        told = await drill(settings, with_batteries, region_of, min(expected.seconds, DRILL_S))
+        dispatch = await drill(settings, with_batteries, region_of, min(expected.seconds, DRILL_S))
     return judge(
         first or nothing,
         last or nothing,
         ages=ages,
         expected=expected,
         restarts=supervisor.restarts,
-        dispatch=told,
+        dispatch=dispatch,
     )
 
 
 async def _collect_ages(settings: Settings, ages: Counter[int]) -> None:
-    """Add up the ages of the readings that regions come to show from now on."""
+    """Count the ages (ms) of the readings that regions report from now on."""
 
     def add(read: Read[RegionLive]) -> None:
         for age_ms, count in read.record.fresh_ages_ms:
@@ -233,5 +233,5 @@ async def _collect_ages(settings: Settings, ages: Counter[int]) -> None:
 
 
 def web_url(settings: Settings) -> str:
-    """Where the dashboard is."""
+    """URL of the dashboard."""
     return f"http://{settings.host}:{settings.web_port}"

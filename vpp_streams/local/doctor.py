@@ -1,4 +1,4 @@
-"""What this machine has and lacks, each lack with how to get it."""
+"""Checks what this machine has and what is missing, with how to get it."""
 
 import asyncio
 import shutil
@@ -24,19 +24,19 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     ok: bool
     found: str
     get_it: str = ""
-    """What to do where it is not ok."""
+    """What to do where the check failed."""
     needed: bool = True
-    """False: the loop runs without it."""
+    """Whether the loop needs it."""
 
 
 def examine(settings: Settings) -> list[Check]:
-    """Every check, in the order a person would fix them."""
+    """Every check, in the order in which a person would fix them."""
     docker = broker.docker_answers()
     return [
         _python(),
@@ -102,20 +102,20 @@ def _maven(settings: Settings, *, needed: bool) -> Check:
 def _kafka(settings: Settings) -> Check:
     answers = broker.answers(settings.kafka)
     found = f"{settings.kafka} {'answers' if answers else 'does not answer'}"
-    # `vpp up` starts one itself, so its absence does not stand in anybody's way.
+    # `vpp up` starts one itself.
     return Check("kafka", answers, found, "vpp broker start (`vpp up` does it)", needed=False)
 
 
 def _topics(settings: Settings) -> Check:
     if not broker.answers(settings.kafka):
-        return Check("topics", False, "not looked at: no Kafka", "vpp broker start", needed=False)
+        return Check("topics", False, "not checked: no Kafka", "vpp broker start", needed=False)
     try:
         missing = asyncio.run(check_topics(KafkaClients(settings)))
     except BrokerError as error:
         return Check("topics", False, str(error), "choose another VPP_NAMESPACE")
     namespace = f"namespace {settings.namespace!r}" if settings.namespace else "no namespace"
     found = (
-        f"{len(topics.ALL) - len(missing)} there ({namespace}), {len(missing)} made at the start"
+        f"{len(topics.ALL) - len(missing)} exist ({namespace}), {len(missing)} created at the start"
     )
     return Check("topics", True, found)
 

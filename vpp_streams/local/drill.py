@@ -1,4 +1,4 @@
-"""A dispatch drill: ask every region for power, and measure how soon and how well it comes."""
+"""A dispatch drill: requests power of every region, and measures how soon and how well it comes."""
 
 import asyncio
 import uuid
@@ -22,14 +22,15 @@ from vpp_streams.process.connection import onlooker
 from vpp_streams.settings import Settings
 
 SHARE = 0.6
-"""Of what a region could hold for 15 minutes."""
+"""Fraction to request of the power that a region could hold for 15 minutes."""
 SETTLE_S = 3.0
-"""From then on the target must be met."""
+"""How long after its writing a target must be met."""
 CAPABILITY_WAIT_S = 30.0
+"""How long a drill waits for every region to report its capability."""
 
 
 class DrillReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a drill came to; latencies are from the target's writing to a device's "accepted"."""
+    """Result of a drill; latencies are from the target's writing to a device's "accepted"."""
 
     devices: int
     """Devices that accepted a setpoint."""
@@ -38,10 +39,10 @@ class DrillReport(msgspec.Struct, frozen=True, kw_only=True):
     accepted_p99_ms: float | None
     asked_w: dict[str, float]
     error_mean: dict[str, float]
-    """By region: mean of |measured - asked| / |asked| from 3 s on, as the region role saw it."""
+    """By region: mean of |measured - asked| / |asked| from 3 s on, by the region role's status."""
     error_max: dict[str, float]
     missing_w: dict[str, float]
-    """As told in notices."""
+    """By region: missing power as its notices report it."""
     breaches: int
     """Limits broken, as cloud and devices count them: each is a bug."""
 
@@ -49,25 +50,25 @@ class DrillReport(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(slots=True)
 class _Seen:
     issued_ms: dict[str, int] = field(default_factory=dict)
-    """Region -> when its target was written."""
+    """Region -> when its target was written, ms since 1970 UTC."""
     capability_w: dict[str, float] = field(default_factory=dict)
     frames: dict[str, CommandFrame] = field(default_factory=dict)
     """Command id -> the commands of this drill with it."""
     accepted: list[tuple[str, str, int]] = field(default_factory=list)
-    """(device, command id, when), in order; of this drill or of what was asked before."""
+    """(device, command id, at_ms), in order; of this drill or of earlier requests."""
     refused: set[str] = field(default_factory=set)
     errors: dict[str, list[float]] = field(default_factory=dict)
     missing_w: dict[str, float] = field(default_factory=dict)
     breaches: dict[str, int] = field(default_factory=dict)
-    """By process."""
-    told: asyncio.Event = field(default_factory=asyncio.Event)
+    """Process id -> limits broken."""
+    event_arrived: asyncio.Event = field(default_factory=asyncio.Event)
     """Set with every record of ``dispatch.events``."""
 
 
 async def drill(
     settings: Settings, regions: Collection[str], device_region: Mapping[str, str], seconds: float
 ) -> DrillReport:
-    """Ask each region for `SHARE` of its capability for some seconds; then let it go."""
+    """Request `SHARE` of each region's capability for some seconds, then withdraw the request."""
     name = f"drill-{uuid.uuid4().hex[:8]}"
     seen = _Seen()
     clients = KafkaClients(settings)
@@ -102,7 +103,7 @@ async def drill(
 
 
 def _feeds(seen: _Seen, name: str, device_region: Mapping[str, str]) -> tuple[Feed[Any], ...]:
-    """What is heard from now on while the drill runs."""
+    """Feeds of what is published from now on, while the drill runs."""
 
     def note_command(read: Read[CommandFrame]) -> None:
         frame = read.record
@@ -110,15 +111,15 @@ def _feeds(seen: _Seen, name: str, device_region: Mapping[str, str]) -> tuple[Fe
             seen.frames[command_id(frame.partition, frame.rank)] = frame
 
     def note_health(read: Read[Health]) -> None:
-        told = read.record
-        broken = [n for name, n in told.counters.items() if name.startswith("breach")]
-        seen.breaches[told.process_id] = sum(broken)
+        health = read.record
+        broken = [n for name, n in health.counters.items() if name.startswith("breach")]
+        seen.breaches[health.process_id] = sum(broken)
 
     return (
-        Feed(topics.DISPATCH_EVENTS, lambda r: _note_told(r.record, seen, name), since_ms=None),
+        Feed(topics.DISPATCH_EVENTS, lambda r: _note_event(r.record, seen, name), since_ms=None),
         Feed(
             topics.COMMAND_EVENTS,
-            lambda r: _note_events(r.record, seen, device_region),
+            lambda r: _note_command_events(r.record, seen, device_region),
             since_ms=None,
         ),
         Feed(topics.COMMANDS, note_command, since_ms=None),
@@ -126,8 +127,10 @@ def _feeds(seen: _Seen, name: str, device_region: Mapping[str, str]) -> tuple[Fe
     )
 
 
-def _note_events(told: CommandEvents, seen: _Seen, device_region: Mapping[str, str]) -> None:
-    for event in told.events:
+def _note_command_events(
+    record: CommandEvents, seen: _Seen, device_region: Mapping[str, str]
+) -> None:
+    for event in record.events:
         region = device_region.get(event.device_id, "")
         if event.at_ms < seen.issued_ms.get(region, 1 << 62):
             continue
@@ -138,44 +141,46 @@ def _note_events(told: CommandEvents, seen: _Seen, device_region: Mapping[str, s
 
 
 def _latencies(seen: _Seen) -> list[int]:
-    """Each device's way from the target to "accepted", ms, sorted.
+    """Each device's latency from the target to "accepted", ms, sorted.
 
-    It is that of its region's first command and of its own command. A device whose setpoint need
-    not move is asked anew later, when its lease is half over or its load changes: that it waited
-    so long is no latency.
+    It is the time from the target to its region's first command, plus that from the device's own
+    command to "accepted". A device whose setpoint need not change gets a command only when its
+    lease is half over or its load changes: that wait is no latency.
     """
-    begun: dict[str, int] = {}
+    first_ms: dict[str, int] = {}
     for frame in seen.frames.values():
-        begun[frame.region] = min(begun.get(frame.region, frame.created_at_ms), frame.created_at_ms)
+        first_ms[frame.region] = min(
+            first_ms.get(frame.region, frame.created_at_ms), frame.created_at_ms
+        )
     found: dict[str, int] = {}
     for device, command, at_ms in seen.accepted:
-        told = seen.frames.get(command)
-        if told is not None:
-            to_region = begun[told.region] - seen.issued_ms[told.region]
-            found.setdefault(device, to_region + at_ms - told.created_at_ms)
+        own = seen.frames.get(command)
+        if own is not None:
+            to_region = first_ms[own.region] - seen.issued_ms[own.region]
+            found.setdefault(device, to_region + at_ms - own.created_at_ms)
     return sorted(found.values())
 
 
-def _note_told(told: DispatchEvent, seen: _Seen, name: str) -> None:
-    seen.told.set()
-    match told:
+def _note_event(event: DispatchEvent, seen: _Seen, name: str) -> None:
+    seen.event_arrived.set()
+    match event:
         case DispatchStatus():
-            held = {d.duration_s: d.up_w for d in told.capability}
-            seen.capability_w[told.region] = held.get(900, 0.0)
-            since_ms = told.at_ms - seen.issued_ms.get(told.region, told.at_ms)
-            if told.request_id.startswith(name) and told.asked_w and since_ms >= SETTLE_S * 1000:
-                off = abs(told.measured_w - told.asked_w) / abs(told.asked_w)
-                seen.errors.setdefault(told.region, []).append(off)
-        case Notice() if told.request_id.startswith(name):
-            seen.missing_w[told.region] = told.missing_w
+            held = {d.duration_s: d.up_w for d in event.capability}
+            seen.capability_w[event.region] = held.get(900, 0.0)
+            since_ms = event.at_ms - seen.issued_ms.get(event.region, event.at_ms)
+            if event.request_id.startswith(name) and event.asked_w and since_ms >= SETTLE_S * 1000:
+                off = abs(event.measured_w - event.asked_w) / abs(event.asked_w)
+                seen.errors.setdefault(event.region, []).append(off)
+        case Notice() if event.request_id.startswith(name):
+            seen.missing_w[event.region] = event.missing_w
 
 
 async def _until_capable(seen: _Seen, regions: Collection[str]) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(CAPABILITY_WAIT_S):
             while not all(seen.capability_w.get(region) for region in regions):
-                seen.told.clear()
-                await seen.told.wait()
+                seen.event_arrived.clear()
+                await seen.event_arrived.wait()
 
 
 def _target(request_id: str, region: str, export_w: float, seconds: float) -> Target:
@@ -186,7 +191,7 @@ def _target(request_id: str, region: str, export_w: float, seconds: float) -> Ta
         export_w=export_w,
         starts_at_ms=now_ms,
         ends_at_ms=now_ms + round(seconds * 1000) + 60_000,
-        priority="emergency",  # awards of a market rule the regions at any time
+        priority="emergency",  # a market's awards may take precedence at any time
         source="operator:drill",
         issued_at_ms=now_ms,
         best_effort=True,

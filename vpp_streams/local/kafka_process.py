@@ -17,11 +17,11 @@ POM = Path(__file__).parents[2] / "deploy" / "kafka" / "pom.xml"
 JAVA_NEEDED = 17
 _POM_NAMESPACE = {"m": "http://maven.apache.org/POM/4.0.0"}
 _CLUSTER_ID = "dnBwLXN0cmVhbXMtbG9jYQ"
-"""Any 16 bytes in base64: a local cluster is told from another by its directory and port."""
+"""Any 16 bytes in base64: local clusters differ by their directory and port."""
 
 
 def kafka_version() -> str:
-    """The Kafka version we run locally, as ``deploy/kafka/pom.xml`` says."""
+    """The Kafka version that runs locally, from ``deploy/kafka/pom.xml``."""
     found = ElementTree.parse(POM).find("m:properties/m:kafka.version", _POM_NAMESPACE)
     if found is None or not found.text:
         raise BrokerError(f"{POM} names no kafka.version")
@@ -29,15 +29,15 @@ def kafka_version() -> str:
 
 
 def find_java() -> str:
-    """Path of a Java that runs Kafka. Raises `BrokerError` with what to install."""
+    """Path of a Java that can run Kafka. Raises `BrokerError` with what to install."""
     way_out = f"install Java {JAVA_NEEDED} or newer: apt-get install openjdk-17-jre-headless"
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
     if java is None:
         raise BrokerError(f"no Docker engine answers and there is no `java`; {way_out}")
-    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    if java_major(told) < JAVA_NEEDED:
-        raise BrokerError(f"{java} is too old ({told.splitlines()[0] if told else '?'}); {way_out}")
+    text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    if java_major(text) < JAVA_NEEDED:
+        raise BrokerError(f"{java} is too old ({text.splitlines()[0] if text else '?'}); {way_out}")
     return java
 
 
@@ -49,7 +49,7 @@ def java_major(version_text: str) -> int:
 
 
 def jars_dir(cache: Path) -> Path:
-    """Where Kafka's jars are kept, whether or not they are there yet."""
+    """Directory of Kafka's jars, whether or not it exists yet."""
     return cache / "kafka" / kafka_version() / "libs"
 
 
@@ -83,7 +83,7 @@ def fetch_jars(cache: Path) -> Path:
 
 
 def single_node(host: str, port: int, controller_port: int) -> dict[str, str]:
-    """Kafka's properties for one KRaft node that listens on ``host`` and is told as localhost.
+    """Kafka's properties for one KRaft node that listens on ``host``, advertised as localhost.
 
     The same settings as the container's in docker-compose.yml.
     """
@@ -122,7 +122,7 @@ class KafkaProcess:
         self._java += ["-Dorg.slf4j.simpleLogger.logFile=System.out", "-cp", f"{libs}/*"]
 
     def command(self) -> list[str]:
-        """The command that runs the broker, with its storage made ready."""
+        """The command that runs the broker; its storage is formatted first where it is new."""
         data = self.home / "data"
         private_directory(data)
         settings = single_node("127.0.0.1", self.port, free_port()) | {"log.dirs": str(data)}
@@ -142,7 +142,7 @@ class KafkaProcess:
     def spawn(self, *, outlives_us: bool) -> subprocess.Popen[bytes]:
         """Start the broker in a session of its own, so that our Ctrl-C does not reach it.
 
-        Where it must not outlive us the kernel ends it with us, even when we are killed.
+        Unless it ``outlives_us``, the kernel ends it with this process, even when that is killed.
         """
         command = self.command() if outlives_us else dies_with_us(self.command(), "KILL")
         with self.log.open("wb") as log:
@@ -157,10 +157,10 @@ class KafkaProcess:
         return process
 
     def why_it_ended(self) -> str:
-        """The log's last line that tells an error, for a person."""
+        """The log's last line that reports an error, for a person."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        telling = [line for line in lines if "Exception" in line or "ERROR" in line]
-        return f"{(telling or lines or ['it said nothing'])[-1].strip()} (all of it: {self.log})"
+        errors = [line for line in lines if "Exception" in line or "ERROR" in line]
+        return f"{(errors or lines or ['no output'])[-1].strip()} (complete log: {self.log})"
 
 
 def running_pid(home: Path) -> int | None:
@@ -169,7 +169,7 @@ def running_pid(home: Path) -> int | None:
         pid = int((home / "pid").read_text())
     except (OSError, ValueError):
         return None
-    # A process id is used again by others in time: ours names its properties file.
+    # Process ids are reused: the command line of our broker names its properties file.
     return pid if str(home / "server.properties") in _command_line(pid) else None
 
 
@@ -184,7 +184,7 @@ def _command_line(pid: int) -> str:
 
 
 def stop_process(home: Path, patience_s: float = 20.0) -> bool:
-    """End the broker of ``home``; False where none ran. Killed when it does not end by itself."""
+    """End the broker of ``home``, by force after ``patience_s``; False where none ran."""
     pid = running_pid(home)
     if pid is None:
         return False

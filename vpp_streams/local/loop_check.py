@@ -1,4 +1,4 @@
-"""Is the loop healthy? A pure judgement of what the web process's summary says."""
+"""Judges whether the loop is healthy, as a pure function of the web process's summaries."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,13 +13,13 @@ REJECTED_SHARE_LIMIT = 0.01
 ACCEPTED_P99_GOAL_MS = 250.0
 DISPATCH_ERROR_GOAL = 0.02
 IN_FLIGHT_S = 2.0
-"""Gateway and ingest tell their counters each second, neither at the same moment nor at once."""
+"""Readings of this long may not be counted by ingest yet: counters are published separately."""
 LAG_LIMIT_RECORDS = 1_000
 """A few seconds of a demo fleet's frames."""
 
 
 class RegionNow(msgspec.Struct, frozen=True):
-    """What the judgement needs of a region."""
+    """The part of a region's summary that is judged."""
 
     region: str
     coverage: float
@@ -30,7 +30,7 @@ class RegionNow(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What the judgement needs of ``GET /api/v1/summary``."""
+    """The part of ``GET /api/v1/summary`` that is judged."""
 
     devices_connected: int
     readings_in: int
@@ -42,7 +42,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """What should be there."""
+    """The devices and regions that a healthy loop has, and for how long it is measured."""
 
     devices: int
     regions: frozenset[str]
@@ -54,7 +54,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     healthy: bool
     reasons: tuple[str, ...]
-    """Why not; empty if healthy."""
+    """Why the loop is not healthy; empty if it is."""
     seconds: float
     devices: int
     readings_in: int
@@ -86,7 +86,7 @@ def judge(
 ) -> Report:
     """Judge a run by its first and last summary and the ages of the readings in between.
 
-    ``restarts`` counts each process's by its name.
+    ``ages`` counts readings by age, ms; ``restarts`` counts restarts by process name.
     """
     p50, p99 = percentile(ages, 0.50), percentile(ages, 0.99)
     readings_in = last.readings_in - first.readings_in

@@ -1,4 +1,4 @@
-"""Keeps a set of processes running on one machine: restarts what crashes, ends all cleanly."""
+"""Keeps processes running on one machine: restarts those that crash, ends all cleanly."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ class Spec:
 
 @dataclass(slots=True)
 class Child:
-    """What became of a `Spec`."""
+    """The process of a `Spec`, and its state."""
 
     spec: Spec
     log: Path
@@ -41,21 +41,21 @@ class Child:
 
 
 def dies_with_us(command: Sequence[str], how: str) -> list[str]:
-    """The command, ended by the kernel with signal ``how`` if this process goes away first.
+    """Wrap a command so that the kernel sends it signal ``how`` if this process ends first.
 
-    Where the system has no ``setpriv`` (it is Linux's), the command as it is.
+    Where the system has no ``setpriv`` (only Linux has), the command is returned unchanged.
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         return list(command)
-    # The kernel tells only of deaths to come: a parent that died before setpriv asked is found out
-    # by looking at who the parent is now.
+    # The kernel signals later deaths only: a parent that died before setpriv ran is detected by
+    # comparing the parent's process id.
     still_ours = '[ "$PPID" = "$0" ] && exec "$@"'
     return [setpriv, "--pdeathsig", how, "sh", "-c", still_ours, str(os.getpid()), *command]
 
 
 def next_pause(pause_s: float, ran_s: float) -> float:
-    """Seconds before the next restart: doubled each time, from the start after a good run."""
+    """Seconds before the next restart: doubled each time, reset after a long run."""
     return FIRST_PAUSE_S if ran_s > LONGEST_PAUSE_S else min(pause_s * 2, LONGEST_PAUSE_S)
 
 
@@ -106,15 +106,15 @@ class Supervisor:
             )
         child.pid, child.state = process.pid, "running"
         ended = asyncio.create_task(process.wait())
-        told_to_stop = asyncio.create_task(stopping.wait())
+        stop_requested = asyncio.create_task(stopping.wait())
         try:
-            await asyncio.wait({ended, told_to_stop}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ended, stop_requested}, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
                 _signal_group(process.pid, signal.SIGTERM)
                 await asyncio.wait({ended}, timeout=GRACE_S)
         finally:
-            told_to_stop.cancel()
-            # Also after a clean end: what it may have left of its group goes too.
+            stop_requested.cancel()
+            # Also after a clean end: processes that it left in its group end too.
             _signal_group(process.pid, signal.SIGKILL)
             child.last_exit = await ended
             child.pid = None
