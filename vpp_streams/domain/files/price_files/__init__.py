@@ -1,1 +1,1 @@
-"""Readers of price files: what the prices are, and a report of all that was found and done."""
+"""Readers of price files: prices by zone, and a report of what was found and done."""

@@ -1,8 +1,8 @@
-"""AEMO's price tables: raw MMS records, and flat CSV exports of them.
+"""Reads AEMO's price tables: raw MMS records, and flat CSV exports of them.
 
-Stamps name the end of an interval in market time, UTC+10 the year round. Where the market
-operator intervened an interval has two rows: INTERVENTION 0 is the price that is settled, rows
-with 1 are left out. Products: energy RRP, regulation up RAISEREGRRP and down LOWERREGRRP, and
+Stamps name the end of an interval in market time, UTC+10 all year. Where the market operator
+intervened, an interval has two rows: INTERVENTION 0 is the price that is settled, rows with 1 are
+left out. Products: energy RRP, regulation up RAISEREGRRP and down LOWERREGRRP, and
 as contingency reserve RAISE60SECRRP, one of the four raise services that are called only after a
 contingency (`Wanted.columns` may name another). AUD per MWh, and per MW and hour.
 """
@@ -39,7 +39,7 @@ HALF_HOUR_MS = 30 * MINUTE_MS
 MARKET_TIME_MS = 10 * HOUR_MS
 """How far market time is ahead of UTC."""
 FIVE_MINUTE_SETTLEMENT_MS = 1_633_010_400_000
-"""2021-10-01 in market time: from then on 5 minutes are settled, before it half-hours."""
+"""2021-10-01 in market time, ms: from then on 5 minutes are settled, before it half-hours."""
 FLOOR = -1000.0
 _CAP_FROM_JULY = {
     2002: 10_000, 2010: 12_500, 2012: 12_900, 2013: 13_100, 2014: 13_500, 2015: 13_800,
@@ -55,14 +55,14 @@ _KNOWN = re.compile(
 
 
 def is_aemo(text: str) -> bool:
-    """Whether a file is one of AEMO's: MMS records, or a flat export with its columns."""
+    """Whether a file is AEMO's: MMS records, or a flat export with their columns."""
     header = text[:10_000].lstrip().partition("\n")[0].upper().replace('"', "").split(",")
     names = {name.strip() for name in header}
     return is_records(text) or ("SETTLEMENTDATE" in names and bool({"REGIONID", "REGION"} & names))
 
 
 def read_aemo(text: str, wanted: Wanted) -> PriceReading:
-    """The prices of an AEMO file; of MMS records those of dispatch, else those of trading."""
+    """The prices of an AEMO file; from MMS records those of dispatch, else those of trading."""
     notes = Notes()
     if not is_records(text):
         part = flat_table(text)
@@ -100,17 +100,17 @@ def _nothing(failure: str) -> PriceReading:
 
 
 def _read(name: str, parts: Sequence[Part], wanted: Wanted, notes: Notes) -> PriceReading:
-    there = {column for part in parts for column in part.header}
+    existing = {column for part in parts for column in part.header}
     columns = {**COLUMNS, **{p: column.upper() for p, column in wanted.columns.items()}}
     asked = ["RRP", *(columns[product] for product in wanted.columns), *wanted.extra]
-    missing = [column for column in asked if column.upper() not in there]
+    missing = [column for column in asked if column.upper() not in existing]
     if missing:
         return _nothing(f"table {name} has no column {', '.join(missing)}")
-    unknown = sorted(there - set(asked), key=str)
+    unknown = sorted(existing - set(asked), key=str)
     unknown = [column[:40] for column in unknown if not _KNOWN.fullmatch(column)]
     what = "Columns that are not known here."
     notes.add("unknown_column", what, "ignored", count=len(unknown), examples=unknown)
-    products = [product for product in PRODUCTS if columns[product] in there]
+    products = [product for product in PRODUCTS if columns[product] in existing]
     read = [columns[product] for product in products] + [extra.upper() for extra in wanted.extra]
     zones: dict[str, ZoneRows] = {}
     for part in parts:
@@ -122,7 +122,7 @@ def _read(name: str, parts: Sequence[Part], wanted: Wanted, notes: Notes) -> Pri
 def _add_rows(
     zones: dict[str, ZoneRows], part: Part, read: Sequence[str], dispatch: bool, notes: Notes
 ) -> None:
-    """The rows of a part that are prices to settle by; columns it has not are NaN."""
+    """Add the rows of a part that are settled prices; columns that it does not have are NaN."""
     header = part.header
     at = {column: header.index(column) for column in header}
     stamp_at, zone_at = at.get("SETTLEMENTDATE"), at.get("REGIONID", at.get("REGION"))
@@ -147,7 +147,7 @@ def _add_rows(
 
 
 def _settles(cells: Sequence[str], at: Mapping[str, int], line: int, notes: Notes) -> bool:
-    """Whether a row is the price that is settled; notes why not."""
+    """Whether a row is the price that is settled; notes the reason where it is not."""
     intervention = cells[at["INTERVENTION"]] if "INTERVENTION" in at else "0"
     if intervention == "1":
         what = "Rows with INTERVENTION 1: what the price would be by the physical run."
@@ -176,7 +176,7 @@ def _end_ms(text: str) -> int | None:
 
 
 def _limits(start_ms: Ints) -> tuple[Floats, Floats]:
-    """The floor and the cap of energy prices; a cap holds for a year from July."""
+    """The floor and the cap of energy prices, AUD/MWh; a cap holds for a year from July."""
     begins = [_july_ms(year) for year in _CAP_FROM_JULY]
     caps = list(_CAP_FROM_JULY.values())
     cap = [caps[max(0, bisect_right(begins, ms) - 1)] for ms in start_ms.tolist()]

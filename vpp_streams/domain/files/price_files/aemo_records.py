@@ -12,10 +12,10 @@ from vpp_streams.domain.files.price_files.report import Notes
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows with the columns that they were announced with."""
+    """Rows of a table, with the columns of the header line above them."""
 
     header: list[str]
-    """In capitals; empty for a cell that is no column."""
+    """Names of the columns in capitals; empty for a cell that is not a column."""
     rows: list[tuple[int, list[str]]] = field(default_factory=list)
     """The line of a row in the file, and its cells."""
 
@@ -26,7 +26,7 @@ def is_records(text: str) -> bool:
 
 
 def flat_table(text: str) -> Part:
-    """A flat export: a header, then rows."""
+    """The table of a flat export: a header, then rows."""
     lines = lines_of(text)
     _, header = next(lines, (0, []))
     return Part([cell.upper() for cell in header], list(lines))
@@ -37,7 +37,7 @@ def record_tables(text: str, notes: Notes) -> dict[str, list[Part]]:
     tables: dict[str, list[Part]] = {}
     strays: list[str] = []
     open_: tuple[str, str, str] | None = None
-    number, told = 0, ""
+    number, count_text = 0, ""
     for number, cells in lines_of(text):
         kind, name, version = cells[0].upper(), ",".join(cells[1:3]).upper(), "".join(cells[3:4])
         if kind == "I":
@@ -47,25 +47,27 @@ def record_tables(text: str, notes: Notes) -> dict[str, list[Part]]:
         elif kind == "D" and open_ is not None and open_[1:] == (name, version):
             tables[name][-1].rows.append((number, cells))
         elif kind == "C":
-            told = cells[2] if len(cells) > 2 and cells[1].upper() == "END OF REPORT" else told
+            if len(cells) > 2 and cells[1].upper() == "END OF REPORT":
+                count_text = cells[2]
         else:
             strays.append(f"line {number}: {','.join(cells)[:40]}")
     what = "Lines that are no row of the table that was announced before them."
     notes.add(
         "unreadable_row", what, "left out", count=len(strays), lost=len(strays), examples=strays[:3]
     )
-    _check_count(told, number, notes)
+    _check_count(count_text, number, notes)
     return tables
 
 
-def _check_count(told: str, lines: int, notes: Notes) -> None:
-    """The last line counts all of the file's lines, itself too."""
-    if not told:
+def _check_count(count_text: str, lines: int, notes: Notes) -> None:
+    """Compare the number of lines with the count in the last line, which includes itself."""
+    if not count_text:
         what = (
             "The last line (END OF REPORT, with the count of lines) is not there: the file is cut."
         )
         notes.add("row_count", what, "what is there was read", lost=1)
-    elif told != str(lines):
-        what = f"END OF REPORT counts {told[:20]} lines; the file has {lines}."
-        missing = max(1, int(told) - lines) if told.isdecimal() and len(told) < 10 else 1
+    elif count_text != str(lines):
+        what = f"END OF REPORT counts {count_text[:20]} lines; the file has {lines}."
+        is_number = count_text.isdecimal() and len(count_text) < 10
+        missing = max(1, int(count_text) - lines) if is_number else 1
         notes.add("row_count", what, "what is there was read", lost=missing)

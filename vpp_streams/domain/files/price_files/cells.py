@@ -1,4 +1,4 @@
-"""Text to lines, lines to cells, cells to prices; what cannot be read is noted."""
+"""Splits text into lines, lines into cells, and reads cells as prices; notes unreadable ones."""
 
 import csv
 import math
@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from vpp_streams.domain.files.price_files.report import Notes
 
 MAX_PRICE = 1e6
-"""No price is further from 0 (`schemas.market.Price`)."""
+"""Largest absolute value of a price (`schemas.market.Price`)."""
 
 
 def lines_of(text: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """The cells of the lines that are not empty, with their numbers.
+    """The number and cells of each line that is not empty.
 
-    A cell does not go over lines: a stray quote costs its line, not the rest of the file.
+    A cell does not span lines: a stray quote costs its line, not the rest of the file.
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for number, line in enumerate(lines, 1):
@@ -31,7 +31,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def price_of(text: str, factor: float = 1.0) -> float:
-    """A price cell; NaN where it holds no number that can be a price."""
+    """The price in a cell, times ``factor``; NaN where it holds no number that can be a price."""
     try:
         value = math.nan if "_" in text else float(text) * factor
     except ValueError:
@@ -40,7 +40,7 @@ def price_of(text: str, factor: float = 1.0) -> float:
 
 
 def note_row(notes: Notes, line: int, why: str) -> None:
-    """Notes a row that cannot be read."""
+    """Note a row that cannot be read."""
     what = "Rows that cannot be read."
     notes.add("unreadable_row", what, "left out", lost=1, examples=[f"line {line}: {why[:60]}"])
 
@@ -48,7 +48,7 @@ def note_row(notes: Notes, line: int, why: str) -> None:
 def note_prices(
     notes: Notes, values: Sequence[float], texts: Sequence[str], names: Sequence[str], line: int
 ) -> None:
-    """Notes the cells of a row that are no price; without the first one, energy, it is lost."""
+    """Note the cells of a row that hold no price; without the first, energy, the row is lost."""
     for at, value in enumerate(values):
         if math.isnan(value):
             example = f"line {line}: {texts[at][:20]!r}"

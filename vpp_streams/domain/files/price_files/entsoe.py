@@ -1,7 +1,7 @@
-"""ENTSO-E's day-ahead prices: Publication_MarketDocument of type A44, in XML.
+"""Reads ENTSO-E's day-ahead prices: Publication_MarketDocument of type A44, in XML.
 
-A file may tell an interval several times: a later revision of a series replaces an earlier one,
-and of the auctions of a zone only one is taken: daily before intraday contracts, then the lowest
+A file may hold several prices for an interval: a later revision of a series replaces an earlier
+one, and only one of a zone's auctions is used: daily before intraday contracts, then the lowest
 position of the classification sequence (1 is the auction that couples the zones).
 """
 
@@ -35,7 +35,7 @@ class _DoctypeError(ValueError):
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
-    """Refuses documents that declare a type: they alone can define entities."""
+    """Refuses documents that declare a type: only they can define entities."""
 
     def doctype(self, *_declared: str | None) -> None:
         raise _DoctypeError
@@ -57,7 +57,7 @@ def read_entsoe(data: bytes, wanted: Wanted) -> PriceReading:
     for series in root:
         if series.tag.rpartition("}")[2] == "TimeSeries":
             read_series(series, points, notes)
-    zones = {zone: _zone_rows(zone, told, wanted, notes) for zone, told in points.items() if told}
+    zones = {zone: _zone_rows(zone, each, wanted, notes) for zone, each in points.items() if each}
     euros = all(rows.currency == "EUR" for rows in zones.values())
     return settle(
         FORMAT, zones, ("energy",), wanted, notes=notes, limits=_limits if euros else None
@@ -73,8 +73,8 @@ def _why_not(root: Element) -> str:
     name = root.tag.rpartition("}")[2]
     if name == "Acknowledgement_MarketDocument":
         reasons = [child for child in root if child.tag.rpartition("}")[2] == "Reason"]
-        told = "; ".join(f"{under(each, 'text')} (code {under(each, 'code')})" for each in reasons)
-        return f"ENTSO-E answered without prices: {' '.join(told.split())[:300] or 'no reason'}"
+        text = "; ".join(f"{under(each, 'text')} (code {under(each, 'code')})" for each in reasons)
+        return f"ENTSO-E answered without prices: {' '.join(text.split())[:300] or 'no reason'}"
     if name != "Publication_MarketDocument":
         return f"it is XML, but no Publication_MarketDocument of ENTSO-E (it is {name[:60]!r})"
     kind = under(root, "type")
@@ -89,7 +89,7 @@ def _zone_rows(zone: str, points: Sequence[Point], wanted: Wanted, notes: Notes)
         points = _one_currency(zone, points, notes)
         points = _one_auction(zone, points, wanted.interval_ms, notes)
         points = _newest(zone, points, notes)
-        points = _told(zone, points, notes)
+        points = _each_interval(zone, points, notes)
     return ZoneRows(
         points[0].currency,
         [point.start_ms for point in points],
@@ -110,7 +110,7 @@ def _one_currency(zone: str, points: Sequence[Point], notes: Notes) -> Sequence[
 def _one_auction(
     zone: str, points: Sequence[Point], asked_ms: int | None, notes: Notes
 ) -> Sequence[Point]:
-    """The points of the first auction; those of others are lost where it has no price."""
+    """The points of the first auction; those of others are noted as lost where it has none."""
     lengths = {point.length_ms for point in points}
     lengths = {asked_ms} if asked_ms in lengths else lengths
     asked = [point for point in points if point.length_ms in lengths]
@@ -141,8 +141,8 @@ def _newest(zone: str, points: Sequence[Point], notes: Notes) -> Sequence[Point]
     return [p for p in points if p.source == "missing" or p.revision == newest[p.key]]
 
 
-def _told(zone: str, points: Sequence[Point], notes: Notes) -> Sequence[Point]:
-    """Every interval that has a price, and once each of the others, without one."""
+def _each_interval(zone: str, points: Sequence[Point], notes: Notes) -> Sequence[Point]:
+    """Every interval that has a price, and each of the others once, without one."""
     priced = {point.key for point in points if point.source != "missing"}
     missing = {point.key: point for point in points if point.key not in priced}
     what = "Intervals of a period for which it has no point."
@@ -155,7 +155,7 @@ def _told(zone: str, points: Sequence[Point], notes: Notes) -> Sequence[Point]:
     )
     notes.add("held_price", what, done, count=len(held), examples=_examples(zone, held))
     kept = [*(point for point in points if point.source != "missing"), *missing.values()]
-    # The order of series says nothing.
+    # The order of series has no meaning.
     return sorted(kept, key=lambda point: point.start_ms)
 
 

@@ -1,7 +1,7 @@
-"""One TimeSeries of an ENTSO-E document: its periods to a price for each interval.
+"""Reads one TimeSeries of an ENTSO-E document into a price for each interval of its periods.
 
-Curve type A01 has a point for each interval: one that is not there is a gap. In A03 a point
-holds until the next.
+Curve type A01 has a point for each interval: a missing one is a gap. In A03 a point holds until
+the next.
 """
 
 import math
@@ -15,18 +15,18 @@ from vpp_streams.domain.files.price_files.report import Notes
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS, MINUTE_MS
 
 MAX_PERIOD_MS = 400 * DAY_MS
-"""A longer period is none that was ever published."""
+"""Longest period that is read; none that was published is longer."""
 _MINUTES = {"PT1M": 1, "PT5M": 5, "PT10M": 10, "PT15M": 15, "PT30M": 30, "PT60M": 60, "PT1H": 60}
 _PER_MWH = {"MWH": 1.0, "KWH": 1000.0}
 _POSITION = "classificationSequence_AttributeInstanceComponent.position"
 
 
-Source = Literal["told", "held", "missing"]
-"""An interval of a period has a point, or that before it holds, or it has no price."""
+Source = Literal["point", "held", "missing"]
+"""Whether an interval has a point of its own, the price of the point before it, or no price."""
 
 
 class Auction(NamedTuple):
-    """Which auction a series is of; the least is the one to take."""
+    """The auction of a series; the least one is used."""
 
     contract: str
     """A01 daily, A07 intraday."""
@@ -42,7 +42,7 @@ class Point(NamedTuple):
     start_ms: int
     length_ms: int
     price: float
-    """Per MWh; NaN = not known."""
+    """Price per MWh; NaN = not known."""
     currency: str
     auction: Auction
     revision: int
@@ -50,7 +50,7 @@ class Point(NamedTuple):
 
     @property
     def key(self) -> tuple[int, int]:
-        """The interval."""
+        """Length and start of the interval, ms."""
         return self.length_ms, self.start_ms
 
 
@@ -61,7 +61,7 @@ class _Period(NamedTuple):
 
 
 def read_series(series: Element, points: dict[str, list[Point]], notes: Notes) -> None:
-    """Adds the points of a TimeSeries to those of its zone; notes what cannot be read."""
+    """Add the points of a TimeSeries to those of its zone; notes what cannot be read."""
     zone, name = under(series, "in_Domain.mRID"), f"series {under(series, 'mRID')[:20]}"
     currency, curve = under(series, "currency_Unit.name"), under(series, "curveType") or "A01"
     factor = _PER_MWH.get(under(series, "price_Measure_Unit.name") or "MWH")
@@ -94,7 +94,7 @@ def read_series(series: Element, points: dict[str, list[Point]], notes: Notes) -
 
 
 def under(element: Element, name: str) -> str:
-    """The text of the first child of a name, in any namespace; empty = none."""
+    """The text of the first child with this name, in any namespace; empty = none."""
     found = _all(element, name)
     return (found[0].text or "").strip() if found else ""
 
@@ -108,7 +108,7 @@ def _whole(text: str) -> int | None:
 
 
 def _span(period: Element) -> _Period | None:
-    """The intervals of a period; None = they are none."""
+    """The intervals of a period; None where they cannot be read."""
     minutes = _MINUTES.get(under(period, "resolution"))
     within = _all(period, "timeInterval")
     start_ms = _ms(under(within[0], "start")) if within else None
@@ -142,7 +142,7 @@ def _note_day(zone: str, span: _Period, notes: Notes) -> None:
 def _prices(
     period: Element, span: _Period, *, curve: str, factor: float, name: str, notes: Notes
 ) -> Iterator[tuple[float, Source]]:
-    """The price of each interval of a period; NaN where it cannot be had."""
+    """The price of each interval of a period; NaN where it is not known."""
     points = _all(period, "Point")
     prices: dict[int, float] = {}
     strays = 0
@@ -163,12 +163,12 @@ def _prices(
             notes.add("contradiction", what, done, lost=1, examples=[example])
             price = math.nan
         prices[at] = price
-    # A stray's place is not known: a price could be held over it that it was to end.
+    # A stray's place is not known: a price could be held beyond where the stray ends it.
     holds = curve == "A03" and not strays
     price = math.nan
     for at in range(1, span.intervals + 1):
         before, price = price, prices.get(at, price if holds else math.nan)
         if at in prices:
-            yield price, "told"
+            yield price, "point"
         else:
             yield price, "missing" if math.isnan(before) or not holds else "held"

@@ -1,4 +1,4 @@
-"""Rows of any format, as they are in the file, to the prices of a zone, each interval once.
+"""Turns the rows of any format into the prices of a zone, each interval once.
 
 Intervals lie on the grid of their resolution in UTC: a start is a multiple of its length.
 """
@@ -23,20 +23,20 @@ from vpp_streams.domain.market.rules import Prices
 from vpp_streams.domain.moments import DAY_MS, MINUTE_MS
 
 Limits = Callable[[Ints], tuple[Floats, Floats]]
-"""Least and greatest energy price of intervals, by their starts."""
+"""Gives the least and greatest energy price of intervals, by their starts (ms since 1970 UTC)."""
 
 _RUN = 4
-"""So many rows in sequence make another resolution; fewer are strays, or rows beside gaps."""
+"""This many rows in sequence make another resolution; fewer are strays, or rows beside gaps."""
 
 
 @dataclass(slots=True)
 class ZoneRows:
-    """The rows of one zone in the file's order; every list has one entry a row."""
+    """The rows of one zone in the file's order; every list has one entry per row."""
 
     currency: str
     start_ms: list[int] = field(default_factory=list)
     length_ms: list[int] = field(default_factory=list)
-    """Empty where the file does not tell: the rows' distances do."""
+    """Empty where the file does not state them: they follow from the rows' distances."""
     values: list[tuple[float, ...]] = field(default_factory=list)
     """A value for each column; NaN = not known."""
 
@@ -61,7 +61,7 @@ def settle(
     notes: Notes,
     limits: Limits | None = None,
 ) -> PriceReading:
-    """The reading of a file. Rows have a value for each product, energy first, then the extra."""
+    """The reading of a file whose rows have a value per product, energy first, then the extra."""
     zones = tuple(sorted(zone for zone, rows in by_zone.items() if rows.start_ms))
     prices: dict[str, Prices] = {}
     extra: dict[str, Mapping[str, Floats]] = {}
@@ -97,12 +97,12 @@ def _why_none(zones: Sequence[str], wanted: Wanted, lengths: set[int]) -> str:
 
 
 def spoken_time(ms: int) -> str:
-    """``2024-03-31 01:00 UTC``."""
+    """A time for people, such as ``2024-03-31 01:00 UTC``."""
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def spoken_length(ms: int) -> str:
-    """``15 min``."""
+    """A length for people, such as ``15 min``."""
     return f"{ms / MINUTE_MS:g} min"
 
 
@@ -116,12 +116,12 @@ def _at(zone: str, starts: Ints) -> list[str]:
 def _one_resolution(
     zone: str, rows: ZoneRows, asked_ms: int | None, notes: Notes, lengths: set[int]
 ) -> tuple[_Table, int]:
-    """The rows of one resolution: the one asked for, else that of most rows, the finer of two."""
+    """The rows of one resolution: the requested one, else that of most rows, the finer of two."""
     starts = np.asarray(rows.start_ms, np.int64)
     values = np.asarray(rows.values, np.float64).reshape(len(starts), -1)
     table = _Table(starts, values)
-    told = bool(rows.length_ms)
-    each = np.asarray(rows.length_ms, np.int64) if told else lengths_of(starts, asked_ms)
+    stated = bool(rows.length_ms)
+    each = np.asarray(rows.length_ms, np.int64) if stated else lengths_of(starts, asked_ms)
     found, counts = np.unique(each[each > 0], return_counts=True)
     lengths.update(found.tolist())
     interval_ms = asked_ms or (int(found[np.argmax(counts)]) if len(found) else DAY_MS)
@@ -143,11 +143,11 @@ def _one_resolution(
 
 
 def lengths_of(starts: Ints, asked_ms: int | None = None) -> Ints:
-    """The length of each row's interval, by when the next begins; 0 = cannot be told.
+    """The length of each row's interval, ms, by when the next begins; 0 = not known.
 
-    Rows count as of the commonest length (or ``asked_ms``) where the next one is not too near
-    for it, in which case a length that is none of a market is -1. Rows further apart count so
-    too, for there are gaps, unless several in sequence are: the file has another resolution.
+    Rows have the commonest length (or ``asked_ms``) unless the next row is nearer: then their
+    distance counts, or -1 if no market has that length. Rows further apart have it too, because
+    files have gaps, unless several in sequence are: there the file has another resolution.
     """
     each, where = np.unique(starts, return_inverse=True)
     if len(each) < 2:
@@ -206,7 +206,7 @@ def _sorted(zone: str, table: _Table, notes: Notes) -> _Table:
 
 
 def _note_gaps(zone: str, starts: Ints, interval_ms: int, notes: Notes) -> None:
-    """``starts``: of all intervals that the file has, rising."""
+    """Note the gaps between ``starts``, of all intervals that the file has, in order."""
     missing = np.diff(starts) // interval_ms - 1
     where = np.flatnonzero(missing > 0)
     count = int(missing[where].sum())
@@ -218,7 +218,7 @@ def _note_gaps(zone: str, starts: Ints, interval_ms: int, notes: Notes) -> None:
 
 
 def _each_once(zone: str, table: _Table, notes: Notes) -> _Table:
-    """Sorted rows, a repeat dropped, and both left out where two differ."""
+    """The sorted rows without repeats; where two differ, both are left out."""
     starts, values = table.start_ms, table.values
     first = np.insert(np.diff(starts) > 0, 0, True) if len(starts) else np.zeros(0, bool)
     group = np.cumsum(first) - 1

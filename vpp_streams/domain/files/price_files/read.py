@@ -1,4 +1,4 @@
-"""Any price file: recognised by its content, and read."""
+"""Recognises any price file by its content, and reads it."""
 
 import re
 from collections.abc import Mapping
@@ -27,9 +27,9 @@ def read_price_file(
 ) -> PriceReading:
     """The prices of a file: AEMO (MMS records or flat CSV), ENTSO-E A44 XML, or a CSV table.
 
-    ``name`` without its endings names the zone of a table that names none. The others: see
-    `Wanted`. A file that gives no price is no error: see `Report.failure`. Raises `InputError`
-    for a ``time_zone`` or a ``currency`` that there cannot be.
+    ``name`` without its endings names the zone of a table that names none. For the other
+    arguments see `Wanted`. A file that gives no price is no error: see `Report.failure`. Raises
+    `InputError` for a ``time_zone`` or a ``currency`` that does not exist.
     """
     _check(time_zone, currency)
     wanted = Wanted(zone, time_zone, currency, interval_ms, columns or {}, extra)
@@ -37,7 +37,7 @@ def read_price_file(
         if data.startswith(magic):
             return _nothing(f"it is packed ({packing}); unpack it first")
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    # What follows the first sign is the XML parser's matter, its encoding too.
+    # All after the first character is left to the XML parser, the encoding too.
     if data[:400].decode(encoding, "replace").lstrip()[:1] == "<":
         return read_entsoe(data.lstrip(), wanted)
     try:

@@ -1,7 +1,7 @@
-"""What a reader of price files gives back: prices by zone, and all that was found and done.
+"""What a reader of price files returns: prices by zone, and all that was found and done.
 
-Nothing is put right without a finding. Where a price cannot be had with certainty its interval
-is left out: a gap in the prices, never a guess.
+Nothing is corrected without a finding. Where a price is not certain its interval is left out: a
+gap in the prices, never a guess.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,15 +41,15 @@ FindingKind = Literal[
     "converted",
     "assumed",
 ]
-"""Kinds of finding: stable, for programs; a `Finding`'s words are for people."""
+"""Kinds of finding: stable, for programs; a `Finding`'s texts are for people."""
 
 EXAMPLES = 3
-"""As many examples are kept of a finding."""
+"""Number of examples that are kept of a finding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something about a file that its reader did not take silently."""
+    """Something about a file that its reader reports."""
 
     kind: FindingKind
     count: int
@@ -58,9 +58,9 @@ class Finding:
     done: str
     """What was done about it."""
     examples: tuple[str, ...] = ()
-    """The first few."""
+    """The first `EXAMPLES` places in the file."""
     lost: int = 0
-    """Prices that are missing because of it; another finding may tell of the same ones."""
+    """Prices that are missing because of it; another finding may count the same ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +68,16 @@ class Report:
     """All that was found in a file."""
 
     format: str
-    """What the file was recognised as; empty = it was not."""
+    """The format that was recognised; empty = none."""
     zones: tuple[str, ...] = ()
-    """All zones that the file has, also those that were not asked for."""
+    """All zones of the file, also those that were not requested."""
     findings: tuple[Finding, ...] = ()
     failure: str = ""
-    """Why there are no prices: one line with the way out; empty where there are some."""
+    """Why there are no prices, and what to do, in one line; empty where there are some."""
 
     @property
     def lost(self) -> int:
-        """Prices that are missing, as counted by the findings."""
+        """Number of prices that are missing, as the findings count them."""
         return sum(finding.lost for finding in self.findings)
 
     def of(self, kind: FindingKind) -> tuple[Finding, ...]:
@@ -87,34 +87,34 @@ class Report:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PriceReading:
-    """The prices of a file by zone, none where `Report.failure` says why."""
+    """The prices of a file by zone; none where `Report.failure` gives a reason."""
 
     prices: Mapping[str, Prices]
     report: Report
     extra: Mapping[str, Mapping[str, Floats]] = field(default_factory=dict)
-    """Columns that were asked for by name, by zone: a value for each interval of its prices."""
+    """Columns requested by name, by zone: a value for each interval of its prices."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is wanted of a file. None = as the file has it."""
+    """What to read from a file. None = as the file has it."""
 
     zone: str | None = None
     """Only this zone; for a table that names no zone: its name."""
     time_zone: str | None = None
     """IANA name, for local stamps."""
     currency: str | None = None
-    """For a table that names none."""
+    """ISO 4217 code, for a table that names no currency."""
     interval_ms: int | None = None
     """Only prices of this resolution."""
     columns: Mapping[Product, str] = field(default_factory=dict)
-    """Other columns than usual, by product."""
+    """Columns to use instead of the usual ones, by product."""
     extra: tuple[str, ...] = ()
-    """Further columns by their names, for `PriceReading.extra`; of tables only."""
+    """Names of further columns, for `PriceReading.extra`; of tables only."""
 
 
 class Notes:
-    """Collects the findings of one file; those that say the same become one."""
+    """Collects the findings of one file; equal ones are merged."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[FindingKind, str, str], Finding] = {}
@@ -129,7 +129,7 @@ class Notes:
         lost: int = 0,
         examples: Sequence[str] = (),
     ) -> None:
-        """Take a finding down; a count of 0 is none."""
+        """Add a finding; one with a count of 0 is ignored."""
         if not count:
             return
         key = (kind, what, done)
@@ -138,5 +138,5 @@ class Notes:
         self._found[key] = Finding(kind, before.count + count, what, done, kept, before.lost + lost)
 
     def findings(self) -> tuple[Finding, ...]:
-        """All findings, in the order in which they were first made."""
+        """All findings, in the order in which they were first added."""
         return tuple(self._found.values())

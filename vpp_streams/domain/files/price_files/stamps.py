@@ -1,8 +1,8 @@
-"""The stamps of a table as UTC, with the two days a year at which local clocks change.
+"""Converts the stamps of a table to UTC, also on the two days a year when local clocks change.
 
-A local time that clocks showed twice is told apart by the file's order: where a night has these
-stamps once more after it had them all, they are the earlier hour and then the later one. Else
-they are left out. A local time that never was is left out.
+Local times that occur twice are told apart by the file's order: where a night lists all of them
+and then lists them again, they are the earlier hour and then the later one. Otherwise they are
+left out. A local time that does not exist is left out.
 """
 
 import re
@@ -20,7 +20,7 @@ _DAY_OR_MONTH = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})(?:[ T]+(\d.*))?"
 
 
 def day_first(texts: Sequence[str]) -> bool | None:
-    """Whether dates like 1/2/2024 are the first of February; None = the file does not tell."""
+    """Whether dates like 1/2/2024 are the first of February; None where the file leaves it open."""
     found = [match for text in texts if (match := _DAY_OR_MONTH.fullmatch(text))]
     if not found or found[0][2] == ".":
         return True
@@ -30,7 +30,7 @@ def day_first(texts: Sequence[str]) -> bool | None:
 
 
 def parse_stamp(text: str, is_day_first: bool) -> datetime | None:
-    """A stamp with its offset, or naive where it has none; None where it is no time.
+    """A stamp with its offset, or naive where it has none; None where it is not a time.
 
     ISO 8601, 2024/01/31 13:00, 31.1.2024 13:00, 1/31/2024 13:00, 24:00 as a day's end, and
     seconds or milliseconds since 1970.
@@ -60,7 +60,10 @@ def parse_stamp(text: str, is_day_first: bool) -> datetime | None:
 
 
 def to_utc_ms(stamps: Sequence[datetime], zone: ZoneInfo, notes: Notes) -> list[int | None]:
-    """The stamps of one zone of a file, in its order; naive ones are in time zone ``zone``."""
+    """Milliseconds since 1970 UTC of a zone's stamps, in the file's order; None = left out.
+
+    Naive stamps are in time zone ``zone``.
+    """
     found: list[int | None] = []
     nights: dict[date, list[int]] = defaultdict(list)
     skipped: list[str] = []
@@ -101,7 +104,7 @@ def _tell_apart(
     zone: ZoneInfo,
     notes: Notes,
 ) -> None:
-    """Gives the rows of a night with an hour twice their times, where the order tells."""
+    """Set the times of the rows of a night in which an hour occurs twice, by their order."""
     night = [stamps[at] for at in rows]
     half = len(night) // 2
     in_order = sorted(set(night), reverse=falls)
@@ -120,7 +123,7 @@ def _tell_apart(
 
 
 def _note_clock_changes(stamps: Sequence[datetime], zone: ZoneInfo, notes: Notes) -> None:
-    """Notes days on which clocks change, and a file that has as many rows on them as on others."""
+    """Note days on which clocks change, and those of them that have as many rows as others."""
     rows = Counter(stamp.date() for stamp in stamps)
     hours = {day: _hours(day, zone) for day in rows}
     changes = [day for day, length in hours.items() if length != 24]

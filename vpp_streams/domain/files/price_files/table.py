@@ -1,8 +1,8 @@
-"""CSV tables of prices: a time, a price, and where there are some those of other products.
+"""Reads CSV tables of prices: a time, a price of energy, and prices of other products if any.
 
-Read are tables like ``start,price[,reg_up,reg_down,reserve][,zone]``, the published day-ahead
-forecasts of epftoolbox (``time,Real price,...``) and DER-VET's (``Datetime (he),DA Price
-($/kWh),...``). What a header does not tell is taken as said in the report.
+Examples are ``start,price[,reg_up,reg_down,reserve][,zone]``, the published day-ahead forecasts
+of epftoolbox (``time,Real price,...``) and DER-VET's (``Datetime (he),DA Price ($/kWh),...``).
+What a header leaves open is assumed, and the report states it.
 """
 
 from collections import Counter, defaultdict
@@ -20,7 +20,7 @@ from vpp_streams.domain.files.price_files.stamps import day_first, parse_stamp, 
 from vpp_streams.domain.files.price_files.table_header import Layout, note_layout, read_layout
 
 NO_CURRENCY = "XXX"
-"""ISO 4217's code for none: prices of a file that does not name one."""
+"""ISO 4217's code for no currency: prices of a file that does not name one."""
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class _Texts:
 
 
 def read_table(text: str, name: str, wanted: Wanted) -> PriceReading:
-    """The prices of a CSV table; ``name`` is the zone of one that names none."""
+    """The prices of a CSV table; ``name`` is the zone of a table that names none."""
     notes = Notes()
     delimiter = _delimiter(text)
     lines = lines_of(text, delimiter)
@@ -60,7 +60,7 @@ def read_table(text: str, name: str, wanted: Wanted) -> PriceReading:
 
 
 def _delimiter(text: str) -> str:
-    """Of comma, semicolon and tab the one that the header has most of."""
+    """The most frequent of comma, semicolon and tab in the header."""
     header = text[:10_000].lstrip().partition("\n")[0]
     return max(",;\t", key=header.count)
 
@@ -127,7 +127,7 @@ def _timed(
     rows.start_ms = [ms for ms in times if ms is not None]
     if layout.names_end:
         ends = np.asarray(rows.start_ms, np.int64)
-        # From an end the interval goes back to the end before it: time mirrored.
+        # An interval reaches from its end back to the end before it: time is mirrored.
         lengths = lengths_of(-ends, wanted.interval_ms)
         rows.length_ms = lengths.tolist()
         rows.start_ms = (ends - np.maximum(lengths, 0)).tolist()
@@ -135,7 +135,7 @@ def _timed(
 
 
 def _note_no_zone(stamps: Sequence[datetime], notes: Notes) -> None:
-    """Notes stamps that name no time zone, and whether clock changes can be in them."""
+    """Note stamps that name no time zone, and whether clock changes can be in them."""
     naive = [stamp for stamp in stamps if stamp.tzinfo is None]
     if not naive:
         return

@@ -1,4 +1,4 @@
-"""Which column of a CSV table is what, by its header."""
+"""Recognises the columns of a CSV table by its header."""
 
 import re
 from collections.abc import Sequence
@@ -28,18 +28,18 @@ _NOT_PRICES = {"forecast", "load", "demand", "generation", "consumption", "volum
 
 @dataclass(frozen=True, slots=True)
 class ValueColumn:
-    """A column of prices (or of what else was asked for)."""
+    """A column of prices, or one that was requested by name."""
 
     at: int
     name: str
-    """As in the header."""
+    """Name in the header."""
     factor: float = 1.0
-    """To a price per MWh, or per MW and hour."""
+    """Factor to a price per MWh, or per MW and hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a table has what."""
+    """The columns of a table, by their place from 0, and how to read them."""
 
     width: int
     time: int
@@ -49,14 +49,14 @@ class Layout:
     """Whether the header says that times are UTC."""
     zone: int | None
     products: tuple[Product, ...]
-    """Energy first."""
+    """Products that the table has prices of, energy first."""
     values: tuple[ValueColumn, ...]
-    """One for each product, then those that were asked for besides."""
+    """One column for each product, then the extra ones."""
     currency: str | None
 
 
 def read_layout(header: Sequence[str], wanted: Wanted) -> Layout | str:
-    """The layout of a table, or why it has none: a sentence with the way out."""
+    """The layout of a table, or a sentence that says why it has none and what to do."""
     times = [at for at, name in enumerate(header) if _words(name) & _TIMES and not _product(name)]
     if not times:
         return f"{_not_one(header)}: its header names no time such as start, time or datetime"
@@ -76,8 +76,8 @@ def read_layout(header: Sequence[str], wanted: Wanted) -> Layout | str:
         return f"{_not_one(header)}: its header names no price"
     extra = [_named(header, name) for name in wanted.extra]
     if not all(extra):
-        lacking = [name for name, at in zip(wanted.extra, extra, strict=True) if not at]
-        return f"it has no column {_spoken(lacking)}; it has {_spoken(header)}"
+        missing = [name for name, at in zip(wanted.extra, extra, strict=True) if not at]
+        return f"it has no column {_spoken(missing)}; it has {_spoken(header)}"
     energy = columns["energy"]
     return Layout(
         width=len(header),
@@ -92,7 +92,7 @@ def read_layout(header: Sequence[str], wanted: Wanted) -> Layout | str:
 
 
 def note_layout(layout: Layout, header: Sequence[str], notes: Notes) -> None:
-    """Notes what of a table is ignored, converted or taken as said."""
+    """Note which parts of a table are ignored, converted or assumed."""
     used = {layout.time, layout.zone, *(column.at for column in layout.values)}
     unknown = [name[:40] for at, name in enumerate(header) if at not in used]
     what = "Columns that are not known here."
