@@ -36,7 +36,7 @@ from vpp_streams.kafka.follower import Feed, Follower, assets_into
 from vpp_streams.market.awards import OpenAwards, Send
 from vpp_streams.market.forecasts import RegionForecaster, forecast_for_ever
 from vpp_streams.market.input_topics import READ_BACK_MS
-from vpp_streams.process.background import until_told_to_stop
+from vpp_streams.process.background import run_until_stopped
 from vpp_streams.process.connection import connected
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
@@ -235,4 +235,4 @@ async def run_optimizer(
             await asyncio.gather(registry_follower, optimizer.run(), forecasts)
 
         async with follower.following(assets_into(registry)) as registry_follower:
-            await until_told_to_stop(run(registry_follower))
+            await run_until_stopped(run(registry_follower))

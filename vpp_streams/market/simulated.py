@@ -20,7 +20,7 @@ from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower
 from vpp_streams.kafka.outlet import Outlet
-from vpp_streams.process.background import until_told_to_stop
+from vpp_streams.process.background import run_until_stopped
 from vpp_streams.process.connection import connected
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
@@ -180,4 +180,4 @@ async def run_market(settings: Settings, seed: int) -> None:
             clock.now_ms,
         )
         log.info("market", name=rules.name, interval_ms=rules.interval_ms, gate_ms=rules.gate_ms)
-        await until_told_to_stop(desk.run())
+        await run_until_stopped(desk.run())

@@ -18,7 +18,7 @@ def run_beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> asyn
     return task
 
 
-async def until_told_to_stop(*work: Coroutine[None, None, None]) -> None:
+async def run_until_stopped(*work: Coroutine[None, None, None]) -> None:
     """Run all ``work`` until Ctrl-C or SIGTERM, or until one ends; an error of one is raised."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
