@@ -1,1 +1,1 @@
-"""The whole system on one machine: broker, processes, demo, checks."""
+"""The complete system on one machine: broker, processes, demo, checks."""

@@ -190,15 +190,8 @@ async def measure(
 ) -> Report:
     """Wait until the loop is warm (at most `WARM_UP_S`), measure it, run a drill, and judge it."""
     nothing = Summary(0, 0, 0, 0, 0)
-    first: Summary | None = None
     async with httpx.AsyncClient(base_url=web_url(settings), timeout=5.0) as client:
-        waited = 0.0
-        while waited < WARM_UP_S and await pause(stopping):
-            summary = await read_summary(client)
-            first = first or summary
-            if summary and is_warm(summary, expected):
-                break
-            waited += _POLL_S
+        first = await _warm_up(client, expected, stopping)
         ages: Counter[int] = Counter()
         collecting = asyncio.create_task(_collect_ages(settings, ages))
         try:
@@ -220,6 +213,21 @@ async def measure(
         restarts=supervisor.restarts,
         dispatch=dispatch,
     )
+
+
+async def _warm_up(
+    client: httpx.AsyncClient, expected: Expected, stopping: asyncio.Event
+) -> Summary | None:
+    """Wait until the loop is warm, at most `WARM_UP_S`; returns the first summary, if any."""
+    first: Summary | None = None
+    waited_s = 0.0
+    while waited_s < WARM_UP_S and await pause(stopping):
+        summary = await read_summary(client)
+        first = first or summary
+        if summary and is_warm(summary, expected):
+            break
+        waited_s += _POLL_S
+    return first
 
 
 async def _collect_ages(settings: Settings, ages: Counter[int]) -> None:

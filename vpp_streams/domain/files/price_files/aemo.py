@@ -89,10 +89,10 @@ def thirty_minute(prices: Prices) -> Prices:
         prices.start_ms // HALF_HOUR_MS, return_index=True, return_counts=True
     )
     starts = half_hours * HALF_HOUR_MS
-    whole = (count == 6) & (starts < FIVE_MINUTE_SETTLEMENT_MS)
-    rows = first[whole, None] + np.arange(6)
+    complete = (count == 6) & (starts < FIVE_MINUTE_SETTLEMENT_MS)
+    rows = first[complete, None] + np.arange(6)
     means = {product: each[rows].mean(axis=1) for product, each in prices.per_product.items()}
-    return Prices(prices.zone, prices.currency, HALF_HOUR_MS, starts[whole], means)
+    return Prices(prices.zone, prices.currency, HALF_HOUR_MS, starts[complete], means)
 
 
 def _nothing(failure: str) -> PriceReading:
