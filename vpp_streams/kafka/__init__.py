@@ -1,1 +1,1 @@
-"""Kafka as every process here uses it: clients made in one place, one way in and one way out."""
+"""How every process uses Kafka: clients created in one place, one way in and one way out."""

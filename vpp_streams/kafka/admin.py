@@ -1,4 +1,4 @@
-"""Topics on the broker: made where they are missing, and checked."""
+"""Creates the topics that are missing on the broker, and checks those that exist."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import MAX_RECORD_BYTES, KafkaClients, administering
 
 LEADERS_WAIT_S = 30.0
-"""A broker that made topics has leaders for them by then."""
+"""How long new topics may be without a leader, s."""
 
 _Wanted = dict[str, topics.Topic[Any]]
 
@@ -19,7 +19,7 @@ _Wanted = dict[str, topics.Topic[Any]]
 async def ensure_topics(clients: KafkaClients) -> None:
     """Create the topics that are missing and check the partitions of those that exist.
 
-    Raises `BrokerError` where the broker does not answer or a topic has another shape.
+    Raises `BrokerError` where the broker does not answer or a topic has other partitions.
     """
     async with administering(clients) as admin:
         wanted = {clients.full(topic): topic for topic in (*topics.ALL, *topics.INTERNAL)}
@@ -30,19 +30,19 @@ async def ensure_topics(clients: KafkaClients) -> None:
 
 
 async def check_topics(clients: KafkaClients) -> set[str]:
-    """Names of the topics that are not there yet; changes nothing.
+    """Full names of the topics that do not exist yet; changes nothing.
 
-    Raises `BrokerError` where the broker does not answer or a topic has another shape.
+    Raises `BrokerError` where the broker does not answer or a topic has other partitions.
     """
     async with administering(clients) as admin:
         wanted = {clients.full(topic): topic for topic in topics.ALL}
-        there = wanted.keys() & set(await admin.list_topics())
-        await _check_partitions(admin, {name: wanted[name] for name in there})
-        return wanted.keys() - there
+        existing = wanted.keys() & set(await admin.list_topics())
+        await _check_partitions(admin, {name: wanted[name] for name in existing})
+        return wanted.keys() - existing
 
 
 def topic_config(topic: topics.Topic[Any], replication: int) -> dict[str, str]:
-    """How the broker is to keep a topic."""
+    """The broker's settings for a topic."""
     config = {"cleanup.policy": topic.keep, "max.message.bytes": str(MAX_RECORD_BYTES)}
     if "delete" in topic.keep:
         config["retention.ms"] = str(topic.retention_ms)
@@ -88,7 +88,7 @@ async def _create(admin: AIOKafkaAdminClient, missing: _Wanted, replication: int
 
 
 async def _until_led(admin: AIOKafkaAdminClient, names: list[str]) -> None:
-    # The broker answers before every topic has a leader; a consumer that comes too early
+    # The broker answers before every topic has a leader; a consumer that starts too early
     # would wait for its next metadata refresh.
     try:
         async with asyncio.timeout(LEADERS_WAIT_S):
@@ -99,5 +99,5 @@ async def _until_led(admin: AIOKafkaAdminClient, names: list[str]) -> None:
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise BrokerError(
-            f"Kafka made topics that have no leader after {LEADERS_WAIT_S:.0f} s"
+            f"Kafka created topics that have no leader after {LEADERS_WAIT_S:.0f} s"
         ) from None

@@ -1,6 +1,6 @@
-"""The only place that makes Kafka clients, so that all of them are made alike.
+"""The only module that creates Kafka clients, so that all of them have the same settings.
 
-Everything else takes a `KafkaClients`, or an object of the same shape that is no Kafka at all.
+Everything else takes a `KafkaClients`, or an object of the same shape that simulates Kafka.
 """
 
 import asyncio
@@ -17,13 +17,14 @@ from vpp_streams.kafka.topics import Topic
 from vpp_streams.settings import Settings
 
 MAX_RECORD_BYTES = 4 * 1024 * 1024
-"""Of a record, and of what a consumer asks a partition for at once."""
+"""Largest record, and the most that a consumer fetches from a partition at once."""
 
 FINISH_S = 10.0
+"""How long a producer that is closed may take to send what is waiting."""
 
 
 class KafkaClients:
-    """Consumers, producers and admins for one broker and one namespace; none is started yet."""
+    """Creates consumers, producers and admins, not yet started, for one broker and namespace."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -33,7 +34,7 @@ class KafkaClients:
         return topic.full(self.settings.namespace)
 
     def consumer(self, **options: Any) -> AIOKafkaConsumer:
-        """A consumer of no group that begins where the log does and commits nothing."""
+        """A consumer without a group that begins at the start of the log and commits nothing."""
         ours: dict[str, Any] = {
             "auto_offset_reset": "earliest",
             "enable_auto_commit": False,
@@ -42,7 +43,7 @@ class KafkaClients:
         return AIOKafkaConsumer(**{**self._common(), **ours, **options})
 
     def producer(self, linger_ms: int = 5, transactional_id: str | None = None) -> AIOKafkaProducer:
-        """A producer whose records are safe when its future is done (acks=all, idempotent)."""
+        """A producer whose records are safe once their futures are done (acks=all, idempotent)."""
         return AIOKafkaProducer(
             **self._common(),
             acks="all",
@@ -54,7 +55,7 @@ class KafkaClients:
         )
 
     def admin(self, request_timeout_ms: int = 40_000) -> AIOKafkaAdminClient:
-        """An admin client."""
+        """A client that creates, describes and deletes topics."""
         return AIOKafkaAdminClient(**self._common(), request_timeout_ms=request_timeout_ms)
 
     def _common(self) -> dict[str, Any]:
@@ -76,9 +77,9 @@ async def consuming(clients: KafkaClients, **options: Any) -> AsyncIterator[AIOK
 async def producing(
     clients: KafkaClients, linger_ms: int = 5, finish_s: float = FINISH_S
 ) -> AsyncIterator[AIOKafkaProducer]:
-    """A started producer during the body; what waits is sent at its end.
+    """A started producer during the body; records that wait are sent at the end.
 
-    A broker that has gone away by then is not waited for longer than ``finish_s``. Raises
+    A broker that no longer answers by then is waited for at most ``finish_s``. Raises
     `BrokerError` where Kafka does not answer.
     """
     producer = clients.producer(linger_ms)
@@ -118,8 +119,8 @@ def no_broker(settings: Settings, error: object) -> BrokerError:
 
 
 def no_topic(settings: Settings, topic: Topic[Any]) -> BrokerError:
-    """The one-line error for a world that was never started."""
+    """The one-line error for a topic that the namespace does not have."""
     return BrokerError(
         f"there is no topic {topic.full(settings.namespace)} at {settings.kafka}; VPP_NAMESPACE"
-        " says in which world you are (`vpp up` lives in `demo`)"
+        " selects the namespace (`vpp up` uses `demo`)"
     )

@@ -1,7 +1,7 @@
-"""The contracts as documents: JSON Schema, the Arrow schema and AsyncAPI 3, for any language.
+"""Generates the contracts as documents: JSON Schema, the Arrow schema and AsyncAPI 3.
 
-`documents` makes them from ``schemas/`` and `vpp_streams.kafka.topics` alone, so they cannot drift:
-``vpp contracts`` writes them to ``docs/contracts`` and ``make check`` compares.
+`documents` derives them from ``schemas/`` and `vpp_streams.kafka.topics` alone, so they cannot
+drift: ``vpp contracts`` writes them to ``docs/contracts`` and ``make check`` compares.
 """
 
 import ast
@@ -60,7 +60,7 @@ BODIES: tuple[Contract, ...] = (telemetry.NativeBody, telemetry.VendorBody)
 
 
 def contracts_of(topic: Topic[Any]) -> tuple[Contract, ...]:
-    """The Structs that a topic carries; of the canonical frame there are none."""
+    """The Structs that a topic carries; none for the canonical frame."""
     match topic.contract:
         case "ndjson":
             return (telemetry.RawLine,)
@@ -85,12 +85,12 @@ def file_name(contract: Contract) -> str:
 
 def documents() -> dict[str, str]:
     """Every generated document's text by its file name in ``docs/contracts``."""
-    made = {f"{file_name(c)}.schema.json": _as_json(json_schema(c)) for c in STRUCTS}
-    made["telemetry.v1.md"] = arrow_schema_as_markdown()
-    made["asyncapi.yaml"] = yaml.safe_dump(
+    texts = {f"{file_name(c)}.schema.json": _as_json(json_schema(c)) for c in STRUCTS}
+    texts["telemetry.v1.md"] = arrow_schema_as_markdown()
+    texts["asyncapi.yaml"] = yaml.safe_dump(
         asyncapi(), sort_keys=False, allow_unicode=True, width=100
     )
-    return made
+    return texts
 
 
 def json_schema(contract: Contract) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def json_schema(contract: Contract) -> dict[str, Any]:
 def describe_fields(definitions: dict[str, Any], *modules: ModuleType) -> None:
     """Put the docstrings under fields into the schemas of Structs, by the Structs' names.
 
-    They are looked for in ``modules`` and then in ``schemas/``.
+    Structs are searched for in ``modules`` and then in ``schemas/``.
     """
     for name, definition in definitions.items():
         struct = _struct_named(name, (*modules, *_SCHEMAS))
@@ -230,10 +230,10 @@ def asyncapi() -> dict[str, Any]:
 
 def _operations() -> dict[str, Any]:
     def operation(action: str, channel: str, names: list[str] | None = None) -> dict[str, Any]:
-        made: dict[str, Any] = {"action": action, "channel": {"$ref": f"#/channels/{channel}"}}
+        found: dict[str, Any] = {"action": action, "channel": {"$ref": f"#/channels/{channel}"}}
         if names:
-            made["messages"] = list(_references(names, f"channels/{channel}").values())
-        return made
+            found["messages"] = list(_references(names, f"channels/{channel}").values())
+        return found
 
     from_device, to_device = [[file_name(c) for c in side] for side in (FROM_DEVICE, TO_DEVICE)]
     return {

@@ -1,8 +1,8 @@
-"""Refused records on their way to topic ``records.rejected``: each once, with reason and bytes.
+"""Writes refused records to topic ``records.rejected``: each once, with reason and bytes.
 
 The id of a dead letter is that of its record, so a process that is started again, or a second one
-that reads the same topic, would write the same letter. Before its first one a process reads which
-are there already; where two race, the topic is compacted by the id and readers count ids.
+that reads the same topic, would write the same letter. Before its first one, a process reads which
+exist already; where two race, the topic is compacted by id and readers count ids.
 """
 
 import asyncio
@@ -28,16 +28,16 @@ from vpp_streams.kafka.topics import Topic
 log = structlog.get_logger()
 
 MAX_WAITING = 1000
-"""Dead letters that wait for Kafka; beyond that they are counted and not kept."""
+"""Most dead letters that wait for Kafka; further ones are counted and dropped."""
 MAX_KNOWN = 100_000
-"""Ids of letters that are there already; the oldest are forgotten."""
+"""Most ids of refused records that are remembered; the oldest are forgotten."""
 RETRY_S = 5.0
 REFUSED_OF = "rejected:"
-"""Of a counter's name, before that of the topic."""
+"""Prefix of a counter's name; the topic's name follows."""
 
 
 class DeadLetters:
-    """Takes refused records; `run` writes them. A process that only looks does not run it."""
+    """Collects refused records; `run` writes them. A process that only reads does not run it."""
 
     def __init__(
         self,
@@ -70,54 +70,54 @@ class DeadLetters:
         if len(self._waiting) >= MAX_WAITING:
             self._counters["dead_letters_dropped"] += 1
             return
-        self._learn(letter.rejected_id)
+        self._remember(letter.rejected_id)
         self._waiting.append(letter)
         self._idle.clear()
         self._wake.set()
 
     async def run(self, clients: KafkaClients) -> None:
-        """Write what is refused, for ever. Until something is, it has nothing of Kafka."""
+        """Write refused records until cancelled; opens no Kafka client before the first one."""
         while True:
             await self._wake.wait()
             try:
-                there = await _written(clients)
+                existing = await _written(clients)
                 async with producing(clients) as producer:
                     outlet = Outlet(producer, clients.settings.namespace)
                     while True:
                         await self._wake.wait()
                         self._wake.clear()
-                        await self._write(outlet, there)
+                        await self._write(outlet, existing)
             except (KafkaError, BrokerError) as error:
                 log.warning("dead letters wait for Kafka", count=self.waiting, error=repr(error))
                 await asyncio.sleep(RETRY_S)
                 self._wake.set()
 
     async def settled(self) -> None:
-        """Return once nothing waits; only while `run` runs."""
+        """Return once no dead letter waits; `run` must be running."""
         await self._idle.wait()
 
     @property
     def waiting(self) -> int:
-        """Dead letters that Kafka does not have yet."""
+        """Number of dead letters that Kafka does not have yet."""
         return len(self._waiting)
 
-    async def _write(self, outlet: Outlet, there: set[str]) -> None:
+    async def _write(self, outlet: Outlet, existing: set[str]) -> None:
         while self._waiting:
             letter = self._waiting[0]
-            if letter.rejected_id not in there:
+            if letter.rejected_id not in existing:
                 await outlet.write(topics.RECORDS_REJECTED, letter)
                 self._counters["dead_letters"] += 1
             self._waiting.popleft()
         self._idle.set()
 
-    def _learn(self, id_: str) -> None:
+    def _remember(self, id_: str) -> None:
         self._known[id_] = None
         while len(self._known) > MAX_KNOWN:
             del self._known[next(iter(self._known))]
 
 
 async def _written(clients: KafkaClients) -> set[str]:
-    """Ids of the dead letters that are in the topic."""
+    """Ids of the dead letters in the topic."""
     letters = records_since(clients, topics.RECORDS_REJECTED, 0)
     return {read.record.rejected_id async for read in letters}
 
@@ -125,7 +125,7 @@ async def _written(clients: KafkaClients) -> set[str]:
 def dead_letter(
     topic: Topic[Any], raw: RawRecord, refusal: Refusal, process_id: str, now_ms: int
 ) -> RejectedRecord:
-    """The dead letter of a record."""
+    """The dead letter of a refused record."""
     value = raw.value or b""
     return RejectedRecord(
         rejected_id=f"{topic.name}-{raw.partition}-{raw.offset}",

@@ -1,4 +1,4 @@
-"""The door: a record as its topic's contract has it, or the reason why it is refused."""
+"""Decodes and checks a record by its topic's contract, or gives the reason why it is refused."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _REASONS: frozenset[str] = frozenset(get_args(RefusalReason))
 
 
 class RawRecord(Protocol):
-    """What is needed of a Kafka record, whoever read it (aiokafka's `ConsumerRecord` is one)."""
+    """The attributes of a Kafka record that are used (aiokafka's `ConsumerRecord` has them)."""
 
     partition: int
     offset: int
@@ -30,19 +30,19 @@ class RawRecord(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Read(Generic[T]):
-    """A record that came in by the door."""
+    """A record that was decoded and checked."""
 
     record: T
     partition: int
     offset: int
     written_at_ms: int
-    """Kafka's timestamp of it, UTC."""
+    """Kafka's timestamp of the record, ms since 1970 UTC."""
     headers: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A key was removed from a compacted topic."""
+    """The removal of a key from a compacted topic."""
 
     key: str
     partition: int
@@ -51,7 +51,7 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a record was not taken."""
+    """Why a record was refused."""
 
     reason: RefusalReason
     detail: str
@@ -70,12 +70,12 @@ def receive(topic: Topic[T], raw: RawRecord) -> Read[T] | Removed | Refusal:
         return Read(
             record, raw.partition, raw.offset, max(raw.timestamp, 0), dict(raw.headers or ())
         )
-    except Exception as error:  # of decoding: bad data is a value, whatever a library makes of it
+    except Exception as error:  # bad data is a value, whatever a library raises
         return refusal_of(error)
 
 
 def decode(topic: Topic[T], value: bytes) -> T:
-    """A record's value by its topic's contract. Raises whatever its decoder does."""
+    """A record's value by its topic's contract. Raises whatever its decoder raises."""
     match topic.contract:
         case "ndjson":
             return value  # type: ignore[return-value]  # each line is judged by itself
@@ -86,7 +86,7 @@ def decode(topic: Topic[T], value: bytes) -> T:
 
 
 def refusal_of(error: Exception) -> Refusal:
-    """What an error of decoding, or a `RefusedError` of applying, says of the record."""
+    """The refusal for an error of decoding, or for a `RefusedError` of applying."""
     detail = str(error)[:MAX_DETAIL] or type(error).__name__
     match error:
         case RefusedError():

@@ -1,7 +1,7 @@
-"""The one way in: topics followed for ever, each record decoded and checked by its contract.
+"""The one way in: follows topics for ever, and decodes and checks each record by its contract.
 
-Whatever decoding or the applying callback refuses becomes a dead letter, and the next record is
-read: one record never ends a process.
+A record that decoding or its callback refuses becomes a dead letter, and the next record is read:
+no record ever ends a process.
 """
 
 import asyncio
@@ -30,26 +30,26 @@ log = structlog.get_logger()
 
 POLL_MS = 200
 MAX_RECORDS = 1000
-"""Applied in one go, between which the rest of the process has its turn."""
+"""Most records applied in one go; then the other tasks of the process have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Feed(Generic[T]):
-    """A topic to follow, from when, and what takes its records in."""
+    """A topic to follow, from when on, and the callbacks that apply its records."""
 
     topic: Topic[T]
     apply: Callable[[Read[T]], Awaitable[None] | None]
-    """Raises `RefusedError` for what it does not take; any other error is a mistake of ours."""
+    """Applies a record. Raises `RefusedError` for one it refuses; any other error is a bug."""
     removed: Callable[[Removed], None] = lambda _removed: None
-    """A key of a compacted topic was removed."""
+    """Called when a key was removed from a compacted topic."""
     since_ms: int | None = 0
-    """Records written before are left out; 0 = all that are kept, None = those yet to come."""
+    """Records written before this time are left out; 0 = read all, None = only future ones."""
     partitions: Collection[int] = ()
-    """Empty = all."""
+    """Partitions to follow; empty = all."""
 
 
 def assets_into(registry: Registry) -> Feed[Site]:
-    """The registry kept current; a removed key takes its site with it."""
+    """A feed that keeps a registry current; a removed key removes its site."""
     return Feed(
         topics.ASSETS,
         lambda read: registry.apply(read.record),
@@ -58,7 +58,7 @@ def assets_into(registry: Registry) -> Feed[Site]:
 
 
 class Follower:
-    """Follows topics, with a consumer for each call."""
+    """Follows topics, with one consumer per call."""
 
     def __init__(self, clients: KafkaClients, letters: DeadLetters, counters: Counter[str]) -> None:
         self._clients = clients
@@ -68,16 +68,16 @@ class Follower:
     async def follow(self, *feeds: Feed[Any], caught_up: asyncio.Event | None = None) -> None:
         """Hand every record to its feed, for ever; cancel to stop.
 
-        ``caught_up`` is set once all that was there at the start has been handed over. Raises
-        `BrokerError` where Kafka does not answer at the start, and where a topic was deleted and
-        made again: what was applied of the old one cannot be taken back.
+        ``caught_up`` is set once all records that existed at the start have been handed over.
+        Raises `BrokerError` where Kafka does not answer at the start, and where a topic was
+        deleted and created again: what was applied of the old one cannot be undone.
         """
         caught_up = caught_up or asyncio.Event()
         by_name = {self._clients.full(feed.topic): feed for feed in feeds}
         known = KnownTopics()
         async with consuming(self._clients) as consumer:
             await known.check(consumer, by_name)
-            look_at_s = time.monotonic() + LOOK_S
+            check_at_s = time.monotonic() + LOOK_S
             ends = await _begin(consumer, by_name)
             while True:
                 if not caught_up.is_set() and await _has_reached(consumer, ends):
@@ -87,9 +87,9 @@ class Follower:
                     for record in records:
                         await self.take(by_name[tp.topic], record)
                 await asyncio.sleep(0)
-                if time.monotonic() >= look_at_s:
+                if time.monotonic() >= check_at_s:
                     await known.check(consumer, by_name)
-                    look_at_s = time.monotonic() + LOOK_S
+                    check_at_s = time.monotonic() + LOOK_S
 
     async def follow_in(self, group: asyncio.TaskGroup, *feeds: Feed[Any]) -> None:
         """`follow` in a task of ``group``; returns once it has caught up."""
@@ -106,7 +106,7 @@ class Follower:
         try:
             await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
-                await task  # it only ends by an error
+                await task  # it only ends with an error
             yield task
         finally:
             waiter.cancel()
@@ -114,12 +114,12 @@ class Follower:
             await asyncio.gather(task, waiter, return_exceptions=True)
 
     async def take(self, feed: Feed[T], raw: RawRecord) -> None:
-        """Decode one record and have it applied, or make its dead letter. Never raises."""
-        refusal = await self._taken(feed, raw)
+        """Decode and apply one record, or collect its dead letter. Never raises."""
+        refusal = await self._applied(feed, raw)
         if refusal is not None:
             self._letters.refuse(feed.topic, raw, refusal)
 
-    async def _taken(self, feed: Feed[T], raw: RawRecord) -> Refusal | None:
+    async def _applied(self, feed: Feed[T], raw: RawRecord) -> Refusal | None:
         received = receive(feed.topic, raw)
         try:
             match received:
@@ -133,7 +133,7 @@ class Follower:
                         await work
         except RefusedError as error:
             return refusal_of(error)
-        except Exception as error:  # ours, and seen; the records after it are good ones
+        except Exception as error:  # our bug, and it is logged; later records are good ones
             self._counters["apply_errors"] += 1
             log.exception(
                 "applying a record failed",
@@ -148,7 +148,7 @@ class Follower:
 async def _begin(
     consumer: AIOKafkaConsumer, by_name: dict[str, Feed[Any]]
 ) -> dict[TopicPartition, int]:
-    """Stand where each feed begins; returns the ends as they are now."""
+    """Seek to where each feed begins; returns the current end offsets."""
     partitions = [
         TopicPartition(name, p)
         for name, feed in by_name.items()
@@ -164,9 +164,9 @@ async def _begin(
             consumer.seek(tp, ends[tp])
         elif tp in found:
             consumer.seek(tp, found[tp].offset)
-    whole = [tp for tp in partitions if since_ms[tp] == 0]
-    if whole:
-        await consumer.seek_to_beginning(*whole)
+    complete = [tp for tp in partitions if since_ms[tp] == 0]
+    if complete:
+        await consumer.seek_to_beginning(*complete)
     return ends
 
 

@@ -1,4 +1,4 @@
-"""The one way out: a record goes to its topic with the key, partition and encoding of the topic."""
+"""The one way out: writes records with the key, partition and encoding of their topic."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -33,7 +33,7 @@ class Outlet:
         """Hand a record to the producer; the future is done once Kafka has it.
 
         ``partition`` is for topics whose writer chooses it. Raises `RefusedError` for a partition
-        that the topic does not have, `aiokafka.errors.KafkaError` where Kafka takes nothing.
+        that the topic does not have, `aiokafka.errors.KafkaError` where Kafka accepts nothing.
         """
         return await self._producer.send(
             topic.full(self._namespace),
@@ -44,7 +44,7 @@ class Outlet:
         )
 
     async def write(self, topic: Topic[T], record: T) -> RecordMetadata:
-        """As `send`; returns when Kafka has the record, and where it is."""
+        """As `send`, but returns once Kafka has the record, with its partition and offset."""
         return await (await self.send(topic, record))
 
     async def remove(self, topic: Topic[Any], key: str, partition: int = 0) -> "Sent":
@@ -63,7 +63,7 @@ Sent = Any
 
 
 async def write_one(clients: KafkaClients, topic: Topic[T], record: T) -> None:
-    """Write a single record. Raises `BrokerError` where Kafka, or the topic, is not there."""
+    """Write one record. Raises `BrokerError` where Kafka or the topic is missing."""
     async with producing(clients) as producer:
         try:
             await Outlet(producer, clients.settings.namespace).write(topic, record)
@@ -72,7 +72,7 @@ async def write_one(clients: KafkaClients, topic: Topic[T], record: T) -> None:
 
 
 def encode(topic: Topic[T], record: T) -> bytes:
-    """A record's bytes, as its topic's contract asks."""
+    """A record's bytes, encoded by its topic's contract."""
     match topic.contract:
         case "ndjson":
             return record  # type: ignore[return-value]  # frames of lines are bytes
@@ -83,7 +83,7 @@ def encode(topic: Topic[T], record: T) -> bytes:
 
 
 def existing_partition(topic: Topic[T], record: T, chosen: int | None = None) -> int:
-    """The partition of a record. Raises `RefusedError` where the topic has none of that number."""
+    """The partition of a record. Raises `RefusedError` where the topic has no such partition."""
     partition = topic.partition_for(record)
     if partition is None:
         partition = chosen

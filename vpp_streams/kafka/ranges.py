@@ -1,4 +1,4 @@
-"""Stretches of topics, read to an end that is known before: for stories, replays, explanations."""
+"""Reads ranges of topics, to an end that is known beforehand."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
@@ -15,12 +15,12 @@ from vpp_streams.kafka.topics import Topic
 T = TypeVar("T")
 
 STALL_S = 30.0
-"""A read that gets nothing for so long while there is more is given up."""
+"""A read that receives nothing for this long, though there is more, is given up."""
 _POLL_MS = 500
 
 
 class RangeReader:
-    """Reads stretches of some topics with one consumer."""
+    """Reads ranges of some topics with one consumer."""
 
     def __init__(self, clients: KafkaClients, consumer: AIOKafkaConsumer) -> None:
         self._clients = clients
@@ -29,7 +29,7 @@ class RangeReader:
     async def bounds(
         self, topic: Topic[Any], since_ms: int, partition: int = 0
     ) -> tuple[int, int, int]:
-        """Offsets: the first that is kept, the first written since then, and the end."""
+        """Offsets of the first record kept and the first since ``since_ms``, and the end offset."""
         tp = self._at(topic, partition)
         kept = (await self._consumer.beginning_offsets([tp]))[tp]
         end = (await self._consumer.end_offsets([tp]))[tp]
@@ -39,9 +39,9 @@ class RangeReader:
     async def raw(
         self, topic: Topic[Any], first: int, end: int, partition: int = 0
     ) -> AsyncIterator[ConsumerRecord]:
-        """Records from an offset on, below another, as they are on the broker.
+        """Records with ``first`` <= offset < ``end``, not decoded.
 
-        Raises `BrokerError` where nothing comes for `STALL_S`.
+        Raises `BrokerError` where nothing arrives for `STALL_S`.
         """
         tp = self._at(topic, partition)
         self._consumer.seek(tp, first)
@@ -55,9 +55,9 @@ class RangeReader:
     async def read(
         self, topic: Topic[T], first: int, end: int, partition: int = 0
     ) -> AsyncIterator[Read[T]]:
-        """Records from an offset on, below another; what is refused or removed is left out.
+        """Records with ``first`` <= offset < ``end``; refused ones and removals are left out.
 
-        Its dead letter is written by the processes that follow the topic.
+        Dead letters are written by the processes that follow the topic.
         """
         async for raw in self.raw(topic, first, end, partition):
             match receive(topic, raw):
@@ -77,17 +77,17 @@ async def reading(
     Raises `BrokerError` where Kafka does not answer or has no such topic.
     """
     async with consuming(clients, **options) as consumer:
-        there = await consumer.topics()
+        existing = await consumer.topics()
         for topic in topics:
-            if clients.full(topic) not in there:
+            if clients.full(topic) not in existing:
                 raise no_topic(clients.settings, topic)
-        # Once, for all: a consumer that is stopped right after its assignment has changed may
-        # wait for ever.
+        # Assigned once, for all: a consumer that is stopped right after its assignment has changed
+        # may wait for ever.
         partitions = [
             TopicPartition(clients.full(t), p) for t in topics for p in range(t.partitions)
         ]
         consumer.assign(partitions)
-        consumer.pause(*partitions)  # only what is asked for is fetched
+        consumer.pause(*partitions)  # only requested ranges are fetched
         yield RangeReader(clients, consumer)
 
 
@@ -98,10 +98,10 @@ async def read_between(
     until_ms: int | None = None,
     partitions: Collection[int] = (),
 ) -> AsyncIterator[Read[T]]:
-    """Records written from a time on and before another, to their end as it is now.
+    """Records written from ``since_ms`` on and before ``until_ms``, at most to the current end.
 
-    Of all partitions unless told which, each in order; what is refused or removed is left out.
-    Raises `BrokerError` where there is no such topic, or nothing comes for `STALL_S`.
+    Of ``partitions`` (empty = all), each in order; refused records and removals are left out.
+    Raises `BrokerError` where there is no such topic, or nothing arrives for `STALL_S`.
     """
     async for raw in raw_between(clients, topic, since_ms, until_ms, partitions):
         match receive(topic, raw):
@@ -116,7 +116,7 @@ async def raw_between(
     until_ms: int | None = None,
     partitions: Collection[int] = (),
 ) -> AsyncIterator[ConsumerRecord]:
-    """As `read_between`, but as they are on the broker: for who decodes few of many."""
+    """As `read_between`, but not decoded: for callers that decode few of many records."""
     async with consuming(clients) as consumer:
         name = clients.full(topic)
         if name not in await consumer.topics():
@@ -133,7 +133,7 @@ async def raw_between(
 async def records_since(
     clients: KafkaClients, topic: Topic[T], since_ms: int, partitions: Collection[int] = ()
 ) -> AsyncIterator[Read[T]]:
-    """As `read_between`, from a time on to the end as it is now."""
+    """As `read_between`, from ``since_ms`` to the current end."""
     async for read in read_between(clients, topic, since_ms, None, partitions):
         yield read
 
@@ -141,7 +141,7 @@ async def records_since(
 async def _offsets_at(
     consumer: AIOKafkaConsumer, partitions: list[TopicPartition], at_ms: int | None
 ) -> dict[TopicPartition, int]:
-    """The first offset written at a time or after it; the end where there is none, or no time."""
+    """The first offset written at ``at_ms`` or later; the end where there is none, or no time."""
     ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
     if at_ms is None:
         return ends
@@ -152,15 +152,15 @@ async def _offsets_at(
 async def _up_to(
     consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]
 ) -> AsyncIterator[ConsumerRecord]:
-    """What the consumer has from where it stands, below these offsets."""
+    """Records from the consumer's positions up to, not including, these offsets."""
     loop = asyncio.get_running_loop()
-    heard_s = loop.time()
+    received_s = loop.time()
     while open_ := [tp for tp, end in ends.items() if await consumer.position(tp) < end]:
         found = await consumer.getmany(*open_, timeout_ms=_POLL_MS)
         if found:
-            heard_s = loop.time()
-        elif loop.time() - heard_s > STALL_S:
-            raise BrokerError(f"Kafka gave nothing of {open_[0].topic} for {STALL_S:.0f} s")
+            received_s = loop.time()
+        elif loop.time() - received_s > STALL_S:
+            raise BrokerError(f"Kafka sent nothing of {open_[0].topic} for {STALL_S:.0f} s")
         for tp, records in found.items():
             for record in records:
                 if record.offset < ends[tp]:

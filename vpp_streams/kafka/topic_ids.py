@@ -1,7 +1,7 @@
-"""Topics by their ids: one that was deleted and made again under its name is another topic.
+"""Identifies topics by id: one that was deleted and created again is another topic.
 
-aiokafka 0.14 speaks versions of Metadata that do not tell ids (they came with version 10), so the
-request is declared here. This is the only module that knows how aiokafka's clients send one.
+aiokafka 0.14 uses versions of Metadata without ids (version 10 added them), so the request is
+declared here. This is the only module that knows how aiokafka's clients send one.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from aiokafka.protocol.types import (
 from vpp_streams.errors import BrokerError
 
 LOOK_S = 5.0
-"""How often those who read a topic for long look whether it is still the same."""
+"""Interval at which long-running readers check that a topic is still the same, s."""
 ANSWER_S = 2.0
 
 _NO_ID = UUID(int=0)
@@ -70,7 +70,7 @@ _TOPIC = Schema(
 _BROKER = Schema(("node_id", Int32), ("host", _NAME), ("port", Int32), ("rack", _NAME), _TAGS)
 
 
-class _Answer(Response):  # type: ignore[misc]  # aiokafka is untyped
+class _MetadataV10Response(Response):  # type: ignore[misc]  # aiokafka is untyped
     API_KEY = 3
     API_VERSION = 10
     SCHEMA = Schema(
@@ -84,11 +84,11 @@ class _Answer(Response):  # type: ignore[misc]  # aiokafka is untyped
     )
 
 
-class _Question(RequestStruct):  # type: ignore[misc]  # aiokafka is untyped
+class _MetadataV10(RequestStruct):  # type: ignore[misc]  # aiokafka is untyped
     FLEXIBLE_VERSION = True
     API_KEY = 3
     API_VERSION = 10
-    RESPONSE_TYPE = _Answer
+    RESPONSE_TYPE = _MetadataV10Response
     SCHEMA = Schema(
         ("topics", CompactArray(("topic_id", _Uuid), ("name", _NAME), _TAGS)),
         ("allow_auto_topic_creation", Boolean),
@@ -98,23 +98,23 @@ class _Question(RequestStruct):  # type: ignore[misc]  # aiokafka is untyped
     )
 
 
-class _Metadata(Request[_Question]):  # type: ignore[misc]  # aiokafka is untyped
+class _Metadata(Request[_MetadataV10]):  # type: ignore[misc]  # aiokafka is untyped
     API_KEY = 3
 
     def __init__(self, names: Collection[str]) -> None:
         self._names = names
 
-    def build(self, request_struct_class: type[_Question]) -> _Question:
-        asked: list[tuple[UUID, str, dict[int, bytes]]] = [
+    def build(self, request_struct_class: type[_MetadataV10]) -> _MetadataV10:
+        wanted: list[tuple[UUID, str, dict[int, bytes]]] = [
             (_NO_ID, name, {}) for name in self._names
         ]
-        return request_struct_class(asked, False, False, False, {})
+        return request_struct_class(wanted, False, False, False, {})
 
 
 async def topic_ids(client: AnyClient, names: Collection[str]) -> dict[str, UUID]:
-    """The ids of those of the topics that are there, asked through a started client.
+    """Ids by name of those topics that exist, requested through a started client.
 
-    Empty where the broker is too old to know any. Raises `KafkaError` where it does not answer.
+    Empty where the broker is too old to know ids. Raises `KafkaError` where it does not answer.
     """
     connection: Any = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001 - aiokafka has no public way
     node = connection.get_random_node()
@@ -132,15 +132,15 @@ async def topic_ids(client: AnyClient, names: Collection[str]) -> dict[str, UUID
 
 
 class KnownTopics:
-    """The topics that somebody reads or writes, to notice when a name means another one."""
+    """Remembers the ids of topics, to notice when a name means another topic."""
 
     def __init__(self) -> None:
         self._ids: Mapping[str, UUID] = {}
 
     async def changed(self, client: AnyClient, names: Collection[str]) -> set[str]:
-        """The names that mean another topic than when they were asked about before.
+        """The names that mean another topic than when they were last checked.
 
-        A name that means none now, and all while Kafka does not answer, are as they were.
+        A name without a topic now, and every name while Kafka does not answer, is unchanged.
         """
         if not names:
             return set()
@@ -162,7 +162,7 @@ class KnownTopics:
             )
 
     async def check_for_ever(self, client: AnyClient, names: Collection[str]) -> None:
-        """`check` every few seconds, for those who write a topic and do not read it."""
+        """`check` every `LOOK_S`, for processes that write topics and do not read them."""
         while True:
             await asyncio.sleep(LOOK_S)
             await self.check(client, names)

@@ -1,4 +1,4 @@
-"""Every topic in one place: its name, partitions, keeping, key, and the contract of its records.
+"""Every topic in one place: its name, partitions, retention, key, and the contract of its records.
 
 Readers decode by the contract (`vpp_streams.kafka.follower`), writers encode by it and find key
 and partition here (`vpp_streams.kafka.outlet`), and ``vpp contracts`` documents it.
@@ -31,17 +31,17 @@ from vpp_streams.domain.registry.hashing import partition_of
 T = TypeVar("T", default=Any)
 Keep = Literal["delete", "compact", "compact,delete"]
 Codec = Literal["ndjson", "arrow"]
-"""Frames of many readings: ``ndjson`` is handed on as bytes, as each line is judged by itself;
-``arrow`` is a record batch of ``telemetry.v1``."""
+"""How frames of many readings are encoded: ``ndjson`` is passed on as bytes, because each line is
+checked by itself; ``arrow`` is a record batch of ``telemetry.v1``."""
 PartitionRule = Literal["single", "site", "partition", "source_partition", "slot", "chosen"]
-"""``single``: there is one. ``site``: that of the record's site. ``partition``,
-``source_partition``, ``slot``: the field of that name says. ``chosen``: the writer's frames are
-made by partition, and it says which."""
+"""How a record's partition is found. ``single``: the topic has one. ``site``: by the record's site.
+``partition``, ``source_partition``, ``slot``: by the field of that name. ``chosen``: by the writer,
+whose frames are built by partition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """How a record's key is made of it."""
+    """How a record's key is derived from the record."""
 
     about: str
     of: Callable[[Any], str]
@@ -57,7 +57,7 @@ class Topic(Generic[T]):
 
     name: str
     about: str = field(default="", compare=False)
-    """For the documentation."""
+    """What the topic carries, for the documentation."""
     contract: Any = field(default=bytes, compare=False)
     """``T``: a Struct, a union of tagged Structs, or the `Codec` of its frames."""
     key: Key | None = field(default=None, compare=False)
@@ -66,7 +66,7 @@ class Topic(Generic[T]):
     keep: Keep = "delete"
     retention_ms: int = 7 * DAY_MS
     timed_by_broker: bool = False
-    """Whether record timestamps are the broker's, which nobody's clock can lead astray."""
+    """Whether record timestamps are the broker's, independent of the writers' clocks."""
 
     def full(self, namespace: str) -> str:
         """Name on the broker: ``<namespace>.<name>`` or the bare name."""
@@ -364,7 +364,7 @@ STATE_FLEET = Topic[bytes](
 )
 STATE_REGION = Topic[bytes](
     "state.region",
-    "windows of regions in the making, and what was decided of requests",
+    "open windows of regions, and what was decided on requests",
     partitions=1,
     keep="compact",
 )
@@ -374,4 +374,4 @@ SEATS_REGION = Topic[bytes](
     "seats.region", "no records: the group of the role shares it out", partitions=1
 )
 INTERNAL = (STATE_FLEET, STATE_REGION, SEATS_INGEST, SEATS_FLEET, SEATS_REGION)
-"""Between the workers of a role, and no contract for anybody else."""
+"""Topics between the workers of a role; no contract for others."""

@@ -1,1 +1,1 @@
-"""What every process has: logs, health reports, a clock, its connection to Kafka."""
+"""What every process has: logs, health reports, private files, and its connection to Kafka."""

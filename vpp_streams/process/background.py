@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 
 def run_beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-    """Run ``work`` until the stack unwinds; what it raises is the caller's to look at."""
+    """Run ``work`` until the stack unwinds; the caller checks the task for errors."""
     task = asyncio.create_task(work)
 
     async def end() -> None:
@@ -19,7 +19,7 @@ def run_beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> asyn
 
 
 async def until_told_to_stop(*work: Coroutine[None, None, None]) -> None:
-    """Run it all until Ctrl-C or SIGTERM; raises what one of it raises, and ends the others."""
+    """Run all ``work`` until Ctrl-C or SIGTERM, or until one ends; an error of one is raised."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""What a process that lives with Kafka has of it: a way out, a way in, and its reports."""
+"""A process's connection to Kafka: a way out, a way in, and its reports."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from vpp_streams.process.health import HealthReporter
 log = structlog.get_logger()
 
 LETTERS_WAIT_S = 2.0
-"""So long a process that ends waits for its dead letters to be written."""
+"""How long a process that ends waits for its dead letters to be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ async def connected(
         letters = DeadLetters(health.process_id, health.counters)
         follower = Follower(clients, letters, health.counters)
         for work in (letters.run(clients), health.publish_for_ever(clients.settings, producer)):
-            run_beside(stack, work).add_done_callback(_say_why)
+            run_beside(stack, work).add_done_callback(_log_error)
         try:
             yield Connection(clients, producer, outlet, follower, letters)
         finally:
@@ -58,13 +58,13 @@ async def connected(
                     await letters.settled()
 
 
-def _say_why(ended: asyncio.Task[None]) -> None:
-    """These never end by themselves."""
+def _log_error(ended: asyncio.Task[None]) -> None:
+    """Log why a task that never ends by itself has ended."""
     if not ended.cancelled() and (error := ended.exception()) is not None:
-        log.error("what a process reports stopped", exc_info=error)
+        log.error("the reports of this process stopped", exc_info=error)
 
 
 def onlooker(clients: KafkaClients) -> Follower:
-    """A follower for a command that only looks: what it refuses is logged and not written."""
+    """A follower for a command that only reads: refused records are logged, not written."""
     health = HealthReporter("onlooker")
     return Follower(clients, DeadLetters(health.process_id, health.counters), health.counters)

@@ -1,4 +1,4 @@
-"""Each process tells topic ``health`` once a second what it has counted."""
+"""Publishes each process's counters and gauges to topic ``health``, once a second."""
 
 import asyncio
 import math
@@ -28,7 +28,7 @@ class HealthReporter:
         self.process_id = f"{role}-{socket.gethostname()}-{os.getpid()}"
         self.counters: Counter[str] = Counter()
         self.gauges: dict[str, Callable[[], float]] = {}
-        """Read at each report."""
+        """Functions that give a gauge's value, by its name; called at each report."""
         self._started_at_ms = clock.now_ms()
 
     def report(self) -> Health:

@@ -1,4 +1,4 @@
-"""A limit for the log: whoever makes a process log the same thing for ever cannot fill the disk."""
+"""Limits the log, so that a line that is repeated for ever cannot fill the disk."""
 
 import logging
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 PER_MINUTE = 20
-"""Lines of one kind in a minute; what comes beyond is counted, and the count is logged."""
+"""Lines of one kind per minute; further ones are counted, and the count is logged."""
 _MAX_KINDS = 1000
 
 
@@ -20,7 +20,7 @@ class _Kind:
 
 
 class LogLimit(logging.Filter):
-    """Passes `PER_MINUTE` lines of each kind; the first of the next minute says what is missing.
+    """Passes `PER_MINUTE` lines of each kind; the next minute's first gives the number left out.
 
     A kind is a logger and the fixed part of its message: the numbers and names in it vary.
     """

@@ -43,5 +43,5 @@ def set_up_logs(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
-    # aiokafka tells every metadata refresh of a broker that restarts; our own errors say it once.
+    # aiokafka logs every metadata refresh while a broker restarts; our errors report it once.
     logging.getLogger("aiokafka").setLevel(max(logging.WARNING, root.level))

@@ -5,16 +5,16 @@ from ipaddress import ip_address
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
+    """A TCP port of this machine that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether we could listen there."""
+    """Whether a server could listen on this port of ``host``."""
     with socket.socket() as probe:
-        # As servers do: a port whose last connections only wait to be forgotten is free.
+        # As servers do: a port whose last connections are in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -24,7 +24,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there."""
+    """Whether only this machine can reach a server that listens on ``host``."""
     if host == "localhost":
         return True
     try:

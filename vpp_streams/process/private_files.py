@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def private_directory(path: Path) -> Path:
-    """Make a directory, and those above it that are missing, for their owner only (0700).
+    """Create a directory and its missing parents, for their owner only (0700).
 
-    One that exists is left as it is: it may be another's, or shared on purpose.
+    One that exists is left as it is: it may belong to another, or be shared on purpose.
     """
     for missing in reversed([path, *path.parents]):
         missing.mkdir(mode=0o700, exist_ok=True)
@@ -18,7 +18,7 @@ def private_directory(path: Path) -> Path:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file that only its owner can read, completely or not at all."""
     private_directory(path.parent)
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
@@ -32,7 +32,7 @@ def write_private(path: Path, content: bytes) -> None:
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold an exclusive lock on a file, between processes.
 
-    Raises `BlockingIOError` where another holds it and we do not want to wait.
+    Raises `BlockingIOError` where another holds it and ``wait`` is False.
     """
     private_directory(path.parent)
     with path.open("w") as file:

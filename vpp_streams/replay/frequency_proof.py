@@ -1,4 +1,4 @@
-"""Reads what proof of frequency response needs: telemetry, who was armed with what, ratings."""
+"""Reads the telemetry, armed droops and ratings that prove devices' frequency response."""
 
 from collections.abc import Iterable, Sequence
 
@@ -24,8 +24,8 @@ _COLUMNS = ("device_id", "measured_at_ms", "frequency_hz", "battery_w")
 async def prove(settings: Settings, region: str, minutes: float) -> dict[str, Response] | None:
     """Each armed device's response in the last minutes, by its id; None where none was armed.
 
-    Of droops of other parameters than the newest nothing is told. Records that cannot be read
-    are left out.
+    Only responses to the newest droop's parameters are reported. Records that cannot be read are
+    left out.
     """
     since_ms = clock.now_ms() - round(minutes * 60_000)
     clients = KafkaClients(settings)
@@ -37,7 +37,7 @@ async def prove(settings: Settings, region: str, minutes: float) -> dict[str, Re
     droop = next((frame.droop for frame in reversed(commands) if frame.droop), None)
     if droop is None:
         return None
-    told = [
+    events = [
         event
         async for read in records_since(clients, topics.COMMAND_EVENTS, since_ms)
         for event in read.record.events
@@ -55,7 +55,7 @@ async def prove(settings: Settings, region: str, minutes: float) -> dict[str, Re
         at_ms,
         hz,
         battery_w,
-        armings=armings_of(commands, told, devices, droop),
+        armings=armings_of(commands, events, devices, droop),
         droop=droop,
         rated_charge_w=np.array([d.rated_charge_w for d in rated]),
         rated_discharge_w=np.array([d.rated_discharge_w for d in rated]),
@@ -69,7 +69,7 @@ def armings_of(
     devices: Sequence[str],
     droop: Droop,
 ) -> Armings:
-    """The leases that devices took, as they tell; ``device`` is the index in ``devices``."""
+    """The leases that devices accepted, by their events; ``device`` is an index in ``devices``."""
     taken_ms: dict[tuple[str, str], int] = {}
     ended_ms: dict[tuple[str, str], int] = {}
     for event in events:
@@ -104,7 +104,7 @@ def armings_of(
 
 
 async def _captured(clients: KafkaClients, since_ms: int, devices: Sequence[str]) -> pa.Table:
-    """What these devices measured, of `_COLUMNS`."""
+    """The columns `_COLUMNS` of these devices' telemetry."""
     wanted = pa.array(devices, pa.string())
     batches = []
     async for read in records_since(clients, topics.TELEMETRY, since_ms):

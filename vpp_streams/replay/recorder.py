@@ -1,4 +1,4 @@
-"""``vpp record``: topic ``telemetry`` from Kafka into a `Recording`."""
+"""Records topic ``telemetry`` into a `Recording` (``vpp record``)."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ from vpp_streams.settings import Settings
 log = structlog.get_logger()
 
 CHECKPOINT_S = 300.0
-"""What is recorded is on disk for readers, and not read again after a kill, this often."""
+"""Interval of checkpoints: from one on, its readings are on disk and survive a kill."""
 
 
 class SiteFile:
@@ -37,7 +37,7 @@ class SiteFile:
         self._changed = False
 
     def note(self, read: Read[Site]) -> None:
-        """Take a record of topic ``assets``: a removed site keeps the record it had before."""
+        """Apply a record of topic ``assets``: a removed site keeps the record it had before."""
         site = read.record
         if not site.removed:
             self._sites[site.site_id] = _without_tokens(site)
@@ -52,7 +52,7 @@ class SiteFile:
 
 
 def _without_tokens(site: Site) -> Site:
-    """Recordings are handed around; what lets a device in stays at home."""
+    """The site without its devices' credentials: recordings are passed on to others."""
     devices = tuple(msgspec.structs.replace(d, token_sha256="") for d in site.devices)
     return msgspec.structs.replace(site, devices=devices)
 
@@ -66,10 +66,10 @@ async def record(
     until_end: bool,
     on_progress: Callable[[int], None] = lambda _behind: None,
 ) -> None:
-    """Record topic ``telemetry`` until ``stop`` is set (or, ``until_end``, to its present end).
+    """Record topic ``telemetry`` until ``stop`` is set (with ``until_end``, to its current end).
 
-    A new recording begins at the log's end, or at its beginning; one that is gone on with, where
-    it stood. ``on_progress`` is told how many Kafka records are yet to be read.
+    A new recording begins at the log's end, or ``from_beginning``; an existing one continues where
+    it stopped. ``on_progress`` receives the number of Kafka records still to be read.
     """
     sites = SiteFile(recording.directory / ASSETS_FILE)
     clients = KafkaClients(settings)
@@ -91,7 +91,7 @@ async def record(
 async def _seek(
     consumer: AIOKafkaConsumer, recording: Recording, from_beginning: bool
 ) -> dict[TopicPartition, int]:
-    """Stand where the recording goes on; returns the log's ends."""
+    """Seek to where the recording continues; returns the log's end offsets."""
     partitions = [TopicPartition(recording.topic, p) for p in range(PARTITIONS)]
     consumer.assign(partitions)
     first = await consumer.beginning_offsets(partitions)
@@ -122,7 +122,7 @@ async def _consume(
     on_progress: Callable[[int], None],
 ) -> None:
     sites.write()
-    recording.checkpoint()  # from now on a kill is gone on from here
+    recording.checkpoint()  # from now on, a killed recording continues from here
     checkpoint_at = time.monotonic() + CHECKPOINT_S
     while not stop.is_set():
         targets = ends or {tp: consumer.highwater(tp) or 0 for tp in consumer.assignment()}

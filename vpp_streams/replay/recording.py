@@ -1,10 +1,10 @@
-"""A recording: a directory of Parquet files that takes in each Kafka record exactly once.
+"""A recording: a directory of Parquet files that holds each Kafka record exactly once.
 
 Readings gather in open parts; a *checkpoint* makes every open part durable (complete file,
-fsync, atomic rename) and only then notes from which offsets to go on. A kill loses the open
-parts, and their readings are read again. So are those of a part that had become durable when
-the note had not been taken yet: a part is named by its first offset, which is the first of its
-partition and hour after the noted one, so the same part gets the same name and takes its place.
+fsync, atomic rename) and only then saves the offsets from which to continue. A kill loses the
+open parts, and their readings are read again. So are those of a part that became durable before
+the offsets were saved: a part is named by its first offset, which is the first of its partition
+and hour after the saved one, so the same part gets the same name and replaces the first copy.
 """
 
 import fcntl
@@ -35,12 +35,13 @@ log = structlog.get_logger()
 ROW_GROUP = 65_536
 """Readings that a part gathers in memory before it writes them."""
 CHECKPOINT_ROWS = 2_000_000
+"""Readings in open parts that make a checkpoint due."""
 MAX_OPEN_PARTS = 64
-"""A checkpoint comes early where received times are all over the place: memory is bounded."""
+"""More open parts make a checkpoint due, so that scattered received times cannot fill memory."""
 
 
 class OpenPart:
-    """A part that is being written, under a name that no reader takes for a part."""
+    """A part that is being written, under a name that readers ignore."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,20 +52,20 @@ class OpenPart:
         self._waiting_rows = 0
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Take readings; they are in memory until a row group is full."""
+        """Add readings (schema `RECORDED_V1`); they stay in memory until a row group is full."""
         self._waiting.append(rows)
         self._waiting_rows += len(rows)
         if self._waiting_rows >= ROW_GROUP:
             self._write()
 
     def finish(self) -> None:
-        """Make it durable under its name."""
+        """Make the part durable under its name."""
         self._write()
         self._writer.close()
         _durable_rename(self._draft, self.path)
 
     def discard(self) -> None:
-        """Forget it: its readings will be read from the log again."""
+        """Delete the part: its readings will be read from the log again."""
         self._writer.close()
         self._draft.unlink()
 
@@ -75,10 +76,10 @@ class OpenPart:
 
 
 class Recording:
-    """A recording directory that grows."""
+    """A recording directory that is being written."""
 
     def __init__(self, directory: Path, topic: str) -> None:
-        """Go on with the recording in ``directory``, or begin one.
+        """Continue the recording in ``directory``, or begin one.
 
         Raises `InputError` where the directory is the recording of another topic.
         """
@@ -96,10 +97,10 @@ class Recording:
         self._open: dict[PartKey, OpenPart] = {}
         self._open_rows = 0
         for draft in directory.glob("date=*/hour=*/.*.draft"):
-            draft.unlink()  # what a kill left
+            draft.unlink()  # left by a kill
 
     def add(self, partition: int, offset: int, value: bytes | None, backfill: bool) -> None:
-        """Take one Kafka record; one that is no canonical frame is counted and left out."""
+        """Add one Kafka record; one that is not a canonical frame is counted and left out."""
         self.next_offsets[partition] = offset + 1
         try:
             batch = decode_frame(value or b"")
@@ -108,7 +109,7 @@ class Recording:
             log.warning("left out", partition=partition, offset=offset, error=str(error))
             return
         if not len(batch):
-            return  # a heartbeat; a replay makes its own
+            return  # a heartbeat; a replay plans its own
         for key, rows in recorded_rows(batch, partition, offset, backfill).items():
             if key not in self._open:
                 self._open[key] = OpenPart(self.directory / part_path(key, offset))
@@ -118,11 +119,11 @@ class Recording:
 
     @property
     def full(self) -> bool:
-        """Whether it is time for a checkpoint by what is open."""
+        """Whether the open parts make a checkpoint due."""
         return self._open_rows >= CHECKPOINT_ROWS or len(self._open) > MAX_OPEN_PARTS
 
     def checkpoint(self) -> None:
-        """Make all that was added durable, then note from where to go on."""
+        """Make all that was added durable, then save the offsets from which to continue."""
         for key in list(self._open):
             self._open[key].finish()
             del self._open[key]
@@ -132,14 +133,14 @@ class Recording:
         write_durably(self.directory / STATE_FILE, encode_json(state))
 
     def discard_open(self) -> None:
-        """Close what an error left open; its readings are read from the log again."""
+        """Delete the parts that are still open; their readings will be read from the log again."""
         for part in self._open.values():
             part.discard()
         self._open.clear()
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file, whole or not at all."""
+    """Replace a file durably, completely or not at all."""
     draft = path.with_name(f".{path.name}.draft")
     draft.write_bytes(data)
     _durable_rename(draft, path)
@@ -167,9 +168,9 @@ def _read_state(path: Path) -> RecordingState | None:
 
 @contextmanager
 def recording_in(directory: Path, topic: str) -> Iterator[Recording]:
-    """The recording in a directory, for one process at a time.
+    """Open the recording in a directory, for one process at a time.
 
-    Raises `InputError` where another process records there, or the directory is not one of ours.
+    Raises `InputError` where another process records there, or the directory cannot be used.
     """
     if directory.exists() and not directory.is_dir():
         raise InputError(f"cannot record into {directory}: it is a file, give a directory")

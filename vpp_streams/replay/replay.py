@@ -1,7 +1,7 @@
-"""``vpp replay``: a source's readings as canonical frames in a namespace of their own.
+"""Publishes a source's readings as canonical frames in a namespace of their own (``vpp replay``).
 
-`vpp_streams.domain.files.frames_plan` says what is written; here is only when: at most as fast
-as the data's clock times the speed.
+`vpp_streams.domain.files.frames_plan` decides what is written; this module decides when: at most
+``speed`` times as fast as the data's clock.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from vpp_streams.replay.sources import Source
 from vpp_streams.settings import Settings
 
 MAX_ON_THE_WAY = 2000
-"""Frames handed to the producer that Kafka has not confirmed yet."""
+"""Most frames handed to the producer that Kafka has not confirmed yet."""
 
 
 class Pacer:
-    """Holds the data's clock to a multiple of the wall clock."""
+    """Limits the data's clock to a multiple of the wall clock."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Pacer:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """``speed`` in seconds of data per second; None = as fast as it goes."""
+        """``speed`` in seconds of data per second; None = as fast as possible."""
         self._speed = speed
         self._clock = clock
         self._sleep = sleep
@@ -63,7 +63,7 @@ async def replay(
 ) -> None:
     """Write a source's sites and readings to the settings' namespace.
 
-    Raises `InputError` where the namespace has telemetry already: time runs once in a namespace.
+    Raises `InputError` where the namespace has telemetry already: its time cannot run twice.
     """
     clients = KafkaClients(settings)
     await ensure_topics(clients)
@@ -72,12 +72,12 @@ async def replay(
         async with producing(clients, linger_ms=20) as producer:
             outlet = Outlet(producer, settings.namespace)
             await asyncio.gather(*[await outlet.send(topics.ASSETS, site) for site in source.sites])
-            await _tell(outlet, source, pacer, on_step)
+            await _publish(outlet, source, pacer, on_step)
     except KafkaError as error:
-        raise BrokerError(f"Kafka stopped taking frames ({error!r}); replay it again") from None
+        raise BrokerError(f"Kafka stopped accepting frames ({error!r}); replay it again") from None
 
 
-async def _tell(
+async def _publish(
     outlet: Outlet, source: Source, pacer: Pacer, on_step: Callable[[Step], None]
 ) -> None:
     on_the_way: deque[Awaitable[object]] = deque()
@@ -111,6 +111,6 @@ async def _check_unused(clients: KafkaClients) -> None:
     async with consuming(clients) as consumer:
         if any((await consumer.end_offsets(partitions)).values()):
             raise InputError(
-                f"{name} has readings already, and a replay must have its time to itself;"
+                f"{name} has readings already, and a replay needs a namespace without any;"
                 " choose another --namespace"
             )

@@ -36,7 +36,7 @@ class Span:
     to_ms: int | None = None
 
     def of(self, table: pa.Table) -> Any:
-        """Which rows lie in it: an Arrow mask, or None for all of them."""
+        """Arrow mask of the rows that lie in the span; None where it has no limit."""
         measured, mask = table["measured_at_ms"], None
         if self.from_ms is not None:
             mask = pc.greater_equal(measured, self.from_ms)
@@ -48,15 +48,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is to be replayed."""
+    """Sites and readings to replay."""
 
     sites: list[Site]
-    """The registry that it brings; empty = none."""
+    """Sites to register; empty = none."""
     pace: Pace
     first_ms: int
-    """About the received time of its first reading: for progress."""
+    """Approximate received time of the first reading, ms since 1970 UTC: to show progress."""
     last_ms: int
-    """About that of its last."""
+    """Approximate received time of the last reading, ms since 1970 UTC."""
     streams: Callable[[], dict[int, Iterator[LogReadings]]]
     """Each partition's readings in the order of its log, from the start."""
 
@@ -76,7 +76,7 @@ def load_mapping(path: Path) -> HomeMapping:
 def load_home(path: Path, mapping: HomeMapping) -> RecordedHome:
     """Read a recorded home's CSV. Raises `InputError` where it cannot be read by this mapping."""
     try:
-        # Bytes that are no text make cells that cannot be read: bad rows, told with their line.
+        # Bytes that are not text make unreadable cells: bad rows, reported with their line.
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
             return read_home(lines, mapping, path.name)
     except OSError as error:
@@ -84,7 +84,7 @@ def load_home(path: Path, mapping: HomeMapping) -> RecordedHome:
 
 
 def home_source(home: RecordedHome, mapping: HomeMapping, span: Span) -> Source:
-    """A recorded home as a source: one site, told interval by interval."""
+    """A recorded home as a source: one site, published interval by interval."""
     table = _within(pa.Table.from_batches([home.batch]), span, "the file")
     partition = partition_of(mapping.site.site_id, PARTITIONS)
     rows = LogReadings(table.to_batches()[0], np.zeros(len(table), np.bool_))
@@ -102,7 +102,7 @@ def open_recording(path: Path, span: Span) -> Source:
         raise InputError(f"there is no {path}")
     parts = sorted(path.glob("date=*/hour=*/part-*.parquet")) if path.is_dir() else [path]
     if not parts:
-        raise InputError(f"{path} has no date=*/hour=*/part-*.parquet: it is no recording")
+        raise InputError(f"{path} has no date=*/hour=*/part-*.parquet: it is not a recording")
     located = [(part, parse_part_path(str(part))) for part in parts]
     if any(found is None for _, found in located):
         return _plain_source(parts, _sites_near(path), span)
@@ -126,7 +126,7 @@ def open_recording(path: Path, span: Span) -> Source:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a part's footer says of it."""
+    """A part's offsets and received times (ms since 1970 UTC), from its footer."""
 
     path: Path
     first_offset: int
@@ -193,7 +193,7 @@ def _rows(partition: int, table: pa.Table, span: Span) -> Iterator[LogReadings]:
         if partition_of(site_id, PARTITIONS) != partition:
             raise InputError(
                 f"site {site_id} was recorded in partition {partition}; with our"
-                f" {PARTITIONS} partitions it is not there: the recording cannot be replayed"
+                f" {PARTITIONS} partitions it belongs in another: the recording cannot be replayed"
             )
     backfill = table["backfill"].to_numpy(zero_copy_only=False)
     yield LogReadings(_canonical(table), backfill)
@@ -225,14 +225,14 @@ def _plain_source(paths: list[Path], sites: list[Site], span: Span) -> Source:
 
 
 def _as_telemetry(table: pa.Table, path: Path) -> pa.Table:
-    """Columns as another tool may have written them: wide strings, null for not measured."""
+    """Convert columns that another tool wrote: wide strings, null for not measured."""
     _check_schema(table.schema, path, TELEMETRY_V1, same_types=False)
     columns = []
     for field in TELEMETRY_V1:
         try:
             column = table[field.name].cast(field.type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise InputError(f"{path}: column {field.name} is no {field.type} ({error})") from None
+            raise InputError(f"{path}: column {field.name} is not {field.type} ({error})") from None
         if pa.types.is_floating(field.type):
             column = column.fill_null(float("nan"))
         elif column.null_count:
@@ -248,7 +248,7 @@ def _check_schema(
         at = schema.get_field_index(field.name)
         if at < 0:
             raise InputError(
-                f"{path} is no telemetry: it has no column {field.name}; it has"
+                f"{path} is not telemetry: it has no column {field.name}; it has"
                 f" {', '.join(schema.names)}"
             )
         if same_types and schema.field(at).type != field.type:
@@ -270,7 +270,7 @@ def _within(table: pa.Table, span: Span, what: str) -> pa.Table:
     mask = span.of(table)
     table = table if mask is None else table.filter(mask)
     if not len(table):
-        raise InputError(f"no reading of {what} was measured in the time asked for")
+        raise InputError(f"no reading of {what} was measured in the requested time")
     return table.combine_chunks()
 
 
@@ -280,7 +280,7 @@ def _received_span(table: pa.Table) -> tuple[int, int]:
 
 
 def _sites_near(path: Path) -> list[Site]:
-    """The sites of the recording that a path is, or lies in (up to its hour and date)."""
+    """The sites of the recording at a path or, for an hour or date of one, above it."""
     for directory in [path, *path.resolve().parents[:3]]:
         file = directory / ASSETS_FILE
         if file.is_file():
