@@ -90,16 +90,7 @@ def demo_operator(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
 
 def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
     """Every process of the loop, as the command line starts it."""
-    environment = {
-        "VPP_KAFKA": settings.kafka,
-        "VPP_NAMESPACE": settings.namespace,
-        "VPP_STATE_DIR": str(settings.state_dir),
-        "VPP_MARKET_INTERVAL_S": str(settings.market_interval_s),
-        "VPP_MARKET_GATE_S": str(settings.market_gate_s),
-        "VPP_FLEET_URL": f"http://{settings.host}:{settings.worker_port}",
-        **({"VPP_OPERATORS": str(settings.operators)} if settings.operators else {}),
-        "PYTHONUNBUFFERED": "1",
-    }
+    environment = _environment(settings)
     # The demo's devices are here, and their tokens are public: its gateway is for nobody else.
     devices_host = settings.host if is_loopback(settings.host) else "127.0.0.1"
     commands = {
@@ -122,6 +113,19 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
         Spec(name, (*vpp, *words), environment | special.get(name, {}))
         for name, words in commands.items()
     ]
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        "VPP_KAFKA": settings.kafka,
+        "VPP_NAMESPACE": settings.namespace,
+        "VPP_STATE_DIR": str(settings.state_dir),
+        "VPP_MARKET_INTERVAL_S": str(settings.market_interval_s),
+        "VPP_MARKET_GATE_S": str(settings.market_gate_s),
+        "VPP_FLEET_URL": f"http://{settings.host}:{settings.worker_port}",
+        **({"VPP_OPERATORS": str(settings.operators)} if settings.operators else {}),
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 async def register(settings: Settings, sites: Sequence[Site]) -> None:
@@ -190,15 +194,8 @@ async def measure(
 ) -> Report:
     """Wait until the loop is warm (or for `WARM_UP_S`), watch it, drill it, and judge it."""
     nothing = Summary(0, 0, 0, 0, 0)
-    first: Summary | None = None
     async with httpx.AsyncClient(base_url=web_url(settings), timeout=5.0) as client:
-        waited = 0.0
-        while waited < WARM_UP_S and await pause(stopping):
-            summary = await read_summary(client)
-            first = first or summary
-            if summary and is_warm(summary, expected):
-                break
-            waited += _POLL_S
+        first = await _until_warm(client, expected, stopping)
         ages: Counter[int] = Counter()
         collecting = asyncio.create_task(_collect_ages(settings, ages))
         try:
@@ -220,6 +217,21 @@ async def measure(
         restarts=supervisor.restarts,
         dispatch=told,
     )
+
+
+async def _until_warm(
+    client: httpx.AsyncClient, expected: Expected, stopping: asyncio.Event
+) -> Summary | None:
+    """The first summary, once the loop is warm or `WARM_UP_S` are over."""
+    first: Summary | None = None
+    waited_s = 0.0
+    while waited_s < WARM_UP_S and await pause(stopping):
+        summary = await read_summary(client)
+        first = first or summary
+        if summary and is_warm(summary, expected):
+            break
+        waited_s += _POLL_S
+    return first
 
 
 async def _collect_ages(settings: Settings, ages: Counter[int]) -> None:

@@ -97,16 +97,10 @@ def judge(
     reasons = [
         *_what_is_missing(last.devices_connected, coverage, expected),
         *_what_is_stuck(readings_in, canonical, rejected, windows_closed, expected),
+        *_what_is_late(p99, last.lag),
+        *(_what_was_not_delivered(dispatch) if dispatch is not None else ()),
+        *(f"{name} crashed {n}x; see its log" for name, n in restarts.items() if n),
     ]
-    if p99 is None:
-        reasons.append("no reading reached a region")
-    elif p99 > AGE_P99_GOAL_MS:
-        reasons.append(f"reading-to-region age p99 is {p99:.0f} ms, over {AGE_P99_GOAL_MS:.0f} ms")
-    if last.lag > LAG_LIMIT_RECORDS:
-        reasons.append(f"the workers are {last.lag:.0f} records behind")
-    if dispatch is not None:
-        reasons += _what_was_not_delivered(dispatch)
-    reasons += [f"{name} crashed {n}x; see its log" for name, n in restarts.items() if n]
     return Report(
         healthy=not reasons,
         reasons=tuple(reasons),
@@ -123,6 +117,15 @@ def judge(
         restarts=sum(restarts.values()),
         dispatch=dispatch,
     )
+
+
+def _what_is_late(p99_ms: float | None, lag: float) -> Iterable[str]:
+    if p99_ms is None:
+        yield "no reading reached a region"
+    elif p99_ms > AGE_P99_GOAL_MS:
+        yield f"reading-to-region age p99 is {p99_ms:.0f} ms, over {AGE_P99_GOAL_MS:.0f} ms"
+    if lag > LAG_LIMIT_RECORDS:
+        yield f"the workers are {lag:.0f} records behind"
 
 
 def _what_was_not_delivered(dispatch: DrillReport) -> Iterable[str]:
