@@ -9,9 +9,10 @@ from aiokafka import ConsumerRecord
 
 from agents.command import CommandAgent
 from agents.context import AgentContext
-from agents.faust_seam import LogChannel, Membership, seats_of
-from agents.fleet_pages import register_pages
+from agents.faust_seam import Membership, seats_of
+from agents.fleet_pages import FleetPages
 from agents.holders import Holders
+from agents.log_agent import LogAgent
 from agents.window_publisher import WindowsPublisher
 from schemas.encoding import (
     BACKFILL,
@@ -114,17 +115,12 @@ class FleetWorker:
                 for work in (
                     self.partitions.run(),
                     reader.run(),
-                    self._snapshot_for_ever(),
+                    self.partitions.flush_for_ever(context.settings.snapshot_ms / 1000),
                     self.windows.run(),
                     self.commands.run(),
                     self.holders.run(),
                 ):
                     group.create_task(work)
-
-    async def _snapshot_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(self._context.settings.snapshot_ms / 1000)
-            await self.partitions.flush()
 
     async def apply(self, records: Records) -> None:
         """Apply records of a partition that follow each other, each once."""
@@ -164,24 +160,12 @@ class FleetWorker:
 
 
 def register(app: faust.App, context: AgentContext) -> None:
-    """Add the fleet agent, its work beside it and its pages to an app."""
+    """Add the fleet role to an app."""
     membership = Membership(app, seats_of(app, topics.SEATS_FLEET, context.settings.namespace))
     worker = FleetWorker(context, membership)
-    channel = LogChannel(app)
-
-    @app.agent(channel)
-    async def fleet(stream: faust.StreamT) -> None:
-        async for records in stream:
-            try:
-                await worker.apply(records)
-            except Exception as error:
-                # Our own mistake, and half a frame may be applied: end the worker, whose
-                # successor starts from the last snapshot, instead of going on with that.
-                await app.crash(error)
-                raise
+    agent = LogAgent(app, "fleet", worker.apply)
+    FleetPages(context, worker.partitions, worker.commands, worker.holders).add_to(app)
 
     @app.task
     async def run() -> None:
-        await worker.run(channel.put)
-
-    register_pages(app, context, worker.partitions, worker.commands, worker.holders)
+        await worker.run(agent.deliver)

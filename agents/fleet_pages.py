@@ -21,6 +21,9 @@ from vpp_streams.settings import LOOPBACK, Settings
 
 log = structlog.get_logger()
 
+Answer = Callable[[FleetPartition, str, Request], dict[str, Any]]
+"""Answers a request for a site of a partition that is ours."""
+
 
 def guard_pages(app: faust.App, settings: Settings) -> None:
     """Serve pages to those who have the service token; without one, to this machine by its name.
@@ -48,42 +51,55 @@ def guard_pages(app: faust.App, settings: Settings) -> None:
     app.web.web_app.middlewares.append(checked)
 
 
-def register_pages(
-    app: faust.App,
-    context: AgentContext,
-    partitions: Partitions[FleetPartition],
-    commands: CommandAgent,
-    holders: Holders,
-) -> None:
-    """``/sites/{site_id}/twin`` and ``/sites/{site_id}/windows?size_s=60``."""
-    guard_pages(app, context.settings)
+class FleetPages:
+    """``/sites/{site_id}/twin`` and ``/sites/{site_id}/windows?size_s=60`` of any fleet worker."""
 
-    async def passed_on(view: View, request: Request, partition: int) -> Response:
+    def __init__(
+        self,
+        context: AgentContext,
+        partitions: Partitions[FleetPartition],
+        commands: CommandAgent,
+        holders: Holders,
+    ) -> None:
+        self._context = context
+        self._partitions = partitions
+        self._commands = commands
+        self._holders = holders
+
+    def add_to(self, app: faust.App) -> None:
+        """Serve the pages to those who may read them."""
+        guard_pages(app, self._context.settings)
+        self._add(app, "/sites/{site_id}/twin", self._twin)
+        self._add(app, "/sites/{site_id}/windows", _windows)
+
+    def _add(self, app: faust.App, path: str, answer: Answer) -> None:
+        @app.page(path)
+        async def view(view: View, request: Request, site_id: str) -> Response:
+            return await self._answered(view, request, site_id, answer)
+
+    async def _answered(
+        self, view: View, request: Request, site_id: str, answer: Answer
+    ) -> Response:
+        number = partition_of(site_id, PARTITIONS)
+        partition = self._partitions.get(number)
+        if partition is None:
+            return await self._passed_on(view, request, number)
+        if self._context.registry.site(site_id) is None:
+            return view.json({"error": f"there is no site {site_id!r}"}, status=404)
+        found = answer(partition, site_id, request)
+        return view.json(found, status=400 if "error" in found else 200)
+
+    async def _passed_on(self, view: View, request: Request, partition: int) -> Response:
         """The answer of the worker that holds the partition."""
-        answer = await holders.ask(partition, request)
+        answer = await self._holders.ask(partition, request)
         if answer is None:
             detail = "no worker holds this site's partition yet; ask again in some seconds"
             return view.json({"error": detail}, status=503)
         return view.json(answer[1], status=answer[0])
 
-    def page(path: str, answer: Callable[[FleetPartition, str, Request], Any]) -> None:
-        @app.page(path)
-        async def view(self: View, request: Request, site_id: str) -> Response:
-            number = partition_of(site_id, PARTITIONS)
-            partition = partitions.get(number)
-            if partition is None:
-                return await passed_on(self, request, number)
-            if context.registry.site(site_id) is None:
-                return self.json({"error": f"there is no site {site_id!r}"}, status=404)
-            found = answer(partition, site_id, request)
-            return self.json(found, status=400 if "error" in found else 200)
-
-    def twin(partition: FleetPartition, site_id: str, _request: Request) -> dict[str, Any]:
-        control = commands.control(partition.partition)
-        return _twin(partition, control, site_id, context.now_ms())
-
-    page("/sites/{site_id}/twin", twin)
-    page("/sites/{site_id}/windows", _windows)
+    def _twin(self, partition: FleetPartition, site_id: str, _request: Request) -> dict[str, Any]:
+        control = self._commands.control(partition.partition)
+        return _twin(partition, control, site_id, self._context.now_ms())
 
 
 def _twin(

@@ -188,23 +188,34 @@ class IngestWorker:
         )
 
 
+class IngestAgents:
+    """The agents of the two lanes: live readings, and backfill, which lets them go first."""
+
+    def __init__(self, app: faust.App, worker: IngestWorker) -> None:
+        self._worker = worker
+        self._live, self._backfill = LogChannel(app), LogChannel(app)
+        app.agent(self._live, name="live")(self._take_live)
+        app.agent(self._backfill, name="backfill")(self._take_backfill)
+
+    async def run(self) -> None:
+        """Have the worker read for both lanes, for ever."""
+        await self._worker.run(self._live.put, self._backfill.put)
+
+    async def _take_live(self, stream: faust.StreamT) -> None:
+        async for records in stream:
+            await self._worker.apply(records, LIVE)
+
+    async def _take_backfill(self, stream: faust.StreamT) -> None:
+        async for records in stream:
+            await self._worker.wait_for_live()
+            await self._worker.apply(records, BACKFILL)
+
+
 def register(app: faust.App, context: AgentContext) -> None:
-    """Add the live and the backfill agent, and the work beside them, to an app."""
+    """Add the ingest role to an app."""
     membership = Membership(app, seats_of(app, topics.SEATS_INGEST, context.settings.namespace))
-    worker = IngestWorker(context, membership)
-    lanes = LogChannel(app), LogChannel(app)
-
-    @app.agent(lanes[0])
-    async def live(stream: faust.StreamT) -> None:
-        async for records in stream:
-            await worker.apply(records, LIVE)
-
-    @app.agent(lanes[1])
-    async def backfill(stream: faust.StreamT) -> None:
-        async for records in stream:
-            await worker.wait_for_live()
-            await worker.apply(records, BACKFILL)
+    agents = IngestAgents(app, IngestWorker(context, membership))
 
     @app.task
     async def run() -> None:
-        await worker.run(lanes[0].put, lanes[1].put)
+        await agents.run()

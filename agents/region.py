@@ -13,7 +13,8 @@ from aiokafka import ConsumerRecord
 from agents.context import AgentContext
 from agents.dispatcher import Dispatcher
 from agents.expected import ExpectedSites
-from agents.faust_seam import LogChannel, Membership, seats_of
+from agents.faust_seam import Membership, seats_of
+from agents.log_agent import LogAgent
 from schemas.dispatch import SupplyPartial
 from schemas.windows import RegionPartial, RegionWindow, RegionWindowPartial
 from tables.log_reader import Deliver, LogReader, Records
@@ -154,7 +155,7 @@ class RegionWorker:
                 self.partitions.run(),
                 reader.run(),
                 self._publish_for_ever(),
-                self._snapshot_for_ever(),
+                self.partitions.flush_for_ever(SNAPSHOT_S),
                 self._dispatcher.follow(),
                 self._dispatcher.rule_for_ever(),
             ):
@@ -165,11 +166,6 @@ class RegionWorker:
             await asyncio.sleep(TIMER_S)
             if self._merger is not None:
                 await self._merger.publish_due()
-
-    async def _snapshot_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(SNAPSHOT_S)
-            await self.partitions.flush()
 
     async def apply(self, records: Records) -> None:
         """Apply records of ``region.partials`` that follow each other, each once."""
@@ -199,21 +195,11 @@ class RegionWorker:
 
 
 def register(app: faust.App, context: AgentContext) -> None:
-    """Add the region agent and the work beside it to an app."""
+    """Add the region role to an app."""
     membership = Membership(app, seats_of(app, topics.SEATS_REGION, context.settings.namespace))
     worker = RegionWorker(context, membership)
-    channel = LogChannel(app)
-
-    @app.agent(channel)
-    async def region(stream: faust.StreamT) -> None:
-        async for records in stream:
-            try:
-                await worker.apply(records)
-            except Exception as error:
-                # Half a record may be applied: our successor starts from the last snapshot.
-                await app.crash(error)
-                raise
+    agent = LogAgent(app, "region", worker.apply)
 
     @app.task
     async def run() -> None:
-        await worker.run(channel.put)
+        await worker.run(agent.deliver)

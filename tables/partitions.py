@@ -228,6 +228,12 @@ class Partitions(Generic[S]):
             self.reader.drop(TopicPartition(self._source, slot.partition))
         await slot.writer.close()
 
+    async def flush_for_ever(self, every_s: float) -> None:
+        """Take snapshots, this long one after another."""
+        while True:
+            await asyncio.sleep(every_s)
+            await self.flush()
+
     async def flush(self) -> None:
         """Take and write a snapshot of every partition with records that wait for one."""
         await asyncio.gather(*(self._flush(slot) for slot in list(self._slots.values())))

@@ -39,8 +39,20 @@ _WITH_PAGES: frozenset[FaustRole] = frozenset({"fleet"})
 
 def create_app(role: FaustRole, settings: Settings) -> faust.App:
     """A Faust app that runs one role. Two apps in a process share nothing."""
+    context = _context_of(role, settings)
+    app = _empty_app(role, context)
+    _end_in_time(app)
+    _follow_registry(app, context)
+    _publish_health(app, context)
+    _keep_registry_from_collector(app, context)
+    # A worker loads the agents of its own role only.
+    import_module(f"agents.{role}").register(app, context)
+    return app
+
+
+def _context_of(role: FaustRole, settings: Settings) -> AgentContext:
     health = HealthReporter(role)
-    context = AgentContext(
+    return AgentContext(
         settings=settings,
         clients=KafkaClients(settings),
         registry=Registry(),
@@ -48,7 +60,11 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
         letters=DeadLetters(health.process_id, health.counters),
         now_ms=clock.now_ms,
     )
-    app = faust.App(
+
+
+def _empty_app(role: FaustRole, context: AgentContext) -> faust.App:
+    settings = context.settings
+    return faust.App(
         context.group(role),
         broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
         autodiscover=False,
@@ -70,13 +86,6 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
         web_bind=settings.pages_host,
         web_port=settings.worker_port,
     )
-    _end_in_time(app)
-    _follow_registry(app, context)
-    _publish_health(app, context)
-    _keep_registry_from_collector(app, context)
-    # A worker loads the agents of its own role only.
-    import_module(f"agents.{role}").register(app, context)
-    return app
 
 
 def _end_in_time(app: faust.App) -> None:

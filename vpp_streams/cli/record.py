@@ -1,5 +1,6 @@
 """``vpp record``: canonical telemetry to Parquet."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -67,7 +68,10 @@ async def _record(directory: Path, from_beginning: bool, until_end: bool) -> Non
             until_end=until_end,
             on_progress=show,
         )
-    counters = recording.counters
+    _print_counters(recording.counters, directory)
+
+
+def _print_counters(counters: Counter[str], directory: Path) -> None:
     typer.echo(f"{counters['readings']:,} readings in {counters['files']} files in {directory}")
     if counters["bad_frames"]:
         typer.echo(f"{counters['bad_frames']} records were no canonical frames; left out", err=True)

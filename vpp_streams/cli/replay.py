@@ -172,13 +172,8 @@ async def _play(settings: Settings, source: "Source", speed: float | None) -> No
     from vpp_streams.replay.replay import Pacer, replay
 
     readings = frames = 0
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as progress:
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         task = progress.add_task("starting", total=max(source.last_ms - source.first_ms, 1))
 
         def show(step: Step) -> None:

@@ -35,7 +35,7 @@ from vpp_streams.gateway.push import Pusher
 from vpp_streams.gateway.seam import Door, Engine, Reply, Socket
 from vpp_streams.gateway.session import Head, Session
 from vpp_streams.gateway.stock_engine import StockEngine
-from vpp_streams.gateway.tls import certificate_names, tls_context
+from vpp_streams.gateway.tls import ReloadingContext, certificate_names, tls_context
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
@@ -265,29 +265,33 @@ async def running_gateway(
         # the gateway ends, and its devices come again.
         presence, names = KnownTopics(), [clients.full(topics.PRESENCE)]
         await presence.check(kafka.producer, names)
-        for work in (
+        works = [
             gateway.framer.run(),
             gateway.sweep_for_ever(),
             gateway.outbox.run(),
             presence.check_for_ever(kafka.producer, names),
             kafka.follower.follow(gateway.pusher.commands(slot)),
-        ):
-            gateway.background.append(run_beside(stack, work))
+        ]
         if tls is not None:
-            gateway.background.append(run_beside(stack, tls.reload_for_ever()))
+            works.append(tls.reload_for_ever())
+        gateway.background += [run_beside(stack, work) for work in works]
         engine = ENGINES[settings.gateway_engine](gateway)
-        try:
-            await engine.listen(settings, tls)
-        except OSError as error:
-            raise InputError(
-                f"cannot listen on {settings.host} port {settings.gateway_port}"
-                f" ({os.strerror(error.errno or 0)});"
-                " stop what uses it, choose another with --port, or share it with other gateways"
-                " of this world: all of them with --share-port"
-            ) from None
+        await _listen(engine, settings, tls)
         stack.push_async_callback(gateway.drain, engine)
         gateway.port = engine.port
         yield gateway
+
+
+async def _listen(engine: Engine, settings: Settings, tls: ReloadingContext | None) -> None:
+    try:
+        await engine.listen(settings, tls)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {settings.host} port {settings.gateway_port}"
+            f" ({os.strerror(error.errno or 0)});"
+            " stop what uses it, choose another with --port, or share it with other gateways"
+            " of this world: all of them with --share-port"
+        ) from None
 
 
 def _slices(links: list[Link]) -> Iterator[list[Link]]:

@@ -136,7 +136,10 @@ _SCHEMAS = (
 
 
 def _struct_named(name: str, modules: Iterable[ModuleType]) -> Contract:
-    return next(getattr(m, name) for m in modules if hasattr(m, name))  # type: ignore[no-any-return]  # a module's attribute
+    for module in modules:
+        if hasattr(module, name):
+            return getattr(module, name)  # type: ignore[no-any-return]  # a module's attribute
+    raise LookupError(f"{name} is in no module of schemas/ that `_SCHEMAS` lists")
 
 
 def _field_docstring(struct: type, field: str) -> str | None:
@@ -200,14 +203,7 @@ def asyncapi() -> dict[str, Any]:
         "summary": "One record batch of telemetry.v1; see telemetry.v1.md.",
     }
     channels = {topic.name: _kafka_channel(topic) for topic in topics.ALL}
-    channels["devices"] = {
-        "address": "/v1/{device_id}",
-        "servers": [{"$ref": "#/servers/gateway"}],
-        "description": "WebSocket, subprotocol vpp.v1; messages are framed as [type, id, action,"
-        " payload]. Bearer token or client certificate.",
-        "parameters": {"device_id": {"description": "must be the identity of the credentials"}},
-        "messages": _references((file_name(c) for c in (*FROM_DEVICE, *TO_DEVICE)), "components"),
-    }
+    channels["devices"] = _device_channel()
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -225,6 +221,17 @@ def asyncapi() -> dict[str, Any]:
         "channels": channels,
         "operations": _operations(),
         "components": {"messages": messages},
+    }
+
+
+def _device_channel() -> dict[str, Any]:
+    return {
+        "address": "/v1/{device_id}",
+        "servers": [{"$ref": "#/servers/gateway"}],
+        "description": "WebSocket, subprotocol vpp.v1; messages are framed as [type, id, action,"
+        " payload]. Bearer token or client certificate.",
+        "parameters": {"device_id": {"description": "must be the identity of the credentials"}},
+        "messages": _references((file_name(c) for c in (*FROM_DEVICE, *TO_DEVICE)), "components"),
     }
 
 

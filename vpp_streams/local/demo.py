@@ -90,16 +90,7 @@ def demo_operator(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
 
 def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
     """Every process of the loop, as the command line starts it."""
-    environment = {
-        "VPP_KAFKA": settings.kafka,
-        "VPP_NAMESPACE": settings.namespace,
-        "VPP_STATE_DIR": str(settings.state_dir),
-        "VPP_MARKET_INTERVAL_S": str(settings.market_interval_s),
-        "VPP_MARKET_GATE_S": str(settings.market_gate_s),
-        "VPP_FLEET_URL": f"http://{settings.host}:{settings.worker_port}",
-        **({"VPP_OPERATORS": str(settings.operators)} if settings.operators else {}),
-        "PYTHONUNBUFFERED": "1",
-    }
+    environment = _environment(settings)
     # The demo's devices run here and their tokens are public: no other machine may connect.
     devices_host = settings.host if is_loopback(settings.host) else "127.0.0.1"
     commands = {
@@ -122,6 +113,19 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
         Spec(name, (*vpp, *words), environment | special.get(name, {}))
         for name, words in commands.items()
     ]
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        "VPP_KAFKA": settings.kafka,
+        "VPP_NAMESPACE": settings.namespace,
+        "VPP_STATE_DIR": str(settings.state_dir),
+        "VPP_MARKET_INTERVAL_S": str(settings.market_interval_s),
+        "VPP_MARKET_GATE_S": str(settings.market_gate_s),
+        "VPP_FLEET_URL": f"http://{settings.host}:{settings.worker_port}",
+        **({"VPP_OPERATORS": str(settings.operators)} if settings.operators else {}),
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 async def register(settings: Settings, sites: Sequence[Site]) -> None:
@@ -191,7 +195,7 @@ async def measure(
     """Wait until the loop is warm (at most `WARM_UP_S`), measure it, run a drill, and judge it."""
     nothing = Summary(0, 0, 0, 0, 0)
     async with httpx.AsyncClient(base_url=web_url(settings), timeout=5.0) as client:
-        first = await _warm_up(client, expected, stopping)
+        first = await _until_warm(client, expected, stopping)
         ages: Counter[int] = Counter()
         collecting = asyncio.create_task(_collect_ages(settings, ages))
         try:
@@ -215,10 +219,10 @@ async def measure(
     )
 
 
-async def _warm_up(
+async def _until_warm(
     client: httpx.AsyncClient, expected: Expected, stopping: asyncio.Event
 ) -> Summary | None:
-    """Wait until the loop is warm, at most `WARM_UP_S`; returns the first summary, if any."""
+    """The first summary, once the loop is warm or `WARM_UP_S` are over."""
     first: Summary | None = None
     waited_s = 0.0
     while waited_s < WARM_UP_S and await pause(stopping):

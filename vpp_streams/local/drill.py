@@ -88,13 +88,17 @@ async def drill(
         for region in asked:
             withdrawal = _withdrawal(f"{name}-{region}", region)
             await outlet.write(topics.DISPATCH_TARGETS, withdrawal)
+    return _report(seen, asked)
+
+
+def _report(seen: "_Seen", asked_w: dict[str, float]) -> DrillReport:
     latencies = _latencies(seen)
     return DrillReport(
         devices=len(latencies),
         refused=len(seen.refused),
         accepted_p50_ms=_at(latencies, 0.50),
         accepted_p99_ms=_at(latencies, 0.99),
-        asked_w=asked,
+        asked_w=asked_w,
         error_mean={r: sum(e) / len(e) for r, e in seen.errors.items() if e},
         error_max={r: max(e) for r, e in seen.errors.items() if e},
         missing_w=seen.missing_w,

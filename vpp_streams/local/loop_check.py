@@ -119,11 +119,11 @@ def judge(
     )
 
 
-def _what_is_late(age_p99_ms: float | None, lag: float) -> Iterable[str]:
-    if age_p99_ms is None:
+def _what_is_late(p99_ms: float | None, lag: float) -> Iterable[str]:
+    if p99_ms is None:
         yield "no reading reached a region"
-    elif age_p99_ms > AGE_P99_GOAL_MS:
-        yield f"reading-to-region age p99 is {age_p99_ms:.0f} ms, over {AGE_P99_GOAL_MS:.0f} ms"
+    elif p99_ms > AGE_P99_GOAL_MS:
+        yield f"reading-to-region age p99 is {p99_ms:.0f} ms, over {AGE_P99_GOAL_MS:.0f} ms"
     if lag > LAG_LIMIT_RECORDS:
         yield f"the workers are {lag:.0f} records behind"
 

@@ -27,9 +27,17 @@ def set_up_logs(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    root = logging.getLogger()
+    root.handlers[:] = [_handler(shared, settings.log_json)]
+    root.setLevel(settings.log_level)
+    # aiokafka logs every metadata refresh while a broker restarts; our errors report it once.
+    logging.getLogger("aiokafka").setLevel(max(logging.WARNING, root.level))
+
+
+def _handler(shared: list[structlog.typing.Processor], as_json: bool) -> logging.Handler:
     last: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-        if settings.log_json
+        if as_json
         else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -40,8 +48,4 @@ def set_up_logs(settings: Settings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(settings.log_level)
-    # aiokafka logs every metadata refresh while a broker restarts; our errors report it once.
-    logging.getLogger("aiokafka").setLevel(max(logging.WARNING, root.level))
+    return handler

@@ -1,11 +1,12 @@
 """Reads the telemetry, armed droops and ratings that prove devices' frequency response."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.assets import Device
 from schemas.commands import FINAL, CommandEvent, CommandFrame, command_id
 from schemas.grid import Droop
 from vpp_streams import clock
@@ -42,11 +43,8 @@ async def prove(settings: Settings, region: str, minutes: float) -> dict[str, Re
         async for read in records_since(clients, topics.COMMAND_EVENTS, since_ms)
         for event in read.record.events
     ]
-    registry = Registry()
-    async with onlooker(clients).following(assets_into(registry)):
-        known = {row.device_id for frame in commands for row in frame.rows}
-        devices = sorted(device_id for device_id in known if registry.device(device_id))
-    rated = [entry[0] for d in devices if (entry := registry.device(d))]
+    rated = await _rated(clients, {row.device_id for frame in commands for row in frame.rows})
+    devices = [device.device_id for device in rated]
     captured = await _captured(clients, since_ms, devices)
     index = {device_id: i for i, device_id in enumerate(devices)}
     at_ms, hz, battery_w = (captured[name].to_numpy() for name in _COLUMNS[1:])
@@ -70,14 +68,7 @@ def armings_of(
     droop: Droop,
 ) -> Armings:
     """The leases that devices accepted, by their events; ``device`` is an index in ``devices``."""
-    taken_ms: dict[tuple[str, str], int] = {}
-    ended_ms: dict[tuple[str, str], int] = {}
-    for event in events:
-        name = event.device_id, event.command_id
-        if event.state in ("accepted", "applied"):
-            taken_ms.setdefault(name, event.at_ms)
-        elif event.state in FINAL:
-            ended_ms.setdefault(name, event.at_ms)
+    taken_ms, ended_ms = _taken_and_ended(events)
     index = {device_id: i for i, device_id in enumerate(devices)}
     leases = []
     for frame in commands:
@@ -101,6 +92,28 @@ def armings_of(
         np.array(until_ms, np.int64),
         np.array(setpoint_w, np.float64),
     )
+
+
+def _taken_and_ended(
+    events: Iterable[CommandEvent],
+) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+    """When each (device, command) was accepted, and when it ended; ms."""
+    taken_ms: dict[tuple[str, str], int] = {}
+    ended_ms: dict[tuple[str, str], int] = {}
+    for event in events:
+        name = event.device_id, event.command_id
+        if event.state in ("accepted", "applied"):
+            taken_ms.setdefault(name, event.at_ms)
+        elif event.state in FINAL:
+            ended_ms.setdefault(name, event.at_ms)
+    return taken_ms, ended_ms
+
+
+async def _rated(clients: KafkaClients, device_ids: Collection[str]) -> list[Device]:
+    """These devices as the registry has them, by their ids; others are left out."""
+    registry = Registry()
+    async with onlooker(clients).following(assets_into(registry)):
+        return [entry[0] for d in sorted(device_ids) if (entry := registry.device(d))]
 
 
 async def _captured(clients: KafkaClients, since_ms: int, devices: Sequence[str]) -> pa.Table:

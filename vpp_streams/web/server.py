@@ -74,6 +74,20 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
+def _server(settings: Settings, read_model: ReadModel, kafka: "WebKafka") -> _Server:
+    proxies, counters = words_of(settings.web_proxies), read_model.counters
+    logins = Logins(settings.operators, proxies, counters)
+    places = Places(limits_for(open_files(), settings.web_per_client), proxies, counters)
+
+    def stopping() -> bool:
+        return server.should_exit
+
+    app = create_web(settings, read_model, clock.now_ms, kafka, stopping=stopping, logins=logins)
+    door = DoorConfig(app, places, logins.comes_with, proxies=proxies, timeout_graceful_shutdown=3)
+    server = _Server(door)
+    return server
+
+
 async def serve_web(settings: Settings) -> None:
     """Serve on ``settings.web_port`` until SIGINT or SIGTERM.
 
@@ -85,21 +99,7 @@ async def serve_web(settings: Settings) -> None:
     read_model = ReadModel(started_at_ms=clock.now_ms())
     with listener:
         async with _fed(settings, read_model) as (kafka, feeding):
-            proxies, counters = words_of(settings.web_proxies), read_model.counters
-            logins = Logins(settings.operators, proxies, counters)
-            places = Places(limits_for(open_files(), settings.web_per_client), proxies, counters)
-            app = create_web(
-                settings,
-                read_model,
-                clock.now_ms,
-                kafka,
-                stopping=lambda: server.should_exit,
-                logins=logins,
-            )
-            door = DoorConfig(
-                app, places, logins.comes_with, proxies=proxies, timeout_graceful_shutdown=3
-            )
-            server = _Server(door)
+            server = _server(settings, read_model, kafka)
             listener.listen(BACKLOG)  # who reads the address in the next line may connect at once
             log.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
             serving = asyncio.create_task(server.serve(sockets=[listener]))
