@@ -116,7 +116,7 @@ def test_local_times_are_read_in_their_zone(tmp_path: Path) -> None:
     ("option", "told"),
     [
         (("--time-zone", "Mars"), "no time zone 'Mars'"),
-        (("--interval", "often"), "no duration"),
+        (("--interval", "often"), "not a duration"),
         (("--interval", "15m"), "it has no prices of 15 min"),
         (("--column", "price=RRP"), "PRODUCT=COLUMN"),
         (("--column", "energy=NONE"), "NONE"),

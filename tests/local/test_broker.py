@@ -130,7 +130,7 @@ async def _send(settings: Settings, value: bytes) -> int:
 def test_the_tests_broker_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, pathlib\n"
-        "from vpp_streams import broker, settings\n"
+        "from vpp_streams import settings; from vpp_streams.local import broker\n"
         "cache = settings.Settings().state_dir\n"
         "with broker.running_local_kafka(pathlib.Path(sys.argv[1]), cache) as bootstrap:\n"
         "    print(bootstrap, flush=True)\n"
