@@ -17,6 +17,7 @@ from aiokafka.errors import CommitFailedError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
+from agents.context import AgentContext
 from tables.group import SHARE_PATIENCE_S, NoShareError, Share
 from vpp_streams.kafka.topics import Topic
 
@@ -36,11 +37,7 @@ class Membership:
         self._changed = asyncio.Event()
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
-
-        @app.agent(seats, name=f"{app.conf.id}-seats")
-        async def sit(stream: faust.StreamT) -> None:
-            async for _record in stream.noack():  # nobody writes there
-                log.warning("a record in the topic of seats was left out")
+        app.agent(seats, name=f"{app.conf.id}-seats")(self._sit)
 
     async def shares(self, patience_s: float = SHARE_PATIENCE_S) -> AsyncIterator[Share]:
         """Every share that the group gives us, for ever; those that are out of date are left out.
@@ -79,6 +76,10 @@ class Membership:
             log.warning("offsets were not committed", error=repr(error))
             return False
         return done
+
+    async def _sit(self, stream: faust.StreamT) -> None:
+        async for _record in stream.noack():  # nobody writes there
+            log.warning("a record in the topic of seats was left out")
 
     async def _on_assigned(
         self, _app: faust.App, assigned: set[faust.types.TP], **_kwargs: object
@@ -131,9 +132,10 @@ class LogChannel(faust.Channel):
         await super().put(value)
 
 
-def seats_of(app: faust.App, topic: Topic, namespace: str) -> faust.TopicT:
-    """A role's topic of seats, as Faust's group subscribes to it.
+def membership_of(app: faust.App, seats: Topic[Any], context: AgentContext) -> Membership:
+    """The place of this worker in the group of a role, which subscribes to its topic of seats.
 
     Nobody writes there; what somebody does write is not decoded, so it cannot end the agent.
     """
-    return app.topic(topic.full(namespace), key_serializer="raw", value_serializer="raw")
+    name = seats.full(context.settings.namespace)
+    return Membership(app, app.topic(name, key_serializer="raw", value_serializer="raw"))

@@ -21,6 +21,8 @@ from vpp_streams.settings import LOOPBACK, Settings
 
 log = structlog.get_logger()
 
+Answer = Callable[[FleetPartition, str, Request], dict[str, Any]]
+
 
 def guard_pages(app: faust.App, settings: Settings) -> None:
     """Serve pages to those who have the service token; without one, to this machine by its name.
@@ -48,42 +50,48 @@ def guard_pages(app: faust.App, settings: Settings) -> None:
     app.web.web_app.middlewares.append(checked)
 
 
-def register_pages(
-    app: faust.App,
-    context: AgentContext,
-    partitions: Partitions[FleetPartition],
-    commands: CommandAgent,
-    holders: Holders,
-) -> None:
+class FleetPages:
     """``/sites/{site_id}/twin`` and ``/sites/{site_id}/windows?size_s=60``."""
-    guard_pages(app, context.settings)
 
-    async def passed_on(view: View, request: Request, partition: int) -> Response:
-        """The answer of the worker that holds the partition."""
-        answer = await holders.ask(partition, request)
-        if answer is None:
-            detail = "no worker holds this site's partition yet; ask again in some seconds"
-            return view.json({"error": detail}, status=503)
-        return view.json(answer[1], status=answer[0])
+    def __init__(
+        self,
+        context: AgentContext,
+        partitions: Partitions[FleetPartition],
+        commands: CommandAgent,
+        holders: Holders,
+    ) -> None:
+        self._context = context
+        self._partitions = partitions
+        self._commands = commands
+        self._holders = holders
 
-    def page(path: str, answer: Callable[[FleetPartition, str, Request], Any]) -> None:
+    def add_to(self, app: faust.App) -> None:
+        """Serve the pages from a Faust app, to those who may read them."""
+        guard_pages(app, self._context.settings)
+        self._add(app, "/sites/{site_id}/twin", self._twin)
+        self._add(app, "/sites/{site_id}/windows", _windows)
+
+    def _add(self, app: faust.App, path: str, answer: Answer) -> None:
         @app.page(path)
-        async def view(self: View, request: Request, site_id: str) -> Response:
-            number = partition_of(site_id, PARTITIONS)
-            partition = partitions.get(number)
-            if partition is None:
-                return await passed_on(self, request, number)
-            if context.registry.site(site_id) is None:
-                return self.json({"error": f"there is no site {site_id!r}"}, status=404)
-            found = answer(partition, site_id, request)
-            return self.json(found, status=400 if "error" in found else 200)
+        async def page(view: View, request: Request, site_id: str) -> Response:
+            status, body = await self._answer(request, site_id, answer)
+            return view.json(body, status=status)
 
-    def twin(partition: FleetPartition, site_id: str, _request: Request) -> dict[str, Any]:
-        control = commands.control(partition.partition)
-        return _twin(partition, control, site_id, context.now_ms())
+    async def _answer(self, request: Request, site_id: str, answer: Answer) -> tuple[int, Any]:
+        """The status and the body, from the worker that holds the site's partition."""
+        number = partition_of(site_id, PARTITIONS)
+        partition = self._partitions.get(number)
+        if partition is None:
+            detail = "no worker holds this site's partition yet; ask again in some seconds"
+            return await self._holders.ask(number, request) or (503, {"error": detail})
+        if self._context.registry.site(site_id) is None:
+            return 404, {"error": f"there is no site {site_id!r}"}
+        found = answer(partition, site_id, request)
+        return 400 if "error" in found else 200, found
 
-    page("/sites/{site_id}/twin", twin)
-    page("/sites/{site_id}/windows", _windows)
+    def _twin(self, partition: FleetPartition, site_id: str, _request: Request) -> dict[str, Any]:
+        control = self._commands.control(partition.partition)
+        return _twin(partition, control, site_id, self._context.now_ms())
 
 
 def _twin(

@@ -13,7 +13,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from agents.context import AgentContext
-from agents.faust_seam import LogChannel, Membership, seats_of
+from agents.faust_seam import LogChannel, Membership, membership_of
 from agents.flow import InFlight, position_of
 from schemas.bounds import PARTITIONS
 from schemas.encoding import BACKFILL, HEADER_STREAM_TIME, LIVE, SOURCE_HEARTBEAT, frame_headers
@@ -188,23 +188,32 @@ class IngestWorker:
         )
 
 
+class IngestAgents:
+    """The Faust agents of the two lanes, and the work beside them."""
+
+    def __init__(self, app: faust.App, worker: IngestWorker) -> None:
+        self._worker = worker
+        self._live, self._backfill = LogChannel(app), LogChannel(app)
+        app.agent(self._live, name="live")(self.apply_live)
+        app.agent(self._backfill, name="backfill")(self.apply_backfill)
+        app.task(self.run)
+
+    async def apply_live(self, stream: faust.StreamT) -> None:
+        """Apply everything that the live lane delivers."""
+        async for records in stream:
+            await self._worker.apply(records, LIVE)
+
+    async def apply_backfill(self, stream: faust.StreamT) -> None:
+        """Apply everything that the backfill lane delivers, after what is live."""
+        async for records in stream:
+            await self._worker.wait_for_live()
+            await self._worker.apply(records, BACKFILL)
+
+    async def run(self) -> None:
+        """Run the worker, which delivers to the agents."""
+        await self._worker.run(self._live.put, self._backfill.put)
+
+
 def register(app: faust.App, context: AgentContext) -> None:
     """Add the live and the backfill agent, and the work beside them, to an app."""
-    membership = Membership(app, seats_of(app, topics.SEATS_INGEST, context.settings.namespace))
-    worker = IngestWorker(context, membership)
-    lanes = LogChannel(app), LogChannel(app)
-
-    @app.agent(lanes[0])
-    async def live(stream: faust.StreamT) -> None:
-        async for records in stream:
-            await worker.apply(records, LIVE)
-
-    @app.agent(lanes[1])
-    async def backfill(stream: faust.StreamT) -> None:
-        async for records in stream:
-            await worker.wait_for_live()
-            await worker.apply(records, BACKFILL)
-
-    @app.task
-    async def run() -> None:
-        await worker.run(lanes[0].put, lanes[1].put)
+    IngestAgents(app, IngestWorker(context, membership_of(app, topics.SEATS_INGEST, context)))

@@ -13,18 +13,18 @@ from aiokafka import ConsumerRecord
 from agents.context import AgentContext
 from agents.dispatcher import Dispatcher
 from agents.expected import ExpectedSites
-from agents.faust_seam import LogChannel, Membership, seats_of
+from agents.faust_seam import membership_of
+from agents.stateful_role import RoleLogs, StatefulAgent, StatefulRole
 from schemas.dispatch import SupplyPartial
 from schemas.windows import RegionPartial, RegionWindow, RegionWindowPartial
-from tables.log_reader import Deliver, LogReader, Records
-from tables.partitions import Partitions
-from tables.state_store import StateStore
+from tables.group import Group
+from tables.log_reader import Deliver, Records
+from tables.partitions import Slot
 from vpp_streams.domain.fleet.region_pace import LiveRegion, WindowKey, WindowsDue
 from vpp_streams.domain.fleet.region_state import RegionState
 from vpp_streams.domain.fleet.regions import region_window
 from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.clients import producing
 from vpp_streams.kafka.decode import Read, Refusal, receive
 
 GRACE_MS = 30_000
@@ -115,22 +115,23 @@ class Merger:
 
 
 class RegionWorker:
-    """The regions, on the one worker that the group gives them to."""
+    """All regions, on the one worker that the group assigns them to."""
 
-    def __init__(self, context: AgentContext, membership: Membership) -> None:
+    def __init__(self, context: AgentContext, group: Group) -> None:
         self._context = context
         self._expected = ExpectedSites(context)
-        store = StateStore(
-            context.clients, context.clients.full(topics.STATE_REGION), context.group("region")
+        logs = RoleLogs(
+            role="region",
+            source=topics.REGION_PARTIALS,
+            changelog=topics.STATE_REGION,
+            snapshot_s=SNAPSHOT_S,
         )
-        self.partitions: Partitions[RegionState] = Partitions(
-            context.clients.full(topics.REGION_PARTIALS), membership, store, lambda _: RegionState()
-        )
+        self._role = StatefulRole(context, group, logs, lambda _: RegionState())
+        self.partitions = self._role.partitions
         self.partitions.on_change = self._on_change
         self._merger: Merger | None = None
         """None while another worker has the regions."""
         self._dispatcher = Dispatcher(context, self._expected, self.partitions)
-        context.health.gauges["lag"] = self.partitions.lag
 
     def _on_change(self, states: dict[int, RegionState]) -> None:
         """Live state begins again with whoever has the regions; the rest is in the state."""
@@ -141,24 +142,14 @@ class RegionWorker:
             self._merger = Merger(self._context, self._expected, state)
 
     async def run(self, deliver: Deliver) -> None:
-        """Hold the regions while the group gives them to us, for ever.
+        """Hold the regions while the group assigns them to this worker, for ever.
 
         Raises what makes it impossible to go on.
         """
-        context = self._context
-        await context.registry_ready.wait()
-        async with producing(context.clients) as context.producer, asyncio.TaskGroup() as group:
-            self.partitions.reader = reader = LogReader(context.clients, deliver)
-            context.watch_readers(reader)
-            for work in (
-                self.partitions.run(),
-                reader.run(),
-                self._publish_for_ever(),
-                self._snapshot_for_ever(),
-                self._dispatcher.follow(),
-                self._dispatcher.rule_for_ever(),
-            ):
-                group.create_task(work)
+        dispatcher = self._dispatcher
+        await self._role.run(
+            deliver, self._publish_for_ever, dispatcher.follow, dispatcher.rule_for_ever
+        )
 
     async def _publish_for_ever(self) -> None:
         while True:
@@ -166,25 +157,17 @@ class RegionWorker:
             if self._merger is not None:
                 await self._merger.publish_due()
 
-    async def _snapshot_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(SNAPSHOT_S)
-            await self.partitions.flush()
-
     async def apply(self, records: Records) -> None:
-        """Apply records of ``region.partials`` that follow each other, each once."""
-        slot = self.partitions.slot_for(records)
-        if slot is None:
+        """Apply consecutive records of ``region.partials``, each once."""
+        await self._role.apply(records, self._apply_once)
+
+    async def _apply_once(self, slot: Slot[RegionState], record: ConsumerRecord) -> None:
+        if record.offset <= slot.state.applied_offset:
             return
-        for record in records.records:
-            if not self.partitions.holds(slot):
-                return  # its new owner reads them
-            if record.offset > slot.state.applied_offset:
-                async with slot.changing:
-                    slot.outputs += await self._apply(record)
-                    slot.state.applied_offset = record.offset
-                    slot.applied(record)
-            await asyncio.sleep(0)  # who waits for the loop goes first
+        async with slot.changing:
+            slot.outputs += await self._apply(record)
+            slot.state.applied_offset = record.offset
+            slot.applied(record)
 
     async def _apply(self, record: ConsumerRecord) -> Sent:
         match receive(topics.REGION_PARTIALS, record):
@@ -200,20 +183,5 @@ class RegionWorker:
 
 def register(app: faust.App, context: AgentContext) -> None:
     """Add the region agent and the work beside it to an app."""
-    membership = Membership(app, seats_of(app, topics.SEATS_REGION, context.settings.namespace))
-    worker = RegionWorker(context, membership)
-    channel = LogChannel(app)
-
-    @app.agent(channel)
-    async def region(stream: faust.StreamT) -> None:
-        async for records in stream:
-            try:
-                await worker.apply(records)
-            except Exception as error:
-                # Half a record may be applied: our successor starts from the last snapshot.
-                await app.crash(error)
-                raise
-
-    @app.task
-    async def run() -> None:
-        await worker.run(channel.put)
+    worker = RegionWorker(context, membership_of(app, topics.SEATS_REGION, context))
+    StatefulAgent(app, "region", worker)

@@ -5,7 +5,7 @@ import gc
 import os
 import threading
 from importlib import import_module
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import faust
 import structlog
@@ -39,37 +39,8 @@ _WITH_PAGES: frozenset[FaustRole] = frozenset({"fleet"})
 
 def create_app(role: FaustRole, settings: Settings) -> faust.App:
     """A Faust app that runs one role. Two apps in a process share nothing."""
-    health = HealthReporter(role)
-    context = AgentContext(
-        settings=settings,
-        clients=KafkaClients(settings),
-        registry=Registry(),
-        health=health,
-        letters=DeadLetters(health.process_id, health.counters),
-        now_ms=clock.now_ms,
-    )
-    app = faust.App(
-        context.group(role),
-        broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
-        autodiscover=False,
-        store="memory://",
-        datadir=settings.state_dir / "workers",  # the default litters the working directory
-        topic_partitions=PARTITIONS,
-        topic_replication_factor=settings.replication,
-        topic_disable_leader=True,
-        # Faust only forms the group (`agents.faust_seam`): it has no state and no records.
-        stream_wait_empty=False,
-        table_standby_replicas=0,
-        broker_session_timeout=settings.session_timeout_s,
-        broker_heartbeat_interval=settings.session_timeout_s / 4,
-        # The group shares out nothing while its topic of seats is deleted, and sees only by this
-        # that it is there again.
-        consumer_metadata_max_age_ms=int(LOOK_S * 1000),
-        web_enabled=role in _WITH_PAGES,
-        web_host=settings.host,
-        web_bind=settings.pages_host,
-        web_port=settings.worker_port,
-    )
+    context = _context(role, settings)
+    app = faust.App(context.group(role), **_options(settings), web_enabled=role in _WITH_PAGES)
     _end_in_time(app)
     _follow_registry(app, context)
     _publish_health(app, context)
@@ -77,6 +48,41 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
     # A worker loads the agents of its own role only.
     import_module(f"agents.{role}").register(app, context)
     return app
+
+
+def _context(role: FaustRole, settings: Settings) -> AgentContext:
+    health = HealthReporter(role)
+    return AgentContext(
+        settings=settings,
+        clients=KafkaClients(settings),
+        registry=Registry(),
+        health=health,
+        letters=DeadLetters(health.process_id, health.counters),
+        now_ms=clock.now_ms,
+    )
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """Options of a Faust app that only forms the group: it has no state and reads no records."""
+    return {
+        "broker": [f"kafka://{server}" for server in settings.kafka.split(",")],
+        "autodiscover": False,
+        "store": "memory://",
+        "datadir": settings.state_dir / "workers",  # the default litters the working directory
+        "topic_partitions": PARTITIONS,
+        "topic_replication_factor": settings.replication,
+        "topic_disable_leader": True,
+        "stream_wait_empty": False,
+        "table_standby_replicas": 0,
+        "broker_session_timeout": settings.session_timeout_s,
+        "broker_heartbeat_interval": settings.session_timeout_s / 4,
+        # The group assigns nothing while its topic of seats is deleted, and only this shows it
+        # that the topic is there again.
+        "consumer_metadata_max_age_ms": int(LOOK_S * 1000),
+        "web_host": settings.host,
+        "web_bind": settings.pages_host,
+        "web_port": settings.worker_port,
+    }
 
 
 def _end_in_time(app: faust.App) -> None:
