@@ -1,8 +1,8 @@
-"""In the region role: what is asked of the regions becomes orders to the fleet partitions.
+"""Dispatch in the region role: requests become orders to the fleet partitions.
 
 Every region worker follows the requests, so that any can take over at once; the one that owns
-``region.partials`` rules. What it decided of a request is in the role's state, so that its
-successor neither decides again nor publishes it twice.
+``region.partials`` dispatches. Its decisions on requests are in the role's state, so that its
+successor neither decides again nor publishes twice.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ from vpp_streams.kafka.follower import Feed
 
 CYCLE_S = 0.5
 AHEAD_MS = HOUR_MS
-"""Schedules ask this long before their windows begin."""
+"""Requests of schedules are published this long before their windows begin."""
 FORGET_AFTER_MS = HOUR_MS
 """A request is forgotten this long after it is over."""
 
 
 class Dispatcher:
-    """The requests and supplies of all regions, and what this worker makes of them."""
+    """The requests and supplies of all regions, and the orders that follow from them."""
 
     def __init__(
         self,
@@ -53,18 +53,18 @@ class Dispatcher:
         self._expected = expected
         self._partitions = partitions
         self._requests: dict[str, Request] = {}
-        """Every request that the topic holds, in the order of their coming."""
+        """Every request that the topic holds, in order of arrival."""
         self._inbox: list[Request] = []
         self._caught_up = asyncio.Event()
         self._wake = asyncio.Event()
         self._regions: dict[str, RegionDispatch] = {}
         self._book: Book | None = None
-        """None while another worker rules."""
+        """None while another worker dispatches."""
         self._since_ms = 0
-        """When we began to rule."""
+        """When this worker began to dispatch."""
         self._schedules = _schedules(context.settings.schedules)
         self._scheduled_ms = 0
-        """Windows that begin before this were asked for."""
+        """Requests of windows that begin before this were published."""
 
     async def follow(self) -> None:
         """Keep the requests and the prices current, for ever."""
@@ -88,7 +88,7 @@ class Dispatcher:
         self._wake.set()
 
     def heard(self, partial: SupplyPartial) -> None:
-        """A fleet partition told what it can give."""
+        """Note the newest supply of a fleet partition."""
         self._region(partial.region).heard(partial)
 
     def _region(self, region: str) -> RegionDispatch:
@@ -96,17 +96,17 @@ class Dispatcher:
         return self._regions.setdefault(region, RegionDispatch(region, lease_ms))
 
     async def rule_for_ever(self) -> None:
-        """A cycle each half second, and at once when a request comes."""
+        """Run a cycle each half second, and at once when a request arrives."""
         await self._context.registry_ready.wait()
         await self._caught_up.wait()
         while True:
-            self._wake.clear()  # before the cycle: what comes during it wakes the next
+            self._wake.clear()  # before the cycle: a request during it wakes the next
             slot = self._partitions.slot(0)
             if slot is None:
                 self._book = None
             else:
                 await self._cycle(slot)
-                await self._partitions.flush()  # what was decided, before anybody asks again
+                await self._partitions.flush()  # decisions, before the next request
             try:
                 await asyncio.wait_for(self._wake.wait(), CYCLE_S)
             except TimeoutError:
@@ -161,7 +161,7 @@ class Dispatcher:
                 continue
             young = now_ms - self._since_ms < HEARD_MS
             if young and isinstance(request, Target) and request.region not in capability:
-                self._inbox.append(request)  # who took over hears of the supplies in a moment
+                self._inbox.append(request)  # a successor receives the supplies in a moment
                 continue
             for event in book.apply(request, now_ms, feeders, capability):
                 await self._tell(slot, event)

@@ -25,9 +25,9 @@ Answer = Callable[[FleetPartition, str, Request], dict[str, Any]]
 
 
 def guard_pages(app: faust.App, settings: Settings) -> None:
-    """Serve pages to those who have the service token; without one, to this machine by its name.
+    """Serve pages to clients with the service token; without one, to this machine by its name.
 
-    Pages of a browser on this machine cannot read them by giving their own name our address.
+    The check of the name keeps out web pages whose own name resolves to our address.
     """
     secret = settings.service_token
     wanted = f"Bearer {secret.get_secret_value()}".encode() if secret else None

@@ -1,7 +1,7 @@
-"""Role ``region``: the partitions' shares to regions now (live) and by window; who rules them.
+"""Role ``region``: merges the partitions' shares, live and by window, and dispatches.
 
-Live state is in memory: it is whole again one tick after a restart. Windows and decisions are
-kept (`RegionState`); a share is done once it and the window it moved are safe in Kafka.
+Live state is in memory: it is complete again one tick after a restart. Windows and decisions
+are kept (`RegionState`); a share is done once it and the window it changed are safe in Kafka.
 """
 
 import asyncio
@@ -28,17 +28,17 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read, Refusal, receive
 
 GRACE_MS = 30_000
-"""A window that lacks a partition's share for so long is published without it."""
+"""A window that misses a partition's share for this long is published without it."""
 TIMER_S = 0.05
 SNAPSHOT_S = 0.5
 EXPIRE_EVERY_MS = HOUR_MS
-"""Shares are looked through for old windows this often, in stream time."""
+"""Old windows are removed this often, in stream time."""
 
 Sent = list[Awaitable[object]]
 
 
 class Merger:
-    """What the shares of one region worker add up to, and what it publishes of it."""
+    """Merges the shares that one region worker receives, and publishes the sums."""
 
     def __init__(self, context: AgentContext, expected: ExpectedSites, state: RegionState) -> None:
         self._context = context
@@ -53,7 +53,7 @@ class Merger:
         self._resumed = False
 
     async def apply(self, partial: RegionPartial | RegionWindowPartial) -> Sent:
-        """Take a share in and publish what it completes; the futures are done when it is safe."""
+        """Apply a share and publish what it completes; the futures are done when that is safe."""
         self._counters["partials_in"] += 1
         if isinstance(partial, RegionWindowPartial):
             return await self._apply_window(partial)
@@ -64,7 +64,7 @@ class Merger:
         return []  # a tick that is lost in a crash is replaced by the next
 
     async def publish_due(self) -> None:
-        """Publish what need not wait any longer for shares."""
+        """Publish what has waited long enough for shares."""
         now_ms = self._context.now_ms()
         if not self._resumed:
             self._resume_windows(now_ms)
@@ -82,7 +82,7 @@ class Merger:
 
     async def _apply_window(self, share: RegionWindowPartial) -> Sent:
         if not self.state.put(share):
-            return []  # read again after a crash
+            return []  # it was applied before a crash
         window = WindowKey(share.region, share.size_s, share.start_ms)
         now_ms = self._context.now_ms()
         expected = self._expected.of(share.region, now_ms)
@@ -106,7 +106,7 @@ class Merger:
             self._due.forget(self.state.expire(self._newest_ms))
 
     def _resume_windows(self, now_ms: int) -> None:
-        """Windows that were waiting for shares when the worker before us ended wait again."""
+        """Let windows that waited for shares when the previous worker ended wait again."""
         self._resumed = True
         for window in self.state.windows():
             expected = self._expected.of(window.region, now_ms)
@@ -134,7 +134,7 @@ class RegionWorker:
         self._dispatcher = Dispatcher(context, self._expected, self.partitions)
 
     def _on_change(self, states: dict[int, RegionState]) -> None:
-        """Live state begins again with whoever has the regions; the rest is in the state."""
+        """Begin live state again where this worker gets the regions; the rest is in the state."""
         state = states.get(0)
         if state is None:
             self._merger = None

@@ -1,8 +1,8 @@
-"""One region's control cycle: what rules it and what its partitions can give become orders.
+"""One region's control cycle: its ruling request and its partitions' supplies become orders.
 
 The cycle is feed-forward: what cannot be commanded is measured and subtracted, the rest is
-shared out by the supply curves, and a device that does not follow is taken at what it does. So
-the sum is right without an integrator that could wind up (ADR 8).
+shared out by the supply curves, and a device that does not follow is capped at its measured
+power. So the sum is right without an integrator that could wind up (ADR 8).
 """
 
 from collections import Counter
@@ -33,16 +33,16 @@ from vpp_streams.domain.control.storms import cost
 from vpp_streams.domain.control.supply import Curve, merge
 
 HEARD_MS = 3_000
-"""A partition whose supply is older is not counted on."""
+"""A partition whose supply is older than this is not counted on."""
 NOTICE_SHARE, NOTICE_W = 0.005, 50.0
-"""Missing power is told where it is more than this share of what is asked and this many watts."""
+"""Missing power is reported where it exceeds both this share of the request and this many watts."""
 IDLE_STATUS_MS = 2_000
 UNDER_LEASE = frozenset(get_args(CommandState)) - FINAL
 
 
 @dataclass(slots=True)
 class Cycle:
-    """What a cycle gives rise to."""
+    """The records that a cycle publishes."""
 
     orders: list[Dispatch] = field(default_factory=list)
     status: DispatchStatus | None = None
@@ -55,7 +55,7 @@ class _Seen:
 
     now_ms: int
     live: Mapping[int, SupplyPartial]
-    """Partition -> its newest supply, where that is new."""
+    """Partition -> its newest supply, where that is recent."""
     expected: Collection[int]
     """Partitions that have sites of the region."""
     unheard_w: float
@@ -64,14 +64,14 @@ class _Seen:
 
 
 class RegionDispatch:
-    """The newest supplies of a region, and what was told of it."""
+    """The newest supplies of a region, and what was last published about it."""
 
     def __init__(self, region: str, lease_ms: int) -> None:
         self.region = region
         self._lease_ms = lease_ms
         self._supplies: dict[int, SupplyPartial] = {}
         self.prices: PriceSeries | None = None
-        """The region's newest."""
+        """The region's newest prices."""
         self._engaged = False
         self._told_ms = 0
         self._notice: Notice | None = None
@@ -84,12 +84,12 @@ class RegionDispatch:
             self._supplies[partial.partition] = partial
 
     def capability(self, now_ms: int) -> tuple[Deliverable, ...] | None:
-        """What the region could hold; None where no partition is heard."""
+        """What the region could hold; None where no partition has a recent supply."""
         live = self._live(now_ms)
         return _added(live.values()) if live else None
 
     def cycle(self, ruling: Ruling, expected: Collection[int], now_ms: int) -> Cycle:
-        """Look at the region and say what is to be sent. ``expected``: partitions with sites."""
+        """Run one cycle. ``expected`` are the partitions with sites of the region."""
         seen = self._look(expected, now_ms)
         asked = called_power(ruling, seen.measured, self._engaged)
         self._engaged = asked is not None and asked.engaged
@@ -99,7 +99,7 @@ class RegionDispatch:
 
     def _look(self, expected: Collection[int], now_ms: int) -> _Seen:
         live = self._live(now_ms)
-        # Devices of a partition that is not heard go on until their leases end.
+        # Devices of a partition without a recent supply go on until their leases end.
         unheard_w = sum(
             s.measured_w
             for p, s in self._supplies.items()
@@ -116,7 +116,7 @@ class RegionDispatch:
         return {p: s for p, s in self._supplies.items() if now_ms - s.at_ms <= HEARD_MS}
 
     def _rest(self, ruling: Ruling, seen: _Seen) -> Cycle:
-        """Nothing is asked: end the leases that stand, whoever made them."""
+        """Nothing is requested: end all leases, whoever granted them."""
         out = Cycle(notice=self._over(seen.now_ms))
         out.orders = [
             self._order(seen, partition, None)
@@ -129,7 +129,7 @@ class RegionDispatch:
         return out
 
     def _rule(self, ruling: Ruling, asked: CalledPower, seen: _Seen) -> Cycle:
-        """Share out what is asked, and say what of it cannot be had."""
+        """Share out the requested power, and state what is missing of it."""
         self._ruled_by = asked.request_id
         supplies = {(p, s.feeder): s for p, partial in seen.live.items() for s in partial.supplies}
         beside: dict[str, float] = {}
@@ -233,7 +233,7 @@ class RegionDispatch:
     def _missing(
         self, asked: CalledPower, missing_w: float, causes: tuple[Missing, ...], seen: _Seen
     ) -> Notice | None:
-        """A notice where power is missing, or will be before the end, and was not told yet."""
+        """A notice of power that is missing, or will be before the end, unless it was published."""
         now_ms = from_ms = seen.now_ms
         near = max(NOTICE_SHARE * abs(asked.export_w), NOTICE_W)
         if abs(missing_w) <= near:
@@ -259,7 +259,7 @@ class RegionDispatch:
         return notice
 
     def _over(self, now_ms: int) -> Notice | None:
-        """Nothing is missing any more: say so, if it was said that something is."""
+        """A notice that nothing is missing any more, where one of missing power was published."""
         told, self._notice = self._notice, None
         if told is None:
             return None
@@ -287,12 +287,12 @@ def _added(supplies: Iterable[SupplyPartial]) -> tuple[Deliverable, ...]:
 
 
 def _wanted_w(asked: CalledPower) -> float:
-    """What is asked for, before limits."""
+    """The requested power, W, before limits."""
     return asked.export_w if asked.wanted_w is None else asked.wanted_w
 
 
 def _one(cause: Cause, missing_w: float) -> Missing:
-    """Power that is missing for what is nothing that single devices have."""
+    """Power that is missing for causes beyond single devices."""
     return Missing(cause=cause, devices=0, up_w=max(missing_w, 0.0), down_w=max(-missing_w, 0.0))
 
 
@@ -307,7 +307,7 @@ def _held_by_feeders(
     supplies: Mapping[tuple[int, str], Supply],
     shares_w: Mapping[tuple[int, str], float],
 ) -> Iterable[Missing]:
-    """What devices behind feeders that are at their limits could give besides."""
+    """Power that devices behind feeders at their limits could give in addition."""
     up_w = down_w = 0.0
     for feeder, (least_w, most_w) in asked.feeder_limits_w.items():
         mine = [key for key in supplies if key[1] == feeder]
@@ -322,7 +322,7 @@ def _held_by_feeders(
 
 
 def _with_the_rest(causes: tuple[Missing, ...], missing_w: float) -> tuple[Missing, ...]:
-    """With what no cause explains: devices that give all they are rated for."""
+    """Adds what no cause explains: devices that give all they are rated for."""
     if any(cause.cause == "not_heard" for cause in causes):
         return causes  # which is of an unknown amount
     up = missing_w > 0
@@ -334,7 +334,7 @@ def _with_the_rest(causes: tuple[Missing, ...], missing_w: float) -> tuple[Missi
 
 
 def _causes(seen: _Seen, export_w: float) -> tuple[Missing, ...]:
-    """Why power in the direction that is asked cannot be had, the most of it first."""
+    """Why power in the requested direction is missing, the largest cause first."""
 
     def matters(part: Missing) -> float:
         return part.up_w if export_w > 0 else part.down_w
@@ -353,7 +353,7 @@ def _causes(seen: _Seen, export_w: float) -> tuple[Missing, ...]:
             )
 
     if set(seen.expected) - seen.live.keys():
-        # Whose devices these are is not known here: only that their partitions do not speak.
+        # Which devices these are is not known here, only that their partitions are silent.
         silent = Missing(cause="not_heard", devices=0, up_w=0.0, down_w=0.0)
         found.setdefault("not_heard", silent)
     return tuple(sorted(found.values(), key=lambda p: (-matters(p), p.cause)))
@@ -362,9 +362,9 @@ def _causes(seen: _Seen, export_w: float) -> tuple[Missing, ...]:
 def _lasts(
     asked: CalledPower, capability: tuple[Deliverable, ...], now_ms: int
 ) -> tuple[float, float]:
-    """How long what is asked can be held, s, and what will be missing at its end (0: it lasts).
+    """How long the request can be held, s, and the power missing at its end, W (0: it lasts).
 
-    It can be given now, so within the shortest time that is told only energy can run out.
+    It can be given now, so within the shortest published duration only energy can run out.
     """
     left_s = (asked.ends_at_ms - now_ms) / 1000
     want_w = abs(asked.export_w)
@@ -386,7 +386,7 @@ def _lasts(
 
 
 def _says_the_same(told: Notice, notice: Notice, near_w: float) -> bool:
-    """Whether a reader of the one notice learns nothing from the other."""
+    """Whether one notice adds nothing to the other."""
     return (
         told.request_id == notice.request_id
         and abs(told.missing_w - notice.missing_w) <= max(0.1 * abs(told.missing_w), near_w)
