@@ -94,7 +94,7 @@ class CommandAgent:
     async def run(self) -> None:
         """Follow, obey and cycle, for ever; cancel to stop."""
         async with asyncio.TaskGroup() as group:
-            for work in (self.follow(), self.obey(), self.cycle_for_ever()):
+            for work in (self.follow(), self.carry_out_orders(), self.cycle_for_ever()):
                 group.create_task(work)
 
     async def follow(self) -> None:
@@ -128,7 +128,7 @@ class CommandAgent:
     def _on_alert(self, read: Read[Alert]) -> None:
         self._alerts[read.record.alert_id] = read.record
 
-    async def obey(self) -> None:
+    async def carry_out_orders(self) -> None:
         """Carry out orders as they arrive, for ever."""
         while True:
             waiting: dict[int, list[Dispatch]] = {}
@@ -138,9 +138,9 @@ class CommandAgent:
                 partition, order = self._orders.get_nowait()
                 waiting.setdefault(partition, []).append(order)
             # Sent together: Kafka and its clients cost by the request.
-            await self._send_frames([f for p in waiting for f in self._made(p, waiting[p])])
+            await self._send_frames([f for p in waiting for f in self._frames_of(p, waiting[p])])
 
-    def _made(self, partition: int, orders: Iterable[Dispatch]) -> list[CommandFrame]:
+    def _frames_of(self, partition: int, orders: Iterable[Dispatch]) -> list[CommandFrame]:
         """The commands that these orders of one partition call for."""
         control = self.control(partition)
         if control is None:
@@ -168,14 +168,14 @@ class CommandAgent:
             if not control.ready:
                 continue
             with self._pace.work():
-                events, frames, told = self._look(control)
-            partials += told
+                events, frames, partials_here = self._cycle_of(control)
+            partials += partials_here
             await self._send_events(control.rows.partition, events)
             await self._send_frames(frames)
             await asyncio.sleep(0)  # orders and telemetry go first
         await self._send_supplies(partials)  # together, as above
 
-    def _look(
+    def _cycle_of(
         self, control: Control
     ) -> tuple[list[CommandEvent], list[CommandFrame], list[SupplyPartial]]:
         """One partition's cycle without an await: a view is valid until another task may run."""

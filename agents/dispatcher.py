@@ -23,7 +23,7 @@ from schemas.dispatch import (
 )
 from schemas.grid import PriceSeries
 from tables.partitions import Partitions, Slot
-from vpp_streams.domain.control.region_dispatch import HEARD_MS, RegionDispatch
+from vpp_streams.domain.control.region_dispatch import SUPPLY_VALID_MS, RegionDispatch
 from vpp_streams.domain.control.requests import Book
 from vpp_streams.domain.control.schedules import Entry, due, load
 from vpp_streams.domain.fleet.region_state import RegionState
@@ -87,9 +87,9 @@ class Dispatcher:
         self._inbox.append(request)
         self._wake.set()
 
-    def heard(self, partial: SupplyPartial) -> None:
+    def apply_supply(self, partial: SupplyPartial) -> None:
         """Note the newest supply of a fleet partition."""
-        self._region(partial.region).heard(partial)
+        self._region(partial.region).apply_supply(partial)
 
     def _region(self, region: str) -> RegionDispatch:
         lease_ms = int(self._context.settings.lease_s * 1000)
@@ -120,16 +120,16 @@ class Dispatcher:
         await self._ask_by_the_clock(now_ms)
         await self._take_in(slot, self._book, now_ms)
         for event in self._book.advance(now_ms):
-            await self._tell(slot, event)
+            await self._publish_decision(slot, event)
         for region in sorted(self._expected.regions(now_ms) | self._regions.keys()):
             ruling = self._book.ruling(region, now_ms)
             expected = self._expected.of(region, now_ms)
             cycle = self._region(region).cycle(ruling, expected.keys(), now_ms)
             for order in cycle.orders:
                 await self._send_order(order)
-            for told in (cycle.notice, cycle.status):
-                if told is not None:
-                    await self._send_told(told)
+            for record in (cycle.notice, cycle.status):
+                if record is not None:
+                    await self._send_event(record)
         await self._forget(slot, self._book, now_ms)
 
     async def _ask_by_the_clock(self, now_ms: int) -> None:
@@ -159,21 +159,21 @@ class Dispatcher:
             if state is not None:
                 book.restore(request, state)
                 continue
-            young = now_ms - self._since_ms < HEARD_MS
-            if young and isinstance(request, Target) and request.region not in capability:
+            just_began = now_ms - self._since_ms < SUPPLY_VALID_MS
+            if just_began and isinstance(request, Target) and request.region not in capability:
                 self._inbox.append(request)  # a successor receives the supplies in a moment
                 continue
             for event in book.apply(request, now_ms, feeders, capability):
-                await self._tell(slot, event)
+                await self._publish_decision(slot, event)
 
-    async def _tell(self, slot: Slot[RegionState], event: RequestEvent) -> None:
+    async def _publish_decision(self, slot: Slot[RegionState], event: RequestEvent) -> None:
         self._context.health.counters[f"requests_{event.state}"] += 1
         async with slot.changing:
             slot.state.decide(event.request_id, event.state)
-            slot.outputs.append(await self._send_told(event))
+            slot.outputs.append(await self._send_event(event))
 
-    async def _send_told(self, told: RequestEvent | Notice | DispatchStatus) -> Awaitable[object]:
-        sent: Awaitable[object] = await self._context.outlet.send(topics.DISPATCH_EVENTS, told)
+    async def _send_event(self, event: RequestEvent | Notice | DispatchStatus) -> Awaitable[object]:
+        sent: Awaitable[object] = await self._context.outlet.send(topics.DISPATCH_EVENTS, event)
         return sent
 
     async def _send_order(self, order: Dispatch) -> None:

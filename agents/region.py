@@ -76,7 +76,7 @@ class Merger:
     async def _publish_if_due(self, live: LiveRegion, now_ms: int) -> None:
         expected = self._expected.of(live.region, now_ms)
         if live.due(expected, now_ms):
-            record = live.tell(expected, now_ms, self._stale_after_ms)
+            record = live.merge(expected, now_ms, self._stale_after_ms)
             await self._context.outlet.send(topics.REGION_LIVE, record)
             self._counters["live_out"] += 1
 
@@ -165,16 +165,16 @@ class RegionWorker:
         if record.offset <= slot.state.applied_offset:
             return
         async with slot.changing:
-            slot.outputs += await self._apply(record)
+            slot.outputs += await self._receive(record)
             slot.state.applied_offset = record.offset
             slot.applied(record)
 
-    async def _apply(self, record: ConsumerRecord) -> Sent:
+    async def _receive(self, record: ConsumerRecord) -> Sent:
         match receive(topics.REGION_PARTIALS, record):
             case Refusal() as refusal:
                 self._context.letters.refuse(topics.REGION_PARTIALS, record, refusal)
             case Read(record=SupplyPartial() as supply):
-                self._dispatcher.heard(supply)  # half a second later there is a newer one
+                self._dispatcher.apply_supply(supply)  # half a second later there is a newer one
             case Read(record=RegionPartial() | RegionWindowPartial() as partial):
                 assert self._merger is not None, "the slot is ours"
                 return await self._merger.apply(partial)

@@ -30,7 +30,7 @@ ROLES: tuple[Role, ...] = (*get_args(FaustRole), "optimizer")
 log = structlog.get_logger()
 
 STOP_S = 20.0
-"""Below the 30 s that Kubernetes gives a container."""
+"""Time in which a worker must stop, s: below the 30 s that Kubernetes gives a container."""
 COLLECT_AFTER = 10_000
 """New objects between two collections; frames of readings are few objects, large ones."""
 
@@ -86,11 +86,11 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 
 def _end_in_time(app: faust.App) -> None:
-    """A worker that is told to stop ends, also where Kafka is away and its clients wait for it."""
+    """End a worker that was requested to stop, also where Kafka is away and clients wait for it."""
 
     def end() -> None:
         log.error("the worker did not stop in time and is ended", patience_s=STOP_S)
-        os._exit(1)  # what is not in Kafka yet is read again by the next
+        os._exit(1)  # its successor reads again what is not in Kafka yet
 
     async def begin(*_args: object, **_kwargs: object) -> None:
         deadline = threading.Timer(STOP_S, end)
@@ -119,12 +119,12 @@ def _publish_health(app: faust.App, context: AgentContext) -> None:
 
 
 def _keep_registry_from_collector(app: faust.App, context: AgentContext) -> None:
-    """A million objects that stay: each full collection would stand still over them."""
+    """Exempt a million lasting objects from collection: each full one would stop the worker."""
 
     @app.task
     async def freeze() -> None:
         await context.registry_ready.wait()
-        _ = context.registry.columns  # or the first frame would wait until they are made
+        _ = context.registry.columns  # or the first frame would wait for them
         gc.collect()
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 50, 100)
@@ -138,12 +138,12 @@ def _run_optimizer(settings: Settings) -> None:
 
 
 def run_worker(role: Role, settings: Settings) -> None:
-    """Run one worker of a role in this process until it is told to stop."""
+    """Run one worker of a role in this process until it is requested to stop."""
     import uvloop
 
-    # Also of the thread that Faust fetches in.
+    # Also for the thread that Faust fetches in.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    if role == "optimizer":  # no Faust app: why is told there
+    if role == "optimizer":  # no Faust app: the reason is there
         _run_optimizer(settings)
         return
     loop = asyncio.new_event_loop()

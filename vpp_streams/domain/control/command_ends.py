@@ -23,7 +23,7 @@ ended; it took the lease and did not report the end."""
 _OPEN, _TAKEN, _ENDED = 0, 1, 2
 KEPT_MS = 600_000
 """Commands are remembered this long: far beyond any lease."""
-TELL_AGAIN_MS = 60_000
+PUBLISH_AGAIN_MS = 60_000
 """An end that was published and not read back from the log in this time is published again: Kafka's
 client has given it up by then."""
 
@@ -48,7 +48,7 @@ class Due(NamedTuple):
 class _Part:
     """Commands of one frame, by row."""
 
-    __slots__ = ("_order", "lost", "rows", "said", "stage", "stage_of")
+    __slots__ = ("_order", "lost", "published", "rows", "stage", "stage_of")
 
     def __init__(self, rows: Rows) -> None:
         # Events arrive one by one, where Python's own arrays are several times as fast as numpy's;
@@ -57,7 +57,7 @@ class _Part:
         self.rows = np.frombuffer(self._order, np.int64)
         self.stage_of = bytearray(len(rows))
         self.stage = np.frombuffer(self.stage_of, np.uint8)
-        self.said = np.zeros(len(rows), np.bool_)
+        self.published = np.zeros(len(rows), np.bool_)
         """Whether its end was published here and was not read back from the log yet."""
         self.lost = np.zeros(len(rows), np.bool_)
         """Whether the connection that it was sent over has ended."""
@@ -69,13 +69,13 @@ class _Part:
 
 
 class _Rank:
-    __slots__ = ("asked", "parts", "said_ms")
+    __slots__ = ("asked", "parts", "published_ms")
 
     def __init__(self, asked: CommandBatch) -> None:
         self.asked = asked
         self.parts: list[_Part] | None = []
         """None = all have ended."""
-        self.said_ms = 0
+        self.published_ms = 0
 
 
 class CommandEnds:
@@ -144,16 +144,16 @@ class CommandEnds:
         grace_ms = self._policy.again_ms
         if now_ms - known.asked.created_ms < grace_ms or known.parts is None:
             return
-        tell_again = known.said_ms and now_ms - known.said_ms >= TELL_AGAIN_MS
+        publish_again = known.published_ms and now_ms - known.published_ms >= PUBLISH_AGAIN_MS
         # A device reports the end of its lease itself; it is given a moment to do so.
         over = now_ms > known.asked.valid_until_ms + grace_ms
         ended = True
         for part in known.parts:
-            if tell_again:
-                part.said[:] = False
-            unsaid = ~part.said
-            opened = unsaid & (part.stage == _OPEN)
-            taken = unsaid & (part.stage == _TAKEN) & over
+            if publish_again:
+                part.published[:] = False
+            unpublished = ~part.published
+            opened = unpublished & (part.stage == _OPEN)
+            taken = unpublished & (part.stage == _TAKEN) & over
             missed: tuple[tuple[NDArray[np.bool_], Missed], ...] = (
                 (opened & ~part.lost, "no_answer"),
                 (opened & part.lost, "reconnected"),
@@ -161,8 +161,8 @@ class CommandEnds:
             )
             for which, why in missed:
                 if which.any():
-                    known.said_ms = now_ms
-                    part.said |= which
+                    known.published_ms = now_ms
+                    part.published |= which
                     yield Due(rank, part.rows[which], why)
             ended &= bool((part.stage == _ENDED).all())
         if ended:

@@ -152,11 +152,11 @@ class Orders:
     def _to_release(self, view: View, mine: Mask) -> tuple[Rows, Floats]:
         rows = self._rows
         holds = rows.acting(view.now_ms) | np.isfinite(rows.held_w(view.now_ms))
-        told = np.isnan(rows["setpoint_w"]) & np.isin(rows["state"], (CREATED, *STANDING))
-        told &= view.now_ms - rows["created_ms"] < self._policy.again_ms
+        released = np.isnan(rows["setpoint_w"]) & np.isin(rows["state"], (CREATED, *STANDING))
+        released &= view.now_ms - rows["created_ms"] < self._policy.again_ms
         storm = view.cause == CAUSE["storm"]
         gone = (rows["bar"] == CAUSE["offline"]) & (rows["barred_until_ms"] > view.now_ms)
-        at = np.flatnonzero(mine & holds & ~told & ~storm & ~gone & (rows["epoch"] >= 0))
+        at = np.flatnonzero(mine & holds & ~released & ~storm & ~gone & (rows["epoch"] >= 0))
         return at, np.full(len(at), np.nan)
 
     def _frames(

@@ -34,13 +34,13 @@ Feeders = Mapping[str, Collection[str]]
 Capability = Mapping[str, tuple[Deliverable, ...]]
 
 
-def held_w(told: tuple[Deliverable, ...], duration_s: float) -> tuple[float, float]:
+def held_w(deliverable: tuple[Deliverable, ...], duration_s: float) -> tuple[float, float]:
     """Power (up, down), W, that could be held for a duration, from that of given durations.
 
     A sum of min(rating, energy / d) is concave in 1/d, so a chord between two given durations is
     a lower bound. Shorter than the shortest counts as it; longer than the longest as its energy.
     """
-    known = sorted(told, key=lambda held: held.duration_s)
+    known = sorted(deliverable, key=lambda held: held.duration_s)
     if not known:
         return 0.0, 0.0
     if duration_s <= known[0].duration_s:
@@ -96,14 +96,14 @@ def _check_limit(limit: Limit, feeders: Feeders) -> str | None:
 
 
 def _check_capability(
-    target: Target, now_ms: int, told: tuple[Deliverable, ...] | None
+    target: Target, now_ms: int, deliverable: tuple[Deliverable, ...] | None
 ) -> str | None:
     if target.best_effort or target.export_w is None or target.starts_at_ms > now_ms + SOON_MS:
         return None
-    if told is None:
+    if deliverable is None:
         return f"nothing is known of what {target.region} can give; try again in a few seconds"
     seconds = (target.ends_at_ms - max(target.starts_at_ms, now_ms)) / 1000
-    up_w, down_w = held_w(told, seconds)
+    up_w, down_w = held_w(deliverable, seconds)
     most_w = up_w if target.export_w > 0 else down_w
     if abs(target.export_w) <= most_w:
         return None
@@ -143,7 +143,7 @@ class Book:
         self._states: dict[str, RequestState] = {}
         self._seen: dict[str, Request] = {}
         self._over_ms: dict[str, int] = {}
-        self._above_told: dict[str, str] = {}
+        self._above_published: dict[str, str] = {}
         """Request -> the one that was last published as ruling instead of it."""
         self._ruled: dict[str, _Ruled] = {}
 
@@ -199,7 +199,7 @@ class Book:
     def _changed(self, id_: str, state: RequestState, above: Target | Hold | None) -> bool:
         """Whether a request's state, or the request above it, differs from what was published."""
         by = above.request_id if above else ""
-        return self._states[id_] != state or self._above_told.setdefault(id_, by) != by
+        return self._states[id_] != state or self._above_published.setdefault(id_, by) != by
 
     def ruling(self, region: str, now_ms: int) -> Ruling:
         """The ruling of a region now."""
@@ -221,7 +221,7 @@ class Book:
             del self._over_ms[id_]
             self._seen.pop(id_, None)
             self._states.pop(id_, None)
-            self._above_told.pop(id_, None)
+            self._above_published.pop(id_, None)
         return gone
 
     def _standing(self, region: str, now_ms: int) -> list[Target | Limit | Hold]:
@@ -288,7 +288,7 @@ class Book:
         self._over_ms[request.request_id] = now_ms
         ruled = self._ruled.pop(request.request_id, None)
         ruled_ms = None if ruled is None else ruled.until(now_ms)
-        if ruled_ms == 0 and self._above_told.get(request.request_id):
+        if ruled_ms == 0 and self._above_published.get(request.request_id):
             reason += ", and it never ruled: others stood above it"
         return RequestEvent(
             request_id=request.request_id,
@@ -309,7 +309,7 @@ class Book:
         by: Target | Hold | None = None,
     ) -> RequestEvent:
         self._states[request.request_id] = state
-        self._above_told[request.request_id] = by.request_id if by else ""
+        self._above_published[request.request_id] = by.request_id if by else ""
         if state in FINAL_STATES:
             self._over_ms[request.request_id] = now_ms
         if (ruled := self._ruled.get(request.request_id)) is not None:

@@ -48,7 +48,7 @@ class LiveRegion:
         self._changed, self._silent = True, False
 
     def due(self, expected: Expected, now_ms: int) -> bool:
-        """Whether to `tell`: a tick is complete or has waited long enough, or it is time again.
+        """Whether to `merge`: a tick is complete or has waited long enough, or it is time again.
 
         A region that was published as silent is not published again until something arrives.
         """
@@ -61,9 +61,9 @@ class LiveRegion:
             p in self._partials and self._partials[p].tick_ms == self._tick_ms for p in expected
         )
 
-    def tell(self, expected: Expected, now_ms: int, stale_after_ms: int) -> RegionLive:
+    def merge(self, expected: Expected, now_ms: int, stale_after_ms: int) -> RegionLive:
         """The region now. The fresh readings count as published afterwards."""
-        at_ms = told_at_ms(now_ms, self._tick_ms, self._tick_seen_ms)
+        at_ms = merge_time_ms(now_ms, self._tick_ms, self._tick_seen_ms)
         live = region_live(
             self.region,
             self._partials,
@@ -78,7 +78,7 @@ class LiveRegion:
         return live
 
 
-def told_at_ms(now_ms: int, tick_ms: int, tick_seen_ms: int) -> int:
+def merge_time_ms(now_ms: int, tick_ms: int, tick_seen_ms: int) -> int:
     """The time of a merge: the clock's, or in a replay the replayed data's own."""
     if abs(tick_seen_ms - tick_ms) < REPLAY_BEHIND_MS:
         return now_ms
