@@ -1,9 +1,9 @@
-"""In the fleet role, beside the twins: a region's orders become leases of its devices.
+"""Control in the fleet role: a region's orders become leases of its devices.
 
-Orders (topic ``dispatch``) come with the topics of which what devices hold and did is a fold
-(`agents.control_feed`); storms are a fold of another. What the partition can give goes out
-twice a second. Nothing here is snapshotted: leases end by themselves, and a worker that takes
-over reads what its predecessor asked.
+Orders (topic ``dispatch``) are read with the topics from which the devices' leases are folded
+(`agents.control_feed`); storms are a fold of another topic. What the partition can give is
+published twice a second. There are no snapshots: leases end by themselves, and a worker that
+takes over reads the commands of its predecessor.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ log = structlog.get_logger()
 
 CYCLE_S = 0.5
 SHARE = 0.3
-"""Of the loop's time, at most, goes to cycles."""
+"""Most of the loop's time that cycles may take, as a share."""
 LONGEST_REST_S = 4 * CYCLE_S
-"""Between cycles, whatever the share: devices are commanded again soon after any trouble."""
+"""Longest rest between cycles: devices are commanded again soon after any trouble."""
 
 
 class Control:
-    """One partition's devices as they are commanded."""
+    """The commands, the pool and the orders of one partition."""
 
     def __init__(self, fleet: FleetPartition, policy: LeasePolicy) -> None:
         self.fleet = fleet
@@ -49,7 +49,7 @@ class Control:
         self.pool = Pool(fleet, self.rows)
         self.orders = Orders(self.pool)
         self.ready = False
-        """Whether what went before is known; until then nobody is commanded."""
+        """Whether the earlier commands are known; until then no device is commanded."""
 
 
 class CommandAgent:
@@ -80,12 +80,12 @@ class CommandAgent:
         self._pace = Pace(SHARE, LONGEST_REST_S, CYCLE_S)
 
     def control(self, partition: int) -> Control | None:
-        """A partition's control, or None where another worker has it or it is not whole yet."""
+        """A partition's control, or None where another worker has it or it is incomplete."""
         control = self._controls.get(partition)
         return control if control is not None and control.ready else None
 
     def hold(self, partitions: dict[int, FleetPartition]) -> None:
-        """These partitions are ours from now on, and no others."""
+        """Command these partitions from now on, and no others."""
         if partitions == {p: control.fleet for p, control in self._controls.items()}:
             return
         self._controls = {p: Control(fleet, self._policy) for p, fleet in partitions.items()}
@@ -94,7 +94,7 @@ class CommandAgent:
     async def run(self) -> None:
         """Follow, obey and cycle, for ever; cancel to stop."""
         async with asyncio.TaskGroup() as group:
-            for work in (self.follow(), self.obey(), self.cycle_for_ever()):
+            for work in (self.follow(), self.carry_out_orders(), self.cycle_for_ever()):
                 group.create_task(work)
 
     async def follow(self) -> None:
@@ -128,8 +128,8 @@ class CommandAgent:
     def _on_alert(self, read: Read[Alert]) -> None:
         self._alerts[read.record.alert_id] = read.record
 
-    async def obey(self) -> None:
-        """Carry out orders as they come, for ever."""
+    async def carry_out_orders(self) -> None:
+        """Carry out orders as they arrive, for ever."""
         while True:
             waiting: dict[int, list[Dispatch]] = {}
             partition, order = await self._orders.get()
@@ -138,14 +138,14 @@ class CommandAgent:
                 partition, order = self._orders.get_nowait()
                 waiting.setdefault(partition, []).append(order)
             # Sent together: Kafka and its clients cost by the request.
-            await self._send_frames([f for p in waiting for f in self._made(p, waiting[p])])
+            await self._send_frames([f for p in waiting for f in self._frames_of(p, waiting[p])])
 
-    def _made(self, partition: int, orders: Iterable[Dispatch]) -> list[CommandFrame]:
+    def _frames_of(self, partition: int, orders: Iterable[Dispatch]) -> list[CommandFrame]:
         """The commands that these orders of one partition call for."""
         control = self.control(partition)
         if control is None:
-            return []  # the next order finds us ready
-        # One look serves orders of different regions, as they share no device.
+            return []  # the next order follows soon
+        # One view serves orders of different regions, as they share no device.
         newest = {order.region: order for order in orders}
         view = control.pool.look(self._context.now_ms(), self._alerts.values())
         frames = [f for order in newest.values() for f in control.orders.carry_out(order, view)]
@@ -153,14 +153,14 @@ class CommandAgent:
         return frames
 
     async def cycle_for_ever(self) -> None:
-        """A cycle each half second, or less often with so many devices that it takes long."""
+        """Run a cycle each half second, or less often where cycles take long."""
         while True:
             self._pace.begin()
             await self.cycle()
             await asyncio.sleep(self._pace.rest_s())
 
     async def cycle(self) -> None:
-        """See who follows and whose lease is over, fill for storms, tell what can be given."""
+        """Check which devices follow, end leases, charge for storms, publish supplies."""
         if not self._alerts_known.is_set():
             return
         partials: list[SupplyPartial] = []
@@ -168,17 +168,17 @@ class CommandAgent:
             if not control.ready:
                 continue
             with self._pace.work():
-                events, frames, told = self._look(control)
-            partials += told
+                events, frames, partials_here = self._cycle_of(control)
+            partials += partials_here
             await self._send_events(control.rows.partition, events)
             await self._send_frames(frames)
             await asyncio.sleep(0)  # orders and telemetry go first
         await self._send_supplies(partials)  # together, as above
 
-    def _look(
+    def _cycle_of(
         self, control: Control
     ) -> tuple[list[CommandEvent], list[CommandFrame], list[SupplyPartial]]:
-        """All of it before the first send: a view is true until something else may run."""
+        """One partition's cycle without an await: a view is valid until another task may run."""
         now_ms = self._context.now_ms()
         view = control.pool.look(now_ms, self._alerts.values())
         control.pool.observe(view)
@@ -194,7 +194,7 @@ class CommandAgent:
 
     async def _send_frames(self, frames: Iterable[CommandFrame]) -> None:
         for frame in frames:
-            # What was asked is known before anybody acts on it: a successor ends it for us.
+            # Published before any device acts on it, so that a successor can end it for us.
             await self._context.outlet.send(topics.COMMANDS, frame)
             await self._context.outlet.send(topics.GATEWAY_OUT, frame)
             self._context.health.counters["commands"] += len(frame.rows)

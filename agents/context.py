@@ -1,4 +1,4 @@
-"""What every agent is given, made once by the composition root (`vpp_streams.app`)."""
+"""What every agent receives, created once by the composition root (`vpp_streams.app`)."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,9 +27,9 @@ class AgentContext:
     letters: DeadLetters
     now_ms: Callable[[], int]
     registry_ready: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the registry holds all that topic ``assets`` held at start; agents await it."""
+    """Set once the registry holds everything that topic ``assets`` held at start."""
     producer: AIOKafkaProducer | None = None
-    """The worker's one producer, from when the worker runs."""
+    """The worker's one producer; None before the worker runs."""
 
     @property
     def outlet(self) -> Outlet:
@@ -40,7 +40,7 @@ class AgentContext:
 
     @property
     def follower(self) -> Follower:
-        """The way in from Kafka, for topics that are followed whole."""
+        """The way in from Kafka, for topics that are followed completely."""
         return Follower(self.clients, self.letters, self.health.counters)
 
     def group(self, role: str) -> str:
@@ -48,6 +48,6 @@ class AgentContext:
         return f"{self.settings.namespace}.{role}" if self.settings.namespace else role
 
     def watch_readers(self, *readers: LogReader) -> None:
-        """Publish what readers miss in the log as gauges."""
+        """Publish as gauges the records that readers miss in the log."""
         self.health.gauges["missing_records"] = lambda: sum(r.missing for r in readers)
         self.health.gauges["replaced_logs"] = lambda: sum(r.replaced_logs for r in readers)

@@ -1,15 +1,15 @@
-"""What a fleet worker receives of control in the partitions that it holds.
+"""The control topics of the partitions that a fleet worker holds.
 
-State is a fold of small topics, read by a consumer of our own: presence whole (it is compacted),
+State is a fold of small topics, read by a consumer of our own: all of presence (it is compacted),
 commands and their events from some minutes back, which is longer than any lease. Orders are
-levels that the region role repeats twice a second, so they are read from now on; that they do
-not come through Faust's consumer, its thread and its queues saves tens of milliseconds.
+levels that the region role repeats twice a second, so they are read from now on; to bypass
+Faust's consumer, its thread and its queues saves tens of milliseconds.
 
 It follows the partitions that the worker holds; nothing is committed, as every start reads the
 same again.
 A broker that is away is waited for. Reading that stands still although the broker answers ends
-the worker: its successor begins anew, and a region whose devices nobody can command is said so
-meanwhile.
+the worker: its successor starts again, and meanwhile the region's devices are reported as ones
+that cannot be commanded.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ log = structlog.get_logger()
 BACK_MS = 600_000
 POLL_MS = 100
 LOOK_S = 10.0
-"""How often it is looked whether the log has more than was read."""
+"""How often the end of the log is compared with what was read."""
 STUCK_S = 60.0
-"""Reading that stands still for so long, although the log has more, ends the worker."""
+"""Reading that stands still for this long, although the log has more, ends the worker."""
 ANSWER_S = 2.0
-"""The broker is given this long to say where its logs end before the next records are read."""
+"""The broker is given this long to report the ends of its logs before reading continues."""
 AGAIN_S = 1.0
 FEEDS: tuple[Topic[Any], ...] = (
     topics.DISPATCH,
@@ -52,7 +52,7 @@ OnReady = Callable[[int], None]
 
 
 class ControlFeed:
-    """Hands over every record of `FEEDS` in the partitions that it is told to follow."""
+    """Hands over every record of `FEEDS` in the partitions that it follows."""
 
     def __init__(
         self,
@@ -69,22 +69,22 @@ class ControlFeed:
         self._wanted: frozenset[int] = frozenset()
         self._given: frozenset[int] | None = None
         self._ends: dict[TopicPartition, int] = {}
-        """Where each partition that is not caught up ended when it was taken."""
+        """The end of each partition that is not caught up, as of when it was taken."""
         self._early: dict[int, list[ConsumerRecord]] = {}
-        """Events of partitions that are not whole: they tell of commands still to be read."""
+        """Events of partitions that are incomplete: their commands are still to be read."""
         self._progress: Progress[TopicPartition] = Progress(STUCK_S, LOOK_S)
         self._known = KnownTopics()
         self._look_at_s = 0.0
 
     def follow(self, partitions: frozenset[int]) -> None:
-        """From now on hand over these, each from its start; ``on_ready`` tells what is whole."""
+        """Hand over these from now on; ``on_ready`` is called for each that is caught up."""
         self._wanted, self._given = partitions, None
 
     async def run(self) -> None:
         """Read for ever; cancel to stop.
 
         Raises `BrokerError` where reading stands still although the log has more, and where a topic
-        was deleted and made again.
+        was deleted and created again.
         """
         consumer = await self._connected()
         try:
@@ -125,7 +125,7 @@ class ControlFeed:
             return
         found = await consumer.getmany(timeout_ms=POLL_MS)
         if self._given is None:
-            return  # the assignment changed meanwhile: these come again
+            return  # the assignment changed meanwhile: these are read again
         for records in found.values():
             await self._hand_over(records)
         if self._ends:
@@ -160,7 +160,7 @@ class ControlFeed:
     async def _range(
         self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]
     ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
-        """Where each partition ends, and where it is read from. The ends are asked for first."""
+        """Each partition's end, and where reading begins. The ends are requested first."""
         ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
         whole = [tp for tp in partitions if self._topics[tp.topic] is topics.PRESENCE]
         begins = dict(ends) | await consumer.beginning_offsets(whole)
@@ -173,10 +173,10 @@ class ControlFeed:
         return ends, begins
 
     async def _tell_ready(self, consumer: AIOKafkaConsumer) -> None:
-        """A partition is whole once all its feeds are where they ended when we took it."""
+        """Report partitions whose feeds have all reached the ends at which they were taken."""
         at = await self._positions(consumer, self._ends)
         if self._given is None:
-            return  # what is whole is not ours to tell of any more
+            return  # another assignment is wanted by now
         before = {tp.partition for tp in self._ends}
         self._ends = {tp: end for tp, end in self._ends.items() if at[tp] < end}
         for partition in sorted(before - {tp.partition for tp in self._ends}):
@@ -185,7 +185,7 @@ class ControlFeed:
             self._on_ready(partition)
 
     async def _look(self, consumer: AIOKafkaConsumer) -> None:
-        """Raise where the log has more and nothing of it was read for long."""
+        """Raise where the log has more and none of it was read for long."""
         await self._known.check(consumer, self._topics)
         partitions = consumer.assignment()
         async with asyncio.timeout(ANSWER_S):
@@ -215,7 +215,7 @@ _FROM_SOME_TIME = (topics.COMMANDS, topics.COMMAND_EVENTS)
 
 
 def _passes(error: Exception) -> bool:
-    """Whether it is the broker's or the network's, so that asking again may help."""
+    """Whether the error is the broker's or the network's, so that a retry may help."""
     return (
         not isinstance(error, KafkaError) or error.retriable or isinstance(error, KafkaTimeoutError)
     )

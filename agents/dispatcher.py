@@ -1,8 +1,8 @@
-"""In the region role: what is asked of the regions becomes orders to the fleet partitions.
+"""Dispatch in the region role: requests become orders to the fleet partitions.
 
 Every region worker follows the requests, so that any can take over at once; the one that owns
-``region.partials`` rules. What it decided of a request is in the role's state, so that its
-successor neither decides again nor publishes it twice.
+``region.partials`` dispatches. Its decisions on requests are in the role's state, so that its
+successor neither decides again nor publishes twice.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from schemas.dispatch import (
 )
 from schemas.grid import PriceSeries
 from tables.partitions import Partitions, Slot
-from vpp_streams.domain.control.region_dispatch import HEARD_MS, RegionDispatch
+from vpp_streams.domain.control.region_dispatch import SUPPLY_VALID_MS, RegionDispatch
 from vpp_streams.domain.control.requests import Book
 from vpp_streams.domain.control.schedules import Entry, due, load
 from vpp_streams.domain.fleet.region_state import RegionState
@@ -35,13 +35,13 @@ from vpp_streams.kafka.follower import Feed
 
 CYCLE_S = 0.5
 AHEAD_MS = HOUR_MS
-"""Schedules ask this long before their windows begin."""
+"""Requests of schedules are published this long before their windows begin."""
 FORGET_AFTER_MS = HOUR_MS
 """A request is forgotten this long after it is over."""
 
 
 class Dispatcher:
-    """The requests and supplies of all regions, and what this worker makes of them."""
+    """The requests and supplies of all regions, and the orders that follow from them."""
 
     def __init__(
         self,
@@ -53,18 +53,18 @@ class Dispatcher:
         self._expected = expected
         self._partitions = partitions
         self._requests: dict[str, Request] = {}
-        """Every request that the topic holds, in the order of their coming."""
+        """Every request that the topic holds, in order of arrival."""
         self._inbox: list[Request] = []
         self._caught_up = asyncio.Event()
         self._wake = asyncio.Event()
         self._regions: dict[str, RegionDispatch] = {}
         self._book: Book | None = None
-        """None while another worker rules."""
+        """None while another worker dispatches."""
         self._since_ms = 0
-        """When we began to rule."""
+        """When this worker began to dispatch."""
         self._schedules = _schedules(context.settings.schedules)
         self._scheduled_ms = 0
-        """Windows that begin before this were asked for."""
+        """Requests of windows that begin before this were published."""
 
     async def follow(self) -> None:
         """Keep the requests and the prices current, for ever."""
@@ -87,26 +87,26 @@ class Dispatcher:
         self._inbox.append(request)
         self._wake.set()
 
-    def heard(self, partial: SupplyPartial) -> None:
-        """A fleet partition told what it can give."""
-        self._region(partial.region).heard(partial)
+    def apply_supply(self, partial: SupplyPartial) -> None:
+        """Note the newest supply of a fleet partition."""
+        self._region(partial.region).apply_supply(partial)
 
     def _region(self, region: str) -> RegionDispatch:
         lease_ms = int(self._context.settings.lease_s * 1000)
         return self._regions.setdefault(region, RegionDispatch(region, lease_ms))
 
     async def rule_for_ever(self) -> None:
-        """A cycle each half second, and at once when a request comes."""
+        """Run a cycle each half second, and at once when a request arrives."""
         await self._context.registry_ready.wait()
         await self._caught_up.wait()
         while True:
-            self._wake.clear()  # before the cycle: what comes during it wakes the next
+            self._wake.clear()  # before the cycle: a request during it wakes the next
             slot = self._partitions.slot(0)
             if slot is None:
                 self._book = None
             else:
                 await self._cycle(slot)
-                await self._partitions.flush()  # what was decided, before anybody asks again
+                await self._partitions.flush()  # decisions, before the next request
             try:
                 await asyncio.wait_for(self._wake.wait(), CYCLE_S)
             except TimeoutError:
@@ -120,16 +120,16 @@ class Dispatcher:
         await self._ask_by_the_clock(now_ms)
         await self._take_in(slot, self._book, now_ms)
         for event in self._book.advance(now_ms):
-            await self._tell(slot, event)
+            await self._publish_decision(slot, event)
         for region in sorted(self._expected.regions(now_ms) | self._regions.keys()):
             ruling = self._book.ruling(region, now_ms)
             expected = self._expected.of(region, now_ms)
             cycle = self._region(region).cycle(ruling, expected.keys(), now_ms)
             for order in cycle.orders:
                 await self._send_order(order)
-            for told in (cycle.notice, cycle.status):
-                if told is not None:
-                    await self._send_told(told)
+            for record in (cycle.notice, cycle.status):
+                if record is not None:
+                    await self._send_event(record)
         await self._forget(slot, self._book, now_ms)
 
     async def _ask_by_the_clock(self, now_ms: int) -> None:
@@ -159,21 +159,21 @@ class Dispatcher:
             if state is not None:
                 book.restore(request, state)
                 continue
-            young = now_ms - self._since_ms < HEARD_MS
-            if young and isinstance(request, Target) and request.region not in capability:
-                self._inbox.append(request)  # who took over hears of the supplies in a moment
+            just_began = now_ms - self._since_ms < SUPPLY_VALID_MS
+            if just_began and isinstance(request, Target) and request.region not in capability:
+                self._inbox.append(request)  # a successor receives the supplies in a moment
                 continue
             for event in book.apply(request, now_ms, feeders, capability):
-                await self._tell(slot, event)
+                await self._publish_decision(slot, event)
 
-    async def _tell(self, slot: Slot[RegionState], event: RequestEvent) -> None:
+    async def _publish_decision(self, slot: Slot[RegionState], event: RequestEvent) -> None:
         self._context.health.counters[f"requests_{event.state}"] += 1
         async with slot.changing:
             slot.state.decide(event.request_id, event.state)
-            slot.outputs.append(await self._send_told(event))
+            slot.outputs.append(await self._send_event(event))
 
-    async def _send_told(self, told: RequestEvent | Notice | DispatchStatus) -> Awaitable[object]:
-        sent: Awaitable[object] = await self._context.outlet.send(topics.DISPATCH_EVENTS, told)
+    async def _send_event(self, event: RequestEvent | Notice | DispatchStatus) -> Awaitable[object]:
+        sent: Awaitable[object] = await self._context.outlet.send(topics.DISPATCH_EVENTS, event)
         return sent
 
     async def _send_order(self, order: Dispatch) -> None:

@@ -1,4 +1,4 @@
-"""What each region has in the registry, kept in step with it."""
+"""The sites and feeders of each region, kept in step with the registry."""
 
 from collections.abc import Mapping, Set
 
@@ -10,7 +10,7 @@ class ExpectedSites:
     """From which partitions each region's shares must come, and its feeders."""
 
     MIN_AGE_MS = 1000
-    """Made anew at most this often."""
+    """Shortest time between two updates, ms."""
 
     def __init__(self, context: AgentContext) -> None:
         self._context = context

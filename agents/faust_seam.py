@@ -1,8 +1,8 @@
-"""Which partitions are this worker's: the one place that knows Faust's private parts.
+"""Group membership and channels: the one place that knows Faust's private parts.
 
 Faust forms the consumer group of a role over a topic that never holds a record, so a rebalance
-has nothing to recover, nothing to seek and nothing to lose: it only says who owns which
-partition number. The records themselves are read by `tables.log_reader`.
+has nothing to recover, nothing to seek and nothing to lose: it only decides which worker
+owns which partition number. The records themselves are read by `tables.log_reader`.
 """
 
 import asyncio
@@ -17,13 +17,14 @@ from aiokafka.errors import CommitFailedError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
+from agents.context import AgentContext
 from tables.group import SHARE_PATIENCE_S, NoShareError, Share
 from vpp_streams.kafka.topics import Topic
 
 log = structlog.get_logger()
 
 COMMIT_PATIENCE_S = 10.0
-"""A commit that takes longer is given up: the next one says the same and more."""
+"""A commit that takes longer is given up: the next one includes it."""
 
 
 class Membership:
@@ -36,17 +37,13 @@ class Membership:
         self._changed = asyncio.Event()
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
-
-        @app.agent(seats, name=f"{app.conf.id}-seats")
-        async def sit(stream: faust.StreamT) -> None:
-            async for _record in stream.noack():  # nobody writes there
-                log.warning("a record in the topic of seats was left out")
+        app.agent(seats, name=f"{app.conf.id}-seats")(self._sit)
 
     async def shares(self, patience_s: float = SHARE_PATIENCE_S) -> AsyncIterator[Share]:
-        """Every share that the group gives us, for ever; those that are out of date are left out.
+        """Every share that the group assigns, for ever; outdated ones are left out.
 
-        A share that stays comes again each ``patience_s``. Raises `NoShareError` where the group
-        gives none for so long.
+        A share that stays is repeated each ``patience_s``. Raises `NoShareError` where the group
+        assigns none for this long.
         """
         known: Share | None = None
         while True:
@@ -80,10 +77,14 @@ class Membership:
             return False
         return done
 
+    async def _sit(self, stream: faust.StreamT) -> None:
+        async for _record in stream.noack():  # nobody writes there
+            log.warning("a record in the topic of seats was left out")
+
     async def _on_assigned(
         self, _app: faust.App, assigned: set[faust.types.TP], **_kwargs: object
     ) -> None:
-        # Kafka waits for this: what takes long is done by whoever waits for `changes`.
+        # Kafka waits for this: what takes long is done by the task that waits for `changes`.
         self.share = Share(
             self._app.consumer_generation_id, frozenset(tp.partition for tp in assigned)
         )
@@ -95,7 +96,7 @@ class Membership:
 
 
 async def _commit(consumer: Any, offsets: dict[TopicPartition, OffsetAndMetadata]) -> bool:
-    """In the consumer's own thread. Its public ``commit`` knows subscribed topics only."""
+    """Commit in the consumer's own thread. Its public ``commit`` knows subscribed topics only."""
     try:
         async with asyncio.timeout(COMMIT_PATIENCE_S):
             await consumer._coordinator.commit_offsets(None, offsets)
@@ -115,7 +116,7 @@ class LogChannel(faust.Channel):
 
     @property
     def queue(self) -> ThrowableQueue:
-        """The queue behind the channel, which nobody but the agent empties."""
+        """The queue behind the channel, which only the agent empties."""
         queue: ThrowableQueue | None = getattr(self, "_queue", None)
         if queue is None:
             flowing = FlowControlEvent(initially_suspended=False)
@@ -124,16 +125,18 @@ class LogChannel(faust.Channel):
         return queue
 
     async def put(self, value: object) -> None:
-        """Hand a value to the agent, once it listens. Raises `TimeoutError` where it never does."""
+        """Hand a value to the agent once it listens. Raises `TimeoutError` where it never does."""
         async with asyncio.timeout(self.AGENT_PATIENCE_S):
             while not self._subscribers:  # noqa: ASYNC110  # Faust signals it to nobody
                 await asyncio.sleep(0.01)  # what is put before would be lost
         await super().put(value)
 
 
-def seats_of(app: faust.App, topic: Topic, namespace: str) -> faust.TopicT:
-    """A role's topic of seats, as Faust's group subscribes to it.
+def membership_of(app: faust.App, seats: Topic[Any], context: AgentContext) -> Membership:
+    """The place of this worker in the group of a role, which subscribes to its topic of seats.
 
-    Nobody writes there; what somebody does write is not decoded, so it cannot end the agent.
+    Nothing is written there; a record that is written all the same is not decoded, so it cannot end
+    the agent.
     """
-    return app.topic(topic.full(namespace), key_serializer="raw", value_serializer="raw")
+    name = seats.full(context.settings.namespace)
+    return Membership(app, app.topic(name, key_serializer="raw", value_serializer="raw"))

@@ -1,6 +1,5 @@
 """Role ``fleet``: canonical telemetry to twins, site windows and region partials."""
 
-import asyncio
 from collections.abc import Awaitable
 from functools import partial
 
@@ -9,10 +8,10 @@ from aiokafka import ConsumerRecord
 
 from agents.command import CommandAgent
 from agents.context import AgentContext
-from agents.faust_seam import Membership, seats_of
+from agents.faust_seam import membership_of
 from agents.fleet_pages import FleetPages
 from agents.holders import Holders
-from agents.log_agent import LogAgent
+from agents.stateful_role import RoleLogs, StatefulAgent, StatefulRole
 from agents.window_publisher import WindowsPublisher
 from schemas.encoding import (
     BACKFILL,
@@ -23,13 +22,12 @@ from schemas.encoding import (
     SOURCE_HEARTBEAT,
     decode_frame,
 )
-from tables.log_reader import Deliver, LogReader, Records
-from tables.partitions import Partitions, Slot
-from tables.state_store import StateStore
+from tables.group import Group
+from tables.log_reader import Deliver, Records
+from tables.partitions import Slot
 from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Outputs, Policy
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.clients import producing
 from vpp_streams.settings import Settings
 
 MAX_WAITING = 5000
@@ -67,73 +65,57 @@ def _int(value: bytes | None) -> int | None:
 
 
 class FleetWorker:
-    """The partitions of the fleet that this worker holds, and what it publishes of them."""
+    """The fleet partitions that this worker holds, and what it publishes about them."""
 
-    def __init__(self, context: AgentContext, membership: Membership) -> None:
+    def __init__(self, context: AgentContext, group: Group) -> None:
         self._context = context
-        source = context.clients.full(topics.TELEMETRY)
-        policy = policy_of(context.settings)
-
-        def new_partition(number: int) -> FleetPartition:
-            return FleetPartition(number, source, context.registry, policy)
-
-        store = StateStore(
-            context.clients, context.clients.full(topics.STATE_FLEET), context.group("fleet")
+        self._policy = policy_of(context.settings)
+        logs = RoleLogs(
+            role="fleet",
+            source=topics.TELEMETRY,
+            changelog=topics.STATE_FLEET,
+            snapshot_s=context.settings.snapshot_ms / 1000,
         )
-        self.partitions: Partitions[FleetPartition] = Partitions(
-            source, membership, store, new_partition
-        )
+        self._role = StatefulRole(context, group, logs, self._new_partition)
+        self.partitions = self._role.partitions
         self.windows = WindowsPublisher(context)
         self.commands = CommandAgent(context)
         self.holders = Holders(context)
         self.partitions.on_change = self._on_change
-        gauges = context.health.gauges
-        gauges["lag"] = self.partitions.lag
-        gauges["devices"] = lambda: sum(len(p.twins.device_ids) for p in self.partitions.states())
-        gauges["rebuilt_partitions"] = lambda: self.partitions.rebuilt
-        gauges["not_believed"] = lambda: sum(p.not_believed() for p in self.partitions.states())
-        gauges["clock_skew_ms"] = lambda: max(
-            (p.skew_ms for p in self.partitions.states()), default=0
-        )
+        self._publish_gauges()
+
+    def _new_partition(self, number: int) -> FleetPartition:
+        source = self._context.clients.full(topics.TELEMETRY)
+        return FleetPartition(number, source, self._context.registry, self._policy)
+
+    def _publish_gauges(self) -> None:
+        states = self.partitions.states
+        self._context.health.gauges |= {
+            "devices": lambda: sum(len(p.twins.device_ids) for p in states()),
+            "rebuilt_partitions": lambda: self.partitions.rebuilt,
+            "not_believed": lambda: sum(p.not_believed() for p in states()),
+            "clock_skew_ms": lambda: max((p.skew_ms for p in states()), default=0),
+        }
 
     def _on_change(self, states: dict[int, FleetPartition]) -> None:
         self.commands.hold(states)
         self.holders.hold(frozenset(states))
 
     async def run(self, deliver: Deliver) -> None:
-        """Hold what the group gives us, for ever; ``deliver`` receives what is read of it.
+        """Hold what the group assigns to this worker, for ever; ``deliver`` receives the records.
 
         Raises what makes it impossible to go on.
         """
-        context = self._context
-        await context.registry_ready.wait()
-        async with producing(context.clients) as context.producer:
-            reader = LogReader(context.clients, deliver)
-            self.partitions.reader = reader
-            context.watch_readers(reader)
-            async with asyncio.TaskGroup() as group:
-                for work in (
-                    self.partitions.run(),
-                    reader.run(),
-                    self.partitions.flush_for_ever(context.settings.snapshot_ms / 1000),
-                    self.windows.run(),
-                    self.commands.run(),
-                    self.holders.run(),
-                ):
-                    group.create_task(work)
+        await self._role.run(deliver, self.windows.run, self.commands.run, self.holders.run)
 
     async def apply(self, records: Records) -> None:
-        """Apply records of a partition that follow each other, each once."""
-        slot = self.partitions.slot_for(records)
-        if slot is None:
-            return
-        for record in records.records:
-            if not self.partitions.holds(slot):
-                return  # its new owner reads them
-            await self._apply(slot, record)
-            if self.partitions.waiting() > MAX_WAITING:
-                await self.partitions.flush()
-            await asyncio.sleep(0)  # who waits for the loop goes first
+        """Apply consecutive records of a partition, each once."""
+        await self._role.apply(records, self._apply_and_flush)
+
+    async def _apply_and_flush(self, slot: Slot[FleetPartition], record: ConsumerRecord) -> None:
+        await self._apply(slot, record)
+        if self.partitions.waiting() > MAX_WAITING:
+            await self.partitions.flush()
 
     async def _apply(self, slot: Slot[FleetPartition], record: ConsumerRecord) -> None:
         try:
@@ -160,12 +142,7 @@ class FleetWorker:
 
 
 def register(app: faust.App, context: AgentContext) -> None:
-    """Add the fleet role to an app."""
-    membership = Membership(app, seats_of(app, topics.SEATS_FLEET, context.settings.namespace))
-    worker = FleetWorker(context, membership)
-    agent = LogAgent(app, "fleet", worker.apply)
+    """Add the fleet agent, the work beside it and its pages to an app."""
+    worker = FleetWorker(context, membership_of(app, topics.SEATS_FLEET, context))
+    StatefulAgent(app, "fleet", worker)
     FleetPages(context, worker.partitions, worker.commands, worker.holders).add_to(app)
-
-    @app.task
-    async def run() -> None:
-        await worker.run(agent.deliver)

@@ -22,13 +22,12 @@ from vpp_streams.settings import LOOPBACK, Settings
 log = structlog.get_logger()
 
 Answer = Callable[[FleetPartition, str, Request], dict[str, Any]]
-"""Answers a request for a site of a partition that is ours."""
 
 
 def guard_pages(app: faust.App, settings: Settings) -> None:
-    """Serve pages to those who have the service token; without one, to this machine by its name.
+    """Serve pages to clients with the service token; without one, to this machine by its name.
 
-    Pages of a browser on this machine cannot read them by giving their own name our address.
+    The check of the name keeps out web pages whose own name resolves to our address.
     """
     secret = settings.service_token
     wanted = f"Bearer {secret.get_secret_value()}".encode() if secret else None
@@ -52,7 +51,7 @@ def guard_pages(app: faust.App, settings: Settings) -> None:
 
 
 class FleetPages:
-    """``/sites/{site_id}/twin`` and ``/sites/{site_id}/windows?size_s=60`` of any fleet worker."""
+    """``/sites/{site_id}/twin`` and ``/sites/{site_id}/windows?size_s=60``."""
 
     def __init__(
         self,
@@ -67,35 +66,28 @@ class FleetPages:
         self._holders = holders
 
     def add_to(self, app: faust.App) -> None:
-        """Serve the pages to those who may read them."""
+        """Serve the pages from a Faust app, to those who may read them."""
         guard_pages(app, self._context.settings)
         self._add(app, "/sites/{site_id}/twin", self._twin)
         self._add(app, "/sites/{site_id}/windows", _windows)
 
     def _add(self, app: faust.App, path: str, answer: Answer) -> None:
         @app.page(path)
-        async def view(view: View, request: Request, site_id: str) -> Response:
-            return await self._answered(view, request, site_id, answer)
+        async def page(view: View, request: Request, site_id: str) -> Response:
+            status, body = await self._answer(request, site_id, answer)
+            return view.json(body, status=status)
 
-    async def _answered(
-        self, view: View, request: Request, site_id: str, answer: Answer
-    ) -> Response:
+    async def _answer(self, request: Request, site_id: str, answer: Answer) -> tuple[int, Any]:
+        """The status and the body, from the worker that holds the site's partition."""
         number = partition_of(site_id, PARTITIONS)
         partition = self._partitions.get(number)
         if partition is None:
-            return await self._passed_on(view, request, number)
-        if self._context.registry.site(site_id) is None:
-            return view.json({"error": f"there is no site {site_id!r}"}, status=404)
-        found = answer(partition, site_id, request)
-        return view.json(found, status=400 if "error" in found else 200)
-
-    async def _passed_on(self, view: View, request: Request, partition: int) -> Response:
-        """The answer of the worker that holds the partition."""
-        answer = await self._holders.ask(partition, request)
-        if answer is None:
             detail = "no worker holds this site's partition yet; ask again in some seconds"
-            return view.json({"error": detail}, status=503)
-        return view.json(answer[1], status=answer[0])
+            return await self._holders.ask(number, request) or (503, {"error": detail})
+        if self._context.registry.site(site_id) is None:
+            return 404, {"error": f"there is no site {site_id!r}"}
+        found = answer(partition, site_id, request)
+        return 400 if "error" in found else 200, found
 
     def _twin(self, partition: FleetPartition, site_id: str, _request: Request) -> dict[str, Any]:
         control = self._commands.control(partition.partition)

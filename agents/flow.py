@@ -1,4 +1,4 @@
-"""Records of a stateless role: done once what they gave rise to is safe, and committed then."""
+"""Records of a stateless role: done, and committed, once their outputs are safe."""
 
 import asyncio
 from collections import deque
@@ -15,7 +15,7 @@ Outputs = Sequence[Awaitable[object]]
 
 
 def position_of(committed: OffsetAndMetadata) -> Position:
-    """Where a partition goes on, from what was committed of it."""
+    """Where a partition continues, from what was committed."""
     timestamp, _, checksum = committed.metadata.partition(".")
     known = timestamp.isdigit() and checksum.isdigit()
     return Position(
@@ -24,7 +24,7 @@ def position_of(committed: OffsetAndMetadata) -> Position:
 
 
 def committed_as(record: ConsumerRecord) -> OffsetAndMetadata:
-    """What is committed when this record is done: the next offset, and how to know the log."""
+    """The commit for when this record is done: the next offset, and a mark of the log."""
     mark = mark_of(record)
     return OffsetAndMetadata(record.offset + 1, f"{mark.timestamp_ms}.{mark.checksum}")
 
@@ -41,14 +41,14 @@ class InFlight:
         self._done: dict[TopicPartition, ConsumerRecord] = {}
         """Newest record of each partition that is done and not committed."""
         self._other_logs: set[TopicPartition] = set()
-        """Partitions whose log is another one by now, and whose new beginning was not read yet."""
+        """Partitions whose log was replaced, and whose new beginning was not read yet."""
 
     def positions(self) -> Mapping[TopicPartition, int]:
         """Our partitions, each with the offset of the first record that was not applied yet."""
         return self._applied
 
     def start(self, positions: Mapping[TopicPartition, Position]) -> None:
-        """These partitions are ours, each from its position; one that was ours goes on."""
+        """Take these partitions, each from its position; one that was ours continues."""
         self._applied = {
             tp: self._applied.get(tp, position.offset) for tp, position in positions.items()
         }
@@ -62,7 +62,7 @@ class InFlight:
         return records.tp in self._applied and records.after <= self._applied[records.tp]
 
     def begins_again(self, tp: TopicPartition) -> None:
-        """The log is another one, whose beginning follows: no offset before it is committed."""
+        """Note that the log was replaced; nothing is committed until its beginning is read."""
         self._other_logs.add(tp)
         self._done.pop(tp, None)
 
@@ -84,11 +84,11 @@ class InFlight:
                 self._done[tp] = record
 
     async def commit(self, look: Callable[[], Awaitable[object]]) -> None:
-        """Commit what is done, with a mark by which the log is known again.
+        """Commit what is done, with a mark by which the log is recognized.
 
-        ``look`` finds out which logs are others by now (`begins_again`). It is asked when it is
-        known what is to be committed: whoever began after a record of a log whose beginning nobody
-        has read would miss that for good.
+        ``look`` finds out which logs were replaced (`begins_again`). It runs after it is decided
+        what to commit: a commit to a log whose beginning was not read would skip that beginning
+        for good.
         """
         done, self._done = self._done, {}
         await look()

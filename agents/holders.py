@@ -21,7 +21,7 @@ PATIENCE_S = 2.0
 
 
 class Holders:
-    """The newest word of every worker about what it holds."""
+    """The newest message of every worker about the partitions that it holds."""
 
     def __init__(self, context: AgentContext) -> None:
         self._context = context
@@ -37,13 +37,13 @@ class Holders:
         self._http: httpx.AsyncClient | None = None
 
     def hold(self, partitions: frozenset[int]) -> None:
-        """These partitions are ours from now on: the others are to know."""
+        """Hold these partitions from now on, and publish that to the other workers."""
         if partitions != self._held:
             self._held = partitions
             self._changed.set()
 
     async def run(self) -> None:
-        """Publish what is ours and follow what is others', for ever."""
+        """Publish our partitions and follow those of other workers, for ever."""
         feed = Feed(topics.FLEET_HOLDERS, self._on_holder)
         try:
             async with (
@@ -53,7 +53,7 @@ class Holders:
                 group.create_task(self._context.follower.follow(feed))
                 group.create_task(self._publish_for_ever())
         finally:
-            self._http = None  # pages are asked for as long as the worker takes to end
+            self._http = None  # pages are requested until the worker has ended
 
     def _on_holder(self, read: Read[Holder]) -> None:
         self._urls[read.record.partition] = read.record.url

@@ -1,4 +1,4 @@
-"""Role ``ingest``: raw device frames to canonical telemetry; what cannot be read to dead letters.
+"""Role ``ingest``: raw device frames to canonical telemetry; unreadable ones to dead letters.
 
 Stateless: a crash re-emits frames, and the fleet role counts each reading once. Backfill is
 read with lower priority, so that a region back from an outage does not delay the live fleet.
@@ -13,7 +13,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from agents.context import AgentContext
-from agents.faust_seam import LogChannel, Membership, seats_of
+from agents.faust_seam import LogChannel, Membership, membership_of
 from agents.flow import InFlight, position_of
 from schemas.bounds import PARTITIONS
 from schemas.encoding import BACKFILL, HEADER_STREAM_TIME, LIVE, SOURCE_HEARTBEAT, frame_headers
@@ -28,15 +28,15 @@ SETTLE_S = 0.05
 COMMIT_S = 1.0
 HEARTBEAT_S = 1.0
 HEARTBEAT_MARGIN_MS = 1000
-"""A heartbeat stays behind the clock by what a reading may take from the gateway to us."""
+"""A heartbeat stays behind the clock by the time a reading may take from the gateway to us."""
 BACKFILL_PATIENCE_S = 0.25
-"""Longest that a backfill frame waits for the live lane: it is slow, never starved."""
+"""Longest time that a backfill frame waits for the live lane: it is slow, never starved."""
 
 _NO_READINGS = pa.RecordBatch.from_pylist([], schema=TELEMETRY_V1)
 
 
 class IngestWorker:
-    """The raw partitions that this worker reads, on two lanes, and what it makes of them."""
+    """The raw partitions that this worker reads, on two lanes, and the frames made from them."""
 
     def __init__(self, context: AgentContext, membership: Membership) -> None:
         self._context = context
@@ -49,7 +49,7 @@ class IngestWorker:
         context.health.gauges["lag"] = lambda: self._lag(*self._names)
 
     async def run(self, live: Deliver, backfill: Deliver) -> None:
-        """Read what the group gives us, for ever; the lanes receive what is read.
+        """Read what the group assigns to this worker, for ever; the lanes receive the records.
 
         Raises what makes it impossible to go on.
         """
@@ -87,7 +87,7 @@ class IngestWorker:
             lane.read(mine)
 
     async def _committed(self, share: Share) -> dict[TopicPartition, Position]:
-        """Where our partitions go on: where the group's last commit of each says."""
+        """Where reading continues in each of our partitions: at the group's last commit."""
         ours = [TopicPartition(name, p) for name in self._names for p in share.partitions]
         async with administering(self._context.clients) as admin:
             found: Mapping[TopicPartition, OffsetAndMetadata]
@@ -118,7 +118,7 @@ class IngestWorker:
         return await self._send(found, source, lane)
 
     async def _send(self, found: Canonical, source: Source, lane: bytes) -> list[Awaitable[object]]:
-        """Send what a raw frame gave; the futures are done when Kafka has it."""
+        """Send the outcome of a raw frame; the futures are done when Kafka has it."""
         outlet = self._context.outlet
         sent: list[Awaitable[object]] = []
         origin = f"{source.topic}/{source.partition}"
@@ -131,7 +131,7 @@ class IngestWorker:
         return sent + [await outlet.send(topics.TELEMETRY_REJECTED, r) for r in found.rejected]
 
     def _lag(self, *names: str, partition: int | None = None) -> int:
-        """Records of these topics that are in the log and were not applied."""
+        """Number of records of these topics that are in the log and were not applied."""
         return sum(
             self._readers[tp.topic].lag(tp, at)
             for tp, at in self._in_flight.positions().items()
@@ -168,7 +168,7 @@ class IngestWorker:
                     await self._heartbeat(partition, read_up_to_ms - HEARTBEAT_MARGIN_MS)
 
     def _read_up_to_ms(self, partition: int) -> int | None:
-        """When Kafka last said that we had applied all live readings; None where we have not."""
+        """When Kafka last confirmed that all live readings were applied; None if they are not."""
         seen_ms = self._context.now_ms()
         positions = self._in_flight.positions()
         for name in self._live_names:
@@ -180,7 +180,7 @@ class IngestWorker:
         return seen_ms
 
     async def _heartbeat(self, partition: int, stream_time_ms: int) -> None:
-        """Tell a partition that all readings received up to then are in its log."""
+        """State to a partition that all readings received up to then are in its log."""
         headers = frame_headers(SCHEMA_NAME, SOURCE_HEARTBEAT, f"{partition}-{stream_time_ms}")
         headers[HEADER_STREAM_TIME] = str(stream_time_ms).encode()
         await self._context.outlet.send(
@@ -189,33 +189,31 @@ class IngestWorker:
 
 
 class IngestAgents:
-    """The agents of the two lanes: live readings, and backfill, which lets them go first."""
+    """The Faust agents of the two lanes, and the work beside them."""
 
     def __init__(self, app: faust.App, worker: IngestWorker) -> None:
         self._worker = worker
         self._live, self._backfill = LogChannel(app), LogChannel(app)
-        app.agent(self._live, name="live")(self._take_live)
-        app.agent(self._backfill, name="backfill")(self._take_backfill)
+        app.agent(self._live, name="live")(self.apply_live)
+        app.agent(self._backfill, name="backfill")(self.apply_backfill)
+        app.task(self.run)
 
-    async def run(self) -> None:
-        """Have the worker read for both lanes, for ever."""
-        await self._worker.run(self._live.put, self._backfill.put)
-
-    async def _take_live(self, stream: faust.StreamT) -> None:
+    async def apply_live(self, stream: faust.StreamT) -> None:
+        """Apply everything that the live lane delivers."""
         async for records in stream:
             await self._worker.apply(records, LIVE)
 
-    async def _take_backfill(self, stream: faust.StreamT) -> None:
+    async def apply_backfill(self, stream: faust.StreamT) -> None:
+        """Apply everything that the backfill lane delivers, after what is live."""
         async for records in stream:
             await self._worker.wait_for_live()
             await self._worker.apply(records, BACKFILL)
 
+    async def run(self) -> None:
+        """Run the worker, which delivers to the agents."""
+        await self._worker.run(self._live.put, self._backfill.put)
+
 
 def register(app: faust.App, context: AgentContext) -> None:
-    """Add the ingest role to an app."""
-    membership = Membership(app, seats_of(app, topics.SEATS_INGEST, context.settings.namespace))
-    agents = IngestAgents(app, IngestWorker(context, membership))
-
-    @app.task
-    async def run() -> None:
-        await agents.run()
+    """Add the live and the backfill agent, and the work beside them, to an app."""
+    IngestAgents(app, IngestWorker(context, membership_of(app, topics.SEATS_INGEST, context)))

@@ -1,7 +1,7 @@
 """How long a loop rests between two rounds of work, so that the rest of the event loop has a share.
 
-Only work of our own counts: the thread's CPU time between the awaits. Waiting for Kafka is none,
-and a loop that rested in proportion to it would sleep on for minutes after Kafka has come back.
+Only work of our own counts: the thread's CPU time between the awaits. Waiting for Kafka is no
+work, and a loop that rested in proportion would sleep for minutes after Kafka is back.
 """
 
 import time
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 class Pace:
-    """Rests of one loop. Work is measured in ``with pace.work():``, which must hold no await."""
+    """Rests of one loop. Work is measured in ``with pace.work():``, which must contain no await."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Pace:
             self._worked_s += self._own() - began_s
 
     def begin(self) -> None:
-        """A round begins."""
+        """Begin a round."""
         self._worked_s, self._began_s = 0.0, self._wall()
 
     def rest_s(self) -> float:

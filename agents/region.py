@@ -1,7 +1,7 @@
-"""Role ``region``: the partitions' shares to regions now (live) and by window; who rules them.
+"""Role ``region``: merges the partitions' shares, live and by window, and dispatches.
 
-Live state is in memory: it is whole again one tick after a restart. Windows and decisions are
-kept (`RegionState`); a share is done once it and the window it moved are safe in Kafka.
+Live state is in memory: it is complete again one tick after a restart. Windows and decisions
+are kept (`RegionState`); a share is done once it and the window it changed are safe in Kafka.
 """
 
 import asyncio
@@ -13,33 +13,32 @@ from aiokafka import ConsumerRecord
 from agents.context import AgentContext
 from agents.dispatcher import Dispatcher
 from agents.expected import ExpectedSites
-from agents.faust_seam import Membership, seats_of
-from agents.log_agent import LogAgent
+from agents.faust_seam import membership_of
+from agents.stateful_role import RoleLogs, StatefulAgent, StatefulRole
 from schemas.dispatch import SupplyPartial
 from schemas.windows import RegionPartial, RegionWindow, RegionWindowPartial
-from tables.log_reader import Deliver, LogReader, Records
-from tables.partitions import Partitions
-from tables.state_store import StateStore
+from tables.group import Group
+from tables.log_reader import Deliver, Records
+from tables.partitions import Slot
 from vpp_streams.domain.fleet.region_pace import LiveRegion, WindowKey, WindowsDue
 from vpp_streams.domain.fleet.region_state import RegionState
 from vpp_streams.domain.fleet.regions import region_window
 from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.clients import producing
 from vpp_streams.kafka.decode import Read, Refusal, receive
 
 GRACE_MS = 30_000
-"""A window that lacks a partition's share for so long is published without it."""
+"""A window that misses a partition's share for this long is published without it."""
 TIMER_S = 0.05
 SNAPSHOT_S = 0.5
 EXPIRE_EVERY_MS = HOUR_MS
-"""Shares are looked through for old windows this often, in stream time."""
+"""Old windows are removed this often, in stream time."""
 
 Sent = list[Awaitable[object]]
 
 
 class Merger:
-    """What the shares of one region worker add up to, and what it publishes of it."""
+    """Merges the shares that one region worker receives, and publishes the sums."""
 
     def __init__(self, context: AgentContext, expected: ExpectedSites, state: RegionState) -> None:
         self._context = context
@@ -54,7 +53,7 @@ class Merger:
         self._resumed = False
 
     async def apply(self, partial: RegionPartial | RegionWindowPartial) -> Sent:
-        """Take a share in and publish what it completes; the futures are done when it is safe."""
+        """Apply a share and publish what it completes; the futures are done when that is safe."""
         self._counters["partials_in"] += 1
         if isinstance(partial, RegionWindowPartial):
             return await self._apply_window(partial)
@@ -65,7 +64,7 @@ class Merger:
         return []  # a tick that is lost in a crash is replaced by the next
 
     async def publish_due(self) -> None:
-        """Publish what need not wait any longer for shares."""
+        """Publish what has waited long enough for shares."""
         now_ms = self._context.now_ms()
         if not self._resumed:
             self._resume_windows(now_ms)
@@ -77,13 +76,13 @@ class Merger:
     async def _publish_if_due(self, live: LiveRegion, now_ms: int) -> None:
         expected = self._expected.of(live.region, now_ms)
         if live.due(expected, now_ms):
-            record = live.tell(expected, now_ms, self._stale_after_ms)
+            record = live.merge(expected, now_ms, self._stale_after_ms)
             await self._context.outlet.send(topics.REGION_LIVE, record)
             self._counters["live_out"] += 1
 
     async def _apply_window(self, share: RegionWindowPartial) -> Sent:
         if not self.state.put(share):
-            return []  # read again after a crash
+            return []  # it was applied before a crash
         window = WindowKey(share.region, share.size_s, share.start_ms)
         now_ms = self._context.now_ms()
         expected = self._expected.of(share.region, now_ms)
@@ -107,7 +106,7 @@ class Merger:
             self._due.forget(self.state.expire(self._newest_ms))
 
     def _resume_windows(self, now_ms: int) -> None:
-        """Windows that were waiting for shares when the worker before us ended wait again."""
+        """Let windows that waited for shares when the previous worker ended wait again."""
         self._resumed = True
         for window in self.state.windows():
             expected = self._expected.of(window.region, now_ms)
@@ -116,25 +115,26 @@ class Merger:
 
 
 class RegionWorker:
-    """The regions, on the one worker that the group gives them to."""
+    """All regions, on the one worker that the group assigns them to."""
 
-    def __init__(self, context: AgentContext, membership: Membership) -> None:
+    def __init__(self, context: AgentContext, group: Group) -> None:
         self._context = context
         self._expected = ExpectedSites(context)
-        store = StateStore(
-            context.clients, context.clients.full(topics.STATE_REGION), context.group("region")
+        logs = RoleLogs(
+            role="region",
+            source=topics.REGION_PARTIALS,
+            changelog=topics.STATE_REGION,
+            snapshot_s=SNAPSHOT_S,
         )
-        self.partitions: Partitions[RegionState] = Partitions(
-            context.clients.full(topics.REGION_PARTIALS), membership, store, lambda _: RegionState()
-        )
+        self._role = StatefulRole(context, group, logs, lambda _: RegionState())
+        self.partitions = self._role.partitions
         self.partitions.on_change = self._on_change
         self._merger: Merger | None = None
         """None while another worker has the regions."""
         self._dispatcher = Dispatcher(context, self._expected, self.partitions)
-        context.health.gauges["lag"] = self.partitions.lag
 
     def _on_change(self, states: dict[int, RegionState]) -> None:
-        """Live state begins again with whoever has the regions; the rest is in the state."""
+        """Begin live state again where this worker gets the regions; the rest is in the state."""
         state = states.get(0)
         if state is None:
             self._merger = None
@@ -142,24 +142,14 @@ class RegionWorker:
             self._merger = Merger(self._context, self._expected, state)
 
     async def run(self, deliver: Deliver) -> None:
-        """Hold the regions while the group gives them to us, for ever.
+        """Hold the regions while the group assigns them to this worker, for ever.
 
         Raises what makes it impossible to go on.
         """
-        context = self._context
-        await context.registry_ready.wait()
-        async with producing(context.clients) as context.producer, asyncio.TaskGroup() as group:
-            self.partitions.reader = reader = LogReader(context.clients, deliver)
-            context.watch_readers(reader)
-            for work in (
-                self.partitions.run(),
-                reader.run(),
-                self._publish_for_ever(),
-                self.partitions.flush_for_ever(SNAPSHOT_S),
-                self._dispatcher.follow(),
-                self._dispatcher.rule_for_ever(),
-            ):
-                group.create_task(work)
+        dispatcher = self._dispatcher
+        await self._role.run(
+            deliver, self._publish_for_ever, dispatcher.follow, dispatcher.rule_for_ever
+        )
 
     async def _publish_for_ever(self) -> None:
         while True:
@@ -168,26 +158,23 @@ class RegionWorker:
                 await self._merger.publish_due()
 
     async def apply(self, records: Records) -> None:
-        """Apply records of ``region.partials`` that follow each other, each once."""
-        slot = self.partitions.slot_for(records)
-        if slot is None:
-            return
-        for record in records.records:
-            if not self.partitions.holds(slot):
-                return  # its new owner reads them
-            if record.offset > slot.state.applied_offset:
-                async with slot.changing:
-                    slot.outputs += await self._apply(record)
-                    slot.state.applied_offset = record.offset
-                    slot.applied(record)
-            await asyncio.sleep(0)  # who waits for the loop goes first
+        """Apply consecutive records of ``region.partials``, each once."""
+        await self._role.apply(records, self._apply_once)
 
-    async def _apply(self, record: ConsumerRecord) -> Sent:
+    async def _apply_once(self, slot: Slot[RegionState], record: ConsumerRecord) -> None:
+        if record.offset <= slot.state.applied_offset:
+            return
+        async with slot.changing:
+            slot.outputs += await self._receive(record)
+            slot.state.applied_offset = record.offset
+            slot.applied(record)
+
+    async def _receive(self, record: ConsumerRecord) -> Sent:
         match receive(topics.REGION_PARTIALS, record):
             case Refusal() as refusal:
                 self._context.letters.refuse(topics.REGION_PARTIALS, record, refusal)
             case Read(record=SupplyPartial() as supply):
-                self._dispatcher.heard(supply)  # half a second later there is a newer one
+                self._dispatcher.apply_supply(supply)  # half a second later there is a newer one
             case Read(record=RegionPartial() | RegionWindowPartial() as partial):
                 assert self._merger is not None, "the slot is ours"
                 return await self._merger.apply(partial)
@@ -195,11 +182,6 @@ class RegionWorker:
 
 
 def register(app: faust.App, context: AgentContext) -> None:
-    """Add the region role to an app."""
-    membership = Membership(app, seats_of(app, topics.SEATS_REGION, context.settings.namespace))
-    worker = RegionWorker(context, membership)
-    agent = LogAgent(app, "region", worker.apply)
-
-    @app.task
-    async def run() -> None:
-        await worker.run(agent.deliver)
+    """Add the region agent and the work beside it to an app."""
+    worker = RegionWorker(context, membership_of(app, topics.SEATS_REGION, context))
+    StatefulAgent(app, "region", worker)

@@ -1,7 +1,7 @@
 """Site windows to Kafka: in batches, and at a pace that leaves the loop to the readings.
 
-When a minute ends every site of a partition has a window to tell, tens of thousands at once.
-Sent one by one, as fast as they go, they would hold up the live readings for seconds.
+When a minute ends, every site of a partition has a window to publish, tens of thousands at once.
+Sent one by one at full speed, they would hold up the live readings for seconds.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from vpp_streams.domain.fleet.site_windows import SiteSums
 from vpp_streams.kafka import topics
 
 SHARE = 0.3
-"""Of the loop's time, at most, goes to windows while there are any."""
+"""Most of the loop's time that windows may take, as a share."""
 LONGEST_REST_S = 1.0
-"""Between batches, while there are any."""
+"""Longest rest between batches."""
 BATCH_BYTES = 128 * 1024
-"""A batch is made in one go, without a look at anything else."""
+"""Size of a batch, which is made without letting other tasks run."""
 
 
 class _Job:
@@ -32,17 +32,17 @@ class _Job:
         self.ours = ours
         self.next = next(self._records, None)
         self.sent: list[Awaitable[object]] = []
-        """Batches with records of it."""
+        """Batches that contain records of this job."""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def records(self) -> Iterator[tuple[bytes, bytes]]:
-        """What is left of it; a record that was not taken comes again."""
+        """The remaining records; one that was not taken is returned again."""
         while self.next is not None and self.ours():
             yield self.next
             self.next = next(self._records, None)
 
     def finish(self) -> None:
-        """All of it has been sent: done when Kafka has it."""
+        """Everything was sent: the job is done when Kafka has it."""
         asyncio.gather(*self.sent).add_done_callback(self._settle)
 
     def _settle(self, sent: asyncio.Future[list[object]]) -> None:
@@ -55,7 +55,7 @@ class _Job:
 
 
 class WindowsPublisher:
-    """Publishes each partition's windows in the order in which they come."""
+    """Publishes each partition's windows in order of arrival."""
 
     def __init__(self, context: AgentContext) -> None:
         self._context = context
@@ -66,10 +66,10 @@ class WindowsPublisher:
         context.health.gauges["windows_waiting"] = lambda: sum(map(len, self._jobs.values()))
 
     def publish(self, sums: SiteSums, partition: int, ours: Callable[[], bool]) -> Awaitable[None]:
-        """Publish a window of many sites; done when Kafka has it, or it is not ours any more.
+        """Publish a window of many sites; done when Kafka has it or the partition is not ours.
 
-        The partition's next owner publishes what it had not committed: ours, coming late, could
-        then stand as the newest.
+        The partition's next owner publishes what was not committed; a late record of ours could
+        otherwise end up as the newest.
         """
         job = _Job(sums, ours)
         self._jobs.setdefault(partition, deque()).append(job)
@@ -102,9 +102,9 @@ class WindowsPublisher:
 
 
 def _fill(batch: BatchBuilder, jobs: deque[_Job]) -> tuple[list[_Job], list[_Job]]:
-    """Put as many records of the jobs into a batch as it takes.
+    """Put as many records of the jobs into a batch as fit.
 
-    Returns the jobs with records in it, and those that are through, which leave ``jobs``.
+    Returns the jobs with records in it, and those that are complete, which leave ``jobs``.
     """
     size = 0
     inside, finished = [], []

@@ -68,7 +68,7 @@ def merge_live(ticks: list[list[bytes]], expected: dict[int, int]) -> int:
             region = regions.setdefault(share.region, LiveRegion(share.region))
             region.apply(share, now_ms)
             if region.due(expected, now_ms):
-                encode_json(region.tell(expected, now_ms, STALE_MS))
+                encode_json(region.merge(expected, now_ms, STALE_MS))
                 told += 1
     return told
 

@@ -1,11 +1,11 @@
-"""Reads partitions of the log: every record, once and in order, from where its reader stands.
+"""Reads partitions of the log: every record, once and in order, from given positions.
 
 A plain consumer without a group. Each partition starts where its state stands, on the last
 record that the state includes: if the log holds another record there, it is another log (the
-topic was deleted and made again, or its end was cut off), and is read from its beginning. While
-it is read, the topic's id tells the same: the new log may be longer than the old one by then, and
-nothing else would show it. What the log has lost is counted. A partition that has more and does
-not move raises `StalledError`.
+topic was deleted and created again, or its end was cut off), and is read from its beginning. During
+reading, the topic's id shows the same: the new log may be longer than the old one by then, and
+nothing else would show it. Records lost from the log are counted. A partition that has more and
+does not move raises `StalledError`.
 """
 
 import asyncio
@@ -26,45 +26,45 @@ log = structlog.get_logger()
 
 POLL_MS = 100
 STALLED_S = 60.0
-"""A partition that has more, and is not read on for this long, has stalled."""
+"""A partition that has more records, and makes no progress for this long, has stalled."""
 
 
 class StalledError(RuntimeError):
-    """A partition has records that do not arrive. The worker must end: its successor reads on."""
+    """A partition has records that do not arrive. The worker must end; its successor continues."""
 
 
 def mark_of(record: ConsumerRecord) -> Mark:
-    """What a record looks like, to know it again."""
+    """A mark of a record, by which it is recognized."""
     return Mark(record.timestamp, zlib.crc32(record.value or b""))
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where reading goes on."""
+    """Where reading of a partition continues."""
 
     offset: int = 0
-    """Of the first record that was not read yet."""
+    """Offset of the first record that was not read yet."""
     mark: Mark | None = None
-    """Of the record before it."""
+    """Mark of the record before it; None = not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Records of one partition that follow each other."""
+    """Consecutive records of one partition."""
 
     tp: TopicPartition
     after: int
     """Everything before this offset was handed over before."""
     records: Sequence[ConsumerRecord]
     replaced: bool = False
-    """The log is another one than before: offsets begin again."""
+    """Whether the log was replaced: offsets begin again."""
 
 
 Deliver = Callable[[Records], Awaitable[None]]
 
 
 class LogReader:
-    """Hands over the records of the partitions that it is told to read."""
+    """Hands over the records of assigned partitions."""
 
     def __init__(self, kafka: KafkaClients, deliver: Deliver) -> None:
         self._kafka = kafka
@@ -76,17 +76,17 @@ class LogReader:
         self._consumer: AIOKafkaConsumer | None = None
         self._known = KnownTopics()
         self._made_again: set[str] = set()
-        """Topics that are others by now, and are not read from their beginnings yet."""
+        """Topics that were replaced, and are not read from their beginnings yet."""
         self.on_other_log: Callable[[TopicPartition], None] = lambda _tp: None
-        """Told at once, before any record of the log's beginning is handed over."""
+        """Called for a replaced log, before any record of its beginning is handed over."""
         self.missing = 0
-        """Records that were gone from the log before they were read."""
+        """Number of records that were removed from the log before they were read."""
         self.replaced_logs = 0
 
     def read(self, positions: Mapping[TopicPartition, Position]) -> None:
         """From now on read these partitions, each from its position, and no others.
 
-        A partition that is read already goes on from where it is.
+        A partition that is read already continues from where it is.
         """
         now = self._next()
         self._wanted = {tp: now.get(tp, start) for tp, start in positions.items()}
@@ -98,15 +98,15 @@ class LogReader:
             self._wanted.pop(tp, None)
 
     def go_back(self, tp: TopicPartition, position: Position) -> None:
-        """Read a partition again from a position: what was handed over did not arrive there."""
+        """Read a partition again from a position, where the records handed over were not taken."""
         self._wanted = {**self._next(), tp: position}
 
     def _next(self) -> dict[TopicPartition, Position]:
-        """What is read next: an assignment that was not taken up yet counts, also an empty one."""
+        """The newest assignment, also one that is empty or was not taken up yet."""
         return self._positions if self._wanted is None else self._wanted
 
     def lag(self, tp: TopicPartition, applied: int) -> int:
-        """Records of a partition that are in the log and not applied; 0 where it is not known.
+        """Number of records of a partition that are in the log and not applied; 0 = not known.
 
         ``applied`` is the offset of the first record that was not applied yet.
         """
@@ -114,14 +114,14 @@ class LogReader:
         return max(seen[0] - applied, 0) if seen else 0
 
     def seen(self, tp: TopicPartition) -> tuple[int, int] | None:
-        """The log's end as Kafka said last, and when it did (ms since 1970, our clock)."""
+        """The log's end as Kafka last reported it, and when (ms since 1970, our clock)."""
         if self._consumer is None or tp not in self._consumer.assignment():
             return None
         end, at_ms = self._consumer.highwater(tp), self._consumer.last_poll_timestamp(tp)
         return None if end is None or not at_ms else (end, at_ms)
 
     async def look(self) -> None:
-        """Ask Kafka whether the topics are still the same, and tell `on_other_log` of those that
+        """Ask Kafka whether the topics are still the same, and call `on_other_log` for those that
         are not.
         """
         if self._consumer is None:
@@ -161,7 +161,7 @@ class LogReader:
                 continue
             for tp, records in found.items():
                 if self._wanted is not None:
-                    break  # what is left comes again
+                    break  # the rest is read again
                 if tp.topic in self._made_again:
                     continue  # read from its beginning, next
                 await self._hand_over(consumer, tp, records)
@@ -173,7 +173,7 @@ class LogReader:
         consumer.assign(list(wanted))
         for tp, position in wanted.items():
             self._seek(consumer, tp, position)
-        # Asked for before anything is read: from here on an id that changes tells another log.
+        # Requested before anything is read: from here on a changed id means another log.
         await self.look()
 
     def _begin_those_made_again(self, consumer: AIOKafkaConsumer) -> None:
@@ -182,7 +182,7 @@ class LogReader:
             self._start_again(consumer, tp, "the topic was deleted and made again")
 
     def _seek(self, consumer: AIOKafkaConsumer, tp: TopicPartition, position: Position) -> None:
-        """To the record that is known, to see that it is still the same."""
+        """Seek to the record that is known, to check that it is still the same."""
         known = position.mark is not None and position.offset > 0
         consumer.seek(tp, position.offset - 1 if known else position.offset)
 
@@ -221,7 +221,7 @@ class LogReader:
 
     def _count_missing(self, tp: TopicPartition, expected: int, found: int) -> None:
         if expected == 0:
-            return  # a log whose beginning has expired: nobody stood there
+            return  # a log whose beginning has expired: no position was there
         self.missing += found - expected
         log.error(
             "records were removed from the log before they were read",
@@ -233,7 +233,7 @@ class LogReader:
     async def _find_again(
         self, consumer: AIOKafkaConsumer, lost: Mapping[TopicPartition, int]
     ) -> None:
-        """Positions that are outside their log: before its beginning, or behind its end."""
+        """Positions outside their log: before its beginning or after its end."""
         await self.look()
         lost = {tp: at for tp, at in lost.items() if tp.topic not in self._made_again}
         if not lost:
@@ -250,7 +250,7 @@ class LogReader:
             consumer.seek(tp, self._positions[tp].offset)
 
     async def _watch_for_ever(self, consumer: AIOKafkaConsumer) -> None:
-        """Raise where a partition has more and is not read on, while Kafka answers."""
+        """Raise where a partition has more and makes no progress while Kafka answers."""
         loop = asyncio.get_running_loop()
         progress: Progress[TopicPartition] = Progress(STALLED_S, LOOK_S)
         while True:
@@ -260,7 +260,7 @@ class LogReader:
             try:
                 ends = await consumer.end_offsets(list(at)) if at else {}
             except (KafkaError, OSError):
-                progress.reset()  # Kafka is away: nobody moves
+                progress.reset()  # Kafka is away: no partition moves
                 continue
             if stalled := progress.look(at, ends, loop.time()):
                 where = ", ".join(f"{tp.topic}/{tp.partition} at {at[tp]}" for tp in stalled)

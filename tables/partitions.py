@@ -1,9 +1,9 @@
-"""The partitions whose state this worker holds: taken over, kept by snapshots, given back.
+"""The partitions whose state this worker holds: taken over, kept by snapshots, released.
 
-A takeover fences the writer before us, reads the state that it left, and reads the source on
-from where that state stands. A snapshot is one transaction of the changelog, taken when all that
-the applied records gave rise to is safe in Kafka. A partition that comes back at the next
-rebalance is kept as it is: nobody can have held it in between.
+A takeover fences the previous writer, reads its state, and continues with the source where that
+state stands. A snapshot is one transaction of the changelog, written when all outputs of the
+applied records are safe in Kafka. A partition that is assigned again at the next rebalance is
+kept as it is: no other worker can have held it in between.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ class PartitionState(Protocol):
 
     @property
     def unsaved(self) -> bool:
-        """Whether it has changed by anything else than records since the last snapshot."""
+        """Whether it has changed since the last snapshot by anything other than records."""
 
     def snapshot(self) -> Snapshot:
-        """What changed since the last one, as of ``applied_offset``."""
+        """The changes since the last snapshot, as of ``applied_offset``."""
 
     def restore(self, recovered: Recovered) -> None:
-        """Stand where the snapshot stood."""
+        """Take on the state of the snapshot."""
 
     def begin_log(self) -> None:
-        """Go on with another log, whose offsets begin again."""
+        """Continue with another log, whose offsets begin again."""
 
 
 S = TypeVar("S", bound=PartitionState)
@@ -53,24 +53,24 @@ class Slot(Generic[S]):
         self.state = state
         self.writer = writer
         self.mark = NO_MARK
-        """Of the record at the offset that the last snapshot stands at."""
+        """Mark of the record at the offset of the last snapshot."""
         self.stale: set[bytes] = set()
         """Keys of a changelog that could not be used; the next snapshot deletes them."""
         self.other_log = False
-        """The source is another log by now, and its beginning was not applied yet: no offset says
-        any more how far the state is."""
+        """Whether the source is another log, whose beginning was not applied yet: until then no
+        offset states how far the state is."""
         self.newest: ConsumerRecord | None = None
-        """Applied last; None where a snapshot has it."""
+        """The record applied last; None where a snapshot includes it."""
         self.waiting = 0
         """Records that were applied and are in no snapshot yet."""
         self.saved_offset = state.applied_offset
         """Source offset of the newest snapshot."""
         self.committed_offset = state.applied_offset
-        """The same, as the group knows it."""
+        """The same offset, as last committed to the group."""
         self.outputs: list[Awaitable[object]] = []
         self.changing = asyncio.Lock()
         """Held from a record's application until its outputs are in ``outputs``: a snapshot in
-        between would stand without them."""
+        between would not wait for them."""
         self.flushing = asyncio.Lock()
 
     def applied(self, record: ConsumerRecord) -> None:
@@ -80,13 +80,13 @@ class Slot(Generic[S]):
 
     @property
     def position(self) -> Position:
-        """Where the source is read on, if nothing of this slot was read yet."""
+        """Where reading of the source continues, if nothing was read for this slot yet."""
         at = self.state.applied_offset
         known = self.mark != NO_MARK and at == self.saved_offset
         return Position(at + 1, self.mark if known else None)
 
     def writes(self, snapshot: Snapshot) -> Iterable[tuple[bytes, bytes | None]]:
-        """What a snapshot writes, and what it deletes of a changelog that could not be used."""
+        """The keys that a snapshot writes, and those it deletes from an unusable changelog."""
         for key, value in snapshot.writes(self.mark):
             self.stale.discard(key)
             yield key, value
@@ -107,11 +107,11 @@ class Partitions(Generic[S]):
         self._slots: dict[int, Slot[S]] = {}
         self._share: Share | None = None
         self._taken_back: set[int] = set()
-        """Partitions that another process took from us in this generation, and we took back."""
+        """Partitions that were lost to another process in this generation, and taken back."""
         self.reader: LogReader | None = None
-        """Who reads the source; set by the role."""
+        """The reader of the source; set by the role."""
         self.on_change: Callable[[dict[int, S]], None] = lambda _states: None
-        """Receives the states that are ours, whenever that has changed."""
+        """Receives the states that this worker holds, whenever these change."""
         self.rebuilt = 0
         """Partitions whose changelog could not be used."""
 
@@ -124,7 +124,7 @@ class Partitions(Generic[S]):
         return sum(slot.waiting for slot in self._slots.values())
 
     def slot(self, partition: int) -> Slot[S] | None:
-        """What we hold of a partition, or None where another worker holds it."""
+        """The slot of a partition, or None where another worker holds it."""
         return self._slots.get(partition)
 
     def get(self, partition: int) -> S | None:
@@ -139,7 +139,7 @@ class Partitions(Generic[S]):
     def slot_for(self, records: Records) -> Slot[S] | None:
         """The slot to apply records to; None where they are not its next ones.
 
-        That is so for what was on its way while the partition changed hands. They come again.
+        Such records were on their way while the partition changed hands. They are read again.
         """
         slot = self._slots.get(records.tp.partition)
         if slot is None:
@@ -153,7 +153,7 @@ class Partitions(Generic[S]):
         return slot
 
     def lag(self) -> int:
-        """Records of our partitions that are in the log and not applied."""
+        """Number of records of our partitions that are in the log and not applied."""
         if self.reader is None:
             return 0
         return sum(
@@ -162,7 +162,7 @@ class Partitions(Generic[S]):
         )
 
     async def run(self) -> None:
-        """Follow the group for ever. Raises `NoShareError` where it gives us no place."""
+        """Follow the group for ever. Raises `NoShareError` where it has no place for us."""
         if self.reader is not None:
             self.reader.on_other_log = self._on_other_log
         async for share in self._group.shares():
@@ -212,7 +212,7 @@ class Partitions(Generic[S]):
                 slot.state.restore(recovered)
                 slot.mark, slot.saved_offset = recovered.mark, recovered.offset
         except Exception as error:
-            # Whatever it is, the log still has the readings: nobody waits for a repair.
+            # Whatever the error, the log still has the readings: no repair is needed.
             log.exception(
                 "the state in the changelog cannot be used; it is made again from the log",
                 partition=partition,
@@ -227,12 +227,6 @@ class Partitions(Generic[S]):
         if self.reader is not None:
             self.reader.drop(TopicPartition(self._source, slot.partition))
         await slot.writer.close()
-
-    async def flush_for_ever(self, every_s: float) -> None:
-        """Take snapshots, this long one after another."""
-        while True:
-            await asyncio.sleep(every_s)
-            await self.flush()
 
     async def flush(self) -> None:
         """Take and write a snapshot of every partition with records that wait for one."""
@@ -257,7 +251,7 @@ class Partitions(Generic[S]):
         if self.reader is not None:
             await self.reader.look()
         if slot.other_log:
-            # The readings count, by their names; the offset is one of a log that is gone.
+            # The readings count, by their names; the offset is of a log that is gone.
             snapshot, slot.mark = replace(snapshot, offset=-1), NO_MARK
         try:
             await slot.writer.write(slot.writes(snapshot))
@@ -268,7 +262,7 @@ class Partitions(Generic[S]):
             slot.saved_offset = snapshot.offset
 
     async def _commit(self, slot: Slot[S]) -> bool:
-        """For those who watch the group's lag; we start where the state stands."""
+        """Commit for monitoring of the group's lag; reading starts where the state stands."""
         tp = TopicPartition(self._source, slot.partition)
         offset = OffsetAndMetadata(slot.saved_offset + 1, "")
         return await self._group.commit({tp: offset})
@@ -276,9 +270,9 @@ class Partitions(Generic[S]):
     async def _lost(self, slot: Slot[S], error: FencedError) -> None:
         """Another process writes for this partition now.
 
-        Mostly that is its new owner, and Kafka confirms that we are none any more. Else it was
-        paused in the middle of a takeover that is long out of date: we take the partition back.
-        Raises `FencedError` where that happens again: two groups work on the same state.
+        Mostly that is its new owner, and Kafka confirms that this worker is not. Otherwise the
+        other was paused in an outdated takeover, and the partition is taken back. Raises
+        `FencedError` where that happens again: two groups work on the same state.
         """
         partition, share = slot.partition, self._share
         log.warning("partition lost to another writer", partition=partition, error=str(error))

@@ -1,9 +1,9 @@
-"""Where the state of a role's partitions survives: a changelog that has one writer at a time.
+"""The state of a role's partitions in Kafka: a changelog that has one writer at a time.
 
-Each partition has a transactional producer, named after it. Whoever takes a partition over
-starts a producer of that name, and from that moment Kafka refuses every write of the one before
-(it is *fenced*), also of a process that was paused for an hour in the middle of a write. Only
-then is the changelog read. What is written together stands together, or not at all.
+Each partition has a transactional producer, named after it. A takeover starts a producer of that
+name, and from that moment Kafka refuses every write of the previous one (it is *fenced*), also
+of a process that was paused for an hour in the middle of a write. Only then is the changelog
+read. What is written together is stored together, or not at all.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ from vpp_streams.kafka.topic_ids import KnownTopics
 log = structlog.get_logger()
 
 Writes = Iterable[tuple[bytes, bytes | None]]
-"""Keys with their values; None deletes."""
+"""Keys with their values; the value None deletes a key."""
 
 READ_PATIENCE_S = 60.0
-"""Reading a changelog ends loudly when nothing arrives for this long."""
+"""Reading a changelog raises when nothing arrives for this long."""
 CLOSE_PATIENCE_S = 5.0
 
 
 class FencedError(RuntimeError):
-    """Another process has taken the partition over: nothing was written."""
+    """Another process has taken over the partition: nothing was written."""
 
 
 class StateUnreadableError(RuntimeError):
@@ -43,7 +43,7 @@ class StateUnreadableError(RuntimeError):
 
 
 class Writer:
-    """The one writer of a partition's changelog, until somebody else takes it over."""
+    """The one writer of a partition's changelog, until another process takes it over."""
 
     def __init__(self, producer: AIOKafkaProducer, tp: TopicPartition) -> None:
         self._producer = producer
@@ -53,16 +53,16 @@ class Writer:
         self._closed = asyncio.Event()
 
     async def begin(self) -> None:
-        """Remember which topic it is that we write to."""
+        """Remember the id of the topic that is written."""
         await self._known.changed(self._producer, [self._tp.topic])
 
     async def write(self, writes: Writes) -> None:
         """Write all of it in one transaction. Raises `FencedError`, also where it is closed.
 
-        Raises `BrokerError` where the changelog was deleted and made again: what changed now would
-        stand there without all that had not, and look like the whole state.
+        Raises `BrokerError` where the changelog was deleted and created again: the changes alone
+        would look like the complete state there.
 
-        A producer that is stopped meanwhile never says how its transaction ended.
+        A producer that is stopped meanwhile never reports how its transaction ended.
         """
         name = f"{self._tp.topic}/{self._tp.partition}"
         async with self._writing:
@@ -86,9 +86,11 @@ class Writer:
         try:
             for key, value in writes:
                 sent.append(await producer.send(topic, value, key=key, partition=partition))
-                await asyncio.sleep(0)  # a block takes time to encode: let frames in between
+                await asyncio.sleep(
+                    0
+                )  # a block takes time to encode: let frames through in between
         except (IllegalOperation, ProducerFenced):
-            # The transaction ended while we still sent: what was sent before says why.
+            # The transaction ended during sending: an earlier send has the reason.
             await asyncio.gather(*sent)
             raise
         await asyncio.gather(*sent)
@@ -97,7 +99,7 @@ class Writer:
         await producer.commit_transaction()
 
     async def close(self) -> None:
-        """Let go of the connection; an open transaction is left to whoever comes next."""
+        """Close the connection; an open transaction is left to the next writer."""
         self._closed.set()
         try:
             async with asyncio.timeout(CLOSE_PATIENCE_S):
@@ -108,7 +110,7 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class StateStore:
-    """The changelog of a role. ``name`` begins the names of its writers."""
+    """The changelog of a role. ``name`` is the prefix of its writers' names."""
 
     kafka: KafkaClients
     topic: str
@@ -116,9 +118,9 @@ class StateStore:
     name: str
 
     async def take_over(self, partition: int) -> tuple[Writer, dict[bytes, bytes]]:
-        """Become the partition's writer; returns it with all that the changelog holds.
+        """Become the partition's writer; return it with the content of the changelog.
 
-        Raises `StateUnreadableError` where that does not arrive.
+        Raises `StateUnreadableError` where the content does not arrive.
         """
         tp = TopicPartition(self.topic, partition)
         producer = self.kafka.producer(transactional_id=f"{self.name}.{partition}")
@@ -139,7 +141,7 @@ class StateStore:
             max_partition_fetch_bytes=16 * 1024 * 1024,
         ) as consumer:
             consumer.assign([tp])
-            # After the fence: what comes later than this end is not ours to see.
+            # After the fence: what is beyond this end does not concern us.
             end = (await consumer.end_offsets([tp]))[tp]
             await consumer.seek_to_beginning(tp)
             loop = asyncio.get_running_loop()

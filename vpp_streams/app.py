@@ -5,7 +5,7 @@ import gc
 import os
 import threading
 from importlib import import_module
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import faust
 import structlog
@@ -30,7 +30,7 @@ ROLES: tuple[Role, ...] = (*get_args(FaustRole), "optimizer")
 log = structlog.get_logger()
 
 STOP_S = 20.0
-"""Below the 30 s that Kubernetes gives a container."""
+"""Time in which a worker must stop, s: below the 30 s that Kubernetes gives a container."""
 COLLECT_AFTER = 10_000
 """New objects between two collections; frames of readings are few objects, large ones."""
 
@@ -39,8 +39,8 @@ _WITH_PAGES: frozenset[FaustRole] = frozenset({"fleet"})
 
 def create_app(role: FaustRole, settings: Settings) -> faust.App:
     """A Faust app that runs one role. Two apps in a process share nothing."""
-    context = _context_of(role, settings)
-    app = _empty_app(role, context)
+    context = _context(role, settings)
+    app = faust.App(context.group(role), **_options(settings), web_enabled=role in _WITH_PAGES)
     _end_in_time(app)
     _follow_registry(app, context)
     _publish_health(app, context)
@@ -50,7 +50,7 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
     return app
 
 
-def _context_of(role: FaustRole, settings: Settings) -> AgentContext:
+def _context(role: FaustRole, settings: Settings) -> AgentContext:
     health = HealthReporter(role)
     return AgentContext(
         settings=settings,
@@ -62,38 +62,35 @@ def _context_of(role: FaustRole, settings: Settings) -> AgentContext:
     )
 
 
-def _empty_app(role: FaustRole, context: AgentContext) -> faust.App:
-    settings = context.settings
-    return faust.App(
-        context.group(role),
-        broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
-        autodiscover=False,
-        store="memory://",
-        datadir=settings.state_dir / "workers",  # the default litters the working directory
-        topic_partitions=PARTITIONS,
-        topic_replication_factor=settings.replication,
-        topic_disable_leader=True,
-        # Faust only forms the group (`agents.faust_seam`): it has no state and no records.
-        stream_wait_empty=False,
-        table_standby_replicas=0,
-        broker_session_timeout=settings.session_timeout_s,
-        broker_heartbeat_interval=settings.session_timeout_s / 4,
-        # The group shares out nothing while its topic of seats is deleted, and sees only by this
-        # that it is there again.
-        consumer_metadata_max_age_ms=int(LOOK_S * 1000),
-        web_enabled=role in _WITH_PAGES,
-        web_host=settings.host,
-        web_bind=settings.pages_host,
-        web_port=settings.worker_port,
-    )
+def _options(settings: Settings) -> dict[str, Any]:
+    """Options of a Faust app that only forms the group: it has no state and reads no records."""
+    return {
+        "broker": [f"kafka://{server}" for server in settings.kafka.split(",")],
+        "autodiscover": False,
+        "store": "memory://",
+        "datadir": settings.state_dir / "workers",  # the default litters the working directory
+        "topic_partitions": PARTITIONS,
+        "topic_replication_factor": settings.replication,
+        "topic_disable_leader": True,
+        "stream_wait_empty": False,
+        "table_standby_replicas": 0,
+        "broker_session_timeout": settings.session_timeout_s,
+        "broker_heartbeat_interval": settings.session_timeout_s / 4,
+        # The group assigns nothing while its topic of seats is deleted, and only this shows it
+        # that the topic is there again.
+        "consumer_metadata_max_age_ms": int(LOOK_S * 1000),
+        "web_host": settings.host,
+        "web_bind": settings.pages_host,
+        "web_port": settings.worker_port,
+    }
 
 
 def _end_in_time(app: faust.App) -> None:
-    """A worker that is told to stop ends, also where Kafka is away and its clients wait for it."""
+    """End a worker that was requested to stop, also where Kafka is away and clients wait for it."""
 
     def end() -> None:
         log.error("the worker did not stop in time and is ended", patience_s=STOP_S)
-        os._exit(1)  # what is not in Kafka yet is read again by the next
+        os._exit(1)  # its successor reads again what is not in Kafka yet
 
     async def begin(*_args: object, **_kwargs: object) -> None:
         deadline = threading.Timer(STOP_S, end)
@@ -122,12 +119,12 @@ def _publish_health(app: faust.App, context: AgentContext) -> None:
 
 
 def _keep_registry_from_collector(app: faust.App, context: AgentContext) -> None:
-    """A million objects that stay: each full collection would stand still over them."""
+    """Exempt a million lasting objects from collection: each full one would stop the worker."""
 
     @app.task
     async def freeze() -> None:
         await context.registry_ready.wait()
-        _ = context.registry.columns  # or the first frame would wait until they are made
+        _ = context.registry.columns  # or the first frame would wait for them
         gc.collect()
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 50, 100)
@@ -141,12 +138,12 @@ def _run_optimizer(settings: Settings) -> None:
 
 
 def run_worker(role: Role, settings: Settings) -> None:
-    """Run one worker of a role in this process until it is told to stop."""
+    """Run one worker of a role in this process until it is requested to stop."""
     import uvloop
 
-    # Also of the thread that Faust fetches in.
+    # Also for the thread that Faust fetches in.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    if role == "optimizer":  # no Faust app: why is told there
+    if role == "optimizer":  # no Faust app: the reason is there
         _run_optimizer(settings)
         return
     loop = asyncio.new_event_loop()

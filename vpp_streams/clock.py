@@ -1,4 +1,4 @@
-"""The one clock of every process; what needs the time is passed one of these functions."""
+"""The one clock of every process; code that needs the time is passed one of these functions."""
 
 import time
 

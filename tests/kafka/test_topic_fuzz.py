@@ -133,12 +133,12 @@ def region() -> Iterator[Feed[Any]]:
     def partial(read: Read[Any]) -> None:
         match read.record:
             case SupplyPartial() as supply:
-                dispatcher.heard(supply)
-                dispatch.heard(msgspec.structs.replace(supply, at_ms=NOW_MS))
+                dispatcher.apply_supply(supply)
+                dispatch.apply_supply(msgspec.structs.replace(supply, at_ms=NOW_MS))
                 dispatch.cycle(Ruling("idle"), {0: 1}, NOW_MS)
             case RegionPartial() as share:
                 live.apply(share, NOW_MS)
-                live.tell({0: 1}, NOW_MS, 10_000)
+                live.merge({0: 1}, NOW_MS, 10_000)
 
     def request(read: Read[Any]) -> None:
         dispatcher._on_request(read)  # noqa: SLF001  # the feed itself calls it

@@ -20,7 +20,7 @@ from schemas.commands import (
 )
 from schemas.presence import Presence
 from tests.support.pool_world import POLICY, T0, OnePartition, home
-from vpp_streams.domain.control.command_ends import TELL_AGAIN_MS
+from vpp_streams.domain.control.command_ends import PUBLISH_AGAIN_MS
 from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.lease import CAUSE, NAMES
 from vpp_streams.web.story import story_of
@@ -114,8 +114,8 @@ class Commanding(RuleBasedStateMachine):
             name = event.device_id, event.command_id
             assert event.state in FINAL
             assert name not in ended, "its end is known"
-            again = self.now_ms - self.said_ms.get(name, -TELL_AGAIN_MS)
-            assert again >= TELL_AGAIN_MS, "it was told just now"
+            again = self.now_ms - self.said_ms.get(name, -PUBLISH_AGAIN_MS)
+            assert again >= PUBLISH_AGAIN_MS, "it was told just now"
             self.said_ms[name] = self.now_ms
         self.events += events
 
@@ -299,10 +299,10 @@ def test_an_end_that_the_log_did_not_take_is_told_again(world: OnePartition) -> 
     order(world)
     world.now_ms += POLICY.again_ms
     assert len(world.rows.expire(world.now_ms)) == 1
-    assert world.rows.expire(world.now_ms + TELL_AGAIN_MS - 1) == []
-    (event,) = world.rows.expire(world.now_ms + TELL_AGAIN_MS)
+    assert world.rows.expire(world.now_ms + PUBLISH_AGAIN_MS - 1) == []
+    (event,) = world.rows.expire(world.now_ms + PUBLISH_AGAIN_MS)
     world.rows.apply_event(event)
-    assert world.rows.expire(world.now_ms + 10 * TELL_AGAIN_MS) == []
+    assert world.rows.expire(world.now_ms + 10 * PUBLISH_AGAIN_MS) == []
 
 
 def test_a_lease_that_was_given_up_still_acts_where_the_device_took_it(world: OnePartition) -> None:
@@ -324,7 +324,7 @@ def test_a_device_whose_row_comes_later_has_its_command_ended() -> None:
     world.measure()
     world.rows.grow()
     world.rows.apply_event(event)
-    assert world.rows.expire(world.now_ms + 10 * TELL_AGAIN_MS) == []
+    assert world.rows.expire(world.now_ms + 10 * PUBLISH_AGAIN_MS) == []
 
 
 def test_a_gateway_that_did_not_know_the_device_yet_bars_it_for_a_while(

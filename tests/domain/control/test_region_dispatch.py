@@ -11,7 +11,7 @@ from schemas.grid import Droop, PriceSeries
 from schemas.windows import Deliverable
 from tests.support.control_requests import T0, hold, limit, target
 from tests.support.web_records import commandable
-from vpp_streams.domain.control.region_dispatch import HEARD_MS, RegionDispatch
+from vpp_streams.domain.control.region_dispatch import SUPPLY_VALID_MS, RegionDispatch
 from vpp_streams.domain.control.ruling import Ruling
 
 LEASE_MS = 30_000
@@ -48,7 +48,7 @@ def supply(told: SupplyPartial, **fields: object) -> SupplyPartial:
 def region(*partials: SupplyPartial) -> RegionDispatch:
     made = RegionDispatch("north", LEASE_MS)
     for told in partials or (partial(0), partial(1)):
-        made.heard(told)
+        made.apply_supply(told)
     return made
 
 
@@ -79,10 +79,10 @@ def test_what_cannot_be_commanded_is_subtracted() -> None:
 
 def test_a_partition_that_is_not_heard_counts_until_its_leases_end() -> None:
     made = region(partial(0), partial(1, measured_w=30_000.0))
-    made.heard(partial(0, at_ms=T0 + HEARD_MS + 1))
-    cycle = made.cycle(ruled(60_000.0), BOTH, T0 + HEARD_MS + 1)
+    made.apply_supply(partial(0, at_ms=T0 + SUPPLY_VALID_MS + 1))
+    cycle = made.cycle(ruled(60_000.0), BOTH, T0 + SUPPLY_VALID_MS + 1)
     assert shares(cycle.orders) == pytest.approx({0: 30_000.0})
-    made.heard(partial(0, at_ms=T0 + LEASE_MS + 1))
+    made.apply_supply(partial(0, at_ms=T0 + LEASE_MS + 1))
     cycle = made.cycle(ruled(60_000.0), BOTH, T0 + LEASE_MS + 1)
     assert shares(cycle.orders) == pytest.approx({0: 60_000.0})
     assert cycle.status is not None
@@ -160,7 +160,7 @@ def test_leases_without_a_ruling_are_released_whoever_made_them() -> None:
     made = region(partial(0, states={"accepted": 2, "offline": 2}), partial(1))
     cycle = made.cycle(IDLE, BOTH, T0)
     assert [(o.partition, o.shares) for o in cycle.orders] == [(0, None)]
-    made.heard(partial(0, at_ms=T0 + 1))
+    made.apply_supply(partial(0, at_ms=T0 + 1))
     assert made.cycle(IDLE, BOTH, T0 + 500).orders == []
 
 
@@ -197,7 +197,7 @@ def test_droop_travels_with_the_orders() -> None:
 
 def test_older_supplies_are_ignored() -> None:
     made = region(partial(0), partial(1))
-    made.heard(partial(0, at_ms=T0 - 1, states={"accepted": 4}))
+    made.apply_supply(partial(0, at_ms=T0 - 1, states={"accepted": 4}))
     assert made.cycle(IDLE, BOTH, T0).orders == []
 
 
@@ -223,7 +223,7 @@ def test_power_that_goes_on_missing_is_missing_since_it_began() -> None:
     assert first is not None
     assert (first.missing_w, first.from_ms) == (20_000.0, T0)
     for p in (0, 1):
-        made.heard(partial(p, 20_000.0, at_ms=T0 + 2000))
+        made.apply_supply(partial(p, 20_000.0, at_ms=T0 + 2000))
     more = made.cycle(ruled(), BOTH, T0 + 2000).notice
     assert more is not None
     assert (more.missing_w, more.from_ms, more.at_ms) == (60_000.0, T0, T0 + 2000)
@@ -239,12 +239,13 @@ def test_the_commandable_share_is_that_of_the_partitions_heard() -> None:
     status = made.cycle(ruled(), BOTH, T0).status
     assert status is not None
     assert status.commandable == commandable(8, silent=1)
-    made.heard(partial(0, at_ms=T0 + HEARD_MS + 1, commandable=commandable(4)))
-    status = made.cycle(ruled(), BOTH, T0 + HEARD_MS + 1).status
+    made.apply_supply(partial(0, at_ms=T0 + SUPPLY_VALID_MS + 1, commandable=commandable(4)))
+    status = made.cycle(ruled(), BOTH, T0 + SUPPLY_VALID_MS + 1).status
     assert status is not None
     assert status.commandable == commandable(4)
     assert (status.partitions_heard, status.partitions_expected) == (1, 2)
-    made.heard(partial(1, at_ms=T0 + HEARD_MS + 1))  # of a worker that does not measure it
-    status = made.cycle(ruled(), BOTH, T0 + HEARD_MS + 1).status
+    # Of a worker that does not measure it.
+    made.apply_supply(partial(1, at_ms=T0 + SUPPLY_VALID_MS + 1))
+    status = made.cycle(ruled(), BOTH, T0 + SUPPLY_VALID_MS + 1).status
     assert status is not None
     assert status.commandable is None

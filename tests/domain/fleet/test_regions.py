@@ -15,7 +15,7 @@ from schemas.windows import (
     RegionWindowPartial,
 )
 from tests.support.region_shares import NOW_MS, live_share, window_share
-from vpp_streams.domain.fleet.region_pace import LiveRegion, WindowKey, WindowsDue, told_at_ms
+from vpp_streams.domain.fleet.region_pace import LiveRegion, WindowKey, WindowsDue, merge_time_ms
 from vpp_streams.domain.fleet.regions import expected_sites, region_live, region_window
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.domain.registry.registry import Registry
@@ -143,11 +143,11 @@ def test_an_incomplete_tick_is_told_after_it_has_settled_and_again_when_the_rest
     north.apply(live_share(0), NOW_MS)
     assert not north.due(TWO_PARTITIONS, NOW_MS + north.SETTLE_MS - 1)
     assert north.due(TWO_PARTITIONS, NOW_MS + north.SETTLE_MS)
-    live = north.tell(TWO_PARTITIONS, NOW_MS + north.SETTLE_MS, STALE_MS)
+    live = north.merge(TWO_PARTITIONS, NOW_MS + north.SETTLE_MS, STALE_MS)
     assert (live.partitions_reporting, live.partitions_expected) == (1, 2)
     north.apply(live_share(3), NOW_MS + 400)
     assert north.due(TWO_PARTITIONS, NOW_MS + 400)
-    assert north.tell(TWO_PARTITIONS, NOW_MS + 400, STALE_MS).partitions_reporting == 2
+    assert north.merge(TWO_PARTITIONS, NOW_MS + 400, STALE_MS).partitions_reporting == 2
 
 
 def test_age_and_coverage_move_on_when_partitions_go_silent_until_all_are(
@@ -157,7 +157,7 @@ def test_age_and_coverage_move_on_when_partitions_go_silent_until_all_are(
     now_ms, told = NOW_MS, []
     while now_ms < NOW_MS + 60_000:
         if north.due({0: 2}, now_ms):
-            told.append(north.tell({0: 2}, now_ms, STALE_MS))
+            told.append(north.merge({0: 2}, now_ms, STALE_MS))
         now_ms += 50
     assert [live.at_ms - NOW_MS for live in told] == list(range(0, 12_000, 1_000))
     ages = [live.oldest_sample_age_s for live in told]
@@ -169,7 +169,7 @@ def test_an_older_or_repeated_tick_changes_nothing(north: LiveRegion) -> None:
     north.apply(live_share(0, battery_w=2_000.0, fresh=((NOW_MS - 50, 3),)), NOW_MS)
     north.apply(live_share(0, NOW_MS - 500, fresh=((NOW_MS - 700, 9),)), NOW_MS)
     north.apply(live_share(0, fresh=((NOW_MS - 50, 3),)), NOW_MS)
-    live = north.tell({0: 2}, NOW_MS, STALE_MS)
+    live = north.merge({0: 2}, NOW_MS, STALE_MS)
     assert live.aggregate.battery_w == 2_000.0
     assert live.fresh_ages_ms == ((50, 3),)
 
@@ -177,9 +177,9 @@ def test_an_older_or_repeated_tick_changes_nothing(north: LiveRegion) -> None:
 def test_fresh_readings_are_shown_once_even_if_ticks_were_skipped(north: LiveRegion) -> None:
     north.apply(live_share(0, NOW_MS, fresh=((NOW_MS - 100, 4),)), NOW_MS)
     north.apply(live_share(0, NOW_MS + 500, fresh=((NOW_MS + 400, 5),)), NOW_MS + 500)
-    first = north.tell({0: 2}, NOW_MS + 500, STALE_MS)
+    first = north.merge({0: 2}, NOW_MS + 500, STALE_MS)
     assert first.fresh_ages_ms == ((100, 5), (600, 4))
-    assert north.tell({0: 2}, NOW_MS + 1500, STALE_MS).fresh_ages_ms == ()
+    assert north.merge({0: 2}, NOW_MS + 1500, STALE_MS).fresh_ages_ms == ()
 
 
 def test_a_flood_of_ticks_is_told_at_a_bounded_rate(north: LiveRegion) -> None:
@@ -187,7 +187,7 @@ def test_a_flood_of_ticks_is_told_at_a_bounded_rate(north: LiveRegion) -> None:
     for i in range(1000):
         north.apply(live_share(0, NOW_MS + 500 * i), NOW_MS + i)
         if north.due({0: 2}, NOW_MS + i):
-            north.tell({0: 2}, NOW_MS + i, STALE_MS)
+            north.merge({0: 2}, NOW_MS + i, STALE_MS)
             told += 1
     assert told == 1000 / north.MIN_GAP_MS
 
@@ -195,9 +195,9 @@ def test_a_flood_of_ticks_is_told_at_a_bounded_rate(north: LiveRegion) -> None:
 def test_a_replay_is_told_in_its_own_time(north: LiveRegion) -> None:
     long_ago_ms = 1_400_000_000_000
     north.apply(live_share(0, long_ago_ms), NOW_MS)
-    live = north.tell({0: 2}, NOW_MS + 200, STALE_MS)
+    live = north.merge({0: 2}, NOW_MS + 200, STALE_MS)
     assert (live.at_ms, live.partitions_reporting) == (long_ago_ms + 200, 1)
-    assert told_at_ms(NOW_MS + 200, NOW_MS - 120_000, NOW_MS) == NOW_MS + 200
+    assert merge_time_ms(NOW_MS + 200, NOW_MS - 120_000, NOW_MS) == NOW_MS + 200
 
 
 KEY = WindowKey("north", 60, NOW_MS)

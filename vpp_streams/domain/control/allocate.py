@@ -1,4 +1,4 @@
-"""Who gives how much of a total: least cost within everybody's bounds, exact to rounding.
+"""A total shared out among devices: least cost within all bounds, exact to rounding.
 
 One multiplier, the price, makes the optimum: each device gives what it would at that price, and
 the price is the one at which the sum is right (ADR 9). Powers are battery powers, + = discharge.
@@ -13,7 +13,7 @@ from vpp_streams.domain.control.ramps import BLOCK, Ramps
 from vpp_streams.domain.control.sharing import Allocation, Groups, share_out
 
 NO_WEIGHT = 1e-9
-"""Wh: less than this is none. The smallest floats would make prices that are not finite."""
+"""Weights below this, Wh, count as 0: the smallest floats would give infinite prices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Problem:
 
     least_w: Floats
     most_w: Floats
-    """Where bounds cross, this one holds."""
+    """Upper bound; where bounds cross, this one holds."""
     weight_up: Floats
     """Wh above the reserve, finite; 0 = no discharge beyond what the bounds force."""
     weight_down: Floats
@@ -37,15 +37,15 @@ class Problem:
     stick: Floats
     """Cost of moving away from ``held_w``, 1/Wh, >= 0; 0 = no matter."""
     held_w: Floats
-    """The newest setpoint; not looked at where ``stick`` is 0."""
+    """The newest setpoint; ignored where ``stick`` is 0."""
     min_w: Floats
     """The least |p| that is not 0; 0 = any."""
     group: Ints
     """Index of its group (feeder)."""
     group_least_w: Floats
-    """Of each group's sum, shape (groups,); -inf = none. Bounds of devices go before groups'."""
+    """Limit of each group's sum, shape (groups,); -inf = none. Device bounds take precedence."""
     group_most_w: Floats
-    """Of each group's sum, shape (groups,); inf = none."""
+    """Limit of each group's sum, shape (groups,); inf = none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Curves:
     """Each device's power as a function of the price: rest, a ramp above and a ramp below."""
 
     least_w: Floats
-    """Effective bounds, shape (n,): with those of zero weights."""
+    """Effective bounds, shape (n,), which include those of zero weights."""
     most_w: Floats
     ramps: Ramps
     """Shape (2 n,): the devices' charge, then their discharge."""
@@ -70,7 +70,7 @@ class Curves:
             rows = slice(at, min(at + BLOCK, n))
             here = price if isinstance(price, float) else price[rows]
             down = self.ramps[rows]
-            # Counted from above, so that what does not charge gives exactly nothing.
+            # Counted from above, so that a device that does not charge gives exactly 0.
             fallen = np.minimum(np.maximum(down.first, here), down.last)
             fallen -= down.last
             fallen *= down.slope
@@ -82,14 +82,14 @@ class Curves:
 
 
 def curves(problem: Problem) -> Curves:
-    """What each device gives at which price. ``min_w`` and groups are not part of it.
+    """Each device's power as a function of the price, without ``min_w`` and groups.
 
     Raises ValueError where a power, weight or cost that matters is not finite.
     """
     n = len(problem.least_w)
     least, most = np.empty((2, n))
     slope, first, last = np.empty((3, 2 * n))
-    with np.errstate(all="ignore"):  # told below
+    with np.errstate(all="ignore"):  # an error is raised below
         for at in range(0, n, BLOCK):
             down = slice(at, min(at + BLOCK, n))
             up = slice(down.start + n, down.stop + n)
@@ -117,13 +117,13 @@ def curves(problem: Problem) -> Curves:
 
 
 def _rest_w(least_w: Floats, most_w: Floats) -> Floats:
-    """What devices give where nothing is worth while: 0, or the bound next to it."""
+    """Power of devices at rest, W: 0, or the bound nearest to it."""
     rest = np.maximum(least_w, 0.0)
     return np.minimum(rest, most_w, out=rest)
 
 
 def allocate(problem: Problem, total_w: float) -> Allocation:
-    """Share a total out at least cost; what cannot be given is named.
+    """Share a total out at least cost; what cannot be given is in ``missing_w``.
 
     Bounds of devices always hold. Groups' limits do where their devices' bounds let them, and
     the sum does where both let it. Minimum powers are held by a rule, not by an optimum
@@ -144,7 +144,7 @@ def allocate(problem: Problem, total_w: float) -> Allocation:
 
 
 def _solve(problem: Problem, total_w: float) -> Allocation:
-    """As `allocate`, without minimum powers."""
+    """Solve as `allocate` does, without minimum powers."""
     groups = Groups(problem.group, problem.group_least_w, problem.group_most_w)
     return share_out(curves(problem), groups, total_w)
 
@@ -154,9 +154,9 @@ def _switched(
 ) -> tuple[Problem, Problem]:
     """The problem with each device either off or held to its minimum, in two ways.
 
-    Devices below their minimum are sorted by how near they came to it. The first way keeps as
+    Devices below their minimum are sorted by how close they are to it. The first way keeps as
     many as the power of all of them feeds, so that the others need not move much. The second,
-    for where those dropped are missed, keeps as many as the total and their groups have room for.
+    for when the dropped ones are missed, keeps as many as the total and their groups have room for.
     """
     sign = -1.0 if total_w < 0.0 else 1.0
     near, far, p = problem.least_w, problem.most_w, power_w

@@ -1,8 +1,8 @@
 """Which commands have no end yet: each gets exactly one, from its device, its gateway or here.
 
-Whoever may tell an end writes it to ``command.events``; the first in the log's order is the
-command's end, later ones change nothing. So an end that is told here counts only once it has
-come back from the log, and a worker that reads the log anew finds the same ends.
+All three write ends to ``command.events``; the first in the log's order is the command's end,
+later ones change nothing. So an end that is published here counts only once it has been read
+back from the log, and a worker that reads the log again finds the same ends.
 """
 
 from array import array
@@ -17,14 +17,14 @@ from vpp_streams.domain.arrays import Rows
 from vpp_streams.domain.control.lease import LeasePolicy
 
 Missed = Literal["no_answer", "reconnected", "no_end"]
-"""Why an end is told here: the device never answered; it did not before its connection ended; it
-took the lease and did not tell its end."""
+"""Why an end is published here: the device never answered; it did not answer before its connection
+ended; it took the lease and did not report the end."""
 
 _OPEN, _TAKEN, _ENDED = 0, 1, 2
 KEPT_MS = 600_000
 """Commands are remembered this long: far beyond any lease."""
-TELL_AGAIN_MS = 60_000
-"""An end that was told and did not come back from the log in this time is told again: Kafka's
+PUBLISH_AGAIN_MS = 60_000
+"""An end that was published and not read back from the log in this time is published again: Kafka's
 client has given it up by then."""
 
 
@@ -38,7 +38,7 @@ class CommandBatch(NamedTuple):
 
 
 class Due(NamedTuple):
-    """Commands whose end is to be told now."""
+    """Commands whose end is to be published now."""
 
     rank: int
     rows: Rows
@@ -48,47 +48,47 @@ class Due(NamedTuple):
 class _Part:
     """Commands of one frame, by row."""
 
-    __slots__ = ("_order", "lost", "rows", "said", "stage", "stage_of")
+    __slots__ = ("_order", "lost", "published", "rows", "stage", "stage_of")
 
     def __init__(self, rows: Rows) -> None:
-        # Events come one by one, where Python's own arrays are several times as fast as numpy's;
+        # Events arrive one by one, where Python's own arrays are several times as fast as numpy's;
         # the columns beside them are the same memory.
         self._order = array("q", np.sort(rows).astype(np.int64).tobytes())
         self.rows = np.frombuffer(self._order, np.int64)
         self.stage_of = bytearray(len(rows))
         self.stage = np.frombuffer(self.stage_of, np.uint8)
-        self.said = np.zeros(len(rows), np.bool_)
-        """Its end was told here and has not come back from the log."""
+        self.published = np.zeros(len(rows), np.bool_)
+        """Whether its end was published here and was not read back from the log yet."""
         self.lost = np.zeros(len(rows), np.bool_)
-        """The connection that it was sent over has ended."""
+        """Whether the connection that it was sent over has ended."""
 
     def at(self, row: int) -> int:
-        """Where a row is; -1 = not here."""
+        """The index of a row; -1 = not here."""
         at = bisect_left(self._order, row)
         return at if at < len(self._order) and self._order[at] == row else -1
 
 
 class _Rank:
-    __slots__ = ("asked", "parts", "said_ms")
+    __slots__ = ("asked", "parts", "published_ms")
 
     def __init__(self, asked: CommandBatch) -> None:
         self.asked = asked
         self.parts: list[_Part] | None = []
         """None = all have ended."""
-        self.said_ms = 0
+        self.published_ms = 0
 
 
 class CommandEnds:
-    """The commands of one partition by rank and row, and how each stands."""
+    """The commands of one partition by rank and row, with the stage of each."""
 
     def __init__(self, policy: LeasePolicy) -> None:
         self._policy = policy
         self._ranks: dict[int, _Rank] = {}
         self._open: dict[int, _Rank] = {}
-        """Those with commands that have not ended."""
+        """Ranks with commands that have not ended."""
 
     def note(self, rank: int, asked: CommandBatch, rows: Rows) -> None:
-        """These rows were asked this. A command that is known already stays as it stands."""
+        """Note commands to these rows. A command that is known already keeps its stage."""
         known = self._ranks.get(rank)
         if known is None:
             known = self._ranks[rank] = self._open[rank] = _Rank(asked)
@@ -100,15 +100,15 @@ class CommandEnds:
             known.parts.append(_Part(rows))
 
     def asked(self, rank: int) -> CommandBatch | None:
-        """What was asked; None where it is forgotten."""
+        """The command of a rank; None where it is forgotten."""
         known = self._ranks.get(rank)
         return known.asked if known else None
 
     def apply(self, rank: int, row: int, *, taken: bool, final: bool) -> bool | None:
-        """An event of it is in the log: the device took the lease, or this is an end of it.
+        """Apply an event from the log: the device took the lease, or the command has ended.
 
-        Returns whether the event counts: not where an end came before it. None = the row was not
-        asked this. Where all commands of the rank have ended, it may have been.
+        Returns whether the event counts: it does not after an end. None = no such command is
+        known for the row; where all commands of the rank have ended, the answer is False.
         """
         known = self._ranks.get(rank)
         if known is None:
@@ -127,7 +127,7 @@ class CommandEnds:
         return None
 
     def lose(self, rank: int, row: int) -> None:
-        """The connection that it was sent over has ended."""
+        """Note that the connection that a command was sent over has ended."""
         known = self._open.get(rank)
         for part in (known.parts if known else None) or ():
             at = part.at(row)
@@ -135,7 +135,7 @@ class CommandEnds:
                 part.lost[at] = True
 
     def due(self, now_ms: int) -> list[Due]:
-        """Commands that nobody else will end any more; each is told once, until the log has it."""
+        """Commands that nobody else will end; each is returned once, until the log has its end."""
         self._forget(now_ms)
         return [due for rank in list(self._open) for due in self._due_of(rank, now_ms)]
 
@@ -144,16 +144,16 @@ class CommandEnds:
         grace_ms = self._policy.again_ms
         if now_ms - known.asked.created_ms < grace_ms or known.parts is None:
             return
-        tell_again = known.said_ms and now_ms - known.said_ms >= TELL_AGAIN_MS
-        # A device tells the end of its lease itself; it is given a moment to.
+        publish_again = known.published_ms and now_ms - known.published_ms >= PUBLISH_AGAIN_MS
+        # A device reports the end of its lease itself; it is given a moment to do so.
         over = now_ms > known.asked.valid_until_ms + grace_ms
         ended = True
         for part in known.parts:
-            if tell_again:
-                part.said[:] = False
-            unsaid = ~part.said
-            opened = unsaid & (part.stage == _OPEN)
-            taken = unsaid & (part.stage == _TAKEN) & over
+            if publish_again:
+                part.published[:] = False
+            unpublished = ~part.published
+            opened = unpublished & (part.stage == _OPEN)
+            taken = unpublished & (part.stage == _TAKEN) & over
             missed: tuple[tuple[NDArray[np.bool_], Missed], ...] = (
                 (opened & ~part.lost, "no_answer"),
                 (opened & part.lost, "reconnected"),
@@ -161,8 +161,8 @@ class CommandEnds:
             )
             for which, why in missed:
                 if which.any():
-                    known.said_ms = now_ms
-                    part.said |= which
+                    known.published_ms = now_ms
+                    part.published |= which
                     yield Due(rank, part.rows[which], why)
             ended &= bool((part.stage == _ENDED).all())
         if ended:

@@ -1,12 +1,12 @@
-"""Commands of one fleet partition: who can be commanded, what each device was asked and did.
+"""Commands of one fleet partition: which devices can be commanded, what each was ordered and did.
 
 Rows are those of the partition's twins. The state is a fold of three topics of the same
 partition (``presence``, ``commands``, ``command.events``), so a worker that takes over reads the
 last minutes of them and knows what every device holds. Time is passed in.
 
-What a device does and what became of its command are two things. A command has one end, the first
-in the log (`vpp_streams.domain.control.command_ends`); that a device acts on a lease is
-known also where its command was given up.
+What a device does and how its command ended are two things. A command has one end, the first in
+the log (`vpp_streams.domain.control.command_ends`); a device may act on a lease although its
+command was given up.
 """
 
 from collections import Counter
@@ -71,15 +71,15 @@ class CommandRows:
         self.partition = partition
         self.policy = policy
         self.rank = 0
-        """The newest that was given."""
+        """The newest rank that was assigned."""
         self.columns = Columns(COLUMNS)
         self.counts: Counter[str] = Counter()
         self._twins = twins
         self._ends = CommandEnds(policy)
         self._absent: dict[str, tuple[int, int]] = {}
-        """Devices that are connected and have said nothing yet: epoch and slot."""
+        """Devices that are connected and have not reported yet: epoch and slot."""
         self._unseen: dict[str, int] = {}
-        """Devices that were asked by a worker before us and have no row yet, by a number < 0."""
+        """Devices that a worker before us commanded and that have no row yet, by a number < 0."""
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self.columns[name][: self.columns.rows]
@@ -96,7 +96,7 @@ class CommandRows:
                 self["epoch"][row], self["slot"][row] = known
 
     def presence(self, record: Presence, offset: int) -> None:
-        """A device has come or gone. The offset of its connect record is the epoch."""
+        """Apply a device's connect or disconnect. The offset of its connect record is the epoch."""
         row = self._twins.row(record.device_id)
         known = self._absent.get(record.device_id, (-1, -1))[0]
         epoch = known if row is None or row >= self.columns.rows else int(self["epoch"][row])
@@ -116,17 +116,17 @@ class CommandRows:
             self._lose(row)
 
     def _lose(self, row: int) -> None:
-        """The connection that the newest command went over has ended.
+        """Note that the connection that the newest command was sent over has ended.
 
-        Its answer is not waited for. Its end is told a little later (`expire`), as its gateway
-        mostly tells it, and the device may have taken it.
+        Its answer is not waited for. Its end is published a little later (`expire`), as its
+        gateway mostly publishes it, and the device may have taken it.
         """
         if self["state"][row] in UNANSWERED:
             self["state"][row] = CODE["failed"]
             self._ends.lose(int(self["rank"][row]), row)
 
     def apply_frame(self, frame: CommandFrame) -> None:
-        """Commands that were made: by a worker before us, or (known already) by us."""
+        """Apply commands from the log: of a worker before us, or (known already) our own."""
         self.grow()
         row_of, have = self._twins.row, self.columns.rows
         known, unseen = [], []
@@ -153,7 +153,7 @@ class CommandRows:
         setpoint_w: Floats,
         epochs: NDArray[np.int64],
     ) -> None:
-        """These rows were asked for these powers (NaN = release), unless by a newer rank since."""
+        """Note setpoints of these rows, W (NaN = release); one of a newer rank stays."""
         self.rank = max(self.rank, frame.rank)
         self._ends.note(frame.rank, _asked_by(frame), rows)
         newer = frame.rank > self["rank"][rows]
@@ -165,13 +165,13 @@ class CommandRows:
         self["setpoint_w"][at] = setpoint_w[newer]
         self["asked_epoch"][at] = epochs[newer]
         for row in at[self["epoch"][at] > epochs[newer]].tolist():
-            self._lose(row)  # read after the presence record that came later
+            self._lose(row)  # read after a presence record that is later in time
 
     def apply_event(self, event: CommandEvent) -> None:
-        """What became of a command.
+        """Apply an event of a command.
 
-        The first end in the log is its end, whoever tells it and over whichever connection. What
-        the device does is taken from its newest connection only.
+        The first end in the log is its end, whoever publishes it and over whichever connection.
+        What the device does is taken from its newest connection only.
         """
         row = self._twins.row(event.device_id)
         row = row if row is not None and row < self.columns.rows else None
@@ -198,19 +198,19 @@ class CommandRows:
             self["barred_until_ms"][row] = event.at_ms + bar[1]
 
     def _note_acting(self, row: int, rank: int, event: CommandEvent) -> None:
-        """What the event says of the power that the device gives."""
+        """Apply what the event says about the power that the device gives."""
         if event.state in ("accepted", "applied"):
             self._note_taken(row, rank, event)
         elif (
             event.state in FINAL
-            and event.state != "superseded"  # by one that says that it was accepted
-            and event.epoch is not None  # the cloud only says that nobody told
+            and event.state != "superseded"  # by an event that says that it was accepted
+            and event.epoch is not None  # the cloud only states that nobody reported it
             and rank == self["acting_rank"][row]
         ):
             self["acting_until_ms"][row] = min(event.at_ms, self["acting_until_ms"][row])
 
     def _note_taken(self, row: int, rank: int, event: CommandEvent) -> None:
-        """The device took a lease (or tells that it does what an older one asks)."""
+        """Note that the device took a lease (or reports that it still follows an older one)."""
         asked = self._ends.asked(rank)
         if asked is None or rank < self["acting_rank"][row]:
             return
@@ -226,11 +226,11 @@ class CommandRows:
         self["acting_until_ms"][row] = asked.valid_until_ms
 
     def _number_of(self, device_id: str) -> int:
-        """Of a device that has no row: what stands in place of one among the commands' ends."""
+        """The number that stands for a device without a row among the commands' ends."""
         return self._unseen.setdefault(device_id, -1 - len(self._unseen))
 
     def _counts(self, event: CommandEvent, row: int | None, rank: int) -> bool | None:
-        """Whether an event counts (see `CommandEnds.apply`), noting it."""
+        """Note an event and return whether it counts (see `CommandEnds.apply`)."""
         taken, final = event.state in ("accepted", "applied"), event.state in FINAL
         counts = None
         if row is not None:
@@ -241,21 +241,21 @@ class CommandRows:
         return counts
 
     def next_rank(self, now_ms: int) -> int:
-        """Rises with time, across workers too, and always within one."""
+        """A new rank: it rises with time across workers, and strictly within one."""
         self.rank = max(self.rank + 1, now_ms)
         return self.rank
 
     def acting(self, now_ms: int) -> NDArray[np.bool_]:
-        """Who holds a lease, as far as we know."""
+        """Rows that hold a lease, as far as is known."""
         return np.asarray(self["acting_until_ms"] > now_ms)
 
     def pending(self, now_ms: int) -> NDArray[np.bool_]:
-        """Whose newest command is on its way, not answered and not given up."""
+        """Rows whose newest command is on its way, neither answered nor given up."""
         fresh = now_ms - self["created_ms"] < self.policy.again_ms
         return np.isin(self["state"], UNANSWERED) & fresh
 
     def held_w(self, now_ms: int) -> NDArray[np.float64]:
-        """What each device was asked last, where it holds that or is about to; else NaN."""
+        """Each device's newest setpoint, W, where it holds that or is about to; else NaN."""
         standing = np.isin(self["state"], STANDING) & (self["valid_until_ms"] > now_ms)
         return np.where(standing | self.pending(now_ms), self["setpoint_w"], np.nan)
 
@@ -265,9 +265,9 @@ class CommandRows:
         return asked.request_id if asked else ""
 
     def expire(self, now_ms: int) -> list[CommandEvent]:
-        """End what has no word from its device or gateway, and say so.
+        """The ends of commands that neither the device nor the gateway has ended.
 
-        What is said here counts once it comes back from the log (see `CommandEnds`).
+        They count once they are read back from the log (see `CommandEnds`).
         """
         return [event for due in self._ends.due(now_ms) for event in self._expire(due, now_ms)]
 

@@ -1,4 +1,4 @@
-"""How many of a region's batteries in one partition can be commanded now, by what hinders them."""
+"""How many batteries of a region in one partition can be commanded now, and why others cannot."""
 
 import numpy as np
 

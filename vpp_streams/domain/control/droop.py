@@ -28,9 +28,9 @@ def droop_w(
     rated_charge_w: float | Floats,
     rated_discharge_w: float | Floats,
 ) -> Floats:
-    """Power to add to the setpoint, W, + = discharge; at most a rating, either way.
+    """Power to add to the setpoint, W, + = discharge; at most the rating in either direction.
 
-    A frequency that is not known (NaN), and a droop that is not armed, add nothing.
+    An unknown frequency (NaN) and a droop that is not armed add nothing.
     """
     off_hz = np.asarray(hz - np.asarray(droop.nominal_hz))
     beyond_hz = np.sign(off_hz) * np.maximum(np.abs(off_hz) - droop.dead_band_hz, 0.0)

@@ -13,19 +13,19 @@ from vpp_streams.domain.arrays import Floats, Ints
 from vpp_streams.domain.control.droop import droop_w
 
 _TIME_BITS = 42
-"""Of a time in ms since 1970, until the year 2109."""
+"""Bits of a time in ms since 1970, enough until the year 2109."""
 
 
 @dataclass(frozen=True, slots=True)
 class Armings:
-    """Leases that devices took; columns of shape (leases,)."""
+    """The leases that devices took; columns of shape (leases,)."""
 
     device: Ints
-    """Index as in the samples."""
+    """Index of the device, as in the samples."""
     from_ms: Ints
     until_ms: Ints
     setpoint_w: Floats
-    """NaN = without droop: the device was not armed."""
+    """NaN = a lease without droop: the device was not armed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +33,26 @@ class Response:
     """One device's answer to the frequency while it was armed; powers in W, + = discharge."""
 
     device: int
-    """Index as given."""
+    """Index of the device, as in the samples."""
     samples: int
-    """Measured outside the dead band."""
+    """Number of samples whose frequency was outside the dead band."""
     setpoint_w: float
     """Mean of its leases' setpoints over those samples."""
     expected_w: float
-    """Mean of what droop called for."""
+    """Mean power that droop called for."""
     delivered_w: float
     """Mean of power less setpoint."""
 
     @property
     def share(self) -> float:
-        """Delivered of what was called for; 1 = in full."""
+        """Delivered share of what was called for; 1 = in full."""
         return self.delivered_w / self.expected_w
 
 
 def setpoints_at(armings: Armings, device: Ints, at_ms: Ints) -> Floats:
     """Setpoint of the lease that a device stood under at a time; NaN = it was not armed.
 
-    ``device`` and ``at_ms`` have shape (samples,). Of leases that overlap the later one counts.
+    ``device`` and ``at_ms`` have shape (samples,). Where leases overlap, the later one counts.
     """
     if not len(armings.device):
         return np.full(len(device), np.nan)

@@ -1,8 +1,8 @@
 """How far each battery's power may be moved by a command, from what was measured last.
 
-Bounds of a device hold its ratings, the owner's reserve and its share of what the site's grid
-connection has room for. They are an upper bound on what the cloud asks; the device holds its
-own limits besides, with what it measures itself.
+A device's bounds respect its ratings, the owner's reserve and its share of the room of the site's
+grid connection. They limit what the cloud orders; the device enforces its own limits besides,
+from its own measurements.
 """
 
 from dataclasses import dataclass, replace
@@ -18,12 +18,12 @@ HOUR_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Headroom:
-    """Per device, shape (devices,); a device that may not be commanded has zeros."""
+    """Bounds per device, W, shape (devices,); zeros where it may not be commanded."""
 
     least_w: Floats
-    """Most charge, as a number <= 0."""
+    """Most charge, W <= 0."""
     most_w: Floats
-    """Most discharge, >= 0."""
+    """Most discharge, W >= 0."""
     above_reserve_wh: Floats
     below_full_wh: Floats
     short_of_energy_w: Floats
@@ -47,8 +47,8 @@ def headroom(
 ) -> Headroom:
     """Bounds that can be held for ``horizon_s`` from now.
 
-    ``reserve`` is per site, as `Ratings.backup_reserve`, and counts instead of it. ``reporting``
-    says whose measurements count, ``commandable`` (a part of it) who is to be bounded.
+    ``reserve`` is per site and replaces `Ratings.backup_reserve`. ``reporting`` marks the devices
+    whose measurements count, ``commandable`` (a part of them) those that get bounds.
     """
     sites = Sites(latest, replace(ratings, backup_reserve=reserve), reporting, commandable)
     others_w = np.where(reporting & ~commandable, latest.battery_w, 0.0)

@@ -1,7 +1,7 @@
-"""The life of a command as the cloud sees it: states, what an event makes of them, when to renew.
+"""The life of a command as the cloud sees it: its states, the effect of events, when to renew.
 
-A device holds at most one lease. The cloud knows of it what the device last answered: its
-newest command may be on the way while an older one still acts.
+A device holds at most one lease. The cloud knows only the device's last answer: the newest
+command may be on its way while an older one still acts.
 """
 
 from dataclasses import dataclass
@@ -25,37 +25,37 @@ CAUSE = {name: code for code, name in enumerate(CAUSES)}
 
 @dataclass(frozen=True, slots=True)
 class LeasePolicy:
-    """How long things last, ms, and how near is near enough."""
+    """Durations of leases and exclusions, ms, and tolerances of setpoints."""
 
     lease_ms: int = 30_000
-    """A device that hears nothing more falls back after this long at most."""
+    """Length of a lease: a device that receives nothing more falls back when it ends."""
     renew_ms: int = 15_000
     """A lease is renewed when less than this is left of it."""
     again_ms: int = 6_000
-    """Nobody answered for a device for this long (its gateway would say sooner that it does
-    not): it is not asked for as long again."""
+    """A command without an answer for this long counts as lost (a gateway would report sooner that
+    the device does not answer)."""
     refused_ms: int = 300_000
-    """A device that refused is not asked again for this long,"""
+    """A device that refused is not commanded again for this long."""
     opted_out_ms: int = HOUR_MS
-    """one whose owner opted out for this long,"""
+    """A device whose owner opted out is not commanded again for this long."""
     trouble_ms: int = 30_000
-    """and one that did not answer, or failed, for this long."""
+    """A device that did not answer, or failed, is not commanded again for this long."""
     settle_ms: int = 4_000
-    """After this long a device should do what it was asked,"""
+    """A device is given this long to reach its setpoint."""
     off_ms: int = 3_000
-    """and is taken at what it does if it is off for this long,"""
+    """A device that misses its setpoint for this long is capped at its measured power."""
     bound_ms: int = 60_000
-    """for this long."""
+    """A device that missed its setpoint is capped at its measured power for this long."""
     off_share: float = 0.05
     off_w: float = 100.0
-    """Off is further from the setpoint than both this share of it and this many watts."""
+    """A device misses its setpoint by more than both this share of it and ``off_w`` watts."""
     keep_share: float = 0.004
-    """Setpoints are left as they are while their sum is within this share of what is asked."""
+    """Setpoints stay as they are while their sum is within this share of the order."""
     silent_after_ms: int = 10_000
 
 
 def bar_of(event: CommandEvent, policy: LeasePolicy) -> tuple[Cause, int] | None:
-    """Why, and for how many ms, a device is not asked again after this event; None = it may be."""
+    """Why and for how many ms a device is not commanded after this event; None = it may be."""
     match event.state:
         case "opted_out":
             return "opted_out", policy.opted_out_ms
@@ -66,8 +66,8 @@ def bar_of(event: CommandEvent, policy: LeasePolicy) -> tuple[Cause, int] | None
         case "failed" if event.reason == "no answer":
             return "no_answer", policy.trouble_ms
         case "failed" if event.reason == "not connected":
-            # Its gateway died and could not say that it left; or its gateway does not know yet
-            # what presence says already, and then nothing else would ever end this bar.
+            # Its gateway died and could not report the disconnect; or it does not know yet what
+            # presence says already, and then nothing else would ever end this exclusion.
             return "offline", policy.trouble_ms
-    # To another connection by now: presence tells of it.
+    # It concerns another connection by now; presence reports that.
     return None

@@ -1,7 +1,7 @@
-"""From a region's share to leases: which device is asked for what now, and which need not be.
+"""From a region's share to leases: each device's setpoint, and which devices need a new command.
 
 A device is sent a command only when its setpoint moves, its lease is half over, or it has none.
-Every setpoint is checked against the bounds it was made from before it goes out.
+Every setpoint is checked against the ratings and the reserve before it is sent.
 """
 
 from collections.abc import Collection
@@ -19,13 +19,13 @@ from vpp_streams.domain.control.pool import Pool, View
 from vpp_streams.domain.control.storms import in_storm
 
 STALE_MS = 3_000
-"""An order that waited for so long is not carried out: a newer one is on its way."""
+"""An order older than this is not carried out: a newer one is on its way."""
 MOVES_W = 10.0
 """A setpoint that moves by less is not sent again before its lease is half over."""
 MAX_ROWS = 2_000
-"""Of one frame: some 150 KB, well under Kafka's 1 MB, and a few ms of work for who gets it."""
+"""Most rows of a frame: some 150 KB, well under Kafka's 1 MB, and a few ms of work to apply."""
 FULL_RAMP_S = 1.0
-"""Devices go from nothing to their rating in this time."""
+"""Devices ramp from zero to their rating in this time."""
 
 
 class Orders:
@@ -39,7 +39,7 @@ class Orders:
         """Region -> ``issued_at_ms`` of the newest order carried out."""
 
     def carry_out(self, order: Dispatch, view: View) -> list[CommandFrame]:
-        """The commands that an order of the region calls for now; an old one calls for none."""
+        """The commands that a region's order calls for now; none where the order is old."""
         newest = self.applied_ms.get(order.region, 0)
         if order.issued_at_ms < max(newest, view.now_ms - STALE_MS):
             self._rows.counts["orders_stale"] += 1
@@ -76,7 +76,7 @@ class Orders:
         )
 
     def fill_for_storms(self, view: View, alerts: Collection[Alert]) -> list[CommandFrame]:
-        """Charge the batteries that a storm comes to, and keep them full, ahead of any order."""
+        """Charge the batteries in the way of a storm and keep them full, ahead of any order."""
         frames = []
         rows = self._rows
         for alert in alerts:
@@ -135,7 +135,7 @@ class Orders:
         return np.concatenate(chosen), np.concatenate(setpoints)
 
     def _settle(self, view: View, rows: Rows, share_w: float) -> Floats:
-        """Setpoints that sum to the share: those that stand, while they do (or nearly)."""
+        """Setpoints that sum to the share, W: the current ones while they do so closely enough."""
         room, held = view.room, self._rows.held_w(view.now_ms)[rows]
         kept = np.clip(held, room.least_w[rows], room.most_w[rows])
         near = max(self._policy.keep_share * abs(share_w), 1.0)
@@ -144,7 +144,7 @@ class Orders:
         return allocate(self._pool.problem(view, rows), share_w).setpoint_w
 
     def _to_renew(self, view: View, rows: Rows, until_ms: int) -> Mask:
-        """Whose lease is half over, and could be longer."""
+        """Rows whose lease is half over and could be longer."""
         valid = self._rows["valid_until_ms"][rows]
         could = min(view.now_ms + self._policy.lease_ms, until_ms)
         return np.asarray((valid - view.now_ms < self._policy.renew_ms) & (could > valid + 1000))
@@ -152,17 +152,17 @@ class Orders:
     def _to_release(self, view: View, mine: Mask) -> tuple[Rows, Floats]:
         rows = self._rows
         holds = rows.acting(view.now_ms) | np.isfinite(rows.held_w(view.now_ms))
-        told = np.isnan(rows["setpoint_w"]) & np.isin(rows["state"], (CREATED, *STANDING))
-        told &= view.now_ms - rows["created_ms"] < self._policy.again_ms
+        released = np.isnan(rows["setpoint_w"]) & np.isin(rows["state"], (CREATED, *STANDING))
+        released &= view.now_ms - rows["created_ms"] < self._policy.again_ms
         storm = view.cause == CAUSE["storm"]
         gone = (rows["bar"] == CAUSE["offline"]) & (rows["barred_until_ms"] > view.now_ms)
-        at = np.flatnonzero(mine & holds & ~told & ~storm & ~gone & (rows["epoch"] >= 0))
+        at = np.flatnonzero(mine & holds & ~released & ~storm & ~gone & (rows["epoch"] >= 0))
         return at, np.full(len(at), np.nan)
 
     def _frames(
         self, view: View, rows: Rows, setpoint_w: Floats, common: CommandFrame
     ) -> list[CommandFrame]:
-        """Commands by gateway slot, noted as made."""
+        """Commands by gateway slot, noted as sent."""
         rows, setpoint_w = self._checked(view, rows, setpoint_w, common)
         if not len(rows):
             return []
@@ -197,7 +197,7 @@ class Orders:
     def _checked(
         self, view: View, rows: Rows, setpoint_w: Floats, common: CommandFrame
     ) -> tuple[Rows, Floats]:
-        """Leave out, and count, what breaks a bound: that would be a mistake of ours."""
+        """Leave out and count setpoints that break a bound: they would be a bug."""
         if common.valid_until_ms <= view.now_ms:
             return rows[:0], setpoint_w[:0]
         released = np.isnan(setpoint_w)

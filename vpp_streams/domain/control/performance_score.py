@@ -22,13 +22,13 @@ _STILL = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Parts and whole, each at most 1; precision (and so the whole) may be below 0."""
+    """The three parts, each at most 1; precision (and so the score) may be below 0."""
 
     accuracy: float
     delay: float
     precision: float
     delay_s: float
-    """At which the correlation is best."""
+    """The delay at which the correlation is best."""
     mean_signal: float
     """Mean magnitude of the signal, in its unit: small errors of a small signal weigh much."""
 
@@ -42,7 +42,7 @@ def performance_score(signal: Floats, response: Floats, step_s: float) -> Score:
     """Score a response; both in one unit, shape (n,), a sample each ``step_s``.
 
     Raises ValueError where the step does not divide 10 s, the span is not longer than 5 minutes,
-    or the signal stands still: nothing can be said of following it.
+    or the signal stands still and cannot be followed.
     """
     per_delay = _DELAY_STEP_S / step_s
     if per_delay != round(per_delay):
@@ -68,9 +68,9 @@ def performance_score(signal: Floats, response: Floats, step_s: float) -> Score:
 
 
 def moves(signal: Floats) -> bool:
-    """Whether an hour of a signal in % of capacity tells anything about who follows it.
+    """Whether an hour of a signal, in % of capacity, moves enough to score a response to it.
 
-    A moving hour changes on at least a tenth of its steps and spreads (standard deviation) by
+    Such an hour changes on at least a tenth of its steps and spreads (standard deviation) by
     at least 10 % of capacity. The rest is stuck, or saturated nearly throughout: correlation
     says nothing there, and any constant would follow it.
     """

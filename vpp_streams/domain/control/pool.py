@@ -1,7 +1,7 @@
-"""The batteries of one fleet partition that can be commanded now: what they give, who gives what.
+"""The batteries of one fleet partition that can be commanded now, and what each can give.
 
 Joins the twins (what was measured), the registry (what is rated and reserved), the command rows
-(who is connected, what they were asked) and the storms. Time is passed in.
+(which are connected, what they were ordered) and the storms. Time is passed in.
 """
 
 from collections.abc import Collection
@@ -31,7 +31,7 @@ STICK = 0.25
 class View:
     """The partition at one moment; arrays are per device row unless said otherwise.
 
-    Whatever is applied to the partition makes it untrue, and a new device makes it too short.
+    It is out of date once anything is applied to the partition; a new device makes it too short.
     """
 
     now_ms: int
@@ -41,7 +41,7 @@ class View:
     """Index into ``ratings.regions``, -1 = not registered."""
     feeder: NDArray[np.int64]
     reserve: Floats
-    """Per device: what counts now, the owner's or a storm's."""
+    """Reserve per device that counts now, a fraction: the owner's or a storm's."""
     site_reserve: Floats
     reporting: Mask
     cause: NDArray[np.int64]
@@ -50,12 +50,12 @@ class View:
     able: Mask
     room: Headroom
     power_w: Floats
-    """Measured; of a device not heard of that holds a lease its last, of one that is not believed
-    what it was asked; else 0."""
+    """Measured power; the last one of a silent device that holds a lease, the setpoint of one whose
+    readings are bad; else 0."""
 
 
 class Pool:
-    """What a partition's batteries can give, and what each of them is asked for it."""
+    """What a partition's batteries can give, and the setpoint of each for it."""
 
     def __init__(self, fleet: FleetPartition, commands: CommandRows) -> None:
         self.commands = commands
@@ -64,10 +64,10 @@ class Pool:
         # The energy for twice a lease must be there: telemetry is a little old, leases renew.
         self._horizon_s = 2 * commands.policy.lease_ms / 1000
         self.droop: dict[str, Droop | None] = {}
-        """By region: what its devices are armed with."""
+        """Region -> the droop that its devices are armed with."""
 
     def look(self, now_ms: int, alerts: Collection[Alert] = ()) -> View:
-        """The partition now."""
+        """The view of the partition at this time."""
         fleet, rows = self.fleet, self.commands
         rows.grow()
         latest, ratings = fleet.twins.latest(), fleet.roster.ratings()
@@ -107,14 +107,14 @@ class Pool:
         )
 
     def _assumed_w(self, latest: Latest, now_ms: int) -> Floats:
-        """What devices give whose power is not measured: a bad reading says nothing of that."""
+        """Power of devices that is not measured, W: a bad reading says nothing about it."""
         if latest.bad is None:
             return np.zeros(len(latest.battery_w))
         asked_w = np.where(self.commands.acting(now_ms), self.commands.held_w(now_ms), 0.0)
         return np.where(latest.bad & np.isfinite(asked_w), asked_w, 0.0)
 
     def bounds(self, view: View, rows: Mask) -> Headroom:
-        """As ``view.room``, for devices that the pool does not command."""
+        """Bounds as in ``view.room``, for devices that the pool does not command."""
         return headroom(
             view.latest,
             view.ratings,
@@ -143,7 +143,7 @@ class Pool:
         return cause
 
     def _bounded(self, room: Headroom, now_ms: int) -> Headroom:
-        """A device that did not follow is taken at what it did."""
+        """Bounds that cap a device that did not follow at its measured power."""
         rows = self.commands
         bound = np.where(rows["bound_until_ms"] > now_ms, rows["bound_w"], np.nan)
         asked_up = np.isfinite(bound) & (rows["setpoint_w"] > 0)
@@ -157,7 +157,7 @@ class Pool:
         )
 
     def problem(self, view: View, rows: Rows) -> Problem:
-        """The allocation among these rows."""
+        """The allocation problem of these rows."""
         n = len(rows)
         held = self.commands.held_w(view.now_ms)[rows]
         up, down = view.room.above_reserve_wh[rows], view.room.below_full_wh[rows]
@@ -177,7 +177,7 @@ class Pool:
         )
 
     def observe(self, view: View) -> None:
-        """Compare what devices do with what they were asked; take the stragglers as they are."""
+        """Compare measured powers with setpoints; cap devices that do not follow."""
         rows, policy, now_ms = self.commands, self._policy, view.now_ms
         settled = rows["acting_from_ms"] + policy.settle_ms
         judged = (
@@ -190,7 +190,6 @@ class Pool:
         asked = rows["setpoint_w"] + self._droop_w(view)
         off = np.abs(view.latest.battery_w - asked)
         far = off > np.maximum(policy.off_share * np.abs(asked), policy.off_w)
-        # Asked for what it cannot give by its own bound: that is known already.
         since = rows["off_since_ms"]
         since[~(judged & far)] = 0
         since[judged & far & (since == 0)] = now_ms

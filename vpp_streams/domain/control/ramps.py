@@ -13,11 +13,11 @@ import numpy as np
 from vpp_streams.domain.arrays import Floats, Ints
 
 BLOCK = 8192
-"""Ramps worked on at once: what one step makes is still in the cache when the next one reads it."""
+"""Ramps processed at once: the result of one step is still in the cache for the next."""
 SAMPLE = 1 << 10
-"""So many ramps are enough to guess the price of all of them."""
+"""This many ramps are enough to estimate the price of all of them."""
 PRECISION = 1e-13
-"""Of the whole rise: the sums themselves are not more exact."""
+"""Tolerance, relative to the total rise: the sums themselves are not more exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,15 @@ class Ramps:
     slope: Floats
     """W per unit of price, >= 0."""
     first: Floats
-    """It rises from this price on."""
+    """Price from which power rises."""
     last: Floats
-    """And is flat again from this one, >= ``first``; equal to it = no ramp at all."""
+    """Price from which it is flat again, >= ``first``; equal to it = no ramp at all."""
 
     def __getitem__(self, rows: slice | Ints) -> "Ramps":
         return Ramps(self.slope[rows], self.first[rows], self.last[rows])
 
     def blocks(self) -> Iterator["Ramps"]:
-        """The same, in parts that fit the cache."""
+        """The same ramps, in parts that fit the cache."""
         return (self[at : at + BLOCK] for at in range(0, len(self.slope), BLOCK))
 
     def risen_w(self, price: float | Floats) -> Floats:
@@ -46,7 +46,7 @@ class Ramps:
         return reached
 
     def span(self) -> tuple[float, float, float]:
-        """The first price of all, the last, and the whole rise between; (inf, -inf, 0) if none."""
+        """The first and the last price of all, and the total rise, W; (inf, -inf, 0) if none."""
         low, high, height_w = math.inf, -math.inf, 0.0
         for b in self.blocks():
             low, high = min(low, float(b.first.min())), max(high, float(b.last.max()))
@@ -54,7 +54,7 @@ class Ramps:
         return low, high, height_w
 
     def sum_at(self, price: float) -> tuple[float, float]:
-        """What all have risen by at a price, and by how much more per unit of price."""
+        """The rise of all ramps at a price, W, and its slope, W per unit of price."""
         risen = slope = 0.0
         for b in self.blocks():
             reached = np.maximum(b.first, price)
@@ -67,7 +67,7 @@ class Ramps:
 
 
 def price_of(ramps: Ramps, risen_w: float) -> float:
-    """The price at which the ramps have risen by so much together, or the nearest end.
+    """The price at which the ramps have risen by ``risen_w`` together, or the nearest end.
 
     Newton's method within a bracket. Where a step leaves the bracket, the median of the kinks in
     it is next, so a sum of m ramps takes at most log2(2 m) such steps, whatever their slopes.
@@ -137,7 +137,7 @@ def rows_by_group(group: Ints, groups: int) -> list[Ints]:
 
 
 def _guess(ramps: Ramps, part: float) -> float:
-    """A price near the one at which ``part`` (0..1) of the whole is risen.
+    """A price near the one at which ``part`` (0..1) of the total rise is reached.
 
     With few ramps: the mean of where each is that far up, by slope.
     """

@@ -1,8 +1,8 @@
-"""One region's control cycle: what rules it and what its partitions can give become orders.
+"""One region's control cycle: its ruling request and its partitions' supplies become orders.
 
 The cycle is feed-forward: what cannot be commanded is measured and subtracted, the rest is
-shared out by the supply curves, and a device that does not follow is taken at what it does. So
-the sum is right without an integrator that could wind up (ADR 8).
+shared out by the supply curves, and a device that does not follow is capped at its measured
+power. So the sum is right without an integrator that could wind up (ADR 8).
 """
 
 from collections import Counter
@@ -32,17 +32,17 @@ from vpp_streams.domain.control.standing import added
 from vpp_streams.domain.control.storms import cost
 from vpp_streams.domain.control.supply import Curve, merge
 
-HEARD_MS = 3_000
-"""A partition whose supply is older is not counted on."""
+SUPPLY_VALID_MS = 3_000
+"""A partition whose supply is older than this is not counted on."""
 NOTICE_SHARE, NOTICE_W = 0.005, 50.0
-"""Missing power is told where it is more than this share of what is asked and this many watts."""
+"""Missing power is reported where it exceeds both this share of the request and this many watts."""
 IDLE_STATUS_MS = 2_000
 UNDER_LEASE = frozenset(get_args(CommandState)) - FINAL
 
 
 @dataclass(slots=True)
 class Cycle:
-    """What a cycle gives rise to."""
+    """The records that a cycle publishes."""
 
     orders: list[Dispatch] = field(default_factory=list)
     status: DispatchStatus | None = None
@@ -55,7 +55,7 @@ class _Seen:
 
     now_ms: int
     live: Mapping[int, SupplyPartial]
-    """Partition -> its newest supply, where that is new."""
+    """Partition -> its newest supply, where that is recent."""
     expected: Collection[int]
     """Partitions that have sites of the region."""
     unheard_w: float
@@ -64,42 +64,42 @@ class _Seen:
 
 
 class RegionDispatch:
-    """The newest supplies of a region, and what was told of it."""
+    """The newest supplies of a region, and what was last published about it."""
 
     def __init__(self, region: str, lease_ms: int) -> None:
         self.region = region
         self._lease_ms = lease_ms
         self._supplies: dict[int, SupplyPartial] = {}
         self.prices: PriceSeries | None = None
-        """The region's newest."""
+        """The region's newest prices."""
         self._engaged = False
-        self._told_ms = 0
+        self._published_ms = 0
         self._notice: Notice | None = None
         self._ruled_by = ""
 
-    def heard(self, partial: SupplyPartial) -> None:
+    def apply_supply(self, partial: SupplyPartial) -> None:
         """Take a partition's newest supply; an older one is ignored."""
         known = self._supplies.get(partial.partition)
         if known is None or partial.at_ms >= known.at_ms:
             self._supplies[partial.partition] = partial
 
     def capability(self, now_ms: int) -> tuple[Deliverable, ...] | None:
-        """What the region could hold; None where no partition is heard."""
+        """What the region could hold; None where no partition has a recent supply."""
         live = self._live(now_ms)
         return _added(live.values()) if live else None
 
     def cycle(self, ruling: Ruling, expected: Collection[int], now_ms: int) -> Cycle:
-        """Look at the region and say what is to be sent. ``expected``: partitions with sites."""
+        """Run one cycle. ``expected`` are the partitions with sites of the region."""
         seen = self._look(expected, now_ms)
-        asked = called_power(ruling, seen.measured, self._engaged)
-        self._engaged = asked is not None and asked.engaged
-        if asked is None:
+        called = called_power(ruling, seen.measured, self._engaged)
+        self._engaged = called is not None and called.engaged
+        if called is None:
             return self._rest(ruling, seen)
-        return self._rule(ruling, asked, seen)
+        return self._rule(ruling, called, seen)
 
     def _look(self, expected: Collection[int], now_ms: int) -> _Seen:
         live = self._live(now_ms)
-        # Devices of a partition that is not heard go on until their leases end.
+        # Devices of a partition without a recent supply go on until their leases end.
         unheard_w = sum(
             s.measured_w
             for p, s in self._supplies.items()
@@ -113,24 +113,24 @@ class RegionDispatch:
         return _Seen(now_ms, live, expected, unheard_w, Measured(battery_w, net_load))
 
     def _live(self, now_ms: int) -> dict[int, SupplyPartial]:
-        return {p: s for p, s in self._supplies.items() if now_ms - s.at_ms <= HEARD_MS}
+        return {p: s for p, s in self._supplies.items() if now_ms - s.at_ms <= SUPPLY_VALID_MS}
 
     def _rest(self, ruling: Ruling, seen: _Seen) -> Cycle:
-        """Nothing is asked: end the leases that stand, whoever made them."""
+        """Nothing is requested: end all leases, whoever granted them."""
         out = Cycle(notice=self._over(seen.now_ms))
         out.orders = [
             self._order(seen, partition, None)
             for partition, supply in seen.live.items()
             if UNDER_LEASE & supply.states.keys()
         ]
-        if out.orders or seen.now_ms - self._told_ms >= IDLE_STATUS_MS:
-            self._told_ms = seen.now_ms
+        if out.orders or seen.now_ms - self._published_ms >= IDLE_STATUS_MS:
+            self._published_ms = seen.now_ms
             out.status = self._status(ruling, seen)
         return out
 
-    def _rule(self, ruling: Ruling, asked: CalledPower, seen: _Seen) -> Cycle:
-        """Share out what is asked, and say what of it cannot be had."""
-        self._ruled_by = asked.request_id
+    def _rule(self, ruling: Ruling, called: CalledPower, seen: _Seen) -> Cycle:
+        """Share out the requested power, and state what is missing of it."""
+        self._ruled_by = called.request_id
         supplies = {(p, s.feeder): s for p, partial in seen.live.items() for s in partial.supplies}
         beside: dict[str, float] = {}
         for supply in supplies.values():
@@ -141,29 +141,29 @@ class RegionDispatch:
             {key: key[1] for key in supplies},
             {
                 feeder: (least - beside.get(feeder, 0.0), most - beside.get(feeder, 0.0))
-                for feeder, (least, most) in asked.feeder_limits_w.items()
+                for feeder, (least, most) in called.feeder_limits_w.items()
             },
-            asked.export_w - uncontrolled_w,
+            called.export_w - uncontrolled_w,
         )
         allocated_w = uncontrolled_w + sum(merged.shares.values())
-        missing_w = _wanted_w(asked) - allocated_w
+        missing_w = _wanted_w(called) - allocated_w
         causes = _with_the_rest(
             (
-                *_limited(asked),
-                *_held_by_feeders(asked, beside, supplies, merged.shares),
-                *_causes(seen, asked.export_w),
+                *_limited(called),
+                *_held_by_feeders(called, beside, supplies, merged.shares),
+                *_causes(seen, called.export_w),
             ),
             missing_w,
         )
-        self._told_ms = seen.now_ms
+        self._published_ms = seen.now_ms
         return Cycle(
             orders=[
-                self._order(seen, partition, shares, asked)
+                self._order(seen, partition, shares, called)
                 for partition in seen.live
                 if (shares := _shares_of(partition, merged.shares))
             ],
-            status=self._status(ruling, seen, asked, allocated_w, causes),
-            notice=self._missing(asked, missing_w, causes, seen),
+            status=self._status(ruling, seen, called, allocated_w, causes),
+            notice=self._missing(called, missing_w, causes, seen),
         )
 
     def _order(
@@ -171,38 +171,38 @@ class RegionDispatch:
         seen: _Seen,
         partition: int,
         shares: tuple[Share, ...] | None,
-        asked: CalledPower | None = None,
+        called: CalledPower | None = None,
     ) -> Dispatch:
         return Dispatch(
             region=self.region,
             partition=partition,
             request_id=self._ruled_by,
             issued_at_ms=seen.now_ms,
-            asked_at_ms=asked.issued_at_ms if asked else seen.now_ms,
-            until_ms=asked.ends_at_ms if asked else seen.now_ms,
+            asked_at_ms=called.issued_at_ms if called else seen.now_ms,
+            until_ms=called.ends_at_ms if called else seen.now_ms,
             shares=shares,
-            droop=asked.droop if asked else None,
+            droop=called.droop if called else None,
         )
 
     def _status(
         self,
         ruling: Ruling,
         seen: _Seen,
-        asked: CalledPower | None = None,
+        called: CalledPower | None = None,
         allocated_w: float | None = None,
         causes: tuple[Missing, ...] = (),
     ) -> DispatchStatus:
         states = Counter[str]()
         for supply in seen.live.values():
             states.update(supply.states)
-        wanted_w = _wanted_w(asked) if asked else None
+        wanted_w = _wanted_w(called) if called else None
         missing_w = 0.0 if wanted_w is None else wanted_w - (allocated_w or 0.0)
         return DispatchStatus(
             region=self.region,
             at_ms=seen.now_ms,
-            mode="idle" if ruling.mode == "limit" and asked is None else ruling.mode,
-            request_id=asked.request_id if asked else "",
-            ends_at_ms=asked.ends_at_ms if asked else 0,
+            mode="idle" if ruling.mode == "limit" and called is None else ruling.mode,
+            request_id=called.request_id if called else "",
+            ends_at_ms=called.ends_at_ms if called else 0,
             asked_w=wanted_w,
             allocated_w=allocated_w,
             measured_w=seen.measured.battery_w,
@@ -231,23 +231,23 @@ class RegionDispatch:
         )
 
     def _missing(
-        self, asked: CalledPower, missing_w: float, causes: tuple[Missing, ...], seen: _Seen
+        self, called: CalledPower, missing_w: float, causes: tuple[Missing, ...], seen: _Seen
     ) -> Notice | None:
-        """A notice where power is missing, or will be before the end, and was not told yet."""
+        """A notice of power that is missing, or will be before the end, unless it was published."""
         now_ms = from_ms = seen.now_ms
-        near = max(NOTICE_SHARE * abs(asked.export_w), NOTICE_W)
+        near = max(NOTICE_SHARE * abs(called.export_w), NOTICE_W)
         if abs(missing_w) <= near:
-            lasts_s, missing_w = _lasts(asked, _added(seen.live.values()), now_ms)
+            lasts_s, missing_w = _lasts(called, _added(seen.live.values()), now_ms)
             if abs(missing_w) <= near:
                 return self._over(now_ms)
             from_ms = now_ms + round(lasts_s * 1000)
             reserve = tuple(c for c in causes if c.cause == "reserve")
             causes = reserve or (_one("reserve", missing_w),)
-        elif self._notice is not None and self._notice.request_id == asked.request_id:
+        elif self._notice is not None and self._notice.request_id == called.request_id:
             from_ms = min(from_ms, self._notice.from_ms)  # it goes on: only how much is new
         notice = Notice(
             region=self.region,
-            request_id=asked.request_id,
+            request_id=called.request_id,
             at_ms=now_ms,
             missing_w=missing_w,
             from_ms=from_ms,
@@ -259,13 +259,13 @@ class RegionDispatch:
         return notice
 
     def _over(self, now_ms: int) -> Notice | None:
-        """Nothing is missing any more: say so, if it was said that something is."""
-        told, self._notice = self._notice, None
-        if told is None:
+        """A notice that nothing is missing any more, where one of missing power was published."""
+        published, self._notice = self._notice, None
+        if published is None:
             return None
         return Notice(
             region=self.region,
-            request_id=told.request_id,
+            request_id=published.request_id,
             at_ms=now_ms,
             missing_w=0.0,
             from_ms=now_ms,
@@ -286,30 +286,30 @@ def _added(supplies: Iterable[SupplyPartial]) -> tuple[Deliverable, ...]:
     return tuple(Deliverable(d, up[d], down[d]) for d in sorted(up))
 
 
-def _wanted_w(asked: CalledPower) -> float:
-    """What is asked for, before limits."""
-    return asked.export_w if asked.wanted_w is None else asked.wanted_w
+def _wanted_w(called: CalledPower) -> float:
+    """The requested power, W, before limits."""
+    return called.export_w if called.wanted_w is None else called.wanted_w
 
 
 def _one(cause: Cause, missing_w: float) -> Missing:
-    """Power that is missing for what is nothing that single devices have."""
+    """Power that is missing for causes beyond single devices."""
     return Missing(cause=cause, devices=0, up_w=max(missing_w, 0.0), down_w=max(-missing_w, 0.0))
 
 
-def _limited(asked: CalledPower) -> Iterable[Missing]:
-    if asked.wanted_w is not None:
-        yield _one("limit", asked.wanted_w - asked.export_w)
+def _limited(called: CalledPower) -> Iterable[Missing]:
+    if called.wanted_w is not None:
+        yield _one("limit", called.wanted_w - called.export_w)
 
 
 def _held_by_feeders(
-    asked: CalledPower,
+    called: CalledPower,
     beside_w: Mapping[str, float],
     supplies: Mapping[tuple[int, str], Supply],
     shares_w: Mapping[tuple[int, str], float],
 ) -> Iterable[Missing]:
-    """What devices behind feeders that are at their limits could give besides."""
+    """Power that devices behind feeders at their limits could give in addition."""
     up_w = down_w = 0.0
-    for feeder, (least_w, most_w) in asked.feeder_limits_w.items():
+    for feeder, (least_w, most_w) in called.feeder_limits_w.items():
         mine = [key for key in supplies if key[1] == feeder]
         given_w = sum(shares_w[key] for key in mine)
         feeder_w = given_w + beside_w.get(feeder, 0.0)
@@ -317,12 +317,12 @@ def _held_by_feeders(
             up_w += sum(supplies[key].power_w[-1] for key in mine) - given_w
         if feeder_w <= least_w + 1.0:
             down_w += given_w - sum(supplies[key].power_w[0] for key in mine)
-    if (up_w if asked.export_w > 0 else down_w) > 1.0:
+    if (up_w if called.export_w > 0 else down_w) > 1.0:
         yield Missing(cause="feeder", devices=0, up_w=max(up_w, 0.0), down_w=max(down_w, 0.0))
 
 
 def _with_the_rest(causes: tuple[Missing, ...], missing_w: float) -> tuple[Missing, ...]:
-    """With what no cause explains: devices that give all they are rated for."""
+    """Adds what no cause explains: devices that give all they are rated for."""
     if any(cause.cause == "not_heard" for cause in causes):
         return causes  # which is of an unknown amount
     up = missing_w > 0
@@ -334,7 +334,7 @@ def _with_the_rest(causes: tuple[Missing, ...], missing_w: float) -> tuple[Missi
 
 
 def _causes(seen: _Seen, export_w: float) -> tuple[Missing, ...]:
-    """Why power in the direction that is asked cannot be had, the most of it first."""
+    """Why power in the requested direction is missing, the largest cause first."""
 
     def matters(part: Missing) -> float:
         return part.up_w if export_w > 0 else part.down_w
@@ -353,26 +353,26 @@ def _causes(seen: _Seen, export_w: float) -> tuple[Missing, ...]:
             )
 
     if set(seen.expected) - seen.live.keys():
-        # Whose devices these are is not known here: only that their partitions do not speak.
+        # Which devices these are is not known here, only that their partitions are silent.
         silent = Missing(cause="not_heard", devices=0, up_w=0.0, down_w=0.0)
         found.setdefault("not_heard", silent)
     return tuple(sorted(found.values(), key=lambda p: (-matters(p), p.cause)))
 
 
 def _lasts(
-    asked: CalledPower, capability: tuple[Deliverable, ...], now_ms: int
+    called: CalledPower, capability: tuple[Deliverable, ...], now_ms: int
 ) -> tuple[float, float]:
-    """How long what is asked can be held, s, and what will be missing at its end (0: it lasts).
+    """How long the request can be held, s, and the power missing at its end, W (0: it lasts).
 
-    It can be given now, so within the shortest time that is told only energy can run out.
+    It can be given now, so within the shortest published duration only energy can run out.
     """
-    left_s = (asked.ends_at_ms - now_ms) / 1000
-    want_w = abs(asked.export_w)
+    left_s = (called.ends_at_ms - now_ms) / 1000
+    want_w = abs(called.export_w)
     shortest_s = float(capability[0].duration_s) if capability else 0.0
 
     def held(seconds: float) -> float:
         up_w, down_w = held_w(capability, max(seconds, shortest_s))
-        power_w = up_w if asked.export_w > 0 else down_w
+        power_w = up_w if called.export_w > 0 else down_w
         return power_w * max(shortest_s / max(seconds, 1.0), 1.0)
 
     if left_s <= 1 or not capability or held(left_s) >= want_w:
@@ -382,14 +382,14 @@ def _lasts(
         middle = (short + long) / 2
         short, long = (middle, long) if held(middle) >= want_w else (short, middle)
     missing_w = want_w - held(left_s)
-    return short, missing_w if asked.export_w > 0 else -missing_w
+    return short, missing_w if called.export_w > 0 else -missing_w
 
 
-def _says_the_same(told: Notice, notice: Notice, near_w: float) -> bool:
-    """Whether a reader of the one notice learns nothing from the other."""
+def _says_the_same(before: Notice, notice: Notice, near_w: float) -> bool:
+    """Whether one notice adds nothing to the other."""
     return (
-        told.request_id == notice.request_id
-        and abs(told.missing_w - notice.missing_w) <= max(0.1 * abs(told.missing_w), near_w)
-        and {c.cause for c in told.causes} == {c.cause for c in notice.causes}
-        and (told.from_ms <= notice.at_ms) == (notice.from_ms <= notice.at_ms)
+        before.request_id == notice.request_id
+        and abs(before.missing_w - notice.missing_w) <= max(0.1 * abs(before.missing_w), near_w)
+        and {c.cause for c in before.causes} == {c.cause for c in notice.causes}
+        and (before.from_ms <= notice.at_ms) == (notice.from_ms <= notice.at_ms)
     )

@@ -1,4 +1,4 @@
-"""Requests: which are taken, which rules a region, and what the others are told.
+"""Requests: which are accepted, which rules a region, and the events of the others.
 
 `Book` is a fold of topic ``dispatch.targets``: the same records and times give the same events.
 """
@@ -27,20 +27,20 @@ from vpp_streams.domain.moments import DAY_MS
 LONGEST_MS = 7 * DAY_MS
 FURTHEST_MS = 30 * DAY_MS
 SOON_MS = 60_000
-"""A target that starts within this is held against what the region can give now."""
+"""A target that starts within this is compared with what the region can give now."""
 
 Feeders = Mapping[str, Collection[str]]
-"""Region -> the feeders of its sites; its keys are the regions that there are."""
+"""Region -> the feeders of its sites; the keys are all existing regions."""
 Capability = Mapping[str, tuple[Deliverable, ...]]
 
 
-def held_w(told: tuple[Deliverable, ...], duration_s: float) -> tuple[float, float]:
-    """Power (up, down) that could be held for a duration, from what is told of some durations.
+def held_w(deliverable: tuple[Deliverable, ...], duration_s: float) -> tuple[float, float]:
+    """Power (up, down), W, that could be held for a duration, from that of given durations.
 
-    A sum of min(rating, energy / d) is concave in 1/d, so a chord between two told durations is
+    A sum of min(rating, energy / d) is concave in 1/d, so a chord between two given durations is
     a lower bound. Shorter than the shortest counts as it; longer than the longest as its energy.
     """
-    known = sorted(told, key=lambda held: held.duration_s)
+    known = sorted(deliverable, key=lambda held: held.duration_s)
     if not known:
         return 0.0, 0.0
     if duration_s <= known[0].duration_s:
@@ -60,7 +60,7 @@ def held_w(told: tuple[Deliverable, ...], duration_s: float) -> tuple[float, flo
 
 
 def check(request: Request, now_ms: int, feeders: Feeders, capability: Capability) -> str | None:
-    """Why a request cannot be taken, in one sentence; None where it can."""
+    """Why a request cannot be accepted, in one sentence; None where it can."""
     if request.region not in feeders:
         near = get_close_matches(request.region, list(feeders), 1)
         known = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(feeders))}"
@@ -96,14 +96,14 @@ def _check_limit(limit: Limit, feeders: Feeders) -> str | None:
 
 
 def _check_capability(
-    target: Target, now_ms: int, told: tuple[Deliverable, ...] | None
+    target: Target, now_ms: int, deliverable: tuple[Deliverable, ...] | None
 ) -> str | None:
     if target.best_effort or target.export_w is None or target.starts_at_ms > now_ms + SOON_MS:
         return None
-    if told is None:
+    if deliverable is None:
         return f"nothing is known of what {target.region} can give; try again in a few seconds"
     seconds = (target.ends_at_ms - max(target.starts_at_ms, now_ms)) / 1000
-    up_w, down_w = held_w(told, seconds)
+    up_w, down_w = held_w(deliverable, seconds)
     most_w = up_w if target.export_w > 0 else down_w
     if abs(target.export_w) <= most_w:
         return None
@@ -119,41 +119,41 @@ def _minutes(seconds: float) -> str:
 
 
 class _Ruled:
-    """For how long a request was active."""
+    """How long a request was active."""
 
     def __init__(self) -> None:
         self._ms = 0
         self._since_ms: int | None = None
 
     def note(self, active: bool, now_ms: int) -> None:
-        """It is active, or is not, from now on."""
+        """Note whether the request is active from now on."""
         self._ms = self.until(now_ms)
         self._since_ms = now_ms if active else None
 
     def until(self, now_ms: int) -> int:
-        """Up to now, ms."""
+        """Active time up to now, ms."""
         return self._ms + (0 if self._since_ms is None else max(0, now_ms - self._since_ms))
 
 
 class Book:
-    """Every request that was taken and is not forgotten, and its state."""
+    """Every request that was accepted and is not forgotten, and its state."""
 
     def __init__(self) -> None:
         self._requests: dict[str, Target | Limit | Hold] = {}
         self._states: dict[str, RequestState] = {}
         self._seen: dict[str, Request] = {}
         self._over_ms: dict[str, int] = {}
-        self._above_told: dict[str, str] = {}
-        """Who was last told to stand above a request."""
+        self._above_published: dict[str, str] = {}
+        """Request -> the one that was last published as ruling instead of it."""
         self._ruled: dict[str, _Ruled] = {}
 
     def apply(
         self, request: Request, now_ms: int, feeders: Feeders, capability: Capability
     ) -> list[RequestEvent]:
-        """Take or refuse a request. One that was seen before, and is the same, says nothing."""
+        """Accept or refuse a request. A repetition of a known one gives no events."""
         known = self._seen.get(request.request_id)
         if known is not None:
-            return []  # a repetition; of other content, it has no other's id to be told under
+            return []  # a repetition; other content has no id of its own to be reported under
         self._seen[request.request_id] = request
         problem = check(request, now_ms, feeders, capability)
         if isinstance(request, Withdraw):
@@ -165,13 +165,13 @@ class Book:
         assert not isinstance(request, Withdraw)
         self._requests[request.request_id] = request
         self._ruled[request.request_id] = _Ruled()
-        # Whoever asks learns at once that another one rules.
+        # The requester learns at once that another request rules.
         standing = self._standing(request.region, now_ms)
         above = self._above(request, self._winner(standing)) if request in standing else None
         return [self._event(request, "accepted", now_ms, _why(above), above)]
 
     def restore(self, request: Request, state: str) -> None:
-        """A request that was decided before, by us or another worker: it is not told again."""
+        """Restore a request that was decided before, by any worker: its event is not repeated."""
         self._seen[request.request_id] = request
         self._states[request.request_id] = state  # type: ignore[assignment]  # as we wrote it
         if state in FINAL_STATES or isinstance(request, Withdraw):
@@ -180,7 +180,7 @@ class Book:
             self._requests[request.request_id] = request
 
     def advance(self, now_ms: int) -> list[RequestEvent]:
-        """What became of the requests by now: active, outranked, completed."""
+        """Events of requests that have changed by now: active, outranked, completed."""
         events = [
             self._end(request, "completed", now_ms, "its time is over")
             for request in list(self._requests.values())
@@ -197,12 +197,12 @@ class Book:
         return events
 
     def _changed(self, id_: str, state: RequestState, above: Target | Hold | None) -> bool:
-        """Whether a request's state, or who stands above it, is another than was told."""
+        """Whether a request's state, or the request above it, differs from what was published."""
         by = above.request_id if above else ""
-        return self._states[id_] != state or self._above_told.setdefault(id_, by) != by
+        return self._states[id_] != state or self._above_published.setdefault(id_, by) != by
 
     def ruling(self, region: str, now_ms: int) -> Ruling:
-        """What rules a region now."""
+        """The ruling of a region now."""
         standing = self._standing(region, now_ms)
         winner = self._winner(standing)
         waiting = tuple(r.request_id for r in standing if self._above(r, winner))
@@ -221,7 +221,7 @@ class Book:
             del self._over_ms[id_]
             self._seen.pop(id_, None)
             self._states.pop(id_, None)
-            self._above_told.pop(id_, None)
+            self._above_published.pop(id_, None)
         return gone
 
     def _standing(self, region: str, now_ms: int) -> list[Target | Limit | Hold]:
@@ -242,7 +242,7 @@ class Book:
     def _above(
         self, request: Target | Limit | Hold, winner: Target | Hold | None
     ) -> Target | Hold | None:
-        """Who keeps a request from acting; limits act beside a target, and under no hold."""
+        """The request that outranks this one; limits act beside a target, not under a hold."""
         if winner is None or request.request_id == winner.request_id:
             return None
         if isinstance(request, Hold) or (
@@ -288,7 +288,7 @@ class Book:
         self._over_ms[request.request_id] = now_ms
         ruled = self._ruled.pop(request.request_id, None)
         ruled_ms = None if ruled is None else ruled.until(now_ms)
-        if ruled_ms == 0 and self._above_told.get(request.request_id):
+        if ruled_ms == 0 and self._above_published.get(request.request_id):
             reason += ", and it never ruled: others stood above it"
         return RequestEvent(
             request_id=request.request_id,
@@ -309,7 +309,7 @@ class Book:
         by: Target | Hold | None = None,
     ) -> RequestEvent:
         self._states[request.request_id] = state
-        self._above_told[request.request_id] = by.request_id if by else ""
+        self._above_published[request.request_id] = by.request_id if by else ""
         if state in FINAL_STATES:
             self._over_ms[request.request_id] = now_ms
         if (ruled := self._ruled.get(request.request_id)) is not None:

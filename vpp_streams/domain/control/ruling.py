@@ -1,8 +1,9 @@
 """What rules a region now, and the power that it calls for.
 
-A target says what the batteries are to give; limits hold at the grid connections and go before
-it. Net import = net load - battery power, so a limit bounds battery power from below (import) or
-above (export). Without a target an import limit acts only while it would be broken: peak shaving.
+A target states what the batteries are to give; limits hold at the grid connections and take
+precedence. Net import = net load - battery power, so a limit bounds battery power from below
+(import) or above (export). Without a target an import limit acts only while it would be broken:
+peak shaving.
 """
 
 import math
@@ -13,12 +14,12 @@ from schemas.dispatch import Hold, Limit, Mode, Target
 from schemas.grid import Droop
 
 ENGAGE_SHARE, RELEASE_SHARE = 0.98, 0.95
-"""Of an import limit: shaving begins above the one and ends with the net load below the other."""
+"""Shares of an import limit: shaving begins above the first and ends below the second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """Who may say what a region does now."""
+    """The requests that decide what a region does now."""
 
     mode: Mode
     target: Target | None = None
@@ -35,7 +36,7 @@ class Measured:
     battery_w: float
     """+ = discharge."""
     net_load_w: Mapping[str, float]
-    """Load less solar by feeder; "" = the sites of none."""
+    """Load less solar by feeder, W; "" = sites without a feeder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +44,22 @@ class CalledPower:
     """The power that a ruling calls for."""
 
     export_w: float
-    """Of the batteries, + = discharge."""
+    """Power of the batteries, + = discharge."""
     feeder_limits_w: Mapping[str, tuple[float, float]]
-    """Feeder -> least and most battery power of its sites."""
+    """Feeder -> least and most battery power of its sites, W."""
     request_id: str
-    """Of the target, or of the limit that binds without one."""
+    """Id of the target, or of the limit that binds without one."""
     issued_at_ms: int
     ends_at_ms: int
     droop: Droop | None = None
     engaged: bool = False
-    """A limit acts without a target; told again at the next look, so that it does not flutter."""
+    """Whether a limit acts without a target; passed in again next time, as hysteresis."""
     wanted_w: float | None = None
-    """What the target says, where a limit goes before it."""
+    """The target's power, where a limit takes precedence."""
 
 
 def called_power(ruling: Ruling, measured: Measured, engaged: bool) -> CalledPower | None:
-    """What the batteries are to give now; None = leave them to themselves."""
+    """The power that the batteries are to give now; None = they are not commanded."""
     if ruling.hold is not None:
         return None
     limits = [limit for limit in ruling.limits if limit.feeder is None]

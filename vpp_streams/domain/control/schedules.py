@@ -1,4 +1,4 @@
-"""Schedules: requests that come back by the clock of a place, from a YAML file.
+"""Schedules: requests that recur by local time, from a YAML file.
 
 ::
 
@@ -11,8 +11,8 @@
         timezone: America/Los_Angeles
         export_w: 150000          # or import_limit_w, export_limit_w, self_consumption: true
 
-A time that a change of clocks leaves out is moved on by the change; one that comes twice counts
-the first time. The same window always gives the same request, whoever makes it and how often.
+A time that a change of clocks skips is moved on by the change; of one that occurs twice the first
+counts. The same window always gives the same request, on every worker and every time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ Clock = Annotated[str, msgspec.Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line of a schedule; exactly one of the last four says what is asked."""
+    """One entry of a schedule; exactly one of the last four fields states the request."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,40}(?!\n)$")]
     region: Id
@@ -47,9 +47,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     to: Clock
     timezone: str
     priority: Priority | None = None
-    """Default: operator; of limits grid_limit."""
+    """Default: operator; grid_limit for limits."""
     feeder: Id | None = None
-    """Of limits only."""
+    """For limits only."""
     export_w: Watts | None = None
     import_limit_w: Positive | None = None
     export_limit_w: Positive | None = None

@@ -10,23 +10,23 @@ from vpp_streams.domain.arrays import Floats, Ints
 from vpp_streams.domain.control.ramps import Ramps, group_prices, price_of, rows_by_group
 
 EXACT = 1e-9
-"""Relative: what is missing by less is rounding."""
+"""Relative tolerance: less than this is rounding, not missing power."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """Who gives what."""
+    """The power of each giver."""
 
     setpoint_w: Floats
-    """Shape (n,)."""
+    """Power of each giver, W, shape (n,)."""
     price: float
-    """The multiplier; infinite, with the sign of ``missing_w``, where no price brings it all."""
+    """The multiplier; infinite, with the sign of ``missing_w``, where no price gives the total."""
     missing_w: float
-    """Asked less given; 0 where all is given."""
+    """Total less given power, W; 0 where all is given."""
 
 
 class Givers(Protocol):
-    """Whoever gives more at a higher price: devices, or partitions by their curves."""
+    """Devices, or partitions with their curves, that give more power at a higher price."""
 
     @property
     def least_w(self) -> Floats:
@@ -38,7 +38,7 @@ class Givers(Protocol):
 
     @property
     def ramps(self) -> Ramps:
-        """All of what rises from ``least_w`` to ``most_w``, shape (m,)."""
+        """Everything that rises from ``least_w`` to ``most_w``, shape (m,)."""
 
     def of_ramps(self, group: Ints) -> Ints:
         """The groups of the ramps, (m,), from those of the givers, (n,)."""
@@ -49,19 +49,19 @@ class Givers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Limits of sums."""
+    """Limits of the sums of groups."""
 
     group: Ints
-    """Of each giver, shape (n,)."""
+    """Index of each giver's group, shape (n,)."""
     least_w: Floats
     """Shape (groups,); -inf = none."""
     most_w: Floats
     """Shape (groups,); inf = none; where limits cross, this one holds."""
 
     def within(self, givers: Givers) -> tuple[Floats, Floats, Floats] | None:
-        """What the givers can keep of the limits, and each group's lowest sum.
+        """The limits as far as the givers can keep them, and each group's lowest sum, W.
 
-        None where no group is held off what its givers can do.
+        None where no limit restricts what a group's givers can do.
         """
         if (self.least_w == -np.inf).all() and (self.most_w == np.inf).all():
             return None
@@ -76,7 +76,7 @@ class Groups:
 
 
 def share_out(givers: Givers, groups: Groups, total_w: float) -> Allocation:
-    """Give the total, or what there is of it, at one price within the groups' limits.
+    """Share out the total, or as much as is available, at one price within the groups' limits.
 
     Raises ValueError where the total is not a number.
     """
@@ -120,9 +120,9 @@ def _make_exact(
 
 
 def _with_sum(power_w: Floats, least_w: Floats, most_w: Floats, total_w: float) -> Floats:
-    """The same powers with the rounding error of their sum put where the bounds leave room.
+    """The same powers, with the rounding error of their sum moved to where bounds leave room.
 
-    Those that give nothing go on giving nothing, unless the others have no room.
+    Those that give nothing continue to, unless the others have no room.
     """
     short_w = total_w - float(power_w.sum())
     if abs(short_w) <= 1e-12 * abs(total_w):

@@ -1,7 +1,7 @@
-"""How a region stands, in one judgement: what is wrong with it, and what is out of the ordinary.
+"""The condition of a region in one level: what is wrong with it, and what is unusual.
 
-Green is earned: a region is good only where it is known, and known to be commandable. What was
-not heard, or not heard lately, is never good.
+A region is good only where it is known to be commandable. A region without news, or without
+recent news, is never good.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,13 +13,13 @@ from schemas.commandable import Commandable, Hindered, Hindrance
 from schemas.dispatch import Mode
 
 WARN_SHARE = 0.1
-"""A region of whose batteries (or of whose rated power) as much cannot be commanded is not good,"""
+"""A region is not good if this share of its batteries or rated power cannot be commanded."""
 BAD_SHARE = 0.5
-"""and with as much it is bad."""
+"""A region is bad if this share of its batteries or rated power cannot be commanded."""
 COVERED = 0.9
-"""Of the sites report at least, or what is measured is not the region."""
+"""At least this share of the sites must report, or the measurements do not represent the region."""
 DELIBERATE: frozenset[Hindrance] = frozenset({"storm"})
-"""What we do ourselves: it is told as what it is, not as batteries that cannot be commanded."""
+"""Causes that are deliberate: shown as what they are, not as batteries that cannot be commanded."""
 
 Level = Literal["good", "warn", "bad"]
 _LEVELS: tuple[Level, ...] = ("good", "warn", "bad")
@@ -40,12 +40,12 @@ class RegionNow(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a region at one moment."""
 
     live_age_s: float | None
-    """Since its telemetry was merged; None = never."""
+    """Seconds since its telemetry was merged; None = never."""
     coverage: float
-    """Of its sites, 0..1."""
+    """Share of its sites that report, 0..1."""
     sites_reporting: int
     dispatch_age_s: float | None
-    """Since the region role told of it; None = never."""
+    """Seconds since the region role published its status; None = never."""
     mode: Mode | None
     partitions_expected: int
     partitions_heard: int
@@ -67,11 +67,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     said: str
     """One sentence."""
     alarm: bool
-    """Whether somebody has to see to it; a hold and a storm are what somebody wants."""
+    """Whether it needs attention; a hold or a storm is intended."""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """A region's level and label, and all that is behind them, the worst first."""
+    """A region's level and label, and the findings behind them, the worst first."""
 
     level: Level
     word: str
@@ -79,7 +79,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def added(parts: Iterable[Commandable | None]) -> Commandable | None:
-    """Of several partitions together; None where one of them is not known, or there is none."""
+    """The sum of several partitions; None where one of them is unknown, or there is none."""
     known = list(parts)
     total: dict[Hindrance, tuple[int, float]] = {}
     batteries = commandable = 0
@@ -107,7 +107,7 @@ def added(parts: Iterable[Commandable | None]) -> Commandable | None:
 def lost_share(commandable: Commandable) -> float:
     """Share of a region that cannot be commanded, 0..1: of batteries or of power, the greater.
 
-    What is kept back deliberately (`DELIBERATE`) is no part of it.
+    What is withheld deliberately (`DELIBERATE`) does not count.
     """
     lost = [h for h in commandable.hindered if h.cause not in DELIBERATE]
     of_batteries = sum(h.batteries for h in lost) / max(commandable.batteries, 1)
@@ -116,7 +116,7 @@ def lost_share(commandable: Commandable) -> float:
 
 
 def stand(now: RegionNow, stale_after_s: float) -> Standing:
-    """How a region stands; what was not heard for longer than ``stale_after_s`` is not known."""
+    """The condition of a region; news older than ``stale_after_s`` counts as unknown."""
     found = sorted(_findings(now, stale_after_s), key=lambda f: -_LEVELS.index(f.level))
     if not found:
         return Standing(level="good", word="Live")
@@ -124,7 +124,7 @@ def stand(now: RegionNow, stale_after_s: float) -> Standing:
 
 
 def _findings(now: RegionNow, stale_after_s: float) -> Iterator[Finding]:
-    """In the order of their weight among equals."""
+    """Findings, the weightier first among those of one level."""
     if now.live_age_s is None or now.live_age_s > stale_after_s:
         yield _alarm("telemetry_stale", "bad", "No news", "nothing was heard of its telemetry")
     elif now.sites_reporting == 0:
@@ -142,7 +142,7 @@ def _findings(now: RegionNow, stale_after_s: float) -> Iterator[Finding]:
 
 
 def _command(now: RegionNow, stale_after_s: float) -> Iterator[Finding]:
-    """Whether its batteries can be commanded."""
+    """Findings about whether its batteries can be commanded."""
     if now.dispatch_age_s is None or now.dispatch_age_s > stale_after_s:
         said = "nothing was heard of its dispatch: nobody knows whether it can be commanded"
         yield _alarm("dispatch_stale", "bad", "Dispatch not heard", said)

@@ -1,6 +1,6 @@
-"""Storms: the reserve of the sites they come to, and what that costs.
+"""Storms: the reserve of the sites in their way, and what that costs.
 
-From ``prepare_from_ms`` to ``ends_at_ms`` a site's reserve is the alert's (100 % unless it says
+From ``prepare_from_ms`` to ``ends_at_ms`` a site's reserve is the alert's (100 % unless it states
 otherwise) or its owner's, whichever is higher. Its batteries fill, ahead of any market, and give
 nothing.
 """
@@ -21,7 +21,7 @@ def stands(alert: Alert, now_ms: int) -> bool:
 
 
 def in_storm(alert: Alert, now_ms: int, site_ids: Sequence[str], regions: Sequence[str]) -> Mask:
-    """Which of these sites the alert concerns now; ``regions`` are theirs. Shape (sites,)."""
+    """Which sites the alert concerns now; ``regions`` are those of the sites. Shape (sites,)."""
     if not stands(alert, now_ms):
         return np.zeros(len(site_ids), bool)
     of_region, named = set(alert.regions), set(alert.site_ids)
@@ -37,7 +37,7 @@ def reserves(
     regions: Sequence[str],
     backup_reserve: Floats,
 ) -> tuple[Floats, Mask]:
-    """The reserve that counts now, fraction 0..1, and who is in a storm; both (sites,)."""
+    """The reserve that counts now, a fraction, and which sites are in a storm; both (sites,)."""
     reserve, concerned = backup_reserve.copy(), np.zeros(len(site_ids), bool)
     for alert in alerts:
         here = in_storm(alert, now_ms, site_ids, regions)
@@ -64,13 +64,13 @@ def cost(
 
 
 def price_at(prices: PriceSeries, now_ms: int) -> float | None:
-    """The price per MWh at a time; None where the series does not say."""
+    """The price per MWh at a time; None where the series has none."""
     interval = (now_ms - prices.from_ms) // prices.interval_ms
     return prices.per_mwh[interval] if 0 <= interval < len(prices.per_mwh) else None
 
 
 def sentence(cost: StormCost) -> str:
-    """A storm's cost for people."""
+    """A storm's cost as a sentence for people."""
     money = f" for {cost.money} {cost.currency}" if cost.money else ""
     return (
         f"{cost.devices} batteries are kept for their owners: {cost.withheld_w / 1000:,.1f} kW are"

@@ -1,4 +1,4 @@
-"""What a pool tells of itself: supply curves, what is deliverable, what is missing and why."""
+"""What a pool reports: supply curves, deliverable power, what is missing and why."""
 
 from collections import Counter
 from dataclasses import replace
@@ -20,7 +20,7 @@ POTENTIAL_S = 900.0
 
 
 def supplies(pool: Pool, view: View, applied_ms: dict[str, int]) -> list[SupplyPartial]:
-    """What each region's batteries in this partition give at which price."""
+    """The supply of each region from its batteries in this partition."""
     sites = Sites(
         view.latest,
         replace(view.ratings, backup_reserve=view.site_reserve),
@@ -93,7 +93,7 @@ def _supply_of(
 
 
 def _states(pool: Pool, view: View, mine: Mask) -> dict[str, int]:
-    """Batteries by the state of the command that counts now."""
+    """Number of batteries by the state of the command that counts now."""
     rows = pool.commands
     battery = mine & (view.ratings.rated_energy_wh > 0)
     counts = Counter[str]()
@@ -111,11 +111,11 @@ def _states(pool: Pool, view: View, mine: Mask) -> dict[str, int]:
 
 
 def _missing(pool: Pool, view: View, mine: Mask, region: str) -> tuple[Missing, ...]:
-    """Power that these batteries could give if nothing stood in the way, by what does."""
+    """Power that these batteries could give otherwise, by what prevents it."""
     r, latest = view.ratings, view.latest
     soc = np.where(np.isfinite(latest.soc), latest.soc, 1.0)
     per_hour = HOUR_S / POTENTIAL_S
-    reserve = r.backup_reserve[r.site]  # the owner's: what a storm withholds is to be seen
+    reserve = r.backup_reserve[r.site]  # the owner's: what a storm withholds is to show
     up = np.minimum(r.rated_discharge_w, ((soc - reserve) * r.rated_energy_wh * per_hour).clip(0.0))
     down = np.minimum(r.rated_charge_w, ((1 - soc) * r.rated_energy_wh * per_hour).clip(0.0))
     found = [
@@ -143,7 +143,7 @@ def _missing(pool: Pool, view: View, mine: Mask, region: str) -> tuple[Missing, 
 
 
 def _short(cause: Cause, rows: Mask, up_w: Floats, down_w: Floats) -> list[Missing]:
-    """What these devices lack for one cause: a record for each direction, of those it concerns."""
+    """Power missing from these devices for one cause: a record for each direction concerned."""
     up, down = rows & (up_w > 1.0), rows & (down_w > 1.0)
     found = [
         Missing(cause=cause, devices=int(up.sum()), up_w=float(up_w[up].sum()), down_w=0.0),
@@ -153,13 +153,13 @@ def _short(cause: Cause, rows: Mask, up_w: Floats, down_w: Floats) -> list[Missi
 
 
 def _storm_wh(view: View, mine: Mask) -> float:
-    """Energy that batteries in a storm's way lack of the reserve that is to be there."""
+    """Energy that batteries in a storm's way are missing to their reserve, Wh."""
     rows = mine & (view.cause == CAUSE["storm"]) & np.isfinite(view.latest.soc)
     lacks = (view.reserve - view.latest.soc)[rows].clip(0.0)
     return float((lacks * view.ratings.rated_energy_wh[rows]).sum())
 
 
 def _net_load_w(sites: Sites) -> Floats:
-    """Per site: load less solar where the grid connection is measured, else 0."""
+    """Load less solar per site, W, where the grid connection is measured, else 0."""
     p, m = sites.power_w, sites.measured
     return np.where(m["grid_w"], p["grid_w"] + p["battery_w"], 0.0)

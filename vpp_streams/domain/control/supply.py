@@ -1,6 +1,6 @@
 """What many devices give at which price, and how a region shares a total among such curves.
 
-A fleet partition tells the region one curve per feeder instead of its devices. Sums of curves
+A fleet partition sends the region one curve per feeder instead of its devices. Sums of curves
 are curves, so the price that the region finds is the one of all devices together (ADR 9).
 """
 
@@ -20,7 +20,7 @@ from vpp_streams.domain.control.sharing import Groups, share_out
 Key = TypeVar("Key", bound=Hashable)
 
 STEEPEST = 1e-9
-"""Prices nearer to each other, relative, are taken as this far apart: a jump has no slope."""
+"""Prices closer than this, relative, are spread this far apart: a jump has no slope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Merged(Generic[Key]):
-    """Who is to give what of a total."""
+    """The shares of a total."""
 
     shares: dict[Key, float]
     price: float
-    """Of all that no feeder's limit holds off it; infinite where no price brings the total."""
+    """Price of all that no feeder's limit restricts; infinite where none gives the total."""
     missing_w: float
-    """Asked less the sum of the shares; 0 where all can be given."""
+    """Total less the sum of the shares, W; 0 where all can be given."""
 
 
 def supply_curve(problem: Problem, points: int = 128) -> Curve:
@@ -60,7 +60,7 @@ def supply_curve(problem: Problem, points: int = 128) -> Curve:
     prices = kinks[order]
     slopes = np.cumsum(np.concatenate((ramps.slope, -ramps.slope))[order])
     rises = np.maximum(slopes[:-1], 0.0) * np.diff(prices)
-    # Scaled to end where it must, so that a rounding error is nowhere larger than anywhere else.
+    # Scaled to end exactly at the end point, which spreads the rounding error evenly.
     risen = np.concatenate(([0.0], np.cumsum(rises)))
     power_w = lowest_w + risen * ((highest_w - lowest_w) / risen[-1])
     power_w[-1] = highest_w
@@ -69,7 +69,7 @@ def supply_curve(problem: Problem, points: int = 128) -> Curve:
 
 
 def _thinned(curve: Curve, points: int) -> Curve:
-    """The curve through as many of its points, each next one where it is furthest off."""
+    """The curve through a number of its points, each added where the error is largest."""
     prices, power_w = curve.prices, curve.power_w
     if len(prices) <= points:
         return curve

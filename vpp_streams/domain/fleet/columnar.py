@@ -1,4 +1,4 @@
-"""Columns in blocks, and what makes them survive.
+"""Columns in blocks, and the snapshots that preserve them.
 
 The hot state of a partition is numpy columns, one row per device, in blocks of `BLOCK_ROWS`
 rows. A *snapshot* is the changed blocks and a commit record with the source offset that they all
@@ -28,7 +28,7 @@ _HEADER = struct.Struct(">qqI")
 
 
 class Columns:
-    """Growable columns of one spec, stored and marked as changed by block."""
+    """Growable columns with one set of types, stored and marked as changed by block."""
 
     def __init__(self, spec: Mapping[str, Column]) -> None:
         self.spec = spec
@@ -74,7 +74,7 @@ class Columns:
         return pa.RecordBatch.from_pydict(columns)
 
     def load(self, block: int, batch: pa.RecordBatch) -> None:
-        """Put a decoded block in its place."""
+        """Restore a decoded block."""
         low = block * BLOCK_ROWS
         high = low + batch.num_rows
         self.grow(high)
@@ -106,7 +106,7 @@ def decode_block(data: bytes) -> pa.RecordBatch:
 
 
 class Blocks(Mapping[str, bytes]):
-    """Blocks by name, copied at once, encoded when asked for: that takes ten times as long."""
+    """Blocks by name, copied at once and encoded when read, which takes ten times as long."""
 
     def __init__(self, copies: Mapping[str, pa.RecordBatch]) -> None:
         self._copies = copies
@@ -123,7 +123,7 @@ class Blocks(Mapping[str, bytes]):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the record at an offset looked like, to know the log again."""
+    """A fingerprint of the record at an offset, by which the log is recognized."""
 
     timestamp_ms: int
     checksum: int
@@ -135,10 +135,10 @@ NO_MARK = Mark(-1, 0)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one partition's state writes: taken at once, sent at leisure."""
+    """The changes of one partition's state: taken at one moment, written later."""
 
     offset: int
-    """Source offset that the state includes, up to and with."""
+    """Newest source offset that the state includes."""
     meta: bytes
     """The partition's small state, kept in the commit record."""
     blocks: Mapping[str, bytes]
@@ -157,7 +157,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A partition's state as it was written last."""
+    """A partition's state as of its last snapshot."""
 
     offset: int
     meta: bytes
@@ -168,7 +168,7 @@ class Recovered:
 def recover(changelog: Mapping[bytes, bytes]) -> Recovered | None:
     """The state that a changelog holds; None where it holds none.
 
-    Raises `ValueError` where its commit record is none of ours.
+    Raises `ValueError` where its commit record cannot be read.
     """
     if COMMIT not in changelog:
         return None

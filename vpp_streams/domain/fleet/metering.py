@@ -1,9 +1,9 @@
-"""Which device's measurement counts where several of a site measure the same.
+"""Which device's measurement counts where several of a site measure the same power.
 
 A site has one grid connection. Two devices at it that both report the one meter report the same
 power, not twice as much: one meter counts once. The registry says whose measurements are of their
-own (panels that it is rated for; meters that are marked), and these add up. Where none of those
-measures it, one of the other devices counts for the site.
+own (panels in its rating; meters that are marked), and these add up. Where none of those measures
+it, one of the other devices counts for the site.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def counted(
 ) -> Mask:
     """Which of the devices that measure a power count for their site; shapes (devices,).
 
-    ``site`` is each device's site, ``known`` who measures it, ``own`` whose measurements add up.
+    ``site`` is each device's site; ``known`` marks those that measure, ``own`` those that add up.
     Of the others the first in ``order`` counts (an index; None = as they stand).
     """
     adds_up = known & own

@@ -1,6 +1,6 @@
 """One partition of the fleet: a pure function of its log.
 
-`FleetPartition.apply` takes one canonical frame and answers with the records to publish. Time
+`FleetPartition.apply` takes one canonical frame and returns the records to publish. Time
 is data here: it moves with the frames (their received times and heartbeats), never with a
 clock, so the same log gives the same records at any speed, in a replay or after a crash.
 """
@@ -32,8 +32,8 @@ SKEW_MARGIN_MS = 2_000
 """A clock may run ahead of the broker's by this much: NTP keeps within a tenth of a second, and a
 virtual machine that was just resumed within one or two."""
 STEP_BACK_MS = 60_000
-"""Stream time this far ahead of the broker is brought back: the broker's own clock was set back, or
-the state is of a version that believed any clock."""
+"""Stream time this far ahead of the broker is moved back: the broker's own clock was set back, or
+the state is of a version that trusted any clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +50,26 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A canonical frame with what its headers say."""
+    """A canonical frame with the values of its headers."""
 
     offset: int
     batch: Batch
     live: bool = True
     stream_time_ms: int | None = None
-    """Heartbeat: the log is told up to here."""
+    """Heartbeat: the log is complete up to this time."""
     watermark_ms: int | None = None
-    """End of a replay: nothing older follows; close and correct everything up to here."""
+    """End of a replay: nothing older follows, so all windows up to this time close."""
     record_time_ms: int | None = None
-    """When the broker took the frame. No clock of ours counts that runs ahead of it by more than
+    """When the broker stored the frame. Our own clocks count only up to this plus
     `SKEW_MARGIN_MS`; None = the frame's times are the data's own, as in a replay."""
 
 
 @dataclass(slots=True)
 class Outputs:
-    """What a frame gives rise to, in order."""
+    """What a frame leads to, in order."""
 
     sums: list[SiteSums] = field(default_factory=list)
-    """Site windows to publish, not yet made records: a partition closes thousands at once."""
+    """Site windows to publish, not records yet: a partition closes thousands at once."""
     partials: list[RegionPartial | RegionWindowPartial] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -86,7 +86,7 @@ class Clock(msgspec.Struct):
     stream_time_ms: int = 0
     watermark_ms: int = 0
     next_close_ms: dict[int, int] = {}
-    """Per window size: start of the oldest window that is still open."""
+    """Window size, ms -> start of the oldest window that is still open."""
     next_tick_ms: int = 0
     next_correction_ms: int = 0
     fresh: dict[str, dict[int, int]] = {}
@@ -108,7 +108,7 @@ class FleetPartition:
         self.roster = SiteRoster(partition, registry, self.twins)
         self.clock = Clock()
         self.skew_ms = 0
-        """Most that a clock was seen to run ahead of the broker's."""
+        """Most that a clock was observed to run ahead of the broker's, ms."""
         self._dropped: list[str] = []
 
     def apply(self, frame: Frame) -> Outputs:
@@ -125,7 +125,7 @@ class FleetPartition:
         return out
 
     def refuse(self, offset: int, value: bytes | None, why: str, now_ms: int) -> Outputs:
-        """Take note of a record that is no canonical frame: a dead letter, and on with the log."""
+        """Turn a record that is no canonical frame into a dead letter."""
         out = Outputs()
         if offset > self.applied_offset:
             self.applied_offset = offset
@@ -187,7 +187,7 @@ class FleetPartition:
         return np.flatnonzero(new & ~expired)
 
     def _received_in_time(self, frame: Frame, out: Outputs) -> Batch:
-        """The frame's readings, none received after the broker took them."""
+        """The frame's readings, none received after the broker stored them."""
         most_ms = self._most_ms(frame)
         received_ms = frame.batch["received_at_ms"]
         if most_ms is None or int(received_ms.max()) <= most_ms:
@@ -197,7 +197,7 @@ class FleetPartition:
         return replace(frame.batch, columns=columns)
 
     def _most_ms(self, frame: Frame) -> int | None:
-        """The latest time that a frame can tell; None = any."""
+        """The latest time that a frame may state; None = any."""
         return None if frame.record_time_ms is None else frame.record_time_ms + SKEW_MARGIN_MS
 
     def _note_skew(self, told_ms: int, most_ms: int, out: Outputs) -> None:
@@ -205,7 +205,7 @@ class FleetPartition:
         out.counts["clock_skew"] += 1
 
     def _note_fresh(self, rows: NDArray[np.int64], measured_at_ms: NDArray[np.int64]) -> None:
-        """Count live readings by region and time, to tell how old they are when first shown."""
+        """Count live readings by region and time, from which their age when first shown follows."""
         ratings = self.roster.ratings()
         bucket = measured_at_ms // FRESH_BUCKET_MS * FRESH_BUCKET_MS
         region = ratings.region[ratings.site[rows]].astype(np.int64)
@@ -218,7 +218,7 @@ class FleetPartition:
                 fresh[time_ms] = fresh.get(time_ms, 0) + count
 
     def _advance(self, frame: Frame, out: Outputs) -> None:
-        """Move time on as far as this frame tells, then close, correct and tick."""
+        """Advance time as far as this frame states, then close, correct and tick."""
         clock, batch = self.clock, frame.batch
         most_ms = self._most_ms(frame)
         event_time = frame.stream_time_ms or 0
@@ -247,7 +247,7 @@ class FleetPartition:
             self._tick(out)
 
     def _step_back(self, frame: Frame) -> None:
-        """Bring back a time that some clock drove ahead of the broker's.
+        """Move back a time that some clock moved ahead of the broker's.
 
         What was closed stays closed: readings that follow correct it.
         """
@@ -339,7 +339,7 @@ class FleetPartition:
         self.clock.fresh = {}
 
     def _expire(self) -> None:
-        """Forget windows that no reading can change any more, and what was told of them."""
+        """Forget windows that no reading can change any more, and their published revisions."""
         before_ms = self.clock.watermark_ms - self.policy.retention_ms
         for key in self.windows.expire(before_ms):
             self._dropped += [
@@ -352,11 +352,11 @@ class FleetPartition:
             del revisions[name]
 
     def not_believed(self) -> int:
-        """Devices that report, and whose newest reading is bad."""
+        """Number of devices that report and whose newest reading is bad."""
         return self.twins.not_believed(self.clock.stream_time_ms - self.policy.silent_after_ms)
 
     def site_windows_now(self, site_id: str, size_ms: int) -> list[SiteWindow]:
-        """The site's windows of one size as they stand, open ones included, oldest first."""
+        """The site's windows of one size as of now, open ones included, oldest first."""
         rows = self.roster.rows()
         if site_id not in rows.site_ids:
             return []
@@ -365,10 +365,10 @@ class FleetPartition:
         return [r for key in keys for r in self.windows.sums(key, site, rows).records()]
 
     unsaved = False
-    """Only frames change it."""
+    """Always False: only frames change the state."""
 
     def begin_log(self) -> None:
-        """Go on with another log, whose offsets begin again: names tell what is a repeat."""
+        """Continue with another log, whose offsets begin again: names identify repeats."""
         self.applied_offset = -1
 
     def snapshot(self) -> Snapshot:

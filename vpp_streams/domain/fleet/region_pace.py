@@ -1,6 +1,6 @@
-"""When a region is told: ticks and windows gather the partitions' shares, but do not wait for ever.
+"""When a region is published: ticks and windows wait for the partitions' shares, within limits.
 
-Time is passed in; what is told is made by `vpp_streams.domain.fleet.regions`.
+Time is passed in; the records are merged by `vpp_streams.domain.fleet.regions`.
 """
 
 from collections import Counter
@@ -12,18 +12,18 @@ from vpp_streams.domain.fleet.regions import Expected, region_live
 from vpp_streams.domain.moments import HOUR_MS
 
 REPLAY_BEHIND_MS = HOUR_MS
-"""Ticks that come this far off the clock are a replay's: they are told in their own time."""
+"""Ticks this far off the clock are a replay's: they are published in their own time."""
 
 
 class LiveRegion:
-    """The newest partials of one region, and when it is time to tell what they add up to."""
+    """The newest partials of one region, and when their sum is due."""
 
     SETTLE_MS = 200
-    """How long a tick waits for the partitions that have not told it yet."""
+    """How long a tick waits for the partitions that have not sent it yet."""
     REPEAT_MS = 1000
-    """Told this often when nothing changes, so that age and coverage keep moving."""
+    """Longest time between two records when nothing changes: age and coverage stay current."""
     MIN_GAP_MS = 50
-    """Not told more often than this, whatever arrives (catching up, or a replay at full speed)."""
+    """Shortest time between two records, also when catching up or in a replay at full speed."""
 
     def __init__(self, region: str) -> None:
         self.region = region
@@ -48,9 +48,9 @@ class LiveRegion:
         self._changed, self._silent = True, False
 
     def due(self, expected: Expected, now_ms: int) -> bool:
-        """Whether to `tell`: a tick is complete or has waited long enough, or it is time again.
+        """Whether to `merge`: a tick is complete or has waited long enough, or it is time again.
 
-        A region that was told to be silent is not told again until something comes.
+        A region that was published as silent is not published again until something arrives.
         """
         since_ms = now_ms - self._told_ms
         if since_ms < self.MIN_GAP_MS or self._silent:
@@ -61,9 +61,9 @@ class LiveRegion:
             p in self._partials and self._partials[p].tick_ms == self._tick_ms for p in expected
         )
 
-    def tell(self, expected: Expected, now_ms: int, stale_after_ms: int) -> RegionLive:
-        """The region now. The fresh readings count as shown."""
-        at_ms = told_at_ms(now_ms, self._tick_ms, self._tick_seen_ms)
+    def merge(self, expected: Expected, now_ms: int, stale_after_ms: int) -> RegionLive:
+        """The region now. The fresh readings count as published afterwards."""
+        at_ms = merge_time_ms(now_ms, self._tick_ms, self._tick_seen_ms)
         live = region_live(
             self.region,
             self._partials,
@@ -78,15 +78,15 @@ class LiveRegion:
         return live
 
 
-def told_at_ms(now_ms: int, tick_ms: int, tick_seen_ms: int) -> int:
-    """The time a merge is told at: the clock's, or in a replay the replayed data's own."""
+def merge_time_ms(now_ms: int, tick_ms: int, tick_seen_ms: int) -> int:
+    """The time of a merge: the clock's, or in a replay the replayed data's own."""
     if abs(tick_seen_ms - tick_ms) < REPLAY_BEHIND_MS:
         return now_ms
     return tick_ms + (now_ms - tick_seen_ms)
 
 
 class WindowKey(NamedTuple):
-    """Names one window of one region."""
+    """The key of one window of one region."""
 
     region: str
     size_s: int
@@ -94,17 +94,17 @@ class WindowKey(NamedTuple):
 
 
 class WindowsDue:
-    """Which region windows to tell: whole ones at once, the others after a grace."""
+    """Which region windows to publish: complete ones at once, the others after a grace period."""
 
     def __init__(self, grace_ms: int) -> None:
         self._grace_ms = grace_ms
         self._waiting: dict[WindowKey, int] = {}
-        """Until when; in order of time, as each waits equally long."""
+        """Window -> when it is overdue; in order of time, as each waits equally long."""
         self._late: set[WindowKey] = set()
-        """Told without some share: what still comes is told at once."""
+        """Windows published without some share: each further share is published at once."""
 
     def share(self, key: WindowKey, whole: bool, now_ms: int) -> bool:
-        """Take note of a share that came in; whether to tell the window now."""
+        """Note a share that arrived; return whether to publish the window now."""
         if whole:
             self._waiting.pop(key, None)
             self._late.discard(key)
@@ -115,7 +115,7 @@ class WindowsDue:
         return False
 
     def overdue(self, now_ms: int) -> list[WindowKey]:
-        """Windows whose grace is over now: tell them with what is there."""
+        """Windows whose grace period is over: they are published with the shares that are there."""
         late = []
         for key, until_ms in self._waiting.items():
             if until_ms > now_ms:
@@ -127,7 +127,7 @@ class WindowsDue:
         return late
 
     def forget(self, keys: Iterable[WindowKey]) -> None:
-        """These windows can no longer change."""
+        """Forget these windows, which can no longer change."""
         for key in keys:
             self._waiting.pop(key, None)
             self._late.discard(key)

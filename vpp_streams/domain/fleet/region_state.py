@@ -1,8 +1,8 @@
-"""State of the region role: windows in the making, and what was decided of each request.
+"""State of the region role: windows that can still change, and the decision on each request.
 
 Shares: each partition's newest share of each window, for a day; one that is applied twice is the
-same share. Decisions: the newest state of each request, so that whoever takes over neither
-decides again nor publishes twice. A snapshot is the entries that changed.
+same share. Decisions: the newest state of each request, so that a successor neither decides
+again nor publishes twice. A snapshot is the entries that changed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ class RegionState:
         return self._shares.get(window, {})
 
     def put(self, share: RegionWindowPartial) -> bool:
-        """Keep a share; False where a newer one of its partition is there."""
+        """Keep a share; False where a newer one of its partition is known."""
         window = WindowKey(share.region, share.size_s, share.start_ms)
         shares = self._shares.setdefault(window, {})
         known = shares.get(share.partition)
@@ -44,7 +44,7 @@ class RegionState:
         return True
 
     def expire(self, newest_ms: int) -> list[WindowKey]:
-        """Forget the windows that ended a retention before; returns them."""
+        """Forget the windows that ended the retention time before ``newest_ms``; return them."""
         before_ms = newest_ms - RETENTION_MS
         gone = [w for w in self._shares if w.start_ms + w.size_s * 1000 <= before_ms]
         for window in gone:
@@ -58,7 +58,7 @@ class RegionState:
 
     @property
     def decisions(self) -> Mapping[str, str]:
-        """Every request's state as decided last."""
+        """The newest decided state of every request."""
         return self._decisions
 
     def decide(self, request_id: str, state: str | None) -> None:
@@ -75,7 +75,7 @@ class RegionState:
         return bool(self._changed)
 
     def snapshot(self) -> Snapshot:
-        """What has changed since the last snapshot."""
+        """The changes since the last snapshot."""
         changed, self._changed = self._changed, {}
         kept = {name: value for name, value in changed.items() if value is not None}
         dropped = tuple(name for name, value in changed.items() if value is None)

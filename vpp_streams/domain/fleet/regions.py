@@ -26,7 +26,7 @@ Expected = Mapping[int, int]
 
 
 def expected_sites(registry: Registry) -> dict[str, dict[int, int]]:
-    """Region -> partition -> registered sites: from whom a region's shares must come."""
+    """Region -> partition -> registered sites: where a region's shares must come from."""
     expected: dict[str, dict[int, int]] = {}
     for partition in range(PARTITIONS):
         for region, sites in registry.columns.sites_by_region(partition).items():
@@ -35,7 +35,7 @@ def expected_sites(registry: Registry) -> dict[str, dict[int, int]]:
 
 
 def merge_aggregates(parts: Sequence[Aggregate]) -> Aggregate:
-    """Add aggregates up, in the order given; no part gives an aggregate of nothing."""
+    """Add up aggregates, in the order given; without parts all sums are 0."""
     up: dict[int, float] = {}
     down: dict[int, float] = {}
     for part in parts:
@@ -132,7 +132,7 @@ def region_window(
 
 
 def _mean_w(shares: Sequence[tuple[EnergySums, RegionWindowSums]], hours: float) -> float | None:
-    """Mean power of the sites that measured it; None = none did."""
+    """Mean power of the sites that measured it, W; None = none did."""
     means_w = [
         _older_mean_w(energy, sums, hours) if energy.sites is None else energy.mean_w
         for energy, sums in shares
@@ -142,13 +142,13 @@ def _mean_w(shares: Sequence[tuple[EnergySums, RegionWindowSums]], hours: float)
 
 
 def _older_mean_w(energy: EnergySums, sums: RegionWindowSums, hours: float) -> float | None:
-    """The same of a share that does not tell it: by the time covered of the sites that report."""
+    """Measured time of a share without that field: the covered time of the sites that report."""
     covered = _ratio(sums.coverage_sum, sums.sites_reporting)
     return energy.energy_wh / hours / covered if covered else None
 
 
 def _silent(sites: int) -> Aggregate:
-    """What a partition of so many sites gives while none of them reports."""
+    """The aggregate of a partition of this many sites while none of them reports."""
     return Aggregate(
         sites_expected=sites,
         sites_reporting=0,

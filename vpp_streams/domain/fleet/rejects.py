@@ -8,7 +8,7 @@ from schemas.telemetry import Rejected, rejected_reading_id
 from vpp_streams.domain.fleet.twins import Batch
 
 MAX_ORIGINAL_BYTES = 65_536
-"""Kept of a frame that cannot be read: whole, it may not fit into a record as base64."""
+"""Bytes kept of a frame that cannot be read: all of it may not fit into a record as base64."""
 
 
 def too_late(topic: str, partition: int, offset: int, line: int, batch: Batch) -> Rejected:
@@ -18,7 +18,7 @@ def too_late(topic: str, partition: int, offset: int, line: int, batch: Batch) -
 
 
 def maybe_repeat(topic: str, partition: int, offset: int, line: int, batch: Batch) -> Rejected:
-    """A reading that may have been counted already: of its boot too little is remembered."""
+    """A reading that may have been counted already: its boot or number was forgotten."""
     detail = "Its boot or number was forgotten, so it may be a repeat: it is not counted."
     return _of_reading(topic, partition, offset, line, batch, reason="maybe_repeat", detail=detail)
 

@@ -1,8 +1,8 @@
-"""What a partition's sites add up to by region: live power, energy, deliverable; window sums.
+"""A partition's sites added up by region: live power, energy, deliverable; window sums.
 
 Devices are rows of numpy columns, sites and regions are indices into theirs, so a million
 devices take tens of milliseconds. NaN = not measured: such a value is left out of a sum, it
-does not count as 0 W (the sums say what is measured, coverage says of how much).
+does not count as 0 W (sums state what is measured, coverage the share that is).
 `vpp_streams.domain.fleet.regions` merges the partitions' results.
 """
 
@@ -17,7 +17,7 @@ from vpp_streams.domain.arrays import Floats, Ints, Mask
 from vpp_streams.domain.fleet.metering import counted
 
 DURATIONS_S = (900, 3600, 14400)
-"""Deliverable power is told for 15 min, 1 h and 4 h."""
+"""Deliverable power is published for 15 min, 1 h and 4 h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class Latest:
     soc: Floats
     """Fraction 0..1 of usable energy; NaN = not measured, as for the powers."""
     bad: Mask | None = None
-    """Whose newest reading is not believed: heard of, and nothing measured; None = nobody's."""
+    """Devices whose newest reading is bad: they report, and measure nothing; None = none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ratings:
-    """What the registry knows of the rows of `Latest`, of their sites and regions."""
+    """The registry's data on the rows of `Latest`, their sites and regions."""
 
     site: NDArray[np.int64]
     """Per device: index into the sites."""
@@ -48,7 +48,7 @@ class Ratings:
     rated_charge_w: Floats
     rated_discharge_w: Floats
     region: NDArray[np.int32]
-    """Per site: index into ``regions``; -1 = not registered, left out of everything."""
+    """Per site: index into ``regions``; -1 = not registered, and left out."""
     backup_reserve: Floats
     """Per site: the owner's reserve, fraction of usable energy."""
     export_limit_w: Floats
@@ -59,7 +59,7 @@ class Ratings:
     sites_expected: Ints
     """Per region: registered sites of this partition, whether they ever reported or not."""
     meters: Mask | None = None
-    """Per device: whether its grid and load are its site's, by the registry; None = not said."""
+    """Per device: whether its grid and load are its site's, by the registry; None = not stated."""
     panels: Mask | None = None
     """Per device: whether it has panels of its own; None = all have."""
 
@@ -83,11 +83,11 @@ class WindowRows:
     usable_wh: Floats
     """Rated energy of the site's batteries whose soc is known."""
     mean_w: Floats | None = None
-    """Mean of each power over the time in which it was measured; None = not told."""
+    """Mean of each power, W, over the time in which it was measured; None = not known."""
 
 
 def reporting_devices(latest: Latest, now_ms: int, silent_after_ms: int) -> Mask:
-    """Which devices were heard of within ``silent_after_ms`` before ``now_ms``."""
+    """Which devices reported within ``silent_after_ms`` before ``now_ms``."""
     heard = latest.received_at_ms >= now_ms - silent_after_ms
     return heard & (latest.measured_at_ms > 0)
 
@@ -113,8 +113,8 @@ def aggregate_regions(
 ) -> dict[str, Aggregate]:
     """The aggregate of each region that has a registered site in this partition.
 
-    Only devices that report, and are believed, enter the sums; a site reports as soon as one
-    device of it does. ``now_ms`` is stream time on the gateway's clock.
+    Only devices that report and whose readings are good enter the sums; a site reports as soon
+    as one of its devices does. ``now_ms`` is stream time on the gateway's clock.
     """
     believed = reporting_devices(latest, now_ms, silent_after_ms)
     if latest.bad is not None:
@@ -148,8 +148,8 @@ def region_window_partials(
 ) -> dict[str, RegionWindowSums]:
     """This partition's share of one window, for each region that has a registered site in it.
 
-    A region whose sites said nothing in the window has its share too (zeros): the region's
-    window is complete once every partition has told its share.
+    A region whose sites reported nothing in the window has its share too (zeros): the region's
+    window is complete once every partition has sent its share.
     """
 
     def total(values: Floats) -> Floats:
@@ -196,7 +196,7 @@ def region_window_partials(
 
 
 class Sites:
-    """The reporting devices added up by site: what one tick's aggregates are made of.
+    """The reporting devices added up by site, for the aggregates of one tick.
 
     Where ``giving`` is given (Mask, per device), only those of the reporting devices give and
     take energy; the others are still measured.
@@ -244,14 +244,14 @@ class Sites:
         return counted(self.site, len(self._ratings.region), known, own, None)
 
     def add(self, per_device: Floats | Mask) -> Floats:
-        """Add devices up by site."""
+        """Sums of devices by site."""
         if self._alone:
             return per_device.astype(np.float64, copy=False)
         sites = len(self._ratings.region)
         return _sum_by(self.site, per_device, sites)
 
     def by_region(self, per_site: Floats) -> Floats:
-        """Add sites up by region."""
+        """Sums of sites by region."""
         return _sum_by_region(self._ratings.region, per_site, len(self._ratings.regions))
 
     def deliverable_w(self, duration_s: int) -> tuple[Floats, Floats]:

@@ -1,4 +1,4 @@
-"""Which sites a partition's device rows belong to, and what the registry says of them."""
+"""Which sites a partition's device rows belong to, with the registry's data on them."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ _OF_REGISTRY = tuple(name for name in _SITES if name not in ("seen", "region_nam
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """Batteries of registered sites that have not been heard of."""
+    """Batteries of registered sites that have never reported."""
 
     devices: int
     up_w: float
@@ -48,7 +48,7 @@ class Unseen:
 class SiteRoster:
     """Static columns of a partition, kept in step with the registry and the rows.
 
-    Only what has changed is looked at: a fleet that connects brings new rows with every frame.
+    Only changes are processed: a fleet that connects brings new rows with every frame.
     """
 
     def __init__(self, partition: int, registry: Registry, twins: Twins) -> None:
@@ -79,7 +79,7 @@ class SiteRoster:
         return self._ratings
 
     def feeders(self) -> tuple[Ints, tuple[str, ...]]:
-        """Each site's index into the feeders' names, of which the first is "" (none)."""
+        """Each site's index into the names of feeders, and these; the first is "" (none)."""
         self._refresh()
         if self._feeders_of != self._stamp():
             self._feeders_of = self._stamp()
@@ -91,7 +91,7 @@ class SiteRoster:
         return self._feeders
 
     def unseen(self) -> dict[str, Unseen]:
-        """Region -> what has not been heard of here; regions without it are left out."""
+        """Region -> batteries that have never reported here; regions without any are left out."""
         self._refresh()
         if self._unseen_of != self._stamp():
             self._unseen_of = self._stamp()
@@ -132,9 +132,9 @@ class SiteRoster:
         self._share()
 
     def _changes(self) -> tuple[Ints, Ints]:
-        """Sites and rows known here that a new record was about.
+        """Sites and rows of this partition that new registry records concern.
 
-        A device may be claimed by a site of another partition than the one it speaks for.
+        A device may be claimed by a site of another partition than the one it reports for.
         """
         changes = self._registry.changes(self._version) if self._known_rows else []
         if changes is None:
@@ -146,7 +146,7 @@ class SiteRoster:
         return sites[sites >= 0], np.array(rows, np.int64)
 
     def _add_rows(self, rows: range) -> None:
-        """Give new rows their sites."""
+        """Assign new rows to their sites."""
         site_of = self._twins.site_ids[rows.start : rows.stop]
         names = pa.array(site_of, pa.string())
         at = self._site_index.find(names)

@@ -5,8 +5,8 @@ the same record again with the next revision. Both are one operation here: publi
 pending of the windows that are closed.
 
 A reading is added once, to the windows of the smallest size that is not shorter than the time it
-stands for (of shorter ones it tells nothing). A longer window is what was added to it and to the
-shorter ones in it, put together when somebody asks.
+stands for (it cannot be split among shorter ones). A longer window is the sum of what was added to
+it and to the shorter ones in it, computed when it is read.
 """
 
 from collections.abc import Iterator
@@ -42,14 +42,14 @@ EMPTY_WINDOW = WindowRows(
 )
 """A window in which no site of the partition has a reading."""
 TWICE = 1.05
-"""Readings that follow each other overlap by the jitter of a device's second, which adds up to
-less than this much of a window. A device that tells more time than that tells some of it twice: it
-counts once, at the mean of what was told."""
+"""Consecutive readings overlap by the jitter of a device's second, which adds up to less than this
+share of a window. A device that covers more time than that covers some of it twice: it counts
+once, at the mean of its readings."""
 
 
 @dataclass(frozen=True, slots=True)
 class SiteRows:
-    """Which site each device row belongs to, and what its windows need to know of it."""
+    """The site of each device row, and the registry's data that windows need."""
 
     site: NDArray[np.int64]
     """Shape (rows,): index into ``site_ids``."""
@@ -81,7 +81,7 @@ class SiteWindows:
     def add(self, samples: Samples, rows: int, *, each_once: bool) -> None:
         """Add readings; ``rows`` = device rows of the partition.
 
-        ``each_once`` tells that no row has two of them.
+        ``each_once`` states that no row has two of them.
         """
         left = samples
         for size_ms in self.sizes_ms[:-1]:
@@ -103,7 +103,7 @@ class SiteWindows:
                     self._mark((longer_ms, start // longer_ms * longer_ms), share, rows)
 
     def _mark(self, key: Key, share: Share, rows: int) -> None:
-        """What is in a window has changed, though not its own columns."""
+        """Note that the content of a window has changed, though not its own columns."""
         window = self._window(key, rows)
         row = share.samples.row
         news = row[window["pending"][row] == 0]
@@ -112,7 +112,7 @@ class SiteWindows:
             window.touch(news)
 
     def _window(self, key: Key, rows: int) -> Columns:
-        """A window that is about to change."""
+        """The columns of a window that is about to change."""
         window = self.windows.get(key)
         if window is None:
             window = self.windows[key] = Columns(WINDOW_COLUMNS)
@@ -164,14 +164,14 @@ class SiteWindows:
         return SiteSums(key, window, mine, rows, whole=len(mine) == len(touched))
 
     def load(self, key: Key, block: int, batch: pa.RecordBatch) -> None:
-        """Put a decoded block of a window in its place."""
+        """Restore a decoded block of a window."""
         window = self.windows.setdefault(key, Columns(WINDOW_COLUMNS))
         window.load(block, batch)
         if window["pending"][: window.rows].any():
             self.dirty.add(key)
 
     def expire(self, before_ms: int) -> list[Key]:
-        """Forget the windows that ended before and are in no longer one; returns their keys."""
+        """Forget windows that ended before and are part of no longer one; return their keys."""
         longest_ms = self.sizes_ms[-1]
         gone = [
             key
@@ -185,7 +185,7 @@ class SiteWindows:
 
 
 def _told(window: Arrays, rows: int) -> NDArray[np.bool_]:
-    """The rows with a reading in a window, be it a bad one."""
+    """The rows with a reading in a window, good or bad."""
     told: NDArray[np.bool_] = (window["covered_ms"][:rows] > 0) | (window["bad"][:rows] > 0)
     return told
 
@@ -231,9 +231,9 @@ class SiteSums:
         self._weigh_soc(w, at)
 
     def _counted(self, power_ms: Array, at: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whose powers count for their site, shape (4, rows): its meter counts once.
+        """Which powers count for their site, shape (4, rows): its meter counts once.
 
-        Where the registry does not say whose, it is the one that measured for longest.
+        Where the registry does not state whose, it is that of the device that measured longest.
         """
         known, r = power_ms > 0, self.rows
         nobody = np.zeros(len(at), np.bool_)
@@ -290,7 +290,7 @@ class SiteSums:
         return np.stack([self._add(row) for row in values])
 
     def window_rows(self, region_of_site: NDArray[np.int32]) -> WindowRows:
-        """What a region's window needs of these sites."""
+        """The sums of these sites, as a region's window needs them."""
         positive, negative = self.positive_wh.copy(), self.negative_wh.copy()
         positive[0], negative[0] = self.paid_wh
         return WindowRows(
@@ -344,6 +344,6 @@ class SiteSums:
 
 
 def _once(power_ms: Array, size_ms: int) -> Array | None:
-    """Share of the energy that counts where time was told twice; None = nowhere."""
+    """Share of the energy that counts where time was covered twice; None = nowhere."""
     twice = power_ms > TWICE * size_ms
     return np.where(twice, size_ms / np.maximum(power_ms, 1), 1.0) if twice.any() else None

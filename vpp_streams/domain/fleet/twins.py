@@ -1,4 +1,4 @@
-"""Digital twins: what each device of a partition last said, by columns, one row per device."""
+"""Digital twins: the newest report of each device of a partition, in columns, a row per device."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ TWIN_COLUMNS: Mapping[str, Column] = {
     "newest_ms": Column(np.int64),
 }
 SET_BACK_MS = 5_000
-"""What comes so long after a twin's reading is newer than that, whatever the device's clock says.
-Else a device whose clock was set back would be silent until its clock is where it was, and could
-not be commanded. Longer than readings overtake each other on the way, and shorter than the silence
-after which a device counts as gone (`Settings.silent_after_s`)."""
+"""A reading received this long after a twin's is newer, whatever the device's clock says. Otherwise
+a device whose clock was set back would be silent until its clock has caught up, and could not be
+commanded. Longer than readings overtake each other on the way, and shorter than the silence after
+which a device counts as gone (`Settings.silent_after_s`)."""
 _OF_LEDGER = ("boot", "run_start", "run_end", "newest_ms")
 
 
@@ -78,7 +78,7 @@ class Twins:
         self._row_of: dict[str, int] = {}
         self._index = NameIndex()
         self._place = np.zeros(0, np.int64)
-        """Scratch of `each_once`."""
+        """Working memory of `each_once`."""
         self._share_columns()
 
     def rows_of(self, batch: Batch) -> NDArray[np.int64]:
@@ -93,7 +93,7 @@ class Twins:
         return rows
 
     def each_once(self, rows: NDArray[np.int64]) -> bool:
-        """Whether no row comes twice, as in nearly every frame of a live fleet."""
+        """Whether no row occurs twice, as in nearly every frame of a live fleet."""
         places = np.arange(len(rows))
         if len(self._place) < self.columns.rows:
             self._place = np.zeros(2 * self.columns.rows, np.int64)
@@ -111,8 +111,8 @@ class Twins:
     ) -> Judged:
         """Which readings are new; counts them on their twins.
 
-        ``bad`` tells which are not believed (None = none). What was measured up to ``horizon_ms``
-        is too late to be counted.
+        ``bad`` marks readings that are not believed (None = none). What was measured up to
+        ``horizon_ms`` is too late to be counted.
         """
         times = Times(batch["measured_at_ms"], batch["received_at_ms"], horizon_ms)
         judged = self.ledger.judge(rows, batch["boot"], batch["seq"], times, each_once=each_once)
@@ -169,7 +169,7 @@ class Twins:
         return pa.RecordBatch.from_pydict(names)
 
     def load(self, block: int, batch: pa.RecordBatch) -> None:
-        """Put a decoded block in its place."""
+        """Restore a decoded block."""
         low = block * BLOCK_ROWS
         self.columns.load(block, batch)
         self._share_columns()
@@ -179,7 +179,7 @@ class Twins:
                 self.ledger.unpack_older(low + i, packed)
 
     def load_names(self, block: int, batch: pa.RecordBatch) -> None:
-        """Put a block's names in their place; blocks come in order, into empty twins."""
+        """Restore a block's names; blocks are restored in order, into empty twins."""
         low = block * BLOCK_ROWS
         devices = batch.column("device_id").to_pylist()
         self.device_ids[low:] = devices
@@ -198,7 +198,7 @@ class Twins:
         return values
 
     def row(self, device_id: str) -> int | None:
-        """A device's row, or None where it was never heard of."""
+        """A device's row, or None where it has never reported."""
         return self._row_of.get(device_id)
 
     def latest(self) -> Latest:
@@ -214,7 +214,7 @@ class Twins:
         return Latest(**values, bad=bad)
 
     def not_believed(self, heard_since_ms: int) -> int:
-        """Devices heard of since then whose newest reading is bad."""
+        """Number of devices that reported since then and whose newest reading is bad."""
         n = len(self.device_ids)
         bad = self.columns["quality"][:n] == Quality.BAD
         return int((bad & (self.columns["received_at_ms"][:n] >= heard_since_ms)).sum())
@@ -242,7 +242,7 @@ class Twins:
 
 
 def _newest(at: NDArray[np.int64], measured: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of each row the reading that was measured last."""
+    """The reading of each row that was measured last."""
     if not len(at):
         return np.zeros(0, np.int64)
     order = np.lexsort((measured, at))

@@ -53,10 +53,10 @@ class Samples:
     estimated: NDArray[np.bool_]
     """Quality not ok."""
     bad: NDArray[np.bool_] | None = None
-    """Not believed: counted, and in no sum; None = none of them. See `without_bad`."""
+    """Readings that are counted and in no sum; None = none of them. See `without_bad`."""
 
     def without_bad(self, bad: NDArray[np.bool_]) -> "Samples":
-        """The same, with nothing measured by the bad ones; they stand for no time."""
+        """The same readings, with nothing measured by the bad ones, which cover no time."""
         return replace(
             self,
             interval_ms=np.where(bad, 1, self.interval_ms),
@@ -88,7 +88,7 @@ class Share:
 
 
 def split(samples: Samples, size_ms: int) -> dict[int, Share]:
-    """Share readings out to the windows (by start, ms) that they overlap."""
+    """Split readings among the windows (by start, ms) that they overlap."""
     if not len(samples.row):
         return {}
     start, end = samples.measured_at_ms, samples.measured_at_ms + samples.interval_ms
@@ -111,7 +111,7 @@ def split(samples: Samples, size_ms: int) -> dict[int, Share]:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What rows gain in one window: sums to add, bounds to widen; shapes (n,) and (4, n)."""
+    """The gains of rows in one window: sums to add, bounds to widen; shapes (n,) and (4, n)."""
 
     row: Ints
     readings: Ints
@@ -133,7 +133,7 @@ class Gain:
 
     @classmethod
     def of(cls, columns: Arrays, row: Ints) -> "Gain":
-        """What these rows have in one window, to be added to a longer one."""
+        """The content of these rows in one window, to be added to a longer one."""
         names = cls.__dataclass_fields__.keys() - {"row"}
         return cls(row, **{name: columns[name][..., row] for name in names})
 
@@ -151,7 +151,7 @@ def accumulate(columns: Arrays, share: Share, *, each_once: bool = False) -> Non
 
 
 def gain_of(share: Share) -> Gain:
-    """What each reading brings, one by one: a row with two readings comes twice."""
+    """The gain of each reading: a row with two readings occurs twice."""
     s, dt = share.samples, share.overlap_ms
     known = ~np.isnan(s.power_w)
     wms = np.where(known, s.power_w, 0.0) * dt
@@ -177,8 +177,8 @@ def gain_of(share: Share) -> Gain:
 
 
 def merged(gain: Gain) -> Gain:
-    """The same with each row once."""
-    # Within a row by time, those without a soc after the others: they are no first and no last.
+    """The same gains with each row once."""
+    # By time within a row, readings without a soc last: these are neither first nor last.
     known = ~np.isnan(gain.soc_first)
     order = np.lexsort((gain.soc_first_ms, ~known, gain.row))
     row = gain.row[order]
@@ -205,7 +205,7 @@ def merged(gain: Gain) -> Gain:
 
 
 def add(columns: Arrays, gain: Gain) -> None:
-    """Add what rows gain to their window's accumulators, in place; each row may come once."""
+    """Add gains to their window's accumulators, in place; each row may occur once."""
     c, at = columns, gain.row
     for name in _SUMS:
         c[name][..., at] += getattr(gain, name)

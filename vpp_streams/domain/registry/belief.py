@@ -1,10 +1,10 @@
-"""How far a device's numbers are believed: as far as the registry makes them possible.
+"""How far a device's readings are believed: as far as the registry makes them possible.
 
-Whoever holds a device's token can report anything. A power is possible up to the registered rating
+The holder of a device's token can report anything. A power is possible up to the registered rating
 or connection times `MARGIN`, plus `SLACK_W`. Beyond that the reading has quality *bad*: it is kept
 and shown, and neither steers nor earns. Beyond `ABSURD` times as much it is a dead letter.
 
-What the registry does not say has a bound all the same (`UNREGISTERED_W`), or a record without
+What the registry does not state has a bound all the same (`UNREGISTERED_W`), or a record without
 ratings would be a licence to report anything:
 
 - A powerwall or megapack without power ratings, a site without rated solar, and a connection
@@ -30,13 +30,13 @@ nameplates are rounded."""
 SLACK_W = 500.0
 """Standby, fans and what switches within a second, where a rating is small or 0."""
 ABSURD = 10.0
-"""Times the bound, from which on it is a wrong unit, a broken meter or a lie, and not a number."""
+"""Beyond this many times the bound it is a wrong unit, a broken meter or a lie."""
 UNREGISTERED_W = 50_000.0
 """A house's connection carries less (200 A at 240 V, or 3 x 63 A at 230 V), and so do its panels
 and batteries."""
 MAX_FUTURE_MS = HOUR_MS
-"""A reading may stand for a time that ends this long after it was received; one that claims more
-would be paid for energy that nobody has seen."""
+"""A reading may stand for a time that ends this long after it was received; one that claims
+more would be paid for energy that was not measured."""
 
 BOUNDS = ("discharge", "charge", "import", "export", "solar", "load")
 """Rows of the bounds' matrix."""
@@ -91,7 +91,7 @@ def excesses(columns: Arrays, bounds: Floats) -> Floats:
 
 
 def reaches_too_far(columns: Arrays) -> NDArray[np.bool_]:
-    """Which readings stand for a time that nobody can have seen when they were received."""
+    """Which readings stand for a time that was still to come when they were received."""
     end_ms = columns["measured_at_ms"] + columns["interval_ms"]
     too_far: NDArray[np.bool_] = end_ms > columns["received_at_ms"] + MAX_FUTURE_MS
     return too_far

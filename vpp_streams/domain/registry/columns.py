@@ -1,6 +1,6 @@
 """The registry by columns, so that whole frames and whole partitions are joined with it at once.
 
-A row per site and per device that was ever named; rows stay where they are. The last row of each
+A row per site and per device that was ever named; rows keep their places. The last row of each
 column stands for those that were never named: index it with `UNKNOWN`.
 """
 
@@ -49,7 +49,7 @@ _NOBODY = Device("", "solar")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the registry knows of some devices, by columns."""
+    """The registry's data on some devices, by columns."""
 
     known: NDArray[np.bool_]
     site_id: pa.StringArray
@@ -74,14 +74,14 @@ class RegistryColumns:
         self._device_row: dict[str, int] = {}
 
     def find(self, device_ids: pa.StringArray) -> Found:
-        """What is known of these devices: a frame's at once."""
+        """The data on these devices: those of a frame at once."""
         device = self.device_index.find(device_ids)
         site = self.devices["site"][device]
         names, hashes = self.site_index.names(site), self.sites["site_hash"][site]
         return Found(site != UNKNOWN, names, hashes, device)
 
     def put_sites(self, changed: Mapping[str, Site | None]) -> None:
-        """Set what is known of these sites; None = removed."""
+        """Set the data of these sites; None = removed."""
         rows = _rows(changed, self._site_row, self.site_index)
         sites, t = list(changed.values()), self.sites
         t.grow(len(self._site_row))
@@ -105,7 +105,7 @@ class RegistryColumns:
         self._count(rows, +1)
 
     def put_devices(self, changed: Mapping[str, tuple[Device, Site] | None]) -> None:
-        """Set what is known of these devices, whose sites were put before; None = nothing."""
+        """Set the data of these devices, whose sites were put before; None = nothing is known."""
         rows = _rows(changed, self._device_row, self.device_index)
         known, t = list(changed.values()), self.devices
         devices = [entry[0] if entry else _NOBODY for entry in known]
@@ -172,7 +172,7 @@ class _Table:
         return self._columns[name][..., : self._rows]
 
     def grow(self, rows: int) -> None:
-        """Have this many rows that are known."""
+        """Grow to this many rows that are known."""
         self._rows = rows
         if rows < self._capacity:
             return

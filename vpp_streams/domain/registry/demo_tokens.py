@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from schemas.assets import Device
 
 DEMO_SECRET = "vpp-demo"
-"""Not a secret: whoever reads this can speak for any device of the demo."""
+"""Not a secret: anybody who reads this can report as any device of the demo."""
 
 
 def device_token(device_id: str, secret: str = DEMO_SECRET) -> str:
@@ -16,7 +16,7 @@ def device_token(device_id: str, secret: str = DEMO_SECRET) -> str:
 
 
 def token_hash(token: str) -> str:
-    """What the registry keeps of a token: hex SHA-256."""
+    """The form in which the registry keeps a token: hex SHA-256."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 

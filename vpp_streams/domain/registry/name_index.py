@@ -3,7 +3,7 @@
 A `dict` of a hundred thousand names costs about 300 ns a look-up where they come in random order:
 a Python string is made, hashed and compared, each with its cache misses. Here a frame's names stay
 in Arrow's buffer; they are hashed and compared as 8-byte words by numpy, in a table with open
-addressing. Names are compared whole, so two of the same hash are told apart.
+addressing. Names are compared completely, so two with the same hash are distinguished.
 """
 
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ class NameIndex:
         return self._names + len(self._waiting)
 
     def add(self, names: Iterable[str]) -> None:
-        """Number these names, of which none was added before, comes twice or is too long."""
+        """Number these names, of which none was added before, occurs twice or is too long."""
         self._waiting += names  # many are cheaper at once: see `find`
 
     def find(self, names: pa.StringArray) -> Ints:
@@ -93,7 +93,7 @@ class NameIndex:
         return same
 
     def _insert(self) -> None:
-        """Take in the names that wait."""
+        """Insert the names that wait."""
         words = _words_of(pa.array(self._waiting, pa.string()))
         first, self._names = self._names, self._names + len(self._waiting)
         self._waiting = []

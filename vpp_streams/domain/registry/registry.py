@@ -11,11 +11,11 @@ from schemas.assets import Device, Site
 from vpp_streams.domain.registry.columns import RegistryColumns
 
 MAX_CHANGES = 1000
-"""Kept for those who follow the registry; who missed more looks at all of it."""
+"""Number of changes kept for followers of the registry; one that missed more reads all of it."""
 
 
 class Change(NamedTuple):
-    """What one record may have changed."""
+    """The sites and devices that one record may have changed."""
 
     site_id: str
     device_ids: tuple[str, ...]
@@ -44,7 +44,7 @@ class Registry:
             self.apply(site)
 
     def apply(self, site: Site) -> None:
-        """Take a site's newest record; its devices replace those it had."""
+        """Apply a site's newest record; its devices replace those it had."""
         old = self._sites.get(site.site_id)
         change = Change.between(old, site)
         self._version += 1
@@ -60,9 +60,9 @@ class Registry:
             self._devices[device.device_id] = (device, site)
 
     def remove(self, site_id: str) -> None:
-        """Take a tombstone: the site is removed, as by a record that says so.
+        """Apply a tombstone: the site is removed, as by a record that states so.
 
-        What was known of it is kept, so that its late readings are refused with a reason.
+        Its data is kept, so that its late readings are refused with a reason.
         """
         old = self.site(site_id)
         if old is not None:
@@ -74,9 +74,9 @@ class Registry:
         return self._version
 
     def changes(self, since: int) -> list[Change] | None:
-        """What records changed since a version; None = more than is kept, so look at all.
+        """The changes since a version; None = more than is kept, so read everything.
 
-        A site may come twice.
+        A site may occur twice.
         """
         count, kept = self._version - since, len(self._changes)
         return None if count > kept else list(islice(self._changes, kept - count, None))
@@ -92,9 +92,9 @@ class Registry:
 
     @property
     def columns(self) -> RegistryColumns:
-        """The same by columns, brought up to date.
+        """The registry by columns, up to date.
 
-        Made when first asked for: a million sites take seconds, and a gateway never asks.
+        Built on first use: a million sites take seconds, and a gateway never needs it.
         """
         if self._columns is None:
             self._columns = RegistryColumns()

@@ -1,9 +1,9 @@
 """Raw frames to canonical ones: each line a row, or a dead letter with its reason.
 
-A raw frame is NDJSON of `schemas.telemetry.RawLine`. `raw_line.read_line` says what becomes of a
-line. Nearly all lines are plain: `plain_rows` reads those as columns, many times faster, with
-the same outcome; each line that is not goes by `read_line`. One bad line costs itself only. What a
-row says is then held against what the registry makes possible (`domain.belief`).
+A raw frame is NDJSON of `schemas.telemetry.RawLine`. `raw_line.read_line` defines the
+outcome of a line. Nearly all lines are plain: `plain_rows` reads those as columns, many times
+faster, with the same outcome; `read_line` reads the others. One bad line affects no other. Rows are
+then compared with what the registry makes possible (`domain.registry.belief`).
 """
 
 import base64
@@ -25,28 +25,28 @@ from vpp_streams.domain.telemetry.plain_rows import PlainColumns, read_plain
 from vpp_streams.domain.telemetry.raw_line import MAX_LINE_BYTES, RefusedLine, read_line
 
 MAX_LINES = 20_000
-"""A frame of more is refused whole: a megabyte of line feeds and rubbish would otherwise be half
-a million dead letters."""
+"""A frame with more lines is refused: a megabyte of line feeds and rubbish would otherwise become
+half a million dead letters."""
 WHOLE_FRAME = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a raw frame stands in Kafka."""
+    """The position of a raw frame in Kafka."""
 
     topic: str
     partition: int
     offset: int
     timestamp_ms: int
-    """The record's Kafka timestamp: the received time of lines that do not tell theirs."""
+    """The record's Kafka timestamp: the received time of lines that do not state one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Canonical:
-    """What a raw frame gives."""
+    """The outcome of a raw frame."""
 
     batches: dict[int, pa.RecordBatch]
-    """By the partition of their sites; rows in the order of the frame."""
+    """Partition of the sites -> rows in the order of the frame."""
     rejected: list[Rejected]
     """In the order of the frame."""
     not_believed: Counter[str] = field(default_factory=Counter)
@@ -96,7 +96,7 @@ def _doubt(
     bounds_w = np.take(registry.columns.devices["bounds_w"], columns["device"], axis=1)
     shares = excesses(columns, bounds_w)
     beyond, too_far = shares > 1.0, reaches_too_far(columns)
-    if not (beyond.any() or too_far.any()):  # nearly always, and asked row by row it is slow
+    if not (beyond.any() or too_far.any()):  # nearly always; row by row it is slow
         return Counter(), {}
     beyond, too_far = beyond & good, too_far & good
     bad = beyond.any(axis=0) | too_far
@@ -126,7 +126,7 @@ def _text(column: Any, i: int) -> str:
 
 
 def _put(columns: PlainColumns, rows: dict[int, dict[str, Any]], registry: Registry) -> None:
-    """Put rows that were read one by one in their places."""
+    """Insert rows that were read one by one in the order of the frame."""
     device_ids = pa.array([row["device_id"] for row in rows.values()], pa.string())
     columns["device"][list(rows)] = registry.columns.device_index.find(device_ids)
     for name in next(iter(rows.values())):

@@ -7,11 +7,11 @@ take the slow path: `domain.seen`, until the gap closes and the runs merge again
 Within a start numbers rise with time. So a repeat, and a late reading, was measured no later than
 the newest of its start; a reading with a number that is not above all seen before, and a later
 time, is of a device that started again under the same boot id: it is new, and counted as a finding.
-Where a reading has no time of its own (the received time stands in), only its name tells.
+Where a reading has no time of its own (the received time stands in), only its name decides.
 
 What is forgotten is bounded by time: what is older than the windows that can be corrected is not
-accepted anyway. What cannot be told apart within that time is *unclear*: it is never counted twice,
-and never dropped without a word.
+accepted anyway. What cannot be distinguished within that time is *unclear*: it is never counted
+twice, and never dropped silently.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from vpp_streams.domain.telemetry.seen import Past, Seen, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What some readings are, in order of arrival."""
+    """The verdicts on some readings, in order of arrival."""
 
     new: Mask
     unclear: list[int] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Times:
 
     @classmethod
     def unknown(cls, n: int) -> "Times":
-        """No times at all: names only."""
+        """Readings without times: only their names decide."""
         never = np.zeros(n, np.int64)
         return cls(never, never)
 
@@ -63,7 +63,7 @@ class SeqLedger:
         """Measured time of the newest reading of the present start."""
         self.older: dict[int, Past] = {}
         self._with_reused: set[int] = set()
-        """Rows where a boot id has several starts: a number in step does not tell which."""
+        """Rows where a boot id has several starts: a consecutive number does not identify which."""
         self._reused = 0
 
     def accept(
@@ -81,9 +81,9 @@ class SeqLedger:
         *,
         each_once: bool = False,
     ) -> Judged:
-        """What readings are, in order of arrival; new ones count as seen from now on.
+        """Verdicts on readings, in order of arrival; new ones count as seen from now on.
 
-        ``each_once`` tells that no row comes twice, which saves a sort.
+        ``each_once`` states that no row occurs twice, which saves a sort.
         """
         if not len(rows):
             return Judged(np.zeros(0, np.bool_))
@@ -117,7 +117,7 @@ class SeqLedger:
         return in_step
 
     def _runs_in_step(self, rows: Ints, boots: NDArray[np.uint32], seqs: Ints, at_ms: Ints) -> Mask:
-        """The readings of rows that all go on where their row stood."""
+        """The readings of rows that all continue the run of their row."""
         order = np.argsort(rows, kind="stable")
         row, boot, seq = rows[order], boots[order], seqs[order]
         starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
@@ -152,7 +152,7 @@ class SeqLedger:
         counts: Ints,
         newest_ms: Ints,
     ) -> None:
-        """The usual case: each row goes on where it stood (or starts)."""
+        """The usual case: each row continues its run (or starts one)."""
         at, first_seq = row[starts], seq[starts]
         new = self.run_end[at] == 0
         self.run_start[at] = np.where(new, first_seq, self.run_start[at])
@@ -235,7 +235,7 @@ class SeqLedger:
         self._with_reused.add(row)
 
     def _add(self, row: int, seq: int, at_ms: int, horizon_ms: int) -> None:
-        """A number of the present start that was not seen."""
+        """Add a number of the present start that was not seen."""
         start, end = int(self.run_start[row]), int(self.run_end[row])
         if seq == end:
             self.run_end[row] = end + 1
@@ -268,7 +268,7 @@ class SeqLedger:
         return seen
 
     def _set_aside(self, row: int, horizon_ms: int) -> Seen:
-        """The present start becomes an earlier one."""
+        """Turn the present start into an earlier one."""
         seen = self._gaps(row)
         seen.newest_ms = int(self.newest_ms[row])
         seen.add(int(self.run_start[row]), int(self.run_end[row]))
@@ -276,7 +276,7 @@ class SeqLedger:
         return seen
 
     def _go_back_to(self, row: int, seen: Seen, horizon_ms: int) -> None:
-        """An earlier start speaks again, now: it is the present one."""
+        """Make an earlier start that reports again the present one."""
         self._set_aside(row, horizon_ms)
         self.boot[row], self.newest_ms[row] = seen.boot, seen.newest_ms
         self.run_end[row] = seen.bounds[-1]
@@ -284,7 +284,7 @@ class SeqLedger:
         self._tidy(row, horizon_ms)
 
     def _tidy(self, row: int, horizon_ms: int) -> None:
-        """Forget what tells nothing any more."""
+        """Forget what decides nothing any more."""
         past = self.older.get(row)
         if past is None:
             return

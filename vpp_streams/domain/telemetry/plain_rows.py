@@ -46,7 +46,7 @@ class _Body(msgspec.Struct, gc=False):
 
 
 class _Line(msgspec.Struct, gc=False):
-    """`RawLine` with its body decoded; the boot id is looked at by `_boot_number`."""
+    """`RawLine` with its body decoded; the boot id is checked by `_boot_number`."""
 
     device_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     received_at_ms: EpochMs
@@ -119,7 +119,7 @@ def _identity(lines: list[_Line], registry: Registry) -> PlainColumns:
 
 
 def _measurement(bodies: list[_Body]) -> PlainColumns:
-    """None becomes NaN, as everywhere in columns."""
+    """Values as floats; None becomes NaN, as everywhere in columns."""
     n = len(bodies)
     return {
         "measured_at_ms": np.array([-1 if b.t is None else b.t for b in bodies], np.int64),
@@ -138,7 +138,7 @@ def _measurement(bodies: list[_Body]) -> PlainColumns:
 
 
 def _in_range(columns: PlainColumns) -> Mask:
-    """Each value is measured and in its range, or not measured; the time can be."""
+    """Whether each value is in its range or not measured, and the time is possible."""
     measured_ms = columns["measured_at_ms"]
     ok: Mask = (measured_ms >= EARLIEST_MS) & (
         measured_ms - columns["received_at_ms"] <= MAX_AHEAD_MS
@@ -150,7 +150,7 @@ def _in_range(columns: PlainColumns) -> Mask:
 
 
 def _needs_nothing(columns: PlainColumns) -> Mask:
-    """Something is measured, the load needs no computing, and the powers are in balance."""
+    """Whether a power is measured, the load need not be computed, and the powers balance."""
     powers = [columns[name] for name in POWERS]
     missing = [np.isnan(power_w) for power_w in powers]
     something: Mask = ~(np.logical_and.reduce(missing) & np.isnan(columns["soc"]))

@@ -10,13 +10,13 @@ from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.normalize import native, normalize
 
 MAX_LINE_BYTES = 65_536
-"""A gateway's message has at most a quarter of this."""
+"""Longest line that is read: a gateway's message has at most a quarter of this."""
 
 T = TypeVar("T")
 
 
 class _Form(msgspec.Struct):
-    """What tells the two forms of a body apart."""
+    """The field that distinguishes the two forms of a body."""
 
     vendor: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
@@ -29,7 +29,7 @@ _vendor = msgspec.json.Decoder(VendorBody)
 
 @dataclass(frozen=True, slots=True)
 class RefusedLine:
-    """Why a line gives no row, with what of it could be read."""
+    """Why a line gives no row, with the parts of it that could be read."""
 
     why: Rejection
     received_at_ms: int | None = None

@@ -16,7 +16,7 @@ MAX_RUNS = 16_384
 """Runs kept of one start, 256 KiB: more gaps than a reading a second can leave in the six hours in
 which late readings are accepted. Beyond, the oldest gap is blurred."""
 MAX_STARTS = 256
-"""Earlier starts kept of one device that were used within the time in which late readings are
+"""Most earlier starts kept of one device that were used within the time in which late readings are
 accepted: some 100 KiB of a device that crashes all day."""
 ALWAYS = 2**62
 MARK_MS = 600_000
@@ -33,7 +33,7 @@ class Seen:
     newest_ms: int = 0
     """Measured time of its newest reading: a repeat was measured no later."""
     until_ms: int = 0
-    """Not 0: the device used the boot id again; of this start are readings up to then."""
+    """Not 0: the device used the boot id again, and readings up to this time are of this start."""
     bounds: "array[int]" = field(default_factory=lambda: array("q"))
     """start, end, start, end, ...; sorted, disjoint, and no end is the next start."""
     blurred_to: int = 0
@@ -63,7 +63,7 @@ class Seen:
             self._blur(1)
 
     def pop_up_to(self, start: int) -> int:
-        """Take off the last run where it ends at ``start``; returns where the joined run starts."""
+        """Remove the last run where it ends at ``start``; return where the joined run starts."""
         if not self.bounds or self.bounds[-1] != start:
             return start
         start = self.bounds[-2]
@@ -82,7 +82,7 @@ class Seen:
             self._blur(runs - 1)
 
     def _blur(self, gaps: int) -> None:
-        """Take so many of the oldest gaps as seen."""
+        """Count this many of the oldest gaps as seen."""
         if gaps > 0:
             del self.bounds[1 : 1 + 2 * gaps]
             self.blurred_to = self.bounds[1]
@@ -118,7 +118,7 @@ class Past:
             self.forgotten_ms = max(self.forgotten_ms, self.starts.pop(0).newest_ms)
 
     def tidy(self, horizon_ms: int) -> None:
-        """Leave out starts that tell nothing, and those used again that are too old."""
+        """Remove starts that decide nothing, and those used again that are too old."""
         self.starts = [
             s
             for s in self.starts
