@@ -265,7 +265,7 @@ def simulate(scenario: str, seeds: int, *words: str) -> subprocess.CompletedProc
 
 
 def test_the_same_seed_is_the_same_story_in_another_process() -> None:
-    for scenario in ("counting", "commanding"):
+    for scenario in ("counting", "ingestion"):
         once, again = (simulate(scenario, 1).stdout.splitlines()[-2:] for _ in range(2))
         assert once == again
 

@@ -88,7 +88,14 @@ async def test_more_than_there_is_gives_all_and_a_notice_with_causes(
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("role", ["gateway", "fleet", "region"])
+@pytest.mark.parametrize(
+    "role",
+    [
+        "fleet",
+        pytest.param("gateway", marks=pytest.mark.nightly),
+        pytest.param("region", marks=pytest.mark.nightly),
+    ],
+)
 async def test_no_kill_leaves_a_zombie(settings: Settings, tmp_path: Path, role: str) -> None:
     """Killed in a dispatch: leases end, and with a successor the fleet is back by itself."""
     async with control_loop(settings, demo_homes(30), tmp_path, patience=QUICK) as loop:

@@ -19,6 +19,7 @@ from tests.simulation.loop import Process
 from tests.simulation.mistakes import mistake
 from tests.simulation.patches import simulated
 from tests.simulation.world import World
+from tests.support.examples import examples
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 
@@ -142,7 +143,7 @@ def holds(seed: int, steps: list[Step]) -> bool:
     return chain and whole and not surprises
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@examples(100, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 10**6), STEPS)
 def test_committed_states_are_a_chain_whoever_writes_late(seed: int, steps: list[Step]) -> None:
     assert holds(seed, steps)
