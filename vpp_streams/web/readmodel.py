@@ -68,7 +68,11 @@ class ReadModel:
         self.ages = Ages()
         self.counters: Counter[str] = Counter()
         """Monotone, for this process's own health."""
-        self._apply: dict[str, Apply] = {
+        self._apply = self._appliers()
+
+    def _appliers(self) -> dict[str, Apply]:
+        """What takes the records of each topic in, by the topic's name."""
+        return {
             topics.ASSETS.name: self._site,
             topics.PRESENCE.name: self._presence,
             topics.SITE_WINDOWS.name: self._site_window,

@@ -167,7 +167,10 @@ class Straight:
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
-        event = answer.result() if answer.done() else None
+        return self._ordered(request, answer.result() if answer.done() else None)
+
+    def _ordered(self, request: Hold | Withdraw, event: RequestEvent | None) -> StraightOrdered:
+        """What became of a request; None = it is written, and nobody has answered yet."""
         if event is not None and event.state == "rejected":
             raise OrderRefusedError(event.reason or f"{request.request_id} was rejected")
         return StraightOrdered(

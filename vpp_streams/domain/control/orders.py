@@ -56,24 +56,20 @@ class Orders:
         else:
             until_ms = min(until_ms, order.until_ms)
             rows, setpoint_w = self._to_move(order, view, mine, everyone=rearmed)
-        return self._frames(
-            view,
-            rows,
-            setpoint_w,
-            CommandFrame(
-                partition=self._rows.partition,
-                rank=0,
-                slot=0,
-                region=order.region,
-                request_id=order.request_id,
-                created_at_ms=view.now_ms,
-                asked_at_ms=order.asked_at_ms,
-                not_before_ms=view.now_ms,
-                valid_until_ms=until_ms,
-                droop=order.droop,
-                rows=(),
-            ),
+        template = CommandFrame(
+            partition=self._rows.partition,
+            rank=0,
+            slot=0,
+            region=order.region,
+            request_id=order.request_id,
+            created_at_ms=view.now_ms,
+            asked_at_ms=order.asked_at_ms,
+            not_before_ms=view.now_ms,
+            valid_until_ms=until_ms,
+            droop=order.droop,
+            rows=(),
         )
+        return self._frames(view, rows, setpoint_w, template)
 
     def fill_for_storms(self, view: View, alerts: Collection[Alert]) -> list[CommandFrame]:
         """Charge the batteries in the way of a storm and keep them full, ahead of any order."""
@@ -94,24 +90,23 @@ class Orders:
             send = moves | self._to_renew(view, at, alert.ends_at_ms)
             for region in sorted({view.ratings.regions[r] for r in view.region[at[send]]}):
                 of = send & (view.region[at] == view.ratings.regions.index(region))
-                frames += self._frames(
-                    view,
-                    at[of],
-                    asked[of],
-                    CommandFrame(
-                        partition=rows.partition,
-                        rank=0,
-                        slot=0,
-                        region=region,
-                        request_id=alert.alert_id,
-                        created_at_ms=view.now_ms,
-                        asked_at_ms=alert.prepare_from_ms,
-                        not_before_ms=view.now_ms,
-                        valid_until_ms=min(view.now_ms + self._policy.lease_ms, alert.ends_at_ms),
-                        rows=(),
-                    ),
-                )
+                template = self._storm_frame(region, alert, view.now_ms)
+                frames += self._frames(view, at[of], asked[of], template)
         return frames
+
+    def _storm_frame(self, region: str, alert: Alert, now_ms: int) -> CommandFrame:
+        return CommandFrame(
+            partition=self._rows.partition,
+            rank=0,
+            slot=0,
+            region=region,
+            request_id=alert.alert_id,
+            created_at_ms=now_ms,
+            asked_at_ms=alert.prepare_from_ms,
+            not_before_ms=now_ms,
+            valid_until_ms=min(now_ms + self._policy.lease_ms, alert.ends_at_ms),
+            rows=(),
+        )
 
     def _to_move(
         self, order: Dispatch, view: View, mine: Mask, *, everyone: bool

@@ -132,9 +132,7 @@ class RegionDispatch:
         """Share out the requested power, and state what is missing of it."""
         self._ruled_by = called.request_id
         supplies = {(p, s.feeder): s for p, partial in seen.live.items() for s in partial.supplies}
-        beside: dict[str, float] = {}
-        for supply in supplies.values():
-            beside[supply.feeder] = beside.get(supply.feeder, 0.0) + supply.uncontrolled_w
+        beside = _uncontrolled_by_feeder(supplies.values())
         uncontrolled_w = seen.unheard_w + sum(beside.values())
         merged = merge(
             {k: Curve(np.array(s.prices), np.array(s.power_w)) for k, s in supplies.items()},
@@ -156,12 +154,13 @@ class RegionDispatch:
             missing_w,
         )
         self._published_ms = seen.now_ms
+        orders = [
+            self._order(seen, partition, shares, called)
+            for partition in seen.live
+            if (shares := _shares_of(partition, merged.shares))
+        ]
         return Cycle(
-            orders=[
-                self._order(seen, partition, shares, called)
-                for partition in seen.live
-                if (shares := _shares_of(partition, merged.shares))
-            ],
+            orders=orders,
             status=self._status(ruling, seen, called, allocated_w, causes),
             notice=self._missing(called, missing_w, causes, seen),
         )
@@ -393,3 +392,11 @@ def _says_the_same(before: Notice, notice: Notice, near_w: float) -> bool:
         and {c.cause for c in before.causes} == {c.cause for c in notice.causes}
         and (before.from_ms <= notice.at_ms) == (notice.from_ms <= notice.at_ms)
     )
+
+
+def _uncontrolled_by_feeder(supplies: Iterable[Supply]) -> dict[str, float]:
+    """Power of the batteries that cannot be commanded, W, by feeder."""
+    found: dict[str, float] = {}
+    for supply in supplies:
+        found[supply.feeder] = found.get(supply.feeder, 0.0) + supply.uncontrolled_w
+    return found

@@ -1,6 +1,7 @@
 """What a pool reports: supply curves, deliverable power, what is missing and why."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -55,32 +56,13 @@ def _supply_of(
     net_load_w: Floats,
     applied_ms: int,
 ) -> SupplyPartial:
-    site_feeder, names = pool.fleet.roster.feeders()
     mine = view.region == at
-    feeders = np.unique(site_feeder[view.ratings.region == at])
-    supplies = []
-    ratings = view.ratings
-    # The others make up for it: a device counts up to what it is registered for.
-    uncontrolled_w = view.power_w.clip(-ratings.rated_charge_w, ratings.rated_discharge_w)
-    for feeder in feeders.tolist():
-        here = mine & (view.feeder == feeder)
-        curve = supply_curve(pool.problem(view, np.flatnonzero(here & view.able)))
-        sites = (view.ratings.region == at) & (site_feeder == feeder)
-        supplies.append(
-            Supply(
-                feeder=names[feeder],
-                prices=tuple(curve.prices.tolist()),
-                power_w=tuple(curve.power_w.tolist()),
-                uncontrolled_w=float(uncontrolled_w[here & ~view.able].sum()),
-                net_load_w=float(net_load_w[sites].sum()),
-            )
-        )
     commanded = pool.commands.held_w(view.now_ms)[mine & view.able]
     return SupplyPartial(
         region=region,
         partition=pool.fleet.partition,
         at_ms=view.now_ms,
-        supplies=tuple(supplies),
+        supplies=tuple(_supply_by_feeder(pool, view, at, net_load_w)),
         deliverable=deliverable,
         commanded_w=float(np.nansum(commanded)),
         measured_w=float(view.power_w[mine].sum()),
@@ -90,6 +72,25 @@ def _supply_of(
         applied_ms=applied_ms,
         commandable=commandable(pool, view, at, region),
     )
+
+
+def _supply_by_feeder(pool: Pool, view: View, at: int, net_load_w: Floats) -> Iterator[Supply]:
+    """The supply curve of each feeder of a region; ``at`` is the region's number."""
+    site_feeder, names = pool.fleet.roster.feeders()
+    ratings = view.ratings
+    # The others make up for it: a device counts up to what it is registered for.
+    uncontrolled_w = view.power_w.clip(-ratings.rated_charge_w, ratings.rated_discharge_w)
+    for feeder in np.unique(site_feeder[ratings.region == at]).tolist():
+        here = (view.region == at) & (view.feeder == feeder)
+        curve = supply_curve(pool.problem(view, np.flatnonzero(here & view.able)))
+        sites = (ratings.region == at) & (site_feeder == feeder)
+        yield Supply(
+            feeder=names[feeder],
+            prices=tuple(curve.prices.tolist()),
+            power_w=tuple(curve.power_w.tolist()),
+            uncontrolled_w=float(uncontrolled_w[here & ~view.able].sum()),
+            net_load_w=float(net_load_w[sites].sum()),
+        )
 
 
 def _states(pool: Pool, view: View, mine: Mask) -> dict[str, int]:

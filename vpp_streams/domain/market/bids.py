@@ -93,12 +93,7 @@ def capacity_offers(
     sure = max(min(float(after.min()), stored_wh), 0.0) * storage.discharge_efficiency
     room_wh = storage.energy_wh - max(float(after.max()), stored_wh)
     room = max(room_wh, 0.0) / storage.charge_efficiency
-    given = worth_per_mwh / storage.discharge_efficiency + storage.wear_per_mwh - price
-    taken = price - worth_per_mwh * storage.charge_efficiency
-    costs: dict[Product, float] = {
-        "reg_up": rules.reg_up_used * given,
-        "reg_down": rules.reg_down_used * taken,
-    }
+    costs = _capacity_costs(worth_per_mwh, price, storage, rules)
     offers = []
     for product in rules.products:
         if product == "energy":
@@ -112,6 +107,15 @@ def capacity_offers(
             sure -= power * hours if upwards else 0.0
             room -= 0.0 if upwards else power * hours
     return tuple(offers)
+
+
+def _capacity_costs(
+    worth_per_mwh: float, price: float, storage: Storage, rules: MarketRules
+) -> dict[Product, float]:
+    """What the expected use of each product costs, per MW and hour."""
+    given = worth_per_mwh / storage.discharge_efficiency + storage.wear_per_mwh - price
+    taken = price - worth_per_mwh * storage.charge_efficiency
+    return {"reg_up": rules.reg_up_used * given, "reg_down": rules.reg_down_used * taken}
 
 
 def _powers(

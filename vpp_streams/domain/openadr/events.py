@@ -43,23 +43,7 @@ def map_events(
     raw_events: Iterable[object], programs: Mapping[str, RawProgram], ven: Ven, now_ms: int
 ) -> Outcome:
     """Make our records of a VTN's events. ``programs`` by id; events of others are left out."""
-    known: list[Known] = []
-    remarks: list[Remark] = []
-    for raw in raw_events:
-        read = read_event(raw)
-        if isinstance(read, Remark):
-            remarks.append(read)
-            continue
-        if read.event.program_id not in programs or not concerns(read.event, ven):
-            continue
-        remarks += read.found
-        try:
-            event = _known(read.event, read.event_id, programs[read.event.program_id], now_ms)
-        except (ValueError, OverflowError) as error:
-            remarks.append(Remark(read.event_id, "bad_time", str(error)))
-            continue
-        known.append(event[0])
-        remarks += event[1]
+    known, remarks = _read_all(raw_events, programs, ven, now_ms)
     asked, cut = requests(known, ven, now_ms)
     priced = [
         Priced(a.start_ms, a.end_ms, a.content, k.event.program_id, (k.priority, -k.issued_ms))
@@ -77,6 +61,30 @@ def map_events(
         tuple(remark for remark in said if remark.reason not in FINDINGS),
         tuple(remark for remark in said if remark.reason in FINDINGS),
     )
+
+
+def _read_all(
+    raw_events: Iterable[object], programs: Mapping[str, RawProgram], ven: Ven, now_ms: int
+) -> tuple[list[Known], list[Remark]]:
+    """The events that concern the VEN, and what is wrong with any."""
+    known: list[Known] = []
+    remarks: list[Remark] = []
+    for raw in raw_events:
+        read = read_event(raw)
+        if isinstance(read, Remark):
+            remarks.append(read)
+            continue
+        if read.event.program_id not in programs or not concerns(read.event, ven):
+            continue
+        remarks += read.found
+        try:
+            event = _known(read.event, read.event_id, programs[read.event.program_id], now_ms)
+        except (ValueError, OverflowError) as error:
+            remarks.append(Remark(read.event_id, "bad_time", str(error)))
+            continue
+        known.append(event[0])
+        remarks += event[1]
+    return known, remarks
 
 
 def concerns(event: RawEvent, ven: Ven) -> bool:

@@ -46,15 +46,7 @@ def price_series(
     first = min(live, key=lambda p: (p.rank[0], p.program_id, p.price.currency))
     tariff = (first.program_id, first.price.currency)
     others = {(p.program_id, p.price.currency) for p in live} - {tariff}
-    for program_id, currency in sorted(others):
-        remarks.append(
-            Remark(
-                "",
-                "second_tariff",
-                f"prices of program {program_id} in {currency} are left out: {region} follows"
-                f" {tariff[0]} in {tariff[1]}; choose with --program",
-            )
-        )
+    remarks += [_left_out(other, tariff, region) for other in sorted(others)]
     mine = [p for p in live if (p.program_id, p.price.currency) == tariff]
     edges, values = _painted(mine, now_ms)
     run = _run(edges, values, now_ms)
@@ -71,6 +63,15 @@ def price_series(
         per_mwh=tuple(per_mwh.tolist()),
         currency=tariff[1],
     ), remarks
+
+
+def _left_out(other: tuple[str, str], tariff: tuple[str, str], region: str) -> Remark:
+    return Remark(
+        "",
+        "second_tariff",
+        f"prices of program {other[0]} in {other[1]} are left out: {region} follows"
+        f" {tariff[0]} in {tariff[1]}; choose with --program",
+    )
 
 
 def _painted(mine: Sequence[Priced], now_ms: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -106,37 +106,39 @@ def body(due: Due, ven: Ven, measured: Measured) -> dict[str, Any]:
     if due.descriptor.targets:
         # A target that names one resource asks for it alone; a group asks for all.
         names = [n for n in names if n in due.descriptor.targets] or names
-    resources = [
-        {
-            "resourceName": name,
-            "intervals": [
-                {
-                    "id": number,
-                    "intervalPeriod": {"start": _text(a), "duration": _duration(b - a)},
-                    "payloads": _payloads(due, name == ven.batteries, a, b, measured),
-                }
-                for number, (a, b) in enumerate(due.intervals)
-            ],
-        }
-        for name in names
-    ]
     report = RawReport.model_validate(
         {
             "eventID": due.event_id,
             "clientName": ven.name,
             "reportName": due.name,
-            "payloadDescriptors": [
-                {
-                    "objectType": "REPORT_PAYLOAD_DESCRIPTOR",
-                    "payloadType": due.descriptor.payload_type,
-                    "readingType": "MEAN" if due.descriptor.payload_type in _DRAWN else "SUMMED",
-                    "units": due.units,
-                }
-            ],
-            "resources": resources,
+            "payloadDescriptors": [_payload_descriptor(due)],
+            "resources": [_resource(name, due, name == ven.batteries, measured) for name in names],
         }
     )
     return report.model_dump(by_alias=True, exclude_none=True)
+
+
+def _payload_descriptor(due: Due) -> dict[str, Any]:
+    return {
+        "objectType": "REPORT_PAYLOAD_DESCRIPTOR",
+        "payloadType": due.descriptor.payload_type,
+        "readingType": "MEAN" if due.descriptor.payload_type in _DRAWN else "SUMMED",
+        "units": due.units,
+    }
+
+
+def _resource(name: str, due: Due, batteries: bool, measured: Measured) -> dict[str, Any]:
+    return {
+        "resourceName": name,
+        "intervals": [
+            {
+                "id": number,
+                "intervalPeriod": {"start": _text(a), "duration": _duration(b - a)},
+                "payloads": _payloads(due, batteries, a, b, measured),
+            }
+            for number, (a, b) in enumerate(due.intervals)
+        ],
+    }
 
 
 def tells(report: dict[str, Any]) -> bool:
