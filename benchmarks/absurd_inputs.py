@@ -53,7 +53,8 @@ def absurd_inputs(rng: np.random.Generator) -> tuple[CycleInputs, Callable[[], f
         awards=_awards(rng, start_ms),
         delivered=_delivered(rng, start_ms),
         reserve=ReservePolicy(
-            ("n_minus_1", "quantile", "flat")[rng.integers(3)], _number(rng, rng.uniform(0, 1))
+            kind=("n_minus_1", "quantile", "flat")[rng.integers(3)],
+            value=_number(rng, rng.uniform(0, 1)),
         ),
         last_plan=_last_plan(rng, start_ms) if rng.random() < 0.5 else None,
     )

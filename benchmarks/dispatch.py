@@ -174,14 +174,18 @@ def spell(flags: np.ndarray) -> int:
 async def run_it(settings: Settings, sites: Sequence[Site], args: argparse.Namespace) -> None:
     """Everything up, the dispatch, everything down."""
     await demo.register(settings, sites)
-    specs = [s for s in demo.specs(settings, demo.DemoFleet(0, 0, 0, args.seed)) if s.name != "sim"]
+    specs = [
+        s
+        for s in demo.specs(settings, demo.DemoFleet(homes=0, solar=0, megapacks=0, seed=args.seed))
+        if s.name != "sim"
+    ]
     with TemporaryDirectory() as logs:
         supervisor = Supervisor(specs, Path(logs))
         async with demo.loop_running(supervisor):
             told = Told()
             following = asyncio.create_task(told.follow(settings))
             options = SimOptions(
-                f"ws://{settings.host}:{settings.gateway_port}",
+                url=f"ws://{settings.host}:{settings.gateway_port}",
                 seed=args.seed,
                 offline_share=args.offline,
                 refuse_share=args.refuse,

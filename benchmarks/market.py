@@ -180,7 +180,9 @@ async def kill_at_times(settings: Settings, supervisor: Supervisor, kills: int, 
 async def run_it(settings: Settings, sites: Sequence[Site], args: argparse.Namespace) -> Table:
     """Everything up, the market's time, everything down."""
     await demo.register(settings, sites)
-    fleet = demo.DemoFleet(args.homes, args.solar, args.megapacks, args.seed)
+    fleet = demo.DemoFleet(
+        homes=args.homes, solar=args.solar, megapacks=args.megapacks, seed=args.seed
+    )
     regions = {s.region for s in sites if any(d.rated_energy_wh for d in s.devices)}
     with TemporaryDirectory() as logs:
         supervisor = Supervisor(demo.specs(settings, fleet), Path(logs))

@@ -18,7 +18,7 @@ _DERATING_C = (-15.0, 5.0, 40.0, 55.0)
 _DERATING = (0.1, 1.0, 1.0, 0.1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatterySpec:
     """Ratings, one value per row."""
 
@@ -69,9 +69,9 @@ def typical(energy_wh: Floats, charge_w: Floats, discharge_w: Floats) -> Battery
 
     efficiency = each(0.95)
     return BatterySpec(
-        energy_wh,
-        charge_w,
-        discharge_w,
+        energy_wh=energy_wh,
+        charge_w=charge_w,
+        discharge_w=discharge_w,
         soc_min=each(0.0),
         soc_max=each(1.0),
         charge_efficiency=efficiency,

@@ -55,7 +55,7 @@ Else its devices would take every command for expired until they have forgotten 
 _KEYS = NativeBody.__struct_fields__
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How long a device waits, ms."""
 

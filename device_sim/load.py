@@ -33,7 +33,7 @@ _RUNS_S = np.array([a.runs_s for a in APPLIANCES])
 _STARTS_PER_S = np.array([a.starts_per_day for a in APPLIANCES]) / 86_400
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSpec:
     """Households, one value per row."""
 

@@ -34,7 +34,7 @@ _CONNECT_AT_ONCE = 20
 """Devices of one slot's time: thousands at the same moment would time out in their handshakes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SimOptions:
     """How a fleet is simulated."""
 

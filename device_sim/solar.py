@@ -20,7 +20,7 @@ _WEATHER_S = 2 * 3600.0
 _PASSING_S = 90.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SolarSpec:
     """Panels, one value per row; ``rated_w`` 0 = none."""
 

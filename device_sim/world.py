@@ -97,9 +97,9 @@ class World:
         self._no_meter = np.array([d.model == UNMETERED_MODEL for _, d in devices])
         lives_there = np.where(self._kind == "megapack", 0.0, 1.0)
         self._load_spec = load.LoadSpec(
-            lives_there * rng.uniform(80, 350, rows),
-            lives_there * rng.uniform(150, 1000, rows),
-            lives_there * rng.uniform(0.4, 1.5, rows),
+            base_w=lives_there * rng.uniform(80, 350, rows),
+            people_w=lives_there * rng.uniform(150, 1000, rows),
+            appliances=lives_there * rng.uniform(0.4, 1.5, rows),
         )
         connection = home.Connection(
             _column(_limit(s.export_limit_w) for s, _ in devices),
@@ -275,9 +275,9 @@ def _solar_spec(
     rows = len(devices)
     regions = sorted({site.region for site, _ in devices})
     return solar.SolarSpec(
-        _column(device.rated_solar_w for _, device in devices),
-        _column(site.latitude or 0.0 for site, _ in devices),
-        _column(site.longitude or 0.0 for site, _ in devices),
+        rated_w=_column(device.rated_solar_w for _, device in devices),
+        latitude=_column(site.latitude or 0.0 for site, _ in devices),
+        longitude=_column(site.longitude or 0.0 for site, _ in devices),
         tilt_deg=rng.uniform(10, 35, rows),
         azimuth_deg=rng.choice((110.0, 160.0, 180.0, 200.0, 250.0), rows),
         region=np.array([regions.index(site.region) for site, _ in devices], np.int64),

@@ -50,7 +50,7 @@ async def test_an_event_becomes_the_regions_frequency(topics_ready: Settings) ->
     try:
         async with (
             asyncio.timeout(HANGS_S),
-            running_fleet(sites, SimOptions(NOBODY)) as fleet,
+            running_fleet(sites, SimOptions(url=NOBODY)) as fleet,
             onlooker(KafkaClients(settings)).following(frequency_into(fleet)),
         ):
             for row in range(6):

@@ -122,7 +122,7 @@ async def small_gateway() -> AsyncIterator[SmallGateway]:
 async def test_every_device_connects_as_itself_and_all_it_makes_arrives() -> None:
     sites = demo_sites(homes=20, solar=15, megapacks=1)
     async with small_gateway() as gateway:
-        options = SimOptions(gateway.url, secret="s", vendor_share=1.0, patience=QUICK)
+        options = SimOptions(url=gateway.url, secret="s", vendor_share=1.0, patience=QUICK)
         async with running_fleet(sites, options) as fleet:
             await fleet.until(lambda: fleet.connected == 36 and fleet.counters["acked"] > 60)
             await fleet.finish()
@@ -139,7 +139,7 @@ async def test_every_device_connects_as_itself_and_all_it_makes_arrives() -> Non
 async def test_lost_links_come_back_and_their_readings_with_them() -> None:
     sites = demo_sites(homes=10, solar=0, megapacks=0)
     async with small_gateway() as gateway:
-        options = SimOptions(gateway.url, outages_per_hour=1200.0, outage_s=0.5, patience=QUICK)
+        options = SimOptions(url=gateway.url, outages_per_hour=1200.0, outage_s=0.5, patience=QUICK)
         async with running_fleet(sites, options) as fleet:
             await fleet.until(lambda: fleet.counters["reconnects"] >= 5)
             await fleet.finish()
@@ -149,7 +149,7 @@ async def test_lost_links_come_back_and_their_readings_with_them() -> None:
 
 async def test_a_drained_device_leaves_and_comes_back() -> None:
     async with small_gateway() as gateway:
-        options = SimOptions(gateway.url, patience=QUICK)
+        options = SimOptions(url=gateway.url, patience=QUICK)
         async with running_fleet(demo_sites(1, 0, 0), options) as fleet:
             await fleet.until(lambda: fleet.connected == 1)
             left = gateway.sockets["home-0001"]
@@ -162,7 +162,7 @@ async def test_a_drained_device_leaves_and_comes_back() -> None:
 
 async def test_a_device_that_was_replaced_stays_away() -> None:
     async with small_gateway() as gateway:
-        options = SimOptions(gateway.url, patience=QUICK)
+        options = SimOptions(url=gateway.url, patience=QUICK)
         async with running_fleet(demo_sites(2, 0, 0), options) as fleet:
             await fleet.until(lambda: fleet.connected == 2)
             await gateway.sockets["home-0001"].close(CLOSE_REPLACED)
@@ -175,7 +175,7 @@ async def test_a_device_that_was_replaced_stays_away() -> None:
 async def test_a_refusal_is_told_and_overcome() -> None:
     async with small_gateway() as gateway:
         gateway.refuse = True
-        options = SimOptions(gateway.url, patience=QUICK)
+        options = SimOptions(url=gateway.url, patience=QUICK)
         async with running_fleet(demo_sites(1, 0, 0), options) as fleet:
             await fleet.until(lambda: "refused" in fleet.troubles)
             assert fleet.troubles["refused"] == "HTTP 401 wrong token"
@@ -186,7 +186,7 @@ async def test_a_refusal_is_told_and_overcome() -> None:
 async def test_a_gateway_that_is_not_there_is_told() -> None:
     with socket.socket() as taken:  # bound, so that nobody else listens there; nor do we
         taken.bind(("127.0.0.1", 0))
-        options = SimOptions(f"ws://127.0.0.1:{taken.getsockname()[1]}", patience=QUICK)
+        options = SimOptions(url=f"ws://127.0.0.1:{taken.getsockname()[1]}", patience=QUICK)
         async with asyncio.timeout(HANGS_S), running_fleet(demo_sites(1, 0, 0), options) as fleet:
             await fleet.until(lambda: "unreachable" in fleet.troubles)
             await fleet.until(lambda: fleet.counters["made"] >= 2)
@@ -196,7 +196,7 @@ async def test_a_gateway_that_is_not_there_is_told() -> None:
 async def test_commands_are_answered_obeyed_and_told_about() -> None:
     sites = demo_sites(4, 1, 0)
     async with small_gateway() as gateway:
-        options = SimOptions(gateway.url, refuse_share=0.5, patience=QUICK)
+        options = SimOptions(url=gateway.url, refuse_share=0.5, patience=QUICK)
         async with running_fleet([s for s in sites if s.region == "north"], options) as fleet:
             refuses = fleet.world.leases.refuses.tolist()
             assert refuses.count(True) == 1
@@ -220,7 +220,7 @@ async def test_commands_are_answered_obeyed_and_told_about() -> None:
 
 async def test_a_device_whose_link_is_cut_ends_its_lease_by_itself() -> None:
     async with small_gateway() as gateway:
-        options = SimOptions(gateway.url, offline_share=0.4, patience=QUICK)
+        options = SimOptions(url=gateway.url, offline_share=0.4, patience=QUICK)
         async with running_fleet(demo_sites(10, 0, 0, regions=("one",)), options) as fleet:
             await fleet.until(lambda: fleet.connected == 6)
             for name in gateway.sockets:
@@ -242,7 +242,7 @@ async def test_a_device_whose_link_is_cut_ends_its_lease_by_itself() -> None:
 
 async def test_a_share_is_cut_at_its_time() -> None:
     async with small_gateway() as gateway:
-        options = SimOptions(gateway.url, cut_share=0.5, cut_after_s=2.0, patience=QUICK)
+        options = SimOptions(url=gateway.url, cut_share=0.5, cut_after_s=2.0, patience=QUICK)
         async with running_fleet(demo_sites(6, 0, 0), options) as fleet:
             await fleet.until(lambda: fleet.connected == 6)
             await fleet.until(lambda: fleet.connected == 3)
@@ -253,7 +253,7 @@ async def test_a_share_is_cut_at_its_time() -> None:
 
 async def test_an_error_in_the_simulation_is_not_swallowed() -> None:
     async def run_with_a_bug(url: str) -> None:
-        async with running_fleet(demo_sites(1, 0, 0), SimOptions(url)) as fleet:
+        async with running_fleet(demo_sites(1, 0, 0), SimOptions(url=url)) as fleet:
             fleet.clients[0].measure = None  # type: ignore[assignment]  # the bug
             await fleet.until(lambda: fleet.counters["acked"] > 5)
 

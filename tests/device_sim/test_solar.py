@@ -27,7 +27,14 @@ def panels(
     rated_w, lat, lon, tilt, azimuth = (
         np.array([v]) for v in (8000.0, latitude, longitude, tilt_deg, azimuth_deg)
     )
-    return solar.SolarSpec(rated_w, lat, lon, tilt, azimuth, region=np.array([0]))
+    return solar.SolarSpec(
+        rated_w=rated_w,
+        latitude=lat,
+        longitude=lon,
+        tilt_deg=tilt,
+        azimuth_deg=azimuth,
+        region=np.array([0]),
+    )
 
 
 def day_of_power(spec: solar.SolarSpec, start_ms: int) -> np.ndarray:

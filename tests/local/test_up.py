@@ -145,14 +145,19 @@ def test_the_demos_gateway_stays_on_loopback_where_the_dashboard_does_not(
     settings: Settings,
 ) -> None:
     reachable = settings.model_copy(update={"host": "0.0.0.0"})
-    made = {spec.name: spec for spec in demo.specs(reachable, demo.DemoFleet(1, 0, 0, 1))}
+    made = {
+        spec.name: spec
+        for spec in demo.specs(reachable, demo.DemoFleet(homes=1, solar=0, megapacks=0, seed=1))
+    }
     assert made["gateway"].environment["VPP_HOST"] == "127.0.0.1"
     assert "VPP_HOST" not in made["web"].environment
     assert f"ws://127.0.0.1:{settings.gateway_port}" in made["sim"].command
 
 
 def test_the_status_names_what_a_person_looks_for(settings: Settings, tmp_path: Path) -> None:
-    supervisor = Supervisor(demo.specs(settings, demo.DemoFleet(1, 0, 0, 1)), tmp_path)
+    supervisor = Supervisor(
+        demo.specs(settings, demo.DemoFleet(homes=1, solar=0, megapacks=0, seed=1)), tmp_path
+    )
     supervisor.children[0].restarts = 2
     console = Console(record=True, width=120, file=io.StringIO())
     console.print(_status(settings, supervisor, EXPECTED, FIRST, LAST))

@@ -253,7 +253,7 @@ async def control_loop(
     url = f"ws://127.0.0.1:{settings.gateway_port}"
     try:
         with processes(settings, log_dir) as roles:
-            async with running_fleet(sites, SimOptions(url, **options)) as fleet:  # type: ignore[arg-type]  # the callers name fields of SimOptions
+            async with running_fleet(sites, SimOptions(url=url, **options)) as fleet:  # type: ignore[arg-type]  # the callers name fields of SimOptions
                 yield Loop(settings, roles, fleet, producer)
     finally:
         await producer.stop()

@@ -24,7 +24,9 @@ from schemas.wire import (
 from tests.support.plant_world import EPOCH
 
 BOOT = "b7f2"
-PATIENCE = Patience(1000, 60_000, resend_ms=60_000, refused_ms=5000)
+PATIENCE = Patience(
+    reconnect_first_ms=1000, reconnect_most_ms=60_000, resend_ms=60_000, refused_ms=5000
+)
 """Reconnects after 1 s to 60 s."""
 
 

@@ -96,7 +96,7 @@ async def test_a_killed_gateway_loses_and_doubles_nothing(
     sites = demo_sites(homes=450, solar=45, megapacks=5)
     await demo.register(settings, sites)
     log = tmp_path / "gateway.log"
-    options = SimOptions(f"ws://127.0.0.1:{settings.gateway_port}", patience=QUICK)
+    options = SimOptions(url=f"ws://127.0.0.1:{settings.gateway_port}", patience=QUICK)
     async with asyncio.timeout(PATIENCE_S), running_fleet(sites, options) as fleet:
         with gateway_process(settings, log):
             await fleet.until(lambda: fleet.connected == 500 and fleet.counters["acked"] > 1000)

@@ -137,7 +137,7 @@ def test_a_right_that_does_not_exist_cannot_be_given() -> None:
 
 
 def test_up_lets_this_machine_order_for_as_long_as_it_runs(settings: Settings) -> None:
-    fleet = demo.DemoFleet(1, 0, 0, 1)
+    fleet = demo.DemoFleet(homes=1, solar=0, megapacks=0, seed=1)
     with demo.demo_operator(settings) as (running, token):
         assert running.operators is not None
         assert token is not None

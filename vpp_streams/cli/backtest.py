@@ -158,11 +158,11 @@ def _policy(text: str) -> "ReservePolicy":
         share = -1.0
     if 0.0 <= share < 1.0:
         if kind == "quantile":
-            return ReservePolicy("quantile", share)
+            return ReservePolicy(kind="quantile", value=share)
         if kind == "flat":
-            return ReservePolicy("flat", share)
+            return ReservePolicy(kind="flat", value=share)
         if kind == "n-1":
-            return ReservePolicy("n_minus_1", share)
+            return ReservePolicy(kind="n_minus_1", value=share)
     raise InputError(f"--reserve {text!r}: write quantile:0.1, flat:0.1 or n-1:0.2")
 
 

@@ -65,4 +65,16 @@ def openadr(
     settings = load_settings()
     set_up_logs(settings)
     programs = frozenset(program or ())
-    asyncio.run(run_ven(settings, VenOptions(vtn, ven, programs, client_id, secret, every)))
+    asyncio.run(
+        run_ven(
+            settings,
+            VenOptions(
+                vtn=vtn,
+                ven=ven,
+                programs=programs,
+                client_id=client_id,
+                client_secret=secret,
+                every_s=every,
+            ),
+        )
+    )

@@ -102,11 +102,11 @@ def sim(
     except ValueError as error:
         raise InputError(f"--recorded-home {error}") from None
     options = SimOptions(
-        url,
-        seed,
-        secret,
-        vendor_share,
-        outage_rate,
+        url=url,
+        seed=seed,
+        secret=secret,
+        vendor_share=vendor_share,
+        outages_per_hour=outage_rate,
         grid_outages_per_day=grid_outage_rate,
         recorded=recorded,
         offline_share=offline_share,

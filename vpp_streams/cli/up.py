@@ -49,7 +49,7 @@ def up(
     if not settings.namespace:
         settings = settings.model_copy(update={"namespace": demo.DEMO_NAMESPACE})
     settings = demo.with_a_quick_market(settings)
-    fleet = demo.DemoFleet(homes, solar, megapacks, seed)
+    fleet = demo.DemoFleet(homes=homes, solar=solar, megapacks=megapacks, seed=seed)
     sites = demo_sites(homes=homes, solar=solar, megapacks=megapacks, seed=seed)
     if not sites:
         raise InputError("nothing to simulate: give --homes, --solar or --megapacks")

@@ -15,7 +15,7 @@ from vpp_streams.gateway.live_acks import Range
 from vpp_streams.kafka import topics
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a device is told at Hello, and what it is held to."""
 

@@ -37,7 +37,7 @@ DRILL_S = 20.0
 _POLL_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DemoFleet:
     """How many sites of each kind are simulated, and the seed of their differences."""
 

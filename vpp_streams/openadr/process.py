@@ -36,7 +36,7 @@ log = structlog.get_logger()
 LIVE_SINCE_MS = 600_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VenOptions:
     """What ``vpp openadr`` is told."""
 

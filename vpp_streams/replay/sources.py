@@ -89,7 +89,8 @@ def home_source(home: RecordedHome, mapping: HomeMapping, span: Span) -> Source:
     partition = partition_of(mapping.site.site_id, PARTITIONS)
     rows = LogReadings(table.to_batches()[0], np.zeros(len(table), np.bool_))
     first_ms, last_ms = _received_span(table)
-    pace = Pace(mapping.interval_ms, max(mapping.interval_ms, HOUR_MS))
+    step_ms = mapping.interval_ms
+    pace = Pace(step_ms=step_ms, heartbeat_ms=max(step_ms, HOUR_MS))
     return Source([mapping.site], pace, first_ms, last_ms, lambda: {partition: iter([rows])})
 
 

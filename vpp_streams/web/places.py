@@ -32,7 +32,7 @@ class Occupant(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How many connections there may be."""
 

@@ -161,17 +161,17 @@ def test_what_was_not_delivered_lately_is_not_offered() -> None:
     well = [delivery(1.0)] * 18
     assert dependable(BATTERY, well, ReservePolicy()).availability == 1.0
     poor = [*well, *[delivery(0.8)] * 4]
-    held = dependable(BATTERY, poor, ReservePolicy("quantile", 0.1))
+    held = dependable(BATTERY, poor, ReservePolicy(kind="quantile", value=0.1))
     assert held.storage.discharge_w == pytest.approx(8e5)
     assert held.withheld_w == pytest.approx(2e5)
     assert dependable(BATTERY, [delivery(0.0)] * 5, ReservePolicy()).availability == 1.0
     assert dependable(BATTERY, [delivery(0.0)] * 50, ReservePolicy()).availability == 0.5
-    assert dependable(BATTERY, poor, ReservePolicy("n_minus_1", 0.3)).availability == 0.7
-    assert dependable(BATTERY, poor, ReservePolicy("flat", 0.05)).availability == 0.95
+    assert dependable(BATTERY, poor, ReservePolicy(kind="n_minus_1", value=0.3)).availability == 0.7
+    assert dependable(BATTERY, poor, ReservePolicy(kind="flat", value=0.05)).availability == 0.95
 
 
 def test_the_bid_tells_what_the_reserve_costs() -> None:
-    inputs = replace(inputs_at(NEXT_MS, HISTORY), reserve=ReservePolicy("flat", 0.2))
+    inputs = replace(inputs_at(NEXT_MS, HISTORY), reserve=ReservePolicy(kind="flat", value=0.2))
     bid, _ = decide(inputs)
     assert bid.withheld_w == pytest.approx(2e5)
     assert bid.expected_price is not None

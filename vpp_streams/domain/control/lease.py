@@ -23,7 +23,7 @@ CAUSES: tuple[Cause, ...] = get_args(Cause)
 CAUSE = {name: code for code, name in enumerate(CAUSES)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeasePolicy:
     """Durations of leases and exclusions, ms, and tolerances of setpoints."""
 

@@ -35,7 +35,7 @@ class LogReadings:
     """Whether each reading is backfill, shape (n,)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """How finely stream time is cut, in ms of the data's clock."""
 

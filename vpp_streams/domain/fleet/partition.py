@@ -36,7 +36,7 @@ STEP_BACK_MS = 60_000
 the state is of a version that trusted any clock."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """When windows close and what is live; all in stream time."""
 

@@ -18,7 +18,7 @@ LEAST_AVAILABLE = 0.5
 """A fleet that delivers less for a day has a fault to repair; bids do not plan with it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReservePolicy:
     """How much of a region's capability is kept back, so that an award is met all the same.
 

@@ -32,7 +32,14 @@ def read_price_file(
     `InputError` for a ``time_zone`` or a ``currency`` that does not exist.
     """
     _check(time_zone, currency)
-    wanted = Wanted(zone, time_zone, currency, interval_ms, columns or {}, extra)
+    wanted = Wanted(
+        zone=zone,
+        time_zone=time_zone,
+        currency=currency,
+        interval_ms=interval_ms,
+        columns=columns or {},
+        extra=extra,
+    )
     for magic, packing in _PACKED.items():
         if data.startswith(magic):
             return _nothing(f"it is packed ({packing}); unpack it first")

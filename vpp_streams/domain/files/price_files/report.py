@@ -95,7 +95,7 @@ class PriceReading:
     """Columns requested by name, by zone: a value for each interval of its prices."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What to read from a file. None = as the file has it."""
 

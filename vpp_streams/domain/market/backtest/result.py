@@ -59,7 +59,7 @@ class Yardsticks:
     """We, with a fleet whose devices always answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """A backtest in numbers; money in ``currency``."""
 
