@@ -90,6 +90,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests, those on Kafka, begin first: at the end no process waits for the other."""
+    items.sort(key=lambda item: item.get_closest_marker("kafka") is None)
+
+
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap server of a real Kafka that starts when the first test asks for it."""
