@@ -19,6 +19,9 @@ setup: $(READY) ## .venv with `vpp` in it, and the tools it needs (the other tar
 demo: setup ## the whole loop on this machine, with simulated homes and a dashboard
 	$(BIN)/vpp up
 
+# Two processes side by side, each on a core of its own: numpy must not take both for each.
+test test-all: export OPENBLAS_NUM_THREADS := 1
+
 test: setup ## the tests, on a real Kafka (some minutes)
 	$(BIN)/pytest -n 2 --dist worksteal --durations=25 -m "not nightly"
 
