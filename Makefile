@@ -11,7 +11,7 @@ READY := .venv/.ready
 .PHONY: help setup docs demo test test-all simulate check bench format broker clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## .venv with `vpp` in it, and the tools it needs (the other targets call it)
 	@PYTHON=$(PYTHON) bash deploy/install-tools.sh
