@@ -13,6 +13,7 @@ from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.plan.problem import Slack
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.rules import BidRefusedError, MarketRules, Prices, Storage, check_bid
+from vpp_streams.domain.moments import HOUR_MS
 
 START_MS = 1_763_856_000_000
 """The start of a day, UTC."""
@@ -27,7 +28,6 @@ HOURLY = MarketRules(
     co_optimised=True,
 )
 SLACKS = frozenset(get_args(Slack))
-HOUR_MS = 3_600_000
 STRANGE = (np.nan, np.inf, -np.inf, -1.0, 0.0, 1e18, -1e18, 1e-12)
 RULES = tuple(
     replace(HOURLY, co_optimised=both, products=products)

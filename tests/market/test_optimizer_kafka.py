@@ -5,7 +5,7 @@ The regions are the test's own: it writes what their dispatch would tell.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 from schemas.assets import Device, Site
 from schemas.dispatch import DispatchStatus, Target
 from schemas.encoding import encode_json
+from schemas.health import Health
 from schemas.market import (
     Award,
     Bid,
@@ -59,6 +60,8 @@ Record = TypeVar("Record")
 INTERVAL_S, GATE_S = 6, 2.0
 LONG_INTERVAL_S = 12
 """Between two gates a killed optimizer has time to start again, also on a slow machine."""
+CATCH_UP_MS = 4000
+"""A process that reports has this long to read its inputs before a gate is held against it."""
 REGIONS = ("north", "south")
 INPUTS = (
     topics.MARKET_AWARDS,
@@ -68,6 +71,10 @@ INPUTS = (
     topics.DISPATCH_EVENTS,
     topics.REGION_LIVE,
 )
+
+
+async def nothing() -> None:
+    """Do nothing between two steps."""
 
 
 class World:
@@ -81,6 +88,9 @@ class World:
         self.records: list[MarketTopicRecord] = []
         self.bids: list[Bid] = []
         self.targets: list[Target] = []
+        self.healths: list[Health] = []
+        self._away: list[tuple[int, int]] = []
+        """From when, until when no optimizer ran, UTC ms."""
         self._news = asyncio.Event()
 
     def of(self, kind: type[Record]) -> list[Record]:
@@ -116,6 +126,28 @@ class World:
         known = len(self.of(Gate))
         await self.until(lambda: len(self.of(Gate)) > known, "a gate to open")
         return self.of(Gate)[known]
+
+    async def restart_optimizer(self, when_killed: Callable[[], Awaitable[None]] = nothing) -> None:
+        """Kill it, and start another; returns once that one reports."""
+        killed_ms = clock.now_ms()
+        self.processes.kill("optimizer")
+        await when_killed()
+        started_ms = clock.now_ms()
+        self.processes.start("optimizer")
+        await self.until(lambda: self._reports_since(started_ms), "the new optimizer to report")
+        self._away.append((killed_ms, clock.now_ms()))
+
+    def _reports_since(self, started_ms: int) -> bool:
+        return any(h.role == "optimizer" and h.started_at_ms >= started_ms for h in self.healths)
+
+    def unmeetable(self) -> set[int]:
+        """Starts of intervals whose gates closed while no optimizer ran, or just began to."""
+        return {
+            gate.start_ms
+            for gate in self.of(Gate)
+            for killed_ms, reports_ms in self._away
+            if killed_ms < gate.gate_ms < reports_ms + CATCH_UP_MS
+        }
 
     async def until_awards(self, count: int) -> None:
         await self.until(lambda: len(self.of(Award)) >= count, f"{count} awards")
@@ -236,6 +268,7 @@ async def running(
         world.follow(topics.MARKET_DELIVERIES, world.records),
         world.follow(topics.MARKET_BIDS, world.bids),
         world.follow(topics.DISPATCH_TARGETS, world.targets),
+        world.follow(topics.HEALTH, world.healths),
         world.play_regions(),
     )
     try:
@@ -263,6 +296,10 @@ def bid_by_hand(region: str, gate: Gate) -> Bid:
         energy=EnergyOffer(123.0),
         currency="USD",
     )
+
+
+def _start_of(refusal: Refusal) -> int:
+    return int(refusal.bid_id.rpartition(":")[2])
 
 
 def assert_one_bid_of_each(records: Sequence[Bid | Award]) -> None:
@@ -336,29 +373,27 @@ async def test_an_optimizer_that_is_killed_still_meets_the_gate_and_bids_once(
     async with running(settings, tmp_path, LONG_INTERVAL_S) as world:
         await world.until_awards(2)
         hit = await world.until_gate()
-        world.processes.kill("optimizer")
-        world.processes.start("optimizer")
+        await world.restart_optimizer()
         gate = await world.until_gate()
-        world.processes.kill("optimizer")
         # One that was killed with one region's bid in the topic, and not the other's.
         sent = bid_by_hand(REGIONS[0], gate)
-        await write(world.settings, topics.MARKET_BIDS, sent)
-        world.processes.start("optimizer")
+        await world.restart_optimizer(lambda: write(world.settings, topics.MARKET_BIDS, sent))
         await world.until_cleared(gate)
         last = await world.until_gate()
         await world.until(lambda: any(b.start_ms == last.start_ms for b in world.bids), "a bid")
-        world.processes.kill("optimizer")
-        world.processes.start("optimizer")
+        await world.restart_optimizer()
         await world.until_cleared(await world.until_gate())
         bids = list(world.bids)
     assert_one_bid_of_each(bids)
     made = {(bid.region, bid.start_ms) for bid in bids}
-    assert {(region, at.start_ms) for region in REGIONS for at in (hit, gate)} <= made
+    # A busy machine may take longer to start a process than a gate is open.
+    unmeetable = world.unmeetable()
+    meetable = {hit.start_ms, gate.start_ms} - unmeetable
+    assert meetable, "no process was there in time: the machine is too slow for this test"
+    assert {(region, start_ms) for region in REGIONS for start_ms in meetable} <= made
     assert next(bid for bid in bids if bid.bid_id == sent.bid_id) == sent
-    # On a busy machine a process may start too late for its gate, and not for every gate.
-    refusals = world.of(Refusal)
-    assert all("after the gate" in refusal.reason for refusal in refusals)
-    assert len(refusals) < len(bids) / 2
+    refused = [told for told in world.of(Refusal) if _start_of(told) not in unmeetable]
+    assert refused == []
     assert_one_bid_of_each(world.of(Award))
     by_id: dict[str, set[bytes]] = {}
     for target in world.targets:
