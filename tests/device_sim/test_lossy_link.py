@@ -21,11 +21,11 @@ from vpp_streams.gateway.actions import (
     Close,
     Limits,
     Produce,
+    PublishOutcome,
     Receipt,
     Register,
     Send,
     StatusReceipt,
-    Tell,
 )
 from vpp_streams.gateway.commands import CommandOutcome
 from vpp_streams.gateway.session import Session
@@ -82,9 +82,9 @@ class LossyLink(RuleBasedStateMachine):
                     self.down.append(data)
                 case Produce(_, _, lines, receipt):
                     self.in_kafka.append((receipt, lines))
-                case Tell(told, StatusReceipt() as receipt):
+                case PublishOutcome(told, StatusReceipt() as receipt):
                     self.in_kafka.append((receipt, told))
-                case Tell(CommandOutcome(command_id, "failed")):
+                case PublishOutcome(CommandOutcome(command_id, "failed")):
                     self.given_up.add(command_id)
                 case Register():
                     self.act(self.session.registered(EPOCH, self.now))

@@ -15,7 +15,7 @@ from schemas.protocol import (
     SetpointResult,
 )
 from tests.support.gateway_session import T0, at, error_codes, live_session, new_session, sent
-from vpp_streams.gateway.actions import Action, Close, StatusReceipt, Tell
+from vpp_streams.gateway.actions import Action, Close, PublishOutcome, StatusReceipt
 from vpp_streams.gateway.commands import ANSWER_MS, REMEMBERED, CommandOutcome
 from vpp_streams.gateway.session import Session
 
@@ -27,13 +27,13 @@ SETPOINT = Setpoint(
 )
 
 
-def told(actions: list[Action]) -> list[tuple[str, str, str]]:
-    tells = [action.told for action in actions if isinstance(action, Tell)]
+def outcomes(actions: list[Action]) -> list[tuple[str, str, str]]:
+    tells = [action.outcome for action in actions if isinstance(action, PublishOutcome)]
     return [(t.command_id, t.state, t.reason) for t in tells]
 
 
 def receipt(actions: list[Action]) -> StatusReceipt:
-    (found,) = [a.receipt for a in actions if isinstance(a, Tell)]
+    (found,) = [a.receipt for a in actions if isinstance(a, PublishOutcome)]
     assert found is not None
     return found
 
@@ -63,7 +63,7 @@ def test_a_command_goes_out_and_is_told_as_delivered() -> None:
     session = live_session()
     actions = session.command(ID, SETPOINT, at(0))
     assert sent(actions) == [SETPOINT]
-    assert told(actions) == [(ID, "delivered", "")]
+    assert outcomes(actions) == [(ID, "delivered", "")]
 
 
 def test_nothing_goes_to_a_connection_that_is_not_live() -> None:
@@ -80,13 +80,13 @@ def test_nothing_goes_to_a_connection_that_is_not_live() -> None:
         ("duplicate", "", ("accepted", "")),
         ("rejected", "islanded", ("rejected", "islanded")),
         ("rejected", "opted_out", ("opted_out", "opted_out")),
-        ("expired", "", ("expired", "it came too late")),
+        ("expired", "", ("expired", "it arrived too late")),
         ("superseded", "", ("superseded", "the device has a newer one")),
         ("stale_epoch", "", ("failed", "stale epoch")),
     ],
 )
 def test_each_answer_has_its_state(answer: str, reason: str, becomes: tuple[str, str]) -> None:
-    assert told(answered(commanded(), answer, reason)) == [(ID, *becomes)]
+    assert outcomes(answered(commanded(), answer, reason)) == [(ID, *becomes)]
 
 
 def test_an_answer_counts_once_and_only_where_it_was_asked_for() -> None:
@@ -114,29 +114,31 @@ def test_answers_that_come_late_are_no_abuse() -> None:
 
 def test_an_error_or_an_unreadable_answer_is_a_failure() -> None:
     refused = commanded().receive(wire.encode_error(ID, "bad_message", "what?"), at(0))
-    assert told(refused) == [(ID, "failed", "bad_message: what?")]
-    (unreadable,) = told(commanded().receive(wire.encode_result(ID, {"status": "so so"}), at(0)))
+    assert outcomes(refused) == [(ID, "failed", "bad_message: what?")]
+    (unreadable,) = outcomes(
+        commanded().receive(wire.encode_result(ID, {"status": "so so"}), at(0))
+    )
     assert unreadable[:2] == (ID, "failed")
 
 
 def test_no_answer_and_no_connection_are_told() -> None:
     session = commanded()
-    assert told(session.tick(at(ANSWER_MS - 1))) == []
-    assert told(session.tick(at(ANSWER_MS))) == [(ID, "failed", "no answer")]
-    assert told(commanded().gone()) == [(ID, "failed", "disconnected")]
+    assert outcomes(session.tick(at(ANSWER_MS - 1))) == []
+    assert outcomes(session.tick(at(ANSWER_MS))) == [(ID, "failed", "no answer")]
+    assert outcomes(commanded().ended()) == [(ID, "failed", "disconnected")]
     answered_one = commanded()
     answered(answered_one, "accepted")
-    assert told(answered_one.gone()) == []
+    assert outcomes(answered_one.ended()) == []
 
 
 def test_a_commands_life_is_told_step_by_step() -> None:
     session = commanded()
     answered(session, "accepted")
     applied = status(session, "applied", p=1490.0)
-    assert [a.told for a in applied if isinstance(a, Tell)] == [
+    assert [a.outcome for a in applied if isinstance(a, PublishOutcome)] == [
         CommandOutcome(ID, "applied", "", 1490.0)
     ]
-    assert told(status(session, "completed")) == [(ID, "completed", "")]
+    assert outcomes(status(session, "completed")) == [(ID, "completed", "")]
 
 
 def test_a_status_is_answered_once_kafka_has_it() -> None:
@@ -157,7 +159,7 @@ def test_a_status_that_kafka_did_not_take_is_told_again() -> None:
     answered(session, "accepted")
     actions = session.lost(receipt(status(session, "completed")))
     assert error_codes(actions) == ["not_stored"]
-    assert told(status(session, "completed")) == [(ID, "completed", "")]
+    assert outcomes(status(session, "completed")) == [(ID, "completed", "")]
 
 
 def test_the_answer_to_an_overtaken_status_moves_nothing() -> None:
@@ -168,7 +170,7 @@ def test_the_answer_to_an_overtaken_status_moves_nothing() -> None:
     assert error_codes(session.lost(applied)) == ["not_stored"]
     assert status(session, "completed") == [], "still on its way"
     assert error_codes(status(session, "applied")) == ["bad_message"], (
-        "its end is told: it is of no use"
+        "its outcome is published: naming it again has no effect"
     )
     session.stored(completed, at(30))
     assert isinstance(sent(status(session, "completed"))[0], Result)
@@ -180,13 +182,13 @@ def test_a_forged_status_is_refused_and_moves_nothing(id_: str) -> None:
     answered(session, "accepted")
     actions = status(session, "completed", id_=id_)
     assert error_codes(actions) == ["unknown_command"]
-    assert told(actions) == []
+    assert outcomes(actions) == []
 
 
 def test_a_status_before_the_command_was_taken_is_refused() -> None:
     actions = status(commanded(), "applied")
     assert error_codes(actions) == ["unknown_command"]
-    assert told(actions) == []
+    assert outcomes(actions) == []
 
 
 def test_a_replayed_status_moves_nothing() -> None:
@@ -194,17 +196,17 @@ def test_a_replayed_status_moves_nothing() -> None:
     answered(session, "accepted")
     status(session, "applied")
     again = status(session, "applied")
-    assert (error_codes(again), told(again)) == ([], [])
+    assert (error_codes(again), outcomes(again)) == ([], [])
     status(session, "completed")
     for state in ("applied", "superseded", "failed"):
         back = status(session, state)
-        assert (error_codes(back), told(back)) == (["bad_message"], [])
+        assert (error_codes(back), outcomes(back)) == (["bad_message"], [])
 
 
 def test_a_refused_command_cannot_be_told_to_act() -> None:
     session = commanded()
     answered(session, "rejected", "refused")
-    assert told(status(session, "applied")) == []
+    assert outcomes(status(session, "applied")) == []
 
 
 def earlier(seconds: int, partition: int = PARTITION) -> str:
@@ -214,13 +216,15 @@ def earlier(seconds: int, partition: int = PARTITION) -> str:
 
 def test_the_end_of_an_earlier_connections_command_may_be_told() -> None:
     session = commanded(last_cmd=earlier(4))
-    assert told(status(session, "expired", id_=earlier(4))) == [(earlier(4), "expired", "")]
+    assert outcomes(status(session, "expired", id_=earlier(4))) == [(earlier(4), "expired", "")]
 
 
 def test_the_ends_that_nobody_answered_before_the_connection_broke_may_be_told() -> None:
     session = commanded(last_cmd=earlier(4), untold=(earlier(5), earlier(4)))
-    assert told(status(session, "superseded", id_=earlier(5))) == [(earlier(5), "superseded", "")]
-    assert told(status(session, "expired", id_=earlier(4))) == [(earlier(4), "expired", "")]
+    assert outcomes(status(session, "superseded", id_=earlier(5))) == [
+        (earlier(5), "superseded", "")
+    ]
+    assert outcomes(status(session, "expired", id_=earlier(4))) == [(earlier(4), "expired", "")]
     assert error_codes(status(session, "expired", id_=earlier(3))) == ["unknown_command"]
 
 
@@ -228,7 +232,7 @@ def test_each_of_all_the_commands_that_a_hello_can_name_may_be_told() -> None:
     names = tuple(earlier(100 - i) for i in range(MAX_UNTOLD))
     session = commanded(last_cmd=earlier(1), untold=names)
     for name in (*names, earlier(1)):
-        assert told(status(session, "superseded", id_=name)) == [(name, "superseded", "")]
+        assert outcomes(status(session, "superseded", id_=name)) == [(name, "superseded", "")]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +252,7 @@ def test_each_of_all_the_commands_that_a_hello_can_name_may_be_told() -> None:
 def test_a_command_that_was_never_made_cannot_be_told_by_naming_it(name: str) -> None:
     session = commanded(last_cmd=name, untold=(name, name))
     actions = status(session, "completed", id_=name)
-    assert told(actions) == []
+    assert outcomes(actions) == []
     assert error_codes(actions) == ["unknown_command"]
 
 
@@ -258,14 +262,14 @@ def test_memory_is_bounded() -> None:
         session.command(f"c0-{rank}", SETPOINT, at(0))
         answered(session, "accepted", id_=f"c0-{rank}")
     assert error_codes(status(session, "applied", id_="c0-0")) == ["unknown_command"]
-    assert told(status(session, "applied", id_="c0-9")) == [("c0-9", "applied", "")]
+    assert outcomes(status(session, "applied", id_="c0-9")) == [("c0-9", "applied", "")]
 
 
 def test_statuses_without_end_are_abuse() -> None:
     session = commanded()
     seen = Counter(type(a).__name__ for i in range(60) for a in status(session, "applied", f"x{i}"))
     assert seen["Close"] == 1
-    assert seen["Tell"] == 0
+    assert seen["PublishOutcome"] == 0
 
 
 def test_prices_go_to_a_live_device() -> None:

@@ -94,11 +94,11 @@ class World:
         self.link = Link(socket, session, self.shared)
         return self.link
 
-    def came(self) -> None: ...
+    def connection_opened(self) -> None: ...
 
     def wait_for_room(self, connection: Connection) -> None: ...
 
-    def went(self, receiver: Receiver | None, close_code_sent: int | None) -> None:
+    def connection_closed(self, receiver: Receiver | None, close_code_sent: int | None) -> None:
         self.ended = True
 
     def answer_for_kafka(self, stored: bool) -> None:

@@ -73,7 +73,9 @@ def test_no_hello_in_time_closes() -> None:
     session = new_session(Limits(hello_timeout_ms=1000))
     assert error_codes(session.receive(reading(5), at(500))) == ["hello_first"]
     assert session.tick(at(1000)) == []
-    assert session.tick(at(1001)) == [Close(1002, "no Hello came")], "only a Hello ends the wait"
+    assert session.tick(at(1001)) == [Close(1002, "no Hello was received")], (
+        "only a Hello ends the wait"
+    )
     assert session.receive(reading(5), at(1600)) == []
 
 

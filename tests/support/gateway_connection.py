@@ -74,12 +74,12 @@ class OwnGateway:
         self.connection = Connection(self)
         self.connection.connection_made(self.transport)
 
-    def came(self) -> None: ...
+    def connection_opened(self) -> None: ...
 
     def wait_for_room(self, connection: Connection) -> None:
         self.waiting.append(connection)
 
-    def went(self, receiver: Receiver | None, close_code_sent: int | None) -> None:
+    def connection_closed(self, receiver: Receiver | None, close_code_sent: int | None) -> None:
         self.ends.append(close_code_sent)
 
     def answer(self, request: Request, transport: asyncio.BaseTransport) -> Admitted | Reply:

@@ -1,6 +1,6 @@
-"""What a session is told and what it answers with: time, limits, states, actions.
+"""A session's inputs and outputs: limits, states, receipts and actions.
 
-Those that are made for every reading are structs that the garbage collector does not look at:
+The ones created for every reading are structs that the garbage collector does not track:
 thousands wait for Kafka at a time, and none is in a cycle.
 """
 
@@ -17,7 +17,7 @@ from vpp_streams.kafka import topics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a device is told at Hello, and what it is held to."""
+    """The limits that a device receives in the answer to Hello and that the gateway enforces."""
 
     hello_timeout_ms: int = 10_000
     idle_s: int = 30
@@ -26,14 +26,14 @@ class Limits:
     live_per_s: float = 5.0
     live_burst: float = 60.0
     backfill_rows_per_s: int = 50
-    """Announced; held to twice this, so that a device's jitter costs it nothing."""
+    """Announced; the gateway allows twice this, so that jitter is not punished."""
     backfill_burst_rows: int = 2 * MAX_BACKFILL_ROWS
     strikes_per_min: float = 10.0
     strikes_burst: float = 20.0
 
 
 class State(Enum):
-    """Where a connection is in its life."""
+    """The states of a connection, in order."""
 
     WAITING_FOR_HELLO = auto()
     REGISTERING = auto()
@@ -43,14 +43,14 @@ class State(Enum):
 
 
 class LiveReceipt(msgspec.Struct, frozen=True, gc=False):
-    """Names one live reading on its way to Kafka."""
+    """Identifies a live reading that waits for Kafka's answer."""
 
     message_id: str
     seq: int
 
 
 class BackfillReceipt(msgspec.Struct, frozen=True):
-    """Names one Backfill's rows on their way to Kafka."""
+    """Identifies the rows of a Backfill that wait for Kafka's answer."""
 
     message_id: str
     boot: str
@@ -58,10 +58,10 @@ class BackfillReceipt(msgspec.Struct, frozen=True):
 
 
 class StatusReceipt(msgspec.Struct, frozen=True):
-    """Names a device's word on a command on its way to Kafka."""
+    """Identifies a device's status of a command that waits for Kafka's answer."""
 
     message_id: str
-    told: CommandOutcome
+    outcome: CommandOutcome
 
 
 Receipt = LiveReceipt | BackfillReceipt | StatusReceipt
@@ -90,20 +90,20 @@ class Register(msgspec.Struct, frozen=True):
 
 
 class Close(msgspec.Struct, frozen=True, gc=False):
-    """Close the connection; nothing comes after it."""
+    """Close the connection; this is its last action."""
 
     code: int
     reason: str
 
 
-class Tell(msgspec.Struct, frozen=True):
-    """Write what became of a command to ``command.events``.
+class PublishOutcome(msgspec.Struct, frozen=True):
+    """Publish the outcome of a command to ``command.events``.
 
     With a receipt, answer with `Session.stored` or `Session.lost`.
     """
 
-    told: CommandOutcome
+    outcome: CommandOutcome
     receipt: StatusReceipt | None = None
 
 
-Action = Send | Produce | Register | Close | Tell
+Action = Send | Produce | Register | Close | PublishOutcome

@@ -13,7 +13,7 @@ OnAnswer = Callable[[bool], None]
 
 
 def answer_all(waiting: Iterable[OnAnswer], stored: bool) -> None:
-    """Tell each of them; one that fails keeps its answer from no other."""
+    """Report to each of them; a failure of one does not affect the others."""
     for on_answer in waiting:
         try:
             on_answer(stored)

@@ -71,14 +71,14 @@ class Owner(Protocol):
     door: Door
     listening: bool
 
-    def came(self) -> None:
-        """A connection is there."""
+    def connection_opened(self) -> None:
+        """Handle the start of a connection."""
 
     def wait_for_room(self, connection: "Connection") -> None:
         """Call ``has_room`` of this connection once there is room."""
 
-    def went(self, receiver: Receiver | None, close_code_sent: int | None) -> None:
-        """A connection is over."""
+    def connection_closed(self, receiver: Receiver | None, close_code_sent: int | None) -> None:
+        """Handle the end of a connection."""
 
 
 class Connection(asyncio.Protocol):
@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_budget",
-        "_deaf",
+        "_discards",
         "_ending",
         "_fragments",
         "_fragments_are_text",
@@ -111,8 +111,8 @@ class Connection(asyncio.Protocol):
         self._fragments: list[bytes] | None = None
         self._fragments_are_text = False
         self._budget = FrameBudget(now().mono_ms)
-        self._meter: FrameMeter | None = None  # of what comes after our close frame
-        self._deaf = False  # nothing more is read
+        self._meter: FrameMeter | None = None  # of bytes received after our close frame
+        self._discards = False  # nothing more is read
         self._ending = False  # the end has its time, which nothing puts off
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -143,10 +143,10 @@ class Connection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
         rest, self._rest = self._rest, b""
-        self._give(machine, rest)
+        self._feed(machine, rest)
 
     def abort(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the connection without a closing handshake."""
         self._transport.abort()
 
     def unsent_bytes(self) -> int:
@@ -163,15 +163,15 @@ class Connection(asyncio.Protocol):
         """TCP, and TLS if there is any, stands."""
         self._transport = cast(asyncio.Transport, transport)
         self._cut_in(OPEN_TIMEOUT_S)
-        self._owner.came()
+        self._owner.connection_opened()
 
     def data_received(self, data: bytes) -> None:
         """Bytes, cut anywhere."""
         try:
-            if self._deaf:
+            if self._discards:
                 return
             if self._last_word:
-                self._give(self._machine or new_machine(OPEN), data)
+                self._feed(self._machine or new_machine(OPEN), data)
             elif self._receiver is None:
                 self._shake_hands(data)
             elif self._paused:
@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
             machine.receive_data(self._rest)
         machine.receive_eof()
         self._last_word = True
-        self._give(machine)
+        self._feed(machine)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The connection is over, whoever ended it."""
@@ -201,7 +201,7 @@ class Connection(asyncio.Protocol):
         sent = self._machine and self._machine.close_sent
         receiver, self._receiver = self._receiver, None
         self._paused, self._last_word = False, True
-        self._owner.went(receiver, int(sent.code) if sent else None)
+        self._owner.connection_closed(receiver, int(sent.code) if sent else None)
 
     def has_room(self) -> None:
         """There is room again: take in what had to wait, and read on."""
@@ -257,7 +257,7 @@ class Connection(asyncio.Protocol):
                     break
                 receiver.receive(message, moment)
             elif budget.another(first):
-                self._give(self._machine or new_machine(OPEN), data[at:end])
+                self._feed(self._machine or new_machine(OPEN), data[at:end])
                 at, limit = end, self._limit()
             else:
                 why = TOO_MANY_FRAGMENTS
@@ -271,14 +271,14 @@ class Connection(asyncio.Protocol):
             return
         budget.tokens -= cost
         if self._last_word:
-            self._give(self._machine or new_machine(OPEN), data[at:])
+            self._feed(self._machine or new_machine(OPEN), data[at:])
         else:
             self._rest = data[at:]
 
     def _cut_off(self, receiver: Receiver, why: str) -> None:
         """Too much: say so and read nothing more, or its closing would cost as much again."""
         receiver.too_much(why)
-        self._deaf, self._rest = True, b""
+        self._discards, self._rest = True, b""
         if not self._transport.is_closing():
             self._transport.pause_reading()
             self._end_soon()
@@ -287,18 +287,23 @@ class Connection(asyncio.Protocol):
         """End the connection for what the device sent, as the machine does for unsound frames."""
         machine.fail(code, reason)
         self._last_word = True
-        self._give(machine)
+        self._feed(machine)
 
     def _limit(self) -> int:
         """The longest frame that may come next."""
         so_far = 0 if self._machine is None else self._machine.current_size or 0
         return MAX_MESSAGE_BYTES - so_far
 
-    def _give(self, machine: ServerProtocol, data: bytes = b"") -> None:
-        """Have the machine take bytes, and do what comes of it."""
+    def _feed(self, machine: ServerProtocol, data: bytes = b"") -> None:
+        """Feed bytes to the machine, and act on its events."""
         self._machine = machine
-        if data and machine.state is CLOSING and not machine.eof_sent and not self._affords(data):
-            self._deaf = True
+        if (
+            data
+            and machine.state is CLOSING
+            and not machine.eof_sent
+            and not self._within_budget(data)
+        ):
+            self._discards = True
             self._transport.abort()
             return
         if data:
@@ -314,8 +319,8 @@ class Connection(asyncio.Protocol):
         elif not self._last_word and machine.current_size is None:
             self._machine = None
 
-    def _affords(self, data: bytes) -> bool:
-        """Whether the budget has room for what comes after our close frame."""
+    def _within_budget(self, data: bytes) -> bool:
+        """Whether the budget has room for bytes received after our close frame."""
         if self._meter is None:
             self._meter = FrameMeter(self._budget)
         return self._meter.allow(data, now().mono_ms) == len(data)
@@ -394,7 +399,7 @@ class Connection(asyncio.Protocol):
         self._owner.wait_for_room(self)
 
     def _end_soon(self) -> None:
-        """Cut the connection if it does not end by itself, whatever still comes."""
+        """Cut the connection after a time if it does not end by itself."""
         if not self._ending:
             self._ending = True
             self._cut_in(CLOSE_TIMEOUT_S)

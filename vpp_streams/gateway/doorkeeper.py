@@ -19,7 +19,7 @@ from vpp_streams.gateway.logins import Connects, FailedLogins, LogLines
 
 log = structlog.get_logger()
 
-SLOWED = AdmissionRefusal(429, "too many wrong tokens came from there; come again later", 10)
+SLOWED = AdmissionRefusal(429, "too many wrong tokens from this address; try again later", 10)
 TOO_OFTEN = AdmissionRefusal(429, "this device connects too often; come again later", 1)
 
 
@@ -48,11 +48,11 @@ class Doorkeeper:
         """Decide on a request. Names of ``headers`` are lower case; ``now_ms`` is monotonic."""
         device_id = requested_device(path, headers)
         if isinstance(device_id, AdmissionRefusal):
-            self._note(device_id, path[:100], address, now_ms)
+            self._record(device_id, path[:100], address, now_ms)
             return device_id
         if self.failed.slowed(address, device_id, now_ms):
             self._counters["logins_slowed"] += 1
-            self._note(SLOWED, device_id, address, now_ms)
+            self._record(SLOWED, device_id, address, now_ms)
             return SLOWED
         answer = self._identify(device_id, headers, certificate_names)
         if isinstance(answer, AdmissionRefusal):
@@ -64,7 +64,7 @@ class Doorkeeper:
                 self._counters["connects_too_often"] += 1
                 answer = TOO_OFTEN
         if isinstance(answer, AdmissionRefusal):
-            self._note(answer, device_id, address, now_ms)
+            self._record(answer, device_id, address, now_ms)
         return answer
 
     def _identify(
@@ -83,7 +83,7 @@ class Doorkeeper:
             )
         return answer
 
-    def _note(self, refused: AdmissionRefusal, device: str, address: str, now_ms: int) -> None:
+    def _record(self, refused: AdmissionRefusal, device: str, address: str, now_ms: int) -> None:
         self._counters["refused"] += 1
         left_out = self._lines.take(address, now_ms)
         if left_out is not None:

@@ -53,7 +53,7 @@ class OwnEngine:
 
     # As the owner of its connections
 
-    def came(self) -> None:
+    def connection_opened(self) -> None:
         """A connection is there."""
         self._connections += 1
         self._quiet.clear()
@@ -64,7 +64,7 @@ class OwnEngine:
         if self._resuming is None:
             self._resuming = asyncio.create_task(self._resume())
 
-    def went(self, receiver: Receiver | None, close_code_sent: int | None) -> None:
+    def connection_closed(self, receiver: Receiver | None, close_code_sent: int | None) -> None:
         """A connection is over."""
         self._connections -= 1
         if receiver is not None:

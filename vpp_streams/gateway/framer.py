@@ -29,7 +29,7 @@ class _Frame:
 
 
 class Framer:
-    """Frames in the making and on their way; `room` tells whether more may be taken in."""
+    """Frames that are being filled or wait for Kafka; `room` says whether more readings fit."""
 
     def __init__(
         self,

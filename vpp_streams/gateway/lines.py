@@ -1,4 +1,4 @@
-"""A device's reading as a line of a raw frame. What ingest may reject goes through as it came."""
+"""A device's reading as a line of a raw frame; what ingest may reject is passed on unchanged."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def line(device_id: str, received_at_ms: int, seq: int, body: Body, boot: str) -
 
 
 def body_of(reading: Telemetry | VendorTelemetry | UncheckedTelemetry) -> Body:
-    """What a live reading says, without its name."""
+    """The body of a live reading."""
     match reading:
         case Telemetry():
             return msgspec.convert(reading, NativeBody, from_attributes=True)
@@ -41,7 +41,7 @@ def body_of(reading: Telemetry | VendorTelemetry | UncheckedTelemetry) -> Body:
 
 
 def body_of_row(cols: list[str], row: list[Any]) -> Body:
-    """What a row of a Backfill says."""
+    """The body of a row of a Backfill."""
     body = {key: value for key, value in zip(cols, row, strict=True) if value is not None}
     try:
         return msgspec.convert(body, NativeBody)

@@ -17,7 +17,16 @@ from schemas.protocol import CLOSE_ABUSE, Hello
 from vpp_streams import clock
 from vpp_streams.clock import now
 from vpp_streams.domain.moments import Now
-from vpp_streams.gateway.actions import Action, Close, Produce, Receipt, Register, Send, State, Tell
+from vpp_streams.gateway.actions import (
+    Action,
+    Close,
+    Produce,
+    PublishOutcome,
+    Receipt,
+    Register,
+    Send,
+    State,
+)
 from vpp_streams.gateway.answers import OnAnswer
 from vpp_streams.gateway.commands import CommandOutcome
 from vpp_streams.gateway.framer import Framer
@@ -63,7 +72,7 @@ class Link:
         self._hello: Hello | None = None
 
     def receive(self, data: bytes, moment: Now) -> None:
-        """A whole message from the device."""
+        """Handle a complete message from the device."""
         for action in self.session.receive(data, moment):
             self._perform(action)
 
@@ -86,7 +95,7 @@ class Link:
 
     @property
     def device_id(self) -> str:
-        """The device that this connection speaks for."""
+        """The id of the connection's device."""
         return self.session.device.device_id
 
     @property
@@ -95,24 +104,24 @@ class Link:
         return self.session.state is State.LIVE
 
     def abort(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the connection without a closing handshake."""
         self.socket.abort()
 
     def on_answer(self, receipt: Receipt, stored: bool) -> None:
-        """Kafka has it, or did not take it."""
+        """Handle Kafka's answer: the record is stored, or was not taken."""
         session = self.session
         actions = session.stored(receipt, now()) if stored else session.lost(receipt)
         for action in actions:
             self._perform(action)
 
     async def closed(self, close_code_sent: int | None) -> None:
-        """The connection is over: say so in ``presence`` if it was ever said to be there."""
+        """Handle the end of the connection; publish it if its start was published."""
         if close_code_sent in CLOSES_OF_BAD_MESSAGES and self.session.state is not State.CLOSED:
             self._shared.counters["bad_messages"] += 1
         self._shared.on_closed(self)
         if self._registration is not None:
             await self._registration
-        self.perform(self.session.gone())
+        self.perform(self.session.ended())
         if self._hello is None or self.epoch is None:
             return
         self._shared.counters["disconnects"] += 1
@@ -123,14 +132,14 @@ class Link:
             log.warning("no disconnect record", device=self.device_id, error=repr(error))
 
     def _perform(self, action: Action) -> None:
-        match action:  # what comes most often comes first
+        match action:  # the most frequent first
             case Produce():
                 answer = _Answer(self, action.receipt)
                 self._shared.framer.add(action.topic, action.partition, action.lines, answer)
             case Send():
                 self._send(action.data)
-            case Tell(told, receipt):
-                self._tell(told, None if receipt is None else _Answer(self, receipt))
+            case PublishOutcome(outcome, receipt):
+                self._publish_outcome(outcome, None if receipt is None else _Answer(self, receipt))
             case Register(hello):
                 self._hello = hello
                 self._shared.on_hello(self)
@@ -157,21 +166,21 @@ class Link:
             if self.live:
                 self._shared.on_live(self)
 
-    def _tell(self, told: CommandOutcome, on_answer: OnAnswer | None) -> None:
+    def _publish_outcome(self, outcome: CommandOutcome, on_answer: OnAnswer | None) -> None:
         event = CommandEvent(
             device_id=self.device_id,
-            command_id=told.command_id,
-            state=told.state,
+            command_id=outcome.command_id,
+            state=outcome.state,
             at_ms=clock.now_ms(),
             epoch=self.epoch,
-            reason=told.reason,
-            power_w=told.power_w,
+            reason=outcome.reason,
+            power_w=outcome.power_w,
         )
         self._shared.outbox.add(self.session.partition, event, on_answer)
 
 
 class _Answer(msgspec.Struct, gc=False):
-    """Kafka's answer on its way to a link. There is one for each reading or status that waits."""
+    """Passes Kafka's answer to a link. There is one for each reading or status that waits."""
 
     link: Link
     receipt: Receipt

@@ -82,6 +82,6 @@ def _share(file: int, world: str) -> str | None:
         return None if held == world else held
     os.ftruncate(file, 0)
     os.pwrite(file, world.encode(), 0)
-    # Nobody comes between: whoever joins holds the lock of all ports.
+    # Nobody gets in between: whoever joins holds the lock of all ports.
     fcntl.flock(file, fcntl.LOCK_SH)
     return None

@@ -32,7 +32,7 @@ class LiveAcks:
         return self._first <= seq <= self._upto
 
     def again(self) -> None:
-        """Have the whole current range acked once more (the device seems to have missed it)."""
+        """Ack the current range again (the device seems to have missed the ack)."""
         self._acked = self._first - 1
 
     def take(self) -> Range | None:

@@ -26,7 +26,7 @@ class _Frame:
 
 
 class EventOutbox:
-    """Events on their way to Kafka; who wants to know whether it has them gives an `OnAnswer`."""
+    """Sends events to Kafka; an `OnAnswer` is called with whether Kafka has stored its event."""
 
     def __init__(self, outlet: Outlet, health: HealthReporter) -> None:
         self._outlet = outlet

@@ -34,7 +34,7 @@ class Pusher:
         self._prices: dict[str, PriceSeries] = {}
 
     def commands(self, slot: int) -> Feed[CommandFrame]:
-        """What comes to this slot from now on: older commands had other connections."""
+        """Start at the slot's end: older commands belonged to other connections."""
 
         async def apply(read: Read[CommandFrame]) -> None:
             await self.deliver(read.record)
@@ -42,7 +42,7 @@ class Pusher:
         return Feed(topics.GATEWAY_OUT, apply, since_ms=None, partitions=(slot,))
 
     async def deliver(self, frame: CommandFrame) -> None:
-        """Send a frame's commands; what cannot be sent is told with its reason."""
+        """Send a frame's commands; publish why some could not be sent."""
         self._counters["commands_in"] += len(frame.rows)
         id_ = command_id(frame.partition, frame.rank)
         for start in range(0, len(frame.rows), SLICE):
@@ -54,11 +54,11 @@ class Pusher:
     def _deliver_row(self, frame: CommandFrame, id_: str, row: CommandRow, moment: Now) -> None:
         link = self._links.get(row.device_id)
         if frame.valid_until_ms <= moment.utc_ms:
-            self._tell(frame, row, "expired", "it came too late")
+            self._publish_outcome(frame, row, "expired", "it arrived too late")
         elif link is None or not link.live:
-            self._tell(frame, row, "failed", "not connected")
+            self._publish_outcome(frame, row, "failed", "not connected")
         elif link.epoch != row.epoch:
-            self._tell(frame, row, "failed", "stale epoch")
+            self._publish_outcome(frame, row, "failed", "stale epoch")
         else:
             setpoint = Setpoint(
                 epoch=row.epoch,
@@ -73,7 +73,9 @@ class Pusher:
             )
             link.perform(link.session.command(id_, setpoint, moment))
 
-    def _tell(self, frame: CommandFrame, row: CommandRow, state: CommandState, reason: str) -> None:
+    def _publish_outcome(
+        self, frame: CommandFrame, row: CommandRow, state: CommandState, reason: str
+    ) -> None:
         self._counters["commands_not_delivered"] += 1
         self._outbox.add(
             frame.partition,

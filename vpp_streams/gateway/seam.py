@@ -28,7 +28,7 @@ MAX_UNSENT_BYTES = 64 * 1024
 """A device that leaves more than this unread, whatever it is of, is dropped without a word."""
 
 BACKLOG = 4096
-"""Connections that wait to be taken: a fleet comes back at once, and who finds no place is late
+"""Connections that wait to be accepted: a fleet returns all at once, and who finds no place is late
 by a second or more."""
 
 
@@ -52,7 +52,7 @@ class Receiver(Protocol):
     """What an engine hands a connection's messages to."""
 
     def receive(self, data: bytes, now: Now) -> None:
-        """A whole message, text or binary: its bytes as they came."""
+        """Handle a complete message, text or binary, as the bytes that were received."""
 
     def too_much(self, why: str) -> None:
         """The device has sent more than its budget of frames; the connection is to be closed."""

@@ -149,7 +149,7 @@ class Gateway:
         older = self._before_hello.get(link.device_id)
         self._before_hello[link.device_id] = link
         if older is not None:
-            older.perform(older.session.close(CLOSE_TRY_LATER, "a newer connection came"))
+            older.perform(older.session.close(CLOSE_TRY_LATER, "a newer connection was opened"))
         return link
 
     async def sweep_for_ever(self) -> None:

@@ -3,16 +3,16 @@
 A shell feeds it messages, time and Kafka's answers, and carries out the actions it returns, in
 order. Rules:
 
-- Hello comes first, within a time; nothing is taken before it has been accepted, which is when
-  the connect record's offset (the epoch) is known.
-- Live numbers rise. One that was seen before is not produced again: if it is stored, it is acked
-  again; if it is on its way, its ack will come; otherwise it must come as Backfill.
-- A reading with a good name and a body we cannot read is passed on (parsed and encoded again), so
-  that ingest rejects it with a reason and its bytes; a message without a good name is refused.
+- Hello is first, within a time limit. Nothing is accepted before the connect record's offset (the
+  epoch) is known.
+- Live sequence numbers rise. A repeated one is not produced again: if it is stored, it is acked
+  again; if Kafka has not answered yet, its ack will follow; otherwise it must be sent as Backfill.
+- A reading with a valid name and an unreadable body is passed on (parsed and encoded again), so
+  that ingest rejects it with a reason and its bytes; a message without a valid name is refused.
 - An Ack covers only readings that Kafka has, or (in a Backfill) that the device says it no longer
   has.
-- Each refused message is a strike; too many of them close the connection. An unknown action is
-  none: a newer device may try what this gateway has not learned.
+- Each refused message is a strike; too many strikes close the connection. An unknown action is
+  not a strike: a newer device may try what this gateway does not know yet.
 """
 
 from collections import Counter
@@ -62,15 +62,21 @@ from vpp_streams.gateway.actions import (
     Limits,
     LiveReceipt,
     Produce,
+    PublishOutcome,
     Receipt,
     Register,
     Send,
     State,
     StatusReceipt,
-    Tell,
 )
 from vpp_streams.gateway.bucket import TokenBucket
-from vpp_streams.gateway.commands import CommandOutcome, Commands, StatusRefusal, Unasked, may_exist
+from vpp_streams.gateway.commands import (
+    CommandOutcome,
+    Commands,
+    StatusRefusal,
+    UnexpectedAnswer,
+    may_exist,
+)
 from vpp_streams.gateway.lines import Body, body_of, body_of_row, line
 from vpp_streams.gateway.live_acks import LiveAcks, Range
 from vpp_streams.kafka import topics
@@ -80,7 +86,7 @@ READY = (State.LIVE, State.DRAINING)
 
 
 class Head(NamedTuple):
-    """How far a device's live numbers have come."""
+    """The newest live sequence number of a device, and its boot."""
 
     boot: str
     seq: int
@@ -89,7 +95,7 @@ class Head(NamedTuple):
 class Session:
     """The connection of one device, from the accepted upgrade to its end."""
 
-    # A gateway holds tens of thousands: what many of them never need is made when it is needed.
+    # A gateway holds tens of thousands: what many of them never need is created on first use.
     __slots__ = (
         "_acked_ms",
         "_acks",
@@ -100,12 +106,12 @@ class Session:
         "_commands",
         "_counters",
         "_earlier",
-        "_heard_ms",
         "_hello_id",
+        "_in_flight",
         "_last_seq",
         "_limits",
         "_live",
-        "_on_their_way",
+        "_received_ms",
         "_strikes",
         "device",
         "partition",
@@ -133,12 +139,12 @@ class Session:
         self._limits = limits
         self._backfill_delay_ms = backfill_delay_ms
         self._counters = counters
-        self._heard_ms = now.mono_ms
+        self._received_ms = now.mono_ms
         self._boot = ""
         self._boot_used = False
         self._hello_id = ""
         self._last_seq = -1
-        self._on_their_way: set[int] = set()
+        self._in_flight: set[int] = set()
         self._acks = LiveAcks(0)
         self._acked_ms = now.mono_ms - limits.ack_ms
         self._live = TokenBucket(limits.live_per_s, limits.live_burst, now.mono_ms)
@@ -146,11 +152,11 @@ class Session:
         self._strikes: TokenBucket | None = None
         self._commands: Commands | None = None
         self._earlier: tuple[str, ...] = ()
-        """Commands of earlier connections that may still be told of."""
+        """Commands of earlier connections whose outcome may still arrive."""
 
     @property
     def head(self) -> Head:
-        """The newest number that is known of this connection's boot."""
+        """The newest sequence number of this connection's boot."""
         return Head(self._boot, self._last_seq)
 
     def follows(self, earlier: Head) -> bool:
@@ -159,14 +165,14 @@ class Session:
         self._boot_used = back
         return not back
 
-    # What comes in
+    # Inputs
 
     def receive(self, data: bytes | str, now: Now) -> list[Action]:
-        """A whole message from the device."""
+        """Handle a complete message from the device."""
         if self.state is State.CLOSED:
             return []
         if self.state is not State.WAITING_FOR_HELLO:  # nothing but a Hello ends that wait
-            self._heard_ms = now.mono_ms
+            self._received_ms = now.mono_ms
         if isinstance(data, bytes) and (live := decode_reading(data, self._boot)) is not None:
             id_, seq, body = live
             return self._on_telemetry(id_, self._boot, seq, body, now)
@@ -191,17 +197,17 @@ class Session:
                 what = "Hello as type 6" if is_hello else "a message of that type"
                 return self._refuse(id_, "bad_message", f"a gateway takes no {what}", now)
             case Result() as result:
-                return self._on_answer(self._its_commands().answered(result), now)
+                return self._on_answer(self._device_commands().answered(result), now)
             case Error(id_, code, detail):
-                return self._on_answer(self._its_commands().refused(id_, code, detail), now)
+                return self._on_answer(self._device_commands().refused(id_, code, detail), now)
         return []
 
     def registered(self, epoch: int, now: Now) -> list[Action]:
-        """The connect record stands at this offset: the device may send."""
+        """The connect record is stored at this offset: the device may send."""
         if self.state is not State.REGISTERING:
             return []
         self.state = State.LIVE
-        self._heard_ms = now.mono_ms
+        self._received_ms = now.mono_ms
         limits = self._limits
         result = HelloResult(
             epoch=epoch,
@@ -215,7 +221,7 @@ class Session:
         return [Send(encode_result(self._hello_id, result))]
 
     def unavailable(self) -> list[Action]:
-        """The connect record could not be written: the device has to come back later."""
+        """The connect record could not be written: the device must reconnect later."""
         if self.state is not State.REGISTERING:
             return []
         detail = "the gateway cannot reach Kafka"
@@ -230,7 +236,7 @@ class Session:
             return []
         if not isinstance(receipt, LiveReceipt):
             return [self._other_stored(receipt, now)]
-        self._on_their_way.discard(receipt.seq)
+        self._in_flight.discard(receipt.seq)
         broken_off = self._acks.stored(receipt.seq)
         if broken_off is None:
             if self.state is LIVE and now.mono_ms - self._acked_ms < self._limits.ack_ms:
@@ -241,7 +247,7 @@ class Session:
     def _other_stored(self, receipt: BackfillReceipt | StatusReceipt, now: Now) -> Send:
         if isinstance(receipt, BackfillReceipt):
             return self._ack(receipt.boot, receipt.rows, now)
-        self._its_commands().stored(receipt.told)
+        self._device_commands().stored(receipt.outcome)
         return Send(encode_result(receipt.message_id, {}))
 
     def lost(self, receipt: Receipt) -> list[Action]:
@@ -249,59 +255,63 @@ class Session:
         if self.state is State.CLOSED:
             return []
         if isinstance(receipt, LiveReceipt):
-            self._on_their_way.discard(receipt.seq)
+            self._in_flight.discard(receipt.seq)
         elif isinstance(receipt, StatusReceipt):
-            self._its_commands().lost(receipt.told)
+            self._device_commands().lost(receipt.outcome)
         return [Send(encode_error(receipt.message_id, "not_stored", "Kafka did not take it"))]
 
     def tick(self, now: Now, listening: bool = True) -> list[Action]:
         """Time has passed. ``listening`` is False while the gateway itself does not read."""
         if not listening:
-            self._heard_ms = now.mono_ms
-        silent_ms = now.mono_ms - self._heard_ms
+            self._received_ms = now.mono_ms
+        silent_ms = now.mono_ms - self._received_ms
         if self.state in READY:
             if silent_ms > self._limits.idle_s * 1000:
                 due = self._ack_now(now)
                 return [*due, *self.close(CLOSE_IDLE, f"silent for {self._limits.idle_s} s")]
             if self._commands is None:
                 return self._ack_if_due(now)
-            late = [Tell(told) for told in self._commands.overdue(now.mono_ms)]
+            late = [PublishOutcome(outcome) for outcome in self._commands.overdue(now.mono_ms)]
             return [*late, *self._ack_if_due(now)]
         if self.state is State.WAITING_FOR_HELLO and silent_ms > self._limits.hello_timeout_ms:
-            return self.close(CLOSE_PROTOCOL_ERROR, "no Hello came")
+            return self.close(CLOSE_PROTOCOL_ERROR, "no Hello was received")
         return []
 
     def drain(self, reconnect_in_ms: SpanMs, now: Now) -> list[Action]:
-        """The gateway is about to stop; acks go out at once from here on."""
+        """The gateway is about to stop; from here on acks are sent at once."""
         if self.state is not State.LIVE:
             return []
         self.state = State.DRAINING
         return [Send(encode_call("drain", Drain(reconnect_in_ms))), *self._ack_now(now)]
 
     def close(self, code: int, reason: str) -> list[Action]:
-        """End the connection from our side. Whatever has not been acked stays with the device."""
+        """End the connection from this side. The device keeps whatever has not been acked."""
         if self.state is State.CLOSED:
             return []
         self.state = State.CLOSED
         return [Close(code, reason)]
 
-    def gone(self) -> list[Action]:
-        """The connection has ended; what it leaves to be told."""
+    def ended(self) -> list[Action]:
+        """The connection has ended; publish the outcomes of its unanswered commands."""
         self.state = State.CLOSED
-        return [Tell(told) for told in self._commands.gone()] if self._commands else []
+        return (
+            [PublishOutcome(outcome) for outcome in self._commands.ended()]
+            if self._commands
+            else []
+        )
 
     def command(self, id_: str, setpoint: Setpoint, now: Now) -> list[Action]:
-        """Send a command to the device; what becomes of it is told."""
+        """Send a command to the device, and publish that it was delivered."""
         if self.state is not State.LIVE:
             return []
-        told = self._its_commands().sent(id_, setpoint, now.mono_ms)
-        return [Send(encode_call(id_, setpoint)), Tell(told)]
+        outcome = self._device_commands().sent(id_, setpoint, now.mono_ms)
+        return [Send(encode_call(id_, setpoint)), PublishOutcome(outcome)]
 
     def prices(self, prices: Prices) -> list[Action]:
         """Send prices to the device."""
         return [Send(encode_call("prices", prices))] if self.state is State.LIVE else []
 
-    # One message each
+    # One method per message
 
     def _on_hello(self, id_: str, hello: Hello, now: Now) -> list[Action]:
         if self.state is not State.WAITING_FOR_HELLO:
@@ -322,23 +332,23 @@ class Session:
             return self._refuse(id_, "wrong_boot", f"Hello said boot {self._boot}", now)
         seen = seq <= self._last_seq
         if not seen:
-            self._last_seq = seq  # one refused below has to come as Backfill
+            self._last_seq = seq  # one refused below must be sent as Backfill
         if not self._live.take(1, now.mono_ms):
             return self._rate_limited(id_, 1, now)
         if seen:
             return self._on_seen(id_, seq, now)
         self._counters["readings_in"] += 1
-        self._on_their_way.add(seq)
+        self._in_flight.add(seq)
         made = self._line(seq, boot, body, now)
         return [Produce(self.topic, self.partition, made, LiveReceipt(id_, seq))]
 
     def _on_seen(self, id_: str, seq: int, now: Now) -> list[Action]:
-        if seq in self._on_their_way:
+        if seq in self._in_flight:
             return []
         if self._acks.covers(seq):
             self._acks.again()
             return self._ack_if_due(now)
-        return self._refuse(id_, "seq_not_rising", f"{seq} must come as Backfill", now)
+        return self._refuse(id_, "seq_not_rising", f"{seq} must be sent as Backfill", now)
 
     def _on_backfill(self, id_: str, backfill: Backfill, now: Now) -> list[Action]:
         if self.state not in READY:
@@ -365,26 +375,26 @@ class Session:
     def _on_status(self, id_: str, status: CommandStatus, now: Now) -> list[Action]:
         if self.state not in READY:
             return self._refuse(id_, "hello_first", "wait for the answer to Hello", now)
-        match self._its_commands().status(status):
+        match self._device_commands().status(status):
             case StatusRefusal(code, detail):
                 return self._refuse(id_, code, detail, now)
-            case CommandOutcome() as told:
-                return [Tell(told, StatusReceipt(id_, told))]
+            case CommandOutcome() as outcome:
+                return [PublishOutcome(outcome, StatusReceipt(id_, outcome))]
             case True:
                 return [Send(encode_result(id_, {}))]
             case False:
-                return []  # Kafka's answer will be this one's, too
+                return []  # Kafka's answer to the first will serve both
 
-    def _on_answer(self, answer: CommandOutcome | Unasked, now: Now) -> list[Action]:
+    def _on_answer(self, answer: CommandOutcome | UnexpectedAnswer, now: Now) -> list[Action]:
         match answer:
-            case CommandOutcome() as told:
-                return [Tell(told)]
-            case Unasked.UNKNOWN:  # an answer has no answer: it is a strike, and no more
+            case CommandOutcome() as outcome:
+                return [PublishOutcome(outcome)]
+            case UnexpectedAnswer.UNKNOWN:  # an answer gets no answer: it is a strike only
                 return [] if self._strikes_left(now) else self._abuse("an answer to nothing")
-            case Unasked.LATE:
+            case UnexpectedAnswer.LATE:
                 return []
 
-    def _its_commands(self) -> Commands:
+    def _device_commands(self) -> Commands:
         if self._commands is None:
             self._commands = Commands(self._earlier, self._counters)
         return self._commands
@@ -394,7 +404,7 @@ class Session:
             self._counters["bad_bodies"] += 1
         return line(self.device.device_id, now.utc_ms, seq, body, boot)
 
-    # What goes out
+    # Outputs
 
     def _refuse(self, id_: str, code: ErrorCode, detail: str, now: Now) -> list[Action]:
         self._counters["bad_messages"] += 1
