@@ -147,7 +147,7 @@ class CommandAgent:
             return []  # the next order follows soon
         # One view serves orders of different regions, as they share no device.
         newest = {order.region: order for order in orders}
-        view = control.pool.look(self._context.now_ms(), self._alerts.values())
+        view = control.pool.view_at(self._context.now_ms(), self._alerts.values())
         frames = [f for order in newest.values() for f in control.orders.carry_out(order, view)]
         self._count(control)
         return frames
@@ -180,7 +180,7 @@ class CommandAgent:
     ) -> tuple[list[CommandEvent], list[CommandFrame], list[SupplyPartial]]:
         """One partition's cycle without an await: a view is valid until another task may run."""
         now_ms = self._context.now_ms()
-        view = control.pool.look(now_ms, self._alerts.values())
+        view = control.pool.view_at(now_ms, self._alerts.values())
         control.pool.observe(view)
         events = control.rows.expire(now_ms)
         frames = control.orders.fill_for_storms(view, self._alerts.values())

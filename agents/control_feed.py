@@ -195,7 +195,7 @@ class ControlFeed:
         if self._given is None:
             return
         wanted = {tp: max(end, self._ends.get(tp, 0)) for tp, end in ends.items()}
-        if stuck := self._progress.look(at, wanted, self._clock()):
+        if stuck := self._progress.stuck(at, wanted, self._clock()):
             where = ", ".join(sorted(f"{tp.topic}/{tp.partition} at {at[tp]}" for tp in stuck))
             raise BrokerError(
                 f"the control feed has read nothing for {STUCK_S:g} s though there is more in"

@@ -64,7 +64,7 @@ class Partition:
             region=REGION, partition=self.fleet.partition, request_id="t1", issued_at_ms=now_ms,
             asked_at_ms=now_ms, until_ms=now_ms + 3_600_000, shares=(Share("", share_w),),
         )  # fmt: skip
-        return self.orders.carry_out(order, self.pool.look(now_ms))
+        return self.orders.carry_out(order, self.pool.view_at(now_ms))
 
 
 def fleet_of(devices: int) -> list[Partition]:

@@ -262,6 +262,6 @@ class LogReader:
             except (KafkaError, OSError):
                 progress.reset()  # Kafka is away: no partition moves
                 continue
-            if stalled := progress.look(at, ends, loop.time()):
+            if stalled := progress.stuck(at, ends, loop.time()):
                 where = ", ".join(f"{tp.topic}/{tp.partition} at {at[tp]}" for tp in stalled)
                 raise StalledError(f"nothing was read for {STALLED_S:.0f} s, with more in {where}")

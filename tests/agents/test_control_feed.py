@@ -321,12 +321,12 @@ def test_only_what_stood_still_for_the_limit_is_stuck(looks: list[tuple[int, int
         at = (before or 0) + moved
         still_s = still_s + min(wait_s, 20) if before == at and more else 0.0
         before = at
-        assert progress.look({"p": at}, {"p": at + more}, now_s) == (["p"] * (still_s >= 60))
+        assert progress.stuck({"p": at}, {"p": at + more}, now_s) == (["p"] * (still_s >= 60))
 
 
 def test_a_process_that_was_stopped_for_an_hour_may_read_on() -> None:
     progress: Progress[str] = Progress(60.0, 10.0)
-    assert progress.look({"p": 1}, {"p": 2}, 0.0) == []
-    assert progress.look({"p": 1}, {"p": 2}, 3600.0) == []
+    assert progress.stuck({"p": 1}, {"p": 2}, 0.0) == []
+    assert progress.stuck({"p": 1}, {"p": 2}, 3600.0) == []
     progress.reset()
-    assert progress.look({"p": 1}, {"p": 2}, 3700.0) == []
+    assert progress.stuck({"p": 1}, {"p": 2}, 3700.0) == []

@@ -95,7 +95,7 @@ class OnePartition:
             self.fleet.apply(Frame(self._seq, Batch.of(make_batch(rows))))
 
     def look(self) -> View:
-        return self.pool.look(self.now_ms, self.alerts)
+        return self.pool.view_at(self.now_ms, self.alerts)
 
     def order(
         self,

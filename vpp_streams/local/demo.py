@@ -20,7 +20,7 @@ from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, assets_into
 from vpp_streams.kafka.outlet import Outlet
-from vpp_streams.local.drill import drill
+from vpp_streams.local.drill import DrillReport, drill
 from vpp_streams.local.loop_check import Expected, Report, Summary, is_warm, judge
 from vpp_streams.local.supervisor import Spec, Supervisor
 from vpp_streams.process.connection import onlooker
@@ -206,9 +206,7 @@ async def measure(
         last = await read_summary(client)
     dispatch = None
     if not stopping.is_set():
-        region_of = {device.device_id: site.region for site in sites for device in site.devices}
-        with_batteries = {s.region for s in sites if any(d.rated_energy_wh for d in s.devices)}
-        dispatch = await drill(settings, with_batteries, region_of, min(expected.seconds, DRILL_S))
+        dispatch = await _drill_all(settings, sites, min(expected.seconds, DRILL_S))
     return judge(
         first or nothing,
         last or nothing,
@@ -217,6 +215,13 @@ async def measure(
         restarts=supervisor.restarts,
         dispatch=dispatch,
     )
+
+
+async def _drill_all(settings: Settings, sites: Sequence[Site], seconds: float) -> DrillReport:
+    """Drill every region that has a battery."""
+    region_of = {device.device_id: site.region for site in sites for device in site.devices}
+    with_batteries = {s.region for s in sites if any(d.rated_energy_wh for d in s.devices)}
+    return await drill(settings, with_batteries, region_of, seconds)
 
 
 async def _until_warm(

@@ -1,6 +1,6 @@
 """Reads the telemetry, armed droops and ratings that prove devices' frequency response."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -68,23 +68,12 @@ def armings_of(
     droop: Droop,
 ) -> Armings:
     """The leases that devices accepted, by their events; ``device`` is an index in ``devices``."""
-    taken_ms, ended_ms = _taken_and_ended(events)
     index = {device_id: i for i, device_id in enumerate(devices)}
-    leases = []
-    for frame in commands:
-        for row in frame.rows:
-            name = row.device_id, command_id(frame.partition, frame.rank)
-            if row.device_id not in index or name not in taken_ms:
-                continue
-            armed = frame.droop == droop and row.setpoint_w is not None
-            leases.append(
-                (
-                    index[row.device_id],
-                    max(taken_ms[name], frame.not_before_ms),
-                    min(frame.valid_until_ms, ended_ms.get(name, frame.valid_until_ms)),
-                    row.setpoint_w if armed else np.nan,
-                )
-            )
+    leases = [
+        (index[lease[0]], *lease[1:])
+        for lease in _leases(commands, events, droop)
+        if lease[0] in index
+    ]
     device, from_ms, until_ms, setpoint_w = zip(*leases, strict=True) if leases else ((),) * 4
     return Armings(
         np.array(device, np.int64),
@@ -92,6 +81,25 @@ def armings_of(
         np.array(until_ms, np.int64),
         np.array(setpoint_w, np.float64),
     )
+
+
+def _leases(
+    commands: Iterable[CommandFrame], events: Iterable[CommandEvent], droop: Droop
+) -> Iterator[tuple[str, int, int, float]]:
+    """Device, start, end (ms) and setpoint (W) of each lease; NaN where it is not armed."""
+    taken_ms, ended_ms = _taken_and_ended(events)
+    for frame in commands:
+        for row in frame.rows:
+            name = row.device_id, command_id(frame.partition, frame.rank)
+            if name not in taken_ms:
+                continue
+            armed_w = row.setpoint_w if frame.droop == droop else None
+            yield (
+                row.device_id,
+                max(taken_ms[name], frame.not_before_ms),
+                min(frame.valid_until_ms, ended_ms.get(name, frame.valid_until_ms)),
+                np.nan if armed_w is None else armed_w,
+            )
 
 
 def _taken_and_ended(

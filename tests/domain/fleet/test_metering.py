@@ -62,7 +62,7 @@ class Home:
     def most_w(self) -> float:
         """Discharge that the batteries may be asked for together."""
         pool = Pool(self.part, CommandRows(0, self.part.twins, POLICY))
-        view = pool.look(self.at_ms)
+        view = pool.view_at(self.at_ms)
         everybody = view.reporting & (view.ratings.rated_energy_wh > 0)
         return float(pool.bounds(view, everybody).most_w.sum())
 

@@ -91,7 +91,7 @@ def test_a_closed_gap_leaves_no_trace() -> None:
 def test_runs_stay_sorted_disjoint_and_apart(seqs: list[int]) -> None:
     seen = Seen(1)
     for seq in seqs:
-        if seen.look(seq) == "new":
+        if seen.verdict(seq) == "new":
             seen.add(seq, seq + 1)
     assert [s for start, end in runs_of(seen) for s in range(start, end)] == sorted(set(seqs))
     assert seen.bounds.tolist() == sorted(set(seen.bounds.tolist()))
@@ -102,7 +102,7 @@ def test_many_gaps_are_bounded_and_what_is_blurred_is_not_taken_as_a_repeat() ->
     for seq in range(0, 2 * MAX_RUNS + 4, 2):
         seen.add(seq, seq + 1)
     assert len(seen.bounds) == 2 * MAX_RUNS
-    assert [seen.look(seq) for seq in (1, 5, 2 * MAX_RUNS + 2)] == ["unclear", "new", "repeat"]
+    assert [seen.verdict(seq) for seq in (1, 5, 2 * MAX_RUNS + 2)] == ["unclear", "new", "repeat"]
 
 
 def test_every_second_reading_lost_and_sent_later_is_counted_once() -> None:

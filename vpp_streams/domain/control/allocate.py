@@ -165,11 +165,7 @@ def _switched(
         near, far, p, group_most_w = -far, -near, -p, -problem.group_least_w
     along = ((p > 0.0) & ~small) | (near > 0.0)
     against = ((p < 0.0) & ~small) | (far < 0.0)
-    floor = np.where(along, np.minimum(np.maximum(near, problem.min_w), far), 0.0)
-    floor = np.where(against, near, floor)
-    ceiling = np.where(along, far, 0.0)
-    ceiling = np.where(against, np.maximum(np.minimum(far, -problem.min_w), near), ceiling)
-
+    floor, ceiling = _held_to_minimum(near, far, problem.min_w, along, against)
     rows = np.flatnonzero(small & (p > 0.0) & (far >= problem.min_w) & ~along)
     rows = rows[np.argsort(-p[rows] / problem.min_w[rows], kind="stable")]
     room_w = group_most_w - np.bincount(problem.group, floor, len(group_most_w))
@@ -188,6 +184,18 @@ def _switched(
         return replace(problem, least_w=low, most_w=high)
 
     return with_first(few), with_first(many)
+
+
+def _held_to_minimum(
+    near: Floats, far: Floats, min_w: Floats, along: Mask, against: Mask
+) -> tuple[Floats, Floats]:
+    """Floor and ceiling of each device: at least its minimum along or against, else off."""
+    floor = np.where(along, np.minimum(np.maximum(near, min_w), far), 0.0)
+    ceiling = np.where(along, far, 0.0)
+    return (
+        np.where(against, near, floor),
+        np.where(against, np.maximum(np.minimum(far, -min_w), near), ceiling),
+    )
 
 
 def _cumsum_by_group(values: Floats, group: Ints) -> Floats:

@@ -56,20 +56,23 @@ class Orders:
         else:
             until_ms = min(until_ms, order.until_ms)
             rows, setpoint_w = self._to_move(order, view, mine, everyone=rearmed)
-        template = CommandFrame(
+        return self._frames(view, rows, setpoint_w, self._template(order, view.now_ms, until_ms))
+
+    def _template(self, order: Dispatch, now_ms: int, until_ms: int) -> CommandFrame:
+        """A frame of the order's commands, without its rank, slot and rows."""
+        return CommandFrame(
             partition=self._rows.partition,
             rank=0,
             slot=0,
             region=order.region,
             request_id=order.request_id,
-            created_at_ms=view.now_ms,
+            created_at_ms=now_ms,
             asked_at_ms=order.asked_at_ms,
-            not_before_ms=view.now_ms,
+            not_before_ms=now_ms,
             valid_until_ms=until_ms,
             droop=order.droop,
             rows=(),
         )
-        return self._frames(view, rows, setpoint_w, template)
 
     def fill_for_storms(self, view: View, alerts: Collection[Alert]) -> list[CommandFrame]:
         """Charge the batteries in the way of a storm and keep them full, ahead of any order."""

@@ -66,7 +66,7 @@ class Pool:
         self.droop: dict[str, Droop | None] = {}
         """Region -> the droop that its devices are armed with."""
 
-    def look(self, now_ms: int, alerts: Collection[Alert] = ()) -> View:
+    def view_at(self, now_ms: int, alerts: Collection[Alert] = ()) -> View:
         """The view of the partition at this time."""
         fleet, rows = self.fleet, self.commands
         rows.grow()

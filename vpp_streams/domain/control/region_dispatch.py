@@ -30,7 +30,7 @@ from vpp_streams.domain.control.requests import held_w
 from vpp_streams.domain.control.ruling import CalledPower, Measured, Ruling, called_power
 from vpp_streams.domain.control.standing import added
 from vpp_streams.domain.control.storms import cost
-from vpp_streams.domain.control.supply import Curve, merge
+from vpp_streams.domain.control.supply import Curve, Merged, merge
 
 SUPPLY_VALID_MS = 3_000
 """A partition whose supply is older than this is not counted on."""
@@ -134,15 +134,7 @@ class RegionDispatch:
         supplies = {(p, s.feeder): s for p, partial in seen.live.items() for s in partial.supplies}
         beside = _uncontrolled_by_feeder(supplies.values())
         uncontrolled_w = seen.unheard_w + sum(beside.values())
-        merged = merge(
-            {k: Curve(np.array(s.prices), np.array(s.power_w)) for k, s in supplies.items()},
-            {key: key[1] for key in supplies},
-            {
-                feeder: (least - beside.get(feeder, 0.0), most - beside.get(feeder, 0.0))
-                for feeder, (least, most) in called.feeder_limits_w.items()
-            },
-            called.export_w - uncontrolled_w,
-        )
+        merged = _merged(called, supplies, beside, uncontrolled_w)
         allocated_w = uncontrolled_w + sum(merged.shares.values())
         missing_w = _wanted_w(called) - allocated_w
         causes = _with_the_rest(
@@ -391,6 +383,27 @@ def _says_the_same(before: Notice, notice: Notice, near_w: float) -> bool:
         and abs(before.missing_w - notice.missing_w) <= max(0.1 * abs(before.missing_w), near_w)
         and {c.cause for c in before.causes} == {c.cause for c in notice.causes}
         and (before.from_ms <= notice.at_ms) == (notice.from_ms <= notice.at_ms)
+    )
+
+
+def _merged(
+    called: CalledPower,
+    supplies: Mapping[tuple[int, str], Supply],
+    beside: Mapping[str, float],
+    uncontrolled_w: float,
+) -> Merged[tuple[int, str]]:
+    """The called power shared out, less what batteries that cannot be commanded give, W.
+
+    ``beside`` is their power by feeder, ``uncontrolled_w`` in total.
+    """
+    return merge(
+        {k: Curve(np.array(s.prices), np.array(s.power_w)) for k, s in supplies.items()},
+        {key: key[1] for key in supplies},
+        {
+            feeder: (least - beside.get(feeder, 0.0), most - beside.get(feeder, 0.0))
+            for feeder, (least, most) in called.feeder_limits_w.items()
+        },
+        called.export_w - uncontrolled_w,
     )
 
 

@@ -8,7 +8,7 @@ peak shaving.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.dispatch import Hold, Limit, Mode, Target
 from schemas.grid import Droop
@@ -71,26 +71,21 @@ def called_power(ruling: Ruling, measured: Measured, engaged: bool) -> CalledPow
     target = ruling.target
     if target is not None and target.export_w is not None:
         export_w = min(max(target.export_w, least_w), max(most_w, least_w))
-        return CalledPower(
-            export_w,
-            feeders,
-            target.request_id,
-            target.issued_at_ms,
-            target.ends_at_ms,
-            target.droop,
-            wanted_w=target.export_w if target.export_w != export_w else None,
-        )
+        wanted_w = target.export_w if target.export_w != export_w else None
+        called = _called(target, export_w, feeders)
+        return replace(called, droop=target.droop, wanted_w=wanted_w)
     binding = _shaves(limits, measured.battery_w, net_load_w, engaged)
     if binding is None:
         return None
     export_w = min(max(0.0, least_w), max(most_w, least_w))
+    return replace(_called(binding, export_w, feeders), engaged=True)
+
+
+def _called(
+    request: Target | Limit, export_w: float, feeder_limits_w: Mapping[str, tuple[float, float]]
+) -> CalledPower:
     return CalledPower(
-        export_w,
-        feeders,
-        binding.request_id,
-        binding.issued_at_ms,
-        binding.ends_at_ms,
-        engaged=True,
+        export_w, feeder_limits_w, request.request_id, request.issued_at_ms, request.ends_at_ms
     )
 
 

@@ -116,10 +116,7 @@ def aggregate_regions(
     Only devices that report and whose readings are good enter the sums; a site reports as soon
     as one of its devices does. ``now_ms`` is stream time on the gateway's clock.
     """
-    believed = reporting_devices(latest, now_ms, silent_after_ms)
-    if latest.bad is not None:
-        believed &= ~latest.bad
-    sites = Sites(latest, ratings, believed)
+    sites = Sites(latest, ratings, _believed(latest, now_ms, silent_after_ms))
     reporting = sites.by_region((sites.add(sites.reporting) > 0).astype(np.float64))
     power = {name: sites.by_region(values) for name, values in sites.power_w.items()}
     stored = sites.by_region(sites.add(sites.stored_wh))
@@ -141,6 +138,12 @@ def aggregate_regions(
         for r, region in enumerate(ratings.regions)
         if ratings.sites_expected[r] > 0
     }
+
+
+def _believed(latest: Latest, now_ms: int, silent_after_ms: int) -> Mask:
+    """The devices that report, and whose readings are good."""
+    reporting = reporting_devices(latest, now_ms, silent_after_ms)
+    return reporting if latest.bad is None else reporting & ~latest.bad
 
 
 def region_window_partials(

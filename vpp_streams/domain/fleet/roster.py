@@ -1,5 +1,6 @@
 """Which sites a partition's device rows belong to, with the registry's data on them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -178,15 +179,8 @@ class SiteRoster:
     def _site(self, name: str) -> Array:
         return self._site_columns[name][: len(self._site_ids)]
 
-    def _share(self) -> None:
-        """The columns as they are now."""
-        registry = self._registry.columns
-        expected = registry.sites_by_region(self._partition)
-        regions = tuple(sorted(expected))
-        number = {region: i for i, region in enumerate(regions)}
-        ours = np.array([*(number.get(name, -1) for name in registry.regions.names), -1], np.int32)
-        row = {name: self._row_columns[name][: self._known_rows] for name in _ROWS}
-        self._rows = SiteRows(
+    def _site_rows(self, row: Mapping[str, Array]) -> SiteRows:
+        return SiteRows(
             site=row["site"],
             site_ids=tuple(self._site_ids),
             regions=tuple(self._site("region_name").tolist()),
@@ -197,6 +191,16 @@ class SiteRoster:
             meters=row["meters"],
             panels=row["panels"],
         )
+
+    def _share(self) -> None:
+        """The columns as they are now."""
+        registry = self._registry.columns
+        expected = registry.sites_by_region(self._partition)
+        regions = tuple(sorted(expected))
+        number = {region: i for i, region in enumerate(regions)}
+        ours = np.array([*(number.get(name, -1) for name in registry.regions.names), -1], np.int32)
+        row = {name: self._row_columns[name][: self._known_rows] for name in _ROWS}
+        self._rows = self._site_rows(row)
         self._ratings = Ratings(
             site=row["site"],
             rated_energy_wh=row["rated_energy_wh"],

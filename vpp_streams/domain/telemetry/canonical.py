@@ -68,16 +68,8 @@ def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: i
     if not raws[-1]:
         raws.pop()  # what follows the last line feed
     columns, good = read_plain(raws, registry)
-    rejected: list[Rejected] = []
-    others: dict[int, dict[str, Any]] = {}
-    for i in np.flatnonzero(~good).tolist():
-        if not raws[i] or raws[i].isspace():
-            continue
-        row = read_line(raws[i], registry)
-        if isinstance(row, RefusedLine):
-            rejected.append(_dead_letter(source, i, raws[i], row))
-        else:
-            others[i] = row
+    others, refused_lines = _read_others(raws, np.flatnonzero(~good).tolist(), registry)
+    rejected = [_dead_letter(source, i, raws[i], refused) for i, refused in refused_lines.items()]
     if others:
         _put(columns, others, registry)
         good[list(others)] = True
@@ -87,6 +79,23 @@ def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: i
         rejected += [_dead_letter(source, i, raws[i], refused) for i, refused in absurd.items()]
         rejected.sort(key=lambda letter: letter.line)
     return Canonical(dict(_batches(columns, good, partitions)), rejected, not_believed)
+
+
+def _read_others(
+    raws: list[bytes], numbers: list[int], registry: Registry
+) -> tuple[dict[int, dict[str, Any]], dict[int, RefusedLine]]:
+    """The lines that are not plain rows, read one by one: rows and refused lines, by number."""
+    rows: dict[int, dict[str, Any]] = {}
+    refused: dict[int, RefusedLine] = {}
+    for i in numbers:
+        if not raws[i] or raws[i].isspace():
+            continue
+        row = read_line(raws[i], registry)
+        if isinstance(row, RefusedLine):
+            refused[i] = row
+        else:
+            rows[i] = row
+    return rows, refused
 
 
 def _doubt(

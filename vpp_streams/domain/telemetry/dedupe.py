@@ -181,7 +181,7 @@ class SeqLedger:
                 row, None if present else seen, boot, seq, at_ms=at_ms, horizon_ms=horizon_ms
             )
             return "new"
-        verdict: Verdict = seen.look(seq) if seen else "new"
+        verdict: Verdict = seen.verdict(seq) if seen else "new"
         if present and self.run_start[row] <= seq < end:
             verdict = "unclear" if seen and seq < seen.blurred_to else "repeat"
         if verdict != "new":

@@ -24,30 +24,30 @@ def first_offset(end_before: int, found: int | None) -> int:
 class Progress(Generic[K]):
     """Detects logs whose reading makes no progress although they have more."""
 
-    def __init__(self, limit_s: float, look_s: float) -> None:
+    def __init__(self, limit_s: float, check_s: float) -> None:
         self._limit_s = limit_s
-        self._most_s = 2 * look_s
+        self._most_s = 2 * check_s
         self._at: dict[K, int] = {}
         self._still_s: dict[K, float] = {}
-        self._looked_s: float | None = None
+        self._checked_s: float | None = None
 
-    def look(self, at: Mapping[K, int], end: Mapping[K, int], now_s: float) -> list[K]:
+    def stuck(self, at: Mapping[K, int], end: Mapping[K, int], now_s: float) -> list[K]:
         """Logs that had more to read at every check for the limit and made no progress.
 
         ``at`` is the next offset to be read, ``end`` the log's end. Between two checks no
         more time counts than twice what should lie between them: a process that was stopped, or
         a machine that slept, gets time to continue.
         """
-        passed_s = 0.0 if self._looked_s is None else min(now_s - self._looked_s, self._most_s)
+        passed_s = 0.0 if self._checked_s is None else min(now_s - self._checked_s, self._most_s)
         self._still_s = {
             key: self._still_s.get(key, 0.0) + passed_s
             if offset < end[key] and self._at.get(key) == offset
             else 0.0
             for key, offset in at.items()
         }
-        self._at, self._looked_s = dict(at), now_s
+        self._at, self._checked_s = dict(at), now_s
         return [key for key, still_s in self._still_s.items() if still_s >= self._limit_s]
 
     def reset(self) -> None:
         """Begin again: nothing is known of the time before (the broker did not answer)."""
-        self._at, self._still_s, self._looked_s = {}, {}, None
+        self._at, self._still_s, self._checked_s = {}, {}, None

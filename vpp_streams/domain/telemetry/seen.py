@@ -41,7 +41,7 @@ class Seen:
     marks: list[tuple[int, int]] = field(default_factory=list)
     """(measured time, first number that was not seen by then), now and again."""
 
-    def look(self, seq: int) -> Verdict:
+    def verdict(self, seq: int) -> Verdict:
         """Whether a number was seen."""
         if bisect_right(self.bounds, seq) % 2 == 0:
             return "new"
