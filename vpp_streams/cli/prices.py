@@ -1,7 +1,7 @@
 """``vpp prices FILE...``: what is in a price file, and what is wrong with it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 256 * 1024 * 1024
 """Of a price file, unpacked: a year of five-minute prices of a market is a tenth of it."""
+
+Decimal = Literal["point", "comma"]
+_MARKS: dict[Decimal, Literal[".", ","]] = {"point": ".", "comma": ","}
 
 
 def prices(
@@ -37,6 +40,13 @@ def prices(
     currency: Annotated[
         str | None, typer.Option(help="of a table that names none, such as EUR")
     ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(help="of energy prices in a table that does not say it, such as EUR/MWh"),
+    ] = None,
+    decimal: Annotated[
+        Decimal | None, typer.Option(help="mark in a table's numbers that do not tell it")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a file")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="exit code 1 where prices are missing")
@@ -46,7 +56,8 @@ def prices(
 
     Reads AEMO's price tables (raw MMS records or CSV), ENTSO-E's day-ahead XML, and CSV tables
     with a time and a price. Nothing is repaired silently: each finding says what was done, and
-    a price that is not certain is left out. Energy is per MWh, capacity per MW and hour.
+    a price that is not certain is left out. A unit, decimal mark or contract that is not certain
+    is refused, with what to do. Energy is per MWh, capacity per MW and hour.
     """
     from vpp_streams.domain.files.price_files.read import read_price_file
 
@@ -60,6 +71,8 @@ def prices(
             zone=zone,
             time_zone=time_zone,
             currency=currency,
+            unit=unit,
+            decimal=decimal and _MARKS[decimal],
             interval_ms=interval_ms,
             columns=columns,
         )

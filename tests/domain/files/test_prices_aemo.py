@@ -22,6 +22,7 @@ from vpp_streams.domain.market.rules import Prices
 
 DATA = SHARED_DATA / "nem_5min_prices_fcas"
 RAW = DATA / "raw" / "PUBLIC_DVD_DISPATCHPRICE_202105010000.CSV"
+SELECT3 = SHARED_DATA / "public_reports" / "prices" / "nemosis_select3.csv"
 recorded = pytest.mark.skipif(not DATA.exists(), reason=f"no {DATA.name} in ../shared/data")
 COLUMNS = {
     "energy": "RRP",
@@ -270,6 +271,65 @@ def test_trading_prices_are_half_hours_until_october_2021() -> None:
     coarse = read_price_file(data, name="x", interval_ms=HALF_HOUR_MS).prices["SA1"]
     assert coarse.start_ms[-1] == start_of("2021/10/01 00:00:00", 30)
     assert coarse.energy.tolist() == [10, 20]
+
+
+def spaced(minutes: int, count: int, first: datetime = datetime(2020, 12, 1)) -> list[str]:
+    """Rows of an export with a time, a region and a price, so many minutes apart."""
+    ends = (first + timedelta(minutes=minutes * at) for at in range(1, count + 1))
+    return [f"{end:%Y-%m-%d %H:%M:%S},SA1,{at}" for at, end in enumerate(ends)]
+
+
+def of_three(*rows: str, interval_ms: int | None = None) -> PriceReading:
+    text = "\n".join(["SETTLEMENTDATE,REGIONID,RRP", *rows])
+    return read_price_file(text.encode(), name="x.csv", interval_ms=interval_ms)
+
+
+@pytest.mark.skipif(not SELECT3.exists(), reason=f"no {SELECT3.name} in ../shared/data")
+def test_an_export_of_three_columns_in_five_minutes_is_dispatch() -> None:
+    reading = read_price_file(SELECT3.read_bytes(), name=SELECT3.name)
+    prices = reading.prices["SA1"]
+    assert (len(prices.start_ms), prices.interval_ms) == (288, 300_000)
+    assert prices.start_ms[0] == start_of("2020/12/01 00:05:00", 5)
+    assert prices.energy.mean() == pytest.approx(91.445)
+    assert reading.report.format == "AEMO dispatch prices"
+    assert reading.report.findings == ()
+
+
+def test_an_export_of_three_columns_in_half_hours_is_trading() -> None:
+    reading = of_three(*spaced(30, 48))
+    prices = reading.prices["SA1"]
+    assert (prices.energy.tolist(), prices.interval_ms) == (list(range(48)), HALF_HOUR_MS)
+    assert prices.start_ms[0] == start_of("2020/12/01 00:30:00", 30)
+    assert reading.report.format == "AEMO trading prices"
+    assert reading.report.findings == ()
+
+
+def test_a_gap_of_half_an_hour_leaves_five_minutes_what_they_are() -> None:
+    rows = spaced(5, 48)
+    reading = of_three(*rows[:20], *rows[25:])
+    assert reading.prices["SA1"].energy.tolist() == [*range(20), *range(25, 48)]
+    assert found(reading) == {"gap": (5, 5)}
+
+
+def test_an_export_of_both_spacings_says_so_and_reads_either() -> None:
+    rows = [*spaced(30, 10), *spaced(5, 48, datetime(2020, 12, 2))]
+    fine, coarse = of_three(*rows), of_three(*rows, interval_ms=HALF_HOUR_MS)
+    assert len(fine.prices["SA1"].start_ms) == 48
+    assert found(fine)["mixed_resolution"] == (10, 10)
+    assert coarse.prices["SA1"].energy.tolist() == list(range(10))
+
+
+def test_rows_spaced_as_no_price_of_the_market_are_left_out() -> None:
+    reading = of_three(*spaced(60, 24))
+    assert not reading.prices
+    assert found(reading)["mixed_resolution"] == (24, 24)
+
+
+def test_another_currency_than_the_market_s_is_refused() -> None:
+    data = "\n".join([HEAD, row("10:05"), row("10:10")]).encode()
+    refused = read_price_file(data, name="x.csv", currency="EUR").report.failure
+    assert refused == "its prices are in AUD, and the currency given is EUR"
+    assert read_price_file(data, name="x.csv", currency="AUD").prices
 
 
 def records(*lines: str, count: int | None = None) -> PriceReading:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from tests.support.paths import SHARED_DATA
 from vpp_streams.domain.files.price_files.read import read_price_file
-from vpp_streams.domain.files.price_files.report import PriceReading
+from vpp_streams.domain.files.price_files.report import NO_MARKET_ZONE, PriceReading
 
 DATA = SHARED_DATA / "entsoe_xml"
+INTRADAY = SHARED_DATA / "public_reports" / "prices" / "entsoe" / "only_intraday.xml"
 recorded = pytest.mark.skipif(not DATA.exists(), reason=f"no {DATA.name} in ../shared/data")
 ZONE = "10Y1001A1001A82H"
 QUARTER_MS = 900_000
@@ -44,8 +45,8 @@ def test_every_price_of_the_recorded_document_is_read() -> None:
     assert (prices.zone, prices.currency, prices.interval_ms) == (ZONE, "EUR", QUARTER_MS)
     assert dict(zip(prices.start_ms.tolist(), prices.energy.tolist(), strict=True)) == expected
     # The other auction of the same two days is told of, and nothing else is wrong.
-    (finding,) = reading.report.findings
-    assert (finding.kind, finding.count, finding.lost) == ("overlap", 192, 0)
+    assert found(reading) == {"overlap": (192, 0)}
+    assert [f.what for f in reading.report.of("assumed")] == [NO_MARKET_ZONE[0]]
 
 
 # Documents made here
@@ -103,7 +104,7 @@ def energy(reading: PriceReading) -> list[float]:
 
 
 def found(reading: PriceReading) -> dict[str, tuple[int, int]]:
-    findings = reading.report.findings
+    findings = [f for f in reading.report.findings if f.kind != "assumed"]
     assert len({f.kind for f in findings}) == len(findings)
     return {f.kind: (f.count, f.lost) for f in findings}
 
@@ -117,7 +118,7 @@ DAY = list(range(24))
 def test_a_document_of_any_namespace_is_read(namespace: str) -> None:
     reading = read_price_file(document(series(DAY), namespace=namespace), name="x")
     assert energy(reading) == DAY
-    assert reading.report.findings == ()
+    assert found(reading) == {}
 
 
 def test_in_curve_a03_a_price_holds_until_the_next_point() -> None:
@@ -169,7 +170,7 @@ def test_the_first_position_of_the_classification_wins() -> None:
     reading = read(series(other, position=2), series(DAY, position=1))
     assert energy(reading) == DAY
     assert found(reading) == {"overlap": (24, 0)}
-    assert "position 1" in reading.report.findings[0].what
+    assert "position 1" in reading.report.of("overlap")[0].what
 
 
 def test_another_auction_does_not_fill_the_gaps_of_the_first() -> None:
@@ -179,12 +180,43 @@ def test_another_auction_does_not_fill_the_gaps_of_the_first() -> None:
     assert found(reading) == {"overlap": (24, 24)}
 
 
-def test_daily_contracts_come_before_intraday_ones() -> None:
-    contract = "<contract_MarketAgreement.type>{}</contract_MarketAgreement.type>"
-    intraday = series([1] * 24, more=contract.format("A07"))
-    reading = read(intraday, series(DAY, more=contract.format("A01")))
-    assert energy(reading) == DAY
-    assert energy(read(intraday)) == [1] * 24
+CONTRACT = "<contract_MarketAgreement.type>{}</contract_MarketAgreement.type>"
+
+
+@pytest.mark.parametrize(
+    ("contract", "spoken"), [("A07", "intraday"), ("A02", "weekly"), ("Z99", "not known here")]
+)
+def test_prices_of_another_contract_are_not_day_ahead(contract: str, spoken: str) -> None:
+    other = series([1] * 24, more=CONTRACT.format(contract))
+    both = read(other, series(DAY, more=CONTRACT.format("A01")))
+    assert energy(both) == DAY
+    assert found(both) == {"other_contract": (24, 0)}
+    only = read(other)
+    assert not only.prices
+    assert f"no day-ahead prices (contract A01); its contracts: {contract}" in only.report.failure
+    assert spoken in only.report.failure
+    assert found(only) == {"other_contract": (24, 0)}
+
+
+def test_a_series_without_a_contract_is_said_to_be_taken_as_day_ahead() -> None:
+    def said(reading: PriceReading) -> list[str]:
+        return [finding.done for finding in reading.report.of("assumed")]
+
+    assert "taken as day-ahead" in said(read(series(DAY)))
+    assert "taken as day-ahead" not in said(read(series(DAY, more=CONTRACT.format("A01"))))
+
+
+@pytest.mark.skipif(not INTRADAY.exists(), reason=f"no {INTRADAY.name} in ../shared/data")
+def test_a_document_of_intraday_prices_is_refused() -> None:
+    reading = read_price_file(INTRADAY.read_bytes(), name=INTRADAY.name)
+    assert not reading.prices
+    assert "A07 (intraday)" in reading.report.failure
+
+
+def test_a_currency_that_contradicts_the_document_is_refused() -> None:
+    failure = read_price_file(document(series(DAY)), name="x", currency="USD").report.failure
+    assert failure == "its prices are in EUR, and the currency given is USD"
+    assert read_price_file(document(series(DAY)), name="x", currency="EUR").prices
 
 
 def test_a_series_that_is_there_twice_is_read_once() -> None:
@@ -263,8 +295,11 @@ def test_zones_are_read_apart() -> None:
     assert found(only) == {"other_zone": (24, 0)}
 
 
-def test_per_kwh_is_made_per_mwh() -> None:
-    assert energy(read(series([0.05] * 24, unit="KWH"))) == [50] * 24
+@pytest.mark.parametrize(
+    ("unit", "price"), [("KWH", 0.05), ("MWH", 50), ("GWH", 50_000), ("WH", 0.00005)]
+)
+def test_every_unit_of_energy_is_made_per_mwh(unit: str, price: float) -> None:
+    assert energy(read(series([price] * 24, unit=unit))) == pytest.approx([50] * 24)
 
 
 @pytest.mark.parametrize(
@@ -273,6 +308,7 @@ def test_per_kwh_is_made_per_mwh() -> None:
         series(DAY, unit="MAW"),
         series(DAY, curve="A02"),
         series(DAY, currency="euro"),
+        series(DAY, currency="GBX"),
         series(DAY, zone=""),
         series(DAY).replace('<out_Domain.mRID codingScheme="A01">', "<out_Domain.mRID>X"),
     ],

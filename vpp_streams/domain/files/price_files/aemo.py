@@ -2,14 +2,15 @@
 
 Stamps name the end of an interval in market time, UTC+10 all year. Where the market operator
 intervened, an interval has two rows: INTERVENTION 0 is the price that is settled, rows with 1 are
-left out. Products: energy RRP, regulation up RAISEREGRRP and down LOWERREGRRP, and
+left out. An export whose columns dispatch and trading have in common is read by the spacing of
+its rows, 5 or 30 minutes. Products: energy RRP, regulation up RAISEREGRRP and down LOWERREGRRP, and
 as contingency reserve RAISE60SECRRP, one of the four raise services that are called only after a
 contingency (`Wanted.columns` may name another). AUD per MWh, and per MW and hour.
 """
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -23,7 +24,7 @@ from vpp_streams.domain.files.price_files.aemo_records import (
     record_tables,
 )
 from vpp_streams.domain.files.price_files.cells import note_prices, note_row, price_of
-from vpp_streams.domain.files.price_files.intervals import ZoneRows, settle
+from vpp_streams.domain.files.price_files.intervals import ZoneRows, lengths_of, settle
 from vpp_streams.domain.files.price_files.report import Notes, PriceReading, Report, Wanted
 from vpp_streams.domain.market.rules import Prices
 from vpp_streams.domain.moments import HOUR_MS, MINUTE_MS
@@ -47,6 +48,8 @@ _CAP_FROM_JULY = {
     2022: 15_500, 2023: 16_600, 2024: 17_500, 2025: 20_300,
 }  # fmt: skip
 _TABLES = ("DISPATCH,PRICE", "TRADING,PRICE")
+_BY_SPACING = "PRICE"
+"""A flat export with columns that dispatch and trading have in common."""
 _KNOWN = re.compile(
     r"|SETTLEMENTDATE|RUNNO|REGION(ID)?|DISPATCHINTERVAL|PERIODID|INTERVENTION|RRP|EEP|ROP|APCFLAG"
     r"|MARKETSUSPENDEDFLAG|INVALIDFLAG|LASTCHANGED|(PRICE|OCD|MII)_STATUS|TOTALDEMAND|PERIODTYPE"
@@ -64,10 +67,11 @@ def is_aemo(text: str) -> bool:
 def read_aemo(text: str, wanted: Wanted) -> PriceReading:
     """The prices of an AEMO file; from MMS records those of dispatch, else those of trading."""
     notes = Notes()
+    if wanted.currency not in (None, "AUD"):
+        return _nothing(f"its prices are in AUD, and the currency given is {wanted.currency}")
     if not is_records(text):
         part = flat_table(text)
-        dispatch = {"DISPATCHINTERVAL", "INTERVENTION"} & set(part.header)
-        return _read(_TABLES[0 if dispatch else 1], [part], wanted, notes)
+        return _read(_table_of(part), [part], wanted, notes)
     tables = record_tables(text, notes)
     name = next((name for name in _TABLES if name in tables), None)
     if name is None:
@@ -78,6 +82,13 @@ def read_aemo(text: str, wanted: Wanted) -> PriceReading:
         count = sum(len(part.rows) for part in tables[other])
         notes.add("other_table", what, "left out", count=count, examples=[other])
     return _read(name, tables[name], wanted, notes)
+
+
+def _table_of(part: Part) -> str:
+    """The table that a flat export is of, by its columns; where they fit both, by its spacing."""
+    if {"DISPATCHINTERVAL", "INTERVENTION"} & set(part.header):
+        return _TABLES[0]
+    return _TABLES[1] if "PERIODID" in part.header else _BY_SPACING
 
 
 def thirty_minute(prices: Prices) -> Prices:
@@ -114,7 +125,9 @@ def _read(name: str, parts: Sequence[Part], wanted: Wanted, notes: Notes) -> Pri
     read = [columns[product] for product in products] + [extra.upper() for extra in wanted.extra]
     zones: dict[str, ZoneRows] = {}
     for part in parts:
-        _add_rows(zones, part, read, name == _TABLES[0], notes)
+        _add_rows(zones, part, read, name != _TABLES[1], notes)
+    if name == _BY_SPACING:
+        name = _space(zones.values(), wanted.interval_ms)
     label = f"AEMO {name.partition(',')[0].lower()} prices"
     return settle(label, zones, products, wanted, notes=notes, limits=_limits)
 
@@ -144,6 +157,22 @@ def _add_rows(
         texts = [cells[at[column]] if column in at else "" for column in read]
         rows.values.append(tuple(map(price_of, texts)))
         note_prices(notes, rows.values[-1], texts, read, line)
+
+
+def _space(zones: Iterable[ZoneRows], asked_ms: int | None) -> str:
+    """Set the lengths of 5-minute rows that may be half-hours by their spacing; name the table."""
+    trading = True
+    for rows in zones:
+        ends = np.asarray(rows.start_ms, np.int64) + FIVE_MIN_MS
+        old = np.flatnonzero(ends <= FIVE_MINUTE_SETTLEMENT_MS)
+        # An interval reaches from its end back to the end before it: time is mirrored.
+        spaced = lengths_of(-ends[old], asked_ms)
+        for at, length_ms in zip(old.tolist(), spaced.tolist(), strict=True):
+            known = length_ms if length_ms in (FIVE_MIN_MS, HALF_HOUR_MS) else min(length_ms, 0)
+            rows.length_ms[at] = known
+            rows.start_ms[at] = int(ends[at]) - (known if known > 0 else FIVE_MIN_MS)
+        trading = trading and FIVE_MIN_MS not in spaced
+    return _TABLES[1 if trading else 0]
 
 
 def _settles(cells: Sequence[str], at: Mapping[str, int], line: int, notes: Notes) -> bool:

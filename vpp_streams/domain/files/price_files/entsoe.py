@@ -1,8 +1,9 @@
 """Reads ENTSO-E's day-ahead prices: Publication_MarketDocument of type A44, in XML.
 
 A file may hold several prices for an interval: a later revision of a series replaces an earlier
-one, and only one of a zone's auctions is used: daily before intraday contracts, then the lowest
-position of the classification sequence (1 is the auction that couples the zones).
+one, and only one of a zone's auctions is used: the lowest position of the classification
+sequence (1 is the auction that couples the zones). Prices of other contracts than day-ahead are
+left out.
 """
 
 from collections import defaultdict
@@ -14,10 +15,16 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from vpp_streams.domain.arrays import Floats, Ints
-from vpp_streams.domain.files.price_files.entsoe_series import Point, read_series, under
+from vpp_streams.domain.files.price_files.entsoe_series import (
+    Point,
+    contracts_of,
+    read_series,
+    under,
+)
 from vpp_streams.domain.files.price_files.intervals import ZoneRows, settle, spoken_time
 from vpp_streams.domain.files.price_files.report import (
     EXAMPLES,
+    NO_MARKET_ZONE,
     Notes,
     PriceReading,
     Report,
@@ -57,6 +64,17 @@ def read_entsoe(data: bytes, wanted: Wanted) -> PriceReading:
     for series in root:
         if series.tag.rpartition("}")[2] == "TimeSeries":
             read_series(series, points, notes)
+    contracts = contracts_of(root)
+    if contracts and not any(points.values()) and notes.has("other_contract"):
+        there = ", ".join(contracts)
+        failure = f"it has no day-ahead prices (contract A01); its contracts: {there}"
+        return PriceReading({}, Report(FORMAT, (), notes.findings(), failure))
+    named = {point.currency for each in points.values() for point in each}
+    if wanted.currency is not None and named and wanted.currency not in named:
+        there = ", ".join(sorted(named))
+        return _nothing(f"its prices are in {there}, and the currency given is {wanted.currency}")
+    if points and wanted.time_zone is None:
+        notes.add("assumed", *NO_MARKET_ZONE)
     zones = {zone: _zone_rows(zone, each, wanted, notes) for zone, each in points.items() if each}
     euros = all(rows.currency == "EUR" for rows in zones.values())
     return settle(
@@ -114,20 +132,20 @@ def _one_auction(
     lengths = {point.length_ms for point in points}
     lengths = {asked_ms} if asked_ms in lengths else lengths
     asked = [point for point in points if point.length_ms in lengths]
-    best = min(point.auction for point in asked)
-    covered = {point.key for point in asked if point.auction == best}
-    others = [point for point in asked if point.auction != best and point.source != "missing"]
+    best = min(point.position for point in asked)
+    covered = {point.key for point in asked if point.position == best}
+    others = [point for point in asked if point.position != best and point.source != "missing"]
     lost = [
         point
         for point in others
         if not any((m, point.start_ms - point.start_ms % m) in covered for m in lengths)
     ]
-    what = f"Prices of other auctions than the one taken ({best})."
+    what = f"Prices of other auctions than the one taken (classification position {best})."
     notes.add(
         "overlap", what, "left out",
         count=len(others), lost=len(lost), examples=_examples(zone, lost or others),
     )  # fmt: skip
-    return [p for p in points if p.auction == best or p.length_ms not in lengths]
+    return [p for p in points if p.position == best or p.length_ms not in lengths]
 
 
 def _newest(zone: str, points: Sequence[Point], notes: Notes) -> Sequence[Point]:

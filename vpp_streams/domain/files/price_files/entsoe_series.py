@@ -12,28 +12,25 @@ from xml.etree.ElementTree import Element
 
 from vpp_streams.domain.files.price_files.cells import price_of
 from vpp_streams.domain.files.price_files.report import Notes
+from vpp_streams.domain.files.price_files.unit_words import CURRENCIES
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS, MINUTE_MS
 
 MAX_PERIOD_MS = 400 * DAY_MS
 """Longest period that is read; none that was published is longer."""
 _MINUTES = {"PT1M": 1, "PT5M": 5, "PT10M": 10, "PT15M": 15, "PT30M": 30, "PT60M": 60, "PT1H": 60}
-_PER_MWH = {"MWH": 1.0, "KWH": 1000.0}
+_PER_MWH = {"GWH": 0.001, "MWH": 1.0, "KWH": 1000.0, "WH": 1e6}
+DAY_AHEAD = "A01"
+"""Contract type of the day-ahead auction."""
+_CONTRACTS = {
+    "A02": "weekly", "A03": "monthly", "A04": "yearly", "A05": "total", "A06": "long term",
+    "A07": "intraday", "A08": "quarterly", "A13": "hourly",
+}  # fmt: skip
+_CONTRACT = "contract_MarketAgreement.type"
 _POSITION = "classificationSequence_AttributeInstanceComponent.position"
 
 
 Source = Literal["point", "held", "missing"]
 """Whether an interval has a point of its own, the price of the point before it, or no price."""
-
-
-class Auction(NamedTuple):
-    """The auction of a series; the least one is used."""
-
-    contract: str
-    """A01 daily, A07 intraday."""
-    position: int
-
-    def __str__(self) -> str:
-        return f"contract {self.contract}, classification position {self.position}"
 
 
 class Point(NamedTuple):
@@ -44,7 +41,8 @@ class Point(NamedTuple):
     price: float
     """Price per MWh; NaN = not known."""
     currency: str
-    auction: Auction
+    position: int
+    """Of the classification sequence: the auction of several; the least one is used."""
     revision: int
     source: Source
 
@@ -68,7 +66,7 @@ def read_series(series: Element, points: dict[str, list[Point]], notes: Notes) -
     position = _whole(under(series, _POSITION) or "1")
     revision = _whole(under(series, "revisionNumber") or "1")
     known = zone and under(series, "out_Domain.mRID") in ("", zone) and curve in ("A01", "A03")
-    money = currency.isascii() and currency.isupper() and len(currency) == 3
+    money = currency in CURRENCIES
     if not known or not money or factor is None or position is None or revision is None:
         what = (
             "Prices of series with a zone, currency, unit, curve type or position not known here."
@@ -76,7 +74,8 @@ def read_series(series: Element, points: dict[str, list[Point]], notes: Notes) -
         lost = sum(len(_all(period, "Point")) for period in _all(series, "Period"))
         notes.add("other_series", what, "left out", count=lost, lost=lost, examples=[name])
         return
-    auction = Auction(under(series, "contract_MarketAgreement.type") or "A01", position)
+    if not _is_day_ahead(series, name, notes):
+        return
     for period in _all(series, "Period"):
         span = _span(period)
         if span is None:
@@ -89,8 +88,33 @@ def read_series(series: Element, points: dict[str, list[Point]], notes: Notes) -
             _prices(period, span, curve=curve, factor=factor, name=name, notes=notes)
         ):
             start_ms = span.start_ms + at * span.length_ms
-            point = Point(start_ms, span.length_ms, price, currency, auction, revision, source)
+            point = Point(start_ms, span.length_ms, price, currency, position, revision, source)
             points[zone].append(point)
+
+
+def _is_day_ahead(series: Element, name: str, notes: Notes) -> bool:
+    """Whether a series is of the day-ahead auction; notes where it is not, or does not say."""
+    contract = under(series, _CONTRACT)
+    if not contract:
+        what = "Series that name no type of contract."
+        notes.add("assumed", what, "taken as day-ahead", examples=[name])
+    if contract in ("", DAY_AHEAD):
+        return True
+    count = sum(len(_all(period, "Point")) for period in _all(series, "Period"))
+    what = f"Prices of contract {spoken_contract(contract)}: they are not day-ahead."
+    notes.add("other_contract", what, "left out", count=count, examples=[name])
+    return False
+
+
+def contracts_of(root: Element) -> list[str]:
+    """The types of contract that a document's series name, for people."""
+    found = {under(series, _CONTRACT) for series in _all(root, "TimeSeries")}
+    return [spoken_contract(contract) for contract in sorted(found - {""})]
+
+
+def spoken_contract(contract: str) -> str:
+    """A type of contract for people, such as ``A07 (intraday)``."""
+    return f"{contract[:10]} ({_CONTRACTS.get(contract, 'not known here')})"
 
 
 def under(element: Element, name: str) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from schemas.market import Product
@@ -9,6 +10,7 @@ from vpp_streams.domain.files.price_files.aemo import is_aemo, read_aemo
 from vpp_streams.domain.files.price_files.entsoe import read_entsoe
 from vpp_streams.domain.files.price_files.report import PriceReading, Report, Wanted
 from vpp_streams.domain.files.price_files.table import read_table
+from vpp_streams.domain.files.price_files.units import Unit, read_unit
 from vpp_streams.errors import InputError
 
 _PACKED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
@@ -21,6 +23,8 @@ def read_price_file(
     zone: str | None = None,
     time_zone: str | None = None,
     currency: str | None = None,
+    unit: str | None = None,
+    decimal: Literal[".", ","] | None = None,
     interval_ms: int | None = None,
     columns: Mapping[Product, str] | None = None,
     extra: tuple[str, ...] = (),
@@ -29,13 +33,16 @@ def read_price_file(
 
     ``name`` without its endings names the zone of a table that names none. For the other
     arguments see `Wanted`. A file that gives no price is no error: see `Report.failure`. Raises
-    `InputError` for a ``time_zone`` or a ``currency`` that does not exist.
+    `InputError` for a ``time_zone`` or a ``currency`` that does not exist, and for a ``unit`` that
+    is not understood.
     """
-    _check(time_zone, currency)
+    _check(time_zone, currency, unit)
     wanted = Wanted(
         zone=zone,
         time_zone=time_zone,
         currency=currency,
+        unit=unit,
+        decimal=decimal,
         interval_ms=interval_ms,
         columns=columns or {},
         extra=extra,
@@ -64,9 +71,13 @@ def _stem(name: str) -> str:
     return name.replace("\\", "/").rpartition("/")[2].partition(".")[0] or "zone"
 
 
-def _check(time_zone: str | None, currency: str | None) -> None:
+def _check(time_zone: str | None, currency: str | None, unit: str | None) -> None:
     if currency is not None and not re.fullmatch("[A-Z]{3}", currency):
         raise InputError(f"{currency!r} is no currency; give its three letters, such as EUR")
+    read = None if unit is None else read_unit(f"({unit})")
+    if unit is not None and not (isinstance(read, Unit) and read.measure == "energy"):
+        why = f": {read}" if isinstance(read, str) else ""
+        raise InputError(f"{unit!r} is no unit of price{why}; write EUR/MWh, p/kWh or ct EUR/kWh")
     if time_zone is None:
         return
     try:

@@ -19,6 +19,7 @@ FindingKind = Literal[
     "other_zone",
     "other_table",
     "other_series",
+    "other_contract",
     "unknown_column",
     "unreadable_row",
     "unreadable_price",
@@ -42,6 +43,17 @@ FindingKind = Literal[
     "assumed",
 ]
 """Kinds of finding: stable, for programs; a `Finding`'s texts are for people."""
+
+NO_MARKET_ZONE = (
+    "Times in UTC, and no time zone of the market is given.",
+    "the market's days are taken as those of UTC; a time zone can be given",
+)
+"""What is found and done where a file's times are certain, but not where its days begin."""
+
+
+class RefusedError(Exception):
+    """A file gives no price; the message says why and what to do, in one line."""
+
 
 EXAMPLES = 3
 """Number of examples that are kept of a finding."""
@@ -104,7 +116,11 @@ class Wanted:
     time_zone: str | None = None
     """IANA name, for local stamps."""
     currency: str | None = None
-    """ISO 4217 code, for a table that names no currency."""
+    """ISO 4217 code, for a file that names no currency; refused where it names another."""
+    unit: str | None = None
+    """Unit of energy prices, such as ``EUR/MWh``, for a table whose header does not say it."""
+    decimal: Literal[".", ","] | None = None
+    """Decimal mark, for a table whose numbers do not tell it."""
     interval_ms: int | None = None
     """Only prices of this resolution."""
     columns: Mapping[Product, str] = field(default_factory=dict)
@@ -136,6 +152,10 @@ class Notes:
         before = self._found.get(key) or Finding(kind, 0, what, done)
         kept = (*before.examples, *examples[:EXAMPLES])[:EXAMPLES]
         self._found[key] = Finding(kind, before.count + count, what, done, kept, before.lost + lost)
+
+    def has(self, kind: FindingKind) -> bool:
+        """Whether there is a finding of a kind."""
+        return any(found == kind for found, _, _ in self._found)
 
     def findings(self) -> tuple[Finding, ...]:
         """All findings, in the order in which they were first added."""

@@ -125,7 +125,7 @@ def _tell_apart(
 def _note_clock_changes(stamps: Sequence[datetime], zone: ZoneInfo, notes: Notes) -> None:
     """Note days on which clocks change, and those of them that have as many rows as others."""
     rows = Counter(stamp.date() for stamp in stamps)
-    hours = {day: _hours(day, zone) for day in rows}
+    hours = {day: hours_of_day(day, zone) for day in rows}
     changes = [day for day, length in hours.items() if length != 24]
     if not changes:
         return
@@ -140,7 +140,8 @@ def _note_clock_changes(stamps: Sequence[datetime], zone: ZoneInfo, notes: Notes
         notes.add("naive_days", what, done, count=len(naive), examples=naive)
 
 
-def _hours(day: date, zone: ZoneInfo) -> float:
+def hours_of_day(day: date, zone: ZoneInfo) -> float:
+    """Length of a local day, hours: 23 or 25 where clocks change."""
     begin = datetime(day.year, day.month, day.day, tzinfo=zone)
     end = (begin + timedelta(days=1)).replace(tzinfo=zone)
     return (end.astimezone(UTC) - begin.astimezone(UTC)) / timedelta(hours=1)

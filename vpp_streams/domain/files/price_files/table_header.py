@@ -1,25 +1,14 @@
-"""Recognises the columns of a CSV table by its header."""
+"""Recognises the columns of a CSV table by its header: zone, products, and columns of units."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schemas.market import PRODUCTS, Product
-from vpp_streams.domain.files.price_files.report import Notes, Wanted
+from vpp_streams.domain.files.price_files.report import Notes, RefusedError, Wanted
 
-_UNIT = re.compile(
-    r"(\$|€|£|(?<![a-z])(?:[a-z]{3}|ct))?[\s_]*(?:/|per\b|_)[\s_]*([km])wh?(?![a-z])",
-    re.IGNORECASE,
-)
-_SYMBOLS = {"$": "USD", "€": "EUR", "£": "GBP"}
-_CURRENCIES = {
-    "EUR", "USD", "AUD", "GBP", "CHF", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "RON", "BGN",
-    "CAD", "NZD", "JPY", "INR", "SGD", "ZAR", "BRL", "TRY",
-}  # fmt: skip
 _ZONES = {"zone", "region", "regionid", "area", "bidding zone", "market area", "price area", "node"}
-_STARTS = {"start", "starts", "begin", "beginning", "from"}
-_ENDS = {"end", "ends", "ending", "he"}
-_TIMES = {"time", "timestamp", "datetime", "date", "utc", "hour", *_STARTS, *_ENDS}
+_UNITS = {"unit", "units", "uom", "currency", "price unit", "price currency", "unit of measure"}
 _REGULATION = {"reg", "regulation", "regup", "regdown", "regdn", "raisereg", "lowerreg"}
 _RESERVES = {"reserve", "reserves", "spin", "spinning", "contingency"}
 _ENERGIES = {"price", "energy", "rrp", "lmp", "spot"}
@@ -33,87 +22,67 @@ class ValueColumn:
     at: int
     name: str
     """Name in the header."""
-    factor: float = 1.0
-    """Factor to a price per MWh, or per MW and hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of a table, by their place from 0, and how to read them."""
+    """The columns of a table, by their place from 0; those of time come from their contents."""
 
     width: int
-    time: int
-    names_end: bool
-    """Whether its times are the ends of the intervals."""
-    is_utc: bool
-    """Whether the header says that times are UTC."""
     zone: int | None
     products: tuple[Product, ...]
     """Products that the table has prices of, energy first."""
     values: tuple[ValueColumn, ...]
     """One column for each product, then the extra ones."""
-    currency: str | None
+    units: tuple[int, ...]
+    """Columns that say the unit or the currency of each row's prices."""
 
 
-def read_layout(header: Sequence[str], wanted: Wanted) -> Layout | str:
-    """The layout of a table, or a sentence that says why it has none and what to do."""
-    times = [at for at, name in enumerate(header) if _words(name) & _TIMES and not _product(name)]
-    if not times:
-        return f"{_not_one(header)}: its header names no time such as start, time or datetime"
-    time = next((at for at in times if _words(header[at]) & _STARTS), times[0])
+def read_layout(header: Sequence[str], wanted: Wanted) -> Layout:
+    """The layout of a table. Raises `RefusedError`."""
     columns: dict[Product, ValueColumn] = {}
     for product in PRODUCTS:
         name = wanted.columns.get(product)
         found = _named(header, name) if name else _of_product(header, product)
         if name and not found:
-            return f"it has no column {name!r}; it has {_spoken(header)}"
+            raise RefusedError(f"it has no column {name!r}; it has {_spoken(header)}")
         if len(found) > 1:
             several = _spoken([header[at] for at in found])
-            return f"several of its columns can be the price of {product}: {several}; name one"
+            raise RefusedError(
+                f"several of its columns can be the price of {product}: {several}; name one"
+            )
         if found:
-            columns[product] = _column(header, found[0])
+            columns[product] = ValueColumn(found[0], header[found[0]])
     if "energy" not in columns:
-        return f"{_not_one(header)}: its header names no price"
+        raise RefusedError(f"{not_one(header)}: its header names no price")
     extra = [_named(header, name) for name in wanted.extra]
     if not all(extra):
         missing = [name for name, at in zip(wanted.extra, extra, strict=True) if not at]
-        return f"it has no column {_spoken(missing)}; it has {_spoken(header)}"
-    energy = columns["energy"]
+        raise RefusedError(f"it has no column {_spoken(missing)}; it has {_spoken(header)}")
+    plain = [" ".join(re.split(r"[\W_]+", name.lower())).strip() for name in header]
     return Layout(
         width=len(header),
-        time=time,
-        names_end=bool(_words(header[time]) & _ENDS),
-        is_utc="utc" in _words(header[time]),
-        zone=next((at for at, name in enumerate(header) if name.strip().lower() in _ZONES), None),
+        zone=next((at for at, name in enumerate(plain) if name in _ZONES), None),
         products=tuple(columns),
         values=(*columns.values(), *(ValueColumn(at[0], header[at[0]]) for at in extra)),
-        currency=_currency(energy.name),
+        units=tuple(at for at, name in enumerate(plain) if name in _UNITS),
     )
 
 
-def note_layout(layout: Layout, header: Sequence[str], notes: Notes) -> None:
-    """Note which parts of a table are ignored, converted or assumed."""
-    used = {layout.time, layout.zone, *(column.at for column in layout.values)}
+def note_unknown(
+    layout: Layout, times: Sequence[int | None], header: Sequence[str], notes: Notes
+) -> None:
+    """Note the columns of a table that are ignored."""
+    used = {*times, layout.zone, *layout.units, *(column.at for column in layout.values)}
     unknown = [name[:40] for at, name in enumerate(header) if at not in used]
     what = "Columns that are not known here."
     notes.add("unknown_column", what, "ignored", count=len(unknown), examples=unknown)
-    for column in layout.values:
-        if column.factor != 1:
-            what = "Prices that are not per MWh (of capacity: per MW and hour)."
-            done = f"multiplied by {column.factor:g}"
-            notes.add("converted", what, done, examples=[column.name[:40]])
-    unit = _UNIT.search(layout.values[0].name)
-    if unit and unit[1] == "$":
-        notes.add("assumed", "Prices in $.", f"counted as {layout.currency}")
 
 
-def _words(name: str) -> set[str]:
-    return set(re.split(r"[\W_]+", _UNIT.sub(" ", name).lower()))
-
-
-def _product(name: str) -> Product | None:
-    words = _words(name)
-    if words & _NOT_PRICES:
+def product_of(name: str) -> Product | None:
+    """The product whose price a column has by its name; None = it has no price."""
+    words = set(re.split(r"[\W_]+", name.lower()))
+    if words & _NOT_PRICES or " ".join(re.split(r"[\W_]+", name.lower())).strip() in _UNITS:
         return None
     if words & _REGULATION:
         if words & {"up", "regup", "raisereg"}:
@@ -124,30 +93,17 @@ def _product(name: str) -> Product | None:
     return "energy" if words & _ENERGIES else None
 
 
+def not_one(header: Sequence[str]) -> str:
+    """Why a file is no table of prices, for people."""
+    return f"it is no price file that is known here (its first line is {_spoken(header)})"
+
+
 def _of_product(header: Sequence[str], product: Product) -> list[int]:
-    return [at for at, name in enumerate(header) if _product(name) == product]
+    return [at for at, name in enumerate(header) if product_of(name) == product]
 
 
 def _named(header: Sequence[str], name: str) -> list[int]:
     return [at for at, column in enumerate(header) if column.lower() == name.strip().lower()]
-
-
-def _column(header: Sequence[str], at: int) -> ValueColumn:
-    unit = _UNIT.search(header[at])
-    if unit is None:
-        return ValueColumn(at, header[at])
-    factor = 1000.0 if unit[2].lower() == "k" else 1.0
-    return ValueColumn(at, header[at], factor / 100 if (unit[1] or "").lower() == "ct" else factor)
-
-
-def _currency(name: str) -> str | None:
-    unit = _UNIT.search(name)
-    text = ((unit and unit[1]) or "").upper()
-    return _SYMBOLS.get(text) or (text if text in _CURRENCIES else None)
-
-
-def _not_one(header: Sequence[str]) -> str:
-    return f"it is no price file that is known here (its first line is {_spoken(header)})"
 
 
 def _spoken(names: Sequence[str]) -> str:
