@@ -209,3 +209,76 @@ def test_a_wrong_call_is_one_line(words: list[str], environment: dict[str, str],
     done = CliRunner().invoke(build_app(), ["openadr", *words], env=environment)
     assert isinstance(done.exception, VppError)
     assert re.search(re.escape(said), str(done.exception))
+
+
+@pytest.mark.parametrize("most", [1, 20, 49])
+async def test_pages_shorter_than_requested_are_read_until_an_empty_one(most: int) -> None:
+    world = World()
+    for number in range(60):
+        world.vtn.put(event("DISPATCH_SETPOINT", number + 1, f"e{number}"))
+    world.vtn.most = most
+    await world.session.poll()
+    assert {r.export_w for r in world.records()} == {-1000.0 * n for n in range(1, 61)}
+
+
+async def test_pages_that_never_end_are_an_error() -> None:
+    numbers = iter(range(100_000))
+
+    def page(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=[{"id": str(next(numbers))} for _ in range(7)])
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(page))
+    with pytest.raises(VtnError, match="more than 200 pages"):
+        await Vtn(http, BASE).programs()
+
+
+async def test_a_list_that_repeats_its_last_page_ends() -> None:
+    def page(request: httpx.Request) -> httpx.Response:
+        skip = min(int(request.url.params["skip"]), 40)
+        objects = [{"id": str(n), "now": str(request.url)} for n in range(skip, skip + 20)]
+        return httpx.Response(200, json=objects)
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(page))
+    assert [o["id"] for o in await Vtn(http, BASE).programs()] == [str(n) for n in range(60)]
+
+
+@pytest.mark.parametrize("name", ["DISPATCH_SETPOINT", "ALERT_POSSIBLE_OUTAGE", "PRICE"])
+@pytest.mark.parametrize("start", [NOON, "0001-01-01T00:00:00Z"])
+async def test_a_time_of_modification_that_alone_changes_changes_nothing(
+    name: str, start: str
+) -> None:
+    world = World()
+    period = {"start": start, "duration": "PT2H"}
+    at = NOON
+    world.vtn.put(event(name, 5, intervalPeriod=period, modificationDateTime=at))
+    await world.session.poll()
+    assert len(world.records()) == 1
+    for minute in range(1, 4):
+        world.now_ms += 60_000
+        at = f"2024-06-19T12:0{minute}:00Z"
+        world.vtn.put(event(name, 5, intervalPeriod=period, modificationDateTime=at))
+        await world.session.poll()
+        assert world.records() == []
+
+
+async def test_a_request_stands_over_a_restart_though_its_modification_is_new() -> None:
+    world = World()
+    world.vtn.put(event("DISPATCH_SETPOINT", 5))
+    await world.session.poll()
+    (target,) = world.records()
+    world.vtn.put(event("DISPATCH_SETPOINT", 5, modificationDateTime="2024-06-02T00:00:00Z"))
+    again = world.begin()
+    again.standing.on_request(target.request_id, target)
+    await again.poll()
+    assert world.records() == []
+
+
+async def test_what_was_changed_and_changed_back_is_asked_again() -> None:
+    world = World()
+    exports = []
+    for number, modified in ((5, "01"), (6, "02"), (5, "03")):
+        at = f"2024-06-{modified}T00:00:00Z"
+        world.vtn.put(event("DISPATCH_SETPOINT", number, modificationDateTime=at))
+        await world.session.poll()
+        exports += [r.export_w for r in world.records() if isinstance(r, Target)]
+    assert exports == [-5000.0, -6000.0, -5000.0]

@@ -37,6 +37,8 @@ class SmallVtn:
         self.ven_targets: list[str] | None = None
         self.hidden: set[str] = set()
         """Events that no list has, as when it changes between two pages."""
+        self.most = 50
+        """Objects on a page, however many are requested."""
         self.broken: int | None = None
         """Answer everything with this status."""
         self.token_url = "auth/token"
@@ -60,7 +62,7 @@ class SmallVtn:
 
     def _page(self, found: list[dict[str, Any]], request: Request) -> list[dict[str, Any]]:
         query = request.query_params
-        skip, limit = int(query.get("skip", 0)), int(query.get("limit", 50))
+        skip, limit = int(query.get("skip", 0)), min(int(query.get("limit", 50)), self.most)
         return found[skip : skip + limit]
 
     def _app(self) -> FastAPI:  # noqa: C901  # one route after another

@@ -14,6 +14,7 @@ from openadr3.entities.raw import RawProgram
 
 from schemas.dispatch import Limit, Target, Withdraw
 from schemas.grid import Alert, PriceSeries
+from vpp_streams.domain.openadr.contents import Contents, unchanged_times
 from vpp_streams.domain.openadr.events import map_events
 from vpp_streams.domain.openadr.measured import Measured
 from vpp_streams.domain.openadr.reports import Due, body, due_reports, tells
@@ -52,6 +53,8 @@ class VenSession:
     counters: Counter[str] = field(default_factory=Counter)
     _registered: bool = False
     _known: tuple[Known, ...] = ()
+    _contents: dict[str, Contents] = field(default_factory=dict)
+    """Event -> its contents at the last poll."""
     _said: frozenset[Remark] = frozenset()
     _prices: PriceSeries | None = None
     _sent: dict[str, set[str]] = field(default_factory=dict)
@@ -71,8 +74,9 @@ class VenSession:
         programs, refused = self._chosen(await self.vtn.programs(targets))
         raw_events = await self.vtn.events(programs, targets)
         raw_events += await self._missed(raw_events)
+        told, self._contents = unchanged_times(raw_events, self._contents)
         now_ms = self.now_ms()
-        outcome = map_events(raw_events, programs, self.ven, now_ms)
+        outcome = map_events(told, programs, self.ven, now_ms)
         self._known = outcome.known
         self.counters["polls"] += 1
         for request in self.standing.request_changes(outcome.requests, now_ms):

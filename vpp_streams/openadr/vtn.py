@@ -149,18 +149,25 @@ class Vtn:
         return made
 
     async def _list(self, path: str, **params: str | list[str]) -> list[Any]:
-        """All pages of a list. One that repeats itself does not page: it is whole."""
+        """All pages of a list, each object once.
+
+        A VTN may give shorter pages than requested, so a list ends at a page with nothing new: an
+        empty one, or one that is repeated by a VTN that does not page.
+        """
         found: list[Any] = []
+        known: set[str] = set()
+        skip = 0
         for _ in range(MOST_PAGES):
-            paging = {"skip": str(len(found)), "limit": str(PAGE)}
+            paging = {"skip": str(skip), "limit": str(PAGE)}
             page = _json(await self._ask("GET", path, {**params, **paging}), path)
             if not isinstance(page, list):
                 raise VtnError(f"the VTN answers GET /{path} with no list")
-            if not page or (found and page[0] == found[0]):
+            new = {_key(each): each for each in page if _key(each) not in known}
+            if not new:
                 return found
-            found += page
-            if len(page) != PAGE:
-                return found
+            known |= new.keys()
+            found += new.values()
+            skip += len(page)
         raise VtnError(f"GET /{path} has more than {MOST_PAGES} pages")
 
     async def _ask(
@@ -206,6 +213,11 @@ def _said(answer: httpx.Response) -> str:
 
 def _id(known: object) -> object:
     return known.get("id") if isinstance(known, dict) else None
+
+
+def _key(known: object) -> str:
+    """What tells an object of a list from the others: its id, else all of it."""
+    return str(known if (id_ := _id(known)) is None else id_)
 
 
 def _targets(made: dict[str, Any]) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """What is asked of a region by the events that concern it: targets, limits and storm alerts.
 
-A request's id is made of its event, that event's modification and what is asked: a changed
-event so asks anew, and a repeated poll asks nothing new.
+A request's id is made of its event and what is asked: an event whose contents change so asks
+anew, and a repeated poll asks nothing new, also where the event's time of modification is new.
 """
 
 import hashlib
@@ -130,7 +130,7 @@ def _request(
     event: Known, content: Setpoint | Capacity, ven: Ven, *, start_ms: int, end_ms: int, now_ms: int
 ) -> Target | Limit:
     issued_ms = min(event.issued_ms, now_ms)  # a VTN's fast clock would outrank all that follow
-    words = (ven.name, ven.region, event.event_id, event.issued_ms, start_ms, end_ms)
+    words = (ven.name, ven.region, event.event_id, start_ms, end_ms)
     made_id = request_id(event.event_id, *words, type(content).__name__, content)
     if isinstance(content, Setpoint):
         priority: Priority = "emergency" if content.urgent else "market"
