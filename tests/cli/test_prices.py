@@ -121,6 +121,8 @@ def test_local_times_are_read_in_their_zone(tmp_path: Path) -> None:
         (("--column", "price=RRP"), "PRODUCT=COLUMN"),
         (("--column", "energy=NONE"), "NONE"),
         (("--currency", "euro"), "three letters"),
+        (("--currency", "EUR"), "its prices are in AUD"),
+        (("--unit", "foo/kWh"), "is no unit of price: 'foo' in it is not known here"),
     ],
 )
 def test_wrong_options_say_the_way_out(aemo: Path, option: tuple[str, str], told: str) -> None:
@@ -155,3 +157,12 @@ def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(
     error = prices(bomb).exception
     assert isinstance(error, InputError)
     assert "more than 1 MiB" in str(error)
+
+
+def test_unit_and_decimal_mark_can_be_given(tmp_path: Path) -> None:
+    path = tmp_path / "tariff.csv"
+    path.write_text("start;price\n2024-01-01 00:00;21.236\n2024-01-01 01:00;22.512\n")
+    assert "--decimal" in str(prices(path).exception)
+    told = json.loads(prices(path, "--decimal", "point", "--unit", "p/kWh", "--json").stdout)
+    (found,) = told["prices"]
+    assert (found["currency"], found["products"]["energy"]["max"]) == ("GBP", 225.12)

@@ -18,6 +18,7 @@ from vpp_streams.errors import InputError
 from vpp_streams.replay.sources import load_home, load_mapping
 
 DATA = ROOT.parent / "shared" / "data"
+STANDBY = DATA / "public_reports" / "replay"
 MAPPINGS = ROOT / "docs" / "examples" / "mappings"
 FILES = {
     "emhass": DATA / "emhass_home" / "home_30min_2024.csv",
@@ -245,6 +246,14 @@ def test_standby_and_rounding_are_clamped_as_live_readings_are() -> None:
     assert home.batch["soc"].to_pylist() == [0.5, 1.0, 0.0, 0.07]
     assert home.batch["grid_w"].to_pylist() == [400, 400, 400, 2000]
     assert [bad.line for bad in home.report.bad] == [5, 6]
+
+
+@pytest.mark.skipif(not STANDBY.exists(), reason="no public_reports in ../shared/data")
+def test_a_reported_home_in_standby_loses_no_row() -> None:
+    home = load_home(STANDBY / "negpv.csv", load_mapping(STANDBY / "map.yaml"))
+    assert (home.report.rows, home.report.readings, home.report.bad) == (96, 96, [])
+    assert home.batch["solar_w"].to_pylist()[0] == 0
+    assert max(home.batch["soc"].to_pylist()) == 1.0
 
 
 def test_rows_out_of_order_are_told_in_order() -> None:

@@ -67,14 +67,32 @@ def test_whatever_is_wrong_is_counted_and_costs_no_other_price(
 SEED = b"start,zone,price,reserve\n" + b"".join(
     f"2024-03-3{day} 0{hour}:00,A,{hour},1\n".encode() for day in (0, 1) for hour in range(5)
 )
+HOURS = b"date;hour;price (ct/kWh);unit\n;;EUR;\n" + b"".join(
+    f"31.03.2024;{hour};1.{hour:03};EUR\n".encode() for hour in range(1, 25)
+)
+EXPORT = b"SETTLEMENTDATE,REGIONID,RRP\n" + b"".join(
+    f"2020/12/01 00:{5 * at:02}:00,SA1,{at}\n".encode() for at in range(1, 9)
+)
 PIECES = [b",", b"\n", b'"', b";", b"\r", b"\x00", b"/", b"nan", b"1e400", b"\xff", b"24:00", b"-"]
+PIECES += [
+    b"/kWh",
+    b"(",
+    b")]",
+    "\u2212\u20ac\u00b9".encode(),
+    b"1.236",
+    b"1,5",
+    b"25",
+    b"hour",
+    b"per",
+]
 
 
 @settings(max_examples=400, deadline=None)
 @given(
+    st.sampled_from([SEED, HOURS, EXPORT]),
     st.lists(
         st.tuples(
-            st.integers(0, len(SEED)),
+            st.integers(0, len(HOURS)),
             st.integers(0, 12),
             st.sampled_from(PIECES) | st.binary(max_size=5),
         ),
@@ -83,9 +101,8 @@ PIECES = [b",", b"\n", b'"', b";", b"\r", b"\x00", b"/", b"nan", b"1e400", b"\xf
     st.sampled_from([None, "Europe/Berlin", "Australia/Lord_Howe"]),
 )
 def test_mangled_tables_never_raise(
-    edits: list[tuple[int, int, bytes]], time_zone: str | None
+    data: bytes, edits: list[tuple[int, int, bytes]], time_zone: str | None
 ) -> None:
-    data = SEED
     for at, cut, put in edits:
         data = data[:at] + put + data[at + cut :]
     reading = read_price_file(data, name="x", time_zone=time_zone)
