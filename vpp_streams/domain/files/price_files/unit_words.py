@@ -72,7 +72,10 @@ NEUTRAL = {
     "in", "of", "unit", "units", "currency", "reg", "regulation", "regup", "regdown", "regdn",
     "up", "down", "dn", "reserve", "reserves", "spin", "spinning", "contingency",
 }  # fmt: skip
-_PIECE = re.compile(r"(?:US|AU|CA|NZ|HK|A|C|S|R)\$|[$€£¢¥₹₺]|[^\W\d_]+|\d+|[/()\[\]{}]", re.I)
+_PIECE = re.compile(
+    r"(?:US|AU|CA|NZ|HK|A|C|S|R)\$|[$€£¢¥₹₺]|[^\W\d_]+|\d+|[/()\[\]{}]|[^\w\s.,:;|'\"\u2013\u2014\u00b7\u207b-]",
+    re.I,
+)
 _PER = {"per", "pr", "pro", "je", "por"}
 _HOURS = {"h", "hr", "hrs", "hour", "hours"}
 _ENERGY = re.compile(r"([KkMGg]?)W[Hh]|([kKgG]?)wh|(m|M)wh|(M)wH|(k)wH")

@@ -17,7 +17,7 @@ _BEFORE_MEASURE = (None, "per", "whole", "sub", "neutral", "group")
 _AFTER_MONEY = (None, "per", "energy", "power", "whole", "sub", "neutral", "group")
 _MAGNITUDES = {
     "k", "m", "mio", "mln", "million", "millions", "thousand", "thousands", "tausend", "tsd",
-    "milli", "kilo", "hundred", "x",
+    "milli", "kilo", "hundred", "x", "*", "×", "%", "‰",
 }  # fmt: skip
 
 
