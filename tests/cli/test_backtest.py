@@ -38,6 +38,16 @@ def table(path: Path, step: str, energy: np.ndarray) -> Path:
     return path
 
 
+def with_load(path: Path, days: int) -> Path:
+    """Day-ahead prices that a load forecast tells of, but past prices do not."""
+    rng = np.random.default_rng(1)
+    load = duck_days(days) + rng.normal(0, 60, days * 24)
+    lines = table(path, "60min", load + rng.normal(0, 2, days * 24)).read_text().splitlines()
+    rows = [f"{line},{value * 1e5:.1f}" for line, value in zip(lines[1:], load, strict=True)]
+    path.write_text("\n".join([f"{lines[0]}, Load Forecast ", *rows]))
+    return path
+
+
 def backtest(market: Path, *words: str | Path, fleet: Path = FLEET) -> Result:
     return CliRunner().invoke(
         build_app(),
@@ -119,9 +129,52 @@ def test_gaps_are_told_and_no_price_is_made_up(hourly: Path) -> None:
     assert told(result)["span"].split(", ")[1] == "96 intervals"  # the day with the gap is left out
 
 
+def test_a_column_that_was_known_before_the_gate_makes_bids_better(tmp_path: Path) -> None:
+    file = with_load(tmp_path / "DE.csv", 60)
+    words = ("--score-from", "2024-04-23", "--json")  # the last ten days
+    blind = json.loads(backtest(file, *words).stdout)
+    result = backtest(file, *words, "--known-before-gate", "load forecast")
+    found = json.loads(result.stdout)
+    assert blind["intervals"] == found["intervals"] == 240
+    assert found["share"] > blind["share"] + 0.1
+    assert found["forecast_error"] < 0.9 * blind["forecast_error"]
+    assert "cannot be read" not in result.stderr  # a load of millions is no price, but a load
+
+
+def test_a_zone_of_time_shifts_the_first_day(tmp_path: Path) -> None:
+    """A day in Berlin begins an hour before the day in UTC, where it is winter all year."""
+    file = with_load(tmp_path / "DE.csv", 10)
+    rows = told(backtest(file, "--forecast", "naive", "--score-from", "2024-03-12"))
+    assert rows["span"].startswith("2024-03-12 to 2024-03-13, 48 intervals")
+    berlin = ("--forecast", "naive", "--time-zone", "Europe/Berlin", "--score-from", "2024-03-13")
+    rows = told(backtest(file, *berlin))
+    # The stamps are UTC, so the last day in Berlin lacks an hour and is left out.
+    assert rows["span"].startswith("2024-03-12 to 2024-03-13, 24 intervals")
+
+
+def test_a_column_that_is_not_there_is_one_line_with_those_that_are(tmp_path: Path) -> None:
+    file = with_load(tmp_path / "DE.csv", 3)
+    error = str(backtest(file, "--known-before-gate", "Wind").exception)
+    assert "it has no column 'Wind'; it has 'start', 'price [EUR/MWh]', 'Load Forecast'" in error
+    assert "\n" not in error
+
+
+@pytest.mark.parametrize(
+    "words", [("--known-before-gate", "price"), ("--score-from", "2024-03-04")]
+)
+def test_a_market_that_is_not_day_ahead_has_no_day_that_only_trains(
+    quick: Path, words: tuple[str, str]
+) -> None:
+    quick.write_text(quick.read_text().replace("price [EUR/MWh]", "price"))
+    result = backtest(quick, *words)
+    assert isinstance(result.exception, InputError), result.output
+    assert "is no day-ahead market" in str(result.exception)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (("--score-from", "2030-01-01"), "no whole day"),
         (("--reserve", "much"), "write quantile:0.1, flat:0.1 or n-1:0.2"),
         (("--reserve", "flat:1.5"), "write quantile:0.1, flat:0.1 or n-1:0.2"),
         (("--country", "XQ"), "write a code such as DE, FR or AU"),

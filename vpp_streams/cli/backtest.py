@@ -1,6 +1,9 @@
 """``vpp backtest``: what the Autobidder would have earned on recorded prices."""
 
 import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,12 +13,13 @@ from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from schemas.market import Bid
     from vpp_streams.domain.market.backtest.days import Forecaster
     from vpp_streams.domain.market.backtest.delivery import Fleet
     from vpp_streams.domain.market.backtest.result import Summary, Trace
+    from vpp_streams.domain.market.forecast.series import Series
     from vpp_streams.domain.market.replay_market import ReplayMarket
     from vpp_streams.domain.market.reserve import ReservePolicy
     from vpp_streams.domain.market.rules import Prices, Storage
@@ -55,6 +59,21 @@ def backtest(
     forecast: Annotated[
         ForecastName, typer.Option(help="of a day-ahead market; boosted needs LightGBM")
     ] = "lear",
+    known_before_gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="name of a column of the price file with what was published of a day before its"
+            " gate closed, such as a load, wind or solar forecast: lear and boosted then forecast"
+            " the day's prices from it too; never a measured value. May be repeated (day-ahead)"
+        ),
+    ] = None,
+    score_from: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="first day to bid for; the days before it only train the forecast (day-ahead)",
+        ),
+    ] = None,
     country: Annotated[
         str | None, typer.Option(help="whose holidays count as Sundays, such as DE (day-ahead)")
     ] = None,
@@ -71,29 +90,43 @@ def backtest(
       vpp backtest --market DISPATCHPRICE.csv --zone SA1 --fleet docs/examples/one-megapack.yaml
 
       vpp backtest --market DE.csv --currency EUR --country DE --fleet FILE --html report.html
+
+      vpp backtest --market DE.csv --currency EUR --fleet FILE --score-from 2016-01-04
+      --known-before-gate "Load Forecast" --known-before-gate "Wind Forecast"
     """
-    prices, format_ = _prices(market, zone, time_zone, currency)
+    prices, format_, known_before = _prices(
+        market, zone, time_zone, currency=currency, columns=known_before_gate or []
+    )
     storage, devices = _storage(fleet, efficiency, wear)
     replayed = _market(prices, format_, energy_only, impact, time_zone)
-    result = _run(
-        replayed,
-        storage,
-        _fleet(storage, devices, answers),
-        _policy(reserve),
-        _forecaster(forecast),
-        _kind_of(country),
-    )
+    answering, policy = _fleet(storage, devices, answers), _policy(reserve)
+    if replayed.auction == "day":
+        first_ms = None if score_from is None else _first_ms(score_from, replayed)
+        ahead = _DayAhead(_forecaster(forecast), _kind_of(country), known_before, first_ms)
+        result = _run_days(replayed, storage, answering, ahead)
+    elif known_before_gate or score_from:
+        raise InputError(f"{market} is no day-ahead market: its intervals are bid for one by one,"
+                         " so --known-before-gate and --score-from mean nothing")  # fmt: skip
+    else:
+        result = _run(replayed, storage, answering, policy)
     _tell(result, replayed, html, as_json)
 
 
 def _prices(
-    file: Path, zone: str | None, time_zone: str | None, currency: str | None
-) -> "tuple[Prices, str]":
+    file: Path, zone: str | None, time_zone: str | None, *, currency: str | None, columns: list[str]
+) -> "tuple[Prices, str, Mapping[str, Series]]":
+    """The prices of a file, its format, and the named columns."""
     from vpp_streams.cli.prices import price_bytes
     from vpp_streams.domain.files.price_files.read import read_price_file
+    from vpp_streams.domain.market.forecast.series import Series
 
     reading = read_price_file(
-        price_bytes(file), name=file.name, zone=zone, time_zone=time_zone, currency=currency
+        price_bytes(file),
+        name=file.name,
+        zone=zone,
+        time_zone=time_zone,
+        currency=currency,
+        extra=tuple(columns),
     )
     if reading.report.failure:
         raise InputError(f"{file}: {reading.report.failure}")
@@ -102,12 +135,13 @@ def _prices(
                          f"{', '.join(sorted(reading.prices))}")  # fmt: skip
     for finding in reading.report.findings:
         typer.echo(f"{file.name}: {finding.what} ({finding.count}): {finding.done}", err=True)
-    return next(iter(reading.prices.values())), reading.report.format
+    ((found, prices),) = reading.prices.items()
+    extra = reading.extra[found] if columns else {}
+    known_before = {name: Series(prices.start_ms, each) for name, each in extra.items()}
+    return prices, reading.report.format, known_before
 
 
 def _storage(file: Path, efficiency: float, wear: float) -> "tuple[Storage, int]":
-    from dataclasses import replace
-
     from vpp_streams.cli.assets import read_sites
     from vpp_streams.domain.market.backtest.setting import storage_of_fleet
     from vpp_streams.domain.registry.registry import Registry
@@ -121,8 +155,6 @@ def _storage(file: Path, efficiency: float, wear: float) -> "tuple[Storage, int]
 def _market(
     prices: "Prices", format_: str, energy_only: bool, impact: float, time_zone: str | None
 ) -> "ReplayMarket":
-    from dataclasses import replace
-    from datetime import UTC, datetime
     from zoneinfo import ZoneInfo
 
     from vpp_streams.domain.market.backtest.setting import rules_of
@@ -167,8 +199,8 @@ def _policy(text: str) -> "ReservePolicy":
 
 
 def _forecaster(name: ForecastName) -> "Forecaster":
+    from vpp_streams.domain.market.forecast.day_ahead import day_ahead
     from vpp_streams.domain.market.forecast.days import naive, profile
-    from vpp_streams.domain.market.forecast.lear import lear
 
     if name == "boosted":
         try:
@@ -180,12 +212,15 @@ def _forecaster(name: ForecastName) -> "Forecaster":
         return Boosted()
     if name == "profile":
         return profile
-    return naive if name == "naive" else lear
+    return naive if name == "naive" else day_ahead
+
+
+def _first_ms(day: datetime, market: "ReplayMarket") -> int:
+    """The start of a day as the market counts days."""
+    return round(day.replace(tzinfo=UTC).timestamp() * 1000) + market.day_begins_ms
 
 
 def _kind_of(country: str | None) -> "Callable[[int], int]":
-    from datetime import UTC, datetime
-
     import holidays
 
     if country is None:
@@ -204,14 +239,54 @@ def _kind_of(country: str | None) -> "Callable[[int], int]":
     return kind_of
 
 
-def _run(
-    market: "ReplayMarket",
-    storage: "Storage",
-    fleet: "Fleet",
-    policy: "ReservePolicy",
-    forecast: "Forecaster",
-    kind_of: "Callable[[int], int]",
+@dataclass(frozen=True, slots=True)
+class _DayAhead:
+    """What only a day-ahead market has."""
+
+    forecast: "Forecaster"
+    kind_of: "Callable[[int], int]"
+    known_before: "Mapping[str, Series]"
+    first_ms: int | None
+    """Start of the first day to bid for."""
+
+
+def _run_days(
+    market: "ReplayMarket", storage: "Storage", fleet: "Fleet", ahead: _DayAhead
 ) -> "Result":
+    from vpp_streams.domain.market.backtest.days import ERROR_DAYS, walk_days
+
+    begins_ms, ends_ms = (int(ms) for ms in market.recorded.start_ms[[0, -1]])
+    if ahead.first_ms is not None:
+        begins_ms = max(begins_ms, ahead.first_ms - ERROR_DAYS * DAY_MS)
+    with _bidding(max(ends_ms - begins_ms, 0) // DAY_MS, "days") as moved:
+        return walk_days(
+            market,
+            storage,
+            fleet,
+            ahead.forecast,
+            ahead.kind_of,
+            clock=time.perf_counter,
+            known_before=ahead.known_before,
+            first_ms=ahead.first_ms,
+            on_day=moved,
+        )
+
+
+def _run(
+    market: "ReplayMarket", storage: "Storage", fleet: "Fleet", policy: "ReservePolicy"
+) -> "Result":
+    from vpp_streams.domain.market.backtest.run import walk
+
+    total = sum(run.stop - run.start for run in market.recorded.runs())
+    if not fleet.always_answers:
+        total *= 2  # walked again, as if all answered
+    with _bidding(total, "intervals") as moved:
+        return walk(market, storage, fleet, policy, clock=time.perf_counter, on_interval=moved)
+
+
+@contextmanager
+def _bidding(total: int, unit: str) -> "Iterator[Callable[[], None]]":
+    """A bar on stderr, moved by calling what is given; a backtest's `ValueError` is the user's."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -221,40 +296,17 @@ def _run(
         TimeRemainingColumn,
     )
 
-    from vpp_streams.domain.market.backtest.days import walk_days
-    from vpp_streams.domain.market.backtest.run import walk
-
-    recorded = market.recorded
-    by_day = market.auction == "day"
-    span_ms = int(recorded.start_ms[-1] - recorded.start_ms[0])
-    total = span_ms // DAY_MS if by_day else sum(r.stop - r.start for r in recorded.runs())
-    if not by_day and not fleet.always_answers:
-        total *= 2  # walked again, as if all answered
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("days" if by_day else "intervals"),
+        TextColumn(unit),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("bidding", total=total)
-
-        def moved() -> None:
-            progress.advance(task)
-
         try:
-            if by_day:
-                return walk_days(
-                    market,
-                    storage,
-                    fleet,
-                    forecast,
-                    kind_of,
-                    clock=time.perf_counter,
-                    on_day=moved,
-                )
-            return walk(market, storage, fleet, policy, clock=time.perf_counter, on_interval=moved)
+            yield lambda: progress.advance(task)
         except ValueError as error:
             raise InputError(str(error)) from None
 

@@ -1,9 +1,11 @@
 """CSV tables of prices: recorded ones against known answers, local time, and what is wrong."""
 
 import csv
+import gzip
 from collections.abc import Sequence
 from datetime import datetime
 
+import numpy as np
 import pytest
 
 from tests.support.paths import SHARED_DATA
@@ -21,6 +23,7 @@ from vpp_streams.domain.files.price_files.read import read_price_file
 from vpp_streams.errors import InputError
 
 EPF, DERVET = SHARED_DATA / "epf_day_ahead_hourly", SHARED_DATA / "dervet_caiso_2020"
+EXOGENOUS = SHARED_DATA / "epf_day_ahead_exogenous"
 
 
 # Recorded tables
@@ -47,6 +50,27 @@ def test_published_forecasts_are_read_beside_the_prices(name: str) -> None:
     # 728 days, the first and the last not counted, all of 24 hours: no local time.
     assert found(reading) == {"naive_days": (726, 0)}
     assert "taken as UTC" in assumed(reading)
+
+
+@pytest.mark.skipif(not EXOGENOUS.exists(), reason=f"no {EXOGENOUS.name} in ../shared/data")
+@pytest.mark.parametrize(
+    ("zone", "columns"),
+    [
+        ("DE", ("Ampirion Load Forecast", "PV+Wind Forecast")),
+        ("NP", ("Grid load forecast", "Wind power forecast")),
+    ],
+)
+def test_series_are_read_beside_the_prices(zone: str, columns: tuple[str, str]) -> None:
+    """Also where names have stray spaces, and the times no name at all."""
+    data = gzip.decompress((EXOGENOUS / f"{zone}.csv.gz").read_bytes())
+    rows = list(csv.reader(data.decode().splitlines()))[1:]
+    reading = read_price_file(data, name=f"{zone}.csv.gz", currency="EUR", extra=columns)
+    assert len(rows) == 52_416
+    assert energy(reading) == [float(row[1]) for row in rows]
+    assert starts(reading) == [ms_of(datetime.fromisoformat(row[0])) for row in rows]
+    for at, column in enumerate(columns, 2):
+        assert reading.extra[zone][column].tolist() == [float(row[at]) for row in rows]
+    assert set(found(reading)) == {"naive_days"}
 
 
 @pytest.mark.skipif(not EPF.exists(), reason=f"no {EPF.name} in ../shared/data")
@@ -155,6 +179,38 @@ def test_a_column_is_named_where_several_could_be_it() -> None:
     assert (
         "no column 'x'" in read(text, columns={"energy": "spot price"}, extra=("x",)).report.failure
     )
+
+
+def test_a_named_column_holds_any_number_but_a_price_does_not() -> None:
+    text = "start,price,load\n2024-01-01T00:00Z,1,2.5e7\n2024-01-01T01:00Z,2,inf\n"
+    text += "2024-01-01T02:00Z,3,\n2024-01-01T03:00Z,2.5e7,4\n"
+    reading = read(text, extra=("load",))
+    assert energy(reading) == [1, 2, 3]
+    np.testing.assert_array_equal(reading.extra["DE"]["load"], [2.5e7, np.nan, np.nan])
+    causes = {f.what: (f.count, f.lost) for f in reading.report.of("unreadable_price")}
+    assert causes == {
+        "Cells of load that cannot be read.": (2, 0),
+        "Cells of price that cannot be read.": (1, 1),
+    }
+
+
+def test_a_missing_column_is_told_with_all_that_there_are() -> None:
+    names = [f"column {at}" for at in range(12)]
+    text = f"start,price,{','.join(names)}\n"
+    failure = read(text, extra=("load", "column 3", "wind")).report.failure
+    assert failure.startswith(
+        "it has no column 'load', 'wind'; it has 'start', 'price', 'column 0'"
+    )
+    assert failure.endswith("'column 11'")
+    xml = read("<Publication_MarketDocument/>", extra=("load",))
+    assert "it is XML, which has no column 'load'" in xml.report.failure
+
+
+def test_a_first_column_without_a_name_is_the_time_where_no_other_is() -> None:
+    rows = "2024-01-01T00:00Z,2024-02-01T00:00Z,1\n2024-01-01T01:00Z,2024-02-01T01:00Z,2\n"
+    assert starts(read(f",note,price\n{rows}"))[0] == ms_of(datetime(2024, 1, 1))
+    assert starts(read(f",time,price\n{rows}"))[0] == ms_of(datetime(2024, 2, 1))
+    assert "names no time" in read(f"note,,price\n{rows}").report.failure
 
 
 def test_semicolons_and_decimal_commas() -> None:

@@ -1,6 +1,8 @@
 """Walking forward: no look into the future, the money adds up, and known answers on real prices."""
 
+import gzip
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -21,15 +23,16 @@ from tests.support.market_factory import (
 )
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.files.price_files.read import read_price_file
-from vpp_streams.domain.market.backtest.days import walk_days
+from vpp_streams.domain.market.backtest.days import NO_SERIES, walk_days
 from vpp_streams.domain.market.backtest.delivery import Fleet, Given
 from vpp_streams.domain.market.backtest.foresight import perfect_money, planner_money
 from vpp_streams.domain.market.backtest.result import Summary, Yardsticks, summarise
 from vpp_streams.domain.market.backtest.run import WalkRecord, walk
 from vpp_streams.domain.market.backtest.setting import rules_of
 from vpp_streams.domain.market.decision.fallback import safe_bid
+from vpp_streams.domain.market.forecast.day_ahead import day_ahead
 from vpp_streams.domain.market.forecast.days import Days, naive, profile
-from vpp_streams.domain.market.forecast.lear import lear
+from vpp_streams.domain.market.forecast.series import Series
 from vpp_streams.domain.market.replay_market import ReplayMarket
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.rules import BidRefusedError, Prices
@@ -56,11 +59,25 @@ def run_intervals(energy: Floats, fleet: Fleet | None = None) -> tuple[Summary, 
     return summary, bids
 
 
-def run_days(prices: Prices, forecast: object = lear) -> tuple[Summary, tuple[Bid, ...]]:
+def run_days(
+    prices: Prices,
+    forecast: object = day_ahead,
+    known_before: Mapping[str, Series] = NO_SERIES,
+    first_ms: int | None = None,
+) -> tuple[Summary, tuple[Bid, ...]]:
     assert callable(forecast)
     rules = replace(RULES, currency=prices.currency, gate_ms=DAY_MS // 2)
     market = ReplayMarket(rules, prices, "day")
-    summary, _, bids = walk_days(market, BATTERY, all_answer(), forecast, weekday, clock=no_clock)
+    summary, _, bids = walk_days(
+        market,
+        BATTERY,
+        all_answer(),
+        forecast,
+        weekday,
+        clock=no_clock,
+        known_before=known_before,
+        first_ms=first_ms,
+    )
     return summary, bids
 
 
@@ -79,7 +96,7 @@ def test_a_changed_future_changes_no_bid_before_it() -> None:
     assert stripped(bids)[101:] != stripped(other)[101:]
 
 
-@pytest.mark.parametrize("forecast", [lear, profile, naive])
+@pytest.mark.parametrize("forecast", [day_ahead, profile, naive])
 def test_a_changed_future_changes_no_day_before_it(forecast: object) -> None:
     energy = duck_days(40)
     changed = energy.copy()
@@ -89,6 +106,52 @@ def test_a_changed_future_changes_no_day_before_it(forecast: object) -> None:
     until = 30 * 24  # bids begin with day 1: these are of days 1 to 30, the last not yet known
     assert stripped(bids)[:until] == stripped(other)[:until]
     assert stripped(bids)[until:] != stripped(other)[until:]
+
+
+def test_a_changed_future_of_a_series_changes_no_day_before_it() -> None:
+    prices = prices_of(duck_days(66), RULES)
+    load = np.random.default_rng(1).normal(prices.energy, 1)
+    changed = load.copy()
+    changed[64 * 24 :] = -changed[64 * 24 :][::-1]
+    bids, other = (
+        run_days(prices, day_ahead, {"load": Series(prices.start_ms, values)}, T0 + 62 * DAY_MS)[1]
+        for values in (load, changed)
+    )
+    until = 2 * 24  # of days 62 and 63
+    assert stripped(bids)[:until] == stripped(other)[:until]
+    assert stripped(bids)[until : until + 24] != stripped(other)[until : until + 24]
+
+
+def test_a_series_reaches_the_forecast_of_its_own_day() -> None:
+    """In any order, with gaps, and beyond the prices: the walk puts each value in its place."""
+    prices = prices_of(duck_days(6), RULES)
+    start_ms = T0 + np.arange(-24, 8 * 24, dtype=np.int64) * 3_600_000
+    values = np.arange(-24.0, 8 * 24)
+    keep = np.random.default_rng(1).permutation(len(values))
+    keep = keep[values[keep] != 50]
+    series = Series(start_ms[keep], values[keep])
+    seen: dict[int, Floats] = {}
+
+    def forecast(days: Days) -> Floats:
+        seen[len(days.values)] = days.known_before["load"]
+        return profile(days)
+
+    run_days(prices, forecast, {"load": series})
+    assert sorted(seen) == [1, 2, 3, 4, 5]
+    expected = np.arange(6.0 * 24).reshape(6, 24)
+    expected[2, 2] = np.nan
+    for day, found in seen.items():
+        np.testing.assert_array_equal(found, expected[: day + 1])
+
+
+def test_days_before_the_first_only_train() -> None:
+    prices = prices_of(duck_days(90), RULES)
+    _, all_bids = run_days(prices, day_ahead)
+    summary, bids = run_days(prices, day_ahead, first_ms=T0 + 80 * DAY_MS)
+    assert summary.intervals == 10 * 24
+    assert stripped(bids) == stripped(all_bids)[-240:]
+    with pytest.raises(ValueError, match="no whole day"):
+        run_days(prices, profile, first_ms=T0 + 90 * DAY_MS)
 
 
 def test_a_day_auction_tells_prices_by_whole_days() -> None:
@@ -187,10 +250,30 @@ def published(zone: str, column: str) -> object:
     return forecast
 
 
+SERIES = {
+    "DE": ("Ampirion Load Forecast", "PV+Wind Forecast"),
+    "NP": ("Grid load forecast", "Wind power forecast"),
+}
+PUBLISHED_DAYS = 728
+
+
+def exogenous(zone: str) -> tuple[Prices, dict[str, Series]]:
+    """Prices since years before the published forecasts, and what was known before the gates."""
+    file = DATA / f"epf_day_ahead_exogenous/{zone}.csv.gz"
+    if not file.exists():
+        pytest.skip(f"recorded prices are absent: {file.name}")
+    reading = read_price_file(
+        gzip.decompress(file.read_bytes()), name=file.name, currency="EUR", extra=SERIES[zone]
+    )
+    prices = reading.prices[zone]
+    return prices, {name: Series(prices.start_ms, reading.extra[zone][name])
+                    for name in SERIES[zone]}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("zone", "days", "at_least"),
     [
-        ("DE", 400, 0.75),
+        ("DE", 120, 0.75),
         pytest.param("DE", None, 0.80, marks=pytest.mark.nightly),
         pytest.param("NP", None, 0.73, marks=pytest.mark.nightly),
     ],
@@ -204,6 +287,36 @@ def test_own_forecasts_earn_most_of_what_was_possible(
     summary, _ = run_days(prices)
     assert summary.share >= at_least
     assert summary.breaches == 0
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("zone", "at_least"), [("DE", 0.885), ("NP", 0.785)])
+def test_forecasts_that_know_load_and_wind_earn_as_much_as_published_ones(
+    zone: str, at_least: float
+) -> None:
+    prices, series = exogenous(zone)
+    first_ms = int(prices.start_ms[-24 * PUBLISHED_DAYS])
+    summary, _ = run_days(prices, day_ahead, series, first_ms)
+    assert summary.intervals == 24 * PUBLISHED_DAYS
+    assert summary.share >= at_least
+    assert summary.breaches == 0
+
+
+@pytest.mark.parametrize("zone", ["DE", "NP"])
+def test_load_and_wind_make_a_forecast_of_real_prices_better(zone: str) -> None:
+    """Four days, half a year apart."""
+    prices, series = exogenous(zone)
+    values = prices.energy.reshape(-1, 24)
+    none = np.full((1, 24), np.nan)
+    known = {name: np.vstack([each.values.reshape(-1, 24), none]) for name, each in series.items()}
+    kind = np.array([weekday(ms) for ms in prices.start_ms[::24]] + [0])
+    each = [len(values) - back for back in (700, 520, 340, 160)]
+
+    def error(days: Days) -> float:
+        return float(np.mean([np.abs(day_ahead(days.known(day)) - values[day]).mean()
+                              for day in each]))  # fmt: skip
+
+    assert error(Days(values, kind, known)) < 0.85 * error(Days(values, kind))
 
 
 @pytest.mark.nightly

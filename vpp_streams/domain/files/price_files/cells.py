@@ -32,11 +32,17 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 def price_of(text: str, factor: float = 1.0) -> float:
     """The price in a cell, times ``factor``; NaN where it holds no number that can be a price."""
+    value = number_of(text) * factor
+    return value if abs(value) <= MAX_PRICE else math.nan
+
+
+def number_of(text: str) -> float:
+    """The number in a cell; NaN where it holds none, or one that is not finite."""
     try:
-        value = math.nan if "_" in text else float(text) * factor
+        value = math.nan if "_" in text else float(text)
     except ValueError:
         return math.nan
-    return value if abs(value) <= MAX_PRICE else math.nan
+    return value if math.isfinite(value) else math.nan
 
 
 def note_row(notes: Notes, line: int, why: str) -> None:
@@ -48,10 +54,10 @@ def note_row(notes: Notes, line: int, why: str) -> None:
 def note_prices(
     notes: Notes, values: Sequence[float], texts: Sequence[str], names: Sequence[str], line: int
 ) -> None:
-    """Note the cells of a row that hold no price; without the first, energy, the row is lost."""
+    """Note the cells of a row that cannot be read; without the first, energy, the row is lost."""
     for at, value in enumerate(values):
         if math.isnan(value):
             example = f"line {line}: {texts[at][:20]!r}"
-            what = f"Cells of {names[at][:40]} that hold no price."
+            what = f"Cells of {names[at][:40]} that cannot be read."
             done = "left out" if at else "their intervals are left out"
             notes.add("unreadable_price", what, done, lost=int(at == 0), examples=[example])

@@ -53,6 +53,8 @@ def read_price_file(
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     # All after the first character is left to the XML parser, the encoding too.
     if data[:400].decode(encoding, "replace").lstrip()[:1] == "<":
+        if extra:
+            return _nothing(f"it is XML, which has no column {extra[0]!r}; name columns of tables")
         return read_entsoe(data.lstrip(), wanted)
     try:
         text = data.decode(encoding)

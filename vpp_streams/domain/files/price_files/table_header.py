@@ -17,7 +17,7 @@ _NOT_PRICES = {"forecast", "load", "demand", "generation", "consumption", "volum
 
 @dataclass(frozen=True, slots=True)
 class ValueColumn:
-    """A column of prices, or one that was requested by name."""
+    """A column of prices, or one of any numbers that was requested by name."""
 
     at: int
     name: str
@@ -58,7 +58,9 @@ def read_layout(header: Sequence[str], wanted: Wanted) -> Layout:
     extra = [_named(header, name) for name in wanted.extra]
     if not all(extra):
         missing = [name for name, at in zip(wanted.extra, extra, strict=True) if not at]
-        raise RefusedError(f"it has no column {_spoken(missing)}; it has {_spoken(header)}")
+        raise RefusedError(
+            f"it has no column {_spoken(missing)}; it has {_spoken(header, len(header))}"
+        )
     plain = [" ".join(re.split(r"[\W_]+", name.lower())).strip() for name in header]
     return Layout(
         width=len(header),
@@ -106,6 +108,6 @@ def _named(header: Sequence[str], name: str) -> list[int]:
     return [at for at, column in enumerate(header) if column.lower() == name.strip().lower()]
 
 
-def _spoken(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name[:30]) for name in names[:8]) or "empty"
-    return shown + (", ..." if len(names) > 8 else "")
+def _spoken(names: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(repr(name[:30]) for name in names[:most]) or "empty"
+    return shown + (", ..." if len(names) > most else "")

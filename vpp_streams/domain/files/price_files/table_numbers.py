@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import chain
 
-from vpp_streams.domain.files.price_files.cells import note_prices, price_of
+from vpp_streams.domain.files.price_files.cells import note_prices, number_of, price_of
 from vpp_streams.domain.files.price_files.decimals import Mark, Plain, decimal_mark, plain_number
 from vpp_streams.domain.files.price_files.report import Notes, RefusedError, Wanted
 from vpp_streams.domain.files.price_files.table_header import Layout
@@ -11,7 +11,7 @@ from vpp_streams.domain.files.price_files.table_header import Layout
 Row = tuple[int, list[str]]
 """The number of a line in the file, and its cells."""
 Values = tuple[float, ...]
-"""A row's price of each column of `Layout.values`; NaN = not known."""
+"""A row's value of each column of `Layout.values`; NaN = not known."""
 
 
 def mark_of(
@@ -42,16 +42,17 @@ def values_reader(
 ) -> Callable[[Row], Values]:
     """A function that reads the values of a row, and notes how it read them."""
 
+    traded = len(layout.products)
+
     def read(row: Row) -> Values:
         line, cells = row
         texts = [cells[column.at] for column in layout.values]
         plain = [plain_number(text, mark) for text in texts]
         for text, number in zip(texts, plain, strict=True):
             _note(text, number, mark, notes)
-        values = tuple(
-            price_of(number.text if number else "", factor)
-            for number, factor in zip(plain, factors, strict=True)
-        )
+        numbers = [number.text if number else "" for number in plain]
+        prices = map(price_of, numbers[:traded], factors[:traded])
+        values = (*prices, *map(number_of, numbers[traded:]))
         note_prices(notes, values, texts, [column.name for column in layout.values], line)
         return values
 

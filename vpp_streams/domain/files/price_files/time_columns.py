@@ -48,6 +48,8 @@ def time_columns(
     """
     words = [set(re.split(r"[\W_]+", name.lower())) for name in header]
     named = [at for at, name in enumerate(header) if words[at] & _TIMES and not is_price(name)]
+    if not named and header[:1] == [""]:
+        named = [0]  # tables of pandas do not name their index
     if not named:
         return None
     every = set[str]().union(*words)

@@ -2,19 +2,21 @@
 
 Each day is one auction that begins and ends with an empty storage, so days can be compared with
 each other and with what was published elsewhere; so does perfect foresight. A day without all
-its prices is left out, and the forecast does not learn across it.
+its prices is left out. A forecast of it knows the prices of the days before, and the series that
+were known before its gate.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.market import Bid
-from vpp_streams.domain.arrays import Floats
+from vpp_streams.domain.arrays import Floats, Ints
 from vpp_streams.domain.market.backtest.delivery import Fleet, Given
 from vpp_streams.domain.market.backtest.foresight import best_plan, plan_money
 from vpp_streams.domain.market.backtest.result import Summary, Trace, Yardsticks, summarise
@@ -23,6 +25,7 @@ from vpp_streams.domain.market.bids import fixed_offer
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.forecast.days import Days, error_quantiles
+from vpp_streams.domain.market.forecast.series import Series
 from vpp_streams.domain.market.plan.model import PlanModel
 from vpp_streams.domain.market.replay_market import ReplayMarket
 from vpp_streams.domain.market.rules import Prices, Storage
@@ -31,6 +34,7 @@ from vpp_streams.domain.moments import DAY_MS
 Forecaster = Callable[[Days], Floats]
 ERROR_DAYS = 56
 """Days whose forecast errors the quantiles are estimated from."""
+NO_SERIES: Mapping[str, Series] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,17 +46,27 @@ class DayPrices:
     """Start of each day."""
 
 
-def by_days(prices: Prices, begins_ms: int, kind_of: Callable[[int], int]) -> DayPrices:
+def by_days(
+    prices: Prices,
+    begins_ms: int,
+    kind_of: Callable[[int], int],
+    known_before: Mapping[str, Series],
+) -> DayPrices:
     """Prices as whole days from the first to the last; ``kind_of`` a day's start is its weekday."""
-    slots = DAY_MS // prices.interval_ms
     day = (prices.start_ms - begins_ms) // DAY_MS
     first, last = int(day[0]), int(day[-1])
-    values = np.full((last - first + 1, slots), np.nan)
-    slot = (prices.start_ms - begins_ms) % DAY_MS // prices.interval_ms
-    values[day - first, slot] = prices.energy
     starts = np.arange(first, last + 2, dtype=np.int64) * DAY_MS + begins_ms
+
+    def rows(start_ms: Ints, values: Floats) -> Floats:
+        found = np.full((len(starts), DAY_MS // prices.interval_ms), np.nan)
+        day, ms = np.divmod(start_ms - starts[0], DAY_MS)
+        here = (day >= 0) & (day < len(starts)) & (ms % prices.interval_ms == 0)
+        found[day[here], ms[here] // prices.interval_ms] = values[here]
+        return found
+
     kinds = np.array([kind_of(int(start)) for start in starts], np.int64)
-    return DayPrices(Days(values, kinds), starts)
+    series = {name: rows(each.start_ms, each.values) for name, each in known_before.items()}
+    return DayPrices(Days(rows(prices.start_ms, prices.energy)[:-1], kinds, series), starts)
 
 
 def walk_days(
@@ -63,22 +77,29 @@ def walk_days(
     kind_of: Callable[[int], int],
     *,
     clock: Callable[[], float],
+    known_before: Mapping[str, Series] = NO_SERIES,
+    first_ms: int | None = None,
     on_day: Callable[[], None] = lambda: None,
 ) -> tuple[Summary, Trace, tuple[Bid, ...]]:
-    """Bid for every complete day but the first; see `walk` for the result."""
+    """Bid for every complete day but the first; see `walk` for the result.
+
+    ``known_before`` has series by name, by the prices' intervals, that were known of a day before
+    its gate. Days that begin before ``first_ms`` are not bid for: they only train the forecast.
+    """
     rules, rows, perfect = market.rules, WalkRecord(), list[float]()
     # Day-ahead bids do not depend on what was delivered, so the same ones serve a reliable fleet.
     reliable = rows if fleet.always_answers else WalkRecord()
-    recorded = by_days(market.recorded, market.day_begins_ms, kind_of)
+    recorded = by_days(market.recorded, market.day_begins_ms, kind_of, known_before)
     model, solve_ms = PlanModel(), list[float]()
     values = recorded.days.values
     forecasts = np.full_like(values, np.nan)
-    for day in range(1, len(values)):
+    first = 1 if first_ms is None else max(int(np.searchsorted(recorded.begins_ms, first_ms)), 1)
+    for day in range(max(first - ERROR_DAYS, 1), len(values)):
         began_s = clock()
         known = recorded.days.known(day)
         forecasts[day] = expected = forecast(known)
         on_day()
-        if not np.isfinite(values[day]).all() or not np.isfinite(expected).all():
+        if day < first or not np.isfinite(values[day]).all() or not np.isfinite(expected).all():
             continue
         lately = slice(max(day - ERROR_DAYS, 0), day)
         bands = error_quantiles(expected, forecasts[lately], values[lately], (0.1, 0.9))
@@ -96,7 +117,7 @@ def walk_days(
         best = best_plan(PlanModel(), true_day, rules, storage, 0.0, final_wh=0.0)
         perfect += plan_money(best, true_day, rules, storage).tolist()
     if not rows.bids:
-        raise ValueError("there is no whole day with prices after the first")
+        raise ValueError("there is no whole day with prices to bid for, after the first")
     trace = rows.trace(perfect)
     rungs: Counter[str] = Counter(bid.rung for bid in rows.bids)
     # The plan of a day is exact: with its prices known it is perfect foresight.

@@ -1,4 +1,4 @@
-"""Day-ahead forecast by gradient-boosted trees (LightGBM), averaged with `lear`; optional.
+"""Day-ahead forecast by gradient-boosted trees (LightGBM), averaged with `day_ahead`; optional.
 
 ``pip install vpp-streams[boosted]``. Trees see what is not linear; the mean of the two is better
 than either. The trees are fitted anew every `REFIT_DAYS`.
@@ -8,8 +8,8 @@ import lightgbm
 import numpy as np
 
 from vpp_streams.domain.arrays import Floats
-from vpp_streams.domain.market.forecast.days import Days, profile
-from vpp_streams.domain.market.forecast.lear import LEAST_DAYS, lear
+from vpp_streams.domain.market.forecast.day_ahead import day_ahead
+from vpp_streams.domain.market.forecast.days import LEAST_DAYS, Days, profile
 
 REFIT_DAYS = 14
 _TREES = 200
@@ -41,14 +41,14 @@ class Boosted:
         count = len(days.values)
         whole = np.isfinite(days.values).all()
         if count < LEAST_DAYS or not whole:
-            return lear(days)
+            return day_ahead(days)
         if self._trees is None or not 0 <= count - self._fitted_on < REFIT_DAYS:
             rows = [_features(days, day) for day in range(8, count)]
             target = [days.values[day] - _week(days, day) for day in range(8, count)]
             data = lightgbm.Dataset(np.vstack(rows), np.concatenate(target))
             self._trees, self._fitted_on = lightgbm.train(_SETTINGS, data, _TREES), count
         by_trees = _week(days, count) + np.asarray(self._trees.predict(_features(days, count)))
-        mean: Floats = (by_trees + lear(days)) / 2
+        mean: Floats = (by_trees + day_ahead(days)) / 2
         return mean
 
 
@@ -69,4 +69,15 @@ def _features(days: Days, day: int) -> Floats:
             *(usual - usual.mean(), one - one.mean()),
         ]
     )
-    return np.hstack([by_slot, np.tile(kinds + shape, (slots, 1))])
+    series = [_known(each, day) for each in days.known_before.values()]
+    return np.hstack([by_slot, np.tile(kinds + shape, (slots, 1)), *series])
+
+
+def _known(series: Floats, day: int) -> Floats:
+    """What is known of a day before its gate, beside the day before and the week before.
+
+    NaN stays: trees have a branch for what is not known.
+    """
+    today, week = series[day], series[day - 7]
+    return np.column_stack([today, today - series[day - 1], today - week,
+                            np.full_like(today, today.mean())])  # fmt: skip

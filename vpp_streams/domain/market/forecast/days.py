@@ -1,14 +1,19 @@
 """History as days by slots, and the simplest forecasts made of it.
 
-A forecast of day d uses whole days before d only; `Days.known` is what it may see.
+A forecast of day d uses whole days before d only, and the series that are known of d before its
+gate; `Days.known` is what it may see.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vpp_streams.domain.arrays import Floats
+
+LEAST_DAYS = 21
+"""With fewer days a regression is no use and the profile stands in."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +25,9 @@ class Days:
     kind: NDArray[np.int64]
     """Which of the seven weekdays a day is like, Monday = 0 (a holiday: 6). One more than days
     is allowed: that of the day to come."""
+    known_before: Mapping[str, Floats] = field(default_factory=dict)
+    """Series by name that are known of a day before its gate (forecasts of load, wind or solar
+    power). Shape (days + 1, slots): the last row is that of the day to come."""
 
     @property
     def slots(self) -> int:
@@ -27,8 +35,10 @@ class Days:
         return int(self.values.shape[1])
 
     def known(self, day: int) -> "Days":
-        """Only what is known before a day begins: the values before it, and its own kind."""
-        return Days(self.values[:day], self.kind[: day + 1])
+        """Only what is known before the gate of a day: the values of the days before it, its own
+        kind, and the series that are known before the gate."""
+        known_before = {name: series[: day + 1] for name, series in self.known_before.items()}
+        return Days(self.values[:day], self.kind[: day + 1], known_before)
 
 
 def naive(days: Days) -> Floats:

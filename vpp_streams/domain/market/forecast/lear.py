@@ -1,24 +1,18 @@
-"""Day-ahead forecast by ridge regression on the days before (a LEAR without its lasso).
+"""A quick day-ahead forecast by ridge regression on the days before, for power of regions.
 
 All slots of a day at once, from yesterday's slots, the means of the last week and month and the
-kind of day, after the variance-stabilising asinh; fitted anew each day on several windows and
-averaged (Lago et al. 2021, "Forecasting day-ahead electricity prices"; windows by Marcjasz,
-Serafin and Weron 2018). The penalty is chosen by the exact leave-one-out error. Prices only: it
-needs no weather, load or fuel. No solver, so a fit takes milliseconds.
+kind of day. The penalty is chosen by the exact leave-one-out error. No solver, so a fit takes
+milliseconds: regions are forecast every quarter of an hour. `day_ahead` is the slower one for
+prices.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vpp_streams.domain.arrays import Floats
-from vpp_streams.domain.market.forecast.days import Days, profile
+from vpp_streams.domain.market.forecast.days import LEAST_DAYS, Days, profile
+from vpp_streams.domain.market.forecast.scale import Scale
 
-WINDOWS = (84, 182, 364, 728)
-"""Days that a fit looks back."""
-LEAST_DAYS = 21
-"""With fewer the profile stands in."""
 _PENALTIES = np.geomspace(1, 3000, 9)
 _WEEK, _MONTH = 7, 28
 _MOST = 6.0
@@ -27,8 +21,9 @@ _KIND_WEIGHT = 2.0
 """A kind of day is punished less than a price."""
 
 
-def lear(days: Days, windows: tuple[int, ...] = WINDOWS, spiky: bool = True) -> Floats:
-    """The day after the last of ``days``, by slot. Learns from the days since the last gap.
+def lear(days: Days, window: int, spiky: bool) -> Floats:
+    """The day after the last of ``days``, by slot. Learns from the last ``window`` days, but not
+    across the last gap.
 
     ``days.kind`` must have the kind of the day to come, one more than values. What is not
     ``spiky`` (solar power, with as many zeros as not) is learned without the asinh.
@@ -38,15 +33,8 @@ def lear(days: Days, windows: tuple[int, ...] = WINDOWS, spiky: bool = True) -> 
     values, kind = days.values[first:], days.kind[first:]
     if len(values) < LEAST_DAYS:
         return profile(days)
-    used = {max(len(values) - window, _WEEK + 1) for window in windows}
-    forecasts = np.array([_one(values, kind, since, spiky) for since in sorted(used)])
-    mean: Floats = forecasts.mean(axis=0)
-    return mean
-
-
-def _one(values: Floats, kind: NDArray[np.int64], since: int, spiky: bool) -> Floats:
-    """Fit on the days from ``since`` on, and forecast the day after the last."""
-    scale = _Scale.of(values[max(since - _WEEK, 0) :], spiky)
+    since = max(len(values) - window, _WEEK + 1)
+    scale = Scale.of(values[max(since - _WEEK, 0) :], spiky)
     prices = scale.to(values)
     x = _features(prices, kind, since)
     y = prices[since:]
@@ -89,26 +77,3 @@ def ridge(x: Floats, y: Floats) -> Floats:
         if error < least:
             least, best = error, vt.T @ ((s / (s**2 + penalty))[:, None] * seen)
     return best
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """Robust units and asinh, so that spikes neither vanish nor rule; else plain ones."""
-
-    middle: float
-    spread: float
-    spiky: bool
-
-    @classmethod
-    def of(cls, values: Floats, spiky: bool) -> "_Scale":
-        if not spiky:
-            return cls(float(values.mean()), float(values.std()) + 1e-9, spiky)
-        middle = float(np.median(values))
-        return cls(middle, float(np.median(np.abs(values - middle))) * 1.4826 + 1e-9, spiky)
-
-    def to(self, values: Floats) -> Floats:
-        plain: Floats = (values - self.middle) / self.spread
-        return np.arcsinh(plain) if self.spiky else plain
-
-    def back(self, scaled: Floats) -> Floats:
-        return self.middle + self.spread * (np.sinh(scaled) if self.spiky else scaled)
