@@ -191,7 +191,7 @@ def test_audit_tells_the_story(vpp: Vpp, plant: Plant) -> None:
     plant.kafka.records = [(topics.COMMANDS, partition, NOW_MS - 5000, frame)]
     lines = vpp("audit", "pw-001").stdout.splitlines()
     assert lines[0] == "pw-001 of home-001, region north, last 1h"
-    assert "asked to discharge 3,000 W for 30 s" in lines[1]
+    assert "commanded to discharge 3,000 W for 30 s" in lines[1]
     assert len(json.loads(vpp("audit", "pw-001", "--json").stdout)["story"]) == 2
     assert "left to itself" in vpp("audit", "pw-002").stdout
     assert "there is no device 'nobody'" in str(vpp("audit", "nobody").exception)

@@ -150,7 +150,7 @@ async def test_forecast_of_a_region_is_the_newest_and_of_one_start_the_first(
     apply(model, topics.REGION_LIVE, region_live("east"))
     nothing = await client.get("/api/v1/regions/east/forecast")
     assert nothing.status_code == 404
-    assert "no forecast of region 'east'" in nothing.json()["error"]
+    assert "no recent forecast of region 'east'" in nothing.json()["error"]
 
 
 async def test_sites_are_searched_and_paged_without_gap_or_repeat(
@@ -310,7 +310,7 @@ async def test_a_client_that_reads_nothing_loses_its_place(model: ReadModel) -> 
     async def send(message: MutableMapping[str, Any]) -> None:
         taken.append(message["type"])
         if len(taken) == 3:
-            with pytest.raises(ApiError, match="1 live streams already"):
+            with pytest.raises(ApiError, match="already has 1 live streams"):
                 async with budgets.place(scope):
                     pass
             await asyncio.Event().wait()  # its buffers are full and stay so

@@ -109,7 +109,7 @@ async def test_a_region_that_cannot_be_commanded_is_held_or_unheard_is_not_green
         await page.goto(home)
         cards = {name: page.locator(".card", has_text=name) for name in ("north", "south", "west")}
         await expect(cards["north"].locator(".pill")).to_have_class("pill good")
-        await expect(cards["north"]).to_contain_text("A target rules: discharge 400 kW")
+        await expect(cards["north"]).to_contain_text("Target active: discharge 400 kW")
         await expect(cards["north"]).to_contain_text("73 of 74 batteries")
         await expect(cards["south"].locator(".pill")).to_have_class("pill bad")
         await expect(cards["south"].locator(".pill")).to_have_text("64% cannot be commanded")
@@ -217,7 +217,7 @@ async def test_a_dispatch_is_shown_with_what_is_missing_and_why(
         await page.goto(home + "#/regions/north")
         panel = page.locator(".panel", has=page.get_by_role("heading", name="Dispatch"))
         for said in (
-            "A target rules",
+            "Target active",
             "400 kW",
             "42.0 kW of target-1 is missing since",
             "60 applied",
@@ -268,7 +268,7 @@ async def test_an_operator_dispatches_holds_and_releases(
     ):
         page = watched.page
         await page.goto(home + "#/regions/north")
-        requests = page.locator(".panel", has_text="Ask for power")
+        requests = page.locator(".panel", has_text="Request power")
         said = requests.locator(".said")
         await page.get_by_label("Power, kW").fill("250")
         await page.get_by_label("Direction").select_option("charge")
@@ -276,7 +276,7 @@ async def test_an_operator_dispatches_holds_and_releases(
         await expect(said).to_contain_text("needs an operator's token")
         await requests.get_by_label("Operator's token").fill("not-a-token")
         await page.keyboard.press("Enter")
-        await expect(said).to_contain_text("nobody has this token")
+        await expect(said).to_contain_text("no operator has this token")
         assert region.requests == []
         await requests.get_by_label("Operator's token").fill(access.token)
         await page.keyboard.press("Enter")
@@ -306,7 +306,7 @@ async def test_an_operator_dispatches_holds_and_releases(
         assert len(region.requests) == 2
         await bar.get_by_role("button", name="Release").click()
         await expect(bar.locator(".said")).to_contain_text("the hold is released")
-        assert asked == ["Release north? What is asked of it rules again at once."] * 2
+        assert asked == ["Release north? Its other requests apply again at once."] * 2
         assert [type(r).__name__ for r in region.requests] == ["Target", "Hold", "Withdraw"]
         assert access.token not in await page.content()
         await page.get_by_role("button", name="Forget my token").click()
@@ -359,9 +359,9 @@ async def test_what_was_shown_stays_while_a_web_process_has_just_started(
         await page.goto(home + "#/regions/north")
         requests = page.get_by_role("heading", name="Requests")
         await expect(page.get_by_role("table", name="Requests")).to_be_visible()
-        gone = '{"error": "nothing was heard of a region", "hint": ""}'
+        gone = '{"error": "there is no record of a region", "hint": ""}'
         await page.route("**/api/v1/regions/north/**", lambda r: r.fulfill(status=404, body=gone))
-        await expect(page.locator(".problem")).to_contain_text("nothing was heard of a region")
+        await expect(page.locator(".problem")).to_contain_text("there is no record of a region")
         await expect(requests).to_be_visible()
         await expect(page.get_by_role("button", name="Hold the region")).to_be_visible()
         watched.errors[:] = [e for e in watched.errors if "404" not in e]
@@ -399,7 +399,7 @@ async def test_withdrawing_an_award_asks_first(
         page.on("dialog", answer)
         row = page.get_by_role("row", name="sim-north-1")
         await row.get_by_role("button", name="Withdraw").click()
-        assert "what is not delivered costs money" in asked[0]
+        assert "undelivered energy costs money" in asked[0]
         assert region.requests == []
         await row.get_by_role("button", name="Withdraw").click()
         await expect(page.locator(".said", has_text="withdrawn")).to_be_visible()
@@ -419,7 +419,7 @@ async def test_a_site_tells_desired_reported_and_its_devices_story(
         story = page.locator(".story li")
         await expect(story).to_have_count(17)
         await expect(story.first).to_contain_text("applied at +3,031 W")
-        await expect(story.last).to_contain_text("asked to discharge 3,040 W for 30 s")
+        await expect(story.last).to_contain_text("commanded to discharge 3,040 W for 30 s")
 
 
 async def test_what_people_write_into_requests_is_shown_as_text(

@@ -298,7 +298,7 @@ def became(n: int, state: RequestState) -> RequestEvent:
 
 def test_a_request_is_known_by_whichever_topic_tells_first() -> None:
     dispatches = Dispatches()
-    dispatches.apply_told(became(1, "active"), NOW_MS)
+    dispatches.apply_event(became(1, "active"), NOW_MS)
     assert dispatches.view("north", 10, NOW_MS).requests == []
     dispatches.apply_request(asked(1))
     dispatches.apply_request(asked(1, priority="emergency"))
@@ -311,7 +311,7 @@ def test_requests_are_bounded_and_what_is_over_leaves_first() -> None:
     for n in range(6000):
         dispatches.apply_request(asked(n))
         if n % 2:
-            dispatches.apply_told(became(n, "completed"), NOW_MS)
+            dispatches.apply_event(became(n, "completed"), NOW_MS)
     assert dispatches.request("target-0")[0] is not None
     assert dispatches.request("target-1")[0] is None
     view = dispatches.view("north", 10, NOW_MS)
@@ -321,10 +321,10 @@ def test_requests_are_bounded_and_what_is_over_leaves_first() -> None:
 
 def test_a_notice_stands_until_nothing_is_missing() -> None:
     dispatches = Dispatches()
-    dispatches.apply_told(notice("north", "target-1"), NOW_MS)
-    dispatches.apply_told(notice("north", "target-1", 1000.0), NOW_MS)
+    dispatches.apply_event(notice("north", "target-1"), NOW_MS)
+    dispatches.apply_event(notice("north", "target-1", 1000.0), NOW_MS)
     assert [n.missing_w for n in dispatches.now(NOW_MS)[0].notices] == [1000.0]
-    dispatches.apply_told(notice("north", "target-1", 0.0), NOW_MS)
+    dispatches.apply_event(notice("north", "target-1", 0.0), NOW_MS)
     assert dispatches.now(NOW_MS)[0].notices == []
 
 
@@ -332,7 +332,7 @@ def test_the_status_becomes_stale_and_its_history_is_half_an_hour() -> None:
     dispatches = Dispatches()
     for step in range(4000):
         status = dispatch_status("north", NOW_MS + 500 * step, asked_w=float(step // 1000))
-        dispatches.apply_told(status, NOW_MS + 500 * step)
+        dispatches.apply_event(status, NOW_MS + 500 * step)
     last_ms = NOW_MS + 500 * 3999
     view = dispatches.view("north", 4000, last_ms + 10_001)
     assert view.now.stale
@@ -340,14 +340,14 @@ def test_the_status_becomes_stale_and_its_history_is_half_an_hour() -> None:
     assert last_ms - view.history.at_ms[0] <= HISTORY_MS
     assert not dispatches.view("north", 10, last_ms + 10_000).now.stale
     # A replay starts again in the past: what it did before gives way.
-    dispatches.apply_told(dispatch_status("north", NOW_MS - 1), last_ms)
+    dispatches.apply_event(dispatch_status("north", NOW_MS - 1), last_ms)
     assert dispatches.view("north", 10, last_ms).history.at_ms == [NOW_MS - 1]
 
 
 def test_a_change_of_what_is_asked_is_always_a_point() -> None:
     dispatches = Dispatches()
     for after_ms, asked_w in ((0, 1.0), (100, 1.0), (150, 2.0), (200, None)):
-        dispatches.apply_told(dispatch_status("north", NOW_MS + after_ms, asked_w=asked_w), NOW_MS)
+        dispatches.apply_event(dispatch_status("north", NOW_MS + after_ms, asked_w=asked_w), NOW_MS)
     assert dispatches.view("north", 10, NOW_MS).history.asked_w == [1.0, 2.0, None]
 
 

@@ -128,6 +128,6 @@ def test_clients_behind_a_proxy_do_not_lock_the_proxy_out(tmp_path: Path) -> Non
         header = (b"authorization", f"Bearer {token}".encode())
         return {"type": "http", "client": (HERE, 1), "headers": [header]}
 
-    assert not any(logins.comes_with(request(new_token())) for _ in range(50))
-    assert logins.comes_with(request(ANN))
-    assert not logins.comes_with({"type": "http", "client": (HERE, 1), "headers": []})
+    assert not any(logins.has_operator_token(request(new_token())) for _ in range(50))
+    assert logins.has_operator_token(request(ANN))
+    assert not logins.has_operator_token({"type": "http", "client": (HERE, 1), "headers": []})

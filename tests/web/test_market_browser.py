@@ -171,7 +171,7 @@ async def test_an_empty_market_says_so_until_somebody_bids(
         page = watched.page
         await page.goto(home + "#/market")
         empty = page.locator(".empty:visible")
-        await expect(empty).to_contain_text("No market was heard of in the last day")
+        await expect(empty).to_contain_text("There is no record of a market in the last day")
         await expect(page.locator(".panel:visible")).to_have_count(0)
         assert await sideways(page) == 0
         long = {"interval_ms": RULES.interval_ms, "gate_ms": OPEN_MS - RULES.gate_ms}
@@ -180,7 +180,7 @@ async def test_an_empty_market_says_so_until_somebody_bids(
         feed(model, bid(OPEN_MS))
         await expect(page.locator("h1")).to_have_text("north in market sim")
         await expect(panel(page, "Awards")).to_contain_text("No bid of the last day has an outcome")
-        await expect(page.get_by_text("No market was heard of")).to_be_hidden()
+        await expect(page.get_by_text("There is no record of a market")).to_be_hidden()
 
 
 async def test_what_is_not_known_is_said_and_words_from_data_are_text(

@@ -42,11 +42,11 @@ def test_a_token_is_its_holders_and_nobody_elses() -> None:
 
 def test_rights_are_by_region_and_the_lack_is_named() -> None:
     alice = operator()
-    assert alice.lacks("dispatch", ["north"]) is None
-    assert alice.lacks("hold", ["north"]) == "operator alice lacks the right 'hold'"
-    assert "no rights in region 'south'" in (alice.lacks("dispatch", ["north", "south"]) or "")
+    assert alice.denial("dispatch", ["north"]) is None
+    assert alice.denial("hold", ["north"]) == "operator alice does not have the right 'hold'"
+    assert "no rights in region 'south'" in (alice.denial("dispatch", ["north", "south"]) or "")
     everywhere = operator(regions="*", may=RIGHTS)
-    assert everywhere.lacks("storm", ["south"]) is None
+    assert everywhere.denial("storm", ["south"]) is None
 
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,20}", fullmatch=True)
@@ -99,7 +99,7 @@ def test_the_demo_operator_may_everything_and_its_files_are_private(tmp_path: Pa
     path, access = make_demo_operator(state, "demo", "http://127.0.0.1:8080")
     [demo] = read_operators(path)
     assert holder_of(access.token, [demo]) is demo
-    assert demo.lacks("emergency", ["anywhere"]) is None
+    assert demo.denial("emergency", ["anywhere"]) is None
     assert access.token not in path.read_text()
     assert read_access(state) == access
     for file in state.iterdir():

@@ -20,7 +20,7 @@ class Caller:
     def __init__(self) -> None:
         self.open = True
 
-    def give_up(self) -> None:
+    def close_now(self) -> None:
         self.open = False
 
 
@@ -34,18 +34,18 @@ def arrive(places: Places, address: str, number: int = 1) -> list[Caller]:
 def test_what_a_client_opens_beyond_its_limit_waits_and_is_not_served() -> None:
     places = Places(Limits(ordinary=10, per_client=2, waiting=2, operators=1))
     first, second, third = arrive(places, "192.0.2.1", 3)
-    assert places.speaks(first)
-    assert places.speaks(second)
-    assert not places.speaks(third)
+    assert places.request_received(first)
+    assert places.request_received(second)
+    assert not places.request_received(third)
     [other] = arrive(places, "192.0.2.2")
-    assert places.speaks(other)
+    assert places.request_received(other)
 
 
 def test_one_that_speaks_takes_the_place_of_its_own_clients_oldest_silent_one() -> None:
     places = Places(Limits(ordinary=3, per_client=2, waiting=2, operators=1))
     [foreign] = arrive(places, "192.0.2.2")
     silent, later, speaker = arrive(places, "192.0.2.1", 3)
-    assert places.speaks(speaker)
+    assert places.request_received(speaker)
     assert (foreign.open, silent.open, later.open) == (True, False, True)
     assert places.counters["connections_closed"] == 1
 
@@ -55,7 +55,7 @@ def test_where_all_places_are_taken_the_client_with_most_silent_ones_makes_room(
     crowd = arrive(places, "192.0.2.1", 3)
     [single] = arrive(places, "192.0.2.2")
     [speaker] = arrive(places, "192.0.2.3")
-    assert places.speaks(speaker)
+    assert places.request_received(speaker)
     assert single.open
     assert [caller.open for caller in crowd] == [False, True, True]
 
@@ -63,16 +63,16 @@ def test_where_all_places_are_taken_the_client_with_most_silent_ones_makes_room(
 def test_an_operator_has_a_place_among_any_number_of_others() -> None:
     places = Places(Limits(ordinary=2, per_client=2, waiting=2, operators=1))
     for caller in arrive(places, "192.0.2.1", 2):
-        places.speaks(caller)
+        places.request_received(caller)
     [operator] = arrive(places, "192.0.2.1")
-    assert not places.speaks(operator)
-    assert places.vouch(operator)
+    assert not places.request_received(operator)
+    assert places.admit_operator(operator)
     arrive(places, "192.0.2.1", 50)
     assert operator.open
     [another] = arrive(places, "192.0.2.1")
-    assert not places.vouch(another)  # one place only
+    assert not places.admit_operator(another)  # one place only
     places.leave(operator)
-    assert places.vouch(another)
+    assert places.admit_operator(another)
 
 
 def test_the_crowd_loses_its_waiting_places_before_anybody_else_does() -> None:
@@ -86,7 +86,7 @@ def test_the_crowd_loses_its_waiting_places_before_anybody_else_does() -> None:
 def test_a_proxys_many_clients_are_not_one_client() -> None:
     limits = Limits(ordinary=5, per_client=1, waiting=1, operators=1)
     places = Places(limits, proxies=["127.0.0.1"])
-    assert all(places.speaks(caller) for caller in arrive(places, "127.0.0.1", 5))
+    assert all(places.request_received(caller) for caller in arrive(places, "127.0.0.1", 5))
 
 
 @given(
@@ -106,9 +106,9 @@ def test_never_more_connections_than_places_whatever_they_do(steps: list[tuple[s
         elif here:
             caller = here[number % len(here)]
             if step == "speak":
-                places.speaks(caller)
-            elif step == "vouch" and not places.speaks(caller):
-                places.vouch(caller)
+                places.request_received(caller)
+            elif step == "vouch" and not places.request_received(caller):
+                places.admit_operator(caller)
             elif step == "leave":
                 caller.open = False
                 places.leave(caller)
@@ -152,7 +152,7 @@ async def test_a_budget_runs_some_queues_some_and_refuses_the_rest_at_once() -> 
     await running.wait()
     tasks.append(asyncio.create_task(work("b")))
     await asyncio.sleep(0)
-    with pytest.raises(ApiError, match="there are 2 things") as refused:
+    with pytest.raises(ApiError, match="there are already 2 things") as refused:
         await work("c")
     assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "5"})
     assert order == ["a"]
@@ -170,10 +170,10 @@ async def test_a_client_has_its_share_and_operators_have_their_own_places() -> N
     async with AsyncExitStack() as stack:
         for _ in range(2):
             await stack.enter_async_context(budgets.place(crowd))
-        with pytest.raises(ApiError, match="your address has 2 things") as refused:
+        with pytest.raises(ApiError, match="your address already has 2 things") as refused:
             await stack.enter_async_context(budgets.place(crowd))
         assert refused.value.status == 429
         await stack.enter_async_context(budgets.place({"client": ("192.0.2.2", 5)}))
-        with pytest.raises(ApiError, match="there are 3 things"):
+        with pytest.raises(ApiError, match="there are already 3 things"):
             await stack.enter_async_context(budgets.place({"client": ("192.0.2.3", 5)}))
         await stack.enter_async_context(budgets.place(ann))

@@ -43,9 +43,13 @@ def test_a_command_is_told_from_its_asking_to_its_end() -> None:
     ]
     lines = story_of(DEVICE, [frame], events, NOW_MS + 60_000)
     assert told(lines) == [
-        (0, "created", "asked to discharge 3,500 W for 30 s, reserve 20% (by request target-1)"),
+        (
+            0,
+            "created",
+            "commanded to discharge 3,500 W for 30 s, reserve 20% (by request target-1)",
+        ),
         (0, "routed", "routed to gateway slot 2, connection 17"),
-        (40, "delivered", "delivered, as the cloud tells"),
+        (40, "delivered", "delivered, reported by the cloud"),
         (55, "accepted", "accepted at +210 W"),
         (3500, "applied", "applied at +3,492 W"),
         (30_000, "completed", "completed: its end was reached"),
@@ -61,7 +65,7 @@ def test_charge_rest_release_later_start_and_droop_are_told() -> None:
 
     assert "charge 1,200 W for 30 s" in asked(-1200.0)
     assert "rest at 0 W" in asked(0.0)
-    assert asked(None) == "asked to end its lease (by request target-1)"
+    assert asked(None) == "commanded to end its lease (by request target-1)"
     assert "in 2 s for 28 s" in asked(1.0, not_before_ms=NOW_MS + 2000)
     assert "with droop armed" in asked(1.0, droop=Droop(nominal_hz=60.0))
 
@@ -93,7 +97,7 @@ def test_a_lease_whose_end_nobody_told_ends_all_the_same() -> None:
     assert running[-1].state == "applied"
     over = story_of(DEVICE, [frame], [applied], NOW_MS + 30_000)
     assert (over[-1].state, over[-1].at_ms) == ("expired", NOW_MS + 30_000)
-    assert "nobody told" in over[-1].said
+    assert "nobody reported" in over[-1].said
     ended = story_of(DEVICE, [frame], [applied, event(NOW_MS, "expired", 30_000)], NOW_MS + 60_000)
     assert sum(line.state == "expired" for line in ended) == 1
 
@@ -179,7 +183,7 @@ def test_the_first_end_in_the_log_is_the_end_and_a_later_one_a_remark() -> None:
         (
             6_000,
             "failed",
-            "failed: no gateway answers for the device, as the cloud tells"
+            "failed: no gateway answers for the device, reported by the cloud"
             " (reported as completed later)",
         ),
     ]

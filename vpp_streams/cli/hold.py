@@ -9,7 +9,7 @@ from vpp_streams.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from vpp_streams.cli.api_client import ApiClient
-    from vpp_streams.web.straight import StraightOrdered
+    from vpp_streams.web.kafka_hold import KafkaOrdered
 
 _WEB_S = 12.0
 """The web process answers within this: it gives Kafka and the region role some seconds."""
@@ -38,7 +38,7 @@ def hold(
     settings = load_settings()
     if not kafka and _asked_the_web_process(settings, region, reason, release, as_json):
         return
-    _straight(settings, region, reason, release, as_json)
+    _write_to_kafka(settings, region, reason, release, as_json)
 
 
 def _asked_the_web_process(
@@ -78,17 +78,19 @@ def _release(api: "ApiClient", region: str, as_json: bool) -> None:
         withdraw_request(api, region, request_id, as_json)
 
 
-def _straight(settings: Settings, region: str, reason: str, release: bool, as_json: bool) -> None:
-    from vpp_streams.web.straight import Straight
+def _write_to_kafka(
+    settings: Settings, region: str, reason: str, release: bool, as_json: bool
+) -> None:
+    from vpp_streams.web.kafka_hold import KafkaHold
 
-    way = Straight(settings)
+    way = KafkaHold(settings)
     ordered = way.release(region) if release else [way.hold(region, reason)]
     for answer in ordered:
         _show(answer, region, as_json)
     _say_the_way(f"Kafka itself at {settings.kafka}", region, release, as_json)
 
 
-def _show(answer: "StraightOrdered", region: str, as_json: bool) -> None:
+def _show(answer: "KafkaOrdered", region: str, as_json: bool) -> None:
     from vpp_streams.cli.dispatch import print_json
 
     if as_json:

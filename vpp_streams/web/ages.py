@@ -1,4 +1,4 @@
-"""Ages of readings as a weighted histogram of bounded size: percentiles over a run and a minute."""
+"""Ages of readings in a weighted histogram of bounded size: percentiles of a run and a minute."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ _COARSE_FROM_MS = 10_000
 _LONGEST_MS = 3_600_000
 _SLICE_MS = 5_000
 _MOST = 2**53
-"""Readings of one pair at most: a JSON number beyond is not exact."""
+"""Largest number of readings counted for one age: a JSON number beyond is not exact."""
 
 
 def percentile(histogram: Mapping[int, int], fraction: float) -> float | None:

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 
 class Json(Response):
-    """A view as JSON, always of this moment."""
+    """A view as JSON that caches must not store."""
 
     media_type = "application/json"
 

@@ -32,7 +32,7 @@ from vpp_streams.web.stream import Stream
 from vpp_streams.web.twins import FleetWorker
 
 STATIC = Path(__file__).parent / "static"
-_ABOUT = """What a virtual power plant's fleet does now and did lately, and orders to it.
+_ABOUT = """The present and recent state of a virtual power plant's fleet, and orders to it.
 
 Signs: battery + = discharge, grid + = import, solar >= 0, load >= 0; load = grid + battery + solar.
 Times are ms since 1970 UTC; null = not measured. Every aggregate carries coverage and age.
@@ -50,11 +50,11 @@ _DOCUMENTED: list[type[msgspec.Struct]] = [
     *(control_views.StormOrder, market_views.MarketList, market_views.MarketView),
     market_views.BidView,
 ]
-"""The shapes of answers and orders, in the order of the documentation."""
+"""The schemas of answers and orders, in the order of the documentation."""
 
 
 class _Pages(StaticFiles):
-    """The dashboard's files; a browser asks each time whether they have changed (ETag)."""
+    """The dashboard's files; a browser checks each time whether they have changed (ETag)."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -73,11 +73,11 @@ def create_web(
     answer_s: float = ANSWER_S,
     logins: Logins | None = None,
 ) -> FastAPI:
-    """The application over ``read_model``; orders are written to ``kafka``.
+    """The HTTP application over ``read_model``; orders are written to ``kafka``.
 
-    ``fleet`` answers for twins (default: the worker at ``settings.fleet_url``); live streams end
-    once ``stopping()`` is true; the region role is given ``answer_s`` to answer an order;
-    ``logins`` know the operators (default: those of ``settings.operators``).
+    ``fleet`` provides twins (default: the worker at ``settings.fleet_url``). Live streams end once
+    ``stopping()`` is true. The region role has ``answer_s`` seconds to answer an order. ``logins``
+    knows the operators (default: those in the file ``settings.operators``).
     """
     worker = fleet or FleetWorker(settings.fleet_url, token=settings.service_token)
     logins = logins or Logins(settings.operators)
@@ -102,7 +102,7 @@ def create_web(
         RegionApi(read_model, now_ms),
         SiteApi(read_model, worker),
         ControlApi(read_model, kafka, now_ms),
-        OrderApi(Desk(kafka, read_model, now_ms, answer_s), logins.may_anybody),
+        OrderApi(Desk(kafka, read_model, now_ms, answer_s), logins.has_operators),
         MarketApi(read_model.markets, now_ms),
     ):
         app.include_router(part.routes(), prefix="/api/v1")

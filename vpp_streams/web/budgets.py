@@ -1,4 +1,4 @@
-"""Budgets for answers that cost much: so many at a time, a short queue, and operators apart."""
+"""Budgets for expensive answers: some run at a time, a few wait, and operators have their own."""
 
 import asyncio
 from collections import Counter
@@ -16,7 +16,7 @@ RETRY_S = 5
 
 
 class Budget:
-    """So many run at a time, so many wait, and so many are one client's; the next is refused."""
+    """Limits how many run, how many wait and how many one client has; others are refused."""
 
     def __init__(self, what: str, running: int, waiting: int, per_client: int) -> None:
         self._what = what
@@ -27,14 +27,16 @@ class Budget:
 
     @asynccontextmanager
     async def place(self, client: str) -> AsyncIterator[None]:
-        """Hold a place during the body. Raises `ApiError` (429, 503) where there is none."""
+        """Hold a place during the body. Raises `ApiError` (429, 503) if no place is free."""
         if self._clients[client] >= self._per_client:
             self._refuse(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"your address has {self._per_client} {self._what} already",
+                f"your address already has {self._per_client} {self._what}",
             )
         if self._clients.total() >= self._most:
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"there are {self._most} {self._what}")
+            self._refuse(
+                HTTPStatus.SERVICE_UNAVAILABLE, f"there are already {self._most} {self._what}"
+            )
         self._clients[client] += 1
         try:
             async with self._running:
@@ -48,20 +50,20 @@ class Budget:
         raise ApiError(
             status,
             error,
-            "ask again in some seconds; places of operators' own are for requests with a token",
+            "try again in some seconds; requests with an operator's token have places of their own",
             {"Retry-After": str(RETRY_S)},
         )
 
 
 class Budgets:
-    """One budget for everybody, and one for operators that nobody else can use up."""
+    """One budget for everybody, and one for operators that others cannot use up."""
 
     def __init__(self, everybody: Budget, operators: Budget) -> None:
         self._everybody, self._operators = everybody, operators
 
     @asynccontextmanager
     async def place(self, scope: Scope) -> AsyncIterator[None]:
-        """Hold a place for a request. Raises `ApiError` (429, 503) at once where there is none."""
+        """Hold a place for a request. Raises `ApiError` (429, 503) at once if no place is free."""
         operator = operator_of(scope)
         if operator is not None:
             place = self._operators.place(operator.name)
@@ -72,7 +74,7 @@ class Budgets:
 
 
 def stream_budgets(per_client: int) -> Budgets:
-    """Of live streams; none waits, and half of a client's connections stay free for requests."""
+    """Budgets of live streams: none waits, and half of a client's connections stay free."""
     each = max(1, per_client // 2)
     return Budgets(
         Budget("live streams", running=200, waiting=0, per_client=each),
@@ -81,7 +83,7 @@ def stream_budgets(per_client: int) -> Budgets:
 
 
 def story_budgets() -> Budgets:
-    """Of stories, each of which reads a partition of two topics: some seconds for a month."""
+    """Budgets of device stories; each reads a partition of two topics, a month in seconds."""
     return Budgets(
         Budget("stories being read", running=2, waiting=6, per_client=4),
         Budget("stories of operators being read", running=2, waiting=14, per_client=8),

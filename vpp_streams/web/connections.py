@@ -1,7 +1,7 @@
-"""One HTTP connection with limits: time for a request, time to read the answer, and a place.
+"""One HTTP connection with limits: time to send a request, time to read the answer, and a place.
 
-uvicorn has a time-out only for a connection between two requests. This module alone knows how it
-is made inside (`H11Protocol`).
+uvicorn has a time-out only for a connection between two requests. This is the only module that
+depends on the internals of uvicorn's `H11Protocol`.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from vpp_streams.web.places import BACKLOG, Places
 
 log = structlog.get_logger()
 REQUEST_S = 10.0
-"""From the first byte (of a new connection: from its opening) to the last byte of a request."""
+"""Time for a request, s: from its first byte (of a new connection: its opening) to its last."""
 STALL_S = 10.0
-"""A client that takes nothing of its answer for this long is closed."""
+"""A connection is closed if its client reads nothing of an answer for this long, s."""
 RETRY_S = 5
 
 
@@ -40,9 +40,9 @@ class DoorConfig(uvicorn.Config):
         stall_s: float = STALL_S,
         **more: Any,
     ) -> None:
-        """``is_operator`` says whether a request brings an operator's token.
+        """``is_operator`` returns whether a request has an operator's token.
 
-        What ``proxies`` say of their clients' addresses is believed.
+        The client addresses that ``proxies`` report are trusted.
         """
         super().__init__(
             app,
@@ -61,13 +61,13 @@ class DoorConfig(uvicorn.Config):
 
 
 def open_files() -> int:
-    """How many files this process may have open."""
+    """The number of files that this process may have open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 2**20 if soft == resource.RLIM_INFINITY else soft
 
 
 class Connection(H11Protocol):
-    """A connection that has a place and is in time, or is closed."""
+    """A connection that is closed if it gets no place or exceeds its time."""
 
     def __init__(self, config: DoorConfig, *arguments: Any, **more: Any) -> None:
         super().__init__(config, *arguments, **more)
@@ -78,16 +78,16 @@ class Connection(H11Protocol):
         self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """The client has connected: it has a place, and so long for its first request."""
+        """Enter the connection into a place and start the time for its first request."""
         super().connection_made(transport)
-        # Any byte that the client does not take starts its time, not only the 65,537th.
+        # Any byte that the client does not read starts its time, not only the 65,537th.
         transport.set_write_buffer_limits(high=0)
         self._door.places.enter(self, self.client[0] if self.client else "")
         if not transport.is_closing():
             self._watch_request()
 
     def data_received(self, data: bytes) -> None:
-        """Part of a request has come: all of it comes in time."""
+        """Receive a part of a request; the complete request has to arrive in time."""
         super().data_received(data)
         if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
             self._watch_request()
@@ -95,25 +95,25 @@ class Connection(H11Protocol):
             self._stop_watching_request()
 
     def pause_writing(self) -> None:
-        """The client does not take its answer."""
+        """Start the time-out of an answer that the client does not read."""
         super().pause_writing()
         if self._stalled is None:
             self._stalled = self.loop.call_later(self._door.stall_s, self._too_slow, "answer")
 
     def resume_writing(self) -> None:
-        """The client takes its answer."""
+        """End the time-out of an answer: the client reads it."""
         self._stop_watching_answer()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed."""
+        """Free the connection's place."""
         self._stop_watching_request()
         self._stop_watching_answer()
         self._door.places.leave(self)
         super().connection_lost(exc)
 
-    def give_up(self) -> None:
-        """Close at once: another needs the place more."""
+    def close_now(self) -> None:
+        """Close at once, to make room for another connection."""
         self.transport.abort()
 
     def _watch_request(self) -> None:
@@ -132,13 +132,15 @@ class Connection(H11Protocol):
 
     def _too_slow(self, what: str) -> None:
         client = self.client[0] if self.client else None
-        log.info("a connection was closed: its client is too slow", client=client, with_its=what)
+        log.info("a connection was closed: its client was too slow", client=client, with_its=what)
         self.transport.abort()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of a connection with a place, and any request of an operator."""
         places = self._door.places
-        if places.speaks(self) or (self._door.is_operator(scope) and places.vouch(self)):
+        if places.request_received(self) or (
+            self._door.is_operator(scope) and places.admit_operator(self)
+        ):
             await self._served(scope, receive, send)
         else:
             places.refuse()
@@ -146,9 +148,9 @@ class Connection(H11Protocol):
 
 
 async def _no_place(scope: Scope, receive: Receive, send: Send) -> None:
-    told = {
-        "error": "the web process has as many connections as it can serve",
-        "hint": "ask again in some seconds; a request with an operator's token is always served",
+    problem = {
+        "error": "the web process has reached its limit of connections",
+        "hint": "try again in some seconds; operators' requests have places of their own",
     }
     headers = {"Retry-After": str(RETRY_S), "Connection": "close", "Cache-Control": "no-store"}
-    await JSONResponse(told, 503, headers)(scope, receive, send)
+    await JSONResponse(problem, 503, headers)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The API of control: what is asked of regions and devices, and what became of it."""
+"""The API of control: requests to regions and commands to devices, with their outcomes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -31,11 +31,11 @@ from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.story import StoryLine, read_story
 
 READ_S = 30.0
-"""A story is read within this, or not."""
+"""Reading a story is given up after this time, s."""
 
 
 class ControlApi:
-    """Handlers that everybody may use: dispatches, commands, alarms, storms, a device's story."""
+    """Handlers that need no token: dispatches, commands, alarms, storms, a device's story."""
 
     def __init__(self, model: ReadModel, kafka: Kafka, now_ms: Callable[[], int]) -> None:
         self._model = model
@@ -60,7 +60,7 @@ class ControlApi:
     async def dispatch(
         self, region: str, points: Annotated[int, Query(ge=2, le=4000)] = 600
     ) -> Response:
-        """A region's dispatch: now, what is asked of it, and the last half hour."""
+        """A region's dispatch: its present state, its requests, and the last half hour."""
         return Json(
             self._model.dispatches.view(known_region(self._model, region), points, self._now_ms())
         )
@@ -71,7 +71,7 @@ class ControlApi:
         state: Annotated[str | None, Query(max_length=16)] = None,
         limit: Annotated[int, Query(ge=1, le=500, description="rows at most")] = 50,
     ) -> Response:
-        """The newest command of each device, newest first, and what became of it."""
+        """The newest command of each device, newest first, with its outcome."""
         states = get_args(CommandState)
         if state is not None and state not in states:
             hint = f"states: {', '.join(states)}"
@@ -84,11 +84,11 @@ class ControlApi:
         self,
         limit: Annotated[int, Query(ge=1, le=500, description="rows at most")] = 100,
     ) -> Response:
-        """Devices that do not do as desired or did not answer, and regions with something wrong."""
+        """Devices that deviate from their command or did not answer, and regions with a problem."""
         return Json(self._model.alarms(self._now_ms(), limit))
 
     async def alerts(self) -> Response:
-        """Storms that are not over."""
+        """Storms that have not ended."""
         return Json(AlertList(alerts=self._model.alerts(self._now_ms())))
 
     async def story(
@@ -97,7 +97,7 @@ class ControlApi:
         device_id: str,
         last_s: Annotated[int, Query(ge=1, le=30 * 86_400, description="how far back")] = 3600,
     ) -> Response:
-        """What a device was asked in the last hour and what became of it, from the topics."""
+        """A device's commands of the last hour and their outcomes, from the topics."""
         known = self._model.sites.registry.device(device_id)
         if known is None:
             raise ApiError(
@@ -124,7 +124,7 @@ class ControlApi:
 
 
 async def _in_time(reading: Awaitable[list[StoryLine]]) -> list[StoryLine]:
-    """What is read from Kafka. Raises `ApiError` (503) where that does not come."""
+    """The lines read from Kafka. Raises `ApiError` (503) if Kafka fails or takes too long."""
     try:
         async with asyncio.timeout(READ_S):
             return await reading
@@ -132,5 +132,5 @@ async def _in_time(reading: Awaitable[list[StoryLine]]) -> list[StoryLine]:
         raise ApiError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             f"the topics cannot be read now ({type(error).__name__})",
-            "ask for less with `last_s`, or again in a moment",
+            "request less with `last_s`, or try again in a moment",
         ) from None

@@ -1,4 +1,4 @@
-"""What the API takes and answers about control: orders, requests, commands and alarms."""
+"""Orders that the API accepts and its answers about control: requests, commands and alarms."""
 
 from typing import Annotated, Literal
 
@@ -16,10 +16,10 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=LONGEST_S)]
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From when until when. One of ``for_s`` and ``ends_at_ms`` must be given."""
+    """The start and end of an order. One of ``for_s`` and ``ends_at_ms`` must be given."""
 
     for_s: Seconds | None = None
-    """How long from its start on."""
+    """Duration from the start on."""
     ends_at_ms: EpochMs | None = None
     starts_at_ms: EpochMs | None = None
     """null = now."""
@@ -29,16 +29,16 @@ class TargetOrder(Span, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Deliver this power with a region's batteries."""
 
     export_w: Watts | None
-    """Battery power, + = discharge; null = leave the devices to themselves."""
+    """Battery power, + = discharge; null = release the devices to self-consumption."""
     priority: Literal["operator", "emergency"] = "operator"
     best_effort: bool = False
-    """Accept it even where it is beyond what the region can hold."""
+    """Accept it even if it is more than the region can hold."""
     droop: Droop | None = None
-    """Arm frequency response for as long as it runs."""
+    """Arm frequency response while the target applies."""
 
 
 class LimitOrder(Span, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Keep the sum of a region's grid connections within these."""
+    """Keep the sum of a region's grid connections within these limits, W."""
 
     import_limit_w: Positive | None = None
     export_limit_w: Positive | None = None
@@ -47,13 +47,13 @@ class LimitOrder(Span, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class HoldOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The kill switch: nothing is asked of the region until the hold is withdrawn."""
+    """The kill switch: no device in the region is commanded until the hold is withdrawn."""
 
     reason: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
 class StormOrder(Span, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A storm comes: fill the batteries of these before, and keep them for their owners."""
+    """A storm is expected: fill the batteries of these sites first and reserve them for owners."""
 
     regions: tuple[Id, ...] = ()
     site_ids: tuple[Id, ...] = ()
@@ -63,15 +63,15 @@ class StormOrder(Span, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Ordered(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an order."""
+    """The outcome of an order."""
 
     request_id: str
     state: RequestState | Literal["written"]
-    """``written``: it is in Kafka; the region role has said nothing of it yet (or, for a storm,
-    need not)."""
+    """``written``: it is in Kafka, and the region role has not answered yet (for a storm, it does
+    not answer)."""
     reason: str = ""
     by: str = ""
-    """The request that stands above it."""
+    """The request that outranks it."""
     operator: str
 
 
@@ -80,30 +80,30 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
 
     request: Target | Limit | Hold
     state: RequestState | None
-    """null = not heard of yet."""
+    """null = no state was received yet."""
     reason: str
     by: str
     """The request that outranks, replaces or withdraws it."""
     at_ms: int
-    """When its state was told."""
+    """When this state was reported."""
     ruled_ms: int | None = None
-    """Of one that is over: for how long it was active; null = not known."""
+    """How long a request that has ended was active; null = not known."""
 
 
 class DispatchNow(msgspec.Struct, frozen=True, kw_only=True):
-    """A region's dispatch as last heard."""
+    """A region's dispatch as last received."""
 
     region: str
     heard_ago_s: float | None
     stale: bool
-    """Not heard for 10 s, or never."""
+    """Nothing was received for 10 s, or ever."""
     status: DispatchStatus | None
     notices: list[Notice]
-    """Power that is missing, or will be."""
+    """Power that is missing, or will be missing."""
 
 
 class DispatchHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """The last half hour as columns of one length, oldest first; null = nothing was asked."""
+    """The last half hour as columns of one length, oldest first; null = no power was requested."""
 
     at_ms: list[int]
     asked_w: list[float | None]
@@ -112,11 +112,11 @@ class DispatchHistory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DispatchView(msgspec.Struct, frozen=True, kw_only=True):
-    """A region's dispatch: now, what is asked of it, and the last half hour."""
+    """A region's dispatch: its present state, its requests, and the last half hour."""
 
     now: DispatchNow
     requests: list[RequestView]
-    """Those that stand first, then the newest."""
+    """Requests that have not ended first, then the newest."""
     history: DispatchHistory
 
 
@@ -126,7 +126,7 @@ class CommandView(msgspec.Struct, frozen=True, kw_only=True):
     command_id: str
     device_id: str
     site_id: str | None
-    """null = the registry does not know it."""
+    """null = the registry does not have the device."""
     region: str
     request_id: str
     state: CommandState
@@ -136,13 +136,13 @@ class CommandView(msgspec.Struct, frozen=True, kw_only=True):
     not_before_ms: int
     valid_until_ms: int
     slot: int
-    """Gateway slot that it was routed to."""
+    """Gateway slot to which it was routed."""
     epoch: int
-    """The connection that it was meant for."""
+    """Epoch of the connection for which it was made."""
     desired_w: float | None
-    """Battery power, + = discharge; null = it ends the lease before."""
+    """Battery power, + = discharge; null = the command ends the previous lease."""
     reported_w: float | None
-    """Battery power as measured last; null = not measured, or not heard since it was asked."""
+    """Last measured battery power; null = not measured, or no reading since the command."""
     measured_at_ms: int | None
 
 
@@ -155,7 +155,7 @@ class CommandList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeviceStory(msgspec.Struct, frozen=True, kw_only=True):
-    """What a device was asked lately and what became of it, oldest first."""
+    """A device's recent commands and their outcomes, oldest first."""
 
     device_id: str
     site_id: str
@@ -172,8 +172,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     """A device whose reported power is not the desired one.
 
     ``deviates``: it has reached its setpoint and is off by more than 5 % and 100 W for 5 s, while
-    its lease stands. ``no_answer``: asked 5 s ago and nothing was answered. ``late``: accepted,
-    and not reached in the time that its ramp takes. ``failed``: the command came to nothing.
+    its lease holds. ``no_answer``: it has not answered a command for 5 s. ``late``: it has accepted
+    a setpoint and not reached it in the time that its ramp takes. ``failed``: the command failed.
     """
 
     device_id: str
@@ -189,21 +189,21 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RegionStanding(msgspec.Struct, frozen=True, kw_only=True):
-    """How a region stands."""
+    """The standing of a region."""
 
     region: str
     standing: Standing
 
 
 class RegionAlarm(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is wrong with a region as a whole (see `Standing`)."""
+    """A finding that concerns a complete region (see `Standing`)."""
 
     region: str
     finding: Finding
 
 
 class AlarmList(msgspec.Struct, frozen=True, kw_only=True):
-    """Alarms of devices, the longest standing first, and those of whole regions."""
+    """Alarms of devices, the oldest first, and those of complete regions."""
 
     total: int
     """Alarms of devices."""
@@ -214,17 +214,17 @@ class AlarmList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertList(msgspec.Struct, frozen=True, kw_only=True):
-    """Storms that are not over, by when they start."""
+    """Storms that have not ended, by their start."""
 
     alerts: list[Alert]
 
 
 class ControlUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of the live stream: control as it is now."""
+    """One event of the live stream: the present state of control."""
 
     at_ms: int
     regions: list[DispatchNow]
-    """Those of which something was told since the event before; all in the first."""
+    """Regions with a report since the previous event; the first event has all regions."""
     alarms: AlarmList
     standings: list[RegionStanding] = []
-    """All regions, in each event: one that nothing more is heard of changes too."""
+    """All regions, in each event, because a region that stops reporting changes too."""

@@ -1,7 +1,8 @@
-"""Orders: who may give them, what is wrong with them, and how they reach the region role.
+"""Orders: who may give them, whether they are valid, and how they reach the region role.
 
-Everything is checked before anything is written; then the request is in Kafka or the answer says
-that this is not known. Rights are checked here alone: the topic itself belongs to the roles.
+Everything is checked before anything is written. Then either the request is in Kafka, or the
+answer says that this is not known. Only this process checks rights: the roles write to the topic
+too.
 """
 
 import asyncio
@@ -23,30 +24,30 @@ from vpp_streams.web.problems import ApiError
 from vpp_streams.web.readmodel import ReadModel
 
 ANSWER_S = 4.0
-"""How long we wait for the region role to answer; it rules at least twice a second."""
+"""How long the region role has to answer, s; it decides at least twice a second."""
 WRITE_S = 10.0
 _PAST_MS = 5_000
-"""A start this long ago is taken for now: clocks differ."""
+"""A start at most this long ago, ms, counts as now, because clocks differ."""
 
 T = TypeVar("T")
 
 
 class Kafka(Protocol):
-    """What the web process needs of Kafka beside its read model."""
+    """The access to Kafka that the web process needs beside its read model."""
 
     async def write(self, topic: Topic[T], record: T) -> object:
-        """Write a record; it is safe on return. Raises `KafkaError`."""
+        """Write a record; on return it is on all replicas. Raises `KafkaError`."""
         ...
 
     def read_since(
         self, topic: Topic, since_ms: int, partition: int
     ) -> AsyncIterator[tuple[int, bytes | None]]:
-        """(time written, value) of each record from a time on, to the end as it is now."""
+        """(time written in ms, value) of each record from ``since_ms`` to the present end."""
         ...
 
 
 class Desk:
-    """Takes orders of operators and brings back what became of them."""
+    """Turns operators' orders into requests, writes them and returns their outcomes."""
 
     def __init__(
         self,
@@ -60,17 +61,17 @@ class Desk:
         self._now_ms = now_ms
         self._answer_s = answer_s
         self._waiting: dict[str, asyncio.Future[RequestEvent]] = {}
-        model.dispatches.on_event.append(self._heard)
+        model.dispatches.on_event.append(self._receive)
 
     def permit(self, operator: Operator, right: Right, *regions: str) -> None:
-        """Raises `ApiError` (403) where the operator lacks a right in one of these regions."""
-        if lack := operator.lacks(right, regions):
+        """Raises `ApiError` (403) if the operator does not have a right in one of these regions."""
+        if denial := operator.denial(right, regions):
             may = ", ".join(operator.may) or "nothing"
             where = "every region" if operator.regions == "*" else ", ".join(operator.regions)
-            raise ApiError(HTTPStatus.FORBIDDEN, lack, f"{operator.name} may: {may}, in {where}")
+            raise ApiError(HTTPStatus.FORBIDDEN, denial, f"{operator.name} may: {may}, in {where}")
 
     def target(self, region: str, order: TargetOrder, operator: Operator) -> Target:
-        """The request of an order. Raises `ApiError` (422) with what is wrong with it."""
+        """The target for an order. Raises `ApiError` (422) that names the mistake in the order."""
         starts_at_ms, ends_at_ms = self._times(order)
         self._known(region)
         return Target(
@@ -87,7 +88,7 @@ class Desk:
         )
 
     def limit(self, region: str, order: LimitOrder, operator: Operator) -> Limit:
-        """The request of an order. Raises `ApiError` (422) with what is wrong with it."""
+        """The limit for an order. Raises `ApiError` (422) that names the mistake in the order."""
         if order.import_limit_w is None and order.export_limit_w is None:
             raise _wrong("a limit needs `import_limit_w` or `export_limit_w`")
         starts_at_ms, ends_at_ms = self._times(order)
@@ -109,7 +110,7 @@ class Desk:
         )
 
     def hold(self, region: str, reason: str, operator: Operator) -> Hold:
-        """A hold of a region that is known."""
+        """A hold of a region in the registry. Raises `ApiError` (422) if it is not there."""
         self._known(region)
         return Hold(
             request_id=_new_id("hold"),
@@ -120,15 +121,15 @@ class Desk:
         )
 
     def withdraw(self, region: str, request_id: str, operator: Operator) -> Withdraw:
-        """The end of a request that is known. Raises `ApiError` (403, 404)."""
-        asked, _ = self._model.dispatches.request(request_id)
-        if asked is None or asked.region != region or isinstance(asked, Withdraw):
+        """The withdrawal of a known request. Raises `ApiError` (403, 404)."""
+        request, _ = self._model.dispatches.request(request_id)
+        if request is None or request.region != region or isinstance(request, Withdraw):
             raise ApiError(
                 HTTPStatus.NOT_FOUND,
                 f"{region[:64]} has no request {request_id[:64]!r}",
                 f"/api/v1/regions/{region[:64]}/dispatch lists its requests",
             )
-        for right in _rights_of(asked):
+        for right in _rights_of(request):
             self.permit(operator, right, region)
         return Withdraw(
             request_id=_new_id("withdraw"),
@@ -139,7 +140,7 @@ class Desk:
         )
 
     def storm(self, order: StormOrder, operator: Operator) -> Alert:
-        """The alert of an order. Raises `ApiError` (403, 422)."""
+        """The alert for an order. Raises `ApiError` (403, 422)."""
         if not order.regions and not order.site_ids:
             raise _wrong("a storm needs `regions` or `site_ids`")
         self.permit(operator, "storm", *order.regions, *self._regions_of(order.site_ids))
@@ -163,7 +164,7 @@ class Desk:
         )
 
     def cancelled(self, alert_id: str, operator: Operator) -> Alert:
-        """A storm that was told of, called off. Raises `ApiError` (403, 404)."""
+        """The cancellation of an announced storm. Raises `ApiError` (403, 404)."""
         for alert in self._model.alerts(self._now_ms()):
             if alert.alert_id == alert_id:
                 regions = {*alert.regions, *self._regions_of(alert.site_ids)}
@@ -175,8 +176,8 @@ class Desk:
             "/api/v1/alerts lists them",
         )
 
-    async def ask(self, request: Request) -> RequestEvent | None:
-        """Write a request; what the region role says of it, or None where that takes too long."""
+    async def submit(self, request: Request) -> RequestEvent | None:
+        """Write a request; returns the region role's answer, or None if there was none in time."""
         answer: asyncio.Future[RequestEvent] = asyncio.get_running_loop().create_future()
         self._waiting[request.request_id] = answer
         try:
@@ -189,7 +190,7 @@ class Desk:
             del self._waiting[request.request_id]
 
     async def announce(self, alert: Alert) -> None:
-        """Write a storm, or its calling off."""
+        """Write a storm, or its cancellation."""
         await self._write(topics.GRID_ALERTS, alert.alert_id, alert)
 
     async def _write(self, topic: Topic[T], id_: str, record: T) -> None:
@@ -201,20 +202,20 @@ class Desk:
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 f"Kafka does not answer ({type(error).__name__}): it is not known whether {id_}"
                 " was written",
-                "look whether it is among the region's requests before you order again",
+                "check whether it is among the region's requests before you repeat the order",
             ) from None
 
-    def _heard(self, event: RequestEvent) -> None:
+    def _receive(self, event: RequestEvent) -> None:
         waiting = self._waiting.get(event.request_id)
         if waiting is not None and not waiting.done():
             waiting.set_result(event)
 
     def _times(self, order: Span) -> tuple[int, int]:
-        """Start and end, ms. Raises `ApiError` (422)."""
+        """Start and end of an order, ms UTC. Raises `ApiError` (422)."""
         now_ms = self._now_ms()
         starts_at_ms = now_ms if order.starts_at_ms is None else order.starts_at_ms
         if (order.for_s is None) == (order.ends_at_ms is None):
-            raise _wrong("an order has an end: give one of `for_s` and `ends_at_ms`")
+            raise _wrong("an order needs an end: give one of `for_s` and `ends_at_ms`")
         if starts_at_ms < now_ms - _PAST_MS:
             raise _wrong("it would start in the past", "leave `starts_at_ms` out to start now")
         if order.for_s is not None:
@@ -243,7 +244,7 @@ class Desk:
 
 
 def as_answer(request: Request | Alert, event: RequestEvent | None, operator: Operator) -> Ordered:
-    """What an order is answered with."""
+    """The answer to an order; ``event`` is None if the region role has not answered."""
     return Ordered(
         request_id=request.alert_id if isinstance(request, Alert) else request.request_id,
         state=event.state if event else "written",
@@ -253,8 +254,8 @@ def as_answer(request: Request | Alert, event: RequestEvent | None, operator: Op
     )
 
 
-def _rights_of(asked: Request) -> tuple[Right, ...]:
-    match asked:
+def _rights_of(request: Request) -> tuple[Right, ...]:
+    match request:
         case Limit():
             return ("limit",)
         case Hold():

@@ -1,4 +1,4 @@
-"""What is asked of each region, what it gives, and what became of every request; bounded."""
+"""The dispatch of each region and the state of every request; of bounded size."""
 
 from collections import deque
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from vpp_streams.web.pipeline import STALE_MS
 
 HISTORY_MS = 30 * 60_000
 _STEP_MS = 450
-"""Points come no closer than this, except that a change of what is asked is always one."""
+"""Points are at least this far apart, except that each change of the request is a point."""
 _MAX_POINTS = HISTORY_MS // _STEP_MS
 _MAX_REQUESTS = 5000
 _MAX_SHOWN = 100
@@ -32,77 +32,77 @@ class _TrackedRequest:
 
     def __init__(self) -> None:
         self.request: Request | None = None
-        self.told: RequestEvent | None = None
+        self.event: RequestEvent | None = None
 
     @property
     def over(self) -> bool:
-        return self.told is not None and self.told.state in FINAL_STATES
+        return self.event is not None and self.event.state in FINAL_STATES
 
 
 class _Region:
     def __init__(self) -> None:
         self.status: DispatchStatus | None = None
-        self.heard_ms = 0
+        self.received_ms = 0
         self.change = 0
         self.notices: dict[str, Notice] = {}
         self.history: deque[DispatchStatus] = deque(maxlen=_MAX_POINTS)
 
 
 class Dispatches:
-    """What topics ``dispatch.targets`` and ``dispatch.events`` say."""
+    """The content of topics ``dispatch.targets`` and ``dispatch.events``."""
 
     def __init__(self) -> None:
         self.on_event: list[Callable[[RequestEvent], None]] = []
-        """Called with every event of a request, after it is applied."""
+        """Called with every event of a request, after it was applied."""
         self._regions: dict[str, _Region] = {}
-        self._asked: dict[str, _TrackedRequest] = {}
+        self._requests: dict[str, _TrackedRequest] = {}
         self._changes = 0
 
     def apply_request(self, request: Request) -> None:
-        """Take a request as it was written; the first of an id stands."""
-        asked = self._of_request(request.request_id)
-        asked.request = asked.request or request
+        """Apply a request as it was written; the first of an id counts."""
+        tracked = self._of_request(request.request_id)
+        tracked.request = tracked.request or request
 
     def forget_request(self, request_id: str) -> None:
-        """The request was removed from its topic."""
-        self._asked.pop(request_id, None)
+        """Forget a request that was removed from its topic."""
+        self._requests.pop(request_id, None)
 
-    def apply_told(self, told: DispatchEvent, now_ms: int) -> None:
-        """Take what the region role says."""
-        region = self._of(told.region)
+    def apply_event(self, event: DispatchEvent, now_ms: int) -> None:
+        """Apply a report of the region role."""
+        region = self._of(event.region)
         self._changes += 1
         region.change = self._changes
-        match told:
+        match event:
             case RequestEvent():
-                asked = self._of_request(told.request_id)
-                asked.told = told
-                asked.request = asked.request or told.request
+                tracked = self._of_request(event.request_id)
+                tracked.event = event
+                tracked.request = tracked.request or event.request
                 for listener in list(self.on_event):
-                    listener(told)
+                    listener(event)
             case Notice():
-                region.notices.pop(told.request_id, None)
-                if told.missing_w:
-                    region.notices[told.request_id] = told
+                region.notices.pop(event.request_id, None)
+                if event.missing_w:
+                    region.notices[event.request_id] = event
                 while len(region.notices) > _MAX_SHOWN:
                     del region.notices[next(iter(region.notices))]
             case DispatchStatus():
-                region.status, region.heard_ms = told, now_ms
-                _keep(region.history, told)
+                region.status, region.received_ms = event, now_ms
+                _keep(region.history, event)
 
     def request(self, request_id: str) -> tuple[Request | None, RequestState | None]:
-        """A request and its newest state, as far as either is known."""
-        asked = self._asked.get(request_id)
-        if asked is None:
+        """A request and its newest state, each None if it is not known."""
+        tracked = self._requests.get(request_id)
+        if tracked is None:
             return None, None
-        return asked.request, asked.told.state if asked.told else None
+        return tracked.request, tracked.event.state if tracked.event else None
 
     @property
     def changes(self) -> int:
-        """Rises with everything told; see `now`."""
+        """Increases with every report; see `now`."""
         return self._changes
 
     def now(self, now_ms: int, changed_since: int = 0) -> list[DispatchNow]:
-        """Each region's dispatch, of those of which something was told after ``changed_since``."""
+        """The dispatch of each region with a report after ``changed_since`` (see `changes`)."""
         return [
             _now(name, region, now_ms)
             for name, region in sorted(self._regions.items())
@@ -110,12 +110,12 @@ class Dispatches:
         ]
 
     def one(self, name: str, now_ms: int) -> DispatchNow | None:
-        """A region's dispatch now; None where nothing was heard of it."""
+        """A region's dispatch now; None if no report of it was received."""
         region = self._regions.get(name)
         return None if region is None else _now(name, region, now_ms)
 
     def view(self, name: str, points: int, now_ms: int) -> DispatchView:
-        """A region's dispatch: now, what is asked of it, and the last half hour."""
+        """A region's dispatch: its present state, its requests, and the last half hour."""
         region = self._regions.get(name) or _Region()
         return DispatchView(
             now=_now(name, region, now_ms),
@@ -127,46 +127,50 @@ class Dispatches:
         self, name: str, status: DispatchStatus | None, now_ms: int
     ) -> list[RequestView]:
         found = [
-            _view(asked.request, asked.told, status, now_ms)
-            for asked in self._asked.values()
-            if isinstance(asked.request, Target | Limit | Hold) and asked.request.region == name
+            _view(tracked.request, tracked.event, status, now_ms)
+            for tracked in self._requests.values()
+            if isinstance(tracked.request, Target | Limit | Hold) and tracked.request.region == name
         ]
-        # What stands comes first, then the newest.
+        # Requests that have not ended come first, then the newest.
         found.sort(key=lambda v: (v.state in FINAL_STATES, -v.request.issued_at_ms))
         return found[:_MAX_SHOWN]
 
     def _of(self, name: str) -> _Region:
         if name not in self._regions and len(self._regions) >= _MAX_REGIONS:
-            del self._regions[min(self._regions, key=lambda key: self._regions[key].heard_ms)]
+            del self._regions[min(self._regions, key=lambda key: self._regions[key].received_ms)]
         return self._regions.setdefault(name, _Region())
 
     def _of_request(self, request_id: str) -> _TrackedRequest:
-        if request_id not in self._asked and len(self._asked) >= _MAX_REQUESTS:
-            # What is over leaves first; among equals the oldest.
-            oldest = min(self._asked, key=lambda key: not self._asked[key].over)
-            del self._asked[oldest]
-        return self._asked.setdefault(request_id, _TrackedRequest())
+        if request_id not in self._requests and len(self._requests) >= _MAX_REQUESTS:
+            # Requests that have ended are dropped first, the oldest before others.
+            oldest = min(self._requests, key=lambda key: not self._requests[key].over)
+            del self._requests[oldest]
+        return self._requests.setdefault(request_id, _TrackedRequest())
 
 
 def _keep(history: deque[DispatchStatus], status: DispatchStatus) -> None:
-    """Add a point; a replay that starts again in the past takes the place of what it did before."""
+    """Add a point; a replay that starts again in the past replaces its earlier points."""
     while history and history[-1].at_ms > status.at_ms:
         history.pop()
     before = history[-1] if history else None
-    if before is None or status.at_ms - before.at_ms >= _STEP_MS or _asks_else(before, status):
+    if (
+        before is None
+        or status.at_ms - before.at_ms >= _STEP_MS
+        or _request_changed(before, status)
+    ):
         history.append(status)
 
 
-def _asks_else(before: DispatchStatus, status: DispatchStatus) -> bool:
+def _request_changed(before: DispatchStatus, status: DispatchStatus) -> bool:
     return (before.request_id, before.asked_w) != (status.request_id, status.asked_w)
 
 
 def _now(name: str, region: _Region, now_ms: int) -> DispatchNow:
-    heard_ago_ms = max(0, now_ms - region.heard_ms)
+    age_ms = max(0, now_ms - region.received_ms)
     return DispatchNow(
         region=name,
-        heard_ago_s=heard_ago_ms / 1000 if region.status else None,
-        stale=region.status is None or heard_ago_ms > STALE_MS,
+        heard_ago_s=age_ms / 1000 if region.status else None,
+        stale=region.status is None or age_ms > STALE_MS,
         status=region.status,
         notices=list(region.notices.values()),
     )
@@ -174,21 +178,21 @@ def _now(name: str, region: _Region, now_ms: int) -> DispatchNow:
 
 def _view(
     request: Target | Limit | Hold,
-    told: RequestEvent | None,
+    event: RequestEvent | None,
     status: DispatchStatus | None,
     now_ms: int,
 ) -> RequestView:
     return RequestView(
         request=request,
-        state=told.state if told else _state_unheard(request, status, now_ms),
-        reason=told.reason if told else "",
-        by=told.by if told else "",
-        at_ms=told.at_ms if told else request.issued_at_ms,
-        ruled_ms=told.ruled_ms if told else None,
+        state=event.state if event else _state_without_event(request, status, now_ms),
+        reason=event.reason if event else "",
+        by=event.by if event else "",
+        at_ms=event.at_ms if event else request.issued_at_ms,
+        ruled_ms=event.ruled_ms if event else None,
     )
 
 
-def _state_unheard(
+def _state_without_event(
     request: Target | Limit | Hold, status: DispatchStatus | None, now_ms: int
 ) -> RequestState | None:
     """The state of a request whose last event is older than what this process has read."""

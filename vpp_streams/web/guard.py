@@ -1,7 +1,7 @@
-"""What every request passes: which host it names, whose token it brings, and headers for browsers.
+"""Checks of every request: the host that it names, its operator's token; headers for browsers.
 
-A foreign ``Host`` is refused, or any page in a browser could read this process by giving its own
-name our address; so is an order that a page of another origin sends.
+A foreign ``Host`` is refused: otherwise any page in a browser could read from this process by
+resolving its own name to our address. An order sent by a page of another origin is refused too.
 """
 
 import ipaddress
@@ -34,11 +34,11 @@ TLS_HEADERS = {
     "Strict-Transport-Security": "max-age=31536000",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-"""Only where the request came by TLS: elsewhere a browser ignores them, or complains."""
+"""Sent only with answers over TLS: browsers ignore them elsewhere, or complain."""
 
 
 class Guard:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware around the complete application."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Guard:
         host: str,
         more_hosts: Collection[str] = (),
     ) -> None:
-        """``host`` is the address that we listen on; ``more_hosts`` are names that lead to it."""
+        """``host`` is the address that we listen on; ``more_hosts`` are further names of it."""
         self._counters = counters
         self._app = app
         self._logins = logins
@@ -80,19 +80,19 @@ class Guard:
         await self._app(scope, receive, send_with_headers)
 
     def _operator(self, scope: Scope) -> Operator | None:
-        """Who holds the token; None = none came, or nobody has one."""
+        """The operator who has the token; None = there is no token, or no file of operators."""
         token = bearer_of(scope)
-        if token is None or not self._logins.may_anybody:
+        if token is None or not self._logins.has_operators:
             return None
         return self._logins.holder(client_address(scope), token)
 
     def _check_names(self, headers: Headers, method: str) -> None:
-        """Raises `ApiError` where the request names another host or comes from another's page."""
+        """Raises `ApiError` if the request names a foreign host or is sent by a foreign page."""
         if not self._is_ours(host := headers.get("host", "")):
             raise ApiError(
                 HTTPStatus.MISDIRECTED_REQUEST,
                 f"this web process is not {host[:64]!r}",
-                "VPP_WEB_HOSTS names the hosts that it answers to, beside localhost and VPP_HOST",
+                "VPP_WEB_HOSTS lists the hosts that it answers to, besides localhost and VPP_HOST",
             )
         origin = headers.get("origin")
         if method in ("GET", "HEAD") or origin is None:
@@ -100,8 +100,8 @@ class Guard:
         if not self._is_ours(origin.partition("://")[2]):
             raise ApiError(
                 HTTPStatus.FORBIDDEN,
-                f"a page of {origin[:64]!r} may not order here",
-                "VPP_WEB_HOSTS names the hosts that are ours",
+                f"a page of {origin[:64]!r} may not give orders here",
+                "VPP_WEB_HOSTS lists the hosts whose pages may",
             )
 
     def _is_ours(self, host: str) -> bool:

@@ -1,8 +1,8 @@
-"""Whose token a request brings; whoever tries tokens is logged, and locked out for a while.
+"""Whose token a request brings; addresses that try wrong tokens are logged and locked out.
 
-A lock is that of a client address. It does not touch other addresses, nor an operator whose token
-was accepted from that address before: nobody may be kept from the kill switch by a neighbour who
-guesses.
+A lock concerns one client address. It affects no other address, and no operator whose token was
+accepted from that address before: a neighbour who guesses tokens must not keep anybody from the
+kill switch.
 """
 
 import time
@@ -23,30 +23,30 @@ from vpp_streams.web.problems import ApiError
 
 log = structlog.get_logger()
 FREE_TRIES = 5
-"""Wrong tokens of an address before it is locked out."""
+"""Wrong tokens from an address before it is locked out."""
 FIRST_LOCK_S, LONGEST_LOCK_S = 30.0, 900.0
-"""Each lock of an address is twice as long as the one before."""
+"""Each lock of an address is twice as long as its previous one, s."""
 FORGET_S = 3600.0
-"""An address that has brought no wrong token for this long is as any other."""
+"""The wrong tokens of an address are forgotten after this long without another, s."""
 _MAX_CLIENTS, _MAX_PROVEN = 10_000, 1_000
 
 
 @dataclass(slots=True)
 class _Tries:
-    """Wrong tokens that came from an address."""
+    """Wrong tokens that an address sent."""
 
     failures: int = 0
     digest: str = ""
-    """That of the last one: the same again is no other guess."""
+    """Digest of the last one: the same token again is not counted as another guess."""
     last_s: float = 0.0
     lock_s: float = FIRST_LOCK_S
     locked_until_s: float = 0.0
     refused: int = 0
-    """Requests that were refused unread while it was locked."""
+    """Requests refused without a check while it was locked."""
 
 
 class Logins:
-    """The operators' file, and who has failed to name one of them."""
+    """The operators' file, and the addresses that sent wrong tokens."""
 
     def __init__(
         self,
@@ -66,11 +66,11 @@ class Logins:
         self._counters = Counter() if counters is None else counters
 
     def holder(self, address: str, token: str) -> Operator:
-        """Who holds the token that came from an address.
+        """The operator who has the token, which was sent from an address.
 
-        Raises `ApiError`: 401 where it is nobody's, 403 where nobody may order, 429 where the
-        address is locked out. The file is looked at for each request: a token that was taken out
-        is out at once.
+        Raises `ApiError`: 401 if no operator has it, 403 if there is no usable file of operators,
+        429 if the address is locked out. The file is checked for each request, so a token that is
+        removed from it is refused at once.
         """
         client, now_s = client_of(address), self._clock()
         operators = self._operators()
@@ -82,31 +82,33 @@ class Logins:
         holder = holder_of(token, operators)
         if holder is None:
             self._failed(client, digest_of(token), now_s)
-            raise unknown("nobody has this token", "it may have been replaced: ask for a new one")
+            raise unknown(
+                "no operator has this token", "it may have been replaced: request a new one"
+            )
         self._prove(client, token)
         return holder
 
-    def comes_with(self, scope: Scope) -> bool:
-        """Whether a request brings an operator's token; one that does not is logged, not told."""
+    def has_operator_token(self, scope: Scope) -> bool:
+        """Whether a request has an operator's token; a wrong one is only logged here."""
         address, token = client_address(scope), bearer_of(scope)
         if token is None:
             return False
         try:
             if address in self._proxies:
-                # One of its many clients is wrong, not all: `holder` will know which.
+                # Only one of the proxy's clients is wrong: `holder` finds out which.
                 return holder_of(token, self._operators()) is not None
             return self.holder(address, token) is not None
         except ApiError:
             return False
 
     @property
-    def may_anybody(self) -> bool:
-        """Whether there is a file of operators at all."""
+    def has_operators(self) -> bool:
+        """Whether there is a file of operators."""
         return self._path is not None
 
     def _operators(self) -> tuple[Operator, ...]:
         if self._path is None:
-            raise ApiError(HTTPStatus.FORBIDDEN, "nobody may order here", MAKE_ONE)
+            raise ApiError(HTTPStatus.FORBIDDEN, "nobody may give orders here", MAKE_ONE)
         try:
             found = self._path.stat()
             version = (found.st_ino, found.st_size, found.st_mtime_ns)
@@ -115,7 +117,9 @@ class Logins:
         except (SettingsError, OSError) as error:
             self._known = None
             raise ApiError(
-                HTTPStatus.FORBIDDEN, "nobody may order: the operators' file is broken", str(error)
+                HTTPStatus.FORBIDDEN,
+                "nobody may give orders: the operators' file cannot be used",
+                str(error),
             ) from None
         return self._known[1]
 
@@ -136,7 +140,7 @@ class Logins:
             locked_s, tries.lock_s = tries.lock_s, min(LONGEST_LOCK_S, 2 * tries.lock_s)
             tries.locked_until_s = now_s + locked_s
         log.warning(
-            "a request brought a token that is no operator's",
+            "a request had a token that no operator has",
             client=client,
             wrong_tokens=tries.failures,
             locked_out_s=locked_s,
@@ -152,7 +156,7 @@ class Logins:
 
 
 def unknown(error: str, hint: str) -> ApiError:
-    """The answer to a request without a token that is an operator's."""
+    """The answer to a request without an operator's token."""
     return ApiError(HTTPStatus.UNAUTHORIZED, error, hint, {"WWW-Authenticate": "Bearer"})
 
 
@@ -160,7 +164,7 @@ def _locked(for_s: float) -> ApiError:
     wait_s = max(1, round(for_s))
     return ApiError(
         HTTPStatus.TOO_MANY_REQUESTS,
-        f"too many wrong tokens came from your address: none is looked at for {wait_s} s",
-        "from another address the right one works; `vpp hold --kafka` needs no web process",
+        f"too many wrong tokens from your address: none is checked for {wait_s} s",
+        "the right token works from another address; `vpp hold --kafka` needs no web process",
         {"Retry-After": str(wait_s)},
     )

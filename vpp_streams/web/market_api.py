@@ -28,7 +28,10 @@ class MarketApi:
         routes.get("/markets", responses=answers(MarketList))(self.list_markets)
         routes.get(
             "/markets/{market}/{region}",
-            responses={**answers(MarketView, 404), 304: {"description": "It is as its ETag says."}},
+            responses={
+                **answers(MarketView, 404),
+                304: {"description": "It has not changed since its ETag."},
+            },
         )(self.market_view)
         routes.get("/bids/{bid_id}", responses=answers(BidView, 404))(self.bid_view)
         return routes
@@ -48,24 +51,24 @@ class MarketApi:
         if not self._markets.knows(market, region):
             raise ApiError(
                 HTTPStatus.NOT_FOUND,
-                f"nothing was heard of region {region[:64]!r} in a market {market[:64]!r}",
+                f"there is no record of region {region[:64]!r} in a market {market[:64]!r}",
                 f"there are: {', '.join(self._markets.names()[:20]) or 'none yet'}",
             )
         encoded = self._markets.encoded(market, region, hours, self._now_ms())
         headers = {"ETag": encoded.tag, "Cache-Control": "no-cache"}
-        # Proxies weaken tags (W/"...") and there may be several: ours is quoted, and unlike others.
+        # Proxies weaken tags (W/"...") and the header may list several; our quoted tag is unique.
         if if_none_match is not None and encoded.tag in if_none_match:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         return Response(encoded.content, headers=headers, media_type="application/json")
 
     async def bid_view(self, bid_id: str) -> Response:
-        """A bid of the last day, with all that became of it."""
+        """A bid of the last day, with its outcome and delivery."""
         found = self._markets.bid(bid_id, self._now_ms())
         if found is None:
             newest = ", ".join(self._markets.newest_ids(3)) or "there is none yet"
             raise ApiError(
                 HTTPStatus.NOT_FOUND,
-                f"nothing was heard of a bid {bid_id[:200]!r} in the last day",
+                f"there is no record of a bid {bid_id[:200]!r} in the last day",
                 f"`vpp explain` reads older ones from the topic; the newest: {newest}",
             )
         return Json(found)

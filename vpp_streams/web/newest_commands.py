@@ -1,7 +1,7 @@
-"""The newest command of each device, what became of it, and where reported is not desired.
+"""The newest command of each device with its outcome, and where reported and desired power differ.
 
-Desired comes from topics ``commands`` and ``command.events``, reported from ``telemetry``: the
-alarms stand on what devices measure, not on what the fleet role believes.
+Desired power comes from topics ``commands`` and ``command.events``, reported power from
+``telemetry``: alarms compare with what devices measure, not with the fleet role's estimate.
 """
 
 import heapq
@@ -25,15 +25,15 @@ from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.web.control_views import Alarm, AlarmKind, CommandView
 
 OFF_SHARE, OFF_W = 0.05, 100.0
-"""A battery is off its setpoint by more than both of these."""
+"""A battery deviates from its setpoint if it is off by more than both of these."""
 OFF_MS = 5_000
 ANSWER_MS = 5_000
-"""A device that is connected answers within this."""
+"""A connected device answers within this time."""
 APPLY_MS = 5_000
-"""An accepted setpoint is reached within this and the time that its ramp takes."""
+"""An accepted setpoint is reached within this time and the time that its ramp takes."""
 SILENT_MS = 10_000
 REFUSED_LATELY_MS = 300_000
-"""A record that was refused is an alarm for this long."""
+"""A refused record is an alarm for this long."""
 _MAX_DEVICES = 300_000
 
 
@@ -49,7 +49,7 @@ class _Device:
     reason: str = ""
     power_w: float | None = None
     held_w: float | None = None
-    """The setpoint that it has reached; None = none, or it is on its way to another."""
+    """The setpoint that it has reached, W; None = none, or it is ramping to another."""
     held_from_ms: int = 0
     held_until_ms: int = 0
     battery_w: float | None = None
@@ -60,13 +60,13 @@ class _Device:
 
 
 class Commands:
-    """Devices that were commanded lately; the longest unasked leave first."""
+    """Devices with a recent command; those without one for longest are dropped first."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._devices: dict[str, _Device] = {}
         self._early: dict[str, CommandEvent] = {}
-        """Events that came before their command: they are of another topic."""
+        """Events that arrived before their command, which is in another topic."""
         self._suspects: set[str] = set()
         """Devices that may have an alarm."""
 
@@ -74,7 +74,7 @@ class Commands:
         return len(self._devices)
 
     def apply_frame(self, frame: CommandFrame) -> None:
-        """Take the commands of a frame, where no newer is known."""
+        """Apply the commands of a frame to the devices that have no newer one."""
         for row in frame.rows:
             known = self._devices.pop(row.device_id, None)
             if known is None:
@@ -92,7 +92,7 @@ class Commands:
             self._forget(next(iter(self._devices)))
 
     def apply_event(self, event: CommandEvent) -> None:
-        """Take what became of a device's newest command; of older ones nothing changes."""
+        """Apply an event of a device's newest command; events of older commands are ignored."""
         device = self._devices.get(event.device_id)
         rank = None if device is None else rank_of(event.command_id, device.frame.partition)
         if device is None or (rank is not None and rank > device.rank):
@@ -104,7 +104,7 @@ class Commands:
             return
         device.state, device.state_at_ms = event.state, event.at_ms
         device.reason, device.power_w = event.reason, event.power_w
-        _note_held(device, event)
+        _update_held(device, event)
         self._suspects.add(event.device_id)
 
     def apply_readings(
@@ -114,7 +114,7 @@ class Commands:
         received_at_ms: Iterable[int],
         battery_w: Iterable[float],
     ) -> None:
-        """Take what devices measured, columns of one length; NaN = not measured."""
+        """Apply devices' measurements, as columns of one length; NaN = not measured."""
         columns = (device_ids, measured_at_ms, received_at_ms, battery_w)
         for device_id, at_ms, received_ms, power_w in zip(*columns, strict=True):
             device = self._devices.get(device_id)
@@ -129,12 +129,12 @@ class Commands:
                 self._suspects.add(device_id)
 
     def counts(self, region: str) -> dict[str, int]:
-        """The region's devices by the state of their newest command."""
+        """The number of the region's devices by the state of their newest command."""
         devices = self._devices.values()
         return dict(Counter(d.state for d in devices if d.frame.region == region))
 
     def newest(self, region: str | None, state: str | None, limit: int) -> list[CommandView]:
-        """Newest commands first, of a region or in a state where these are given."""
+        """The ``limit`` newest commands, newest first, filtered by region and state if given."""
         found = (
             device
             for device in self._devices.values()
@@ -144,26 +144,26 @@ class Commands:
         return [self._view(device) for device in heapq.nlargest(limit, found, key=lambda d: d.rank)]
 
     def of_device(self, device_id: str) -> CommandView | None:
-        """A device's newest command, or None where it had none lately."""
+        """A device's newest command, or None if it has no recent one."""
         device = self._devices.get(device_id)
         return None if device is None else self._view(device)
 
     def alarms(self, now_ms: int) -> list[Alarm]:
-        """Where reported is not desired, the longest standing first."""
+        """Devices whose reported power is not the desired one, the oldest alarm first."""
         found = []
         for device_id in list(self._suspects):
             device = self._devices[device_id]
-            trouble = _trouble(device, now_ms)
-            if trouble is not None:
-                found.append(self._alarm(device, *trouble))
+            alarm = _alarm_of(device, now_ms)
+            if alarm is not None:
+                found.append(self._alarm(device, *alarm))
             elif device.state in (*FINAL, "applied") and device.off_since_ms is None:
                 self._suspects.discard(device_id)
-        return sorted(found, key=lambda alarm: (alarm.since_ms, alarm.device_id))
+        return sorted(found, key=lambda a: (a.since_ms, a.device_id))
 
     def _keep_early(self, event: CommandEvent) -> None:
         before = self._early.pop(event.device_id, None)
         same = before is not None and before.command_id == event.command_id
-        ended = same and before is not None and before.state in FINAL  # the first end stands
+        ended = same and before is not None and before.state in FINAL  # the first end counts
         if (
             before is None
             or not same
@@ -225,38 +225,38 @@ def _is_newer(device: _Device, measured_at_ms: int, received_at_ms: int) -> bool
     return measured_at_ms > device.measured_at_ms or set_back
 
 
-def _far(one_w: float, other_w: float) -> bool:
+def _differs(one_w: float, other_w: float) -> bool:
     return abs(one_w - other_w) > max(OFF_SHARE * abs(other_w), OFF_W)
 
 
-def _note_held(device: _Device, event: CommandEvent) -> None:
-    """What the device does after this event, as far as it must."""
+def _update_held(device: _Device, event: CommandEvent) -> None:
+    """Set the setpoint that the device has to hold after this event."""
     setpoint_w = device.row.setpoint_w
     if event.state in ("accepted", "applied") and setpoint_w is not None:
-        same = device.held_w is not None and not _far(device.held_w, setpoint_w)
+        same = device.held_w is not None and not _differs(device.held_w, setpoint_w)
         if event.state == "applied" or same:
             device.held_from_ms = device.held_from_ms if same else event.at_ms
             device.off_since_ms = device.off_since_ms if same else None
             device.held_w, device.held_until_ms = setpoint_w, device.frame.valid_until_ms
             return
     if event.state in ("routed", "delivered", "rejected"):
-        return  # an older lease may stand
+        return  # an older lease may still apply
     device.held_w, device.off_since_ms = None, None
 
 
 def _is_off(device: _Device) -> bool:
-    # Droop adds to the setpoint what the frequency calls for: nothing is known of that here.
+    # Droop adds to the setpoint what the frequency requires, which is not known here.
     return (
         device.held_w is not None
         and device.battery_w is not None
         and device.frame.droop is None
         and device.held_from_ms <= device.received_at_ms < device.held_until_ms
-        and _far(device.battery_w, device.held_w)
+        and _differs(device.battery_w, device.held_w)
     )
 
 
-def _trouble(device: _Device, now_ms: int) -> tuple[AlarmKind, int, float | None] | None:
-    """What is wrong, since when, and what is desired."""
+def _alarm_of(device: _Device, now_ms: int) -> tuple[AlarmKind, int, float | None] | None:
+    """(kind, since when in ms, desired power in W) of a device's alarm; None = no alarm."""
     off_since_ms = device.off_since_ms
     reports = now_ms - device.received_at_ms <= SILENT_MS
     if off_since_ms is not None and now_ms < device.held_until_ms and reports:
@@ -273,7 +273,7 @@ def _trouble(device: _Device, now_ms: int) -> tuple[AlarmKind, int, float | None
         return "failed", device.state_at_ms, setpoint_w
     if device.state == "accepted":
         starts_ms = max(device.state_at_ms, device.frame.not_before_ms)
-        # From full charge to full discharge at most: twice the setpoint, or its ramp is unknown.
+        # At most from full charge to full discharge: twice the setpoint.
         ramp_ms = 2000 * abs(setpoint_w) / device.row.ramp_w_s if device.row.ramp_w_s else 0
         if now_ms - starts_ms >= APPLY_MS + ramp_ms:
             return "late", starts_ms, setpoint_w

@@ -1,4 +1,4 @@
-"""OpenAPI from the views: the msgspec Structs that are answered are the schemas documented."""
+"""OpenAPI from the views: the schemas of the msgspec Structs that the API answers with."""
 
 from typing import Any
 
@@ -30,24 +30,24 @@ def answers(
     }
 
 
-def takes(body: type[msgspec.Struct] | None) -> dict[str, Any]:
-    """What is added to the description of a path that operators give orders at."""
-    told: dict[str, Any] = {"security": [{"operator": []}]}
+def takes_order(body: type[msgspec.Struct] | None) -> dict[str, Any]:
+    """Additions to the OpenAPI description of a path that takes operators' orders."""
+    extra: dict[str, Any] = {"security": [{"operator": []}]}
     if body is not None:
-        told["requestBody"] = {"required": True, "content": _json(body)}
-    return told
+        extra["requestBody"] = {"required": True, "content": _json(body)}
+    return extra
 
 
-_OK = {200: "", 201: " It was accepted.", 202: " It is written; no answer came in time."}
+_OK = {200: "", 201: " It was accepted.", 202: " It is written; there was no answer in time."}
 _PROBLEMS = {
     400: "The query cannot be used; the error names the parameter.",
-    401: "No operator's token came with it.",
-    403: "The operator lacks a right; the error says which. Nothing was written.",
-    404: "There is no such region, site, device, request or bid, or nothing was heard of it yet.",
-    409: "The region role rejected it; the error says why.",
-    422: "The order cannot be meant; the error says why. Nothing was written.",
-    429: "Your address has too much of it open, or brought too many wrong tokens: see Retry-After.",
-    503: "Too much is open or being read (see Retry-After), or Kafka does not answer.",
+    401: "The request has no operator's token.",
+    403: "The operator does not have a right; the error says which. Nothing was written.",
+    404: "There is no such region, site, device, request or bid, or no record of it yet.",
+    409: "The region role rejected the request; the error says why.",
+    422: "The order is not valid; the error says why. Nothing was written.",
+    429: "Your address has too many requests open, or sent too many wrong tokens: see Retry-After.",
+    503: "Too many requests are open (see Retry-After), or Kafka does not answer.",
 }
 _TOKEN = {"operator": {"type": "http", "scheme": "bearer", "description": "an operator's token"}}
 
@@ -57,7 +57,7 @@ def _json(view: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def describe_with(app: FastAPI, answered: list[type[msgspec.Struct]]) -> None:
-    """Make the app's OpenAPI document hold the schemas of ``answered`` and their parts."""
+    """Add the schemas of ``answered`` and their parts to the app's OpenAPI document."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -73,7 +73,7 @@ def describe_with(app: FastAPI, answered: list[type[msgspec.Struct]]) -> None:
             for path in document["paths"].values():
                 for method, operation in path.items():
                     if method == "get":
-                        # FastAPI's own idea of a bad query; ours is answered with 400.
+                        # FastAPI's default for a bad query; ours is answered with 400.
                         operation["responses"].pop("422", None)
             app.openapi_schema = document
         return app.openapi_schema

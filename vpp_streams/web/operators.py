@@ -1,7 +1,7 @@
-"""Who may order what: operators, their tokens' digests, their regions and rights, in a TOML file.
+"""Who may give orders: operators, digests of their tokens, regions and rights, in a TOML file.
 
-The file holds no token, only SHA-256 digests of tokens of 256 random bits: nothing in it lets
-anybody in. ``vpp operators token NAME`` makes a token and the lines for the file.
+The file contains no tokens, only SHA-256 digests of tokens of 256 random bits, so it gives nobody
+access. ``vpp operators token NAME`` creates a token and the lines for the file.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ MAKE_ONE = (
 
 
 class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person or a system that may order."""
+    """A person or a system that may give orders."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}(?!\n)$")]
     token_sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}(?!\n)$")]
@@ -35,10 +35,10 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """``*`` = every region."""
     may: tuple[Right, ...]
 
-    def lacks(self, right: Right, regions: Iterable[str]) -> str | None:
-        """What stands in the way of a right in these regions, in one sentence; None = nothing."""
+    def denial(self, right: Right, regions: Iterable[str]) -> str | None:
+        """Why the operator may not use a right in these regions, in one sentence; None = may."""
         if right not in self.may:
-            return f"operator {self.name} lacks the right {right!r}"
+            return f"operator {self.name} does not have the right {right!r}"
         for region in regions:
             if self.regions != "*" and region not in self.regions:
                 return f"operator {self.name} has no rights in region {region[:64]!r}"
@@ -50,20 +50,22 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_operators(path: Path) -> tuple[Operator, ...]:
-    """The operators of a file. Raises `SettingsError` where it cannot be used."""
+    """The operators in a file. Raises `SettingsError` if it cannot be used."""
     try:
         found = msgspec.toml.decode(path.read_bytes(), type=_File).operators
     except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
-        said = getattr(error, "strerror", None) or str(error)
-        raise SettingsError(f"VPP_OPERATORS: {path} cannot be used ({said}); {MAKE_ONE}") from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SettingsError(
+            f"VPP_OPERATORS: {path} cannot be used ({reason}); {MAKE_ONE}"
+        ) from None
     for what in ("name", "token_sha256"):
         if len({getattr(operator, what) for operator in found}) < len(found):
-            raise SettingsError(f"VPP_OPERATORS: {path} holds the same {what} twice")
+            raise SettingsError(f"VPP_OPERATORS: {path} contains the same {what} twice")
     return found
 
 
 def holder_of(token: str, operators: Iterable[Operator]) -> Operator | None:
-    """The operator whose token it is; takes as long whoever it is, and whether or not."""
+    """The operator who has the token; the time it takes does not depend on the answer."""
     digest = digest_of(token)
     holder = None
     for operator in operators:
@@ -73,17 +75,17 @@ def holder_of(token: str, operators: Iterable[Operator]) -> Operator | None:
 
 
 def digest_of(token: str) -> str:
-    """What the file holds of a token."""
+    """The digest of a token that the file contains."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def new_token() -> str:
-    """A token that nobody can guess."""
+    """A random token that cannot be guessed."""
     return f"vpp_{secrets.token_urlsafe(32)}"
 
 
 def lines_for(operator: Operator) -> str:
-    """The operator as the file holds it."""
+    """The operator as lines of the TOML file."""
 
     def quoted(words: Iterable[str]) -> str:
         return "[" + ", ".join(f'"{word}"' for word in words) + "]"
@@ -99,7 +101,7 @@ def lines_for(operator: Operator) -> str:
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line needs to reach the web process of a `vpp up` on this machine."""
+    """The access of the command line to the web process of a `vpp up` on this machine."""
 
     url: str
     token: str
@@ -107,19 +109,19 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def access_file(state_dir: Path) -> Path:
-    """Where `vpp up` leaves its `Access`."""
+    """The path at which `vpp up` writes its `Access`."""
     return state_dir / "operator-access.json"
 
 
 def demo_operators_file(state_dir: Path, world: str) -> Path:
-    """Where `vpp up` leaves its operators' file; ``world`` is its namespace."""
+    """The path at which `vpp up` writes its operators' file; ``world`` is its namespace."""
     return state_dir / f"operators-{world}.toml"
 
 
 def make_demo_operator(state_dir: Path, world: str, url: str) -> tuple[Path, Access]:
-    """An operator ``demo`` with every right, new each time: its operators' file and its access.
+    """Create an operator ``demo`` with every right and a new token; its file and its access.
 
-    Both files can be read by their owner only. ``world`` is the namespace it is for.
+    Only their owner can read the two files. ``world`` is the namespace of the system.
     """
     access = Access(url=url, token=new_token(), namespace=world)
     operator = Operator(name="demo", token_sha256=digest_of(access.token), regions="*", may=RIGHTS)
@@ -130,7 +132,7 @@ def make_demo_operator(state_dir: Path, world: str, url: str) -> tuple[Path, Acc
 
 
 def read_access(state_dir: Path) -> Access | None:
-    """What `vpp up` left, or None where there is nothing that can be read."""
+    """The `Access` that `vpp up` wrote, or None if there is none that can be read."""
     try:
         return msgspec.json.decode(access_file(state_dir).read_bytes(), type=Access)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""The API of orders: what operators ask of regions, and storms that they announce."""
+"""The API of orders: operators' requests to regions, and announcements of storms."""
 
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from vpp_streams.web.callers import operator_of
 from vpp_streams.web.control_views import HoldOrder, LimitOrder, Ordered, StormOrder, TargetOrder
 from vpp_streams.web.desk import Desk, as_answer
 from vpp_streams.web.logins import unknown
-from vpp_streams.web.openapi import answers, takes
+from vpp_streams.web.openapi import answers, takes_order
 from vpp_streams.web.operators import MAKE_ONE, Operator
 from vpp_streams.web.parameters import router
 from vpp_streams.web.problems import ApiError
@@ -29,10 +29,10 @@ _ORDERED = answers(Ordered, 401, 403, 409, 422, 429, 503, ok=(201, 202))
 class OrderApi:
     """Handlers that need an operator's token."""
 
-    def __init__(self, desk: Desk, may_anybody: bool) -> None:
-        """``may_anybody`` is false where there is no file of operators."""
+    def __init__(self, desk: Desk, has_operators: bool) -> None:
+        """``has_operators`` is false if there is no file of operators."""
         self._desk = desk
-        self._may_anybody = may_anybody
+        self._has_operators = has_operators
 
     def routes(self) -> APIRouter:
         """The paths of these handlers."""
@@ -46,8 +46,8 @@ class OrderApi:
         return routes
 
     def _operator(self, http: HttpRequest) -> Operator:
-        if not self._may_anybody:
-            raise ApiError(HTTPStatus.FORBIDDEN, "nobody may order here", MAKE_ONE)
+        if not self._has_operators:
+            raise ApiError(HTTPStatus.FORBIDDEN, "nobody may give orders here", MAKE_ONE)
         holder = operator_of(http.scope)
         if holder is None:
             hint = "send it as `Authorization: Bearer <token>`"
@@ -55,7 +55,7 @@ class OrderApi:
         return holder
 
     async def _ordered(self, request: Request, by: Operator) -> Response:
-        event = await self._desk.ask(request)
+        event = await self._desk.submit(request)
         if event is not None and event.state == "rejected":
             hint = f"request {request.request_id}" + (f"; see {event.by}" if event.by else "")
             raise ApiError(HTTPStatus.CONFLICT, event.reason or "rejected", hint)
@@ -67,7 +67,7 @@ class OrderApi:
         return Json(as_answer(alert, None, by), HTTPStatus.CREATED)
 
     async def target(self, region: str, http: HttpRequest) -> Response:
-        """Ask a region's batteries for power until an end. Right: dispatch (and emergency)."""
+        """Request power from a region's batteries until an end. Right: dispatch (and emergency)."""
         by = self._operator(http)
         self._desk.permit(by, "dispatch", region)
         order = await _body(http, TargetOrder)
@@ -82,42 +82,42 @@ class OrderApi:
         return await self._ordered(self._desk.limit(region, await _body(http, LimitOrder), by), by)
 
     async def hold(self, region: str, http: HttpRequest) -> Response:
-        """The kill switch: ask nothing of the region until it is withdrawn. Right: hold."""
+        """The kill switch: command no device of the region until withdrawn. Right: hold."""
         by = self._operator(http)
         self._desk.permit(by, "hold", region)
         order = await _body(http, HoldOrder, HoldOrder())
         return await self._ordered(self._desk.hold(region, order.reason, by), by)
 
     async def withdraw(self, region: str, request_id: str, http: HttpRequest) -> Response:
-        """End a request (or a hold) before its time. Right: that of the request."""
+        """End a request (or a hold) before its end. Right: that of the request."""
         by = self._operator(http)
         request: Withdraw = self._desk.withdraw(region, request_id, by)
         return await self._ordered(request, by)
 
     async def storm(self, http: HttpRequest) -> Response:
-        """Tell of a storm: batteries fill before it and are kept for owners. Right: storm."""
+        """Announce a storm: batteries are filled and reserved for their owners. Right: storm."""
         by = self._operator(http)
         self._desk.permit(by, "storm")
         return await self._announced(self._desk.storm(await _body(http, StormOrder), by), by)
 
     async def cancel(self, alert_id: str, http: HttpRequest) -> Response:
-        """Call a storm off. Right: storm."""
+        """Cancel a storm. Right: storm."""
         by = self._operator(http)
         return await self._announced(self._desk.cancelled(alert_id, by), by)
 
 
 def _order(body: type[msgspec.Struct] | None, *problems: int) -> dict[str, Any]:
-    """How a route that takes an order is described."""
+    """Arguments of a route that takes an order with this body."""
     more = answers(Ordered, *problems) if problems else {}
     return {
         "status_code": HTTPStatus.CREATED,
         "responses": {**more, **_ORDERED},
-        "openapi_extra": takes(body),
+        "openapi_extra": takes_order(body),
     }
 
 
 async def _body(http: HttpRequest, type_: type[T], default: T | None = None) -> T:
-    """The request's body. Raises `ApiError` (422) with what is wrong with it."""
+    """The request's body. Raises `ApiError` (422) with the mistake in it."""
     content = bytearray()
     async for part in http.stream():
         content += part
@@ -132,9 +132,9 @@ async def _body(http: HttpRequest, type_: type[T], default: T | None = None) -> 
 
 
 def _wrong_body(why: str) -> ApiError:
-    said = why[:1].lower() + why[1:300]
+    reason = why[:1].lower() + why[1:300]
     return ApiError(
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        f"the order cannot be read: {said}",
+        f"the order cannot be read: {reason}",
         "nothing was written; /docs lists every field",
     )

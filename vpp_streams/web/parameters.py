@@ -1,4 +1,4 @@
-"""What the parts of the API have in common: routers, parameters, and what is known."""
+"""Common parts of the API: routers, query parameters, and the check of a region's name."""
 
 from enum import IntEnum
 from http import HTTPStatus
@@ -18,21 +18,21 @@ class WindowSize(IntEnum):
 
 
 def router(tag: str) -> APIRouter:
-    """A router whose routes refuse parameters that they do not have."""
+    """A router whose routes refuse query parameters that they do not have."""
     return APIRouter(tags=[tag], dependencies=[Depends(refuse_unknown_parameters)])
 
 
 def rows(default: int, most: int) -> Any:
-    """The parameter ``limit``: how many rows to return."""
+    """The parameter ``limit``: the largest number of rows to return."""
     return Query(default, ge=1, le=most, description="rows at most")
 
 
 def known_region(model: ReadModel, region: str) -> str:
-    """The region. Raises `ApiError` (404) where nothing was heard of it."""
+    """The region's name. Raises `ApiError` (404) if there is no record of the region."""
     if region not in model.regions.names():
         raise ApiError(
             HTTPStatus.NOT_FOUND,
-            f"nothing was heard of a region {region[:64]!r}",
+            f"there is no record of a region {region[:64]!r}",
             f"regions: {', '.join(model.regions.names()[:20]) or 'none yet'}",
         )
     return region

@@ -1,4 +1,4 @@
-"""What the processes say of themselves, added up: totals that never fall, rates, who is silent."""
+"""Reports of the processes, added up: totals that never fall, rates, and silent processes."""
 
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
@@ -20,13 +20,13 @@ _SOURCES = {
 
 _COUNTED = {source for sources in _SOURCES.values() for source in sources}
 _MOST = 2**53
-"""Counts end here: a JSON number beyond is not exact, and one of a broken report may be absurd."""
+"""Largest count: a JSON number beyond is not exact, and a broken report may contain any."""
 
 
 @dataclass(slots=True)
 class _Process:
     health: Health
-    heard_ms: int
+    received_ms: int
     recent: deque[tuple[int, dict[str, int]]] = field(default_factory=deque)
 
     def rates_per_s(self) -> dict[str, float]:
@@ -45,27 +45,27 @@ class Pipeline:
         self._totals: Counter[tuple[str, str]] = Counter()
 
     def apply(self, health: Health, now_ms: int) -> None:
-        """Take a process's report, in the log's order."""
+        """Apply a process's report, in the order of the log."""
         known = self._processes.get(health.process_id)
         same_run = known is not None and known.health.started_at_ms == health.started_at_ms
-        # Totals grow by what each report adds, so a process that starts again (with a new id or
-        # with counters from zero) takes nothing away.
+        # Totals grow by the increase in each report, so a process that starts again (with a new id
+        # or with counters from zero) reduces nothing.
         before = known.health.counters if known is not None and same_run else {}
         for name, count in health.counters.items():
             if (health.role, name) in _COUNTED:
                 self._totals[health.role, name] += max(0, count - before.get(name, 0))
         process = known if known is not None and same_run else _Process(health, now_ms)
-        process.health, process.heard_ms = health, now_ms
+        process.health, process.received_ms = health, now_ms
         if process.recent and process.recent[-1][0] > health.at_ms:
             process.recent.clear()  # its clock was set back
         process.recent.append((health.at_ms, health.counters))
         while process.recent[0][0] < health.at_ms - _RATE_SPAN_MS:
             process.recent.popleft()
         self._processes[health.process_id] = process
-        self._forget_the_silent()
+        self._drop_oldest()
 
     def totals(self, now_ms: int) -> Totals:
-        """The pipeline's counts since each process began, and its connections and lag now."""
+        """The pipeline's counts since each process started, and its connections and lag now."""
         counts = {
             name: min(_MOST, sum(self._totals[source] for source in sources))
             for name, sources in _SOURCES.items()
@@ -77,13 +77,13 @@ class Pipeline:
         )
 
     def lag_by_role(self, now_ms: int) -> dict[str, int]:
-        """Kafka records yet to be read, by role, of processes that are heard."""
+        """Number of Kafka records still to be read, by role, of the processes that report."""
         return {role: self._gauge(role, "lag", now_ms) for role in _LAG_ROLES}
 
     def rates_per_s(self, now_ms: int) -> dict[str, float]:
-        """How fast each count of `totals` rises."""
+        """Increase per second of each count in `totals`."""
         rates: defaultdict[tuple[str, str], float] = defaultdict(float)
-        for process in self._heard(now_ms):
+        for process in self._reporting(now_ms):
             for name, rate in process.rates_per_s().items():
                 rates[process.health.role, name] += rate
         return {
@@ -99,7 +99,7 @@ class Pipeline:
                 role=p.health.role,
                 state="stale" if _is_stale(p, now_ms) else "running",
                 started_at_ms=p.health.started_at_ms,
-                heard_ago_s=max(0, now_ms - p.heard_ms) / 1000,
+                heard_ago_s=max(0, now_ms - p.received_ms) / 1000,
                 counters=p.health.counters,
                 rates_per_s={} if _is_stale(p, now_ms) else p.rates_per_s(),
                 gauges=p.health.gauges,
@@ -109,19 +109,19 @@ class Pipeline:
             )
         ]
 
-    def _heard(self, now_ms: int) -> list[_Process]:
+    def _reporting(self, now_ms: int) -> list[_Process]:
         return [p for p in self._processes.values() if not _is_stale(p, now_ms)]
 
     def _gauge(self, role: str, name: str, now_ms: int) -> int:
-        heard = self._heard(now_ms)
-        total = sum(p.health.gauges.get(name, 0.0) for p in heard if p.health.role == role)
+        reporting = self._reporting(now_ms)
+        total = sum(p.health.gauges.get(name, 0.0) for p in reporting if p.health.role == role)
         return int(max(-_MOST, min(_MOST, total)))
 
-    def _forget_the_silent(self) -> None:
+    def _drop_oldest(self) -> None:
         if len(self._processes) > _MAX_PROCESSES:
-            oldest = min(self._processes, key=lambda key: self._processes[key].heard_ms)
+            oldest = min(self._processes, key=lambda key: self._processes[key].received_ms)
             del self._processes[oldest]
 
 
 def _is_stale(process: _Process, now_ms: int) -> bool:
-    return now_ms - process.heard_ms > STALE_MS
+    return now_ms - process.received_ms > STALE_MS

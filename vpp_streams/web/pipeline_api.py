@@ -49,7 +49,7 @@ class PipelineApi:
         return routes
 
     async def summary(self) -> Response:
-        """The whole loop on one page: counts, ages, regions and processes."""
+        """The complete loop on one page: counts, ages, regions and processes."""
         return Json(self._model.summary(self._now_ms()))
 
     async def health(self) -> Response:
@@ -61,7 +61,7 @@ class PipelineApi:
         reason: Annotated[str | None, Query(max_length=64)] = None,
         limit: int = rows(50, 500),
     ) -> Response:
-        """Readings that were not taken, newest first, with the reason and what came."""
+        """Rejected readings, newest first, with the reason and the received bytes."""
         return Json(self._model.rejections.page(reason, limit))
 
     async def rejected_records(
@@ -69,9 +69,9 @@ class PipelineApi:
         topic: Annotated[str | None, Query(max_length=64)] = None,
         limit: int = rows(50, 500),
     ) -> Response:
-        """Records of our own topics that were refused, newest first, and why."""
+        """Refused records of our own topics, newest first, with the reason."""
         return Json(self._model.rejected_records.page(topic, limit, self._now_ms()))
 
     async def live(self) -> Response:
-        """Server-sent events: once a second what has changed."""
+        """Server-sent events: the changes, once a second."""
         return LiveResponse(self._stream, self._budgets)

@@ -1,14 +1,14 @@
-"""Places for connections: a flood of them keeps nobody out who has an operator's token.
+"""Places for connections: a flood of them does not keep out anybody with an operator's token.
 
-Three kinds of places, so that the process never runs out of file descriptors:
+Three kinds of places limit the file descriptors that the process uses:
 
-- *ordinary* ones, at most so many in all and so many per client address;
-- *waiting* ones, for connections beyond these limits: they may say who they are, and the oldest
-  of the client with most of them is closed when another comes;
-- *operators'*, for waiting connections that bring the token of an operator.
+- *ordinary* ones, limited in all and per client address;
+- *waiting* ones, for connections beyond these limits: they may still send a token, and when all
+  are taken, the oldest one of the client with most of them is closed for a new connection;
+- *operators'*, for waiting connections that send an operator's token.
 
-A connection that has sent a request is worth more than one that has not: where a client is at its
-limit, its oldest silent connection makes room for one that speaks.
+A connection that has sent a request counts more than one that has not: if a client is at its
+limit, its oldest connection without a request is closed for one with a request.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ from typing import Protocol
 
 _MOST_ORDINARY, _MOST_WAITING, _MOST_OPERATORS = 1024, 128, 64
 BACKLOG = 32
-"""Connections that are accepted in one go, before any of them is given a place."""
+"""Connections that are accepted at once, before any of them has a place."""
 _OTHER_FILES = 64 + 2 * BACKLOG
 """Descriptors for Kafka, the fleet worker, files, and connections that have no place yet."""
 
@@ -27,24 +27,24 @@ _OTHER_FILES = 64 + 2 * BACKLOG
 class Occupant(Protocol):
     """A connection that holds a place."""
 
-    def give_up(self) -> None:
-        """Close at once."""
+    def close_now(self) -> None:
+        """Close the connection at once."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How many connections there may be."""
+    """The largest numbers of connections."""
 
     ordinary: int
     per_client: int
-    """Ordinary ones of one client address."""
+    """Ordinary connections of one client address."""
     waiting: int
     operators: int
 
 
 def limits_for(open_files: int, per_client: int) -> Limits:
-    """The limits of a process that may have so many open files."""
+    """The limits of a process that may open this many files."""
     spare = max(12, open_files - _OTHER_FILES)
     waiting, operators = min(_MOST_WAITING, spare // 4), min(_MOST_OPERATORS, spare // 4)
     return Limits(
@@ -56,7 +56,7 @@ def limits_for(open_files: int, per_client: int) -> Limits:
 
 
 def client_of(address: str) -> str:
-    """Whose address it is: of IPv6 the network, as one client has all addresses of its /64."""
+    """The client of an address: of IPv6 the /64 network, because one client has all of it."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -69,7 +69,7 @@ def client_of(address: str) -> str:
 
 
 class Places:
-    """Who holds which place."""
+    """The places, and the connections that hold them."""
 
     def __init__(
         self,
@@ -77,31 +77,31 @@ class Places:
         proxies: Collection[str] = (),
         counters: Counter[str] | None = None,
     ) -> None:
-        """What is refused is counted in ``counters``."""
+        """Refusals are counted in ``counters``."""
         self.limits = limits
         self.counters = Counter() if counters is None else counters
         self._proxies = frozenset(proxies)
-        """Addresses through which many clients come: `Limits.per_client` is not for them."""
+        """Addresses that stand for many clients: `Limits.per_client` does not apply to them."""
         self._ordinary: dict[Occupant, str] = {}
         self._silent: dict[Occupant, str] = {}
-        """Ordinary ones that have sent no request yet, the oldest first."""
+        """Ordinary connections that have sent no request yet, the oldest first."""
         self._waiting: dict[Occupant, str] = {}
         self._operators: dict[Occupant, str] = {}
         self._per_client: Counter[str] = Counter()
 
     def enter(self, who: Occupant, address: str) -> None:
-        """Give a new connection a place; one that waited longest may lose its own."""
+        """Give a new connection a place; if all are taken, a waiting connection is closed."""
         client = client_of(address)
         if self._has_room(client):
             self._take(who, client)
             self._silent[who] = client
             return
         if len(self._waiting) >= self.limits.waiting:
-            self._close(_oldest_of_most(self._waiting))
+            self._close(_oldest_of_largest(self._waiting))
         self._waiting[who] = client
 
-    def speaks(self, who: Occupant) -> bool:
-        """The connection has sent a request: whether it has a place that is not a waiting one."""
+    def request_received(self, who: Occupant) -> bool:
+        """Note that a connection has sent a request; whether it now has a place to be served."""
         self._silent.pop(who, None)
         client = self._waiting.get(who)
         if client is None:
@@ -114,8 +114,8 @@ class Places:
         self._take(who, client)
         return True
 
-    def vouch(self, who: Occupant) -> bool:
-        """A waiting connection brings an operator's token: whether there is a place for it."""
+    def admit_operator(self, who: Occupant) -> bool:
+        """Move an operator's waiting connection to an operators' place; False if none is free."""
         if len(self._operators) >= self.limits.operators:
             return False
         self._operators[who] = self._waiting.pop(who, "")
@@ -126,7 +126,7 @@ class Places:
         self.counters["requests_refused"] += 1
 
     def leave(self, who: Occupant) -> None:
-        """The connection is closed."""
+        """Free the place of a closed connection."""
         self._silent.pop(who, None)
         self._waiting.pop(who, None)
         self._operators.pop(who, None)
@@ -152,15 +152,15 @@ class Places:
         own = next((who for who, its in self._silent.items() if its == client), None)
         if own is not None or len(self._ordinary) < self.limits.ordinary:
             return own
-        return _oldest_of_most(self._silent) if self._silent else None
+        return _oldest_of_largest(self._silent) if self._silent else None
 
     def _close(self, who: Occupant) -> None:
         self.counters["connections_closed"] += 1
         self.leave(who)
-        who.give_up()
+        who.close_now()
 
 
-def _oldest_of_most(occupants: dict[Occupant, str]) -> Occupant:
-    """The oldest connection of the client that has most of these."""
+def _oldest_of_largest(occupants: dict[Occupant, str]) -> Occupant:
+    """The oldest connection of the client with the most connections here."""
     client, _ = Counter(occupants.values()).most_common(1)[0]
     return next(who for who, its in occupants.items() if its == client)

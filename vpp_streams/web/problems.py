@@ -1,4 +1,4 @@
-"""What a bad query is answered with: one sentence and the way out, never a trace."""
+"""Answers to bad requests: one sentence and the remedy, never a stack trace."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -16,7 +16,7 @@ _DOCS = "/docs lists every path and its parameters"
 
 
 class ApiError(Exception):
-    """An answer other than 200; ``error`` and ``hint`` are shown to the person who asked."""
+    """An error answer; ``error`` and ``hint`` are shown to the person who sent the request."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class ApiError(Exception):
 
 
 def refuse_unknown_parameters(request: Request) -> None:
-    """A misspelt parameter would silently change what is answered: say so instead."""
+    """Refuse a query with a misspelt parameter: ignored, it would change the answer silently."""
     known = [field.alias for field in request.scope["route"].dependant.query_params]
     for name in request.query_params:
         if name not in known:
@@ -46,12 +46,12 @@ def answer_problems(app: FastAPI) -> None:
     """Answer every problem of ``app`` as ``{"error", "hint"}``."""
 
     @app.exception_handler(ApiError)
-    async def told(_: Request, problem: ApiError) -> JSONResponse:
+    async def api_error(_: Request, problem: ApiError) -> JSONResponse:
         return answer_of(problem)
 
     @app.exception_handler(ClientDisconnect)
-    async def gone(_: Request, _error: ClientDisconnect) -> JSONResponse:
-        # Nobody reads it: its client left before the body of its request had come.
+    async def client_disconnected(_: Request, _error: ClientDisconnect) -> JSONResponse:
+        # Nobody reads the answer: the client closed before the complete body had arrived.
         return _answer(HTTPStatus.BAD_REQUEST, "the request ended before its body", _DOCS)
 
     @app.exception_handler(RequestValidationError)
@@ -64,7 +64,7 @@ def answer_problems(app: FastAPI) -> None:
         return _answer(HTTPStatus(error.status_code), sentence, _DOCS, error.headers)
 
     @app.exception_handler(Exception)
-    async def our_fault(request: Request, error: Exception) -> JSONResponse:
+    async def internal_error(request: Request, error: Exception) -> JSONResponse:
         log.error("a request failed", path=request.url.path, exc_info=error)
         return _answer(
             HTTPStatus.INTERNAL_SERVER_ERROR, "the web process failed to answer", "see its log"
@@ -72,14 +72,14 @@ def answer_problems(app: FastAPI) -> None:
 
 
 def answer_of(problem: ApiError) -> JSONResponse:
-    """The problem as it is sent."""
+    """The problem as an HTTP answer."""
     return _answer(problem.status, problem.error, problem.hint, problem.headers)
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
     name = error["loc"][-1]
-    said = str(error["msg"])
-    return f"{name}: {said[:1].lower()}{said[1:]} (got {str(error['input'])[:64]!r})"
+    reason = str(error["msg"])
+    return f"{name}: {reason[:1].lower()}{reason[1:]} (got {str(error['input'])[:64]!r})"
 
 
 def _answer(

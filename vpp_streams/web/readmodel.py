@@ -1,7 +1,7 @@
-"""The read model: what the output topics say, ready to be asked. Pure and of bounded memory.
+"""The read model: the content of the output topics, ready for queries; pure and of bounded size.
 
-Records are applied one by one with the time they are applied at; one that cannot be read does not
-come here (`vpp_streams.kafka.follower`), whoever wrote it.
+Records are applied one by one, each with the time at which it is applied. Records that cannot be
+read are left out before (`vpp_streams.kafka.follower`).
 """
 
 from collections import Counter
@@ -44,17 +44,17 @@ KEEP_SITE_WINDOWS = {60: 120, 900: 96}
 """Windows kept per site, by size in seconds: two hours of minutes, a day of quarter hours."""
 KEEP_REGION_WINDOWS = 240
 MAX_SITE_WINDOWS = 300_000
-"""Site windows kept in all, some 450 MB: beyond 1400 sites each keeps fewer."""
+"""Site windows kept in total, about 450 MB: above 1400 sites, fewer are kept of each."""
 
 Apply = Callable[[Any, int, int], None]
 
 
 class ReadModel:
-    """Regions, sites, rejected readings and the pipeline's health, as last heard."""
+    """Regions, sites, rejected readings and the pipeline's health, as last received."""
 
     def __init__(self, started_at_ms: int) -> None:
         self.started_at_ms = started_at_ms
-        """Ages count from here on: what is read of the past fills charts, not percentiles."""
+        """Ages are counted from this time on: older records fill charts, not percentiles."""
         self.regions = Regions(KEEP_SITE_WINDOWS, KEEP_REGION_WINDOWS)
         self.sites = Sites(KEEP_SITE_WINDOWS, MAX_SITE_WINDOWS)
         self.rejections = Rejections()
@@ -71,7 +71,7 @@ class ReadModel:
         self._apply = self._appliers()
 
     def _appliers(self) -> dict[str, Apply]:
-        """What takes the records of each topic in, by the topic's name."""
+        """The methods that apply the records of each topic, by the topic's name."""
         return {
             topics.ASSETS.name: self._site,
             topics.PRESENCE.name: self._presence,
@@ -83,7 +83,7 @@ class ReadModel:
             topics.RECORDS_REJECTED.name: self._rejected_record,
             topics.HEALTH.name: self._health,
             topics.DISPATCH_TARGETS.name: self._request,
-            topics.DISPATCH_EVENTS.name: self._told,
+            topics.DISPATCH_EVENTS.name: self._dispatch_event,
             topics.COMMANDS.name: self._commands,
             topics.COMMAND_EVENTS.name: self._command_events,
             topics.TELEMETRY.name: self._telemetry,
@@ -95,16 +95,16 @@ class ReadModel:
         }
 
     def apply(self, topic: Topic[Any], read: Read[Any], now_ms: int) -> None:
-        """Apply one record of a topic at ``now_ms``: when it came, or was written if long before.
+        """Apply one record at ``now_ms``: when it was received, or when it was written if older.
 
-        Raises `RefusedError` for a record that says what cannot be, `KeyError` for a topic that
-        the read model is not made from.
+        Raises `RefusedError` for a record with impossible content, `KeyError` for a topic that is
+        not part of the read model.
         """
         self._apply[topic.name](read.record, read.offset, now_ms)
         self.counters["records_applied"] += 1
 
     def remove(self, topic: Topic[Any], removed: Removed) -> None:
-        """Forget what a key of a compacted topic stood for."""
+        """Forget the content of a key that was removed from a compacted topic."""
         if topic is topics.PRESENCE:
             self.sites.forget_presence(removed.key)
         elif topic is topics.DISPATCH_TARGETS:
@@ -115,7 +115,7 @@ class ReadModel:
 
     @property
     def undecodable(self) -> Counter[str]:
-        """Records that were refused, by topic."""
+        """Number of refused records by topic."""
         refused = {
             name.removeprefix(REFUSED_OF): count
             for name, count in self.counters.items()
@@ -124,7 +124,7 @@ class ReadModel:
         return Counter(refused)
 
     def summary(self, now_ms: int) -> Summary:
-        """The whole loop on one page."""
+        """The complete loop on one page."""
         return Summary(
             at_ms=now_ms,
             age_p50_ms=self.ages.over_run(0.5),
@@ -135,29 +135,31 @@ class ReadModel:
         )
 
     def regions_now(self, now_ms: int, changed_since: int = 0) -> list[RegionView]:
-        """As `Regions.now`, each with how it stands."""
-        return [self._stood(view, now_ms) for view in self.regions.now(now_ms, changed_since)]
+        """As `Regions.now`, each region with its standing."""
+        return [
+            self._with_standing(view, now_ms) for view in self.regions.now(now_ms, changed_since)
+        ]
 
     def region_now(self, name: str, now_ms: int) -> RegionView | None:
-        """As `Regions.one`, with how it stands."""
+        """As `Regions.one`, with its standing."""
         view = self.regions.one(name, now_ms)
-        return None if view is None else self._stood(view, now_ms)
+        return None if view is None else self._with_standing(view, now_ms)
 
-    def _stood(self, view: RegionView, now_ms: int) -> RegionView:
+    def _with_standing(self, view: RegionView, now_ms: int) -> RegionView:
         standing = standing_of(view, self.dispatches.one(view.region, now_ms))
         return msgspec.structs.replace(view, standing=standing)
 
     def standings(self, now_ms: int) -> list[RegionStanding]:
-        """How every region stands of which anything was heard."""
-        heard = {view.region: view for view in self.regions.now(now_ms)}
+        """The standing of every region of which a record was received."""
+        live = {view.region: view for view in self.regions.now(now_ms)}
         dispatches = {now.region: now for now in self.dispatches.now(now_ms)}
         return [
-            RegionStanding(region=name, standing=standing_of(heard.get(name), dispatches.get(name)))
-            for name in sorted(heard.keys() | dispatches.keys())
+            RegionStanding(region=name, standing=standing_of(live.get(name), dispatches.get(name)))
+            for name in sorted(live.keys() | dispatches.keys())
         ]
 
     def alarms(self, now_ms: int, limit: int) -> AlarmList:
-        """What somebody should look at now; of devices the ``limit`` longest standing."""
+        """What needs attention now; of devices, the ``limit`` oldest alarms."""
         found = self.commands.alarms(now_ms)
         return AlarmList(
             total=len(found),
@@ -172,7 +174,7 @@ class ReadModel:
         )
 
     def health(self, now_ms: int) -> HealthView:
-        """How the pipeline does: processes, rates, lag and ages."""
+        """The state of the pipeline: processes, rates, lag and ages."""
         return HealthView(
             at_ms=now_ms,
             rates_per_s=self.pipeline.rates_per_s(now_ms),
@@ -220,15 +222,15 @@ class ReadModel:
         self.pipeline.apply(record, now_ms)
 
     def alerts(self, now_ms: int) -> list[Alert]:
-        """Storms that are neither over nor cancelled, by when they start."""
+        """Storms that have neither ended nor been cancelled, by their start."""
         standing = (a for a in self._alerts.values() if not a.cancelled and a.ends_at_ms > now_ms)
         return sorted(standing, key=lambda alert: (alert.starts_at_ms, alert.alert_id))
 
     def _request(self, record: Request, _offset: int, _now_ms: int) -> None:
         self.dispatches.apply_request(record)
 
-    def _told(self, record: DispatchEvent, _offset: int, now_ms: int) -> None:
-        self.dispatches.apply_told(record, now_ms)
+    def _dispatch_event(self, record: DispatchEvent, _offset: int, now_ms: int) -> None:
+        self.dispatches.apply_event(record, now_ms)
 
     def _commands(self, record: CommandFrame, _offset: int, _now_ms: int) -> None:
         self.commands.apply_frame(record)
@@ -239,7 +241,7 @@ class ReadModel:
 
     def _telemetry(self, record: pa.RecordBatch, _offset: int, _now_ms: int) -> None:
         if not len(self.commands):
-            return  # nobody is asked for anything: there is nothing to compare with
+            return  # without commands there is nothing to compare with
         columns = ("device_id", "measured_at_ms", "received_at_ms", "battery_w")
         self.commands.apply_readings(*(record.column(name).to_pylist() for name in columns))
 

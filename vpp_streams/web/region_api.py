@@ -17,7 +17,7 @@ from vpp_streams.web.readmodel import ReadModel
 
 
 class RegionApi:
-    """Handlers of ``/regions`` and what lies below it, except for control."""
+    """Handlers of ``/regions`` and the paths below it, except for control."""
 
     def __init__(self, model: ReadModel, now_ms: Callable[[], int]) -> None:
         self._model = model
@@ -43,7 +43,7 @@ class RegionApi:
         if view is None:
             raise ApiError(
                 HTTPStatus.NOT_FOUND,
-                f"nothing live was heard of region {region!r} yet",
+                f"there is no live record of region {region!r} yet",
                 "its windows are at /windows",
             )
         return Json(view)
@@ -51,7 +51,7 @@ class RegionApi:
     async def history(
         self, region: str, points: Annotated[int, Query(ge=2, le=4000)] = 600
     ) -> Response:
-        """The region's last half hour, thinned to so many points."""
+        """The region's last half hour, thinned to this many points."""
         return Json(self._model.regions.history(known_region(self._model, region), points))
 
     async def windows(
@@ -62,12 +62,12 @@ class RegionApi:
         return Json(views.RegionWindows(region=region, size_s=size_s, windows=found))
 
     async def forecast(self, region: str) -> Response:
-        """The region's load and solar power for the day ahead, and how good forecasts were."""
+        """The region's load and solar power for the day ahead, and the accuracy of forecasts."""
         newest = self._model.regions.forecast(known_region(self._model, region))
         if newest is None:
             raise ApiError(
                 HTTPStatus.NOT_FOUND,
-                f"no forecast of region {region!r} was heard of lately",
-                "`vpp worker optimizer` tells one after each quarter of an hour",
+                f"there is no recent forecast of region {region!r}",
+                "`vpp worker optimizer` publishes one after each quarter of an hour",
             )
         return Json(newest)

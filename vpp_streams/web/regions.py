@@ -1,4 +1,4 @@
-"""Regions now, their last half hour, and their windows; bounded whatever is written to us."""
+"""Regions now, their last half hour, and their windows; of bounded size."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from vpp_streams.web.views import RegionHistory, RegionView
 
 HISTORY_MS = 30 * 60_000
 HISTORY_STEP_MS = 450
-"""Points come no closer than this: at most some two a second."""
+"""Points are at least this far apart: about two a second at most."""
 _MAX_POINTS = HISTORY_MS // HISTORY_STEP_MS
 _MAX_REGIONS = 1000
 
@@ -21,15 +21,15 @@ W = TypeVar("W", RegionWindow, SiteWindow)
 
 
 class WindowSeries(Generic[W]):
-    """Windows of one place and size by their start, each in its newest revision."""
+    """Windows of one size of one site or region, by start, each in its newest revision."""
 
     def __init__(self, keep: int) -> None:
         self.keep = keep
-        """How many stay; may be lowered at any time and holds from the next window on."""
+        """How many are kept; may be lowered at any time and applies from the next window on."""
         self._by_start: dict[int, W] = {}
 
     def apply(self, window: W) -> None:
-        """Take a window unless a newer revision of it is known; beyond ``keep`` the oldest go."""
+        """Add a window unless a newer revision is known; the oldest beyond ``keep`` are dropped."""
         known = self._by_start.get(window.start_ms)
         if known is not None and known.revision > window.revision:
             return
@@ -48,7 +48,7 @@ class WindowSeries(Generic[W]):
 class _Region:
     def __init__(self) -> None:
         self.live: RegionLive | None = None
-        self.heard_ms = 0
+        self.received_ms = 0
         self.change = 0
         self.history: deque[RegionLive] = deque(maxlen=_MAX_POINTS)
         self.windows: dict[int, WindowSeries[RegionWindow]] = {}
@@ -56,7 +56,7 @@ class _Region:
 
 
 class Regions:
-    """What topics ``region.live``, ``.windows`` and ``.forecasts`` say of each region."""
+    """The content of topics ``region.live``, ``.windows`` and ``.forecasts`` by region."""
 
     def __init__(self, sizes_s: Iterable[int], keep_windows: int) -> None:
         self._sizes_s = tuple(sizes_s)
@@ -65,57 +65,57 @@ class Regions:
         self._changes = 0
 
     def apply_live(self, live: RegionLive, now_ms: int) -> None:
-        """Take a region's newest state.
+        """Apply a region's newest state.
 
         The log's order decides, not the record's own time: a replay may start again in the past,
-        and then takes the place of what it did before.
+        and then replaces its earlier points.
         """
         region = self._of(live.region)
         self._changes += 1
-        region.live, region.heard_ms, region.change = live, now_ms, self._changes
+        region.live, region.received_ms, region.change = live, now_ms, self._changes
         while region.history and region.history[-1].at_ms > live.at_ms:
             region.history.pop()
         if not region.history or live.at_ms - region.history[-1].at_ms >= HISTORY_STEP_MS:
             region.history.append(msgspec.structs.replace(live, fresh_ages_ms=()))
 
     def apply_window(self, window: RegionWindow) -> None:
-        """Take a window, or a correction of one; sizes that we do not show are left out."""
+        """Apply a window or a correction of one; sizes that are not shown are left out."""
         if window.size_s in self._sizes_s:
             series = self._of(window.region).windows
             series.setdefault(window.size_s, WindowSeries(self._keep_windows)).apply(window)
 
     def apply_forecast(self, forecast: RegionForecast) -> None:
-        """Take a forecast; of those that begin at the same time the first one counts."""
+        """Apply a forecast; of those that begin at the same time the first one counts."""
         region = self._of(forecast.region)
         if region.forecast is None or region.forecast.start_ms != forecast.start_ms:
             region.forecast = forecast
 
     def names(self) -> list[str]:
-        """Regions heard of, sorted."""
+        """Names of the regions of which a record was received, sorted."""
         return sorted(self._regions)
 
     @property
     def changes(self) -> int:
-        """Rises with every change of a region; see `now`."""
+        """Increases with every change of a region; see `now`."""
         return self._changes
 
     def now(self, now_ms: int, changed_since: int = 0) -> list[RegionView]:
         """Regions by name, of those that changed after ``changed_since`` (see `changes`)."""
         return [
-            _view(region.live, region.heard_ms, now_ms)
+            _view(region.live, region.received_ms, now_ms)
             for _, region in sorted(self._regions.items())
             if region.live is not None and region.change > changed_since
         ]
 
     def one(self, name: str, now_ms: int) -> RegionView | None:
-        """The region now, or None where nothing live was heard of it."""
+        """The region now, or None if no live record of it was received."""
         region = self._regions.get(name)
         if region is None or region.live is None:
             return None
-        return _view(region.live, region.heard_ms, now_ms)
+        return _view(region.live, region.received_ms, now_ms)
 
     def history(self, name: str, points: int) -> RegionHistory:
-        """At most ``points`` of the last half hour, evenly thinned, the newest always in it."""
+        """At most ``points`` points of the last half hour, evenly thinned, including the newest."""
         region = self._regions.get(name)
         lives = list(region.history) if region is not None else []
         if lives:
@@ -146,22 +146,22 @@ class Regions:
 
     def _of(self, name: str) -> _Region:
         if name not in self._regions and len(self._regions) >= _MAX_REGIONS:
-            del self._regions[min(self._regions, key=lambda key: self._regions[key].heard_ms)]
+            del self._regions[min(self._regions, key=lambda key: self._regions[key].received_ms)]
         return self._regions.setdefault(name, _Region())
 
 
 def _measured(aggregate: Aggregate, power_w: float) -> float | None:
-    """A sum over no site at all is not 0 W, it is not measured."""
+    """A region's power in W; None if no site reports, because a sum of nothing is not 0 W."""
     return power_w if aggregate.sites_reporting else None
 
 
-def _view(live: RegionLive, heard_ms: int, now_ms: int) -> RegionView:
+def _view(live: RegionLive, received_ms: int, now_ms: int) -> RegionView:
     aggregate = live.aggregate
     return RegionView(
         region=live.region,
         at_ms=live.at_ms,
-        heard_ago_s=max(0, now_ms - heard_ms) / 1000,
-        stale=now_ms - heard_ms > STALE_MS,
+        heard_ago_s=max(0, now_ms - received_ms) / 1000,
+        stale=now_ms - received_ms > STALE_MS,
         coverage=live.coverage,
         sites_expected=aggregate.sites_expected,
         sites_reporting=aggregate.sites_reporting,

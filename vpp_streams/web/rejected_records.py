@@ -1,4 +1,4 @@
-"""The newest records that were refused, each once, and whether that is news worth an alarm."""
+"""The newest refused records, each once, and whether they are recent enough for an alarm."""
 
 from collections import Counter, deque
 from itertools import islice
@@ -12,7 +12,7 @@ _MAX_TIMES = 10_000
 
 
 class RejectedRecords:
-    """What topic ``records.rejected`` says; a letter that is written twice is one record."""
+    """The content of topic ``records.rejected``; a dead letter written twice counts once."""
 
     def __init__(self, keep: int = 1000) -> None:
         self._keep = keep
@@ -31,7 +31,7 @@ class RejectedRecords:
             del self._newest[next(iter(self._newest))]
 
     def lately(self, now_ms: int) -> int:
-        """Records refused in the last minutes: more than 0 is an alarm."""
+        """Number of records refused in the last minutes: more than 0 is an alarm."""
         return sum(now_ms - at_ms <= REFUSED_LATELY_MS for at_ms in self._times_ms)
 
     def page(self, topic: str | None, limit: int, now_ms: int) -> RejectedRecordsPage:

@@ -1,4 +1,4 @@
-"""The newest rejected readings, each once, and how many there were of each reason."""
+"""The newest rejected readings, each once, and their number by reason."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ OTHER = "other"
 
 
 class Rejections:
-    """What topic ``telemetry.rejected`` says; a re-emission is the same record."""
+    """The content of topic ``telemetry.rejected``; a reading published again counts once."""
 
     def __init__(self, keep: int = 2000) -> None:
         self._keep = keep
@@ -27,13 +27,13 @@ class Rejections:
             return
         known = rejected.reason in self._counts or len(self._counts) < _MAX_REASONS
         self._counts[rejected.reason if known else OTHER] += 1
-        # The original may be a frame of megabytes: only what is shown of it stays.
+        # The original may be a frame of megabytes: only the part that is shown is kept.
         self._newest[rejected.rejected_id] = _row(rejected)
         if len(self._newest) > self._keep:
             del self._newest[next(iter(self._newest))]
 
     def reasons(self) -> list[str]:
-        """Reasons heard so far, sorted."""
+        """Reasons received so far, sorted."""
         return sorted(self._counts)
 
     def page(self, reason: str | None, limit: int) -> RejectedPage:
@@ -64,14 +64,14 @@ def _row(rejected: Rejected) -> RejectedRow:
 
 
 def preview(original_base64: str) -> tuple[str, int]:
-    """The bytes as text that a person can look at, and how many there are."""
+    """The bytes as readable text of at most `PREVIEW_CHARS`, and their number."""
     try:
         original = base64.b64decode(original_base64, validate=True)
     except (binascii.Error, ValueError):
         return "(the record's base64 cannot be read)", 0
     head = original[: 4 * PREVIEW_CHARS]
     try:
-        # The cut may fall into a character: that alone does not make it binary.
+        # The cut may split a character: that alone does not make it binary.
         text = head.decode(errors="strict" if len(head) == len(original) else "ignore")
     except UnicodeDecodeError:
         text = head.hex(" ")

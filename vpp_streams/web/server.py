@@ -52,11 +52,11 @@ SINCE_MS: dict[Topic, int] = {
     topics.MARKET_DELIVERIES: DAY_MS,
     topics.MARKET_PLANS: DAY_MS,
 }
-"""How far back we read when we start."""
+"""How far back each topic is read at the start, ms."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that ends on a signal without raising it again: what is around it ends cleanly."""
+    """uvicorn that ends on a signal without raising it again, so that its caller ends cleanly."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -83,7 +83,9 @@ def _server(settings: Settings, read_model: ReadModel, kafka: "WebKafka") -> _Se
         return server.should_exit
 
     app = create_web(settings, read_model, clock.now_ms, kafka, stopping=stopping, logins=logins)
-    door = DoorConfig(app, places, logins.comes_with, proxies=proxies, timeout_graceful_shutdown=3)
+    door = DoorConfig(
+        app, places, logins.has_operator_token, proxies=proxies, timeout_graceful_shutdown=3
+    )
     server = _Server(door)
     return server
 
@@ -91,16 +93,16 @@ def _server(settings: Settings, read_model: ReadModel, kafka: "WebKafka") -> _Se
 async def serve_web(settings: Settings) -> None:
     """Serve on ``settings.web_port`` until SIGINT or SIGTERM.
 
-    Raises `BrokerError` where Kafka does not answer, `InputError` where the port cannot be had.
+    Raises `BrokerError` if Kafka does not answer, `InputError` if the port cannot be used.
     """
-    # It would tell of every twin that a page asks for, each two seconds.
+    # It would log every twin that a page requests, every two seconds.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     listener = _listen(settings)
     read_model = ReadModel(started_at_ms=clock.now_ms())
     with listener:
         async with _fed(settings, read_model) as (kafka, feeding):
             server = _server(settings, read_model, kafka)
-            listener.listen(BACKLOG)  # who reads the address in the next line may connect at once
+            listener.listen(BACKLOG)  # a reader of the next line may connect at once
             log.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await asyncio.wait({serving, *feeding}, return_when=asyncio.FIRST_COMPLETED)
@@ -108,23 +110,23 @@ async def serve_web(settings: Settings) -> None:
             await serving
             for task in feeding:
                 if task.done():
-                    await task  # it only ends by an error
+                    await task  # it ends only with an error
 
 
 class WebKafka:
-    """Writes orders and reads what is asked for on demand (see `desk.Kafka`)."""
+    """Writes orders and reads topics on demand (see `desk.Kafka`)."""
 
     def __init__(self, kafka: Connection) -> None:
         self._kafka = kafka
 
     async def write(self, topic: Topic[T], record: T) -> object:
-        """Write a record; it is safe on return. Raises `KafkaError`."""
+        """Write a record; on return it is on all replicas. Raises `KafkaError`."""
         return await self._kafka.outlet.write(topic, record)
 
     async def read_since(
         self, topic: Topic, since_ms: int, partition: int
     ) -> AsyncIterator[tuple[int, bytes | None]]:
-        """(time written, value) of each record from a time on, to the end as it is now."""
+        """(time written in ms, value) of each record from ``since_ms`` to the present end."""
         clients = self._kafka.clients
         async for record in raw_between(clients, topic, since_ms, None, (partition,)):
             yield record.timestamp, record.value
@@ -148,7 +150,7 @@ def _listen(settings: Settings) -> socket.socket:
 async def _fed(
     settings: Settings, model: ReadModel
 ) -> AsyncIterator[tuple[WebKafka, list[asyncio.Task[None]]]]:
-    """Feed the read model during the body; yields the way to Kafka, and the tasks that feed."""
+    """Feed the read model during the body; yields the access to Kafka, and the tasks that feed."""
     clients = KafkaClients(settings)
     await ensure_topics(clients)
     health = HealthReporter("web")
@@ -156,13 +158,13 @@ async def _fed(
     health.gauges["regions"] = lambda: len(model.regions.names())
     async with AsyncExitStack() as stack:
         kafka = await stack.enter_async_context(connected(clients, health))
-        whole = [_feed(model, topic, 0) for topic in FROM_THE_START]
+        complete = [_feed(model, topic, 0) for topic in FROM_THE_START]
         recent = [
             _feed(model, topic, model.started_at_ms - back_ms)
             for topic, back_ms in SINCE_MS.items()
         ]
         tasks = [
-            await stack.enter_async_context(kafka.follower.following(*whole)),
+            await stack.enter_async_context(kafka.follower.following(*complete)),
             run_beside(stack, kafka.follower.follow(*recent)),
         ]
         yield WebKafka(kafka), tasks
@@ -170,7 +172,7 @@ async def _fed(
 
 def _feed(model: ReadModel, topic: Topic, since_ms: int) -> Feed[Any]:
     def apply(read: Read[Any]) -> None:
-        # What was written before we came is as old as it is, not new.
+        # Records from before the start are as old as they are, not new.
         old = read.written_at_ms < model.started_at_ms
         model.apply(topic, read, read.written_at_ms if old else clock.now_ms())
 

@@ -18,7 +18,7 @@ from vpp_streams.web.twins import FleetWorker
 
 
 class SiteApi:
-    """Handlers of ``/sites`` and what lies below it."""
+    """Handlers of ``/sites`` and the paths below it."""
 
     def __init__(self, model: ReadModel, worker: FleetWorker) -> None:
         self._model = model
@@ -55,7 +55,7 @@ class SiteApi:
         return Json(self._model.sites.page(region, q, limit, cursor))
 
     async def site_detail(self, site_id: str) -> Response:
-        """A site: its record, who is connected, and the newest reading of each device."""
+        """A site: its record, its connections, and the newest reading of each device."""
         site = self._known(site_id)
         twin = await self._worker.twin(site_id)
         return Json(

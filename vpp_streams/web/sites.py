@@ -1,4 +1,4 @@
-"""Sites: the registry, who is connected, and windows by site within a fixed number of them."""
+"""Sites: the registry, connections, and a bounded number of windows."""
 
 from bisect import bisect_right
 from collections import OrderedDict
@@ -13,7 +13,7 @@ from vpp_streams.web.views import SitePage, SiteRow
 
 
 class Sites:
-    """What topics ``assets``, ``presence`` and ``site.windows`` say of each site."""
+    """The content of topics ``assets``, ``presence`` and ``site.windows`` by site."""
 
     def __init__(self, keep_windows: dict[int, int], max_windows: int) -> None:
         self.registry = Registry()
@@ -25,7 +25,7 @@ class Sites:
         self._sorted: tuple[int, list[str]] = (-1, [])
 
     def apply_presence(self, presence: Presence, offset: int) -> None:
-        """Take a connect or disconnect; a disconnect that ends an older epoch is ignored."""
+        """Apply a connect or disconnect; a disconnect that ends an older epoch is ignored."""
         known = self._presence.get(presence.device_id)
         ends_older = presence.status == "disconnected" and presence.epoch is not None
         if known is not None and ends_older and presence.epoch != known[1]:
@@ -33,13 +33,14 @@ class Sites:
         self._presence[presence.device_id] = (presence, offset)
 
     def forget_presence(self, device_id: str) -> None:
-        """The device's presence was removed from the topic."""
+        """Forget a device whose presence was removed from the topic."""
         self._presence.pop(device_id, None)
 
     def apply_window(self, window: SiteWindow) -> None:
-        """Take a window, or a correction; sizes that we do not show are left out.
+        """Apply a window or a correction; sizes that are not shown are left out.
 
-        The more sites there are, the fewer windows each keeps; what moved longest ago leaves first.
+        The more sites there are, the fewer windows are kept of each; the series that has not
+        changed for longest is dropped first.
         """
         most = self._keep_windows.get(window.size_s)
         if most is None:
@@ -52,8 +53,8 @@ class Sites:
         series.apply(window)
         self._kept += len(series) - before
         while self._kept > self._max_windows:
-            _, stillest = self._windows.popitem(last=False)
-            self._kept -= len(stillest)
+            _, oldest = self._windows.popitem(last=False)
+            self._kept -= len(oldest)
 
     def windows(self, site_id: str, size_s: int, limit: int) -> list[SiteWindow]:
         """The site's newest windows of a size, newest first."""
@@ -61,7 +62,7 @@ class Sites:
         return series.newest(limit) if series is not None else []
 
     def presence(self, site: Site) -> list[Presence]:
-        """What is known of the connections of the site's devices."""
+        """The last known presence of each of the site's devices."""
         found = (self._presence.get(device.device_id) for device in site.devices)
         return [entry[0] for entry in found if entry is not None]
 

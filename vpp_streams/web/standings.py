@@ -1,4 +1,4 @@
-"""How each region stands, from what was heard of its telemetry and of its dispatch."""
+"""The standing of each region, from its telemetry and its dispatch."""
 
 from vpp_streams.domain.control.standing import RegionNow, Standing, stand
 from vpp_streams.web.control_views import DispatchNow
@@ -7,7 +7,7 @@ from vpp_streams.web.views import RegionView
 
 
 def standing_of(live: RegionView | None, dispatch: DispatchNow | None) -> Standing:
-    """A region's standing; None = nothing was heard of its telemetry, or of its dispatch."""
+    """A region's standing; None = no record of its telemetry, or of its dispatch."""
     status = dispatch.status if dispatch is not None else None
     now = RegionNow(
         live_age_s=None if live is None else live.heard_ago_s,

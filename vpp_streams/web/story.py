@@ -1,7 +1,7 @@
-"""A device's story: what it was asked and what became of it, from the two topics that keep it.
+"""A device's story: its commands and their outcomes, from the two topics that keep them.
 
-Topics ``commands`` (what was asked) and ``command.events`` (what became of it) have the
-partitions of the sites; `story_of` merges a device's part of both in order of time.
+Topics ``commands`` (commands) and ``command.events`` (outcomes) have the partitions of the sites;
+`story_of` merges a device's part of both in order of time.
 """
 
 import asyncio
@@ -25,34 +25,34 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.topics import Topic
 
 MOST_LINES = 5_000
-"""Lines told at most, the newest: an hour of renewed leases is some 1500."""
+"""Largest number of lines, the newest: an hour of renewed leases has about 1500."""
 T = TypeVar("T")
 _Place = tuple[int, int, str]
-"""Time in ms, step of its life, command: what lines are sorted by."""
+"""Time in ms, step of the command's life, command id: the key by which lines are sorted."""
 
 
 class StoryLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened to a command of a device."""
+    """One event in the life of a device's command."""
 
     at_ms: int
-    """As told by whoever tells it: the fleet role, the gateway, or the device on its clock."""
+    """Time by the clock of the reporter: the fleet role, the gateway, or the device."""
     command_id: str
     request_id: str
-    """"" where the command itself was written before the time looked at."""
+    """Empty if the command itself was written before the period of the story."""
     state: CommandState
     said: str
-    """One sentence that a person understands."""
+    """One sentence for people."""
     until_ms: int | None = None
-    """Of the asking: when the lease ends by itself."""
+    """When the lease ends by itself; only of a command that was created."""
 
 
 class CommandTopics(Protocol):
-    """Where a story is read from."""
+    """The topics from which a story is read."""
 
     def read_since(
         self, topic: Topic, since_ms: int, partition: int
     ) -> AsyncIterator[tuple[int, bytes | None]]:
-        """(time written in ms, value) of each record from a time on, to the end as it is now."""
+        """(time written in ms, value) of each record from ``since_ms`` to the present end."""
         ...
 
 
@@ -64,9 +64,9 @@ async def read_story(
     since_ms: int,
     now_ms: int,
 ) -> list[StoryLine]:
-    """A device's story from ``since_ms`` on, as its partition of the topics tells it.
+    """A device's story from ``since_ms`` on, from its partition of the topics.
 
-    Records that cannot be read are left out: whoever may write to the topics, there is an answer.
+    Records that cannot be read are left out, so that no writer can prevent an answer.
     """
     frames, batches = await asyncio.gather(
         _records_naming(device_id, kafka, topics.COMMANDS, partition, since_ms),
@@ -79,7 +79,7 @@ async def read_story(
 async def _records_naming(
     device_id: str, kafka: CommandTopics, topic: Topic[T], partition: int, since_ms: int
 ) -> list[T]:
-    # Most records are about other devices: those are left out before anything is decoded.
+    # Most records are about other devices: they are left out before anything is decoded.
     name = f'"{device_id}"'.encode()
     found: list[T] = []
     async for _, value in kafka.read_since(topic, since_ms, partition):
@@ -97,34 +97,34 @@ def story_of(
 ) -> list[StoryLine]:
     """A device's commands and their events as lines in the order of time.
 
-    ``events`` come in the log's order: the first end of a command is its end. A command's lines
-    keep the order of its life even where the clocks of those who tell them differ a little. A
-    lease whose end nobody told has a line that says so.
+    ``events`` are in the log's order: the first end of a command is its end. A command's lines
+    keep the order of its life even if the clocks of the reporters differ a little. A lease whose
+    end nobody reported has a line that says so.
     """
-    asked = {
+    commands = {
         command_id(frame.partition, frame.rank): (frame, row)
         for frame in frames
         for row in frame.rows
         if row.device_id == device_id
     }
-    told: dict[str, list[CommandEvent]] = {id_: [] for id_ in asked}
+    by_command: dict[str, list[CommandEvent]] = {id_: [] for id_ in commands}
     for event in events:
         if event.device_id != device_id:
             continue
-        told.setdefault(event.command_id, []).append(event)
+        by_command.setdefault(event.command_id, []).append(event)
     lines = [
         line
-        for id_, states in told.items()
-        for line in _lines_of(id_, asked.get(id_), list(_life(states)), now_ms)
+        for id_, states in by_command.items()
+        for line in _lines_of(id_, commands.get(id_), list(_life(states)), now_ms)
     ]
     return [line for _, line in sorted(lines, key=lambda placed: placed[0])]
 
 
 def _life(events: Iterable[CommandEvent]) -> Iterable[tuple[CommandEvent, str]]:
-    """A command's events in the log's order, each once and the first end only, with a remark.
+    """A command's events in the log's order, each once, only the first end, each with a remark.
 
-    The first end is the command's end (see `CommandEvents`); what another said of it later is a
-    remark on that one.
+    The first end is the command's end (see `CommandEvents`); a later, different end becomes a
+    remark on it.
     """
     life: list[CommandEvent] = []
     ends: list[CommandEvent] = []
@@ -142,56 +142,56 @@ def _life(events: Iterable[CommandEvent]) -> Iterable[tuple[CommandEvent, str]]:
 
 def _lines_of(
     id_: str,
-    asked: tuple[CommandFrame, CommandRow] | None,
+    command: tuple[CommandFrame, CommandRow] | None,
     states: list[tuple[CommandEvent, str]],
     now_ms: int,
 ) -> Iterable[tuple[_Place, StoryLine]]:
-    """A command's lines, each with its place among all; None = its frame was not read."""
-    no_earlier = asked[0].created_at_ms if asked else 0
+    """A command's lines, each with its sort key; ``command`` is None if its frame was not read."""
+    no_earlier = command[0].created_at_ms if command else 0
 
     def line(at_ms: int, state: CommandState, said: str) -> tuple[_Place, StoryLine]:
-        told = StoryLine(
+        story_line = StoryLine(
             at_ms=at_ms,
             command_id=id_,
-            request_id=asked[0].request_id if asked else "",
+            request_id=command[0].request_id if command else "",
             state=state,
             said=said,
-            until_ms=asked[0].valid_until_ms if asked and state == "created" else None,
+            until_ms=command[0].valid_until_ms if command and state == "created" else None,
         )
-        return (no_earlier, step_of(state), id_), told
+        return (no_earlier, step_of(state), id_), story_line
 
-    if asked is not None:
-        frame, row = asked
+    if command is not None:
+        frame, row = command
         to = f"routed to gateway slot {frame.slot}, connection {row.epoch}"
-        yield line(frame.created_at_ms, "created", _asked_in_words(frame, row))
+        yield line(frame.created_at_ms, "created", _command_in_words(frame, row))
         yield line(frame.created_at_ms, "routed", to)
     for event, remark in sorted(states, key=lambda state: step_of(state[0].state)):
         no_earlier = max(no_earlier, event.at_ms)
-        yield line(event.at_ms, event.state, _became(event) + remark)
-    if asked is not None and not any(event.state in FINAL for event, _ in states):
-        frame, row = asked
+        yield line(event.at_ms, event.state, _event_in_words(event) + remark)
+    if command is not None and not any(event.state in FINAL for event, _ in states):
+        frame, row = command
         if frame.valid_until_ms <= now_ms and row.setpoint_w is not None:
             no_earlier = max(no_earlier, frame.valid_until_ms)
-            said = "its time is over: no device keeps a lease beyond it, though nobody told its end"
+            said = "the lease has ended: no device keeps it longer, though nobody reported its end"
             yield line(frame.valid_until_ms, "expired", said)
 
 
-def _asked_in_words(frame: CommandFrame, row: CommandRow) -> str:
+def _command_in_words(frame: CommandFrame, row: CommandRow) -> str:
     by = f"request {frame.request_id}" if frame.request_id else "no request"
     if row.setpoint_w is None:
-        return f"asked to end its lease (by {by})"
+        return f"commanded to end its lease (by {by})"
     wait_s = (frame.not_before_ms - frame.created_at_ms) / 1000
     start = f" in {wait_s:g} s" if wait_s > 0 else ""
     lasts_s = (frame.valid_until_ms - max(frame.not_before_ms, frame.created_at_ms)) / 1000
     droop = ", with droop armed" if frame.droop else ""
     return (
-        f"asked to {power_in_words(row.setpoint_w)}{start} for {lasts_s:g} s{droop},"
+        f"commanded to {power_in_words(row.setpoint_w)}{start} for {lasts_s:g} s{droop},"
         f" reserve {row.soc_min:.0%} (by {by})"
     )
 
 
-def _became(event: CommandEvent) -> str:
-    by = "" if event.epoch is not None else ", as the cloud tells"
+def _event_in_words(event: CommandEvent) -> str:
+    by = "" if event.epoch is not None else ", reported by the cloud"
     power = "" if event.power_w is None else f" at {event.power_w:+,.0f} W"
     reason = f": {event.reason}" if event.reason else ""
     return f"{event.state.replace('_', ' ')}{power}{reason}{by}"

@@ -1,7 +1,8 @@
 """The live stream: each second the summary and the regions that changed, to any number of pages.
 
-Nothing is queued for a client: each is given what is true when it is ready for more, so a slow
-one costs no memory and misses states, never the newest; one that takes nothing loses its place.
+Nothing is queued for a client: it receives the newest state when it is ready for more. A slow
+client costs no memory and misses older states, never the newest; one that reads nothing loses its
+place.
 """
 
 import asyncio
@@ -39,12 +40,12 @@ class Stream:
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Events ``update`` and ``control`` until the client leaves or the server stops."""
         yield b"retry: 2000\n\n"
-        told = told_control = 0
+        sent = sent_control = 0
         while not self._stopping():
             model = self._read_model
-            told, since = model.regions.changes, told
+            sent, since = model.regions.changes, sent
             yield self._update(since)
-            told_control, since = model.dispatches.changes, told_control
+            sent_control, since = model.dispatches.changes, sent_control
             yield self._control(since)
             await asyncio.sleep(self._interval_s)
 
@@ -69,7 +70,7 @@ class Stream:
 
 
 class LiveResponse(StreamingResponse):
-    """A client's events; ends when it takes nothing for ``stall_s``, so others get its place."""
+    """A client's events; ends when the client reads nothing for ``stall_s`` seconds."""
 
     media_type = "text/event-stream"
 
@@ -77,17 +78,17 @@ class LiveResponse(StreamingResponse):
         self._events = stream.events()
         self._budgets = budgets
         self._stall_s = stall_s
-        # Without the second header a proxy would hold events back until it has many.
+        # Without the second header a proxy would buffer events.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(self._events, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hold a place while it runs. Raises `ApiError` (429, 503) where there is none."""
+        """Hold a place while the stream runs. Raises `ApiError` (429, 503) if none is free."""
         async with self._budgets.place(scope):
             await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
-        """Send event after event, each in time."""
+        """Send the events one by one, each within the time-out."""
 
         async def send_in_time(message: Message) -> None:
             async with asyncio.timeout(self._stall_s):
@@ -96,6 +97,6 @@ class LiveResponse(StreamingResponse):
         try:
             await super().stream_response(send_in_time)
         except TimeoutError:
-            log.info("a live stream was ended: its client takes nothing", stall_s=self._stall_s)
+            log.info("a live stream was ended: its client reads nothing", stall_s=self._stall_s)
         finally:
             await self._events.aclose()

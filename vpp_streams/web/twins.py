@@ -1,4 +1,4 @@
-"""A site's twin comes from the fleet worker that holds it; without one the page shows the rest."""
+"""Twins of sites from the fleet worker that has them; without a worker, pages show the rest."""
 
 from urllib.parse import quote
 
@@ -12,7 +12,7 @@ TIMEOUT_S = 2.0
 
 
 class FleetWorker:
-    """Asks a fleet worker for twins; whichever is asked finds the one that holds the site."""
+    """Requests twins from a fleet worker, which redirects to the one that has the site."""
 
     def __init__(
         self,
@@ -43,5 +43,5 @@ class FleetWorker:
             return f"the fleet worker's answer cannot be read ({error})"
 
     async def close(self) -> None:
-        """Close its connections."""
+        """Close the connections to the worker."""
         await self._client.aclose()

@@ -1,4 +1,4 @@
-"""What the API answers: the shapes of its JSON documents (units in the names, null = unknown)."""
+"""The API's answers: the schemas of its JSON documents (units in the names, null = unknown)."""
 
 from typing import Literal
 
@@ -12,15 +12,15 @@ from vpp_streams.domain.control.standing import Standing
 
 
 class RegionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A region now. Powers sum the sites that report; battery + = discharge, grid + = import."""
+    """A region now. Powers are sums of reporting sites; battery + = discharge, grid + = import."""
 
     region: str
     at_ms: int
     """When it was merged."""
     heard_ago_s: float
-    """How long ago this process heard of it."""
+    """Time since this process received its newest record."""
     stale: bool
-    """Not heard for 10 s: the values are the last known ones."""
+    """Nothing was received for 10 s: the values are the last known ones."""
     coverage: float
     """sites_reporting / sites_expected, 0..1."""
     sites_expected: int
@@ -43,7 +43,7 @@ class RegionView(msgspec.Struct, frozen=True, kw_only=True):
     age_p50_ms: float | None
     age_p99_ms: float | None
     standing: Standing | None = None
-    """How it stands in all: a label, and what is behind it."""
+    """Its standing: a label, and the findings behind it."""
 
 
 class RegionList(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,23 +93,23 @@ class SitePage(msgspec.Struct, frozen=True, kw_only=True):
 
     sites: list[SiteRow]
     total: int
-    """Sites that fit the query, on all pages."""
+    """Number of sites that match the query, on all pages."""
     next_cursor: str | None
-    """Ask again with ``cursor=`` this for the next page; null on the last."""
+    """Value of ``cursor`` for the next page; null on the last page."""
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
-    """A device's newest command, as the fleet worker holds it."""
+    """A device's newest command, as the fleet worker has it."""
 
     command_id: str
     request_id: str = ""
     state: str = ""
     setpoint_w: float | None = None
-    """Battery power, + = discharge; null = it ends the lease before."""
+    """Battery power, + = discharge; null = the command ends the previous lease."""
     created_at_ms: int | None = None
     valid_until_ms: int | None = None
     standing: bool = False
-    """Whether the device holds a lease now, as far as is known."""
+    """Whether the device has a lease now, as far as is known."""
 
 
 class DeviceTwin(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,11 +131,11 @@ class DeviceTwin(msgspec.Struct, frozen=True, kw_only=True):
     readings: int | None = None
     duplicates: int | None = None
     desired: Desired | None = None
-    """null = it was asked for nothing lately."""
+    """null = it has no recent command."""
 
 
 class Twin(msgspec.Struct, frozen=True, kw_only=True):
-    """A site's devices as the fleet worker holds them."""
+    """A site's devices as the fleet worker has them."""
 
     site_id: str
     partition: int
@@ -144,10 +144,10 @@ class Twin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SiteDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """A site: its record in the registry, who is connected, and its twin."""
+    """A site: its record in the registry, its connections, and its twin."""
 
     site: Site
-    """As in the registry, without its devices' token hashes."""
+    """As in the registry, without the devices' token hashes."""
     presence: list[Presence]
     twin: Twin | None
     twin_error: str | None
@@ -163,7 +163,7 @@ class SiteWindows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RejectedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A reading that was not taken, with what came."""
+    """A rejected reading with the received bytes."""
 
     rejected_id: str
     reason: str
@@ -174,20 +174,20 @@ class RejectedRow(msgspec.Struct, frozen=True, kw_only=True):
     device_id: str | None
     site_id: str | None
     original: str
-    """The bytes as text, cut after 2000 characters; what is no text is shown in hex."""
+    """The bytes as text, cut after 2000 characters; binary bytes are shown in hex."""
     original_bytes: int
 
 
 class RejectedPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Rejected readings, newest first, and how many there were of each reason."""
+    """Rejected readings, newest first, and their number by reason."""
 
     counts: dict[str, int]
-    """By reason, of all heard by this process (from the last hour on)."""
+    """By reason, of all that this process has received (from the last hour on)."""
     rejected: list[RejectedRow]
 
 
 class RejectedRecordRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A record of one of our own topics that was refused, and why."""
+    """A refused record of one of our own topics, with the reason."""
 
     rejected_id: str
     topic: str
@@ -199,14 +199,14 @@ class RejectedRecordRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: RefusalReason
     detail: str
     process: str
-    """Process that refused it first."""
+    """The process that refused it first."""
     original: str
-    """What came, as text; bytes that are no text in hex. Cut where it is long."""
+    """The received bytes as text, cut if they are long; binary bytes are shown in hex."""
     original_bytes: int
 
 
 class RejectedRecordsPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Refused records, newest first, and how many there were of each topic."""
+    """Refused records, newest first, and their number by topic."""
 
     lately: int
     """Refused in the last 5 minutes: more than 0 is an alarm."""
@@ -216,22 +216,22 @@ class RejectedRecordsPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
-    """A process as it describes itself each second."""
+    """A process by its own report, which it publishes each second."""
 
     process_id: str
     role: str
     state: Literal["running", "stale"]
-    """stale = not heard for 10 s."""
+    """stale = nothing was received for 10 s."""
     started_at_ms: int
     heard_ago_s: float
     counters: dict[str, int]
     rates_per_s: dict[str, float]
-    """Each counter's rise per second over the last 10 s."""
+    """Increase of each counter per second over the last 10 s."""
     gauges: dict[str, float]
 
 
 class AgeView(msgspec.Struct, frozen=True, kw_only=True):
-    """Reading-to-region age: from a reading's measured time to the region that shows it."""
+    """Age of readings: from the time of measurement to the region record that includes them."""
 
     readings: int
     run_p50_ms: float | None
@@ -245,20 +245,20 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
     devices_connected: int
     readings_in: int
-    """Live and backfilled readings that gateways took in."""
+    """Live and backfilled readings that gateways accepted."""
     canonical: int
     rejected: int
     windows_closed: int
     lag: int
-    """Kafka records that ingest, fleet and region have yet to read."""
+    """Kafka records that ingest, fleet and region still have to read."""
 
 
 class HealthView(Totals, frozen=True, kw_only=True):
-    """How the pipeline does."""
+    """The state of the pipeline: processes, rates, lag and ages."""
 
     at_ms: int
     rates_per_s: dict[str, float]
-    """Of the totals that are counts."""
+    """Increase per second of each total that is a count."""
     lag_by_role: dict[str, int]
     ages: AgeView
     records_rejected_lately: int
@@ -269,18 +269,18 @@ class HealthView(Totals, frozen=True, kw_only=True):
 
 
 class Summary(Totals, frozen=True, kw_only=True):
-    """The whole loop on one page."""
+    """The complete loop on one page."""
 
     at_ms: int
     age_p50_ms: float | None
-    """Reading-to-region age over the run."""
+    """Age of readings when their region shows them, over the run."""
     age_p99_ms: float | None
     regions: list[RegionView]
     processes: list[ProcessView]
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Every answer that is no success."""
+    """The body of every answer that reports a problem."""
 
     error: str
     hint: str = ""

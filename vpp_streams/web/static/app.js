@@ -1,4 +1,4 @@
-// The shell: hash routes to views, one live stream for all of them, and the banner when it is lost.
+// The shell: hash routes to views, one live stream for all of them, and a banner when it is lost.
 
 import { h, text } from "./dom.js";
 import { follow } from "./live.js";
@@ -30,10 +30,10 @@ const linkText = document.getElementById("link-text");
 const banner = document.getElementById("banner");
 let view = null;
 let timer = null;
-let asking = null;
+let request = null;
 
 function lostView() {
-  return { title: "Not found", element: h("p", { class: "empty" }, "There is no such page. ", h("a", { href: "#/" }, "To the regions")) };
+  return { title: "Not found", element: h("p", { class: "empty" }, "This page does not exist. ", h("a", { href: "#/" }, "Go to the regions")) };
 }
 
 function find(hash) {
@@ -50,7 +50,7 @@ function show() {
   if (location.hash === "#main") return;
   const [make, home, words, query] = find(location.hash);
   clearInterval(timer);
-  asking?.abort();
+  request?.abort();
   const moved = view !== null;
   view = make(...words, query);
   document.title = `${view.title} · vpp_streams`;
@@ -72,10 +72,10 @@ function show() {
 }
 
 async function refresh(current) {
-  asking?.abort();
-  asking = new AbortController();
+  request?.abort();
+  request = new AbortController();
   try {
-    await current.refresh(asking.signal);
+    await current.refresh(request.signal);
     current.known = true;
     current.element.querySelector(":scope > .problem")?.remove();
     hidePanels(current, false);
@@ -84,12 +84,12 @@ async function refresh(current) {
     const note = current.element.querySelector(":scope > .problem") ?? h("p", { class: "problem", role: "status" });
     text(note, error instanceof TypeError ? "The web process does not answer." : error.message);
     current.element.prepend(note);
-    // What was here before stays: a web process that has just started has heard of nothing yet.
+    // What was shown before is kept: a web process that has just started has received no records yet.
     hidePanels(current, error.status === 404 && !current.known);
   }
 }
 
-/** What is asked for does not exist: there is nothing to show of it. */
+/** Hides the panels of a view whose subject does not exist. */
 function hidePanels(current, hidden) {
   for (const panel of current.element.querySelectorAll(":scope > .panel")) panel.hidden = hidden;
 }
@@ -101,7 +101,7 @@ function showLink(linkState) {
   text(linkText, linkState === "live" ? "Live" : "Connection lost");
   banner.hidden = linkState === "live";
   document.body.classList.toggle("lost", linkState !== "live");
-  text(banner, linkState === "live" ? "" : "Connection to the web process lost. The numbers below are the last ones heard; trying again.");
+  text(banner, linkState === "live" ? "" : "Connection to the web process lost. The numbers below are the last ones received; reconnecting.");
 }
 
 const state = follow((newest) => view?.update?.(newest), showLink);

@@ -1,5 +1,5 @@
 // A line chart of some series over time, as SVG: axes, legend that hides series, and a cursor
-// that mouse, finger and arrow keys move.
+// that is moved by mouse, finger and arrow keys.
 
 import { h, svg, text } from "./dom.js";
 import { clock, clockSeconds } from "./format.js";
@@ -34,7 +34,7 @@ function timeTicks(first, last, wanted) {
  * the next time, "band": values are [low, high]. `range`: fixed [low, high] or null;
  * `gapMs`: a longer hole is a gap, null = six times the usual step.
  * Returns {element, set(times, columns, {stepMs, nowMs})}: columns are arrays as long as times,
- * null = no value; `stepMs`: how long a step lasts; `nowMs`: what comes after it is marked as ahead.
+ * null = no value; `stepMs`: how long a step lasts; `nowMs`: later times are marked as ahead.
  */
 export function lineChart({ label, series, range = null, tick, height = 240, gapMs = null }) {
   const hidden = new Set();
@@ -91,7 +91,7 @@ export function lineChart({ label, series, range = null, tick, height = 240, gap
     const lines = shown().map(([s, column]) =>
       svg("path", { d: drawn(s, column, x, y, gap), class: `${s.shape === "band" ? "band" : "line"} ${s.tone}` }));
     plot.replaceChildren(...ahead(), ...rows, ...marks, ...lines, pointer());
-    tell();
+    showReadout();
   }
 
   function drawn(s, column, x, y, gap) {
@@ -100,7 +100,7 @@ export function lineChart({ label, series, range = null, tick, height = 240, gap
     return linePath(times, column, x, y, gap);
   }
 
-  /** What is not yet, shaded. */
+  /** Times after now, shaded. */
   function ahead() {
     if (nowMs === null || nowMs >= scale.last || nowMs <= scale.first) return [];
     const at = scale.x(nowMs);
@@ -110,10 +110,10 @@ export function lineChart({ label, series, range = null, tick, height = 240, gap
     ];
   }
 
-  /** Where a value is pointed at: in the middle of its step. */
+  /** Where the cursor of a value is drawn: in the middle of its step. */
   const middle = (i) => times[i] + stepMs / 2;
 
-  /** The time that is told while nothing is pointed at: the newest that is not ahead. */
+  /** The index shown while nothing is pointed at: the newest that is not ahead. */
   function newest() {
     if (nowMs === null) return times.length - 1;
     const later = times.findIndex((time) => time > nowMs);
@@ -133,7 +133,7 @@ export function lineChart({ label, series, range = null, tick, height = 240, gap
     return group;
   }
 
-  function tell() {
+  function showReadout() {
     const i = cursor === null ? newest() : Math.min(cursor, times.length - 1);
     if (i < 0) return text(readout, "");
     const values = shown().map(([s, column]) => `${s.name} ${s.format(column[i])}`);
@@ -143,7 +143,7 @@ export function lineChart({ label, series, range = null, tick, height = 240, gap
   function moveTo(index) {
     cursor = index === null ? null : Math.max(0, Math.min(times.length - 1, index));
     plot.querySelector(".pointer")?.replaceWith(pointer());
-    tell();
+    showReadout();
   }
 
   function nearest(event) {
@@ -179,7 +179,7 @@ export function lineChart({ label, series, range = null, tick, height = 240, gap
   };
 }
 
-/** A small picture of one or more series without axes; `set(times, columns)` as for a chart. */
+/** A small chart of one or more series without axes; `set(times, columns)` as for a chart. */
 export function sparkline({ label, tones }) {
   const height = 56;
   const plot = svg("svg", { class: "plot", role: "img", "aria-label": label });

@@ -1,4 +1,4 @@
-// The API's documentation, made from openapi.json; works without a network beyond this server.
+// The API's documentation, rendered from openapi.json; needs no network beyond this server.
 
 import { h, panel } from "./dom.js";
 
@@ -19,23 +19,23 @@ function typeOf(schema) {
 /** A parameter's type, limits, default and meaning, as words with commas. */
 function parameter(p) {
   const schema = p.schema.anyOf?.find((s) => s.type !== "null") ?? p.schema;
-  const words = [["minimum", "at least"], ["maximum", "at most"], ["maxLength", "of so many characters at most:"]]
-    .filter(([key]) => schema[key] !== undefined).map(([key, said]) => `${said} ${schema[key]}`);
+  const words = [["minimum", "at least"], ["maximum", "at most"], ["maxLength", "maximum characters:"]]
+    .filter(([key]) => schema[key] !== undefined).map(([key, label]) => `${label} ${schema[key]}`);
   if (p.schema.default !== undefined) words.push(`default ${JSON.stringify(p.schema.default)}`);
   if (p.description) words.push(p.description);
   return h("li", {}, h("code", {}, p.name), " ", typeOf(schema), words.map((word) => `, ${word}`));
 }
 
-function operation(path, method, told) {
-  const [, answer] = Object.entries(told.responses).find(([status]) => status.startsWith("2"));
+function operation(path, method, described) {
+  const [, answer] = Object.entries(described.responses).find(([status]) => status.startsWith("2"));
   const schema = answer.content?.["application/json"]?.schema;
-  const body = told.requestBody?.content["application/json"].schema;
+  const body = described.requestBody?.content["application/json"].schema;
   const example = path.includes("{") || method !== "get" ? null : h("a", { href: path.slice(1) }, "try it");
-  const parameters = (told.parameters ?? []).filter((p) => p.in !== "header");
+  const parameters = (described.parameters ?? []).filter((p) => p.in !== "header");
   return panel(h("code", {}, `${method.toUpperCase()} ${path}`), example,
-    h("p", {}, told.description ?? told.summary ?? ""),
+    h("p", {}, described.description ?? described.summary ?? ""),
     parameters.length ? h("ul", { class: "fields" }, parameters.map(parameter)) : null,
-    told.security ? h("p", { class: "note" }, "Takes an operator's token (Authorization: Bearer …)", body ? [" and ", typeOf(body)] : []) : null,
+    described.security ? h("p", { class: "note" }, "Requires an operator's token (Authorization: Bearer …)", body ? [" and ", typeOf(body)] : []) : null,
     h("p", { class: "note" }, "Answers ", schema ? typeOf(schema) : answer.description));
 }
 
@@ -51,8 +51,8 @@ document.getElementById("main").replaceChildren(
   h("div", { class: "view" },
     h("h1", {}, "API"),
     h("p", { class: "preline" }, document_.info.description),
-    h("p", {}, "Machine readable: ", h("a", { href: "openapi.json" }, "openapi.json"), ". Every answer that is no success is ", typeOf({ $ref: "#/Problem" }), "."),
+    h("p", {}, "Machine readable: ", h("a", { href: "openapi.json" }, "openapi.json"), ". The body of every error is ", typeOf({ $ref: "#/Problem" }), "."),
     Object.entries(document_.paths).flatMap(([path, item]) =>
-      Object.entries(item).map(([method, told]) => operation(path, method, told))),
-    h("h1", {}, "Shapes"),
+      Object.entries(item).map(([method, described]) => operation(path, method, described))),
+    h("h1", {}, "Schemas"),
     Object.entries(schemas).map(shape)));

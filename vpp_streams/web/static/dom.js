@@ -1,4 +1,4 @@
-// Builds elements. Data only ever becomes text or an attribute's value, never markup.
+// Builds elements. Data becomes only text or an attribute's value, never markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -22,7 +22,7 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** Set an element's text, touching the page only where it changed. */
+/** Set an element's text, only if it has changed. */
 export function text(element, value) {
   if (element.textContent !== value) element.textContent = value;
 }
@@ -43,7 +43,7 @@ export function table(caption, columns, rows, empty) {
   );
 }
 
-/** A box with a heading, what its numbers stand on, and content. */
+/** A box with a heading, the basis of its numbers, and content. */
 export function panel(title, basis, ...content) {
   const aside = basis ? h("div", { class: "basis" }, basis) : null;
   return h("section", { class: "panel" }, h("header", {}, h("h2", {}, title), aside), content);
@@ -57,7 +57,7 @@ export function tile(label, kind = "") {
   return { element, set(shown, words = "") { text(value, shown); text(note, words); } };
 }
 
-/** A bar whose length is a share 0..1; the number it pictures stands beside it. */
+/** A bar whose length is a share 0..1; the number is shown beside it. */
 export function bar(tone) {
   const length = h("span", { class: tone });
   return {

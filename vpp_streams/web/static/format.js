@@ -1,7 +1,7 @@
-// Numbers in the words of the trade: signs become words, watts become kW or MW.
+// Numbers as text: signs become words, watts become kW or MW.
 
 const NONE = "–";
-/** Below this a power is rest, not a direction. */
+/** A power below this, W, is shown as idle, without a direction. */
 const IDLE_W = 50;
 
 function magnitude(size, unit) {
@@ -20,7 +20,7 @@ export const power = (w) => (known(w) ? scaled(w, "W") : NONE);
 export const powerSize = (w) => (known(w) ? scaled(Math.abs(w), "W") : NONE);
 export const energy = (wh) => (known(wh) ? scaled(wh, "Wh") : NONE);
 
-/** A fraction as percent; never shown as full while something is missing. */
+/** A fraction as percent, rounded down: 100 % is shown only if nothing is missing. */
 export function percent(fraction) {
   if (!known(fraction)) return NONE;
   const rounded = Math.floor(fraction * 1000 + 1e-6) / 10;
@@ -51,7 +51,7 @@ export function seconds(s) {
   return `${(s / 3600).toFixed(1)} h`;
 }
 
-/** A time that is left, to the second up to an hour. */
+/** A remaining time, to the second up to an hour. */
 export function left(s) {
   const whole = Math.max(0, Math.round(s));
   if (whole >= 3600) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
@@ -61,7 +61,7 @@ export function left(s) {
 export const millis = (ms) => (known(ms) ? seconds(ms / 1000) : NONE);
 export const count = (n) => (known(n) ? Math.round(n).toLocaleString("en-GB") : NONE);
 
-/** A rate per second; what is slower than one a second per minute. */
+/** A rate per second; below one per second, per minute. */
 export function rate(n) {
   if (!known(n)) return NONE;
   if (n > 0 && n < 0.95) return `${(60 * n).toFixed(1)} /min`;
@@ -70,7 +70,7 @@ export function rate(n) {
 
 export const number = (n, digits, unit = "") => (known(n) ? `${n.toFixed(digits)}${unit}` : NONE);
 
-/** Money with its currency, to a tenth of a cent where it is little. */
+/** Money with its currency, to a tenth of a cent for small amounts. */
 export function money(amount, currency) {
   if (!known(amount)) return NONE;
   const size = Math.abs(amount) < 0.0005 ? 0 : Math.abs(amount);
@@ -93,7 +93,7 @@ export function duration(s) {
   return s < 3600 ? `${s / 60} min` : `${s / 3600} h`;
 }
 
-/** What an aggregate stands on: coverage and age, shown beside every one. */
+/** The basis of an aggregate: coverage and age, shown beside every one. */
 export function basis(region) {
   const sites = `${count(region.sites_reporting)} of ${count(region.sites_expected)} sites`;
   const age = known(region.oldest_sample_age_s)

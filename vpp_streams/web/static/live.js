@@ -1,8 +1,8 @@
-// The live stream: the newest summary and every region, and whether we still hear of them.
+// The live stream: the newest summary and every region, and whether records still arrive.
 
-import { ask, problemOf } from "./orders.js";
+import { send, problemOf } from "./orders.js";
 
-/** Without news for this long the numbers on the page are old, whatever the socket says. */
+/** After this long without an event the numbers on the page are old, even if the connection is open. */
 const SILENT_MS = 5000;
 const AGAIN_MS = 2000;
 
@@ -28,11 +28,11 @@ async function* eventsOf(response) {
 /** Follow /api/v1/stream; `onUpdate(state)` with {summary, regions, dispatches, standings, alarms}, `onLink("live"|"lost")`. */
 export function follow(onUpdate, onLink) {
   const state = { summary: null, regions: new Map(), dispatches: new Map(), standings: new Map(), alarms: { total: 0, alarms: [], regions: [], records_rejected: 0 } };
-  let heardAt = performance.now();
+  let receivedAt = performance.now();
   let open = null;
 
   function apply({ event, data }) {
-    heardAt = performance.now();
+    receivedAt = performance.now();
     if (event === "update") {
       state.summary = JSON.parse(data);
       for (const region of state.summary.regions) state.regions.set(region.region, region);
@@ -50,10 +50,10 @@ export function follow(onUpdate, onLink) {
   async function listen() {
     open = new AbortController();
     try {
-      const response = await ask("stream", { signal: open.signal });
+      const response = await send("stream", { signal: open.signal });
       if (!response.ok) throw await problemOf(response);
-      heardAt = performance.now();
-      for await (const told of eventsOf(response)) apply(told);
+      receivedAt = performance.now();
+      for await (const received of eventsOf(response)) apply(received);
     } catch (error) {
       if (!(error instanceof TypeError || error.name === "AbortError" || error.status)) console.error(error);
     }
@@ -63,10 +63,10 @@ export function follow(onUpdate, onLink) {
 
   listen();
   setInterval(() => {
-    if (performance.now() - heardAt <= SILENT_MS) return;
+    if (performance.now() - receivedAt <= SILENT_MS) return;
     onLink("lost");
-    heardAt = performance.now();
-    open.abort(); // a connection that says nothing is not one
+    receivedAt = performance.now();
+    open.abort(); // a connection without events counts as lost
   }, 1000);
   return state;
 }
@@ -76,7 +76,7 @@ export async function get(path, parameters = {}, signal = undefined) {
   return (await answer(path, parameters, signal)).json();
 }
 
-/** As `get`, of a document that has a tag: {tag, document}; null while it is still that of `tag`. */
+/** As `get`, for a document with an ETag: {tag, document}; null if it has not changed since `tag`. */
 export async function getChanged(path, parameters, signal, tag) {
   const response = await answer(path, parameters, signal);
   const now = response.headers.get("ETag");
@@ -89,7 +89,7 @@ async function answer(path, parameters, signal) {
     if (value !== null && value !== undefined && value !== "") query.set(name, value);
   }
   const tail = query.size ? `?${query}` : "";
-  const response = await ask(`${path}${tail}`, { signal });
+  const response = await send(`${path}${tail}`, { signal });
   if (!response.ok) throw await problemOf(response);
   return response;
 }

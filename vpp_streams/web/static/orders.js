@@ -1,4 +1,4 @@
-// Orders to the API as an operator. The token stays in this tab: sessionStorage, never an address.
+// Orders to the API as an operator. The token stays in this tab: in sessionStorage, never in an address.
 
 const KEY = "vpp-operator-token";
 
@@ -9,10 +9,10 @@ export const token = {
 };
 
 /**
- * `fetch` with the operator's token, where this tab has one: an operator has a place when others
- * have taken all of them. A token that is nobody's (401) is forgotten.
+ * `fetch` with the operator's token, if this tab has one: operators have places when others have
+ * taken all of theirs. A token that no operator has (401) is forgotten.
  */
-export async function ask(path, { headers = {}, ...more } = {}, mine = token.get()) {
+export async function send(path, { headers = {}, ...more } = {}, mine = token.get()) {
   const response = await fetch(`api/v1/${path}`, {
     ...more, headers: mine ? { ...headers, Authorization: `Bearer ${mine}` } : headers,
   });
@@ -20,19 +20,19 @@ export async function ask(path, { headers = {}, ...more } = {}, mine = token.get
   return response;
 }
 
-/** The problem that an answer tells of, as an Error of one sentence with the answer's `status`. */
+/** The problem in an answer, as an Error of one sentence with the answer's `status`. */
 export async function problemOf(response) {
-  const told = await response.json().catch(() => null);
-  const words = told?.error ? `${told.error}${told.hint ? ` – ${told.hint}` : ""}` : `The web process does not answer (${response.status}).`;
+  const problem = await response.json().catch(() => null);
+  const words = problem?.error ? `${problem.error}${problem.hint ? ` – ${problem.hint}` : ""}` : `The web process does not answer (${response.status}).`;
   return Object.assign(new Error(words), { status: response.status });
 }
 
 /**
- * POST an order with a token, which is kept unless it is nobody's: what this tab reads is asked with
+ * POST an order with a token, which is kept unless no operator has it; later reads of this tab use
  * it too. Throws an Error whose message is one sentence.
  */
 export async function order(path, body, mine) {
-  const response = await ask(path, {
+  const response = await send(path, {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
   }, mine);
   if (![401, 429].includes(response.status)) token.set(mine);

@@ -2,7 +2,7 @@
 
 const missing = (value) => value === null || value === undefined;
 
-/** The usual distance of two times. */
+/** The median distance between consecutive times, ms. */
 export function medianStep(times) {
   const steps = times.slice(1).map((time, i) => time - times[i]).sort((a, b) => a - b);
   return steps[Math.floor(steps.length / 2)] ?? 1000;
@@ -21,7 +21,7 @@ export function linePath(times, values, x, y, gapMs) {
   return d;
 }
 
-/** Runs of intervals that are known and follow each other, as [first index, last index]. */
+/** Runs of consecutive known intervals, as [first index, last index]. */
 function runs(times, known, stepMs) {
   const found = [];
   times.forEach((time, i) => {

@@ -1,4 +1,4 @@
-// Control in words: why power is missing, what a state means, what an alarm says.
+// Control in words: causes of missing power, states and alarms.
 
 import { batteryPhrase, clockSeconds, count, energy, powerSize, seconds } from "./format.js";
 
@@ -7,41 +7,41 @@ const CAUSES = {
   refused: "refused",
   opted_out: "opted out by their owners",
   islanded: "cut off from the grid",
-  not_following: "not doing what they were asked",
+  not_following: "not following their commands",
   no_answer: "without an answer",
   storm: "kept for a storm",
   reserve: "at their owners' reserve, or full",
   connection: "at the limit of their grid connection",
-  rating: "giving all they are rated for",
+  rating: "at their rated power",
   feeder: "behind a feeder at its limit",
-  not_heard: "in partitions that are not heard of",
+  not_heard: "in partitions that do not report",
   not_believed: "with readings that are not believed",
-  limit: "kept back for a limit of the region",
+  limit: "held back by a limit of the region",
 };
 
-/** What rules a region, by the mode of its dispatch. */
+/** The dispatch mode of a region in words. */
 export const MODES = {
-  idle: "Nothing is asked", target: "A target rules", limit: "A limit rules", hold: "Held", self_consumption: "Left to themselves",
+  idle: "No request", target: "Target active", limit: "Limit active", hold: "Held", self_consumption: "Self-consumption",
 };
 
-/** What rules a region, and that a storm takes batteries from it. */
+/** The mode of a region, and whether a storm withholds batteries. */
 export function modeWords(status) {
   const words = MODES[status.mode] ?? status.mode;
-  return status.storm ? `${words}, beside a storm` : words;
+  return status.storm ? `${words}, with batteries kept for a storm` : words;
 }
 
-/** Power that cannot be had, and whether a storm is why: its batteries charge meanwhile. */
+/** Power that cannot be delivered, and whether a storm is a cause: its batteries charge meanwhile. */
 export function missingWords(status) {
   if (!status.missing_w) return "";
   const storm = (status.causes ?? []).some((cause) => cause.cause === "storm");
-  return `${powerSize(status.missing_w)} cannot be had${storm ? ", with batteries kept for a storm" : ""}`;
+  return `${powerSize(status.missing_w)} cannot be delivered${storm ? ", with batteries kept for a storm" : ""}`;
 }
 
-/** What a region does for others now; null where nothing is asked. */
+/** The present request of a region in words; null if there is none. */
 export function doingWords(status) {
   if (!status || status.mode === "idle" || status.mode === "hold") return null;
-  const asked = status.asked_w ?? null;
-  return asked === null ? `${modeWords(status)}.` : `${modeWords(status)}: ${askedPhrase(asked)}.`;
+  const requestedW = status.requestedW_w ?? null;
+  return requestedW === null ? `${modeWords(status)}.` : `${modeWords(status)}: ${setpointPhrase(requestedW)}.`;
 }
 
 const GOOD = new Set(["applied", "accepted", "active", "completed"]);
@@ -55,51 +55,51 @@ export function toneOf(state) {
   return WARN.has(state) ? "warn" : "quiet";
 }
 
-/** A state as people say it. */
-export const stateWord = (state) => (state === "none" ? "without a lease" : (state ?? "not heard").replaceAll("_", " "));
+/** A state in words. */
+export const stateWord = (state) => (state === "none" ? "without a lease" : (state ?? "not reported").replaceAll("_", " "));
 
-/** Why power is missing, of how many devices; the amount is that of the direction asked for. */
-export function causeSentence(cause, askedW) {
-  // None is counted where the cause is nothing that single devices have.
+/** A cause of missing power and its number of devices; the amount is in the requested direction. */
+export function causeSentence(cause, requestedW) {
+  // No devices are counted if the cause is not one of single devices.
   const counted = cause.devices ? `${count(cause.devices)} ${cause.devices === 1 ? "device" : "devices"}` : "Devices";
   const devices = `${counted} ${CAUSES[cause.cause] ?? cause.cause}`;
-  if (askedW === null || askedW === undefined) return `${devices}: ${powerSize(cause.up_w)} of discharge, ${powerSize(cause.down_w)} of charge`;
-  return `${devices}: ${powerSize(askedW < 0 ? cause.down_w : cause.up_w)}`;
+  if (requestedW === null || requestedW === undefined) return `${devices}: ${powerSize(cause.up_w)} of discharge, ${powerSize(cause.down_w)} of charge`;
+  return `${devices}: ${powerSize(requestedW < 0 ? cause.down_w : cause.up_w)}`;
 }
 
-/** What will be missing, from when on and why; `told` = its causes are told elsewhere. */
-export function noticeSentence(notice, nowMs, told) {
+/** What will be missing, from when on and why; with `withoutCauses` the causes are left out. */
+export function noticeSentence(notice, nowMs, withoutCauses) {
   const when = notice.from_ms > nowMs + 1000 ? `will be missing from ${clockSeconds(notice.from_ms)}` : `is missing since ${clockSeconds(notice.from_ms)}`;
   const what = `${powerSize(notice.missing_w)} of ${notice.request_id}`;
-  if (told) return `${what} ${when}.`;
+  if (withoutCauses) return `${what} ${when}.`;
   const causes = (notice.causes ?? []).map((cause) => causeSentence(cause, notice.missing_w)).join("; ");
-  return `${what} ${when}: ${causes || "no cause was told"}.`;
+  return `${what} ${when}: ${causes || "no cause was reported"}.`;
 }
 
-/** What a storm takes from the market. */
+/** The power and energy that a storm withholds from the market. */
 export function stormSentence(storm) {
   const money = storm.money ? ` for ${storm.money} ${storm.currency}` : "";
   const batteries = `${count(storm.devices)} ${storm.devices === 1 ? "battery is" : "batteries are"}`;
   return `Storm: ${batteries} kept for their owners; ${powerSize(storm.withheld_w)} are withheld, ${energy(storm.charge_wh)} still to be charged${money}.`;
 }
 
-/** What an alarm says of its device. */
+/** An alarm of a device in words. */
 export function alarmSentence(alarm, nowMs) {
   const lasts = seconds(Math.max(0, nowMs - alarm.since_ms) / 1000);
-  const desired = askedPhrase(alarm.desired_w);
+  const desired = setpointPhrase(alarm.desired_w);
   const reported = alarm.reported_w === null ? "reports nothing" : `reports ${batteryPhrase(alarm.reported_w)}`;
   if (alarm.kind === "deviates") return `is to ${desired} and ${reported}, for ${lasts}`;
-  if (alarm.kind === "no_answer") return `was asked to ${desired} and has not answered for ${lasts}`;
+  if (alarm.kind === "no_answer") return `was commanded to ${desired} and has not answered for ${lasts}`;
   if (alarm.kind === "late") return `accepted to ${desired}, has not reached it for ${lasts} and ${reported}`;
-  return `could not ${desired}: ${alarm.reason || "no reason was told"}`;
+  return `could not ${desired}: ${alarm.reason || "no reason was reported"}`;
 }
 
-/** A setpoint as what is asked, for example "discharge 3.5 kW". */
-export function askedPhrase(w) {
+/** A setpoint as a command, for example "discharge 3.5 kW". */
+export function setpointPhrase(w) {
   if (w === null || w === undefined) return "end its lease";
-  if (Math.abs(w) < 0.5) return "rest";
+  if (Math.abs(w) < 0.5) return "hold 0 W";
   return `${w > 0 ? "discharge" : "charge"} ${powerSize(w)}`;
 }
 
-/** Who asks: the source without its kind. */
+/** The source of a request without its kind. */
 export const sourceWord = (source) => source.replace(":", " ");

@@ -1,4 +1,4 @@
-// The alarm strip: regions of which something is wrong, and devices that do not report what is desired of them.
+// The alarm strip: regions with a finding, and devices that do not report the desired power.
 
 import { h, text } from "../dom.js";
 import { count } from "../format.js";
@@ -17,7 +17,7 @@ export function alarmStrip(region = null) {
     element,
     set(alarms, nowMs) {
       const here = alarms.alarms.filter((alarm) => region === null || alarm.region === region);
-      // A region's own page says what is wrong with it beside its name.
+      // A region's own page shows its findings beside its name.
       const regions = region === null ? alarms.regions : [];
       const refused = region === null ? alarms.records_rejected : 0;
       records.hidden = refused === 0;
@@ -34,8 +34,8 @@ export function alarmStrip(region = null) {
       while (ofRegions.children.length > regions.length) ofRegions.lastChild.remove();
       const total = region === null ? alarms.total : here.length;
       const more = region !== null && alarms.total > alarms.alarms.length ? " or more" : "";
-      text(title, `${count(total)}${more} ${total === 1 ? "device does" : "devices do"} not report what is desired`);
-      // Rows are kept, so that a link that has the focus keeps it.
+      text(title, `${count(total)}${more} ${total === 1 ? "device does" : "devices do"} not report the desired power`);
+      // Rows are kept, so that a link with the focus keeps it.
       here.slice(0, SHOWN).forEach((alarm, i) => {
         const row = list.children[i] ?? list.appendChild(h("li", {}, h("a"), h("span")));
         const [link, said] = row.children;

@@ -1,4 +1,4 @@
-// One bid with all that became of it.
+// One bid with its outcome and delivery.
 
 import { h, panel, table } from "../dom.js";
 import { dateTime, energy, money, number, percent, power, price } from "../format.js";
@@ -7,7 +7,7 @@ import { capacityWords, curve, deliveryError, pill, remarks, rowsOf, rungPill, s
 
 const STATES = { open: "good", awarded: "good", delivered: "quiet", closed: "warn", refused: "bad" };
 
-/** Pairs of name and value; what is not known is left out. */
+/** Pairs of name and value; unknown values are left out. */
 function facts(pairs) {
   return h("dl", { class: "facts-list" }, pairs.filter(([, value]) => value !== null && value !== "–")
     .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
@@ -27,7 +27,7 @@ function outcome({ award, refusal, delivery, shortfall, price: cleared }, curren
     ["Measured", measuredWords(delivery)],
     ["Error", deliveryError(delivery?.awarded_w ?? null, measuredW)],
     ["Earned", money(delivery?.money, currency)],
-    ["Shortfall", shortfall ? `${power(Math.abs(shortfall.missing_w))} missing, as last told` : "–"],
+    ["Shortfall", shortfall ? `${power(Math.abs(shortfall.missing_w))} missing, by the last report` : "–"],
   ]);
 }
 
@@ -55,20 +55,20 @@ function offer(bid, cleared) {
     { label: "Power", kind: "number", cell: (r) => soldPhrase(r.power_w) },
   ], rowsOf(bid.energy), "");
   return h("div", {}, h("h3", {}, "The offer"),
-    h("div", { class: "offer-detail" }, rows, h("div", {}, curve(bid.energy, cleared), h("p", { class: "note" }, `power by price${cleared === null ? "" : "; the dot is what was cleared"}`))));
+    h("div", { class: "offer-detail" }, rows, h("div", {}, curve(bid.energy, cleared), h("p", { class: "note" }, `power by price${cleared === null ? "" : "; the dot is the clearing price"}`))));
 }
 
-function told(view) {
+function details(view) {
   const { bid_id, state, bid, award, delivery } = view;
   const head = h("p", {}, pill(STATES[state] ?? "quiet", state), " ", h("code", {}, bid_id));
   const how = bid
     ? [decision(bid), remarks(bid).length ? sentenceList(remarks(bid), "warn") : null, offer(bid, view.price)]
-    : [h("p", { class: "note" }, "The bid itself was made before what this process has read.")];
-  const again = h("p", { class: "note" }, "To see it decided again from the same inputs: ", h("code", {}, `vpp explain ${bid_id}`));
+    : [h("p", { class: "note" }, "The bid itself is older than the records that this process has read.")];
+  const again = h("p", { class: "note" }, "To decide it again from the same inputs: ", h("code", {}, `vpp explain ${bid_id}`));
   return [head, outcome(view, (bid ?? award ?? delivery)?.currency ?? ""), ...how, again].filter(Boolean);
 }
 
-/** `open(id)` shows a bid; `refresh(signal)` asks again for the one that is shown. */
+/** `open(id)` shows a bid; `refresh(signal)` requests the shown one again. */
 export function bidPanel() {
   const content = h("div", { class: "stack" });
   const close = h("button", { type: "button", class: "plain", onclick: () => { element.hidden = true; } }, "Close");
@@ -79,7 +79,7 @@ export function bidPanel() {
   async function load(id, signal) {
     let parts;
     try {
-      parts = told(await get(`bids/${encodeURIComponent(id)}`, {}, signal));
+      parts = details(await get(`bids/${encodeURIComponent(id)}`, {}, signal));
     } catch (error) {
       if (error.name === "AbortError") return;
       parts = [h("p", { class: "problem" }, error.message)];

@@ -1,4 +1,4 @@
-// Bids in words and pictures: what is offered at which price, how it was decided, what came of it.
+// Bids in words and pictures: what is offered at which price, how it was decided, and its outcome.
 
 import { h, panel, svg, table, text } from "../dom.js";
 import { clock, clockSeconds, energy, left, money, number, power, powerSize, price } from "../format.js";
@@ -8,10 +8,10 @@ const RUNGS = {
   last_plan: ["warn", "last plan"], value_rule: ["warn", "value rule"], safe: ["bad", "safe bid"],
 };
 const PRODUCTS = { energy: "energy", reg_up: "regulation up", reg_down: "regulation down", reserve: "reserve" };
-/** Limits that a plan could not keep, with by how much. */
+/** Limits that a plan could not keep, with the amount. */
 const SLACKS = {
-  stored_below_reserve: (far) => `the plan goes ${energy(far)} below the reserve`,
-  stored_above_full: (far) => `the plan goes ${energy(far)} above full`,
+  stored_below_reserve: (far) => `the plan falls ${energy(far)} below the reserve`,
+  stored_above_full: (far) => `the plan rises ${energy(far)} above full`,
   commitment_missed: (far) => `the plan misses ${power(far)} of what is sold`,
   reg_up_missed: (far) => `the plan misses ${power(far)} of regulation up`,
   reg_down_missed: (far) => `the plan misses ${power(far)} of regulation down`,
@@ -25,10 +25,10 @@ export const rungTone = (rung) => RUNGS[rung]?.[0] ?? "quiet";
 export const rungWord = (rung) => RUNGS[rung]?.[1] ?? rung;
 export const rungPill = (rung) => (rung ? pill(rungTone(rung), rungWord(rung)) : "–");
 
-/** A power as people of a market say it. */
+/** A power in the terms of a market. */
 export function soldPhrase(w) {
   if (w === null || w === undefined) return "–";
-  if (Math.abs(w) < 1) return "rests";
+  if (Math.abs(w) < 1) return "0 W";
   return `${w > 0 ? "sells" : "buys"} ${powerSize(w)}`;
 }
 
@@ -38,7 +38,7 @@ export function rowsOf(offer) {
   return [{ from: null, power_w: offer.below_w, below: steps[0]?.price }, ...steps.map((s) => ({ from: s.price, power_w: s.power_w }))];
 }
 
-/** The ends of an offer in a few words. */
+/** The first and the last step of an offer, in words. */
 function offerWords(offer) {
   const rows = rowsOf(offer);
   if (rows.length === 1) return `${soldPhrase(rows[0].power_w)} at any price`;
@@ -46,7 +46,7 @@ function offerWords(offer) {
   return `${soldPhrase(first.power_w)} below ${price(rows[1].from)}, ${soldPhrase(last.power_w)} from ${price(last.from)}`;
 }
 
-/** A small picture of an offer: price to the right, power upwards; a dot where it was cleared. */
+/** A small chart of an offer: price to the right, power upwards; a dot at the clearing price. */
 export function curve(offer, cleared = null) {
   const rows = rowsOf(offer);
   const prices = rows.slice(1).map((r) => r.from).concat(cleared ?? []);
@@ -68,10 +68,10 @@ export function curve(offer, cleared = null) {
 
 export const capacityWords = (offers) => offers.map((o) => `${power(o.power_w)} ${PRODUCTS[o.product] ?? o.product} from ${price(o.price)}`);
 
-/** Capacity that was taken, in words. Less than a watt is what numbers are off by. */
+/** Awarded capacity in words. Less than a watt is rounding. */
 export const takenWords = (capacity) => Object.entries(capacity ?? {}).filter(([, w]) => w >= 1).map(([product, w]) => `${power(w)} ${PRODUCTS[product] ?? product}`);
 
-/** What the reader should know of how a bid was made: limits that gave way, inputs that were wrong. */
+/** Remarks on how a bid was made: limits that were relaxed, inputs that were wrong. */
 export function remarks(bid) {
   const slacks = Object.entries(bid.slacks ?? {}).map(([name, far]) => SLACKS[name]?.(far) ?? `the plan passes ${name} by ${number(far, 1)}`);
   return [...slacks, ...(bid.faults ?? [])];
@@ -79,7 +79,7 @@ export function remarks(bid) {
 
 export const sentenceList = (lines, kind = "") => (lines.length ? h("ul", { class: `sentences ${kind}` }, lines.map((line) => h("li", {}, line))) : "–");
 
-/** When an interval begins, to the second where intervals are short. */
+/** When an interval begins, with seconds if intervals are short. */
 const intervalClock = (startMs, intervalMs) => (intervalMs % 60_000 ? clockSeconds : clock)(startMs);
 
 function detailsButton(row, intervalMs, onOpen) {
@@ -92,7 +92,7 @@ function offerCell(bid) {
   return h("span", { class: "offer" }, curve(bid.energy), h("span", {}, offerWords(bid.energy), capacity));
 }
 
-/** Open offers; `set(view)`, and `tick(nowMs)` for the time that is left. */
+/** Open offers; `set(view)`, and `tick(nowMs)` for the remaining time. */
 export function offersPanel(onOpen) {
   const rows = h("div", { class: "rows" });
   let countdowns = [];
@@ -116,7 +116,7 @@ export function offersPanel(onOpen) {
         { label: "Offer", cell: offerCell },
         { label: "Expected", cell: (b) => `${soldPhrase(b.expected_w)}${b.expected_price === null ? "" : ` at ${price(b.expected_price)}`}` },
         { label: "Withheld", cell: (b) => h("span", {}, power(b.withheld_w), h("span", { class: "note" }, ` costs ${money(b.withheld_cost, currency)}`)) },
-        { label: "Decided by", cell: (b) => h("span", { class: "whole" }, rungPill(b.rung), h("span", { class: "note" }, ` ${number(b.solve_ms, 0)} ms`)) },
+        { label: "Decided by", cell: (b) => h("span", { class: "one-line" }, rungPill(b.rung), h("span", { class: "note" }, ` ${number(b.solve_ms, 0)} ms`)) },
         { label: "Remarks", cell: (b) => sentenceList(remarks(b)) },
         { label: "Gate", kind: "number", cell: gate },
         { label: "", cell: (b) => detailsButton(b, interval_ms, onOpen) },
@@ -125,14 +125,14 @@ export function offersPanel(onOpen) {
   };
 }
 
-/** What a delivery differs by from its award: as a share where something was awarded, else as power. */
+/** The deviation of a delivery from its award: as a share if something was awarded, else as power. */
 export function deliveryError(awardedW, measuredW) {
   if (awardedW === null || measuredW === null) return "–";
   const off = Math.abs(measuredW - awardedW);
   return Math.abs(awardedW) >= 1 ? `${number((100 * off) / Math.abs(awardedW), 1)} %` : power(off);
 }
 
-/** What is missing of an award, in words; nothing where no shortfall stands. */
+/** The missing power of an award in words; nothing without a shortfall. */
 const shortWords = (missingW) => (missingW ? [`a shortfall of ${powerSize(missingW)} was announced`] : []);
 
 function awardRemarks(award) {
@@ -161,7 +161,7 @@ export function awardsPanel(onOpen) {
     ], all ? awards : awards.slice(0, SHOWN_AWARDS), "No bid of the last day has an outcome yet."));
   }
   return {
-    element: panel("Awards", h("span", {}, "the newest first"), rows, more),
+    element: panel("Awards", h("span", {}, "newest first"), rows, more),
     set(view) { newest = view; show(); },
   };
 }

@@ -1,22 +1,22 @@
-// The newest command of each device of a region: desired beside reported, and what became of it.
+// The newest command of each device of a region: desired beside reported power, and the outcome.
 
 import { h, panel, table, text } from "../dom.js";
 import { batteryPhrase, clockSeconds, count } from "../format.js";
 import { get } from "../live.js";
-import { askedPhrase, stateWord, toneOf } from "../words.js";
+import { setpointPhrase, stateWord, toneOf } from "../words.js";
 
 const [FEW, MANY] = [12, 200];
 const COLUMNS = [
   { label: "Device", kind: "id", cell: (c) => c.site_id ? h("a", { href: `#/sites/${encodeURIComponent(c.site_id)}` }, c.device_id) : c.device_id },
-  { label: "Desired", cell: (c) => askedPhrase(c.desired_w) },
+  { label: "Desired", cell: (c) => setpointPhrase(c.desired_w) },
   { label: "Reported", cell: (c) => batteryPhrase(c.reported_w) },
   { label: "State", cell: (c) => h("span", {}, h("span", { class: `pill ${toneOf(c.state)}` }, stateWord(c.state)), c.reason ? h("span", { class: "note" }, ` ${c.reason}`) : null) },
-  { label: "Asked", kind: "id", cell: (c) => clockSeconds(c.created_at_ms) },
+  { label: "Sent", kind: "id", cell: (c) => clockSeconds(c.created_at_ms) },
   { label: "Until", kind: "id", cell: (c) => clockSeconds(c.valid_until_ms) },
   { label: "Request", kind: "id", cell: (c) => c.request_id || "–" },
 ];
 
-/** The panel of a region; `refresh(signal)` asks for the newest. */
+/** The panel of a region; `refresh(signal)` requests the newest commands. */
 export function commandsPanel(region) {
   const chips = h("div", { class: "choice wrap", role: "group", "aria-label": "State" });
   const rows = h("div", { class: "rows" });
@@ -44,7 +44,7 @@ export function commandsPanel(region) {
     showChips(answer.counts);
     more.hidden = limit === FEW && answer.commands.length < FEW;
     text(more, limit === FEW ? "Show more" : `Show the newest ${FEW}`);
-    rows.replaceChildren(table("Newest command of each device", COLUMNS, answer.commands, "No device was asked for anything in the last minutes."));
+    rows.replaceChildren(table("Newest command of each device", COLUMNS, answer.commands, "No device was commanded in the last minutes."));
   }
 
   return { element: panel("Commands", null, chips, rows, more), refresh };

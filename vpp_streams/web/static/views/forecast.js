@@ -1,22 +1,22 @@
-// A region's load and solar power for the day ahead, each with its band and how good it was lately.
+// A region's load and solar power for the day ahead, each with its band and its recent accuracy.
 
 import { lineChart } from "../chart.js";
 import { h, panel, text } from "../dom.js";
 import { clock, count, percent, power } from "../format.js";
 import { get } from "../live.js";
 
-/** A forecast comes each quarter of an hour. */
-const ASK_EVERY_MS = 20_000;
+/** A forecast is published each quarter of an hour. */
+const REFRESH_MS = 20_000;
 const QUANTITIES = [["load", "Load"], ["solar", "Solar"]];
 const BY = {
   lear: "Regression on the days before",
   profile: "Mean of the last days, by time of day",
-  persistence: "The last value: less than a day is known",
+  persistence: "The last value, because less than a day is known",
 };
 const bandPhrase = (band) => (band ? `${power(band[0])} to ${power(band[1])}` : "–");
 
 function accuracyPhrase(accuracy) {
-  if (!accuracy) return "nothing it told of has been measured yet";
+  if (!accuracy) return "nothing that it forecast has been measured yet";
   const naive = accuracy.naive_error_w === null ? "" : `, yesterday's values by ${power(accuracy.naive_error_w)}`;
   const slots = `${count(accuracy.slots)} slot${accuracy.slots === 1 ? "" : "s"}`;
   return `over the last day it missed ${slots} by ${power(accuracy.error_w)} on average${naive}; ${percent(accuracy.inside)} were inside 10–90 %`;
@@ -40,13 +40,13 @@ function quantityChart(key, name) {
   };
 }
 
-/** `refresh(nowMs, signal)` asks anew when it is time to. */
+/** `refresh(nowMs, signal)` requests the forecast again when it is time. */
 export function forecastPanel(region) {
   const known = h("span");
   const none = h("p", { class: "empty" }, "No forecast yet: the first follows the first quarter of an hour.");
   const charts = new Map(QUANTITIES.map(([key, name]) => [key, quantityChart(key, name)]));
   const split = h("div", { class: "split", hidden: true }, [...charts.values()].map((chart) => chart.element));
-  let askedMs = -Infinity;
+  let refreshedMs = -Infinity;
 
   function show(forecast, nowMs) {
     [none.hidden, split.hidden] = [true, false];
@@ -59,8 +59,8 @@ export function forecastPanel(region) {
   return {
     element: panel("Load and solar ahead", known, none, split),
     async refresh(nowMs, signal) {
-      if (performance.now() - askedMs < ASK_EVERY_MS) return;
-      askedMs = performance.now();
+      if (performance.now() - refreshedMs < REFRESH_MS) return;
+      refreshedMs = performance.now();
       try {
         show(await get(`regions/${encodeURIComponent(region)}/forecast`, {}, signal), nowMs);
       } catch (error) {

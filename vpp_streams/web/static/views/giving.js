@@ -1,4 +1,4 @@
-// What every form of an operator needs: the token, an order given, and what became of it in words.
+// The common parts of operators' forms: the token, sending an order, and its outcome in words.
 
 import { h, text } from "../dom.js";
 import { order, token } from "../orders.js";
@@ -7,18 +7,18 @@ export function field(label, input) {
   return h("label", { class: "field" }, h("span", {}, label), input);
 }
 
-/** `give(to, body, done)` POSTs an order and tells what became of it; `onOrder()` comes after it. */
+/** `give(to, body, done)` POSTs an order and shows its outcome; `onOrder()` is called after it. */
 export function giving(onOrder) {
   const said = h("p", { class: "said", role: "status" });
   const secret = h("input", { type: "password", autocomplete: "off", name: "token", placeholder: "kept in this tab only" });
   const tokenField = field("Operator's token", secret);
 
-  function tell(words, bad = false) {
+  function showOutcome(words, bad = false) {
     said.className = bad ? "said problem" : "said";
     text(said, words);
   }
 
-  /** Whether this tab has a token decides what is shown. */
+  /** Shows the token's field only if this tab has no token. */
   function showToken() {
     tokenField.hidden = Boolean(token.get());
     secret.disabled = tokenField.hidden;
@@ -28,22 +28,22 @@ export function giving(onOrder) {
     const mine = token.get() ?? secret.value.trim();
     secret.value = "";
     if (!mine) {
-      tell("An order needs an operator's token.", true);
+      showOutcome("An order needs an operator's token.", true);
       secret.focus();
       return false;
     }
-    tell("Waiting for the region …");
-    let taken = false;
+    showOutcome("Waiting for the region …");
+    let accepted = false;
     try {
       const answer = await order(to, body, mine);
-      taken = true;
-      tell(answer.state === "written" ? `${answer.request_id} is written; no region worker has answered yet.` : `${answer.request_id}: ${done}${answer.reason ? `, ${answer.reason}` : ""}.`);
+      accepted = true;
+      showOutcome(answer.state === "written" ? `${answer.request_id} is written; no region worker has answered yet.` : `${answer.request_id}: ${done}${answer.reason ? `, ${answer.reason}` : ""}.`);
     } catch (error) {
-      tell(error instanceof TypeError ? "The web process does not answer." : error.message, true);
+      showOutcome(error instanceof TypeError ? "The web process does not answer." : error.message, true);
     }
     showToken();
     onOrder();
-    return taken;
+    return accepted;
   }
 
   showToken();

@@ -14,11 +14,11 @@ export function holdBar(region, onOrder) {
   const state = h("p", { class: "hold-state", role: "status" });
   const start = h("button", { type: "button", class: "danger", onclick: () => open(true) }, "Hold the region");
   const release = h("button", { type: "button", onclick: releaseAll, hidden: true }, "Release");
-  const reason = h("input", { type: "text", maxlength: 200, placeholder: "Why (told to everybody)", "aria-label": "Why" });
+  const reason = h("input", { type: "text", maxlength: 200, placeholder: "Why (shown to everybody)", "aria-label": "Why" });
   const confirmed = h("button", { type: "button", class: "danger", onclick: hold }, `Hold ${region} now`);
   const form = h("form", {
     class: "order hold", hidden: true,
-    // Enter in a field is no decision: it leads to the button that is one.
+    // Enter in a field decides nothing: it moves the focus to the button that does.
     onsubmit: (event) => event.preventDefault(),
     onkeydown: (event) => {
       if (event.key !== "Enter" || event.target.tagName !== "INPUT") return;
@@ -27,14 +27,14 @@ export function holdBar(region, onOrder) {
     },
   },
   reason, tokenField, confirmed, h("button", { type: "button", onclick: () => open(false) }, "Cancel"),
-  h("small", {}, "Nothing is asked of its devices until the hold is released."));
+  h("small", {}, "None of its devices is commanded until the hold is released."));
   let standing = [];
   let lost = false;
 
   function open(opened) {
     form.hidden = !opened;
     showToken();
-    tell();
+    showState();
     (opened ? reason : start.hidden ? release : start).focus();
   }
 
@@ -46,14 +46,14 @@ export function holdBar(region, onOrder) {
   }
 
   async function releaseAll() {
-    if (!confirm(`Release ${region}? What is asked of it rules again at once.`)) return;
+    if (!confirm(`Release ${region}? Its other requests apply again at once.`)) return;
     for (const { request } of standing) {
       const to = `${path}/requests/${encodeURIComponent(request.request_id)}/withdraw`;
       if (!await give(to, {}, "the hold is released")) return open(true);
     }
   }
 
-  function tell() {
+  function showState() {
     const held = standing[0];
     element.dataset.state = lost ? "lost" : held ? "held" : "free";
     release.hidden = !held;
@@ -65,16 +65,16 @@ export function holdBar(region, onOrder) {
 
   const element = h("section", { class: "holdbar", "aria-label": "Hold" },
     h("div", { class: "hold-line" }, state, release, start), form, said);
-  tell();
+  showState();
   return {
     element,
     show(requests) {
       standing = requests.filter(({ request, state: now }) => request.type === "hold" && !FINAL.has(now));
-      tell();
+      showState();
     },
     link(now) {
       lost = now === "lost";
-      tell();
+      showState();
     },
   };
 }

@@ -16,7 +16,7 @@ const POWERS = [
   { name: "Plan", tone: "plan", shape: "step", format: power },
 ];
 
-/** Starts of the intervals that are planned but not listed, until as far ahead as is looked back. */
+/** Starts of the intervals that are planned but not listed, as many hours ahead as the view shows back. */
 function plannedStarts({ intervals, plan }, hours) {
   if (!plan) return new Map();
   const endMs = (intervals.start_ms.at(-1) ?? plan.start_ms) + hours * HOUR_MS;
@@ -24,7 +24,7 @@ function plannedStarts({ intervals, plan }, hours) {
   return new Map(starts.map((start, k) => [start, k]).filter(([start]) => start < endMs));
 }
 
-/** Intervals, and what is planned after them, as one row of times with columns. */
+/** Intervals, followed by planned ones, as one row of times with columns. */
 function joined(view, hours) {
   const { intervals, plan } = view;
   const known = new Map(intervals.start_ms.map((start, i) => [start, i]));
@@ -45,13 +45,13 @@ function joined(view, hours) {
   };
 }
 
-/** Ends of intervals that are accounted for, and what was earned by then. */
+/** Ends of settled intervals, and the money earned by then. */
 function earnings({ intervals, interval_ms }) {
-  const told = intervals.start_ms.map((_, i) => i).filter((i) => intervals.money_sum[i] !== null);
-  return [told.map((i) => intervals.start_ms[i] + interval_ms), [told.map((i) => intervals.money_sum[i])]];
+  const settled = intervals.start_ms.map((_, i) => i).filter((i) => intervals.money_sum[i] !== null);
+  return [settled.map((i) => intervals.start_ms[i] + interval_ms), [settled.map((i) => intervals.money_sum[i])]];
 }
 
-/** Three charts; `set(view, hours, nowMs)` with a MarketView of so many hours. */
+/** Three charts; `set(view, hours, nowMs)` with a MarketView of `hours` hours. */
 export function marketCharts() {
   let currency = "";
   const prices = lineChart({ label: "Price of energy and its forecast", series: PRICES, tick: (v) => number(v, 0), height: 280 });

@@ -9,7 +9,7 @@ import { marketCharts } from "./intervals.js";
 import { choice } from "./region.js";
 import { shareBar } from "./shares.js";
 
-const NO_MARKET = "No market was heard of in the last day. `vpp market` runs a simulated one, and `vpp worker optimizer` bids into it; `vpp up` runs both.";
+const NO_MARKET = "There is no record of a market in the last day. `vpp market` runs a simulated one, and `vpp worker optimizer` bids into it; `vpp up` runs both.";
 
 /** Links to every region of every market. */
 function chooser(markets, market, region) {
@@ -19,7 +19,7 @@ function chooser(markets, market, region) {
     h("a", { class: "pick", href: `#/market/${encodeURIComponent(m)}/${encodeURIComponent(r)}`, "aria-current": m === market && r === region ? "true" : null }, word([m, r]))));
 }
 
-/** The figures of now; `tick(view, nowMs, gateMs)`. */
+/** The present figures; `tick(view, nowMs, gateMs)`. */
 function nowTiles() {
   const tiles = {
     price: tile("Price now"), power: tile("Award now"), gate: tile("Gate closes in"),
@@ -33,28 +33,28 @@ function nowTiles() {
       const soldW = running ? intervals.awarded_w[at] : null;
       const open = gateMs !== null && gateMs > nowMs;
       tiles.price.set(running ? price(intervals.price[at]) : "–", `${currency} per MWh`);
-      tiles.power.set(power(soldW), soldW === null ? "no award runs" : soldPhrase(soldW).split(" ")[0]);
+      tiles.power.set(power(soldW), soldW === null ? "no award now" : soldPhrase(soldW).split(" ")[0]);
       tiles.gate.set(open ? left((gateMs - nowMs) / 1000) : "–", open ? "" : "no gate is open");
       tiles.money.set(money(totals.money, currency), `${count(totals.delivered)} intervals`);
-      tiles.delivery.set(totals.delivery_error === null ? "–" : `${number(100 * totals.delivery_error, 2)} %`, "of what was awarded");
+      tiles.delivery.set(totals.delivery_error === null ? "–" : `${number(100 * totals.delivery_error, 2)} %`, "of the awarded energy");
       tiles.forecast.set(price(totals.forecast_error), `${currency} per MWh, mean`);
     },
   };
 }
 
-/** What `totals` say of the last day, in words. */
+/** The `totals` of the last day, in words. */
 function daySentences({ awards, refused, short, forecast_inside }) {
-  const inside = forecast_inside === null ? [] : [`${percent(forecast_inside)} of prices were inside the band that was to hold 80 % of them.`];
+  const inside = forecast_inside === null ? [] : [`${percent(forecast_inside)} of prices were inside the band that should contain 80 % of them.`];
   const shortfalls = short ? `${count(short)} ${short === 1 ? "shortfall was" : "shortfalls were"} announced` : "no shortfall was announced";
   return [`${count(awards)} awards; ${refused ? `${count(refused)} ${refused === 1 ? "bid was" : "bids were"} refused` : "no bid was refused"}; ${shortfalls}.`, ...inside];
 }
 
-/** How the last day's bids were decided and what came of them; `set(totals)`. */
+/** How the last day's bids were decided, and their outcomes; `set(totals)`. */
 function dayPanel() {
   const basis = h("span");
   const rungs = shareBar(rungTone, rungWord);
   const list = h("ul", { class: "sentences" });
-  const element = panel("The last day", basis, h("div", { class: "stack" }, h("h3", {}, "Bids by how they were decided"), rungs.element, list));
+  const element = panel("The last day", basis, h("div", { class: "stack" }, h("h3", {}, "Bids by rung"), rungs.element, list));
   return {
     element,
     set(totals) {
@@ -89,10 +89,10 @@ export function marketView(...words) {
     bid.element, awards.element);
   const element = h("div", { class: "view" }, h("div", { class: "title market-title" }, heading, hourChoice), picks, empty, content);
 
-  /** What is shown where no region bids: why, in words. */
+  /** Shows why no region bids, in words. */
   function nothing(markets) {
     content.hidden = true;
-    text(empty, markets.length ? `No region has bid into market ${markets.map((m) => m.market).join(", ")} yet. \`vpp worker optimizer\` bids for each that is live.` : NO_MARKET);
+    text(empty, markets.length ? `No region has bid into market ${markets.map((m) => m.market).join(", ")} yet. \`vpp worker optimizer\` bids for each live region.` : NO_MARKET);
   }
 
   function list(markets) {
@@ -112,10 +112,10 @@ export function marketView(...words) {
     if (market === null) [market, region] = [first.market, first.regions[0].region];
     gateMs = markets.find((m) => m.market === market)?.gate_ms ?? null;
     list(markets);
-    const asked = hours;
+    const requested = hours;
     const changed = await getChanged(`markets/${encodeURIComponent(market)}/${encodeURIComponent(region)}`, { hours }, signal, tag);
-    if (asked !== hours) return;
-    content.hidden = false; // before charts are drawn: what is hidden has no width
+    if (requested !== hours) return;
+    content.hidden = false; // before charts are drawn, because a hidden element has no width
     if (changed) {
       show(changed);
       await bid.refresh(signal);
@@ -133,7 +133,7 @@ export function marketView(...words) {
     day.set(view.totals);
   }
 
-  /** What changes with the time alone. */
+  /** What changes with time alone. */
   function tick() {
     offers.tick(nowMs);
     if (view) tiles.tick(view, nowMs, gateMs);

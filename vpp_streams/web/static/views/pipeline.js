@@ -21,7 +21,7 @@ const COLUMNS = [
   { label: "Now", cell: (p) => top(p.gauges, (n) => count(n)) },
 ];
 
-/** One role of the loop: how many run, how fast, how far behind. */
+/** One role of the loop: how many processes run, how fast, and their lag. */
 function stage(role, words, counter, unit) {
   const [state, main, note, behind] = [h("span", { class: "pill" }), h("p", { class: "value" }, "–"), h("p", { class: "note" }, unit), h("p", { class: "note" })];
   return {
@@ -30,7 +30,7 @@ function stage(role, words, counter, unit) {
       const running = health.processes.filter((p) => p.role === role && p.state === "running");
       const lag = health.lag_by_role[role];
       state.className = `pill ${running.length ? "good" : "bad"}`;
-      text(state, running.length ? `${running.length} running` : "none heard");
+      text(state, running.length ? `${running.length} running` : "none reports");
       text(main, rate(running.reduce((sum, p) => sum + (p.rates_per_s[counter] ?? 0), 0)));
       text(behind, lag === undefined ? "" : `${count(lag)} records behind`);
     },
@@ -67,7 +67,7 @@ export function pipelineView() {
       totals.windows.set(count(health.windows_closed), rate(health.rates_per_s.windows_closed));
       totals.lag.set(count(health.lag), "records behind");
       totals.bad.set(count(Object.values(health.undecodable).reduce((sum, n) => sum + n, 0)), "seen by this process");
-      processes.replaceChildren(table("Processes", COLUMNS, health.processes, "No process has been heard of yet."));
+      processes.replaceChildren(table("Processes", COLUMNS, health.processes, "No process has reported yet."));
     },
   };
 }

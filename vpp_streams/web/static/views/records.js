@@ -17,14 +17,14 @@ export function recordsView() {
       h("div", { class: "what" }, h("span", { class: "pill warn" }, row.reason), h("time", {}, dateTime(row.at_ms))),
       h("p", { class: "detail" }, row.detail),
       h("p", { class: "note" }, `${row.topic}/${row.partition} @ ${row.offset} · written ${dateTime(row.written_at_ms)} · refused by ${row.process}`),
-      h("details", {}, h("summary", {}, `What came (${count(row.original_bytes)} bytes)`), h("pre", { tabindex: 0 }, row.original)));
+      h("details", {}, h("summary", {}, `Received bytes (${count(row.original_bytes)})`), h("pre", { tabindex: 0 }, row.original)));
   }
 
   async function load(signal) {
     const page = await get("records/rejected", { limit: LIMIT }, signal);
     text(lately, page.lately ? `${count(page.lately)} refused in the last 5 minutes.` : "None was refused in the last 5 minutes.");
     text(counts, Object.entries(page.counts).map(([topic, n]) => `${topic}: ${count(n)}`).join(" · "));
-    // An entry that is known keeps its element, so what a person opened stays open.
+    // A known entry keeps its element, so that what a person opened stays open.
     const kept = new Map(page.rejected.map((row) => [row.rejected_id, entries.get(row.rejected_id) ?? entry(row)]));
     const same = kept.size === entries.size && [...kept.keys()].every((id) => entries.has(id));
     entries.clear();
@@ -37,7 +37,7 @@ export function recordsView() {
     everyMs: 2000,
     refresh: load,
     element: h("div", { class: "view" }, h("h1", {}, "Refused records"),
-      h("p", { class: "note" }, `Records of the plant's own topics that no process could take: the newest ${LIMIT}. Each is a mistake of whoever wrote it, or of ours.`),
+      h("p", { class: "note" }, `Records of the plant's own topics that processes refused: the newest ${LIMIT}. Each points to a fault in the program that wrote it, or in ours.`),
       lately, counts, list),
   };
 }

@@ -32,7 +32,7 @@ const WINDOW_COLUMNS = [
   { label: "SoC at end", kind: "number", cell: (w) => percent(w.soc_last) },
 ];
 
-/** Buttons of which one is chosen. */
+/** A group of buttons, one of which is chosen. */
 export function choice(label, options, chosen, onChoose) {
   const buttons = options.map(([value, words]) => h("button", {
     type: "button", "aria-pressed": String(value === chosen),
@@ -99,7 +99,7 @@ export function regionView(name) {
     h("div", { class: "split" },
       panel("Now", bases[0], powers.element, soc.element, commandable.element, ages),
       panel("Deliverable battery power", bases[1], deliverable.element,
-        h("p", { class: "note" }, "What the batteries could hold for so long from now on: within ratings, energy above each owner's reserve and export limits, without those kept for a storm."))),
+        h("p", { class: "note" }, "What the batteries could hold for each duration from now on: within ratings, energy above each owner's reserve and export limits, without those kept for a storm."))),
     dispatch.element,
     requests.element,
     commands.element,

@@ -1,4 +1,4 @@
-// Regions now: a card for each, and the loop's pulse above them.
+// Regions now: a card for each, and the figures of the loop above them.
 
 import { sparkline } from "../chart.js";
 import { bar, h, text, tile } from "../dom.js";
@@ -7,10 +7,10 @@ import { get } from "../live.js";
 import { alarmStrip } from "./alarms.js";
 import { commandableBar, standingPill, standingSentences } from "./standing.js";
 
-/** What a card's small picture shows. */
+/** The series in a card's small chart. */
 const TREND = ["battery", "grid"];
 
-/** The numbers of the whole loop, as tiles. */
+/** The numbers of the complete loop, as tiles. */
 export function pulse() {
   const tiles = {
     devices: tile("Devices connected"),
@@ -34,7 +34,7 @@ export function pulse() {
   };
 }
 
-/** What a region can be asked for: of the devices that can be commanded, where the region role tells it. */
+/** What can be requested from a region: of its commandable devices, if the region role reports it. */
 function capability(region, dispatch) {
   return dispatch?.status && !dispatch.stale ? dispatch.status.capability : region.deliverable;
 }
@@ -71,7 +71,7 @@ function flow(name, tone) {
   const word = h("dd", { class: "word" });
   return {
     element: h("div", { class: `flow ${tone}` }, h("dt", {}, h("span", { class: "swatch", "aria-hidden": "true" }), name), value, word),
-    set(shown, said = "") { text(value, shown); text(word, said); },
+    set(shown, words = "") { text(value, shown); text(word, words); },
   };
 }
 
@@ -152,7 +152,7 @@ export function regionsView() {
       for (const name of [...regions.keys()].sort()) {
         if (!cards.has(name)) {
           cards.set(name, card(name));
-          cards.get(name).refresh().catch(() => {});  // the next round asks again
+          cards.get(name).refresh().catch(() => {});  // the next refresh requests it again
           grid.replaceChildren(...[...cards.keys()].sort().map((key) => cards.get(key).element));
         }
         cards.get(name).set(regions.get(name), dispatches.get(name), standings.get(name));

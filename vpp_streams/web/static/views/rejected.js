@@ -1,4 +1,4 @@
-// Rejected readings: why each was not taken, and the bytes as they came.
+// Rejected readings: why each was rejected, and its bytes.
 
 import { h, text } from "../dom.js";
 import { count, dateTime } from "../format.js";
@@ -20,7 +20,7 @@ export function rejectedView() {
       h("div", { class: "what" }, h("span", { class: "pill warn" }, row.reason), h("time", {}, dateTime(row.received_at_ms))),
       h("p", { class: "detail" }, row.detail),
       h("p", { class: "note" }, where[0], " · ", where[1], ` · ${row.source}`),
-      h("details", {}, h("summary", {}, `What came (${count(row.original_bytes)} bytes)`), h("pre", { tabindex: 0 }, row.original)));
+      h("details", {}, h("summary", {}, `Received bytes (${count(row.original_bytes)})`), h("pre", { tabindex: 0 }, row.original)));
   }
 
   function showChips(counts) {
@@ -41,7 +41,7 @@ export function rejectedView() {
     const page = await get("rejected", { reason, limit: LIMIT }, signal);
     showChips(page.counts);
     empty.hidden = page.rejected.length > 0;
-    // An entry that is known keeps its element, so what a person opened stays open.
+    // A known entry keeps its element, so that what a person opened stays open.
     const kept = new Map(page.rejected.map((row) => [row.rejected_id, entries.get(row.rejected_id) ?? entry(row)]));
     const same = kept.size === entries.size && [...kept.keys()].every((id) => entries.has(id));
     entries.clear();
@@ -54,7 +54,7 @@ export function rejectedView() {
     everyMs: 2000,
     refresh: load,
     element: h("div", { class: "view" }, h("h1", {}, "Rejected readings"),
-      h("p", { class: "note" }, `Readings that were not taken, with the reason: the newest ${LIMIT}, counted over the last hour on.`),
+      h("p", { class: "note" }, `The newest ${LIMIT} rejected readings, each with the reason; the counts start an hour before this process.`),
       h("p", { class: "note" }, h("a", { href: "#/records" }, "Refused records"), " of the plant's own topics have a page of their own."),
       chips, empty, list),
   };

@@ -1,4 +1,4 @@
-// What is asked of a region: the requests, and forms for operators.
+// The requests of a region, and forms for operators.
 
 import { h, panel, table } from "../dom.js";
 import { clockSeconds, dateTime, power } from "../format.js";
@@ -25,10 +25,10 @@ function span(request) {
   return `${time(request.starts_at_ms)} – ${time(request.ends_at_ms)}`;
 }
 
-/** A request whose time is over and that never ruled has not been carried out. */
+/** A request whose time is over and that was never active was not carried out. */
 function statePill({ state, ruled_ms: ruledMs }) {
   const never = state === "completed" && ruledMs === 0;
-  return h("span", { class: `pill ${never ? "warn" : toneOf(state)}` }, never ? "never ruled" : stateWord(state));
+  return h("span", { class: `pill ${never ? "warn" : toneOf(state)}` }, never ? "never active" : stateWord(state));
 }
 
 /**
@@ -49,8 +49,8 @@ export function requestsPanel(region, nowMs, onOrder) {
 
   function withdraw({ request }) {
     const award = request.source.startsWith("market:");
-    const asked = award ? `${what(request)} is sold to the ${sourceWord(request.source)}: what is not delivered costs money. Withdraw it all the same?` : `${request.type === "hold" ? "Release" : "Withdraw"} “${what(request)}”?`;
-    if (!confirm(asked)) return;
+    const question = award ? `${what(request)} is sold to the ${sourceWord(request.source)}: undelivered energy costs money. Withdraw it anyway?` : `${request.type === "hold" ? "Release" : "Withdraw"} “${what(request)}”?`;
+    if (!confirm(question)) return;
     give(`${path}/requests/${encodeURIComponent(request.request_id)}/withdraw`, {}, request.type === "hold" ? "the hold is released" : "withdrawn");
   }
 
@@ -90,14 +90,14 @@ export function requestsPanel(region, nowMs, onOrder) {
 
   return {
     element: panel("Requests", forget, said, list,
-      h("h3", {}, "Ask for power"), form),
+      h("h3", {}, "Request power"), form),
     show(requests) {
       showToken();
       showForget();
       const now = JSON.stringify(requests);
       if (now === before) return;
       before = now;
-      list.replaceChildren(table("Requests, those that stand first", columns, requests, "Nothing is asked of this region."));
+      list.replaceChildren(table("Requests, active and waiting ones first", columns, requests, "This region has no requests."));
     },
   };
 }

@@ -1,8 +1,8 @@
-// A short list of sentences that changes only where its words do.
+// A short list of sentences that changes only if its words do.
 
 import { h } from "../dom.js";
 
-/** `set(lines)` with an array of sentences; an empty list takes no room. */
+/** `set(lines)` with an array of sentences; an empty list takes no space. */
 export function sentences(kind) {
   const list = h("ul", { class: `sentences ${kind}` });
   let before = "";

@@ -1,9 +1,9 @@
-// Counts by kind as one bar and a legend: devices by state, bids by how they were decided.
+// Counts by kind as one bar and a legend: devices by state, bids by rung.
 
 import { h } from "../dom.js";
 import { count } from "../format.js";
 
-/** `toneOf(kind)` and `wordOf(kind)` tell colour and name; `set({kind: number})` fills it. */
+/** `toneOf(kind)` and `wordOf(kind)` give colour and name; `set({kind: number})` fills it. */
 export function shareBar(toneOf, wordOf) {
   const track = h("div", { class: "state-track", "aria-hidden": "true" });
   const words = h("p", { class: "states" });

@@ -1,10 +1,10 @@
-// One site: its devices now (from the fleet worker that holds them), its record, its windows.
+// One site: its devices now (from the fleet worker that has them), its record, its windows.
 
 import { lineChart } from "../chart.js";
 import { h, panel, table, text } from "../dom.js";
 import { batteryPhrase, clockSeconds, count, energy, gridPhrase, number, percent, power, seconds, span } from "../format.js";
 import { get } from "../live.js";
-import { askedPhrase, stateWord, toneOf } from "../words.js";
+import { setpointPhrase, stateWord, toneOf } from "../words.js";
 import { choice } from "./region.js";
 import { storyPanel } from "./story.js";
 
@@ -36,11 +36,11 @@ function gridTie(device) {
   return parts.filter((part) => part !== "–").join(" · ") || "–";
 }
 
-/** What a device is asked: its newest command while the lease may stand. */
-function desired({ desired: asked }) {
-  if (!asked) return "itself";
-  return h("span", {}, `${askedPhrase(asked.setpoint_w)} until ${clockSeconds(asked.valid_until_ms)} `,
-    h("span", { class: `pill ${toneOf(asked.state)}` }, stateWord(asked.state)));
+/** A device's newest command while its lease may apply. */
+function desired({ desired: command }) {
+  if (!command) return "self-consumption";
+  return h("span", {}, `${setpointPhrase(command.setpoint_w)} until ${clockSeconds(command.valid_until_ms)} `,
+    h("span", { class: `pill ${toneOf(command.state)}` }, stateWord(command.state)));
 }
 
 function deviceColumns(streamTimeMs, connected) {

@@ -15,26 +15,26 @@ const COLUMNS = [
   { label: "Solar", kind: "number", cell: (s) => (s.rated_solar_w ? power(s.rated_solar_w) : "none") },
 ];
 
-export function sitesView(query) {
-  const search = h("input", { type: "search", placeholder: "Site or device id", "aria-label": "Site or device id", maxlength: 64, value: query.get("q") ?? "" });
+export function sitesView(parameters) {
+  const search = h("input", { type: "search", placeholder: "Site or device id", "aria-label": "Site or device id", maxlength: 64, value: parameters.get("q") ?? "" });
   const region = h("select", { "aria-label": "Region" }, h("option", { value: "" }, "All regions"));
   const found = h("p", { class: "note", role: "status" });
   const rows = h("div", { class: "rows" });
   const more = h("button", { type: "button", class: "more", hidden: true }, "Show more");
   let sites = [];
   let cursor = null;
-  let asking = null;
+  let request = null;
 
   async function load(next = null) {
-    asking?.abort();
-    asking = new AbortController();
-    const asked = { q: search.value.trim(), region: region.value, limit: PAGE, cursor: next };
+    request?.abort();
+    request = new AbortController();
+    const query = { q: search.value.trim(), region: region.value, limit: PAGE, cursor: next };
     try {
-      const page = await get("sites", asked, asking.signal);
+      const page = await get("sites", query, request.signal);
       sites = next === null ? page.sites : [...sites, ...page.sites];
       cursor = page.next_cursor;
       text(found, `${count(page.total)} ${page.total === 1 ? "site" : "sites"}`);
-      rows.replaceChildren(table("Sites", COLUMNS, sites, "No site fits. Sites come from the registry: vpp assets import FILE."));
+      rows.replaceChildren(table("Sites", COLUMNS, sites, "No site matches. Sites are imported into the registry: vpp assets import FILE."));
       more.hidden = cursor === null;
     } catch (error) {
       if (error.name !== "AbortError") text(found, error.message);

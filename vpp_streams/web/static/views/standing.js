@@ -1,4 +1,4 @@
-// How a region stands: its label, what is behind it, and how much of it can be commanded.
+// The standing of a region: its label, its findings, and how much of it can be commanded.
 
 import { bar, h, text } from "../dom.js";
 import { count, percent, powerSize } from "../format.js";
@@ -19,7 +19,7 @@ export function standingPill() {
   };
 }
 
-/** The sentences behind the label and what is asked of the region; `set(standing, dispatch)`. */
+/** The findings behind the label and the region's present request; `set(standing, dispatch)`. */
 export function standingSentences() {
   const [wrong, doing] = [sentences("warn"), sentences("")];
   return {
@@ -32,7 +32,7 @@ export function standingSentences() {
   };
 }
 
-/** Batteries that can be commanded, of those that are registered; `set(dispatch)` with a DispatchNow. */
+/** Commandable batteries, as a share of the registered ones; `set(dispatch)` with a DispatchNow. */
 export function commandableBar() {
   const value = h("span", { class: "value" }, "–");
   const note = h("span", { class: "note" });

@@ -1,8 +1,7 @@
-"""The kill switch without the web process: holds and their release, written straight to Kafka.
+"""The kill switch without the web process: holds and releases, written directly to Kafka.
 
 The operator's token and rights are checked against the same file, and the request names the
-operator, as the web process does it. What Kafka itself lets through is a matter of its own access
-lists.
+operator, as in the web process. Access to Kafka itself is controlled by its access lists.
 """
 
 import asyncio
@@ -37,50 +36,51 @@ from vpp_streams.web.operators import (
 )
 
 ANSWER_S = 4.0
-"""How long we wait for the region role, which rules at least twice a second."""
+"""How long the region role has to answer, s; it decides at least twice a second."""
 KAFKA_S = 15.0
-"""Each thing asked of Kafka is done within this, or the answer is that it is not known."""
+"""Each step with Kafka may take this long, s; after it, the outcome is reported as unknown."""
 
 _CLOCKS_MS = 60_000
 """Clocks differ by less than this."""
 
 
-class StraightOrdered(Ordered, frozen=True, kw_only=True):
-    """What became of an order that went straight to Kafka."""
+class KafkaOrdered(Ordered, frozen=True, kw_only=True):
+    """The outcome of an order that was written directly to Kafka."""
 
     way: Literal["kafka"] = "kafka"
 
 
-class Straight:
-    """An operator whose rights were checked, with a way to Kafka."""
+class KafkaHold:
+    """An operator whose token was checked, with access to Kafka."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises `InputError`, `SettingsError` where it cannot be said whose token it is."""
+        """Raises `InputError` or `SettingsError` if the operator cannot be identified."""
         access = read_access(settings.state_dir)
         given = settings.operator_token
         token = None if given is None else given.get_secret_value()
         path, namespace = settings.operators, settings.namespace
         if access is not None and token is None:
-            # What `vpp up` left on this machine is that of its own world.
+            # The token that `vpp up` wrote on this machine is for its own namespace.
             token, namespace = access.token, access.namespace
             path = path or demo_operators_file(settings.state_dir, access.namespace)
         if token is None:
             raise InputError(f"no operator's token: set VPP_OPERATOR_TOKEN, or {MAKE_ONE}")
         if path is None:
             raise InputError(
-                "rights cannot be checked without the web process: VPP_OPERATORS names no file"
+                "rights cannot be checked without the web process: set VPP_OPERATORS to the"
+                " operators' file"
             )
         operator = holder_of(token, read_operators(path))
         if operator is None:
-            raise SettingsError(f"nobody in {path} has this token")
+            raise SettingsError(f"no operator in {path} has this token")
         self.operator: Operator = operator
         self._clients = KafkaClients(settings.model_copy(update={"namespace": namespace}))
         self._source = f"operator:{operator.name}"
 
-    def hold(self, region: str, reason: str) -> StraightOrdered:
-        """Hold a region; on return it is in Kafka.
+    def hold(self, region: str, reason: str) -> KafkaOrdered:
+        """Hold a region; on return the hold is in Kafka.
 
-        Raises `OrderRefusedError`, `BrokerError`, and `InputError` where no such hold can be.
+        Raises `OrderRefusedError`, `BrokerError`, and `InputError` if the hold is not valid.
         """
         self._permit(region)
         try:
@@ -96,13 +96,13 @@ class Straight:
                 Hold,
             )
         except msgspec.ValidationError as error:
-            raise InputError(f"no such hold can be: {error}") from None
-        return asyncio.run(self._ask(request))
+            raise InputError(f"the hold is not valid: {error}") from None
+        return asyncio.run(self._submit(request))
 
-    def release(self, region: str) -> list[StraightOrdered]:
-        """End every hold of a region that stands.
+    def release(self, region: str) -> list[KafkaOrdered]:
+        """Withdraw every hold of a region.
 
-        Raises `OrderRefusedError`, `BrokerError`, and `InputError` where there is none.
+        Raises `OrderRefusedError`, `BrokerError`, and `InputError` if the region is not held.
         """
         self._permit(region)
         standing = asyncio.run(self._standing(region))
@@ -110,7 +110,7 @@ class Straight:
             raise InputError(f"{region} is not held")
         return [
             asyncio.run(
-                self._ask(
+                self._submit(
                     Withdraw(
                         request_id=f"withdraw-{secrets.token_hex(6)}",
                         region=region,
@@ -124,13 +124,13 @@ class Straight:
         ]
 
     def _permit(self, region: str) -> None:
-        if lack := self.operator.lacks("hold", [region]):
-            raise OrderRefusedError(lack)
+        if denial := self.operator.denial("hold", [region]):
+            raise OrderRefusedError(denial)
 
     async def _standing(self, region: str) -> list[str]:
-        """The holds of a region that nobody has withdrawn, by id."""
+        """Ids of the holds of a region that nobody has withdrawn."""
         held: dict[str, None] = {}
-        async with _in_time("it is not known which holds stand"):
+        async with _in_time("it is not known which holds apply"):
             await self._check_topic()
             async for read in records_since(self._clients, topics.DISPATCH_TARGETS, 0):
                 match read.record:
@@ -144,8 +144,8 @@ class Straight:
         if self._clients.full(topics.DISPATCH_TARGETS) in await check_topics(self._clients):
             raise no_topic(self._clients.settings, topics.DISPATCH_TARGETS)
 
-    async def _ask(self, request: Hold | Withdraw) -> StraightOrdered:
-        """Write a request, and give the region role some seconds to answer."""
+    async def _submit(self, request: Hold | Withdraw) -> KafkaOrdered:
+        """Write a request, and wait up to `ANSWER_S` for the region role's answer."""
         answer: asyncio.Future[RequestEvent] = asyncio.get_running_loop().create_future()
 
         def receive(read: Read[DispatchEvent]) -> None:
@@ -167,13 +167,13 @@ class Straight:
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
-        return self._ordered(request, answer.result() if answer.done() else None)
+        return self._outcome(request, answer.result() if answer.done() else None)
 
-    def _ordered(self, request: Hold | Withdraw, event: RequestEvent | None) -> StraightOrdered:
-        """What became of a request; None = it is written, and nobody has answered yet."""
+    def _outcome(self, request: Hold | Withdraw, event: RequestEvent | None) -> KafkaOrdered:
+        """The outcome of a request; ``event`` is None if the region role has not answered yet."""
         if event is not None and event.state == "rejected":
             raise OrderRefusedError(event.reason or f"{request.request_id} was rejected")
-        return StraightOrdered(
+        return KafkaOrdered(
             request_id=request.request_id,
             state=event.state if event else "written",
             reason=event.reason if event else "",
@@ -184,7 +184,7 @@ class Straight:
 
 @asynccontextmanager
 async def _in_time(unknown: str) -> AsyncIterator[None]:
-    """Limits the body to `KAFKA_S`; raises `BrokerError` that says what is then not known."""
+    """Limit the body to `KAFKA_S`. Raises `BrokerError` with ``unknown`` if Kafka fails."""
     try:
         async with asyncio.timeout(KAFKA_S):
             yield

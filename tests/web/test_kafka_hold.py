@@ -20,8 +20,8 @@ from vpp_streams.kafka import topics
 from vpp_streams.process.ports import free_port
 from vpp_streams.process.private_files import write_private
 from vpp_streams.settings import Settings
+from vpp_streams.web.kafka_hold import KafkaHold
 from vpp_streams.web.operators import Operator, digest_of, lines_for, make_demo_operator, new_token
-from vpp_streams.web.straight import Straight
 
 
 def vpp(*words: str) -> Result:
@@ -35,8 +35,8 @@ def operators_file(directory: Path, token: str, **changes: object) -> Path:
     return directory / "operators.toml"
 
 
-def asked_by(settings: Settings, token: str | None, operators: Path | None) -> Straight:
-    return Straight(
+def asked_by(settings: Settings, token: str | None, operators: Path | None) -> KafkaHold:
+    return KafkaHold(
         Settings(
             kafka=settings.kafka,
             namespace=settings.namespace,
@@ -49,7 +49,10 @@ def asked_by(settings: Settings, token: str | None, operators: Path | None) -> S
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [({"may": ("dispatch",)}, "lacks the right 'hold'"), ({"regions": ("south",)}, "no rights in")],
+    [
+        ({"may": ("dispatch",)}, "does not have the right 'hold'"),
+        ({"regions": ("south",)}, "no rights in"),
+    ],
 )
 def test_rights_are_those_of_the_operators_file(
     settings: Settings, tmp_path: Path, changes: dict[str, tuple[str]], says: str
@@ -65,9 +68,9 @@ def test_without_a_token_or_a_file_nothing_is_written(settings: Settings, tmp_pa
     token = new_token()
     with pytest.raises(InputError, match="no operator's token"):
         asked_by(settings, None, operators_file(tmp_path, token))
-    with pytest.raises(InputError, match="VPP_OPERATORS names no file"):
+    with pytest.raises(InputError, match="set VPP_OPERATORS to the"):
         asked_by(settings, token, None)
-    with pytest.raises(SettingsError, match=r"nobody in .* has this token"):
+    with pytest.raises(SettingsError, match=r"no operator in .* has this token"):
         asked_by(settings, new_token(), operators_file(tmp_path, token))
 
 
@@ -77,7 +80,7 @@ def test_what_the_contract_refuses_is_not_written(
 ) -> None:
     token = new_token()
     way = asked_by(settings, token, operators_file(tmp_path, token))
-    with pytest.raises(InputError, match="no such hold can be"):
+    with pytest.raises(InputError, match="the hold is not valid"):
         way.hold(region, reason)
 
 
