@@ -1,7 +1,7 @@
-"""Checks true powers against every limit after each step. A breach is a bug: it is counted.
+"""Checks true powers against every limit after each step. A breach is a bug and is counted.
 
-It works from what stood before the step and what came of it, not from how the controller got
-there, so that it can find the controller wrong.
+It works from the state before the step and its result, not from the controller's reasoning, so that
+it can detect an error of the controller.
 """
 
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ _TOLERANCE_SOC = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What stood before the step, one value per row."""
+    """The state before the step, one value per row."""
 
     battery: BatteryState
     power_w: Floats
     orders: Orders
     alone_w: Floats
-    """What each device would do without a lease."""
+    """Power of each device without a lease, W."""
     since_end_ms: NDArray[np.int64]
-    """Time since the newest lease ended; < 0 = it has not."""
+    """Time since the newest lease ended, ms; < 0 = it has not ended."""
 
 
 def breaches(
@@ -46,16 +46,16 @@ def breaches(
     flows: Flows,
     dt_s: float,
 ) -> dict[str, Mask]:
-    """Which rows broke which limit of `NAMES`.
+    """The rows that broke each limit of `NAMES`.
 
     - reserve: discharged, and is below the owner's reserve, or below its lease's ``soc_min``;
     - rating: more than its charge or discharge rating;
-    - export, import: beyond the connection's limit (import: while the battery charges; what a
-      household uses by itself is not the battery's doing);
-    - ramp: power changed faster than the lease says, and no limit forced it to;
-    - expired: power left over from a lease that has ended, beyond what its ramp leaves.
+    - export, import: beyond the connection's limit (import: only while the battery charges, because
+      the battery does not control the household's use);
+    - ramp: power changed faster than the lease allows, and no limit required it;
+    - expired: power that remains from an ended lease, beyond what its ramp explains.
 
-    Reserve, ramp and connection are no limits to an island, which carries its own load.
+    Reserve, ramp and connection are no limits for an island, which supplies its own load.
     """
     power, on_grid, orders = flows.battery_w, ~around.islanded, before.orders
     floor = np.where(orders.leased, np.maximum(reserve, orders.soc_min), reserve)
@@ -69,7 +69,7 @@ def breaches(
         dt_s=dt_s,
     )
     ramp_w = orders.ramp_w_s * dt_s
-    # Frequency response comes and goes at once; it can add no more than the rating.
+    # Frequency response starts and ends at once; it can add no more than the rating.
     armed = orders.leased & ~np.isnan(orders.droops.nominal_hz)
     step_w = np.where(armed, np.inf, ramp_w) + _TOLERANCE_W
     rises = (power > before.power_w + step_w) & (power > least + _TOLERANCE_W)
@@ -102,7 +102,7 @@ def _limits_w(
     state: BatteryState,
     dt_s: float,
 ) -> tuple[Floats, Floats]:
-    """Power that the limits allow: (least, most), where most may be below 0: it has to charge."""
+    """(least, most) power that the limits allow, W; most < 0 means that it has to charge."""
     charge, discharge = battery.limits_w(spec, state, dt_s)
     net = around.demand_w - around.sun_w
     least = np.maximum(np.minimum(net - connection.import_limit_w, 0.0), -charge)

@@ -1,7 +1,7 @@
-"""Batteries, by columns: one row per device, one numpy step for a whole fleet.
+"""Batteries as columns: one row per device, one numpy step for a complete fleet.
 
-Power is measured at the terminals: W, + = discharge. Stored energy is what the cells hold.
-A row with no battery has ``energy_wh`` 0: it takes and gives nothing.
+Power is measured at the terminals: W, + = discharge. Stored energy is in the cells. A row without
+a battery has ``energy_wh`` 0 and power 0.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from vpp_streams.domain.arrays import Floats
 
 HOUR_S = 3600.0
 
-# Cells work in full between 5 and 40 degrees C; outside they are held back to spare them, and
-# never fully stop, because a cold pack heats itself.
+# Cells have full power between 5 and 40 degrees C. Outside, their power is reduced to protect
+# them, but not to zero, because a cold pack heats itself.
 _DERATING_C = (-15.0, 5.0, 40.0, 55.0)
 _DERATING = (0.1, 1.0, 1.0, 0.1)
 
@@ -27,23 +27,23 @@ class BatterySpec:
     charge_w: Floats
     discharge_w: Floats
     soc_min: Floats
-    """Physics: cells are never emptied further. Not the owner's reserve."""
+    """Physical limit: cells are never emptied further. It is not the owner's reserve."""
     soc_max: Floats
     charge_efficiency: Floats
     """Cell energy per terminal energy, 0..1."""
     discharge_efficiency: Floats
     """Terminal energy per cell energy, 0..1."""
     standby_w: Floats
-    """Electronics, fed from the cells at all times."""
+    """Power of the electronics, taken from the cells at all times."""
     heat_capacity_wh_c: Floats
     """Energy that warms the pack by one degree C."""
     heat_loss_w_c: Floats
-    """Heat that leaves per degree C above ambient."""
+    """Heat lost per degree C above ambient."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatteryState:
-    """What changes, one value per row."""
+    """The state of the batteries, one value per row."""
 
     soc: Floats
     """Fraction 0..1 of ``energy_wh``."""
@@ -52,17 +52,17 @@ class BatteryState:
 
 @dataclass(frozen=True, slots=True)
 class BatteryStep:
-    """What a step came to."""
+    """The result of a step, one value per row."""
 
     state: BatteryState
     power_w: Floats
-    """What the battery did, W, + = discharge; the request where it could."""
+    """The actual power, W, + = discharge; the request if the battery could."""
     loss_w: Floats
     """Heat: conversion losses and standby. -power_w x dt = change of stored energy + loss x dt."""
 
 
 def typical(energy_wh: Floats, charge_w: Floats, discharge_w: Floats) -> BatterySpec:
-    """A lithium battery of these ratings: 90 % round trip, standby and heat to its size."""
+    """A lithium battery of these ratings: 90 % round trip; standby and heat scale with energy."""
 
     def each(value: float) -> Floats:
         return np.full(energy_wh.shape, value)
@@ -88,12 +88,12 @@ def derating(temperature_c: Floats) -> Floats:
 
 
 def standby_wh(spec: BatterySpec, dt_s: float) -> Floats:
-    """Energy that the electronics take from the cells in ``dt_s``."""
+    """Energy that the electronics take from the cells in ``dt_s``, Wh."""
     return spec.standby_w * dt_s / HOUR_S
 
 
 def limits_w(spec: BatterySpec, state: BatteryState, dt_s: float) -> tuple[Floats, Floats]:
-    """Most that it can (charge, discharge) with over ``dt_s``, both W >= 0."""
+    """The largest (charge, discharge) power over ``dt_s``, both W >= 0."""
     factor = derating(state.temperature_c)
     room_wh = np.maximum(spec.soc_max - state.soc, 0.0) * spec.energy_wh
     stored_wh = np.maximum(state.soc - spec.soc_min, 0.0) * spec.energy_wh
@@ -108,7 +108,7 @@ def limits_w(spec: BatterySpec, state: BatteryState, dt_s: float) -> tuple[Float
 def step(
     spec: BatterySpec, state: BatteryState, request_w: Floats, dt_s: float, ambient_c: Floats
 ) -> BatteryStep:
-    """Hold ``request_w`` (+ = discharge) for ``dt_s``, as far as the battery can."""
+    """Hold ``request_w`` (+ = discharge) for ``dt_s``, within the battery's limits."""
     most_charge, most_discharge = limits_w(spec, state, dt_s)
     power = np.clip(request_w, -most_charge, most_discharge)
     into_cells_w = np.where(
@@ -122,7 +122,7 @@ def step(
     soc = state.soc + np.divide(
         change_wh, spec.energy_wh, out=np.zeros_like(power), where=has_battery
     )
-    # Rounding may leave soc a hair outside its limits.
+    # Rounding may leave soc slightly outside its limits.
     soc = np.clip(soc, np.minimum(spec.soc_min, state.soc), np.maximum(spec.soc_max, state.soc))
     temperature = _warmed(spec, state.temperature_c, loss_w, dt_s, ambient_c)
     return BatteryStep(BatteryState(soc, temperature), power, loss_w)

@@ -1,4 +1,4 @@
-"""The asyncio shell around `device_sim.device.Device`: one WebSocket, kept up while it runs."""
+"""The asyncio shell of `device_sim.device.Device`: one WebSocket, reconnected while it runs."""
 
 import asyncio
 import math
@@ -17,19 +17,19 @@ from schemas.telemetry import NativeBody, VendorBody
 from vpp_streams import clock
 
 Trouble = Callable[[str, str], None]
-"""Told (what kind of trouble, one sentence) whenever a connection does not come up."""
+"""Called with (kind of trouble, one sentence) whenever a connection fails."""
 
 
 def monotonic_ms() -> int:
-    """The clock that devices wait by."""
+    """The monotonic clock for devices' waiting times, ms."""
     return time.monotonic_ns() // 1_000_000
 
 
 class Client:
-    """One device on its link. `run` keeps the link up until it is cancelled.
+    """One device with its link. `run` keeps the link connected until it is cancelled.
 
-    ``utc_ms`` is the device's own clock, right or not; ``on_event`` is called whenever something
-    has come in or the link has changed.
+    ``utc_ms`` is the device's own clock, right or wrong; ``on_event`` is called whenever
+    something was received or the link has changed.
     """
 
     def __init__(
@@ -59,43 +59,43 @@ class Client:
 
     @property
     def live(self) -> bool:
-        """Whether the gateway has accepted its Hello."""
+        """Whether the gateway has accepted the device's Hello."""
         return self._socket is not None and self.device.state is State.LIVE
 
     def wants_reading(self) -> bool:
-        """Whether its interval has passed since the last reading."""
+        """Whether the device's interval has passed since its last reading."""
         if self._measured_ms is None:
             return True
-        # Beats come a little early or late; an interval is a whole number of them.
+        # Beats are a little early or late; an interval is a multiple of them.
         return monotonic_ms() - self._measured_ms >= self.device.interval_ms - 500
 
     def measure(self, body: NativeBody, vendor: VendorBody | None) -> None:
-        """Take a reading in; it is sent if the link is up, and kept either way."""
+        """Accept a reading; it is sent if the link is connected, and kept in any case."""
         self._measured_ms = now_ms = monotonic_ms()
         self._do(self.device.measured(body, now_ms, vendor))
         self._do(self.device.tick(now_ms))
 
     def report(self, status: CommandStatus) -> None:
-        """Tell what became of a command."""
+        """Report the outcome of a command."""
         self._do(self.device.report(status, monotonic_ms()))
 
     def gateway_ms(self) -> int:
-        """Now by the gateway's clock as the device reckons it, or else by its own."""
-        reckoned_ms = self.device.gateway_ms(monotonic_ms())
-        return self.utc_ms() if reckoned_ms is None else reckoned_ms
+        """Now by the gateway's clock as the device estimates it, else by its own, ms UTC."""
+        estimated_ms = self.device.gateway_ms(monotonic_ms())
+        return self.utc_ms() if estimated_ms is None else estimated_ms
 
     def tick(self) -> None:
-        """Time has passed without a reading."""
+        """Send what is due although there is no new reading."""
         self._do(self.device.tick(monotonic_ms()))
 
     def cut(self, away_ms: float) -> None:
-        """Lose the link at once, without a goodbye, and have none for ``away_ms`` (inf: ever)."""
+        """Drop the link without a handshake, and have none for ``away_ms`` ms (inf: for ever)."""
         self._away_until_ms = max(self._away_until_ms, monotonic_ms() + away_ms)
         if self._socket is not None:
             self._socket.transport.abort()
 
     async def run(self) -> None:
-        """Connect, converse, and connect again, until replaced or cut for good."""
+        """Connect, exchange messages and reconnect, until replaced or cut for good."""
         while self._away_until_ms != math.inf:
             wait_ms = self.device.disconnected(await self._one_connection())
             self._on_event()
@@ -106,7 +106,7 @@ class Client:
                 await asyncio.sleep(max(wait_ms, self._away_until_ms - monotonic_ms()) / 1000)
 
     async def _one_connection(self) -> int | None:
-        """Returns the code that the connection was closed with, None where it never stood."""
+        """Run one connection; returns its close code, None if it was never established."""
         try:
             async with connect(
                 self._uri,
@@ -131,7 +131,7 @@ class Client:
     async def _converse(self, socket: ClientConnection) -> int | None:
         self._outbox = asyncio.Queue()
         self._socket = socket
-        if monotonic_ms() < self._away_until_ms:  # the link was cut while it came up
+        if monotonic_ms() < self._away_until_ms:  # the link was cut while it connected
             socket.transport.abort()
         writer = asyncio.create_task(self._write(socket))
         try:
@@ -140,7 +140,7 @@ class Client:
                 self._do(self.device.received(data, monotonic_ms()))
                 self._on_event()
         except ConnectionClosed:
-            pass  # how it ended is in close_code
+            pass  # close_code says how it ended
         finally:
             self._socket = None
             writer.cancel()
@@ -152,7 +152,7 @@ class Client:
                 await socket.send(message, text=True)
             await socket.close()
         except ConnectionClosed:
-            pass  # the reader sees it too, and nothing is lost: the ring has it
+            pass  # the reader ends too, and the ring still has the readings
 
     def _do(self, step: Step) -> None:
         for message in step.send:

@@ -1,8 +1,8 @@
-"""What a device does with its battery: pure functions from its state to a power request.
+"""A device's battery control: pure functions from its state to a power request.
 
-The autonomy ladder: a lease from outside, as long as it stands; after it the last price series,
-where the lease said so; else self-consumption. Every rung ends in `above_reserve`: the owner's
-reserve is nobody's to sell.
+The order of precedence: a lease from outside while it holds; then the last price series, if the
+lease said so; else self-consumption. Each of them ends in `above_reserve`: the owner's reserve is
+never sold.
 """
 
 from dataclasses import dataclass
@@ -16,42 +16,42 @@ from vpp_streams.domain.arrays import Floats, Mask
 from vpp_streams.domain.control.droop import Droops, droop_w
 
 _REFILL_PER_H = 0.05
-"""A battery below its reserve refills from the grid by this share of its energy an hour."""
+"""Share of its energy by which a battery below its reserve is charged from the grid per hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What the leases say for one step, one value per row."""
+    """The leases' content for one step, one value per row."""
 
     leased: Mask
-    """A lease stands. The rest below counts there only, but for the ramp."""
+    """A lease holds. Except for the ramp, the other columns count only then."""
     setpoint_w: Floats
     soc_min: Floats
     ramp_w_s: Floats
-    """Most change of power in a second; inf = free to step."""
+    """Largest change of power per second; inf = no limit."""
     start_w: Floats
-    """Where the ramp starts from: power before this step, without what frequency response adds."""
+    """Start of the ramp: power before this step, without frequency response."""
     droops: Droops
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How a request came to be, W, + = discharge, one value per row."""
+    """The parts of a power request, W, + = discharge, one value per row."""
 
     ramped_w: Floats
-    """What the ladder wants, as far as the ramp lets it go in this step."""
+    """The wanted power, as far as the ramp allows in this step."""
     droop_w: Floats
-    """What frequency response adds."""
+    """Power added by frequency response."""
     request_w: Floats
-    """Both, within the reserve."""
+    """The sum of both, limited by the reserve."""
 
 
 def self_consumption(
     spec: BatterySpec, state: BatteryState, reserve: Floats, net_load_w: Floats, dt_s: float
 ) -> Floats:
-    """Serve the load that the sun does not; charge from what the sun leaves over.
+    """Supply the load that solar power does not cover; charge from the surplus.
 
-    ``net_load_w`` is load less solar. Returns the request, W, + = discharge.
+    ``net_load_w`` is load minus solar. Returns the request, W, + = discharge.
     """
     return above_reserve(spec, state, reserve, net_load_w, dt_s)
 
@@ -59,7 +59,7 @@ def self_consumption(
 def time_shift(
     spec: BatterySpec, state: BatteryState, reserve: Floats, solar_hour: Floats, dt_s: float
 ) -> Floats:
-    """For a battery with no load of its own: charge around noon, discharge in the evening.
+    """For a battery without a load of its own: charge around noon, discharge in the evening.
 
     Power rises and falls over half an hour. Returns the request, W, + = discharge.
     """
@@ -78,9 +78,9 @@ def price_response(
     otherwise_w: Floats,
     dt_s: float,
 ) -> Floats:
-    """Discharge in dear intervals and charge in cheap ones, at the ratings; else as it would.
+    """Discharge in expensive intervals and charge in cheap ones, at the ratings; else as before.
 
-    ``action`` is `prices.SELL`, `BUY` or `NEITHER`; ``otherwise_w`` the request without prices.
+    ``action`` is `prices.SELL`, `BUY` or `NEITHER`; ``otherwise_w`` is the request without prices.
     """
     wish = np.select([action == SELL, action == BUY], [spec.discharge_w, -spec.charge_w])
     sold = above_reserve(spec, state, reserve, wish, dt_s)
@@ -97,9 +97,9 @@ def follow(
     hz: Floats,
     dt_s: float,
 ) -> Decision:
-    """The ladder's first rung over the others: ``alone_w`` is what each would do by itself.
+    """Follow the leases, and for rows without one ``alone_w``, the power that each chooses itself.
 
-    The reserve is the owner's, or the lease's where that is higher; it wins over the ramp.
+    The reserve is the owner's, or the lease's if that is higher; it takes precedence over the ramp.
     """
     wish = np.where(orders.leased, orders.setpoint_w, alone_w)
     most = orders.ramp_w_s * dt_s
@@ -108,7 +108,7 @@ def follow(
         orders.leased, droop_w(hz, orders.droops, spec.charge_w, spec.discharge_w), 0.0
     )
     request = above_reserve(spec, state, reserve, ramped + added, dt_s)
-    # What the lease keeps beyond the owner's reserve is not sold, and not bought from the grid.
+    # What a lease keeps beyond the owner's reserve is not sold, and not bought from the grid.
     kept_w = np.maximum(spare_w(spec, state, orders.soc_min, dt_s), 0.0)
     request = np.where(orders.leased, np.minimum(request, kept_w), request)
     return Decision(ramped, added, request)
@@ -117,9 +117,9 @@ def follow(
 def above_reserve(
     spec: BatterySpec, state: BatteryState, reserve: Floats, wish_w: Floats, dt_s: float
 ) -> Floats:
-    """The wish, held so that after ``dt_s`` the battery is not below its reserve.
+    """The wish, limited so that after ``dt_s`` the battery is not below its reserve.
 
-    One that is below it already (or would be, by standby) charges slowly from the grid.
+    A battery that is already below it (or would be, by standby) charges slowly from the grid.
     """
     return np.minimum(wish_w, most_above_reserve(spec, state, reserve, dt_s))
 
@@ -127,7 +127,7 @@ def above_reserve(
 def most_above_reserve(
     spec: BatterySpec, state: BatteryState, reserve: Floats, dt_s: float
 ) -> Floats:
-    """Most discharge that `above_reserve` lets through, W; negative = charges at least so."""
+    """Largest discharge that `above_reserve` allows, W; negative = the least charge."""
     spare = spare_w(spec, state, reserve, dt_s)
     refill_w = np.minimum(
         -spare / spec.discharge_efficiency, _REFILL_PER_H * spec.energy_wh
@@ -136,6 +136,6 @@ def most_above_reserve(
 
 
 def spare_w(spec: BatterySpec, state: BatteryState, floor: Floats, dt_s: float) -> Floats:
-    """Discharge over ``dt_s`` that ends at soc ``floor``, W; negative = it is below already."""
+    """Discharge over ``dt_s`` that ends at soc ``floor``, W; negative = already below it."""
     spare_wh = (state.soc - floor) * spec.energy_wh - battery.standby_wh(spec, dt_s)
     return spare_wh * spec.discharge_efficiency * HOUR_S / dt_s

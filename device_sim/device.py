@@ -1,10 +1,10 @@
 """The device's side of ``vpp.v1`` as a state machine without I/O.
 
-A shell tells it what was measured, what came in and what time it is; it answers with the
-messages to send. Its promise: a reading is let go of only when an Ack covers it, when the gateway
-says that it will never take it, or when the ring is full. Live readings go at once; whatever the
-link lost goes as Backfill beside them, at the pace that the gateway told. Commands are answered
-at once; what became of them is told until an answer says that it was heard.
+A shell passes it measurements, received messages and the time; it returns the messages to send.
+It keeps a reading until an Ack covers it, the gateway refuses it for good, or the ring is full.
+Live readings are sent at once; readings that were lost with a link are sent as Backfill at the
+pace that the gateway announced. Commands are answered at once; their outcomes are reported until
+an answer confirms them.
 """
 
 import random
@@ -44,48 +44,48 @@ from schemas.telemetry import NativeBody, VendorBody
 from schemas.wire import decode, decode_result, encode_call, encode_result, encode_send
 
 CHUNK_ROWS = 80
-"""Rows of one Backfill: stays under the protocol's message size with every column filled."""
+"""Rows of one Backfill, so that it stays within the message size with every column filled."""
 _HELLO_ID = "hello"
 _HELD_ROWS = 5
 _LEAVE_WITHIN_MS = 2000
 _CLOCK_SLACK = 1 / 64
 _CLOCK_SET_MS = 120_000
-"""A gateway's clock that falls back by more was set: no connection holds a message up for so long.
-Else its devices would take every command for expired until they have forgotten the wrong time."""
+"""A gateway's clock that falls back by more than this was set: no connection delays a message so
+long. Without this rule its devices would treat every command as expired for a long time."""
 _KEYS = NativeBody.__struct_fields__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long a device waits, ms."""
+    """The waiting times of a device, ms."""
 
     reconnect_first_ms: int = 1000
-    """Most before the first attempt; doubles with each one (full jitter: drawn from 0 up)."""
+    """Longest wait before the first attempt; doubles with each (full jitter: drawn from 0)."""
     reconnect_most_ms: int = 60_000
     resend_ms: int = 60_000
-    """A reading sent and neither acked nor refused for this long goes again."""
+    """A reading that was sent and neither acked nor refused for this long is sent again."""
     refused_ms: int = 5_000
-    """As above, after an error that says: later."""
+    """The same after an error that is not permanent."""
 
 
 class Controls(Protocol):
-    """Who acts on commands: see `device_sim.leases.LeaseOf`."""
+    """The part of a device that executes commands: see `device_sim.leases.LeaseOf`."""
 
     @property
     def last_command(self) -> str:
-        """Id of the newest command that was taken; "" = none."""
+        """Id of the newest accepted command; "" = none."""
 
     def offer(
         self, command_id: str, setpoint: Setpoint, now_ms: int, epoch: int | None
     ) -> SetpointResult:
-        """A command has come over the connection ``epoch``; ``now_ms`` by the gateway's clock."""
+        """Answer a command from the connection ``epoch``; ``now_ms`` is by the gateway's clock."""
 
     def take_prices(self, prices: Prices) -> None:
-        """The device was told prices."""
+        """Store a price series."""
 
 
 class State(Enum):
-    """Where the connection is in its life."""
+    """The states of the connection, in order."""
 
     OFFLINE = auto()
     WAITING_FOR_HELLO = auto()
@@ -95,7 +95,7 @@ class State(Enum):
 
 @dataclass(slots=True)
 class Step:
-    """What the shell has to do now: send these, then close if it says so."""
+    """Instructions to the shell: send these messages, then close if ``close``."""
 
     send: list[bytes] = field(default_factory=list)
     close: bool = False
@@ -104,7 +104,7 @@ class Step:
 class Device:
     """One device from its start (boot) to its end, over any number of connections.
 
-    ``now_ms`` is a clock that never goes back; readings carry the device's own time.
+    ``now_ms`` is a monotonic clock; readings carry the device's own time.
     ``counters`` (shared by a fleet) count ``made``, ``acked``, ``dropped``,
     ``refused``, ``backfilled``, ``reconnects``, ``setpoint_<status>`` and ``reports_<fate>``,
     among others.
@@ -125,7 +125,7 @@ class Device:
         self.boot = boot
         self.state = State.OFFLINE
         self.interval_ms = 1000
-        """Make one reading this often."""
+        """Interval between readings, set by the gateway."""
         self.ring = Ring(ring_capacity)
         self._model, self._firmware = model, firmware
         self._rng = rng
@@ -144,7 +144,7 @@ class Device:
         self._drained_ms: float | None = None
 
     def measured(self, body: NativeBody, now_ms: int, vendor: VendorBody | None = None) -> Step:
-        """A new reading; ``vendor`` is the form it takes live (Backfill is always native)."""
+        """Accept a new reading; ``vendor`` is its form if sent live (Backfill is native)."""
         live = self.state is State.LIVE
         seq, dropped = self.ring.add(body, now_ms + self._patience.resend_ms if live else 0)
         self._counters["made"] += 1
@@ -158,17 +158,17 @@ class Device:
         return Step()
 
     def report(self, status: CommandStatus, now_ms: int) -> Step:
-        """Tell what became of a command: now, or when there is a link."""
+        """Report the outcome of a command: now, or once there is a link."""
         self._counters["reports_dropped"] += self._reports.add(status)
         return Step(self._reports_due(now_ms))
 
     def gateway_ms(self, now_ms: int) -> int | None:
-        """The gateway's clock, ms UTC, as reckoned from what it last told; None = it never did."""
+        """The gateway's clock, ms UTC, estimated from its last message; None = not known."""
         ahead_ms = self._gateway_ahead_ms
         return None if ahead_ms is None else now_ms + round(ahead_ms)
 
     def connected(self, utc_ms: int) -> Step:
-        """The link is up: say Hello. ``utc_ms`` is the device's own clock."""
+        """The link is connected: send Hello. ``utc_ms`` is the device's own clock."""
         self.state = State.WAITING_FOR_HELLO
         self._epoch = None
         self._held.clear()
@@ -187,7 +187,7 @@ class Device:
         return Step([encode_call(_HELLO_ID, hello)])
 
     def disconnected(self, close_code: int | None = None) -> float | None:
-        """The link is gone or did not come up; ms to wait before the next try, None = never."""
+        """The link was lost or not established; ms to wait before a retry, None = no retry."""
         self.state = State.OFFLINE
         self.ring.all_due()
         self._reports.all_due()
@@ -199,14 +199,14 @@ class Device:
         patience = self._patience
         if close_code == CLOSE_REGISTRY_CHANGED:
             return self._rng.uniform(0, patience.reconnect_first_ms)
-        if close_code in (CLOSE_ABUSE, CLOSE_UNKNOWN_DEVICE):  # sooner would be no better
+        if close_code in (CLOSE_ABUSE, CLOSE_UNKNOWN_DEVICE):  # trying sooner would not help
             return self._rng.uniform(patience.reconnect_most_ms / 2, patience.reconnect_most_ms)
         ceiling = patience.reconnect_first_ms * 2 ** min(self._attempts, 30)
         self._attempts += 1
         return self._rng.uniform(0, min(ceiling, patience.reconnect_most_ms))
 
     def received(self, data: bytes | str, now_ms: int) -> Step:
-        """A message from the gateway; one that makes no sense is counted and left."""
+        """Handle a message from the gateway; one that makes no sense is counted and ignored."""
         match decode(data):
             case Call(_, Ack() as ack):
                 return self._on_ack(ack, now_ms)
@@ -220,8 +220,8 @@ class Device:
             case Result(id_) as result if id_ == _HELLO_ID:
                 return self._on_hello_result(result, now_ms)
             case Result(id_):
-                heard = self._reports.forget(id_)
-                self._counters["reports_heard" if heard else "not_understood"] += 1
+                known = self._reports.forget(id_)
+                self._counters["reports_heard" if known else "not_understood"] += 1
             case Error(id_, code) if id_ == _HELLO_ID:
                 self._counters[f"hello_{code}"] += 1
                 return Step(close=True)
@@ -232,12 +232,12 @@ class Device:
         return Step()
 
     def tick(self, now_ms: int) -> Step:
-        """Time has passed: what is due to be sent, or the end of a drained connection."""
+        """Messages that are due now, or the end of a drained connection."""
         if self.state is State.LEAVING:
             return Step(close=now_ms >= self._leave_at_ms or not self._in_flight(now_ms))
         step = Step(self._reports_due(now_ms))
         if self.state is State.LIVE and len(self.ring) and self._backfill_at_ms <= now_ms:
-            # Time that was not used is not saved up for longer than a second.
+            # Unused time is saved for at most a second.
             self._backfill_at_ms = max(self._backfill_at_ms, now_ms - 1000)
             while self._backfill_at_ms <= now_ms and (message := self._backfill(now_ms)):
                 step.send.append(message)
@@ -281,13 +281,13 @@ class Device:
         self.interval_ms = max(accepted.interval_ms, 1)
         self._pace = BackfillPace(accepted.backfill.delay_ms, max(accepted.backfill.rows_per_s, 1))
         self._backfill_at_ms = now_ms + round(self._rng.uniform(*self._pace.delay_ms))
-        # What was measured since Hello is still live.
+        # Readings measured since Hello are still live.
         self._sent([seq for seq, _ in self._held], now_ms)
         return Step([message for _, message in self._held] + self._reports_due(now_ms))
 
     def _on_setpoint(self, id_: str, setpoint: Setpoint, now_ms: int) -> Step:
         at_ms = self.gateway_ms(now_ms)
-        # Before its Hello is answered a device has no epoch, so nothing is taken.
+        # Before its Hello is answered a device has no epoch, so it accepts nothing.
         answer = self._controls.offer(id_, setpoint, at_ms or 0, self._epoch)
         self._counters[f"setpoint_{answer.status}"] += 1
         return Step([encode_result(id_, answer)])
@@ -300,7 +300,7 @@ class Device:
 
     def _on_ack(self, ack: Ack, now_ms: int) -> Step:
         if self._gateway_ahead_ms is not None:
-            # What came late says less than what came at once: up at once, down slowly.
+            # A late message says less about the clock than a fast one: quick up, slow down.
             off_ms = ack.t - now_ms - self._gateway_ahead_ms
             at_once = off_ms > 0 or off_ms < -_CLOCK_SET_MS
             self._gateway_ahead_ms += off_ms if at_once else off_ms * _CLOCK_SLACK
@@ -309,14 +309,14 @@ class Device:
         return Step(close=self.state is State.LEAVING and not self._in_flight(now_ms))
 
     def _on_drain(self, id_: str, drain: Drain, now_ms: int) -> Step:
-        """Send no more, wait a little for the acks of what was sent, then leave."""
+        """Send no more, wait a little for outstanding acks, then close."""
         self.state = State.LEAVING
         self._leave_at_ms = now_ms + _LEAVE_WITHIN_MS
         self._drained_ms = self._rng.uniform(*drain.reconnect_in_ms)
         return Step([encode_result(id_, {})], close=not self._in_flight(now_ms))
 
     def _on_error(self, error: Error, now_ms: int) -> None:
-        """One of our messages was refused: for good, or until later."""
+        """Handle the refusal of one of our messages: permanent, or until later."""
         wait_ms = round(self._patience.refused_ms * self._rng.uniform(0.5, 1.5))
         if self._reports.later(error.id, now_ms + wait_ms):
             if error.code in PERMANENT:

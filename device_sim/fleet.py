@@ -1,4 +1,4 @@
-"""Demo fleets: sites with their devices, drawn from a seed; the same seed, the same fleet."""
+"""Demo fleets: sites with their devices, drawn from a seed; the same seed gives the same fleet."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ _EXPORT_LIMITS_W = (None, 5000.0, 10000.0, 0.0)
 _EXPORT_SHARES = (0.6, 0.25, 0.1, 0.05)
 _SOLAR_MODELS = ("symo_metered", "envoy", "symo")
 UNMETERED_MODEL = "symo"
-"""An inverter with no meter at the grid connection: it knows its own power only."""
+"""An inverter without a meter at the grid connection: it measures only its own power."""
 
 
 def demo_sites(
@@ -40,7 +40,7 @@ def demo_sites(
 ) -> list[Site]:
     """Sites of one device each: home-0001.., solar-0001.., mega-01.., spread over the regions.
 
-    A home's device is its gateway: one device whatever number of battery units stand behind it.
+    A home's device is its gateway: one device for any number of battery units.
     """
     rng = np.random.default_rng([seed, 0xF1EE7])
     made = [(f"home-{n:04d}", _home) for n in range(1, homes + 1)]
@@ -68,7 +68,7 @@ def _home(rng: np.random.Generator, device_id: str, token: str, region: str) -> 
     model = str(rng.choice(_HOME_MODELS, p=_HOME_SHARES))
     units = int(rng.choice((1, 2, 3), p=(0.75, 0.2, 0.05)))
     if model == "iq_battery":
-        units += 1  # their units are small
+        units += 1  # its units are small
     energy_wh, charge_w, discharge_w = (units * rating for rating in _PER_UNIT[model])
     solar_w = float(rng.integers(35, 120) * 100)
     device = Device(device_id, "powerwall", model, energy_wh, charge_w, discharge_w, solar_w, token)

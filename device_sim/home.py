@@ -1,8 +1,8 @@
-"""A premise with one grid connection: load = grid + battery + solar, at every step.
+"""Premises with one grid connection: load = grid + battery + solar, at every step.
 
-On the grid, the battery does what its controller asks as far as the connection's limits let it,
-and solar is curtailed to the export limit. Off the grid (islanded), the battery carries the load,
-reserve and all: that is what the reserve is for. What it cannot carry is not served.
+On the grid, the battery follows its controller within the connection's limits, and solar is
+curtailed to the export limit. Off the grid (islanded), the battery supplies the load, even from
+its reserve, which is kept for that. Load beyond its power is not served.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from vpp_streams.domain.arrays import Floats, Mask
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Limits of the grid connection, one value per row; inf = none."""
+    """Limits of the grid connection, one value per row; inf = no limit."""
 
     export_limit_w: Floats
     import_limit_w: Floats
@@ -24,15 +24,15 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a step meets, one value per row."""
+    """The external conditions of a step, one value per row."""
 
     sun_w: Floats
-    """What the panels could give, W >= 0."""
+    """Available solar power, W >= 0."""
     demand_w: Floats
-    """What the household would use, W >= 0."""
+    """The household's demand, W >= 0."""
     ambient_c: Floats
     islanded: Mask
-    """The grid is out."""
+    """Whether the grid is out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ def step(
     request_w: Floats,
     dt_s: float,
 ) -> tuple[BatteryState, Flows]:
-    """Let ``dt_s`` pass with the controller asking for ``request_w`` (+ = discharge)."""
+    """Advance by ``dt_s`` with the controller requesting ``request_w`` (+ = discharge)."""
     off = around.islanded
-    # Panels without a battery have nothing to follow when the grid is out: they switch off.
+    # Without a battery, panels have no grid to follow during an outage: they switch off.
     sun = np.where(off & (spec.energy_wh <= 0), 0.0, around.sun_w)
     net = around.demand_w - sun
     most = np.maximum(net + connection.export_limit_w, 0.0)

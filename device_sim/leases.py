@@ -1,7 +1,7 @@
-"""What the devices of a fleet hold: leased setpoints by columns, one row per device.
+"""The leases of a fleet's devices: leased setpoints as columns, one row per device.
 
-A device takes the newest rank only, holds one lease (and knows of one that begins later), and
-ends it by itself. Times are those of the gateway's clock as each device reckons it.
+A device accepts only the newest rank, holds one lease (and knows one that begins later), and ends
+it by itself. Times are of the gateway's clock as each device estimates it.
 """
 
 from collections.abc import Iterator
@@ -24,30 +24,30 @@ Lease = NDArray[np.void]
 LEASE = np.dtype(
     [
         ("command_id", object),
-        ("stands", bool),  # taken, and not ended
-        ("applied", bool),  # power has come as near to the setpoint as it can
+        ("stands", bool),  # accepted, and not ended
+        ("applied", bool),  # power is as close to the setpoint as it can be
         ("setpoint_w", np.float64),
         ("not_before_ms", np.int64),
         ("valid_until_ms", np.int64),
         ("ramp_w_s", np.float64),
         ("soc_min", np.float64),
-        ("prices", bool),  # what comes after it: the price series, or self-consumption
+        ("prices", bool),  # after it: the price series, or self-consumption
         ("nominal_hz", np.float64),  # of its droop; NaN = none
         ("dead_band_hz", np.float64),
         ("droop", np.float64),
     ]
 )
 FALL_BACK_MS = 60_000
-"""However slow its ramp, this long after its end nothing of a lease is left."""
+"""After this long, ms, nothing of an ended lease remains, however slow its ramp."""
 _NEAR, _NEAR_W = 0.02, 50.0
-"""A setpoint is reached within this share of it, or these watts."""
+"""A setpoint is reached within this share of it, or within this many watts."""
 _LIMITED_W = 1.0
 _NO_DROOP = Droop(nominal_hz=60.0)
 _AT_ONCE = Setpoint(epoch=0, rank=0, p=0.0, not_before=0, valid_until=0, ramp_w_s=np.inf)
 
 
 def as_lease(command_id: str, setpoint: Setpoint) -> tuple[Any, ...]:
-    """One element of dtype `LEASE`."""
+    """A setpoint as one element of dtype `LEASE`."""
     droop = setpoint.droop or _NO_DROOP
     return (
         command_id,
@@ -67,7 +67,7 @@ def as_lease(command_id: str, setpoint: Setpoint) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _SharedReport:
-    """The same report of several devices."""
+    """The same report for several devices."""
 
     rows: NDArray[np.intp]
     ids: list[str]
@@ -78,37 +78,37 @@ class _SharedReport:
 
 
 class Leases:
-    """The columns. Between offers, each step of the fleet is `orders`, then `moved`."""
+    """The leases of all rows. Each step of the fleet calls `orders`, then `moved`."""
 
     def __init__(self, has_battery: Mask) -> None:
         rows = len(has_battery)
         self.has_battery = has_battery
         self.refuses = np.zeros(rows, bool)
-        """Devices that take no setpoint."""
+        """Devices that reject every setpoint."""
         self.opted_out = np.zeros(rows, bool)
-        """Devices whose owners want none just now."""
+        """Devices whose owners want no setpoint at present."""
         self.islanded = np.zeros(rows, bool)
         self.prices = KnownPrices(rows)
         self.held = np.full(rows, np.array(as_lease("", _AT_ONCE), LEASE))
         self.held["stands"] = False
         self._coming = self.held.copy()
         self.falling = np.zeros(rows, bool)
-        """On the way back from a lease, at its ramp."""
+        """Devices whose power returns from a lease at its ramp."""
         self.power_w = np.zeros(rows)
         self._base_w = np.zeros(rows)
-        """Power without what frequency response adds."""
+        """Power without the part of frequency response, W."""
         self._rank = np.full(rows, -1, np.int64)
         self._last_id = [""] * rows
-        self._told: list[_SharedReport] = []
+        self._reports: list[_SharedReport] = []
 
     def of(self, row: int) -> "LeaseOf":
-        """One device's view of it."""
+        """The view of one device."""
         return LeaseOf(self, row)
 
     def offer(
         self, row: int, command_id: str, setpoint: Setpoint, now_ms: int, epoch: int | None
     ) -> SetpointResult:
-        """A command has come to a device whose newest connection is ``epoch``; its answer."""
+        """Answer a command for a device whose newest connection is ``epoch``."""
         if command_id == self._last_id[row]:
             return SetpointResult("duplicate")
         if setpoint.epoch != epoch:
@@ -125,22 +125,22 @@ class Leases:
         if setpoint.p is None:
             self._end(self.held, rows, "superseded", now)
             self.held["prices"][row] = setpoint.fallback == "prices"
-            self._tell(rows, [command_id], "completed", now)
+            self._report(rows, [command_id], "completed", now)
         else:
             self._coming[row] = as_lease(command_id, setpoint)
         return SetpointResult("accepted")
 
     def grant(self, rows: NDArray[np.intp], lease: Lease, now_ms: Ints) -> None:
-        """Give these rows leases without asking, a whole fleet at once: for studies in process."""
+        """Give these rows leases directly, a complete fleet at once: for studies in process."""
         self._end(self._coming, rows, "superseded", now_ms)
         self._coming[rows] = lease
 
     def last_command(self, row: int) -> str:
-        """Id of the newest command that the device took; "" = none yet."""
+        """Id of the newest command that the device accepted; "" = none yet."""
         return self._last_id[row]
 
     def orders(self, now_ms: Ints, islanded: Mask) -> Orders:
-        """What stands at ``now_ms`` (by rows), after everything that ends and begins then."""
+        """The leases that hold at ``now_ms`` (by row), after every end and start until then."""
         held, coming = self.held, self._coming
         self.islanded = islanded
         for lease in (held, coming):
@@ -170,34 +170,34 @@ class Leases:
         )
 
     def price_action(self, now_ms: Ints) -> NDArray[np.int8]:
-        """What prices call for now, at the devices whose last lease said so; see `prices`."""
-        listens = self.held["prices"]
-        if not listens.any():
-            return np.zeros(len(listens), np.int8)
-        return np.where(listens, self.prices.action(now_ms), np.int8(NEITHER))
+        """The action by prices now, for devices whose last lease said so; see `prices`."""
+        follows_prices = self.held["prices"]
+        if not follows_prices.any():
+            return np.zeros(len(follows_prices), np.int8)
+        return np.where(follows_prices, self.prices.action(now_ms), np.int8(NEITHER))
 
     def moved(self, now_ms: Ints, decision: Decision, alone_w: Floats, power_w: Floats) -> None:
-        """The step is done, and the batteries' power is this."""
+        """Take over the batteries' power after a step, W."""
         held, wanted_w = self.held, decision.ramped_w + decision.droop_w
         self.power_w = power_w
         without = power_w - decision.droop_w
         low, high = np.minimum(power_w, without), np.maximum(power_w, without)
         self._base_w = np.clip(decision.ramped_w, low, high)
         self.falling &= np.abs(decision.ramped_w - alone_w) > _LIMITED_W
-        # Power that a limit keeps from where the ramp would have it is as near as it can be.
+        # If a limit keeps power from the ramp's value, it is as close as it can be.
         goal_w = held["setpoint_w"] + decision.droop_w
         near = np.abs(power_w - goal_w) <= np.maximum(_NEAR * np.abs(held["setpoint_w"]), _NEAR_W)
         limited = np.abs(power_w - wanted_w) > _LIMITED_W
         rows = np.flatnonzero(held["stands"] & ~held["applied"] & (near | limited))
         held["applied"][rows] = True
-        self._tell(rows, held["command_id"][rows].tolist(), "applied", now_ms[rows])
+        self._report(rows, held["command_id"][rows].tolist(), "applied", now_ms[rows])
 
     def take_reports(self) -> Iterator[tuple[int, CommandStatus]]:
-        """(row, report) of all that became of commands since it was last asked."""
-        told, self._told = self._told, []
+        """(row, report) of all outcomes since the last call."""
+        reports, self._reports = self._reports, []
         return (
             (row, CommandStatus(id_, each.state, at_ms, round(power_w, 1), each.reason))
-            for each in told
+            for each in reports
             for row, id_, at_ms, power_w in zip(
                 each.rows.tolist(),
                 each.ids,
@@ -230,7 +230,7 @@ class Leases:
         now_ms: Ints,
         reason: str = "",
     ) -> None:
-        """End those of these leases that stand. ``now_ms`` is of ``rows``."""
+        """End these leases if they hold. ``now_ms`` has one value per row of ``rows``."""
         standing = lease["stands"][rows]
         rows, now_ms = rows[standing], now_ms[standing]
         if not len(rows):
@@ -239,9 +239,9 @@ class Leases:
         if lease is self.held:
             lease["valid_until_ms"][rows] = np.minimum(lease["valid_until_ms"][rows], now_ms)
             self.falling[rows] = True
-        self._tell(rows, lease["command_id"][rows].tolist(), state, now_ms, reason)
+        self._report(rows, lease["command_id"][rows].tolist(), state, now_ms, reason)
 
-    def _tell(
+    def _report(
         self,
         rows: NDArray[np.intp],
         ids: list[str],
@@ -250,12 +250,14 @@ class Leases:
         reason: str = "",
     ) -> None:
         if len(rows):
-            self._told.append(_SharedReport(rows, ids, state, now_ms, self.power_w[rows], reason))
+            self._reports.append(
+                _SharedReport(rows, ids, state, now_ms, self.power_w[rows], reason)
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseOf:
-    """One device's leases: what its end of the protocol talks to."""
+    """One device's leases, for its side of the protocol."""
 
     leases: Leases
     row: int
@@ -267,10 +269,10 @@ class LeaseOf:
         return self.leases.offer(self.row, command_id, setpoint, now_ms, epoch)
 
     def take_prices(self, prices: Prices) -> None:
-        """The device was told prices."""
+        """Store a price series of the device."""
         self.leases.prices.take(self.row, prices)
 
     @property
     def last_command(self) -> str:
-        """Id of the newest command it took."""
+        """Id of the newest command that the device accepted."""
         return self.leases.last_command(self.row)

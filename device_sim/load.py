@@ -1,4 +1,4 @@
-"""Household load, by columns: what is always on, how people live, and their appliances; seeded."""
+"""Household load as columns: base load, people and their appliances; seeded."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from vpp_streams.domain.arrays import Floats
 
 _HOURS = (0, 5, 7, 9, 12, 16, 19, 21, 23, 24)
 _SHAPE = (0.25, 0.2, 0.8, 0.6, 0.5, 0.6, 1.0, 0.9, 0.4, 0.25)
-"""Presence of people over the day, share of its peak."""
+"""Presence of people over the day, as a share of its peak."""
 
 
 @dataclass(frozen=True, slots=True)
 class Appliance:
-    """Something that runs now and then, at full power for a while."""
+    """A device that runs now and then, at full power for a while."""
 
     power_w: float
     runs_s: float
@@ -38,11 +38,11 @@ class LoadSpec:
     """Households, one value per row."""
 
     base_w: Floats
-    """Always on."""
+    """Load that is always on, W."""
     people_w: Floats
-    """On top of it when everybody is at home."""
+    """Additional load when everybody is at home, W."""
     appliances: Floats
-    """How much the household uses appliances; 1 = typical, 0 = none."""
+    """Use of appliances; 1 = typical, 0 = none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class LoadState:
     """Running appliances, shape (appliances, rows)."""
 
     left_s: Floats
-    """How long each still runs, s; 0 = off."""
+    """Remaining time of each, s; 0 = off."""
 
 
 def new_load(rows: int) -> LoadState:
@@ -61,7 +61,7 @@ def new_load(rows: int) -> LoadState:
 def step(
     spec: LoadSpec, state: LoadState, solar_hour: Floats, dt_s: float, rng: np.random.Generator
 ) -> tuple[LoadState, Floats]:
-    """Let ``dt_s`` pass; returns the new state and the load, W >= 0."""
+    """Advance by ``dt_s``; returns the new state and the load, W >= 0."""
     presence = np.interp(solar_hour, _HOURS, _SHAPE)
     left = np.maximum(state.left_s - dt_s, 0.0)
     rate = _STARTS_PER_S[:, None] * (2.0 * presence * spec.appliances)

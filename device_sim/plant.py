@@ -1,4 +1,4 @@
-"""Batteries behind their grid connections, and what they were told: one step moves them all."""
+"""Batteries behind their grid connections, with their leases: one step moves them all."""
 
 from collections import Counter
 
@@ -13,7 +13,7 @@ from vpp_streams.domain.arrays import Floats
 
 
 class Plant:
-    """State of every device's battery and leases. ``counters`` count ``breach_<limit>``."""
+    """The state of every device's battery and leases. ``counters`` count ``breach_<limit>``."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Plant:
         self.battery = state
         self.connection = connection
         self.reserve = reserve
-        """The owners', fraction."""
+        """The owners' reserves, 0..1."""
         self.leases = Leases(spec.energy_wh > 0)
         self.counters = Counter() if counters is None else counters
         self.flows = Flows(*(np.zeros(len(reserve)) for _ in range(4)))
@@ -40,9 +40,9 @@ class Plant:
         hz: Floats,
         dt_s: float,
     ) -> None:
-        """Let ``dt_s`` pass, up to ``now_ms`` (the gateway's clock as each device reckons it).
+        """Advance by ``dt_s``, to ``now_ms`` (the gateway's clock as each device estimates it).
 
-        ``own_w`` is what each would do with no word from outside, ``hz`` the frequency it sees.
+        ``own_w`` is each device's power without leases and prices, ``hz`` its measured frequency.
         """
         spec, leases = self.spec, self.leases
         orders = leases.orders(now_ms, around.islanded)

@@ -1,4 +1,4 @@
-"""What a device does with prices when nobody commands it: sell dear hours, buy cheap ones."""
+"""A device's use of prices without a command: sell in expensive hours, buy in cheap ones."""
 
 from functools import lru_cache
 
@@ -12,15 +12,15 @@ Actions = NDArray[np.int8]
 SELL, BUY, NEITHER = 1, -1, 0
 
 _MOST = 576
-"""Prices of one series, by the protocol."""
+"""Largest number of prices in one series, by the protocol."""
 
 
 @lru_cache(maxsize=64)  # a fleet gets the same series device by device
 def actions(prices: Prices) -> Actions:
-    """What to do in each interval: `SELL` in its day's dearest quarter, `BUY` in its cheapest.
+    """The action for each interval: `SELL` in its day's dearest quarter, `BUY` in its cheapest.
 
-    Days are counted from the series' first price; the last may be known in part. A price that
-    most of the day has is neither dear nor cheap.
+    Days are counted from the series' first price; the last may be incomplete. A price that most of
+    the day has is neither expensive nor cheap.
     """
     price = np.array(prices.per_mwh)
     act = np.zeros(len(price), np.int8)
@@ -34,7 +34,7 @@ def actions(prices: Prices) -> Actions:
 
 
 class KnownPrices:
-    """The newest price series that each device was told, by rows."""
+    """The newest price series of each device, by row."""
 
     def __init__(self, rows: int) -> None:
         self._from_ms = np.zeros(rows, np.int64)
@@ -43,14 +43,14 @@ class KnownPrices:
         self._actions = np.zeros((rows, _MOST), np.int8)
 
     def take(self, row: int, prices: Prices) -> None:
-        """A device was told prices; what it knew before is forgotten."""
+        """Store a device's price series; the previous one is forgotten."""
         act = actions(prices)
         self._from_ms[row], self._interval_ms[row] = prices.from_, prices.interval_ms
         self._count[row] = len(act)
         self._actions[row, : len(act)] = act
 
     def action(self, now_ms: NDArray[np.int64]) -> Actions:
-        """What each device's prices call for now; `NEITHER` where none is known."""
+        """The action by each device's prices now; `NEITHER` if none is known."""
         at = (now_ms - self._from_ms) // self._interval_ms
         known = (at >= 0) & (at < self._count)
         rows = np.arange(len(at))

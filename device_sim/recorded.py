@@ -1,4 +1,4 @@
-"""A recorded home (load and solar from a CSV) played over and over, on its own local time."""
+"""A recorded home (load and solar from a CSV), repeated on its own local time."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,12 @@ from vpp_streams.domain.arrays import Floats
 
 DAY_S = 86_400
 _COLUMNS = {"time_utc": ("load_w", "pv_w", 1.0), "time_local": ("GC", "GG", 1000.0)}
-"""Time column -> load column, solar column, W per unit. The first row names the form."""
+"""Time column -> load column, solar column, W per unit. The first time column found decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedHome:
-    """Load and solar power of whole days."""
+    """Load and solar power of complete days."""
 
     at_s: Floats
     """Seconds since the first midnight, rising."""
@@ -25,7 +25,7 @@ class RecordedHome:
     days: int
 
     def power_w(self, day: NDArray[np.int64], second_of_day: Floats) -> tuple[Floats, Floats]:
-        """(load, solar) in W; days beyond the last begin again with the first."""
+        """(load, solar) in W; after the last day the first follows again."""
         at = day % self.days * DAY_S + second_of_day
         return np.interp(at, self.at_s, self.load_w), np.interp(at, self.at_s, self.solar_w)
 
@@ -33,14 +33,14 @@ class RecordedHome:
 def read_recorded(path: Path) -> RecordedHome:
     """Read a CSV with columns ``time_utc,load_w,pv_w`` (W) or ``time_local,GC,GG`` (kW).
 
-    Gaps in the load are filled along a line; solar that is missing is night: 0. Raises
-    `ValueError` that names the file and what is wrong with it.
+    Gaps in the load are interpolated; missing solar power counts as night: 0. Raises
+    `ValueError` that names the file and the mistake in it.
     """
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        said = " ".join(str(error).split())
-        raise ValueError(f"{path}: cannot be read as CSV ({said})") from None
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: cannot be read as CSV ({reason})") from None
     form = next((time for time in _COLUMNS if time in table), None)
     if form is None or not set(_COLUMNS[form][:2]) <= set(table):
         forms = " or ".join(f"{time},{','.join(c[:2])}" for time, c in _COLUMNS.items())

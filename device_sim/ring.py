@@ -1,4 +1,4 @@
-"""A device's memory of readings that no Ack has covered yet: bounded, oldest dropped first."""
+"""A device's memory of readings without an Ack yet: bounded, the oldest dropped first."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from schemas.telemetry import NativeBody
 
 
 class Ring:
-    """Readings by number. Each has a moment from which on it may go (again) as Backfill."""
+    """Readings by number, each with the time from which it may be sent (again) as Backfill."""
 
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
@@ -24,7 +24,7 @@ class Ring:
 
     @property
     def oldest_seq(self) -> int:
-        """Oldest reading it has; ``next_seq`` where it has none."""
+        """The oldest reading's number; ``next_seq`` if there is none."""
         return next(iter(self._bodies), self.next_seq)
 
     def add(self, body: NativeBody, due_ms: int) -> tuple[int, int]:
@@ -35,32 +35,32 @@ class Ring:
         return seq, self.forget((self.oldest_seq,)) if len(self) > self.capacity else 0
 
     def forget(self, seqs: Iterable[int]) -> int:
-        """Let go of readings; returns how many of them it had."""
+        """Drop readings; returns how many of them there were."""
         had = [seq for seq in seqs if self._bodies.pop(seq, None) is not None]
         for seq in had:
             del self._due_ms[seq]
         return len(had)
 
     def within(self, first: int, last: int) -> list[int]:
-        """The numbers it has of ``[first..last]``, whatever the size of that range."""
+        """The numbers in ``[first..last]`` that it has, whatever the size of that range."""
         if last - first > len(self):
             return [seq for seq in self._bodies if first <= seq <= last]
         return [seq for seq in range(first, last + 1) if seq in self._bodies]
 
     def set_due(self, seqs: Iterable[int], due_ms: int) -> None:
-        """Say from when on these may go as Backfill; numbers it does not have are left out."""
+        """Set from when these may be sent as Backfill; unknown numbers are ignored."""
         self._due_ms.update({seq: due_ms for seq in seqs if seq in self._bodies})
 
     def all_due(self) -> None:
-        """The link is gone, and with it whatever was on its way."""
+        """Make every reading due: the link was lost, with all messages in flight."""
         self._due_ms = dict.fromkeys(self._due_ms, 0)
 
     def waiting(self, now_ms: int) -> int:
-        """How many may go as Backfill now."""
+        """How many readings may be sent as Backfill now."""
         return sum(due <= now_ms for due in self._due_ms.values())
 
     def due_run(self, now_ms: int, most: int) -> range:
-        """Oldest unbroken run of at most ``most`` readings that may go as Backfill now."""
+        """The oldest unbroken run of at most ``most`` readings that may be sent as Backfill now."""
         first = next((seq for seq, due in self._due_ms.items() if due <= now_ms), None)
         if first is None:
             return range(0)

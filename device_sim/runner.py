@@ -1,4 +1,4 @@
-"""A whole fleet in one process: one step of the physics a second, one WebSocket a device."""
+"""A complete fleet in one process: one step of the physics a second, one WebSocket a device."""
 
 import asyncio
 import math
@@ -25,53 +25,53 @@ from vpp_streams import clock
 
 _BEAT_S = 1.0
 _SLOTS = 50
-"""Parts of a beat; each device sends in one of its own."""
+"""Parts of a beat; each device sends in one of them."""
 _SLOTS_A_STEP = 10
-"""The physics move each so many slots: batteries answer sooner than they report."""
+"""The physics advance every this many slots: batteries react faster than they report."""
 
 
 _CONNECT_AT_ONCE = 20
-"""Devices of one slot's time: thousands at the same moment would time out in their handshakes."""
+"""Devices that connect in one slot; thousands at once would time out in their handshakes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimOptions:
-    """How a fleet is simulated."""
+    """The options of a simulated fleet."""
 
     url: str
-    """Where the gateway is: ``ws://host:port`` or ``wss://host:port``."""
+    """Address of the gateway: ``ws://host:port`` or ``wss://host:port``."""
     seed: int = 1
     secret: str = DEMO_SECRET
     vendor_share: float = 0.3
-    """Share of devices that speak a vendor's form, where their maker has one."""
+    """Share of devices that use a vendor's form, if their maker has one."""
     outages_per_hour: float = 0.0
     """How often each device loses its link."""
     outage_s: float = 30.0
-    """How long it has none, on average."""
+    """Mean length of such an outage."""
     grid_outages_per_day: float = 0.0
-    """How often each site's grid goes out."""
+    """How often each site's grid fails."""
     offline_share: float = 0.0
     """Share of each region's homes that never connect."""
     refuse_share: float = 0.0
-    """Share of each region's homes (others than those) that take no setpoint."""
+    """Share of each region's homes (others than those) that reject every setpoint."""
     cut_share: float = 0.0
-    """Share of each region's homes that lose their link for good"""
+    """Share of each region's homes that lose their link for good after ``cut_after_s``."""
     cut_after_s: float = 60.0
-    """so long after the start."""
+    """Time from the start to that loss."""
     recorded: RecordedHome | None = None
-    """Drives the homes' load and solar power."""
+    """Recording that drives the homes' load and solar power."""
     ring_capacity: int = 3600
     patience: Patience = field(default_factory=Patience)
     tls: ssl.SSLContext | None = None
 
 
 class Fleet:
-    """The running devices. ``counters`` are of all of them together; see `Device`."""
+    """The running devices. ``counters`` are totals of all of them; see `Device`."""
 
     def __init__(self, sites: Sequence[Site], options: SimOptions) -> None:
         self.counters: Counter[str] = Counter()
         self.troubles: dict[str, str] = {}
-        """Newest sentence on each kind of trouble; whoever tells people may clear it."""
+        """The newest sentence on each kind of trouble; a reader may clear it."""
         self._options = options
         self._rng = np.random.default_rng([options.seed, 0x11F7])
         self._happened = asyncio.Event()
@@ -92,14 +92,14 @@ class Fleet:
         self._vendors = [
             vendor.vendor_of(device, options.vendor_share, options.seed) for _, device in devices
         ]
-        # New at every start, as a device's is, and short: it wraps after more than a year.
+        # New at every start, as on a real device, and short: it wraps after more than a year.
         boot = f"{clock.now_ms() // 10 % 2**32:08x}"
         self.clients = [
             self._client(row, device, name, boot)
             for row, ((_, device), name) in enumerate(zip(devices, self._vendors, strict=True))
         ]
         self.away = np.zeros(len(devices), bool)
-        """Devices that have no link and will get none."""
+        """Devices without a link that will not get one."""
         self.away[self._some_homes(options.offline_share)] = True
         self.world.leases.refuses[self._some_homes(options.refuse_share)] = True
         self._running: asyncio.Task[None] | None = None
@@ -135,11 +135,11 @@ class Fleet:
 
     @property
     def unacked(self) -> int:
-        """Readings that their devices still keep."""
+        """Number of readings that the devices still keep."""
         return sum(len(client.device.ring) for client in self.clients)
 
     def cut(self, share: float) -> list[str]:
-        """That share of each region's homes loses the link for good; returns their devices."""
+        """Cut a share of each region's homes off for good; returns their devices."""
         rows = self._some_homes(share)
         for row in rows:
             self.clients[row].cut(math.inf)
@@ -147,7 +147,7 @@ class Fleet:
         return [self.clients[row].device_id for row in rows]
 
     def _some_homes(self, share: float) -> list[int]:
-        """A draw of so many of each region's homes, of those that are not away nor refuse."""
+        """Rows of a random share of each region's homes that are neither away nor refuse."""
         rows: list[int] = []
         regions = np.array([site.region for site in self.sites_of_devices])
         free = ~self.away & ~self.world.leases.refuses
@@ -158,10 +158,10 @@ class Fleet:
         return rows
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until it holds; looked at once a beat, and whenever a device hears something."""
+        """Wait until the condition holds; checked once a beat, and whenever a device receives."""
         while not condition():
             if self._running is not None and self._running.done():
-                await self._running  # it only ends by an error
+                await self._running  # it ends only with an error
             self._happened.clear()
             await self._happened.wait()
 
@@ -206,12 +206,12 @@ class Fleet:
                 rows = order[slot::_SLOTS]
                 for i, values in zip(rows.tolist(), measured.values(rows), strict=True):
                     self._let_measure(i, values)
-            # A beat that came late is not made up for: the next one's steps are longer.
+            # A late beat is not made up for: the next one's steps are longer.
             starts_at = max(starts_at + _BEAT_S, loop.time())
             await asyncio.sleep(starts_at - loop.time())
 
     def _step_world(self) -> Measured:
-        """Move the world on to now, and let devices tell what became of their commands."""
+        """Advance the world to now, and let devices report the outcomes of their commands."""
         self._at_ms = max(clock.now_ms(), self._at_ms + 1)
         known_ms = np.array([client.gateway_ms() for client in self.clients], np.int64)
         measured = self.world.step(self._at_ms, known_ms)
@@ -238,7 +238,7 @@ class Fleet:
 
 @asynccontextmanager
 async def running_fleet(sites: Sequence[Site], options: SimOptions) -> AsyncIterator[Fleet]:
-    """A fleet whose devices measure and connect during the body, and are gone after it."""
+    """A fleet whose devices connect and measure during the body, and stop after it."""
     fleet = Fleet(sites, options)
     task = fleet.start()
     try:

@@ -1,7 +1,7 @@
-"""Solar power, by columns: sun geometry and a clear sky from pvlib, and seeded clouds.
+"""Solar power as columns: sun geometry and a clear sky from pvlib, and seeded clouds.
 
-Sun and panels are a pure function of place and time; clouds are a random walk that the caller's
-generator drives: one common to a region (weather) and one of each site (passing clouds).
+Sun and panels are a pure function of place and time. Clouds are random walks driven by the caller's
+generator: one per region (weather) and one per site (passing clouds).
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 _STANDARD_W_M2 = 1000.0
 _GROUND_ALBEDO = 0.2
 _SYSTEM_EFFICIENCY = 0.9
-"""Inverter, wiring, dirt."""
+"""Losses of inverter, wiring and dirt."""
 _WEATHER_S = 2 * 3600.0
 _PASSING_S = 90.0
 
@@ -25,20 +25,20 @@ class SolarSpec:
     """Panels, one value per row; ``rated_w`` 0 = none."""
 
     rated_w: Floats
-    """Most that the inverter gives; also the panels' power under standard light."""
+    """Largest power of the inverter, W; also the panels' power under standard light."""
     latitude: Floats
     longitude: Floats
     tilt_deg: Floats
     """0 = flat, 90 = upright."""
     azimuth_deg: Floats
-    """Where the panels look: 180 = south, 90 = east."""
+    """Direction of the panels: 180 = south, 90 = east."""
     region: Ints
-    """Index of the region whose weather they share."""
+    """Index of the region whose weather applies."""
 
 
 @dataclass(frozen=True, slots=True)
 class CloudState:
-    """Standard-normal walks: > 0 is brighter than usual."""
+    """Standard-normal walks; > 0 is brighter than usual."""
 
     weather: Floats
     """One value per region."""
@@ -47,12 +47,12 @@ class CloudState:
 
 
 def new_clouds(rng: np.random.Generator, regions: int, rows: int) -> CloudState:
-    """Clouds at the start, drawn from how they are in the long run."""
+    """Clouds at the start, drawn from their stationary distribution."""
     return CloudState(rng.standard_normal(regions), rng.standard_normal(rows))
 
 
 def step_clouds(state: CloudState, dt_s: float, rng: np.random.Generator) -> CloudState:
-    """Clouds ``dt_s`` later (an autoregressive walk whose spread stays the same)."""
+    """Clouds ``dt_s`` later (an autoregressive walk with a constant spread)."""
     return CloudState(
         _walk(state.weather, dt_s / _WEATHER_S, rng), _walk(state.passing, dt_s / _PASSING_S, rng)
     )
@@ -64,7 +64,7 @@ def _walk(z: Floats, x: float, rng: np.random.Generator) -> Floats:
 
 
 def clearness(state: CloudState, region: Ints) -> Floats:
-    """Share of the clear sky's light that comes through, 0.1..1, one value per row."""
+    """Share of a clear sky's light that passes the clouds, 0.1..1, one value per row."""
     brightness = 1.0 + 1.3 * state.weather[region] + 0.5 * state.passing
     return np.asarray(0.1 + 0.9 / (1.0 + np.exp(-1.5 * brightness)))
 

@@ -1,4 +1,4 @@
-"""What the gateways of other makers would say: a reading as a vendor's own document.
+"""Readings in the documents of other makers' gateways.
 
 Names, units, signs and habits are the vendor's: Fronius counts load negative and sends null for
 panels at night, Tesla's state of charge is on the gateway's raw scale.
@@ -30,16 +30,16 @@ _OWN_FIRMWARE = ("1.0.3", "1.1.0")
 
 
 def vendor_of(device: Device, share: float, seed: int) -> str | None:
-    """The vendor whose form this device speaks; None = the native form.
+    """The vendor whose form this device uses; None = the native form.
 
-    About ``share`` (0..1) of the devices whose maker has a form of its own speak it.
+    About ``share`` (0..1) of the devices whose maker has a form of its own use it.
     """
     draw = zlib.crc32(f"{seed}:{device.device_id}".encode()) / 2**32
     return _VENDOR_OF_MODEL.get(device.model) if draw < share else None
 
 
 def firmware_of(device: Device, vendor: str | None) -> str:
-    """A firmware version; the same device always has the same."""
+    """A firmware version; a device always has the same."""
     versions = _FIRMWARE.get(vendor or "", _OWN_FIRMWARE)
     return versions[zlib.crc32(device.device_id.encode()) % len(versions)]
 
@@ -74,11 +74,11 @@ def _tesla_gateway(body: NativeBody) -> dict[str, Any]:
 
 
 def _fronius(body: NativeBody) -> dict[str, Any]:
-    """``GetPowerFlowRealtimeData``"""
+    """Document of ``GetPowerFlowRealtimeData``."""
     inverter: dict[str, Any] = {"DT": 1, "P": body.pv}
     if body.soc is not None:
         inverter |= {"SOC": round(100 * body.soc, 2), "Battery_Mode": "normal"}
-    # Null without a meter would leave nothing measured at all: the site would be silent all night.
+    # Null without a meter would leave nothing measured at all: the site would not report all night.
     asleep = not body.pv and body.g is not None
     site = {
         "Mode": "produce-only" if body.g is None else "bidirectional",

@@ -1,4 +1,4 @@
-"""The physical world of a whole fleet: one numpy step moves every device.
+"""The physical world of a complete fleet: one numpy step moves every device.
 
 Seeded and without a clock: the same devices, seed and times give the same readings.
 """
@@ -24,9 +24,9 @@ _ALL = slice(None)
 _NOMINAL_HZ = 60.0
 _NOMINAL_V = 120.0
 _GRID_OUT_S = 600.0
-"""How long the grid stays out, on average."""
+"""Mean duration of a grid outage, s."""
 _METER_ERROR = 0.002
-"""Spread of a power meter's error, share of the reading."""
+"""Spread of a power meter's error, as a share of the reading."""
 _FREQUENCY_SPREAD_HZ = 0.015
 _FREQUENCY_MEMORY_S = 20.0
 
@@ -35,7 +35,7 @@ _FREQUENCY_MEMORY_S = 20.0
 class Measured:
     """One reading of every device, by columns, in canonical signs; NaN = not measured.
 
-    Load is what a gateway makes of its meters: grid + battery + solar.
+    Load is computed as a gateway does from its meters: grid + battery + solar.
     """
 
     battery_w: Floats
@@ -66,7 +66,7 @@ class Measured:
 
 
 class World:
-    """Batteries, panels, households and grid of these devices; `step` moves time on.
+    """Batteries, panels, households and grid of these devices; `step` advances time.
 
     Each device is the gateway of its own grid connection.
     """
@@ -118,12 +118,12 @@ class World:
 
     @property
     def leases(self) -> Leases:
-        """What the devices were told."""
+        """The devices' leases."""
         return self._plant.leases
 
     @property
     def battery_spec(self) -> battery.BatterySpec:
-        """Ratings."""
+        """The batteries' ratings."""
         return self._plant.spec
 
     @property
@@ -133,7 +133,7 @@ class World:
 
     @property
     def reserve(self) -> Floats:
-        """The owners' reserves, fraction."""
+        """The owners' reserves, 0..1."""
         return self._plant.reserve
 
     @property
@@ -148,21 +148,21 @@ class World:
 
     @property
     def counters(self) -> Counter[str]:
-        """``breach_<limit>``: see `audit`."""
+        """Counters ``breach_<limit>``: see `audit`."""
         return self._plant.counters
 
     def set_frequency(self, region: str, hz: float, until_ms: int) -> None:
-        """The grid of a region has this frequency until then, and for one step in any case."""
+        """Set a region's frequency until a time, and for at least one step."""
         self._set_hz[region] = (hz, until_ms)
 
     def black_out(self, rows: NDArray[np.intp], seconds: float) -> None:
-        """The grid of these devices' sites goes out for so long."""
+        """Take the grid of these devices' sites out for this time."""
         self._grid_out_s[rows] = seconds
 
     def step(self, at_ms: int, gateway_ms: NDArray[np.int64] | None = None) -> Measured:
-        """Move on to ``at_ms`` (UTC) and measure. Raises `ValueError` where that is no later.
+        """Advance to ``at_ms`` (UTC) and measure. Raises `ValueError` if that is not later.
 
-        ``gateway_ms`` is that time as each device reckons its gateway's clock; None = all right.
+        ``gateway_ms`` is that time as each device estimates its gateway's clock; None = exact.
         """
         if at_ms <= self._at_ms:
             raise ValueError(f"time does not go back: {at_ms} <= {self._at_ms}")
@@ -200,7 +200,7 @@ class World:
     def _play(
         self, recorded: RecordedHome, at_ms: int, sun_w: Floats, demand_w: Floats
     ) -> tuple[Floats, Floats]:
-        """Homes follow the record, each some days apart, on its own solar time."""
+        """Homes follow the recording, each shifted by some days, on its own solar time."""
         local_s = at_ms / 1000 + self._solar_spec.longitude / 15 * 3600
         day = (local_s // DAY_S).astype(np.int64) + self._shift_days
         load_w, solar_w = recorded.power_w(day, local_s % DAY_S)
@@ -223,7 +223,7 @@ class World:
         return np.asarray(26.0 - 0.25 * self._solar_spec.latitude + 7 * swing)
 
     def _frequency_hz(self, at_ms: int, dt_s: float) -> Floats:
-        """What each device sees: its region's frequency, within its meter's error."""
+        """The frequency that each device measures: its region's, with the error of its meter."""
         keep = np.exp(-dt_s / _FREQUENCY_MEMORY_S)
         push = np.sqrt(1 - keep**2) * _FREQUENCY_SPREAD_HZ * self._rng.standard_normal()
         self._frequency_error = float(keep * self._frequency_error + push)
