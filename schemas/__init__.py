@@ -1,1 +1,1 @@
-"""Contracts: what travels on each topic and over the device protocol."""
+"""The contracts of the topics and of the device protocol."""

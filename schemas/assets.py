@@ -24,24 +24,24 @@ class Device(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     token_sha256: Annotated[str, msgspec.Meta(max_length=64)] = ""
     """Hex SHA-256 of the device's bearer token; empty = may connect with a certificate only."""
     meters_connection: bool = False
-    """Whether its grid and load are the site's. Of several devices that are marked they add up;
-    where none is, those of one device that measures them count."""
+    """Whether its grid and load are the site's. The values of several marked devices are added; if
+    no device is marked, those of one device that measures them count."""
 
 
 class Site(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A premise with one grid connection."""
+    """Premises with one grid connection."""
 
     site_id: Id
     region: Id
     """Grid or market area."""
     devices: Annotated[tuple[Device, ...], msgspec.Meta(max_length=10_000)] = ()
     export_limit_w: Positive | None = None
-    """Most that may flow to the grid; None = no limit beyond the ratings."""
+    """Largest power to the grid, W; None = no limit beyond the ratings."""
     import_limit_w: Positive | None = None
     backup_reserve: Fraction = 0.2
     """The owner's reserve, fraction of usable energy: never sold."""
     feeder: Id | None = None
-    """Part of the region's grid that a limit of its own may hold for."""
+    """Part of the region's grid that can have its own limit."""
     latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
     longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
     removed: bool = False

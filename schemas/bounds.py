@@ -1,7 +1,7 @@
-"""The bounds of every contract: how long a name, how large a number, how many in a sequence.
+"""The bounds of every contract: lengths of names, sizes of numbers, lengths of sequences.
 
-A value outside them is refused when a record is decoded, so nothing behind the door has to ask
-whether a number fits the column, the clock or the partition that it is for.
+A value outside them is refused when a record is decoded, so no later code has to check whether a
+number fits its column, clock or partition.
 """
 
 from typing import Annotated
@@ -24,23 +24,23 @@ Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(?!\
 EpochMs = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS)]
 """Milliseconds since 1970-01-01 UTC (up to the year 9999)."""
 Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
-"""A device's reading number: rises by one per reading within a boot."""
+"""A device's reading number: increases by one per reading within a boot."""
 PartitionNumber = Annotated[int, msgspec.Meta(ge=0, le=PARTITIONS - 1)]
 """A partition of the site-keyed topics."""
 GatewaySlot = Annotated[int, msgspec.Meta(ge=0, le=GATEWAY_SLOTS - 1)]
 """A partition of ``gateway.out``."""
 Offset = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
-"""Of a Kafka record; also a connection's epoch, which is one."""
+"""Offset of a Kafka record; also a connection's epoch, which is such an offset."""
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 Label = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$")]
-"""A name that is more than an `Id`, as of a process or a topic: no control characters."""
+"""A name with more characters than an `Id`, of a process or a topic; no control characters."""
 Sentence = Annotated[str, msgspec.Meta(max_length=2000)]
 """Text for people."""
 Code = Annotated[str, msgspec.Meta(max_length=64)]
 """A stable word for counting, or text of that length from a device."""
 
 MAX_MANY = 1_000_000
-"""Of a sequence whose length nothing else bounds; a record's size does before."""
+"""Limit of a sequence that has no other; the size of a record limits it first."""
 
 SizeS = Annotated[int, msgspec.Meta(ge=1, le=86_400)]
 """Length of a window, s: at most a day."""
@@ -48,19 +48,19 @@ IntervalMs = Annotated[int, msgspec.Meta(gt=0, le=366 * MAX_INTERVAL_MS)]
 """Length of an interval of a market or a price, ms: at most a year."""
 AgeMs = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS)]
 Watts = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
-"""Finite: JSON has no other, and the limits keep sums so."""
+"""A finite power: JSON has no other numbers, and the limits keep sums finite."""
 Positive = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 WattHours = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
 Number = Annotated[float, msgspec.Meta(ge=-1e18, le=1e18)]
 """Any finite number that can be added up."""
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Ratio = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
-"""0..1 where all that is counted is expected too; sites that were just removed make it more."""
+"""0..1 if everything counted is also expected; recently removed sites can make it more."""
 Price = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
-"""Of a MWh (of capacity, of a MW and hour) in a market."""
+"""Price per MWh (of capacity, per MW and hour) in a market."""
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?!\n)$")]
 MaybeId = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]{0,63})?(?!\n)$")]
-"""An `Id`, or "" where there is none."""
+"""An `Id`, or "" for none."""
 ShortId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-"""An `Id` in records of which there are too many to match a pattern each; only its length is
-checked, and who uses it looks it up among the names that are known."""
+"""An `Id` in records that contain too many of them to match a pattern each; only its length is
+checked, and its user looks it up among the known names."""

@@ -1,4 +1,4 @@
-"""Which of a region's registered batteries can be commanded now, and why the others cannot."""
+"""The registered batteries of a region that can be commanded now, and why others cannot."""
 
 from typing import Annotated, Literal, get_args
 
@@ -19,8 +19,8 @@ Hindrance = Literal[
 ]
 """Why a battery cannot be commanded. ``never_seen``: it is registered and has never sent a
 reading. ``not_connected``: no gateway has its connection. ``silent``: its newest reading is too
-old. ``islanded``: it keeps its home alive. ``storm``: it is kept for its owner. ``refused``,
-``opted_out``, ``no_answer``: it did so when it was last asked, and is not asked for a while.
+old. ``islanded``: it supplies its home. ``storm``: it is kept for its owner. ``refused``,
+``opted_out``, ``no_answer``: its last answer; it is not commanded for a while.
 ``unmeasured``: its state of charge is not known."""
 HINDRANCES: tuple[Hindrance, ...] = get_args(Hindrance)
 
@@ -31,21 +31,21 @@ class Hindered(msgspec.Struct, frozen=True, kw_only=True):
     cause: Hindrance
     batteries: Batteries
     rated_w: RatedWatts
-    """Discharge that they are rated for."""
+    """Sum of their discharge ratings, W."""
 
 
 class Commandable(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of the registered batteries can be commanded now, and how much of their power.
+    """The number of registered batteries that can be commanded now, and their power.
 
-    Every registered battery is counted once: ``batteries`` is ``commandable`` and all of
-    ``hindered`` together, and so is ``rated_w``.
+    Every registered battery is counted once: ``batteries`` is the sum of ``commandable`` and
+    ``hindered``, and so is ``rated_w``.
     """
 
     batteries: Batteries
-    """Registered."""
+    """Number of registered batteries."""
     rated_w: RatedWatts
-    """Discharge that the registered ones are rated for."""
+    """Sum of the discharge ratings of the registered ones, W."""
     commandable: Batteries
     commandable_w: RatedWatts
-    """Discharge that the commandable ones are rated for."""
+    """Sum of the discharge ratings of the commandable ones, W."""
     hindered: Annotated[tuple[Hindered, ...], msgspec.Meta(max_length=32)] = ()

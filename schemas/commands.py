@@ -1,9 +1,9 @@
-"""Commands: leased setpoints of devices, and what became of each.
+"""Commands: leased setpoints of devices, and their outcomes.
 
-A command is a lease: it says from when until when a setpoint holds, and the device ends it by
-itself. Many commands travel in one record (a frame). Topic ``commands`` keeps what was asked of
-whom and ``command.events`` what became of it; both have the partitions of the sites, so the two
-together tell any device's story in order.
+A command is a lease: a setpoint with a start and an end, and the device ends it by itself. Many
+commands are sent in one record (a frame). Topic ``commands`` keeps the commands and
+``command.events`` their outcomes; both have the partitions of the sites, so together they give
+any device's history in order.
 """
 
 from typing import Annotated, Literal
@@ -29,7 +29,7 @@ from schemas.bounds import (
 from schemas.grid import Droop
 
 Fallback = Literal["self_consumption", "prices"]
-"""What a device does after a lease: by itself, or by the newest price series first."""
+"""What follows a lease: self-consumption, or the newest price series while it lasts."""
 
 CommandState = Literal[
     "created",
@@ -50,17 +50,17 @@ FINAL: frozenset[str] = frozenset(
 
 
 class CommandRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What differs between the devices of a frame."""
+    """The part of a command that differs between the devices of a frame."""
 
     device_id: Id
     epoch: Offset
-    """The connection that it is meant for: offset of its connect record in ``presence``."""
+    """The connection for which it is made: offset of its connect record in ``presence``."""
     setpoint_w: Watts | None
     """Battery power, + = discharge; None = release: end the lease."""
     ramp_w_s: Positive
-    """Most change of power in a second."""
+    """Largest change of power per second, W/s."""
     soc_min: Fraction
-    """The reserve that the cloud counted with; the device keeps the higher of this and its own."""
+    """The reserve in the cloud's calculation; the device keeps the higher of this and its own."""
 
 
 class CommandFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,10 +73,10 @@ class CommandFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     partition: PartitionNumber
     """Fleet partition."""
     rank: Seq
-    """Rises within the partition; a device takes the newest only. It is the time it was made
-    at, UTC ms, or one more than the rank before."""
+    """Increases within the partition; a device accepts only the newest. It is the time of creation,
+    UTC ms, or one more than the previous rank."""
     slot: GatewaySlot
-    """Gateway slot that it is routed to."""
+    """Gateway slot to which it is routed."""
     region: Id
     request_id: MaybeId
     created_at_ms: EpochMs
@@ -95,7 +95,7 @@ def command_id(partition: int, rank: int) -> str:
 
 
 def rank_of(id_: str, partition: int) -> int | None:
-    """The rank in a command's id; None where it is none of this partition's."""
+    """The rank in a command's id; None if the id is not of this partition."""
     head, _, rank = id_.partition("-")
     number = rank.isascii() and rank.isdecimal() and len(rank) < 19
     return int(rank) if head == f"c{partition}" and number else None
@@ -105,22 +105,22 @@ PROGRESS: tuple[CommandState, ...] = ("created", "routed", "delivered", "accepte
 
 
 def step_of(state: CommandState) -> int:
-    """How far a command has come; the states that end it are the last step."""
+    """The number of steps that a command has taken; the states that end it are the last step."""
     return PROGRESS.index(state) if state in PROGRESS else len(PROGRESS)
 
 
 class CommandEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What became of one device's command."""
+    """The outcome of one device's command, or a step towards it."""
 
     device_id: ShortId
     command_id: ShortId
     state: CommandState
     at_ms: EpochMs
     epoch: Offset | None = None
-    """Of the connection that told it; null = told by the cloud."""
+    """Epoch of the connection that reported it; null = reported by the cloud."""
     reason: Sentence = ""
     power_w: Watts | None = None
-    """Battery power at that moment, as the device says."""
+    """Battery power at that time, W, as the device reports it."""
 
 
 class CommandEvents(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +132,6 @@ class CommandEvents(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     source: Label
-    """Process that tells them."""
+    """The process that reports them."""
     partition: PartitionNumber
     events: Annotated[tuple[CommandEvent, ...], msgspec.Meta(max_length=MAX_MANY)]

@@ -19,9 +19,9 @@ T = TypeVar("T")
 HEADER_SCHEMA = "schema"
 HEADER_LANE = "lane"
 HEADER_STREAM_TIME = "stream_time_ms"
-"""On a canonical frame: received time up to which the partition's log is told (a heartbeat)."""
+"""On a canonical frame: received time up to which the partition's log is complete (a heartbeat)."""
 HEADER_WATERMARK = "watermark_ms"
-"""On a replay's last frame: close every window up to here; nothing older follows."""
+"""On a replay's last frame: every window up to here can be closed; nothing older follows."""
 HEADER_SOURCE = "ce_source"
 SOURCE_HEARTBEAT = "heartbeat"
 LIVE, BACKFILL = b"live", b"backfill"
@@ -54,7 +54,7 @@ def decode_json(data: bytes, type_: type[T]) -> T:
 
 _SCHEMA = TELEMETRY_V1.serialize().to_pybytes()
 _END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
-"""Of an Arrow IPC stream."""
+"""The end of an Arrow IPC stream."""
 
 
 def encode_frame(batch: pa.RecordBatch) -> bytes:
@@ -65,9 +65,9 @@ def encode_frame(batch: pa.RecordBatch) -> bytes:
 def decode_frame(data: bytes) -> pa.RecordBatch:
     """The one batch of a canonical frame.
 
-    Raises `ValueError`, and nothing else, where the bytes are no Arrow stream of schema
-    ``telemetry.v1``, or hold times and numbers that no reading can have: whoever may write to the
-    topic, state is safe.
+    Raises `ValueError`, and nothing else, if the bytes are no Arrow stream of schema
+    ``telemetry.v1``, or contain times or numbers that no reading can have. State is therefore safe
+    from any writer to the topic.
     """
     try:
         batches = list(_batches(data))
@@ -75,7 +75,7 @@ def decode_frame(data: bytes) -> pa.RecordBatch:
             batch.validate(full=True)
         batch = batches[0] if len(batches) == 1 else _joined(batches)
         _check(batch)
-    except Exception as error:  # Arrow has errors of many classes for what bytes can be
+    except Exception as error:  # Arrow raises errors of many classes on arbitrary bytes
         raise ValueError(f"no frame of {SCHEMA_NAME} ({str(error)[:200]})") from None
     return batch
 
@@ -101,7 +101,7 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 MAX_NUMBER = 1e12
-"""No power, voltage or temperature is beyond it; sums of many stay finite."""
+"""No power, voltage or temperature exceeds it, so sums of many stay finite."""
 _FLOATS = [field.name for field in TELEMETRY_V1 if pa.types.is_floating(field.type)]
 _LIMITS = {
     "islanded": (-1, 1),

@@ -1,4 +1,4 @@
-"""What regions are expected to use and to make."""
+"""Forecasts of regions' load and solar power."""
 
 from typing import Annotated, Literal
 
@@ -10,23 +10,23 @@ Slots = Annotated[tuple[Positive, ...], msgspec.Meta(max_length=1440)]
 """A power by slot; at most a day of minutes."""
 
 Forecaster = Literal["lear", "profile", "persistence"]
-"""From the best to the last resort: regression on the days before, their mean, the last value."""
+"""From the best to the last resort: regression on past days, their mean, the last value."""
 
 
 class ForecastAccuracy(msgspec.Struct, frozen=True, kw_only=True):
-    """How good what was told of the last day's slots was, each as it was told first.
+    """The accuracy of the last day's forecasts, counting the first forecast of each slot.
 
-    That is a day ahead, or less where no forecast was told so early.
+    That is a day ahead, or less if no forecast was published that early.
     """
 
     slots: Count
-    """So many were forecast and then measured."""
+    """Number of slots that were forecast and then measured."""
     error_w: Positive
-    """Mean of |measured - forecast|."""
+    """Mean of |measured - forecast|, W."""
     naive_error_w: Positive | None
-    """As above, had the forecast been what was measured a day before; null = that is not known."""
+    """The same for the measured value a day before as forecast, W; null = not known."""
     inside: Fraction
-    """Share of them between the quantiles, 0..1; 0.8 is right."""
+    """Share of slots between the quantiles, 0..1; 0.8 is right."""
 
 
 class QuantityForecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,23 +39,23 @@ class QuantityForecast(msgspec.Struct, frozen=True, kw_only=True):
     high_w: Slots
     """90 % quantile."""
     filled: Count = 0
-    """Slots of the history that were not measured, and for which the day before stood in."""
+    """Slots of the history that were not measured and are filled from the day before."""
     accuracy: ForecastAccuracy | None = None
-    """null = nothing that was forecast has been measured yet."""
+    """null = no forecast slot has been measured yet."""
 
 
 class RegionForecast(msgspec.Struct, frozen=True, kw_only=True):
-    """Topic ``region.forecasts``, key region: the day ahead, told anew each slot.
+    """Topic ``region.forecasts``, key region: the day ahead, published again each slot.
 
-    Of the records of a region and a start the first one counts.
+    Of the records of a region and a start, the first one counts.
     """
 
     region: Id
     known_at_ms: EpochMs
-    """Belief time: nothing that came later is in it."""
+    """Belief time: the forecast contains nothing published later."""
     start_ms: EpochMs
     slot_s: SizeS
     load: QuantityForecast
-    """What homes use."""
+    """Load of homes."""
     solar: QuantityForecast
-    """What is generated."""
+    """Generated solar power."""

@@ -1,4 +1,4 @@
-"""What the grid says: its frequency, alerts, and prices as devices and agents get them.
+"""Signals of the grid: its frequency, alerts, and prices for devices and agents.
 
 Topics ``grid.frequency``, ``grid.alerts`` (compacted, key alert_id) and ``market.prices``
 (compacted, key region).
@@ -24,7 +24,7 @@ class Droop(msgspec.Struct, frozen=True, kw_only=True):
     nominal_hz: Hz
     dead_band_hz: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.036
     droop: Annotated[float, msgspec.Meta(gt=0, le=0.2)] = 0.04
-    """Deviation that calls for the whole rating, as a share of nominal."""
+    """Deviation that calls for the full rating, as a share of nominal."""
 
 
 class FrequencyEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -35,21 +35,21 @@ class FrequencyEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     at_ms: EpochMs
     """When it was measured, UTC."""
     for_ms: Annotated[int, msgspec.Meta(gt=0, le=3_600_000)] = 1000
-    """How long it stands for, where nothing newer comes."""
+    """How long it applies if nothing newer is received, ms."""
     source: Label = ""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Topic ``grid.alerts``, key alert_id: a storm is coming; the newest record of an id counts."""
+    """Topic ``grid.alerts``, key alert_id: an expected storm; the newest record of an id counts."""
 
     alert_id: Id
     kind: Literal["storm"]
     regions: Annotated[tuple[Id, ...], msgspec.Meta(max_length=10_000)] = ()
-    """Every site of these regions, and"""
+    """All sites of these regions are affected."""
     site_ids: Annotated[tuple[Id, ...], msgspec.Meta(max_length=100_000)] = ()
-    """these sites."""
+    """These sites are affected too."""
     prepare_from_ms: EpochMs
-    """Batteries fill from here on."""
+    """Time from which batteries are filled."""
     starts_at_ms: EpochMs
     ends_at_ms: EpochMs
     reserve: Fraction = 1.0

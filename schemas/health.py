@@ -1,4 +1,4 @@
-"""What each process says of itself once a second (topic ``health``, key process_id)."""
+"""The report that each process publishes once a second (topic ``health``, key process_id)."""
 
 from typing import Annotated
 

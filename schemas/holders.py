@@ -6,7 +6,7 @@ from schemas.bounds import Label, PartitionNumber
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """A fleet worker holds a partition, and its pages answer for the sites of it."""
+    """A fleet worker has a partition, and its pages answer for the sites in it."""
 
     partition: PartitionNumber
     """Number of the partition."""

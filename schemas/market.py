@@ -1,4 +1,4 @@
-"""Bids into markets, and what became of them.
+"""Bids into markets, and their outcomes.
 
 Signs are the market's: power + = export (sold), - = import (bought). Prices are per MWh, of
 capacity per MW and hour. An interval is [start, start + interval).
@@ -32,7 +32,7 @@ Energies = Annotated[tuple[WattHours, ...], msgspec.Meta(max_length=10_000)]
 Quotes = Annotated[tuple[Number, ...], msgspec.Meta(max_length=10_000)]
 
 Rung = Literal["warm_lp", "fresh_lp", "coarse_lp", "last_plan", "value_rule", "safe"]
-"""How the decision behind a bid was found, from the best to the last resort."""
+"""How the decision behind a bid was made, from the best to the last resort."""
 RUNGS: tuple[Rung, ...] = get_args(Rung)
 
 
@@ -55,7 +55,7 @@ class EnergyOffer(msgspec.Struct, frozen=True):
 
 
 class CapacityOffer(msgspec.Struct, frozen=True):
-    """Power kept free for a product, taken where its price is at least ``price``."""
+    """Power kept free for a product, accepted if its price is at least ``price``."""
 
     product: Product
     power_w: Positive
@@ -63,7 +63,7 @@ class CapacityOffer(msgspec.Struct, frozen=True):
 
 
 class InputOffset(msgspec.Struct, frozen=True):
-    """Up to which record a decision had read an input: the offset is the next one."""
+    """How far a decision had read an input: the offset of the next record."""
 
     topic: Label
     partition: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -77,39 +77,39 @@ class Bid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="bi
     """
 
     bid_id: Id
-    """``<market>:<region>:<start_ms>``: an interval has one bid, whoever makes it."""
+    """``<market>:<region>:<start_ms>``: an interval has one bid, whichever process makes it."""
     market: Id
     region: Id
     start_ms: EpochMs
     interval_ms: IntervalMs
     gate_ms: EpochMs
-    """No bid counts that the market has not got by then."""
+    """Close of the gate: a bid that reaches the market later does not count."""
     made_at_ms: EpochMs
     rung: Rung
     energy: EnergyOffer
     capacity: Annotated[tuple[CapacityOffer, ...], msgspec.Meta(max_length=100)] = ()
     currency: Currency
     expected_w: Watts = 0.0
-    """Power that the plan has for the interval at the price it expects."""
+    """Planned power of the interval at the expected price."""
     expected_price: Number | None = None
     stored_wh: WattHours | None = None
     """Energy above the reserves that is expected at the interval's start."""
     up_w: Watts = 0.0
-    """The most that was offered up, after the reserve policy."""
+    """The largest power offered upwards, after the reserve policy."""
     down_w: Watts = 0.0
     withheld_w: Watts = 0.0
-    """What the reserve policy kept back of the capability."""
+    """Capability that the reserve policy withheld."""
     withheld_cost: Number = 0.0
-    """What that is worth in the interval at the expected price, in ``currency``."""
+    """Value of that power in the interval at the expected price, in ``currency``."""
     slacks: Annotated[dict[Label, Number], msgspec.Meta(max_length=10_000)] = {}
-    """Soft limits that the plan could not keep, by name, with how far."""
+    """Soft limits that the plan could not keep, by name, with the amount."""
     faults: Annotated[tuple[Sentence, ...], msgspec.Meta(max_length=1000)] = ()
-    """What was wrong with the inputs, and what was done without them."""
+    """Faults of the inputs, and what was done without them."""
     solve_ms: Number = 0.0
     plan_w: Powers = ()
-    """Planned power of this interval and those after it, for people to see."""
+    """Planned power of this interval and the following ones, for display."""
     sources: Annotated[tuple[InputOffset, ...], msgspec.Meta(max_length=1000)] = ()
-    """The inputs by offset: `vpp explain` makes the decision again from them."""
+    """The inputs by offset; `vpp explain` repeats the decision from them."""
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="gate"):
@@ -122,7 +122,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="g
 
 
 class Clearing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="clearing"):
-    """Topic ``market.awards``, key market: an interval's prices, for all to know."""
+    """Topic ``market.awards``, key market: an interval's prices."""
 
     market: Id
     start_ms: EpochMs
@@ -133,7 +133,7 @@ class Clearing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 
 
 class Award(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="award"):
-    """Topic ``market.awards``, key bid_id: what the market took of a bid, at which prices."""
+    """Topic ``market.awards``, key bid_id: the accepted part of a bid, with the prices."""
 
     bid_id: Id
     market: Id
@@ -149,7 +149,7 @@ class Award(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
-    """Topic ``market.awards``, key bid_id: a bid that the market did not take, and why."""
+    """Topic ``market.awards``, key bid_id: a bid that the market refused, with the reason."""
 
     bid_id: Id
     market: Id
@@ -168,8 +168,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     interval_ms: IntervalMs
     awarded_w: Watts
     measured_w: Watts
-    """Battery energy that was measured, as power over the whole interval: what was not measured
-    is not in it."""
+    """Measured battery energy, as power over the complete interval; energy that was not measured is
+    not included."""
     coverage: Fraction
     """Covered share of the region's sites and of the interval, 0..1."""
     money: Number
@@ -180,7 +180,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 class Shortfall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="shortfall"):
     """Topic ``market.deliveries``, key bid_id: power of an award that will be missing.
 
-    Published as soon as it is known and when the amount changes; ``missing_w`` 0 = no longer.
+    Published when it becomes known and when the amount changes; ``missing_w`` 0 = nothing.
     """
 
     bid_id: Id
@@ -212,8 +212,8 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 
 
 MarketRecord = Gate | Clearing | Award | Refusal
-"""What a market writes to topic ``market.awards``."""
+"""The records that a market writes to topic ``market.awards``."""
 DeliveryRecord = Delivery | Shortfall
-"""What the optimizer writes to topic ``market.deliveries``."""
+"""The records that the optimizer writes to topic ``market.deliveries``."""
 MarketTopicRecord = MarketRecord | DeliveryRecord | PlanView
-"""What a reader of topic ``market.awards`` finds: older versions of the optimizer wrote there."""
+"""All records in topic ``market.awards``: older versions of the optimizer wrote there too."""

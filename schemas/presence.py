@@ -1,4 +1,4 @@
-"""Who is connected where (topic ``presence``, compacted, key device_id)."""
+"""The gateway to which each device is connected (topic ``presence``, compacted, key device_id)."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ class Presence(msgspec.Struct, frozen=True, omit_defaults=True):
     """A connect or disconnect of one device.
 
     The *epoch* (fencing token) of a connection is the Kafka offset of its connect record; a
-    disconnect names the epoch it ends, and is ignored when a newer connect stands.
+    disconnect names the epoch it ends, and is ignored if there is a newer connect.
     """
 
     device_id: Id
@@ -21,7 +21,7 @@ class Presence(msgspec.Struct, frozen=True, omit_defaults=True):
     """Partition of ``gateway.out`` that reaches the device."""
     at_ms: EpochMs
     epoch: Offset | None = None
-    """Only on a disconnect: the epoch it ends."""
+    """Only on a disconnect: the epoch that it ends."""
     boot: Label = "0"
     model: Code = ""
     firmware: Code = ""

@@ -1,4 +1,4 @@
-"""The device protocol ``vpp.v1``: what a device and a gateway say over a WebSocket.
+"""The device protocol ``vpp.v1``: the messages of a device and a gateway over a WebSocket.
 
 Framing is OCPP-J's: a JSON array ``[type, id, ...]`` in one text message::
 
@@ -10,22 +10,22 @@ Framing is OCPP-J's: a JSON array ``[type, id, ...]`` in one text message::
     device -> gateway   Hello (2), Telemetry (6), Backfill (6), CommandStatus (2)
     gateway -> device   Ack (6), Drain (2), Setpoint (2), Prices (2)
 
-A connection goes: Hello; its result; then Telemetry with rising ``s`` and, beside it, Backfill
-of readings that no Ack has covered. An Ack says that every reading of ``[from..upto]`` is safe in
+The order of a connection is: Hello; its result; then Telemetry with rising ``s`` and, beside it,
+Backfill of readings without an Ack. An Ack says that every reading of ``[from..upto]`` is safe in
 Kafka; live acks grow from the connection's ``Hello.next_seq`` and start a new range after a
-reading that was refused or lost, so an Ack never covers a hole. What no Ack covers, the device
-keeps and sends again as Backfill; an `Error` whose code is in `TRANSIENT` asks for just that,
-any other code says that the message will never be taken.
+reading that was refused or lost, so an Ack never covers a hole. The device keeps readings without
+an Ack and sends them again as Backfill; an `Error` whose code is in `TRANSIENT` requests just
+that, any other code says that the message will never be accepted.
 
 A Setpoint's message id is the command's id. The device answers it with a `SetpointResult` and
-tells with CommandStatus what it came to. A Setpoint that repeats one it has is a ``duplicate``;
-one of a lower rank than the newest it took is ``superseded``; one whose epoch is not that of the
-device's newest connection is ``stale_epoch``; one whose time is over is ``expired``. A
-CommandStatus is answered once Kafka has it; until then the device keeps it, and names its command
-in the Hello of the next connection.
+reports its outcome with CommandStatus. A Setpoint that repeats a known one is a ``duplicate``; one
+of a lower rank than the newest accepted one is ``superseded``; one whose epoch is not that of the
+device's newest connection is ``stale_epoch``; one that has ended is ``expired``. A CommandStatus is
+answered once Kafka has it; until then the device keeps it, and names its command in the Hello of
+the next connection.
 
-``docs/protocol.md`` is the same for who writes a client: what to wait for and how long, what each
-code of a closed connection asks for, and the limits.
+``docs/protocol.md`` describes the same for authors of clients: time-outs, the meaning of each close
+code, and the limits.
 """
 
 from typing import Annotated, Any, Literal, get_args
@@ -56,17 +56,17 @@ NATIVE_KEYS = frozenset(NativeBody.__struct_fields__)
 CLOSE_GOING_AWAY = 1001
 CLOSE_PROTOCOL_ERROR = 1002
 CLOSE_ABUSE = 1008
-"""Too many refused messages, frames or fragments: come again after half a minute to a minute."""
+"""Too many refused messages, frames or fragments: reconnect after half a minute to a minute."""
 CLOSE_REGISTRY_CHANGED = 1012
-"""The device's record changed (site, kind or token): connect again at once."""
+"""The device's record changed (site, kind or token): reconnect at once."""
 CLOSE_TRY_LATER = 1013
-"""Kafka is away, or a newer connection came before this one's Hello: the usual back-off."""
+"""Kafka is not available, or a newer connection was made before this one's Hello: back off."""
 CLOSE_IDLE = 3008
-"""No message for ``idle_s``; pings and pongs are none."""
+"""No message for ``idle_s``; pings and pongs do not count."""
 CLOSE_REPLACED = 4001
 """A newer connection of the same device took over; do not reconnect."""
 CLOSE_UNKNOWN_DEVICE = 4003
-"""The device left the registry while it was connected."""
+"""The device was removed from the registry while it was connected."""
 
 ErrorCode = Literal[
     "bad_message",
@@ -80,7 +80,7 @@ ErrorCode = Literal[
     "unknown_command",
 ]
 PERMANENT: frozenset[str] = frozenset({"bad_message", "unknown_action", "unknown_command"})
-"""Error codes that say: this message will never be taken, do not send it again."""
+"""Error codes of messages that will never be accepted: do not send them again."""
 TRANSIENT: frozenset[str] = frozenset(get_args(ErrorCode)) - PERMANENT
 """Error codes after which the same readings may be sent again, later, as Backfill."""
 
@@ -88,7 +88,7 @@ MessageId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Text = Annotated[str, msgspec.Meta(max_length=64)]
 DelayMs = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTERVAL_MS)]
 SpanMs = tuple[DelayMs, DelayMs]
-"""[lo, hi] in ms: the device draws its delay from it, so that a fleet does not come at once."""
+"""[lo, hi] in ms: the device draws its delay from it, so that a fleet is spread over time."""
 
 
 class Hello(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -96,24 +96,24 @@ class Hello(msgspec.Struct, frozen=True, omit_defaults=True):
 
     boot: Boot
     next_seq: Seq
-    """Number of the next live reading; everything before it comes as Backfill."""
+    """Number of the next live reading; everything before it is sent as Backfill."""
     oldest_seq: Seq = 0
-    """Oldest reading that the device still has and no Ack has covered."""
+    """The oldest reading without an Ack that the device still has."""
     model: Text = ""
     fw: Text = ""
     last_cmd: Text = ""
-    """Id of the last command the device took."""
+    """Id of the last command that the device accepted."""
     untold: Annotated[tuple[Text, ...], msgspec.Meta(max_length=MAX_UNTOLD)] = ()
-    """Commands of which the device still has a CommandStatus that nobody answered; the newest."""
+    """Commands of which the device still has an unanswered CommandStatus; the newest ones."""
     t: EpochMs = 0
     """Device clock, ms since 1970 UTC."""
 
 
 class BackfillPace(msgspec.Struct, frozen=True):
-    """How fast a device may send what it kept."""
+    """The pace at which a device may send the readings that it kept."""
 
     delay_ms: SpanMs
-    """Wait a time drawn from this before the first Backfill."""
+    """Range of the random wait before the first Backfill."""
     rows_per_s: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 
 
@@ -125,17 +125,16 @@ class HelloResult(msgspec.Struct, frozen=True):
     t: EpochMs
     """Gateway clock, ms since 1970 UTC."""
     interval_ms: DelayMs
-    """Send one reading this often."""
+    """Interval between readings, ms."""
     ack_ms: DelayMs
-    """Live acks come at most this often (a backfill's ack comes at once)."""
+    """Shortest time between live acks, ms (a backfill's ack is sent at once)."""
     idle_s: DelayMs
-    """The gateway closes a connection on which it hears nothing for this long."""
+    """The gateway closes a connection on which it receives nothing for this long, s."""
     backfill: BackfillPace
     status: Literal["accepted"] = "accepted"
     boot_used: bool | msgspec.UnsetType = msgspec.UNSET
-    """True, else left out: this boot's numbers have been higher before. A device that has started
-    anew takes a new boot id and says it in a new connection, or its readings are dropped as
-    repeats."""
+    """True, else left out: this boot has used higher numbers before. A device that has started
+    again uses a new boot id in a new connection, or its readings are dropped as repeats."""
 
 
 class Telemetry(NativeBody, frozen=True, omit_defaults=True, kw_only=True):
@@ -153,17 +152,17 @@ class VendorTelemetry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     b: Boot
     s: Seq
     vendor: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-    """Which normaliser reads ``body``, for example ``tesla_gateway``."""
+    """The normaliser that reads ``body``, for example ``tesla_gateway``."""
     body: msgspec.Raw
-    """The vendor's document; as decoded here it has been parsed and encoded again."""
+    """The vendor's document; decoding has parsed it and encoded it again."""
     t: EpochMs | None = None
-    """When the device took the document."""
+    """When the device obtained the document."""
     iv: Annotated[int, msgspec.Meta(gt=0, le=86_400_000)] = 1000
     """The time this reading stands for, ms."""
 
 
 class UncheckedTelemetry(msgspec.Struct, frozen=True):
-    """A live reading with a good name and a body that is neither form.
+    """A live reading with a valid name and a body of neither form.
 
     The gateway passes it on, so that ingest can reject it with a reason and keep its bytes.
     """
@@ -173,7 +172,7 @@ class UncheckedTelemetry(msgspec.Struct, frozen=True):
     body: dict[str, Any]
     """The payload without ``b`` and ``s``."""
     detail: str
-    """What is wrong with it."""
+    """The mistake in it."""
 
 
 class Backfill(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -190,7 +189,7 @@ class Backfill(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ]
     """null = the device no longer has the reading; a null value = not measured."""
     more: bool = False
-    """True while the device has more to send."""
+    """Whether the device has more to send."""
     t: EpochMs | None = None
     """Device clock when this was sent."""
 
@@ -206,7 +205,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drain(msgspec.Struct, frozen=True):
-    """This gateway is about to stop (call): close, and connect again after a drawn delay."""
+    """This gateway is about to stop (call): close, and reconnect after a random delay."""
 
     reconnect_in_ms: SpanMs
 
@@ -215,21 +214,21 @@ class Setpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """A lease (call, id = command id): hold this battery power from ... until ..."""
 
     epoch: Offset
-    """The connection it is meant for, as told in `HelloResult`."""
+    """The connection for which it is made, as in `HelloResult`."""
     rank: Seq
-    """The newest rank wins."""
+    """The newest rank applies."""
     p: Watts | None
     """Battery power, W, + = discharge; null = release: end the lease now."""
     not_before: EpochMs
     valid_until: EpochMs
-    """Gateway clock (see ``t`` of `HelloResult` and `Ack`): the device ends it by itself."""
+    """By the gateway's clock (``t`` of `HelloResult` and `Ack`); the device ends it by itself."""
     ramp_w_s: Positive
-    """Most change of power in a second, up and down, also when the lease ends."""
+    """Largest change of power per second, up and down, also when the lease ends."""
     fallback: Fallback = "self_consumption"
     soc_min: Fraction = 0.0
-    """Discharge no further; the device keeps the higher of this and its owner's reserve."""
+    """Lower limit of discharge; the device keeps the higher of this and its owner's reserve."""
     droop: Droop | None = None
-    """Frequency response, armed for as long as the lease stands."""
+    """Frequency response, armed while the lease holds."""
 
 
 SetpointStatus = Literal[
@@ -249,21 +248,21 @@ DeviceCommandState = Literal["applied", "completed", "superseded", "expired", "f
 
 
 class CommandStatus(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of a command that the device accepted (call; the result is ``{}``)."""
+    """The outcome of a command that the device accepted (call; the result is ``{}``)."""
 
     id: MessageId
     """The command's id."""
     state: DeviceCommandState
     t: EpochMs
-    """Gateway clock as the device reckons it."""
+    """The gateway's clock as the device estimates it."""
     p: Watts | None = None
     """Battery power, W."""
     reason: Text = ""
 
 
 class Prices(msgspec.Struct, frozen=True, kw_only=True):
-    """Prices at the connection (call; the result is ``{}``): what the device acts on by itself
-    when it has no lease and its last one said ``fallback: prices``."""
+    """Prices at the connection (call; the result is ``{}``). The device uses them when it has no
+    lease and its last one had ``fallback: prices``."""
 
     from_: EpochMs = msgspec.field(name="from")
     interval_ms: IntervalMs
@@ -294,13 +293,13 @@ class Error(msgspec.Struct, frozen=True):
 
 
 class Malformed(msgspec.Struct, frozen=True):
-    """A message that cannot be taken, as a value: answer it with `encode_error`."""
+    """A message that is not valid, as a value: answer it with `encode_error`."""
 
     id: str
-    """The message's id, or ``-`` where it cannot be read."""
+    """The message's id, or ``-`` if it cannot be read."""
     code: ErrorCode
     detail: str
-    """One sentence that a person understands."""
+    """One sentence for people."""
 
 
 FromDevice = Hello | Telemetry | VendorTelemetry | UncheckedTelemetry | Backfill | CommandStatus

@@ -26,13 +26,13 @@ from schemas.bounds import (
 SCHEMA_NAME = "telemetry.v1"
 
 MAX_NAME_BYTES = 512
-"""Of a device or site id: 128 characters of up to 4 bytes."""
+"""Largest length of a device or site id: 128 characters of up to 4 bytes."""
 Boot = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{1,8}(?!\n)$")]
 """A device's boot id: 1 to 8 hex digits, new at every start of the device."""
 
 
 class Quality(IntEnum):
-    """How far a reading can be trusted (OpenADR 3 words)."""
+    """How far a reading can be trusted (OpenADR 3 terms)."""
 
     OK = 0
     ESTIMATED = 1
@@ -41,7 +41,7 @@ class Quality(IntEnum):
 
 
 class NativeBody(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a device that speaks ``vpp.v1`` natively sends: one second of one device."""
+    """The reading of a device with native ``vpp.v1``: one second of one device."""
 
     t: EpochMs
     """Measured at, device clock, ms since 1970 UTC; the start of the interval it stands for."""
@@ -71,17 +71,17 @@ class VendorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A vendor's own document, wrapped: the gateway passes it on, ingest normalises it."""
 
     vendor: Code
-    """Which normaliser reads ``body``, for example ``tesla_gateway``."""
+    """The normaliser that reads ``body``, for example ``tesla_gateway``."""
     body: msgspec.Raw
-    """The vendor's document, as it stands."""
+    """The vendor's document, unchanged."""
     t: EpochMs | None = None
-    """When the device took the document; used where the document has no time of its own."""
+    """When the device obtained the document; used if the document has no time of its own."""
     iv: Annotated[int, msgspec.Meta(gt=0, le=MAX_INTERVAL_MS)] = 1000
     """The time this reading stands for, ms."""
 
 
 DeviceName = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-"""What a line calls its device; only an `Id` can be in the registry."""
+"""A device's name in a line; only an `Id` can be in the registry."""
 
 
 class RawLine(msgspec.Struct, frozen=True):
@@ -132,7 +132,7 @@ POWER_COLUMNS = ("battery_w", "grid_w", "solar_w", "load_w")
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """One canonical reading as a value: what a normaliser makes of one body.
+    """One canonical reading as a value: a normaliser's result for one body.
 
     Identity (device, site, boot, seq, received time) is the caller's; this is the measurement.
     """
@@ -158,28 +158,28 @@ class Rejection(msgspec.Struct, frozen=True):
     reason: str
     """A stable code for counting, for example ``bad_json`` or ``unknown_vendor``."""
     detail: str
-    """One sentence that a person understands."""
+    """One sentence for people."""
 
 
 class Rejected(msgspec.Struct, frozen=True):
     """A row of ``telemetry.rejected``: the dead letter with its reason and original bytes."""
 
     rejected_id: Label
-    """Names the reading where it has a name, ``<device_id>|<boot>|<seq>|<reason>``, so that one
-    sent again is the same dead letter; else ``<topic>-<partition>-<offset>-<line>``."""
+    """``<device_id>|<boot>|<seq>|<reason>`` if the reading has a name, so that a reading sent again
+    is the same dead letter; else ``<topic>-<partition>-<offset>-<line>``."""
     reason: Code
     """A stable code (see ``docs/rejections.md``)."""
     detail: Sentence
-    """One sentence that a person understands."""
+    """One sentence for people."""
     source_topic: Label
     source_partition: PartitionNumber
     source_offset: Offset
     line: Annotated[int, msgspec.Meta(ge=-1, le=MAX_COUNT)]
-    """Row of the frame, from 0; -1 where the whole frame could not be read."""
+    """Row of the frame, from 0; -1 if the complete frame could not be read."""
     received_at_ms: EpochMs
-    """Gateway time of the row, or the Kafka timestamp of its frame where that is unknown."""
+    """Gateway time of the row, or the Kafka timestamp of its frame if that is unknown."""
     original_base64: Annotated[str, msgspec.Meta(max_length=8 * 1024 * 1024)]
-    """The bytes as they came."""
+    """The received bytes."""
     device_id: DeviceName | None = None
     site_id: DeviceName | None = None
 

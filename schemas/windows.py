@@ -1,9 +1,9 @@
 """Windowed and live aggregates: plain JSON data products, one record per key.
 
-Every aggregate says how much of what it should cover it does cover, and how old it is.
+Every aggregate states its coverage (the part of what it should cover) and its age.
 Energies are the sum over readings of power x the time the reading stands for, so they do not
-depend on the order of arrival. A window is [start, start + size). ``revision`` rises by one
-with each correction; a re-emission after a crash is the same record.
+depend on the order of arrival. A window is [start, start + size). ``revision`` increases by one
+with each correction; a record published again after a crash is the same record.
 """
 
 from typing import Annotated
@@ -92,7 +92,7 @@ Deliverables = Annotated[tuple[Deliverable, ...], msgspec.Meta(max_length=100)]
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
-    """What a partition's sites add up to now; sums over the sites that are reporting.
+    """The sums of a partition's sites now, over the sites that report.
 
     A device whose newest reading is bad does not report.
     """
@@ -127,8 +127,8 @@ class RegionPartial(msgspec.Struct, frozen=True, tag="live", kw_only=True):
 class EnergySums(msgspec.Struct, frozen=True):
     """Window sums of one power over the sites of a region (or of a partition of it).
 
-    What was measured, and nothing in place of what was not. Each battery's energy counts up to
-    what it is rated for.
+    They include only measured values, without a replacement for missing ones. Each battery's energy
+    counts up to its rating.
     """
 
     energy_wh: WattHours
@@ -137,7 +137,7 @@ class EnergySums(msgspec.Struct, frozen=True):
     mean_w: Watts | None = None
     """Sum of the sites' mean powers, each over the time in which it was measured; None = none."""
     sites: Count | None = None
-    """Sites where it was measured; None = told by an older version."""
+    """Number of sites where it was measured; None = reported by an older version."""
 
 
 class RegionWindowSums(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,7 +169,7 @@ class RegionWindowPartial(msgspec.Struct, frozen=True, tag="window", kw_only=Tru
 
 
 class RegionWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """Topic ``region.windows``, key region: published once every partition has its share in."""
+    """Topic ``region.windows``, key region: published once every partition's share is included."""
 
     window_id: Label
     """``<region>|<size_s>|<start_ms>``"""
@@ -177,12 +177,12 @@ class RegionWindow(msgspec.Struct, frozen=True, kw_only=True):
     start_ms: EpochMs
     size_s: SizeS
     revision: Count
-    """Counts shares and their corrections, from 0: of two records the higher one has more in it."""
+    """Counts shares and their corrections, from 0: of two records the higher one includes more."""
     coverage: Ratio
     """Covered site time / expected site time, 0..1."""
     mean_battery_w: Watts | None
     """Of the sites that measured it, each over the time in which it did: no other site is counted
-    as 0, and none is scaled up. None = nobody measured it; so for the others."""
+    as 0, and none is scaled up. None = no site measured it; the same applies to the others."""
     mean_grid_w: Watts | None
     mean_solar_w: Watts | None
     mean_load_w: Watts | None
@@ -205,7 +205,7 @@ class RegionLive(msgspec.Struct, frozen=True, kw_only=True):
     partitions_reporting: Count
     aggregate: Aggregate
     age_p50_ms: Number | None
-    """Reading-to-region age of the readings that this record is the first to show."""
+    """Age of the readings that this record is the first to include, ms."""
     age_p99_ms: Number | None
     fresh_ages_ms: Annotated[tuple[tuple[AgeMs, Count], ...], msgspec.Meta(max_length=MAX_MANY)]
     """(age in ms, count) of those readings."""

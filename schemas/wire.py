@@ -1,6 +1,6 @@
-"""``vpp.v1`` on the wire: the messages of `schemas.protocol` to bytes and back.
+"""``vpp.v1`` as bytes: encoding and decoding of the messages of `schemas.protocol`.
 
-Whatever comes in, decoding never raises: what is wrong with a message is a `Malformed`.
+Decoding never raises, whatever is received: the result for a bad message is a `Malformed`.
 """
 
 from typing import Any, Literal, TypeVar
@@ -54,7 +54,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 class _Name(msgspec.Struct, frozen=True):
-    """What every Telemetry must have, and what tells the two forms apart."""
+    """The required keys of every Telemetry, and the key that distinguishes the two forms."""
 
     b: Boot
     s: Seq
@@ -65,7 +65,7 @@ _name = msgspec.json.Decoder(_Name)
 
 
 class _Reading(NativeBody, frozen=False, omit_defaults=True, kw_only=True, gc=False):  # type: ignore[misc]  # msgspec allows it
-    """A native Telemetry's payload; its name can be taken out, so that the body is left."""
+    """A native Telemetry's payload; its name can be removed, which leaves the body."""
 
     b: str | msgspec.UnsetType = msgspec.UNSET
     s: Seq | msgspec.UnsetType = msgspec.UNSET
@@ -105,7 +105,7 @@ def encode_error(id_: str, code: ErrorCode, detail: str) -> bytes:
 
 
 def decode(data: bytes | str) -> Message:
-    """Decode one message, of either direction. Never raises: what is wrong is a `Malformed`."""
+    """Decode one message of either direction. Never raises: a bad message gives a `Malformed`."""
     id_ = NO_ID
     try:
         parts = _parts.decode(data)
@@ -127,7 +127,7 @@ def decode(data: bytes | str) -> Message:
 def decode_reading(data: bytes, boot: str) -> tuple[str, int, NativeBody] | None:
     """Message id, number and body of a native `Telemetry` of this boot, in one pass.
 
-    None says nothing but that `decode` has to be asked. Never raises.
+    None says only that `decode` has to be used. Never raises.
     """
     if not data.startswith(_READING_BEGINS):
         return None
@@ -144,7 +144,7 @@ def decode_reading(data: bytes, boot: str) -> tuple[str, int, NativeBody] | None
 
 
 def decode_result(result: Result, type_: type[T]) -> T | Malformed:
-    """Read a result's payload as the type that its call asks for. Never raises."""
+    """Read a result's payload as the type that its call requires. Never raises."""
     try:
         return msgspec.json.decode(result.payload, type=type_)
     except UNREADABLE as error:
@@ -163,7 +163,7 @@ def _decode_call(id_: str, reply: bool, action: str, payload: msgspec.Raw) -> Ca
 
 
 def _problem(message: object) -> str | None:
-    """What the types cannot say: how the fields of one message hang together."""
+    """A mistake that the types cannot express: in how the fields of one message fit together."""
     match message:
         case Hello() if message.oldest_seq > message.next_seq:
             return "oldest_seq is after next_seq"
