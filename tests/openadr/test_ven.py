@@ -116,8 +116,8 @@ async def test_a_vtn_that_is_down_is_told_once_and_polled_on() -> None:
     with structlog.testing.capture_logs() as logs:
         await poll_for_ever(world.session, stop, 0.001, jitter)
     told = [(line["event"], line.get("reason", "")) for line in logs]
-    assert [t for t in told if t[0] == "openadr: trying on"] == [
-        ("openadr: trying on", "the VTN cannot answer GET /vens: 503 out of order")
+    assert [t for t in told if t[0] == "openadr: trying again"] == [
+        ("openadr: trying again", "the VTN cannot answer GET /vens: 503 out of order")
     ]
     assert ("openadr: the VTN answers again", "") in told
     assert world.session.counters["failed_polls"] == 4
@@ -192,7 +192,7 @@ async def test_only_the_named_program_is_followed_and_a_misspelt_one_is_told() -
     world.vtn.put(event("DISPATCH_SETPOINT", 5, "e2", programID="p2"))
     await world.session.poll()
     assert world.records() == []
-    with pytest.raises(InputError, match="no program 'Flux'; there are: Flex, Other"):
+    with pytest.raises(InputError, match="no program 'Flux'; it shows: Flex, Other"):
         await world.begin(programs=("Flux",)).poll()
 
 

@@ -1,4 +1,4 @@
-"""The VEN as a process: its followers and its producer on Kafka, its counters, its end."""
+"""The VEN as a process: its access to Kafka, its counters and its end."""
 
 import asyncio
 import logging
@@ -38,7 +38,7 @@ LIVE_SINCE_MS = 600_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenOptions:
-    """What ``vpp openadr`` is told."""
+    """The options of ``vpp openadr``."""
 
     vtn: str
     ven: Ven
@@ -49,8 +49,8 @@ class VenOptions:
 
 
 async def run_ven(settings: Settings, options: VenOptions) -> None:
-    """Be a VEN until SIGINT or SIGTERM. Raises `VppError` where it cannot begin."""
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request
+    """Run a VEN until SIGINT or SIGTERM. Raises `VppError` if it cannot start."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -64,16 +64,17 @@ async def run_ven(settings: Settings, options: VenOptions) -> None:
         done, _ = await asyncio.wait({ending, *beside}, return_when=asyncio.FIRST_COMPLETED)
         ending.cancel()
         for task in done - {ending}:
-            task.result()  # of those that never end by themselves: its error
+            task.result()  # these tasks end only with an error
     log.info(
-        "openadr: stopped; what was asked stands until its end", standing=len(session.standing)
+        "openadr: stopped; requests that were made apply until their end",
+        standing=len(session.standing),
     )
 
 
 async def open_session(
     stack: AsyncExitStack, settings: Settings, options: VenOptions
 ) -> tuple[VenSession, list[asyncio.Task[None]]]:
-    """A session that knows what stands, and what feeds it until the stack unwinds."""
+    """A session that has read its own requests, and the tasks that feed it."""
     clients = KafkaClients(settings)
     missing = await check_topics(clients)
     for topic in (topics.DISPATCH_TARGETS, topics.GRID_ALERTS, topics.MARKET_PRICES):
@@ -99,7 +100,7 @@ async def open_session(
 
 
 def _standing(session: VenSession) -> tuple[Feed[Request], Feed[Alert]]:
-    """What a session must know before it asks: what was asked and what is told already."""
+    """The feeds that a session reads before it polls: its earlier requests and alerts."""
     standing = session.standing
     return (
         Feed(
@@ -116,7 +117,7 @@ def _standing(session: VenSession) -> tuple[Feed[Request], Feed[Alert]]:
 
 
 def _measured(session: VenSession) -> tuple[Feed[RegionWindow], Feed[RegionLive]]:
-    """What reports are made of."""
+    """The feeds from which reports are made."""
     measured = session.measured
     return (
         Feed(

@@ -1,6 +1,6 @@
-"""A virtual end node: what a VTN asks goes to Kafka, what was measured goes back as reports.
+"""A virtual end node: a VTN's events become records in Kafka, measurements become reports.
 
-A VTN that is down changes nothing: what stands ends by itself, and each poll asks all anew.
+If a VTN is down, nothing changes: requests end by themselves, and each poll reads all events again.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from schemas.grid import Alert, PriceSeries
 from vpp_streams.domain.openadr.contents import Contents, unchanged_times
 from vpp_streams.domain.openadr.events import map_events
 from vpp_streams.domain.openadr.measured import Measured
-from vpp_streams.domain.openadr.reports import Due, body, due_reports, tells
+from vpp_streams.domain.openadr.reports import Due, body, due_reports, has_value
 from vpp_streams.domain.openadr.requests import Known, Ven
 from vpp_streams.domain.openadr.standing import Standing
 from vpp_streams.domain.openadr.wire import Remark, read_program
@@ -31,34 +31,34 @@ log = structlog.get_logger()
 MOST_WAIT_S = 300.0
 Record = Target | Limit | Withdraw | Alert | PriceSeries
 Send = Callable[[Topic, Record], Awaitable[None]]
-"""Writes one record to its topic, and returns when it is safe."""
+"""Writes one record to its topic; returns when it is on all replicas."""
 
 
 def wait_s(failures: int, every_s: float, share: float) -> float:
-    """How long to wait for the next poll: longer after each failure; ``share`` in 0..1 spreads."""
+    """Wait before the next poll, s: longer after each failure; ``share`` in 0..1 spreads it."""
     longest = min(every_s * 2 ** min(failures, 16), max(MOST_WAIT_S, every_s))
     return every_s if failures == 0 else longest * (0.5 + 0.5 * share)
 
 
 @dataclass(slots=True)
 class VenSession:
-    """One VEN at one VTN, for one region. Poll it; its followers feed it what Kafka has."""
+    """One VEN at one VTN, for one region. Poll it; its feeds pass it the records of Kafka."""
 
     vtn: Vtn
     ven: Ven
     programs: frozenset[str]
-    """Names or ids of programs; none = all that the VTN shows."""
+    """Names or ids of programs; empty = all that the VTN shows."""
     send: Send
     now_ms: Callable[[], int]
     counters: Counter[str] = field(default_factory=Counter)
     _registered: bool = False
     _known: tuple[Known, ...] = ()
     _contents: dict[str, Contents] = field(default_factory=dict)
-    """Event -> its contents at the last poll."""
-    _said: frozenset[Remark] = frozenset()
+    """Contents of each event at the last poll, by its id."""
+    _remarks: frozenset[Remark] = frozenset()
     _prices: PriceSeries | None = None
     _sent: dict[str, set[str]] = field(default_factory=dict)
-    """Event -> the names of its reports that the VTN has."""
+    """Names of the reports that the VTN has, by event."""
     standing: Standing = field(init=False)
     measured: Measured = field(init=False)
 
@@ -67,7 +67,7 @@ class VenSession:
         self.measured = Measured(self.ven.region)
 
     async def poll(self) -> None:
-        """Ask the VTN once, and do what follows of it. Raises `VtnError`."""
+        """Poll the VTN once, and write the resulting records and reports. Raises `VtnError`."""
         if not self._registered:
             await self._register()
         targets = sorted(self.ven.targets)
@@ -94,7 +94,7 @@ class VenSession:
             reports, remarks = due_reports(known, self.ven, now_ms)
             due += reports
             refused += remarks
-        self._say(refused, outcome.found)
+        self._log_remarks(refused, outcome.found)
         await self._report(due, now_ms)
 
     async def _write(self, topic: Topic, key: str, record: Record) -> None:
@@ -104,7 +104,7 @@ class VenSession:
         log.info(f"openadr: {kind} written", id=key)
 
     async def _register(self) -> None:
-        """A VTN may make its VENs known itself, and so refuse that we do."""
+        """Register; a VTN that registers its VENs itself may refuse that."""
         try:
             names = [self.ven.region, self.ven.batteries]
             targets = await self.vtn.register(self.ven.name, names)
@@ -112,7 +112,7 @@ class VenSession:
         except VtnRefusedError as error:
             if error.status in (400, 401):
                 raise
-            log.warning("openadr: not registered, going on as we are", reason=str(error))
+            log.warning("openadr: continuing without registration", reason=str(error))
         self._registered = True
 
     def _chosen(self, raw_programs: Iterable[object]) -> tuple[dict[str, RawProgram], list[Remark]]:
@@ -123,37 +123,37 @@ class VenSession:
             return shown, remarks
         names = {p.program_name for p in shown.values()} | shown.keys()
         if missing := sorted(self.programs - names):
-            told = ", ".join(sorted(p.program_name for p in shown.values())) or "none"
-            detail = f"the VTN shows no program {missing[0]!r}; there are: {told}"
+            names_shown = ", ".join(sorted(p.program_name for p in shown.values())) or "none"
+            detail = f"the VTN shows no program {missing[0]!r}; it shows: {names_shown}"
             if not self.counters["polls"]:
                 raise InputError(detail)
             remarks.append(Remark("", "no_program", detail))
         return {i: p for i, p in shown.items() if {i, p.program_name} & self.programs}, remarks
 
     async def _missed(self, raw_events: Iterable[Any]) -> list[Any]:
-        """Events that were there before and are in no page now, but are not gone.
+        """Known events that are on no page now, but still exist.
 
-        A list that changes while it is read page by page leaves some out.
+        A list that changes while it is read page by page can omit some.
         """
-        there = {str(raw.get("id")) for raw in raw_events if isinstance(raw, dict)}
-        asked = [await self.vtn.event(k.event_id) for k in self._known if k.event_id not in there]
-        return [raw for raw in asked if raw is not None]
+        listed = {str(raw.get("id")) for raw in raw_events if isinstance(raw, dict)}
+        found = [await self.vtn.event(k.event_id) for k in self._known if k.event_id not in listed]
+        return [raw for raw in found if raw is not None]
 
-    def _say(self, refused: Iterable[Remark], found: Iterable[Remark]) -> None:
-        """Tell each remark once while it holds; count it each time it is new."""
+    def _log_remarks(self, refused: Iterable[Remark], found: Iterable[Remark]) -> None:
+        """Log and count each remark once, when it is new."""
         new = dict.fromkeys(refused, "refused") | dict.fromkeys(found, "found")
         for remark, kind in new.items():
-            if remark not in self._said:
+            if remark not in self._remarks:
                 self.counters[f"{kind}_{remark.reason}"] += 1
-                tell = log.warning if kind == "refused" else log.info
+                write = log.warning if kind == "refused" else log.info
                 where = {"event_id": remark.event_id} if remark.event_id else {}
-                tell(f"openadr: {kind}", reason=remark.reason, detail=remark.detail, **where)
-        self._said = frozenset(new)
+                write(f"openadr: {kind}", reason=remark.reason, detail=remark.detail, **where)
+        self._remarks = frozenset(new)
 
     async def _report(self, due: Iterable[Due], now_ms: int) -> None:
         self.measured.forget(now_ms)
-        asked = {known.event_id for known in self._known}
-        self._sent = {id_: names for id_, names in self._sent.items() if id_ in asked}
+        known_ids = {known.event_id for known in self._known}
+        self._sent = {id_: names for id_, names in self._sent.items() if id_ in known_ids}
         for report in due:
             sent = self._sent.get(report.event_id)
             if sent is None:
@@ -161,11 +161,11 @@ class VenSession:
                 self._sent[report.event_id] = sent
             if report.name in sent:
                 continue
-            told = body(report, self.ven, self.measured)
-            if report.is_now and not tells(told):
+            content = body(report, self.ven, self.measured)
+            if report.is_now and not has_value(content):
                 continue  # nothing is known yet of the region
             try:
-                await self.vtn.send_report(told)
+                await self.vtn.send_report(content)
                 self.counters["reports"] += 1
                 log.info("openadr: report sent", name=report.name)
             except VtnRefusedError as error:
@@ -177,10 +177,10 @@ class VenSession:
 async def poll_for_ever(
     session: VenSession, stop: asyncio.Event, every_s: float, jitter: Callable[[], float]
 ) -> None:
-    """Poll until ``stop``. A VTN (or Kafka) that is down is told once, and once when it is back.
+    """Poll until ``stop``. A VTN (or Kafka) that is down is logged once, and once when it is back.
 
-    Raises `VtnRefusedError` where not even the first poll is allowed, and `InputError` where a
-    program is not there then.
+    Raises `VtnRefusedError` if the first poll is refused, and `InputError` if a program does not
+    exist then.
     """
     failures, trouble = 0, ""
     while not stop.is_set():
@@ -196,7 +196,7 @@ async def poll_for_ever(
             failures += 1
             session.counters["failed_polls"] += 1
             if str(error) != trouble:
-                log.warning("openadr: trying on", reason=str(error))
+                log.warning("openadr: trying again", reason=str(error))
             trouble = str(error)
         try:
             await asyncio.wait_for(stop.wait(), wait_s(failures, every_s, jitter()))

@@ -1,4 +1,4 @@
-"""A VTN over HTTP: tokens, lists read whole, registration, reports.
+"""A VTN over HTTP: tokens, complete lists, registration, reports.
 
 `openadr3`'s client is synchronous, has no time-outs and no refresh of a token (ADR 15).
 """
@@ -12,17 +12,17 @@ import httpx
 from vpp_streams.errors import VppError
 
 PAGE = 50
-"""The most that the specification lets a list have."""
+"""Largest page of a list by the specification."""
 MOST_PAGES = 200
 MOST_BYTES = 16 * 1024 * 1024
 
 
 class VtnError(VppError):
-    """The VTN does not answer, or not as the specification says; the next poll may go well."""
+    """The VTN does not answer, or not by the specification; the next poll may succeed."""
 
 
 class VtnRefusedError(VtnError):
-    """The VTN says no: credentials, rights, or a body that it does not take."""
+    """The VTN refuses: credentials, rights, or the body of a request."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -40,35 +40,35 @@ class ClientCredentials(httpx.Auth):
         self._token = ""
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Send the request with a token; ask once for another where it is not taken."""
+        """Send the request with a token; request a new token once if it is not accepted."""
         for fresh in (not self._token, True):
             if fresh:
                 self._token = ""
                 url = self._token_url((yield httpx.Request("GET", f"{self._base}/auth/server")))
-                self._take((yield self._ask(url)))
+                self._store_token((yield self._token_request(url)))
             request.headers["Authorization"] = f"Bearer {self._token}"
             answer = yield request
             if fresh or answer.status_code != httpx.codes.UNAUTHORIZED:
                 return
 
-    def _ask(self, url: str) -> httpx.Request:
+    def _token_request(self, url: str) -> httpx.Request:
         return httpx.Request("POST", url, data={"grant_type": "client_credentials", **self._client})
 
     def _token_url(self, answer: httpx.Response) -> str:
-        """Where tokens are given; a VTN that does not say gives them itself."""
-        told = _json(answer).get("tokenURL") if answer.is_success else None
-        if not isinstance(told, str) or not told:
+        """Where tokens are issued; by default the VTN itself."""
+        url = _json(answer).get("tokenURL") if answer.is_success else None
+        if not isinstance(url, str) or not url:
             return f"{self._base}/auth/token"
-        url = str(httpx.URL(f"{self._base}/").join(told))
+        url = str(httpx.URL(f"{self._base}/").join(url))
         if urlsplit(self._base).scheme == "https" and urlsplit(url).scheme != "https":
-            raise VtnError(f"the VTN wants our secret unencrypted, at {url}; it is not sent")
+            raise VtnError(f"the VTN requests our secret unencrypted, at {url}; it is not sent")
         return url
 
-    def _take(self, answer: httpx.Response) -> None:
+    def _store_token(self, answer: httpx.Response) -> None:
         token = _json(answer).get("access_token") if answer.is_success else None
         if not isinstance(token, str) or not token:
             raise VtnRefusedError(
-                f"the VTN gives us no token ({answer.status_code} {_said(answer)}); are"
+                f"the VTN issues no token ({answer.status_code} {_problem(answer)}); are"
                 " VPP_OPENADR_CLIENT_ID and VPP_OPENADR_CLIENT_SECRET right?",
                 answer.status_code,
             )
@@ -76,14 +76,14 @@ class ClientCredentials(httpx.Auth):
 
 
 class Vtn:
-    """The five things that a VEN asks of a VTN. Each raises `VtnError`."""
+    """The five requests of a VEN to a VTN. Each raises `VtnError`."""
 
     def __init__(self, http: httpx.AsyncClient, base: str) -> None:
         self._http = http
         self._base = base.rstrip("/")
 
     async def programs(self, targets: Sequence[str] = ()) -> list[Any]:
-        """Every program that we may see."""
+        """Every program that the VTN shows us."""
         return await self._for_us("programs", targets)
 
     async def events(self, program_ids: Iterable[str], targets: Sequence[str] = ()) -> list[Any]:
@@ -94,17 +94,17 @@ class Vtn:
         return found
 
     async def event(self, event_id: str) -> Any | None:
-        """One event; None = it is gone, or no longer for us."""
+        """One event; None = it no longer exists, or is no longer for us."""
         path = f"events/{quote(event_id, safe='')}"
         try:
-            return _json(await self._ask("GET", path), path)
+            return _json(await self._request("GET", path), path)
         except VtnRefusedError as error:
             if error.status in (403, 404, 410):
                 return None
             raise
 
     async def register(self, ven_name: str, resources: list[str]) -> frozenset[str]:
-        """Make the VEN and its resources known, and return the targets that the VTN gave them."""
+        """Register the VEN and its resources; returns the targets that the VTN assigned to them."""
         body = {"objectType": "VEN_VEN_REQUEST", "venName": ven_name}
         ven = await self._make("vens", body, venName=ven_name)
         targets = _targets(ven)
@@ -120,30 +120,30 @@ class Vtn:
 
     async def report_names(self, event_id: str, client_name: str) -> set[str]:
         """Names of our reports on an event that the VTN has."""
-        told = await self._list("reports", eventID=event_id, clientName=client_name)
-        return {str(r.get("reportName")) for r in told if isinstance(r, dict)}
+        reports = await self._list("reports", eventID=event_id, clientName=client_name)
+        return {str(r.get("reportName")) for r in reports if isinstance(r, dict)}
 
     async def send_report(self, body: dict[str, Any]) -> None:
-        """Hand in one report."""
-        await self._ask("POST", "reports", body=body)
+        """Send one report."""
+        await self._request("POST", "reports", body=body)
 
     async def _for_us(self, path: str, targets: Sequence[str], **params: str) -> list[Any]:
-        """What is for all, and what is for our targets: a VTN may show the one or the other."""
+        """Objects for all and for our targets: a VTN may list them separately."""
         found = await self._list(path, **params)
         if targets:
             known = {_id(o) for o in found}
-            told = await self._list(path, **params, targets=list(targets))
-            found += [o for o in told if _id(o) not in known]
+            targeted = await self._list(path, **params, targets=list(targets))
+            found += [o for o in targeted if _id(o) not in known]
         return found
 
     async def _make(self, what: str, body: dict[str, str], **same: str) -> dict[str, Any]:
-        """Find the object of this name, else create it."""
+        """Find the object with this name, else create it."""
         name = "venName" if what == "vens" else "resourceName"
         found = [o for o in await self._list(what, **same) if isinstance(o, dict)]
         for known in found:
             if known.get(name) == body[name]:
                 return known
-        made = _json(await self._ask("POST", what, body=body), what)
+        made = _json(await self._request("POST", what, body=body), what)
         if not isinstance(made, dict) or "id" not in made:
             raise VtnError(f"the VTN answers POST /{what} with no object that has an id")
         return made
@@ -159,7 +159,7 @@ class Vtn:
         skip = 0
         for _ in range(MOST_PAGES):
             paging = {"skip": str(skip), "limit": str(PAGE)}
-            page = _json(await self._ask("GET", path, {**params, **paging}), path)
+            page = _json(await self._request("GET", path, {**params, **paging}), path)
             if not isinstance(page, list):
                 raise VtnError(f"the VTN answers GET /{path} with no list")
             new = {_key(each): each for each in page if _key(each) not in known}
@@ -170,7 +170,7 @@ class Vtn:
             skip += len(page)
         raise VtnError(f"GET /{path} has more than {MOST_PAGES} pages")
 
-    async def _ask(
+    async def _request(
         self,
         method: str,
         path: str,
@@ -181,33 +181,38 @@ class Vtn:
         try:
             answer = await self._http.request(method, url, params=params, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            said = str(error) or type(error).__name__
-            raise VtnError(f"no VTN answers at {self._base} ({said})") from None
+            reason = str(error) or type(error).__name__
+            raise VtnError(f"no VTN answers at {self._base} ({reason})") from None
         if answer.is_success:
             return answer
-        said = f"{method} /{path}: {answer.status_code} {_said(answer)}"
+        problem = f"{method} /{path}: {answer.status_code} {_problem(answer)}"
         if answer.is_server_error or answer.status_code in (408, 429):
-            raise VtnError(f"the VTN cannot answer {said}")
-        raise VtnRefusedError(f"the VTN refuses {said}", answer.status_code)
+            raise VtnError(f"the VTN cannot answer {problem}")
+        raise VtnRefusedError(f"the VTN refuses {problem}", answer.status_code)
 
 
 def _json(answer: httpx.Response, path: str | None = None) -> Any:
-    """The answer's JSON; without a path anything that is no object counts as an empty one."""
+    """The answer's JSON; without a path, anything but an object counts as an empty one."""
     try:
-        told = answer.json() if len(answer.content) <= MOST_BYTES else None
+        content = answer.json() if len(answer.content) <= MOST_BYTES else None
     except (ValueError, RecursionError):
-        told = None
+        content = None
     if path is None:
-        return told if isinstance(told, dict) else {}
-    if told is None:
+        return content if isinstance(content, dict) else {}
+    if content is None:
         raise VtnError(f"the VTN answers /{path} with no JSON")
-    return told
+    return content
 
 
-def _said(answer: httpx.Response) -> str:
-    """What a problem document or an OAuth error says, for people."""
-    told = _json(answer)
-    words = told.get("detail") or told.get("title") or told.get("error") or answer.reason_phrase
+def _problem(answer: httpx.Response) -> str:
+    """The text of a problem document or an OAuth error, for people."""
+    document = _json(answer)
+    words = (
+        document.get("detail")
+        or document.get("title")
+        or document.get("error")
+        or answer.reason_phrase
+    )
     return str(words)[:200]
 
 
@@ -221,7 +226,9 @@ def _key(known: object) -> str:
 
 
 def _targets(made: dict[str, Any]) -> frozenset[str]:
-    told = made.get("targets")
+    targets = made.get("targets")
     return (
-        frozenset(t for t in told if isinstance(t, str)) if isinstance(told, list) else frozenset()
+        frozenset(t for t in targets if isinstance(t, str))
+        if isinstance(targets, list)
+        else frozenset()
     )

@@ -104,7 +104,7 @@ def test_a_level_is_refused_with_a_sentence() -> None:
     told = mapped(*example("load-sched.oadr.yaml"), now_ms=ms("2024-01-01T14:00:00Z"))
     assert told.requests == ()
     assert [(r.event_id, r.reason) for r in told.refused] == [("ls101-e0", "no_counterpart")]
-    assert told.refused[0].detail.startswith("SIMPLE: a level says no power")
+    assert told.refused[0].detail.startswith("SIMPLE: a level is no power")
 
 
 @needs_data

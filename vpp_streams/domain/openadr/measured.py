@@ -1,4 +1,4 @@
-"""A region as it was measured, kept for reports: its windows and its state by the minute."""
+"""A region's measurements for reports: its windows, and its state by the minute."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,52 +8,52 @@ from vpp_streams.domain.control.requests import held_w
 from vpp_streams.domain.moments import DAY_MS, MINUTE_MS
 
 KEPT_MS = 2 * DAY_MS
-WHOLE = 0.99
-"""Coverage from which on a value counts as measured throughout."""
+COMPLETE = 0.99
+"""Coverage from which on a value counts as measured over the complete time."""
 SUSTAINED_S = 3600.0
-"""Storage powers are those that could be held for so long."""
+"""Storage powers are those that could be held for this long, s."""
 REGULATION_S = 900.0
 
 Quality = Literal["OK", "ESTIMATED", "MISSING"]
 Powers = tuple[float, float]
-"""(taken, given), W, both >= 0: mean import and export, or charge and discharge."""
+"""(taken, given) mean powers, W, both >= 0: import and export, or charge and discharge."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Mean powers over a time, each direction by itself (they do not cancel between sites)."""
+    """Mean powers over a time, each direction separately (they do not cancel between sites)."""
 
     connections_w: Powers
     batteries_w: Powers
     hours: float
-    """Time in which something was measured: energy is of no other."""
+    """The time in which something was measured; energy covers only this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The region's storage as one; what is not known is None."""
+    """The region's storage as a whole; values that are not known are None."""
 
     usable_wh: float
     soc: float | None
-    """0..1 of usable energy."""
+    """State of charge, 0..1 of usable energy."""
     discharge_w: float | None
-    """Could be held for an hour, above the owners' reserves."""
+    """Power that could be held for an hour, above the owners' reserves, W."""
     charge_w: float | None
     up_w: float | None
-    """Could be held for 15 minutes."""
+    """Power that could be held for 15 minutes, W."""
     down_w: float | None
 
 
 @dataclass(slots=True)
 class Measured:
-    """What is known of one region; `forget` keeps it bounded."""
+    """The known measurements of one region; `forget` keeps them bounded."""
 
     region: str
     _windows: dict[int, RegionWindow] = field(default_factory=dict)
     _live: dict[int, RegionLive] = field(default_factory=dict)
 
     def on_window(self, window: RegionWindow) -> None:
-        """A record of ``region.windows``; of one window the highest revision counts."""
+        """Apply a record of ``region.windows``; the highest revision of a window counts."""
         if window.region != self.region or window.size_s * 1000 != MINUTE_MS:
             return
         known = self._windows.get(window.start_ms)
@@ -61,21 +61,21 @@ class Measured:
             self._windows[window.start_ms] = window
 
     def on_live(self, live: RegionLive) -> None:
-        """A record of ``region.live``; the last of each minute is kept."""
+        """Apply a record of ``region.live``; the last of each minute is kept."""
         if live.region == self.region and live.partitions_reporting:
             self._live[live.at_ms // MINUTE_MS] = live
 
     def forget(self, now_ms: int) -> None:
-        """Drop what no report will ask for."""
+        """Drop records that no report needs any more."""
         least_ms = now_ms - KEPT_MS
         self._windows = {at: w for at, w in self._windows.items() if at >= least_ms}
         self._live = {m: live for m, live in self._live.items() if m * MINUTE_MS >= least_ms}
 
     def drawn(self, start_ms: int, end_ms: int) -> tuple[Drawn | None, Quality]:
-        """Mean powers over the whole minutes of a time, and how far they can be trusted.
+        """Mean powers over the complete minutes of a time, and their quality.
 
-        They are of what was measured, over the minutes in which something was: ESTIMATED where
-        that is not all of it.
+        They are means of measured values over the minutes with any: ESTIMATED if that is not the
+        complete time.
         """
         first, last = round(start_ms / MINUTE_MS), round(end_ms / MINUTE_MS)
         minutes = range(first, max(last, first + 1))
@@ -95,20 +95,20 @@ class Measured:
             ),
             hours,
         )
-        return drawn, "OK" if covered >= WHOLE * len(minutes) else "ESTIMATED"
+        return drawn, "OK" if covered >= COMPLETE * len(minutes) else "ESTIMATED"
 
     def stored(self, at_ms: int) -> tuple[Stored | None, Quality]:
         """The storage at the end of a time: the state of that minute, else its window's."""
         minute = (at_ms - 1) // MINUTE_MS
         live = self._live.get(minute) or self._live.get(minute + 1)
         if live is not None and live.aggregate.usable_wh > 0:
-            told = live.aggregate.deliverable
-            up_w, down_w = held_w(told, SUSTAINED_S)
-            reg_up_w, reg_down_w = held_w(told, REGULATION_S)
+            deliverable = live.aggregate.deliverable
+            up_w, down_w = held_w(deliverable, SUSTAINED_S)
+            reg_up_w, reg_down_w = held_w(deliverable, REGULATION_S)
             stored = Stored(live.aggregate.usable_wh, live.soc, up_w, down_w, reg_up_w, reg_down_w)
-            return stored, "OK" if live.coverage >= WHOLE else "ESTIMATED"
+            return stored, "OK" if live.coverage >= COMPLETE else "ESTIMATED"
         window = self._windows.get(minute * MINUTE_MS)
         if window is None or window.sums.usable_wh <= 0:
             return None, "MISSING"
         stored = Stored(window.sums.usable_wh, window.soc_last, None, None, None, None)
-        return stored, "OK" if window.coverage >= WHOLE else "ESTIMATED"
+        return stored, "OK" if window.coverage >= COMPLETE else "ESTIMATED"

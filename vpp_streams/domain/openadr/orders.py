@@ -1,7 +1,7 @@
-"""What an event's payloads ask of a region: setpoints, capacity limits, alerts, prices.
+"""The content of an event's payloads for a region: setpoints, capacity limits, alerts and prices.
 
-Signs. OpenADR counts a resource's consumption: a setpoint of + 50 KW is 50 kW of charging, and
-so -50 kW of `export_w`. Capacity limits are >= 0 on either side, as ours are.
+Signs. OpenADR counts a resource's consumption: a setpoint of + 50 KW is 50 kW of charging, which
+is -50 kW of `export_w`. Capacity limits are >= 0 in both systems.
 """
 
 import math
@@ -18,13 +18,13 @@ from vpp_streams.domain.openadr.wire import Remark
 SETPOINT, PRICE = "DISPATCH_SETPOINT", "PRICE"
 IMPORT_LIMIT, EXPORT_LIMIT = "IMPORT_CAPACITY_LIMIT", "EXPORT_CAPACITY_LIMIT"
 EMERGENCIES = frozenset({"ALERT_GRID_EMERGENCY", "ALERT_BLACK_START"})
-"""The grid asks for as little use as can be: no import, and setpoints beside it go first."""
+"""The grid needs the least possible use: no import, and setpoints beside it take precedence."""
 SCARCITY = "ALERT_FLEX_ALERT"
-"""Devices that can shed should: no import, at the market's priority."""
+"""Flexible devices should reduce their use: no import, at the market's priority."""
 STORMS = frozenset({"ALERT_POSSIBLE_OUTAGE", "ALERT_FIRE", "ALERT_WIND", "ALERT_TSUNAMI"})
 """The supply itself may fail: batteries are filled and kept for their owners."""
 _WITHOUT: dict[str, str] = {
-    "SIMPLE": "a level says no power; what it means is each program's own",
+    "SIMPLE": "a level is no power; each program defines its meaning",
     "DISPATCH_SETPOINT_RELATIVE": "it is relative to what the batteries would do by themselves,"
     " and a target is absolute",
     "CHARGE_STATE_SETPOINT": "a region has no target of stored energy",
@@ -38,16 +38,16 @@ MOST_PRICE = Decimal(1_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Setpoint:
-    """The batteries are to give this."""
+    """A power that the batteries have to deliver."""
 
     export_w: float
     urgent: bool
-    """An emergency is told beside it."""
+    """Whether an emergency alert is in the same interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The connections may take and give no more than this; None = no limit."""
+    """Limits of the connections' import and export, W; None = no limit."""
 
     import_w: float | None
     export_w: float | None
@@ -56,12 +56,12 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """Batteries are to be full."""
+    """The batteries have to be full."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Energy costs this, per MWh."""
+    """The price of energy, per MWh."""
 
     per_mwh: float
     currency: str
@@ -71,8 +71,8 @@ Content = Setpoint | Capacity | Storm | Price
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One thing that one interval asks."""
+class Order:
+    """One order of one interval, with its time."""
 
     start_ms: int
     end_ms: int
@@ -82,19 +82,19 @@ class Ask:
 
 
 class Reader:
-    """Reads the payloads of one event; `remarks` fills with what they cannot say."""
+    """Reads the payloads of one event; `remarks` collects what cannot be used."""
 
     def __init__(self, event: RawEvent, event_id: str, program: RawProgram | None) -> None:
         self._event_id = event_id
         self.remarks: list[Remark] = []
-        told = [*((program.payload_descriptors if program else None) or ())]
-        told += event.payload_descriptors or ()
+        descriptors = [*((program.payload_descriptors if program else None) or ())]
+        descriptors += event.payload_descriptors or ()
         self._descriptors = {
-            d.payload_type: d for d in told if isinstance(d, RawEventPayloadDescriptor)
+            d.payload_type: d for d in descriptors if isinstance(d, RawEventPayloadDescriptor)
         }
 
-    def asks(self, span: Span) -> list[Ask]:
-        """What an interval asks; several things may come beside each other."""
+    def orders(self, span: Span) -> list[Order]:
+        """The orders of an interval; several may apply at the same time."""
         by_type = {payload.type: payload for payload in span.payloads}
         found: list[Content | None] = [self._price(p) for p in span.payloads if p.type == PRICE]
         setpoint = self._setpoint(by_type)
@@ -107,17 +107,19 @@ class Reader:
             found.append(Storm())
         for payload in span.payloads:
             self._refuse_others(payload.type)
-        asks = [self._timed(span, content) for content in found if content is not None]
-        return [ask for ask in asks if ask is not None]
+        orders = [self._timed(span, content) for content in found if content is not None]
+        return [order for order in orders if order is not None]
 
-    def _timed(self, span: Span, content: Content) -> Ask | None:
+    def _timed(self, span: Span, content: Content) -> Order | None:
         end_ms = span.end_ms
         if end_ms is None and isinstance(content, Setpoint | Price):
-            self._say("no_duration", "a setpoint or a price has no duration, so it says no time")
+            self._say(
+                "no_duration", "a setpoint or a price has no duration, so its time is not known"
+            )
             return None
         if end_ms is None:
-            end_ms = MAX_TIME_MS  # a state: it holds until it is changed or called off
-        return Ask(span.start_ms, end_ms, span.interval_id, content)
+            end_ms = MAX_TIME_MS  # a state: it holds until it is changed or withdrawn
+        return Order(span.start_ms, end_ms, span.interval_id, content)
 
     def _setpoint(self, by_type: dict[str, RawValuesMap]) -> Setpoint | None:
         payload = by_type.get(SETPOINT)
@@ -130,7 +132,7 @@ class Reader:
             self._say(
                 "negative_setpoint",
                 "a negative DISPATCH_SETPOINT, which the enumeration does not have, was read as"
-                " giving",
+                " discharge",
             )
         return Setpoint(0.0 - consumption_w, bool(by_type.keys() & EMERGENCIES))
 
@@ -194,12 +196,12 @@ class Reader:
         if units:
             self._say("bad_units", f"{name} is in {units[:40]}, which we do not convert")
         else:
-            self._say("no_units", f"no payloadDescriptor says the units of {name}, e.g. {usual}")
+            self._say("no_units", f"no payloadDescriptor has the units of {name}, e.g. {usual}")
 
     def _refuse_others(self, name: str) -> None:
         mapped = {SETPOINT, PRICE, IMPORT_LIMIT, EXPORT_LIMIT, SCARCITY} | EMERGENCIES | STORMS
         if name not in mapped:
-            why = _WITHOUT.get(name, "nothing of ours has its meaning")
+            why = _WITHOUT.get(name, "we have no counterpart of it")
             self._say("no_counterpart", f"{name[:40]}: {why}")
 
     def _say(self, reason: str, detail: str) -> None:

@@ -1,4 +1,4 @@
-"""Price intervals of many events as the one series of a region, on one uniform grid."""
+"""Price intervals of several events as one series of a region, on one uniform grid."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from schemas.grid import PriceSeries
 from vpp_streams.domain.moments import DAY_MS
-from vpp_streams.domain.openadr.asks import Price
+from vpp_streams.domain.openadr.orders import Price
 from vpp_streams.domain.openadr.wire import Remark
 
 MOST_INTERVALS = 576
@@ -27,15 +27,15 @@ class Priced:
     price: Price
     program_id: str
     rank: tuple[int, int]
-    """(OpenADR priority, minus when it was issued): of two at one time the lesser counts."""
+    """(OpenADR priority, minus the issue time): of two at the same time, the lesser counts."""
 
 
 def price_series(
     priced: Sequence[Priced], region: str, now_ms: int
 ) -> tuple[PriceSeries | None, list[Remark]]:
-    """The prices of a region from the interval of ``now_ms`` on (or with those before it).
+    """The prices of a region from the interval of ``now_ms`` on (or from earlier).
 
-    A region has one tariff: of several programs or currencies that of the highest rank counts.
+    A region has one tariff: of several programs or currencies, the one of highest rank counts.
     The series ends at the first gap, after 576 intervals, or a week ahead. None = no price is
     known for now or later.
     """
@@ -75,7 +75,7 @@ def _left_out(other: tuple[str, str], tariff: tuple[str, str], region: str) -> R
 
 
 def _painted(mine: Sequence[Priced], now_ms: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Edges, and the price between each two; NaN = none. The best rank is painted last."""
+    """Edges, and the price between each two; NaN = none. The best rank is written last."""
     day_ms = now_ms // DAY_MS * DAY_MS
     least_ms, most_ms = day_ms - DAY_MS, day_ms + AHEAD_MS
     cut = [(max(p.start_ms, least_ms), min(p.end_ms, most_ms), p) for p in mine]
@@ -88,7 +88,7 @@ def _painted(mine: Sequence[Priced], now_ms: int) -> tuple[NDArray[np.int64], ND
 
 
 def _run(edges: NDArray[np.int64], values: NDArray[np.float64], now_ms: int) -> slice | None:
-    """The stretch without a gap that holds now, else the first one after it."""
+    """The stretch without a gap that contains now, else the first one after it."""
     at = 0
     for known, cells in groupby(~np.isnan(values)):
         stop = at + len(list(cells))
@@ -101,19 +101,19 @@ def _run(edges: NDArray[np.int64], values: NDArray[np.float64], now_ms: int) -> 
 def _gridded(
     edges: NDArray[np.int64], values: NDArray[np.float64], now_ms: int, remarks: list[Remark]
 ) -> tuple[int, int, NDArray[np.float64]]:
-    """The run on the finest grid that its edges have in common: start, interval, prices."""
+    """The run on the finest common grid of its edges: start, interval, prices."""
     interval_ms = math.gcd(*(int(step) for step in np.diff(edges)))
     from_ms, until_ms = int(edges[0]), int(edges[-1])
     if interval_ms < FINEST_MS:
         interval_ms = FINEST_MS
-        detail = "the price intervals have no common minute; each minute has the price it begins in"
+        detail = "the price intervals do not fit minutes; each minute has the price at its start"
         remarks.append(Remark("", "fine_grid", detail))
     count = -(-(until_ms - from_ms) // interval_ms)
     if count > MOST_INTERVALS:
         past = max((now_ms - from_ms) // interval_ms, 0)
         from_ms, count = from_ms + past * interval_ms, count - past
     if count > MOST_INTERVALS:
-        detail = f"of {count} price intervals the next {MOST_INTERVALS} are given on"
+        detail = f"of {count} price intervals, the next {MOST_INTERVALS} are passed on"
         remarks.append(Remark("", "many_prices", detail))
         count = MOST_INTERVALS
     starts = from_ms + np.arange(count) * interval_ms

@@ -1,7 +1,7 @@
-"""Reports: which are due by an event's reportDescriptors, and their bodies.
+"""Reports: which ones are due by an event's reportDescriptors, and their bodies.
 
-Signs. OpenADR's USAGE and DEMAND count what a resource takes and are never negative, so they say
-import and charge alone; READING is the mean net power, + = taken, and may be negative.
+Signs. OpenADR's USAGE and DEMAND count what a resource takes and are never negative, so they state
+import and charge only; READING is the mean net power, + = taken, and may be negative.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,13 +19,13 @@ from vpp_streams.domain.openadr.time import MAX_SPANS
 from vpp_streams.domain.openadr.wire import Remark
 
 SETTLE_MS = 90_000
-"""A minute's window is there this long after its end at the latest, as a rule."""
+"""A minute's window is normally published within this time after its end, ms."""
 LATEST_MS = DAY_MS
-"""A report that was due longer ago is not sent any more."""
+"""A report that was due longer ago than this, ms, is not sent any more."""
 _POWER = {"W": 1.0, "KW": 1e-3, "MW": 1e-6}
 _ENERGY = {"WH": 1.0, "KWH": 1e-3, "MWH": 1e-6}
 _SHARE = {"PERCENT": 1.0}
-# 3.1.1, schema units: PERCENT is a fraction, 0.42 says 42 %.
+# 3.1.1, schema units: PERCENT is a fraction, 0.42 means 42 %.
 Stores = Callable[[Stored], float | None]
 Draws = Callable[[Powers, float], float]
 _STORED: dict[str, tuple[dict[str, float], str, Stores]] = {
@@ -46,65 +46,65 @@ TYPES = frozenset(_STORED) | frozenset(_DRAWN)
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A report that is to be sent."""
+    """A report that has to be sent."""
 
     event_id: str
     name: str
-    """Known by it: the same report has the same name, whoever makes it and when."""
+    """Its identity: the same report has the same name, whichever process makes it and when."""
     descriptor: RawReportDescriptor
     units: str
     intervals: tuple[tuple[int, int], ...]
-    """(start, end); one without length is the state at that time."""
+    """(start, end) in ms; one without length is the state at that time."""
 
     @property
     def is_now(self) -> bool:
-        """It tells the state of the moment, not of an interval."""
+        """Whether it reports the present state, not that of an interval."""
         return all(start_ms == end_ms for start_ms, end_ms in self.intervals)
 
 
 def due_reports(known: Known, ven: Ven, now_ms: int) -> tuple[list[Due], list[Remark]]:
-    """The reports of an event that are due now, and what it asks for that we cannot tell."""
+    """The reports of an event that are due now, and remarks on those that cannot be made."""
     found: list[Due] = []
     remarks: list[Remark] = []
     ours = {ven.name, ven.region, ven.batteries} | ven.targets
-    for place, asked in enumerate(known.event.report_descriptors or ()):
-        if asked.targets and not ours & set(asked.targets):
+    for place, descriptor in enumerate(known.event.report_descriptors or ()):
+        if descriptor.targets and not ours & set(descriptor.targets):
             continue
-        problem = _problem(asked, bool(known.timeline.spans))
+        problem = _problem(descriptor, bool(known.timeline.spans))
         if problem is not None:
             remarks.append(Remark(known.event_id, "report_refused", problem))
             continue
         if not known.timeline.spans:
             at_ms = known.begins_ms
             if at_ms <= now_ms:
-                found.append(_due(known, place, asked, at_ms, ((now_ms, now_ms),)))
+                found.append(_due(known, place, descriptor, at_ms, ((now_ms, now_ms),)))
             continue
-        for at_ms, intervals in _times(known, asked, now_ms):
-            settled_ms = at_ms + (SETTLE_MS if asked.payload_type in _DRAWN else 0)
+        for at_ms, intervals in _times(known, descriptor, now_ms):
+            settled_ms = at_ms + (SETTLE_MS if descriptor.payload_type in _DRAWN else 0)
             if settled_ms <= now_ms < at_ms + LATEST_MS:
-                found.append(_due(known, place, asked, at_ms, intervals))
+                found.append(_due(known, place, descriptor, at_ms, intervals))
     return found, remarks
 
 
 def _due(
     known: Known,
     place: int,
-    asked: RawReportDescriptor,
+    descriptor: RawReportDescriptor,
     at_ms: int,
     intervals: tuple[tuple[int, int], ...],
 ) -> Due:
-    name = f"{known.event_id}:{known.issued_ms}:{place}:{asked.payload_type}:{at_ms}"
-    units = (asked.units or _table(asked)[1]).upper()
-    return Due(known.event_id, name, asked, units, intervals)
+    name = f"{known.event_id}:{known.issued_ms}:{place}:{descriptor.payload_type}:{at_ms}"
+    units = (descriptor.units or _table(descriptor)[1]).upper()
+    return Due(known.event_id, name, descriptor, units, intervals)
 
 
 def body(due: Due, ven: Ven, measured: Measured) -> dict[str, Any]:
-    """The report as POST /reports takes it; every interval says its data quality."""
+    """The body for POST /reports; every interval states its data quality."""
     names = (
         [ven.batteries] if due.descriptor.payload_type in _STORED else [ven.region, ven.batteries]
     )
     if due.descriptor.targets:
-        # A target that names one resource asks for it alone; a group asks for all.
+        # A target that names one resource selects it alone; a group selects all.
         names = [n for n in names if n in due.descriptor.targets] or names
     report = RawReport.model_validate(
         {
@@ -141,8 +141,8 @@ def _resource(name: str, due: Due, batteries: bool, measured: Measured) -> dict[
     }
 
 
-def tells(report: dict[str, Any]) -> bool:
-    """Whether a report's body has any value, and not only that there is none."""
+def has_value(report: dict[str, Any]) -> bool:
+    """Whether a report's body contains any value, and not only qualities."""
     payloads = (p for r in report["resources"] for i in r["intervals"] for p in i["payloads"])
     return any(payload["type"] != "DATA_QUALITY" for payload in payloads)
 
@@ -151,11 +151,11 @@ def _payloads(
     due: Due, batteries: bool, start_ms: int, end_ms: int, measured: Measured
 ) -> list[dict[str, Any]]:
     value, quality = _value(due, batteries, start_ms, end_ms, measured)
-    told = {"type": "DATA_QUALITY", "values": [quality]}
+    quality_payload = {"type": "DATA_QUALITY", "values": [quality]}
     if value is None:
-        return [told]
+        return [quality_payload]
     name = due.descriptor.payload_type
-    return [{"type": name, "values": [round(value, 6)]}, told]
+    return [{"type": name, "values": [round(value, 6)]}, quality_payload]
 
 
 def _value(
@@ -178,58 +178,62 @@ def _of(drawn: Drawn, batteries: bool) -> Powers:
     return drawn.batteries_w if batteries else drawn.connections_w
 
 
-def _table(asked: RawReportDescriptor) -> tuple[dict[str, float], str]:
-    name = asked.payload_type
+def _table(descriptor: RawReportDescriptor) -> tuple[dict[str, float], str]:
+    name = descriptor.payload_type
     table, usual = _STORED[name][:2] if name in _STORED else _DRAWN[name][:2]
     return table, usual
 
 
-def _problem(asked: RawReportDescriptor, has_intervals: bool) -> str | None:
-    """Why a report cannot be made; None where it can."""
-    name = asked.payload_type
+def _problem(descriptor: RawReportDescriptor, has_intervals: bool) -> str | None:
+    """Why a report cannot be made; None if it can."""
+    name = descriptor.payload_type
     if name not in TYPES:
-        return f"{name[:40]} is nothing that we measure"
-    if asked.units and asked.units.upper() not in _table(asked)[0]:
-        return f"{name} cannot be told in {asked.units[:40]}"
-    if not asked.historical:
-        return f"a forecast of {name} is asked for; we report what was measured"
-    if asked.reading_type not in (None, "DIRECT_READ", "MEAN", "AVERAGE", "SUMMED"):
-        return f"{name} as {asked.reading_type[:40]} is nothing that we measure"
-    if asked.report_intervals not in (None, "INTERVALS"):
-        return f"reports are told by the event's intervals, not {asked.report_intervals[:40]}"
+        return f"{name[:40]} is not measured here"
+    if descriptor.units and descriptor.units.upper() not in _table(descriptor)[0]:
+        return f"{name} cannot be reported in {descriptor.units[:40]}"
+    if not descriptor.historical:
+        return f"a forecast of {name} is requested; only measured values are reported"
+    if descriptor.reading_type not in (None, "DIRECT_READ", "MEAN", "AVERAGE", "SUMMED"):
+        return f"{name} as {descriptor.reading_type[:40]} is not measured here"
+    if descriptor.report_intervals not in (None, "INTERVALS"):
+        intervals = descriptor.report_intervals[:40]
+        return f"reports follow the event's intervals, not {intervals}"
     if name in _DRAWN and not has_intervals:
-        return f"{name} is told of intervals, and the event has none"
-    if has_intervals and asked.start_interval == 0 and asked.num_intervals < 1:
-        return "the intervals before the first are asked for, and there are none"
-    if min(asked.start_interval, asked.num_intervals, asked.frequency, asked.repeat) < -1:
-        return "a number of intervals below -1 says nothing"
+        return f"{name} needs intervals, and the event has none"
+    if has_intervals and descriptor.start_interval == 0 and descriptor.num_intervals < 1:
+        return "intervals before the first one are requested, and there are none"
+    numbers = (descriptor.start_interval, descriptor.num_intervals, descriptor.frequency)
+    if min(*numbers, descriptor.repeat) < -1:
+        return "a number of intervals below -1 has no meaning"
     return None
 
 
 def _times(
-    known: Known, asked: RawReportDescriptor, now_ms: int
+    known: Known, descriptor: RawReportDescriptor, now_ms: int
 ) -> Iterator[tuple[int, tuple[tuple[int, int], ...]]]:
-    """(when, intervals) of each report of a descriptor that is over by now."""
+    """(due time, intervals) of each report of a descriptor whose intervals have ended."""
     times = known.timeline
-    start, count = asked.start_interval, len(times.spans)
+    start, count = descriptor.start_interval, len(times.spans)
     if start < 0 and times.round_ms is not None:
         return  # repeated: it has no last interval
     start = count if start < 0 else start
-    covers = asked.num_intervals if asked.num_intervals > 0 else start
-    step = asked.frequency if asked.frequency > 0 else covers
+    covers = descriptor.num_intervals if descriptor.num_intervals > 0 else start
+    step = descriptor.frequency if descriptor.frequency > 0 else covers
     first = 0
-    if times.round_ms is not None:  # turns that are too old are not looked at
+    if times.round_ms is not None:  # turns that are too old are skipped
         rounds = (now_ms - LATEST_MS - times.spans[0].start_ms) // times.round_ms
         first = max((rounds * count - start) // step, 0)
-    turns = first + MAX_SPANS if asked.repeat < 0 else min(asked.repeat, first + MAX_SPANS)
+    turns = (
+        first + MAX_SPANS if descriptor.repeat < 0 else min(descriptor.repeat, first + MAX_SPANS)
+    )
     for stop in range(start + first * step, start + turns * step, step):
         spans = [times.at(number) for number in range(max(stop - covers, 0), stop)]
         ends = [(s.start_ms, s.end_ms) for s in spans if s is not None]
-        told = tuple((a, b) for a, b in ends if b is not None and b < MAX_TIME_MS)
-        if len(told) < len(spans) or (told and told[-1][1] > now_ms):
+        covered = tuple((a, b) for a, b in ends if b is not None and b < MAX_TIME_MS)
+        if len(covered) < len(spans) or (covered and covered[-1][1] > now_ms):
             return
-        if told:
-            yield told[-1][1], told
+        if covered:
+            yield covered[-1][1], covered
 
 
 def _text(ms: int) -> str:

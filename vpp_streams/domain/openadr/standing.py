@@ -1,7 +1,7 @@
-"""Which of our requests and alerts stand, and what has to be written so that they are as asked.
+"""Our requests and alerts that apply, and the records to write so that they match the events.
 
 A fold of our own records of ``dispatch.targets`` and ``grid.alerts``: after a restart the topics
-give the same state, so an event that was deleted meanwhile is withdrawn then.
+give the same state, so that an event deleted in the meantime is withdrawn then.
 """
 
 from collections.abc import Iterable
@@ -16,22 +16,22 @@ PowerRequest = Target | Limit
 
 
 class Standing:
-    """What was written for one VEN and region, and is not over."""
+    """The records that were written for one VEN and region, and have not ended."""
 
     def __init__(self, ven: Ven) -> None:
         self._ven = ven
         self._requests: dict[str, PowerRequest] = {}
         self._withdrawn: set[str] = set()
-        """By us: asked again, it needs another id."""
+        """Withdrawn by us; if wanted again, it needs another id."""
         self._declined: set[str] = set()
-        """Withdrawn by another, an operator for example: not asked again."""
+        """Withdrawn by another, an operator for example; not requested again."""
         self._alerts: dict[str, Alert] = {}
 
     def __len__(self) -> int:
         return len(self._requests) + len(self._alerts)
 
     def on_request(self, record_id: str, request: Request | None) -> None:
-        """A record of ``dispatch.targets``; None = the dispatcher has forgotten it."""
+        """Apply a record of ``dispatch.targets``; None = the dispatcher has forgotten it."""
         if request is None:
             self._requests.pop(record_id, None)
             self._withdrawn.discard(record_id)
@@ -48,7 +48,7 @@ class Standing:
             self._requests.setdefault(record_id, request)
 
     def on_alert(self, alert_id: str, alert: Alert | None) -> None:
-        """A record of ``grid.alerts``; the newest of an id counts."""
+        """Apply a record of ``grid.alerts``; the newest of an id counts."""
         if alert is None or alert.cancelled:
             self._alerts.pop(alert_id, None)
         elif alert.source == self._ven.source and self._ven.region in alert.regions:
@@ -57,16 +57,16 @@ class Standing:
     def request_changes(
         self, wanted: Iterable[PowerRequest], now_ms: int
     ) -> list[PowerRequest | Withdraw]:
-        """What to write: the new ones first, so that the batteries are never without an order."""
+        """The records to write: new ones first, so that the batteries always have an order."""
         self._requests = {i: r for i, r in self._requests.items() if r.ends_at_ms > now_ms}
         standing = {_base(id_) for id_ in self._requests}
-        asked = {r.request_id: r for r in wanted if r.request_id not in self._declined}
+        by_id = {r.request_id: r for r in wanted if r.request_id not in self._declined}
         new: list[PowerRequest | Withdraw] = [
             msgspec.structs.replace(request, request_id=self._free(base))
-            for base, request in asked.items()
+            for base, request in by_id.items()
             if base not in standing
         ]
-        gone = [id_ for id_ in self._requests if _base(id_) not in asked]
+        ended = [id_ for id_ in self._requests if _base(id_) not in by_id]
         return new + [
             Withdraw(
                 request_id=f"w-{id_}",
@@ -75,24 +75,24 @@ class Standing:
                 source=self._ven.source,
                 issued_at_ms=now_ms,
             )
-            for id_ in gone
+            for id_ in ended
         ]
 
     def alert_changes(self, wanted: Iterable[Alert], now_ms: int) -> list[Alert]:
-        """What to write: new and changed alerts, and those that are called off."""
-        asked = {alert.alert_id: alert for alert in wanted}
-        gone = [
+        """The records to write: new and changed alerts, and cancellations."""
+        by_id = {alert.alert_id: alert for alert in wanted}
+        cancelled = [
             msgspec.structs.replace(alert, cancelled=True)
             for id_, alert in self._alerts.items()
-            if id_ not in asked and alert.ends_at_ms > now_ms
+            if id_ not in by_id and alert.ends_at_ms > now_ms
         ]
-        return [a for id_, a in asked.items() if self._alerts.get(id_) != a] + gone
+        return [a for id_, a in by_id.items() if self._alerts.get(id_) != a] + cancelled
 
     def _is_ours(self, request: PowerRequest) -> bool:
         return request.region == self._ven.region and request.source == self._ven.source
 
     def _free(self, base: str) -> str:
-        """An id that was not withdrawn yet: the dispatcher takes an id once only."""
+        """An id that was not withdrawn yet, because the dispatcher accepts an id only once."""
         id_, n = base, 0
         while id_ in self._withdrawn:
             n += 1
@@ -101,6 +101,6 @@ class Standing:
 
 
 def _base(request_id: str) -> str:
-    """The id as it was first given: what follows the digest is how often it was withdrawn."""
+    """The id as first given; a suffix after the digest counts its withdrawals."""
     head, dash, digest = request_id.rpartition("-")
     return f"{head}{dash}{digest.partition('.')[0]}"

@@ -1,8 +1,8 @@
-"""When an event's intervals are: what they inherit, loops, open ends. Times are UTC ms.
+"""The times of an event's intervals: inheritance, loops, open ends. Times are ms UTC.
 
-An interval takes start and duration from its own intervalPeriod, else from the event's; without
-a start of its own it begins where the one before ends. An event's own ``duration`` repeats its
-intervals until it is over (or cuts them).
+An interval has start and duration from its own intervalPeriod, else from the event's; without a
+start of its own it begins at the end of the previous one. An event's own ``duration`` repeats its
+intervals until it ends (or cuts them).
 """
 
 import re
@@ -16,15 +16,15 @@ from openadr3.entities.raw import RawEvent, RawIntervalPeriod, RawValuesMap
 from schemas.bounds import MAX_TIME_MS
 
 MAX_SPANS = 20_000
-"""Intervals that one event may have, or repeat within the time that is looked at."""
+"""Largest number of intervals that one event has, or repeats within the time that is read."""
 _ENDLESS_YEARS = 1000
-"""``P9999Y`` says infinity; nobody means a thousand years otherwise."""
+"""``P9999Y`` means infinity; a thousand years or more has no other meaning."""
 # The specification's pattern (3.1.1, schema `duration`), digits bounded.
 _DURATION = re.compile(
     r"P(?=\d|T\d)(?:(\d{1,4})Y)?(?:(\d{1,5})M)?(?:(\d{1,6})([DW]))?"
     r"(?:T(?:(\d{1,8})H)?(?:(\d{1,8})M)?(?:(\d{1,10}(?:\.\d{1,9})?)S)?)?"
 )
-_UNTOLD = RawIntervalPeriod.model_validate({})
+_NO_PERIOD = RawIntervalPeriod.model_validate({})
 _NOW = re.compile(r"0001-01-01(T00:00(:00(\.0+)?)?(Z|[+-]00:00)?)?")
 
 
@@ -41,7 +41,7 @@ class Span:
     """One interval with its time."""
 
     number: int
-    """From 0; a repeated interval has the next one."""
+    """Its number from 0; a repetition of an interval has a number of its own."""
     interval_id: int
     start_ms: int
     end_ms: int | None
@@ -50,7 +50,7 @@ class Span:
 
 
 def moment_ms(text: str, now_ms: int) -> int:
-    """A date-time of the specification; year 1 says *now*. Raises `ValueError`."""
+    """A date-time of the specification, ms UTC; year 1 means *now*. Raises `ValueError`."""
     if _NOW.fullmatch(text):
         return now_ms
     try:
@@ -58,7 +58,7 @@ def moment_ms(text: str, now_ms: int) -> int:
     except ValueError:
         raise ValueError(f"{text[:40]!r} is no date-time of RFC 3339") from None
     if at.tzinfo is None:
-        raise ValueError(f"{text[:40]!r} does not say its offset from UTC")
+        raise ValueError(f"{text[:40]!r} has no offset from UTC")
     ms = round(at.timestamp() * 1000) if at.year > 1 else -1
     if not 0 <= ms <= MAX_TIME_MS:
         raise ValueError(f"{text[:40]!r} is not in the years 1970 to 9999")
@@ -73,15 +73,15 @@ def length_of(text: str) -> Length | None:
     years, months, days, unit, hours, minutes, seconds = found.groups()
     if int(years or 0) >= _ENDLESS_YEARS:
         return None
-    whole_days = int(days or 0) * (7 if unit == "W" else 1)
-    rest_s = whole_days * 86_400 + int(hours or 0) * 3600 + int(minutes or 0) * 60
+    full_days = int(days or 0) * (7 if unit == "W" else 1)
+    rest_s = full_days * 86_400 + int(hours or 0) * 3600 + int(minutes or 0) * 60
     return Length(
         int(years or 0) * 12 + int(months or 0), rest_s * 1000 + round(float(seconds or 0) * 1000)
     )
 
 
 def later_ms(start_ms: int, length: Length | None) -> int:
-    """The end of what lasts so long; `MAX_TIME_MS` where that is beyond the year 9999."""
+    """The end of a time of this length, ms; `MAX_TIME_MS` if it is after the year 9999."""
     if length is None:
         return MAX_TIME_MS
     if length.months:
@@ -97,16 +97,16 @@ def later_ms(start_ms: int, length: Length | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """An event's intervals in their order, and until when they are repeated."""
+    """An event's intervals in order, and until when they are repeated."""
 
     spans: tuple[Span, ...]
     until_ms: int | None
-    """End that the event's own duration sets; None = the last interval's."""
+    """End set by the event's own duration, ms; None = that of the last interval."""
     round_ms: int | None
-    """The intervals are repeated after this; None = they are not."""
+    """Period of the repetition, ms; None = not repeated."""
 
     def at(self, number: int) -> Span | None:
-        """The interval of this number, cut at the event's end; None where there is none."""
+        """The interval with this number, cut at the event's end; None if there is none."""
         if not self.spans or number < 0:
             return None
         turn, place = divmod(number, len(self.spans))
@@ -123,9 +123,9 @@ class Timeline:
         return replace(span, number=number, start_ms=span.start_ms + moved_ms, end_ms=end_ms)
 
     def within(self, from_ms: int, to_ms: int) -> Iterator[Span]:
-        """The intervals that have a part in [from_ms, to_ms).
+        """The intervals with a part in [from_ms, to_ms).
 
-        Raises `ValueError` where they are more than `MAX_SPANS`.
+        Raises `ValueError` if they are more than `MAX_SPANS`.
         """
         count, first = len(self.spans), 0
         last = count
@@ -145,21 +145,21 @@ class Timeline:
 
 
 def timeline(event: RawEvent, issued_ms: int) -> Timeline:
-    """An event's intervals with their times; *now* is when it was issued.
+    """An event's intervals with their times; *now* is the time when it was issued.
 
-    Raises `ValueError` with a sentence where a time cannot be read or is missing.
+    Raises `ValueError` with a sentence if a time cannot be read or is missing.
     """
-    whole = event.interval_period or _UNTOLD
-    next_ms = moment_ms(whole.start, issued_ms) if whole.start else None
+    default = event.interval_period or _NO_PERIOD
+    next_ms = moment_ms(default.start, issued_ms) if default.start else None
     begins_ms = next_ms
     spans: list[Span] = []
     for number, interval in enumerate(event.intervals or ()):
-        own = interval.interval_period or _UNTOLD
+        own = interval.interval_period or _NO_PERIOD
         start_ms = moment_ms(own.start, issued_ms) if own.start else next_ms
         if start_ms is None:
-            raise ValueError(f"interval {interval.id} has no start and takes none from another")
-        told = own.duration or whole.duration
-        length = length_of(told) if told else Length(0, 0)
+            raise ValueError(f"interval {interval.id} has no start and inherits none")
+        duration = own.duration or default.duration
+        length = length_of(duration) if duration else Length(0, 0)
         # 3.0.1: a duration of PT0S is "instantaneous or infinity, depending on payloadType".
         end_ms = None if length == Length(0, 0) else later_ms(start_ms, length)
         spans.append(Span(number, interval.id, start_ms, end_ms, tuple(interval.payloads)))

@@ -1,7 +1,8 @@
-"""OpenADR 3 objects as they come: dirt is put right and said, what cannot be read is refused.
+"""OpenADR 3 objects as received: faults are corrected and reported, unreadable ones refused.
 
 Real VTNs send what the specification does not allow: scalars for arrays, numbers for ids, the
-targets of 3.0. Its one meaning is taken, and a `Remark` names it. The models are `openadr3`'s.
+targets of 3.0. Each has one possible meaning, which is used, and a `Remark` names the fault. The
+models are `openadr3`'s.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,24 +27,24 @@ FINDINGS = frozenset(
         "many_requests",
     }
 )
-"""Reasons of remarks on what was followed all the same; of the others a part was refused."""
+"""Reasons of remarks on parts that were followed; of all others, a part was refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What was found in an event, or why (a part of) it was refused."""
+    """A fault that was corrected in an event, or why (a part of) it was refused."""
 
     event_id: str
-    """"" where not even that can be read."""
+    """Empty if not even that can be read."""
     reason: str
     """A stable code (see docs/openadr.md)."""
     detail: str
-    """One sentence that a person understands."""
+    """One sentence for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadEvent:
-    """An event of the specification's form, and the dirt that was in it."""
+    """An event in the form of the specification, and the faults that were corrected in it."""
 
     event: RawEvent
     event_id: str
@@ -51,7 +52,7 @@ class ReadEvent:
 
 
 def read_event(raw: object) -> ReadEvent | Remark:
-    """Read one event of a VTN's answer, or say why not. Never raises."""
+    """Read one event of a VTN's answer, or return why it cannot be read. Never raises."""
     if not isinstance(raw, dict):
         return Remark("", "bad_event", f"an event is an object, not {type(raw).__name__}")
     tidy = _Tidy(_text(raw.get("id"))[:128])
@@ -60,12 +61,14 @@ def read_event(raw: object) -> ReadEvent | Remark:
     except (ValidationError, RecursionError) as error:
         return Remark(tidy.event_id, "bad_event", _sentence(error))
     if not event.id:
-        return Remark("", "bad_event", "it has no id, so that no change of it could be told")
+        return Remark(
+            "", "bad_event", "it has no id, so that changes of it could not be recognized"
+        )
     return ReadEvent(event, event.id, tuple(dict.fromkeys(tidy.found)))
 
 
 def read_program(raw: object) -> RawProgram | Remark:
-    """Read one program of a VTN's answer, or say why not. Never raises."""
+    """Read one program of a VTN's answer, or return why it cannot be read. Never raises."""
     if not isinstance(raw, dict):
         return Remark("", "bad_program", f"a program is an object, not {type(raw).__name__}")
     tidy = _Tidy("")
@@ -76,7 +79,7 @@ def read_program(raw: object) -> RawProgram | Remark:
 
 
 class _Tidy:
-    """Puts right what has one meaning only, and keeps what it found."""
+    """Corrects faults that have only one meaning, and records them."""
 
     def __init__(self, event_id: str) -> None:
         self.event_id = event_id
@@ -86,7 +89,9 @@ class _Tidy:
         event = self._ids(raw, ("id", "programID"))
         event["payloadDescriptors"] = self._descriptors(raw.get("payloadDescriptors"))
         event["targets"] = self._targets(raw.get("targets"))
-        event["reportDescriptors"] = self._each(raw.get("reportDescriptors"), self._asked_report)
+        event["reportDescriptors"] = self._each(
+            raw.get("reportDescriptors"), self._report_descriptor
+        )
         event["intervals"] = self._each(raw.get("intervals"), self._interval)
         return event
 
@@ -136,26 +141,26 @@ class _Tidy:
             for d in described
         ]
 
-    def _asked_report(self, raw: dict[str, Any]) -> dict[str, Any]:
-        # The models know no null where the specification has a default.
+    def _report_descriptor(self, raw: dict[str, Any]) -> dict[str, Any]:
+        # The models do not accept null where the specification has a default.
         tidy = {name: value for name, value in raw.items() if value is not None}
         return {**tidy, "targets": self._targets(raw.get("targets"))}
 
     def _targets(self, raw: object) -> Any:
-        """Targets as 3.1 has them, strings; those of 3.0 are {type, values}."""
+        """Targets in the form of 3.1, strings; those of 3.0 are {type, values}."""
         if not isinstance(raw, list):
             return raw
-        told: list[Any] = []
+        strings: list[Any] = []
         for target in raw:
             if not isinstance(target, dict):
-                told.append(target)
+                strings.append(target)
             elif not target:
                 self._say("empty_target", "a target is empty and was left out")
             else:
                 self._say("old_targets", "targets are of OpenADR 3.0: any of their values counts")
                 values = target.get("values")
-                told += values if isinstance(values, list) else [values]
-        return told
+                strings += values if isinstance(values, list) else [values]
+        return strings
 
 
 def _kind(descriptor: object) -> object:
