@@ -1,8 +1,8 @@
-"""Documents of devices to canonical readings: one file a vendor, one unit, one sign.
+"""Documents of devices as canonical readings: one file per vendor, one unit, one sign.
 
-A normaliser is a pure function of a decoded document. It answers with a `Reading` (the
-identity load = grid + battery + solar checked where all four are measured), or with a
-`Rejection` that a person understands. It never raises, whatever the document.
+A normaliser is a pure function of a decoded document. It returns a `Reading` (with the identity
+load = grid + battery + solar checked if all four are measured), or a `Rejection` with a sentence
+for people. It never raises, whatever the document.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,10 +42,10 @@ _NAME_HINTS = {
 def normalize(
     vendor: str, body: bytes, t_ms: int | None, interval_ms: int, received_at_ms: int
 ) -> Reading | Rejection:
-    """What a vendor's document says, canonically.
+    """The canonical reading of a vendor's document, or why there is none.
 
-    ``t_ms`` is when the device took the document (None = not said); a document's own time
-    comes first. Interval and times in ms, UTC.
+    ``t_ms`` is when the device obtained the document (None = not known); a document's own time
+    takes precedence. Interval and times are in ms, UTC.
     """
     normalizer = VENDORS.get(vendor)
     if normalizer is None:
@@ -58,9 +58,9 @@ def normalize(
 
 
 def guess_vendor(body: bytes, filename: str = "") -> str | None:
-    """The vendor whose document this looks like, else the one that its file's path speaks of.
+    """The vendor whose document this resembles, else the one that its file's path hints at.
 
-    None = neither tells.
+    None = neither is known.
     """
     document = parse(body)
     for name, module in _MODULES.items():

@@ -1,12 +1,12 @@
-"""From measured values to a `Reading`: the rules that every vendor's and native readings share.
+"""From measured values to a `Reading`: the rules for all vendors' and native readings.
 
-- Nothing measured, a power beyond 1 GW, a state of charge outside 0..1, or a time that cannot
-  be: a `Rejection`.
-- Solar and load are never negative. Within the balance tolerance that is an inverter's standby or
-  meters read a moment apart, and becomes 0; beyond, the value is not known (NaN), quality bad.
-- Where only the load is not measured, it is computed; quality estimated.
-- Where the identity is off by more than its tolerance, quality is bad and the values stay.
-- Frequency, voltage or temperature outside what such a meter can show is not measured (NaN).
+- Nothing measured, a power beyond 1 GW, a state of charge outside 0..1, or an impossible time:
+  a `Rejection`.
+- Solar and load are never negative. Within the balance tolerance, a negative value is an inverter's
+  standby or meters read a moment apart, and becomes 0; beyond, it becomes NaN with quality bad.
+- If only the load is not measured, it is computed; quality estimated.
+- If the identity is off by more than its tolerance, quality is bad and the values are kept.
+- A frequency, voltage or temperature outside the range of such a meter becomes NaN (not measured).
 """
 
 import math
@@ -23,13 +23,13 @@ from vpp_streams.domain.telemetry.normalize.balance import (
 
 NAN = math.nan
 MAX_POWER_W = 1e9
-"""Beyond, no site can be meant: a wrong unit or a broken meter."""
+"""Largest possible power of a site, W: more is a wrong unit or a broken meter."""
 SOC_SLACK = 0.02
 """A state of charge this far outside 0..1 is rounding and is clamped; more is rejected."""
 EARLIEST_MS = 946_684_800_000
-"""2000-01-01 UTC: an older time is a clock that was never set."""
+"""2000-01-01 UTC, ms: an older time is from a clock that was never set."""
 MAX_AHEAD_MS = 600_000
-"""A device's clock may run ahead of the gateway's by this much."""
+"""How far a device's clock may be ahead of the gateway's, ms."""
 
 PLAIN_RANGE: Mapping[str, tuple[float, float]] = {
     "battery_w": (-MAX_POWER_W, MAX_POWER_W),
@@ -41,16 +41,16 @@ PLAIN_RANGE: Mapping[str, tuple[float, float]] = {
     "voltage_v": (20.0, 50_000.0),
     "temperature_c": (-60.0, 150.0),
 }
-"""Measured fields of a reading, and the range in which a value is taken as it stands."""
+"""Measured fields of a reading, each with the range in which a value is kept as it is."""
 _SECONDARY = ("frequency_hz", "voltage_v", "temperature_c")
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """What is known of a document's time besides what it says itself; ms, UTC."""
+    """The known times of a document besides its own; ms, UTC."""
 
     t_ms: int | None
-    """When the device took the document; None = not said."""
+    """When the device obtained the document; None = not known."""
     interval_ms: int
     received_at_ms: int
 
@@ -63,12 +63,12 @@ def checked(
     islanded: bool | None = None,
     quality: Quality = Quality.OK,
 ) -> Reading | Rejection:
-    """A reading of the measured values, or why there is none.
+    """The reading of the measured values, or why there is none.
 
-    ``own_time_ms`` is the document's own time (None = it has none): it comes before ``times.t_ms``,
-    and the received time stands in, quality estimated, where both are missing. ``measured`` holds
-    fields of `PLAIN_RANGE` in their units; those left out are not measured. ``quality`` is the best
-    that the reading can have.
+    ``own_time_ms`` is the document's own time (None = it has none) and takes precedence over
+    ``times.t_ms``; if both are missing, the received time is used, with quality estimated.
+    ``measured`` has fields of `PLAIN_RANGE` in their units; those left out are not measured.
+    ``quality`` is the best that the reading can have.
     """
     values = {name: measured.get(name, NAN) for name in PLAIN_RANGE}
     measured_at_ms = own_time_ms if own_time_ms is not None else times.t_ms
@@ -130,7 +130,7 @@ def _refused(values: Mapping[str, float]) -> Rejection | None:
 
 
 def _complete(values: dict[str, float]) -> Quality:
-    """Put right what cannot be negative, and compute the load where only it is missing."""
+    """Correct powers that cannot be negative, and compute the load if only it is missing."""
     quality = not_negative(values, "solar_w")
     if math.isnan(values["load_w"]):
         values["load_w"] = values["grid_w"] + values["battery_w"] + values["solar_w"]
@@ -140,7 +140,7 @@ def _complete(values: dict[str, float]) -> Quality:
 
 
 def not_negative(values: dict[str, float], name: str) -> Quality:
-    """Put a power right that cannot be negative: standby becomes 0, more is not known, and bad."""
+    """Correct a power that cannot be negative: standby becomes 0, more becomes NaN and bad."""
     if not values[name] < 0:
         return Quality.OK
     if values[name] >= -_tolerance_w(values):
@@ -156,7 +156,7 @@ def is_soc(soc: float) -> bool:
 
 
 def clamped_soc(soc: float) -> float:
-    """A state of charge without its rounding."""
+    """A state of charge limited to 0..1."""
     return soc if math.isnan(soc) else min(max(soc, 0.0), 1.0)
 
 

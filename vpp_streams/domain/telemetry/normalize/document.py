@@ -1,4 +1,4 @@
-"""Reading documents without trusting them: parsing, paths, numbers, times, and error answers."""
+"""Reading untrusted documents: parsing, paths, numbers, times, and error answers."""
 
 import math
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _ERROR_KEYS = ("error", "err", "Error")
 
 
 def parse(body: bytes) -> JsonValue | Rejection:
-    """The JSON document in ``body``; a `Rejection` that says what it is instead."""
+    """The JSON document in ``body``, or a `Rejection` that states what it is instead."""
     try:
         return msgspec.json.decode(body)
     except UnicodeError:
@@ -34,13 +34,13 @@ def parse(body: bytes) -> JsonValue | Rejection:
         start = body.lstrip()[:20].lower()
         if not start:
             return Rejection("bad_json", "The document is empty.")
-        looks = next((what for prefix, what in _LOOKS if start.startswith(prefix)), None)
-        detail = f"This is {looks}, not JSON." if looks else f"It is not JSON: {error}."
+        kind = next((what for prefix, what in _LOOKS if start.startswith(prefix)), None)
+        detail = f"This is {kind}, not JSON." if kind else f"It is not JSON: {error}."
         return Rejection("bad_json", detail)
 
 
 def at(document: JsonValue, *path: str | int) -> Any:
-    """The value at a path of keys and indexes; None where there is none."""
+    """The value at a path of keys and indexes; None if there is none."""
     for step in path:
         if isinstance(step, str) and isinstance(document, dict):
             document = document.get(step)
@@ -52,7 +52,7 @@ def at(document: JsonValue, *path: str | int) -> Any:
 
 
 def items(document: JsonValue, *path: str | int) -> list[Any]:
-    """The list at a path, or the values of the object there; empty where there is neither."""
+    """The list at a path, or the values of the object there; empty if there is neither."""
     found = at(document, *path)
     if isinstance(found, dict):
         return list(found.values())
@@ -71,12 +71,12 @@ def number(value: JsonValue) -> float:
 
 
 def total(values: list[JsonValue]) -> float:
-    """Sum of numbers; NaN where one of them is not measured, or there are none."""
+    """Sum of numbers; NaN if one of them is not measured, or there are none."""
     return sum(map(number, values)) if values else NAN
 
 
 def time_ms(value: JsonValue) -> int | None:
-    """ISO 8601 text or Unix seconds as ms; None where it is neither, or a clock never set."""
+    """ISO 8601 text or Unix seconds as ms; None for anything else, or a clock never set."""
     if isinstance(value, str):
         try:
             stamp = datetime.fromisoformat(value)
@@ -90,18 +90,18 @@ def time_ms(value: JsonValue) -> int | None:
 
 
 def latest_ms(values: list[JsonValue]) -> int | None:
-    """The newest of some times, ms; None where none of them is a time."""
+    """The newest of some times, ms; None if none of them is a time."""
     return max((ms for ms in map(time_ms, values) if ms is not None), default=None)
 
 
 def not_telemetry(vendor: str, document: JsonValue, kinds: Mapping[str, str]) -> Rejection:
-    """The answer to a document without power: what it is, told by a key that only it has.
+    """The rejection of a document without power, with its kind recognized by a key of its own.
 
-    ``kinds`` maps such keys (of the document, or of its first entry) to what the document is.
+    ``kinds`` maps such keys (of the document, or of its first entry) to kinds of document.
     """
     for key in _ERROR_KEYS:
-        if isinstance(said := at(document, key), str) and said:
-            detail = f"The device answered with an error: {said[:120].rstrip('.')}."
+        if isinstance(message := at(document, key), str) and message:
+            detail = f"The device answered with an error: {message[:120].rstrip('.')}."
             return Rejection("device_error", detail)
     if not document and isinstance(document, list | dict):
         return Rejection("not_telemetry", "The document is empty.")
@@ -112,5 +112,5 @@ def not_telemetry(vendor: str, document: JsonValue, kinds: Mapping[str, str]) ->
         return Rejection("not_telemetry", f"This is {kind}; it has no power in it.")
     names = ", ".join(key[:40] for key in list(keys)[:6])
     what = f"has {names}" if names else f"is {str(document)[:60]}"
-    detail = f"This is no telemetry of {vendor} that is known: it {what}."
+    detail = f"This is no known telemetry of {vendor}: it {what}."
     return Rejection("not_telemetry", detail)

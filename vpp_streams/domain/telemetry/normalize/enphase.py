@@ -1,9 +1,9 @@
 """Enphase Envoy, firmware 5 to 8: ``production(.json)``, meter readings, ensemble documents.
 
 Powers in W (``real_power_mw`` is milliwatts); storage + = discharge and net consumption + =
-import, as ours. ``total-consumption`` is what the Envoy computes as net consumption plus
-production: the load of a site without a battery. That document does not say whether there is
-one, so its load is an estimate.
+import, as ours. ``total-consumption`` is computed by the Envoy as net consumption plus production:
+the load of a site without a battery. The document does not show whether there is one, so its load
+is an estimate.
 """
 
 import math
@@ -25,7 +25,7 @@ from vpp_streams.domain.telemetry.normalize.document import (
 _PRODUCTION, _NET_CONSUMPTION, _STORAGE = 704643328, 704643584, 704643840
 """Element ids of the Envoy's meters: the same on every Envoy."""
 _UNCONNECTED_V = 60.0
-"""A phase below this is a clamp with nothing on it (they show some volts)."""
+"""A phase below this is a clamp without a conductor (it shows some volts)."""
 _KINDS = {
     "devices": "the Envoy's inventory",
     "tariff": "the Envoy's tariff",
@@ -44,12 +44,12 @@ _KINDS = {
 
 
 def recognizes(document: JsonValue) -> bool:
-    """Whether this is one of the documents that we read."""
+    """Whether this is one of the documents that are read here."""
     return _reader(document) is not None
 
 
 def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
-    """Whichever of the documents this is."""
+    """The reading of whichever of the documents this is."""
     reader = _reader(document)
     return reader(document, times) if reader else not_telemetry("an Envoy", document, _KINDS)
 
@@ -71,7 +71,7 @@ def _reader(document: JsonValue) -> Callable[[JsonValue, Times], Reading | Rejec
 
 
 def _production(document: JsonValue, times: Times) -> Reading | Rejection:
-    """Meters (``eim``) where there are some, else what the inverters last told."""
+    """Meters (``eim``) if there are any, else the inverters' last reports."""
     meter = _of_type(document, "production", "production")
     has_meter = bool(at(meter, "activeCount"))
     source = meter if has_meter else _of_type(document, "production", "inverters")
@@ -119,7 +119,7 @@ def _line_to_neutral_v(meter: JsonValue) -> float:
 
 
 def _batteries(document: JsonValue, times: Times) -> Reading | Rejection:
-    """``ensemble/power``: of batteries that are alike, hence the mean state of charge."""
+    """``ensemble/power``: the batteries are alike, so the state of charge is their mean."""
     entries = items(document, "devices:")
     return checked(
         times,
@@ -132,7 +132,7 @@ def _batteries(document: JsonValue, times: Times) -> Reading | Rejection:
 
 
 def _state_of_charge(document: JsonValue, times: Times) -> Reading | Rejection:
-    """``ensemble/secctrl``, or ``ensemble/status``, which holds it beside the mains relay."""
+    """``ensemble/secctrl``, or ``ensemble/status``, which contains it beside the mains relay."""
     relay = at(document, "relay", "mains_oper_state")
     return checked(
         times,

@@ -37,13 +37,13 @@ def recognizes(document: JsonValue) -> bool:
 
 
 def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
-    """Whichever of the real-time answers this is."""
+    """The reading of whichever of the real-time answers this is."""
     if not recognizes(document):
         return not_telemetry("Fronius", document, _KINDS)
     status = at(document, "Head", "Status")
     if status.get("Code") != 0:
-        said = f"{status.get('Reason') or 'no reason given'}"[:120].rstrip(".")
-        return Rejection("device_error", f"The device answered with an error: {said}.")
+        message = f"{status.get('Reason') or 'no reason given'}"[:120].rstrip(".")
+        return Rejection("device_error", f"The device answered with an error: {message}.")
     data = at(document, "Body", "Data")
     measured = _power_flow(data) or _storage(data) or _inverter(data) or _meter(data)
     if measured is None:
@@ -88,7 +88,7 @@ def _storage(data: JsonValue) -> dict[str, float] | None:
 def _inverter(data: JsonValue) -> dict[str, float] | None:
     """AC power of one inverter (Scope=Device) or of all (Scope=System).
 
-    Of a hybrid inverter that includes its battery, which the answer does not tell: an estimate.
+    For a hybrid inverter this includes its battery, which the answer does not show: an estimate.
     """
     if not isinstance(at(data, "PAC"), dict):
         return None

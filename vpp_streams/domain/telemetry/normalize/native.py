@@ -1,7 +1,7 @@
-"""The native body: canonical signs and units already, checked like any other.
+"""The native body: already in canonical signs and units, checked like any other.
 
-The definition of what becomes of a native reading. The canonicaliser takes a short cut for
-plain readings, which must come out the same (a test compares the two).
+It defines the result of a native reading. The canonicaliser takes a short cut for plain readings,
+which must give the same result (a test compares the two).
 """
 
 import math
@@ -13,12 +13,12 @@ from vpp_streams.domain.telemetry.normalize.checked import Times, checked
 
 
 def recognizes(document: JsonValue) -> bool:
-    """Whether this looks like a native body."""
+    """Whether this resembles a native body."""
     return isinstance(document, dict) and "t" in document and bool(document.keys() & _MEASURED)
 
 
 def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
-    """A decoded document that should be a `NativeBody`."""
+    """The reading of a decoded document that should be a `NativeBody`."""
     try:
         body = msgspec.convert(document, NativeBody)
     except msgspec.ValidationError as error:
@@ -27,7 +27,7 @@ def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
 
 
 def of_body(body: NativeBody, received_at_ms: int) -> Reading | Rejection:
-    """A native body. Its own time and interval count."""
+    """The reading of a native body, with its own time and interval."""
     measured = {field: _known(getattr(body, key)) for key, field in _FIELDS.items()}
     times = Times(body.t, body.iv, received_at_ms)
     return checked(times, None, measured, islanded=body.isl)

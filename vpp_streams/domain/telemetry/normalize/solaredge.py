@@ -1,8 +1,8 @@
 """SolarEdge monitoring API ``currentPowerFlow`` and ``overview``.
 
-``currentPowerFlow`` tells powers without signs in the unit that it names; ``connections`` tells
-their direction: ``{"from": "GRID", "to": "Load"}``. Written from the public API document: no
-recorded answer was at hand, unlike for the other vendors.
+``currentPowerFlow`` has powers without signs in the unit that it names; ``connections`` has their
+direction: ``{"from": "GRID", "to": "Load"}``. Written from the public API document: no recorded
+answer was available, unlike for the other vendors.
 """
 
 from schemas.telemetry import JsonValue, Quality, Reading, Rejection
@@ -20,13 +20,13 @@ _KINDS = {
 
 
 def recognizes(document: JsonValue) -> bool:
-    """Whether this is one of the two answers that we read."""
+    """Whether this is one of the two answers that are read here."""
     flow, now = at(document, "siteCurrentPowerFlow"), at(document, "overview", "currentPower")
     return isinstance(flow, dict) or isinstance(now, dict)
 
 
 def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
-    """Whichever of the two answers this is."""
+    """The reading of whichever of the two answers this is."""
     if not recognizes(document):
         return not_telemetry("SolarEdge", document, _KINDS)
     flow = at(document, "siteCurrentPowerFlow")
@@ -34,8 +34,8 @@ def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
 
 
 def _overview(document: JsonValue, times: Times) -> Reading | Rejection:
-    """Solar power in W, up to 15 min old. Its time is the site's local one, without a zone: the
-    time at which the device took the document stands.
+    """Solar power in W, up to 15 min old. Its time is the site's local one, without a zone, so the
+    time at which the device obtained the document is used.
     """
     solar_w = number(at(document, "overview", "currentPower", "power"))
     return checked(times, None, {"solar_w": solar_w}, quality=Quality.ESTIMATED)

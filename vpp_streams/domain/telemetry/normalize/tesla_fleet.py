@@ -27,7 +27,7 @@ def recognizes(document: JsonValue) -> bool:
 
 
 def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
-    """A ``live_status`` answer. A generator's power counts as import: the site draws on it."""
+    """The reading of a ``live_status`` answer. A generator's power counts as import."""
     body = _unwrapped(document)
     if not recognizes(document):
         return not_telemetry("the Tesla fleet API", body, _KINDS)

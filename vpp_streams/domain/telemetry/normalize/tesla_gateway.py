@@ -2,8 +2,8 @@
 
 Powers in W, battery + = discharge, site + = import, as ours. A frequency of 0 is not measured,
 and a time in the year 1 was never set. ``soe`` and the pack's energies are on the gateway's raw
-scale, of which the lowest 5 % is kept back; the app, and we, show ``(raw - 5 %) / 95 %``. A device
-may send several documents merged into one object, ``percentage`` beside the meters.
+scale, whose lowest 5 % is withheld; the app, and we, show ``(raw - 5 %) / 95 %``. A device may send
+several documents merged into one object, ``percentage`` beside the meters.
 """
 
 import math
@@ -60,7 +60,7 @@ _KINDS = {
 
 
 def recognizes(document: JsonValue) -> bool:
-    """Whether this looks like one of the documents that we read."""
+    """Whether this resembles one of the documents that are read here."""
     return (
         at(document, "site", "instant_power") is not None
         or at(document, "percentage") is not None
@@ -70,7 +70,7 @@ def recognizes(document: JsonValue) -> bool:
 
 
 def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
-    """One document, or several merged into one."""
+    """The reading of one document, or of several merged into one."""
     if not recognizes(document):
         return not_telemetry("a Tesla gateway", document, _KINDS)
     if at(document, 0, "Cached_readings") is not None:
@@ -79,7 +79,7 @@ def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
     powers = {name: number(at(document, m, "instant_power")) for name, m in _METERS.items()}
     quality = Quality.OK
     if math.isnan(powers["battery_w"]):
-        # Each block tells its own power, asked one after another.
+        # Each block reports its own power, and they are read one after another.
         powers["battery_w"] = total([at(block, "p_out") for block in _packs(document)])
         quality = Quality.OK if math.isnan(powers["battery_w"]) else Quality.ESTIMATED
     return checked(
@@ -114,14 +114,14 @@ def _meters(document: JsonValue, times: Times) -> Reading | Rejection:
 
 
 def _blocks(document: JsonValue) -> JsonValue:
-    """A bare list of battery blocks as the ``system_status`` that would hold it."""
+    """A bare list of battery blocks as the ``system_status`` that would contain it."""
     if at(document, 0, "nominal_full_pack_energy") is not None:
         return {"battery_blocks": document}
     return document
 
 
 def _packs(document: JsonValue) -> list[JsonValue]:
-    """The battery blocks in service; one that is disabled tells no power (null)."""
+    """The battery blocks in service; a disabled one reports no power (null)."""
     blocks = items(document, "battery_blocks")
     return [block for block in blocks if not math.isnan(number(at(block, "p_out")))]
 
@@ -133,19 +133,19 @@ def _soc(document: JsonValue) -> float:
         full_wh = total([at(pack, "nominal_full_pack_energy") for pack in packs])
         left_wh = total([at(pack, "nominal_energy_remaining") for pack in packs])
         raw = left_wh / full_wh if full_wh > 0 else NAN
-    # Raw values in the reserve below the app's 0 % are possible, and are empty for every use.
+    # Raw values in the reserve below the app's 0 % are possible, and count as empty.
     return max((raw - 0.05) / 0.95, 0.0) if 0 <= raw < 0.05 else (raw - 0.05) / 0.95
 
 
 def _frequency_hz(document: JsonValue) -> float:
-    """The site meter's, else the battery inverter's."""
+    """Frequency of the site meter, else of the battery inverter, Hz; NaN if neither is measured."""
     site_hz = number(at(document, "site", "frequency"))
     return site_hz if site_hz > 0 else number(at(document, "battery", "frequency"))
 
 
 def _line_to_neutral_v(value: JsonValue) -> float:
-    """Split-phase gateways tell sqrt(3) times the line to neutral (211 V for 122 V) or the value
-    itself: believed only near 120 V and 230 V.
+    """Split-phase gateways report sqrt(3) times the line to neutral (211 V for 122 V) or the value
+    itself, so it is believed only near 120 V and 230 V.
     """
     voltage_v = number(value)
     return voltage_v if 100 <= voltage_v <= 140 or 219 <= voltage_v <= 260 else NAN
