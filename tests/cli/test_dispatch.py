@@ -161,8 +161,8 @@ def test_limit_and_storm(vpp: Vpp, plant: Plant) -> None:
     told = vpp("storm", "--region", "south", "--for", "6h")
     storm_id = told.stdout.split()[0]
     assert storm_id in vpp("storm").stdout
-    assert "called off" in vpp("storm", "--cancel", storm_id).stdout
-    assert vpp("storm").stdout == "no storm is ahead\n"
+    assert "cancelled" in vpp("storm", "--cancel", storm_id).stdout
+    assert vpp("storm").stdout == "no storm is expected\n"
 
 
 def test_watching_ends_with_the_request(vpp: Vpp, plant: Plant) -> None:
@@ -193,14 +193,14 @@ def test_audit_tells_the_story(vpp: Vpp, plant: Plant) -> None:
     assert lines[0] == "pw-001 of home-001, region north, last 1h"
     assert "commanded to discharge 3,000 W for 30 s" in lines[1]
     assert len(json.loads(vpp("audit", "pw-001", "--json").stdout)["story"]) == 2
-    assert "left to itself" in vpp("audit", "pw-002").stdout
+    assert "in self-consumption" in vpp("audit", "pw-002").stdout
     assert "there is no device 'nobody'" in str(vpp("audit", "nobody").exception)
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("dispatch", "north", "--export-w", "1"), "without an end"),
+        (("dispatch", "north", "--export-w", "1"), "needs an end"),
         (("dispatch", "north", "--export-w", "nan", "--for", "1h"), "no power"),
         (("dispatch", "north", "--export-w", "1", "--for", "soon"), "not a duration"),
         (("dispatch", "north", "--export-w", "1", "--for", "1h", "--at", "25:00"), "not a time"),
@@ -243,7 +243,7 @@ def test_without_a_web_process_or_a_token_the_way_out_is_told(tmp_path: Path) ->
         client(tmp_path).get("alarms", dict)
     with pytest.raises(WebError, match=r"vpp operators token NAME"):
         client(tmp_path).order("alerts", {}, dict)
-    with pytest.raises(WebError, match=r"answered 502 with what is none of ours"):
+    with pytest.raises(WebError, match=r"answered 502 with an unknown document"):
         client(tmp_path, httpx.Response(502, text="<html>")).get("alarms", dict)
 
 
@@ -302,10 +302,10 @@ def test_the_screen_tells_what_is_asked_given_and_missing(plant: Plant) -> None:
 
 def test_the_line_for_programs_has_the_numbers(plant: Plant) -> None:
     line = one_line(plant.model.dispatches.view("north", 60, NOW_MS), None, NOW_MS)
-    assert "asked +400.00 kW allocated +399.90 kW measured +398.10 kW error 0.5%" in line
+    assert "requested +400.00 kW allocated +399.90 kW measured +398.10 kW error 0.5%" in line
     assert "applied=60" in line
     nothing = one_line(plant.model.dispatches.view("west", 60, NOW_MS), None, NOW_MS)
-    assert "nothing heard yet" in nothing
+    assert "no report yet" in nothing
 
 
 def test_the_line_of_a_request_that_does_not_rule_says_who_does(plant: Plant, vpp: Vpp) -> None:

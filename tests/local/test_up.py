@@ -265,7 +265,7 @@ def test_a_second_fleet_in_the_same_namespace_is_refused(
     with locked(tmp_path / "up-demo.lock"):
         result = CliRunner().invoke(build_app(), ["up"])
     assert isinstance(result.exception, InputError)
-    assert "runs already in namespace demo" in str(result.exception)
+    assert "already runs in namespace demo" in str(result.exception)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="setpriv is Linux's")

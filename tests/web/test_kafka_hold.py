@@ -1,4 +1,4 @@
-"""``vpp hold`` without a web process: straight to Kafka, with the same rights."""
+"""``vpp hold`` without a web process: directly to Kafka, with the same rights."""
 
 import asyncio
 import json
@@ -87,7 +87,7 @@ def test_what_the_contract_refuses_is_not_written(
 def test_help_teaches_the_way_without_a_web_process() -> None:
     words = " ".join(vpp("hold", "--help").stdout.replace("│", " ").split())
     assert "--kafka" in words
-    assert "Where the web process does not answer, the order goes straight to Kafka" in words
+    assert "If the web process does not answer, the order is written directly to Kafka" in words
 
 
 def test_neither_web_nor_kafka_is_one_line_that_says_so(
@@ -144,7 +144,7 @@ async def test_a_region_role_holds_while_no_web_process_is_there(
 
         released = await asyncio.to_thread(vpp, "hold", "north", "--release", "--kafka")
         assert released.exit_code == 0, (released.output, released.exception)
-        assert f"it went through Kafka itself at {settings.kafka}" in released.stdout
+        assert f"it was written through Kafka directly at {settings.kafka}" in released.stdout
 
         async def withdrawn() -> bool:
             return (await told(hold_id))[-1] == "withdrawn"

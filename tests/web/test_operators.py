@@ -133,7 +133,7 @@ def test_the_command_prints_a_token_and_lines_that_fit_it(tmp_path: Path) -> Non
 
 def test_a_right_that_does_not_exist_cannot_be_given() -> None:
     run = CliRunner().invoke(build_app(), ["operators", "token", "ann", "--may", "everything"])
-    assert "no such operator can be" in str(run.exception)
+    assert "the operator is not valid" in str(run.exception)
 
 
 def test_up_lets_this_machine_order_for_as_long_as_it_runs(settings: Settings) -> None:

@@ -1,7 +1,7 @@
-"""The command line ``vpp``. Each command lives in a file of its own name beside this one.
+"""The command line ``vpp``. Each command is in a file of its own name in this folder.
 
 A command file imports only typer, errors and settings at its top, and the rest inside its
-functions: ``vpp --help`` then answers at once.
+functions, so that ``vpp --help`` answers at once.
 """
 
 from importlib import import_module, metadata
@@ -30,7 +30,7 @@ _PANELS: dict[str, tuple[str, ...]] = {
 
 _HELP = """A virtual power plant: home batteries, solar and grid batteries as one power station.
 
-Devices speak to a gateway over WebSockets; their readings become clean telemetry, a twin of
+Devices connect to a gateway over WebSockets; their readings become clean telemetry, a twin of
 every device, and live and windowed tables by site and region, on Apache Kafka."""
 
 # \b keeps the lines of the block that follows it as they are.
@@ -38,10 +38,10 @@ _FIRST_STEPS = """First steps:
 
 \b
   vpp doctor            what is missing on this machine, and how to get it
-  vpp up                the whole loop here: 200 simulated homes and a dashboard
+  vpp up                the complete loop here: 200 simulated homes and a dashboard
   vpp up --check        the same without a terminal: a JSON report, exit 0 if healthy
-  vpp dispatch REGION   ask a region's batteries for power: --export-w W --for 15m --watch
-  vpp normalize FILE    what we make of a device's payload, or why not
+  vpp dispatch REGION   request power from a region: --export-w W --for 15m --watch
+  vpp normalize FILE    the reading in a device's payload, or why there is none
 
 Settings are VPP_* environment variables; `vpp doctor --settings` explains each."""
 
@@ -79,7 +79,7 @@ def _register(app: typer.Typer, name: str, panel: str) -> None:
 
 def _version_option(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
     ] = False,
 ) -> None:
     if version:

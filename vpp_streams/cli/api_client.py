@@ -1,4 +1,4 @@
-"""The web API as the command line uses it: where it is, with whose token, and plain errors."""
+"""The web API for the command line: its address, the operator's token, and one-line errors."""
 
 from typing import Any, TypeVar
 
@@ -11,16 +11,16 @@ from vpp_streams.web.operators import read_access
 from vpp_streams.web.views import Problem
 
 TIMEOUT_S = 40.0
-"""Longer than the web process itself waits for Kafka and for the region role."""
+"""Time-out of a request, s: longer than the web process waits for Kafka and the region role."""
 _NOT_SERVED = 429, 500, 502, 503, 504
-"""The web process, or a proxy before it, cannot serve this now."""
+"""Statuses with which the web process, or a proxy before it, cannot serve a request now."""
 T = TypeVar("T")
 
 
 class ApiClient:
-    """Asks one web process; every problem is a `WebError` of one line with the way out.
+    """Requests to one web process; every problem is a `WebError` of one line with the remedy.
 
-    Where no answer comes, or none that is the web process's own, it is a `WebSilentError`.
+    Without an answer, or without one of the web process's own, it is a `WebSilentError`.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ApiClient:
         if settings.operator_token is not None:
             self._token = settings.operator_token.get_secret_value()
         elif access is not None and access.url.rstrip("/") == self.url:
-            # A demo's token goes to that demo only.
+            # A demo's token is sent to that demo only.
             self._token = access.token
         self._client = httpx.Client(
             base_url=f"{self.url}/api/v1/", timeout=timeout_s, transport=transport
@@ -49,12 +49,12 @@ class ApiClient:
         self._client.close()
 
     def get(self, path: str, type_: type[T], **parameters: Any) -> T:
-        """A document of the API."""
+        """A document of the API, decoded as ``type_``."""
         known = {name: value for name, value in parameters.items() if value is not None}
         return self._answer("GET", path, type_, params=known)
 
     def order(self, path: str, body: dict[str, Any], type_: type[T]) -> T:
-        """Give an order as the operator whose token we have."""
+        """Give an order as the operator whose token is known; returns the decoded answer."""
         if self._token is None:
             raise WebError(
                 "no operator's token: set VPP_OPERATOR_TOKEN (`vpp operators token NAME` makes"
@@ -68,9 +68,9 @@ class ApiClient:
         try:
             response = self._client.request(method, path, **more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            said = str(error) or type(error).__name__
+            reason = str(error) or type(error).__name__
             raise WebSilentError(
-                f"no web process answers at {self.url} ({said}); start one with `vpp up` or"
+                f"no web process answers at {self.url} ({reason}); start one with `vpp up` or"
                 " `vpp web`, or point VPP_WEB_URL at yours"
             ) from None
         try:
@@ -79,7 +79,7 @@ class ApiClient:
             problem = msgspec.json.decode(response.content, type=Problem)
         except msgspec.DecodeError as error:
             raise WebSilentError(
-                f"{self.url} answered {response.status_code} with what is none of ours ({error})"
+                f"{self.url} answered {response.status_code} with an unknown document ({error})"
             ) from None
         hint = f" ({problem.hint})" if problem.hint else ""
         kind = WebSilentError if response.status_code in _NOT_SERVED else WebError

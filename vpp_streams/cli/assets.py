@@ -22,7 +22,7 @@ SHOWN_PROBLEMS = 50
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The registry: sites, their devices, ratings, regions and limits.",
+    help="The registry: sites with their devices, ratings, regions and limits.",
 )
 
 
@@ -35,16 +35,16 @@ def import_(
 ) -> None:
     """Add the sites of a file to the registry, or replace them.
 
-    All of it is checked first, and nothing is written unless all of it is good. A site in the
-    file replaces the one that was there; a device without a token keeps the one it has. Set
-    `removed: true` on a site to take it out.
+    The complete file is checked first, and nothing is written unless all of it is valid. A site in
+    the file replaces the one in the registry; a device without a token keeps the one it has. Set
+    `removed: true` on a site to remove it.
     """
     from vpp_streams.domain.registry.registry import Registry
 
     if dry_run:
         sites = read_sites(file, Registry())
         devices = sum(len(site.devices) for site in sites)
-        typer.echo(f"{file} is good: {len(sites)} sites, {devices} devices; nothing was written")
+        typer.echo(f"{file} is valid: {len(sites)} sites, {devices} devices; nothing was written")
         return
     asyncio.run(_import(load_settings(), file))
 
@@ -105,19 +105,19 @@ def token() -> None:
 
 
 def read_sites(file: Path, known: "Registry") -> "list[Site]":
-    """The sites of an asset file. Raises `InputError`: every problem, one a line."""
+    """The sites of an asset file. Raises `InputError` with every problem, one per line."""
     from schemas.assets import Site
     from vpp_streams.domain.files.asset_files import read_assets
 
     format_ = FORMATS.get(file.suffix.lower())
     if format_ is None:
-        raise InputError(f"{file}: cannot tell what this is; name it .yaml, .yml or .csv")
+        raise InputError(f"{file}: unknown kind of file; name it .yaml, .yml or .csv")
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise InputError(f"{file}: this is not UTF-8 text; save it as UTF-8") from None
+        raise InputError(f"{file}: not UTF-8 text; save it as UTF-8") from None
     sites: list[Site] = []
     problems = []
     for found in read_assets(text, format_, known):
@@ -149,7 +149,7 @@ async def _import(settings: Settings, file: Path) -> None:
     await _write(settings, shown)
     new = sum(site.site_id not in known for site in changed)
     typer.echo(
-        f"{new} sites new, {len(changed) - new} changed, {len(sites) - len(changed)} as they were"
+        f"{new} sites new, {len(changed) - new} changed, {len(sites) - len(changed)} unchanged"
     )
 
 
@@ -187,7 +187,7 @@ async def _registry(settings: Settings) -> "Registry":
 
 
 def _json(site: "Site") -> str:
-    """A site without its devices' token hashes: they are nobody's business but the gateway's."""
+    """A site as JSON, without its devices' token hashes, which only the gateway needs."""
     from msgspec.structs import replace
 
     from schemas.encoding import encode_json

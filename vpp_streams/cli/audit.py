@@ -1,4 +1,4 @@
-"""``vpp audit``: what a device was asked, and what became of it."""
+"""``vpp audit``: a device's commands, and their outcomes."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +16,7 @@ def audit(
     last: Annotated[str, typer.Option(help="how far back: 10m, 1h, 2d")] = "1h",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
 ) -> None:
-    """Tell a device's story line by line: asked by which request, answered, applied, ended."""
+    """Print a device's commands line by line: request, answer, application and end."""
     from urllib.parse import quote
 
     from vpp_streams.cli.api_client import ApiClient
@@ -30,19 +30,19 @@ def audit(
         raise InputError(str(error)) from None
     with ApiClient(load_settings()) as api:
         path = f"devices/{quote(device, safe='')}/commands"
-        told = api.get(path, DeviceStory, last_s=last_s)
+        story = api.get(path, DeviceStory, last_s=last_s)
     if as_json:
-        print_json(told)
+        print_json(story)
     else:
-        _print_story(told, last)
+        _print_story(story, last)
 
 
-def _print_story(told: "DeviceStory", last: str) -> None:
+def _print_story(story: "DeviceStory", last: str) -> None:
     from datetime import datetime
 
-    typer.echo(f"{told.device_id} of {told.site_id}, region {told.region}, last {last}")
-    if not told.story:
-        typer.echo("it was asked for nothing: it is left to itself")
-    for line in told.story:
+    typer.echo(f"{story.device_id} of {story.site_id}, region {story.region}, last {last}")
+    if not story.story:
+        typer.echo("it had no command: it is in self-consumption")
+    for line in story.story:
         at = datetime.fromtimestamp(line.at_ms / 1000).astimezone()
         typer.echo(f"{at:%d %b %H:%M:%S}.{line.at_ms % 1000:03}  {line.command_id}  {line.said}")

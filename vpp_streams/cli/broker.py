@@ -12,10 +12,10 @@ app = typer.Typer(
 
 @app.command()
 def start() -> None:
-    """Start Kafka in the background and wait until it works; does nothing if one answers.
+    """Start Kafka in the background and wait until it answers; does nothing if one answers.
 
-    It listens where VPP_KAFKA says (localhost:9092). The first start without Docker fetches
-    Kafka's jars with Maven.
+    It listens on VPP_KAFKA (localhost:9092). The first start without Docker downloads Kafka's jars
+    with Maven.
     """
     from vpp_streams.local import broker
 
@@ -24,19 +24,19 @@ def start() -> None:
 
 @app.command()
 def stop() -> None:
-    """Stop the broker that `vpp broker start` started. Its data stays."""
+    """Stop the broker that `vpp broker start` started. Its data is kept."""
     from vpp_streams.local import broker
 
     settings = load_settings()
     if broker.stop(settings):
         typer.echo(f"stopped Kafka at {settings.kafka}")
     else:
-        typer.echo(f"no Kafka of ours runs at {settings.kafka}")
+        typer.echo(f"no Kafka started by us runs at {settings.kafka}")
 
 
 @app.command()
 def status() -> None:
-    """Say whether a broker answers, and who runs it. Exit code 3 if none does."""
+    """Print whether a broker answers, and who runs it. Exit code 3 if none does."""
     from vpp_streams.local import broker
 
     found = broker.status(load_settings())

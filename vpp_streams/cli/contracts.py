@@ -25,9 +25,9 @@ def contracts(
         name for name in made.keys() | there.keys() if made.get(name) != there.get(name)
     )
     if check and changed:
-        raise VppError(f"not what schemas/ makes: {', '.join(changed)}; run `vpp contracts`")
+        raise VppError(f"not as generated from schemas/: {', '.join(changed)}; run `vpp contracts`")
     if check:
-        typer.echo(f"{len(made)} documents in {directory} are as schemas/ makes them")
+        typer.echo(f"{len(made)} documents in {directory} are as generated from schemas/")
         return
     directory.mkdir(parents=True, exist_ok=True)
     for name in there.keys() - made.keys():

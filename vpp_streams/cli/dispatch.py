@@ -1,4 +1,4 @@
-"""``vpp dispatch``: ask a region for power, and watch what comes."""
+"""``vpp dispatch``: request power from a region, and watch the result."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,43 +22,46 @@ def dispatch(
         typer.Option(help="battery power in watts, + = discharge, negative = charge"),
     ] = None,
     self_consumption: Annotated[
-        bool, typer.Option("--self-consumption", help="leave the devices to themselves")
+        bool, typer.Option("--self-consumption", help="release the devices to self-consumption")
     ] = False,
     lasts: Annotated[str | None, typer.Option("--for", help="how long: 90s, 15m, 1h30m")] = None,
     at: Annotated[str | None, typer.Option(help="start at 18:00, or an ISO time")] = None,
     starts_in: Annotated[str | None, typer.Option(help="start in 10m")] = None,
     best_effort: Annotated[
-        bool, typer.Option("--best-effort", help="take it even beyond what the region can hold")
+        bool,
+        typer.Option("--best-effort", help="accept it even if it is more than the region can hold"),
     ] = False,
     emergency: Annotated[
         bool, typer.Option("--emergency", help="above the market and other operators")
     ] = False,
     droop: Annotated[
-        bool, typer.Option("--droop", help="arm frequency response while it runs")
+        bool, typer.Option("--droop", help="arm frequency response while it applies")
     ] = False,
-    nominal_hz: Annotated[float, typer.Option(help="with --droop: the grid's", min=40)] = 60.0,
-    watch: Annotated[bool, typer.Option("--watch", help="show what comes, until it ends")] = False,
+    nominal_hz: Annotated[
+        float, typer.Option(help="with --droop: nominal frequency of the grid", min=40)
+    ] = 60.0,
+    watch: Annotated[bool, typer.Option("--watch", help="show the dispatch until it ends")] = False,
     withdraw: Annotated[str | None, typer.Option(metavar="ID", help="end this request")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
 ) -> None:
-    """Ask a region's batteries for power, and say what became of it.
+    """Request power from a region's batteries, and print the outcome.
 
     \b
     vpp dispatch north --export-w 400000 --for 15m --watch
     vpp dispatch north --export-w -200000 --for 1h --at 02:00    charge by night
-    vpp dispatch north --withdraw target-3f9a1c20b7              end it before its time
-    vpp dispatch north                                           how it stands
+    vpp dispatch north --withdraw target-3f9a1c20b7              end it before its end
+    vpp dispatch north                                           its present state
     """
     from vpp_streams.cli.api_client import ApiClient
 
-    asks = export_w is not None or self_consumption
-    if asks and withdraw is not None:
+    has_order = export_w is not None or self_consumption
+    if has_order and withdraw is not None:
         raise InputError("give an order or --withdraw, not both")
     with ApiClient(load_settings()) as api:
         request_id = None
         if withdraw is not None:
             request_id = withdraw_request(api, region, withdraw, as_json)
-        elif asks:
+        elif has_order:
             order = _order(export_w, self_consumption, lasts, at, starts_in)
             order |= {
                 "best_effort": best_effort,
@@ -91,65 +94,65 @@ def _order(
 
 
 def span(lasts: str | None, at: str | None, starts_in: str | None) -> dict[str, Any]:
-    """From when until when, as the API takes it. Raises `InputError`."""
+    """Start and end in the form of the API. Raises `InputError`."""
     from datetime import datetime, timedelta
 
     from vpp_streams.domain.files.spoken_time import duration_s, moment_ms
 
     if lasts is None:
-        raise InputError("nothing is asked without an end: give --for, for example --for 15m")
+        raise InputError("a request needs an end: give --for, for example --for 15m")
     if at is not None and starts_in is not None:
         raise InputError("give --at or --starts-in, not both")
     now = datetime.now().astimezone()
     try:
-        told: dict[str, Any] = {"for_s": duration_s(lasts)}
+        times: dict[str, Any] = {"for_s": duration_s(lasts)}
         if starts_in is not None:
             start = now + timedelta(seconds=duration_s(starts_in))
-            told["starts_at_ms"] = round(start.timestamp() * 1000)
+            times["starts_at_ms"] = round(start.timestamp() * 1000)
         if at is not None:
-            told["starts_at_ms"] = moment_ms(at, now)
+            times["starts_at_ms"] = moment_ms(at, now)
     except (ValueError, OverflowError) as error:
         raise InputError(str(error)) from None
-    return told
+    return times
 
 
 def give_order(
     api: "ApiClient", region: str, what: str, body: dict[str, Any], as_json: bool = False
 ) -> str:
-    """Give an order for a region, say what became of it, and return the request's id."""
+    """Give an order for a region, print its outcome, and return the request's id."""
     from urllib.parse import quote
 
     from vpp_streams.web.control_views import Ordered
 
-    told = api.order(f"regions/{quote(region, safe='')}/{what}", body, Ordered)
-    reason = f": {told.reason}" if told.reason else ""
-    by = f" (see {told.by})" if told.by and told.by not in told.reason else ""
-    _say(told, f"{told.request_id} {told.state}{reason}{by}", as_json)
-    return told.request_id
+    ordered = api.order(f"regions/{quote(region, safe='')}/{what}", body, Ordered)
+    reason = f": {ordered.reason}" if ordered.reason else ""
+    by = f" (see {ordered.by})" if ordered.by and ordered.by not in ordered.reason else ""
+    _print_outcome(ordered, f"{ordered.request_id} {ordered.state}{reason}{by}", as_json)
+    return ordered.request_id
 
 
 def withdraw_request(api: "ApiClient", region: str, request_id: str, as_json: bool = False) -> str:
-    """Withdraw a request, say so, and return its id."""
+    """Withdraw a request, print the outcome, and return its id."""
     from urllib.parse import quote
 
     from vpp_streams.web.control_views import Ordered
 
     path = f"regions/{quote(region, safe='')}/requests/{quote(request_id, safe='')}/withdraw"
-    _say(api.order(path, {}, Ordered), f"{request_id} is withdrawn", as_json)
+    _print_outcome(api.order(path, {}, Ordered), f"{request_id} is withdrawn", as_json)
     return request_id
 
 
-def _say(told: "Ordered", done: str, as_json: bool) -> None:
+def _print_outcome(ordered: "Ordered", done: str, as_json: bool) -> None:
     if as_json:
-        print_json(told)
-    elif told.state == "written":
-        typer.echo(f"{told.request_id} is written; no region worker has answered yet")
+        print_json(ordered)
+    elif ordered.state == "written":
+        typer.echo(f"{ordered.request_id} is written; no region worker has answered yet")
     else:
         typer.echo(done)
 
 
 def dispatch_of(api: "ApiClient", region: str) -> "DispatchView":
-    """How a region's dispatch stands."""
+    """The present dispatch of a region."""
     from urllib.parse import quote
 
     from vpp_streams.web.control_views import DispatchView
@@ -158,14 +161,13 @@ def dispatch_of(api: "ApiClient", region: str) -> "DispatchView":
 
 
 def print_json(document: Any) -> None:
-    """Print a document of the API for programs."""
+    """Print a document of the API as JSON."""
     import msgspec
 
     typer.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
 
 
 def _show(api: "ApiClient", region: str, as_json: bool) -> None:
-
     from rich.console import Console
 
     from vpp_streams.cli.screens.dispatch_view import screen
@@ -178,7 +180,7 @@ def _show(api: "ApiClient", region: str, as_json: bool) -> None:
 
 
 def _watch(api: "ApiClient", region: str, request_id: str | None) -> None:
-    """Show the dispatch until the request is over, or until Ctrl-C."""
+    """Show the dispatch until the request has ended, or until Ctrl-C."""
     import time
 
     from rich.console import Console
@@ -201,16 +203,16 @@ def _watch(api: "ApiClient", region: str, request_id: str | None) -> None:
                     break
                 time.sleep(_POLL_S)
     except KeyboardInterrupt:
-        typer.echo(_goes_on(region, request_id))
+        typer.echo(_after_watching(region, request_id))
         raise typer.Exit(0) from None
     reason = f": {request.reason}" if request.reason else ""
     typer.echo(f"{request_id} is {request.state}{reason}")
 
 
-def _goes_on(region: str, request_id: str | None) -> str:
+def _after_watching(region: str, request_id: str | None) -> str:
     if request_id is None:
         return "stopped watching; nothing else changed"
     return (
-        f"stopped watching; the dispatch goes on. End it with:"
+        f"stopped watching; the dispatch continues. End it with:"
         f" vpp dispatch {region} --withdraw {request_id}"
     )

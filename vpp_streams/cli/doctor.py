@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
     show_settings: Annotated[
-        bool, typer.Option("--settings", help="list every VPP_* setting with its value and leave")
+        bool, typer.Option("--settings", help="list every VPP_* setting with its value and exit")
     ] = False,
 ) -> None:
-    """Look at this machine: what is missing and how to get it. Exit 1 if it is needed."""
+    """Check this machine: what is missing and how to get it. Exit code 1 if it is needed."""
     settings = load_settings()
     if show_settings:
         _print_settings(settings)
@@ -44,8 +44,8 @@ def _print_checks(checks: "list[Check]") -> None:
         table.add_column(column, overflow="fold")
     for check in checks:
         mark = "[green]ok[/]" if check.ok else "[red]no[/]" if check.needed else "[yellow]--[/]"
-        way_out = "" if check.ok else check.get_it
-        table.add_row(mark, check.name, escape(check.found), escape(way_out))
+        remedy = "" if check.ok else check.get_it
+        table.add_row(mark, check.name, escape(check.found), escape(remedy))
     console = Console()
     console.print(table)
     missing = [check.name for check in checks if check.needed and not check.ok]

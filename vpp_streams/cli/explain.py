@@ -1,4 +1,4 @@
-"""``vpp explain``: why a bid is what it is, decided again from its inputs."""
+"""``vpp explain``: why a bid is as it is, decided again from its inputs."""
 
 from typing import Annotated
 
@@ -11,10 +11,10 @@ def explain(
     bid_id: Annotated[str, typer.Argument(help="the bid's id: MARKET:REGION:START_MS")],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
 ) -> None:
-    """Explain a bid: its inputs and offer, what became of it, and whether it is made again so.
+    """Explain a bid: its inputs, offer and outcome, and whether it is decided the same again.
 
-    The records that had been read when it was decided are read again, by the offsets in the bid,
-    and the Autobidder decides anew from them alone.
+    The records that the decision had read are read again, by the offsets in the bid, and the
+    Autobidder decides again from them alone.
     """
     import asyncio
 
@@ -24,11 +24,11 @@ def explain(
     from vpp_streams.market.explanation import explain as explained
 
     stderr = Console(stderr=True)
-    with stderr.status(f"looking for {bid_id[:80]}") as status:
-        told = asyncio.run(explained(load_settings(), bid_id, status.update))
+    with stderr.status(f"searching for {bid_id[:80]}") as status:
+        explanation = asyncio.run(explained(load_settings(), bid_id, status.update))
     if as_json:
         from vpp_streams.cli.dispatch import print_json
 
-        print_json(told)
+        print_json(explanation)
     else:
-        Console().print(explanation_text(told))
+        Console().print(explanation_text(explanation))

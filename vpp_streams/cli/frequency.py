@@ -1,4 +1,4 @@
-"""``vpp frequency``: let the simulated grid's frequency move, and prove what devices did."""
+"""``vpp frequency``: set the simulated grid's frequency, and check the devices' response."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vpp_streams.domain.control.frequency_response import Response
 
 app = typer.Typer(
-    help="Frequency response: move the simulated grid's frequency, prove the devices' answer.",
+    help="Frequency response: set the simulated grid's frequency, check the devices' response.",
     no_args_is_help=True,
 )
 
@@ -25,9 +25,9 @@ def set_(
         float, typer.Option("--for", help="seconds, then it is as before", min=1, max=3600)
     ] = 30.0,
 ) -> None:
-    """Move the frequency that a region's simulated devices see (topic `grid.frequency`).
+    """Set the frequency that a region's simulated devices measure (topic `grid.frequency`).
 
-    Devices answer if a dispatch has armed them: `vpp dispatch REGION --export-w W --for 15m
+    Devices respond if a dispatch has armed them: `vpp dispatch REGION --export-w W --for 15m
     --droop`.
     """
     import asyncio
@@ -50,16 +50,16 @@ def set_(
 
 @app.command()
 def proof(
-    region: Annotated[str, typer.Argument(help="region to look at")],
+    region: Annotated[str, typer.Argument(help="region to check")],
     minutes: Annotated[
         float, typer.Option("--last", help="minutes to look back", min=0.1, max=1440)
     ] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
 ) -> None:
-    """What droop called for and what each device gave, from the telemetry of the last minutes.
+    """Required and delivered frequency response of each device in the last minutes of telemetry.
 
-    A device is shown if its frequency left the dead band while it was armed. Given is what it
-    did beside the setpoint of its lease; at the limit of its grid connection that can be less.
+    A device is shown if its frequency left the dead band while it was armed. Its delivered power is
+    the difference from its lease's setpoint, which the grid connection's limit can reduce.
     """
     import asyncio
 
@@ -78,7 +78,7 @@ def proof(
 
 
 def _settings() -> Settings:
-    """The environment's; without VPP_NAMESPACE, in that of the `vpp up` on this machine."""
+    """The environment's settings, by default in the namespace of `vpp up` on this machine."""
     from vpp_streams.web.operators import read_access
 
     settings = load_settings()
@@ -103,7 +103,7 @@ def _print_table(region: str, found: "dict[str, Response]") -> None:
         typer.echo(f"the frequency of {region} stayed within the dead band")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("device", "samples", "setpoint W", "called for W", "given W", "share"):
+    for column in ("device", "samples", "setpoint W", "required W", "delivered W", "share"):
         table.add_column(column, justify="left" if column == "device" else "right")
     for name, response in found.items():
         table.add_row(

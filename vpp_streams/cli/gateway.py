@@ -1,4 +1,4 @@
-"""``vpp gateway``: where devices connect."""
+"""``vpp gateway``: the gateway for devices."""
 
 import asyncio
 import signal
@@ -20,16 +20,16 @@ def gateway(
     ] = 0,
     share_port: Annotated[
         bool | None,
-        typer.Option("--share-port", help="share it with this world's other gateways here"),
+        typer.Option("--share-port", help="share it with other gateways of this namespace"),
     ] = None,
 ) -> None:
     """Run a gateway: devices connect to ws://HOST:PORT/v1/DEVICE_ID and send their readings.
 
     Start more on the same port to share its connections, all with --share-port and each with a
-    --slot of its own. VPP_TLS_CERT turns TLS on, VPP_TLS_CLIENT_CA lets devices show a certificate
-    instead of a token, VPP_TLS_CLIENT_REQUIRED=1 makes them; files that change are taken up.
+    --slot of its own. VPP_TLS_CERT turns TLS on, VPP_TLS_CLIENT_CA lets devices use a certificate
+    instead of a token, VPP_TLS_CLIENT_REQUIRED=1 requires one; changed files are read again.
     Without TLS it listens on loopback only, unless VPP_GATEWAY_PLAIN=1.
-    Ctrl-C stops it: devices are told to come back, what they sent is stored first.
+    Ctrl-C stops it: what devices have sent is stored first, then they are requested to reconnect.
     """
     import uvloop
 
@@ -64,5 +64,5 @@ async def _run(settings: Settings, slot: int) -> None:
         stopping.cancel()
         for task in running.background:
             if task.done():
-                task.result()  # it only ends by an error
+                task.result()  # it ends only with an error
         log.info("gateway is stopping", connections=int(running.health.gauges["connections"]()))

@@ -12,39 +12,39 @@ if TYPE_CHECKING:
     from vpp_streams.web.kafka_hold import KafkaOrdered
 
 _WEB_S = 12.0
-"""The web process answers within this: it gives Kafka and the region role some seconds."""
+"""Time-out of the web process, s; it waits some seconds for Kafka and the region role."""
 
 
 def hold(
     region: Annotated[str, typer.Argument(help="region to hold")],
-    reason: Annotated[str, typer.Option(help="why, for those who find it held")] = "",
+    reason: Annotated[str, typer.Option(help="why; shown to everybody")] = "",
     release: Annotated[
-        bool, typer.Option("--release", help="end the region's holds: requests rule again")
+        bool, typer.Option("--release", help="end the region's holds: requests apply again")
     ] = False,
     kafka: Annotated[
-        bool, typer.Option("--kafka", help="write straight to Kafka, without the web process")
+        bool, typer.Option("--kafka", help="write directly to Kafka, without the web process")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
 ) -> None:
-    """Stop asking a region for anything, at once: its devices are left to themselves.
+    """Stop all commands of a region at once: its devices return to self-consumption.
 
-    It stands above every request until `vpp hold REGION --release`.
+    It takes precedence over every request until `vpp hold REGION --release`.
 
-    Where the web process does not answer, the order goes straight to Kafka
+    If the web process does not answer, the order is written directly to Kafka
     (VPP_KAFKA, VPP_NAMESPACE), with the same rights: the file VPP_OPERATORS
     gives the owner of VPP_OPERATOR_TOKEN the right `hold`. With --kafka the web
-    process is not even asked. The output says which way the order went.
+    process is skipped. The output says which way was used.
     """
     settings = load_settings()
-    if not kafka and _asked_the_web_process(settings, region, reason, release, as_json):
+    if not kafka and _given_to_the_web_process(settings, region, reason, release, as_json):
         return
     _write_to_kafka(settings, region, reason, release, as_json)
 
 
-def _asked_the_web_process(
+def _given_to_the_web_process(
     settings: Settings, region: str, reason: str, release: bool, as_json: bool
 ) -> bool:
-    """Whether the web process took the order (or refused it, which is raised)."""
+    """Whether the web process answered; its refusal of the order is raised."""
     from vpp_streams.cli.api_client import ApiClient
     from vpp_streams.cli.dispatch import give_order
     from vpp_streams.errors import WebSilentError
@@ -56,9 +56,9 @@ def _asked_the_web_process(
             else:
                 give_order(api, region, "hold", {"reason": reason}, as_json)
         except WebSilentError as error:
-            typer.echo(f"{error}; trying Kafka itself at {settings.kafka}", err=True)
+            typer.echo(f"{error}; trying Kafka directly at {settings.kafka}", err=True)
             return False
-        _say_the_way(f"the web process at {api.url}", region, release, as_json)
+        _print_way(f"the web process at {api.url}", region, release, as_json)
     return True
 
 
@@ -68,9 +68,9 @@ def _release(api: "ApiClient", region: str, as_json: bool) -> None:
     from vpp_streams.cli.screens.dispatch_view import is_over
 
     standing = [
-        told.request.request_id
-        for told in dispatch_of(api, region).requests
-        if isinstance(told.request, Hold) and not is_over(told)
+        view.request.request_id
+        for view in dispatch_of(api, region).requests
+        if isinstance(view.request, Hold) and not is_over(view)
     ]
     if not standing:
         raise InputError(f"{region} is not held")
@@ -87,7 +87,7 @@ def _write_to_kafka(
     ordered = way.release(region) if release else [way.hold(region, reason)]
     for answer in ordered:
         _show(answer, region, as_json)
-    _say_the_way(f"Kafka itself at {settings.kafka}", region, release, as_json)
+    _print_way(f"Kafka directly at {settings.kafka}", region, release, as_json)
 
 
 def _show(answer: "KafkaOrdered", region: str, as_json: bool) -> None:
@@ -104,9 +104,9 @@ def _show(answer: "KafkaOrdered", region: str, as_json: bool) -> None:
         typer.echo(f"{answer.request_id} {answer.state}")
 
 
-def _say_the_way(way: str, region: str, release: bool, as_json: bool) -> None:
+def _print_way(way: str, region: str, release: bool, as_json: bool) -> None:
     if as_json:
         return
-    typer.echo(f"it went through {way}")
+    typer.echo(f"it was written through {way}")
     if not release:
         typer.echo(f"release it with: vpp hold {region} --release")

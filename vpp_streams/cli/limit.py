@@ -22,9 +22,9 @@ def limit(
     starts_in: Annotated[str | None, typer.Option(help="start in 10m")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
 ) -> None:
-    """Shave a region's peak: batteries keep the sum of its grid connections within limits.
+    """Keep the sum of a region's grid connections within limits, by its batteries.
 
-    Above operators, the market and emergencies. `vpp dispatch REGION --withdraw ID` ends it.
+    It outranks operators, the market and emergencies. `vpp dispatch REGION --withdraw ID` ends it.
     """
     import math
 

@@ -12,9 +12,9 @@ def market(
 ) -> None:
     """Run a simulated energy market: gates, prices and awards on topic `market.awards`.
 
-    It takes bids from `market.bids`. Its day, a duck curve with spikes and negative prices at
-    midday, has 288 intervals: with intervals of 5 minutes it is a day long, with shorter ones
-    (VPP_MARKET_INTERVAL_S) it passes faster.
+    It accepts bids from `market.bids`. Its day, a duck curve with spikes and negative prices at
+    midday, has 288 intervals: with intervals of 5 minutes it lasts a day, with shorter ones
+    (VPP_MARKET_INTERVAL_S) less.
     """
     import uvloop
 

@@ -1,4 +1,4 @@
-"""``vpp normalize FILE...``: what we make of a device's payload, or why not."""
+"""``vpp normalize FILE...``: the reading in a device's payload, or why there is none."""
 
 import math
 from collections import Counter
@@ -32,7 +32,7 @@ def normalize(
     """Show the canonical reading of each payload, or the reason why there is none.
 
     The vendor is guessed from the document, else from the file's path, unless --vendor names it.
-    Signs: battery + = discharging, grid + = importing. Exit code 1 where a file gives no reading.
+    Signs: battery + = discharging, grid + = importing. Exit code 1 if a file gives no reading.
     """
     from schemas.telemetry import Reading
     from vpp_streams.domain.telemetry.normalize import VENDORS
@@ -53,9 +53,9 @@ def normalize(
 
 
 def outcome(file: Path, vendor: str | None, now_ms: int) -> tuple[str | None, "Outcome"]:
-    """The vendor of a payload file (``vendor``, or guessed), and what we make of it.
+    """The vendor of a payload file (``vendor``, or guessed), and the reading or rejection.
 
-    Raises `InputError` where the file cannot be read.
+    Raises `InputError` if the file cannot be read.
     """
     from schemas.telemetry import Rejection
     from vpp_streams.domain.telemetry.normalize import guess_vendor
@@ -67,13 +67,13 @@ def outcome(file: Path, vendor: str | None, now_ms: int) -> tuple[str | None, "O
         raise InputError(f"cannot read {file}: {error.strerror}") from None
     name = vendor or guess_vendor(body, str(file))
     if name is None:
-        detail = "No vendor that is known writes like this; --vendor names one to try."
+        detail = "No known vendor has documents of this form; --vendor names one to try."
         return None, Rejection("unknown_vendor", detail)
     return name, normalize_body(name, body, None, 1000, now_ms)
 
 
 def summary_table(outcomes: Iterable[tuple[str | None, "Outcome"]]) -> str:
-    """Markdown: how many documents of each vendor gave a reading, and why the others did not."""
+    """A Markdown table: each vendor's documents, readings, and rejections by reason."""
     from schemas.telemetry import Rejection
 
     by_vendor: dict[str, list[Outcome]] = {}
@@ -94,7 +94,7 @@ def _as_json(file: Path, vendor: str | None, found: "Outcome") -> str:
     from schemas.telemetry import Rejection
 
     kind = "rejection" if isinstance(found, Rejection) else "reading"
-    # msgspec writes NaN as null, which is what "not measured" is on the wire.
+    # msgspec writes NaN as null, the form of "not measured" on the wire.
     return msgspec.json.encode({"file": str(file), "vendor": vendor, kind: found}).decode()
 
 
@@ -117,7 +117,7 @@ def _show(file: Path, vendor: str | None, found: "Outcome") -> None:
 
 
 def _lines(r: "Reading") -> list[tuple[str, str]]:
-    """(what it is, its value); what is not measured is said to be so."""
+    """(label, value) of each quantity; missing values are shown as not measured."""
     from schemas.telemetry import Quality
 
     measured_at = datetime.fromtimestamp(r.measured_at_ms / 1000, UTC)

@@ -1,4 +1,4 @@
-"""``vpp openadr``: be a virtual end node (VEN) of an OpenADR 3.1 VTN, for one region."""
+"""``vpp openadr``: run a virtual end node (VEN) of an OpenADR 3.1 VTN, for one region."""
 
 import asyncio
 from typing import Annotated
@@ -16,13 +16,15 @@ def openadr(
     region: Annotated[str, typer.Option(help="region that its events are for")],
     program: Annotated[
         list[str] | None,
-        typer.Option(help="name or id of a program (more than once); default: all we may see"),
+        typer.Option(
+            help="name or id of a program (more than once); default: all that the VTN shows"
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="our venName at the VTN; default: vpp-REGION")
     ] = None,
     target: Annotated[
-        list[str] | None, typer.Option(help="a group that we are in (more than once)")
+        list[str] | None, typer.Option(help="a group that we belong to (more than once)")
     ] = None,
     every: Annotated[float, typer.Option(help="seconds between polls", min=1, max=3600)] = 30.0,
     client_id: Annotated[
@@ -31,9 +33,9 @@ def openadr(
 ) -> None:
     """Follow an OpenADR 3.1 VTN: prices, setpoints, limits and alerts in, reports out.
 
-    The client's secret is read from VPP_OPENADR_CLIENT_SECRET. What becomes of each event, and
-    why one is refused, is logged once; docs/openadr.md has the table. Ctrl-C stops it: what was
-    asked stands until it ends.
+    The client's secret is read from VPP_OPENADR_CLIENT_SECRET. Events that are refused or corrected
+    are logged once, with the reason; docs/openadr.md has the table. Ctrl-C stops it: requests that
+    were made apply until they end.
 
     \b
     vpp openadr --vtn https://vtn.example/openadr3 --region north
@@ -55,7 +57,7 @@ def openadr(
     try:
         msgspec.convert(region, Id)
     except msgspec.ValidationError:
-        raise InputError(f"--region {region!r} is no region's name") from None
+        raise InputError(f"--region {region!r} is not a valid region name") from None
     secret = os.environ.get("VPP_OPENADR_CLIENT_SECRET", "")
     if bool(client_id) != bool(secret):
         raise InputError("give VPP_OPENADR_CLIENT_ID and VPP_OPENADR_CLIENT_SECRET both, or none")

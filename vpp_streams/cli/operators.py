@@ -1,4 +1,4 @@
-"""``vpp operators``: who may order."""
+"""``vpp operators``: who may give orders."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,12 +8,12 @@ import typer
 from vpp_streams.errors import InputError
 from vpp_streams.settings import load_settings
 
-app = typer.Typer(help="Who may order: tokens and rights of operators.", no_args_is_help=True)
+app = typer.Typer(help="Who may give orders: tokens and rights of operators.", no_args_is_help=True)
 
 
 @app.command()
 def token(
-    name: Annotated[str, typer.Argument(help="the operator's name; orders are told with it")],
+    name: Annotated[str, typer.Argument(help="the operator's name; orders carry it")],
     region: Annotated[
         list[str] | None, typer.Option(help="a region to act in (more than once); all unless given")
     ] = None,
@@ -22,27 +22,27 @@ def token(
         typer.Option(help="dispatch, emergency, limit, hold, storm (more than once)"),
     ] = None,
 ) -> None:
-    """Make a new token, and the lines that give it rights (file VPP_OPERATORS).
+    """Make a new token, and the lines with its rights for the file VPP_OPERATORS.
 
-    The token is shown once. The lines hold its digest only.
+    The token is shown once. The lines contain only its digest.
     """
     import msgspec
 
     from vpp_streams.web.operators import Operator, digest_of, lines_for, new_token
 
     secret = new_token()
-    told = {
+    fields = {
         "name": name,
         "token_sha256": digest_of(secret),
         "regions": region or "*",
         "may": may or ["dispatch", "limit", "hold"],
     }
     try:
-        operator = msgspec.convert(told, Operator)
+        operator = msgspec.convert(fields, Operator)
     except msgspec.ValidationError as error:
-        raise InputError(f"no such operator can be: {error}") from None
+        raise InputError(f"the operator is not valid: {error}") from None
     typer.echo(f"# the token, shown only now:  VPP_OPERATOR_TOKEN={secret}", err=True)
-    typer.echo("# these lines go into the file that VPP_OPERATORS names:", err=True)
+    typer.echo("# put these lines into the file VPP_OPERATORS:", err=True)
     typer.echo(lines_for(operator), nl=False)
 
 
@@ -50,12 +50,12 @@ def token(
 def list_(
     file: Annotated[Path | None, typer.Argument(help="default: the file of VPP_OPERATORS")] = None,
 ) -> None:
-    """The operators of a file, with their rights."""
+    """List the operators of a file, with their rights."""
     from vpp_streams.web.operators import MAKE_ONE, read_operators
 
     path = file or load_settings().operators
     if path is None:
-        raise InputError(f"nobody may order: {MAKE_ONE}")
+        raise InputError(f"nobody may give orders: {MAKE_ONE}")
     for operator in read_operators(path):
         regions = "every region" if operator.regions == "*" else ", ".join(operator.regions)
         typer.echo(f"{operator.name}: {', '.join(operator.may)} in {regions}")

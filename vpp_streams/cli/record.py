@@ -10,25 +10,23 @@ from vpp_streams.settings import load_settings
 
 
 def record(
-    directory: Annotated[
-        Path, typer.Argument(help="made if it is not there; gone on with if it is")
-    ],
+    directory: Annotated[Path, typer.Argument(help="created if it does not exist, else continued")],
     from_beginning: Annotated[
         bool,
         typer.Option(
             "--from-beginning",
-            help="begin with the oldest reading that Kafka has, not with the next",
+            help="begin with the oldest reading in Kafka, not with the next one",
         ),
     ] = False,
     until_end: Annotated[
-        bool, typer.Option("--until-end", help="stop once all that is there now is recorded")
+        bool, typer.Option("--until-end", help="stop once all present readings are recorded")
     ] = False,
 ) -> None:
     """Record canonical telemetry as Parquet, by date and hour (UTC) of its arrival.
 
     Any Parquet tool reads the directory, for example pandas.read_parquet(DIRECTORY); `vpp replay`
-    plays it again. Ctrl-C saves what is recorded and stops. Start it again with the same directory
-    and it goes on where it stood: after a kill too, nothing is lost and nothing is there twice.
+    plays it again. Ctrl-C saves the recording and stops. Started again with the same directory, it
+    continues where it stopped; even after a kill, nothing is lost or recorded twice.
     """
     import asyncio
 
@@ -74,8 +72,11 @@ async def _record(directory: Path, from_beginning: bool, until_end: bool) -> Non
 def _print_counters(counters: Counter[str], directory: Path) -> None:
     typer.echo(f"{counters['readings']:,} readings in {counters['files']} files in {directory}")
     if counters["bad_frames"]:
-        typer.echo(f"{counters['bad_frames']} records were no canonical frames; left out", err=True)
+        typer.echo(
+            f"{counters['bad_frames']} records that are no canonical frames were left out", err=True
+        )
     if counters["lost_frames"]:
         typer.echo(
-            f"{counters['lost_frames']} frames had left Kafka before they were recorded", err=True
+            f"{counters['lost_frames']} frames had expired in Kafka before they were recorded",
+            err=True,
         )

@@ -15,21 +15,22 @@ if TYPE_CHECKING:
     from vpp_streams.replay.sources import Source, Span
 
 SHOWN = 10
-"""Bad rows and gaps that are printed one by one."""
+"""Number of bad rows and gaps that are printed one by one."""
 
 
 def replay(
     source: Annotated[
-        Path, typer.Argument(help="what `vpp record` wrote, a Parquet file, or a home's CSV")
+        Path, typer.Argument(help="a directory of `vpp record`, a Parquet file, or a home's CSV")
     ],
     namespace: Annotated[
-        str, typer.Option(help="an unused world of topics for it, for example replay-1")
+        str, typer.Option(help="an unused namespace for it, for example replay-1")
     ],
     speed: Annotated[
-        str, typer.Option(help="60 = a minute of data per second; max = as fast as Kafka takes it")
+        str,
+        typer.Option(help="60 = a minute of data per second; max = as fast as Kafka accepts it"),
     ] = "max",
     mapping: Annotated[
-        Path | None, typer.Option(help="what the CSV's columns mean: docs/examples/mappings/")
+        Path | None, typer.Option(help="meaning of the CSV's columns: docs/examples/mappings/")
     ] = None,
     from_: Annotated[
         str | None, typer.Option("--from", help="only readings measured from this time on (UTC)")
@@ -43,15 +44,15 @@ def replay(
 ) -> None:
     """Play recorded readings again, in their own time, as canonical telemetry.
 
-    The replay gets a namespace of its own; run workers in it to see what they make of it:
+    The replay has a namespace of its own; run workers in it to process it:
 
       vpp replay home.csv --mapping emhass.yaml --namespace replay-1
 
       VPP_NAMESPACE=replay-1 vpp worker fleet
 
-    All logic runs on the data's own time: the frames, and what the workers make of them, are the
-    same byte for byte at any speed. The sites of the recording (or of the mapping) are imported.
-    A CSV is never repaired: what it lacks, and each row that cannot be read, is printed first.
+    Everything runs on the data's own time: the frames, and the workers' results, are the same
+    byte for byte at any speed. The sites of the recording (or of the mapping) are imported. A CSV
+    is never repaired: missing values, and each row that cannot be read, are printed first.
     """
     import asyncio
 
@@ -60,13 +61,13 @@ def replay(
     span = Span(_time_ms("--from", from_), _time_ms("--to", to))
     factor = _speed(speed)
     if not namespace:
-        raise InputError("--namespace must name a world of its own; the live one has no name")
+        raise InputError("--namespace must not be empty: the empty one is the live system")
     settings = load_settings(namespace=namespace)
     found = _open(source, mapping, span, strict)
     try:
         asyncio.run(_play(settings, found, factor))
     except KeyboardInterrupt:
-        typer.echo(f"stopped; namespace {namespace} has the part that was played", err=True)
+        typer.echo(f"stopped; namespace {namespace} has the part played so far", err=True)
         raise typer.Exit(130) from None
 
 
@@ -99,7 +100,7 @@ def _open(path: Path, mapping_file: Path | None, span: "Span", strict: bool) -> 
 
     if path.suffix.lower() != ".csv":
         if mapping_file:
-            raise InputError(f"--mapping is for a CSV; {path} is none")
+            raise InputError(f"--mapping is for a CSV, and {path} is not one")
         found = open_recording(path, span)
         if not found.sites:
             typer.echo(
@@ -108,8 +109,8 @@ def _open(path: Path, mapping_file: Path | None, span: "Span", strict: bool) -> 
         return found
     if not mapping_file:
         raise InputError(
-            f"{path} needs --mapping FILE.yaml that says what its columns mean;"
-            " there are examples in docs/examples/mappings/"
+            f"{path} needs --mapping FILE.yaml with the meaning of its columns;"
+            " see the examples in docs/examples/mappings/"
         )
     mapping = load_mapping(mapping_file)
     home = load_home(path, mapping)
@@ -122,32 +123,32 @@ def _open(path: Path, mapping_file: Path | None, span: "Span", strict: bool) -> 
 
 
 def _print_report(report: "Report", name: str) -> None:
-    def tell(text: str) -> None:
+    def echo(text: str) -> None:
         typer.echo(text, err=True)
 
-    tell(
+    echo(
         f"{name}: {report.rows:,} rows, {report.readings:,} readings from {_utc(report.first_ms)}"
         f" to {_utc(report.end_ms)} UTC"
     )
     if report.empty:
-        tell(f"  {report.empty:,} rows in which nothing was measured: no readings")
+        echo(f"  {report.empty:,} rows in which nothing was measured: no readings")
     for field, count in report.not_measured.items():
         if count:
-            tell(f"  {field}: not measured in {count:,} readings")
+            echo(f"  {field}: not measured in {count:,} readings")
     if report.duplicates:
-        tell(f"  {len(report.duplicates):,} rows say again what an earlier row said: left out")
+        echo(f"  {len(report.duplicates):,} rows repeat an earlier row: left out")
     if report.ambiguous:
-        tell(f"  {report.ambiguous:,} stamps came twice (clocks back): the first is the earlier")
+        echo(f"  {report.ambiguous:,} stamps occur twice (clocks back): the first is the earlier")
     if report.gaps:
         hours = sum(to - from_ for from_, to in report.gaps) / HOUR_MS
-        tell(f"  {len(report.gaps):,} gaps, {hours:,.1f} h in all:")
-        _tell_some([f"{_utc(from_)} to {_utc(to)}" for from_, to in report.gaps])
+        echo(f"  {len(report.gaps):,} gaps, {hours:,.1f} h in all:")
+        _echo_some([f"{_utc(from_)} to {_utc(to)}" for from_, to in report.gaps])
     if report.bad:
-        tell(f"  {len(report.bad):,} bad rows, left out:")
-        _tell_some([f"line {bad.line}: {bad.reason}" for bad in report.bad])
+        echo(f"  {len(report.bad):,} bad rows, left out:")
+        _echo_some([f"line {bad.line}: {bad.reason}" for bad in report.bad])
 
 
-def _tell_some(lines: list[str]) -> None:
+def _echo_some(lines: list[str]) -> None:
     for line in lines[:SHOWN]:
         typer.echo(f"    {line}", err=True)
     if len(lines) > SHOWN:
@@ -188,7 +189,7 @@ async def _play(settings: Settings, source: "Source", speed: float | None) -> No
 
         await replay(settings, source, Pacer(speed), show)
     if not readings:
-        raise InputError("no reading of the recording was measured in the time asked for")
+        raise InputError("the recording has no reading in the requested time")
     typer.echo(
         f"{readings:,} readings in {frames:,} frames in namespace {settings.namespace};"
         f" next: VPP_NAMESPACE={settings.namespace} vpp worker fleet"

@@ -34,10 +34,13 @@ def sim(
     ] = None,
     seed: Annotated[int, typer.Option(help="the same seed simulates the same fleet", min=0)] = 1,
     secret: Annotated[
-        str | None, typer.Option(help="what the device tokens derive from", envvar="VPP_SIM_SECRET")
+        str | None,
+        typer.Option(
+            help="secret from which the device tokens are derived", envvar="VPP_SIM_SECRET"
+        ),
     ] = None,
     vendor_share: Annotated[
-        float, typer.Option(help="share that speaks a vendor's form", min=0, max=1)
+        float, typer.Option(help="share that uses a vendor's form", min=0, max=1)
     ] = 0.3,
     outage_rate: Annotated[
         float, typer.Option(help="lost links per device and hour (about 30 s each)", min=0)
@@ -49,7 +52,7 @@ def sim(
         float, typer.Option(help="share of homes that never connect", min=0, max=1)
     ] = 0.0,
     refuse_share: Annotated[
-        float, typer.Option(help="share of homes that refuse every setpoint", min=0, max=1)
+        float, typer.Option(help="share of homes that reject every setpoint", min=0, max=1)
     ] = 0.0,
     cut_share: Annotated[
         float, typer.Option(help="share of homes that lose their link for good", min=0, max=1)
@@ -65,7 +68,7 @@ def sim(
         Path | None, typer.Option(help="CA certificate (PEM) of the gateway, for wss://")
     ] = None,
     import_assets: Annotated[
-        bool, typer.Option("--import-assets", help="first put the sites into the registry")
+        bool, typer.Option("--import-assets", help="first import the sites into the registry")
     ] = False,
     health: Annotated[
         bool,
@@ -76,14 +79,14 @@ def sim(
 ) -> None:
     """Simulate a fleet: real WebSocket clients over seeded physics. Ctrl-C stops it.
 
-    The gateway refuses devices that it does not know: the first time, add --import-assets.
+    The gateway refuses unknown devices: the first time, add --import-assets.
     A CSV for --recorded-home has the columns time_utc,load_w,pv_w or time_local,GC,GG (kW).
 
     vpp sim --import-assets                     200 homes, 20 solar sites, 2 Megapacks
 
     vpp sim --homes 1000 --outage-rate 2        each device loses its link twice an hour
 
-    vpp sim --offline-share 0.1 --refuse-share 0.05     a fleet as fleets are
+    vpp sim --offline-share 0.1 --refuse-share 0.05     a realistic fleet
     """
     from device_sim.fleet import DEMO_SECRET, demo_sites
     from device_sim.recorded import read_recorded
@@ -92,7 +95,7 @@ def sim(
     settings = load_settings()
     url = url or f"{'wss' if settings.tls_cert else 'ws'}://{settings.host}:{settings.gateway_port}"
     if not url.startswith(("ws://", "wss://")):
-        raise InputError(f"--url {url}: a gateway's address begins with ws:// or wss://")
+        raise InputError(f"--url {url}: a gateway's address starts with ws:// or wss://")
     secret = secret or DEMO_SECRET
     sites = demo_sites(homes, solar, megapacks, seed=seed, secret=secret)
     if not sites:
@@ -126,7 +129,7 @@ def _tls(url: str, ca: Path | None) -> "ssl.SSLContext | None":
     try:
         return ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
-        raise InputError(f"--ca {ca}: not a certificate that can be used ({error})") from None
+        raise InputError(f"--ca {ca}: the certificate cannot be used ({error})") from None
 
 
 async def _simulate(
@@ -153,23 +156,23 @@ async def _simulate(
             await stack.enter_async_context(_reporting(settings, fleet))
         typer.echo(f"{len(fleet.clients)} devices connect to {options.url}; Ctrl-C stops them")
         async with asyncio.TaskGroup() as tasks:
-            telling = tasks.create_task(_tell(fleet))
+            reporting = tasks.create_task(_print_status(fleet))
             await fleet.until(stop.is_set)
-            telling.cancel()
+            reporting.cancel()
     typer.echo(f"stopped: {_status(fleet)}")
 
 
-async def _tell(fleet: "Fleet") -> None:
-    """A line on trouble when there is some, and on how it goes, every few seconds."""
-    way_out = {
+async def _print_status(fleet: "Fleet") -> None:
+    """Print the fleet's status and its troubles, every few seconds."""
+    remedy = {
         "refused": "--import-assets registers these devices with the tokens of --secret",
-        "unreachable": "is it running? `vpp gateway` starts one; trying on",
+        "unreachable": "is it running? `vpp gateway` starts one; trying again",
     }
     await asyncio.sleep(_FIRST_STATUS_S)
     while True:
         typer.echo(_status(fleet))
         for kind, sentence in fleet.troubles.items():
-            typer.echo(f"gateway {kind}: {sentence}; {way_out.get(kind, 'it stays away')}")
+            typer.echo(f"gateway {kind}: {sentence}; {remedy.get(kind, 'it does not retry')}")
         fleet.troubles.clear()
         await asyncio.sleep(_STATUS_S)
 
@@ -179,7 +182,7 @@ def _status(fleet: "Fleet") -> str:
     return (
         f"{fleet.connected}/{len(fleet.clients)} connected, {count['made']} readings made,"
         f" {count['acked']} acked, {fleet.unacked} kept, {count['backfilled']} backfilled,"
-        f" {count['reconnects']} reconnects, {count['setpoint_accepted']} setpoints taken"
+        f" {count['reconnects']} reconnects, {count['setpoint_accepted']} setpoints accepted"
     )
 
 
@@ -202,7 +205,7 @@ async def _reporting(settings: Settings, fleet: "Fleet") -> "AsyncIterator[None]
 
 
 def frequency_into(fleet: "Fleet") -> "Feed[FrequencyEvent]":
-    """Events of topic ``grid.frequency`` are the simulated grid's frequency while they stand."""
+    """The feed that sets the simulated grid's frequency by the events of ``grid.frequency``."""
 
     from vpp_streams.kafka import topics
     from vpp_streams.kafka.follower import Feed

@@ -1,4 +1,4 @@
-"""``vpp storm``: tell of a storm, so that batteries are full before it."""
+"""``vpp storm``: announce a storm, so that batteries are full before it."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 def storm(
     region: Annotated[
-        list[str] | None, typer.Option(help="a region that it comes to (more than once)")
+        list[str] | None, typer.Option(help="an affected region (more than once)")
     ] = None,
     site: Annotated[
-        list[str] | None, typer.Option(help="a site that it comes to (more than once)")
+        list[str] | None, typer.Option(help="an affected site (more than once)")
     ] = None,
     lasts: Annotated[str | None, typer.Option("--for", help="how long: 6h, 1d")] = None,
-    at: Annotated[str | None, typer.Option(help="it comes at 18:00, or an ISO time")] = None,
-    starts_in: Annotated[str | None, typer.Option(help="it comes in 2h")] = None,
-    cancel: Annotated[str | None, typer.Option(metavar="ID", help="call this one off")] = None,
+    at: Annotated[str | None, typer.Option(help="it starts at 18:00, or an ISO time")] = None,
+    starts_in: Annotated[str | None, typer.Option(help="it starts in 2h")] = None,
+    cancel: Annotated[str | None, typer.Option(metavar="ID", help="cancel this one")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
 ) -> None:
-    """Tell of a storm: batteries fill from now on and are kept for their owners until it is over.
+    """Announce a storm: batteries are filled from now on and kept for their owners until its end.
 
-    Without options it lists the storms ahead, and what those of whole regions cost.
+    Without options it lists the expected storms, and the cost of those for complete regions.
     """
     from urllib.parse import quote
 
@@ -49,13 +49,13 @@ def storm(
     if as_json:
         print_json(ordered)
     elif cancel is not None:
-        typer.echo(f"{id_} is called off")
+        typer.echo(f"{id_} is cancelled")
     else:
-        typer.echo(f"{id_} is told; call it off with: vpp storm --cancel {id_}")
+        typer.echo(f"{id_} is announced; cancel it with: vpp storm --cancel {id_}")
 
 
 def _print_storms(api: "ApiClient", as_json: bool) -> None:
-    """The storms ahead, and what those of complete regions cost."""
+    """Print the expected storms, and the cost of those for complete regions."""
     from urllib.parse import quote
 
     from vpp_streams.cli.dispatch import print_json
@@ -76,4 +76,4 @@ def _print_storms(api: "ApiClient", as_json: bool) -> None:
         if status is not None and status.storm is not None:
             typer.echo(f"{name}: {sentence(status.storm)}")
     if not ahead.alerts:
-        typer.echo("no storm is ahead")
+        typer.echo("no storm is expected")

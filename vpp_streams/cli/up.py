@@ -1,4 +1,4 @@
-"""``vpp up``: the whole loop on one machine."""
+"""``vpp up``: the complete loop on one machine."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -34,10 +34,10 @@ def up(
         ),
     ] = 60.0,
 ) -> None:
-    """Run it all here: broker, gateway, workers, market, dashboard and a simulated fleet.
+    """Run the complete loop here: broker, gateway, workers, market, dashboard, simulated fleet.
 
-    It shows a live status and the dashboard's address; Ctrl-C ends every process. It lives in
-    namespace `demo` of the broker unless VPP_NAMESPACE says otherwise.
+    It shows a live status and the dashboard's address; Ctrl-C ends every process. It uses namespace
+    `demo` of the broker unless VPP_NAMESPACE is set.
     """
     from device_sim.fleet import demo_sites
     from vpp_streams.errors import InputError
@@ -60,8 +60,8 @@ def up(
     )
     logs = settings.state_dir / "logs" / settings.namespace
     with _alone_in(settings), broker.answering(settings, _say), ExitStack() as ordering:
-        settings, said = demo.with_free_ports(settings)
-        for line in said:
+        settings, messages = demo.with_free_ports(settings)
+        for line in messages:
             _say(line)
         asyncio.run(demo.register(settings, sites))
         settings, token = ordering.enter_context(demo.demo_operator(settings))
@@ -77,7 +77,7 @@ def up(
 
 @contextmanager
 def _alone_in(settings: Settings) -> Iterator[None]:
-    """Refuse to run two fleets in one world: their devices would throw each other out."""
+    """Refuse to run two fleets in one namespace: their devices would replace each other."""
     from vpp_streams.errors import InputError
     from vpp_streams.process.private_files import locked
 
@@ -87,7 +87,7 @@ def _alone_in(settings: Settings) -> Iterator[None]:
             held.enter_context(locked(settings.state_dir / f"up-{name}.lock", wait=False))
         except BlockingIOError:
             raise InputError(
-                f"`vpp up` runs already in namespace {name}; end that one,"
+                f"`vpp up` already runs in namespace {name}; end that one,"
                 f" or choose another: VPP_NAMESPACE={name}-2 vpp up"
             ) from None
         yield
@@ -131,10 +131,10 @@ async def _watch(
     from vpp_streams.local import demo
 
     console = Console()
-    # Awards of the market rule at any time, and go before an operator's other orders.
+    # Awards of the market can apply at any time, and outrank an operator's other orders.
     console.print("orders      vpp dispatch REGION --export-w WATTS --for 15m --emergency --watch")
     if token is not None:
-        console.print(f"token       {token}   (the dashboard asks for it)", soft_wrap=True)
+        console.print(f"token       {token}   (needed by the dashboard)", soft_wrap=True)
     async with (
         demo.loop_running(supervisor) as stopping,
         httpx.AsyncClient(base_url=demo.web_url(settings), timeout=5.0) as client,
@@ -167,7 +167,9 @@ def _status(
         processes.append(f"{child.spec.name} ", colours.get(child.state, "yellow"))
         if child.restarts:
             processes.append(f"(restarted {child.restarts}x, exit {child.last_exit}) ", "red")
-    head = Text.assemble("dashboard   ", (web_url(settings), "bold cyan"), "   Ctrl-C ends it all")
+    head = Text.assemble(
+        "dashboard   ", (web_url(settings), "bold cyan"), "   Ctrl-C ends every process"
+    )
     logs = Text(f"logs        {supervisor.children[0].log.parent}", "dim")
     if now is None:
         return Group(head, processes, logs, Text("starting …", "yellow"))

@@ -15,7 +15,7 @@ def web(
 ) -> None:
     """Serve the dashboard, the JSON API (/docs) and the live stream, from the output topics.
 
-    Start as many as you like: each keeps a read model of its own.
+    Start any number of them: each has a read model of its own.
     """
     from vpp_streams.process.logs import set_up_logs
     from vpp_streams.web.server import serve_web

@@ -1,4 +1,4 @@
-"""``vpp worker ROLE``: run one Faust worker."""
+"""``vpp worker ROLE``: run one worker."""
 
 import asyncio
 from typing import Annotated
@@ -18,9 +18,9 @@ def worker(
     """Run one worker of a role. Start more of the same role to share its partitions.
 
     ingest  reads raw device topics, writes canonical telemetry and dead letters
-    fleet   keeps twins and site windows, publishes region partials
+    fleet   maintains twins and site windows, publishes region partials
     region  merges partials into regions
-    optimizer  bids each region's batteries into the market, and delivers (one is enough)
+    optimizer  bids each region's batteries into the market, and delivers its awards (one is enough)
     """
     from vpp_streams.app import ROLES, run_worker
     from vpp_streams.kafka.admin import ensure_topics

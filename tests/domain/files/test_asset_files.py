@@ -206,7 +206,7 @@ def test_import_list_show(settings: Settings, tmp_path: Path) -> None:
     env = {"VPP_KAFKA": settings.kafka, "VPP_NAMESPACE": settings.namespace}
     example = str(EXAMPLES / "assets.yaml")
     assert "3 sites new" in run("import", example, **env)[1]
-    assert "0 sites new, 0 changed, 3 as they were" in run("import", example, **env)[1]
+    assert "0 sites new, 0 changed, 3 unchanged" in run("import", example, **env)[1]
     listed = run("list", "--json", "--region", "north", **env)[1].splitlines()
     assert [msgspec.json.decode(line)["site_id"] for line in listed] == ["home-ada", "roof-blum"]
     assert "token" not in "".join(listed)

@@ -1,1 +1,1 @@
-"""What commands print: results as tables and sentences for a terminal, or as a page."""
+"""Screens of the commands: results as tables and sentences for a terminal, or as a page."""

@@ -15,7 +15,7 @@ _WIDTH = 60
 
 
 def summary_rows(summary: Summary, trace: Trace, market: ReplayMarket) -> list[tuple[str, str]]:
-    """What there is to say of it: a name and a value each."""
+    """The result as (name, value) rows."""
     money = f"{{:z,.0f}} {summary.currency}"  # z: no "-0"
     regret = summary.regret
     span = f"{_day(int(trace.start_ms[0]))} to {_day(int(trace.start_ms[-1]))}"

@@ -33,7 +33,7 @@ svg { width: 100%; height: auto; } text { fill: var(--dim); font-size: 11px; }
 
 
 def page(summary: Summary, trace: Trace, market: ReplayMarket) -> str:
-    """The whole report."""
+    """The complete report."""
     zone = escape(market.recorded.zone)
     rows = "".join(
         f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
@@ -98,7 +98,7 @@ def _chart(at_ms: np.ndarray, series: tuple[tuple[str, Floats], ...], steps: boo
         )
         parts.append(f"<text x='{_LEFT - 6}' y='{y + 4:.1f}' text-anchor='end'>{level:,.0f}</text>")
     ticks = np.linspace(0, len(picked) - 1, 6).astype(int).tolist()
-    anchors = ("middle",) * 5 + ("end",)  # the last would leave the picture
+    anchors = ("middle",) * 5 + ("end",)  # the last label would exceed the picture
     parts.extend(
         f"<text x='{x[at]:.1f}' y='{_HEIGHT + 18}' text-anchor='{anchor}'>"
         f"{_time(int(at_ms[picked[at]]), at_ms)}</text>"

@@ -1,4 +1,4 @@
-"""A region's dispatch for a terminal: as a screen that is drawn anew, and as one line."""
+"""A region's dispatch for a terminal: as a screen that is updated, and as one line."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,34 +17,34 @@ _CAUSES = {
     "refused": "refused",
     "opted_out": "opted out by their owners",
     "islanded": "cut off from the grid",
-    "not_following": "not doing what they were asked",
+    "not_following": "not following their commands",
     "no_answer": "without an answer",
     "storm": "kept for a storm",
     "reserve": "at their owners' reserve, or full",
     "connection": "at the limit of their grid connection",
-    "rating": "giving all they are rated for",
+    "rating": "at their rated power",
     "feeder": "behind a feeder at its limit",
-    "not_heard": "in partitions not heard of",
+    "not_heard": "in partitions that do not report",
     "not_believed": "with readings that are not believed",
-    "limit": "kept back for a limit of the region",
+    "limit": "held back by a limit of the region",
 }
 _STATE_COLOURS = {"applied": "green", "accepted": "green", "rejected": "red", "failed": "red"}
 
 
 def screen(view: DispatchView, request_id: str | None, now_ms: int) -> RenderableType:
-    """All that is known of a region's dispatch; ``request_id`` = the request that is watched."""
+    """A region's dispatch in full; ``request_id`` is the request that is watched."""
     status = view.now.status
     if status is None:
         return Text(
-            f"{view.now.region}: nothing was heard of its dispatch yet; does a region worker run?",
+            f"{view.now.region}: no record of its dispatch yet; does a region worker run?",
             "yellow",
         )
     lines: list[RenderableType] = [_head(view, now_ms)]
     if view.now.stale and view.now.heard_ago_s is not None:
-        lines.append(Text(f"not heard of for {view.now.heard_ago_s:.0f} s: old values", "red"))
+        lines.append(Text(f"no report for {view.now.heard_ago_s:.0f} s: old values", "red"))
     numbers = Table.grid(padding=(0, 2))
     for name, power_w in (
-        ("asked", status.asked_w),
+        ("requested", status.asked_w),
         ("allocated", status.allocated_w),
         ("measured", status.measured_w),
     ):
@@ -57,44 +57,44 @@ def screen(view: DispatchView, request_id: str | None, now_ms: int) -> Renderabl
     lines += [Text(f"  {cause_sentence(c, status.asked_w)}", tone) for c in status.causes]
     lines += [Text(f"  {notice_sentence(n, now_ms)}", "bold yellow") for n in view.now.notices]
     if status.partitions_heard < status.partitions_expected:
-        heard = f"{status.partitions_heard} of {status.partitions_expected} partitions heard"
-        lines.append(Text(f"  {heard}", "red"))
+        reporting = f"{status.partitions_heard} of {status.partitions_expected} partitions report"
+        lines.append(Text(f"  {reporting}", "red"))
     lines += [_request_line(r, request_id) for r in view.requests[:8]]
     return Group(*lines)
 
 
 def one_line(view: DispatchView, request_id: str | None, now_ms: int) -> str:
-    """The dispatch in a line, for output that is no terminal.
+    """The dispatch in one line, for output that is not a terminal.
 
-    Where the watched request does not rule, the rest is what another one does: it says so.
+    If the watched request is outranked, the line describes another one, and says so.
     """
     status = view.now.status
     if status is None:
-        return f"{clock(now_ms)} {view.now.region}: nothing heard yet"
+        return f"{clock(now_ms)} {view.now.region}: no report yet"
     error = error_share(status.asked_w, status.measured_w)
     states = " ".join(f"{name}={n}" for name, n in sorted(status.states.items()))
     watched = request_of(view, request_id)
     if watched is not None and watched.state == "outranked":
         states += f"; {request_id} is outranked: {watched.reason}"
     return (
-        f"{clock(status.at_ms)} {status.mode} asked {power(status.asked_w)}"
+        f"{clock(status.at_ms)} {status.mode} requested {power(status.asked_w)}"
         f" allocated {power(status.allocated_w)} measured {power(status.measured_w)}"
         f" error {'–' if error is None else f'{error:.1%}'} {states}"
     )
 
 
 def request_of(view: DispatchView, request_id: str | None) -> RequestView | None:
-    """The request of an id among those that are told."""
+    """The request of an id, or None if it is not among the view's requests."""
     return next((r for r in view.requests if r.request.request_id == request_id), None)
 
 
 def is_over(request: RequestView | None) -> bool:
-    """Whether nothing more will become of it."""
+    """Whether the request has reached a final state."""
     return request is not None and request.state in FINAL_STATES
 
 
 def power(watts: float | None) -> str:
-    """Watts with a unit that fits; a dash where there is nothing."""
+    """Watts with a suitable unit; a dash for None."""
     if watts is None:
         return "–"
     for size, unit in ((1e6, "MW"), (1e3, "kW")):
@@ -104,32 +104,32 @@ def power(watts: float | None) -> str:
 
 
 def error_share(asked_w: float | None, measured_w: float) -> float | None:
-    """|measured - asked| as a share of what is asked; None where nothing is asked."""
+    """|measured - requested| as a share of the requested power; None without a request."""
     return abs(measured_w - asked_w) / abs(asked_w) if asked_w else None
 
 
 def cause_sentence(cause: Missing, asked_w: float | None) -> str:
-    """Why power is missing, how much, of how many."""
+    """A cause of missing power, with its amount and number of devices."""
     up_w, down_w = f"{cause.up_w / 1000:,.1f} kW", f"{cause.down_w / 1000:,.1f} kW"
     amount = f"{up_w} of discharge, {down_w} of charge"
     if asked_w is not None:
         amount = up_w if asked_w >= 0 else down_w
-    # None is counted where the cause is nothing that single devices have.
+    # No devices are counted if the cause is not one of single devices.
     devices = {0: "devices", 1: "1 device"}.get(cause.devices, f"{cause.devices} devices")
     return f"{devices} {_CAUSES[cause.cause]}: {amount}"
 
 
 def notice_sentence(notice: Notice, now_ms: int) -> str:
-    """How much will be missing from when on."""
+    """How much power will be missing, from when on."""
     wait_s = (notice.from_ms - now_ms) / 1000
     when = f"from {clock(notice.from_ms)}" if wait_s > 1 else f"since {clock(notice.from_ms)}"
     causes = "; ".join(cause_sentence(cause, notice.missing_w) for cause in notice.causes)
     missing = f"{power(abs(notice.missing_w)).lstrip('+')} of {notice.request_id}"
-    return f"{missing} missing {when}: {causes or 'no cause told'}"
+    return f"{missing} missing {when}: {causes or 'no cause reported'}"
 
 
 def sparkline(values: Sequence[float | None]) -> str:
-    """The newest values as a row of bars from the least (or 0) to the most."""
+    """The newest values as a row of bars from the least (or 0) to the largest."""
     newest = values[-_SPARK_POINTS:]
     known = [v for v in newest if v is not None]
     low, high = min(0.0, *known, 0.0), max(0.0, *known, 0.0)
@@ -140,12 +140,12 @@ def sparkline(values: Sequence[float | None]) -> str:
 
 
 def clock(ms: int) -> str:
-    """The time of day here."""
+    """The local time of day."""
     return f"{datetime.fromtimestamp(ms / 1000).astimezone():%H:%M:%S}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words."""
+    """A duration in words."""
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
@@ -176,14 +176,14 @@ def _states(states: dict[str, int]) -> Text:
     return line
 
 
-def _request_line(told: RequestView, watched: str | None) -> Text:
-    request = told.request
+def _request_line(view: RequestView, watched: str | None) -> Text:
+    request = view.request
     what = type(request).__name__.lower()
     if isinstance(request, Target):
-        asked = "self-consumption" if request.export_w is None else power(request.export_w)
-        what = f"{what} {asked} {clock(request.starts_at_ms)}–{clock(request.ends_at_ms)}"
-    reason = f": {told.reason}" if told.reason else ""
-    by = f" (by {told.by})" if told.by and told.by not in told.reason else ""
+        wanted = "self-consumption" if request.export_w is None else power(request.export_w)
+        what = f"{what} {wanted} {clock(request.starts_at_ms)}–{clock(request.ends_at_ms)}"
+    reason = f": {view.reason}" if view.reason else ""
+    by = f" (by {view.by})" if view.by and view.by not in view.reason else ""
     style = "bold" if request.request_id == watched else "dim"
-    state = told.state or "not heard"
+    state = view.state or "not reported"
     return Text(f"{request.request_id}  {what}  {request.source}  {state}{reason}{by}", style)

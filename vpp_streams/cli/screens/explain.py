@@ -17,36 +17,44 @@ _PRODUCTS: dict[Product, str] = {
     "reserve": "contingency reserve",
 }
 _WHY_RUNG = {
-    "coarse_lp": "There was no time for a plan in fine steps: it was made in coarse ones.",
-    "last_plan": "There was no time for a new plan: the one before it was used.",
-    "value_rule": "There was no plan: what stored energy is worth decided alone.",
+    "coarse_lp": "There was no time for a plan in fine steps: it was made in coarse steps.",
+    "last_plan": "There was no time for a new plan: the previous one was used.",
+    "value_rule": "There was no plan: the value of stored energy decided alone.",
     "safe": "Nothing could be decided soundly, so nothing was offered.",
 }
 
 
-def explanation_text(told: Explanation) -> RenderableType:
-    """All of it, top to bottom."""
-    bid = told.bid
+def explanation_text(explanation: Explanation) -> RenderableType:
+    """The complete explanation, top to bottom."""
+    bid = explanation.bid
     head = Text(f"{bid.bid_id}  ", "bold")
     head.append(
         f"{bid.region} in market {bid.market}, {_at(bid.start_ms)} for"
         f" {bid.interval_ms / 60_000:g} min; made {_at(bid.made_at_ms)}, gate {_at(bid.gate_ms)}"
     )
-    same = Text("The decision made again from the same inputs is the same.", "green")
-    if told.differs:
-        same = Text(f"Decided again, it differs in {'; '.join(told.differs)}.", "bold yellow")
-    parts: list[RenderableType] = [head, Text(""), _inputs(told), Text(""), _curve(bid.energy)]
+    same = Text("A repeated decision from the same inputs is the same.", "green")
+    if explanation.differs:
+        same = Text(
+            f"Decided again, it differs in {'; '.join(explanation.differs)}.", "bold yellow"
+        )
+    parts: list[RenderableType] = [
+        head,
+        Text(""),
+        _inputs(explanation),
+        Text(""),
+        _curve(bid.energy),
+    ]
     if bid.capacity:
         parts += [Text(""), _capacity(bid)]
-    parts += [Text(""), Text("Why", "bold"), *(Text(f"  {line}") for line in why(told))]
-    parts += [Text(""), Text("What became of it", "bold"), _outcome(told), Text(""), same]
-    parts += [Text(f"Inputs are missing: {line}", "yellow") for line in told.lost]
+    parts += [Text(""), Text("Why", "bold"), *(Text(f"  {line}") for line in why(explanation))]
+    parts += [Text(""), Text("Outcome", "bold"), _outcome(explanation), Text(""), same]
+    parts += [Text(f"Inputs are missing: {line}", "yellow") for line in explanation.lost]
     return Group(*parts)
 
 
-def why(told: Explanation) -> list[str]:
-    """Why the bid is what it is, in sentences."""
-    return [*_why_offer(told.bid), *_why_limits(told)]
+def why(explanation: Explanation) -> list[str]:
+    """Why the bid is as it is, in sentences."""
+    return [*_why_offer(explanation.bid), *_why_limits(explanation)]
 
 
 def _why_offer(bid: Bid) -> Iterator[str]:
@@ -77,27 +85,27 @@ def _why_offer(bid: Bid) -> Iterator[str]:
         yield _WHY_RUNG[bid.rung]
 
 
-def _why_limits(told: Explanation) -> Iterator[str]:
-    bid = told.bid
+def _why_limits(explanation: Explanation) -> Iterator[str]:
+    bid = explanation.bid
     if bid.withheld_w > 0:
         yield (
-            f"{_power(bid.withheld_w)} are withheld, as the fleet delivered less than its awards"
+            f"{_power(bid.withheld_w)} are withheld: the fleet delivered less than its awards"
             f" lately; at the expected price that costs {bid.withheld_cost:.2f} {bid.currency}."
         )
-    elif told.inputs.discharge_w:
-        yield "Nothing is withheld: the fleet is counted on for all that it says it can."
-    if told.inputs.open_awards:
-        one = told.inputs.open_awards == 1
+    elif explanation.inputs.discharge_w:
+        yield "Nothing is withheld: the full capability that the fleet reports is used."
+    if explanation.inputs.open_awards:
+        one = explanation.inputs.open_awards == 1
         yield (
-            f"{told.inputs.open_awards} {'interval was' if one else 'intervals were'} sold"
+            f"{explanation.inputs.open_awards} {'interval was' if one else 'intervals were'} sold"
             " already and not over: their energy was left out of the offer."
         )
     yield from (f"{name} could not be kept, by {far:g}." for name, far in bid.slacks.items())
     yield from (f"{fault[:1].upper()}{fault[1:]}." for fault in bid.faults)
 
 
-def _inputs(told: Explanation) -> Table:
-    given, bid = told.inputs, told.bid
+def _inputs(explanation: Explanation) -> Table:
+    given, bid = explanation.inputs, explanation.bid
     table = Table("Inputs", "", box=None, pad_edge=False, header_style="bold")
     table.add_row("stored above the reserves", _energy(given.stored_wh, given.energy_wh))
     table.add_row("capability", f"{_power(given.discharge_w)} up, {_power(given.charge_w)} down")
@@ -116,8 +124,8 @@ def _inputs(told: Explanation) -> Table:
     read = ", ".join(f"{count} of {name}" for name, count in sorted(given.records.items()))
     table.add_row("records read", read or "none: the bid names no inputs")
     table.add_row(
-        "decided by", f"{bid.rung} in {bid.solve_ms:.1f} ms (again: {told.again.rung} in"
-        f" {told.again.solve_ms:.1f} ms)"
+        "decided by", f"{bid.rung} in {bid.solve_ms:.1f} ms (again: {explanation.again.rung} in"
+        f" {explanation.again.solve_ms:.1f} ms)"
     )  # fmt: skip
     return table
 
@@ -143,21 +151,21 @@ def _capacity(bid: Bid) -> Table:
     return table
 
 
-def _outcome(told: Explanation) -> RenderableType:
-    became, lines = told.became, list[str]()
-    price = "" if became.price is None else f" at a price of {became.price:.2f}"
-    if became.refusal is not None:
-        lines.append(f"refused: {became.refusal.reason}")
-    elif became.award is None:
+def _outcome(explanation: Explanation) -> RenderableType:
+    outcome, lines = explanation.became, list[str]()
+    price = "" if outcome.price is None else f" at a price of {outcome.price:.2f}"
+    if outcome.refusal is not None:
+        lines.append(f"refused: {outcome.refusal.reason}")
+    elif outcome.award is None:
         lines.append(
-            f"no award is known yet{f'; the price is {became.price:.2f}' if price else ''}"
+            f"no award is known yet{f'; the price is {outcome.price:.2f}' if price else ''}"
         )
     else:
-        taken = [f"{_power(w)} {_PRODUCTS[p]}" for p, w in became.award.capacity_w.items()]
-        lines.append("; ".join([f"awarded{price}: it {_does(became.award.energy_w)}", *taken]))
-    if became.shortfall is not None:
-        lines.append(f"a shortfall of {_power(became.shortfall.missing_w)} was announced")
-    delivery = became.delivery
+        taken = [f"{_power(w)} {_PRODUCTS[p]}" for p, w in outcome.award.capacity_w.items()]
+        lines.append("; ".join([f"awarded{price}: it {_does(outcome.award.energy_w)}", *taken]))
+    if outcome.shortfall is not None:
+        lines.append(f"a shortfall of {_power(outcome.shortfall.missing_w)} was announced")
+    delivery = outcome.delivery
     if delivery is not None:
         off_w = abs(delivery.measured_w - delivery.awarded_w)
         share = f" ({off_w / abs(delivery.awarded_w):.1%} off)" if delivery.awarded_w else ""
