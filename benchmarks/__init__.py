@@ -1,1 +1,1 @@
-"""How fast, how large, how exact: each file measures one thing and prints one table."""
+"""Speed, size and accuracy: each file measures one thing and prints one table."""

@@ -26,7 +26,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "performance.md"
 
 
 def run(name: str, directory: Path, docs: bool) -> dict[str, Any] | None:
-    """One benchmark's tables as its --json has them; None where it failed."""
+    """One benchmark's tables as its --json has them; None if it failed."""
     more = {
         "raw_frames": ["--delete"],
         "growth": [] if docs else ["--plots", str(directory)],
@@ -40,14 +40,14 @@ def run(name: str, directory: Path, docs: bool) -> dict[str, Any] | None:
     return found
 
 
-def document(text: str, name: str, told: dict[str, Any]) -> str:
+def document(text: str, name: str, results: dict[str, Any]) -> str:
     """The page with a benchmark's tables between ``<!-- name -->`` and ``<!-- end -->``."""
     before, mark, rest = text.partition(f"<!-- {name} -->\n")
     _, end, after = rest.partition("<!-- end -->")
     if not mark or not end:
         raise ValueError(f"the page has no marks for {name}")
-    parts = [f"*{told['machine']}*\n"]
-    for one in told["tables"]:
+    parts = [f"*{results['machine']}*\n"]
+    for one in results["tables"]:
         table = Table(**one)
         parts.append(f"{table.title}:\n\n{table.markdown()}\n")
         parts += [f"{note}\n" for note in table.notes]
@@ -55,7 +55,7 @@ def document(text: str, name: str, told: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Run them all."""
+    """Run the benchmarks of the command line."""
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -65,7 +65,7 @@ def main() -> None:
     args = options.parse_args()
     there = [name for name in args.names or ALL if find_spec(f"benchmarks.{name}")]
     absent = [name for name in args.names or ALL if name not in there]
-    told: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = {}
     failed = []
     with TemporaryDirectory() as directory:
         for i, name in enumerate(there, 1):
@@ -76,12 +76,12 @@ def main() -> None:
             if found is None:
                 failed.append(name)
             else:
-                told[name] = found
+                results[name] = found
     if args.json:
-        args.json.write_text(json.dumps(told, indent=1) + "\n")
+        args.json.write_text(json.dumps(results, indent=1) + "\n")
     if args.docs:
         text = DOCS.read_text(encoding="utf-8")
-        for name, one in told.items():
+        for name, one in results.items():
             text = document(text, name, one)
         DOCS.write_text(text, encoding="utf-8")
     for name in absent:

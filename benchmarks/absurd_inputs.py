@@ -1,4 +1,4 @@
-"""Inputs as bad as they get, and what is wrong with a bid; for tests and `benchmarks.bid_fuzz`."""
+"""Extremely bad inputs, and a check of the resulting bid; for tests and `benchmarks.bid_fuzz`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,7 +37,7 @@ RULES = tuple(
 
 
 def absurd_inputs(rng: np.random.Generator) -> tuple[CycleInputs, Callable[[], float]]:
-    """Inputs of which any part may be missing, late, no number or absurd; and a clock."""
+    """Inputs of which any part may be missing, late, not a number or absurd; and a clock."""
     rules = RULES[0 if rng.random() < 0.6 else rng.integers(len(RULES))]
     start_ms = START_MS + int(rng.integers(0, 240)) * HOUR_MS
     storage = _storage(rng)
@@ -69,11 +69,11 @@ def absurd_inputs(rng: np.random.Generator) -> tuple[CycleInputs, Callable[[], f
 
 
 def complaints(bid: Bid, inputs: CycleInputs) -> list[str]:
-    """What is wrong with a bid that was made of these inputs; empty = nothing."""
+    """The faults of a bid that was made from these inputs; empty = none."""
     wrong = []
     try:
         check_bid(bid, inputs.rules, inputs.now_ms)
-        decode_json(encode_json(bid), Bid)  # it can be published, and read
+        decode_json(encode_json(bid), Bid)  # it can be published and read
     except (BidRefusedError, *UNREADABLE) as error:
         wrong.append(str(error))
     if not set(bid.slacks) <= SLACKS:
@@ -84,7 +84,7 @@ def complaints(bid: Bid, inputs: CycleInputs) -> list[str]:
 
 
 def _beyond(bid: Bid, inputs: CycleInputs) -> list[str]:
-    """Powers outside of what the storage can give, with what is sold already."""
+    """Powers beyond what the storage can deliver, including what is sold already."""
     powers = [bid.energy.below_w, *(step.power_w for step in bid.energy.steps)]
     storage, stored = inputs.storage, inputs.stored_wh
     if storage is None or stored is None or not np.isfinite(stored):
@@ -99,7 +99,7 @@ def _beyond(bid: Bid, inputs: CycleInputs) -> list[str]:
     if bid.stored_wh is not None and not -1.0 <= bid.stored_wh <= max(storage.energy_wh, 0) + 1.0:
         wrong.append(f"{bid.stored_wh} Wh is beyond the storage")
     if bid.stored_wh is not None:
-        # What is sold must be there, with the best that an efficiency can be.
+        # Sold energy must be stored, at the best possible efficiency.
         hours = inputs.rules.interval_h
         if max(powers) * hours > bid.stored_wh + 1.0:
             wrong.append(f"{max(powers)} W is more than {bid.stored_wh} Wh give")
@@ -135,7 +135,7 @@ def _history(rng: np.random.Generator, start_ms: int, rules: MarketRules) -> Pri
             column[where] = rng.choice([*STRANGE, 1e5, -1e5], 3)
     if count > 3 and rng.random() < 0.1:
         starts[2] = starts[1]  # a repeat
-        starts[0] = starts[-1] + HOUR_MS  # out of order, and of the future
+        starts[0] = starts[-1] + HOUR_MS  # out of order, and in the future
     return Prices("test", "EUR", rules.interval_ms, starts, columns)
 
 

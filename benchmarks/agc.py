@@ -34,7 +34,7 @@ HOUR = 3600 // TICK_S
 HOLD_H = 0.25
 """Bounds are what each battery could hold for this long."""
 FULL_RAMP_S = 1.0
-"""As `vpp_streams.domain.control.orders` asks for."""
+"""The ramp that `vpp_streams.domain.control.orders` requests."""
 LEASE_MS = 30_000
 
 
@@ -73,7 +73,7 @@ class Homes:
         self._setpoint_w = np.zeros(homes)
 
     def bounds_w(self, hold_h: float = HOLD_H) -> tuple[np.ndarray, np.ndarray]:
-        """(least, most) that each battery can hold, by rating, energy and connection."""
+        """(least, most) power that each battery can hold, by rating, energy and connection, W."""
         spec, state, plant = self.plant.spec, self.plant.battery, self.plant
         above, below = self._energies_wh()
         connection = plant.connection
@@ -91,7 +91,7 @@ class Homes:
         return above * spec.discharge_efficiency, np.maximum(1 - soc, 0) * spec.energy_wh
 
     def command(self, total_w: float) -> float:
-        """Share a total out and lease it; returns what could not be given."""
+        """Allocate a total and lease it; returns the power that could not be allocated, W."""
         least, most = self.bounds_w()
         above, below = self._energies_wh()
         rows = len(least)
@@ -112,7 +112,7 @@ class Homes:
         return found.missing_w
 
     def step(self, dt_s: float) -> float:
-        """Time passes; returns what the batteries do together, W."""
+        """Advance the time; returns the batteries' total power, W."""
         rows, rng = len(self.load_w), self.rng
         switched = rng.random(rows) < 0.002 * dt_s
         self.load_w = np.where(switched, rng.uniform(150, 4000, rows), self.load_w)
@@ -130,7 +130,7 @@ _LEASE = Setpoint(epoch=0, rank=0, p=0.0, not_before=0, valid_until=0, ramp_w_s=
 
 
 def moving_hours(signal: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
-    """(name, signal in % of capacity) of each hour that moves."""
+    """(name, signal in % of capacity) of each hour with a moving signal."""
     hours = [
         (f"{day} {18 + hour}h", signal[day].to_numpy(np.float64)[hour * HOUR : (hour + 1) * HOUR])
         for day in signal
@@ -140,7 +140,7 @@ def moving_hours(signal: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
 
 
 def follow(percent: np.ndarray, homes: Homes, step_s: float) -> tuple[Score, Score]:
-    """Let the homes follow an hour of signal, at an amount that they can hold for all of it.
+    """Let the homes follow an hour of signal, with a capacity that they can hold throughout.
 
     Returns their score, and that of a perfect response one step late.
     """
@@ -149,11 +149,11 @@ def follow(percent: np.ndarray, homes: Homes, step_s: float) -> tuple[Score, Sco
     steps = round(TICK_S / step_s)
     response = np.empty((len(percent), steps))
     homes.command(percent[0] / 100 * amount_w)
-    homes.step(TICK_S)  # they come from the hour before
+    homes.step(TICK_S)  # they continue from the hour before
     for tick, share in enumerate(percent / 100):
         for i in range(steps):
             response[tick, i] = homes.step(step_s)
-            if i == 0:  # the devices had stepped when it came
+            if i == 0:  # the devices had stepped when it arrived
                 homes.command(share * amount_w)
     signal = np.repeat(percent / 100 * amount_w, steps)
     late = np.concatenate((signal[:1], signal[:-1]))
@@ -166,17 +166,17 @@ def follow(percent: np.ndarray, homes: Homes, step_s: float) -> tuple[Score, Sco
 def scores(
     hours: list[tuple[str, np.ndarray]], homes: int, step_s: float
 ) -> Iterator[tuple[str, Score, Score, Counter[str]]]:
-    """(hour, score, the perfect one, breaches) of each, from a fleet as new."""
+    """(hour, score, perfect score, breaches) of each hour, from a new fleet."""
     for seed, (name, percent) in enumerate(hours, 1):
         fleet = Homes(homes, seed)
         yield name, *follow(percent, fleet, step_s), fleet.counters
 
 
 def main() -> None:
-    """Print the table."""
+    """Run the hours and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--homes", type=int, default=10_000)
-    parser.add_argument("--hours", type=int, default=24, help="how many, evenly from all that move")
+    parser.add_argument("--hours", type=int, default=24, help="number of hours, spread evenly")
     parser.add_argument("--step-s", type=float, default=1.0, help="how often devices step")
     wanted = parser.parse_args()
     hours = moving_hours(pd.read_csv(SIGNAL, index_col=0))

@@ -1,4 +1,4 @@
-"""How long a total takes to be shared out over a fleet.
+"""The time to allocate a total to a fleet.
 
     python -m benchmarks.allocate
 
@@ -21,11 +21,11 @@ from vpp_streams.domain.control.supply import supply_curve
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SOLVED = 10_000
-"""The solver takes minutes for more."""
+"""Largest size for the solver, which takes minutes for more."""
 
 
 def allocate_next(one: Problem, totals: Iterator[float]) -> Allocation:
-    """Split the next total."""
+    """Allocate the next total."""
     return allocate(one, next(totals))
 
 

@@ -1,4 +1,4 @@
-"""Decisions on inputs as bad as they get: each must be a bid that the market takes.
+"""Decisions on extremely bad inputs: each must be a bid that the market accepts.
 
     python -m benchmarks.bid_fuzz            # 100,000 cycles, about ten minutes
 
@@ -18,7 +18,7 @@ from vpp_streams.domain.market.decision.autobidder import Autobidder
 
 
 def main(words: list[str] | None = None) -> None:
-    """Fuzz."""
+    """Run the fuzz cycles and print the counts."""
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

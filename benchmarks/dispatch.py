@@ -34,51 +34,51 @@ from vpp_streams.settings import Settings, load_settings
 
 REGION = "north"
 SHARE = 0.5
-"""Of what the region could hold for 15 minutes."""
+"""Share of what the region could hold for 15 minutes."""
 SETTLE_S = 3
 WITHIN = 0.02
 RUNS_S = 90.0
-"""Everything is up and known within this, or it failed."""
+"""Everything must be running and known within this time, s."""
 
 
 @dataclass(slots=True)
 class Run:
-    """What was seen."""
+    """The observations of a run."""
 
     asked_w: float
     errors: list[float] = field(default_factory=list)
-    """By second from the target's writing: (true - asked) / asked."""
+    """By second from the writing of the target: (true - requested) / requested."""
     cut_at_s: int = 0
     cut_homes: int = 0
-    told: list[RequestEvent | Notice | DispatchStatus] = field(default_factory=list)
+    events: list[RequestEvent | Notice | DispatchStatus] = field(default_factory=list)
 
 
-class Told:
+class DispatchEvents:
     """Follows ``dispatch.events``."""
 
     def __init__(self) -> None:
         self.records: list[RequestEvent | Notice | DispatchStatus] = []
         self.status: DispatchStatus | None = None
-        """The region's newest."""
+        """The region's newest status."""
         self.news = asyncio.Event()
 
     async def follow(self, settings: Settings) -> None:
-        """Until cancelled."""
+        """Follow the topic until cancelled."""
         consumer = KafkaClients(settings).consumer()
         await consumer.start()
         try:
             consumer.assign([TopicPartition(topics.DISPATCH_EVENTS.full(settings.namespace), 0)])
             async for record in consumer:
-                told = decode_json(record.value, RequestEvent | Notice | DispatchStatus)  # type: ignore[arg-type]  # a union
-                self.records.append(told)
-                if isinstance(told, DispatchStatus) and told.region == REGION:
-                    self.status = told
+                event = decode_json(record.value, RequestEvent | Notice | DispatchStatus)  # type: ignore[arg-type]  # a union
+                self.records.append(event)
+                if isinstance(event, DispatchStatus) and event.region == REGION:
+                    self.status = event
                     self.news.set()
         finally:
             await consumer.stop()
 
     async def capability_w(self, batteries: int) -> float:
-        """What the region can give for 15 minutes, once every battery there is counted."""
+        """Power that the region can hold for 15 minutes, W, once every battery there is counted."""
         while self.status is None or self.status.states.get("none", 0) < batteries:
             self.news.clear()
             await self.news.wait()
@@ -94,14 +94,16 @@ def export_w(fleet: Fleet) -> float:
     return float(fleet.world.flows.battery_w[mine & (leased | live)].sum())
 
 
-async def dispatch(settings: Settings, fleet: Fleet, told: Told, args: argparse.Namespace) -> Run:
-    """Ask, cut, and write down each second."""
+async def dispatch(
+    settings: Settings, fleet: Fleet, dispatch_events: DispatchEvents, args: argparse.Namespace
+) -> Run:
+    """Write the request, cut homes off, and record each second."""
     batteries = sum(
         site.region == REGION and not away and any(d.rated_energy_wh for d in site.devices)
         for away, site in zip(fleet.away, fleet.sites_of_devices, strict=True)
     )
     async with asyncio.timeout(RUNS_S):
-        able_w = await told.capability_w(batteries)
+        able_w = await dispatch_events.capability_w(batteries)
     seconds = round(args.minutes * 60)
     run = Run(SHARE * able_w, cut_at_s=seconds // 2)
     now_ms = clock.now_ms()
@@ -121,7 +123,9 @@ async def dispatch(settings: Settings, fleet: Fleet, told: Told, args: argparse.
         await producer.stop()
     loop = asyncio.get_running_loop()
     starts = loop.time()
-    print(f"asked: {run.asked_w / 1000:.1f} kW of {REGION} for {args.minutes:g} min", flush=True)
+    print(
+        f"requested: {run.asked_w / 1000:.1f} kW of {REGION} for {args.minutes:g} min", flush=True
+    )
     for second in range(1, seconds):
         await asyncio.sleep(starts + second - loop.time())
         if second == run.cut_at_s:
@@ -130,12 +134,12 @@ async def dispatch(settings: Settings, fleet: Fleet, told: Told, args: argparse.
         if second % 60 == 0:
             worst = max(map(abs, run.errors[-60:]))
             print(f"  {second // 60:3} min: worst second {worst:.2%} off", flush=True)
-    run.told = told.records
+    run.events = dispatch_events.records
     return run
 
 
 def report(run: Run, breaches: Counter[str]) -> None:
-    """The table."""
+    """Print the table."""
     errors = np.abs(run.errors)
     settled = np.arange(1, len(errors) + 1) >= SETTLE_S
     before = settled & (np.arange(1, len(errors) + 1) < run.cut_at_s)
@@ -155,7 +159,7 @@ def report(run: Run, breaches: Counter[str]) -> None:
     print(f"longest time over 2 %            {longest} s")
     broken = sum(count for name, count in breaches.items() if name.startswith("breach"))
     print(f"limits broken                    {broken}")
-    notices = [t for t in run.told if isinstance(t, Notice) and t.request_id == "bad-day"]
+    notices = [t for t in run.events if isinstance(t, Notice) and t.request_id == "bad-day"]
     print(f"notices                          {len(notices)}")
     for notice in notices[:5]:
         causes = ", ".join(f"{c.devices} {c.cause}" for c in notice.causes)
@@ -172,7 +176,7 @@ def spell(flags: np.ndarray) -> int:
 
 
 async def run_it(settings: Settings, sites: Sequence[Site], args: argparse.Namespace) -> None:
-    """Everything up, the dispatch, everything down."""
+    """Start everything, run the dispatch, stop everything."""
     await demo.register(settings, sites)
     specs = [
         s
@@ -182,8 +186,8 @@ async def run_it(settings: Settings, sites: Sequence[Site], args: argparse.Names
     with TemporaryDirectory() as logs:
         supervisor = Supervisor(specs, Path(logs))
         async with demo.loop_running(supervisor):
-            told = Told()
-            following = asyncio.create_task(told.follow(settings))
+            dispatch_events = DispatchEvents()
+            following = asyncio.create_task(dispatch_events.follow(settings))
             options = SimOptions(
                 url=f"ws://{settings.host}:{settings.gateway_port}",
                 seed=args.seed,
@@ -192,7 +196,7 @@ async def run_it(settings: Settings, sites: Sequence[Site], args: argparse.Names
             )
             try:
                 async with running_fleet(sites, options) as fleet:
-                    run = await dispatch(settings, fleet, told, args)
+                    run = await dispatch(settings, fleet, dispatch_events, args)
                     report(run, fleet.counters)
             finally:
                 following.cancel()
@@ -212,7 +216,7 @@ def main() -> None:
     args = parser.parse_args()
     settings = load_settings()
     settings = settings.model_copy(update={"namespace": f"dispatch-{uuid.uuid4().hex[:8]}"})
-    with broker.answering(settings, lambda said: print(said, flush=True)):
+    with broker.answering(settings, lambda text: print(text, flush=True)):
         settings, _ = demo.with_free_ports(settings)
         asyncio.run(
             run_it(settings, demo_sites(args.homes, 20, args.megapacks, seed=args.seed), args)

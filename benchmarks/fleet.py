@@ -32,18 +32,18 @@ from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.settings import load_settings
 
 BEGIN_S = 35
-"""Of the minute: 30 s later it is closed, at the lateness that is allowed."""
+"""Second of the minute at which a run begins; 30 s later the minute is closed, by its lateness."""
 PARTS = ("decode", "apply", "outputs", "snapshot")
 
 
 def in_process(
     homes: Homes, seconds: int, rows: int, snapshot_s: int, shuffled: bool
 ) -> dict[str, float]:
-    """CPU seconds by part, from the second second on (the first makes the rows)."""
+    """CPU seconds by part, from the second second on (the first one creates the rows)."""
     registry = Registry(homes.sites())
     part = FleetPartition(0, "telemetry", registry, Policy())
     gc.collect()
-    gc.freeze()  # as the worker does
+    gc.freeze()  # as in the worker
     spent, offset, changelog = dict.fromkeys(PARTS, 0.0), 0, 0
 
     def timed(name: str, began: float) -> float:
@@ -72,7 +72,7 @@ def in_process(
 
 
 def table_of(args: argparse.Namespace) -> Table:
-    """Measure all of it."""
+    """Measure in process and by workers."""
     idiomatic = None
     rates: dict[str, float] = {}
     if not args.pure:
@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                          help="of stream time, in process; in 60 a minute is closed")  # fmt: skip
     options.add_argument("--rows", type=int, default=1000, help="readings in a frame")
     options.add_argument("--snapshot-s", type=int, default=5)
-    options.add_argument("--homes", type=int, default=20_000, help="of the workers over Kafka")
+    options.add_argument("--homes", type=int, default=20_000, help="for the workers over Kafka")
     options.add_argument("--readings", type=int, default=1_000_000, help="fed to the real worker")
     options.add_argument("--messages", type=int, default=20_000, help="fed to the idiomatic one")
     options.add_argument("--pure", action="store_true", help="only in process, without Kafka")

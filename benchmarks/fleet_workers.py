@@ -30,7 +30,7 @@ async def fed(
     until: Callable[[int], Awaitable[None]],
     seconds: int,
 ) -> float:
-    """Readings per CPU second of a worker: the first second makes its rows and is not counted."""
+    """Readings per CPU second of a worker; the first second creates its rows and is not counted."""
     fed_ = await feed(0)
     await until(fed_)
     before, warm = cpu(), fed_
@@ -99,7 +99,7 @@ async def idiomatic_worker(homes: Homes, readings: int) -> float:
         async def until(done: int) -> None:
             deadline = time.monotonic() + PATIENCE_S
             while await committed(settings, name, name) < done:
-                child.usage()  # raises where it ended
+                child.usage()  # raises if it has ended
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"the idiomatic worker did not do {done:,} in time")
                 await asyncio.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Raw frames as bytes that are made once; each second only the digits that moved are written."""
+"""Raw frames as bytes that are created once; each second only changed digits are written."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ _TIME, _SEQ, _HZ = 10, 10, 6  # digits of seconds since 1970, of a number, of 60
 
 @dataclass(slots=True)
 class FrameBytes:
-    """One frame, written over each second."""
+    """One frame, whose digits are overwritten each second."""
 
     partition: int
     due_ms: int
-    """Within the second."""
+    """Time within the second, ms."""
     lines: int
     bytes_: NDArray[np.uint8]
     fields: tuple[tuple[NDArray[np.int64], int], ...]
-    """Where (of each line) a changing field starts, and which of `digits` it shows."""
+    """Where (in each line) a changing field starts, and which of `digits` it shows."""
     shown: list[bytes]
 
     def at(self, digits: Sequence[bytes]) -> bytes:
-        """The frame with these digits; only those that are new are written."""
+        """The frame with these digits; only changed ones are written."""
         for start, which in self.fields:
             old, new = self.shown[which], digits[which]
             for i in range(len(new)):
@@ -47,7 +47,7 @@ def frames_of(homes: Homes, flush_ms: int, seed: int = 1) -> list[FrameBytes]:
     for partition in range(PARTITIONS):
         mine = np.flatnonzero(homes.partition == partition)
         mine = mine[np.argsort(phase_ms[mine], kind="stable")]
-        # Gateways do not flush in step with each other.
+        # Gateways do not flush at the same time.
         shift_ms = partition * flush_ms // PARTITIONS
         slot = (phase_ms[mine] + shift_ms) // flush_ms
         for at in np.unique(slot).tolist():
@@ -69,7 +69,7 @@ def _line(homes: Homes, i: int, phase_ms: int, measured_ms: int) -> bytes:
 
 
 def _cut(lines: list[bytes]) -> Iterator[list[bytes]]:
-    """Into frames of the gateway's size."""
+    """Split lines into frames of the gateway's size."""
     some: list[bytes] = []
     size = 0
     for line in lines:
@@ -92,5 +92,5 @@ def _frame(partition: int, due_ms: int, lines: list[bytes]) -> FrameBytes:
 
 
 def digits(second: int, n: int) -> tuple[bytes, bytes, bytes]:
-    """Seconds since 1970, reading number, and the grid's frequency (one for all, as it is)."""
+    """Seconds since 1970, reading number, and the grid's frequency (the same for all)."""
     return b"%d" % second, b"%d" % (FIRST_SEQ + n), b"%.3f" % (60 + 0.02 * np.sin(second / 7))

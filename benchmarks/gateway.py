@@ -56,7 +56,7 @@ class Target:
         self.process, self.port = process, port
 
     async def figures(self) -> dict[str, Any]:
-        """What it has used so far; its longest stall since it was last asked."""
+        """The usage so far, and the longest stall since the last call."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(b"\n")
@@ -67,7 +67,7 @@ class Target:
 async def target(
     what: str, settings: Settings, certificates: Certificates | None, ack_ms: int = 5000
 ) -> AsyncIterator[Target]:
-    """A gateway, or a bare server, for the body."""
+    """A gateway, or a bare server, during the body."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -96,7 +96,7 @@ async def target(
 async def rate_and_memory(
     what: str, settings: Settings, numbers: range, every_s: float, certificates: Certificates | None
 ) -> tuple[float, float]:
-    """Readings per CPU second, and bytes a connection."""
+    """Readings per CPU second, and bytes per connection."""
     tls = certificates.client if certificates else None
     async with target(what, settings, certificates, int(ACKS_EVERY * every_s * 1000)) as gateway:
         fleet = LoadFleet()
@@ -118,7 +118,7 @@ async def rate_and_memory(
 
 
 async def push(what: str, settings: Settings, numbers: range) -> tuple[float, float, float]:
-    """ms: p99 from written to Kafka to seen by the device, the longest stall, the gateway's CPU."""
+    """ms: p99 from written to Kafka to received by the device, longest stall, gateway's CPU."""
     async with target(what, settings, None) as gateway:
         fleet = LoadFleet()
         await fleet.connect(settings.host, gateway.port, numbers)
@@ -179,7 +179,7 @@ async def hold(
         end["stall_s"] * 1000, end["rss"] / 2**20,
     )  # fmt: skip
     table.notes.append(f"{lines - unique:,} of the lines in Kafka are repeats")
-    table.notes.append(f"what should not have come: {dict(fleet.counts) or 'nothing'}")
+    table.notes.append(f"unexpected: {dict(fleet.counts) or 'nothing'}")
     return table
 
 

@@ -53,7 +53,7 @@ def site_of(number: int) -> Site:
 
 
 def masked(text: bytes) -> bytes:
-    """A client's text frame. The mask of zeros is as good as any to whoever takes it off."""
+    """A client's text frame, with a mask of zeros, which is as valid as any other."""
     size = len(text)
     if size < 126:
         return bytes((0x81, 0x80 | size, 0, 0, 0, 0)) + text
@@ -61,7 +61,7 @@ def masked(text: bytes) -> bytes:
 
 
 class LoadDevice(asyncio.Protocol):
-    """One device: says Hello, sends when told to, counts what is acked."""
+    """One device: sends Hello, sends readings on request, counts acks."""
 
     __slots__ = ("_data", "_fleet", "_upgraded", "acked", "epoch", "name", "sent", "transport")
 
@@ -74,17 +74,17 @@ class LoadDevice(asyncio.Protocol):
         self.sent = self.acked = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the upgrade."""
+        """Request the upgrade."""
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.transport.write(REQUEST.format(self.name).encode())
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """None of these is expected before the end."""
+        """Count the end of a connection, which is not expected before the end of the run."""
         if not self._fleet.closing:
             self._fleet.counts["lost connections"] += 1
 
     def data_received(self, data: bytes) -> None:
-        """Frames of the gateway, or its answer to the request."""
+        """Process the gateway's frames, or its answer to the request."""
         data = self._data + data
         if not self._upgraded:
             head, end, rest = data.partition(b"\r\n\r\n")
@@ -109,7 +109,7 @@ class LoadDevice(asyncio.Protocol):
         self._data = data[at:]
 
     def send_reading(self, time_ms: int) -> None:
-        """One reading, the next number."""
+        """Send one reading with the next number."""
         self.sent += 1
         self.transport.write(masked(READING.format(self.sent, time_ms).encode()))
 
@@ -132,7 +132,7 @@ class LoadDevice(asyncio.Protocol):
 
 
 class LoadFleet:
-    """Devices on one gateway, and what was counted of them."""
+    """Devices on one gateway, and the counts of their messages."""
 
     def __init__(self) -> None:
         self.devices: list[LoadDevice] = []
@@ -140,14 +140,14 @@ class LoadFleet:
         self.acked = 0
         self.closing = False
         self.arrivals: list[float] = []
-        """When each call (a command) came, monotonic s."""
+        """When each call (a command) was received, monotonic s."""
         self.unanswered: list[tuple[LoadDevice, bytes]] = []
         self.counts: Counter[str] = Counter()
-        """What should not have come."""
+        """Counts of unexpected messages."""
 
     @property
     def sent(self) -> int:
-        """Readings."""
+        """Number of sent readings."""
         return sum(device.sent for device in self.devices)
 
     async def connect(
@@ -177,26 +177,26 @@ class LoadFleet:
         await self.until(lambda: self.live == len(self.devices), "all devices to be live")
 
     async def rounds(self, count: int, every_s: float) -> None:
-        """Every device sends one reading, ``count`` times, spread over each period."""
+        """Let every device send one reading, ``count`` times, spread over each period."""
         begin = time.monotonic()
         for round_ in range(count):
             self.send_round()
             await asyncio.sleep(max(0.0, begin + (round_ + 1) * every_s - time.monotonic()))
 
     def send_round(self) -> None:
-        """Every device sends one reading now."""
+        """Let every device send one reading now."""
         time_ms = clock.now_ms()
         for device in self.devices:
             device.send_reading(time_ms)
 
     def answer(self) -> None:
-        """Every device accepts the command that it got."""
+        """Let every device accept the command that it received."""
         for device, id_ in self.unanswered:
             device.transport.write(masked(b'[3,"' + id_ + b'",{"status":"accepted"}]'))
         self.unanswered.clear()
 
     async def hold(self, seconds: float, tell: Callable[[str], None]) -> None:
-        """Every device sends once a second, each at its own moment of it."""
+        """Let every device send once a second, each at its own time within it."""
         slices = 50
         begin = time.monotonic()
         for step in range(int(seconds * slices)):
@@ -208,7 +208,7 @@ class LoadFleet:
             await asyncio.sleep(max(0.0, begin + (step + 1) / slices - time.monotonic()))
 
     async def until(self, condition: Callable[[], bool], what: str, patience_s: float = 60) -> None:
-        """Wait for something to be counted."""
+        """Wait until a count is reached."""
         give_up = time.monotonic() + patience_s
         while not condition():
             if self.counts or time.monotonic() > give_up:
@@ -216,14 +216,14 @@ class LoadFleet:
             await asyncio.sleep(0.02)
 
     def close(self) -> None:
-        """Drop all connections."""
+        """Close all connections."""
         self.closing = True
         for device in self.devices:
             device.transport.abort()
 
 
 def allow_many_files() -> None:
-    """As many open sockets as the system lets us have."""
+    """Raise the limit of open sockets as far as the system allows."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
@@ -235,7 +235,7 @@ async def main() -> None:
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0, help="number of the first device")
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--source", help="local address to connect from, as 127.0.0.2")
+    parser.add_argument("--source", help="local address to connect from, for example 127.0.0.2")
     options = parser.parse_args()
     allow_many_files()
     url, fleet = urlsplit(options.url), LoadFleet()

@@ -25,18 +25,18 @@ PROBE_S = 0.001
 
 
 class Bare(asyncio.Protocol):
-    """Says yes to the upgrade and to Hello, then counts."""
+    """Accepts the upgrade and Hello, then counts."""
 
     frames = 0
     size = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Nothing is known yet."""
+        """Start without any state."""
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.chunks = 0
 
     def data_received(self, data: bytes) -> None:
-        """A request, a Hello, then readings."""
+        """Process a request, a Hello, then readings."""
         self.chunks += 1
         if self.chunks == 1:
             self.transport.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
@@ -53,13 +53,13 @@ class Bare(asyncio.Protocol):
 
 
 class Probe:
-    """The longest time the loop did not come round."""
+    """The longest time that the loop was blocked, s."""
 
     def __init__(self) -> None:
         self.longest_s = 0.0
 
     async def run(self) -> None:
-        """For ever."""
+        """Measure for ever."""
         while True:
             begin = time.monotonic()
             await asyncio.sleep(PROBE_S)
@@ -72,7 +72,7 @@ def rss_bytes() -> int:
 
 
 async def answer_for_ever(port: int) -> None:
-    """Say the port, then figures whenever asked, until stdin ends."""
+    """Print the port, then figures on each request, until stdin ends."""
     probe = Probe()
     probing = asyncio.create_task(probe.run())
     lines = asyncio.StreamReader()

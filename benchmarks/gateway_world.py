@@ -1,4 +1,4 @@
-"""What `benchmarks.gateway` needs beside a gateway: registry, certificates, commands."""
+"""The surroundings of `benchmarks.gateway`: registry, certificates, commands."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ def command_frames(epochs: dict[str, int], now_ms: int) -> list[CommandFrame]:
 
 
 async def readings_in_kafka(settings: Settings) -> tuple[int, int]:
-    """Different (device, boot, seq) in the raw topic, and lines in all."""
+    """Number of different (device, boot, seq) in the raw topics, and of all lines."""
 
     class Name(msgspec.Struct):
         device_id: str
@@ -84,14 +84,14 @@ class Certificates:
 
     @property
     def env(self) -> dict[str, str]:
-        """Settings of a gateway that asks for them."""
+        """Settings of a gateway that requires them."""
         return {
             "VPP_TLS_CERT": str(self._directory / "gateway.pem"),
             "VPP_TLS_CLIENT_CA": str(self._directory / "ca.pem"),
         }
 
     def client(self, name: str) -> ssl.SSLContext:
-        """What a device connects with."""
+        """A device's TLS context."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(self._directory / "ca.pem")
         context.load_cert_chain(self._directory / f"{name}.pem")

@@ -1,4 +1,4 @@
-"""How cost and state grow with devices, partitions and regions; draws docs/growth/*.png.
+"""Cost and state by number of devices, partitions and regions; draws docs/growth/*.png.
 
     python -m benchmarks.growth
 
@@ -23,7 +23,7 @@ from benchmarks.report import Table, parser, progress, publish
 
 PLOTS = Path(__file__).parents[1] / "docs" / "growth"
 HELD, KEPT = 20_000, 10_000
-"""Devices where something else grows: partitions and regions; windows."""
+"""Number of devices where something else grows: partitions and regions; windows."""
 MINUTES = (1, 15, 60)
 T = TypeVar("T")
 
@@ -36,17 +36,17 @@ def alone(work: Callable[..., T], *args: object) -> T:
 
 
 def medians(point: Point, repeat: int) -> Measured:
-    """Of each figure."""
+    """Medians of each figure."""
     progress(f"{point.devices:,} devices, {point.partitions} partitions, {point.regions} regions")
     runs = [asdict(alone(measure, point)) for _ in range(repeat)]
     return Measured(**{name: statistics.median(run[name] for run in runs) for name in runs[0]})
 
 
 def costs(name: str, points: list[Point], repeat: int) -> tuple[Table, list[Measured]]:
-    """What each point comes to; ``name`` is what grows."""
+    """The figures of each point; ``name`` is what grows."""
     found, ratios = [], []
     for point in points:
-        # On a shared machine a core is not equally fast in each minute: measured side by side.
+        # On a shared machine the speed of a core varies: measured side by side.
         first = medians(points[0], repeat)
         found.append(first if point == points[0] else medians(point, repeat))
         ratios.append(found[-1].reading_us / first.reading_us)
@@ -77,7 +77,7 @@ def grown(args: argparse.Namespace) -> tuple[list[Table], list[Plot]]:
         tables.append(table)
         series[name] = [getattr(point, name) for point in some], found
     tables[-1].notes.append(
-        "us and changelog: per reading; tick: CPU of one of all partitions, two are told each"
+        "us and changelog: per reading; tick: CPU of one of all partitions, two are applied each"
         " second; memory: what the process grew by per device, with two open windows"
     )
     minutes = [n for n in MINUTES if n <= args.minutes]
@@ -93,7 +93,7 @@ Series = dict[str, tuple[list[int], list[Measured]]]
 
 
 def plots_of(series: Series, minutes: list[int], kept: list[float]) -> list[Plot]:
-    """What docs/growth shows."""
+    """The plots in docs/growth."""
     devices, by_devices = series["devices"]
     plots = [
         Plot(
@@ -126,7 +126,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print and draw."""
     options = parser(__doc__, repeat=1)
     options.add_argument("--devices", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    options.add_argument("--minutes", type=int, default=60, help="of windows kept, at most")
+    options.add_argument(
+        "--minutes", type=int, default=60, help="largest number of minutes of windows kept"
+    )
     options.add_argument("--plots", type=Path, default=PLOTS, metavar="DIR", help="draw there")
     args = options.parse_args(argv)
     tables, plots = grown(args)

@@ -17,17 +17,17 @@ class Plot:
 
     file: str
     title: str
-    """What is plotted; a reader sees in it how it grows."""
+    """The plotted quantity, over the title of the plot."""
     x: str
     y: str
     xs: Sequence[float]
     lines: Mapping[str, Sequence[float]]
-    """By label; a single one needs no legend."""
+    """The lines by label; a single one needs no legend."""
     log_x: bool = False
 
 
 def draw(plots: Sequence[Plot], directory: Path) -> None:
-    """Write each as a PNG."""
+    """Write each plot as a PNG file."""
     directory.mkdir(parents=True, exist_ok=True)
     for plot in plots:
         figure, axes = plt.subplots(figsize=(6.4, 3.6), dpi=120, layout="constrained")

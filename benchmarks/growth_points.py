@@ -17,11 +17,11 @@ from vpp_streams.domain.registry.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What is measured in one process."""
+    """The size of the system that one process measures."""
 
     devices: int
     partitions: int = PARTITIONS
-    """That have devices: 1, 2, 4 or 8."""
+    """Number of partitions with devices: 1, 2, 4 or 8."""
     regions: int = 3
     seconds: int = 3
     rows: int = 1000
@@ -37,16 +37,16 @@ class Measured:
     """Of all partitions, once every half second of stream time."""
     changelog_bytes: float
     rss_bytes: float
-    """What the process grew by, per device: twins, two open windows, roster, registry."""
+    """Growth of the process's memory per device: twins, two open windows, roster, registry."""
 
     @property
     def reading_us(self) -> float:
-        """CPU of a reading, altogether."""
+        """Total CPU time of a reading, us."""
         return self.apply_us + self.snapshot_us
 
 
 def measure(point: Point) -> Measured:
-    """In this process."""
+    """Measure in this process."""
     regions = [f"region-{i:02}" for i in range(point.regions)]
     homes = Homes(point.devices, range(point.partitions), regions)
     after_homes = _rss()
@@ -103,7 +103,7 @@ def _rss() -> int:
 
 
 def kept_bytes(devices: int, minutes: int) -> float:
-    """Memory per device, twins and all, once so many minutes of windows are kept."""
+    """Memory per device, including its twin, with this many minutes of windows kept."""
     homes, nobody, policy = Homes(devices), Registry(), Policy()
     before = _rss()
     parts = {p: FleetPartition(p, "telemetry", nobody, policy) for p in range(PARTITIONS)}

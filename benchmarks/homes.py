@@ -1,4 +1,4 @@
-"""Homes to measure with: named, registered, and with readings that ingest takes as they stand.
+"""Homes for measurements: named, registered, and with readings that ingest accepts unchanged.
 
 One Powerwall a site, a reading a second. The powers balance, states of charge and voltages are
 those of homes and differ from device to device.
@@ -20,15 +20,15 @@ from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.hashing import partition_of
 
 T0_MS = 1_800_000_000_000
-"""A whole quarter of an hour."""
+"""A complete quarter of an hour."""
 BOOT = 0xB0A7
 REGIONS = ("north", "coast", "valley")
 FIRST_SEQ = 1_000_000_000
-"""Ten digits for years to come: a line's length never changes."""
+"""Ten digits for years to come, so that a line's length never changes."""
 
 
 class Homes:
-    """``n`` homes of some partitions, of all unless told."""
+    """``n`` homes of some partitions, by default of all."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Homes:
         self._site_column = pa.array(self.site_ids, pa.string())
 
     def sites(self) -> list[Site]:
-        """Their records in the registry."""
+        """The homes' records in the registry."""
         return [
             Site(
                 site_id,
@@ -85,7 +85,7 @@ class Homes:
                 yield partition, batch if seq is None else _numbered(batch, seq)
 
     def _cut(self, order: NDArray[np.int64], second: int, rows: int) -> Iterator[pa.RecordBatch]:
-        """Each frame has its part of the second, so that time moves with every one."""
+        """Give each frame its part of the second, so that time advances with every frame."""
         rng = np.random.default_rng([second, len(order)])
         base_ms, n = T0_MS + second * 1000, len(order)
         for at in range(0, n, rows):
@@ -95,7 +95,7 @@ class Homes:
             yield self._batch(some, second, received_ms, rng)
 
     def one_by_one(self, second: int) -> Iterator[tuple[str, int, dict[str, Any]]]:
-        """The same as (site, partition, reading): what a message each would hold."""
+        """The same as (site, partition, reading), the content of one message each."""
         columns = (*POWER_COLUMNS, "soc", "voltage_v")
         values = zip(*(getattr(self, name).tolist() for name in columns), strict=True)
         named = zip(self.site_ids, self.device_ids, self.partition.tolist(), values, strict=True)
@@ -120,7 +120,7 @@ class Homes:
         n = len(rows)
         # None before the beginning: it would open a minute and a quarter of its own.
         measured_ms = np.maximum(received_ms - rng.integers(20, 80, n), T0_MS)
-        # Columns that stood still would be compressed to nothing, in recordings and changelogs.
+        # Constant columns would be compressed to nothing, in recordings and changelogs.
         moved_w = np.round(rng.uniform(0, 100, (2, n)), 1)
         columns = {
             "device_id": self._device_column.take(pa.array(rows)),

@@ -1,4 +1,4 @@
-"""The fleet role as a Faust tutorial would write it: the baseline of `benchmarks.fleet`.
+"""The fleet role in the style of a Faust tutorial: the baseline of `benchmarks.fleet`.
 
 One reading per message, decoded to a `faust.Record`; a Table with each device's last reading, and
 a tumbling-window Table with each site's energies per minute. Both are kept in changelogs. It does
@@ -35,7 +35,7 @@ class Reading(faust.Record, serializer="json"):  # type: ignore[call-arg]  # fau
 
 
 def create_app() -> faust.App:
-    """The app, in the namespace that the environment names."""
+    """The app, in the namespace of the environment."""
     settings = load_settings()
     app = faust.App(
         f"{settings.namespace}.{TOPIC}",

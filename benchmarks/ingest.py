@@ -1,4 +1,4 @@
-"""How fast a core turns raw frames into canonical ones.
+"""How fast a core converts raw frames to canonical ones.
 
     python -m benchmarks.ingest
 
@@ -27,7 +27,7 @@ SOURCE = Source("raw.powerwall", 0, 0, NOW_MS)
 
 
 def sites() -> list[Site]:
-    """Homes of one partition, as a gateway's frame holds them."""
+    """Homes of one partition, as in a gateway's frame."""
     names = (f"home-{i:06d}" for i in range(100 * LINES))
     ours = (name for name in names if partition_of(name, PARTITIONS) == 0)
     return [

@@ -44,18 +44,18 @@ from vpp_streams.local.supervisor import Supervisor
 from vpp_streams.settings import Settings, load_settings
 
 WARM_S = 120.0
-"""The loop is up and every region offers something within this, or it failed."""
+"""The loop must run and every region must make offers within this time, s."""
 INTO_CYCLE_S = 0.02
-"""The optimizer is killed so long after its cut-off: it reads, plans or sends then."""
+"""The optimizer is killed this long after its cut-off, s: it reads, plans or sends then."""
 TOLERANCE = 0.03
 
 
 @dataclass(slots=True)
-class Told:
-    """One region's records of the measured time."""
+class RegionRecords:
+    """One region's records in the measured time."""
 
     bids: list[tuple[Bid, int]] = field(default_factory=list)
-    """With when Kafka had them, ms."""
+    """With the time at which Kafka had them, ms."""
     awards: dict[str, Award] = field(default_factory=dict)
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     refused: int = 0
@@ -68,11 +68,13 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def table(gates: Iterable[int], told: dict[str, Told], minutes: float, kills: int) -> Table:
-    """A row for each region; ``gates`` are the starts of the intervals that count."""
+def table(
+    gates: Iterable[int], regions: dict[str, RegionRecords], minutes: float, kills: int
+) -> Table:
+    """A row per region; ``gates`` are the starts of the counted intervals."""
     wanted = set(gates)
     made = Table(f"{minutes:g} min of the simulated market, optimizer killed {kills} x", COLUMNS)
-    for region, mine in sorted(told.items()):
+    for region, mine in sorted(regions.items()):
         made.add(region, *_row(mine, wanted))
     made.notes += [
         "delivered x awarded: energy delivered / energy awarded, both without sign.",
@@ -82,7 +84,7 @@ def table(gates: Iterable[int], told: dict[str, Told], minutes: float, kills: in
     return made
 
 
-def _row(mine: Told, wanted: set[int]) -> list[Cell]:
+def _row(mine: RegionRecords, wanted: set[int]) -> list[Cell]:
     ids = Counter(bid.bid_id for bid, _ in mine.bids if bid.start_ms in wanted)
     met = {bid.start_ms for bid, at_ms in mine.bids if at_ms <= bid.gate_ms} & wanted
     awards = [award for award in mine.awards.values() if award.start_ms in wanted]
@@ -91,7 +93,7 @@ def _row(mine: Told, wanted: set[int]) -> list[Cell]:
     given_w = sum(abs(d.measured_w) for d in measured)
     off = delivery_error(measured)
     off_w = [abs(d.measured_w - d.awarded_w) for d in measured]
-    # Of an interval that was asked for little a share has no meaning: it is of the usual award.
+    # A share of an interval with a small award has no meaning, so it is a share of the usual award.
     usual_w = awarded_w / len(measured) if measured else 0.0
     shares = [
         off / max(abs(d.awarded_w), usual_w)
@@ -109,14 +111,14 @@ def _row(mine: Told, wanted: set[int]) -> list[Cell]:
 
 
 class Story:
-    """What the market topics report."""
+    """The records of the market topics."""
 
     def __init__(self) -> None:
-        self.regions: dict[str, Told] = defaultdict(Told)
+        self.regions: dict[str, RegionRecords] = defaultdict(RegionRecords)
         self.gates: dict[int, Gate] = {}
 
     def take(self, read: Read[MarketTopicRecord] | Read[DeliveryRecord] | Read[Bid]) -> None:
-        """Take in a record of one of the topics, from the oldest on."""
+        """Apply a record of one of the topics, from the oldest on."""
         record = read.record
         match record:
             case Gate():
@@ -134,7 +136,7 @@ class Story:
 
 
 async def read_story(settings: Settings) -> Story:
-    """Everything up to now."""
+    """Read everything up to now."""
     story = Story()
     clients = KafkaClients(settings)
     async for read in records_since(clients, topics.MARKET_AWARDS, 0):
@@ -147,18 +149,18 @@ async def read_story(settings: Settings) -> Story:
 
 
 async def until_it_offers(settings: Settings, regions: set[str]) -> None:
-    """Wait until each region has an award, so that every part of the way has worked once."""
+    """Wait until each region has an award, so that every step has worked once."""
     async with asyncio.timeout(WARM_S + 3 * settings.market_interval_s):
         while True:
             story = await read_story(settings)
-            if regions <= {name for name, told in story.regions.items() if told.awards}:
+            if regions <= {name for name, records in story.regions.items() if records.awards}:
                 return
             await asyncio.sleep(1.0)
 
 
 async def kill_at_times(settings: Settings, supervisor: Supervisor, kills: int, ends_s: float,
                         stopping: asyncio.Event) -> int:  # fmt: skip
-    """Kill the optimizer evenly over the time, always in the middle of a cycle; how often."""
+    """Kill the optimizer at even times, always in the middle of a cycle; returns how often."""
     interval_ms, gate_ms = settings.market_interval_ms, settings.market_gate_ms
     (optimizer,) = (c for c in supervisor.children if c.spec.name == "optimizer")
     every_s = (ends_s - time.time()) / (kills + 1)
@@ -178,7 +180,7 @@ async def kill_at_times(settings: Settings, supervisor: Supervisor, kills: int, 
 
 
 async def run_it(settings: Settings, sites: Sequence[Site], args: argparse.Namespace) -> Table:
-    """Everything up, the market's time, everything down."""
+    """Start everything, let the market run, stop everything."""
     await demo.register(settings, sites)
     fleet = demo.DemoFleet(
         homes=args.homes, solar=args.solar, megapacks=args.megapacks, seed=args.seed
@@ -189,13 +191,13 @@ async def run_it(settings: Settings, sites: Sequence[Site], args: argparse.Names
         async with demo.loop_running(supervisor) as stopping:
             print("starting; every region has to have an award first", flush=True)
             await until_it_offers(settings, regions)
-            print(f"every region trades; {args.minutes:g} min from now on", flush=True)
+            print(f"every region trades; measuring {args.minutes:g} min", flush=True)
             begins_ms = round(time.time() * 1000)
             ends_s = time.time() + args.minutes * 60
             kills = await kill_at_times(settings, supervisor, args.kills, ends_s, stopping)
             await demo.pause(stopping, ends_s - time.time())
             ended_ms = round(time.time() * 1000)
-            # The last interval has to be measured: its windows close a little after it.
+            # The last interval must be measured: its windows close a little after it.
             await demo.pause(stopping, 20.0)
             story = await read_story(settings)
     whole = [
@@ -213,7 +215,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--kills", type=int, default=6, help="of the optimizer, in mid-cycle")
+    parser.add_argument(
+        "--kills", type=int, default=6, help="number of kills of the optimizer, in mid-cycle"
+    )
     parser.add_argument("--homes", type=int, default=200)
     parser.add_argument("--solar", type=int, default=20)
     parser.add_argument("--megapacks", type=int, default=2)
@@ -222,7 +226,7 @@ def main() -> None:
     settings = demo.with_a_quick_market(load_settings())
     settings = settings.model_copy(update={"namespace": f"market-{uuid.uuid4().hex[:8]}"})
     sites = demo_sites(args.homes, args.solar, args.megapacks, seed=args.seed)
-    with broker.answering(settings, lambda said: print(said, flush=True)):
+    with broker.answering(settings, lambda text: print(text, flush=True)):
         settings, _ = demo.with_free_ports(settings)
         try:
             print(machine(settings.kafka), flush=True)

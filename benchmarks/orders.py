@@ -42,7 +42,7 @@ ROWS = 10_000
 
 
 class Partition:
-    """Homes that are connected and have told of themselves once."""
+    """Homes that are connected and have reported once."""
 
     def __init__(self, partition: int, registry: Registry) -> None:
         self.fleet = FleetPartition(partition, "telemetry", registry, Policy())
@@ -51,7 +51,7 @@ class Partition:
         self.orders = Orders(self.pool)
 
     def take(self, batch: Batch) -> None:
-        """Readings, and the connections that they came by."""
+        """Apply readings, and the connections of their devices."""
         self.fleet.apply(Frame(self.fleet.applied_offset + 1, batch))
         ids = zip(batch.device_id.to_pylist(), batch.site_id.to_pylist(), strict=True)
         for device_id, site_id in ids:
@@ -78,7 +78,7 @@ def fleet_of(devices: int) -> list[Partition]:
 
 
 class Targets:
-    """One target after the other, so that every battery has to move each time."""
+    """A sequence of targets, each of which changes the power of every battery."""
 
     def __init__(self, parts: list[Partition], devices: int) -> None:
         self.parts = parts
@@ -127,15 +127,15 @@ def measure(devices: int, repeat: int, kafka: bool) -> Table:
     gc.collect()
     gc.freeze()
     frames = targets.next()
-    asked = sum(len(frame.rows) for frame in frames)
-    assert asked >= 0.9 * devices, f"{asked} of {devices} devices can be commanded"
+    commanded = sum(len(frame.rows) for frame in frames)
+    assert commanded >= 0.9 * devices, f"{commanded} of {devices} devices can be commanded"
     moved_w = sum(row.setpoint_w or 0.0 for frame in frames for row in frame.rows)
     assert np.isclose(moved_w, devices * 1000.0), moved_w
     progress("targets")
     made_s = cpu_s(targets.next, repeat)
     encode_s = cpu_s(lambda: [encode_json(frame) for frame in frames], repeat)
     table = Table(
-        f"A target to {asked:,} setpoints in {len(frames)} frames",
+        f"A target to {commanded:,} setpoints in {len(frames)} frames",
         ("what", "x encode", "ms", "setpoints per s"),
     )
     rows = {"orders to frames, CPU": made_s, "and encoded, CPU": made_s + encode_s}
@@ -145,9 +145,9 @@ def measure(devices: int, repeat: int, kafka: bool) -> Table:
             asyncio.run(written_s(targets, settings, repeat))
         )
     for name, seconds in (rows | {"only encode": encode_s}).items():
-        table.add(name, seconds / encode_s, seconds * 1e3, round(asked / seconds))
+        table.add(name, seconds / encode_s, seconds * 1e3, round(commanded / seconds))
     size = sum(len(encode_json(frame)) for frame in frames)
-    table.notes.append(f"{size / asked:.0f} bytes per setpoint, written to two topics")
+    table.notes.append(f"{size / commanded:.0f} bytes per setpoint, written to two topics")
     return table
 
 

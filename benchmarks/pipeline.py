@@ -42,11 +42,11 @@ from vpp_streams.settings import Settings, load_settings
 from vpp_streams.web.ages import percentile
 
 WARM_S = 5
-"""The first seconds make rows of devices and are no steady state."""
+"""The first seconds create rows of devices and are not steady."""
 READY_S = 180.0
-TOLD_S = 15.0
+PUBLISHED_S = 15.0
 SAMPLE = 25
-"""Twins that are asked for, by the workers' pages."""
+"""Number of twins that are requested from the workers' pages."""
 
 
 def has_windows(watch: Watch, size_s: int, readings: int) -> bool:
@@ -55,7 +55,7 @@ def has_windows(watch: Watch, size_s: int, readings: int) -> bool:
 
 
 async def run_once(devices: int, args: argparse.Namespace) -> Run:
-    """One world from beginning to end."""
+    """One run from start to end in a namespace of its own."""
     settings = load_settings(namespace=f"bench-{uuid.uuid4().hex[:8]}")
     homes, run = Homes(devices), Run(devices)
     run.decode_s = decode_s(homes)
@@ -68,7 +68,7 @@ async def run_once(devices: int, args: argparse.Namespace) -> Run:
         watch = await stack.enter_async_context(watching(settings))
         progress(f"{devices:,} devices: waiting for the workers")
         if not await watch.until(lambda: watch.sites_expected() == devices, READY_S):
-            [child.usage() for child in children]  # raises where one ended
+            [child.usage() for child in children]  # raises if one has ended
             raise RuntimeError(f"the workers were not ready within {READY_S:.0f} s")
         before, busy_before = used(children, settings), busy_s()
         own_before, clock_before = time.process_time(), time.perf_counter()
@@ -90,9 +90,9 @@ async def run_once(devices: int, args: argparse.Namespace) -> Run:
         run.others = max(busy_s() - busy_before - ours_s, 0) / free_s
         await close_windows(producer, settings, int(time.time() * 1000))
         for size_s in (60, 900):
-            await watch.until(partial(has_windows, watch, size_s, run.sent), TOLD_S)
-        # The windows may be told before the last live tick.
-        await watch.until(lambda: watch.ages_of().total() >= run.sent, TOLD_S)
+            await watch.until(partial(has_windows, watch, size_s, run.sent), PUBLISHED_S)
+        # The windows may be published before the last live tick.
+        await watch.until(lambda: watch.ages_of().total() >= run.sent, PUBLISHED_S)
         measure(run, watch, args.seconds)
         fleet = next(child for child in children if child.name.startswith("fleet"))
         run.counted["twins (sample)"] = await sampled(homes, fleet, run, args.seconds + WARM_S)
@@ -100,7 +100,7 @@ async def run_once(devices: int, args: argparse.Namespace) -> Run:
 
 
 def decode_s(homes: Homes) -> float:
-    """CPU seconds of decoding one line, and no more."""
+    """CPU seconds of only decoding one line."""
     frame = max(frames_of(homes, 200), key=lambda f: f.lines)
     decode, data = msgspec.json.Decoder(RawLine).decode_lines, frame.at(digits(1_800_000_000, 1))
     return cpu_s(lambda: decode(data), 30) / frame.lines
@@ -114,7 +114,7 @@ def used(children: list[Child], settings: Settings) -> dict[str, Usage]:
 
 
 async def watch_over(watch: Watch, generator: Child, run: Run, logs: Path) -> None:
-    """Until the generator has ended, and what it says."""
+    """Wait for the end of the generator, and note its counts in ``run``."""
     began = time.monotonic()
     while generator.process.poll() is None:
         await asyncio.sleep(5)
@@ -151,7 +151,7 @@ def measure(run: Run, watch: Watch, seconds: int) -> None:
 
 
 async def sampled(homes: Homes, fleet: Child, run: Run, seconds: int) -> int:
-    """What was sent, if each twin of a sample has a reading a second; else what they lack."""
+    """Readings sent, less those that a sample of twins misses of one per second."""
     step = max(homes.n // SAMPLE, 1)
     missing = 0
     async with httpx.AsyncClient(timeout=20.0) as http:
@@ -163,7 +163,7 @@ async def sampled(homes: Homes, fleet: Child, run: Run, seconds: int) -> int:
 
 
 async def find(args: argparse.Namespace) -> list[Run]:
-    """Doubled until it does not hold, then halved between, to a tenth."""
+    """Double the load until it does not hold, then bisect to a tenth."""
     runs, low, high = [], 0, None
     devices = args.devices
     while high is None or high - low > high / 10:
@@ -183,12 +183,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--devices", type=int, default=20_000)
     options.add_argument("--seconds", type=int, default=60,
                          help="after a warm-up of 5; in 60 there is one minute's turn, in which"
-                         " every site's window is told")  # fmt: skip
+                         " every site's window is published")  # fmt: skip
     options.add_argument("--ingest", type=int, default=1, help="ingest workers")
     options.add_argument("--fleet", type=int, default=1, help="fleet workers")
-    options.add_argument("--drain-s", type=float, default=60.0, help="may need so long in the end")
+    options.add_argument(
+        "--drain-s", type=float, default=60.0, help="time allowed for draining at the end"
+    )
     options.add_argument("--age-goal-ms", type=float, default=1500.0)
-    options.add_argument("--find", action="store_true", help="look for the most devices that hold")
+    options.add_argument(
+        "--find", action="store_true", help="search the largest number of devices that holds"
+    )
     args = options.parse_args(argv)
     runs = asyncio.run(find(args)) if args.find else [asyncio.run(run_once(args.devices, args))]
     publish(args, tables(runs, args.seconds, args.age_goal_ms), load_settings().kafka)

@@ -1,4 +1,4 @@
-"""What a run of `benchmarks.pipeline` came to, and its tables."""
+"""The result of a run of `benchmarks.pipeline`, and its tables."""
 
 from dataclasses import dataclass, field
 
@@ -8,34 +8,34 @@ from benchmarks.report import Table
 
 @dataclass(slots=True)
 class Run:
-    """What one run came to."""
+    """The result of one run."""
 
     devices: int
     sent: int = 0
     counted: dict[str, int] = field(default_factory=dict)
-    """Where -> readings, each counted once: each must be what was sent."""
+    """Station -> readings, each counted once; each must equal the number sent."""
     repeats: int = 0
-    """Came to the fleet role a second time and were dropped: part of a log was read again."""
+    """Readings that reached the fleet role again and were dropped: part of a log was read again."""
     kept_up: bool = False
     ages_ms: tuple[float | None, float | None] = (None, None)
-    """p50, p99."""
+    """(p50, p99) of the age, ms."""
     thirds: list[tuple[float | None, float, float]] = field(default_factory=list)
-    """Of the steady time: age p50, lag of ingest, lag of fleet."""
+    """Over the steady time: age p50, lag of ingest, lag of fleet."""
     spent: dict[str, Usage] = field(default_factory=dict)
-    """By process: CPU from the first frame to the last reading applied; peak memory."""
+    """By process: CPU from the first frame to the last applied reading; peak memory."""
     decode_s: float = 0.0
-    """CPU of only decoding a reading's line."""
+    """CPU seconds of only decoding a reading's line."""
     wall_s: float = 0.0
     others: float = 0.0
-    """Share of the machine's time that neither we nor the idle loop had, while it ran."""
+    """Share of the machine's CPU time used by other processes during the run."""
 
     @property
     def lost(self) -> int:
-        """The most that is missing, or too much, anywhere."""
+        """The largest difference from the number sent, anywhere."""
         return max(abs(self.sent - n) for n in self.counted.values())
 
     def holds(self, age_goal_ms: float) -> bool:
-        """Whether this machine can do it."""
+        """Whether this machine sustains the load."""
         p99 = self.ages_ms[1]
         return self.kept_up and not self.lost and p99 is not None and p99 <= age_goal_ms
 

@@ -1,4 +1,4 @@
-"""How long a plan takes to be made again when prices, forecasts and stored energy have moved.
+"""The time to make a plan again after prices, forecasts and stored energy have changed.
 
     python -m benchmarks.plan
 
@@ -35,14 +35,14 @@ PER_DAY = 288
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prices:
-    """What comes, 5 min by 5 min: a day's shape with a cheap noon, noise, and a few spikes."""
+    """Prices by 5 min: a day's shape with a cheap noon, noise, and a few spikes."""
 
     energy: np.ndarray
     capacity: dict[Product, np.ndarray]
 
 
 def prices_of(rng: np.random.Generator, steps: int, products: Sequence[Product]) -> Prices:
-    """Of so many steps; below 0 around noon."""
+    """Prices of this many steps; below 0 around noon."""
     hour = np.arange(steps) / 12.0
     shape = 55.0 - 25.0 * np.cos((hour - 4.0) * np.pi / 12.0)
     shape -= 110.0 * np.exp(-(((hour % 24.0 - 12.5) / 2.5) ** 2))
@@ -57,7 +57,7 @@ def prices_of(rng: np.random.Generator, steps: int, products: Sequence[Product])
 def problem_of(
     rng: np.random.Generator, coming: Prices, at: int, steps: int, stored_wh: float
 ) -> PlanProblem:
-    """One cycle's: forecasts are the less sure the further away."""
+    """The inputs of one cycle: forecasts are less certain further ahead."""
     rows = slice(at, at + steps)
     unsure = 0.5 * np.cumsum(rng.normal(0.0, 0.5, steps)) + np.append(
         0.0, rng.normal(0.0, 2.0, steps - 1)
@@ -77,7 +77,7 @@ def problem_of(
 
 
 def cycles_of(steps: int, cycles: int, products: Sequence[Product]) -> list[PlanProblem]:
-    """The problems of cycles one after another, what is stored taken from plans and shaken."""
+    """The problems of consecutive cycles; stored energy follows the plans, with noise."""
     rng, model, stored_wh = np.random.default_rng(1), PlanModel(), 2e6
     coming, made = prices_of(rng, steps + cycles, products), []
     for at in range(cycles):
@@ -90,7 +90,7 @@ def cycles_of(steps: int, cycles: int, products: Sequence[Product]) -> list[Plan
 
 
 class InCvxpy:
-    """The same model with the limits hard: these problems pass none."""
+    """The same model with hard limits, which none of these problems exceeds."""
 
     def __init__(self, like: PlanProblem) -> None:
         n, h = len(like.hours), like.hours
@@ -124,7 +124,7 @@ class InCvxpy:
         self.problem = cp.Problem(cp.Maximize(money), rules)
 
     def solve(self, problem: PlanProblem) -> float:
-        """The money."""
+        """The objective, in money."""
         self.price.value, self.stored.value = problem.energy_price, problem.stored_wh / 1e6
         self.terminal.value = problem.terminal_per_mwh
         for product, price in problem.capacity_price.items():
@@ -134,7 +134,7 @@ class InCvxpy:
 
 
 def warm_s(made: list[PlanProblem], model: PlanModel) -> tuple[list[float], list[Plan]]:
-    """CPU seconds of each cycle with one model that is kept, the first left out; and the plans."""
+    """CPU seconds of each cycle with one reused model, without the first; and the plans."""
     spent, plans = [], []
     for problem in made:
         start = time.process_time()
@@ -146,7 +146,7 @@ def warm_s(made: list[PlanProblem], model: PlanModel) -> tuple[list[float], list
 
 
 def row_of(made: list[PlanProblem], repeat: int) -> list[float]:
-    """What is measured with these problems; see the columns."""
+    """The measurements with these problems; see the columns."""
     model, other = PlanModel(), InCvxpy(made[0])
     gc.collect()
     spent, plans = warm_s(made, model)

@@ -1,4 +1,4 @@
-"""CPU seconds and memory of other processes, as the kernel counts them (Linux's /proc)."""
+"""CPU seconds and memory of other processes, by the kernel's counts (Linux's /proc)."""
 
 import os
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process has used since it began."""
+    """The usage of a process since its start."""
 
     cpu_s: float
     peak_rss_mb: float
 
 
 def usage(pid: int) -> Usage | None:
-    """Usage of a process with all its threads; None where it is gone (or this is no Linux)."""
+    """Usage of a process with all its threads; None if it has ended (or this is not Linux)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return None
-    # The name in brackets may hold anything; utime and stime are fields 14 and 15.
+    # The name in brackets may contain anything; utime and stime are fields 14 and 15.
     fields = stat.rpartition(")")[2].split()
     cpu_s = (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
     peak_kb = next(
@@ -32,7 +32,7 @@ def usage(pid: int) -> Usage | None:
 
 
 def busy_s() -> float:
-    """CPU seconds that all processes of the machine have used since it started, stolen ones too."""
+    """CPU seconds of all processes of the machine since its start, including stolen time."""
     fields = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     idle, waiting = fields[3], fields[4]
     return (sum(fields) - idle - waiting) / _TICKS_PER_S

@@ -1,4 +1,4 @@
-"""A fleet's raw telemetry without its sockets: N homes at 1 Hz, written to Kafka as gateways do.
+"""A fleet's raw telemetry without its sockets: N homes at 1 Hz, written as gateways do.
 
     python -m benchmarks.raw_frames --devices 500000 --seconds 60 --namespace bench-1
 
@@ -32,39 +32,39 @@ from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings, load_settings
 
 LATE_MS = 500
-"""A hundredth of the frames later than this after their time: the generator did not keep up."""
+"""The generator did not keep up if a hundredth of the frames is later than this, ms."""
 MAX_ON_THE_WAY = 200
 
 
 @dataclass(slots=True)
 class Sent:
-    """What was written."""
+    """The counts of what was written."""
 
     readings: int = 0
-    """That Kafka confirmed on all replicas."""
+    """Readings that Kafka confirmed on all replicas."""
     frames: int = 0
     bytes_: int = 0
     seconds: int = 0
     took_s: float = 0.0
     cpu_s: float = 0.0
     late_ms: list[float] = field(default_factory=list)
-    """Of each frame: after its time, by the wall clock."""
+    """Lateness of each frame by the wall clock, ms."""
 
     @property
     def late_p99_ms(self) -> float:
-        """Lateness of the frames."""
+        """99th percentile of the frames' lateness, ms."""
         return float(np.percentile(self.late_ms, 99)) if self.late_ms else 0.0
 
     @property
     def kept_up(self) -> bool:
-        """Whether the frames went out on time, but for a hiccup."""
+        """Whether the frames were sent on time, apart from single delays."""
         return self.late_p99_ms <= LATE_MS
 
 
 async def generate(
     producer: AIOKafkaProducer, settings: Settings, frames: Sequence[FrameBytes], seconds: int
 ) -> Sent:
-    """Write so many seconds of readings, each frame at its time by the wall clock."""
+    """Write this many seconds of readings, each frame at its time by the wall clock."""
     name = topics.RAW_POWERWALL.full(settings.namespace)
     headers = [("schema", b"telemetry.raw.v1"), ("ce_specversion", b"1.0"),
                ("ce_type", b"vpp.telemetry.raw.v1"), ("ce_source", b"gateway-0")]  # fmt: skip
@@ -97,14 +97,14 @@ async def generate(
 
 
 async def _confirm(on_the_way: deque[tuple[Awaitable[object], int]], sent: Sent) -> None:
-    """Kafka's answer to the oldest frame; raises where it did not take it."""
+    """Wait for Kafka's answer to the oldest frame; raises if Kafka did not accept it."""
     future, lines = on_the_way.popleft()
     await future
     sent.readings += lines
 
 
 async def run(args: argparse.Namespace) -> Sent:
-    """Import, make the frames, generate."""
+    """Import the homes, create the frames, and generate."""
     settings = load_settings(namespace=args.namespace)
     async with world(settings, keep=not args.delete) as producer:
         homes = Homes(args.devices)
@@ -122,9 +122,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--devices", type=int, default=100_000)
     options.add_argument("--seconds", type=int, default=20)
     options.add_argument("--namespace", default=f"bench-{uuid.uuid4().hex[:8]}")
-    options.add_argument("--flush-ms", type=int, default=200, help="a gateway gathers so long")
+    options.add_argument(
+        "--flush-ms", type=int, default=200, help="how long a gateway collects readings"
+    )
     options.add_argument("--imported", action="store_true", help="the homes are in the registry")
-    options.add_argument("--delete", action="store_true", help="delete the topics in the end")
+    options.add_argument("--delete", action="store_true", help="delete the topics at the end")
     args = options.parse_args(argv)
     sent = asyncio.run(run(args))
     table = Table(

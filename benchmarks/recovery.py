@@ -1,4 +1,4 @@
-"""How long a fleet worker needs from its assignment until it can go on.
+"""How long a fleet worker needs from its assignment until it continues.
 
     python -m benchmarks.recovery
 
@@ -44,7 +44,7 @@ Writes = dict[bytes, bytes]
 
 
 def changelog(homes: Homes, minutes: int) -> dict[int, Writes]:
-    """Partition -> what its changelog holds: each home reported once in each of so many minutes."""
+    """Partition -> content of its changelog: each home reported once in each of some minutes."""
     parts = {p: FleetPartition(p, "telemetry", Registry(), Policy()) for p in range(PARTITIONS)}
     for minute in range(minutes):
         # Numbered without holes, as a fleet that reports each second leaves its twins.
@@ -61,7 +61,7 @@ DUE = "close the windows that are due"
 
 
 def restored(writes: dict[int, Writes], registry: Registry, minutes: int) -> dict[str, float]:
-    """CPU seconds of each step of all partitions."""
+    """CPU seconds of each step for all partitions."""
     spent = dict.fromkeys((*READY, DUE), 0.0)
     kept = []
     nothing = Batch.of(Homes(1).batches(0, 1)[0].slice(0, 0))
@@ -82,7 +82,7 @@ def restored(writes: dict[int, Writes], registry: Registry, minutes: int) -> dic
             clock.append(time.process_time())
         for i, name in enumerate(spent):
             spent[name] += clock[i + 1] - clock[i]
-        kept.append(part)  # as a worker that holds them all
+        kept.append(part)  # as in a worker that has all of them
     return spent
 
 
@@ -105,7 +105,7 @@ def in_process(devices: int, minutes: int) -> Table:
     registry = Registry(homes.sites())
     columns_s = cpu_s(lambda: registry.columns, 1)
     gc.collect()
-    gc.freeze()  # as the worker does
+    gc.freeze()  # as in the worker
     blocks = [v for items in writes.values() for k, v in items.items() if k != COMMIT]
     floor_s = cpu_s(lambda: deque(map(decode_block, blocks), 0), 1)
     spent = restored(writes, registry, minutes)
@@ -130,7 +130,7 @@ async def until_ready(worker: Child, sites: list[str], readings: int) -> float:
         for site_id in sites:
             url = f"http://127.0.0.1:{worker.port}/sites/{site_id}/twin"
             while not await answers(http, url, readings):
-                worker.usage()  # raises where it ended
+                worker.usage()  # raises if it has ended
                 await asyncio.sleep(0.1)
     return worker.usage().cpu_s
 
@@ -147,7 +147,7 @@ async def answers(http: httpx.AsyncClient, url: str, readings: int) -> bool:
 
 
 async def real_worker(devices: int, minutes: int) -> Table:
-    """Start one on nothing, then on a state."""
+    """Start a worker without state, then with a state."""
     settings = load_settings(namespace=f"bench-{uuid.uuid4().hex[:8]}")
     homes = Homes(devices)
     sites = [homes.site_ids[homes.partition.tolist().index(p)] for p in range(PARTITIONS)]
@@ -173,7 +173,9 @@ async def real_worker(devices: int, minutes: int) -> Table:
                 empty_s = empty_s or spent
                 took = time.perf_counter() - began
                 table.add(name, spent / empty_s, spent, took, round(worker.usage().peak_rss_mb))
-    table.notes.append("the empty start reads the registry, meets its group and takes assignments")
+    table.notes.append(
+        "the empty start reads the registry, joins its group and receives assignments"
+    )
     return table
 
 
@@ -189,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = parser(__doc__)
     options.add_argument("--devices", type=int, default=1_000_000)
-    options.add_argument("--minutes", type=int, default=2, help="of windows that were kept")
+    options.add_argument("--minutes", type=int, default=2, help="minutes of windows that were kept")
     options.add_argument("--worker-devices", type=int, default=100_000)
     args = options.parse_args(argv)
     publish(args, measured(args), load_settings().kafka if args.worker_devices else None)

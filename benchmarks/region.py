@@ -1,4 +1,4 @@
-"""Merging the partitions' shares to regions: shares per CPU second, at 8 to 64 partitions.
+"""Merging the partitions' shares into regions: shares per CPU second, for 8 to 64 partitions.
 
     python -m benchmarks.region
 
@@ -29,11 +29,11 @@ from vpp_streams.domain.fleet.regions import region_window
 TICK_MS = 500
 STALE_MS = 10_000
 FRESH = 12
-"""Times of readings that a share is the first to tell, in steps of 50 ms."""
+"""Number of reading times that a share is the first to include, in steps of 50 ms."""
 
 
 def live_share(region: str, partition: int, tick_ms: int) -> bytes:
-    """As the fleet role writes it."""
+    """A partial as the fleet role writes it."""
     aggregate = Aggregate(
         sites_expected=1000, sites_reporting=998, oldest_sample_ms=tick_ms - 1700,
         battery_w=1.5e6 + partition, grid_w=-2.5e5, solar_w=3.25e6, load_w=4.5e6 + partition,
@@ -46,7 +46,7 @@ def live_share(region: str, partition: int, tick_ms: int) -> bytes:
 
 
 def window_share(region: str, partition: int, start_ms: int) -> bytes:
-    """As the fleet role writes it."""
+    """A window partial as the fleet role writes it."""
     energy = EnergySums(energy_wh=1234.5, positive_wh=2000.25, negative_wh=765.75)
     sums = RegionWindowSums(
         sites_expected=1000, sites_reporting=998, readings=59_880, coverage_sum=997.5,
@@ -58,9 +58,9 @@ def window_share(region: str, partition: int, start_ms: int) -> bytes:
 
 
 def merge_live(ticks: list[list[bytes]], expected: dict[int, int]) -> int:
-    """Every tick of every region; returns how many records were told."""
+    """Merge every tick of every region; returns how many records were published."""
     regions: dict[str, LiveRegion] = {}
-    told, now_ms = 0, T0_MS
+    published, now_ms = 0, T0_MS
     for shares in ticks:
         now_ms += TICK_MS
         for value in shares:
@@ -69,13 +69,13 @@ def merge_live(ticks: list[list[bytes]], expected: dict[int, int]) -> int:
             region.apply(share, now_ms)
             if region.due(expected, now_ms):
                 encode_json(region.merge(expected, now_ms, STALE_MS))
-                told += 1
-    return told
+                published += 1
+    return published
 
 
 def merge_windows(windows: list[list[bytes]], expected: dict[int, int]) -> int:
-    """Every window of every region, told when it is whole."""
-    told = 0
+    """Merge every window of every region, published when complete; returns their number."""
+    published = 0
     for shares in windows:
         found: dict[str, dict[int, RegionWindowPartial]] = {}
         for value in shares:
@@ -84,8 +84,8 @@ def merge_windows(windows: list[list[bytes]], expected: dict[int, int]) -> int:
             of_region[share.partition] = cast(RegionWindowPartial, share)
             if len(of_region) == len(expected):
                 encode_json(region_window(share.region, of_region, expected))
-                told += 1
-    return told
+                published += 1
+    return published
 
 
 def plain(ticks: list[list[bytes]]) -> int:
@@ -116,8 +116,8 @@ def measure(
         for tick in range(ticks)
     ]  # fmt: skip
     expected = dict.fromkeys(range(partitions), 1000)
-    told = merge(written, expected)
-    assert told == ticks * regions, f"{told} records of {ticks * regions}"
+    published = merge(written, expected)
+    assert published == ticks * regions, f"{published} records of {ticks * regions}"
     shares = ticks * partitions * regions
     ours_s = cpu_s(lambda: merge(written, expected), repeat) / shares
     return ours_s, cpu_s(lambda: plain(written), repeat) / shares

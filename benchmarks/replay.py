@@ -1,4 +1,4 @@
-"""Recorded telemetry played again: readings per CPU second, against only reading the Parquet.
+"""Replay of recorded telemetry: readings per CPU second, against only reading the Parquet.
 
     python -m benchmarks.replay
 
@@ -35,7 +35,7 @@ ROWS = 1000
 
 
 def record(directory: Path, homes: Homes, seconds: int) -> float:
-    """Write the recording; returns the CPU seconds that it took without making the frames."""
+    """Write the recording; returns the CPU seconds without those for creating the frames."""
     spent, offsets = 0.0, dict.fromkeys(range(PARTITIONS), 0)
     with recording_in(directory, "telemetry") as recording:
         for second in range(seconds):
@@ -61,7 +61,7 @@ def read_only(directory: Path) -> int:
 
 
 def planned(directory: Path) -> int:
-    """The frames of a replay as bytes, sent nowhere."""
+    """The frames of a replay as bytes, without sending them."""
     source = open_recording(directory, Span())
     readings = 0
     for step in plan_frames(source.streams(), PARTITIONS, source.pace):

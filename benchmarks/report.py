@@ -1,4 +1,4 @@
-"""What every benchmark prints: the machine, one table with the ratio first, a line of progress.
+"""The output of every benchmark: the machine, one table with the ratio first, a line of progress.
 
 A number of seconds says little on a machine that others use as well; the ratio to a baseline of
 the same run says more. So every table has it in front, and times are CPU seconds, not the clock's.
@@ -28,16 +28,16 @@ class Table:
     columns: Sequence[str]
     rows: list[Sequence[Cell]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """Sentences below the table: what bounds it, what was proven."""
+    """Sentences below the table: what limits the result, and what was verified."""
 
     def add(self, *cells: Cell) -> None:
-        """One more row."""
+        """Add a row."""
         if len(cells) != len(self.columns):
             raise ValueError(f"{len(cells)} cells under {len(self.columns)} columns")
         self.rows.append(cells)
 
     def text(self) -> str:
-        """As text, each column as wide as it needs."""
+        """The table as text with aligned columns."""
         grid = [list(self.columns), *([shown(cell) for cell in row] for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
         lines = [
@@ -54,7 +54,7 @@ class Table:
 
 
 def shown(cell: Cell) -> str:
-    """A cell for people: three digits that mean something, thousands apart."""
+    """A cell as text: three significant digits, thousands separated."""
     if cell is None:
         return "-"
     if isinstance(cell, str):
@@ -65,7 +65,7 @@ def shown(cell: Cell) -> str:
 
 
 def machine(kafka: str | None = None) -> str:
-    """What this was measured on, in a line."""
+    """The machine of the measurement, in a line."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -79,7 +79,7 @@ def machine(kafka: str | None = None) -> str:
 
 
 def _reference() -> None:
-    """Always the same work, some 50 ms of Python and numpy: how fast a core was just then."""
+    """Fixed work, about 50 ms of Python and numpy, which shows the present speed of a core."""
     found = {str(i): i * 0.5 for i in range(100_000)}
     np.sort(np.fromiter(found.values(), np.float64)[::-1] % 977.0)
 
@@ -94,9 +94,9 @@ def cpu_s(work: Callable[[], object], repeat: int) -> float:
     return statistics.median(spent)
 
 
-def progress(said: str) -> None:
-    """A line for who waits; on stderr, so that the tables stay alone on stdout."""
-    print(f"  {said}", file=sys.stderr, flush=True)
+def progress(text: str) -> None:
+    """Print a line of progress on stderr, so that stdout has only the tables."""
+    print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def parser(doc: str | None, repeat: int | None = None) -> argparse.ArgumentParser:
@@ -110,17 +110,20 @@ def parser(doc: str | None, repeat: int | None = None) -> argparse.ArgumentParse
     made.add_argument("--json", type=Path, metavar="FILE", help="write the tables there too")
     if repeat is not None:
         made.add_argument(
-            "--repeat", type=int, default=repeat, help=f"medians of so many runs ({repeat})"
+            "--repeat",
+            type=int,
+            default=repeat,
+            help=f"number of runs whose median is taken ({repeat})",
         )
     return made
 
 
 def publish(args: argparse.Namespace, tables: Sequence[Table], kafka: str | None = None) -> None:
-    """Print the machine and the tables, and write them to --json where that is asked for."""
+    """Print the machine and the tables, and write them to --json if requested."""
     measured_on = machine(kafka)
     print(f"\n{measured_on}")
     for table in tables:
         print(f"\n{table.text()}")
     if args.json:
-        told = {"machine": measured_on, "tables": [asdict(table) for table in tables]}
-        args.json.write_text(json.dumps(told, indent=1) + "\n")
+        results = {"machine": measured_on, "tables": [asdict(table) for table in tables]}
+        args.json.write_text(json.dumps(results, indent=1) + "\n")

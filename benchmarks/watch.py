@@ -1,4 +1,4 @@
-"""What a running world says of itself: live regions, region windows, and each process's health."""
+"""Reports of a running system: live regions, region windows, and each process's health."""
 
 import asyncio
 import math
@@ -20,18 +20,18 @@ from vpp_streams.settings import Settings
 
 @dataclass(slots=True)
 class Watch:
-    """What was seen so far."""
+    """The records seen so far."""
 
     regions: dict[str, RegionLive] = field(default_factory=dict)
-    """Newest of each."""
+    """The newest record of each region."""
     ages: list[tuple[int, int, int]] = field(default_factory=list)
-    """(when told, age, count), ms: of the readings that a record was the first to show."""
+    """(when published, age, count), ms: of the readings that a record was the first to include."""
     health: dict[str, Health] = field(default_factory=dict)
-    """Newest of each process."""
+    """The newest report of each process."""
     lags: list[tuple[int, str, float]] = field(default_factory=list)
     """(when, role, records behind)"""
     windows: dict[str, RegionWindow] = field(default_factory=dict)
-    """By id, the newest revision."""
+    """Windows by id, in the newest revision."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def counter(self, role: str, name: str) -> int:
@@ -39,7 +39,7 @@ class Watch:
         return sum(h.counters.get(name, 0) for h in self.health.values() if h.role == role)
 
     def coverage(self) -> float:
-        """Of the worst region."""
+        """Coverage of the worst region."""
         return min((live.coverage for live in self.regions.values()), default=0.0)
 
     def sites_expected(self) -> int:
@@ -51,11 +51,11 @@ class Watch:
         )
 
     def window_readings(self, size_s: int) -> int:
-        """Readings that the windows of a size hold."""
+        """Number of readings in the windows of a size."""
         return sum(w.sums.readings for w in self.windows.values() if w.size_s == size_s)
 
     def ages_of(self, from_ms: float = 0, to_ms: float = math.inf) -> Counter[int]:
-        """Readings by age, of those measured in a time: also of those that were shown late."""
+        """Readings by age, of those measured in a time, including late ones."""
         found = Counter[int]()
         for at_ms, age_ms, count in self.ages:
             if from_ms <= at_ms - age_ms < to_ms:
@@ -63,21 +63,21 @@ class Watch:
         return found
 
     def first_measured_ms(self) -> int:
-        """When the first reading that was shown had been measured."""
+        """Measured time of the first reading in a region, ms."""
         return min(at_ms - age_ms for at_ms, age_ms, _ in self.ages)
 
     def applied(self) -> int:
-        """Readings that the fleet role has taken in, each once."""
+        """Number of readings that the fleet role has applied, each once."""
         return self.counter("fleet", "readings") - self.counter("fleet", "duplicates")
 
     def lag_between(self, role: str, from_ms: float, to_ms: float) -> float:
-        """Mean records that a role's processes were behind, together."""
+        """Mean number of records that a role's processes were behind, together."""
         found = [lag for at_ms, of, lag in self.lags if of == role and from_ms <= at_ms < to_ms]
         workers = max(sum(h.role == role for h in self.health.values()), 1)
         return sum(found) / len(found) * workers if found else 0.0
 
     async def until(self, holds: Callable[[], bool], patience_s: float) -> bool:
-        """Wait for something to be seen; False where it was not in time."""
+        """Wait for a condition; False if it was not met in time."""
         deadline = time.monotonic() + patience_s
         while not holds():
             left_s = deadline - time.monotonic()
@@ -91,7 +91,7 @@ class Watch:
         return True
 
     def note(self, topic: str, value: bytes) -> None:
-        """Take a record."""
+        """Apply a record."""
         if topic.endswith(topics.HEALTH.name):
             health = decode_json(value, Health)
             self.health[health.process_id] = health
@@ -111,7 +111,7 @@ class Watch:
 
 @asynccontextmanager
 async def watching(settings: Settings) -> AsyncIterator[Watch]:
-    """Follow the world from its beginning, during the block."""
+    """Follow the system from its start, during the block."""
     watch = Watch()
     names = [
         t.full(settings.namespace)

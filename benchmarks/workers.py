@@ -1,4 +1,4 @@
-"""Worker processes as `vpp worker` starts them, measured from outside."""
+"""Worker processes started like `vpp worker`, measured from outside."""
 
 import os
 import subprocess
@@ -21,16 +21,16 @@ GRACE_S = 10.0
 
 @dataclass(slots=True)
 class Child:
-    """A process of ours, and where its output goes."""
+    """A process of ours, and the path of its output."""
 
     name: str
     process: "subprocess.Popen[bytes]"
     log: Path
     port: int = 0
-    """Of its pages, where it has some."""
+    """Port of its pages; 0 = it has none."""
 
     def usage(self) -> Usage:
-        """What it has used so far. Raises `RuntimeError` with the end of its log if it ended."""
+        """The usage so far. Raises `RuntimeError` with the end of its log if it has ended."""
         found = usage(self.process.pid) if self.process.poll() is None else None
         if found is None:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
@@ -39,7 +39,7 @@ class Child:
 
 
 def spawn(name: str, command: Sequence[str], settings: Settings, logs: Path, **env: str) -> Child:
-    """Start a Python module of this project (``-m`` words) in the settings' world."""
+    """Start a Python module of this project (``-m`` words) with the settings' environment."""
     log = logs / f"{name}.log"
     world = {"VPP_KAFKA": settings.kafka, "VPP_NAMESPACE": settings.namespace,
              "VPP_STATE_DIR": str(settings.state_dir), "PYTHONPATH": str(ROOT)}  # fmt: skip
@@ -57,7 +57,7 @@ def spawn(name: str, command: Sequence[str], settings: Settings, logs: Path, **e
 
 @contextmanager
 def workers(settings: Settings, roles: Mapping[str, int], **env: str) -> Iterator[list[Child]]:
-    """So many workers of each role; all ended after the block."""
+    """Run this many workers of each role during the block."""
     children: list[Child] = []
     with TemporaryDirectory() as logs:
         try:
@@ -74,7 +74,7 @@ def workers(settings: Settings, roles: Mapping[str, int], **env: str) -> Iterato
 
 
 def end(children: Sequence[Child]) -> None:
-    """End processes of ours as an operator does, and as a crash does those that do not listen."""
+    """Terminate our processes, and kill those that do not end."""
     for child in children:
         child.process.terminate()
     for child in children:
@@ -86,6 +86,6 @@ def end(children: Sequence[Child]) -> None:
 
 
 def broker_usage(settings: Settings) -> Usage | None:
-    """Of the local broker; None where another machine or Docker runs it."""
+    """Usage of the local broker; None if another machine or Docker runs it."""
     pid = broker.status(settings).pid
     return usage(pid) if pid else None

@@ -1,4 +1,4 @@
-"""A namespace of its own on the broker: topics, registry, and everything gone in the end."""
+"""A namespace of its own on the broker: topics and registry, deleted at the end."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ WHOLE_MS = 900_000
 @asynccontextmanager
 async def world(settings: Settings, keep: bool = False) -> AsyncIterator[AIOKafkaProducer]:
     """A namespace with its topics and a producer; its topics are deleted after the block."""
-    # The topics are a moment old, and aiokafka tells of each time that it asks again.
+    # The topics are new, and aiokafka logs each repeated request for their metadata.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     clients = KafkaClients(settings)
     await ensure_topics(clients)
@@ -46,7 +46,7 @@ async def world(settings: Settings, keep: bool = False) -> AsyncIterator[AIOKafk
 
 
 async def delete_topics(settings: Settings) -> None:
-    """Every topic of the namespace, those of workers that ran in it too."""
+    """Delete every topic of the namespace, including those of workers that ran in it."""
     if not settings.namespace:
         raise ValueError("the live namespace is not ours to delete")
     admin = KafkaClients(settings).admin()
@@ -60,7 +60,7 @@ async def delete_topics(settings: Settings) -> None:
 
 async def import_sites(producer: AIOKafkaProducer, settings: Settings, sites: Iterable[Site],
                        partitions: Iterable[int]) -> None:  # fmt: skip
-    """Write sites to topic ``assets`` in whole batches: a future per site would cost most of it."""
+    """Write sites to topic ``assets`` in batches, because a future per site is expensive."""
     name = topics.ASSETS.full(settings.namespace)
     builders: dict[int, BatchBuilder] = {}
     futures = []
@@ -78,7 +78,7 @@ async def import_sites(producer: AIOKafkaProducer, settings: Settings, sites: It
 
 
 async def close_windows(producer: AIOKafkaProducer, settings: Settings, until_ms: int) -> None:
-    """Tell every partition that nothing older follows, as a replay does in its end."""
+    """Announce to every partition that nothing older follows, as a replay does at its end."""
     end_ms = -(-until_ms // WHOLE_MS) * WHOLE_MS
     headers = frame_headers(SCHEMA_NAME, "benchmark", "end")
     headers |= {HEADER_STREAM_TIME: b"%d" % until_ms, HEADER_WATERMARK: b"%d" % end_ms}
@@ -101,13 +101,13 @@ async def make_topics(settings: Settings, *names: str) -> None:
 
 
 async def committed(settings: Settings, group: str, topic: str) -> int:
-    """Records of a topic that a group is done with, over its partitions."""
+    """Number of records of a topic that a group has committed, over its partitions."""
     admin = KafkaClients(settings).admin()
     await admin.start()
     try:
         found = await admin.list_consumer_group_offsets(group)
     except GroupCoordinatorNotAvailableError:
-        return 0  # no group has met on this broker yet
+        return 0  # no group has used this broker yet
     finally:
         await admin.close()
     return sum(max(meta.offset, 0) for tp, meta in found.items() if tp.topic == topic)

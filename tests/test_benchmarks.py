@@ -151,7 +151,7 @@ def test_cells_are_short_and_rows_whole() -> None:
 
 def test_an_hour_in_the_market_counts_what_was_met_and_how_near_it_was_delivered() -> None:
     """Two intervals count: one off by 2 %, one that had two bids, one of them late, off by 10 %."""
-    told = market.Told()
+    told = market.RegionRecords()
     for start_ms, awarded_w, measured_w in ((0, 1000.0, 980.0), (60_000, -500.0, -550.0)):
         made = interval(start_ms, awarded_w, measured_w)
         told.bids.append((made.bid, start_ms))
