@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from schemas.assets import Device, Site
 from tests.support.waiting import wait_until
 from vpp_streams.cli import build_app
-from vpp_streams.cli.up import _status
+from vpp_streams.cli.screens.up import status_screen
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import InputError
 from vpp_streams.kafka.clients import KafkaClients
@@ -160,7 +160,7 @@ def test_the_status_names_what_a_person_looks_for(settings: Settings, tmp_path: 
     )
     supervisor.children[0].restarts = 2
     console = Console(record=True, width=120, file=io.StringIO())
-    console.print(_status(settings, supervisor, EXPECTED, FIRST, LAST))
+    console.print(status_screen(settings, supervisor, EXPECTED, FIRST, LAST))
     text = console.export_text()
     for wanted in (demo.web_url(settings), "10 of 10", "600 a second", "300 ms / 800 ms", "1.2 kW"):
         assert wanted in text

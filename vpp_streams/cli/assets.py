@@ -11,8 +11,6 @@ from vpp_streams.errors import InputError
 from vpp_streams.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from schemas.assets import Site
     from vpp_streams.domain.files.asset_files import Format
     from vpp_streams.domain.registry.registry import Registry
@@ -57,6 +55,8 @@ def list_(
     """List the sites."""
     from rich.console import Console
 
+    from vpp_streams.cli.screens.asset_tables import table_of_sites
+
     registry = asyncio.run(_registry(load_settings()))
     sites = [site for site in registry.sites() if region in (None, site.region)]
     if region is not None and not sites:
@@ -67,7 +67,7 @@ def list_(
         for site in sites:
             typer.echo(_json(site))
         return
-    Console().print(_table_of_sites(sites))
+    Console().print(table_of_sites(sites))
     devices = sum(len(site.devices) for site in sites)
     typer.echo(f"{len(sites)} sites, {devices} devices")
 
@@ -80,6 +80,8 @@ def show(
     """Show one site with its devices."""
     from rich.console import Console
 
+    from vpp_streams.cli.screens.asset_tables import table_of_devices, table_of_site
+
     registry = asyncio.run(_registry(load_settings()))
     entry = registry.device(id_)
     site = registry.site(id_) or (entry[1] if entry else None)
@@ -89,8 +91,8 @@ def show(
         typer.echo(_json(site))
         return
     console = Console()
-    console.print(_table_of_site(site))
-    console.print(_table_of_devices(site))
+    console.print(table_of_site(site))
+    console.print(table_of_devices(site))
 
 
 @app.command()
@@ -194,74 +196,3 @@ def _json(site: "Site") -> str:
 
     devices = tuple(replace(device, token_sha256="") for device in site.devices)
     return encode_json(replace(site, devices=devices)).decode()
-
-
-def _number(value: float | None, divisor: float = 1.0) -> str:
-    return "-" if value is None else f"{value / divisor:g}"
-
-
-def _table(*columns: tuple[str, str]) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name, justify in columns:
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]  # left or right
-    return table
-
-
-def _table_of_sites(sites: "list[Site]") -> "Table":
-    table = _table(
-        ("region", "left"),
-        ("site", "left"),
-        ("devices", "left"),
-        ("battery kWh", "right"),
-        ("solar kW", "right"),
-        ("export limit kW", "right"),
-        ("reserve", "right"),
-    )
-    for site in sites:
-        table.add_row(
-            site.region,
-            site.site_id,
-            ", ".join(device.device_id for device in site.devices),
-            _number(sum(device.rated_energy_wh for device in site.devices), 1000),
-            _number(sum(device.rated_solar_w for device in site.devices), 1000),
-            _number(site.export_limit_w, 1000),
-            f"{site.backup_reserve:.0%}",
-        )
-    return table
-
-
-def _table_of_site(site: "Site") -> "Table":
-    table = _table(("site", "left"), (site.site_id, "left"))
-    table.add_row("region", site.region)
-    table.add_row("export limit W", _number(site.export_limit_w))
-    table.add_row("import limit W", _number(site.import_limit_w))
-    table.add_row("backup reserve", f"{site.backup_reserve:.0%}")
-    table.add_row("latitude, longitude", f"{_number(site.latitude)}, {_number(site.longitude)}")
-    return table
-
-
-def _table_of_devices(site: "Site") -> "Table":
-    table = _table(
-        ("device", "left"),
-        ("kind", "left"),
-        ("model", "left"),
-        ("energy Wh", "right"),
-        ("charge W", "right"),
-        ("discharge W", "right"),
-        ("solar W", "right"),
-        ("may connect with", "left"),
-    )
-    for device in site.devices:
-        table.add_row(
-            device.device_id,
-            device.kind,
-            device.model,
-            _number(device.rated_energy_wh),
-            _number(device.rated_charge_w),
-            _number(device.rated_discharge_w),
-            _number(device.rated_solar_w),
-            "token or certificate" if device.token_sha256 else "certificate",
-        )
-    return table

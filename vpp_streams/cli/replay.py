@@ -6,16 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.errors import InputError
 from vpp_streams.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from vpp_streams.domain.files.csv_home import Report
     from vpp_streams.replay.sources import Source, Span
-
-SHOWN = 10
-"""Number of bad rows and gaps that are printed one by one."""
 
 
 def replay(
@@ -96,6 +91,7 @@ def _time_ms(option: str, text: str | None) -> int | None:
 
 
 def _open(path: Path, mapping_file: Path | None, span: "Span", strict: bool) -> "Source":
+    from vpp_streams.cli.screens.home_report import report_lines
     from vpp_streams.replay.sources import home_source, load_home, load_mapping, open_recording
 
     if path.suffix.lower() != ".csv":
@@ -114,49 +110,13 @@ def _open(path: Path, mapping_file: Path | None, span: "Span", strict: bool) -> 
         )
     mapping = load_mapping(mapping_file)
     home = load_home(path, mapping)
-    _print_report(home.report, path.name)
+    for line in report_lines(home.report, path.name):
+        typer.echo(line, err=True)
     if strict and home.report.bad:
         raise InputError(
             f"{path} has {len(home.report.bad)} bad rows (--strict); nothing was replayed"
         )
     return home_source(home, mapping, span)
-
-
-def _print_report(report: "Report", name: str) -> None:
-    def echo(text: str) -> None:
-        typer.echo(text, err=True)
-
-    echo(
-        f"{name}: {report.rows:,} rows, {report.readings:,} readings from {_utc(report.first_ms)}"
-        f" to {_utc(report.end_ms)} UTC"
-    )
-    if report.empty:
-        echo(f"  {report.empty:,} rows in which nothing was measured: no readings")
-    for field, count in report.not_measured.items():
-        if count:
-            echo(f"  {field}: not measured in {count:,} readings")
-    if report.duplicates:
-        echo(f"  {len(report.duplicates):,} rows repeat an earlier row: left out")
-    if report.ambiguous:
-        echo(f"  {report.ambiguous:,} stamps occur twice (clocks back): the first is the earlier")
-    if report.gaps:
-        hours = sum(to - from_ for from_, to in report.gaps) / HOUR_MS
-        echo(f"  {len(report.gaps):,} gaps, {hours:,.1f} h in all:")
-        _echo_some([f"{_utc(from_)} to {_utc(to)}" for from_, to in report.gaps])
-    if report.bad:
-        echo(f"  {len(report.bad):,} bad rows, left out:")
-        _echo_some([f"line {bad.line}: {bad.reason}" for bad in report.bad])
-
-
-def _echo_some(lines: list[str]) -> None:
-    for line in lines[:SHOWN]:
-        typer.echo(f"    {line}", err=True)
-    if len(lines) > SHOWN:
-        typer.echo(f"    and {len(lines) - SHOWN:,} more", err=True)
-
-
-def _utc(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 async def _play(settings: Settings, source: "Source", speed: float | None) -> None:
@@ -169,6 +129,7 @@ async def _play(settings: Settings, source: "Source", speed: float | None) -> No
         TimeRemainingColumn,
     )
 
+    from vpp_streams.cli.screens.home_report import utc
     from vpp_streams.domain.files.frames_plan import Step
     from vpp_streams.replay.replay import Pacer, replay
 
@@ -184,7 +145,7 @@ async def _play(settings: Settings, source: "Source", speed: float | None) -> No
             progress.update(
                 task,
                 completed=step.stream_time_ms - source.first_ms,
-                description=f"{_utc(step.stream_time_ms)} UTC",
+                description=f"{utc(step.stream_time_ms)} UTC",
             )
 
         await replay(settings, source, Pacer(speed), show)

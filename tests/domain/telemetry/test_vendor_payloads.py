@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from schemas.telemetry import Quality, Reading, Rejection
 from tests.support.paths import DOCS, SHARED_DATA
-from vpp_streams.cli.normalize import outcome, summary_table
+from vpp_streams.cli.normalize import outcome
+from vpp_streams.cli.screens.normalize import summary_table
 from vpp_streams.domain.telemetry.normalize import normalize
 from vpp_streams.domain.telemetry.normalize.balance import balance_tolerance_w
 from vpp_streams.domain.telemetry.normalize.document import time_ms

@@ -28,7 +28,7 @@ export const rungPill = (rung) => (rung ? pill(rungTone(rung), rungWord(rung)) :
 /** A power in the terms of a market. */
 export function soldPhrase(w) {
   if (w === null || w === undefined) return "–";
-  if (Math.abs(w) < 1) return "0 W";
+  if (Math.abs(w) < 1) return "idle";
   return `${w > 0 ? "sells" : "buys"} ${powerSize(w)}`;
 }
 

@@ -1,0 +1,77 @@
+"""Sites and devices of the registry as tables for a terminal."""
+
+from rich.table import Table
+
+from schemas.assets import Site
+
+
+def table_of_sites(sites: list[Site]) -> Table:
+    """One row per site."""
+    table = _table(
+        ("region", "left"),
+        ("site", "left"),
+        ("devices", "left"),
+        ("battery kWh", "right"),
+        ("solar kW", "right"),
+        ("export limit kW", "right"),
+        ("reserve", "right"),
+    )
+    for site in sites:
+        table.add_row(
+            site.region,
+            site.site_id,
+            ", ".join(device.device_id for device in site.devices),
+            _number(sum(device.rated_energy_wh for device in site.devices), 1000),
+            _number(sum(device.rated_solar_w for device in site.devices), 1000),
+            _number(site.export_limit_w, 1000),
+            f"{site.backup_reserve:.0%}",
+        )
+    return table
+
+
+def table_of_site(site: Site) -> Table:
+    """One site as names and values."""
+    table = _table(("site", "left"), (site.site_id, "left"))
+    table.add_row("region", site.region)
+    table.add_row("export limit W", _number(site.export_limit_w))
+    table.add_row("import limit W", _number(site.import_limit_w))
+    table.add_row("backup reserve", f"{site.backup_reserve:.0%}")
+    table.add_row("latitude, longitude", f"{_number(site.latitude)}, {_number(site.longitude)}")
+    return table
+
+
+def table_of_devices(site: Site) -> Table:
+    """One row per device of a site."""
+    table = _table(
+        ("device", "left"),
+        ("kind", "left"),
+        ("model", "left"),
+        ("energy Wh", "right"),
+        ("charge W", "right"),
+        ("discharge W", "right"),
+        ("solar W", "right"),
+        ("may connect with", "left"),
+    )
+    for device in site.devices:
+        table.add_row(
+            device.device_id,
+            device.kind,
+            device.model,
+            _number(device.rated_energy_wh),
+            _number(device.rated_charge_w),
+            _number(device.rated_discharge_w),
+            _number(device.rated_solar_w),
+            "token or certificate" if device.token_sha256 else "certificate",
+        )
+    return table
+
+
+def _number(value: float | None, divisor: float = 1.0) -> str:
+    return "-" if value is None else f"{value / divisor:g}"
+
+
+def _table(*columns: tuple[str, str]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name, justify in columns:
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]  # left or right
+    return table
