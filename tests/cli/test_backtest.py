@@ -174,7 +174,7 @@ def test_a_market_that_is_not_day_ahead_has_no_day_that_only_trains(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--score-from", "2030-01-01"), "no whole day"),
+        (("--score-from", "2030-01-01"), "no complete day"),
         (("--reserve", "much"), "write quantile:0.1, flat:0.1 or n-1:0.2"),
         (("--reserve", "flat:1.5"), "write quantile:0.1, flat:0.1 or n-1:0.2"),
         (("--country", "XQ"), "write a code such as DE, FR or AU"),
@@ -207,4 +207,4 @@ def test_a_fleet_without_batteries_and_a_file_without_prices_are_told(
     result = backtest(empty)
     assert isinstance(result.exception, InputError), result.output
     one_day = table(tmp_path / "one.csv", "60min", duck_days(1))
-    assert "no whole day" in str(backtest(one_day).exception)
+    assert "no complete day" in str(backtest(one_day).exception)

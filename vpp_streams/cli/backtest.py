@@ -2,8 +2,8 @@
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,20 +13,23 @@ from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from schemas.market import Bid
+    from vpp_streams.domain.arrays import Floats
+    from vpp_streams.domain.files.price_files.report import PriceReading
     from vpp_streams.domain.market.backtest.days import Forecaster
     from vpp_streams.domain.market.backtest.delivery import Fleet
     from vpp_streams.domain.market.backtest.result import Summary, Trace
     from vpp_streams.domain.market.forecast.series import Series
     from vpp_streams.domain.market.replay_market import ReplayMarket
     from vpp_streams.domain.market.reserve import ReservePolicy
-    from vpp_streams.domain.market.rules import Prices, Storage
+    from vpp_streams.domain.market.rules import Storage
 
-    Result = tuple[Summary, Trace, tuple[Bid, ...]]
+    Result = tuple[Summary, Trace]
 
 ForecastName = Literal["lear", "profile", "naive", "boosted"]
+Orders = Literal["hourly", "loop", "exclusive"]
+Decimal = Literal["point", "comma"]
 SEED = 1
 
 
@@ -37,10 +40,17 @@ def backtest(
         str | None, typer.Option(help="which of the file's zones; needed where it has several")
     ] = None,
     time_zone: Annotated[
-        str | None, typer.Option(help="of local times in the price file, such as Europe/Berlin")
+        str | None,
+        typer.Option(help="of local times in the file and of the auction's days, as Europe/Berlin"),
     ] = None,
     currency: Annotated[
         str | None, typer.Option(help="of a price file that names none, such as EUR")
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="of a table's energy prices, such as EUR/MWh or ct/kWh")
+    ] = None,
+    decimal: Annotated[
+        Decimal | None, typer.Option(help="decimal mark of a table whose numbers leave it open")
     ] = None,
     efficiency: Annotated[float, typer.Option(help="round trip, 0..1", min=0.2, max=1.0)] = 0.85,
     wear: Annotated[float, typer.Option(help="cost of a cycle, per MWh given", min=0)] = 0.0,
@@ -56,6 +66,18 @@ def backtest(
     impact: Annotated[
         float, typer.Option(help="price falls by this much for each MW that is sold", min=0)
     ] = 0.0,
+    imbalance: Annotated[
+        str | None, typer.Option(help="column of the price file with imbalance prices per MWh")
+    ] = None,
+    orders: Annotated[
+        Orders | None,
+        typer.Option(
+            help="of a day-ahead market; exclusive is an upper estimate", show_default="the best"
+        ),
+    ] = None,
+    overnight: Annotated[
+        bool, typer.Option("--overnight", help="keep energy from one auction day to the next")
+    ] = False,
     forecast: Annotated[
         ForecastName, typer.Option(help="of a day-ahead market; boosted needs LightGBM")
     ] = "lear",
@@ -84,8 +106,9 @@ def backtest(
 
     Each bid is made from what was public before its gate. Perfect foresight is the best that the
     same batteries could have earned had all prices been known. Markets with intervals of 15
-    minutes and more are taken as day-ahead auctions, in which each day begins and ends empty;
-    shorter ones as they are cleared, interval by interval.
+    minutes and more are taken as day-ahead auctions, in which each day begins and ends empty
+    (for perfect foresight too) unless energy is kept overnight; shorter ones as they are cleared,
+    interval by interval.
 
       vpp backtest --market DISPATCHPRICE.csv --zone SA1 --fleet docs/examples/one-megapack.yaml
 
@@ -94,40 +117,46 @@ def backtest(
       vpp backtest --market DE.csv --currency EUR --fleet FILE --score-from 2016-01-04
       --known-before-gate "Load Forecast" --known-before-gate "Wind Forecast"
     """
-    prices, format_, known_before = _prices(
-        market, zone, time_zone, currency=currency, columns=known_before_gate or []
-    )
-    storage, devices = _storage(fleet, efficiency, wear)
-    replayed = _market(prices, format_, energy_only, impact, time_zone)
-    answering, policy = _fleet(storage, devices, answers), _policy(reserve)
-    if replayed.auction == "day":
-        first_ms = None if score_from is None else _first_ms(score_from, replayed)
-        ahead = _DayAhead(_forecaster(forecast), _kind_of(country), known_before, first_ms)
-        result = _run_days(replayed, storage, answering, ahead)
-    elif known_before_gate or score_from:
-        raise InputError(f"{market} is no day-ahead market: its intervals are bid for one by one,"
-                         " so --known-before-gate and --score-from mean nothing")  # fmt: skip
-    else:
-        result = _run(replayed, storage, answering, policy)
-    _tell(result, replayed, html, as_json)
-
-
-def _prices(
-    file: Path, zone: str | None, time_zone: str | None, *, currency: str | None, columns: list[str]
-) -> "tuple[Prices, str, Mapping[str, Series]]":
-    """The prices of a file, its format, and the named columns."""
-    from vpp_streams.cli.prices import price_bytes
+    from vpp_streams.cli.prices import MARKS, price_bytes
     from vpp_streams.domain.files.price_files.read import read_price_file
-    from vpp_streams.domain.market.forecast.series import Series
 
+    known_before = known_before_gate or []
+    extra = (*known_before, imbalance) if imbalance else tuple(known_before)
     reading = read_price_file(
-        price_bytes(file),
-        name=file.name,
+        price_bytes(market),
+        name=market.name,
         zone=zone,
         time_zone=time_zone,
         currency=currency,
-        extra=tuple(columns),
+        unit=unit,
+        decimal=decimal and MARKS[decimal],
+        extra=extra,
     )
+    _check(reading, market)
+    storage, devices = _storage(fleet, efficiency, wear)
+    replayed = _market(reading, energy_only, impact, time_zone, imbalance)
+    _warn_of_days(replayed, reading, time_zone)
+    answering, policy = _fleet(storage, devices, answers), _policy(reserve)
+    if replayed.auction == "day":
+        ahead = _DayAhead(
+            forecast=_forecaster(forecast),
+            kind_of=_kind_of(country, replayed),
+            known_before=_series(reading, known_before),
+            first_ms=None if score_from is None else _first_ms(score_from, replayed),
+            orders=orders,
+            overnight=overnight,
+        )
+        result = _walk_days(replayed, storage, answering, ahead)
+    elif known_before or score_from:
+        raise InputError(f"{market} is no day-ahead market: its intervals are bid for one by one,"
+                         " so --known-before-gate and --score-from mean nothing")  # fmt: skip
+    else:
+        result = _walk(replayed, storage, answering, policy)
+    _report(result, replayed, html, as_json)
+
+
+def _check(reading: "PriceReading", file: Path) -> None:
+    """Print the findings of a reading on stderr; refuse one without prices of exactly one zone."""
     if reading.report.failure:
         raise InputError(f"{file}: {reading.report.failure}")
     if len(reading.prices) > 1:
@@ -135,13 +164,11 @@ def _prices(
                          f"{', '.join(sorted(reading.prices))}")  # fmt: skip
     for finding in reading.report.findings:
         typer.echo(f"{file.name}: {finding.what} ({finding.count}): {finding.done}", err=True)
-    ((found, prices),) = reading.prices.items()
-    extra = reading.extra[found] if columns else {}
-    known_before = {name: Series(prices.start_ms, each) for name, each in extra.items()}
-    return prices, reading.report.format, known_before
 
 
 def _storage(file: Path, efficiency: float, wear: float) -> "tuple[Storage, int]":
+    from dataclasses import replace
+
     from vpp_streams.cli.assets import read_sites
     from vpp_streams.domain.market.backtest.setting import storage_of_fleet
     from vpp_streams.domain.registry.registry import Registry
@@ -153,25 +180,41 @@ def _storage(file: Path, efficiency: float, wear: float) -> "tuple[Storage, int]
 
 
 def _market(
-    prices: "Prices", format_: str, energy_only: bool, impact: float, time_zone: str | None
+    reading: "PriceReading",
+    energy_only: bool,
+    impact: float,
+    time_zone: str | None,
+    imbalance: str | None,
 ) -> "ReplayMarket":
+    from dataclasses import replace
     from zoneinfo import ZoneInfo
 
     from vpp_streams.domain.market.backtest.setting import rules_of
     from vpp_streams.domain.market.replay_market import ReplayMarket
 
-    rules, auction = rules_of(prices, format_)
+    name, prices = next(iter(reading.prices.items()))
+    rules, auction = rules_of(prices, reading.report.format)
     if energy_only:
         rules = replace(rules, products=("energy",), co_optimised=False)
-    begins_ms = 0
-    if time_zone is not None:
-        # The zone's winter time all year: every day then has 24 hours.
-        winter = datetime.fromtimestamp(float(prices.start_ms[0]) / 1e3, UTC).replace(
-            month=1, day=1
+    settled: Floats | None = None
+    if imbalance is not None:
+        settled = reading.extra.get(name, {}).get(imbalance)
+        if settled is None:
+            raise InputError(f"--imbalance {imbalance!r}: only CSV tables have further columns")
+    return ReplayMarket(rules, prices, auction, impact, ZoneInfo(time_zone or "UTC"), settled)
+
+
+def _warn_of_days(market: "ReplayMarket", reading: "PriceReading", time_zone: str | None) -> None:
+    """Say where the auction's days are taken as those of UTC; local days of 24 hours are no doubt.
+
+    (A file of a fixed number of hours a day over the years has local days already.)
+    """
+    if market.auction == "day" and time_zone is None and not reading.report.of("naive_days"):
+        typer.echo(
+            "the auction's days are taken to begin at midnight UTC; where they begin at another "
+            "zone's, give it with --time-zone, such as Europe/Berlin",
+            err=True,
         )
-        offset = winter.astimezone(ZoneInfo(time_zone)).utcoffset()
-        begins_ms = -round(offset.total_seconds() * 1000) if offset else 0
-    return ReplayMarket(rules, prices, auction, impact, begins_ms)
 
 
 def _fleet(storage: "Storage", devices: int, answers: float) -> "Fleet":
@@ -216,11 +259,20 @@ def _forecaster(name: ForecastName) -> "Forecaster":
 
 
 def _first_ms(day: datetime, market: "ReplayMarket") -> int:
-    """The start of a day as the market counts days."""
-    return round(day.replace(tzinfo=UTC).timestamp() * 1000) + market.day_begins_ms
+    """The start of a local day of the market."""
+    return round(day.replace(tzinfo=market.zone).timestamp() * 1000)
 
 
-def _kind_of(country: str | None) -> "Callable[[int], int]":
+def _series(reading: "PriceReading", names: "Sequence[str]") -> "Mapping[str, Series]":
+    """The named columns, by name."""
+    from vpp_streams.domain.market.forecast.series import Series
+
+    ((zone, prices),) = reading.prices.items()
+    return {name: Series(prices.start_ms, reading.extra[zone][name]) for name in names}
+
+
+def _kind_of(country: str | None, market: "ReplayMarket") -> "Callable[[int], int]":
+    """A function that gives the weekday of a local day by its start; a holiday is a Sunday."""
     import holidays
 
     if country is None:
@@ -232,14 +284,13 @@ def _kind_of(country: str | None) -> "Callable[[int], int]":
             raise InputError(f"--country {country!r}: write a code such as DE, FR or AU") from None
 
     def kind_of(start_ms: int) -> int:
-        # The day's noon: its date is the same in every zone near.
-        day = datetime.fromtimestamp(start_ms / 1e3 + 43_200, UTC).date()
+        day = datetime.fromtimestamp(start_ms / 1e3, market.zone).date()
         return 6 if day in known else day.weekday()
 
     return kind_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _DayAhead:
     """What only a day-ahead market has."""
 
@@ -248,18 +299,21 @@ class _DayAhead:
     known_before: "Mapping[str, Series]"
     first_ms: int | None
     """Start of the first day to bid for."""
+    orders: Orders | None
+    overnight: bool
 
 
-def _run_days(
+def _walk_days(
     market: "ReplayMarket", storage: "Storage", fleet: "Fleet", ahead: _DayAhead
 ) -> "Result":
-    from vpp_streams.domain.market.backtest.days import ERROR_DAYS, walk_days
+    from vpp_streams.domain.market.backtest.day_walk import ERROR_DAYS
+    from vpp_streams.domain.market.backtest.days import walk_days
 
     begins_ms, ends_ms = (int(ms) for ms in market.recorded.start_ms[[0, -1]])
     if ahead.first_ms is not None:
         begins_ms = max(begins_ms, ahead.first_ms - ERROR_DAYS * DAY_MS)
-    with _bidding(max(ends_ms - begins_ms, 0) // DAY_MS, "days") as moved:
-        return walk_days(
+    with _progress("days", max(ends_ms - begins_ms, 0) // DAY_MS) as moved:
+        summary, trace, _ = walk_days(
             market,
             storage,
             fleet,
@@ -269,10 +323,13 @@ def _run_days(
             known_before=ahead.known_before,
             first_ms=ahead.first_ms,
             on_day=moved,
+            strategy=ahead.orders,
+            overnight=ahead.overnight,
         )
+    return summary, trace
 
 
-def _run(
+def _walk(
     market: "ReplayMarket", storage: "Storage", fleet: "Fleet", policy: "ReservePolicy"
 ) -> "Result":
     from vpp_streams.domain.market.backtest.run import walk
@@ -280,13 +337,19 @@ def _run(
     total = sum(run.stop - run.start for run in market.recorded.runs())
     if not fleet.always_answers:
         total *= 2  # walked again, as if all answered
-    with _bidding(total, "intervals") as moved:
-        return walk(market, storage, fleet, policy, clock=time.perf_counter, on_interval=moved)
+    with _progress("intervals", total) as moved:
+        summary, trace, _ = walk(
+            market, storage, fleet, policy, clock=time.perf_counter, on_interval=moved
+        )
+    return summary, trace
 
 
 @contextmanager
-def _bidding(total: int, unit: str) -> "Iterator[Callable[[], None]]":
-    """A bar on stderr, moved by calling what is given; a backtest's `ValueError` is the user's."""
+def _progress(unit: str, total: int) -> "Iterator[Callable[[], None]]":
+    """Show progress on stderr; yields the function to call after each unit.
+
+    A `ValueError` of the walk is about the user's input.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -311,14 +374,14 @@ def _bidding(total: int, unit: str) -> "Iterator[Callable[[], None]]":
             raise InputError(str(error)) from None
 
 
-def _tell(result: "Result", market: "ReplayMarket", html: Path | None, as_json: bool) -> None:
+def _report(result: "Result", market: "ReplayMarket", html: Path | None, as_json: bool) -> None:
     import msgspec
     from rich.console import Console
 
     from vpp_streams.cli.screens.backtest import summary_table
     from vpp_streams.cli.screens.backtest_page import page
 
-    summary, trace, _ = result
+    summary, trace = result
     if html is not None:
         try:
             html.write_text(page(summary, trace, market), encoding="utf-8")

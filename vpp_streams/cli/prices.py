@@ -18,7 +18,7 @@ MOST_BYTES = 256 * 1024 * 1024
 """Of a price file, unpacked: a year of five-minute prices of a market is a tenth of it."""
 
 Decimal = Literal["point", "comma"]
-_MARKS: dict[Decimal, Literal[".", ","]] = {"point": ".", "comma": ","}
+MARKS: dict[Decimal, Literal[".", ","]] = {"point": ".", "comma": ","}
 
 
 def prices(
@@ -72,7 +72,7 @@ def prices(
             time_zone=time_zone,
             currency=currency,
             unit=unit,
-            decimal=decimal and _MARKS[decimal],
+            decimal=decimal and MARKS[decimal],
             interval_ms=interval_ms,
             columns=columns,
         )

@@ -4,6 +4,7 @@ import gzip
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def run_days(
     assert callable(forecast)
     rules = replace(RULES, currency=prices.currency, gate_ms=DAY_MS // 2)
     market = ReplayMarket(rules, prices, "day")
-    summary, _, bids = walk_days(
+    summary, _, orders = walk_days(
         market,
         BATTERY,
         all_answer(),
@@ -78,7 +79,7 @@ def run_days(
         known_before=known_before,
         first_ms=first_ms,
     )
-    return summary, bids
+    return summary, tuple(bid for day in orders for bid in day.bids)
 
 
 def stripped(bids: tuple[Bid, ...]) -> list[tuple[object, ...]]:
@@ -150,7 +151,7 @@ def test_days_before_the_first_only_train() -> None:
     summary, bids = run_days(prices, day_ahead, first_ms=T0 + 80 * DAY_MS)
     assert summary.intervals == 10 * 24
     assert stripped(bids) == stripped(all_bids)[-240:]
-    with pytest.raises(ValueError, match="no whole day"):
+    with pytest.raises(ValueError, match="no complete day"):
         run_days(prices, profile, first_ms=T0 + 90 * DAY_MS)
 
 
@@ -175,10 +176,10 @@ def test_quantiles_are_scored_by_their_pinball_loss() -> None:
     bid = safe_bid(inputs_at(T0, prices_of(np.array([]))), ())
     rows = WalkRecord([bid] * 3, [70.0, 50.0, 20.0], [given] * 3, [40.0] * 3, [60.0] * 3)
     summary = summarise(
-        rows.trace([0.0] * 3),
+        rows.trace([0.0] * 3, UTC),
         RULES,
         BATTERY,
-        others=Yardsticks(0.0, 0.0),
+        others=Yardsticks(0.0, 0.0, overnight=0.0),
         solve_ms=[0.0],
         rungs=Counter(),
     )
@@ -285,6 +286,7 @@ def test_own_forecasts_earn_most_of_what_was_possible(
     if days is not None:
         prices = prices.cut(slice(0, 24 * days))
     summary, _ = run_days(prices)
+    assert summary.share is not None
     assert summary.share >= at_least
     assert summary.breaches == 0
 
@@ -353,6 +355,7 @@ def test_bids_by_value_earn_most_of_a_spike_and_regulation_adds_to_it(
     alone = ReplayMarket(energy_only(rules), prices)
     with_regulation, _, _ = walk(both, BATTERY, all_answer(), ReservePolicy(), clock=no_clock)
     energy, _, _ = walk(alone, BATTERY, all_answer(), ReservePolicy(), clock=no_clock)
+    assert energy.share is not None
     assert energy.share >= at_least
     uplift = with_regulation.perfect - energy.perfect
     assert with_regulation.money - energy.money >= 0.6 * uplift

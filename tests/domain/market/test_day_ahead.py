@@ -242,11 +242,13 @@ def test_of_a_feed_only_what_was_published_before_a_gate_is_known() -> None:
     ]
     start, published, value = (np.array(column) for column in zip(*rows, strict=True))
     feed = Feed(start.astype(np.int64), published.astype(np.int64), value.astype(float))
-    known = known_before_gates(feed, 0, noon)
+    midnights = np.arange(4, dtype=np.int64) * DAY_MS
+    known = known_before_gates(feed, midnights, noon)
     assert known.start_ms.tolist() == [DAY_MS, DAY_MS + HOUR_MS, DAY_MS + 3 * HOUR_MS, 2 * DAY_MS]
     np.testing.assert_array_equal(known.values, [2.0, 4.0, np.nan, 6.0])
     # Days that begin an hour before midnight UTC have their gate an hour earlier.
-    earlier = known_before_gates(feed, -HOUR_MS, noon)
+    earlier = known_before_gates(feed, midnights - HOUR_MS, noon)
     assert earlier.values[0] == 1.0
-    none = known_before_gates(Feed(feed.start_ms[:0], feed.published_ms[:0], value[:0]), 0, noon)
+    nothing = Feed(feed.start_ms[:0], feed.published_ms[:0], value[:0])
+    none = known_before_gates(nothing, midnights, noon)
     assert len(none.start_ms) == len(none.values) == 0

@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from vpp_streams.cli.screens.backtest import summary_rows
+from vpp_streams.cli.screens.backtest import STRETCH_COLUMNS, stretch_rows, summary_rows
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.backtest.result import Summary, Trace
 from vpp_streams.domain.market.replay_market import ReplayMarket
@@ -47,7 +47,7 @@ def page(summary: Summary, trace: Trace, market: ReplayMarket) -> str:
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         f"<title>Backtest {zone}</title><style>{_STYLE}</style>"
         f"<h1>Backtest {zone}</h1><p>Each bid was made from what was public before its gate.</p>"
-        f"<table>{rows}</table>"
+        f"<table>{rows}</table><h2>Stretches without a gap</h2>{_stretches(summary)}"
         f"<h2>{money}</h2>{_key(('a', 'earned'), ('c', 'perfect foresight'))}"
         + _chart(trace.start_ms, sums)
         + _day("The day that earned most", trace, best)
@@ -56,9 +56,17 @@ def page(summary: Summary, trace: Trace, market: ReplayMarket) -> str:
     )
 
 
+def _stretches(summary: Summary) -> str:
+    head = "".join(f"<th>{name}</th>" for name in STRETCH_COLUMNS)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in stretch_rows(summary)
+    )
+    return f"<table><tr>{head}</tr>{rows}</table>"
+
+
 def _days_to_show(trace: Trace) -> tuple[slice, slice]:
-    day = trace.start_ms // DAY_MS
-    _days, first, count = np.unique(day, return_index=True, return_counts=True)
+    _days, first, count = np.unique(trace.day, return_index=True, return_counts=True)
     earned = np.add.reduceat(trace.money, first)
     missed = np.add.reduceat(trace.perfect_money - trace.money, first)
     ends = first + count

@@ -6,6 +6,7 @@ Energy prices are in currency per MWh, capacity prices per MW and hour. Power + 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from schemas.market import Bid, EnergyOffer, Product
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.moments import HOUR_MS
+
+OrderKind = Literal["hourly", "block", "loop", "exclusive"]
+"""``hourly``: steps of price and power for one interval; the others are in `day_orders`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,13 @@ class MarketRules:
     """True = the market picks energy and capacity together within the bid's ``up_w`` and
     ``down_w``, so as to serve the bidder best (as AEMO's dispatch engine does); else each offer
     is taken by its own price and the bidder keeps their sum within what it can do."""
+    orders: tuple[OrderKind, ...] = ("hourly",)
+    """Kinds of order that the market takes."""
+    imbalance_share: float = 0.0
+    """Energy that is missing is bought back at the interval's price plus this share of it, energy
+    beyond what was sold is paid as much less; 0 = energy is settled as measured."""
+    imbalance_least: float = 0.0
+    """Least amount that is added or taken off so, per MWh."""
     typical_price: float = 60.0
     """A usual energy price in this currency: the scale of price grids."""
 

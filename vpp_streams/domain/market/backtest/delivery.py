@@ -5,8 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.market import Award
+from vpp_streams.domain.market.backtest.imbalance import imbalance_per_mwh
 from vpp_streams.domain.market.rules import MarketRules, Storage
 from vpp_streams.domain.market.value import W_PER_MW, feasible_power, stored_after
+
+ROUNDING = 1e-6
+"""Share of the power that is a rounding error of a plan, and no imbalance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,9 @@ class Given:
     stored_wh: float
     """After it."""
     money: float
-    """Energy as given and capacity in proportion, less wear."""
+    """Energy as awarded and capacity in proportion, less wear and the imbalance's cost."""
+    imbalance_cost: float = 0.0
+    """Part of it that what was awarded and not given cost, beyond the interval's price."""
 
 
 class Fleet:
@@ -41,8 +47,14 @@ class Fleet:
         """The same fleet, always answering."""
         return Fleet(self._storage, self._devices, 1.0, self._seed)
 
-    def deliver(self, award: Award, stored_wh: float, rules: MarketRules) -> Given:
-        """What comes of an award from a stored energy."""
+    def deliver(
+        self,
+        award: Award,
+        stored_wh: float,
+        rules: MarketRules,
+        imbalance_price: float | None = None,
+    ) -> Given:
+        """What comes of an award from a stored energy; without a price see `imbalance_per_mwh`."""
         storage, hours = self._storage, rules.interval_h
         called = rules.reg_up_used * award.capacity_w.get("reg_up", 0.0)
         called -= rules.reg_down_used * award.capacity_w.get("reg_down", 0.0)
@@ -53,11 +65,18 @@ class Fleet:
             share = float(self._random.binomial(self._devices, self._answers)) / self._devices
         given = float(np.clip(asked, -storage.charge_w * share, storage.discharge_w * share))
         after = float(stored_after(np.array([given]), stored_wh, storage, hours)[0])
+        # Regulation is called by the operator: only what it called for can be missing.
+        missing_w = award.energy_w + called - given
+        missing_w = missing_w if abs(missing_w) > ROUNDING * storage.discharge_w else 0.0
+        price = award.prices["energy"]
+        cost = imbalance_per_mwh(missing_w, price, rules, imbalance_price)
+        cost *= abs(missing_w) * hours / W_PER_MW
         return Given(
             asked_w=asked,
             given_w=given,
             stored_wh=min(max(after, 0.0), storage.energy_wh),
-            money=self._money(award, given, share, rules),
+            money=self._money(award, given, share, rules) - cost,
+            imbalance_cost=cost,
         )
 
     def _money(self, award: Award, power_w: float, share: float, rules: MarketRules) -> float:

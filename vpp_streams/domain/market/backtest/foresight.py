@@ -1,41 +1,76 @@
 """What could have been earned: with all prices known, and by a planner that knows them."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
 from schemas.market import Product
 from vpp_streams.domain.arrays import Floats
+from vpp_streams.domain.market.backtest.exact_plan import ExactPlan, exact_plan
 from vpp_streams.domain.market.plan.model import PlanModel
 from vpp_streams.domain.market.plan.problem import Plan, PlanFailure, PlanProblem
 from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
 from vpp_streams.domain.market.value import W_PER_MW
 
 CHUNK, BEYOND = 2016, 576
-"""Intervals solved at once, and the look-ahead beyond them, which exceeds any storage's."""
+"""Intervals solved at once, and the least look-ahead beyond them."""
+FILLINGS_BEYOND = 10
+"""Look-ahead in times that the storage takes to be filled and emptied: what is stored for longer
+is not worth it, as prices rise and fall more often."""
 LIMIT_S = 600.0
 
 
-def perfect_money(run: Prices, rules: MarketRules, storage: Storage, stored_wh: float) -> Floats:
+def perfect_money(
+    run: Prices,
+    rules: MarketRules,
+    storage: Storage,
+    stored_wh: float,
+    *,
+    ends_empty: bool = False,
+) -> Floats:
     """Money of each interval of a stretch without gaps, of the best plan over all of it."""
-    return _rolled(run, rules, storage, stored_wh, take=CHUNK, beyond=BEYOND)
+    model = PlanModel()
+
+    def best(rows: Prices, stored_wh: float) -> Plan | ExactPlan:
+        return best_plan(model, rows, rules, storage, stored_wh, ends_empty=ends_empty)
+
+    powers = storage.charge_w * storage.charge_efficiency, storage.discharge_w
+    filling = sum(storage.energy_wh / max(power, 1.0) for power in powers) / rules.interval_h
+    beyond = max(BEYOND, int(min(FILLINGS_BEYOND * filling, len(run.start_ms))))
+    return _rolled(run, rules, storage, stored_wh, best=best, take=CHUNK, beyond=beyond)
 
 
 def planner_money(
     run: Prices, rules: MarketRules, storage: Storage, stored_wh: float, steps: int
 ) -> float:
-    """Money that a plan of ``steps`` earns with all prices known, renewed every 12 steps."""
-    return float(_rolled(run, rules, storage, stored_wh, take=12, beyond=steps - 12).sum())
+    """Money that our plan of ``steps`` earns with all prices known, renewed every 12 steps."""
+    model = PlanModel()
+
+    def planned(rows: Prices, stored_wh: float) -> Plan:
+        return _linear_plan(model, _problem(rows, rules, storage, stored_wh))
+
+    found = _rolled(run, rules, storage, stored_wh, best=planned, take=12, beyond=steps - 12)
+    return float(found.sum())
 
 
 def _rolled(
-    run: Prices, rules: MarketRules, storage: Storage, stored_wh: float, *, take: int, beyond: int
+    run: Prices,
+    rules: MarketRules,
+    storage: Storage,
+    stored_wh: float,
+    *,
+    best: Callable[[Prices, float], Plan | ExactPlan],
+    take: int,
+    beyond: int,
 ) -> Floats:
-    model, money = PlanModel(), np.zeros(len(run.start_ms))
+    money = np.zeros(len(run.start_ms))
     for first in range(0, len(money), take):
-        rows = slice(first, min(first + take + beyond, len(money)))
-        plan = best_plan(model, run.cut(rows), rules, storage, stored_wh)
+        rows = run.cut(slice(first, min(first + take + beyond, len(money))))
+        plan = best(rows, stored_wh)
         kept = min(take, len(money) - first)
-        money[first : first + kept] = plan_money(plan, run.cut(rows), rules, storage)[:kept]
-        stored_wh = float(plan.stored_wh[kept])
+        money[first : first + kept] = plan_money(plan, rows, rules, storage)[:kept]
+        stored_wh = min(max(float(plan.stored_wh[kept]), 0.0), storage.energy_wh)
     return money
 
 
@@ -46,27 +81,25 @@ def best_plan(
     storage: Storage,
     stored_wh: float,
     *,
-    final_wh: float = float("nan"),
-) -> Plan:
-    """The plan that earns most at these prices; energy left at the end is worth nothing."""
-    found = model.solve(
-        PlanProblem(
-            hours=np.full(len(run.start_ms), rules.interval_h),
-            energy_price=run.energy,
-            storage=storage,
-            stored_wh=stored_wh,
-            rules=rules,
-            capacity_price=_traded(run, rules),
-            final_wh=final_wh,
-        ),
-        LIMIT_S,
-    )
-    if isinstance(found, PlanFailure):  # with known prices and no deadline this is a bug
-        raise RuntimeError(f"no plan with perfect foresight: {found.detail}")
-    return found
+    ends_empty: bool = False,
+) -> Plan | ExactPlan:
+    """The plan that earns most at these prices.
+
+    Energy left at the end is worth nothing; with ``ends_empty`` there is none. The linear
+    programme's first solution is the best where it breaks no rule; where it does, its cuts are
+    not exact.
+    """
+    problem = _problem(run, rules, storage, stored_wh)
+    if ends_empty:
+        # Dearer than anything that a MWh could have been paid to be stored.
+        dear = -4.0 * (float(np.abs(run.energy).max()) + storage.wear_per_mwh + 1.0)
+        terminal = (storage.energy_wh,), (dear / storage.charge_efficiency,)
+        problem = replace(problem, terminal_wh=terminal[0], terminal_per_mwh=terminal[1])
+    plan = _linear_plan(model, problem)
+    return plan if plan.rounds == 1 else exact_plan(problem)
 
 
-def plan_money(plan: Plan, run: Prices, rules: MarketRules, storage: Storage) -> Floats:
+def plan_money(plan: Plan | ExactPlan, run: Prices, rules: MarketRules, storage: Storage) -> Floats:
     """Money of each step: energy, with what regulation calls for, and capacity, less wear."""
     called = rules.reg_up_used * plan.reg_up_w - rules.reg_down_used * plan.reg_down_w
     money = (plan.power_w + called) * run.energy
@@ -76,6 +109,24 @@ def plan_money(plan: Plan, run: Prices, rules: MarketRules, storage: Storage) ->
     worn = storage.wear_per_mwh * plan.discharge_w
     earned: Floats = (money - worn) * rules.interval_h / W_PER_MW
     return earned
+
+
+def _linear_plan(model: PlanModel, problem: PlanProblem) -> Plan:
+    found = model.solve(problem, LIMIT_S)
+    if isinstance(found, PlanFailure):  # with known prices and no deadline this is a bug
+        raise RuntimeError(f"no plan with perfect foresight: {found.detail}")
+    return found
+
+
+def _problem(run: Prices, rules: MarketRules, storage: Storage, stored_wh: float) -> PlanProblem:
+    return PlanProblem(
+        hours=np.full(len(run.start_ms), rules.interval_h),
+        energy_price=run.energy,
+        storage=storage,
+        stored_wh=stored_wh,
+        rules=rules,
+        capacity_price=_traded(run, rules),
+    )
 
 
 def _traded(run: Prices, rules: MarketRules) -> dict[Product, Floats]:

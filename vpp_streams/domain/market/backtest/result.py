@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,10 @@ from vpp_streams.domain.market.value import W_PER_MW
 from vpp_streams.domain.moments import HOUR_MS
 
 MONTH_H = 730.5
-TOP_SHARE = 0.01
+NOTHING = 1e-9
+"""Money that is a rounding error."""
+CALM_PRICE = 300.0
+"""Days without an interval above this price per MWh are calm."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,6 +25,8 @@ class Trace:
     """One value per interval, in order of time."""
 
     start_ms: NDArray[np.int64]
+    day: NDArray[np.int64]
+    """Local day of the market's zone."""
     price: Floats
     awarded_w: Floats
     """Energy, with what regulation is expected to call for."""
@@ -28,7 +34,8 @@ class Trace:
     stored_wh: Floats
     """At the interval's end."""
     money: Floats
-    """Earned by delivery, less wear."""
+    """Earned by delivery, less wear and the cost of imbalances."""
+    imbalance_cost: Floats
     perfect_money: Floats
     """Of the best that could have been done, had all prices been known."""
     forecast: Floats
@@ -57,6 +64,21 @@ class Yardsticks:
     """A planner with our horizon and steps that knows all prices."""
     reliable: float
     """We, with a fleet whose devices always answer."""
+    overnight: float
+    """Perfect foresight that keeps energy from one day to the next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """A part of the walk without a gap, from its first interval's start to its last's."""
+
+    first_ms: int
+    last_ms: int
+    intervals: int
+    money: float
+    perfect: float
+    share: float | None
+    """Of perfect foresight; None = not defined, as that earns nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +90,15 @@ class Summary:
     hours: float
     money: float
     perfect: float
-    share: float
-    """Of perfect foresight, 0..1."""
-    share_without_top: float
-    """As above, without the dearest 1 % of the intervals."""
+    share: float | None
+    """Of perfect foresight; at most 1. None = not defined, as that earns nothing."""
+    share_calm: float | None
+    """As above, of the days without an interval above 300 per MWh."""
+    perfect_overnight: float
+    """Perfect foresight that keeps energy overnight; equal to ``perfect`` where the walk does."""
+    stretches: tuple[Stretch, ...]
+    imbalance_cost: float
+    """What was awarded and not given cost, beyond the interval's price."""
     per_kw_month: float
     regret: Regret
     cycles: float
@@ -100,7 +127,7 @@ def summarise(
 ) -> Summary:
     """Sum up a trace."""
     money, perfect = float(trace.money.sum()), float(trace.perfect_money.sum())
-    usual = trace.price < np.quantile(trace.price, 1 - TOP_SHARE)
+    calm = ~np.isin(trace.day, trace.day[trace.price > CALM_PRICE])
     hours = len(trace.price) * rules.interval_ms / HOUR_MS
     power_kw = max(storage.discharge_w, storage.charge_w) / 1e3
     quantiles = bool(np.isfinite(trace.low).all())
@@ -110,8 +137,11 @@ def summarise(
         hours=hours,
         money=money,
         perfect=perfect,
-        share=money / perfect if perfect > 0 else 0.0,
-        share_without_top=_share(trace.money[usual], trace.perfect_money[usual]),
+        share=share_of(money, perfect),
+        share_calm=share_of(float(trace.money[calm].sum()), float(trace.perfect_money[calm].sum())),
+        perfect_overnight=others.overnight,
+        stretches=_stretches(trace, rules),
+        imbalance_cost=float(trace.imbalance_cost.sum()),
         per_kw_month=money / power_kw / (hours / MONTH_H),
         regret=Regret(
             forecast=others.planner - others.reliable,
@@ -134,9 +164,28 @@ def _pinball(trace: Trace) -> float:
     return (low + high) / 2
 
 
-def _share(money: Floats, perfect: Floats) -> float:
-    whole = float(perfect.sum())
-    return float(money.sum()) / whole if whole > 0 else 0.0
+def share_of(money: float, perfect: float) -> float | None:
+    """Share of perfect foresight; None where that earns nothing that could be shared."""
+    return money / perfect if perfect > NOTHING else None
+
+
+def _stretches(trace: Trace, rules: MarketRules) -> tuple[Stretch, ...]:
+    begins = np.flatnonzero(np.diff(trace.start_ms, prepend=np.int64(-1)) != rules.interval_ms)
+    found = []
+    for first, stop in pairwise((*begins.tolist(), len(trace.start_ms))):
+        money = float(trace.money[first:stop].sum())
+        perfect = float(trace.perfect_money[first:stop].sum())
+        found.append(
+            Stretch(
+                first_ms=int(trace.start_ms[first]),
+                last_ms=int(trace.start_ms[stop - 1]),
+                intervals=stop - first,
+                money=money,
+                perfect=perfect,
+                share=share_of(money, perfect),
+            )
+        )
+    return tuple(found)
 
 
 def _cycles(trace: Trace, rules: MarketRules, storage: Storage) -> float:

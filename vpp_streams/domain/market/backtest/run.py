@@ -7,10 +7,12 @@ the only way to a price. Each stretch without a gap begins with an empty storage
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import tzinfo
 
 import numpy as np
 
 from schemas.market import Bid, Delivery
+from vpp_streams.domain.market.auction_days import local_days
 from vpp_streams.domain.market.backtest.delivery import Fleet, Given
 from vpp_streams.domain.market.backtest.foresight import perfect_money, planner_money
 from vpp_streams.domain.market.backtest.result import Summary, Trace, Yardsticks, summarise
@@ -40,19 +42,22 @@ class WalkRecord:
         """Money earned in total."""
         return float(np.array([given.money for given in self.given], float).sum())
 
-    def trace(self, perfect: list[float]) -> Trace:
-        """The rows as columns."""
+    def trace(self, perfect: list[float], zone: tzinfo) -> Trace:
+        """The rows as columns; days are those of the zone."""
+        start_ms = np.array([bid.start_ms for bid in self.bids], np.int64)
 
         def column(values: list[float]) -> np.ndarray:
             return np.array(values, float)
 
         return Trace(
-            start_ms=np.array([bid.start_ms for bid in self.bids], np.int64),
+            start_ms=start_ms,
+            day=local_days(start_ms, zone),
             price=column(self.price),
             awarded_w=column([given.asked_w for given in self.given]),
             delivered_w=column([given.given_w for given in self.given]),
             stored_wh=column([given.stored_wh for given in self.given]),
             money=column([given.money for given in self.given]),
+            imbalance_cost=column([given.imbalance_cost for given in self.given]),
             perfect_money=column(perfect),
             forecast=column([bid.expected_price or 0.0 for bid in self.bids]),
             low=column(self.low),
@@ -95,12 +100,12 @@ def walk(
     for run in runs:
         perfect += perfect_money(run, rules, storage, 0.0).tolist()
         planned += planner_money(run, rules, storage, 0.0, int(rules.day_slots * 1.5))
-    trace = rows.trace(perfect)
+    trace = rows.trace(perfect, market.zone)
     summary = summarise(
         trace,
         rules,
         storage,
-        others=Yardsticks(planner=planned, reliable=reliable.money),
+        others=Yardsticks(planned, reliable.money, overnight=float(sum(perfect))),
         solve_ms=[bid.solve_ms for bid in rows.bids],
         rungs=Counter(bid.rung for bid in rows.bids),
     )
@@ -128,7 +133,8 @@ class _Walker:
                 award = market.clear(bid, inputs.now_ms)
             except BidRefusedError as error:
                 raise AssertionError(f"a bid against the rules: {error}") from error
-            given = self.fleet.deliver(award, stored_wh, market.rules)
+            settled = market.imbalance_at(start_ms)
+            given = self.fleet.deliver(award, stored_wh, market.rules, settled)
             stored_wh = given.stored_wh
             delivered = [*delivered[1 - DELIVERED_KEPT :], _delivery(bid, given)]
             rows.bids.append(bid)

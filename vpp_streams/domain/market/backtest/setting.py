@@ -12,13 +12,20 @@ from vpp_streams.domain.moments import HOUR_MS
 
 DAY_AHEAD_FROM_MS = 15 * 60_000
 """Prices of such intervals and longer ones are those of a day-ahead auction."""
+COUPLED = {"EUR", "BGN", "CHF", "CZK", "DKK", "GBP", "HUF", "NOK", "PLN", "RON", "SEK"}
+"""Currencies of the European exchanges, which take all kinds of order (EPEX SPOT, "Operational
+Rules"; "EUPHEMIA Public Description")."""
+IMBALANCE_SHARE, IMBALANCE_LEAST = 0.25, 10.0
+"""Of a day-ahead market: how far Germany's imbalance price is at least from the exchange's price
+in an imbalance that is not small, and at least so many EUR/MWh (BNetzA, BK6-19-552)."""
 
 
 def rules_of(prices: Prices, format_: str) -> tuple[MarketRules, Auction]:
     """The rules that recorded prices were made under, as far as they can be told.
 
     AEMO's dispatch picks energy and regulation together, at five (or thirty) minutes, between
-    -1,000 and 17,500 AUD/MWh (the cap rises each year; the highest so far). All else with
+    -1,000 and 17,500 AUD/MWh (the cap rises each year; the highest so far), and pays energy as
+    measured (National Electricity Rules, clause 3.15): there is no imbalance. All else with
     intervals of 15 minutes or more is a day-ahead auction of energy (the European limits).
     """
     if "AEMO" in format_:
@@ -33,6 +40,7 @@ def rules_of(prices: Prices, format_: str) -> tuple[MarketRules, Auction]:
             co_optimised=True,
         ), "interval"
     day_ahead = prices.interval_ms >= DAY_AHEAD_FROM_MS
+    spanning = day_ahead and prices.currency in COUPLED
     lowest, highest = float(np.nanmin(prices.energy)), float(np.nanmax(prices.energy))
     return MarketRules(
         name="day-ahead" if day_ahead else "replay",
@@ -43,6 +51,9 @@ def rules_of(prices: Prices, format_: str) -> tuple[MarketRules, Auction]:
         cap=max(4000.0, highest),
         products=("energy",) if day_ahead else _traded(prices, PRODUCTS),
         co_optimised=not day_ahead,
+        orders=("hourly", "block", "loop", "exclusive") if spanning else ("hourly",),
+        imbalance_share=IMBALANCE_SHARE if day_ahead else 0.0,
+        imbalance_least=IMBALANCE_LEAST if day_ahead else 0.0,
     ), "day" if day_ahead else "interval"
 
 

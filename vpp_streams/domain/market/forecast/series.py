@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from vpp_streams.domain.arrays import Floats, Ints
-from vpp_streams.domain.moments import DAY_MS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,15 +34,15 @@ class Feed:
     """NaN = a value that was withdrawn."""
 
 
-def known_before_gates(feed: Feed, day_begins_ms: int, gate_ms: int) -> Series:
+def known_before_gates(feed: Feed, begins_ms: Ints, gate_ms: int) -> Series:
     """Of each interval, the newest value that was published before its day's gate, or at it.
 
-    Days begin ``day_begins_ms`` after a midnight UTC, gates close ``gate_ms`` before days begin.
-    Intervals of which nothing was published in time are left out. Of values published at the same
-    time the last of the feed counts.
+    ``begins_ms`` are the starts of the days, rising; gates close ``gate_ms`` before days begin.
+    Intervals before the first day, and those of which nothing was published in time, are left out.
+    Of values published at the same time the last of the feed counts.
     """
-    day_ms = feed.start_ms - (feed.start_ms - day_begins_ms) % DAY_MS
-    in_time = np.flatnonzero(feed.published_ms <= day_ms - gate_ms)
+    day = np.searchsorted(begins_ms, feed.start_ms, side="right") - 1
+    in_time = np.flatnonzero((day >= 0) & (feed.published_ms <= begins_ms[day] - gate_ms))
     order = in_time[np.lexsort((feed.published_ms[in_time], feed.start_ms[in_time]))]
     start_ms = feed.start_ms[order]
     newest = np.append(start_ms[1:] != start_ms[:-1], True)[: len(order)]
