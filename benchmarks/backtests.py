@@ -6,8 +6,9 @@ A battery of 1 MW and 2 MWh with a round trip of 85 %. Day-ahead (hourly prices 
 forecasts, the simplest ones, and those published with the prices, each with every kind of order
 (a group of exclusive schedules is an upper estimate), on the two years of the published ones; the
 years before them train. Their times are of the CPU, the forecast's included.
-Dispatch at 5 minutes (AEMO, SA1 and NSW1, five months' recorded days): energy alone, and energy
-with regulation, whose uplift is compared with that of perfect foresight.
+Dispatch at 5 minutes (AEMO, SA1 and NSW1; days without spikes, and days of five months of
+extremes): energy alone beside a plain rule of two price quantiles, and energy with regulation,
+whose uplift is compared with that of perfect foresight.
 """
 
 import argparse
@@ -17,6 +18,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from benchmarks.quantile_rule import quantile_rule_money
+from schemas.market import Bid
 from vpp_streams.cli.screens.backtest import share_text
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.files.price_files.read import read_price_file
@@ -24,7 +29,7 @@ from vpp_streams.domain.files.price_files.report import PriceReading
 from vpp_streams.domain.market.backtest.day_bids import Strategy
 from vpp_streams.domain.market.backtest.days import Forecaster, walk_days
 from vpp_streams.domain.market.backtest.delivery import Fleet
-from vpp_streams.domain.market.backtest.result import Summary
+from vpp_streams.domain.market.backtest.result import Summary, Trace
 from vpp_streams.domain.market.backtest.run import walk
 from vpp_streams.domain.market.backtest.setting import rules_of
 from vpp_streams.domain.market.forecast import day_ahead as ahead
@@ -33,7 +38,7 @@ from vpp_streams.domain.market.forecast.days import Days, naive, profile
 from vpp_streams.domain.market.forecast.series import Series
 from vpp_streams.domain.market.replay_market import ReplayMarket
 from vpp_streams.domain.market.reserve import ReservePolicy
-from vpp_streams.domain.market.rules import Storage
+from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
 
 PUBLISHED = ("LEAR Ensemble", "DNN Ensemble")
 SERIES = {
@@ -104,25 +109,52 @@ def _read(file: Path, zone: str, columns: tuple[str, ...]) -> PriceReading:
 
 
 def dispatch(data: Path, zone: str) -> None:
-    """Energy alone, and with regulation."""
-    file = data / "nem_5min_prices_fcas" / "DISPATCHPRICE.csv"
-    reading = read_price_file(file.read_bytes(), name=file.name, zone=zone)
-    prices = reading.prices[zone]
-    rules, auction = rules_of(prices, reading.report.format)
-    found = []
-    for name, traded in (
-        ("energy", replace(rules, products=("energy",), co_optimised=False)),
-        ("energy, regulation", rules),
-    ):
-        summary, _, _ = walk(
-            ReplayMarket(traded, prices, auction), BATTERY, Fleet(BATTERY, 1, 1.0, 1),
-            ReservePolicy(), clock=time.perf_counter,
-        )  # fmt: skip
-        found.append(summary)
-        print(f"| {zone} | {name} | {_numbers(summary)} |", flush=True)
-    alone, both = found
+    """Energy alone on both sets of days, by stretch too, and with regulation."""
+    _energy_alone(data, "nem_5min_calm", zone)
+    alone = _energy_alone(data, "nem_5min_prices_fcas", zone)
+    prices, rules = _recorded(data / "nem_5min_prices_fcas", zone)
+    both, _, _ = _walked(rules, prices)
+    print(f"| {zone} | energy, regulation | {_numbers(both)} |", flush=True)
     uplift = (both.money - alone.money) / (both.perfect - alone.perfect)
     print(f"| {zone} | of regulation's uplift | {uplift:.1%} | | | | | |", flush=True)
+
+
+def _energy_alone(data: Path, folder: str, zone: str) -> Summary:
+    """Rows of energy alone on a set of days, complete and by stretch."""
+    prices, rules = _recorded(data / folder, zone)
+    energy = replace(rules, products=("energy",), co_optimised=False)
+    summary, trace, _ = _walked(energy, prices)
+    print(f"| {zone} | energy, {folder} | {_numbers(summary)} |", flush=True)
+    _print_stretches(zone, prices, trace, quantile_rule_money(prices, energy, BATTERY))
+    return summary
+
+
+def _recorded(folder: Path, zone: str) -> tuple[Prices, MarketRules]:
+    file = folder / "DISPATCHPRICE.csv"
+    reading = read_price_file(file.read_bytes(), name=file.name, zone=zone)
+    prices = reading.prices[zone]
+    rules, _ = rules_of(prices, reading.report.format)
+    return prices, rules
+
+
+def _walked(rules: MarketRules, prices: Prices) -> tuple[Summary, Trace, tuple[Bid, ...]]:
+    return walk(
+        ReplayMarket(rules, prices), BATTERY, Fleet(BATTERY, 1, 1.0, 1),
+        ReservePolicy(), clock=time.perf_counter,
+    )  # fmt: skip
+
+
+def _print_stretches(zone: str, prices: Prices, trace: Trace, by_rule: Floats) -> None:
+    """Shares of perfect foresight of the bids and of the two-quantile rule, complete and by
+    stretch without a gap."""
+    every = slice(0, len(trace.start_ms))
+    for rows in (every, *prices.runs()):
+        known = np.isin(trace.start_ms, prices.start_ms[rows])
+        perfect = trace.perfect_money[known].sum()
+        first = np.datetime_as_string(prices.start_ms[rows][0].astype("datetime64[ms]"), "D")
+        print(f"| {zone} | {'all' if rows is every else f'from {first}'}: bids, two-quantile rule |"
+              f" {trace.money[known].sum() / perfect:.1%}, {by_rule[rows].sum() / perfect:.1%}"
+              " | | | | | |", flush=True)  # fmt: skip
 
 
 def _numbers(summary: Summary) -> str:

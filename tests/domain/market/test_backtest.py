@@ -196,7 +196,7 @@ def test_a_fleet_that_answers_earns_what_it_was_awarded() -> None:
 def test_after_poor_delivery_less_is_offered() -> None:
     _, bids = run_intervals(duck_days(6), Fleet(BATTERY, 10, 0.6, seed=3))
     assert bids[0].withheld_w == 0.0
-    assert bids[-1].withheld_w > 1e5
+    assert all(bid.withheld_w > 8e4 for bid in bids[-24:])
 
 
 def test_perfect_foresight_is_the_sum_of_the_best_trades() -> None:
@@ -340,7 +340,7 @@ def test_published_forecasts_earn_what_is_known_of_them() -> None:
 @pytest.mark.parametrize(
     ("first", "stop", "at_least"),
     [
-        (863, 863 + 289, 0.6),
+        (863, 863 + 289, 0.5),  # nothing is known of the market before the day of the spike
         pytest.param(0, 863 + 577, 0.65, marks=pytest.mark.nightly),
     ],
 )

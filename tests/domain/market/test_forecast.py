@@ -1,5 +1,7 @@
 """Forecasts: what they may see, what they are worth, and what they do without data."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,9 +12,17 @@ from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.forecast.boosted import Boosted
 from vpp_streams.domain.market.forecast.capacity import capacity_ahead
 from vpp_streams.domain.market.forecast.day_ahead import day_ahead
+from vpp_streams.domain.market.forecast.day_pattern import day_pattern
 from vpp_streams.domain.market.forecast.days import Days, error_quantiles, naive, profile
 from vpp_streams.domain.market.forecast.lear import lear, ridge
-from vpp_streams.domain.market.forecast.process import fit_process, on_nodes, price_nodes, slot_of
+from vpp_streams.domain.market.forecast.moves import on_nodes
+from vpp_streams.domain.market.forecast.process import (
+    PriceProcess,
+    expected_price,
+    fit_process,
+    price_quantile,
+    slot_of,
+)
 from vpp_streams.domain.market.forecast.scores import coverage, mean_absolute_error, pinball
 from vpp_streams.domain.market.rules import Prices
 
@@ -95,46 +105,97 @@ def test_pinball_is_least_at_the_quantile() -> None:
     assert min(loss, key=lambda q: loss[q]) == 90.0
 
 
-def test_nodes_share_a_price_between_the_two_beside_it() -> None:
-    nodes = price_nodes(HOURLY)
-    shares = on_nodes(np.array([55.0, -1e9, 1e9]), nodes)
-    np.testing.assert_allclose(shares.sum(axis=1), 1)
-    assert shares[0] @ nodes == pytest.approx(55.0)
-    assert (shares[1] @ nodes, shares[2] @ nodes) == (HOURLY.floor, HOURLY.cap)
+def test_nodes_share_a_value_between_the_two_beside_it() -> None:
+    nodes = np.array([-2.0, 0.0, 0.5, 3.0])
+    shares = on_nodes(np.array([0.1, -1e9, 1e9]), nodes)
+    expected = np.array([[0.0, 0.8, 0.2, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    np.testing.assert_allclose(shares, expected)
+
+
+def means(process: PriceProcess, price: float | None, slot: int, steps: int) -> Floats:
+    return expected_price(process.ahead(price, slot, steps), process.prices_from(slot, steps))
 
 
 @given(st.lists(st.floats(-500, 4000), max_size=80), st.floats(-500, 4000), st.integers(0, 23))
 @settings(max_examples=50, deadline=None)
 def test_chances_are_chances(energy: list[float], price: float, slot: int) -> None:
     process = fit_process(prices_of(np.array(energy)), HOURLY)
-    ahead = process.ahead(price, slot, 30)
+    ahead, prices = process.ahead(price, slot, 30), process.prices_from(slot, 30)
     assert (ahead >= 0).all()
     np.testing.assert_allclose(ahead.sum(axis=1), 1)
-    low, high = process.quantile(ahead, 0.1), process.quantile(ahead, 0.9)
+    low, high = price_quantile(ahead, prices, 0.1), price_quantile(ahead, prices, 0.9)
     assert (low <= high).all()
     assert (low >= HOURLY.floor).all()
     assert (high <= HOURLY.cap).all()
 
 
+@given(st.lists(st.floats(-500, 4000), max_size=80))
+@settings(max_examples=50, deadline=None)
+def test_a_nodes_price_follows_its_slot_from_floor_to_cap(energy: list[float]) -> None:
+    process = fit_process(prices_of(np.array(energy)), HOURLY)
+    assert (process.prices[:, 0] == HOURLY.floor).all()
+    assert (process.prices[:, -1] == HOURLY.cap).all()
+    assert (np.diff(process.prices, axis=1) >= 0).all()
+    usual = process.prices[:, process.nodes == 0.0][:, 0]
+    np.testing.assert_allclose(usual, process.usual)
+
+
 def test_with_no_history_a_duck_curve_is_expected_and_a_spike_possible() -> None:
     process = fit_process(NONE, HOURLY)
-    ahead = process.ahead(None, 0, 24)
-    mean = process.mean(ahead)
+    ahead, prices = process.ahead(None, 0, 24), process.prices_from(0, 24)
+    mean = expected_price(ahead, prices)
     assert mean[18] > mean[3] > mean[13]
-    assert ahead[18, process.nodes >= 1000].sum() > 1e-5
+    assert ahead[18, prices[18] >= 1000].sum() > 1e-5
 
 
 def test_history_moves_the_forecast_and_newer_days_more() -> None:
     cheap, dear = np.full(72, 20.0), np.full(24, 200.0)
     first = fit_process(prices_of(np.concatenate([dear, cheap])), HOURLY)
     last = fit_process(prices_of(np.concatenate([cheap, dear])), HOURLY)
-    assert last.mean(last.ahead(None, 5, 24)).mean() > first.mean(first.ahead(None, 5, 24)).mean()
+    assert means(last, None, 5, 24).mean() > means(first, None, 5, 24).mean() + 50
+
+
+def test_the_daily_shape_is_expected_as_far_as_it_came_true() -> None:
+    hour = np.arange(24)
+    shape = 40.0 * np.sin(hour / 24 * 2 * np.pi)
+    same = fit_process(prices_of(100 + np.tile(shape, 20)), HOURLY).usual
+    rng = np.random.default_rng(4)
+    moved = np.concatenate([np.roll(shape, rng.integers(24)) for _ in range(20)])
+    other = fit_process(prices_of(100 + moved), HOURLY).usual
+    assert np.corrcoef(same, shape)[0, 1] > 0.99
+    assert np.ptp(same) > 0.75 * np.ptp(shape)
+    assert np.ptp(other) < 0.1 * np.ptp(shape)
+    assert other.mean() == pytest.approx(100, abs=3)
+
+
+def test_a_jump_counts_as_an_error_of_the_forecast_made_before_it() -> None:
+    """The level at a jump is that of the day before it, and follows within a day."""
+    numbers = np.arange(480)
+    found = day_pattern(numbers, np.where(numbers < 400, 50.0, 90.0), HOURLY)
+    np.testing.assert_allclose(found.residual[392:400], 0, atol=2)
+    assert found.residual[400] == pytest.approx(40, abs=2)
+    assert found.residual[412] == pytest.approx(20, abs=2)
+    assert abs(found.residual[424]) < 10
+
+
+def test_spikes_are_waited_for_where_prices_were_dear_lately() -> None:
+    """Both markets had the same prices above what was usual; only one of them was dear."""
+    five = replace(HOURLY, interval_ms=300_000, cap=15_000.0)
+    calm = np.tile(np.where(np.arange(288) // 24 == 9, 100.0, 50.0), 3)
+    tight = np.tile(np.where(np.arange(288) // 24 == 9, 280.0, 50.0), 3)
+
+    def spike(energy: Floats) -> float:
+        process = fit_process(prices_of(energy, five), five)
+        ahead = process.ahead(400.0, 0, 12)[-1]
+        return float(ahead[process.prices[11] >= 1000].sum())
+
+    assert spike(tight) > 0.1
+    assert spike(calm) < 0.02
 
 
 def test_a_dear_price_is_expected_to_stay_a_while_and_then_to_fall() -> None:
     process = fit_process(prices_of(duck_days(10)), HOURLY)
-    mean = process.mean(process.ahead(300.0, 3, 20))
-    usual = process.mean(process.ahead(None, 3, 20))
+    mean, usual = means(process, 300.0, 3, 20), means(process, None, 3, 20)
     assert mean[0] > usual[0]
     assert mean[0] - usual[0] > abs(mean[-1] - usual[-1])
 
@@ -148,7 +209,7 @@ def test_unknown_prices_teach_nothing() -> None:
     shorter = Prices("test", "EUR", known.interval_ms, known.start_ms[keep],
                      {"energy": energy[keep]})  # fmt: skip
     np.testing.assert_array_equal(
-        fit_process(prices_of(with_gap), HOURLY).stay, fit_process(shorter, HOURLY).stay
+        fit_process(prices_of(with_gap), HOURLY).moves, fit_process(shorter, HOURLY).moves
     )
 
 

@@ -37,10 +37,23 @@ def energy_offer(
     after = stored_after(powers, stored_wh, storage, rules.interval_h)
     mwh = powers * rules.interval_h / W_PER_MW
     wear = storage.wear_per_mwh * np.maximum(mwh, 0)
-    prices = _fine(table.nodes)
-    left = np.stack([np.interp(prices, table.nodes, row) for row in table.after(step, after)])
-    worth = left + mwh[:, None] * prices - wear[:, None]
-    return _as_steps(prices, powers[_rising(worth * _weights(prices, table.nodes, chances))], rules)
+    prices, left, likely = _between_nodes(table.prices[step], table.after(step, after), chances)
+    worth = (left + mwh[:, None] * prices - wear[:, None]) * likely
+    # At floor and cap several nodes may have the same price: an offer cannot tell them apart.
+    prices, first = np.unique(prices.round(4), return_index=True)
+    rising = _rising(np.add.reduceat(worth, first, axis=1))
+    return _as_steps(prices, powers[rising], rules)
+
+
+def _between_nodes(prices: Floats, left: Floats, chances: Floats) -> tuple[Floats, Floats, Floats]:
+    """Prices at and between the nodes, what is ``left`` worth there, and how likely they are.
+
+    ``left`` has a column for each node. No price is impossible.
+    """
+    node = np.arange(len(prices))
+    at = np.arange(_BETWEEN * node[-1] + 1) / _BETWEEN
+    between = np.stack([np.interp(at, node, row) for row in left])
+    return np.interp(at, node, prices), between, np.interp(at, node, chances + 1e-7)
 
 
 def _rising(worth: Floats) -> NDArray[np.intp]:
@@ -58,13 +71,6 @@ def _rising(worth: Floats) -> NDArray[np.intp]:
         taken[column] = row
         row = came_from[column, row]
     return taken
-
-
-def _weights(prices: Floats, nodes: Floats, chances: Floats) -> Floats:
-    """How likely each of the finely spaced prices is, about; none is impossible."""
-    density = (chances + 1e-7) / np.gradient(nodes)
-    weights: Floats = np.interp(prices, nodes, density) * np.gradient(prices)
-    return weights
 
 
 def fixed_offer(power_w: float) -> EnergyOffer:
@@ -129,11 +135,6 @@ def _powers(
     rest = float(np.clip(0.0, low, high))
     powers = np.concatenate([np.linspace(low, rest, half + 1), np.linspace(rest, high, half + 1)])
     return np.unique(powers.round(3))
-
-
-def _fine(nodes: Floats) -> Floats:
-    parts = np.linspace(nodes[:-1], nodes[1:], _BETWEEN, endpoint=False, axis=1).ravel()
-    return np.append(parts, nodes[-1])
 
 
 def _as_steps(prices: Floats, powers: Floats, rules: MarketRules) -> EnergyOffer:

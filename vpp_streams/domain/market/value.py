@@ -25,10 +25,10 @@ class ValueTable:
     """Money that stored energy is expected to earn, after each of some intervals.
 
     ``value[t, j, k]``: after interval t, with ``stored_wh[j]`` left, had its price been
-    ``nodes[k]``.
+    ``prices[t, k]``.
     """
 
-    nodes: Floats
+    prices: Floats
     stored_wh: Floats
     value: Floats
 
@@ -65,52 +65,64 @@ def value_table(
     What is left after the last step is worth nothing: let ``steps`` reach beyond the next peak.
     """
     stored = np.linspace(0.0, storage.energy_wh, LEVELS)
-    moves = _Moves(process.nodes, storage, rules, stored)
+    moves = _Moves(storage, rules, stored)
+    prices = process.prices_from(slot, steps)
     value = np.zeros((LEVELS, len(process.nodes)))
     kept = np.empty((keep, *value.shape))
     up, down = (capacity.up, capacity.down) if capacity else (None, None)
     for t in range(steps - 1, -1, -1):
-        left = process.expectation(value, slot + t + 1)
+        left = process.expectation(value)
         if t < keep:
             kept[t] = left
         if t:
-            value = moves.best(left, up, down, t)
-    return ValueTable(process.nodes, stored, kept)
+            value = moves.best(left, prices[t], moves.capacity_money(up, down, t))
+    return ValueTable(prices[:keep], stored, kept)
 
 
 class _Moves:
-    """What can be done from each stored energy, and what it earns at each price."""
+    """What can be done from each stored energy, and what it earns: a row per action and energy."""
 
-    def __init__(self, nodes: Floats, storage: Storage, rules: MarketRules, stored: Floats) -> None:
+    def __init__(self, storage: Storage, rules: MarketRules, stored: Floats) -> None:
         h = rules.interval_h
-        power = np.where(_ACTIONS > 0, storage.discharge_w, storage.charge_w) * _ACTIONS
-        power_w = feasible_power(power, stored[:, None], storage, h)
-        self._up_w, self._down_w = spare(power_w, stored[:, None], storage, rules)
+        power_w = np.where(_ACTIONS > 0, storage.discharge_w, storage.charge_w) * _ACTIONS
+        power_w = feasible_power(power_w[:, None], stored, storage, h)
+        self._up_w, self._down_w = spare(power_w, stored, storage, rules)
         used_w = rules.reg_up_used * self._up_w - rules.reg_down_used * self._down_w
         regulated = rules.products != ("energy",)
         given_w = np.clip(
             power_w + (used_w if regulated else 0.0), -storage.charge_w, storage.discharge_w
         )
-        given_w = feasible_power(given_w, stored[:, None], storage, h)
-        after = stored_after(given_w, stored[:, None], storage, h)
-        at = after / max(storage.energy_wh, 1e-9) * (LEVELS - 1)
-        self._low = np.clip(at.astype(int), 0, LEVELS - 2)
-        self._share = np.clip(at - self._low, 0.0, 1.0)[:, :, None]
-        mwh = given_w * h / W_PER_MW
-        wear = storage.wear_per_mwh * np.maximum(mwh, 0)
-        self._money = mwh[:, :, None] * nodes - wear[:, :, None]
+        given_w = feasible_power(given_w, stored, storage, h)
+        after = stored_after(given_w, stored, storage, h)
+        self._after = _between(after.ravel(), storage.energy_wh)
+        self._mwh = (given_w * h / W_PER_MW).ravel()
+        self._wear = storage.wear_per_mwh * np.maximum(self._mwh, 0)
         self._hours_mw = h / W_PER_MW
 
-    def best(self, left: Floats, up: Floats | None, down: Floats | None, t: int) -> Floats:
-        """Value before an interval, by stored energy and its price."""
-        worth = left[self._low] * (1 - self._share) + left[self._low + 1] * self._share
-        worth += self._money
+    def capacity_money(self, up: Floats | None, down: Floats | None, t: int) -> Floats:
+        """What the capacity beside each move earns in interval ``t``, less the move's wear."""
+        money = -self._wear
         if up is not None:
-            worth += (self._up_w * up[t] * self._hours_mw)[:, :, None]
+            money = money + (self._up_w * (up[t] * self._hours_mw)).ravel()
         if down is not None:
-            worth += (self._down_w * down[t] * self._hours_mw)[:, :, None]
-        best: Floats = worth.max(axis=1)
+            money = money + (self._down_w * (down[t] * self._hours_mw)).ravel()
+        return np.asarray(money, np.float64)
+
+    def best(self, left: Floats, prices: Floats, beside: Floats) -> Floats:
+        """Value before an interval, by stored energy and its price (one of ``prices``)."""
+        worth = self._after @ left
+        worth += self._mwh[:, None] * prices
+        worth += beside[:, None]
+        best: Floats = worth.reshape(len(_ACTIONS), LEVELS, -1).max(axis=0)
         return best
+
+
+def _between(after_wh: Floats, energy_wh: float) -> Floats:
+    """Each stored energy as shares of the two levels beside it, shape (n, LEVELS)."""
+    at = after_wh / max(energy_wh, 1e-9) * (LEVELS - 1)
+    apart = np.abs(np.clip(at, 0, LEVELS - 1)[:, None] - np.arange(LEVELS))
+    shares: Floats = np.maximum(1 - apart, 0.0)
+    return shares
 
 
 def stored_after(

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.forecast.capacity import CapacityForecast, capacity_ahead
-from vpp_streams.domain.market.forecast.process import PriceProcess, slot_of
+from vpp_streams.domain.market.forecast.process import (
+    PriceProcess,
+    expected_price,
+    price_quantile,
+    slot_of,
+)
 
 LOW, HIGH = 0.1, 0.9
 """Quantiles of the forecast that people see."""
@@ -34,10 +39,11 @@ def prices_ahead(process: PriceProcess, inputs: CycleInputs) -> PricesAhead:
         since = int(min(gap_ms // rules.interval_ms - 1, rules.day_slots))
     since = max(since, 0)
     chances = process.ahead(newest, first - since, rules.day_slots + since)[since:]
+    prices = process.prices_from(first, rules.day_slots)
     return PricesAhead(
         chances=chances,
-        mean=process.mean(chances),
-        low=process.quantile(chances, LOW),
-        high=process.quantile(chances, HIGH),
+        mean=expected_price(chances, prices),
+        low=price_quantile(chances, prices, LOW),
+        high=price_quantile(chances, prices, HIGH),
         capacity=capacity_ahead(history, rules, inputs.start_ms, rules.day_slots),
     )
