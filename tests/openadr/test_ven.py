@@ -200,7 +200,7 @@ async def test_only_the_named_program_is_followed_and_a_misspelt_one_is_told() -
     ("words", "environment", "said"),
     [
         (["--vtn", "vtn.example", "--region", "north"], {}, "--vtn vtn.example: give a base URL"),
-        (["--vtn", "http://x", "--region", "no rth"], {}, "is no region's name"),
+        (["--vtn", "http://x", "--region", "no rth"], {}, "is not a valid region name"),
         (["--vtn", "http://x", "--region", "north", "--client-id", "a"], {}, "both, or none"),
         (["--vtn", "http://x", "--region", "north"], {"VPP_OPENADR_CLIENT_SECRET": "a"}, "both"),
     ],

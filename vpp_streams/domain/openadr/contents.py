@@ -1,6 +1,6 @@
-"""Tells a change of an event by its contents: some VTNs change its time of modification each poll.
+"""Changes of events by their contents: some VTNs change the modification time at each poll.
 
-An event whose contents are as before keeps the times that it had when they were new.
+An event with unchanged contents keeps the times from when the contents were new.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ _TIMES = ("createdDateTime", "modificationDateTime")
 
 
 class Contents(NamedTuple):
-    """What an event said when its contents were new."""
+    """An event's digest and times from when its contents were new."""
 
     digest: str
     times: Mapping[str, Any]
@@ -23,9 +23,9 @@ class Contents(NamedTuple):
 def unchanged_times(
     raw_events: Iterable[object], before: Mapping[str, Contents]
 ) -> tuple[list[object], dict[str, Contents]]:
-    """The events with the times at which their contents were new, and the contents by event id.
+    """The events with the times from when their contents were new, and the contents by event id.
 
-    ``before`` are the contents of the last poll. What is no event with an id is left as it is.
+    ``before`` are the contents of the last poll. Objects without an id are left unchanged.
     """
     events: list[object] = []
     known: dict[str, Contents] = {}
