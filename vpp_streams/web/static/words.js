@@ -40,7 +40,7 @@ export function missingWords(status) {
 /** The present request of a region in words; null if there is none. */
 export function doingWords(status) {
   if (!status || status.mode === "idle" || status.mode === "hold") return null;
-  const requestedW = status.requestedW_w ?? null;
+  const requestedW = status.asked_w ?? null;
   return requestedW === null ? `${modeWords(status)}.` : `${modeWords(status)}: ${setpointPhrase(requestedW)}.`;
 }
 

@@ -1,9 +1,10 @@
-"""A quick day-ahead forecast by ridge regression on the days before, for power of regions.
+"""A quick day-ahead forecast by ridge regression on the days before (a LEAR without its lasso).
 
 All slots of a day at once, from yesterday's slots, the means of the last week and month and the
-kind of day. The penalty is chosen by the exact leave-one-out error. No solver, so a fit takes
-milliseconds: regions are forecast every quarter of an hour. `day_ahead` is the slower one for
-prices.
+kind of day (Lago et al. 2021, "Forecasting day-ahead electricity prices"; several windows by
+Marcjasz, Serafin and Weron 2018). The penalty is chosen by the exact leave-one-out error. No
+solver, so a fit takes milliseconds. Forecasts the power of regions, each quarter of an hour, and
+prices of which nothing but earlier prices is known; `day_ahead` is for the others.
 """
 
 import numpy as np
@@ -21,19 +22,26 @@ _KIND_WEIGHT = 2.0
 """A kind of day is punished less than a price."""
 
 
-def lear(days: Days, window: int, spiky: bool) -> Floats:
-    """The day after the last of ``days``, by slot. Learns from the last ``window`` days, but not
-    across the last gap.
+def lear(days: Days, windows: tuple[int, ...], spiky: bool) -> Floats:
+    """The day after the last of ``days``, by slot: the mean of fits on several ``windows`` of days.
 
-    ``days.kind`` must have the kind of the day to come, one more than values. What is not
-    ``spiky`` (solar power, with as many zeros as not) is learned without the asinh.
+    Learns from the days since the last gap. ``days.kind`` must have the kind of the day to come,
+    one more than values. What is not ``spiky`` (solar power, with as many zeros as not) is learned
+    without the asinh.
     """
     gaps = np.flatnonzero(~np.isfinite(days.values.sum(axis=1)))
     first = int(gaps[-1]) + 1 if len(gaps) else 0
     values, kind = days.values[first:], days.kind[first:]
     if len(values) < LEAST_DAYS:
         return profile(days)
-    since = max(len(values) - window, _WEEK + 1)
+    used = {max(len(values) - window, _WEEK + 1) for window in windows}
+    forecasts = np.array([_one(values, kind, since, spiky) for since in sorted(used)])
+    mean: Floats = forecasts.mean(axis=0)
+    return mean
+
+
+def _one(values: Floats, kind: NDArray[np.int64], since: int, spiky: bool) -> Floats:
+    """Fit on the days from ``since`` on, and forecast the day after the last."""
     scale = Scale.of(values[max(since - _WEEK, 0) :], spiky)
     prices = scale.to(values)
     x = _features(prices, kind, since)

@@ -31,7 +31,7 @@ SLOTS = DAY_MS // SLOT_MS
 HISTORY_DAYS = 30
 """Older days are not used."""
 LOW, HIGH = 0.1, 0.9
-_WINDOW = 28
+_WINDOWS = (28,)
 """Days that a regression looks back."""
 _BACK = 14
 """Past days forecast as at the time, from whose errors the quantiles are estimated."""
@@ -160,7 +160,7 @@ def _ahead(quantity: Quantity, days: Days, history_w: Floats) -> tuple[Floats, F
         # Of a month of days a regression learns weather that does not last, and of weekdays
         # little: it is held back.
         plain = (naive(days) + days.values[-7] + profile(days)) / 3
-        return (lear(days, _WINDOW, quantity.spiky) + plain) / 2, "lear"
+        return (lear(days, _WINDOWS, quantity.spiky) + plain) / 2, "lear"
     usual = profile(days)
     if np.isfinite(usual).any():
         return np.where(np.isfinite(usual), usual, np.nanmean(usual)), "profile"

@@ -40,7 +40,7 @@ export function dispatchPanel() {
       mode.className = `pill ${now.stale ? "bad" : { hold: "bad", idle: "quiet" }[status.mode] ?? "good"}`;
       text(mode, now.stale ? `No report for ${seconds(now.heard_ago_s)}` : modeWords(status));
       text(partitions, `${status.partitions_heard} of ${status.partitions_expected} partitions`);
-      const requestedW = status.requestedW_w ?? null;
+      const requestedW = status.asked_w ?? null;
       tiles.asked.set(requestedW === null ? "–" : power(requestedW), requestedW === null ? "nothing" : batteryPhrase(requestedW).split(" ")[0]);
       tiles.allocated.set(power(status.allocated_w ?? null));
       tiles.measured.set(power(status.measured_w), batteryPhrase(status.measured_w).split(" ")[0]);
