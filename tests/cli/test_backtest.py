@@ -159,13 +159,12 @@ def test_a_column_that_is_not_there_is_one_line_with_those_that_are(tmp_path: Pa
     assert "\n" not in error
 
 
-@pytest.mark.parametrize(
-    "words", [("--known-before-gate", "price"), ("--score-from", "2024-03-04")]
-)
+@pytest.mark.parametrize("words", [("--known-before-gate", "load"), ("--score-from", "2024-03-04")])
 def test_a_market_that_is_not_day_ahead_has_no_day_that_only_trains(
     quick: Path, words: tuple[str, str]
 ) -> None:
-    quick.write_text(quick.read_text().replace("price [EUR/MWh]", "price"))
+    header, *rows = quick.read_text().replace("price [EUR/MWh]", "price").splitlines()
+    quick.write_text("\n".join([f"{header},load", *(f"{row},1" for row in rows)]))
     result = backtest(quick, *words)
     assert isinstance(result.exception, InputError), result.output
     assert "is no day-ahead market" in str(result.exception)
@@ -175,6 +174,7 @@ def test_a_market_that_is_not_day_ahead_has_no_day_that_only_trains(
     ("words", "says"),
     [
         (("--score-from", "2030-01-01"), "no complete day"),
+        (("--known-before-gate", "price [EUR/MWh]"), "is a price that is read already"),
         (("--reserve", "much"), "write quantile:0.1, flat:0.1 or n-1:0.2"),
         (("--reserve", "flat:1.5"), "write quantile:0.1, flat:0.1 or n-1:0.2"),
         (("--country", "XQ"), "write a code such as DE, FR or AU"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -24,12 +25,15 @@ from tests.support.market_factory import (
 )
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.files.price_files.read import read_price_file
+from vpp_streams.domain.market.backtest.day_bids import Strategy
 from vpp_streams.domain.market.backtest.days import NO_SERIES, walk_days
 from vpp_streams.domain.market.backtest.delivery import Fleet, Given
 from vpp_streams.domain.market.backtest.foresight import perfect_money, planner_money
-from vpp_streams.domain.market.backtest.result import Summary, Yardsticks, summarise
+from vpp_streams.domain.market.backtest.imbalance import imbalance_per_mwh
+from vpp_streams.domain.market.backtest.result import Summary, Trace, Yardsticks, summarise
 from vpp_streams.domain.market.backtest.run import WalkRecord, walk
 from vpp_streams.domain.market.backtest.setting import rules_of
+from vpp_streams.domain.market.day_orders import DayOrders
 from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.forecast.day_ahead import day_ahead
 from vpp_streams.domain.market.forecast.days import Days, naive, profile
@@ -360,3 +364,115 @@ def test_bids_by_value_earn_most_of_a_spike_and_regulation_adds_to_it(
     uplift = with_regulation.perfect - energy.perfect
     assert with_regulation.money - energy.money >= 0.6 * uplift
     assert with_regulation.breaches == energy.breaches == 0
+
+
+DAY_RULES = replace(
+    RULES, gate_ms=DAY_MS // 2, orders=("hourly", "block", "loop", "exclusive"),
+    imbalance_share=0.25, imbalance_least=10.0,
+)  # fmt: skip
+
+
+def walk_duck(
+    energy: Floats, strategy: Strategy, overnight: bool = False, fleet: Fleet | None = None
+) -> tuple[Summary, Trace, tuple[DayOrders, ...]]:
+    market = ReplayMarket(DAY_RULES, prices_of(energy, DAY_RULES), "day")
+    return walk_days(
+        market, BATTERY, fleet or all_answer(), profile, weekday,
+        clock=no_clock, strategy=strategy, overnight=overnight,
+    )  # fmt: skip
+
+
+WAYS: list[tuple[Strategy, bool]] = [
+    ("hourly", False), ("hourly", True), ("loop", False), ("loop", True), ("exclusive", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("strategy", "overnight"), WAYS)
+def test_whatever_the_orders_a_changed_future_changes_none_before_it(
+    strategy: Strategy, overnight: bool
+) -> None:
+    energy = duck_days(14) - 25.0
+    changed = energy.copy()
+    changed[10 * 24 :] = changed[10 * 24 :][::-1] * 2 - 20
+    _, _, orders = walk_duck(energy, strategy, overnight)
+    _, _, other = walk_duck(changed, strategy, overnight)
+    encoded = [msgspec.json.encode([day.bids, str(day.spanning)]) for day in (*orders, *other)]
+    until = 10  # days 1 to 10: the last is bid before its prices are known
+    assert encoded[:until] == encoded[13 : 13 + until]
+    assert encoded[until:13] != encoded[13 + until :]
+
+
+@pytest.mark.parametrize(("strategy", "overnight"), WAYS)
+def test_no_order_beats_perfect_foresight_or_leaves_the_limits(
+    strategy: Strategy, overnight: bool
+) -> None:
+    summary, trace, _ = walk_duck(duck_days(14) - 25.0, strategy, overnight)
+    assert summary.breaches == 0
+    assert summary.imbalance_cost == 0.0
+    assert 0 < summary.money <= summary.perfect + 1e-4
+    assert summary.perfect <= summary.perfect_overnight + 1e-4
+    if overnight:
+        assert summary.perfect == pytest.approx(summary.perfect_overnight)
+    else:
+        ends = trace.stored_wh[23::24]
+        np.testing.assert_allclose(ends, 0.0, atol=10.0)
+
+
+def test_loops_earn_more_than_hourly_orders() -> None:
+    money = [walk_duck(duck_days(40), strategy)[0].money for strategy in ("hourly", "loop")]
+    assert money[0] < money[1]
+
+
+def test_energy_that_is_sold_and_not_delivered_costs_the_penalty() -> None:
+    poor = Fleet(BATTERY, 10, 0.7, seed=4)
+    energy = duck_days(8)
+    summary, trace, _ = walk_duck(energy, "hourly", fleet=poor)
+    whole, awarded, _ = walk_duck(energy, "hourly")
+    missing_mwh = np.abs(awarded.awarded_w - trace.delivered_w) / 1e6
+    penalty = np.maximum(0.25 * np.abs(trace.price), 10.0)
+    assert summary.imbalance_cost == pytest.approx((missing_mwh * penalty).sum(), rel=1e-6)
+    paid = (trace.delivered_w / 1e6 * trace.price).sum()
+    assert summary.money == pytest.approx(paid - summary.imbalance_cost)
+    assert whole.money > summary.money
+
+
+@pytest.mark.parametrize(
+    ("missing_w", "recorded_price", "cost"),
+    [
+        (1e6, None, 25.0),
+        (-1e6, None, 25.0),
+        (1e6, 130.0, 30.0),
+        (-1e6, 130.0, 0.0),
+        (1e6, 80.0, 0.0),
+        (-1e6, 80.0, 20.0),
+        (0.0, 130.0, 0.0),
+    ],
+)
+def test_an_imbalance_never_earns_more_than_delivery(
+    missing_w: float, recorded_price: float | None, cost: float
+) -> None:
+    assert imbalance_per_mwh(missing_w, 100.0, DAY_RULES, recorded_price) == cost
+
+
+def test_a_share_of_nothing_is_undefined_and_every_stretch_is_summed() -> None:
+    flat, _, _ = walk_duck(np.full(24 * 4, 50.0), "hourly")
+    assert flat.share is None
+    assert flat.share_calm is None
+    energy = duck_days(7)
+    energy[24 * 3 + 5] = np.nan
+    summary, trace, _ = walk_duck(energy, "hourly")
+    assert [stretch.intervals for stretch in summary.stretches] == [48, 72]
+    assert sum(stretch.money for stretch in summary.stretches) == pytest.approx(summary.money)
+    assert summary.stretches[1].money == pytest.approx(trace.money[48:].sum())
+    assert summary.stretches[1].first_ms == T0 + 4 * DAY_MS
+
+
+def test_days_with_a_spike_are_left_out_of_the_calm_share() -> None:
+    energy = duck_days(6)
+    energy[24 * 3 + 19] = 500.0
+    summary, trace, _ = walk_duck(energy, "hourly")
+    calm = np.delete(np.arange(24 * 5), np.arange(48, 72))
+    assert summary.share_calm == pytest.approx(
+        trace.money[calm].sum() / trace.perfect_money[calm].sum()
+    )
+    assert summary.share_calm != summary.share

@@ -61,6 +61,9 @@ def read_layout(header: Sequence[str], wanted: Wanted) -> Layout:
         raise RefusedError(
             f"it has no column {_spoken(missing)}; it has {_spoken(header, len(header))}"
         )
+    traded = {column.at for column in columns.values()}
+    if repeated := [header[at[0]] for at in extra if at[0] in traded]:
+        raise RefusedError(f"its column {_spoken(repeated)} is a price that is read already")
     plain = [" ".join(re.split(r"[\W_]+", name.lower())).strip() for name in header]
     return Layout(
         width=len(header),
