@@ -19,14 +19,15 @@ setup: $(READY) ## .venv with `vpp` in it, and the tools it needs (the other tar
 demo: setup ## the whole loop on this machine, with simulated homes and a dashboard
 	$(BIN)/vpp up
 
-# Two processes side by side, each on a core of its own: numpy must not take both for each.
+# Three processes side by side, as tests wait for Kafka much of their time; numpy must not take
+# every core for each of them.
 test test-all: export OPENBLAS_NUM_THREADS := 1
 
 test: setup ## the tests, on a real Kafka (some minutes)
-	$(BIN)/pytest -n 2 --dist worksteal --durations=25 -m "not nightly"
+	$(BIN)/pytest -n 3 --dist worksteal --durations=25 -m "not nightly"
 
 test-all: setup ## these and the long ones: more seeds, more examples, years instead of weeks
-	$(BIN)/pytest -n 2 --dist worksteal --durations=25 --hypothesis-profile=nightly
+	$(BIN)/pytest -n 3 --dist worksteal --durations=25 --hypothesis-profile=nightly
 
 simulate: setup ## the shell on a simulated Kafka, one seed after another (SEEDS=n FROM=m SCENARIO=s)
 	$(BIN)/python -m tests.simulation --scenario $(SCENARIO) --seeds $(SEEDS) --from $(FROM)
