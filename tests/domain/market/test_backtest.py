@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from benchmarks.quantile_rule import quantile_rule_money
 from schemas.market import Bid
 from tests.support.market_factory import (
     BATTERY,
@@ -40,7 +41,7 @@ from vpp_streams.domain.market.forecast.days import Days, naive, profile
 from vpp_streams.domain.market.forecast.series import Series
 from vpp_streams.domain.market.replay_market import ReplayMarket
 from vpp_streams.domain.market.reserve import ReservePolicy
-from vpp_streams.domain.market.rules import BidRefusedError, Prices
+from vpp_streams.domain.market.rules import BidRefusedError, Prices, Storage
 
 DAY_MS = 86_400_000
 RULES = energy_only(HOURLY)
@@ -217,6 +218,17 @@ def test_foresight_in_pieces_is_foresight_of_the_whole(monkeypatch: pytest.Monke
     monkeypatch.setattr("vpp_streams.domain.market.backtest.foresight.CHUNK", 48)
     monkeypatch.setattr("vpp_streams.domain.market.backtest.foresight.BEYOND", 48)
     assert perfect_money(run, RULES, BATTERY, 0.0).sum() == pytest.approx(whole, rel=1e-6)
+
+
+def test_the_rule_of_two_quantiles_trades_by_the_last_days_prices() -> None:
+    """A lossless hour's energy: bought at the lowest of the day before, sold at the dearest."""
+    storage = Storage(1e6, 1e6, 1e6, 1.0, 1.0)
+    day = np.arange(24) * 10.0
+    money = quantile_rule_money(prices_of(np.tile(day, 2), RULES), RULES, storage)
+    assert money[24] == 0.0  # it is full: the first day's later prices looked cheap or dear too
+    assert money[24:43].sum() == 0.0
+    assert money[43] == 190.0
+    assert (money[44:] == 0).all()
 
 
 def test_a_bid_that_is_late_or_for_an_unknown_interval_is_refused() -> None:
@@ -476,3 +488,17 @@ def test_days_with_a_spike_are_left_out_of_the_calm_share() -> None:
         trace.money[calm].sum() / trace.perfect_money[calm].sum()
     )
     assert summary.share_calm != summary.share
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("zone", ["SA1", "NSW1"])
+def test_bids_earn_on_days_without_spikes(zone: str) -> None:
+    """No stretch loses money; a chain that waits for spikes earned less than a tenth."""
+    prices = recorded("nem_5min_calm/DISPATCHPRICE.csv", zone=zone)
+    rules = energy_only(rules_of(prices, "AEMO")[0])
+    market = ReplayMarket(rules, prices)
+    summary, trace, _ = walk(market, BATTERY, all_answer(), ReservePolicy(), clock=no_clock)
+    assert summary.share is not None
+    assert summary.share >= 0.35
+    for rows in prices.runs():
+        assert trace.money[np.isin(trace.start_ms, prices.start_ms[rows])].sum() > 0

@@ -24,7 +24,13 @@ from vpp_streams.domain.market.clearing import clear_offer, cleared_power_w, imp
 from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.forecast.process import PriceProcess, fit_process
 from vpp_streams.domain.market.rules import Storage
-from vpp_streams.domain.market.value import LEVELS, feasible_power, stored_after, value_table
+from vpp_streams.domain.market.value import (
+    LEVELS,
+    ValueTable,
+    feasible_power,
+    stored_after,
+    value_table,
+)
 
 RULES = energy_only(HOURLY)
 
@@ -88,6 +94,20 @@ def test_an_offer_rises_and_stays_within_what_can_be_given(
         assert least_w - 1e-3 <= power <= most_w + 1e-3
         left = float(stored_after(np.array([power]), stored_wh, BATTERY, 1.0)[0])
         assert -0.01 <= left <= BATTERY.energy_wh + 0.01
+
+
+def test_nodes_of_the_same_price_are_one_step_of_an_offer() -> None:
+    """Two nodes at the cap differ in what follows; the offer's prices must rise all the same."""
+    prices = np.array([[-500.0, 50.0, 4000.0, 4000.0]])
+    stored = np.linspace(0, 1e6, LEVELS)
+    value = stored[:, None] / 1e6 * np.array([10.0, 10.0, 5000.0, 1000.0])
+    table = ValueTable(prices, stored, value[None])
+    storage = Storage(1e6, 1e6, 1e6, 1.0, 1.0)
+    offer = energy_offer(
+        table, 0, np.full(4, 0.25), 1e6, storage=storage, rules=RULES, least_w=-1e6, most_w=1e6
+    )
+    assert [step.price for step in offer.steps] == sorted({step.price for step in offer.steps})
+    assert cleared_power_w(offer, 4000.0) == 1e6  # worth 3000 on average
 
 
 def test_wear_keeps_a_small_spread_from_being_traded() -> None:

@@ -39,15 +39,19 @@ class Outlooks:
         group_ms = inputs.start_ms - inputs.start_ms % (REFIT * rules.interval_ms)
         rows = int(np.searchsorted(history.start_ms, group_ms))
         known = history.cut(slice(0, rows))
-        key = (group_ms, rows, known.energy[-1:].tobytes(), storage, rules)
+        # One outlook for the group: published prices are those before its first gate.
+        published = inputs.published.before(group_ms - rules.gate_ms)
+        key = (group_ms, rows, known.energy[-1:].tobytes(), published.key(), storage, rules)
         if self._newest is None or self._newest[0] != key:
-            self._newest = key, fit_outlook(known, storage, rules, group_ms)
+            process = fit_process(known, rules, published)
+            self._newest = key, outlook_of(process, known, storage, rules, group_ms)
         return self._newest[1]
 
 
-def fit_outlook(known: Prices, storage: Storage, rules: MarketRules, group_ms: int) -> Outlook:
-    """The outlook from ``group_ms`` on, fitted to the known prices."""
-    process = fit_process(known, rules)
+def outlook_of(
+    process: PriceProcess, known: Prices, storage: Storage, rules: MarketRules, group_ms: int
+) -> Outlook:
+    """The outlook from ``group_ms`` on; ``known`` prices tell those of capacity."""
     steps = int(rules.day_slots * LOOK_DAYS)
     table = value_table(
         process,

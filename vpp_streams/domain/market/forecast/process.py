@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vpp_streams.domain.arrays import Floats
+from vpp_streams.domain.arrays import Floats, Ints
 from vpp_streams.domain.market.forecast.day_pattern import day_pattern
 from vpp_streams.domain.market.forecast.moves import move_chances, on_nodes
+from vpp_streams.domain.market.forecast.published import NOTHING_PUBLISHED, PublishedPrices
 from vpp_streams.domain.market.rules import MarketRules, Prices
 
 _INSIDE = np.concatenate(
@@ -86,25 +87,46 @@ def slot_of(start_ms: NDArray[np.int64] | int, rules: MarketRules) -> NDArray[np
     return np.asarray(start_ms, np.int64) // rules.interval_ms % rules.day_slots
 
 
-def fit_process(history: Prices, rules: MarketRules) -> PriceProcess:
-    """The chain as history tells it; with none, the prior. Unknown prices are left out."""
+def fit_process(
+    history: Prices, rules: MarketRules, published: PublishedPrices = NOTHING_PUBLISHED
+) -> PriceProcess:
+    """The chain as history shows it; with none, the prior. Unknown prices are left out.
+
+    ``published`` prices, at most one for an interval, are the usual ones of their intervals, from
+    that of the newest known price on for a day.
+    """
     lately = history.cut(slice(-_MOST_DAYS * rules.day_slots, None))
     known = np.isfinite(lately.energy)
     numbers, first = np.unique(lately.start_ms[known] // rules.interval_ms, return_index=True)
     pattern = day_pattern(numbers, lately.energy[known][first], rules)
+    usual = _with_published(pattern.usual, numbers, published, rules)
     nodes = _nodes(pattern.scale, rules)
     z = np.arcsinh(pattern.residual / pattern.scale)
-    prices = np.clip(
-        pattern.usual[:, None] + pattern.scale * np.sinh(nodes), rules.floor, rules.cap
-    )
+    prices = np.clip(usual[:, None] + pattern.scale * np.sinh(nodes), rules.floor, rules.cap)
     prices[:, 0], prices[:, -1] = rules.floor, rules.cap
     return PriceProcess(
         nodes=nodes,
-        usual=pattern.usual,
+        usual=usual,
         scale=pattern.scale,
         prices=prices,
         moves=move_chances(z, np.diff(numbers) == 1, nodes, pattern, rules),
     )
+
+
+def _with_published(
+    usual: Floats, numbers: Ints, published: PublishedPrices, rules: MarketRules
+) -> Floats:
+    """Usual prices of the slots, replaced by the published ones of the coming day."""
+    of_interval = published.start_ms // rules.interval_ms
+    # The newest price is part of the day: what is unusual about it is its distance from what was
+    # published for it.
+    apart = of_interval - (numbers[-1] if len(numbers) else of_interval[:1])
+    coming = (apart >= 0) & (apart < rules.day_slots)
+    replaced = usual.copy()
+    replaced[of_interval[coming] % rules.day_slots] = np.clip(
+        published.price[coming], rules.floor, rules.cap
+    )
+    return replaced
 
 
 def _nodes(scale: float, rules: MarketRules) -> Floats:
