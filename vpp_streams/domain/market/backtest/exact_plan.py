@@ -57,11 +57,14 @@ def exact_plan(problem: PlanProblem) -> ExactPlan:
     bounds = _hard(bounds_of(mended, shape), shape, 0.0 if np.isnan(mended.final) else mended.final)
     one_way = np.zeros(shape.steps, bool)
     while True:
-        columns = columns_of(_solved(shape, bounds, one_way), bounds, shape)
+        values, is_late = _solved(shape, bounds, one_way)
+        columns = columns_of(values, bounds, shape)
         both = (np.minimum(columns.charge, columns.discharge) > TOLERANCE) & ~one_way
         if not both.any():
             return _plan(columns, mended.unit_wh)
         one_way |= both
+        if is_late:  # a search for each round would take minutes
+            one_way |= problem.energy_price < 0
 
 
 def _hard(bounds: Bounds, shape: Shape, final: float) -> Bounds:
@@ -73,8 +76,11 @@ def _hard(bounds: Bounds, shape: Shape, final: float) -> Bounds:
     return replace(bounds, lower=lower, upper=upper)
 
 
-def _solved(shape: Shape, bounds: Bounds, one_way: NDArray[np.bool_]) -> Floats:
-    """Values of the programme's columns, of the steps in ``one_way`` only one way."""
+def _solved(shape: Shape, bounds: Bounds, one_way: NDArray[np.bool_]) -> tuple[Floats, bool]:
+    """Values of the programme's columns, of the steps in ``one_way`` only one way.
+
+    Also whether the search took longer than `LIMIT_S`.
+    """
     highs = highspy.Highs()  # type: ignore[no-untyped-call]
     for name, value in OPTIONS.items():
         highs.setOptionValue(name, value)
@@ -85,7 +91,7 @@ def _solved(shape: Shape, bounds: Bounds, one_way: NDArray[np.bool_]) -> Floats:
     close = late and highs.getInfo().mip_gap <= LIMIT_GAP
     if not close and status != highspy.HighsModelStatus.kOptimal:
         raise RuntimeError(f"no exact plan: {highs.modelStatusToString(status)}")
-    return np.array(highs.getSolution().col_value)[: len(bounds.cost)]
+    return np.array(highs.getSolution().col_value)[: len(bounds.cost)], late
 
 
 def _programme(
