@@ -16,8 +16,8 @@ COUPLED = {"EUR", "BGN", "CHF", "CZK", "DKK", "GBP", "HUF", "NOK", "PLN", "RON",
 """Currencies of the European exchanges, which take all kinds of order (EPEX SPOT, "Operational
 Rules"; "EUPHEMIA Public Description")."""
 IMBALANCE_SHARE, IMBALANCE_LEAST = 0.25, 10.0
-"""Of a day-ahead market: how far Germany's imbalance price is at least from the exchange's price
-in an imbalance that is not small, and at least so many EUR/MWh (BNetzA, BK6-19-552)."""
+"""Of a day-ahead market: an assumption about how far the imbalance price is from the exchange's,
+and the least EUR/MWh; in the manner of Germany's rule (BNetzA, BK6-19-552), not checked with it."""
 
 
 def rules_of(prices: Prices, format_: str) -> tuple[MarketRules, Auction]:
