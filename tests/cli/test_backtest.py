@@ -159,9 +159,17 @@ def test_a_column_that_is_not_there_is_one_line_with_those_that_are(tmp_path: Pa
     assert "\n" not in error
 
 
-@pytest.mark.parametrize("words", [("--known-before-gate", "load"), ("--score-from", "2024-03-04")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--known-before-gate", "load"),
+        ("--score-from", "2024-03-04"),
+        ("--orders", "loop"),
+        ("--overnight",),
+    ],
+)
 def test_a_market_that_is_not_day_ahead_has_no_day_that_only_trains(
-    quick: Path, words: tuple[str, str]
+    quick: Path, words: tuple[str, ...]
 ) -> None:
     header, *rows = quick.read_text().replace("price [EUR/MWh]", "price").splitlines()
     quick.write_text("\n".join([f"{header},load", *(f"{row},1" for row in rows)]))

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.market import Product
+from schemas.market import Bid, Product
 from tests.support.paths import SHARED_DATA
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.files.price_files.read import read_price_file
+from vpp_streams.domain.market.backtest.delivery import Fleet
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
 
@@ -72,3 +73,18 @@ def recorded(path: str, **how: Any) -> Prices:
         pytest.skip(f"recorded prices are absent: {path}")
     reading = read_price_file(file.read_bytes(), name=file.name, **how)
     return next(iter(reading.prices.values()))
+
+
+def no_clock() -> float:
+    """A clock that stands still."""
+    return 0.0
+
+
+def all_answer() -> Fleet:
+    """A fleet of one device that always answers."""
+    return Fleet(BATTERY, 1, 1.0, seed=1)
+
+
+def stripped(bids: tuple[Bid, ...]) -> list[tuple[object, ...]]:
+    """What of bids must not depend on the future."""
+    return [(b.start_ms, b.energy, b.capacity, b.expected_price, b.stored_wh) for b in bids]

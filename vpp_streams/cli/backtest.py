@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from vpp_streams.cli.prices import MARKS, Decimal, price_bytes
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.errors import InputError
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 ForecastName = Literal["lear", "profile", "naive", "boosted"]
 Orders = Literal["hourly", "loop", "exclusive"]
-Decimal = Literal["point", "comma"]
 SEED = 1
 
 
@@ -117,7 +117,6 @@ def backtest(
       vpp backtest --market DE.csv --currency EUR --fleet FILE --score-from 2016-01-04
       --known-before-gate "Load Forecast" --known-before-gate "Wind Forecast"
     """
-    from vpp_streams.cli.prices import MARKS, price_bytes
     from vpp_streams.domain.files.price_files.read import read_price_file
 
     known_before = known_before_gate or []
@@ -147,9 +146,10 @@ def backtest(
             overnight=overnight,
         )
         result = _walk_days(replayed, storage, answering, ahead)
-    elif known_before or score_from:
+    elif known_before or score_from or orders or overnight:
         raise InputError(f"{market} is no day-ahead market: its intervals are bid for one by one,"
-                         " so --known-before-gate and --score-from mean nothing")  # fmt: skip
+                         " so --known-before-gate, --score-from, --orders and --overnight"
+                         " mean nothing")  # fmt: skip
     else:
         result = _walk(replayed, storage, answering, policy)
     _report(result, replayed, html, as_json)

@@ -57,21 +57,6 @@ def test_two_series_are_better_than_either() -> None:
     assert errors[2] < 4 < min(errors[:2])
 
 
-def test_it_learns_what_yesterday_tells_of_today() -> None:
-    """Each day is 60 % of the day before: no mean of days knows that."""
-    rng = np.random.default_rng(3)
-    level = [0.0]
-    for _ in range(200):
-        level.append(0.6 * level[-1] + rng.normal(0, 10))
-    shape = duck_days(1).reshape(1, 24)
-    values = shape + np.array(level)[:, None] + rng.normal(0, 0.5, (201, 24))
-    days = Days(values[:200], np.zeros(201, np.int64))
-    forecast = day_ahead(days)
-    assert mean_absolute_error(shape[0] + 0.6 * level[199], forecast) < 4.0
-    truth = shape[0] + level[200]
-    assert mean_absolute_error(truth, forecast) < mean_absolute_error(truth, profile(days))
-
-
 def test_a_weekend_that_is_cheap_is_forecast_cheap() -> None:
     values = np.full((140, 24), 50.0) + np.random.default_rng(1).normal(0, 1, (140, 24))
     kind = np.arange(141) % 7

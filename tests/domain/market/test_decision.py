@@ -9,7 +9,15 @@ import pytest
 
 from benchmarks.absurd_inputs import absurd_inputs, complaints
 from schemas.market import Award, Bid, Delivery, PlanView
-from tests.support.market_factory import BATTERY, HOURLY, T0, duck_days, inputs_at, prices_of
+from tests.support.market_factory import (
+    BATTERY,
+    HOURLY,
+    T0,
+    duck_days,
+    inputs_at,
+    no_clock,
+    prices_of,
+)
 from vpp_streams.domain.market.clearing import cleared_power_w
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision.autobidder import Autobidder
@@ -24,10 +32,6 @@ HISTORY = prices_of(duck_days(6))
 NEXT_MS = T0 + 6 * 24 * 3_600_000
 """The interval after the history: midnight."""
 FUZZED = 2_000
-
-
-def no_clock() -> float:
-    return 0.0
 
 
 def decide(inputs: CycleInputs, bidder: Autobidder | None = None) -> tuple[Bid, PlanView | None]:

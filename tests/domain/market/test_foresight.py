@@ -5,12 +5,15 @@ from itertools import product
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from tests.support.market_factory import BATTERY, HOURLY, duck_days, energy_only, prices_of
 from vpp_streams.domain.arrays import Floats
+from vpp_streams.domain.market.backtest import exact_plan as exact_plan_module
 from vpp_streams.domain.market.backtest.exact_plan import exact_plan
 from vpp_streams.domain.market.backtest.foresight import best_plan, perfect_money, plan_money
+from vpp_streams.domain.market.plan.lp import Bounds, Shape
 from vpp_streams.domain.market.plan.model import PlanModel
 from vpp_streams.domain.market.plan.problem import Plan, PlanProblem
 from vpp_streams.domain.market.rules import Storage
@@ -108,3 +111,22 @@ def test_regulation_beside_negative_prices_is_planned_exactly_too() -> None:
     alone = best_plan(PlanModel(), run, RULES, BATTERY, 0.0)
     assert found >= plan_money(cuts, run, rules, BATTERY).sum() - 1e-4
     assert found > plan_money(alone, run, RULES, BATTERY).sum()
+
+
+def test_what_a_cut_short_search_may_have_missed_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = prices_of(duck_days(2) - 80.0, RULES)
+    best = perfect_money(run, RULES, BATTERY, 0.0).sum()
+    solved = exact_plan_module._solved  # noqa: SLF001 - no other way to be late for certain
+
+    def late(shape: Shape, bounds: Bounds, one_way: NDArray[np.bool_]) -> tuple[Floats, float]:
+        return solved(shape, bounds, one_way)[0], 0.01
+
+    monkeypatch.setattr(exact_plan_module, "_solved", late)
+    assert perfect_money(run, RULES, BATTERY, 0.0).sum() == pytest.approx(1.01 * best)
+
+
+def test_a_search_without_an_end_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(exact_plan_module.OPTIONS, "time_limit", 0.0)
+    run = prices_of(np.full(48, -100.0), RULES)
+    with pytest.raises(ValueError, match=r"not found in 20 s.*try again"):
+        perfect_money(run, RULES, BATTERY, 0.0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from schemas.market import Award, Delivery, InputOffset, PlanView
 from vpp_streams.domain.arrays import Floats
-from vpp_streams.domain.market.forecast.published import NOTHING_PUBLISHED, PublishedPrices
+from vpp_streams.domain.market.forecast.series import NOTHING_PUBLISHED, Feed
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
 
@@ -34,7 +34,7 @@ class CycleInputs:
     """Deliveries of the last day, oldest first."""
     reserve: ReservePolicy = field(default_factory=ReservePolicy)
     last_plan: PlanView | None = None
-    published: PublishedPrices = NOTHING_PUBLISHED
+    published: Feed = NOTHING_PUBLISHED
     """Prices that others expect, with the time of each."""
     sources: tuple[InputOffset, ...] = ()
 

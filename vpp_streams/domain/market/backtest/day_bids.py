@@ -20,6 +20,7 @@ from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.backtest.exact_plan import ExactPlan
 from vpp_streams.domain.market.backtest.foresight import best_plan
 from vpp_streams.domain.market.backtest.pairs import Pair, pairs_of
+from vpp_streams.domain.market.backtest.run import REGION
 from vpp_streams.domain.market.bids import fixed_offer
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.day_orders import BlockOrder, DayOrders, ExclusiveGroup, LoopOrder
@@ -28,7 +29,6 @@ from vpp_streams.domain.market.plan.model import PlanModel
 from vpp_streams.domain.market.plan.problem import Plan
 from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
 
-REGION = "backtest"
 Strategy = Literal["hourly", "loop", "exclusive"]
 """The kind of order that a day is bid with."""
 SPREAD = 2.0

@@ -1,7 +1,7 @@
 """The days of a walk, one auction after another: what is bid, cleared and delivered."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,12 @@ from schemas.market import Award
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.backtest.day_bids import DayAhead, DayBidder
 from vpp_streams.domain.market.backtest.day_prices import DayPrices
-from vpp_streams.domain.market.backtest.delivery import Fleet, Given
+from vpp_streams.domain.market.backtest.delivery import ROUNDING, Fleet, Given
 from vpp_streams.domain.market.backtest.run import WalkRecord
 from vpp_streams.domain.market.day_orders import DayOrders
 from vpp_streams.domain.market.forecast.days import error_quantiles
 from vpp_streams.domain.market.replay_market import ReplayMarket
-from vpp_streams.domain.market.value import feasible_power, stored_after
+from vpp_streams.domain.market.value import W_PER_MW, feasible_power, stored_after
 
 ERROR_DAYS = 56
 """Days whose forecast errors the quantiles are estimated from."""
@@ -132,7 +132,23 @@ class DayWalker:
             given = fleet.deliver(award, stored_wh, self.market.rules, settled)
             stored_wh = given.stored_wh
             found.given.append(given)
+        if not self.overnight:
+            found.given[-1] = self._emptied(found)
         return found
+
+    def _emptied(self, found: _Day) -> Given:
+        """The day's last interval, with the cost to get rid of what is left in store at its end.
+
+        A day begins empty, so energy that was not given for want of devices would vanish: it is
+        given away at the day's lowest price, which costs where that is below 0.
+        """
+        last, storage = found.given[-1], self.bidder.storage
+        lowest = min(award.prices["energy"] for award in found.awards)
+        if last.stored_wh <= ROUNDING * storage.energy_wh:
+            return last
+        left_mwh = last.stored_wh * storage.discharge_efficiency / W_PER_MW
+        cost = left_mwh * max(-lowest, 0.0)
+        return replace(last, money=last.money - cost, imbalance_cost=last.imbalance_cost + cost)
 
     def _note(self, day: int, orders: DayOrders, found: _Day, rows: WalkRecord) -> None:
         lately = slice(max(day - ERROR_DAYS, 0), day)

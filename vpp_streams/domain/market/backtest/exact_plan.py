@@ -3,7 +3,8 @@
 The linear programme of `plan.lp` with hard limits of the stored energy, and one binary variable
 (1 = the step may charge, 0 = it may discharge) for each step that needs one: solved without any,
 then with one for each step that still goes both ways, until none does. Fewer constraints never
-lower an optimum, so the last one is the optimum with all of them (see `LIMIT_GAP`).
+lower an optimum, so the last one is the optimum with all of them. A search that takes too long ends
+with its best plan, and how much better another one may be.
 """
 
 from dataclasses import dataclass, replace
@@ -20,9 +21,9 @@ from vpp_streams.domain.market.plan.tidy import tidy
 
 GAP = 1e-7
 """Share of the optimum within which the search ends."""
-LIMIT_S, LIMIT_GAP = 20.0, 0.002
+LIMIT_S, LIMIT_GAP = 20.0, 0.05
 """Time for a search, and the share of the optimum that it has to be within by then: hundreds of
-steps in a row at prices below 0 can take hours to be proven, and are within 0.0005 in seconds."""
+steps in a row at prices below 0 can take hours to be proven, and are within 0.005 in seconds."""
 OPTIONS: dict[str, bool | int | float | str] = {
     "output_flag": False,
     "threads": 1,
@@ -42,13 +43,16 @@ class ExactPlan:
     reg_down_w: Floats
     reserve_w: Floats
     stored_wh: Floats
+    gap: float
+    """Share by which the optimum may earn more; 0 unless the search took too long."""
 
 
 def exact_plan(problem: PlanProblem) -> ExactPlan:
     """The optimum of a problem that starts within its limits and has no commitments.
 
-    Raises `RuntimeError` where the solver finds none, which is a bug: doing nothing is feasible
-    unless more energy is wanted at the end than can be stored until then.
+    Raises `ValueError` where the search is not close to the optimum in time, and `RuntimeError`
+    where the solver finds no plan, which is a bug: doing nothing is feasible unless more energy is
+    wanted at the end than can be stored until then.
     """
     mended = tidy(problem)
     if isinstance(mended, PlanFailure):
@@ -57,13 +61,13 @@ def exact_plan(problem: PlanProblem) -> ExactPlan:
     bounds = _hard(bounds_of(mended, shape), shape, 0.0 if np.isnan(mended.final) else mended.final)
     one_way = np.zeros(shape.steps, bool)
     while True:
-        values, is_late = _solved(shape, bounds, one_way)
+        values, gap = _solved(shape, bounds, one_way)
         columns = columns_of(values, bounds, shape)
         both = (np.minimum(columns.charge, columns.discharge) > TOLERANCE) & ~one_way
         if not both.any():
-            return _plan(columns, mended.unit_wh)
+            return _plan(columns, mended.unit_wh, gap)
         one_way |= both
-        if is_late:  # a search for each round would take minutes
+        if gap:  # a search for each round would take minutes
             one_way |= problem.energy_price < 0
 
 
@@ -76,10 +80,10 @@ def _hard(bounds: Bounds, shape: Shape, final: float) -> Bounds:
     return replace(bounds, lower=lower, upper=upper)
 
 
-def _solved(shape: Shape, bounds: Bounds, one_way: NDArray[np.bool_]) -> tuple[Floats, bool]:
+def _solved(shape: Shape, bounds: Bounds, one_way: NDArray[np.bool_]) -> tuple[Floats, float]:
     """Values of the programme's columns, of the steps in ``one_way`` only one way.
 
-    Also whether the search took longer than `LIMIT_S`.
+    Also the share by which the optimum may be better, if the search took longer than `LIMIT_S`.
     """
     highs = highspy.Highs()  # type: ignore[no-untyped-call]
     for name, value in OPTIONS.items():
@@ -87,11 +91,15 @@ def _solved(shape: Shape, bounds: Bounds, one_way: NDArray[np.bool_]) -> tuple[F
     highs.passModel(_programme(matrix_of(shape), bounds, np.flatnonzero(one_way), shape.steps))
     highs.run()
     status = highs.getModelStatus()
-    late = status == highspy.HighsModelStatus.kTimeLimit
-    close = late and highs.getInfo().mip_gap <= LIMIT_GAP
-    if not close and status != highspy.HighsModelStatus.kOptimal:
+    late, gap = status == highspy.HighsModelStatus.kTimeLimit, highs.getInfo().mip_gap
+    if late and not gap <= LIMIT_GAP:
+        raise ValueError(
+            f"perfect foresight was not found in {LIMIT_S:g} s, only within {gap:.1%}: prices are"
+            " below 0 for too long; try again while the machine is idle, or with fewer days"
+        )
+    if not late and status != highspy.HighsModelStatus.kOptimal:
         raise RuntimeError(f"no exact plan: {highs.modelStatusToString(status)}")
-    return np.array(highs.getSolution().col_value)[: len(bounds.cost)], late
+    return np.array(highs.getSolution().col_value)[: len(bounds.cost)], gap if late else 0.0
 
 
 def _programme(
@@ -124,7 +132,7 @@ def _programme(
     return lp
 
 
-def _plan(columns: PlanColumns, unit_wh: float) -> ExactPlan:
+def _plan(columns: PlanColumns, unit_wh: float, gap: float) -> ExactPlan:
     return ExactPlan(
         power_w=(columns.discharge - columns.charge) * unit_wh,
         discharge_w=columns.discharge * unit_wh,
@@ -132,4 +140,5 @@ def _plan(columns: PlanColumns, unit_wh: float) -> ExactPlan:
         reg_down_w=columns.capacity["reg_down"] * unit_wh,
         reserve_w=columns.capacity["reserve"] * unit_wh,
         stored_wh=columns.stored * unit_wh,
+        gap=gap,
     )

@@ -29,7 +29,11 @@ def perfect_money(
     *,
     ends_empty: bool = False,
 ) -> Floats:
-    """Money of each interval of a stretch without gaps, of the best plan over all of it."""
+    """Money of each interval of a stretch without gaps, of the best plan over all of it.
+
+    Where that could not be found in time, it is raised to the most that any plan can earn, so that
+    nothing beats it. Raises `ValueError` where even that is not known closely.
+    """
     model = PlanModel()
 
     def best(rows: Prices, stored_wh: float) -> Plan | ExactPlan:
@@ -69,7 +73,8 @@ def _rolled(
         rows = run.cut(slice(first, min(first + take + beyond, len(money))))
         plan = best(rows, stored_wh)
         kept = min(take, len(money) - first)
-        money[first : first + kept] = plan_money(plan, rows, rules, storage)[:kept]
+        most = 1 + plan.gap if isinstance(plan, ExactPlan) else 1
+        money[first : first + kept] = most * plan_money(plan, rows, rules, storage)[:kept]
         stored_wh = min(max(float(plan.stored_wh[kept]), 0.0), storage.energy_wh)
     return money
 
@@ -86,8 +91,8 @@ def best_plan(
     """The plan that earns most at these prices.
 
     Energy left at the end is worth nothing; with ``ends_empty`` there is none. The linear
-    programme's first solution is the best where it breaks no rule; where it does, its cuts are
-    not exact.
+    programme's first solution is the best where it breaks no rule; where it does, as it mostly
+    does at prices below 0, its cuts are not exact. Raises `ValueError` as `exact_plan` does.
     """
     problem = _problem(run, rules, storage, stored_wh)
     if ends_empty:
@@ -95,6 +100,8 @@ def best_plan(
         dear = -4.0 * (float(np.abs(run.energy).max()) + storage.wear_per_mwh + 1.0)
         terminal = (storage.energy_wh,), (dear / storage.charge_efficiency,)
         problem = replace(problem, terminal_wh=terminal[0], terminal_per_mwh=terminal[1])
+    if (run.energy < 0).any():
+        return exact_plan(problem)
     plan = _linear_plan(model, problem)
     return plan if plan.rounds == 1 else exact_plan(problem)
 

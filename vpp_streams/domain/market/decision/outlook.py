@@ -40,7 +40,7 @@ class Outlooks:
         rows = int(np.searchsorted(history.start_ms, group_ms))
         known = history.cut(slice(0, rows))
         # One outlook for the group: published prices are those before its first gate.
-        published = inputs.published.before(group_ms - rules.gate_ms)
+        published = inputs.published.newest(group_ms - rules.gate_ms - 1)
         key = (group_ms, rows, known.energy[-1:].tobytes(), published.key(), storage, rules)
         if self._newest is None or self._newest[0] != key:
             process = fit_process(known, rules, published)

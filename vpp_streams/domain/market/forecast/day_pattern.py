@@ -27,9 +27,9 @@ _PRIOR_DAYS = 0.06
 _WIDEN_SLOTS = 3.0
 """A price counts for its neighbours in time, falling by e after so many intervals."""
 _LEVEL_PRIOR_DAYS = 1 / 24
-_SHAPE_SHARE, _SHAPE_PRIOR_DAYS = 0.6, 2.0
+_SHAPE_SHARE, _SHAPE_PRIOR_DAYS = 0.48, 2.0
 """Share of the daily shape that is expected again, and days that this prior weighs as much as."""
-_SCALE, _SCALE_PRIOR_DAYS = 15.0, 0.5
+_SCALE, _SCALE_PRIOR_DAYS = 20.0, 0.5
 """A usual distance from the usual price, and days that this prior weighs as much as."""
 _LEAST_SCALE, _MOST_SCALE = 4.0, 60.0
 _DEAR = 240.0

@@ -28,10 +28,10 @@ _DEAR, _VERY_DEAR = 111.0, 675.0
 """Distances above the usual price from which on a price is dear, and very dear (a spike)."""
 _TIGHT_SHARE = 0.01
 """Share of dear prices at which supply is tight with chance 1/2."""
-_SPIKE_BEGINS = 0.1
+_SPIKE_BEGINS = 0.12
 """Chance that a dear price is followed by a spike where supply is tight."""
-_SPIKE_FROM_NOTHING = 0.0001
-_SPIKE_GROWS, _SPIKE_FALLS = 0.12, 0.08
+_SPIKE_FROM_NOTHING = 0.0002
+_SPIKE_GROWS, _SPIKE_FALLS = 0.12, 0.1
 """Chances that a very dear price becomes another spike, or falls to a dear price."""
 _SPIKES, _SPIKE_SHARE = np.array([320.0, 1000, 5000, 14000]), np.array([0.55, 0.15, 0.15, 0.15])
 """Prices that a spike may have, and how often."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vpp_streams.domain.arrays import Floats, Ints
 from vpp_streams.domain.market.forecast.day_pattern import day_pattern
 from vpp_streams.domain.market.forecast.moves import move_chances, on_nodes
-from vpp_streams.domain.market.forecast.published import NOTHING_PUBLISHED, PublishedPrices
+from vpp_streams.domain.market.forecast.series import NOTHING_KNOWN, Series
 from vpp_streams.domain.market.rules import MarketRules, Prices
 
 _INSIDE = np.concatenate(
@@ -88,12 +88,12 @@ def slot_of(start_ms: NDArray[np.int64] | int, rules: MarketRules) -> NDArray[np
 
 
 def fit_process(
-    history: Prices, rules: MarketRules, published: PublishedPrices = NOTHING_PUBLISHED
+    history: Prices, rules: MarketRules, published: Series = NOTHING_KNOWN
 ) -> PriceProcess:
     """The chain as history shows it; with none, the prior. Unknown prices are left out.
 
-    ``published`` prices, at most one for an interval, are the usual ones of their intervals, from
-    that of the newest known price on for a day.
+    ``published`` prices are the usual ones of their intervals, from that of the newest known
+    price on for a day.
     """
     lately = history.cut(slice(-_MOST_DAYS * rules.day_slots, None))
     known = np.isfinite(lately.energy)
@@ -113,18 +113,16 @@ def fit_process(
     )
 
 
-def _with_published(
-    usual: Floats, numbers: Ints, published: PublishedPrices, rules: MarketRules
-) -> Floats:
+def _with_published(usual: Floats, numbers: Ints, published: Series, rules: MarketRules) -> Floats:
     """Usual prices of the slots, replaced by the published ones of the coming day."""
     of_interval = published.start_ms // rules.interval_ms
     # The newest price is part of the day: what is unusual about it is its distance from what was
     # published for it.
     apart = of_interval - (numbers[-1] if len(numbers) else of_interval[:1])
-    coming = (apart >= 0) & (apart < rules.day_slots)
+    coming = (apart >= 0) & (apart < rules.day_slots) & np.isfinite(published.values)
     replaced = usual.copy()
     replaced[of_interval[coming] % rules.day_slots] = np.clip(
-        published.price[coming], rules.floor, rules.cap
+        published.values[coming], rules.floor, rules.cap
     )
     return replaced
 

@@ -1,4 +1,4 @@
-"""Series that are known of a day before its gate, such as forecasts of load, wind or solar power.
+"""Series of others, such as forecasts of load or prices, each value with its time of publication.
 
 A feed says of each value when it was published (its belief time), and corrects it later. A bid
 may use only what was published before its gate, and so may all that it learns from: else it would
@@ -21,6 +21,10 @@ class Series:
     values: Floats
     """In any unit, the same for all; NaN = not known."""
 
+    def key(self) -> tuple[bytes, bytes]:
+        """Equal for series of the same intervals and values."""
+        return self.start_ms.tobytes(), self.values.tobytes()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Feed:
@@ -33,17 +37,29 @@ class Feed:
     values: Floats
     """NaN = a value that was withdrawn."""
 
+    def newest(self, until_ms: Ints | int) -> Series:
+        """Of each interval, the newest value published at ``until_ms`` or before, by start.
+
+        ``until_ms`` is one time for all, or one for each value. Intervals of which nothing was
+        published by then are left out. Of values published at the same time the last counts.
+        """
+        in_time = np.flatnonzero(self.published_ms <= until_ms)
+        order = in_time[np.lexsort((self.published_ms[in_time], self.start_ms[in_time]))]
+        start_ms = self.start_ms[order]
+        newest = np.append(start_ms[1:] != start_ms[:-1], True)[: len(order)]
+        return Series(start_ms[newest], self.values[order][newest])
+
+
+NOTHING_KNOWN = Series(np.empty(0, np.int64), np.empty(0))
+NOTHING_PUBLISHED = Feed(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+_NEVER_MS = np.iinfo(np.int64).min
+
 
 def known_before_gates(feed: Feed, begins_ms: Ints, gate_ms: int) -> Series:
     """Of each interval, the newest value that was published before its day's gate, or at it.
 
     ``begins_ms`` are the starts of the days, rising; gates close ``gate_ms`` before days begin.
-    Intervals before the first day, and those of which nothing was published in time, are left out.
-    Of values published at the same time the last of the feed counts.
+    Intervals before the first day are left out.
     """
     day = np.searchsorted(begins_ms, feed.start_ms, side="right") - 1
-    in_time = np.flatnonzero((day >= 0) & (feed.published_ms <= begins_ms[day] - gate_ms))
-    order = in_time[np.lexsort((feed.published_ms[in_time], feed.start_ms[in_time]))]
-    start_ms = feed.start_ms[order]
-    newest = np.append(start_ms[1:] != start_ms[:-1], True)[: len(order)]
-    return Series(start_ms[newest], feed.values[order][newest])
+    return feed.newest(np.where(day >= 0, begins_ms[day] - gate_ms, _NEVER_MS))

@@ -9,7 +9,7 @@ from schemas.market import Bid
 from tests.support.market_factory import HOURLY, T0, duck_days, inputs_at, prices_of
 from vpp_streams.domain.market.decision.autobidder import Autobidder
 from vpp_streams.domain.market.forecast.process import expected_price, fit_process
-from vpp_streams.domain.market.forecast.published import NOTHING_PUBLISHED, PublishedPrices
+from vpp_streams.domain.market.forecast.series import NOTHING_PUBLISHED, Feed
 
 HOUR_MS = 3_600_000
 HISTORY = prices_of(duck_days(4))
@@ -17,14 +17,14 @@ NOW_MS = T0 + 96 * HOUR_MS
 """Start of the first interval without a known price."""
 
 
-def published(*rows: tuple[int, float, int]) -> PublishedPrices:
+def published(*rows: tuple[int, float, int]) -> Feed:
     """Rows of hours from `NOW_MS` on, price, and the time of publication in ms before `NOW_MS`."""
     hour, price, before_ms = np.array(rows).T
     starts = NOW_MS + hour.astype(np.int64) * HOUR_MS
-    return PublishedPrices(starts, price, NOW_MS - before_ms.astype(np.int64))
+    return Feed(starts, NOW_MS - before_ms.astype(np.int64), price)
 
 
-def bid(prices: PublishedPrices) -> bytes:
+def bid(prices: Feed) -> bytes:
     inputs = replace(inputs_at(NOW_MS, HISTORY), published=prices)
     decided: Bid = Autobidder().decide(inputs, lambda: 0.0, 5.0)[0]
     return msgspec.json.encode(decided)
@@ -32,16 +32,16 @@ def bid(prices: PublishedPrices) -> bytes:
 
 def test_the_newest_of_those_published_before_counts() -> None:
     rows = published((0, 50.0, 900), (1, 70.0, 500), (0, 60.0, 400), (0, 90.0, 100))
-    known = rows.before(NOW_MS - 100)
+    known = rows.newest(NOW_MS - 101)
     assert known.start_ms.tolist() == [NOW_MS, NOW_MS + HOUR_MS]
-    assert known.price.tolist() == [60.0, 70.0]
-    assert rows.before(NOW_MS - 900).price.tolist() == []
+    assert known.values.tolist() == [60.0, 70.0]
+    assert rows.newest(NOW_MS - 901).values.tolist() == []
 
 
 def test_a_published_price_is_expected_where_the_last_one_came_true() -> None:
     newest = float(HISTORY.energy[-1])
     rows = published((-1, newest, 1), (0, 140.0, 1), (1, 20.0, 1))
-    process = fit_process(HISTORY, HOURLY, rows)
+    process = fit_process(HISTORY, HOURLY, rows.newest(NOW_MS))
     ahead = process.ahead(newest, 0, 4)
     mean = expected_price(ahead, process.prices_from(0, 4))
     usual = fit_process(HISTORY, HOURLY)
@@ -59,9 +59,15 @@ def test_what_is_published_after_the_gate_changes_no_bid() -> None:
     assert bid(published(*((hour, price, early_ms) for hour, price in dear))) != bid(late)
 
 
+def test_a_withdrawn_price_is_not_expected() -> None:
+    rows = published((1, 500.0, 2), (1, np.nan, 1))
+    process = fit_process(HISTORY, HOURLY, rows.newest(NOW_MS))
+    np.testing.assert_array_equal(process.usual, fit_process(HISTORY, HOURLY).usual)
+
+
 def test_prices_for_other_days_and_beyond_the_cap_do_no_harm() -> None:
     rows = published((-2, 500.0, 1), (24, 500.0, 1), (3, 1e9, 1))
     usual = fit_process(HISTORY, HOURLY).usual
-    changed = fit_process(HISTORY, HOURLY, rows).usual
+    changed = fit_process(HISTORY, HOURLY, rows.newest(NOW_MS)).usual
     assert changed[3] == HOURLY.cap
     np.testing.assert_array_equal(np.delete(changed, 3), np.delete(usual, 3))
