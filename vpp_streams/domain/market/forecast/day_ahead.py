@@ -6,7 +6,8 @@ each slot from what is near to it. Both are fitted again for each day, on severa
 Serafin and Weron 2018), after the variance-stabilising asinh; the penalty is chosen by the exact
 leave-one-out error.
 
-Where no series is known, a quicker regression on prices alone stands in (`lear`).
+A fifth is a quicker regression on prices alone (`lear`), whose short window follows a market that
+changes; where no series is known it stands alone.
 """
 
 from collections.abc import Callable
@@ -54,6 +55,8 @@ FITS: tuple[tuple[Fit, tuple[int, ...]], ...] = (
 """The kinds of regression, each with the numbers of days that it looks back."""
 PRICE_WINDOWS = (84, 182, 364, 728)
 """Numbers of days that the regression on prices alone looks back."""
+PRICES_SHARE = 0.2
+"""Weight of the regression on prices alone beside the others."""
 
 
 def day_ahead(days: Days) -> Floats:
@@ -63,16 +66,17 @@ def day_ahead(days: Days) -> Floats:
     something is not known are not learned from. A series of which a slot of the day to come is not
     known, or too few days before it, is not used. Without any series `lear` forecasts.
     """
+    # Past prices alone tell little that lasts: few features and a short window beside long ones
+    # earned as much in DE and more in NP than all features on long windows.
+    alone = lear(days, PRICE_WINDOWS, spiky=True)
     useful = [each for each in days.known_before.values() if _is_useful(each)]
     if useful:
         found = [_mean(days, useful, fit, windows) for fit, windows in FITS]
         known = [forecast for forecast in found if forecast is not None]
         if known:
-            mean: Floats = np.mean(known, axis=0)
-            return mean
-    # Past prices alone tell little that lasts: few features and a short window beside long ones
-    # earned as much in DE and more in NP than all features on long windows.
-    return lear(days, PRICE_WINDOWS, spiky=True)
+            mixed: Floats = (1 - PRICES_SHARE) * np.mean(known, axis=0) + PRICES_SHARE * alone
+            return mixed
+    return alone
 
 
 def _is_useful(series: Floats) -> bool:
