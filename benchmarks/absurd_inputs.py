@@ -10,6 +10,7 @@ from schemas.encoding import decode_json, encode_json
 from schemas.market import Award, Bid, Delivery, PlanView
 from schemas.wire import UNREADABLE
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
+from vpp_streams.domain.market.forecast.series import NOTHING_PUBLISHED, Feed
 from vpp_streams.domain.market.plan.problem import Slack
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.rules import BidRefusedError, MarketRules, Prices, Storage, check_bid
@@ -57,6 +58,7 @@ def absurd_inputs(rng: np.random.Generator) -> tuple[CycleInputs, Callable[[], f
             value=_number(rng, rng.uniform(0, 1)),
         ),
         last_plan=_last_plan(rng, start_ms) if rng.random() < 0.5 else None,
+        published=_published(rng, start_ms) if rng.random() < 0.5 else NOTHING_PUBLISHED,
     )
     step = float(rng.choice([0.0, 0.0, 0.0, 0.12, 0.4, 2.0]))
     now = [0.0]
@@ -137,6 +139,17 @@ def _history(rng: np.random.Generator, start_ms: int, rules: MarketRules) -> Pri
         starts[2] = starts[1]  # a repeat
         starts[0] = starts[-1] + HOUR_MS  # out of order, and in the future
     return Prices("test", "EUR", rules.interval_ms, starts, columns)
+
+
+def _published(rng: np.random.Generator, start_ms: int) -> Feed:
+    """Prices that others publish: old, in the future, for other days, withdrawn, no numbers."""
+    count = int(rng.choice([1, 5, 48]))
+    values = rng.normal(50, 200, count)
+    where = rng.integers(0, count, 2)
+    values[where] = rng.choice([*STRANGE, 1e5, -1e5], 2)
+    starts = start_ms + rng.integers(-4, 30, count) * HOUR_MS + int(rng.choice([0, 0, 0, 7]))
+    published = start_ms - rng.integers(-2, 40, count) * (HOUR_MS // 4)
+    return Feed(starts.astype(np.int64), published.astype(np.int64), values)
 
 
 def _awards(rng: np.random.Generator, start_ms: int) -> tuple[Award, ...]:

@@ -23,7 +23,7 @@ _PANELS: dict[str, tuple[str, ...]] = {
         "operators",
         "frequency",
     ),
-    "Fleet and data": ("assets", "normalize", "record", "replay", "prices", "backtest"),
+    "Fleet and data": ("assets", "normalize", "record", "replay", "prices", "publish", "backtest"),
     "Processes (what `vpp up` runs)": ("sim", "gateway", "worker", "market", "web"),
     "Development": ("contracts",),
 }

@@ -22,6 +22,7 @@ from schemas.health import Health
 from schemas.holders import Holder
 from schemas.market import Bid, Clearing, DeliveryRecord, Gate, MarketTopicRecord, PlanView
 from schemas.presence import Presence
+from schemas.published import PublishedSeries
 from schemas.rejected import RejectedRecord
 from schemas.telemetry import Rejected
 from schemas.windows import RegionLive, RegionPartial, RegionWindow, RegionWindowPartial, SiteWindow
@@ -299,6 +300,16 @@ MARKET_PLANS = Topic[PlanView](
     partition="single",
     retention_ms=30 * DAY_MS,
 )
+MARKET_PUBLISHED = Topic[PublishedSeries](
+    "market.published",
+    "forecasts that others publish about a market: of its prices, load, wind and solar power",
+    PublishedSeries,
+    Key("market:kind", lambda series: f"{series.market}:{series.kind}"),
+    partitions=1,
+    partition="single",
+    retention_ms=30 * DAY_MS,
+    timed_by_broker=True,
+)
 GATEWAY_OUT = Topic[CommandFrame](
     "gateway.out",
     "commands for the devices of one gateway: partition = gateway slot",
@@ -354,6 +365,7 @@ ALL: tuple[Topic[Any], ...] = (
     MARKET_AWARDS,
     MARKET_DELIVERIES,
     MARKET_PLANS,
+    MARKET_PUBLISHED,
     HEALTH,
     RECORDS_REJECTED,
     FLEET_HOLDERS,

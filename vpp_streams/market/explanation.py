@@ -207,7 +207,7 @@ async def _inputs(reader: _Reader, bid: Bid) -> tuple[list[Input], tuple[str, ..
         oldest_ms: int | None = None
         async for read in reader.read(topic, first, min(wanted_end, end)):
             oldest_ms = oldest_ms or read.written_at_ms
-            found.append(Input(topic.name, read.offset, read.record))
+            found.append(Input(topic.name, read.offset, read.record, read.written_at_ms))
         if wanted_end > end:
             lost.append(f"{topic.name} ends at {end}, {wanted_end} had been read: it was made anew")
         elif kept >= wanted_end:

@@ -17,11 +17,13 @@ import structlog
 
 from schemas.grid import PriceSeries
 from schemas.market import Bid, Gate, PlanView, Refusal
+from schemas.published import PublishedSeries
 from vpp_streams import clock
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision.autobidder import Autobidder
 from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.decision.sound_bid import sound_bid
+from vpp_streams.domain.market.forecast.publications import flaw
 from vpp_streams.domain.market.gate_clock import cut_off_ms
 from vpp_streams.domain.market.knowledge import DecisionRequest, Input, Knowledge
 from vpp_streams.domain.market.ledger import bid_id
@@ -29,6 +31,7 @@ from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.rules import MarketRules
 from vpp_streams.domain.market.sim_market import sim_rules
 from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.errors import RefusedError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
@@ -98,11 +101,19 @@ class Optimizer:
             await self._bid_for_ever()
 
     def taking(self, topic: topics.Topic[Any]) -> Callable[[Read[Any]], None]:
-        """The function that applies records of an input topic."""
+        """The function that applies records of an input topic.
+
+        It raises `RefusedError` for a published series that nobody can use.
+        """
 
         def take(read: Read[Any]) -> None:
             record = read.record
-            self._known.apply(Input(topic.name, read.offset, record))
+            self._known.apply(Input(topic.name, read.offset, record, read.written_at_ms))
+            if isinstance(record, PublishedSeries):
+                if (reason := flaw(record, read.written_at_ms)) is not None:
+                    raise RefusedError(reason)
+                self._counters["published"] += 1
+                return
             self._awards.apply(record)
             match record:
                 case Gate() if record.gate_ms > self._now_ms() - KEEP_GATES_MS:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quantile_rule import quantile_rule_money
+from schemas.encoding import encode_json
 from schemas.market import Bid
 from tests.support.market_factory import (
     BATTERY,
@@ -30,6 +31,7 @@ from vpp_streams.domain.market.backtest.result import Summary, Yardsticks, summa
 from vpp_streams.domain.market.backtest.run import WalkRecord, walk
 from vpp_streams.domain.market.backtest.setting import rules_of
 from vpp_streams.domain.market.decision.fallback import safe_bid
+from vpp_streams.domain.market.forecast.series import NOTHING_PUBLISHED, Feed
 from vpp_streams.domain.market.replay_market import ReplayMarket
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.rules import BidRefusedError, Storage
@@ -55,6 +57,36 @@ def test_a_changed_future_changes_no_bid_before_it() -> None:
     # Interval 100 is bid for before its price is known, so its bid is the same too.
     assert stripped(bids)[:101] == stripped(other)[:101]
     assert stripped(bids)[101:] != stripped(other)[101:]
+
+
+def published_each_hour(energy: Floats) -> Feed:
+    """Each hour the prices of the next 30 hours, wrong by a wave that differs each time."""
+    made, ahead = np.divmod(np.arange(len(energy) * 30), 30)
+    hour = made + ahead
+    values = np.append(energy, np.full(30, 50.0))[hour] + 20 * np.sin(hour * 1.7 + made)
+    starts = T0 + hour.astype(np.int64) * HOURLY.interval_ms
+    return Feed(starts, T0 + (made - 1).astype(np.int64) * HOURLY.interval_ms, values)
+
+
+def test_a_changed_future_of_published_prices_changes_no_bid_before_it() -> None:
+    energy, at = duck_days(3), 50
+    feed = published_each_hour(energy)
+    gate_ms = T0 + at * HOURLY.interval_ms - HOURLY.gate_ms
+    later = feed.published_ms > gate_ms
+    changed = Feed(
+        feed.start_ms, feed.published_ms, np.where(later, 900.0 - feed.values, feed.values)
+    )
+    fewer = feed.until(gate_ms)
+
+    def bids(published: Feed) -> list[bytes]:
+        market = ReplayMarket(HOURLY, prices_of(energy), published=published)
+        made = walk(market, BATTERY, all_answer(), ReservePolicy(), clock=no_clock)[2]
+        return [encode_json(bid) for bid in made]
+
+    usual, other = bids(feed), bids(changed)
+    assert usual[: at + 1] == other[: at + 1] == bids(fewer)[: at + 1]
+    assert usual[at + 1 :] != other[at + 1 :]
+    assert usual[:30] != bids(NOTHING_PUBLISHED)[:30]
 
 
 def test_the_parts_of_the_regret_add_up() -> None:

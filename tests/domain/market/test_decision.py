@@ -198,3 +198,10 @@ def test_any_inputs_give_a_bid_that_the_market_takes() -> None:
 def test_a_safe_bid_is_one_that_the_market_takes() -> None:
     inputs = inputs_at(NEXT_MS, HISTORY)
     assert not complaints(safe_bid(inputs, ("why",)), inputs)
+
+
+def test_powers_beyond_all_measure_add_up_to_one_that_a_record_can_hold() -> None:
+    beyond = Storage(1e18, 1e18, 1e6, 0.92, 0.92)
+    inputs = replace(inputs_at(NEXT_MS, HISTORY, 0.0), storage=beyond)
+    bid, _ = decide(inputs)
+    assert complaints(bid, inputs) == []

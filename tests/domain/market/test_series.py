@@ -9,7 +9,7 @@ from schemas.market import Bid
 from tests.support.market_factory import HOURLY, T0, duck_days, inputs_at, prices_of
 from vpp_streams.domain.market.decision.autobidder import Autobidder
 from vpp_streams.domain.market.forecast.process import expected_price, fit_process
-from vpp_streams.domain.market.forecast.series import NOTHING_PUBLISHED, Feed
+from vpp_streams.domain.market.forecast.series import NOTHING_PUBLISHED, Feed, staleness
 
 HOUR_MS = 3_600_000
 HISTORY = prices_of(duck_days(4))
@@ -71,3 +71,30 @@ def test_prices_for_other_days_and_beyond_the_cap_do_no_harm() -> None:
     changed = fit_process(HISTORY, HOURLY, rows.newest(NOW_MS)).usual
     assert changed[3] == HOURLY.cap
     np.testing.assert_array_equal(np.delete(changed, 3), np.delete(usual, 3))
+
+
+def test_a_feed_that_stops_arriving_is_stale_and_the_bid_says_so() -> None:
+    """One each half hour, for two days ahead; nothing for the last 100 minutes."""
+    hours = [
+        (hour, 80.0, (minute + 30) * 60_000) for minute in range(70, 400, 30) for hour in (0, 40)
+    ]
+    old = published(*hours)
+    assert staleness(old, NOW_MS, NOW_MS - 11 * 60_000) is None
+    reason = staleness(old, NOW_MS, NOW_MS)
+    assert reason == "the newest is 100 min old, and one came each 30 min"
+    inputs = replace(inputs_at(NOW_MS, HISTORY), published=old)
+    decided: Bid = Autobidder().decide(inputs, lambda: 0.0, 5.0)[0]
+    (fault,) = decided.faults
+    assert fault.startswith("published prices are stale (the newest is 99 min old")
+    assert (
+        decided.energy
+        == Autobidder().decide(inputs_at(NOW_MS, HISTORY), lambda: 0.0, 5.0)[0].energy
+    )
+
+
+def test_a_feed_without_a_value_from_the_interval_on_is_stale() -> None:
+    assert staleness(published((-1, 80.0, 1)), NOW_MS, NOW_MS) == (
+        "the newest, 0 min old, ends before the interval"
+    )
+    assert staleness(published((0, 80.0, 1)), NOW_MS, NOW_MS) is None
+    assert staleness(NOTHING_PUBLISHED, NOW_MS, NOW_MS) is None

@@ -6,11 +6,12 @@ import numpy as np
 
 from schemas.market import Award, Delivery, InputOffset, PlanView
 from vpp_streams.domain.arrays import Floats
-from vpp_streams.domain.market.forecast.series import NOTHING_PUBLISHED, Feed
+from vpp_streams.domain.market.forecast.series import NOTHING_PUBLISHED, Feed, staleness
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
 
-MOST_W, MOST_WH = 1e12, 1e13
+MOST_W, MOST_WH = 5e11, 1e13
+"""Absurd from here on. The sum of two powers is still one that a record can hold (`Watts`)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +37,8 @@ class CycleInputs:
     last_plan: PlanView | None = None
     published: Feed = NOTHING_PUBLISHED
     """Prices that others expect, with the time of each."""
+    left_out: tuple[str, ...] = ()
+    """What is missing in the other inputs because it could not be used, as sentences."""
     sources: tuple[InputOffset, ...] = ()
 
 
@@ -58,7 +61,7 @@ def usable(inputs: CycleInputs) -> Usable | str:
     numbers = (storage.energy_wh, storage.charge_w, storage.discharge_w)
     if not all(np.isfinite(n) for n in numbers):
         return "what the region can do is not a number: nothing is offered"
-    faults: list[str] = []
+    faults: list[str] = list(inputs.left_out)
     if any(n < 0 for n in numbers) or max(numbers) > MOST_WH:
         faults.append("what the region can do was absurd: cut to what could be")
     sound = replace(
@@ -80,6 +83,7 @@ def usable(inputs: CycleInputs) -> Usable | str:
         stored_wh=inside,
         history=_history(inputs, faults),
         awards=_awards(inputs, faults),
+        published=_published(inputs, faults),
     )
     return Usable(mended, sound, inside, tuple(faults))
 
@@ -107,6 +111,16 @@ def _awards(inputs: CycleInputs, faults: list[str]) -> tuple[Award, ...]:
     if len(sound) < len(inputs.awards):
         faults.append(f"{len(inputs.awards) - len(sound)} awards of absurd power were left out")
     return sound
+
+
+def _published(inputs: CycleInputs, faults: list[str]) -> Feed:
+    """The prices published by now; nothing where they have stopped."""
+    published = inputs.published.until(inputs.now_ms)
+    reason = staleness(published, inputs.start_ms, inputs.now_ms)
+    if reason is None:
+        return published
+    faults.append(f"published prices are stale ({reason}): the forecast goes on without them")
+    return NOTHING_PUBLISHED
 
 
 def _history(inputs: CycleInputs, faults: list[str]) -> Prices:

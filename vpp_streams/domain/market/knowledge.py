@@ -21,8 +21,11 @@ from schemas.market import (
     PlanView,
     Refusal,
 )
+from schemas.published import PublishedSeries
 from schemas.windows import Deliverable, RegionLive
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
+from vpp_streams.domain.market.forecast.publications import Publications, feed_of
+from vpp_streams.domain.market.forecast.series import Feed
 from vpp_streams.domain.market.ledger import Ledger
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
@@ -37,7 +40,10 @@ SLACK_MS = HOUR_MS
 WEAR_PER_MWH = 10.0
 """What discharging costs the batteries, money per MWh."""
 
-Record = MarketTopicRecord | Bid | DispatchEvent | RegionLive
+PUBLISHED_MS = 2 * DAY_MS
+"""Published prices that arrived earlier are not used: they are of days that are over."""
+
+Record = MarketTopicRecord | Bid | DispatchEvent | RegionLive | PublishedSeries
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,8 @@ class Input:
     """Name without the namespace."""
     offset: int
     record: Record
+    written_at_ms: int = 0
+    """When the broker wrote it; 0 = not known. Only a published series depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class Knowledge:
         self._capability: dict[str, tuple[int, tuple[Deliverable, ...]]] = {}
         """By region: when it was reported, and what its commandable devices can hold."""
         self._live: dict[str, RegionLive] = {}
+        self._published = Publications()
 
     def apply(self, read: Input) -> None:
         """Take a record in."""
@@ -97,6 +106,8 @@ class Knowledge:
                 self._capability[record.region] = record.at_ms, record.capability
             case RegionLive():
                 self._live[record.region] = record
+            case PublishedSeries():
+                self._published.add(record, read.written_at_ms)
 
     def sources(self) -> tuple[InputOffset, ...]:
         """Offset up to which each input is applied; an input without records is absent."""
@@ -112,6 +123,7 @@ class Knowledge:
         storage, stored_wh = storage_of(held) if held else (None, None)
         delivered = self._delivered[market, region].values()
         day_ago_ms = now_ms - DAY_MS
+        published, left_out = self._published_prices(request.rules, now_ms)
         return CycleInputs(
             rules=request.rules,
             region=region,
@@ -129,6 +141,8 @@ class Knowledge:
             ),
             reserve=request.reserve,
             last_plan=self._plans.get((market, region)),
+            published=published,
+            left_out=left_out,
             sources=self.sources(),
         )
 
@@ -138,6 +152,7 @@ class Knowledge:
         oldest_ms = now_ms - HISTORY_MS - SLACK_MS
         for market, known in self._clearings.items():
             self._clearings[market] = {s: c for s, c in known.items() if s >= oldest_ms}
+        self._published.forget(oldest_ms)
         for key, mine in self._delivered.items():
             since_ms = now_ms - DAY_MS - SLACK_MS
             self._delivered[key] = {i: d for i, d in mine.items() if d.start_ms >= since_ms}
@@ -154,6 +169,18 @@ class Knowledge:
         if live is None or now_ms - live.at_ms > FRESH_MS:
             return None
         return live.aggregate.deliverable or None
+
+    def _published_prices(self, rules: MarketRules, now_ms: int) -> tuple[Feed, tuple[str, ...]]:
+        """Prices that others expect, and sentences about those that are no prices of the market."""
+        unit = f"{rules.currency}/MWh"
+        known = self._published.since(rules.name, "price", now_ms - PUBLISHED_MS)
+        others = sorted({one.series.unit for one in known} - {unit})
+        left_out = tuple(
+            f"published prices in {other} were left out: the market's are in {unit}"
+            for other in others
+        )
+        mine = (one for one in known if one.series.unit == unit)
+        return feed_of(mine, rules.interval_ms), left_out
 
     def _prices(self, rules: MarketRules, now_ms: int) -> Prices:
         if rules.name not in self._history:

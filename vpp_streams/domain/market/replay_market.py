@@ -12,6 +12,7 @@ from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.auction_days import midnight_ms
 from vpp_streams.domain.market.clearing import W_PER_MW, award_of, impact_price
 from vpp_streams.domain.market.day_orders import DayOrders, check_orders, executed_w
+from vpp_streams.domain.market.forecast.series import NOTHING_PUBLISHED, Feed
 from vpp_streams.domain.market.rules import BidRefusedError, MarketRules, Prices, check_bid
 
 Auction = Literal["interval", "day"]
@@ -32,6 +33,8 @@ class ReplayMarket:
     zone: tzinfo = UTC
     imbalance: Floats | None = None
     """Recorded imbalance prices, one for each of the prices; NaN or None = by the rules."""
+    published: Feed = NOTHING_PUBLISHED
+    """Prices that others expected, with the time of each."""
 
     def prices(self, known_at_ms: int) -> Prices:
         """The prices that were public at a time."""

@@ -47,20 +47,52 @@ def read_price_file(
         columns=columns or {},
         extra=extra,
     )
+    return _read(data, name, wanted)
+
+
+def read_power_file(
+    data: bytes,
+    *,
+    name: str,
+    column: str,
+    zone: str | None = None,
+    time_zone: str | None = None,
+    unit: str | None = None,
+    decimal: Literal[".", ","] | None = None,
+    interval_ms: int | None = None,
+) -> PriceReading:
+    """The power in a column of a CSV table, MW, in place of the prices of energy.
+
+    ``unit`` is W, kW, MW or GW. Otherwise as `read_price_file`.
+    """
+    _check(time_zone, None, None)
+    wanted = Wanted(
+        zone=zone,
+        time_zone=time_zone,
+        unit=unit,
+        decimal=decimal,
+        interval_ms=interval_ms,
+        columns={"energy": column},
+        power=True,
+    )
+    return _read(data, name, wanted)
+
+
+def _read(data: bytes, name: str, wanted: Wanted) -> PriceReading:
     for magic, packing in _PACKED.items():
         if data.startswith(magic):
             return _nothing(f"it is packed ({packing}); unpack it first")
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     # All after the first character is left to the XML parser, the encoding too.
     if data[:400].decode(encoding, "replace").lstrip()[:1] == "<":
-        if extra:
-            return _nothing(f"it is XML, which has no column {extra[0]!r}; name columns of tables")
+        if named := (*wanted.extra, *(wanted.columns.values() if wanted.power else ())):
+            return _nothing(f"it is XML, which has no column {named[0]!r}; name columns of tables")
         return read_entsoe(data.lstrip(), wanted)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:
         return _nothing("it is no text in UTF-8; save it as UTF-8")
-    if is_aemo(text):
+    if is_aemo(text) and not wanted.power:
         return read_aemo(text, wanted)
     return read_table(text, _stem(name), wanted)
 

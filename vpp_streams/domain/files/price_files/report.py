@@ -127,6 +127,8 @@ class Wanted:
     """Columns to use instead of the usual ones, by product."""
     extra: tuple[str, ...] = ()
     """Names of further columns, for `PriceReading.extra`; of tables only."""
+    power: bool = False
+    """Whether the column read as energy is no price but a power; its values are then in MW."""
 
 
 class Notes:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from vpp_streams.domain.files.price_files.cells import lines_of, note_row
 from vpp_streams.domain.files.price_files.intervals import settle
+from vpp_streams.domain.files.price_files.power_units import power_units
 from vpp_streams.domain.files.price_files.report import (
     Notes,
     PriceReading,
@@ -54,7 +55,8 @@ def _read(text: str, name: str, wanted: Wanted, notes: Notes) -> PriceReading:
     used = [times.stamp, times.hour]
     mine = [cells for _, cells in rows if layout.zone is None or cells[layout.zone] == zone]
     mine = mine if wanted.zone else [cells for _, cells in rows]
-    units = table_units(layout, units_row, mine, wanted, notes)
+    read_units = power_units if wanted.power else table_units
+    units = read_units(layout, units_row, mine, wanted, notes)
     note_unknown(layout, used, header, notes)
     if layout.zone is None:
         notes.add("assumed", "The file names no zone.", f"taken as {zone}")

@@ -156,6 +156,7 @@ class _Walker:
             stored_wh=stored_wh,
             delivered=tuple(delivered),
             reserve=self.policy,
+            published=self.market.published,
         )
 
 

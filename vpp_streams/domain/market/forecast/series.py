@@ -37,6 +37,13 @@ class Feed:
     values: Floats
     """NaN = a value that was withdrawn."""
 
+    def until(self, known_ms: int) -> "Feed":
+        """Only what was published at a time or before."""
+        known = self.published_ms <= known_ms
+        if known.all():
+            return self
+        return Feed(self.start_ms[known], self.published_ms[known], self.values[known])
+
     def newest(self, until_ms: Ints | int) -> Series:
         """Of each interval, the newest value published at ``until_ms`` or before, by start.
 
@@ -48,6 +55,31 @@ class Feed:
         start_ms = self.start_ms[order]
         newest = np.append(start_ms[1:] != start_ms[:-1], True)[: len(order)]
         return Series(start_ms[newest], self.values[order][newest])
+
+
+STALE_GAPS = 3.0
+"""A feed is stale once nothing new was published for so many of its usual gaps."""
+_GAPS = 8
+"""Publications that the usual gap is taken from, the newest ones."""
+
+
+def staleness(feed: Feed, start_ms: int, now_ms: int) -> str | None:
+    """Why a feed no longer covers the time from ``start_ms`` on, as a sentence; None = it does.
+
+    The usual gap between publications is the median of the last ones; of fewer than three, only
+    the end of the values tells. A feed of which nothing was published yet is not stale. ``feed``
+    has only what was published by now.
+    """
+    if not len(feed.start_ms):
+        return None
+    times = np.unique(feed.published_ms)[-_GAPS - 1 :]
+    old_min = (now_ms - int(times[-1])) / 60_000
+    usual_min = float(np.median(np.diff(times))) / 60_000 if len(times) > 2 else np.inf
+    if old_min > STALE_GAPS * usual_min:
+        return f"the newest is {old_min:.0f} min old, and one came each {usual_min:.0f} min"
+    if int(feed.start_ms.max()) < start_ms:
+        return f"the newest, {old_min:.0f} min old, ends before the interval"
+    return None
 
 
 NOTHING_KNOWN = Series(np.empty(0, np.int64), np.empty(0))
