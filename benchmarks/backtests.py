@@ -26,12 +26,12 @@ from vpp_streams.cli.screens.backtest import share_text
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.files.price_files.read import read_price_file
 from vpp_streams.domain.files.price_files.report import PriceReading
-from vpp_streams.domain.market.backtest.day_bids import Strategy
 from vpp_streams.domain.market.backtest.days import Forecaster, walk_days
 from vpp_streams.domain.market.backtest.delivery import Fleet
 from vpp_streams.domain.market.backtest.result import Summary, Trace
 from vpp_streams.domain.market.backtest.run import walk
 from vpp_streams.domain.market.backtest.setting import rules_of
+from vpp_streams.domain.market.day_ahead.day_bids import Strategy
 from vpp_streams.domain.market.forecast import day_ahead as ahead
 from vpp_streams.domain.market.forecast.boosted import Boosted
 from vpp_streams.domain.market.forecast.days import Days, naive, profile

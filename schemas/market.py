@@ -119,6 +119,9 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="g
     start_ms: EpochMs
     interval_ms: IntervalMs
     gate_ms: EpochMs
+    intervals: Annotated[int, msgspec.Meta(ge=1, le=1500)] = 1
+    """Intervals from the first on that have this gate: those of a day in a day-ahead auction, which
+    takes order books (topic ``market.orders``)."""
 
 
 class Clearing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="clearing"):

@@ -21,6 +21,7 @@ from schemas.grid import Alert, FrequencyEvent, PriceSeries
 from schemas.health import Health
 from schemas.holders import Holder
 from schemas.market import Bid, Clearing, DeliveryRecord, Gate, MarketTopicRecord, PlanView
+from schemas.orders import OrderBook
 from schemas.presence import Presence
 from schemas.published import PublishedSeries
 from schemas.rejected import RejectedRecord
@@ -300,6 +301,16 @@ MARKET_PLANS = Topic[PlanView](
     partition="single",
     retention_ms=30 * DAY_MS,
 )
+MARKET_ORDERS = Topic[OrderBook](
+    "market.orders",
+    "what we offer into day-ahead auctions, a day each",
+    OrderBook,
+    _by("book_id"),
+    partitions=1,
+    partition="single",
+    retention_ms=30 * DAY_MS,
+    timed_by_broker=True,
+)
 MARKET_PUBLISHED = Topic[PublishedSeries](
     "market.published",
     "forecasts that others publish about a market: of its prices, load, wind and solar power",
@@ -365,6 +376,7 @@ ALL: tuple[Topic[Any], ...] = (
     MARKET_AWARDS,
     MARKET_DELIVERIES,
     MARKET_PLANS,
+    MARKET_ORDERS,
     MARKET_PUBLISHED,
     HEALTH,
     RECORDS_REJECTED,

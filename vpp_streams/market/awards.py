@@ -34,6 +34,8 @@ is made up for after it."""
 OVERLAP_MS = 2_000
 """Overlap of a target with the next, which is newer and outranks it. Leases end with their target:
 without an overlap devices would be uncontrolled for half a second."""
+NEAR_MS = 900_000
+"""Awards are compared with what a region can deliver from this long before they begin on."""
 LATE_MS = HOUR_MS
 """Time after its end until which an award is still measured."""
 
@@ -136,7 +138,12 @@ class OpenAwards:
         await self._send(topics.DISPATCH_TARGETS, target)
 
     async def _warn(self, award: Award, now_ms: int) -> None:
-        """Report power that will be missing, and when it no longer will be."""
+        """Report power that will be missing, and when it no longer will be.
+
+        Of an award for later today the batteries' energy now tells nothing.
+        """
+        if award.start_ms > now_ms + max(award.interval_ms, NEAR_MS):
+            return
         reported = self._reported.get(award.bid_id)
         status, notice = self._status.get(award.region), self._notices.get(award.region)
         found = shortfall(award, status, notice, reported, now_ms)

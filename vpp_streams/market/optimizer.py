@@ -17,6 +17,7 @@ import structlog
 
 from schemas.grid import PriceSeries
 from schemas.market import Bid, Gate, PlanView, Refusal
+from schemas.orders import OrderBook
 from schemas.published import PublishedSeries
 from vpp_streams import clock
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
@@ -37,6 +38,7 @@ from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower, assets_into
 from vpp_streams.market.awards import OpenAwards, Send
+from vpp_streams.market.day_books import DayBooks
 from vpp_streams.market.forecasts import RegionForecaster, forecast_for_ever
 from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.process.background import run_until_stopped
@@ -79,6 +81,7 @@ class Optimizer:
         self._make_bidder = make_bidder
         self._known = Knowledge()
         self._awards = OpenAwards(health, send, now_ms)
+        self._books = DayBooks(self._known, health, send, now_ms)
         self._bidders: dict[str, Autobidder] = {}
         self._gates: dict[tuple[str, int], Gate] = {}
         self._made: set[str] = set()
@@ -109,6 +112,8 @@ class Optimizer:
         def take(read: Read[Any]) -> None:
             record = read.record
             self._known.apply(Input(topic.name, read.offset, record, read.written_at_ms))
+            if isinstance(record, OrderBook):
+                return
             if isinstance(record, PublishedSeries):
                 if (reason := flaw(record, read.written_at_ms)) is not None:
                     raise RefusedError(reason)
@@ -142,7 +147,10 @@ class Optimizer:
                 continue
 
     async def bid_for(self, gate: Gate, region: str) -> None:
-        """One region's bid for one interval, unless it has one."""
+        """One region's bid for one interval, or its order book for a day, unless it has one."""
+        if gate.intervals > 1:
+            await self._books.book_for(gate, region)
+            return
         id_ = bid_id(gate.market, region, gate.start_ms)
         if id_ in self._known.ledger or id_ in self._made:
             return

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.market_factory import HOURLY, energy_only
 from vpp_streams.domain.market.auction_days import day_starts_ms, local_days, local_slots
-from vpp_streams.domain.market.backtest.day_prices import DayPrices, by_days
+from vpp_streams.domain.market.day_ahead.day_prices import DayPrices, by_days
 from vpp_streams.domain.market.replay_market import ReplayMarket
 from vpp_streams.domain.market.rules import Prices
 

@@ -24,11 +24,11 @@ from tests.support.market_factory import (
 )
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.files.price_files.read import read_price_file
-from vpp_streams.domain.market.backtest.day_bids import Strategy
 from vpp_streams.domain.market.backtest.days import NO_SERIES, walk_days
 from vpp_streams.domain.market.backtest.delivery import Fleet
 from vpp_streams.domain.market.backtest.imbalance import imbalance_per_mwh
 from vpp_streams.domain.market.backtest.result import Summary, Trace
+from vpp_streams.domain.market.day_ahead.day_bids import Strategy
 from vpp_streams.domain.market.day_orders import DayOrders
 from vpp_streams.domain.market.forecast.day_ahead import day_ahead
 from vpp_streams.domain.market.forecast.days import Days, naive, profile

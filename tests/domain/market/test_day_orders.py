@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.support.market_factory import HOURLY, energy_only
-from vpp_streams.domain.market.backtest.pairs import pairs_of
+from vpp_streams.domain.market.day_ahead.pairs import pairs_of
 from vpp_streams.domain.market.day_orders import (
     BlockOrder,
     ExclusiveGroup,

@@ -10,9 +10,10 @@ from scipy.optimize import linprog
 
 from tests.support.market_factory import BATTERY, HOURLY, duck_days, energy_only, prices_of
 from vpp_streams.domain.arrays import Floats
-from vpp_streams.domain.market.backtest import exact_plan as exact_plan_module
-from vpp_streams.domain.market.backtest.exact_plan import exact_plan
-from vpp_streams.domain.market.backtest.foresight import best_plan, perfect_money, plan_money
+from vpp_streams.domain.market.backtest.foresight import perfect_money, plan_money
+from vpp_streams.domain.market.day_ahead import exact_plan as exact_plan_module
+from vpp_streams.domain.market.day_ahead.best_plan import best_plan
+from vpp_streams.domain.market.day_ahead.exact_plan import exact_plan
 from vpp_streams.domain.market.plan.lp import Bounds, Shape
 from vpp_streams.domain.market.plan.model import PlanModel
 from vpp_streams.domain.market.plan.problem import Plan, PlanProblem

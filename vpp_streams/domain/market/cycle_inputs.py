@@ -1,6 +1,8 @@
 """The inputs of one decision of the Autobidder, and the check that makes them usable."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
 
 MOST_W, MOST_WH = 5e11, 1e13
 """Absurd from here on. The sum of two powers is still one that a record can hold (`Watts`)."""
+
+
+NO_SERIES: Mapping[str, Feed] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +42,8 @@ class CycleInputs:
     last_plan: PlanView | None = None
     published: Feed = NOTHING_PUBLISHED
     """Prices that others expect, with the time of each."""
+    series: Mapping[str, Feed] = field(default_factory=lambda: NO_SERIES)
+    """Forecasts of load, wind and solar power by kind, MW: for a market with auctions of days."""
     left_out: tuple[str, ...] = ()
     """What is missing in the other inputs because it could not be used, as sentences."""
     sources: tuple[InputOffset, ...] = ()

@@ -1,11 +1,14 @@
 """Orders of a day-ahead auction that span intervals, and which of them the market executes.
 
-The kinds and the rule are those of the coupled European auction ("EUPHEMIA Public Description",
-NEMO Committee, chapter on block orders; loop blocks are an order of EPEX SPOT): a block is
-executed completely or not at all, and never where it loses at the clearing prices; a loop is two
-blocks executed or rejected together; of an exclusive group at most one is executed. The real
-auction may also reject orders that would gain, and has no group of loops: what a group earns here
-is an upper estimate.
+The kinds and the rule are those of the coupled European auction, as Nord Pool's customer pages
+describe them ("Block order"; support articles 8000099614, "Spread blocks", and 8000089253,
+"Exclusive group orders"; read in 2026): a block is executed completely or not at all, by the mean
+price of its energy; a spread block, here called a loop as at EPEX SPOT, is a purchase and a sale
+that are both accepted or both rejected; of an exclusive group of blocks at most one is accepted,
+that of most welfare. Blocks that would gain can still be rejected (paradoxically) there, which
+never happens here, and a group of loops is no order there: what a group earns here is an upper
+estimate. That a loop is accepted by its joint gain is an assumption: a pair that is accepted
+together has one condition, and this is the one by which nobody loses.
 """
 
 from collections.abc import Sequence
@@ -60,7 +63,10 @@ class DayOrders:
 
 
 def check_orders(orders: Sequence[DayOrder], rules: MarketRules, intervals: int) -> None:
-    """Raises `BidRefusedError` for a kind that the market does not take, or a malformed order."""
+    """Raises `BidRefusedError` for orders that the market does not take: kind, number or form."""
+    loops = sum(isinstance(order, LoopOrder) for order in orders)
+    if rules.most_loops is not None and loops > rules.most_loops:
+        raise BidRefusedError(f"it has {loops} loop orders, of {rules.most_loops} at most")
     for order in orders:
         if _kind(order) not in rules.orders:
             raise BidRefusedError(f"{rules.name} takes no {_kind(order)} orders")

@@ -21,9 +21,10 @@ from schemas.market import (
     PlanView,
     Refusal,
 )
-from schemas.published import PublishedSeries
+from schemas.orders import OrderBook
+from schemas.published import SERIES_KINDS, PublishedSeries
 from schemas.windows import Deliverable, RegionLive
-from vpp_streams.domain.market.cycle_inputs import CycleInputs
+from vpp_streams.domain.market.cycle_inputs import NO_SERIES, CycleInputs
 from vpp_streams.domain.market.forecast.publications import Publications, feed_of
 from vpp_streams.domain.market.forecast.series import Feed
 from vpp_streams.domain.market.ledger import Ledger
@@ -43,7 +44,7 @@ WEAR_PER_MWH = 10.0
 PUBLISHED_MS = 2 * DAY_MS
 """Published prices that arrived earlier are not used: they are of days that are over."""
 
-Record = MarketTopicRecord | Bid | DispatchEvent | RegionLive | PublishedSeries
+Record = MarketTopicRecord | Bid | DispatchEvent | RegionLive | PublishedSeries | OrderBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class DecisionRequest:
     start_ms: int
     now_ms: int
     reserve: ReservePolicy
+    intervals: int = 1
+    """Intervals that the decision is for; more than one = a day's."""
 
 
 class Knowledge:
@@ -84,6 +87,8 @@ class Knowledge:
         """By region: when it was reported, and what its commandable devices can hold."""
         self._live: dict[str, RegionLive] = {}
         self._published = Publications()
+        self._books: dict[str, int] = {}
+        """Ids of order books, with the time when each was made, ms."""
 
     def apply(self, read: Input) -> None:
         """Take a record in."""
@@ -106,8 +111,14 @@ class Knowledge:
                 self._capability[record.region] = record.at_ms, record.capability
             case RegionLive():
                 self._live[record.region] = record
+            case OrderBook():
+                self._books.setdefault(record.book_id, record.made_at_ms)
             case PublishedSeries():
                 self._published.add(record, read.written_at_ms)
+
+    def has_book(self, id_: str) -> bool:
+        """Whether an order book of this id was made."""
+        return id_ in self._books
 
     def sources(self) -> tuple[InputOffset, ...]:
         """Offset up to which each input is applied; an input without records is absent."""
@@ -142,6 +153,7 @@ class Knowledge:
             reserve=request.reserve,
             last_plan=self._plans.get((market, region)),
             published=published,
+            series=self._series(request) if request.intervals > 1 else NO_SERIES,
             left_out=left_out,
             sources=self.sources(),
         )
@@ -153,6 +165,7 @@ class Knowledge:
         for market, known in self._clearings.items():
             self._clearings[market] = {s: c for s, c in known.items() if s >= oldest_ms}
         self._published.forget(oldest_ms)
+        self._books = {id_: made for id_, made in self._books.items() if made >= oldest_ms}
         for key, mine in self._delivered.items():
             since_ms = now_ms - DAY_MS - SLACK_MS
             self._delivered[key] = {i: d for i, d in mine.items() if d.start_ms >= since_ms}
@@ -181,6 +194,17 @@ class Knowledge:
         )
         mine = (one for one in known if one.series.unit == unit)
         return feed_of(mine, rules.interval_ms), left_out
+
+    def _series(self, request: DecisionRequest) -> dict[str, Feed]:
+        """Published forecasts of power, by kind."""
+        market, since_ms = request.rules.name, request.now_ms - HISTORY_MS
+        known = {
+            kind: self._published.since(market, kind, since_ms)
+            for kind in SERIES_KINDS
+            if kind != "price"
+        }
+        interval_ms = request.rules.interval_ms
+        return {str(kind): feed_of(mine, interval_ms) for kind, mine in known.items() if mine}
 
     def _prices(self, rules: MarketRules, now_ms: int) -> Prices:
         if rules.name not in self._history:
@@ -220,9 +244,9 @@ def inputs_from_records(records: Iterable[Input], request: DecisionRequest) -> C
     return known.inputs(request)
 
 
-def records_below(records: Iterable[Input], bid: Bid) -> Iterable[Input]:
-    """The records that had been read when a bid was decided."""
-    ends = {source.topic: source.offset for source in bid.sources}
+def records_below(records: Iterable[Input], made: Bid | OrderBook) -> Iterable[Input]:
+    """The records that had been read when a bid or an order book was decided."""
+    ends = {source.topic: source.offset for source in made.sources}
     return (read for read in records if read.offset < ends.get(read.topic, 0))
 
 

@@ -48,6 +48,8 @@ class MarketRules:
     is taken by its own price and the bidder keeps their sum within what it can do."""
     orders: tuple[OrderKind, ...] = ("hourly",)
     """Kinds of order that the market takes."""
+    most_loops: int | None = None
+    """Most loop orders of one portfolio for a day; None = no limit."""
     imbalance_share: float = 0.0
     """Energy that is missing is bought back at the interval's price plus this share of it, energy
     beyond what was sold is paid as much less; 0 = energy is settled as measured."""

@@ -68,8 +68,9 @@ class SimMarket:
     def prices_of(self, start_ms: Ints) -> Mapping[Product, Floats]:
         """A price of each product for each interval."""
         index = start_ms // self.rules.interval_ms
-        hour = index % DAY_INTERVALS * (24 / DAY_INTERVALS)
-        scale = 0.8 + 0.5 * self._uniform(index // DAY_INTERVALS, 1)
+        slots = self.rules.day_slots
+        hour = index % slots * (24 / slots)
+        scale = 0.8 + 0.5 * self._uniform(index // slots, 1)
         duck = np.interp(hour, _HOURS, _DUCK) * scale
         spike = self._spikes(index)
         noise = _NOISE * (1.6 * self._slow(index) + 0.7 * self._normal(index, 3))

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from schemas.market import Award
 from vpp_streams.domain.arrays import Floats
-from vpp_streams.domain.market.backtest.day_bids import DayAhead, DayBidder
-from vpp_streams.domain.market.backtest.day_prices import DayPrices
 from vpp_streams.domain.market.backtest.delivery import ROUNDING, Fleet, Given
 from vpp_streams.domain.market.backtest.run import WalkRecord
+from vpp_streams.domain.market.day_ahead.day_bids import DayAhead, DayBidder
+from vpp_streams.domain.market.day_ahead.day_prices import DayPrices
 from vpp_streams.domain.market.day_orders import DayOrders
 from vpp_streams.domain.market.forecast.days import error_quantiles
 from vpp_streams.domain.market.replay_market import ReplayMarket

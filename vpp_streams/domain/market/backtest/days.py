@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpp_streams.domain.arrays import Floats
-from vpp_streams.domain.market.backtest.day_bids import DayBidder, Strategy, best_strategy
-from vpp_streams.domain.market.backtest.day_prices import DayPrices, by_days
 from vpp_streams.domain.market.backtest.day_walk import ERROR_DAYS, DayForecasts, DayWalker
 from vpp_streams.domain.market.backtest.delivery import Fleet
 from vpp_streams.domain.market.backtest.foresight import perfect_money
 from vpp_streams.domain.market.backtest.result import Summary, Trace, Yardsticks, summarise
+from vpp_streams.domain.market.backtest.run import REGION
+from vpp_streams.domain.market.day_ahead.day_bids import DayBidder, Strategy, best_strategy
+from vpp_streams.domain.market.day_ahead.day_prices import DayPrices, by_days
 from vpp_streams.domain.market.day_orders import DayOrders
 from vpp_streams.domain.market.forecast.days import Days
 from vpp_streams.domain.market.forecast.series import Series
@@ -64,7 +65,7 @@ def walk_days(
     if not len(days):
         raise ValueError("there is no complete day with prices to bid for, after the first")
     stretches = np.split(days, np.flatnonzero(np.diff(days) > 1) + 1)
-    bidder = DayBidder(market.rules, storage, strategy)
+    bidder = DayBidder(market.rules, storage, strategy, REGION)
     walker = DayWalker(market, recorded, ahead, bidder, clock, overnight)
     rows, orders = walker.walk(stretches, fleet)
     reliable = rows

@@ -1,15 +1,19 @@
 """What could have been earned: with all prices known, and by a planner that knows them."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
-from schemas.market import Product
 from vpp_streams.domain.arrays import Floats
-from vpp_streams.domain.market.backtest.exact_plan import ExactPlan, exact_plan
+from vpp_streams.domain.market.day_ahead.best_plan import (
+    best_plan,
+    linear_plan,
+    problem_of,
+    traded,
+)
+from vpp_streams.domain.market.day_ahead.exact_plan import ExactPlan
 from vpp_streams.domain.market.plan.model import PlanModel
-from vpp_streams.domain.market.plan.problem import Plan, PlanFailure, PlanProblem
+from vpp_streams.domain.market.plan.problem import Plan
 from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
 from vpp_streams.domain.market.value import W_PER_MW
 
@@ -18,7 +22,6 @@ CHUNK, BEYOND = 2016, 576
 FILLINGS_BEYOND = 10
 """Look-ahead in times that the storage takes to be filled and emptied: what is stored for longer
 is not worth it, as prices rise and fall more often."""
-LIMIT_S = 600.0
 
 
 def perfect_money(
@@ -52,7 +55,7 @@ def planner_money(
     model = PlanModel()
 
     def planned(rows: Prices, stored_wh: float) -> Plan:
-        return _linear_plan(model, _problem(rows, rules, storage, stored_wh))
+        return linear_plan(model, problem_of(rows, rules, storage, stored_wh))
 
     found = _rolled(run, rules, storage, stored_wh, best=planned, take=12, beyond=steps - 12)
     return float(found.sum())
@@ -79,66 +82,13 @@ def _rolled(
     return money
 
 
-def best_plan(
-    model: PlanModel,
-    run: Prices,
-    rules: MarketRules,
-    storage: Storage,
-    stored_wh: float,
-    *,
-    ends_empty: bool = False,
-) -> Plan | ExactPlan:
-    """The plan that earns most at these prices.
-
-    Energy left at the end is worth nothing; with ``ends_empty`` there is none. The linear
-    programme's first solution is the best where it breaks no rule; where it does, as it mostly
-    does at prices below 0, its cuts are not exact. Raises `ValueError` as `exact_plan` does.
-    """
-    problem = _problem(run, rules, storage, stored_wh)
-    if ends_empty:
-        # Dearer than anything that a MWh could have been paid to be stored.
-        dear = -4.0 * (float(np.abs(run.energy).max()) + storage.wear_per_mwh + 1.0)
-        terminal = (storage.energy_wh,), (dear / storage.charge_efficiency,)
-        problem = replace(problem, terminal_wh=terminal[0], terminal_per_mwh=terminal[1])
-    if (run.energy < 0).any():
-        return exact_plan(problem)
-    plan = _linear_plan(model, problem)
-    return plan if plan.rounds == 1 else exact_plan(problem)
-
-
 def plan_money(plan: Plan | ExactPlan, run: Prices, rules: MarketRules, storage: Storage) -> Floats:
     """Money of each step: energy, with what regulation calls for, and capacity, less wear."""
     called = rules.reg_up_used * plan.reg_up_w - rules.reg_down_used * plan.reg_down_w
     money = (plan.power_w + called) * run.energy
     held = {"reg_up": plan.reg_up_w, "reg_down": plan.reg_down_w, "reserve": plan.reserve_w}
-    for product, price in _traded(run, rules).items():
+    for product, price in traded(run, rules).items():
         money = money + held[product] * np.nan_to_num(price)
     worn = storage.wear_per_mwh * plan.discharge_w
     earned: Floats = (money - worn) * rules.interval_h / W_PER_MW
     return earned
-
-
-def _linear_plan(model: PlanModel, problem: PlanProblem) -> Plan:
-    found = model.solve(problem, LIMIT_S)
-    if isinstance(found, PlanFailure):  # with known prices and no deadline this is a bug
-        raise RuntimeError(f"no plan with perfect foresight: {found.detail}")
-    return found
-
-
-def _problem(run: Prices, rules: MarketRules, storage: Storage, stored_wh: float) -> PlanProblem:
-    return PlanProblem(
-        hours=np.full(len(run.start_ms), rules.interval_h),
-        energy_price=run.energy,
-        storage=storage,
-        stored_wh=stored_wh,
-        rules=rules,
-        capacity_price=_traded(run, rules),
-    )
-
-
-def _traded(run: Prices, rules: MarketRules) -> dict[Product, Floats]:
-    return {
-        product: run.per_product[product]
-        for product in rules.products
-        if product != "energy" and product in run.per_product
-    }

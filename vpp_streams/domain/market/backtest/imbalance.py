@@ -3,8 +3,10 @@
 Energy that is missing is bought back, energy beyond what was sold is sold, at the imbalance price:
 that of the record where there is one, else the interval's price plus or minus what the market's
 rules state. An imbalance never earns more than delivery would have, even where the recorded price
-was better (two prices, as in Regulation (EU) 2017/2195, article 55): perfect foresight would not
-be the most that can be earned otherwise.
+was better: perfect foresight would not be the most that can be earned otherwise. That is stricter
+than Europe's settlement, which has one price for both directions (ACER Decision 18/2020 of 15 July
+2020 under Regulation (EU) 2017/2195, "the use of single imbalance pricing") by which an imbalance
+that happens to help the grid earns.
 """
 
 from vpp_streams.domain.market.rules import MarketRules

@@ -12,21 +12,31 @@ from vpp_streams.domain.moments import HOUR_MS
 
 DAY_AHEAD_FROM_MS = 15 * 60_000
 """Prices of such intervals and longer ones are those of a day-ahead auction."""
-COUPLED = {"EUR", "BGN", "CHF", "CZK", "DKK", "GBP", "HUF", "NOK", "PLN", "RON", "SEK"}
-"""Currencies of the European exchanges, which take all kinds of order (EPEX SPOT, "Operational
-Rules"; "EUPHEMIA Public Description")."""
+EUROPEAN = {"EUR", "BGN", "CHF", "CZK", "DKK", "GBP", "HUF", "NOK", "PLN", "RON", "SEK"}
+"""Currencies of European exchanges. That each of these takes every kind of order is an assumption:
+blocks and exclusive groups are orders of the coupled auction ("EUPHEMIA Public Description",
+version 1.4 of 25 July 2016 and 10 April 2019), which the Swiss and British ones are not part of;
+loops are confirmed for Nord Pool only (see `day_orders`)."""
+MOST_LOOPS = 3
+"""Spread blocks that Nord Pool takes from one portfolio (support article 8000099614, read in 2026).
+No other exchange's number could be confirmed, so this one is taken for all of them."""
 IMBALANCE_SHARE, IMBALANCE_LEAST = 0.25, 10.0
 """Of a day-ahead market: an assumption about how far the imbalance price is from the exchange's,
-and the least EUR/MWh; in the manner of Germany's rule (BNetzA, BK6-19-552), not checked with it."""
+and the least EUR/MWh. Germany keeps its price a least distance away from an index of intraday
+trades (BNetzA, decision BK6-19-552 of 11 May 2020); its numbers could not be confirmed, and no
+intraday prices are recorded here, so these stand in on the day-ahead price."""
 
 
 def rules_of(prices: Prices, format_: str) -> tuple[MarketRules, Auction]:
     """The rules that recorded prices were made under, as far as they can be told.
 
-    AEMO's dispatch picks energy and regulation together, at five (or thirty) minutes, between
-    -1,000 and 17,500 AUD/MWh (the cap rises each year; the highest so far), and pays energy as
-    measured (National Electricity Rules, clause 3.15): there is no imbalance. All else with
-    intervals of 15 minutes or more is a day-ahead auction of energy (the European limits).
+    AEMO's dispatch picks energy and regulation together, at five (or thirty) minutes. Its cap is
+    adjusted each year (National Electricity Rules, clause 3.9.4); 17,500 AUD/MWh and the floor of
+    -1,000 are the extremes of the recorded prices. Generators are paid for the energy that they
+    produce (AEMC, "Spot market"; AEMO, "Settlements and payments"): there is no imbalance. All
+    else with intervals of 15 minutes or more is a day-ahead auction of energy, its gate at 12:00
+    the day before, its prices from -500 to 4,000 (Nord Pool Rulebook, schedule 3 of 12 February
+    2026; ACER Decision 01/2023) unless recorded ones are beyond.
     """
     if "AEMO" in format_:
         return MarketRules(
@@ -40,7 +50,7 @@ def rules_of(prices: Prices, format_: str) -> tuple[MarketRules, Auction]:
             co_optimised=True,
         ), "interval"
     day_ahead = prices.interval_ms >= DAY_AHEAD_FROM_MS
-    spanning = day_ahead and prices.currency in COUPLED
+    spanning = day_ahead and prices.currency in EUROPEAN
     lowest, highest = float(np.nanmin(prices.energy)), float(np.nanmax(prices.energy))
     return MarketRules(
         name="day-ahead" if day_ahead else "replay",
@@ -52,6 +62,7 @@ def rules_of(prices: Prices, format_: str) -> tuple[MarketRules, Auction]:
         products=("energy",) if day_ahead else _traded(prices, PRODUCTS),
         co_optimised=not day_ahead,
         orders=("hourly", "block", "loop", "exclusive") if spanning else ("hourly",),
+        most_loops=MOST_LOOPS,
         imbalance_share=IMBALANCE_SHARE if day_ahead else 0.0,
         imbalance_least=IMBALANCE_LEAST if day_ahead else 0.0,
     ), "day" if day_ahead else "interval"

@@ -1,10 +1,11 @@
 """Day-ahead price forecast by ridge regression on prices and on series known before the gate.
 
-The mean of two kinds of regression (both LEARs without their lasso, see Lago et al. 2021,
-"Forecasting day-ahead electricity prices"): one of all slots at once from whole days, and one of
-each slot from what is near to it. Both are fitted again for each day, on several windows (Marcjasz,
-Serafin and Weron 2018), after the variance-stabilising asinh; the penalty is chosen by the exact
-leave-one-out error.
+The mean of two kinds of regression (both LEARs without their lasso, see Lago et al., "Forecasting
+day-ahead electricity prices", Applied Energy 293 (2021) 116983): one of all slots at once from
+whole days, and one of each slot from what is near to it. Both are fitted again for each day, on
+several windows (Marcjasz, Serafin and Weron, "Selection of Calibration Windows for Day-Ahead
+Electricity Price Forecasting", Energies 11 (2018) 2364), after the variance-stabilising asinh; the
+penalty is chosen by the exact leave-one-out error.
 
 A fifth is a quicker regression on prices alone (`lear`), whose short window follows a market that
 changes; where no series is known it stands alone.

@@ -1,10 +1,10 @@
 """A quick day-ahead forecast by ridge regression on the days before (a LEAR without its lasso).
 
 All slots of a day at once, from yesterday's slots, the means of the last week and month and the
-kind of day (Lago et al. 2021, "Forecasting day-ahead electricity prices"; several windows by
-Marcjasz, Serafin and Weron 2018). The penalty is chosen by the exact leave-one-out error. No
-solver, so a fit takes milliseconds. Forecasts the power of regions, each quarter of an hour, and
-prices of which nothing but earlier prices is known; `day_ahead` is for the others.
+kind of day (Lago et al., Applied Energy 293 (2021) 116983; several windows by Marcjasz, Serafin and
+Weron, Energies 11 (2018) 2364). The penalty is chosen by the exact leave-one-out error. No solver,
+so a fit takes milliseconds. Forecasts the power of regions, each quarter of an hour, and prices of
+which nothing but earlier prices is known; `day_ahead` is for the others.
 """
 
 import numpy as np

@@ -47,14 +47,14 @@ def by_days(
     calendar = _Calendar(market, begins_ms)
     slots = calendar.slots(start_ms)
     values, complete = calendar.rows(start_ms, recorded.energy)
+    # Of the day after the last no price is known, but what was known of it before its gate may be.
+    to_come = _Calendar(market, day_starts_ms(int(start_ms[0]), int(begins_ms[-1]), market.zone))
     series = {
-        name: calendar.rows(each.start_ms, each.values)[0] for name, each in known_before.items()
+        name: to_come.rows(each.start_ms, each.values)[0] for name, each in known_before.items()
     }
     kinds = np.array([kind_of(int(start)) for start in begins_ms], np.int64)
-    # Of the day after the last no price is known, but what was known of it before its gate may be.
-    unpriced = {name: _one_more(each) for name, each in series.items()}
     rows = np.searchsorted(start_ms, begins_ms)
-    return DayPrices(Days(values, kinds, unpriced), begins_ms, rows, slots, complete)
+    return DayPrices(Days(values, kinds, series), begins_ms, rows, slots, complete)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,10 +85,6 @@ class _Calendar:
                 at = np.arange(len(skipped))
                 found[day, skipped] = np.interp(at[skipped], at[~skipped], found[day, ~skipped])
         return found, complete
-
-
-def _one_more(series: Floats) -> Floats:
-    return np.vstack([series, np.full((1, series.shape[1]), np.nan)])
 
 
 def _by_slot(energy: Floats, slots: NDArray[np.int64], unknown: Floats) -> Floats:

@@ -1,11 +1,11 @@
 """Bids into a day-ahead auction: from a day's price forecast to hourly, loop or exclusive orders.
 
 Hourly orders are the plan on the expected prices, at any price. Loops are the pairs of purchase
-and sale of a plan on prices spread twice as wide around their mean: a loop that does not pay is
+and sale of a plan on prices spread wider around their mean (`SPREAD`): a loop that does not pay is
 not executed, so that it costs nothing to offer what pays only where the day becomes more uneven
-than expected. (Any factor from 1.5 to 2.5 earns alike on recorded prices of two zones.) A group
-holds the best schedules for the expected day and for days that differ from it as the last ones
-did; the market chooses the one that gains most.
+than expected. More loops than the market takes are joined (`loops`). A group holds the best
+schedules for the expected day and for days that differ from it as the last ones did; the market
+chooses the one that gains most.
 """
 
 from dataclasses import dataclass, field
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from schemas.market import Bid, EnergyOffer, Step
 from vpp_streams.domain.arrays import Floats
-from vpp_streams.domain.market.backtest.exact_plan import ExactPlan
-from vpp_streams.domain.market.backtest.foresight import best_plan
-from vpp_streams.domain.market.backtest.pairs import Pair, pairs_of
-from vpp_streams.domain.market.backtest.run import REGION
 from vpp_streams.domain.market.bids import fixed_offer
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
+from vpp_streams.domain.market.day_ahead.best_plan import best_plan
+from vpp_streams.domain.market.day_ahead.exact_plan import ExactPlan
+from vpp_streams.domain.market.day_ahead.loops import at_most
+from vpp_streams.domain.market.day_ahead.pairs import Pair, pairs_of
 from vpp_streams.domain.market.day_orders import BlockOrder, DayOrders, ExclusiveGroup, LoopOrder
 from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.plan.model import PlanModel
@@ -69,6 +69,7 @@ class DayBidder:
     rules: MarketRules
     storage: Storage
     strategy: Strategy
+    region: str
     model: PlanModel = field(default_factory=PlanModel)
 
     def orders(self, day: DayAhead) -> DayOrders:
@@ -91,7 +92,8 @@ class DayBidder:
                 offers[pair.bought] = self._held(offers[pair.bought], pair, expected)
             elif pair.bought is None and pair.sold is not None and pair.sold < n:
                 offers[pair.sold] = fixed_offer(offers[pair.sold].below_w + pair.sell_w)
-        return DayOrders(bids=self._bids(day, plan, offers), spanning=tuple(loops))
+        fewer = at_most(loops, self.rules.most_loops, day.expected, self.rules.interval_h)
+        return DayOrders(bids=self._bids(day, plan, offers), spanning=fewer)
 
     def _loop(self, pair: Pair, n: int) -> LoopOrder:
         at = np.arange(n)
@@ -164,7 +166,7 @@ class DayBidder:
                       {"energy": np.array([])})  # fmt: skip
         return CycleInputs(
             rules=rules,
-            region=REGION,
+            region=self.region,
             start_ms=start_ms,
             now_ms=start_ms - rules.gate_ms,
             history=none,
