@@ -140,7 +140,7 @@ async def test_a_gate_is_for_all_intervals_of_a_day_and_prices_for_closed_days()
     assert (gate.start_ms, gate.gate_ms, gate.intervals) == (START_MS, GATE_MS, INTERVALS)
     starts = [clearing.start_ms for clearing in log.of(Clearing)]
     assert starts[-1] == START_MS - MINUTE
-    assert len(starts) == len(set(starts)) == 180 * INTERVALS
+    assert len(starts) == len(set(starts)) == 60 * INTERVALS
     before = len(log.records)
     await market(log).turn(log.now_ms)  # started again
     assert len(log.records) == before

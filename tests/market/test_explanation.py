@@ -248,6 +248,11 @@ async def test_a_bid_of_another_market_cannot_be_decided_again(topics_ready: Set
         await explain(topics_ready, id_, quiet)
 
 
+async def test_an_order_book_is_one_line_that_names_where_it_is(settings: Settings) -> None:
+    with pytest.raises(InputError, match=r"is an order book; .* market\.orders"):
+        await explain(settings, "sim-day:north:day-1763856000000", quiet)
+
+
 def test_only_what_is_offered_counts_as_a_difference(settings: Settings) -> None:
     bid = Decided(settings).empty()
     assert differences(bid, msgspec.structs.replace(bid, rung="warm_lp", solve_ms=9.0)) == ()

@@ -93,9 +93,14 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 async def explain(settings: Settings, id_: str, progress: Progress) -> Explanation:
     """Read the inputs, repeat the decision and compare.
 
-    Raises `InputError` for a bid that does not exist or is not of the simulated market, and
-    `BrokerError` where Kafka does not answer.
+    Raises `InputError` for a bid that does not exist or is not of the simulated market, and for an
+    order book; `BrokerError` where Kafka does not answer.
     """
+    if ":day-" in id_:
+        raise InputError(
+            f"{id_[:200]!r} is an order book; only bids for one interval are explained here. Its"
+            " faults, forecast and input offsets are in topic market.orders"
+        )
     # Each jump waits for the fetch before it.
     async with reading(KafkaClients(settings), *READ_BACK_MS, fetch_max_wait_ms=20) as ranges:
         reader = _Reader(ranges, progress)

@@ -15,14 +15,14 @@ from vpp_streams.domain.market.day_ahead.order_books import check_book, orders_o
 from vpp_streams.domain.market.gate_clock import closed_starts, open_start
 from vpp_streams.domain.market.replay_market import ReplayMarket
 from vpp_streams.domain.market.rules import MarketRules, Prices
-from vpp_streams.domain.market.sim_market import CAP, FLOOR, HISTORY_MS, SimMarket
+from vpp_streams.domain.market.sim_market import CAP, FLOOR, SimMarket
 from vpp_streams.domain.moments import DAY_MS
 
 INTERVALS = 24
 """Intervals of a simulated day."""
 HISTORY_DAYS, MOST_HISTORY_MS = 60, 28 * DAY_MS
-"""Days of prices that are published at a first start, enough for a forecast, and for how long at
-most."""
+"""Days of prices that are published at a first start, enough for a forecast, and the longest time
+that they may be of."""
 
 
 def sim_day_rules(interval_ms: int) -> MarketRules:
@@ -59,7 +59,7 @@ class SimDays:
     def prices(self, known_at_ms: int) -> Prices:
         """Prices of the last days whose gates are closed."""
         days = self.gates
-        back_ms = max(HISTORY_MS, min(HISTORY_DAYS * days.interval_ms, MOST_HISTORY_MS))
+        back_ms = min(HISTORY_DAYS * days.interval_ms, MOST_HISTORY_MS)
         starts = [
             day_ms + k * self.rules.interval_ms
             for day_ms in closed_starts(known_at_ms - back_ms, known_at_ms, days)
