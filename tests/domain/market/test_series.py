@@ -92,6 +92,19 @@ def test_a_feed_that_stops_arriving_is_stale_and_the_bid_says_so() -> None:
     )
 
 
+def test_parts_of_one_publication_are_no_publications_of_their_own() -> None:
+    parts = [(hour, 80.0, 100 * 60_000 + part) for hour, part in enumerate(range(20, 0, -1))]
+    assert staleness(published(*parts), NOW_MS, NOW_MS) is None
+    each = [
+        (hour, 80.0, minute * 60_000 + part)
+        for minute in range(40, 400, 30)
+        for hour, part in enumerate((9, 5, 2))
+    ]
+    assert staleness(published(*each), NOW_MS, NOW_MS) is None
+    reason = staleness(published(*each), NOW_MS, NOW_MS + 60 * 60_000)
+    assert reason == "the newest is 100 min old, and one came each 30 min"
+
+
 def test_a_feed_without_a_value_from_the_interval_on_is_stale() -> None:
     assert staleness(published((-1, 80.0, 1)), NOW_MS, NOW_MS) == (
         "the newest, 0 min old, ends before the interval"

@@ -60,21 +60,25 @@ class Feed:
 STALE_GAPS = 3.0
 """A feed is stale once nothing new was published for so many of its usual gaps."""
 _GAPS = 8
-"""Publications that the usual gap is taken from, the newest ones."""
+"""Gaps that the usual one is taken from, the newest ones."""
+_LEAST_GAP_MS = 60_000
+"""What is published closer together is one publication in several parts."""
 
 
 def staleness(feed: Feed, start_ms: int, now_ms: int) -> str | None:
     """Why a feed no longer covers the time from ``start_ms`` on, as a sentence; None = it does.
 
-    The usual gap between publications is the median of the last ones; of fewer than three, only
-    the end of the values tells. A feed of which nothing was published yet is not stale. ``feed``
+    The usual gap between publications is the median of the last ones; of fewer than two, only the
+    end of the values tells. A feed of which nothing was published yet is not stale. ``feed``
     has only what was published by now.
     """
     if not len(feed.start_ms):
         return None
-    times = np.unique(feed.published_ms)[-_GAPS - 1 :]
+    times = np.unique(feed.published_ms)
+    gaps = np.diff(times)
+    gaps = gaps[gaps >= _LEAST_GAP_MS][-_GAPS:]
     old_min = (now_ms - int(times[-1])) / 60_000
-    usual_min = float(np.median(np.diff(times))) / 60_000 if len(times) > 2 else np.inf
+    usual_min = float(np.median(gaps)) / 60_000 if len(gaps) > 1 else np.inf
     if old_min > STALE_GAPS * usual_min:
         return f"the newest is {old_min:.0f} min old, and one came each {usual_min:.0f} min"
     if int(feed.start_ms.max()) < start_ms:
