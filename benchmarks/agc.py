@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from device_sim import battery
-from device_sim.battery import BatteryState
 from device_sim.fleet import demo_sites
-from device_sim.home import Connection, Surroundings
-from device_sim.leases import LEASE, as_lease
+from device_sim.home import Surroundings
 from device_sim.plant import Plant
+from edge import battery
+from edge.battery import BatteryState
+from edge.connection import Connection
+from edge.leases import LEASE, as_lease
 from schemas.protocol import Setpoint
 from vpp_streams.domain.control.allocate import Problem, allocate
 from vpp_streams.domain.control.performance_score import Score, moves, performance_score

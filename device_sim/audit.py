@@ -1,7 +1,7 @@
 """Checks true powers against every limit after each step. A breach is a bug and is counted.
 
-It works from the state before the step and its result, not from the controller's reasoning, so that
-it can detect an error of the controller.
+It works from the state before the step and its result, not from the ladder's reasoning, so that
+it can detect an error of the ladder.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from device_sim import battery, controller
-from device_sim.battery import BatterySpec, BatteryState
-from device_sim.controller import Orders
-from device_sim.home import Connection, Flows, Surroundings
-from device_sim.leases import FALL_BACK_MS
+from device_sim.home import Flows, Surroundings
+from edge import battery, ladder
+from edge.battery import BatterySpec, BatteryState
+from edge.connection import Connection
+from edge.ladder import Orders
+from edge.leases import FALL_BACK_MS
 from vpp_streams.domain.arrays import Floats, Mask
 
 NAMES = ("reserve", "rating", "export", "import", "ramp", "expired")
@@ -107,6 +108,6 @@ def _limits_w(
     net = around.demand_w - around.sun_w
     least = np.maximum(np.minimum(net - connection.import_limit_w, 0.0), -charge)
     most = np.minimum(np.maximum(net + connection.export_limit_w, 0.0), discharge)
-    kept = np.maximum(controller.spare_w(spec, state, floor, dt_s), 0.0)
-    refill = controller.most_above_reserve(spec, state, reserve, dt_s)
+    kept = np.maximum(ladder.spare_w(spec, state, floor, dt_s), 0.0)
+    refill = ladder.most_above_reserve(spec, state, reserve, dt_s)
     return least, np.maximum(np.minimum(most, np.minimum(kept, refill)), least)

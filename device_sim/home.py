@@ -1,6 +1,6 @@
 """Premises with one grid connection: load = grid + battery + solar, at every step.
 
-On the grid, the battery follows its controller within the connection's limits, and solar is
+On the grid, the battery follows its ladder within the connection's limits, and solar is
 curtailed to the export limit. Off the grid (islanded), the battery supplies the load, even from
 its reserve, which is kept for that. Load beyond its power is not served.
 """
@@ -9,17 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from device_sim import battery
-from device_sim.battery import BatterySpec, BatteryState
+from edge import battery
+from edge.battery import BatterySpec, BatteryState
+from edge.connection import Connection, within
 from vpp_streams.domain.arrays import Floats, Mask
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """Limits of the grid connection, one value per row; inf = no limit."""
-
-    export_limit_w: Floats
-    import_limit_w: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +47,12 @@ def step(
     request_w: Floats,
     dt_s: float,
 ) -> tuple[BatteryState, Flows]:
-    """Advance by ``dt_s`` with the controller requesting ``request_w`` (+ = discharge)."""
+    """Advance by ``dt_s`` with the ladder requesting ``request_w`` (+ = discharge)."""
     off = around.islanded
     # Without a battery, panels have no grid to follow during an outage: they switch off.
     sun = np.where(off & (spec.energy_wh <= 0), 0.0, around.sun_w)
     net = around.demand_w - sun
-    most = np.maximum(net + connection.export_limit_w, 0.0)
-    least = np.minimum(net - connection.import_limit_w, 0.0)
-    request = np.where(off, net, np.clip(request_w, least, most))
+    request = np.where(off, net, within(connection, net, request_w))
     done = battery.step(spec, state, request, dt_s, around.ambient_c)
     room = around.demand_w - done.power_w + np.where(off, 0.0, connection.export_limit_w)
     solar = np.clip(sun, 0.0, np.maximum(room, 0.0))

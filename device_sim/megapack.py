@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from device_sim.battery import BatterySpec, BatteryState
+from edge.battery import BatterySpec, BatteryState
 from vpp_streams.domain.arrays import Floats
 
 _ELECTRONICS = 0.001

@@ -5,10 +5,12 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from device_sim import audit, controller, home
-from device_sim.battery import BatterySpec, BatteryState
-from device_sim.home import Connection, Flows, Surroundings
-from device_sim.leases import Leases
+from device_sim import audit, home
+from device_sim.home import Flows, Surroundings
+from edge import ladder
+from edge.battery import BatterySpec, BatteryState
+from edge.connection import Connection
+from edge.leases import LIMITED_W, Leases
 from vpp_streams.domain.arrays import Floats
 
 
@@ -46,7 +48,7 @@ class Plant:
         """
         spec, leases = self.spec, self.leases
         orders = leases.orders(now_ms, around.islanded)
-        alone_w = controller.price_response(
+        alone_w = ladder.price_response(
             spec,
             self.battery,
             self.reserve,
@@ -54,7 +56,7 @@ class Plant:
             otherwise_w=own_w,
             dt_s=dt_s,
         )
-        decision = controller.follow(
+        decision = ladder.follow(
             spec, self.battery, self.reserve, orders=orders, alone_w=alone_w, hz=hz, dt_s=dt_s
         )
         since_end_ms = np.where(orders.leased, -1, now_ms - leases.held["valid_until_ms"])
@@ -67,7 +69,9 @@ class Plant:
             request_w=decision.request_w,
             dt_s=dt_s,
         )
-        leases.moved(now_ms, decision, alone_w, self.flows.battery_w)
+        power_w = self.flows.battery_w
+        limited = np.abs(power_w - decision.wanted_w) > LIMITED_W
+        leases.moved(now_ms, decision, alone_w, power_w=power_w, limited=limited)
         broken = audit.breaches(
             spec,
             reserve=self.reserve,

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from device_sim import vendor
-from device_sim.client import Client, clock_that_is_off
-from device_sim.device import Device, Patience
 from device_sim.fleet import DEMO_SECRET, device_token
 from device_sim.recorded import RecordedHome
 from device_sim.world import Measured, World
+from edge.client import Client
+from edge.ring import MemoryRing
+from edge.session import Device, Patience
 from schemas.assets import Device as Asset
 from schemas.assets import Site
-from schemas.telemetry import NativeBody
+from schemas.bodies import NativeBody
 from vpp_streams import clock
 
 _BEAT_S = 1.0
@@ -111,19 +112,18 @@ class Fleet:
         return Client(
             asset.device_id,
             Device(
-                boot,
+                MemoryRing(boot, options.ring_capacity),
                 asset.model,
                 firmware,
                 rng=rng,
                 counters=self.counters,
                 controls=self.world.leases.of(row),
-                ring_capacity=options.ring_capacity,
                 patience=options.patience,
             ),
             options.url,
             device_token(asset.device_id, options.secret),
             tls=options.tls,
-            utc_ms=clock_that_is_off(rng),
+            utc_ms=_clock_that_is_off(rng),
             on_event=self._happened.set,
             on_trouble=self.troubles.__setitem__,
         )
@@ -248,3 +248,9 @@ async def running_fleet(sites: Sequence[Site], options: SimOptions) -> AsyncIter
         await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()):
         raise error
+
+
+def _clock_that_is_off(rng: random.Random, most_ms: int = 300) -> Callable[[], int]:
+    """A device's clock: UTC in ms, ahead or behind by a fixed draw of up to ``most_ms``."""
+    offset_ms = rng.randint(-most_ms, most_ms)
+    return lambda: clock.now_ms() + offset_ms

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from schemas.assets import Device
-from schemas.telemetry import NativeBody, VendorBody
+from schemas.bodies import NativeBody, VendorBody
 
 _VENDOR_OF_MODEL = {
     "powerwall2": "tesla_gateway",

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device_sim import battery, controller, home, load, megapack, solar
+from device_sim import home, load, megapack, solar
 from device_sim.fleet import UNMETERED_MODEL
-from device_sim.leases import Leases
 from device_sim.plant import Plant
 from device_sim.recorded import DAY_S, RecordedHome
+from edge import battery, ladder
+from edge.connection import Connection
+from edge.leases import Leases
 from schemas.assets import Device, Site
 from vpp_streams.domain.arrays import Floats
 
@@ -101,7 +103,7 @@ class World:
             people_w=lives_there * rng.uniform(150, 1000, rows),
             appliances=lives_there * rng.uniform(0.4, 1.5, rows),
         )
-        connection = home.Connection(
+        connection = Connection(
             _column(_limit(s.export_limit_w) for s, _ in devices),
             _column(_limit(s.import_limit_w) for s, _ in devices),
         )
@@ -137,7 +139,7 @@ class World:
         return self._plant.reserve
 
     @property
-    def connection(self) -> home.Connection:
+    def connection(self) -> Connection:
         """Limits of the grid connections."""
         return self._plant.connection
 
@@ -193,8 +195,8 @@ class World:
         net_w = around.demand_w - around.sun_w
         return np.where(
             self._kind == "megapack",
-            controller.time_shift(spec, state, self.reserve, hour, dt_s),
-            controller.self_consumption(spec, state, self.reserve, net_w, dt_s),
+            ladder.time_shift(spec, state, self.reserve, hour, dt_s),
+            ladder.self_consumption(spec, state, self.reserve, net_w, dt_s),
         )
 
     def _play(

@@ -32,6 +32,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
+from schemas.bodies import Boot, NativeBody
 from schemas.bounds import (
     MAX_INTERVAL_MS,
     EpochMs,
@@ -45,7 +46,6 @@ from schemas.bounds import (
 )
 from schemas.commands import Fallback
 from schemas.grid import Droop
-from schemas.telemetry import Boot, NativeBody
 
 SUBPROTOCOL = "vpp.v1"
 MAX_MESSAGE_BYTES = 16 * 1024
@@ -105,6 +105,8 @@ class Hello(msgspec.Struct, frozen=True, omit_defaults=True):
     """Id of the last command that the device accepted."""
     untold: Annotated[tuple[Text, ...], msgspec.Meta(max_length=MAX_UNTOLD)] = ()
     """Commands of which the device still has an unanswered CommandStatus; the newest ones."""
+    measures_only: bool = False
+    """Whether the device takes no setpoint: its readings count, and it rejects every command."""
     t: EpochMs = 0
     """Device clock, ms since 1970 UTC."""
 
@@ -241,7 +243,7 @@ class SetpointResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
     status: SetpointStatus
     reason: Text = ""
-    """Why it was rejected: ``opted_out``, ``islanded``, ``refused``, ``no_battery``, ..."""
+    """Why it was rejected: ``opted_out``, ``islanded``, ``unmeasured``, ``no_battery``, ..."""
 
 
 DeviceCommandState = Literal["applied", "completed", "superseded", "expired", "failed", "opted_out"]

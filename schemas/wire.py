@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from schemas.bodies import Boot, NativeBody
 from schemas.bounds import MAX_SEQ, Seq
 from schemas.protocol import (
     NATIVE_KEYS,
@@ -29,7 +30,6 @@ from schemas.protocol import (
     UncheckedTelemetry,
     VendorTelemetry,
 )
-from schemas.telemetry import Boot, NativeBody
 
 CALL, RESULT, ERROR, SEND = 2, 3, 4, 6
 NO_ID = "-"

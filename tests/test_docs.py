@@ -12,7 +12,17 @@ PAGES = [
     *(path for path in sorted(DOCS.rglob("*.md")) if "adr" not in path.parts),
     *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")),
 ]
-TOP = ("vpp_streams", "agents", "tables", "schemas", "device_sim", "tests", "docs", "deploy")
+TOP = (
+    "vpp_streams",
+    "agents",
+    "tables",
+    "schemas",
+    "edge",
+    "device_sim",
+    "tests",
+    "docs",
+    "deploy",
+)
 TO_BE_WRITTEN = {
     "vpp_streams/domain/telemetry/normalize/northwind.py",  # written by the reader of the guide
 }

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import agents
 import device_sim
+import edge
 import schemas
 import tables
 from schemas.bounds import PARTITIONS
@@ -44,7 +45,7 @@ def test_site_keyed_topics_have_the_same_partitions() -> None:
         assert topic.partitions == PARTITIONS
 
 
-@pytest.mark.parametrize("package", [agents, tables, schemas, device_sim])
+@pytest.mark.parametrize("package", [agents, tables, schemas, edge, device_sim])
 def test_our_packages_are_the_ones_imported(package: ModuleType) -> None:
     assert package.__file__ is not None
     assert Path(package.__file__).parent == ROOT / package.__name__
@@ -68,7 +69,7 @@ def test_no_test_imports_a_test() -> None:
 
 
 @pytest.mark.parametrize(
-    "folder", ["vpp_streams", "agents", "tables", "schemas", "device_sim", "benchmarks"]
+    "folder", ["vpp_streams", "agents", "tables", "schemas", "edge", "device_sim", "benchmarks"]
 )
 def test_only_tests_import_tests(folder: str) -> None:
     importers = {str(path) for path, name in imports_of(folder) if name.split(".")[0] == "tests"}

@@ -8,14 +8,16 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from device_sim import audit, battery, home
-from device_sim.battery import BatteryState
+from device_sim import audit, home
 from device_sim.fleet import demo_sites
-from device_sim.home import Connection, Surroundings
-from device_sim.leases import FALL_BACK_MS
+from device_sim.home import Surroundings
 from device_sim.plant import Plant
-from device_sim.prices import BUY, NEITHER, SELL, KnownPrices, actions
 from device_sim.world import World
+from edge import battery
+from edge.battery import BatteryState
+from edge.connection import Connection
+from edge.leases import FALL_BACK_MS
+from edge.prices import BUY, NEITHER, SELL, KnownPrices, actions
 from schemas.grid import Droop
 from schemas.protocol import Prices
 from tests.support.plant_world import EPOCH, T0, Homes, as_leases, setpoint

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_sim import battery, controller, home
-from device_sim.battery import BatterySpec, BatteryState
+from device_sim import home
 from device_sim.fleet import demo_sites
-from device_sim.home import Connection, Surroundings
+from device_sim.home import Surroundings
 from device_sim.recorded import read_recorded
 from device_sim.world import World
+from edge import battery, ladder
+from edge.battery import BatterySpec, BatteryState
+from edge.connection import Connection
 from schemas.telemetry import NativeBody
 from tests.support.battery_models import AMBIENT_C, REQUESTS_W, SPECS, STATES, STEPS_S, column
 from tests.support.paths import SHARED_DATA
@@ -23,12 +25,12 @@ POWERS_W = st.floats(0, 50_000)
 LIMITS_W = st.one_of(st.just(np.inf), st.floats(0, 20_000))
 
 
-def connection(export_w: float, import_w: float) -> home.Connection:
-    return home.Connection(column(export_w), column(import_w))
+def connection(export_w: float, import_w: float) -> Connection:
+    return Connection(column(export_w), column(import_w))
 
 
 @st.composite
-def premises(draw: st.DrawFn) -> tuple[home.Connection, home.Surroundings]:
+def premises(draw: st.DrawFn) -> tuple[Connection, home.Surroundings]:
     islanded = np.array([draw(st.booleans())])
     load_w, clear_w, ambient_c = (column(draw(s)) for s in (POWERS_W, POWERS_W, AMBIENT_C))
     return connection(draw(LIMITS_W), draw(LIMITS_W)), home.Surroundings(
@@ -78,7 +80,7 @@ def test_self_consumption_never_goes_below_the_reserve(
 ) -> None:
     state = BatteryState(column(reserve + above * (1 - reserve)), column(20.0))
     for sun_w, demand_w, dt_s, ambient_c in steps:
-        request = controller.self_consumption(
+        request = ladder.self_consumption(
             spec, state, column(reserve), column(demand_w - sun_w), dt_s
         )
         around = home.Surroundings(
@@ -96,7 +98,7 @@ def test_self_consumption_never_goes_below_the_reserve(
 def powerwall(soc: float, reserve: float, net_load_w: float) -> float:
     spec = battery.typical(column(13_500.0), column(5_000.0), column(11_500.0))
     state = BatteryState(column(soc), column(20.0))
-    request = controller.self_consumption(spec, state, column(reserve), column(net_load_w), 1.0)
+    request = ladder.self_consumption(spec, state, column(reserve), column(net_load_w), 1.0)
     return float(battery.step(spec, state, request, 1.0, column(20.0)).power_w[0])
 
 

@@ -12,9 +12,9 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from device_sim.device import Patience
 from device_sim.fleet import demo_sites, device_token
 from device_sim.runner import SimOptions, running_fleet
+from edge.session import Patience
 from schemas.protocol import (
     CLOSE_REPLACED,
     SUBPROTOCOL,

@@ -185,7 +185,7 @@ def test_clients_are_made_in_one_place() -> None:
     makes = re.compile(r"\bAIOKafka(Consumer|Producer|AdminClient)\(")
     found = {
         str(path.relative_to(ROOT))
-        for package in ("vpp_streams", "agents", "tables", "device_sim", "benchmarks")
+        for package in ("vpp_streams", "agents", "tables", "edge", "device_sim", "benchmarks")
         for path in (ROOT / package).rglob("*.py")
         if makes.search(path.read_text())
     }

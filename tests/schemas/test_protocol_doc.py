@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from device_sim.device import _HELD_ROWS, Patience
+from edge.session import _HELD_ROWS, Patience
 from schemas import protocol
 from schemas.commands import FINAL
 from schemas.protocol import (

@@ -37,7 +37,7 @@ from vpp_streams.settings import Settings
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-OURS = ("vpp_streams", "agents", "tables", "schemas", "device_sim", "tests.simulation")
+OURS = ("vpp_streams", "agents", "tables", "schemas", "edge", "device_sim", "tests.simulation")
 CONSTANTS: dict[str, dict[str, float]] = {
     "tables.log_reader": {"POLL_MS": 1000},
     "agents.control_feed": {"POLL_MS": 1000},

@@ -10,12 +10,14 @@ import numpy as np
 from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
-from device_sim import battery
-from device_sim.client import Client
-from device_sim.device import Device, Patience
 from device_sim.fleet import demo_sites, device_token
-from device_sim.home import Connection, Surroundings
+from device_sim.home import Surroundings
 from device_sim.plant import Plant as Physics
+from edge import battery
+from edge.client import Client
+from edge.connection import Connection
+from edge.ring import MemoryRing
+from edge.session import Device, Patience
 from schemas.assets import Site
 from schemas.protocol import Ack, Call
 from schemas.telemetry import NativeBody, RawLine
@@ -73,13 +75,12 @@ class Home:
         self.boot = f"b{self.boots}"
         plant = self._plant
         device = Device(
-            self.boot,
+            MemoryRing(self.boot, 300),
             "m",
             "f",
             rng=self.rng,
             counters=plant.counters,
             controls=plant.leases.of(self.row),
-            ring_capacity=300,
             patience=PATIENCE,
         )
         self.client = Client(

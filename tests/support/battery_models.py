@@ -3,8 +3,8 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from device_sim import battery
-from device_sim.battery import BatterySpec, BatteryState
+from edge import battery
+from edge.battery import BatterySpec, BatteryState
 
 
 def column(value: float) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from device_sim.device import Patience
 from device_sim.fleet import demo_sites
+from edge.session import Patience
 from schemas.assets import Site
 from schemas.commands import FINAL
 from schemas.dispatch import DispatchStatus

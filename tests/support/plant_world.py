@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from device_sim import battery
-from device_sim.battery import BatteryState
-from device_sim.home import Connection, Surroundings
-from device_sim.leases import LEASE, as_lease
+from device_sim.home import Surroundings
 from device_sim.plant import Plant
+from edge import battery
+from edge.battery import BatteryState
+from edge.connection import Connection
+from edge.leases import LEASE, as_lease
 from schemas.protocol import Setpoint
 
 T0 = 1_763_856_000_000

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from device_sim.device import Device, Patience, Step
-from device_sim.leases import LeaseOf, Leases
+from edge.leases import LeaseOf, Leases
+from edge.ring import MemoryRing
+from edge.session import Device, Patience, Step
 from schemas.protocol import (
     Ack,
     Backfill,
@@ -38,13 +39,12 @@ def battery_lease() -> LeaseOf:
 def new_device(ring_capacity: int = 100, seed: int = 1, controls: LeaseOf | None = None) -> Device:
     """Return a Powerwall that has never connected."""
     return Device(
-        BOOT,
+        MemoryRing(BOOT, ring_capacity),
         "powerwall3",
         "24.36",
         rng=random.Random(seed),
         counters=Counter(),
         controls=controls or battery_lease(),
-        ring_capacity=ring_capacity,
     )
 
 

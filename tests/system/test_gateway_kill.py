@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from device_sim.device import Patience
 from device_sim.fleet import demo_sites
 from device_sim.runner import Fleet, SimOptions, running_fleet
+from edge.session import Patience
 from schemas.telemetry import RawLine
 from tests.support.kafka_world import PATIENCE_S, read_all
 from tests.support.paths import ROOT
@@ -50,7 +50,7 @@ def gateway_process(settings: Settings, log: Path) -> Iterator[subprocess.Popen[
 
 def made_by(fleet: Fleet) -> set[Name]:
     return {
-        (client.device_id, client.device.boot, seq)
+        (client.device_id, client.device.ring.boot, seq)
         for client in fleet.clients
         for seq in range(client.device.ring.next_seq)
     }

@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge.droop import droop_w
 from schemas.commands import CommandEvent, CommandFrame, CommandRow
 from schemas.grid import Droop
-from vpp_streams.domain.control.droop import droop_w
 from vpp_streams.domain.control.frequency_response import Armings, Response, responses, setpoints_at
 from vpp_streams.replay.frequency_proof import armings_of
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge.droop import droop_w
 from schemas.grid import Droop
 from vpp_streams.domain.arrays import Floats, Ints
-from vpp_streams.domain.control.droop import droop_w
 
 _TIME_BITS = 42
 """Bits of a time in ms since 1970, enough until the year 2109."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from device_sim import battery
-from device_sim.battery import HOUR_S, BatterySpec, BatteryState
-from device_sim.prices import BUY, SELL, Actions
-from vpp_streams.domain.arrays import Floats, Mask
-from vpp_streams.domain.control.droop import Droops, droop_w
+from edge import battery
+from edge.arrays import Floats, Mask
+from edge.battery import HOUR_S, BatterySpec, BatteryState
+from edge.droop import Droops, droop_w
+from edge.prices import BUY, SELL, Actions
 
 _REFILL_PER_H = 0.05
 """Share of its energy by which a battery below its reserve is charged from the grid per hour."""
@@ -44,6 +44,11 @@ class Decision:
     """Power added by frequency response."""
     request_w: Floats
     """The sum of both, limited by the reserve."""
+
+    @property
+    def wanted_w(self) -> Floats:
+        """The sum of both without that limit."""
+        return self.ramped_w + self.droop_w
 
 
 def self_consumption(

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from device_sim.device import CHUNK_ROWS, Device, Step
+from edge.ring import MemoryRing
+from edge.session import CHUNK_ROWS, Device, Step
 from schemas.protocol import (
     CLOSE_ABUSE,
     CLOSE_REGISTRY_CHANGED,
@@ -140,13 +141,12 @@ def test_backfill_stays_under_the_message_limit_with_every_column_filled() -> No
 def test_a_full_ring_drops_the_oldest_and_counts_it() -> None:
     counters: Counter[str] = Counter()
     device = Device(
-        BOOT,
+        MemoryRing(BOOT, 10),
         "",
         "",
         rng=random.Random(1),
         counters=counters,
         controls=battery_lease(),
-        ring_capacity=10,
     )
     for i in range(25):
         device.measured(reading_body(i), i)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.droop import Droops, droop_w
 from schemas.grid import Droop
-from vpp_streams.domain.control.droop import Droops, droop_w
 
 DROOP = Droop(nominal_hz=60.0, dead_band_hz=0.036, droop=0.04)
 HZ = st.floats(55, 65)

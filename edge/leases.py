@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device_sim.controller import Decision, Orders
-from device_sim.prices import NEITHER, KnownPrices
+from edge.arrays import Floats, Ints, Mask
+from edge.droop import Droops
+from edge.ladder import Decision, Orders
+from edge.prices import NEITHER, KnownPrices
 from schemas.grid import Droop
 from schemas.protocol import CommandStatus, DeviceCommandState, Prices, Setpoint, SetpointResult
-from vpp_streams.domain.arrays import Floats, Ints, Mask
-from vpp_streams.domain.control.droop import Droops
 
 Lease = NDArray[np.void]
 """Of dtype `LEASE`."""
@@ -41,7 +41,8 @@ FALL_BACK_MS = 60_000
 """After this long, ms, nothing of an ended lease remains, however slow its ramp."""
 _NEAR, _NEAR_W = 0.02, 50.0
 """A setpoint is reached within this share of it, or within this many watts."""
-_LIMITED_W = 1.0
+LIMITED_W = 1.0
+"""A power that differs by more than this, W, from what was wanted was limited."""
 _NO_DROOP = Droop(nominal_hz=60.0)
 _AT_ONCE = Setpoint(epoch=0, rank=0, p=0.0, not_before=0, valid_until=0, ramp_w_s=np.inf)
 
@@ -77,6 +78,11 @@ class _SharedReport:
     reason: str
 
 
+def is_near(power_w: Floats, goal_w: Floats, setpoint_w: Floats) -> Mask:
+    """Whether a power is close enough to its goal, for the size of the setpoint; all W."""
+    return np.abs(power_w - goal_w) <= np.maximum(_NEAR * np.abs(setpoint_w), _NEAR_W)
+
+
 class Leases:
     """The leases of all rows. Each step of the fleet calls `orders`, then `moved`."""
 
@@ -88,6 +94,8 @@ class Leases:
         self.opted_out = np.zeros(rows, bool)
         """Devices whose owners want no setpoint at present."""
         self.islanded = np.zeros(rows, bool)
+        self.unmeasured = np.zeros(rows, bool)
+        """Devices that do not know their own state, so that they cannot keep their reserve."""
         self.prices = KnownPrices(rows)
         self.held = np.full(rows, np.array(as_lease("", _AT_ONCE), LEASE))
         self.held["stands"] = False
@@ -145,6 +153,7 @@ class Leases:
         self.islanded = islanded
         for lease in (held, coming):
             self._end_where(lease, islanded, "failed", now_ms, "islanded")
+            self._end_where(lease, self.unmeasured, "failed", now_ms, "unmeasured")
             self._end_where(lease, self.opted_out, "opted_out", now_ms)
         self._end_where(coming, now_ms >= coming["valid_until_ms"], "expired", now_ms)
         over = now_ms >= held["valid_until_ms"]
@@ -176,18 +185,27 @@ class Leases:
             return np.zeros(len(follows_prices), np.int8)
         return np.where(follows_prices, self.prices.action(now_ms), np.int8(NEITHER))
 
-    def moved(self, now_ms: Ints, decision: Decision, alone_w: Floats, power_w: Floats) -> None:
-        """Take over the batteries' power after a step, W."""
-        held, wanted_w = self.held, decision.ramped_w + decision.droop_w
+    def moved(
+        self,
+        now_ms: Ints,
+        decision: Decision,
+        alone_w: Floats,
+        *,
+        power_w: Floats,
+        limited: Mask,
+    ) -> None:
+        """Take over the batteries' power after a step, W.
+
+        ``limited``: a limit keeps the power from what was wanted, so it is as close as it can be.
+        """
+        held = self.held
         self.power_w = power_w
         without = power_w - decision.droop_w
         low, high = np.minimum(power_w, without), np.maximum(power_w, without)
         self._base_w = np.clip(decision.ramped_w, low, high)
-        self.falling &= np.abs(decision.ramped_w - alone_w) > _LIMITED_W
-        # If a limit keeps power from the ramp's value, it is as close as it can be.
+        self.falling &= np.abs(decision.ramped_w - alone_w) > LIMITED_W
         goal_w = held["setpoint_w"] + decision.droop_w
-        near = np.abs(power_w - goal_w) <= np.maximum(_NEAR * np.abs(held["setpoint_w"]), _NEAR_W)
-        limited = np.abs(power_w - wanted_w) > _LIMITED_W
+        near = is_near(power_w, goal_w, held["setpoint_w"])
         rows = np.flatnonzero(held["stands"] & ~held["applied"] & (near | limited))
         held["applied"][rows] = True
         self._report(rows, held["command_id"][rows].tolist(), "applied", now_ms[rows])
@@ -214,6 +232,8 @@ class Leases:
             return "refused"
         if self.opted_out[row]:
             return "opted_out"
+        if self.unmeasured[row]:
+            return "unmeasured"
         return "islanded" if self.islanded[row] else ""
 
     def _end_where(
@@ -271,6 +291,11 @@ class LeaseOf:
     def take_prices(self, prices: Prices) -> None:
         """Store a price series of the device."""
         self.leases.prices.take(self.row, prices)
+
+    @property
+    def measures_only(self) -> bool:
+        """Whether there is no battery to command."""
+        return not self.leases.has_battery[self.row]
 
     @property
     def last_command(self) -> str:

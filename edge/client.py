@@ -1,8 +1,7 @@
-"""The asyncio shell of `device_sim.device.Device`: one WebSocket, reconnected while it runs."""
+"""The asyncio shell of `edge.session.Device`: one WebSocket, reconnected while it runs."""
 
 import asyncio
 import math
-import random
 import ssl
 import time
 from collections.abc import Callable
@@ -11,10 +10,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
-from device_sim.device import Device, State, Step
+from edge.session import Device, State, Step
+from schemas.bodies import NativeBody, VendorBody
 from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL, CommandStatus
-from schemas.telemetry import NativeBody, VendorBody
-from vpp_streams import clock
 
 Trouble = Callable[[str, str], None]
 """Called with (kind of trouble, one sentence) whenever a connection fails."""
@@ -159,9 +157,3 @@ class Client:
             self._outbox.put_nowait(message)
         if step.close:
             self._outbox.put_nowait(None)
-
-
-def clock_that_is_off(rng: random.Random, most_ms: int = 300) -> Callable[[], int]:
-    """A device's clock: UTC in ms, ahead or behind by a fixed draw of up to ``most_ms``."""
-    offset_ms = rng.randint(-most_ms, most_ms)
-    return lambda: clock.now_ms() + offset_ms

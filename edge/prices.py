@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.protocol import Prices
-from vpp_streams.domain.moments import DAY_MS
 
 Actions = NDArray[np.int8]
 SELL, BUY, NEITHER = 1, -1, 0
 
+_DAY_MS = 86_400_000
 _MOST = 576
 """Largest number of prices in one series, by the protocol."""
 
@@ -24,7 +24,7 @@ def actions(prices: Prices) -> Actions:
     """
     price = np.array(prices.per_mwh)
     act = np.zeros(len(price), np.int8)
-    per_day = max(DAY_MS // prices.interval_ms, 1)
+    per_day = max(_DAY_MS // prices.interval_ms, 1)
     for first in range(0, len(price), per_day):
         day = price[first : first + per_day]
         cheap, usual, dear = np.quantile(day, (0.25, 0.5, 0.75))

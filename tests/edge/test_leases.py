@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from device_sim.leases import Leases
+from edge.leases import Leases
 from schemas.commands import FINAL
 from schemas.grid import Droop
 from schemas.protocol import Setpoint, SetpointResult

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 
-from device_sim import battery
-from device_sim.battery import HOUR_S, BatterySpec, BatteryState
+from edge import battery
+from edge.battery import HOUR_S, BatterySpec, BatteryState
 from tests.support.battery_models import (
     AMBIENT_C,
     POWERWALL,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge.arrays import Floats
 from schemas.grid import Droop
-from vpp_streams.domain.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True)

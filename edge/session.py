@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
-from device_sim.reports import Reports
-from device_sim.ring import Ring
+from edge.reports import Reports
+from edge.ring import Ring
+from schemas.bodies import NativeBody, VendorBody
 from schemas.protocol import (
     CLOSE_ABUSE,
     CLOSE_REGISTRY_CHANGED,
@@ -40,7 +41,6 @@ from schemas.protocol import (
     Telemetry,
     VendorTelemetry,
 )
-from schemas.telemetry import NativeBody, VendorBody
 from schemas.wire import decode, decode_result, encode_call, encode_result, encode_send
 
 CHUNK_ROWS = 80
@@ -69,7 +69,11 @@ class Patience:
 
 
 class Controls(Protocol):
-    """The part of a device that executes commands: see `device_sim.leases.LeaseOf`."""
+    """The part of a device that executes commands: see `edge.leases.LeaseOf`."""
+
+    @property
+    def measures_only(self) -> bool:
+        """Whether the device can take no setpoint at all."""
 
     @property
     def last_command(self) -> str:
@@ -102,31 +106,31 @@ class Step:
 
 
 class Device:
-    """One device from its start (boot) to its end, over any number of connections.
+    """One device over any number of connections. Its readings are kept in ``ring``.
 
     ``now_ms`` is a monotonic clock; readings carry the device's own time.
     ``counters`` (shared by a fleet) count ``made``, ``acked``, ``dropped``,
-    ``refused``, ``backfilled``, ``reconnects``, ``setpoint_<status>`` and ``reports_<fate>``,
-    among others.
+    ``refused``, ``backfilled``, ``reconnects``, ``boots_renewed``, ``setpoint_<status>`` and
+    ``reports_<fate>``, among others.
     """
 
     def __init__(
         self,
-        boot: str,
+        ring: Ring,
         model: str,
         firmware: str,
         *,
         rng: random.Random,
         counters: Counter[str],
         controls: Controls,
-        ring_capacity: int = 3600,
         patience: Patience | None = None,
     ) -> None:
-        self.boot = boot
+        self.ring = ring
         self.state = State.OFFLINE
         self.interval_ms = 1000
         """Interval between readings, set by the gateway."""
-        self.ring = Ring(ring_capacity)
+        self._boot = ring.boot
+        """Boot id of this connection's live readings, as its Hello says."""
         self._model, self._firmware = model, firmware
         self._rng = rng
         self._counters = counters
@@ -151,6 +155,8 @@ class Device:
         self._counters["dropped"] += dropped
         if self.state not in (State.LIVE, State.WAITING_FOR_HELLO):
             return Step()
+        if self.ring.boot != self._boot:  # live readings carry Hello's boot: it takes a new Hello
+            return Step(close=True)
         message = self._telemetry(seq, body, vendor)
         if live:
             return Step([message])
@@ -171,17 +177,19 @@ class Device:
         """The link is connected: send Hello. ``utc_ms`` is the device's own clock."""
         self.state = State.WAITING_FOR_HELLO
         self._epoch = None
+        self._boot = self.ring.boot
         self._held.clear()
         self._counters["reconnects" if self._was_connected else "first_connects"] += 1
         self._was_connected = True
         hello = Hello(
-            boot=self.boot,
+            boot=self._boot,
             next_seq=self.ring.next_seq,
             oldest_seq=self.ring.oldest_seq,
             model=self._model,
             fw=self._firmware,
             last_cmd=self._controls.last_command,
             untold=self._reports.command_ids()[-MAX_UNTOLD:],
+            measures_only=self._controls.measures_only,
             t=utc_ms,
         )
         return Step([encode_call(_HELLO_ID, hello)])
@@ -253,7 +261,7 @@ class Device:
         bodies = [self.ring[seq] for seq in run]
         cols = [key for key in _KEYS if any(getattr(body, key) is not None for body in bodies)]
         backfill = Backfill(
-            b=self.boot,
+            b=self.ring.boot_of(run.start),
             from_=run.start,
             cols=cols,
             rows=[[getattr(body, key) for key in cols] for body in bodies],
@@ -264,15 +272,19 @@ class Device:
     def _telemetry(self, seq: int, body: NativeBody, vendor: VendorBody | None) -> bytes:
         if vendor is None:
             values = {key: getattr(body, key) for key in _KEYS}
-            return encode_send(str(seq), Telemetry(b=self.boot, s=seq, **values))
+            return encode_send(str(seq), Telemetry(b=self._boot, s=seq, **values))
         wrapped = VendorTelemetry(
-            b=self.boot, s=seq, vendor=vendor.vendor, body=vendor.body, t=vendor.t, iv=vendor.iv
+            b=self._boot, s=seq, vendor=vendor.vendor, body=vendor.body, t=vendor.t, iv=vendor.iv
         )
         return encode_send(str(seq), wrapped)
 
     def _on_hello_result(self, result: Result, now_ms: int) -> Step:
         accepted = decode_result(result, HelloResult)
         if isinstance(accepted, Malformed) or self.state is not State.WAITING_FOR_HELLO:
+            return Step(close=True)
+        if accepted.boot_used is True:  # our numbers went back: the memory is older than the last
+            self.ring.renew(f"{self._rng.getrandbits(32):08x}")
+            self._counters["boots_renewed"] += 1
             return Step(close=True)
         self.state = State.LIVE
         self._attempts = 0
@@ -304,8 +316,9 @@ class Device:
             off_ms = ack.t - now_ms - self._gateway_ahead_ms
             at_once = off_ms > 0 or off_ms < -_CLOCK_SET_MS
             self._gateway_ahead_ms += off_ms if at_once else off_ms * _CLOCK_SLACK
-        if ack.b == self.boot:
-            self._counters["acked"] += self.ring.forget(self.ring.within(ack.from_, ack.upto))
+        acked = self.ring.within(ack.from_, ack.upto)
+        ours = [seq for seq in acked if self.ring.boot_of(seq) == ack.b]
+        self._counters["acked"] += self.ring.forget(ours)
         return Step(close=self.state is State.LEAVING and not self._in_flight(now_ms))
 
     def _on_drain(self, id_: str, drain: Drain, now_ms: int) -> Step:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vpp_streams.domain.arrays import Floats
+from edge.arrays import Floats
 
 HOUR_S = 3600.0
 

@@ -8,7 +8,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from device_sim.device import Device, State, Step
+from edge.ring import MemoryRing
+from edge.session import Device, State, Step
 from schemas.assets import Device as Asset
 from schemas.assets import Site
 from schemas.protocol import CommandStatus, Error, Malformed
@@ -46,13 +47,12 @@ class LossyLink(RuleBasedStateMachine):
         self.counters: Counter[str] = Counter()
         self.battery = battery_lease()
         self.device = Device(
-            BOOT,
+            MemoryRing(BOOT, self.CAPACITY),
             "m",
             "f",
             rng=random.Random(1),
             counters=self.counters,
             controls=self.battery,
-            ring_capacity=self.CAPACITY,
             patience=PATIENCE,
         )
         self.commands = 0
