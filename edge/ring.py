@@ -28,7 +28,8 @@ class Ring(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, seq: int) -> NativeBody: ...
+    def bodies(self, run: range) -> list[NativeBody | None]:
+        """The readings of a `due_run`; None = it was lost meanwhile."""
 
     def boot_of(self, seq: int) -> str:
         """Boot id of a reading that was numbered ``seq``."""
@@ -98,9 +99,6 @@ class MemoryRing:
     def __len__(self) -> int:
         return len(self._bodies)
 
-    def __getitem__(self, seq: int) -> NativeBody:
-        return self._bodies[seq]
-
     @property
     def boot(self) -> str:
         """See `Ring.boot`."""
@@ -110,6 +108,10 @@ class MemoryRing:
     def oldest_seq(self) -> int:
         """See `Ring.oldest_seq`."""
         return next(iter(self._bodies), self.next_seq)
+
+    def bodies(self, run: range) -> list[NativeBody | None]:
+        """See `Ring.bodies`."""
+        return [self._bodies.get(seq) for seq in run]
 
     def boot_of(self, seq: int) -> str:
         """See `Ring.boot_of`."""

@@ -53,6 +53,7 @@ _CLOCK_SET_MS = 120_000
 """A gateway's clock that falls back by more than this was set: no connection delays a message so
 long. Without this rule its devices would treat every command as expired for a long time."""
 _KEYS = NativeBody.__struct_fields__
+_OTHERS = [key for key in _KEYS if key != "t"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,13 +259,14 @@ class Device:
         self.ring.set_due(run, now_ms + self._patience.resend_ms)
         self._backfill_at_ms += 1000 * len(run) // self._pace.rows_per_s
         self._counters["backfilled"] += len(run)
-        bodies = [self.ring[seq] for seq in run]
-        cols = [key for key in _KEYS if any(getattr(body, key) is not None for body in bodies)]
+        bodies = self.ring.bodies(run)
+        had = [body for body in bodies if body is not None]
+        cols = ["t", *(key for key in _OTHERS if any(getattr(b, key) is not None for b in had))]
         backfill = Backfill(
             b=self.ring.boot_of(run.start),
             from_=run.start,
             cols=cols,
-            rows=[[getattr(body, key) for key in cols] for body in bodies],
+            rows=[None if b is None else [getattr(b, key) for key in cols] for b in bodies],
             more=bool(self.ring.due_run(now_ms, 1)),
         )
         return encode_send(f"{run.start}-{run.stop - 1}", backfill)

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge.leases import Leases
 from edge.ring import MemoryRing
 from edge.session import CHUNK_ROWS, Device, Step
 from schemas.protocol import (
@@ -366,3 +367,56 @@ def test_a_refused_hello_ends_the_connection() -> None:
     device = new_device()
     device.connected(0)
     assert device.received(encode_error("hello", "unavailable", "no Kafka"), 1).close
+
+
+def test_a_boot_that_has_used_higher_numbers_is_not_used_again() -> None:
+    device = new_device()
+    device.measured(reading_body(0), 0)
+    device.connected(0)
+    assert device.received(hello_answer(boot_used=True), 1).close
+    device.disconnected()
+    device.measured(reading_body(1), 2)
+    (hello,) = sent_payloads(device.connected(3))
+    assert (hello.boot != BOOT, hello.next_seq, hello.oldest_seq) == (True, 2, 0)
+    device.received(hello_answer(), 4)
+    (live,) = sent_payloads(device.measured(reading_body(2), 5))
+    assert (live.b, live.s) == (hello.boot, 2)
+    backfills = sent_payloads(device.tick(6)) + sent_payloads(device.tick(1000))
+    assert [(b.b, b.from_, len(b.rows)) for b in backfills] == [(BOOT, 0, 1), (hello.boot, 1, 1)]
+    device.received(encoded_ack(0, 2, boot=hello.boot), 1001)
+    assert (len(device.ring), device.ring.oldest_seq) == (1, 0)
+
+
+def test_a_ring_that_begins_another_boot_takes_another_hello() -> None:
+    device = live_device()
+    device.measured(reading_body(0), 0)
+    device.ring.renew("b0b0")
+    step = device.measured(reading_body(1), 1)
+    assert (step.send, step.close) == ([], True)
+    device.disconnected()
+    (hello,) = sent_payloads(device.connected(2))
+    assert hello.boot == "b0b0"
+
+
+def test_a_reading_that_was_lost_meanwhile_is_reported_as_lost() -> None:
+    class Losing(MemoryRing):
+        def bodies(self, run: range) -> list[NativeBody | None]:
+            return [
+                body if seq != 1 else None
+                for seq, body in zip(run, super().bodies(run), strict=True)
+            ]
+
+    device = Device(
+        Losing(BOOT, 10), "", "", rng=random.Random(1), counters=Counter(), controls=battery_lease()
+    )
+    for i in range(3):
+        device.measured(reading_body(i), i)
+    device.connected(0)
+    device.received(hello_answer(), 0)
+    (backfill,) = sent_payloads(device.tick(1))
+    assert [row and row[0] for row in backfill.rows] == [reading_body(0).t, None, reading_body(2).t]
+
+
+def test_a_device_without_a_battery_says_that_it_only_measures() -> None:
+    (hello,) = sent_payloads(new_device(controls=Leases(np.array([False])).of(0)).connected(0))
+    assert hello.measures_only

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from edge.leases import LeaseOf, Leases
@@ -54,11 +55,24 @@ def reading_body(t: int) -> NativeBody:
 
 
 def hello_answer(
-    delay_ms: tuple[int, int] = (0, 0), rows_per_s: int = 50, interval_ms: int = 1000, t: int = 0
+    delay_ms: tuple[int, int] = (0, 0),
+    rows_per_s: int = 50,
+    interval_ms: int = 1000,
+    t: int = 0,
+    *,
+    boot_used: bool = False,
 ) -> bytes:
     """Return the gateway's encoded answer to a Hello."""
-    pace = BackfillPace(delay_ms, rows_per_s)
-    return encode_result("hello", HelloResult(EPOCH, t, interval_ms, 5000, 30, pace))
+    result = HelloResult(
+        EPOCH,
+        t,
+        interval_ms,
+        5000,
+        30,
+        BackfillPace(delay_ms, rows_per_s),
+        boot_used=boot_used or msgspec.UNSET,
+    )
+    return encode_result("hello", result)
 
 
 def encoded_ack(first: int, upto: int, boot: str = BOOT, t: int = 0) -> bytes:
