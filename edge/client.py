@@ -3,13 +3,13 @@
 import asyncio
 import math
 import ssl
-import time
 from collections.abc import Callable
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
+from edge.clock import monotonic_ms
 from edge.session import Device, State, Step
 from schemas.bodies import NativeBody, VendorBody
 from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL, CommandStatus
@@ -18,16 +18,12 @@ Trouble = Callable[[str, str], None]
 """Called with (kind of trouble, one sentence) whenever a connection fails."""
 
 
-def monotonic_ms() -> int:
-    """The monotonic clock for devices' waiting times, ms."""
-    return time.monotonic_ns() // 1_000_000
-
-
 class Client:
     """One device with its link. `run` keeps the link connected until it is cancelled.
 
-    ``utc_ms`` is the device's own clock, right or wrong; ``on_event`` is called whenever
-    something was received or the link has changed.
+    ``token`` None = the certificate in ``tls`` says who it is. ``utc_ms`` is the device's own
+    clock, right or wrong; ``on_event`` is called whenever something was received or the link has
+    changed.
     """
 
     def __init__(
@@ -35,7 +31,7 @@ class Client:
         device_id: str,
         device: Device,
         url: str,
-        token: str,
+        token: str | None,
         *,
         tls: ssl.SSLContext | None,
         utc_ms: Callable[[], int],
@@ -46,7 +42,7 @@ class Client:
         self.device = device
         self.utc_ms = utc_ms
         self._uri = f"{url.rstrip('/')}/v1/{device_id}"
-        self._token = token
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._tls = tls
         self._on_event = on_event
         self._on_trouble = on_trouble
@@ -109,7 +105,7 @@ class Client:
             async with connect(
                 self._uri,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
-                additional_headers={"Authorization": f"Bearer {self._token}"},
+                additional_headers=self._headers,
                 user_agent_header=None,
                 compression=None,
                 max_size=MAX_MESSAGE_BYTES,

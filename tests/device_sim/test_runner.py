@@ -2,121 +2,18 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 
 import pytest
-from websockets import Request, Response
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-from websockets.typing import Subprotocol
 
 from device_sim.fleet import demo_sites, device_token
 from device_sim.runner import SimOptions, running_fleet
-from edge.session import Patience
 from schemas.protocol import (
     CLOSE_REPLACED,
-    SUBPROTOCOL,
-    Ack,
-    Backfill,
-    BackfillPace,
-    Call,
-    CommandStatus,
     Drain,
-    Hello,
-    HelloResult,
-    Result,
-    Setpoint,
-    SetpointResult,
-    Telemetry,
-    VendorTelemetry,
 )
-from schemas.wire import decode, decode_result, encode_call, encode_result, encode_send
+from schemas.wire import encode_call
+from tests.support.small_gateway import HANGS_S, QUICK, small_gateway
 from vpp_streams import clock
-
-QUICK = Patience(reconnect_first_ms=50, reconnect_most_ms=200)
-HANGS_S = 60
-EPOCH = 1
-
-
-@dataclass
-class SmallGateway:
-    """Takes every device, acks every reading at once and remembers what came."""
-
-    url: str = ""
-    refuse: bool = False
-    requests: list[Request] = field(default_factory=list)
-    sockets: dict[str, ServerConnection] = field(default_factory=dict)
-    live: set[tuple[str, int]] = field(default_factory=set)
-    vendors: set[str] = field(default_factory=set)
-    backfilled: set[tuple[str, int]] = field(default_factory=set)
-    answers: dict[str, list[str]] = field(default_factory=dict)
-    reports: dict[str, list[CommandStatus]] = field(default_factory=dict)
-
-    async def command(self, device_id: str, rank: int, p: float, lasts_ms: int = 60_000) -> None:
-        now_ms = clock.now_ms()
-        lease = Setpoint(
-            epoch=EPOCH, rank=rank, p=p, not_before=now_ms, valid_until=now_ms + lasts_ms,
-            ramp_w_s=50_000,
-        )  # fmt: skip
-        await self.sockets[device_id].send(encode_call(f"c{rank}", lease), text=True)
-
-    def answer(self, socket: ServerConnection, request: Request) -> Response | None:
-        self.requests.append(request)
-        return socket.respond(401, "wrong token\n") if self.refuse else None
-
-    async def serve(self, socket: ServerConnection) -> None:
-        assert socket.request is not None
-        device_id = socket.request.path.removeprefix("/v1/")
-        self.sockets[device_id] = socket
-        with suppress(ConnectionClosed):
-            async for data in socket:
-                for reply in self.replies(device_id, decode(data)):
-                    await socket.send(reply, text=True)
-
-    def replies(self, device_id: str, message: object) -> list[bytes]:
-        match message:
-            case Call(id_, Hello()):
-                pace = BackfillPace((0, 0), 1000)
-                return [
-                    encode_result(id_, HelloResult(EPOCH, clock.now_ms(), 1000, 1000, 30, pace))
-                ]
-            case Result() as result:
-                status = decode_result(result, SetpointResult).status
-                self.answers.setdefault(device_id, []).append(status)
-                return []
-            case Call(id_, CommandStatus() as report):
-                self.reports.setdefault(device_id, []).append(report)
-                return [encode_result(id_, {})]
-            case Call(_, (Telemetry() | VendorTelemetry()) as reading):
-                self.live.add((device_id, reading.s))
-                if isinstance(reading, VendorTelemetry):
-                    self.vendors.add(reading.vendor)
-                first = last = reading.s
-            case Call(_, Backfill() as reading):
-                first, last = reading.from_, reading.from_ + len(reading.rows) - 1
-                self.backfilled |= {(device_id, seq) for seq in range(first, last + 1)}
-            case _:
-                return []
-        return [encode_send("a", Ack(b=reading.b, from_=first, upto=last, t=clock.now_ms()))]
-
-
-@asynccontextmanager
-async def small_gateway() -> AsyncIterator[SmallGateway]:
-    gateway = SmallGateway()
-    async with (
-        asyncio.timeout(HANGS_S),
-        serve(
-            gateway.serve,
-            "127.0.0.1",
-            0,
-            process_request=gateway.answer,
-            subprotocols=[Subprotocol(SUBPROTOCOL)],
-        ) as server,
-    ):
-        gateway.url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
-        yield gateway
 
 
 async def test_every_device_connects_as_itself_and_all_it_makes_arrives() -> None:

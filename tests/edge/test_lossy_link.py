@@ -2,18 +2,22 @@
 
 import random
 from collections import Counter, deque
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from edge.ring import MemoryRing
+from edge.durable_ring import DurableRing
+from edge.ring import MemoryRing, Ring
 from edge.session import Device, State, Step
 from schemas.assets import Device as Asset
 from schemas.assets import Site
 from schemas.protocol import CommandStatus, Error, Malformed
 from schemas.wire import decode
+from tests.support.edge_ring import file_ring
 from tests.support.plant_world import EPOCH, setpoint
 from tests.support.simulated_device import BOOT, PATIENCE, battery_lease, reading_body
 from vpp_streams.domain.moments import Now
@@ -47,7 +51,7 @@ class LossyLink(RuleBasedStateMachine):
         self.counters: Counter[str] = Counter()
         self.battery = battery_lease()
         self.device = Device(
-            MemoryRing(BOOT, self.CAPACITY),
+            self.new_ring(),
             "m",
             "f",
             rng=random.Random(1),
@@ -68,6 +72,9 @@ class LossyLink(RuleBasedStateMachine):
         self.in_kafka: deque[tuple[Receipt, bytes | CommandOutcome]] = deque()
         self.stored: set[int] = set()
         self.session: Session | None = None
+
+    def new_ring(self) -> Ring:
+        return MemoryRing(BOOT, self.CAPACITY)
 
     def perform(self, step: Step) -> None:
         if self.session is not None:
@@ -228,3 +235,48 @@ class LossyLink(RuleBasedStateMachine):
 
 
 TestLossyLink = LossyLink.TestCase
+
+
+class LossyLinkOfAHome(LossyLink):
+    """The same with the ring of a home, whose process ends and starts at any moment.
+
+    Without commands: leases and their reports are in memory, so a restart ends them.
+    """
+
+    def new_ring(self) -> Ring:
+        self.folder = TemporaryDirectory()
+        self.ring = self.opened()
+        return self.ring
+
+    def opened(self) -> DurableRing:
+        path = Path(self.folder.name) / "ring.db"
+        return file_ring(path, capacity=self.CAPACITY, boots=BOOT)
+
+    @rule()
+    def process_restarts(self) -> None:
+        if self.session is not None:
+            self.link_breaks()
+        self.ring.close()
+        self.ring = self.opened()
+        self.battery = battery_lease()
+        self.device = Device(
+            self.ring,
+            "m",
+            "f",
+            rng=random.Random(1),
+            counters=self.counters,
+            controls=self.battery,
+            patience=PATIENCE,
+        )
+
+    def a_command_is_sent(self) -> None:
+        """No rule here."""
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.ring.close()
+        self.folder.cleanup()
+
+
+TestLossyLinkOfAHome = LossyLinkOfAHome.TestCase
+TestLossyLinkOfAHome.settings = hypothesis_settings(max_examples=8, stateful_step_count=60)

@@ -25,6 +25,7 @@ _PANELS: dict[str, tuple[str, ...]] = {
     ),
     "Fleet and data": ("assets", "normalize", "record", "replay", "prices", "publish", "backtest"),
     "Processes (what `vpp up` runs)": ("sim", "gateway", "worker", "market", "web"),
+    "In a home": ("edge",),
     "Development": ("contracts",),
 }
 

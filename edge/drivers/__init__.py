@@ -1,0 +1,16 @@
+"""Drivers by the name that a configuration gives them: each is a module of this folder.
+
+A driver's module has a msgspec Struct ``Options``, the keys of section ``[driver]`` beside
+``name``, and a function ``driver(options)`` that returns a `edge.driver.Driver` without connecting.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+DRIVERS: dict[str, str] = {"simulated": "a battery, panels and a household in software"}
+"""Every driver with a few words about it."""
+
+
+def module_of(name: str) -> ModuleType:
+    """A driver's module; only the one that is used is imported."""
+    return import_module(f"{__name__}.{name}")

@@ -1,0 +1,88 @@
+"""The agent's state on loopback: a page for people, and ``/metrics`` for Prometheus.
+
+It is served by a thread of its own, which only reads. Nobody outside of the computer can reach it.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from edge.agent import Agent
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log no request."""
+
+
+class AgentMetrics(Collector):
+    """An agent's counters and state as Prometheus metrics."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics as they are now."""
+        events = CounterMetricFamily("vpp_edge_events", "What happened, by kind.", labels=["event"])
+        for name, count in sorted(dict(self._agent.counters).items()):
+            events.add_metric([name], count)
+        yield events
+        for name, value in state_of(self._agent).items():
+            if value is not None and not isinstance(value, str):
+                yield GaugeMetricFamily(f"vpp_edge_{name}", name.replace("_", " "), float(value))
+
+
+def state_of(agent: Agent) -> dict[str, float | str | None]:
+    """The agent's state in words and numbers; None = not known."""
+    held, ring = agent.inverter.held, agent.ring
+    return {
+        "connected": float(agent.client is not None and agent.client.live),
+        "driver_trouble": agent.calls.trouble,
+        "readings_kept": float(len(ring)),
+        "readings_dropped": float(ring.dropped),
+        "readings_on_disk": float(ring.on_disk),
+        "commanded_w": None if held is None else held.power_w,
+        **{f"measured_{name}": value for name, value in agent.newest.items()},
+    }
+
+
+def app_of(agent: Agent) -> Callable[[dict[str, Any], StartResponse], list[bytes]]:
+    """The WSGI application: ``/metrics``, and the state as JSON on every other path."""
+    registry = CollectorRegistry()
+    registry.register(AgentMetrics(agent))
+
+    def app(environ: dict[str, Any], start: StartResponse) -> list[bytes]:
+        if environ["PATH_INFO"] == "/metrics":
+            body, kind = generate_latest(registry), CONTENT_TYPE_LATEST
+        else:
+            state = {**state_of(agent), "counters": dict(sorted(dict(agent.counters).items()))}
+            body, kind = json.dumps(state, indent=1).encode() + b"\n", "application/json"
+        start("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+        return [body]
+
+    return app
+
+
+@contextmanager
+def serving(agent: Agent, port: int) -> Iterator[int]:
+    """Serve the agent's state on loopback during the body, which gets the port (0 = a free one)."""
+    server = WSGIServer(("127.0.0.1", port), _Quiet)
+    server.set_app(app_of(agent))
+    thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,35 @@
+"""``vpp edge``: the agent of one home; ``vpp-edge`` is the same with fewer libraries."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True, help="Run the agent of one home: its battery in the power station."
+)
+
+
+@app.command("run")
+def run(
+    config: Annotated[Path, typer.Argument(help="a TOML file; see `vpp edge example-config`")],
+) -> None:
+    """Run the agent until Ctrl-C or SIGTERM, which release the inverter.
+
+    It reads the inverter once a second, keeps the readings until the cloud has them, and carries
+    out commands within the owner's reserve and the limits of the grid connection.
+    """
+    from edge.run import run as run_agent
+
+    raise typer.Exit(run_agent(config))
+
+
+@app.command("example-config")
+def example_config() -> None:
+    """Print a configuration with every key.
+
+    vpp edge example-config > edge.toml
+    """
+    from edge.config import EXAMPLE
+
+    typer.echo(EXAMPLE, nl=False)
