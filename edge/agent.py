@@ -145,11 +145,6 @@ class Agent:
             patience=setup.patience,
         )
 
-        def woken() -> None:
-            if controls.last_command != self._last_command:
-                self._last_command = controls.last_command
-                self._wake.set()
-
         self.client = Client(
             setup.device_id,
             device,
@@ -157,20 +152,30 @@ class Agent:
             setup.token,
             tls=setup.tls,
             utc_ms=utc_ms,
-            on_event=woken,
+            on_event=self._on_event,
             on_trouble=self._on_trouble,
         )
         only = "" if not controls.measures_only else ", which is measured and takes no commands"
         _log.info("%s is a %s%s", setup.device_id, identity.model, only)
         return home, self.client
 
+    def _on_event(self) -> None:
+        """Something was received, or the link has changed."""
+        if self.client is None:
+            return
+        if self._trouble and self.client.live:
+            _log.info("connected to the gateway again")
+            self._trouble = ""
+        last = self.client.device.last_command
+        if last != self._last_command:
+            self._last_command = last
+            self._wake.set()
+
     def _on_trouble(self, kind: str, words: str) -> None:
         self.counters[f"link_{kind}"] += 1
         trouble = f"{kind}: {words}"
         if trouble != self._trouble:  # a gateway that is away for a night is one line
-            _log.warning(
-                "the gateway is %s (%s); readings are kept, and it tries again", kind, words
-            )
+            _log.warning("no connection (%s); readings are kept, and it tries again", trouble)
         self._trouble = trouble
 
     async def _measure(self, client: Client) -> None:

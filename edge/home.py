@@ -148,7 +148,6 @@ class Home:
     ) -> Floats:
         """The request within reserve, grid connection and ratings."""
         spec = self._battery
-        request_w = ladder.above_reserve(spec, state, self.reserve, request_w, HORIZON_S)
         kept_w = np.maximum(ladder.spare_w(spec, state, floor, HORIZON_S), 0.0)
         request_w = np.minimum(request_w, kept_w)
         if np.isnan(net_w[0]):  # a limit that cannot be checked leaves no power in its direction

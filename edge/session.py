@@ -164,6 +164,11 @@ class Device:
         self._held.append((seq, message))
         return Step()
 
+    @property
+    def last_command(self) -> str:
+        """Id of the newest accepted command; "" = none."""
+        return self._controls.last_command
+
     def report(self, status: CommandStatus, now_ms: int) -> Step:
         """Report the outcome of a command: now, or once there is a link."""
         self._counters["reports_dropped"] += self._reports.add(status)

@@ -65,6 +65,15 @@ async def test_a_dead_agent_does_not_sell_the_reserve() -> None:
     assert at.inverter.soc >= 0.2 - 2e-4, "standby alone goes below it"
 
 
+async def test_an_agent_that_dies_beside_the_reserve_does_not_sell_it() -> None:
+    at = AtHome(soc=0.2003, load_w=0.0)
+    at.offer(5000.0)
+    assert 0 < await at.seconds() < 5000
+    at.deaf = True
+    await at.seconds(30)
+    assert at.inverter.soc >= 0.2 - 1e-5
+
+
 async def test_a_setpoint_does_not_go_below_the_owners_reserve() -> None:
     at = AtHome(soc=0.21, load_w=0.0)
     at.offer(5000.0, valid_until=T0 + 3_600_000)
@@ -144,7 +153,7 @@ async def test_a_ramp_goes_on_from_what_was_commanded_however_late_the_inverter_
     rises = [after - before for before, after in pairwise(powers)]
     assert powers[-1] == 4000
     assert max(rises) <= 501
-    measured_late = at.home.step(T0 + at.now_ms, {**at.measured, "battery_w": 3500.0}, 1.0)
+    measured_late = at.home.step(T0 + at.now_ms, {**at.measured, "battery_w": 3000.0}, 1.0)
     assert measured_late is not None
     assert measured_late.power_w == 4000
 
@@ -169,6 +178,17 @@ async def test_a_power_that_the_inverter_does_not_follow_is_not_reported_as_appl
         readings = {"battery_w": 577.0, "soc": 0.6, "grid_w": 0.0}
         at.home.step(T0 + at.now_ms, readings, 1.0)  # type: ignore[arg-type]  # known quantities
     assert at.outcomes() == [("c1", "failed", "setpoint not reached")]
+
+
+async def test_nor_is_one_that_a_limit_makes_smaller() -> None:
+    at = AtHome({"export_limit_w": 2000.0})
+    at.offer(4000.0)
+    for power_w in (0.0, 0.0, 2000.0):
+        assert at.outcomes() == []
+        at.now_ms += 1000
+        readings = {"battery_w": power_w, "soc": 0.6, "grid_w": -power_w}
+        at.home.step(T0 + at.now_ms, readings, 1.0)  # type: ignore[arg-type]  # known quantities
+    assert at.outcomes() == [("c1", "applied", "")]
 
 
 async def test_frequency_response_acts_while_it_is_armed() -> None:
@@ -230,6 +250,7 @@ def test_no_command_breaks_the_owners_limits(data: st.DataObject) -> None:
             assert at.inverter.soc > before - 2e-6, "below the reserve it only stands by"
         values = {reading.quantity: reading.value for reading in at.readings}
         if at.power is not None and not at.deaf:
+            assert abs(at.power.power_w) <= 5000
             net_w = values["load_w"] - values["solar_w"]
             assert power_w <= min(5000.0, max(net_w + export_w, 0)) + 1
             assert power_w >= max(-5000.0, min(net_w - import_w, 0)) - 1

@@ -1,6 +1,7 @@
 """A small gateway of plain ``websockets``: no Kafka, real sockets."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -129,7 +130,8 @@ class SmallGateway:
 
 
 @asynccontextmanager
-async def small_gateway() -> AsyncIterator[SmallGateway]:
+async def small_gateway(tls: ssl.SSLContext | None = None) -> AsyncIterator[SmallGateway]:
+    """A gateway on a free port of loopback, with TLS if a context is given."""
     gateway = SmallGateway()
     async with (
         asyncio.timeout(HANGS_S),
@@ -139,7 +141,9 @@ async def small_gateway() -> AsyncIterator[SmallGateway]:
             0,
             process_request=gateway.answer,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
+            ssl=tls,
         ) as server,
     ):
-        gateway.url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+        scheme = "ws" if tls is None else "wss"
+        gateway.url = f"{scheme}://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
         yield gateway
