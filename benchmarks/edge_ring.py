@@ -38,8 +38,12 @@ def body_of(second: int) -> NativeBody:
 
 def file_ring(path: Path, synchronous: str = "FULL") -> DurableRing:
     """A ring of two weeks in a file."""
+    as_it_is = edge.store.SYNCHRONOUS
     edge.store.SYNCHRONOUS = synchronous
-    return DurableRing(path, capacity=2 * WEEK_S, keep_ms=2000 * WEEK_S, new_boot=lambda: "b1")
+    try:
+        return DurableRing(path, capacity=2 * WEEK_S, keep_ms=2000 * WEEK_S, new_boot=lambda: "b1")
+    finally:
+        edge.store.SYNCHRONOUS = as_it_is
 
 
 def written_bytes() -> int:

@@ -144,7 +144,6 @@ class Agent:
             controls=controls,
             patience=setup.patience,
         )
-
         self.client = Client(
             setup.device_id,
             device,

@@ -85,6 +85,7 @@ class DriverCalls:
         finally:
             if not task.done():
                 self._pending_since_ms = monotonic_ms()
+                task.add_done_callback(_ignore_result)
                 task.cancel()
         if not task.done():
             self._failed(name, "timeout", f"no answer within {deadline_s:g} s")
@@ -109,3 +110,9 @@ class DriverCalls:
         if trouble != self.trouble:  # a device that is off for a night is one line
             _log.warning("the driver fails: %s", trouble)
         self.trouble = trouble
+
+
+def _ignore_result(task: "asyncio.Task[Any]") -> None:
+    """Take note of how a cancelled call ended, so that asyncio does not complain of it."""
+    if not task.cancelled():
+        task.exception()
