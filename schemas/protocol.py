@@ -243,7 +243,8 @@ class SetpointResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
     status: SetpointStatus
     reason: Text = ""
-    """Why it was rejected: ``opted_out``, ``islanded``, ``unmeasured``, ``no_battery``, ..."""
+    """Why it was rejected: ``opted_out``, ``islanded``, ``unmeasured``, ``refused`` or
+    ``no_battery``."""
 
 
 DeviceCommandState = Literal["applied", "completed", "superseded", "expired", "failed", "opted_out"]
