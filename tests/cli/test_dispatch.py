@@ -22,8 +22,9 @@ from schemas.dispatch import Request, RequestEvent, RequestState
 from schemas.encoding import encode_json
 from tests.support.web_records import NOW_MS, command_frame, dispatch_status, notice
 from tests.support.web_world import KafkaInMemory, apply, apply_raw, fed_read_model
-from vpp_streams.cli import build_app, dispatch
+from vpp_streams.cli import build_app
 from vpp_streams.cli.api_client import ApiClient
+from vpp_streams.cli.region_requests import times_from_now
 from vpp_streams.cli.screens.dispatch_view import one_line, screen, sparkline
 from vpp_streams.domain.files.spoken_time import duration_s, moment_ms
 from vpp_streams.domain.registry.hashing import partition_of
@@ -369,6 +370,6 @@ def test_what_is_no_time_is_said(text: str) -> None:
 
 
 def test_orders_start_when_they_are_told_to() -> None:
-    told = dispatch.span("15m", None, "10m")
+    told = times_from_now("15m", None, "10m")
     assert told["for_s"] == 900
-    assert dispatch.span("15m", "18:00", None)["starts_at_ms"] % 60_000 == 0
+    assert times_from_now("15m", "18:00", None)["starts_at_ms"] % 60_000 == 0

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from vpp_streams.cli import build_app
-from vpp_streams.cli import prices as prices_module
 from vpp_streams.errors import InputError
+from vpp_streams.process import user_files
 
 HEAD = "SETTLEMENTDATE,RUNNO,REGIONID,INTERVENTION,RRP,RAISEREGRRP"
 ROWS = [
@@ -150,7 +150,7 @@ def test_a_file_that_cannot_be_opened_or_unpacked_is_one_line(tmp_path: Path) ->
 def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prices_module, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(user_files, "MOST_PRICE_BYTES", 1 << 20)
     bomb = tmp_path / "bomb.csv.gz"
     bomb.write_bytes(gzip.compress(b"0" * (64 << 20)))
     assert bomb.stat().st_size < 1 << 20

@@ -10,9 +10,9 @@ from schemas.encoding import encode_json
 from schemas.grid import Droop, FrequencyEvent
 from schemas.protocol import Setpoint
 from vpp_streams import clock
-from vpp_streams.cli.sim import frequency_into
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.local.simulated_fleet import frequency_into
 from vpp_streams.process.connection import onlooker
 from vpp_streams.settings import Settings
 

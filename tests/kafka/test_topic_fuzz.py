@@ -26,7 +26,6 @@ from schemas.windows import RegionPartial
 from tests.support.kafka_raw import raw_in_its_partition, take
 from tests.support.pool_world import OnePartition, home
 from tests.support.topic_mutants import mutant, seeds, sweep
-from vpp_streams.cli.sim import frequency_into
 from vpp_streams.domain.control.region_dispatch import RegionDispatch
 from vpp_streams.domain.control.requests import Book
 from vpp_streams.domain.control.ruling import Ruling
@@ -45,6 +44,7 @@ from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower, assets_into
 from vpp_streams.kafka.topics import Topic
 from vpp_streams.local.drill import _feeds, _Seen
+from vpp_streams.local.simulated_fleet import frequency_into
 from vpp_streams.market.forecasts import RegionForecaster
 from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.market.optimizer import Optimizer

@@ -64,7 +64,7 @@ def test_a_good_run_is_healthy() -> None:
         (changed(devices_connected=9), AGES, {}, "9 of 10 devices"),
         (changed(regions=COVERED[:1]), AGES, {}, "nothing is known of region south"),
         (changed(regions=(COVERED[0], RegionNow("south", 0.5))), AGES, {}, "south is 50.0%"),
-        (changed(readings_in=100, canonical=90), AGES, {}, "heard no readings"),
+        (changed(readings_in=100, canonical=90), AGES, {}, "received no readings"),
         (changed(canonical=300), AGES, {}, "ingest made 210 canonical"),
         (changed(rejected=200), AGES, {}, "199 of 600 readings were rejected"),
         (changed(windows_closed=4), AGES, {}, "no window closed"),

@@ -282,7 +282,7 @@ async def test_a_directory_of_another_recording_is_refused(
     await ensure_topics(KafkaClients(anew))
     with recording_in(tmp_path, topic) as recording:
         recording.topic = topics.TELEMETRY.full(anew.namespace)  # as if it had been deleted
-        with pytest.raises(InputError, match="made anew"):
+        with pytest.raises(InputError, match="created again"):
             await record(anew, recording, asyncio.Event(), from_beginning=True, until_end=True)
 
 

@@ -20,7 +20,7 @@ def audit(
     from urllib.parse import quote
 
     from vpp_streams.cli.api_client import ApiClient
-    from vpp_streams.cli.dispatch import print_json
+    from vpp_streams.cli.screens.documents import print_json
     from vpp_streams.domain.files.spoken_time import duration_s
     from vpp_streams.web.control_views import DeviceStory
 

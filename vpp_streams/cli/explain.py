@@ -27,7 +27,7 @@ def explain(
     with stderr.status(f"searching for {bid_id[:80]}") as status:
         explanation = asyncio.run(explained(load_settings(), bid_id, status.update))
     if as_json:
-        from vpp_streams.cli.dispatch import print_json
+        from vpp_streams.cli.screens.documents import print_json
 
         print_json(explanation)
     else:

@@ -1,15 +1,12 @@
 """``vpp frequency``: set the simulated grid's frequency, and check the devices' response."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vpp_streams import clock
 from vpp_streams.errors import InputError
 from vpp_streams.settings import Settings, load_settings
-
-if TYPE_CHECKING:
-    from vpp_streams.domain.control.frequency_response import Response
 
 app = typer.Typer(
     help="Frequency response: set the simulated grid's frequency, check the devices' response.",
@@ -63,6 +60,7 @@ def proof(
     """
     import asyncio
 
+    from vpp_streams.cli.screens.responses import show_responses
     from vpp_streams.replay.frequency_proof import prove
 
     found = asyncio.run(prove(_settings(), region, minutes))
@@ -71,10 +69,7 @@ def proof(
             f"no device of {region!r} was armed in the last {minutes:g} min; arm them with"
             f" `vpp dispatch {region} --export-w W --for 15m --droop`"
         )
-    if as_json:
-        _print_json(found)
-    else:
-        _print_table(region, found)
+    show_responses(region, found, as_json)
 
 
 def _settings() -> Settings:
@@ -86,36 +81,3 @@ def _settings() -> Settings:
     if settings.namespace or access is None:
         return settings
     return settings.model_copy(update={"namespace": access.namespace})
-
-
-def _print_json(found: "dict[str, Response]") -> None:
-    import json
-    from dataclasses import asdict
-
-    typer.echo(json.dumps({name: asdict(response) for name, response in found.items()}))
-
-
-def _print_table(region: str, found: "dict[str, Response]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    if not found:
-        typer.echo(f"the frequency of {region} stayed within the dead band")
-        return
-    table = Table(box=None, pad_edge=False)
-    for column in ("device", "samples", "setpoint W", "required W", "delivered W", "share"):
-        table.add_column(column, justify="left" if column == "device" else "right")
-    for name, response in found.items():
-        table.add_row(
-            name,
-            f"{response.samples}",
-            f"{response.setpoint_w:,.0f}",
-            f"{response.expected_w:+,.0f}",
-            f"{response.delivered_w:+,.0f}",
-            f"{response.share:.0%}",
-        )
-    expected = sum(r.expected_w for r in found.values())
-    delivered = sum(r.delivered_w for r in found.values())
-    total = f"{expected:+,.0f}", f"{delivered:+,.0f}", f"{delivered / expected:.0%}"
-    table.add_row(f"{len(found)} devices", "", "", *total, style="bold")
-    Console().print(table)

@@ -1,5 +1,6 @@
 """``vpp limit``: keep a region's grid connections within limits."""
 
+import math
 from typing import Annotated
 
 import typer
@@ -26,15 +27,14 @@ def limit(
 
     It outranks operators, the market and emergencies. `vpp dispatch REGION --withdraw ID` ends it.
     """
-    import math
-
     from vpp_streams.cli.api_client import ApiClient
-    from vpp_streams.cli.dispatch import give_order, span
+    from vpp_streams.cli.region_requests import give_order, times_from_now
+    from vpp_streams.cli.screens.outcomes import show_order
 
     limits = {"import_limit_w": import_w, "export_limit_w": export_w}
     given = [watts for watts in limits.values() if watts is not None]
     if not given or not all(map(math.isfinite, given)):
         raise InputError("how much? give --import-w WATTS, --export-w WATTS or both")
     with ApiClient(load_settings()) as api:
-        order = {**limits, "feeder": feeder, **span(lasts, at, starts_in)}
-        give_order(api, region, "limits", order, as_json)
+        order = {**limits, "feeder": feeder, **times_from_now(lasts, at, starts_in)}
+        show_order(give_order(api, region, "limits", order), as_json)

@@ -31,7 +31,7 @@ def normalize(
     Signs: battery + = discharging, grid + = importing. Exit code 1 if a file gives no reading.
     """
     from schemas.telemetry import Reading
-    from vpp_streams.cli.screens.normalize import show_outcome, summary_table
+    from vpp_streams.cli.screens.normalize import show_outcomes, summary_table
     from vpp_streams.domain.telemetry.normalize import VENDORS
 
     if vendor is not None and vendor not in VENDORS:
@@ -40,11 +40,8 @@ def normalize(
     outcomes = [(file, *outcome(file, vendor, now_ms)) for file in files]
     if summary:
         typer.echo(summary_table((name, found) for _, name, found in outcomes))
-    for file, name, found in () if summary else outcomes:
-        if as_json:
-            typer.echo(_as_json(file, name, found))
-        else:
-            show_outcome(file, name, found)
+    else:
+        show_outcomes(outcomes, as_json)
     if not all(isinstance(found, Reading) for _, _, found in outcomes):
         raise typer.Exit(1)
 
@@ -67,13 +64,3 @@ def outcome(file: Path, vendor: str | None, now_ms: int) -> tuple[str | None, "O
         detail = "No known vendor has documents of this form; --vendor names one to try."
         return None, Rejection("unknown_vendor", detail)
     return name, normalize_body(name, body, None, 1000, now_ms)
-
-
-def _as_json(file: Path, vendor: str | None, found: "Outcome") -> str:
-    import msgspec
-
-    from schemas.telemetry import Rejection
-
-    kind = "rejection" if isinstance(found, Rejection) else "reading"
-    # msgspec writes NaN as null, the form of "not measured" on the wire.
-    return msgspec.json.encode({"file": str(file), "vendor": vendor, kind: found}).decode()

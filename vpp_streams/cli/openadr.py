@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from vpp_streams.errors import InputError
 from vpp_streams.settings import load_settings
 
 
@@ -42,41 +41,19 @@ def openadr(
     vpp openadr --vtn http://localhost:3000 --region north --program "Dynamic Pricing 101"
     """
     import os
-    from urllib.parse import urlsplit
 
-    import msgspec
-
-    from schemas.bounds import Id
     from vpp_streams.domain.openadr.requests import Ven
-    from vpp_streams.openadr.process import VenOptions, run_ven
+    from vpp_streams.openadr.process import checked_options, run_ven
     from vpp_streams.process.logs import set_up_logs
 
-    parts = urlsplit(vtn)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query:
-        raise InputError(f"--vtn {vtn}: give a base URL, for example https://vtn.example/openadr3")
-    try:
-        msgspec.convert(region, Id)
-    except msgspec.ValidationError:
-        raise InputError(f"--region {region!r} is not a valid region name") from None
-    secret = os.environ.get("VPP_OPENADR_CLIENT_SECRET", "")
-    if bool(client_id) != bool(secret):
-        raise InputError("give VPP_OPENADR_CLIENT_ID and VPP_OPENADR_CLIENT_SECRET both, or none")
-    ven = Ven(name or f"vpp-{region}", region, frozenset(target or ()))
-    if len(ven.name) > 100:
-        raise InputError("--name has more than 100 characters")
+    options = checked_options(
+        vtn=vtn,
+        ven=Ven(name or f"vpp-{region}", region, frozenset(target or ())),
+        programs=frozenset(program or ()),
+        client_id=client_id,
+        client_secret=os.environ.get("VPP_OPENADR_CLIENT_SECRET", ""),
+        every_s=every,
+    )
     settings = load_settings()
     set_up_logs(settings)
-    programs = frozenset(program or ())
-    asyncio.run(
-        run_ven(
-            settings,
-            VenOptions(
-                vtn=vtn,
-                ven=ven,
-                programs=programs,
-                client_id=client_id,
-                client_secret=secret,
-                every_s=every,
-            ),
-        )
-    )
+    asyncio.run(run_ven(settings, options))

@@ -1,12 +1,15 @@
 """``vpp operators``: who may give orders."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vpp_streams.errors import InputError
 from vpp_streams.settings import load_settings
+
+if TYPE_CHECKING:
+    from vpp_streams.web.operators import Operator
 
 app = typer.Typer(help="Who may give orders: tokens and rights of operators.", no_args_is_help=True)
 
@@ -26,24 +29,27 @@ def token(
 
     The token is shown once. The lines contain only its digest.
     """
-    import msgspec
-
-    from vpp_streams.web.operators import Operator, digest_of, lines_for, new_token
+    from vpp_streams.web.operators import lines_for, new_token
 
     secret = new_token()
-    fields = {
-        "name": name,
-        "token_sha256": digest_of(secret),
-        "regions": region or "*",
-        "may": may or ["dispatch", "limit", "hold"],
-    }
-    try:
-        operator = msgspec.convert(fields, Operator)
-    except msgspec.ValidationError as error:
-        raise InputError(f"the operator is not valid: {error}") from None
+    operator = _operator_of(secret, name, region or "*", may or ["dispatch", "limit", "hold"])
     typer.echo(f"# the token, shown only now:  VPP_OPERATOR_TOKEN={secret}", err=True)
     typer.echo("# put these lines into the file VPP_OPERATORS:", err=True)
     typer.echo(lines_for(operator), nl=False)
+
+
+def _operator_of(
+    secret: str, name: str, regions: list[str] | Literal["*"], may: list[str]
+) -> "Operator":
+    import msgspec
+
+    from vpp_streams.web.operators import Operator, digest_of
+
+    fields = {"name": name, "token_sha256": digest_of(secret), "regions": regions, "may": may}
+    try:
+        return msgspec.convert(fields, Operator)
+    except msgspec.ValidationError as error:
+        raise InputError(f"the operator is not valid: {error}") from None
 
 
 @app.command("list")

@@ -1,27 +1,11 @@
 """``vpp sim``: a simulated fleet of homes, solar sites and Megapacks."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from vpp_streams import clock
-from vpp_streams.errors import InputError
-from vpp_streams.settings import Settings, load_settings
-
-if TYPE_CHECKING:
-    import ssl
-
-    from device_sim.runner import Fleet, SimOptions
-    from schemas.assets import Site
-    from schemas.grid import FrequencyEvent
-    from vpp_streams.kafka.decode import Read
-    from vpp_streams.kafka.follower import Feed
-
-_FIRST_STATUS_S, _STATUS_S = 3.0, 10.0
+from vpp_streams.settings import load_settings
 
 
 def sim(
@@ -88,22 +72,21 @@ def sim(
 
     vpp sim --offline-share 0.1 --refuse-share 0.05     a realistic fleet
     """
-    from device_sim.fleet import DEMO_SECRET, demo_sites
-    from device_sim.recorded import read_recorded
-    from device_sim.runner import SimOptions
+    import asyncio
 
-    settings = load_settings()
-    url = url or f"{'wss' if settings.tls_cert else 'ws'}://{settings.host}:{settings.gateway_port}"
-    if not url.startswith(("ws://", "wss://")):
-        raise InputError(f"--url {url}: a gateway's address starts with ws:// or wss://")
-    secret = secret or DEMO_SECRET
-    sites = demo_sites(homes, solar, megapacks, seed=seed, secret=secret)
-    if not sites:
-        raise InputError("nothing to simulate: give --homes, --solar or --megapacks")
-    try:
-        recorded = read_recorded(recorded_home) if recorded_home else None
-    except ValueError as error:
-        raise InputError(f"--recorded-home {error}") from None
+    from device_sim.fleet import DEMO_SECRET
+    from device_sim.runner import SimOptions
+    from vpp_streams.local.simulated_fleet import (
+        gateway_url,
+        recorded_of,
+        simulate,
+        sites_to_simulate,
+        tls_of,
+    )
+
+    settings, secret = load_settings(), secret or DEMO_SECRET
+    url = gateway_url(settings, url)
+    sites = sites_to_simulate(homes, solar, megapacks, seed=seed, secret=secret)
     options = SimOptions(
         url=url,
         seed=seed,
@@ -111,109 +94,13 @@ def sim(
         vendor_share=vendor_share,
         outages_per_hour=outage_rate,
         grid_outages_per_day=grid_outage_rate,
-        recorded=recorded,
+        recorded=recorded_of(recorded_home),
         offline_share=offline_share,
         refuse_share=refuse_share,
         cut_share=cut_share,
         cut_after_s=cut_after,
-        tls=_tls(url, ca),
+        tls=tls_of(url, ca),
     )
-    asyncio.run(_simulate(settings, sites, options, import_assets, health))
-
-
-def _tls(url: str, ca: Path | None) -> "ssl.SSLContext | None":
-    import ssl
-
-    if not url.startswith("wss://"):
-        return None
-    try:
-        return ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as error:
-        raise InputError(f"--ca {ca}: the certificate cannot be used ({error})") from None
-
-
-async def _simulate(
-    settings: Settings,
-    sites: "list[Site]",
-    options: "SimOptions",
-    import_assets: bool,
-    health: bool,
-) -> None:
-    import signal
-
-    from device_sim.runner import running_fleet
-    from vpp_streams.local import demo
-
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    if import_assets:
-        await demo.register(settings, sites)
-        typer.echo(f"registered {len(sites)} sites on {settings.kafka}")
-    async with AsyncExitStack() as stack:
-        fleet = await stack.enter_async_context(running_fleet(sites, options))
-        if health:
-            await stack.enter_async_context(_reporting(settings, fleet))
-        typer.echo(f"{len(fleet.clients)} devices connect to {options.url}; Ctrl-C stops them")
-        async with asyncio.TaskGroup() as tasks:
-            reporting = tasks.create_task(_print_status(fleet))
-            await fleet.until(stop.is_set)
-            reporting.cancel()
-    typer.echo(f"stopped: {_status(fleet)}")
-
-
-async def _print_status(fleet: "Fleet") -> None:
-    """Print the fleet's status and its troubles, every few seconds."""
-    remedy = {
-        "refused": "--import-assets registers these devices with the tokens of --secret",
-        "unreachable": "is it running? `vpp gateway` starts one; trying again",
-    }
-    await asyncio.sleep(_FIRST_STATUS_S)
-    while True:
-        typer.echo(_status(fleet))
-        for kind, sentence in fleet.troubles.items():
-            typer.echo(f"gateway {kind}: {sentence}; {remedy.get(kind, 'it does not retry')}")
-        fleet.troubles.clear()
-        await asyncio.sleep(_STATUS_S)
-
-
-def _status(fleet: "Fleet") -> str:
-    count = fleet.counters
-    return (
-        f"{fleet.connected}/{len(fleet.clients)} connected, {count['made']} readings made,"
-        f" {count['acked']} acked, {fleet.unacked} kept, {count['backfilled']} backfilled,"
-        f" {count['reconnects']} reconnects, {count['setpoint_accepted']} setpoints accepted"
+    asyncio.run(
+        simulate(settings, sites, options, registers=import_assets, reports=health, say=typer.echo)
     )
-
-
-@asynccontextmanager
-async def _reporting(settings: Settings, fleet: "Fleet") -> "AsyncIterator[None]":
-    """Publish the fleet's health, and follow the grid's frequency, during the body."""
-    from vpp_streams.kafka.clients import KafkaClients
-    from vpp_streams.process.connection import connected
-    from vpp_streams.process.health import HealthReporter
-
-    reporter = HealthReporter("sim")
-    reporter.counters = fleet.counters
-    reporter.gauges["connected"] = lambda: fleet.connected
-    reporter.gauges["unacked"] = lambda: fleet.unacked
-    async with (
-        connected(KafkaClients(settings), reporter) as kafka,
-        kafka.follower.following(frequency_into(fleet)),
-    ):
-        yield
-
-
-def frequency_into(fleet: "Fleet") -> "Feed[FrequencyEvent]":
-    """The feed that sets the simulated grid's frequency by the events of ``grid.frequency``."""
-
-    from vpp_streams.kafka import topics
-    from vpp_streams.kafka.follower import Feed
-
-    def apply(read: "Read[FrequencyEvent]") -> None:
-        event = read.record
-        until_ms = event.at_ms + event.for_ms
-        if until_ms > clock.now_ms():
-            fleet.world.set_frequency(event.region, event.hz, until_ms)
-
-    return Feed(topics.GRID_FREQUENCY, apply, since_ms=None)

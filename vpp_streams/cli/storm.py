@@ -1,14 +1,11 @@
 """``vpp storm``: announce a storm, so that batteries are full before it."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vpp_streams.errors import InputError
 from vpp_streams.settings import load_settings
-
-if TYPE_CHECKING:
-    from vpp_streams.cli.api_client import ApiClient
 
 
 def storm(
@@ -31,7 +28,8 @@ def storm(
     from urllib.parse import quote
 
     from vpp_streams.cli.api_client import ApiClient
-    from vpp_streams.cli.dispatch import print_json, span
+    from vpp_streams.cli.region_requests import times_from_now
+    from vpp_streams.cli.screens.storms import show_alert, show_storms
     from vpp_streams.web.control_views import Ordered
 
     with ApiClient(load_settings()) as api:
@@ -39,41 +37,12 @@ def storm(
             ordered = api.order(f"alerts/{quote(cancel, safe='')}/cancel", {}, Ordered)
         elif region or site:
             order = {"regions": region or [], "site_ids": site or []}
-            ordered = api.order("alerts", {**order, **span(lasts, at, starts_in)}, Ordered)
+            ordered = api.order(
+                "alerts", {**order, **times_from_now(lasts, at, starts_in)}, Ordered
+            )
         elif lasts or at or starts_in:
             raise InputError("where? give --region REGION or --site SITE")
         else:
-            _print_storms(api, as_json)
+            show_storms(api, as_json)
             return
-    id_ = ordered.request_id
-    if as_json:
-        print_json(ordered)
-    elif cancel is not None:
-        typer.echo(f"{id_} is cancelled")
-    else:
-        typer.echo(f"{id_} is announced; cancel it with: vpp storm --cancel {id_}")
-
-
-def _print_storms(api: "ApiClient", as_json: bool) -> None:
-    """Print the expected storms, and the cost of those for complete regions."""
-    from urllib.parse import quote
-
-    from vpp_streams.cli.dispatch import print_json
-    from vpp_streams.cli.screens.dispatch_view import clock
-    from vpp_streams.domain.control.storms import sentence
-    from vpp_streams.web.control_views import AlertList, DispatchView
-
-    ahead = api.get("alerts", AlertList)
-    if as_json:
-        print_json(ahead)
-        return
-    for alert in ahead.alerts:
-        where = ", ".join((*alert.regions, *alert.site_ids))
-        when = f"{clock(alert.starts_at_ms)}–{clock(alert.ends_at_ms)}"
-        typer.echo(f"{alert.alert_id}  {where}  {when}  reserve {alert.reserve:.0%}")
-    for name in sorted({region for alert in ahead.alerts for region in alert.regions}):
-        status = api.get(f"regions/{quote(name, safe='')}/dispatch", DispatchView).now.status
-        if status is not None and status.storm is not None:
-            typer.echo(f"{name}: {sentence(status.storm)}")
-    if not ahead.alerts:
-        typer.echo("no storm is expected")
+    show_alert(ordered, cancelled=cancel is not None, as_json=as_json)

@@ -1,29 +1,17 @@
-"""The complete loop on one machine: what `vpp up` starts, registers and measures."""
+"""The complete loop on one machine: what `vpp up` starts and registers."""
 
 import asyncio
 import signal
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
-import httpx
 import msgspec
 
 from schemas.assets import Site
-from schemas.windows import RegionLive
-from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.kafka import topics
-from vpp_streams.kafka.admin import ensure_topics
-from vpp_streams.kafka.clients import KafkaClients, producing
-from vpp_streams.kafka.decode import Read
-from vpp_streams.kafka.follower import Feed, assets_into
-from vpp_streams.kafka.outlet import Outlet
-from vpp_streams.local.drill import DrillReport, drill
-from vpp_streams.local.loop_check import Expected, Report, Summary, is_warm, judge
+from vpp_streams.local.site_import import read_registry, write_sites
 from vpp_streams.local.supervisor import Spec, Supervisor
-from vpp_streams.process.connection import onlooker
 from vpp_streams.process.ports import free_port, is_free, is_loopback
 from vpp_streams.settings import Settings
 from vpp_streams.web.operators import access_file, make_demo_operator, read_access
@@ -31,10 +19,7 @@ from vpp_streams.web.operators import access_file, make_demo_operator, read_acce
 DEMO_NAMESPACE = "demo"
 MARKET_INTERVAL_S, MARKET_GATE_S = 60, 10.0
 """The demo's market times, unless the environment sets them: short, so that it trades soon."""
-WARM_UP_S = 90.0
-DRILL_S = 20.0
-"""How long the dispatch drill of a check lasts at most."""
-_POLL_S = 1.0
+POLL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,33 +114,17 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 async def register(settings: Settings, sites: Sequence[Site]) -> None:
-    """Create the topics and register the demo's sites.
+    """Create the topics and register the demo's sites. Raises `BrokerError`.
 
     In the demo's own namespace, sites of an earlier demo that are not in this one are removed:
     they would count as silent for ever.
     """
-    clients = KafkaClients(settings)
-    await ensure_topics(clients)
-    registry = Registry()
-    async with onlooker(clients).following(assets_into(registry)):
-        known = {site.site_id: site for site in registry.sites()}
+    known = {site.site_id: site for site in (await read_registry(settings)).sites()}
     records = [site for site in sites if known.get(site.site_id) != site]
     if settings.namespace == DEMO_NAMESPACE:
         gone = known.keys() - {site.site_id for site in sites}
         records += [msgspec.structs.replace(known[site_id], removed=True) for site_id in gone]
-    async with producing(clients) as producer:
-        outlet = Outlet(producer, settings.namespace)
-        await asyncio.gather(*[await outlet.send(topics.ASSETS, site) for site in records])
-
-
-async def read_summary(client: httpx.AsyncClient) -> Summary | None:
-    """The web process's summary; None while it does not answer."""
-    try:
-        response = await client.get("/api/v1/summary")
-        response.raise_for_status()
-        return msgspec.json.decode(response.content, type=Summary)
-    except (httpx.HTTPError, msgspec.DecodeError):
-        return None
+    await write_sites(settings, records)
 
 
 @asynccontextmanager
@@ -178,75 +147,11 @@ async def loop_running(supervisor: Supervisor) -> AsyncIterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-async def pause(stopping: asyncio.Event, seconds: float = _POLL_S) -> bool:
+async def pause(stopping: asyncio.Event, seconds: float = POLL_S) -> bool:
     """Wait for ``seconds`` or until ``stopping`` is set; False once it is."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stopping.wait(), seconds)
     return not stopping.is_set()
-
-
-async def measure(
-    settings: Settings,
-    supervisor: Supervisor,
-    expected: Expected,
-    sites: Sequence[Site],
-    stopping: asyncio.Event,
-) -> Report:
-    """Wait until the loop is warm (at most `WARM_UP_S`), measure it, run a drill, and judge it."""
-    nothing = Summary(0, 0, 0, 0, 0)
-    async with httpx.AsyncClient(base_url=web_url(settings), timeout=5.0) as client:
-        first = await _until_warm(client, expected, stopping)
-        ages: Counter[int] = Counter()
-        collecting = asyncio.create_task(_collect_ages(settings, ages))
-        try:
-            await pause(stopping, expected.seconds)
-        finally:
-            collecting.cancel()
-            await asyncio.gather(collecting, return_exceptions=True)
-        last = await read_summary(client)
-    dispatch = None
-    if not stopping.is_set():
-        dispatch = await _drill_all(settings, sites, min(expected.seconds, DRILL_S))
-    return judge(
-        first or nothing,
-        last or nothing,
-        ages=ages,
-        expected=expected,
-        restarts=supervisor.restarts,
-        dispatch=dispatch,
-    )
-
-
-async def _drill_all(settings: Settings, sites: Sequence[Site], seconds: float) -> DrillReport:
-    """Drill every region that has a battery."""
-    region_of = {device.device_id: site.region for site in sites for device in site.devices}
-    with_batteries = {s.region for s in sites if any(d.rated_energy_wh for d in s.devices)}
-    return await drill(settings, with_batteries, region_of, seconds)
-
-
-async def _until_warm(
-    client: httpx.AsyncClient, expected: Expected, stopping: asyncio.Event
-) -> Summary | None:
-    """The first summary, once the loop is warm or `WARM_UP_S` are over."""
-    first: Summary | None = None
-    waited_s = 0.0
-    while waited_s < WARM_UP_S and await pause(stopping):
-        summary = await read_summary(client)
-        first = first or summary
-        if summary and is_warm(summary, expected):
-            break
-        waited_s += _POLL_S
-    return first
-
-
-async def _collect_ages(settings: Settings, ages: Counter[int]) -> None:
-    """Count the ages (ms) of the readings that regions report from now on."""
-
-    def add(read: Read[RegionLive]) -> None:
-        for age_ms, count in read.record.fresh_ages_ms:
-            ages[age_ms] += count
-
-    await onlooker(KafkaClients(settings)).follow(Feed(topics.REGION_LIVE, add, since_ms=None))
 
 
 def web_url(settings: Settings) -> str:

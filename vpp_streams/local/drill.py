@@ -1,4 +1,4 @@
-"""A dispatch drill: requests power of every region, and measures how soon and how well it comes."""
+"""A dispatch drill: requests power of every region, measures how soon and how well it follows."""
 
 import asyncio
 import uuid
@@ -39,7 +39,7 @@ class DrillReport(msgspec.Struct, frozen=True, kw_only=True):
     accepted_p99_ms: float | None
     asked_w: dict[str, float]
     error_mean: dict[str, float]
-    """By region: mean of |measured - asked| / |asked| from 3 s on, by the region role's status."""
+    """By region: mean of |measured - requested| / |requested| from 3 s on, by its status."""
     error_max: dict[str, float]
     missing_w: dict[str, float]
     """By region: missing power as its notices report it."""
@@ -78,17 +78,17 @@ async def drill(
     ):
         outlet = Outlet(producer, settings.namespace)
         await _until_capable(seen, regions)
-        asked = {r: SHARE * seen.capability_w.get(r, 0.0) for r in regions}
-        asked = {region: watts for region, watts in asked.items() if watts > 0}
-        for region, watts in asked.items():
+        requested = {r: SHARE * seen.capability_w.get(r, 0.0) for r in regions}
+        requested = {region: watts for region, watts in requested.items() if watts > 0}
+        for region, watts in requested.items():
             target = _target(f"{name}-{region}", region, watts, seconds)
             seen.issued_ms[region] = target.issued_at_ms
             await outlet.write(topics.DISPATCH_TARGETS, target)
         await asyncio.sleep(seconds)
-        for region in asked:
+        for region in requested:
             withdrawal = _withdrawal(f"{name}-{region}", region)
             await outlet.write(topics.DISPATCH_TARGETS, withdrawal)
-    return _report(seen, asked)
+    return _report(seen, requested)
 
 
 def _report(seen: "_Seen", asked_w: dict[str, float]) -> DrillReport:

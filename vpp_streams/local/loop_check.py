@@ -1,6 +1,7 @@
 """Judges whether the loop is healthy, as a pure function of the web process's summaries."""
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -75,6 +76,19 @@ def is_warm(summary: Summary, expected: Expected) -> bool:
     return summary.devices_connected >= expected.devices and expected.regions <= covered
 
 
+class _Flow(NamedTuple):
+    """What was counted between two summaries."""
+
+    readings_in: int
+    canonical: int
+    rejected: int
+    windows_closed: int
+
+    @classmethod
+    def between(cls, first: Summary, last: Summary) -> "_Flow":
+        return cls(*(getattr(last, name) - getattr(first, name) for name in cls._fields))
+
+
 def judge(
     first: Summary,
     last: Summary,
@@ -89,14 +103,11 @@ def judge(
     ``ages`` counts readings by age, ms; ``restarts`` counts restarts by process name.
     """
     p50, p99 = percentile(ages, 0.50), percentile(ages, 0.99)
-    readings_in = last.readings_in - first.readings_in
-    canonical = last.canonical - first.canonical
-    rejected = last.rejected - first.rejected
-    windows_closed = last.windows_closed - first.windows_closed
+    flow = _Flow.between(first, last)
     coverage = {region.region: region.coverage for region in last.regions}
     reasons = [
         *_what_is_missing(last.devices_connected, coverage, expected),
-        *_what_is_stuck(readings_in, canonical, rejected, windows_closed, expected),
+        *_what_is_stuck(flow, expected),
         *_what_is_late(p99, last.lag),
         *(_what_was_not_delivered(dispatch) if dispatch is not None else ()),
         *(f"{name} crashed {n}x; see its log" for name, n in restarts.items() if n),
@@ -106,10 +117,7 @@ def judge(
         reasons=tuple(reasons),
         seconds=expected.seconds,
         devices=last.devices_connected,
-        readings_in=readings_in,
-        canonical=canonical,
-        rejected=rejected,
-        windows_closed=windows_closed,
+        **flow._asdict(),
         coverage=coverage,
         age_p50_ms=p50,
         age_p99_ms=p99,
@@ -153,11 +161,10 @@ def _what_is_missing(
             yield f"coverage of region {region} is {coverage[region]:.1%}"
 
 
-def _what_is_stuck(
-    readings_in: int, canonical: int, rejected: int, windows_closed: int, expected: Expected
-) -> Iterable[str]:
+def _what_is_stuck(flow: _Flow, expected: Expected) -> Iterable[str]:
+    readings_in, canonical, rejected, windows_closed = flow
     if readings_in <= 0:
-        yield "the gateway heard no readings"
+        yield "the gateway received no readings"
     elif canonical + rejected < 0.9 * (readings_in - IN_FLIGHT_S * expected.devices):
         yield f"ingest made {canonical} canonical and {rejected} rejected of {readings_in} readings"
     if rejected > REJECTED_SHARE_LIMIT * max(readings_in, 1):

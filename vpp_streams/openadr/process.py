@@ -7,18 +7,21 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 import structlog
 from aiokafka.errors import KafkaError
 
+from schemas.bounds import Id
 from schemas.dispatch import Request
 from schemas.grid import Alert
 from schemas.windows import RegionLive, RegionWindow
 from vpp_streams import clock
 from vpp_streams.domain.openadr.measured import KEPT_MS
 from vpp_streams.domain.openadr.requests import Ven
-from vpp_streams.errors import BrokerError
+from vpp_streams.errors import BrokerError, InputError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import check_topics
 from vpp_streams.kafka.clients import KafkaClients, no_topic
@@ -46,6 +49,37 @@ class VenOptions:
     client_id: str = ""
     client_secret: str = ""
     every_s: float = 30.0
+
+
+def checked_options(
+    *,
+    vtn: str,
+    ven: Ven,
+    programs: frozenset[str],
+    client_id: str,
+    client_secret: str,
+    every_s: float,
+) -> VenOptions:
+    """The options as a user gives them. Raises `InputError` where they cannot be."""
+    parts = urlsplit(vtn)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query:
+        raise InputError(f"--vtn {vtn}: give a base URL, for example https://vtn.example/openadr3")
+    try:
+        msgspec.convert(ven.region, Id)
+    except msgspec.ValidationError:
+        raise InputError(f"--region {ven.region!r} is not a valid region name") from None
+    if bool(client_id) != bool(client_secret):
+        raise InputError("give VPP_OPENADR_CLIENT_ID and VPP_OPENADR_CLIENT_SECRET both, or none")
+    if len(ven.name) > 100:
+        raise InputError("--name has more than 100 characters")
+    return VenOptions(
+        vtn=vtn,
+        ven=ven,
+        programs=programs,
+        client_id=client_id,
+        client_secret=client_secret,
+        every_s=every_s,
+    )
 
 
 async def run_ven(settings: Settings, options: VenOptions) -> None:

@@ -46,19 +46,26 @@ async def prove(settings: Settings, region: str, minutes: float) -> dict[str, Re
     rated = await _rated(clients, {row.device_id for frame in commands for row in frame.rows})
     devices = [device.device_id for device in rated]
     captured = await _captured(clients, since_ms, devices)
-    index = {device_id: i for i, device_id in enumerate(devices)}
+    armings = armings_of(commands, events, devices, droop)
+    return {devices[r.device]: r for r in _responses(captured, rated, armings, droop)}
+
+
+def _responses(
+    captured: pa.Table, rated: Sequence[Device], armings: Armings, droop: Droop
+) -> list[Response]:
+    """The responses in captured telemetry (`_COLUMNS`); ``device`` is an index in ``rated``."""
+    index = {device.device_id: i for i, device in enumerate(rated)}
     at_ms, hz, battery_w = (captured[name].to_numpy() for name in _COLUMNS[1:])
-    found = responses(
+    return responses(
         np.array([index[d] for d in captured["device_id"].to_pylist()], np.int64),
         at_ms,
         hz,
         battery_w,
-        armings=armings_of(commands, events, devices, droop),
+        armings=armings,
         droop=droop,
         rated_charge_w=np.array([d.rated_charge_w for d in rated]),
         rated_discharge_w=np.array([d.rated_discharge_w for d in rated]),
     )
-    return {devices[response.device]: response for response in found}
 
 
 def armings_of(

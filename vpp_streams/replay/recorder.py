@@ -1,8 +1,11 @@
 """Records topic ``telemetry`` into a `Recording` (``vpp record``)."""
 
 import asyncio
+import signal
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,11 +18,12 @@ from schemas.encoding import BACKFILL, HEADER_LANE, encode_json
 from vpp_streams.domain.files.recording_layout import ASSETS_FILE
 from vpp_streams.errors import InputError
 from vpp_streams.kafka import topics
+from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients, consuming
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
 from vpp_streams.process.connection import onlooker
-from vpp_streams.replay.recording import Recording, write_durably
+from vpp_streams.replay.recording import Recording, recording_in, write_durably
 from vpp_streams.settings import Settings
 
 log = structlog.get_logger()
@@ -55,6 +59,34 @@ def _without_tokens(site: Site) -> Site:
     """The site without its devices' credentials: recordings are passed on to others."""
     devices = tuple(msgspec.structs.replace(d, token_sha256="") for d in site.devices)
     return msgspec.structs.replace(site, devices=devices)
+
+
+async def record_until_signal(
+    settings: Settings,
+    directory: Path,
+    *,
+    from_beginning: bool,
+    until_end: bool,
+    on_progress: Callable[[Recording, int], None],
+) -> Counter[str]:
+    """Record into a directory until SIGINT or SIGTERM; returns the recording's counters.
+
+    See `record`; ``on_progress`` also receives the recording. Raises `VppError`.
+    """
+    await ensure_topics(KafkaClients(settings))
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with recording_in(directory, topics.TELEMETRY.full(settings.namespace)) as recording:
+        await record(
+            settings,
+            recording,
+            stop,
+            from_beginning=from_beginning,
+            until_end=until_end,
+            on_progress=partial(on_progress, recording),
+        )
+    return recording.counters
 
 
 async def record(
@@ -102,7 +134,7 @@ async def _seek(
         if at > ends[tp]:
             raise InputError(
                 f"{recording.directory} was recorded up to offset {at} of {tp.topic}"
-                f" [{tp.partition}], which now ends at {ends[tp]}: the topic was made anew;"
+                f" [{tp.partition}], which now ends at {ends[tp]}: the topic was created again;"
                 " record into another directory"
             )
         if at < first[tp]:

@@ -1,8 +1,51 @@
 """Sites and devices of the registry as tables for a terminal."""
 
+from collections.abc import Iterable
+
+import typer
+from msgspec.structs import replace
+from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from schemas.assets import Site
+from schemas.encoding import encode_json
+
+
+def counted(sites: list[Site]) -> str:
+    """The number of sites and of their devices, in words."""
+    return f"{len(sites)} sites, {sum(len(site.devices) for site in sites)} devices"
+
+
+def writing(sites: list[Site]) -> Iterable[Site]:
+    """The sites one by one, with a bar on the terminal where there are many."""
+    return track(sites, "writing", disable=len(sites) < 1000, transient=True)
+
+
+def show_sites(sites: list[Site], as_json: bool) -> None:
+    """Print sites as a table, or as one JSON object a line."""
+    if as_json:
+        for site in sites:
+            typer.echo(_json(site))
+        return
+    Console().print(table_of_sites(sites))
+    typer.echo(counted(sites))
+
+
+def show_site(site: Site, as_json: bool) -> None:
+    """Print one site with its devices, as tables or as one JSON object."""
+    if as_json:
+        typer.echo(_json(site))
+        return
+    console = Console()
+    console.print(table_of_site(site))
+    console.print(table_of_devices(site))
+
+
+def _json(site: Site) -> str:
+    """A site as JSON, without its devices' token hashes, which only the gateway needs."""
+    devices = tuple(replace(device, token_sha256="") for device in site.devices)
+    return encode_json(replace(site, devices=devices)).decode()
 
 
 def table_of_sites(sites: list[Site]) -> Table:

@@ -3,11 +3,19 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import typer
+
 from vpp_streams.domain.files.csv_home import Report
 from vpp_streams.domain.moments import HOUR_MS
 
 SHOWN = 10
 """Number of bad rows and gaps that are printed one by one."""
+
+
+def print_report(name: str, report: Report) -> None:
+    """Print the report on the CSV ``name`` on stderr."""
+    for line in report_lines(report, name):
+        typer.echo(line, err=True)
 
 
 def report_lines(report: Report, name: str) -> Iterator[str]:

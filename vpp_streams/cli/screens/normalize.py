@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -28,6 +30,18 @@ def summary_table(outcomes: Iterable[tuple[str | None, Outcome]]) -> str:
         readings = len(results) - reasons.total()
         lines.append(f"| {name} | {len(results)} | {readings} | {why or 'none'} |")
     return "\n".join(lines)
+
+
+def show_outcomes(outcomes: Iterable[tuple[Path, str | None, Outcome]], as_json: bool) -> None:
+    """Print each payload file with its vendor and its reading, or why there is none."""
+    for file, vendor, found in outcomes:
+        if as_json:
+            kind = "rejection" if isinstance(found, Rejection) else "reading"
+            # msgspec writes NaN as null, the form of "not measured" on the wire.
+            document = {"file": str(file), "vendor": vendor, kind: found}
+            typer.echo(msgspec.json.encode(document).decode())
+        else:
+            show_outcome(file, vendor, found)
 
 
 def show_outcome(file: Path, vendor: str | None, found: Outcome) -> None:

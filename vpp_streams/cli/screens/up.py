@@ -1,13 +1,38 @@
 """The live status of ``vpp up`` for a terminal."""
 
-from rich.console import Group, RenderableType
+import httpx
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from vpp_streams.local.demo import web_url
+from vpp_streams.local.demo import loop_running, pause, web_url
+from vpp_streams.local.demo_check import read_summary
+from vpp_streams.local.demo_run import OpenDemo
 from vpp_streams.local.loop_check import Expected, Summary
 from vpp_streams.local.supervisor import Supervisor
 from vpp_streams.settings import Settings
+
+
+async def watch_demo(opened: OpenDemo) -> None:
+    """Run the demo's processes and show their status until Ctrl-C."""
+    console, settings, supervisor = Console(), opened.settings, opened.supervisor
+    # Awards of the market can apply at any time, and outrank an operator's other orders.
+    console.print("orders      vpp dispatch REGION --export-w WATTS --for 15m --emergency --watch")
+    if opened.token is not None:
+        console.print(f"token       {opened.token}   (needed by the dashboard)", soft_wrap=True)
+    async with (
+        loop_running(supervisor) as stopping,
+        httpx.AsyncClient(base_url=web_url(settings), timeout=5.0) as client,
+    ):
+        before: Summary | None = None
+        with Live(console=console, auto_refresh=False) as live:
+            while await pause(stopping):
+                now = await read_summary(client)
+                screen = status_screen(settings, supervisor, opened.expected, before, now)
+                live.update(screen, refresh=True)
+                before = now
+        console.print("ending every process …")
 
 
 def status_screen(

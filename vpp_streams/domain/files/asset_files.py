@@ -12,6 +12,7 @@ import io
 import math
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import PurePath
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -19,9 +20,12 @@ import yaml
 
 from schemas.assets import Device, Site
 from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.errors import InputError
 
 Format = Literal["yaml", "csv"]
+SHOWN_PROBLEMS = 50
 
+_FORMATS: dict[str, Format] = {".yaml": "yaml", ".yml": "yaml", ".csv": "csv"}
 _ID = "an id (letters, digits and . _ : -, at most 64, starting with a letter or digit)"
 _WATTS = "a power in watts, 0 or more"
 _EXPECTED = {
@@ -77,6 +81,32 @@ class _Block(NamedTuple):
     line: int
     cells: dict[str, _Cell]
     devices: "list[_Block]"
+
+
+def format_of(name: str) -> Format:
+    """The format of a file, by the ending of its name. Raises `InputError`."""
+    format_ = _FORMATS.get(PurePath(name).suffix.lower())
+    if format_ is None:
+        raise InputError(f"{name}: unknown kind of file; name it .yaml, .yml or .csv")
+    return format_
+
+
+def sites_of(text: str, name: str, known: Registry) -> list[Site]:
+    """The sites of the file ``name``. Raises `InputError` with every problem, one per line."""
+    sites: list[Site] = []
+    problems: list[str] = []
+    for found in read_assets(text, format_of(name), known):
+        if isinstance(found, Site):
+            sites.append(found)
+        else:
+            problems.append(f"{name}:{found}")
+    if problems:
+        more = len(problems) - SHOWN_PROBLEMS
+        rest = [f"... and {more} more"] if more > 0 else []
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        lines = [f"{count} in {name}, nothing was written", *problems[:SHOWN_PROBLEMS], *rest]
+        raise InputError("\n  ".join(lines))
+    return sites
 
 
 def read_assets(text: str, format_: Format, known: Registry) -> list[Site] | list[Problem]:
