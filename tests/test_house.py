@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -130,6 +131,30 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "First steps" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "found"),
+    [("backtest", None, "1"), ("backtest", "2", "2"), ("explain", None, None)],
+)
+def test_only_a_backtest_limits_the_threads_of_linear_algebra(
+    command: str, given: str | None, found: str | None
+) -> None:
+    """A user's own number of threads is kept. numpy, which reads it, is not imported before."""
+    script = (
+        f"import os, sys; sys.argv = ['vpp', {command!r}, '--help']\n"
+        "from vpp_streams.__main__ import main\n"
+        "assert 'numpy' not in sys.modules\n"
+        "try: main()\n"
+        "except SystemExit: print('threads:', os.environ.get('OPENBLAS_NUM_THREADS'))\n"
+    )
+    environment = {name: v for name, v in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    if given is not None:
+        environment["OPENBLAS_NUM_THREADS"] = given
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
+    )
+    assert result.stdout.splitlines()[-1] == f"threads: {found}"
 
 
 def test_a_wrong_setting_is_one_line_and_names_the_variable() -> None:
