@@ -1,7 +1,7 @@
 """Frequency response of a battery: more discharge as the frequency falls, more charge as it rises.
 
 Below ``nominal - dead_band`` and above ``nominal + dead_band`` power changes along a straight
-line, until at a deviation of ``droop x nominal`` beyond the dead band the whole rating is called
+line, until at a deviation of ``droop x nominal`` beyond the dead band the complete rating is called
 for. See `schemas.grid.Droop` for the parameters.
 """
 

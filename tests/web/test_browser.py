@@ -115,10 +115,10 @@ async def test_a_region_that_cannot_be_commanded_is_held_or_unheard_is_not_green
         await expect(cards["south"].locator(".pill")).to_have_text("64% cannot be commanded")
         said = "9 of 25 batteries can be commanded (45.0 of 125.0 kW): 16 not connected"
         await expect(cards["south"]).to_contain_text(said)
-        await expect(cards["west"].locator(".pill")).to_have_text("Dispatch not heard")
+        await expect(cards["west"].locator(".pill")).to_have_text("No dispatch report")
         strip = page.get_by_role("status", name="Alarms")
         await expect(strip).to_contain_text(f"south: {said}")
-        await expect(strip).to_contain_text("west: nothing was heard of its dispatch")
+        await expect(strip).to_contain_text("west: no report of its dispatch was received")
         over = await page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )

@@ -410,7 +410,7 @@ def test_records_from_before_the_start_fill_charts_but_not_percentiles(model: Re
 def test_a_region_that_falls_silent_is_said_to_be_without_any_new_record() -> None:
     model = ReadModel(started_at_ms=NOW_MS)
     apply(model, topics.REGION_LIVE, region_live("north", NOW_MS))
-    assert model.regions_now(NOW_MS)[0].standing.word == "Dispatch not heard"
+    assert model.regions_now(NOW_MS)[0].standing.word == "No dispatch report"
     apply(model, topics.DISPATCH_EVENTS, dispatch_status("north", NOW_MS))
     (one,) = model.standings(NOW_MS)
     assert (one.region, one.standing.level, one.standing.findings) == ("north", "good", ())

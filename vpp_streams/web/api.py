@@ -81,20 +81,7 @@ def create_web(
     """
     worker = fleet or FleetWorker(settings.fleet_url, token=settings.service_token)
     logins = logins or Logins(settings.operators)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await worker.close()
-
-    app = FastAPI(
-        title="vpp_streams",
-        version=version("vpp-streams"),
-        description=_ABOUT,
-        docs_url=None,  # FastAPI's own page loads its scripts from a CDN
-        redoc_url=None,
-        lifespan=lifespan,
-    )
+    app = _empty_app(worker)
     answer_problems(app)
     budgets = stream_budgets(settings.web_per_client)
     for part in (
@@ -108,6 +95,30 @@ def create_web(
         app.include_router(part.routes(), prefix="/api/v1")
     describe_with(app, _DOCUMENTED)
     _serve_pages(app)
+    _guard(app, settings, logins, read_model)
+    return app
+
+
+def _empty_app(worker: FleetWorker) -> FastAPI:
+    """An application without routes, which closes its access to the fleet worker at its end."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await worker.close()
+
+    return FastAPI(
+        title="vpp_streams",
+        version=version("vpp-streams"),
+        description=_ABOUT,
+        docs_url=None,  # FastAPI's own page loads its scripts from a CDN
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+
+
+def _guard(app: FastAPI, settings: Settings, logins: Logins, read_model: ReadModel) -> None:
+    """Let every request pass the guard first, then be compressed on its way out."""
     # The last one added is the first that a request passes.
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
     app.add_middleware(
@@ -117,7 +128,6 @@ def create_web(
         host=settings.host,
         more_hosts=words_of(settings.web_hosts),
     )
-    return app
 
 
 def _serve_pages(app: FastAPI) -> None:

@@ -150,15 +150,8 @@ def _lines_of(
     no_earlier = command[0].created_at_ms if command else 0
 
     def line(at_ms: int, state: CommandState, said: str) -> tuple[_Place, StoryLine]:
-        story_line = StoryLine(
-            at_ms=at_ms,
-            command_id=id_,
-            request_id=command[0].request_id if command else "",
-            state=state,
-            said=said,
-            until_ms=command[0].valid_until_ms if command and state == "created" else None,
-        )
-        return (no_earlier, step_of(state), id_), story_line
+        frame = command[0] if command else None
+        return (no_earlier, step_of(state), id_), _story_line(id_, frame, at_ms, state, said)
 
     if command is not None:
         frame, row = command
@@ -174,6 +167,19 @@ def _lines_of(
             no_earlier = max(no_earlier, frame.valid_until_ms)
             said = "the lease has ended: no device keeps it longer, though nobody reported its end"
             yield line(frame.valid_until_ms, "expired", said)
+
+
+def _story_line(
+    id_: str, frame: CommandFrame | None, at_ms: int, state: CommandState, said: str
+) -> StoryLine:
+    return StoryLine(
+        at_ms=at_ms,
+        command_id=id_,
+        request_id=frame.request_id if frame else "",
+        state=state,
+        said=said,
+        until_ms=frame.valid_until_ms if frame and state == "created" else None,
+    )
 
 
 def _command_in_words(frame: CommandFrame, row: CommandRow) -> str:

@@ -141,7 +141,7 @@ def test_a_withdrawal_of_nothing_or_of_another_region_is_refused() -> None:
     (nothing,) = apply(book, withdraw("t9"))
     (elsewhere,) = apply(book, withdraw("t1", "w2", region="coast"))
     assert (nothing.state, elsewhere.state) == ("rejected", "rejected")
-    assert "no request 't9'" in nothing.reason
+    assert "no open request 't9'" in nothing.reason
     assert "one of north" in elsewhere.reason
     assert book.ruling("north", T0).mode == "target"
 

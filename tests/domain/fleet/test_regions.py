@@ -205,21 +205,21 @@ KEY = WindowKey("north", 60, NOW_MS)
 
 def test_a_whole_window_is_told_at_once_and_at_each_correction() -> None:
     due = WindowsDue(grace_ms=30_000)
-    assert not due.share(KEY, whole=False, now_ms=0)
-    assert due.share(KEY, whole=True, now_ms=10)
-    assert due.share(KEY, whole=True, now_ms=99_999)
+    assert not due.share(KEY, complete=False, now_ms=0)
+    assert due.share(KEY, complete=True, now_ms=10)
+    assert due.share(KEY, complete=True, now_ms=99_999)
     assert due.overdue(1_000_000) == []
 
 
 def test_a_window_that_lacks_a_share_is_told_once_its_grace_is_over() -> None:
     due = WindowsDue(grace_ms=30_000)
     later = KEY._replace(size_s=900)
-    due.share(KEY, whole=False, now_ms=0)
-    due.share(later, whole=False, now_ms=1_000)
-    due.share(KEY, whole=False, now_ms=20_000)
+    due.share(KEY, complete=False, now_ms=0)
+    due.share(later, complete=False, now_ms=1_000)
+    due.share(KEY, complete=False, now_ms=20_000)
     assert due.overdue(29_999) == []
     assert due.overdue(30_000) == [KEY]
     assert due.overdue(30_001) == []
-    assert due.share(KEY, whole=False, now_ms=40_000), "what comes late is told at once"
+    assert due.share(KEY, complete=False, now_ms=40_000), "what comes late is told at once"
     due.forget([later])
     assert due.overdue(1_000_000) == []

@@ -1,1 +1,1 @@
-"""From what is asked of a region to the setpoint of each device, and its outcome."""
+"""From the power requested of a region to the setpoint of each device, and its outcome."""

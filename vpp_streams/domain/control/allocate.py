@@ -88,32 +88,39 @@ def curves(problem: Problem) -> Curves:
     """
     n = len(problem.least_w)
     least, most = np.empty((2, n))
-    slope, first, last = np.empty((3, 2 * n))
+    found = Curves(least, most, Ramps(*np.empty((3, 2 * n))))
     with np.errstate(all="ignore"):  # an error is raised below
         for at in range(0, n, BLOCK):
-            down = slice(at, min(at + BLOCK, n))
-            up = slice(down.start + n, down.stop + n)
-            high = problem.most_w[down]
-            low = np.minimum(problem.least_w[down], high)
-            calm = _rest_w(low, high)
-            stick, wear = problem.stick[down], problem.wear[down]
-            pull = stick * np.where(stick != 0.0, problem.held_w[down], 0.0)
-            for side, weight, starts, end, effective, inner, outer in (
-                (down, problem.weight_down, -wear - pull, low, least, last, first),
-                (up, problem.weight_up, wear - pull, high, most, first, last),
-            ):
-                gives = weight[down] > NO_WEIGHT
-                flat = np.divide(1.0, np.where(gives, weight[down], 1.0))
-                flat += stick
-                np.divide(gives, flat, out=slope[side])
-                effective[down] = np.where(gives, end, calm)
-                np.multiply(calm, flat, out=inner[side])
-                np.multiply(effective[down], flat, out=outer[side])
-                inner[side] += starts
-                outer[side] += starts
-    if not all(np.isfinite(part).all() for part in (slope, first, last)):
+            _fill(found, problem, slice(at, min(at + BLOCK, n)))
+    ramps = found.ramps
+    if not all(np.isfinite(part).all() for part in (ramps.slope, ramps.first, ramps.last)):
         raise ValueError("a bound, weight or cost of an allocation is not finite")
-    return Curves(least, most, Ramps(slope, first, last))
+    return found
+
+
+def _fill(found: Curves, problem: Problem, down: slice) -> None:
+    """Write the curves of a block of devices into those of all."""
+    n, ramps = len(found.least_w), found.ramps
+    slope, first, last = ramps.slope, ramps.first, ramps.last
+    up = slice(down.start + n, down.stop + n)
+    high = problem.most_w[down]
+    low = np.minimum(problem.least_w[down], high)
+    calm = _rest_w(low, high)
+    stick, wear = problem.stick[down], problem.wear[down]
+    pull = stick * np.where(stick != 0.0, problem.held_w[down], 0.0)
+    for side, weight, starts, end, effective, inner, outer in (
+        (down, problem.weight_down, -wear - pull, low, found.least_w, last, first),
+        (up, problem.weight_up, wear - pull, high, found.most_w, first, last),
+    ):
+        gives = weight[down] > NO_WEIGHT
+        flat = np.divide(1.0, np.where(gives, weight[down], 1.0))
+        flat += stick
+        np.divide(gives, flat, out=slope[side])
+        effective[down] = np.where(gives, end, calm)
+        np.multiply(calm, flat, out=inner[side])
+        np.multiply(effective[down], flat, out=outer[side])
+        inner[side] += starts
+        outer[side] += starts
 
 
 def _rest_w(least_w: Floats, most_w: Floats) -> Floats:
@@ -166,12 +173,9 @@ def _switched(
     along = ((p > 0.0) & ~small) | (near > 0.0)
     against = ((p < 0.0) & ~small) | (far < 0.0)
     floor, ceiling = _held_to_minimum(near, far, problem.min_w, along, against)
-    rows = np.flatnonzero(small & (p > 0.0) & (far >= problem.min_w) & ~along)
-    rows = rows[np.argsort(-p[rows] / problem.min_w[rows], kind="stable")]
+    able = small & (p > 0.0) & (far >= problem.min_w) & ~along
     room_w = group_most_w - np.bincount(problem.group, floor, len(group_most_w))
-    rows = rows[
-        _cumsum_by_group(problem.min_w[rows], problem.group[rows]) <= room_w[problem.group[rows]]
-    ]
+    rows = _nearest_first(problem, p, able, room_w)
     needed_w = np.cumsum(problem.min_w[rows])
     few = int(np.searchsorted(needed_w, p[small & (p > 0.0)].sum(), side="right"))
     many = int(np.searchsorted(needed_w, abs(total_w) - floor.sum(), side="right"))
@@ -184,6 +188,18 @@ def _switched(
         return replace(problem, least_w=low, most_w=high)
 
     return with_first(few), with_first(many)
+
+
+def _nearest_first(problem: Problem, power_w: Floats, able: Mask, room_w: Floats) -> Ints:
+    """The rows that can run at their minimum, the nearest to it first, as far as groups have room.
+
+    ``room_w`` is per group.
+    """
+    rows = np.flatnonzero(able)
+    rows = rows[np.argsort(-power_w[rows] / problem.min_w[rows], kind="stable")]
+    group = problem.group[rows]
+    fitting: Ints = rows[_cumsum_by_group(problem.min_w[rows], group) <= room_w[group]]
+    return fitting
 
 
 def _held_to_minimum(

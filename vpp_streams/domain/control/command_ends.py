@@ -69,10 +69,10 @@ class _Part:
 
 
 class _Rank:
-    __slots__ = ("asked", "parts", "published_ms")
+    __slots__ = ("batch", "parts", "published_ms")
 
-    def __init__(self, asked: CommandBatch) -> None:
-        self.asked = asked
+    def __init__(self, batch: CommandBatch) -> None:
+        self.batch = batch
         self.parts: list[_Part] | None = []
         """None = all have ended."""
         self.published_ms = 0
@@ -87,11 +87,11 @@ class CommandEnds:
         self._open: dict[int, _Rank] = {}
         """Ranks with commands that have not ended."""
 
-    def note(self, rank: int, asked: CommandBatch, rows: Rows) -> None:
+    def note(self, rank: int, batch: CommandBatch, rows: Rows) -> None:
         """Note commands to these rows. A command that is known already keeps its stage."""
         known = self._ranks.get(rank)
         if known is None:
-            known = self._ranks[rank] = self._open[rank] = _Rank(asked)
+            known = self._ranks[rank] = self._open[rank] = _Rank(batch)
         if known.parts is None:
             return
         for part in known.parts:
@@ -99,10 +99,10 @@ class CommandEnds:
         if len(rows):
             known.parts.append(_Part(rows))
 
-    def asked(self, rank: int) -> CommandBatch | None:
+    def batch_of(self, rank: int) -> CommandBatch | None:
         """The command of a rank; None where it is forgotten."""
         known = self._ranks.get(rank)
-        return known.asked if known else None
+        return known.batch if known else None
 
     def apply(self, rank: int, row: int, *, taken: bool, final: bool) -> bool | None:
         """Apply an event from the log: the device took the lease, or the command has ended.
@@ -142,11 +142,11 @@ class CommandEnds:
     def _due_of(self, rank: int, now_ms: int) -> Iterator[Due]:
         known = self._open[rank]
         grace_ms = self._policy.again_ms
-        if now_ms - known.asked.created_ms < grace_ms or known.parts is None:
+        if now_ms - known.batch.created_ms < grace_ms or known.parts is None:
             return
         publish_again = known.published_ms and now_ms - known.published_ms >= PUBLISH_AGAIN_MS
         # A device reports the end of its lease itself; it is given a moment to do so.
-        over = now_ms > known.asked.valid_until_ms + grace_ms
+        over = now_ms > known.batch.valid_until_ms + grace_ms
         ended = True
         for part in known.parts:
             if publish_again:
@@ -174,6 +174,6 @@ class CommandEnds:
         for rank in [
             r
             for r, known in self._ranks.items()
-            if known.parts is None and known.asked.created_ms < old_ms
+            if known.parts is None and known.batch.created_ms < old_ms
         ]:
             del self._ranks[rank]

@@ -56,7 +56,7 @@ COLUMNS: Mapping[str, Column] = {
 _ENDS: Mapping[Missed, tuple[CommandState, str]] = {
     "no_answer": ("failed", "no gateway answers for the device"),
     "reconnected": ("failed", "its connection ended before the device answered"),
-    "no_end": ("expired", "its end was not told"),
+    "no_end": ("expired", "its end was not reported"),
 }
 
 
@@ -130,12 +130,12 @@ class CommandRows:
         self.grow()
         row_of, have = self._twins.row, self.columns.rows
         known, unseen = [], []
-        for asked in frame.rows:
-            row = row_of(asked.device_id)
+        for command in frame.rows:
+            row = row_of(command.device_id)
             if row is None or row >= have:
-                unseen.append(self._number_of(asked.device_id))
+                unseen.append(self._number_of(command.device_id))
             else:
-                known.append((row, asked.setpoint_w, asked.epoch))
+                known.append((row, command.setpoint_w, command.epoch))
         rows, watts, epochs = zip(*known, strict=True) if known else ((), (), ())
         self.note(
             frame,
@@ -211,8 +211,8 @@ class CommandRows:
 
     def _note_taken(self, row: int, rank: int, event: CommandEvent) -> None:
         """Note that the device took a lease (or reports that it still follows an older one)."""
-        asked = self._ends.asked(rank)
-        if asked is None or rank < self["acting_rank"][row]:
+        batch = self._ends.batch_of(rank)
+        if batch is None or rank < self["acting_rank"][row]:
             return
         setpoint_w = float(self["setpoint_w"][row]) if rank == self["rank"][row] else np.nan
         self["acting_rank"][row] = rank
@@ -223,7 +223,7 @@ class CommandRows:
         if lapsed or not abs(self["acting_w"][row] - setpoint_w) <= 1.0:
             self["acting_from_ms"][row] = event.at_ms
         self["acting_w"][row] = setpoint_w
-        self["acting_until_ms"][row] = asked.valid_until_ms
+        self["acting_until_ms"][row] = batch.valid_until_ms
 
     def _number_of(self, device_id: str) -> int:
         """The number that stands for a device without a row among the commands' ends."""
@@ -261,8 +261,8 @@ class CommandRows:
 
     def request_of(self, row: int) -> str:
         """The request behind a device's newest command; "" where it is forgotten."""
-        asked = self._ends.asked(int(self["rank"][row]))
-        return asked.request_id if asked else ""
+        batch = self._ends.batch_of(int(self["rank"][row]))
+        return batch.request_id if batch else ""
 
     def expire(self, now_ms: int) -> list[CommandEvent]:
         """The ends of commands that neither the device nor the gateway has ended.
@@ -289,7 +289,7 @@ class CommandRows:
                 command_id=command_id(self.partition, due.rank),
                 state="superseded" if taken else state,
                 at_ms=now_ms,
-                reason="the device took a newer one; its end was not told" if taken else reason,
+                reason="the device took a newer one; its end was not reported" if taken else reason,
             )
 
     def describe(self, row: int, now_ms: int) -> dict[str, Any] | None:

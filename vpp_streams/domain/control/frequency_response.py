@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.droop import droop_w
 from schemas.grid import Droop
-from vpp_streams.domain.arrays import Floats, Ints
+from vpp_streams.domain.arrays import Floats, Ints, Mask
 
 _TIME_BITS = 42
 """Bits of a time in ms since 1970, enough until the year 2109."""
@@ -88,16 +88,20 @@ def responses(
     wanted = droop_w(frequency_hz, droop, rated_charge_w[device], rated_discharge_w[device])
     outside = np.isfinite(frequency_hz) & np.isfinite(battery_w) & np.isfinite(setpoint)
     outside &= wanted != 0
-    found = []
-    for i in np.unique(device[outside]):
-        mine = outside & (device == i)
-        found.append(
-            Response(
-                device=int(i),
-                samples=int(mine.sum()),
-                setpoint_w=float(setpoint[mine].mean()),
-                expected_w=float(wanted[mine].mean()),
-                delivered_w=float((battery_w[mine] - setpoint[mine]).mean()),
-            )
-        )
-    return found
+    return [
+        _response_of(int(i), outside & (device == i), setpoint, wanted, battery_w)
+        for i in np.unique(device[outside])
+    ]
+
+
+def _response_of(
+    device: int, mine: Mask, setpoint_w: Floats, wanted_w: Floats, battery_w: Floats
+) -> Response:
+    """The means over a device's samples."""
+    return Response(
+        device=device,
+        samples=int(mine.sum()),
+        setpoint_w=float(setpoint_w[mine].mean()),
+        expected_w=float(wanted_w[mine].mean()),
+        delivered_w=float((battery_w[mine] - setpoint_w[mine]).mean()),
+    )

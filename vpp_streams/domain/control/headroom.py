@@ -51,26 +51,42 @@ def headroom(
     whose measurements count, ``commandable`` (a part of them) those that get bounds.
     """
     sites = Sites(latest, replace(ratings, backup_reserve=reserve), reporting, commandable)
-    others_w = np.where(reporting & ~commandable, latest.battery_w, 0.0)
-    others_by_site = sites.add(np.where(np.isfinite(others_w), others_w, 0.0))
-    export_room, import_room = sites.room_w
     per_hour = HOUR_S / horizon_s
-    rated_up = np.where(sites.soc_known, ratings.rated_discharge_w, 0.0)
-    up = np.minimum(rated_up, sites.above_reserve_wh * per_hour)
-    rated_down = np.where(sites.soc_known, ratings.rated_charge_w, 0.0)
-    down = np.minimum(rated_down, sites.below_full_wh * per_hour)
-    most = up * _fitting(sites.add(up), export_room - others_by_site)[sites.site]
-    least = down * _fitting(sites.add(down), import_room + others_by_site)[sites.site]
+    up_w, down_w = sites.above_reserve_wh * per_hour, sites.below_full_wh * per_hour
+    up_room, down_room = _room_w(sites, latest.battery_w, reporting & ~commandable)
+    most, short_of_energy, no_room = _bound(sites, ratings.rated_discharge_w, up_w, up_room)
+    least, too_full, no_room_down = _bound(sites, ratings.rated_charge_w, down_w, down_room)
     return Headroom(
         least_w=-least,
         most_w=most,
         above_reserve_wh=sites.above_reserve_wh,
         below_full_wh=sites.below_full_wh,
-        short_of_energy_w=rated_up - up,
-        no_room_w=up - most,
-        too_full_w=rated_down - down,
-        no_room_down_w=down - least,
+        short_of_energy_w=short_of_energy,
+        no_room_w=no_room,
+        too_full_w=too_full,
+        no_room_down_w=no_room_down,
     )
+
+
+def _room_w(sites: Sites, battery_w: Floats, others: Mask) -> tuple[Floats, Floats]:
+    """Power (up, down) per site that its connection has room for beside that of ``others``, W."""
+    others_w = np.where(others, battery_w, 0.0)
+    others_by_site = sites.add(np.where(np.isfinite(others_w), others_w, 0.0))
+    export_room, import_room = sites.room_w
+    return export_room - others_by_site, import_room + others_by_site
+
+
+def _bound(
+    sites: Sites, rated_w: Floats, energy_w: Floats, room_w: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """The bound of one direction per device, and how much energy and the connection take off it.
+
+    ``energy_w`` is the power that a device's energy can hold, ``room_w`` is per site.
+    """
+    rated = np.where(sites.soc_known, rated_w, 0.0)
+    held = np.minimum(rated, energy_w)
+    bound = held * _fitting(sites.add(held), room_w)[sites.site]
+    return bound, rated - held, held - bound
 
 
 def _fitting(wanted_w: Floats, room_w: Floats) -> NDArray[np.float64]:

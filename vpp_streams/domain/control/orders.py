@@ -86,15 +86,15 @@ class Orders:
             able = here[view.ratings.site] & (view.cause == CAUSE["storm"])
             at = np.flatnonzero(able & (rows["barred_until_ms"] <= view.now_ms))
             room = self._pool.bounds(view, able)
-            asked = room.least_w[at]
+            wanted = room.least_w[at]
             held = rows.held_w(view.now_ms)[at]
             # Near full the room shrinks with every second: only real moves are sent.
-            moves = ~(np.abs(held - asked) <= np.maximum(0.05 * np.abs(asked), 200.0))
+            moves = ~(np.abs(held - wanted) <= np.maximum(0.05 * np.abs(wanted), 200.0))
             send = moves | self._to_renew(view, at, alert.ends_at_ms)
             for region in sorted({view.ratings.regions[r] for r in view.region[at[send]]}):
                 of = send & (view.region[at] == view.ratings.regions.index(region))
                 template = self._storm_frame(region, alert, view.now_ms)
-                frames += self._frames(view, at[of], asked[of], template)
+                frames += self._frames(view, at[of], wanted[of], template)
         return frames
 
     def _storm_frame(self, region: str, alert: Alert, now_ms: int) -> CommandFrame:

@@ -6,7 +6,7 @@ Source: PJM Manual 12, section 4.5.6 (regulation performance score): a third eac
 - delay: 1 at no delay, 0 at 5 minutes, of the delay at which that correlation is reached;
 - precision: 1 less the mean error over the mean signal, both as magnitudes, at no delay.
 
-PJM correlates over rolling 5 minutes and averages; here it is once over the whole span (an hour),
+PJM correlates over rolling 5 minutes and averages; here it is once over an hour,
 which a signal that stands still for minutes leaves defined.
 """
 

@@ -187,9 +187,9 @@ class Pool:
             & view.reporting
             & np.isfinite(rows["setpoint_w"])
         )
-        asked = rows["setpoint_w"] + self._droop_w(view)
-        off = np.abs(view.latest.battery_w - asked)
-        far = off > np.maximum(policy.off_share * np.abs(asked), policy.off_w)
+        commanded = rows["setpoint_w"] + self._droop_w(view)
+        off = np.abs(view.latest.battery_w - commanded)
+        far = off > np.maximum(policy.off_share * np.abs(commanded), policy.off_w)
         since = rows["off_since_ms"]
         since[~(judged & far)] = 0
         since[judged & far & (since == 0)] = now_ms

@@ -183,11 +183,7 @@ class RegionDispatch:
         allocated_w: float | None = None,
         causes: tuple[Missing, ...] = (),
     ) -> DispatchStatus:
-        states = Counter[str]()
-        for supply in seen.live.values():
-            states.update(supply.states)
         wanted_w = _wanted_w(called) if called else None
-        missing_w = 0.0 if wanted_w is None else wanted_w - (allocated_w or 0.0)
         return DispatchStatus(
             region=self.region,
             at_ms=seen.now_ms,
@@ -198,9 +194,9 @@ class RegionDispatch:
             allocated_w=allocated_w,
             measured_w=seen.measured.battery_w,
             net_load_w=sum(seen.measured.net_load_w.values()),
-            missing_w=missing_w,
+            missing_w=0.0 if wanted_w is None else wanted_w - (allocated_w or 0.0),
             capability=_added(seen.live.values()),
-            states=dict(sorted(states.items())),
+            states=_states(seen.live.values()),
             causes=causes,
             waiting=ruling.waiting,
             storm=self._storm(seen),
@@ -235,7 +231,7 @@ class RegionDispatch:
             reserve = tuple(c for c in causes if c.cause == "reserve")
             causes = reserve or (_one("reserve", missing_w),)
         elif self._notice is not None and self._notice.request_id == called.request_id:
-            from_ms = min(from_ms, self._notice.from_ms)  # it goes on: only how much is new
+            from_ms = min(from_ms, self._notice.from_ms)  # it continues: only how much is new
         notice = Notice(
             region=self.region,
             request_id=called.request_id,
@@ -265,6 +261,14 @@ class RegionDispatch:
 
 def _shares_of(partition: int, shares: Mapping[tuple[int, str], float]) -> tuple[Share, ...]:
     return tuple(Share(feeder, watts) for (p, feeder), watts in shares.items() if p == partition)
+
+
+def _states(supplies: Iterable[SupplyPartial]) -> dict[str, int]:
+    """The number of devices in each state, over all partitions."""
+    states = Counter[str]()
+    for supply in supplies:
+        states.update(supply.states)
+    return dict(sorted(states.items()))
 
 
 def _added(supplies: Iterable[SupplyPartial]) -> tuple[Deliverable, ...]:

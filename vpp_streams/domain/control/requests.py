@@ -1,4 +1,4 @@
-"""Requests: which are accepted, which rules a region, and the events of the others.
+"""Requests: which are accepted, which one applies to a region, and their events.
 
 `Book` is a fold of topic ``dispatch.targets``: the same records and times give the same events.
 """
@@ -80,7 +80,7 @@ def _check_times(request: Target | Limit, now_ms: int) -> str | None:
     if request.ends_at_ms <= now_ms:
         return "its end is in the past"
     if request.ends_at_ms - request.starts_at_ms > LONGEST_MS:
-        return "it is longer than 7 days; ask again in between"
+        return "it is longer than 7 days; divide it into several requests"
     if request.starts_at_ms - now_ms > FURTHEST_MS:
         return "it starts more than 30 days ahead"
     return None
@@ -110,7 +110,7 @@ def _check_capability(
     what = "give" if target.export_w > 0 else "take"
     return (
         f"{target.region} can {what} {most_w / 1000:,.1f} kW for {_minutes(seconds)} now;"
-        " ask for less, for a shorter time, or with best effort"
+        " request less, a shorter time, or best effort"
     )
 
 
@@ -136,7 +136,7 @@ class _Ruled:
 
 
 class Book:
-    """Every request that was accepted and is not forgotten, and its state."""
+    """The accepted requests that are not forgotten, and the state of each."""
 
     def __init__(self) -> None:
         self._requests: dict[str, Target | Limit | Hold] = {}
@@ -144,7 +144,7 @@ class Book:
         self._seen: dict[str, Request] = {}
         self._over_ms: dict[str, int] = {}
         self._above_published: dict[str, str] = {}
-        """Request -> the one that was last published as ruling instead of it."""
+        """Request -> the one that was last published as applying instead of it."""
         self._ruled: dict[str, _Ruled] = {}
 
     def apply(
@@ -153,7 +153,7 @@ class Book:
         """Accept or refuse a request. A repetition of a known one gives no events."""
         known = self._seen.get(request.request_id)
         if known is not None:
-            return []  # a repetition; other content has no id of its own to be reported under
+            return []  # a repetition; other content under the same id could not be reported
         self._seen[request.request_id] = request
         problem = check(request, now_ms, feeders, capability)
         if isinstance(request, Withdraw):
@@ -165,13 +165,13 @@ class Book:
         assert not isinstance(request, Withdraw)
         self._requests[request.request_id] = request
         self._ruled[request.request_id] = _Ruled()
-        # The requester learns at once that another request rules.
+        # The first event already names the request that outranks this one.
         standing = self._standing(request.region, now_ms)
         above = self._above(request, self._winner(standing)) if request in standing else None
         return [self._event(request, "accepted", now_ms, _why(above), above)]
 
     def restore(self, request: Request, state: str) -> None:
-        """Restore a request that was decided before, by any worker: its event is not repeated."""
+        """Restore a request that a worker has decided before: its event is not published again."""
         self._seen[request.request_id] = request
         self._states[request.request_id] = state  # type: ignore[assignment]  # as we wrote it
         if state in FINAL_STATES or isinstance(request, Withdraw):
@@ -215,14 +215,14 @@ class Book:
         return Ruling("limit" if limits else "idle", limits=limits, waiting=waiting)
 
     def forget(self, before_ms: int) -> list[str]:
-        """Ids of requests that were over before this time; they are forgotten."""
-        gone = [id_ for id_, over_ms in self._over_ms.items() if over_ms < before_ms]
-        for id_ in gone:
+        """Forget the requests that ended before this time; returns their ids."""
+        ended = [id_ for id_, over_ms in self._over_ms.items() if over_ms < before_ms]
+        for id_ in ended:
             del self._over_ms[id_]
             self._seen.pop(id_, None)
             self._states.pop(id_, None)
             self._above_published.pop(id_, None)
-        return gone
+        return ended
 
     def _standing(self, region: str, now_ms: int) -> list[Target | Limit | Hold]:
         mine = (r for r in self._requests.values() if r.region == region)
@@ -254,7 +254,7 @@ class Book:
     def _cannot_withdraw(self, request: Withdraw) -> str | None:
         named = self._requests.get(request.withdraws)
         if named is None:
-            return f"there is no request {request.withdraws!r} that stands"
+            return f"there is no open request {request.withdraws!r}"
         if named.region != request.region:
             return f"request {request.withdraws!r} is one of {named.region}"
         return None

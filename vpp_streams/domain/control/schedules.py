@@ -79,12 +79,12 @@ def _entry(number: int, raw: object) -> Entry:
         ZoneInfo(entry.timezone)
     except (msgspec.ValidationError, ZoneInfoNotFoundError, ValueError) as error:
         raise ValueError(f"schedule {name}: {error}") from None
-    asks = [
+    orders = [
         entry.export_w is not None,
         entry.import_limit_w is not None or entry.export_limit_w is not None,
         entry.self_consumption,
     ]
-    if sum(asks) != 1:
+    if sum(orders) != 1:
         raise ValueError(
             f"schedule {name}: it needs one of export_w, import_limit_w and/or export_limit_w,"
             " self_consumption"

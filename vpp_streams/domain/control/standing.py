@@ -1,7 +1,7 @@
 """The condition of a region in one level: what is wrong with it, and what is unusual.
 
-A region is good only where it is known to be commandable. A region without news, or without
-recent news, is never good.
+A region is good only where it is known to be commandable. A region without reports, or without
+recent ones, is never good.
 """
 
 from collections.abc import Iterable, Iterator
@@ -116,7 +116,7 @@ def lost_share(commandable: Commandable) -> float:
 
 
 def stand(now: RegionNow, stale_after_s: float) -> Standing:
-    """The condition of a region; news older than ``stale_after_s`` counts as unknown."""
+    """The condition of a region; a report older than ``stale_after_s`` counts as unknown."""
     found = sorted(_findings(now, stale_after_s), key=lambda f: -_LEVELS.index(f.level))
     if not found:
         return Standing(level="good", word="Live")
@@ -124,13 +124,13 @@ def stand(now: RegionNow, stale_after_s: float) -> Standing:
 
 
 def _findings(now: RegionNow, stale_after_s: float) -> Iterator[Finding]:
-    """Findings, the weightier first among those of one level."""
+    """Findings; among those of one level, the more important first."""
     if now.live_age_s is None or now.live_age_s > stale_after_s:
-        yield _alarm("telemetry_stale", "bad", "No news", "nothing was heard of its telemetry")
+        yield _alarm("telemetry_stale", "bad", "No news", "no telemetry was received from it")
     elif now.sites_reporting == 0:
         yield _alarm("no_site", "bad", "No site reports", "none of its sites reports")
     if now.mode == "hold":
-        said = "the region is held: nothing is asked of its batteries until the hold is withdrawn"
+        said = "the region is held: its batteries are not commanded until the hold is withdrawn"
         yield Finding(kind="held", level="bad", word="Held", said=said, alarm=False)
     yield from _command(now, stale_after_s)
     if now.sites_reporting > 0 and now.coverage < COVERED:
@@ -144,18 +144,18 @@ def _findings(now: RegionNow, stale_after_s: float) -> Iterator[Finding]:
 def _command(now: RegionNow, stale_after_s: float) -> Iterator[Finding]:
     """Findings about whether its batteries can be commanded."""
     if now.dispatch_age_s is None or now.dispatch_age_s > stale_after_s:
-        said = "nothing was heard of its dispatch: nobody knows whether it can be commanded"
-        yield _alarm("dispatch_stale", "bad", "Dispatch not heard", said)
+        said = "no report of its dispatch was received: it is not known to be commandable"
+        yield _alarm("dispatch_stale", "bad", "No dispatch report", said)
         return
-    unheard = now.partitions_expected - now.partitions_heard
-    if unheard > 0:
+    silent = now.partitions_expected - now.partitions_heard
+    if silent > 0:
         said = (
-            f"{unheard} of {now.partitions_expected} fleet partitions are not heard: their"
+            f"{silent} of {now.partitions_expected} fleet partitions do not report: their"
             " batteries cannot be commanded, and are not counted"
         )
         yield _alarm("unknown_share", "bad", "Not all can be commanded", said)
     if now.commandable is None:
-        if unheard <= 0:
+        if silent <= 0:
             said = "it is not known how many of its batteries can be commanded"
             yield _alarm("unknown_share", "bad", "Commandable share unknown", said)
         return

@@ -156,8 +156,8 @@ def _short(cause: Cause, rows: Mask, up_w: Floats, down_w: Floats) -> list[Missi
 def _storm_wh(view: View, mine: Mask) -> float:
     """Energy that batteries in a storm's way are missing to their reserve, Wh."""
     rows = mine & (view.cause == CAUSE["storm"]) & np.isfinite(view.latest.soc)
-    lacks = (view.reserve - view.latest.soc)[rows].clip(0.0)
-    return float((lacks * view.ratings.rated_energy_wh[rows]).sum())
+    missing = (view.reserve - view.latest.soc)[rows].clip(0.0)
+    return float((missing * view.ratings.rated_energy_wh[rows]).sum())
 
 
 def _net_load_w(sites: Sites) -> Floats:

@@ -82,7 +82,7 @@ class _Row:
 def read_home(lines: Iterable[str], mapping: HomeMapping, name: str) -> RecordedHome:
     """Read a CSV by its mapping; ``name`` is the file's, for messages.
 
-    Raises `InputError` where the file as a whole cannot be read by this mapping.
+    Raises `InputError` where the file cannot be read at all by this mapping.
     """
     report = Report()
     try:

@@ -297,7 +297,7 @@ class FleetPartition:
     ) -> None:
         size_ms, start_ms = key
         ratings, rows = self.roster.ratings(), self.roster.rows()
-        if key in self.windows.windows and not (sums and sums.whole):
+        if key in self.windows.windows and not (sums and sums.complete):
             sums = self.windows.sums(key, None, rows)
         shares = region_window_partials(
             sums.window_rows(ratings.region) if sums else EMPTY_WINDOW,

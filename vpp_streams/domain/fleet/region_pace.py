@@ -103,9 +103,9 @@ class WindowsDue:
         self._late: set[WindowKey] = set()
         """Windows published without some share: each further share is published at once."""
 
-    def share(self, key: WindowKey, whole: bool, now_ms: int) -> bool:
+    def share(self, key: WindowKey, complete: bool, now_ms: int) -> bool:
         """Note a share that arrived; return whether to publish the window now."""
-        if whole:
+        if complete:
             self._waiting.pop(key, None)
             self._late.discard(key)
             return True

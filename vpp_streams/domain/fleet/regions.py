@@ -26,7 +26,7 @@ Expected = Mapping[int, int]
 
 
 def expected_sites(registry: Registry) -> dict[str, dict[int, int]]:
-    """Region -> partition -> registered sites: where a region's shares must come from."""
+    """Region -> partition -> registered sites: the partitions that send a region's shares."""
     expected: dict[str, dict[int, int]] = {}
     for partition in range(PARTITIONS):
         for region, sites in registry.columns.sites_by_region(partition).items():
@@ -107,13 +107,10 @@ def region_window(
     the higher one.
     """
     parts = [partials[p] for p in sorted(partials)]
-    sums = _merge_sums(
-        [part.sums for part in parts],
-        sites_missing=sum(sites for p, sites in expected.items() if p not in partials),
-    )
-    start_ms, size_s = parts[0].start_ms, parts[0].size_s
-    hours = size_s / 3600
     shares = [part.sums for part in parts]
+    missing = sum(sites for p, sites in expected.items() if p not in partials)
+    sums = _merge_sums(shares, sites_missing=missing)
+    start_ms, size_s = parts[0].start_ms, parts[0].size_s
     return RegionWindow(
         window_id=f"{region}|{size_s}|{start_ms}",
         region=region,
@@ -121,14 +118,21 @@ def region_window(
         size_s=size_s,
         revision=sum(part.revision + 1 for part in parts) - 1,
         coverage=_ratio(sums.coverage_sum, sums.sites_expected) or 0.0,
-        mean_battery_w=_mean_w([(s.battery, s) for s in shares], hours),
-        mean_grid_w=_mean_w([(s.grid, s) for s in shares], hours),
-        mean_solar_w=_mean_w([(s.solar, s) for s in shares], hours),
-        mean_load_w=_mean_w([(s.load, s) for s in shares], hours),
+        **_means_w(shares, size_s / 3600),
         soc_first=_ratio(sums.stored_first_wh, sums.usable_wh),
         soc_last=_ratio(sums.stored_last_wh, sums.usable_wh),
         sums=sums,
     )
+
+
+def _means_w(shares: Sequence[RegionWindowSums], hours: float) -> dict[str, float | None]:
+    """The mean of each power, W, by the name of its field."""
+    return {
+        "mean_battery_w": _mean_w([(s.battery, s) for s in shares], hours),
+        "mean_grid_w": _mean_w([(s.grid, s) for s in shares], hours),
+        "mean_solar_w": _mean_w([(s.solar, s) for s in shares], hours),
+        "mean_load_w": _mean_w([(s.load, s) for s in shares], hours),
+    }
 
 
 def _mean_w(shares: Sequence[tuple[EnergySums, RegionWindowSums]], hours: float) -> float | None:
@@ -181,18 +185,18 @@ def _merge_sums(parts: Sequence[RegionWindowSums], sites_missing: int) -> Region
 
 def _merge_energy(parts: Sequence[EnergySums]) -> EnergySums:
     means_w = [p.mean_w for p in parts if p.mean_w is not None]
-    told = all(p.sites is not None for p in parts)
+    counted = all(p.sites is not None for p in parts)
     return EnergySums(
         energy_wh=sum((p.energy_wh for p in parts), 0.0),
         positive_wh=sum((p.positive_wh for p in parts), 0.0),
         negative_wh=sum((p.negative_wh for p in parts), 0.0),
-        mean_w=sum(means_w) if told and means_w else None,
-        sites=sum(p.sites or 0 for p in parts) if told else None,
+        mean_w=sum(means_w) if counted and means_w else None,
+        sites=sum(p.sites or 0 for p in parts) if counted else None,
     )
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole > 0 else None
+def _ratio(part: float, total: float) -> float | None:
+    return part / total if total > 0 else None
 
 
 def _quantile(counts: Mapping[int, int], q: float) -> float | None:

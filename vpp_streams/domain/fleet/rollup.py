@@ -8,6 +8,7 @@ does not count as 0 W (sums state what is measured, coverage the share that is).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,8 +89,8 @@ class WindowRows:
 
 def reporting_devices(latest: Latest, now_ms: int, silent_after_ms: int) -> Mask:
     """Which devices reported within ``silent_after_ms`` before ``now_ms``."""
-    heard = latest.received_at_ms >= now_ms - silent_after_ms
-    return heard & (latest.measured_at_ms > 0)
+    recent = latest.received_at_ms >= now_ms - silent_after_ms
+    return recent & (latest.measured_at_ms > 0)
 
 
 def deliverable_w(
@@ -155,40 +156,25 @@ def region_window_partials(
     window is complete once every partition has sent its share.
     """
 
-    def total(values: Floats) -> Floats:
-        return _sum_by_region(rows.region, values, len(regions))
-
+    total = partial(_sum_by_region, rows.region, regions=len(regions))
     count = total((rows.coverage > 0).astype(np.float64))
     readings, coverage = total(rows.readings.astype(np.float64)), total(rows.coverage)
-    positive = [total(_zero_unknown(row)) for row in rows.positive_wh]
-    negative = [total(_zero_unknown(row)) for row in rows.negative_wh]
+    battery, grid, solar, load = (_energies(rows, power, len(regions)) for power in range(4))
     known = np.isfinite(rows.soc_first) & np.isfinite(rows.soc_last)
     usable_of_site = np.where(known, rows.usable_wh, 0.0)
     first = total(_zero_unknown(rows.soc_first) * usable_of_site)
     last = total(_zero_unknown(rows.soc_last) * usable_of_site)
     usable = total(usable_of_site)
-
-    if rows.mean_w is not None:
-        mean = [total(_zero_unknown(row)) for row in rows.mean_w]
-        measured = [total(np.isfinite(row).astype(np.float64)) for row in rows.mean_w]
-
-    def energy(power: int, r: int) -> EnergySums:
-        gain, loss = float(positive[power][r]), float(negative[power][r])
-        if rows.mean_w is None:
-            return EnergySums(gain - loss, gain, loss)
-        sites = int(measured[power][r])
-        return EnergySums(gain - loss, gain, loss, float(mean[power][r]) if sites else None, sites)
-
     return {
         region: RegionWindowSums(
             sites_expected=int(sites_expected[r]),
             sites_reporting=int(count[r]),
             readings=int(readings[r]),
             coverage_sum=float(coverage[r]),
-            battery=energy(0, r),
-            grid=energy(1, r),
-            solar=energy(2, r),
-            load=energy(3, r),
+            battery=battery[r],
+            grid=grid[r],
+            solar=solar[r],
+            load=load[r],
             stored_first_wh=float(first[r]),
             stored_last_wh=float(last[r]),
             usable_wh=float(usable[r]),
@@ -196,6 +182,23 @@ def region_window_partials(
         for r, region in enumerate(regions)
         if sites_expected[r] > 0
     }
+
+
+def _energies(rows: WindowRows, power: int, regions: int) -> list[EnergySums]:
+    """The energies of one power (row of `WindowRows.positive_wh`) in each region."""
+    total = partial(_sum_by_region, rows.region, regions=regions)
+    gains = total(_zero_unknown(rows.positive_wh[power])).tolist()
+    losses = total(_zero_unknown(rows.negative_wh[power])).tolist()
+    if rows.mean_w is None:
+        return [
+            EnergySums(gain - loss, gain, loss) for gain, loss in zip(gains, losses, strict=True)
+        ]
+    means = total(_zero_unknown(rows.mean_w[power])).tolist()
+    measured = total(np.isfinite(rows.mean_w[power]).astype(np.float64)).astype(int).tolist()
+    return [
+        EnergySums(gain - loss, gain, loss, mean if sites else None, sites)
+        for gain, loss, mean, sites in zip(gains, losses, means, measured, strict=True)
+    ]
 
 
 class Sites:

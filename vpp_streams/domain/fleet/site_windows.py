@@ -131,11 +131,11 @@ class SiteWindows:
         ]
         if not parts:
             return window.arrays, window.rows
-        whole = {name: array.copy() for name, array in window.arrays.items()}
+        complete = {name: array.copy() for name, array in window.arrays.items()}
         for part in parts:
             touched = np.flatnonzero(_told(part.arrays, part.rows))
-            add(whole, Gain.of(part.arrays, touched))
-        return whole, window.rows
+            add(complete, Gain.of(part.arrays, touched))
+        return complete, window.rows
 
     def pending(self, key: Key, rows: SiteRows) -> NDArray[np.int64]:
         """Sites of a window with changes that were not published yet, in row order."""
@@ -161,7 +161,7 @@ class SiteWindows:
         window, n = self._whole(key)
         touched = np.flatnonzero(_told(window, n))
         mine = touched if sites is None else touched[np.isin(rows.site[touched], sites)]
-        return SiteSums(key, window, mine, rows, whole=len(mine) == len(touched))
+        return SiteSums(key, window, mine, rows, complete=len(mine) == len(touched))
 
     def load(self, key: Key, block: int, batch: pa.RecordBatch) -> None:
         """Restore a decoded block of a window."""
@@ -186,17 +186,17 @@ class SiteWindows:
 
 def _told(window: Arrays, rows: int) -> NDArray[np.bool_]:
     """The rows with a reading in a window, good or bad."""
-    told: NDArray[np.bool_] = (window["covered_ms"][:rows] > 0) | (window["bad"][:rows] > 0)
-    return told
+    reported: NDArray[np.bool_] = (window["covered_ms"][:rows] > 0) | (window["bad"][:rows] > 0)
+    return reported
 
 
 class SiteSums:
     """A window's accumulators added up by site; shapes (sites,) and (4, sites)."""
 
     def __init__(
-        self, key: Key, window: Arrays, at: NDArray[np.int64], rows: SiteRows, *, whole: bool
+        self, key: Key, window: Arrays, at: NDArray[np.int64], rows: SiteRows, *, complete: bool
     ) -> None:
-        self.whole = whole
+        self.complete = complete
         """Whether these are all sites with a reading in the window."""
         self.size_ms, self.start_ms = key
         self.rows = rows

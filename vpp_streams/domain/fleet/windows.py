@@ -144,7 +144,7 @@ _SUMS = ("readings", "estimated", "covered_ms", "positive_wms", "negative_wms", 
 def accumulate(columns: Arrays, share: Share, *, each_once: bool = False) -> None:
     """Add a share to its window's accumulators, in place.
 
-    ``each_once`` tells that no row has two readings in it, which saves a sort.
+    ``each_once`` states that no row has two readings in it, which saves a sort.
     """
     gain = gain_of(share)
     add(columns, gain if each_once else merged(gain))

@@ -31,7 +31,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The region's storage as a whole; values that are not known are None."""
+    """The region's batteries as one; values that are not known are None."""
 
     usable_wh: float
     soc: float | None

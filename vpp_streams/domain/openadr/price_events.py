@@ -43,11 +43,7 @@ def price_series(
     live = [p for p in priced if p.end_ms > now_ms - DAY_MS]
     if not live:
         return None, remarks
-    first = min(live, key=lambda p: (p.rank[0], p.program_id, p.price.currency))
-    tariff = (first.program_id, first.price.currency)
-    others = {(p.program_id, p.price.currency) for p in live} - {tariff}
-    remarks += [_left_out(other, tariff, region) for other in sorted(others)]
-    mine = [p for p in live if (p.program_id, p.price.currency) == tariff]
+    mine = _of_one_tariff(live, region, remarks)
     edges, values = _painted(mine, now_ms)
     run = _run(edges, values, now_ms)
     if run is None:
@@ -61,8 +57,17 @@ def price_series(
         from_ms=from_ms,
         interval_ms=interval_ms,
         per_mwh=tuple(per_mwh.tolist()),
-        currency=tariff[1],
+        currency=mine[0].price.currency,
     ), remarks
+
+
+def _of_one_tariff(live: Sequence[Priced], region: str, remarks: list[Remark]) -> list[Priced]:
+    """The prices of the program and currency of highest rank; remarks on the others."""
+    first = min(live, key=lambda p: (p.rank[0], p.program_id, p.price.currency))
+    tariff = (first.program_id, first.price.currency)
+    others = {(p.program_id, p.price.currency) for p in live} - {tariff}
+    remarks += [_left_out(other, tariff, region) for other in sorted(others)]
+    return [p for p in live if (p.program_id, p.price.currency) == tariff]
 
 
 def _left_out(other: tuple[str, str], tariff: tuple[str, str], region: str) -> Remark:

@@ -32,6 +32,9 @@ PIECE_MS = 6 * DAY_MS
 LEAST_PRIORITY = 2**31
 """Priority of an event without one; 0 is OpenADR's highest."""
 
+_LIMIT_PRIORITIES: dict[str, Priority] = {"emergency": "emergency", "scarcity": "market"}
+"""Priority of a limit by the reason of its event; of other reasons it is that of a grid limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ven:
@@ -148,7 +151,6 @@ def _request(
             issued_at_ms=issued_ms,
             best_effort=True,
         )
-    ranks: dict[str, Priority] = {"emergency": "emergency", "scarcity": "market"}
     return Limit(
         request_id=made_id,
         region=ven.region,
@@ -156,7 +158,7 @@ def _request(
         export_limit_w=content.export_w,
         starts_at_ms=start_ms,
         ends_at_ms=end_ms,
-        priority=ranks.get(content.why, "grid_limit"),
+        priority=_LIMIT_PRIORITIES.get(content.why, "grid_limit"),
         source=ven.source,
         issued_at_ms=issued_ms,
     )

@@ -11,7 +11,7 @@ ratings would be a licence to report anything:
   without a limit are taken as those of a large house. A site that is larger has to have its
   limits registered.
 - A solar device without power ratings has no battery: what it reports of one is bad.
-- Without an import limit, the site's rated charge comes on top; without an export limit, what its
+- Without an import limit, the site's rated charge is added; without an export limit, what its
   batteries and panels are rated for is the limit.
 - The load is never registered; by the identity it is at most import, discharge and sun together.
 """
@@ -91,7 +91,7 @@ def excesses(columns: Arrays, bounds: Floats) -> Floats:
 
 
 def reaches_too_far(columns: Arrays) -> NDArray[np.bool_]:
-    """Which readings stand for a time that was still to come when they were received."""
+    """Which readings stand for a time that was still in the future when they were received."""
     end_ms = columns["measured_at_ms"] + columns["interval_ms"]
     too_far: NDArray[np.bool_] = end_ms > columns["received_at_ms"] + MAX_FUTURE_MS
     return too_far

@@ -1,4 +1,4 @@
-"""The registry by columns, so that whole frames and whole partitions are joined with it at once.
+"""The registry by columns, so that complete frames and partitions are joined with it at once.
 
 A row per site and per device that was ever named; rows keep their places. The last row of each
 column stands for those that were never named: index it with `UNKNOWN`.

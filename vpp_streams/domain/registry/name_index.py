@@ -1,6 +1,6 @@
 """Names to dense numbers, a frame at a time.
 
-A `dict` of a hundred thousand names costs about 300 ns a look-up where they come in random order:
+A `dict` of a hundred thousand names costs about 300 ns a look-up where they are in random order:
 a Python string is made, hashed and compared, each with its cache misses. Here a frame's names stay
 in Arrow's buffer; they are hashed and compared as 8-byte words by numpy, in a table with open
 addressing. Names are compared completely, so two with the same hash are distinguished.

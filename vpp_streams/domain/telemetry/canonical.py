@@ -59,7 +59,7 @@ def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: i
     """Every line of a raw frame as a row or as a dead letter; never raises, whatever the bytes.
 
     ``partitions`` is the number of partitions of every site-keyed topic: a row goes to its
-    site's partition, whichever one the frame came in. Blank lines are ignored.
+    site's partition, whichever one the frame is from. Blank lines are ignored.
     """
     raws = frame.split(b"\n")
     if len(raws) > MAX_LINES:

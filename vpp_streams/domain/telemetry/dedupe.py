@@ -93,7 +93,15 @@ class SeqLedger:
             new = self._in_step(rows, boots, seqs, times.measured_at_ms)
         else:
             new = self._runs_in_step(rows, boots, seqs, times.measured_at_ms)
-        self._reused, unclear = 0, []
+        self._reused = 0
+        unclear = self._judge_others(rows, boots, seqs, times, new)
+        return Judged(new, unclear, self._reused)
+
+    def _judge_others(
+        self, rows: Ints, boots: NDArray[np.uint32], seqs: Ints, times: Times, new: Mask
+    ) -> list[int]:
+        """Judge one by one what is not ``new`` yet, and mark it; returns what is unclear."""
+        unclear = list[int]()
         for i in np.flatnonzero(~new).tolist():
             row, boot, seq = int(rows[i]), int(boots[i]), int(seqs[i])
             at_ms = int(times.measured_at_ms[i])
@@ -104,7 +112,7 @@ class SeqLedger:
             new[i] = verdict == "new"
             if verdict == "unclear":
                 unclear.append(i)
-        return Judged(new, unclear, self._reused)
+        return unclear
 
     def _in_step(self, rows: Ints, boots: NDArray[np.uint32], seqs: Ints, at_ms: Ints) -> Mask:
         end = self.run_end[rows]

@@ -93,7 +93,7 @@ class Past:
     """A device's starts besides the newest run of its present one."""
 
     starts: list[Seen] = field(default_factory=list)
-    """The one that was used last comes last."""
+    """The one that was used last is the last."""
     forgotten_ms: int = 0
     """A reading measured up to then may belong to a start that was forgotten."""
 

@@ -113,11 +113,11 @@ def _nothing(failure: str) -> PriceReading:
 def _read(name: str, parts: Sequence[Part], wanted: Wanted, notes: Notes) -> PriceReading:
     existing = {column for part in parts for column in part.header}
     columns = {**COLUMNS, **{p: column.upper() for p, column in wanted.columns.items()}}
-    asked = ["RRP", *(columns[product] for product in wanted.columns), *wanted.extra]
-    missing = [column for column in asked if column.upper() not in existing]
+    requested = ["RRP", *(columns[product] for product in wanted.columns), *wanted.extra]
+    missing = [column for column in requested if column.upper() not in existing]
     if missing:
         return _nothing(f"table {name} has no column {', '.join(missing)}")
-    unknown = sorted(existing - set(asked), key=str)
+    unknown = sorted(existing - set(requested), key=str)
     unknown = [column[:40] for column in unknown if not _KNOWN.fullmatch(column)]
     what = "Columns that are not known here."
     notes.add("unknown_column", what, "ignored", count=len(unknown), examples=unknown)

@@ -1,7 +1,7 @@
 """The tables of an AEMO file: one in a flat CSV export, several in raw MMS records.
 
 MMS records are lines of CSV: C comments (the last one counts the lines), I the columns of a
-table, D its rows. A table may come in parts with other columns.
+table, D its rows. A table may be in parts with other columns.
 """
 
 from dataclasses import dataclass, field

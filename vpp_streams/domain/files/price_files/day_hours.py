@@ -1,6 +1,6 @@
 """Reads times that are in two columns, a day and its hour, into stamps.
 
-Hours are counted from 0 or from 1; the file tells which. On a day on which local clocks change,
+Hours are counted from 0 or from 1; the file shows which. On a day on which local clocks change,
 a file counts the hours that there are (1 to 23 or 25), or writes those of the clock.
 """
 
@@ -63,21 +63,27 @@ def stamps_of(
     what = f"Days whose hours are counted, though clocks of {zone.key} change on them."
     examples = [f"{day} ({hours_of_day(day, zone):g} h)" for day in sorted(counted)]
     notes.add("dst_day", what, "read in their order", count=len(counted), examples=examples)
-    found: list[datetime | None] = []
-    for day, number, text in zip(dates, numbers, hours, strict=True):
-        if day is None or number is None:
-            clock = _CLOCK.fullmatch(text)
-            found.append(parse_stamp(f"{day} {clock[1]}", True) if day and clock else None)
-        elif day in counted:
-            midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
-            found.append(midnight.astimezone(UTC) + timedelta(hours=number))
-        elif number == _MOST:
-            raise RefusedError(
-                f"{day} has 25 hours, but not in {zone.key}; give the time zone of its times"
-            )
-        else:
-            found.append(datetime(day.year, day.month, day.day, number))
-    return found
+    return [
+        _stamp_of(day, number, text, zone, is_counted=day in counted)
+        for day, number, text in zip(dates, numbers, hours, strict=True)
+    ]
+
+
+def _stamp_of(
+    day: date | None, number: int | None, text: str, zone: ZoneInfo, *, is_counted: bool
+) -> datetime | None:
+    """The stamp of one row; ``number`` is its hour from 0, None where it is written as a time."""
+    if day is None or number is None:
+        clock = _CLOCK.fullmatch(text)
+        return parse_stamp(f"{day} {clock[1]}", True) if day and clock else None
+    if is_counted:
+        midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+        return midnight.astimezone(UTC) + timedelta(hours=number)
+    if number == _MOST:
+        raise RefusedError(
+            f"{day} has 25 hours, but not in {zone.key}; give the time zone of its times"
+        )
+    return datetime(day.year, day.month, day.day, number)
 
 
 def _number(text: str, first: int | None) -> int | None:

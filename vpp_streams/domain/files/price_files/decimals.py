@@ -1,7 +1,7 @@
-"""Tells a file's decimal mark from all of its numbers, and reads a number by it.
+"""Finds a file's decimal mark from all of its numbers, and reads a number by it.
 
 ``1.236`` is a little more than one where points are decimal, and more than a thousand where they
-group digits. Other numbers of the file tell which: ``12,5``, ``0.065`` or ``1.236,50``.
+group digits. Other numbers of the file show which: ``12,5``, ``0.065`` or ``1.236,50``.
 """
 
 import re
@@ -13,7 +13,7 @@ Mark = Literal[".", ","]
 """A decimal mark; the other one may group thousands."""
 
 _SURE = 0.9
-"""Numbers that tell the mark must agree at least in this share."""
+"""Numbers that show the mark must agree at least in this share."""
 _NUMBER = re.compile(r"[+-]?([\d.,' \u2019\u00a0\u202f]*\d[.,]?)(?:e[+-]?\d{1,3})?", re.I | re.A)
 _SPACES = re.compile(r"(?<=\d)[' \u2019\u00a0\u202f](?=\d{3}(?:\D|$))", re.A)
 _OPEN = re.compile(r"[1-9]\d{0,2}[.,]\d{3}", re.A)
@@ -24,7 +24,7 @@ _GROUPED = {
 _PLAIN = {".": re.compile(r"\d+\.?\d*|\.\d+", re.A), ",": re.compile(r"\d+,?\d*|,\d+", re.A)}
 
 _Sign = Literal["point", "comma", "open_point", "open_comma", "whole", "long", ""]
-"""What a number tells: a decimal mark for certain; a mark that can be either; none, and below
+"""What a number shows: a decimal mark for certain; a mark that can be either; none, and below
 1000; none, and above, so that digits are not grouped."""
 
 
@@ -38,23 +38,23 @@ class Plain(NamedTuple):
 
 def decimal_mark(texts: Iterable[str], comma_separates_cells: bool) -> Mark | None:
     """The decimal mark of all these numbers; None where they leave it open."""
-    told = Counter(map(_sign, texts))
-    point, comma = told["point"], told["comma"]
+    signs = Counter(map(_sign, texts))
+    point, comma = signs["point"], signs["comma"]
     mark: Mark = "." if point >= comma else ","
     if point or comma:
-        grouped = told["open_comma" if mark == "." else "open_point"]
+        grouped = signs["open_comma" if mark == "." else "open_point"]
         sure = max(point, comma) >= _SURE * (point + comma) and max(point, comma) > grouped
         return mark if sure else None
-    opens = told["open_point"], told["open_comma"]
+    opens = signs["open_point"], signs["open_comma"]
     if all(opens):
         return None
     if not any(opens) or (comma_separates_cells and opens[0]):
         return "."
     seen, other = (".", ",") if opens[0] else (",", ".")
-    if told["long"]:
+    if signs["long"]:
         return "." if seen == "." else ","
     # Numbers with three decimals are whole once in a thousand: most are, so these are thousands.
-    if told["whole"] > max(opens):
+    if signs["whole"] > max(opens):
         return "." if other == "." else ","
     return None
 

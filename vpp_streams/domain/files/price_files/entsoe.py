@@ -50,15 +50,9 @@ class _NoDoctype(ElementTree.TreeBuilder):
 
 def read_entsoe(data: bytes, wanted: Wanted) -> PriceReading:
     """The prices of a day-ahead document."""
-    try:
-        root = ElementTree.fromstring(data, ElementTree.XMLParser(target=_NoDoctype()))
-    except _DoctypeError:
-        return _nothing("it has a document type (DOCTYPE), which is not read for safety")
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
-        return _nothing(f"it is no XML that can be read: {str(error)[:80]}")
-    failure = _why_not(root)
-    if failure:
-        return _nothing(failure)
+    root = _root_of(data)
+    if isinstance(root, str):
+        return _nothing(root)
     notes = Notes()
     points: dict[str, list[Point]] = defaultdict(list)
     for series in root:
@@ -80,6 +74,17 @@ def read_entsoe(data: bytes, wanted: Wanted) -> PriceReading:
     return settle(
         FORMAT, zones, ("energy",), wanted, notes=notes, limits=_limits if euros else None
     )
+
+
+def _root_of(data: bytes) -> ElementTree.Element | str:
+    """The root of a day-ahead document, or why it is none."""
+    try:
+        root = ElementTree.fromstring(data, ElementTree.XMLParser(target=_NoDoctype()))
+    except _DoctypeError:
+        return "it has a document type (DOCTYPE), which is not read for safety"
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        return f"it is no XML that can be read: {str(error)[:80]}"
+    return _why_not(root) or root
 
 
 def _nothing(failure: str) -> PriceReading:
@@ -131,10 +136,10 @@ def _one_auction(
     """The points of the first auction; those of others are noted as lost where it has none."""
     lengths = {point.length_ms for point in points}
     lengths = {asked_ms} if asked_ms in lengths else lengths
-    asked = [point for point in points if point.length_ms in lengths]
-    best = min(point.position for point in asked)
-    covered = {point.key for point in asked if point.position == best}
-    others = [point for point in asked if point.position != best and point.source != "missing"]
+    requested = [point for point in points if point.length_ms in lengths]
+    best = min(point.position for point in requested)
+    covered = {point.key for point in requested if point.position == best}
+    others = [point for point in requested if point.position != best and point.source != "missing"]
     lost = [
         point
         for point in others

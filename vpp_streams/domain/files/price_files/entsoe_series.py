@@ -68,11 +68,7 @@ def read_series(series: Element, points: dict[str, list[Point]], notes: Notes) -
     known = zone and under(series, "out_Domain.mRID") in ("", zone) and curve in ("A01", "A03")
     money = currency in CURRENCIES
     if not known or not money or factor is None or position is None or revision is None:
-        what = (
-            "Prices of series with a zone, currency, unit, curve type or position not known here."
-        )
-        lost = sum(len(_all(period, "Point")) for period in _all(series, "Period"))
-        notes.add("other_series", what, "left out", count=lost, lost=lost, examples=[name])
+        _note_other(series, name, notes)
         return
     if not _is_day_ahead(series, name, notes):
         return
@@ -90,6 +86,12 @@ def read_series(series: Element, points: dict[str, list[Point]], notes: Notes) -
             start_ms = span.start_ms + at * span.length_ms
             point = Point(start_ms, span.length_ms, price, currency, position, revision, source)
             points[zone].append(point)
+
+
+def _note_other(series: Element, name: str, notes: Notes) -> None:
+    what = "Prices of series with a zone, currency, unit, curve type or position not known here."
+    lost = sum(len(_all(period, "Point")) for period in _all(series, "Period"))
+    notes.add("other_series", what, "left out", count=lost, lost=lost, examples=[name])
 
 
 def _is_day_ahead(series: Element, name: str, notes: Notes) -> bool:
@@ -167,10 +169,25 @@ def _prices(
     period: Element, span: _Period, *, curve: str, factor: float, name: str, notes: Notes
 ) -> Iterator[tuple[float, Source]]:
     """The price of each interval of a period; NaN where it is not known."""
-    points = _all(period, "Point")
+    prices, strays = _prices_by_position(period, span, factor, name=name, notes=notes)
+    # A stray's place is not known: a price could be held beyond where the stray ends it.
+    holds = curve == "A03" and not strays
+    price = math.nan
+    for at in range(1, span.intervals + 1):
+        before, price = price, prices.get(at, price if holds else math.nan)
+        if at in prices:
+            yield price, "point"
+        else:
+            yield price, "missing" if math.isnan(before) or not holds else "held"
+
+
+def _prices_by_position(
+    period: Element, span: _Period, factor: float, *, name: str, notes: Notes
+) -> tuple[dict[int, float], int]:
+    """The prices of a period's points by position from 1, and how many points have no place."""
     prices: dict[int, float] = {}
     strays = 0
-    for point in points:
+    for point in _all(period, "Point"):
         at, text = _whole(under(point, "position")), under(point, "price.amount")
         example = f"{name}: position {under(point, 'position')[:10]}, price {text[:20]}"
         if at is None or not 1 <= at <= span.intervals:
@@ -187,12 +204,4 @@ def _prices(
             notes.add("contradiction", what, done, lost=1, examples=[example])
             price = math.nan
         prices[at] = price
-    # A stray's place is not known: a price could be held beyond where the stray ends it.
-    holds = curve == "A03" and not strays
-    price = math.nan
-    for at in range(1, span.intervals + 1):
-        before, price = price, prices.get(at, price if holds else math.nan)
-        if at in prices:
-            yield price, "point"
-        else:
-            yield price, "missing" if math.isnan(before) or not holds else "held"
+    return prices, strays

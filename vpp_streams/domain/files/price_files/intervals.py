@@ -69,9 +69,7 @@ def settle(
     for zone in zones:
         rows = by_zone[zone]
         if wanted.zone not in (None, zone):
-            what = "Rows of another zone than the one asked for."
-            count = len(rows.start_ms)
-            notes.add("other_zone", what, "left out", count=count, examples=[zone])
+            _note_other_zone(zone, rows, notes)
             continue
         table, interval_ms = _one_resolution(zone, rows, wanted.interval_ms, notes, lengths)
         table = _settled(zone, table, interval_ms, notes, limits)
@@ -83,6 +81,11 @@ def settle(
         extra[zone] = dict(zip(wanted.extra, by_column[len(products) :], strict=True))
     failure = "" if prices else _why_none(zones, wanted, lengths)
     return PriceReading(prices, Report(format_, zones, notes.findings(), failure), extra)
+
+
+def _note_other_zone(zone: str, rows: ZoneRows, notes: Notes) -> None:
+    what = "Rows of another zone than the one requested."
+    notes.add("other_zone", what, "left out", count=len(rows.start_ms), examples=[zone])
 
 
 def _why_none(zones: Sequence[str], wanted: Wanted, lengths: set[int]) -> str:
@@ -130,11 +133,11 @@ def _one_resolution(
         done = "left out"
         if length > 0:
             what = f"Rows of {spoken_length(length)} beside those of {spoken_length(interval_ms)}."
-            done += f"; asking for an interval of {spoken_length(length)} reads these instead"
+            done += f"; requesting an interval of {spoken_length(length)} reads these instead"
         elif length:
-            what = "Rows that the next one follows too soon for their interval to be told."
+            what = "Rows that the next one follows too soon for their interval to be known."
         else:
-            what = "Rows of a zone with too few to tell how long its intervals are."
+            what = "Rows of a zone with too few to know how long its intervals are."
         count = int(other.sum())
         first = _at(zone, starts[other])
         lost = 0 if asked_ms and length > 0 else count
@@ -231,7 +234,7 @@ def _each_once(zone: str, table: _Table, notes: Notes) -> _Table:
     what = "Rows that say again what another row says."
     notes.add("duplicate", what, "dropped", count=int(repeat.sum()), examples=examples)
     count = int(bad.sum())
-    what = "Intervals for which two rows tell different prices."
+    what = "Intervals for which two rows have different prices."
     examples = _at(zone, starts[first][bad])
     notes.add("contradiction", what, "left out", count=count, lost=count, examples=examples)
     return table.only(first & ~bad[group])

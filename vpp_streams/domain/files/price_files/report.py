@@ -120,7 +120,7 @@ class Wanted:
     unit: str | None = None
     """Unit of energy prices, such as ``EUR/MWh``, for a table whose header does not say it."""
     decimal: Literal[".", ","] | None = None
-    """Decimal mark, for a table whose numbers do not tell it."""
+    """Decimal mark, for a table whose numbers leave it open."""
     interval_ms: int | None = None
     """Only prices of this resolution."""
     columns: Mapping[Product, str] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Converts the stamps of a table to UTC, also on the two days a year when local clocks change.
 
-Local times that occur twice are told apart by the file's order: where a night lists all of them
+Local times that occur twice are distinguished by the file's order: where a night lists all of them
 and then lists them again, they are the earlier hour and then the later one. Otherwise they are
 left out. A local time that does not exist is left out.
 """
@@ -112,12 +112,12 @@ def _tell_apart(
         for at in rows[:half] if falls else rows[half:]:
             found[at] = _ms(stamps[at].replace(tzinfo=zone, fold=1))
         what = f"Times that {zone.key} had twice: its clocks went back."
-        done = "told apart by the order of the rows"
+        done = "distinguished by the order of the rows"
         notes.add("ambiguous_hour", what, done, count=len(rows), examples=[str(night[0])])
         return
     for at in rows:
         found[at] = None
-    what = f"Times that {zone.key} had twice, and the order of the rows does not tell which."
+    what = f"Times that {zone.key} had twice, and the order of the rows does not show which."
     count, first = len(rows), [str(night[0])]
     notes.add("ambiguous_hour", what, "left out", count=count, lost=count, examples=first)
 

@@ -40,6 +40,20 @@ class Layout:
 
 def read_layout(header: Sequence[str], wanted: Wanted) -> Layout:
     """The layout of a table. Raises `RefusedError`."""
+    columns = _price_columns(header, wanted)
+    extra = _extra_columns(header, wanted, {column.at for column in columns.values()})
+    plain = [" ".join(re.split(r"[\W_]+", name.lower())).strip() for name in header]
+    return Layout(
+        width=len(header),
+        zone=next((at for at, name in enumerate(plain) if name in _ZONES), None),
+        products=tuple(columns),
+        values=(*columns.values(), *extra),
+        units=tuple(at for at, name in enumerate(plain) if name in _UNITS),
+    )
+
+
+def _price_columns(header: Sequence[str], wanted: Wanted) -> dict[Product, ValueColumn]:
+    """The column of each product that has one; energy has one."""
     columns: dict[Product, ValueColumn] = {}
     for product in PRODUCTS:
         name = wanted.columns.get(product)
@@ -55,23 +69,20 @@ def read_layout(header: Sequence[str], wanted: Wanted) -> Layout:
             columns[product] = ValueColumn(found[0], header[found[0]])
     if "energy" not in columns:
         raise RefusedError(f"{not_one(header)}: its header names no price")
+    return columns
+
+
+def _extra_columns(header: Sequence[str], wanted: Wanted, traded: set[int]) -> list[ValueColumn]:
+    """The further columns that were requested by name; none of them is ``traded`` already."""
     extra = [_named(header, name) for name in wanted.extra]
     if not all(extra):
         missing = [name for name, at in zip(wanted.extra, extra, strict=True) if not at]
         raise RefusedError(
             f"it has no column {_spoken(missing)}; it has {_spoken(header, len(header))}"
         )
-    traded = {column.at for column in columns.values()}
     if repeated := [header[at[0]] for at in extra if at[0] in traded]:
         raise RefusedError(f"its column {_spoken(repeated)} is a price that is read already")
-    plain = [" ".join(re.split(r"[\W_]+", name.lower())).strip() for name in header]
-    return Layout(
-        width=len(header),
-        zone=next((at for at, name in enumerate(plain) if name in _ZONES), None),
-        products=tuple(columns),
-        values=(*columns.values(), *(ValueColumn(at[0], header[at[0]]) for at in extra)),
-        units=tuple(at for at, name in enumerate(plain) if name in _UNITS),
-    )
+    return [ValueColumn(at[0], header[at[0]]) for at in extra]
 
 
 def note_unknown(

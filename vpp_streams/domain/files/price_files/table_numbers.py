@@ -1,4 +1,4 @@
-"""Reads the cells of a table as prices, by the decimal mark that all of its numbers tell."""
+"""Reads the cells of a table as prices, by the decimal mark that all of its numbers show."""
 
 from collections.abc import Callable, Sequence
 from itertools import chain

@@ -44,7 +44,37 @@ def table_units(
 
     ``rows`` are those that are read, each as wide as the header.
     """
-    told = []
+    named_by_rows = _units_of_rows(layout, rows)
+    factors = [1.0] * len(layout.values)
+    currency = wanted.currency
+    for at, (column, product) in enumerate(zip(layout.values, layout.products, strict=False)):
+        said = [*named_by_rows, *([units_row[column.at]] if units_row else [])]
+        unit = _unit(column, product, said, wanted)
+        if isinstance(unit, str):
+            raise RefusedError(
+                f"the unit of its column {column.name[:40]!r} is not certain: {unit}; {_WAY_OUT}"
+            )
+        factors[at] = unit.factor
+        currency = _one_currency(column, unit, currency)
+        _note(column, unit, currency, notes)
+    if currency is None:
+        notes.add("assumed", "The file names no currency.", f"counted as {NO_CURRENCY} (none)")
+    return Units(tuple(factors), currency or NO_CURRENCY)
+
+
+def _one_currency(column: ValueColumn, unit: Unit, currency: str | None) -> str | None:
+    """The currency of a column and of those before it; None = unknown. Raises `RefusedError`."""
+    named = next(iter(unit.currencies), None)
+    if currency is not None and named not in (None, currency):
+        raise RefusedError(
+            f"its column {column.name[:40]!r} is in {named}, and another in {currency}"
+        )
+    return currency or named
+
+
+def _units_of_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[str]:
+    """What the columns of units say, the same in all rows. Raises `RefusedError`."""
+    found: list[str] = []
     for at in layout.units:
         texts = sorted({row[at] for row in rows if row[at]})
         if len(texts) > 1:
@@ -52,27 +82,8 @@ def table_units(
             raise RefusedError(
                 f"its prices are in several units ({shown}); take one --zone at a time"
             )
-        told += texts
-    factors = [1.0] * len(layout.values)
-    currency = wanted.currency
-    for at, (column, product) in enumerate(zip(layout.values, layout.products, strict=False)):
-        said = [*told, *([units_row[column.at]] if units_row else [])]
-        unit = _unit(column, product, said, wanted)
-        if isinstance(unit, str):
-            raise RefusedError(
-                f"the unit of its column {column.name[:40]!r} is not certain: {unit}; {_WAY_OUT}"
-            )
-        factors[at] = unit.factor
-        named = next(iter(unit.currencies), None)
-        if currency is not None and named not in (None, currency):
-            raise RefusedError(
-                f"its column {column.name[:40]!r} is in {named}, and another in {currency}"
-            )
-        currency = currency or named
-        _note(column, unit, currency, notes)
-    if currency is None:
-        notes.add("assumed", "The file names no currency.", f"counted as {NO_CURRENCY} (none)")
-    return Units(tuple(factors), currency or NO_CURRENCY)
+        found += texts
+    return found
 
 
 def _unit(column: ValueColumn, product: Product, said: Sequence[str], wanted: Wanted) -> Unit | str:

@@ -1,7 +1,7 @@
 """Finds a table's columns of time by their names and contents: one of stamps, or day and hour."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +17,7 @@ _FINER = {"minute", "minutes", "min", "quarter", "qh"}
 _PARTS = {"year", "month", "day"}
 _HOUR = re.compile(r"(?:h|he|hour)?\s*\d{1,2}(?:\.0)?|\d{1,2}:\d\d.*", re.I | re.A)
 _SAMPLE = 500
-"""Rows that are looked at to tell what a column holds."""
+"""Rows that are looked at to decide what a column holds."""
 
 _Content = Literal["stamp", "day", "hour", ""]
 
@@ -56,6 +56,18 @@ def time_columns(
     if every >= _PARTS:
         raise _several(header, [at for at in range(len(header)) if words[at] & _PARTS])
     contents = {at: _content([row[at] for row in rows[:_SAMPLE]]) for at in named}
+    finer = [at for at in range(len(header)) if words[at] & _FINER and not is_price(header[at])]
+    return _chosen(header, words, contents, finer)
+
+
+def _chosen(
+    header: Sequence[str],
+    words: Sequence[set[str]],
+    contents: Mapping[int, _Content],
+    finer: list[int],
+) -> TimeColumns:
+    """The columns to read of those of time, by their ``contents``; ``finer`` divide an hour."""
+    named = list(contents)
     stamps = [at for at in named if contents[at] == "stamp"]
     days = [at for at in named if contents[at] == "day"]
     hours = [at for at in named if contents[at] == "hour"]
@@ -65,7 +77,6 @@ def time_columns(
             raise RefusedError(f"its column {name!r} names hours, and no column names the day")
         stamp = _preferred(stamps or days or named, words)
         return _columns(stamp, None, words)
-    finer = [at for at in range(len(header)) if words[at] & _FINER and not is_price(header[at])]
     if finer:
         raise _several(header, [days[0], hours[0], *finer])
     starting = [at for at in hours if words[at] & STARTS] or hours

@@ -77,11 +77,7 @@ def checked(
     refused = _bad_time(measured_at_ms, times.received_at_ms) or _refused(values)
     if refused:
         return refused
-    values["soc"] = clamped_soc(values["soc"])
-    for name in _SECONDARY:
-        low, high = PLAIN_RANGE[name]
-        values[name] = values[name] if low <= values[name] <= high else NAN
-    quality = max(quality, _complete(values))
+    quality = max(quality, _correct(values))
     error_w = balance_error_w(*(values[name] for name in POWERS))
     if abs(error_w) > _tolerance_w(values):
         quality = Quality.BAD
@@ -127,6 +123,15 @@ def _refused(values: Mapping[str, float]) -> Rejection | None:
         detail = f"The state of charge is {values['soc']:.4g}, outside 0..1."
         return Rejection("absurd_value", detail)
     return None
+
+
+def _correct(values: dict[str, float]) -> Quality:
+    """Correct what is a little outside its range; what is further outside is not measured."""
+    values["soc"] = clamped_soc(values["soc"])
+    for name in _SECONDARY:
+        low, high = PLAIN_RANGE[name]
+        values[name] = values[name] if low <= values[name] <= high else NAN
+    return _complete(values)
 
 
 def _complete(values: dict[str, float]) -> Quality:
