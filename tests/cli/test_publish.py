@@ -9,8 +9,8 @@ from typer.testing import CliRunner, Result
 from schemas.published import PublishedSeries
 from vpp_streams import clock
 from vpp_streams.cli import build_app
-from vpp_streams.cli import publish as publish_module
 from vpp_streams.errors import InputError
+from vpp_streams.market import publishing
 from vpp_streams.settings import Settings
 
 HOUR_MS = 3_600_000
@@ -23,10 +23,10 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[PublishedSeries]:
     """The records that the command wrote, without Kafka."""
     records: list[PublishedSeries] = []
 
-    async def write(_settings: Settings, new: list[PublishedSeries]) -> None:
+    async def write(_settings: Settings, new: list[PublishedSeries], _shown: object) -> None:
         records.extend(new)
 
-    monkeypatch.setattr(publish_module, "_write", write)
+    monkeypatch.setattr(publishing, "write", write)
     return records
 
 
