@@ -3,7 +3,6 @@
 import base64
 from pathlib import Path
 
-import httpx
 import pyarrow as pa
 import pytest
 
@@ -18,7 +17,8 @@ from schemas.encoding import (
 )
 from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1, Rejected
 from schemas.windows import SiteWindow
-from tests.support.kafka_world import Worker, read_all, until, wait_for_group, workers
+from tests.support.kafka_groups import wait_for_group
+from tests.support.kafka_world import Worker, plain_http, read_all, until, workers
 from tests.support.telemetry_factory import make_batch
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
@@ -83,7 +83,7 @@ async def feed(settings: Settings) -> None:
 
 
 async def status(worker: Worker, path: str) -> int:
-    async with httpx.AsyncClient() as http:
+    async with plain_http() as http:
         return (await http.get(f"http://127.0.0.1:{worker.port}{path}")).status_code
 
 

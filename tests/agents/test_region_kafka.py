@@ -16,7 +16,8 @@ from schemas.assets import Site
 from schemas.encoding import decode_json, encode_json
 from schemas.health import Health
 from schemas.windows import RegionLive, RegionPartial, RegionWindow, RegionWindowPartial
-from tests.support.kafka_world import progress, until
+from tests.support.kafka_groups import progress
+from tests.support.kafka_world import until
 from tests.support.region_shares import live_share, window_share
 from vpp_streams import clock
 from vpp_streams.domain.fleet.regions import expected_sites

@@ -9,7 +9,8 @@ import pytest
 
 from schemas.encoding import decode_json
 from schemas.windows import SiteWindow
-from tests.support.kafka_world import Worker, read_all, until, wait_for_group, workers
+from tests.support.kafka_groups import wait_for_group
+from tests.support.kafka_world import Worker, read_all, until, workers
 from tests.support.paths import ROOT
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics

@@ -7,12 +7,12 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import msgspec
 import numpy as np
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from device_sim.runner import Fleet, SimOptions, running_fleet
 from schemas.assets import Site
@@ -29,11 +29,12 @@ from schemas.dispatch import (
 )
 from schemas.encoding import encode_json
 from schemas.grid import Alert, Droop
-from tests.support.kafka_world import PATIENCE_S, read_all
+from tests.support.kafka_world import PATIENCE_S, TopicLog, topic_log
 from tests.support.paths import ROOT
 from vpp_streams import clock
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.topics import Topic
 from vpp_streams.local import demo
 from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
@@ -103,12 +104,19 @@ class Loop:
     """A fleet under control, what is asked of it, and what was told."""
 
     def __init__(
-        self, settings: Settings, roles: Processes, fleet: Fleet, producer: AIOKafkaProducer
+        self,
+        settings: Settings,
+        roles: Processes,
+        fleet: Fleet,
+        producer: AIOKafkaProducer,
+        logs: AsyncExitStack,
     ) -> None:
         self.settings = settings
         self.roles = roles
         self.fleet = fleet
         self._producer = producer
+        self._open_logs = logs
+        self._logs: dict[Topic, TopicLog] = {}
         self._asked = 0
 
     def battery_w(self, region: str) -> float:
@@ -217,15 +225,13 @@ class Loop:
 
     async def told(self) -> list[RequestEvent | Notice | DispatchStatus]:
         """Every record of ``dispatch.events`` so far."""
-        records = await read_all(
-            self.settings, topics.DISPATCH_EVENTS.full(self.settings.namespace)
-        )
         told = RequestEvent | Notice | DispatchStatus
+        records = await self._read(topics.DISPATCH_EVENTS)
         return [msgspec.json.decode(r.value, type=told) for r in records]
 
     async def commands(self) -> dict[tuple[str, str], CommandFrame]:
         """(device, command id) -> the frame that it was asked with."""
-        records = await read_all(self.settings, topics.COMMANDS.full(self.settings.namespace))
+        records = await self._read(topics.COMMANDS)
         frames = [msgspec.json.decode(r.value, type=CommandFrame) for r in records]
         return {
             (row.device_id, command_id(f.partition, f.rank)): f for f in frames for row in f.rows
@@ -233,12 +239,18 @@ class Loop:
 
     async def events(self) -> dict[tuple[str, str], list[CommandEvent]]:
         """(device, command id) -> what became of it, in order."""
-        records = await read_all(self.settings, topics.COMMAND_EVENTS.full(self.settings.namespace))
         story: dict[tuple[str, str], list[CommandEvent]] = defaultdict(list)
-        for record in records:
+        for record in await self._read(topics.COMMAND_EVENTS):
             for event in msgspec.json.decode(record.value, type=CommandEvents).events:
                 story[event.device_id, event.command_id].append(event)
         return story
+
+    async def _read(self, topic: Topic) -> list[ConsumerRecord]:
+        """Every record of a topic so far. Tests poll this, so a topic's log stays open."""
+        if topic not in self._logs:
+            log = topic_log(self.settings, topic.full(self.settings.namespace))
+            self._logs[topic] = await self._open_logs.enter_async_context(log)
+        return await self._logs[topic].read()
 
 
 @asynccontextmanager
@@ -253,7 +265,8 @@ async def control_loop(
     url = f"ws://127.0.0.1:{settings.gateway_port}"
     try:
         with processes(settings, log_dir) as roles:
-            async with running_fleet(sites, SimOptions(url=url, **options)) as fleet:  # type: ignore[arg-type]  # the callers name fields of SimOptions
-                yield Loop(settings, roles, fleet, producer)
+            sim = SimOptions(url=url, **options)  # type: ignore[arg-type]  # the callers name fields of SimOptions
+            async with running_fleet(sites, sim) as fleet, AsyncExitStack() as logs:
+                yield Loop(settings, roles, fleet, producer, logs)
     finally:
         await producer.stop()

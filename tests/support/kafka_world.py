@@ -6,15 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from tests.support.paths import ROOT
 from vpp_streams.kafka.admin import topic_config
@@ -26,6 +25,12 @@ from vpp_streams.settings import Settings
 
 PATIENCE_S = 120
 """A wait that never ends would hang CI; this is far beyond what any wait here takes."""
+
+
+def plain_http(base_url: str = "") -> httpx.AsyncClient:
+    """A client of pages without TLS: one that verifies loads every certificate of the system,
+    which takes longer than the request."""
+    return httpx.AsyncClient(base_url=base_url, verify=False, timeout=PATIENCE_S)
 
 
 class Worker:
@@ -72,7 +77,7 @@ class Worker:
 
     async def get(self, path: str) -> dict[str, Any]:
         """JSON of one of its pages."""
-        async with httpx.AsyncClient() as http:
+        async with plain_http() as http:
             answer: dict[str, Any] = (await http.get(self._url(path))).json()
         return answer
 
@@ -84,7 +89,7 @@ class Worker:
         ended = self.process.poll()
         assert ended is None, f"the worker ended with {ended}: {self.why()}"
         try:
-            async with httpx.AsyncClient() as http:
+            async with plain_http() as http:
                 return (await http.get(self._url(path))).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
@@ -160,63 +165,42 @@ async def partitions_of(settings: Settings, name: str) -> list[TopicPartition]:
     return [TopicPartition(name, p["partition"]) for p in described["partitions"]]
 
 
-async def read_all(settings: Settings, name: str) -> list[ConsumerRecord]:
-    """Every record of a topic (full name), partition by partition, in order."""
+class TopicLog:
+    """The records of one topic so far. What was read once is not fetched again."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
+        self._consumer = consumer
+        self._partitions = partitions
+        self._records: list[ConsumerRecord] = []
+
+    async def read(self) -> list[ConsumerRecord]:
+        """Every record of the topic up to now, partition by partition, in order."""
+        consumer, partitions = self._consumer, self._partitions
+        ends = await consumer.end_offsets(partitions)
+        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+            for found in (await consumer.getmany(timeout_ms=500)).values():
+                self._records += found
+        return sorted(self._records, key=lambda r: (r.partition, r.offset))
+
+
+@asynccontextmanager
+async def topic_log(settings: Settings, name: str) -> AsyncIterator[TopicLog]:
+    """The log of a topic (full name), for a test that reads it more than once."""
     partitions = await partitions_of(settings, name)
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
     await consumer.start()
     try:
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
-        ends = await consumer.end_offsets(partitions)
-        records: list[ConsumerRecord] = []
-        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
-            for found in (await consumer.getmany(timeout_ms=500)).values():
-                records += found
-        return sorted(records, key=lambda r: (r.partition, r.offset))
+        yield TopicLog(consumer, partitions)
     finally:
         await consumer.stop()
 
 
-async def group_offsets(settings: Settings, role: str, *topics: Topic) -> list[tuple[int, int]]:
-    """(committed, end) offset of each partition of these topics, for a role's group."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka)
-    await admin.start()
-    await consumer.start()
-    try:
-        partitions = [
-            TopicPartition(t.full(settings.namespace), p)
-            for t in topics
-            for p in range(t.partitions)
-        ]
-        try:
-            committed = await admin.list_consumer_group_offsets(f"{settings.namespace}.{role}")
-        except GroupCoordinatorNotAvailableError:
-            committed = {}  # no group has met on this broker yet
-        ends = await consumer.end_offsets(partitions)
-        return [
-            (max(committed[tp].offset, 0) if tp in committed else 0, ends[tp]) for tp in partitions
-        ]
-    finally:
-        await consumer.stop()
-        await admin.close()
-
-
-async def progress(settings: Settings, role: str, topic: Topic) -> int:
-    """Records of a topic that a role has committed."""
-    return sum(committed for committed, _ in await group_offsets(settings, role, topic))
-
-
-async def wait_for_group(settings: Settings, role: str, *topics: Topic) -> None:
-    """Wait until a role has committed all that is in its topics now (heartbeats go on)."""
-    ends = [end for _, end in await group_offsets(settings, role, *topics)]
-
-    async def done() -> bool:
-        now = await group_offsets(settings, role, *topics)
-        return all(committed >= end for (committed, _), end in zip(now, ends, strict=True))
-
-    await until(done, f"{role} to be done with {', '.join(t.name for t in topics)}")
+async def read_all(settings: Settings, name: str) -> list[ConsumerRecord]:
+    """Every record of a topic (full name), partition by partition, in order."""
+    async with topic_log(settings, name) as log:
+        return await log.read()
 
 
 async def write_raw(settings: Settings, *records: tuple[Topic, str, bytes, int]) -> None:

@@ -19,7 +19,8 @@ from schemas.bounds import PARTITIONS
 from schemas.encoding import HEADER_WATERMARK, decode_json, encode_frame, encode_json, frame_headers
 from schemas.telemetry import SCHEMA_NAME, Rejected
 from schemas.windows import SiteWindow
-from tests.support.kafka_world import Worker, progress, read_all, until, wait_for_group, workers
+from tests.support.kafka_groups import progress, wait_for_group
+from tests.support.kafka_world import Worker, read_all, until, workers
 from tests.support.telemetry_factory import make_batch
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics

@@ -20,7 +20,7 @@ from schemas.bounds import PARTITIONS
 from schemas.dispatch import RequestEvent, Target
 from schemas.encoding import encode_json
 from schemas.presence import Presence
-from tests.support.kafka_world import write_raw
+from tests.support.kafka_world import plain_http, write_raw
 from tests.support.web_records import (
     command_frame,
     health,
@@ -52,7 +52,7 @@ class Web:
         self.url = url
 
     async def get(self, path: str) -> Any:
-        async with httpx.AsyncClient(base_url=f"{self.url}/api/v1") as client:
+        async with plain_http(f"{self.url}/api/v1") as client:
             return (await client.get(path)).json()
 
     async def stop(self, number: signal.Signals) -> int:
@@ -163,7 +163,7 @@ async def test_what_is_written_shows_and_a_second_process_knows_the_last_hour(
 async def test_it_stops_at_once_while_people_watch_the_stream(topics_ready: Settings) -> None:
     async with (
         running_web(topics_ready) as web,
-        httpx.AsyncClient(base_url=web.url, timeout=PATIENCE_S) as client,
+        plain_http(web.url) as client,
     ):
         await until(lambda: web.get("/summary"), lambda s: "regions" in s)
         async with client.stream("GET", "/api/v1/stream") as response:
@@ -231,7 +231,7 @@ async def test_an_order_reaches_kafka_and_its_answer_comes_back(
         await write_raw(settings, (topics.ASSETS, home.site_id, encode_json(home), p))
         async with (
             running_web(settings, VPP_OPERATORS=str(operators)) as web,
-            httpx.AsyncClient(base_url=f"{web.url}/api/v1", timeout=PATIENCE_S) as client,
+            plain_http(f"{web.url}/api/v1") as client,
         ):
             path, order = "/regions/north/targets", {"export_w": 3000, "for_s": 900}
             assert (await client.post(path, json=order)).status_code == 401
