@@ -23,7 +23,12 @@ from tests.support.closed_loop import (
 from tests.support.control_world import control_loop
 from tests.support.kafka_world import until
 from vpp_streams.local.broker import wait_until_it_works
-from vpp_streams.local.kafka_process import KafkaProcess, fetch_jars, find_java
+from vpp_streams.local.kafka_process import (
+    SHORT_LIVED,
+    KafkaProcess,
+    fetch_jars,
+    find_java,
+)
 from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
 
@@ -115,7 +120,7 @@ async def test_no_kill_leaves_a_zombie(settings: Settings, tmp_path: Path, role:
 async def test_a_kafka_that_stops_leaves_no_zombie(settings: Settings, tmp_path: Path) -> None:
     """Killed, away for longer than any lease, and back: the fleet falls back, then goes on."""
     local = KafkaProcess(
-        tmp_path / "kafka", free_port(), fetch_jars(Settings().state_dir), find_java(), heap="512m"
+        tmp_path / "kafka", free_port(), fetch_jars(Settings().state_dir), find_java(), SHORT_LIVED
     )
     bootstrap = f"localhost:{local.port}"
     process = local.spawn(outlives_us=False)

@@ -23,6 +23,7 @@ from aiokafka.errors import KafkaError
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.local.kafka_process import (
+    SHORT_LIVED,
     KafkaProcess,
     fetch_jars,
     find_java,
@@ -179,7 +180,7 @@ def running_local_kafka(directory: Path, cache: Path) -> Iterator[str]:
     Yields its bootstrap server. The kernel ends it with this process if that is killed.
     """
     home = directory / "kafka"
-    local = KafkaProcess(home, free_port(), fetch_jars(cache), find_java(), heap="512m")
+    local = KafkaProcess(home, free_port(), fetch_jars(cache), find_java(), SHORT_LIVED)
     process = _spawn_and_wait(local, outlives_us=False)
     try:
         yield f"localhost:{local.port}"

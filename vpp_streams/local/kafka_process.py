@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,6 +16,11 @@ from vpp_streams.process.private_files import locked, private_directory
 
 POM = Path(__file__).parents[2] / "deploy" / "kafka" / "pom.xml"
 JAVA_NEEDED = 17
+LASTING = ("-Xmx1g",)
+"""Options of the Java machine for a broker that runs for hours."""
+SHORT_LIVED = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""Those for a broker of minutes, where the optimizing compiler and parallel collection take more
+CPU time than they save."""
 _POM_NAMESPACE = {"m": "http://maven.apache.org/POM/4.0.0"}
 _CLUSTER_ID = "dnBwLXN0cmVhbXMtbG9jYQ"
 """Any 16 bytes in base64: local clusters differ by their directory and port."""
@@ -112,13 +118,15 @@ def single_node(host: str, port: int, controller_port: int) -> dict[str, str]:
 class KafkaProcess:
     """One local Kafka: its directory holds its data, log, properties and process id."""
 
-    def __init__(self, home: Path, port: int, libs: Path, java: str, heap: str = "1g") -> None:
+    def __init__(
+        self, home: Path, port: int, libs: Path, java: str, options: Sequence[str] = LASTING
+    ) -> None:
         self.home = home
         self.port = port
         self.log = home / "kafka.log"
         self._properties = home / "server.properties"
         self._pid_file = home / "pid"
-        self._java = [java, f"-Xmx{heap}", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
+        self._java = [java, *options, "-Dorg.slf4j.simpleLogger.showDateTime=true"]
         self._java += ["-Dorg.slf4j.simpleLogger.logFile=System.out", "-cp", f"{libs}/*"]
 
     def command(self) -> list[str]:
