@@ -19,6 +19,7 @@ from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.follower import assets_into
 from vpp_streams.kafka.topic_ids import LOOK_S
 from vpp_streams.process.health import HealthReporter
+from vpp_streams.process.lean_arrow import use_arrow_without_pandas
 from vpp_streams.process.logs import set_up_logs
 from vpp_streams.process.private_files import private_directory
 from vpp_streams.settings import Settings
@@ -141,6 +142,7 @@ def run_worker(role: Role, settings: Settings) -> None:
     """Run one worker of a role in this process until it is requested to stop."""
     import uvloop
 
+    use_arrow_without_pandas()
     # Also for the thread that Faust fetches in.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     if role == "optimizer":  # no Faust app: the reason is there

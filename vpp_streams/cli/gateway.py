@@ -33,12 +33,14 @@ def gateway(
     """
     import uvloop
 
+    from vpp_streams.process.lean_arrow import use_arrow_without_pandas
     from vpp_streams.process.logs import set_up_logs
 
     if not 0 <= slot < GATEWAY_SLOTS:
         raise InputError(f"--slot {slot}: choose one from 0 to {GATEWAY_SLOTS - 1}")
     settings = load_settings(gateway_port=port, gateway_share_port=share_port)
     set_up_logs(settings)
+    use_arrow_without_pandas()
     uvloop.run(_run(settings, slot))
 
 

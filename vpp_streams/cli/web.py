@@ -17,9 +17,11 @@ def web(
 
     Start any number of them: each has a read model of its own.
     """
+    from vpp_streams.process.lean_arrow import use_arrow_without_pandas
     from vpp_streams.process.logs import set_up_logs
     from vpp_streams.web.server import serve_web
 
     settings = load_settings(web_port=port)
     set_up_logs(settings)
+    use_arrow_without_pandas()
     asyncio.run(serve_web(settings))
