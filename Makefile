@@ -22,6 +22,9 @@ demo: setup ## the whole loop on this machine, with simulated homes and a dashbo
 # Three processes side by side, as tests wait for Kafka much of their time; numpy must not take
 # every core for each of them.
 test test-all: export OPENBLAS_NUM_THREADS := 1
+# Some images forbid Python to keep its bytecode. Each of the hundred processes that tests start
+# would then compile every file again.
+test test-all: export PYTHONDONTWRITEBYTECODE :=
 
 test: setup ## the tests, on a real Kafka (some minutes)
 	$(BIN)/pytest -n 3 --dist worksteal --durations=25 -m "not nightly"
