@@ -51,12 +51,25 @@ class Settings(BaseSettings):
     )
     tls_cert: Path | None = Field(None, description="gateway certificate (PEM); turns TLS on")
     tls_key: Path | None = None
-    tls_client_ca: Path | None = Field(None, description="CA of device certificates: mTLS on")
-    tls_client_required: bool = Field(
-        False, description="devices must show a certificate; a token does not do"
+    tls_client_ca: Path | None = Field(
+        None, description="CA of device certificates (ca.pem of `vpp ca init`)"
+    )
+    tls_client: Literal["off", "optional", "required"] = Field(
+        "optional",
+        description="whether devices show a certificate; required = a token does not do",
     )
     tls_client_crl: Path | None = Field(
         None, description="revoked device certificates (PEM), of that CA; must be current"
+    )
+    ca: Path = Field(
+        Path.home() / ".config" / "vpp_streams" / "ca",
+        description="directory of our certificate authority: ca.pem, and ca.key where it signs",
+    )
+    enrol_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        8767, description="`vpp ca serve`: where devices enrol and renew their certificates"
+    )
+    device_cert_days: Annotated[float, Field(gt=0, le=825)] = Field(
+        90.0, description="how long a device's certificate holds; it renews after two thirds"
     )
     flush_ms: Annotated[int, Field(ge=5, le=5000)] = Field(
         100, description="how long the gateway gathers a frame at most"

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from schemas.assets import Device, Site
+from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.registry.demo_tokens import count_demo_devices, device_token, token_hash
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.gateway import logins
@@ -36,9 +37,12 @@ class Door:
         devices = tuple(device(f"d{n}", f"right {n}") for n in range(100))
         demo = Device("demo", "solar", token_sha256=token_hash(device_token("demo")))
         self.registry = Registry([Site("s1", "north", (*devices, demo))])
+        self.revocations = Revocations()
         self.counters: Counter[str] = Counter()
         self.ms = 0
-        self.keeper = Doorkeeper(self.registry, self.counters, 0, demo_tokens=demo_tokens)
+        self.keeper = Doorkeeper(
+            self.registry, self.revocations, self.counters, 0, demo_tokens=demo_tokens
+        )
 
     def tries(self, device_id: str, token: str, address: str = HERE, **headers: str) -> int:
         all_headers = {
@@ -46,7 +50,7 @@ class Door:
             "authorization": f"Bearer {token}",
             **headers,
         }
-        answer = self.keeper.admit(f"/v1/{device_id}", all_headers, (), address, self.ms)
+        answer = self.keeper.admit(f"/v1/{device_id}", all_headers, None, address, self.ms)
         return answer.status if isinstance(answer, AdmissionRefusal) else 101
 
 
@@ -163,6 +167,6 @@ def test_the_demos_tokens_open_on_loopback_only() -> None:
 def test_an_admitted_device_comes_with_its_site() -> None:
     door = Door()
     headers = {"sec-websocket-protocol": "vpp.v1", "authorization": "bearer right 3"}
-    answer = door.keeper.admit("/v1/d3", headers, (), HERE, 0)
+    answer = door.keeper.admit("/v1/d3", headers, None, HERE, 0)
     assert isinstance(answer, Admitted)
     assert (answer.device.device_id, answer.site.site_id) == ("d3", "s1")

@@ -10,7 +10,12 @@ from schemas.assets import Device, Site
 from vpp_streams.domain.registry.demo_tokens import device_token, token_hash
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import InputError
-from vpp_streams.gateway.listening import check_demo_tokens, check_plain_text, sharing_port
+from vpp_streams.gateway.listening import (
+    check_demo_tokens,
+    check_plain_text,
+    sharing_port,
+    warn_of_plain_text,
+)
 from vpp_streams.local.supervisor import Supervisor
 from vpp_streams.process.ports import is_loopback
 from vpp_streams.process.private_files import locked, private_directory, write_private
@@ -29,6 +34,15 @@ def test_elsewhere_it_has_to_be_asked_for(host: str) -> None:
         check_plain_text(Settings(host=host))
     check_plain_text(Settings(host=host, gateway_plain=True))
     check_plain_text(Settings(host=host, tls_cert=Path("gateway.pem")))
+
+
+def test_plain_text_that_others_can_reach_is_warned_of() -> None:
+    with capture_logs() as logged:
+        warning = warn_of_plain_text(Settings(host="0.0.0.0", gateway_plain=True))
+    assert "0.0.0.0 without TLS" in warning
+    assert [line["log_level"] for line in logged] == ["warning"]
+    for harmless in (Settings(), Settings(host="0.0.0.0", tls_cert=Path("gateway.pem"))):
+        assert warn_of_plain_text(harmless) == ""
 
 
 def test_the_demos_tokens_are_warned_of_and_refused_where_others_could_use_them() -> None:

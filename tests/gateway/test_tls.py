@@ -73,10 +73,19 @@ def moved_over(directory: Path, new: str, old: str) -> None:
 
 
 def test_a_certificate_may_be_shown_or_must_be(files: Path) -> None:
-    for required, without in ((False, "gateway"), (True, "")):
-        server = context(files, tls_client_required=required)
+    for client, without in (("optional", "gateway"), ("required", "")):
+        server = context(files, tls_client=client)
         assert names_shown(server, files, "pw-1") == "gateway"
         assert names_shown(server, files, None) == without
+
+
+def test_none_is_requested_where_certificates_are_off(files: Path) -> None:
+    server = context(files, tls_client="off")
+    client = ssl.create_default_context(cafile=files / "ca.pem")
+    client.load_cert_chain(files / "pw-1.pem")
+    handshake = Handshake(server, client)
+    handshake.run()
+    assert handshake.server.getpeercert() is None
 
 
 def test_a_renewed_certificate_is_taken_up(files: Path) -> None:
@@ -92,7 +101,7 @@ def test_a_renewed_certificate_is_taken_up(files: Path) -> None:
 
 
 def test_another_ca_replaces_the_one_before(files: Path) -> None:
-    server = context(files, tls_client_required=True)
+    server = context(files, tls_client="required")
     new_ca = make_certificate("new-ca", None, files)
     make_certificate("pw-9", new_ca, files)
     (files / "old-ca.pem").write_bytes((files / "ca.pem").read_bytes())
@@ -111,8 +120,10 @@ def test_revoked_certificates_are_refused_from_then_on(tmp_path: Path) -> None:
     revoke(crl, ca)
     server = context(tmp_path, tls_client_crl=crl)
     assert names_shown(server, tmp_path, "pw-2") == "gateway"
+    assert server.revoked == frozenset()
     revoke(crl, ca, lost)
     assert server.reload()
+    assert server.revoked == {lost.serial_number}, "open connections are compared with these"
     assert names_shown(server, tmp_path, "pw-2") == ""
     assert names_shown(server, tmp_path, "pw-1") == "gateway"
     assert names_shown(server, tmp_path, None) == "gateway"
@@ -139,7 +150,7 @@ def test_files_that_cannot_be_used_leave_the_old_ones_in_use(
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"tls_client_required": True}, "VPP_TLS_CLIENT_REQUIRED"),
+        ({"tls_client": "required"}, "VPP_TLS_CLIENT=required"),
         ({"tls_client_crl": "crl.pem"}, "VPP_TLS_CLIENT_CRL"),
         ({"tls_client_ca": "ca.pem"}, "need VPP_TLS_CERT"),
     ],

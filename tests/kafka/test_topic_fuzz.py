@@ -21,6 +21,7 @@ from agents.dispatcher import Dispatcher
 from agents.holders import Holders
 from schemas.bounds import PARTITIONS
 from schemas.dispatch import SupplyPartial
+from schemas.identity import IssuedCertificate
 from schemas.market import Bid
 from schemas.windows import RegionPartial
 from tests.support.kafka_raw import raw_in_its_partition, take
@@ -32,11 +33,15 @@ from vpp_streams.domain.control.ruling import Ruling
 from vpp_streams.domain.fleet.partition import Frame
 from vpp_streams.domain.fleet.region_pace import LiveRegion
 from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.domain.identity.revocations import Revocations
+from vpp_streams.domain.identity.standing import standings
 from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
 from vpp_streams.domain.openadr.requests import Ven
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.canonical import Source, canonicalize
+from vpp_streams.gateway.certificates import Credentials
 from vpp_streams.gateway.push import Pusher
+from vpp_streams.identity.code_log import CodeLog
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.dead_letters import DeadLetters
@@ -190,8 +195,29 @@ def gateway() -> Iterator[Feed[Any]]:
         for _slice in pusher.deliver(read.record).__await__():
             pass  # it lets others have their turn
 
+    revocations = Revocations()
+    credentials: Credentials[str] = Credentials(revocations)
+    credentials.opened("a", home(0).devices[0].device_id, None)
+
+    def revoke(read: Read[Any]) -> None:
+        revocations.apply(read.record)
+        credentials.ended((), NOW_MS)
+
     yield Feed(topics.MARKET_PRICES, pusher.on_prices)
     yield Feed(topics.GATEWAY_OUT, commands)
+    yield Feed(topics.IDENTITY_REVOCATIONS, revoke)
+
+
+def identity() -> Iterator[Feed[Any]]:
+    codes = CodeLog(sent)
+    issued: list[IssuedCertificate] = []
+
+    def certificate(read: Read[Any]) -> None:
+        issued.append(read.record)
+        list(standings(issued, Revocations(), NOW_MS))
+
+    yield Feed(topics.IDENTITY_CODES, codes.take)
+    yield Feed(topics.IDENTITY_CERTIFICATES, certificate)
 
 
 def onlookers() -> Iterator[Feed[Any]]:
@@ -201,7 +227,8 @@ def onlookers() -> Iterator[Feed[Any]]:
 
 
 WORLDS: tuple[Callable[[], Iterator[Feed[Any]]], ...] = (
-    web, registry, raw_frames, fleet, region, market, optimizer, openadr, gateway, onlookers,
+    web, registry, raw_frames, fleet, region, market, optimizer, openadr, gateway, identity,
+    onlookers,
 )  # fmt: skip
 NOT_APPLIED = {topics.DISPATCH, topics.GRID_ALERTS}
 """Of these a worker keeps the newest as it is; who acts on it is another record's test."""

@@ -21,23 +21,33 @@ def import_(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="check the file only; needs no Kafka")
     ] = False,
+    enrol_out: Annotated[
+        Path | None,
+        typer.Option(help="a new CSV file with a one-time code for each device (`vpp ca serve`)"),
+    ] = None,
 ) -> None:
     """Add the sites of a file to the registry, or replace them.
 
     The complete file is checked first, and nothing is written unless all of it is valid. A site in
     the file replaces the one in the registry; a device without a token keeps the one it has. Set
     `removed: true` on a site to remove it.
+
+    With --enrol-out each device of the file gets a one-time code, with which its home fetches a
+    certificate; the codes are in that file only.
     """
     from vpp_streams.cli.screens.asset_tables import counted, writing
     from vpp_streams.domain.registry.registry import Registry
+    from vpp_streams.identity.operating import CODE_DAYS
     from vpp_streams.local.site_import import import_file
     from vpp_streams.process.user_files import read_sites
 
     if dry_run:
         typer.echo(f"{file} is valid: {counted(read_sites(file, Registry()))}; nothing was written")
         return
-    new, changed, unchanged = asyncio.run(import_file(load_settings(), file, writing))
-    typer.echo(f"{new} sites new, {changed} changed, {unchanged} unchanged")
+    done = asyncio.run(import_file(load_settings(), file, writing, enrol_out=enrol_out))
+    typer.echo(f"{done.new} sites new, {done.changed} changed, {done.unchanged} unchanged")
+    if enrol_out is not None:
+        typer.echo(f"{done.codes} one-time codes in {enrol_out}, valid for {CODE_DAYS:g} days")
 
 
 @app.command("list")

@@ -27,7 +27,7 @@ def gateway(
 
     Start more on the same port to share its connections, all with --share-port and each with a
     --slot of its own. VPP_TLS_CERT turns TLS on, VPP_TLS_CLIENT_CA lets devices use a certificate
-    instead of a token, VPP_TLS_CLIENT_REQUIRED=1 requires one; changed files are read again.
+    instead of a token, VPP_TLS_CLIENT=required requires one; changed files are read again.
     Without TLS it listens on loopback only, unless VPP_GATEWAY_PLAIN=1.
     Ctrl-C stops it: what devices have sent is stored first, then they are requested to reconnect.
     """

@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 from schemas.assets import Device, Site
 from schemas.protocol import SUBPROTOCOL
+from vpp_streams.domain.identity.answers import new_code
+from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.registry.demo_tokens import token_hash
 from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.gateway.certificates import ClientCertificate
 
 _NO_DIGEST = "-" * 64
 """Compared where there is none, so that the answer takes as long."""
@@ -20,6 +23,8 @@ class Admitted(NamedTuple):
 
     device: Device
     site: Site
+    certificate: ClientCertificate | None = None
+    """What it has shown; None = its token."""
 
 
 class AdmissionRefusal(NamedTuple):
@@ -70,6 +75,14 @@ def identify(
             403, f"device {device_id} is not in the registry (see `vpp assets import`)"
         )
     return Admitted(*entry)
+
+
+def refusal_of_revoked(admitted: Admitted, revocations: Revocations) -> AdmissionRefusal | None:
+    """The refusal of a device whose certificate, or token, is older than its revocation."""
+    device_id, shown = admitted.device.device_id, admitted.certificate
+    if not revocations.concerns(device_id, shown.begins_ms if shown else None):
+        return None
+    return AdmissionRefusal(403, f"device {device_id} was revoked: {new_code(device_id)}")
 
 
 def bearer(authorization: str) -> str | None:

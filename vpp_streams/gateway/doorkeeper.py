@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import structlog
 
+from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.registry.demo_tokens import is_demo_token
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.gateway.admission import (
@@ -13,8 +14,10 @@ from vpp_streams.gateway.admission import (
     Admitted,
     bearer,
     identify,
+    refusal_of_revoked,
     requested_device,
 )
+from vpp_streams.gateway.certificates import ClientCertificate
 from vpp_streams.gateway.logins import Connects, FailedLogins, LogLines
 
 log = structlog.get_logger()
@@ -27,10 +30,17 @@ class Doorkeeper:
     """Decides on every upgrade request of one gateway."""
 
     def __init__(
-        self, registry: Registry, counters: Counter[str], now_ms: int, *, demo_tokens: bool
+        self,
+        registry: Registry,
+        revocations: Revocations,
+        counters: Counter[str],
+        now_ms: int,
+        *,
+        demo_tokens: bool,
     ) -> None:
         self.failed = FailedLogins()
         self._registry = registry
+        self._revocations = revocations
         self._counters = counters
         self._demo_tokens = demo_tokens
         """Whether tokens that anybody could know are taken."""
@@ -41,7 +51,7 @@ class Doorkeeper:
         self,
         path: str,
         headers: Mapping[str, str],
-        certificate_names: Collection[str],
+        certificate: ClientCertificate | None,
         address: str,
         now_ms: int,
     ) -> Admitted | AdmissionRefusal:
@@ -54,7 +64,7 @@ class Doorkeeper:
             self._counters["logins_slowed"] += 1
             self._record(SLOWED, device_id, address, now_ms)
             return SLOWED
-        answer = self._identify(device_id, headers, certificate_names)
+        answer = self._identify(device_id, headers, certificate)
         if isinstance(answer, AdmissionRefusal):
             self._counters["logins_failed"] += 1
             self.failed.failed(address, device_id, now_ms)
@@ -68,20 +78,23 @@ class Doorkeeper:
         return answer
 
     def _identify(
-        self, device_id: str, headers: Mapping[str, str], certificate_names: Collection[str]
+        self,
+        device_id: str,
+        headers: Mapping[str, str],
+        certificate: ClientCertificate | None,
     ) -> Admitted | AdmissionRefusal:
         token = bearer(headers.get("authorization", ""))
-        answer = identify(device_id, token, certificate_names, self._registry)
-        if (
-            isinstance(answer, Admitted)
-            and not self._demo_tokens
-            and not certificate_names
-            and is_demo_token(device_id, token or "")
-        ):
+        answer = identify(
+            device_id, token, certificate.names if certificate else (), self._registry
+        )
+        if isinstance(answer, AdmissionRefusal):
+            return answer
+        if not self._demo_tokens and not certificate and is_demo_token(device_id, token or ""):
             return AdmissionRefusal(
                 401, "the demo's tokens are public and are taken on loopback only"
             )
-        return answer
+        admitted = answer._replace(certificate=certificate)
+        return refusal_of_revoked(admitted, self._revocations) or admitted
 
     def _record(self, refused: AdmissionRefusal, device: str, address: str, now_ms: int) -> None:
         self._counters["refused"] += 1

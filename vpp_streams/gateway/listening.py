@@ -23,12 +23,29 @@ LOOKED_AT = 10_000
 
 def check_plain_text(settings: Settings) -> None:
     """Raises `InputError` where tokens would cross a network that others can read."""
-    if settings.tls_cert is None and not settings.gateway_plain and not is_loopback(settings.host):
+    if is_open_plain_text(settings) and not settings.gateway_plain:
         raise InputError(
             f"VPP_HOST={settings.host} can be reached from other machines, and tokens would be"
             " sent in plain text: set VPP_TLS_CERT (and VPP_TLS_KEY), or VPP_GATEWAY_PLAIN=1 where"
             " something in front of the gateway speaks TLS"
         )
+
+
+def is_open_plain_text(settings: Settings) -> bool:
+    """Whether other machines can connect without TLS."""
+    return settings.tls_cert is None and not is_loopback(settings.host)
+
+
+def warn_of_plain_text(settings: Settings) -> str:
+    """Log and return a warning where other machines can connect without TLS; else ""."""
+    if not is_open_plain_text(settings):
+        return ""
+    warning = (
+        f"it listens on {settings.host} without TLS (VPP_GATEWAY_PLAIN): tokens and readings are"
+        " readable unless something in front of it speaks TLS"
+    )
+    log.warning("the gateway listens beyond loopback without TLS", host=settings.host)
+    return warning
 
 
 def check_demo_tokens(settings: Settings, registry: Registry) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
@@ -19,27 +19,34 @@ from schemas.protocol import (
     SpanMs,
 )
 from vpp_streams.clock import now
+from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import InputError
 from vpp_streams.gateway.actions import Limits
 from vpp_streams.gateway.admission import AdmissionRefusal, Admitted
+from vpp_streams.gateway.certificates import Credentials, client_certificate
 from vpp_streams.gateway.doorkeeper import Doorkeeper, address_of
 from vpp_streams.gateway.engine import OwnEngine
 from vpp_streams.gateway.framer import Framer
 from vpp_streams.gateway.link import Link, Shared
-from vpp_streams.gateway.listening import check_demo_tokens, check_plain_text, sharing_port
+from vpp_streams.gateway.listening import (
+    check_demo_tokens,
+    check_plain_text,
+    sharing_port,
+    warn_of_plain_text,
+)
 from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.gateway.presence import PresenceLog
 from vpp_streams.gateway.push import Pusher
 from vpp_streams.gateway.seam import Door, Engine, Reply, Socket
 from vpp_streams.gateway.session import Head, Session
 from vpp_streams.gateway.stock_engine import StockEngine
-from vpp_streams.gateway.tls import ReloadingContext, certificate_names, tls_context
+from vpp_streams.gateway.tls import ReloadingContext, tls_context
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.kafka.follower import Feed, assets_into
+from vpp_streams.kafka.follower import Feed, assets_into, revocations_into
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.kafka.topic_ids import KnownTopics
 from vpp_streams.process.background import run_beside
@@ -75,6 +82,11 @@ class Gateway:
         """The port it listens on, once it does."""
         self.health = health
         self.registry = Registry()
+        self.revocations = Revocations()
+        self.revoked_serials: Callable[[], Collection[int]] = tuple
+        """Serial numbers on the CA's own list, as it is now."""
+        self.warning = ""
+        """What is wrong with how the gateway was set up, for ``/healthz``."""
         self.background: list[asyncio.Task[None]] = []
         """Run for as long as the gateway does; one that ends has failed."""
         counters: Counter[str] = self.health.counters
@@ -94,8 +106,13 @@ class Gateway:
         """The newest of each device that has not: a device has one of either at most."""
         self._heads: dict[str, Head] = {}
         """Of devices that were connected here: one for each, for as long as it is registered."""
+        self._credentials: Credentials[Link] = Credentials(self.revocations)
         self._doorkeeper = Doorkeeper(
-            self.registry, counters, now().mono_ms, demo_tokens=is_loopback(settings.host)
+            self.registry,
+            self.revocations,
+            counters,
+            now().mono_ms,
+            demo_tokens=is_loopback(settings.host),
         )
         self.outbox = EventOutbox(outlet, self.health)
         self.pusher = Pusher(self._by_device, self.outbox, self.health)
@@ -117,13 +134,15 @@ class Gateway:
     def answer(self, request: Request, transport: asyncio.BaseTransport) -> Admitted | Reply:
         """Admit or refuse an upgrade, or answer ``/healthz``."""
         if request.path == "/healthz":
-            return Reply(200, {"status": "ok", **self.health.report().gauges})
+            warning = {"warning": self.warning} if self.warning else {}
+            return Reply(200, {"status": "ok", **warning, **self.health.report().gauges})
         headers: dict[str, str] = {}
         for name, value in request.headers.raw_items():
             key = name.lower()
             headers[key] = f"{headers[key]}, {value}" if key in headers else value
-        address, names = address_of(transport), certificate_names(transport)
-        match self._doorkeeper.admit(request.path, headers, names, address, now().mono_ms):
+        shown = client_certificate(transport.get_extra_info("peercert"))
+        address = address_of(transport)
+        match self._doorkeeper.admit(request.path, headers, shown, address, now().mono_ms):
             case AdmissionRefusal(status, reason, retry_after_s):
                 more = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
                 if retry_after_s is not None:
@@ -146,6 +165,7 @@ class Gateway:
         )
         link = Link(socket, session, self._shared)
         self._links.add(link)
+        self._credentials.opened(link, link.device_id, admitted.certificate)
         older = self._before_hello.get(link.device_id)
         self._before_hello[link.device_id] = link
         if older is not None:
@@ -159,6 +179,10 @@ class Gateway:
             if self._seen_registry != self.registry.version:
                 self._seen_registry = self.registry.version
                 self._apply_registry()
+            for link, code, reason in self._credentials.ended(self.revoked_serials(), now().utc_ms):
+                self._counters["credentials_ended"] += 1
+                log.info("a device's credentials ended", device=link.device_id, reason=reason)
+                link.perform(link.session.close(code, reason))
             listening = self.framer.room.is_set()
             for links in _slices(list(self._links)):
                 moment = now()
@@ -194,6 +218,7 @@ class Gateway:
 
     def _forget(self, link: Link) -> None:
         self._links.discard(link)
+        self._credentials.closed(link)
         registered = self.registry.device(link.device_id) is not None
         if registered and self._by_device.get(link.device_id) is link:
             self._heads[link.device_id] = link.session.head
@@ -257,7 +282,9 @@ async def running_gateway(
         kafka = await stack.enter_async_context(connected(clients, health, finish_s=FINISH_S))
         gateway = Gateway(settings, slot, limits or Limits(), kafka.outlet, health)
         known = kafka.follower.following(
-            assets_into(gateway.registry), Feed(topics.MARKET_PRICES, gateway.pusher.on_prices)
+            assets_into(gateway.registry),
+            revocations_into(gateway.revocations),
+            Feed(topics.MARKET_PRICES, gateway.pusher.on_prices),
         )
         gateway.background.append(await stack.enter_async_context(known))
         check_demo_tokens(settings, gateway.registry)
@@ -273,12 +300,14 @@ async def running_gateway(
             kafka.follower.follow(gateway.pusher.commands(slot)),
         ]
         if tls is not None:
+            gateway.revoked_serials = lambda: tls.revoked
             works.append(tls.reload_for_ever())
         gateway.background += [run_beside(stack, work) for work in works]
         engine = ENGINES[settings.gateway_engine](gateway)
         await _listen(engine, settings, tls)
         stack.push_async_callback(gateway.drain, engine)
         gateway.port = engine.port
+        gateway.warning = warn_of_plain_text(settings)
         yield gateway
 
 

@@ -16,6 +16,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.assets import Site
+from schemas.identity import Revocation
+from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import RefusedError
 from vpp_streams.kafka import topics
@@ -55,6 +57,11 @@ def assets_into(registry: Registry) -> Feed[Site]:
         lambda read: registry.apply(read.record),
         lambda removed: registry.remove(removed.key),
     )
+
+
+def revocations_into(revocations: Revocations) -> Feed[Revocation]:
+    """A feed that keeps the revocations of devices current."""
+    return Feed(topics.IDENTITY_REVOCATIONS, lambda read: revocations.apply(read.record))
 
 
 class Follower:

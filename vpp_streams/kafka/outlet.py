@@ -1,14 +1,15 @@
 """The one way out: writes records with the key, partition and encoding of their topic."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from aiokafka.structs import RecordMetadata
 
 from schemas.encoding import encode_frame, encode_json
-from vpp_streams.errors import RefusedError
+from vpp_streams.errors import BrokerError, RefusedError
 from vpp_streams.kafka.clients import KafkaClients, no_topic, producing
 from vpp_streams.kafka.topics import Topic
 
@@ -69,6 +70,19 @@ async def write_one(clients: KafkaClients, topic: Topic[T], record: T) -> None:
             await Outlet(producer, clients.settings.namespace).write(topic, record)
         except UnknownTopicOrPartitionError:
             raise no_topic(clients.settings, topic) from None
+
+
+async def write_many(clients: KafkaClients, topic: Topic[T], records: Iterable[T]) -> None:
+    """Write records; on return Kafka has all of them. Raises `BrokerError`."""
+    try:
+        async with producing(clients) as producer:
+            outlet = Outlet(producer, clients.settings.namespace)
+            await asyncio.gather(*[await outlet.send(topic, record) for record in records])
+    except KafkaError as error:
+        raise BrokerError(
+            f"Kafka did not take everything for {topic.name} ({error!r}); run the same command"
+            " again"
+        ) from None
 
 
 def encode(topic: Topic[T], record: T) -> bytes:

@@ -20,6 +20,7 @@ from schemas.forecast import RegionForecast
 from schemas.grid import Alert, FrequencyEvent, PriceSeries
 from schemas.health import Health
 from schemas.holders import Holder
+from schemas.identity import EnrolmentCode, IssuedCertificate, Redemption, Revocation
 from schemas.market import Bid, Clearing, DeliveryRecord, Gate, MarketTopicRecord, PlanView
 from schemas.orders import OrderBook
 from schemas.presence import Presence
@@ -339,6 +340,46 @@ FLEET_HOLDERS = Topic[Holder](
     partition="single",
     keep="compact",
 )
+IdentityCode = EnrolmentCode | Redemption
+
+
+def _identity_key(record: IdentityCode) -> str:
+    match record:
+        case Redemption():
+            return f"{record.code_sha256}:{record.attempt}"
+        case _:
+            return record.code_sha256
+
+
+IDENTITY_CODES = Topic[IdentityCode](
+    "identity.codes",
+    "one-time codes with which devices enrol, as digests, and which key used each of them first",
+    IdentityCode,
+    Key("code_sha256; of a redemption with its attempt", _identity_key),
+    partitions=1,
+    partition="single",
+    keep="compact,delete",
+    retention_ms=90 * DAY_MS,
+)
+IDENTITY_CERTIFICATES = Topic[IssuedCertificate](
+    "identity.certificates",
+    "every certificate that was issued to a device",
+    IssuedCertificate,
+    _by("serial"),
+    partitions=1,
+    partition="single",
+    keep="compact,delete",
+    retention_ms=400 * DAY_MS,
+)
+IDENTITY_REVOCATIONS = Topic[Revocation](
+    "identity.revocations",
+    "devices whose earlier certificates, codes and token are refused",
+    Revocation,
+    _by("device_id"),
+    partitions=1,
+    partition="single",
+    keep="compact",
+)
 HEALTH = Topic[Health](
     "health",
     "each process's counters and gauges",
@@ -378,6 +419,9 @@ ALL: tuple[Topic[Any], ...] = (
     MARKET_PLANS,
     MARKET_ORDERS,
     MARKET_PUBLISHED,
+    IDENTITY_CODES,
+    IDENTITY_CERTIFICATES,
+    IDENTITY_REVOCATIONS,
     HEALTH,
     RECORDS_REJECTED,
     FLEET_HOLDERS,

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 import msgspec
 
 from schemas.assets import Site
-from vpp_streams.local.site_import import read_registry, write_sites
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.outlet import write_many
+from vpp_streams.local.site_import import read_registry
 from vpp_streams.local.supervisor import Spec, Supervisor
 from vpp_streams.process.ports import free_port, is_free, is_loopback
 from vpp_streams.settings import Settings
@@ -124,7 +127,7 @@ async def register(settings: Settings, sites: Sequence[Site]) -> None:
     if settings.namespace == DEMO_NAMESPACE:
         gone = known.keys() - {site.site_id for site in sites}
         records += [msgspec.structs.replace(known[site_id], removed=True) for site_id in gone]
-    await write_sites(settings, records)
+    await write_many(KafkaClients(settings), topics.ASSETS, records)
 
 
 @asynccontextmanager

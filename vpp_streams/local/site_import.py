@@ -1,20 +1,19 @@
 """The registry in topic ``assets``: read it as it is now, and add sites to it."""
 
-import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from aiokafka.errors import KafkaError
-
 from schemas.assets import Site
+from vpp_streams.domain.identity.answers import Subject
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.errors import BrokerError
+from vpp_streams.identity.ca_files import read_root
+from vpp_streams.identity.operating import check_codes_file, hand_out_codes
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
-from vpp_streams.kafka.clients import KafkaClients, producing
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.follower import assets_into
-from vpp_streams.kafka.outlet import Outlet
+from vpp_streams.kafka.outlet import write_many
 from vpp_streams.process.connection import onlooker
 from vpp_streams.process.user_files import read_sites
 from vpp_streams.settings import Settings
@@ -26,6 +25,8 @@ class Imported(NamedTuple):
     new: int
     changed: int
     unchanged: int
+    codes: int
+    """One-time codes that were handed out."""
 
 
 async def read_registry(settings: Settings) -> Registry:
@@ -37,33 +38,37 @@ async def read_registry(settings: Settings) -> Registry:
         return registry
 
 
-async def write_sites(settings: Settings, sites: Iterable[Site]) -> None:
-    """Add sites to the registry, or replace them. Raises `BrokerError`."""
-    try:
-        async with producing(KafkaClients(settings)) as producer:
-            outlet = Outlet(producer, settings.namespace)
-            await asyncio.gather(*[await outlet.send(topics.ASSETS, site) for site in sites])
-    except KafkaError as error:
-        raise BrokerError(
-            f"Kafka did not take all sites ({error!r}); run the same command again"
-        ) from None
-
-
 async def import_file(
     settings: Settings,
     file: Path,
     shown: Callable[[list[Site]], Iterable[Site]] = lambda sites: sites,
+    *,
+    enrol_out: Path | None = None,
 ) -> Imported:
     """Import an asset file; ``shown`` may display how the sites are written, one by one.
 
-    Raises `InputError` with every problem of the file, before anything is written.
+    ``enrol_out`` is a new file for one-time codes of the devices. Raises `InputError` with every
+    problem of the files, before anything is written.
     """
+    # Without the authority, or with a file that is there, no code could be handed out.
+    root = None if enrol_out is None else read_root(settings.ca)
+    if enrol_out is not None:
+        check_codes_file(enrol_out)
     registry = await read_registry(settings)
     sites = read_sites(file, registry)
     changed = [site for site in sites if _changes(site, registry)]
     new = sum(registry.site(site.site_id) is None for site in changed)
-    await write_sites(settings, shown(changed))
-    return Imported(new, len(changed) - new, len(sites) - len(changed))
+    await write_many(KafkaClients(settings), topics.ASSETS, shown(changed))
+    subjects = [
+        Subject(device.device_id, site.site_id)
+        for site in sites
+        if not site.removed
+        for device in site.devices
+    ]
+    if enrol_out is None or root is None:
+        return Imported(new, len(changed) - new, len(sites) - len(changed), 0)
+    await hand_out_codes(settings, subjects, enrol_out, root)
+    return Imported(new, len(changed) - new, len(sites) - len(changed), len(subjects))
 
 
 def _changes(site: Site, registry: Registry) -> bool:

@@ -80,8 +80,9 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Enter the connection into a place and start the time for its first request."""
         super().connection_made(transport)
-        # Any byte that the client does not read starts its time, not only the 65,537th.
-        transport.set_write_buffer_limits(high=0)
+        # A few bytes that the client does not read start its time, not only the 65,537th. Not 0:
+        # over TLS, asyncio would pause at 0 bytes and never resume.
+        transport.set_write_buffer_limits(high=1)
         self._door.places.enter(self, self.client[0] if self.client else "")
         if not transport.is_closing():
             self._watch_request()

@@ -1,0 +1,1 @@
+"""Identity of devices: the certificate authority, one-time codes, renewal and revocation."""
