@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import hypothesis
 import pytest
 import pytest_asyncio
+import structlog
 from aiokafka.errors import KafkaError
 from playwright.async_api import Browser, async_playwright
 from testcontainers.core.container import DockerContainer
@@ -29,6 +30,17 @@ from vpp_streams.settings import Settings
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("nightly", deadline=None, max_examples=500)
 hypothesis.settings.load_profile("ci")
+
+# structlog's own choice writes out every local value of each frame: seconds for one traceback.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
 
 
 @contextmanager
@@ -91,8 +103,20 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests, those on Kafka, begin first: at the end no process waits for the other."""
-    items.sort(key=lambda item: item.get_closest_marker("kafka") is None)
+    """Long tests, those on Kafka, begin first: at the end no process waits for the other.
+
+    With ``--dist worksteal`` each process begins with a run of consecutive tests: an equal share
+    of the long ones, then one of the others.
+    """
+    long = [item for item in items if item.get_closest_marker("kafka")]
+    others = [item for item in items if not item.get_closest_marker("kafka")]
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    cuts = [len(others) * n // processes for n in range(processes + 1)]
+    items[:] = [
+        item
+        for n in range(processes)
+        for item in (*long[n::processes], *others[cuts[n] : cuts[n + 1]])
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -141,9 +165,13 @@ async def topics_ready(kafka: str, settings: Settings) -> Settings:
     return settings
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    """A headless Chromium; the test is skipped where there is none, and fails in CI."""
+    """A headless Chromium for the tests of a module, each in a window of its own.
+
+    A test that uses it runs in the module's event loop (``asyncio(loop_scope="module")``). It is
+    skipped where there is no Chromium, and fails in CI.
+    """
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         way_out = "no Chromium: install it (Debian: apt-get install chromium)"

@@ -50,6 +50,7 @@ def test_what_structlog_writes_passes_the_limit(
     from vpp_streams.process.logs import set_up_logs  # noqa: PLC0415  # what it needs is loaded here
 
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    configuration = structlog.get_config()
     try:
         set_up_logs(settings)
         for number in range(PER_MINUTE + 50):
@@ -57,5 +58,5 @@ def test_what_structlog_writes_passes_the_limit(
     finally:
         logging.getLogger().handlers[:] = handlers
         logging.getLogger().setLevel(level)
-        structlog.reset_defaults()
+        structlog.configure(**configuration)
     assert capsys.readouterr().err.count("a flood") == PER_MINUTE

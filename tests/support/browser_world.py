@@ -73,8 +73,10 @@ class Watched:
 async def opened(browser: Browser, home: str, viewport: ViewportSize) -> AsyncIterator[Watched]:
     """A new window of that size; on leaving, checks that the page behaved."""
     context = await browser.new_context(viewport=viewport)
-    watched = Watched(await context.new_page(), home)
-    yield watched
-    assert watched.errors == []
-    assert watched.foreign == []
-    await context.close()
+    try:
+        watched = Watched(await context.new_page(), home)
+        yield watched
+        assert watched.errors == []
+        assert watched.foreign == []
+    finally:
+        await context.close()

@@ -33,7 +33,7 @@ from vpp_streams.kafka.topics import Topic
 from vpp_streams.web.operators import make_demo_operator
 from vpp_streams.web.readmodel import ReadModel
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 PAGES = (
     "#/regions",
     "#/regions/north",
