@@ -4,7 +4,7 @@ A value outside them is refused when a record is decoded, so no later code has t
 number fits its column, clock or partition.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -64,3 +64,5 @@ MaybeId = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]{0,6
 ShortId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 """An `Id` in records that contain too many of them to match a pattern each; only its length is
 checked, and its user looks it up among the known names."""
+MeteredAt = Literal["battery", "connection"]
+"""Where power is measured: at the batteries, or at the grid connections with load and solar."""

@@ -1,7 +1,8 @@
 """Requests to a region, what the region can deliver, and the outcomes of the requests.
 
 ``export_w`` is battery power towards the market as measured at the batteries, + = discharge; the
-consumption of homes is not part of it. Limits apply at the grid connections (ADR 8).
+consumption of homes is not part of it, except in a target that is metered at the connection.
+Limits apply at the grid connections (ADR 8).
 """
 
 from typing import Annotated, Literal, get_args
@@ -13,6 +14,7 @@ from schemas.bounds import (
     EpochMs,
     Id,
     MaybeId,
+    MeteredAt,
     Number,
     PartitionNumber,
     Positive,
@@ -47,6 +49,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     """Accepted even if it is more than the region can hold; the region delivers what it can."""
     droop: Droop | None = None
     """Arms frequency response on the devices while the target applies."""
+    metered_at: MeteredAt = "battery"
+    """``connection``: ``export_w`` is the region's power at its grid connections, and the batteries
+    make up for load and solar power as measured."""
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="limit"):
@@ -276,6 +281,8 @@ class DispatchStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Power that the commandable devices could hold."""
     states: States
     causes: Causes = ()
+    limited_by: Annotated[tuple[Id, ...], msgspec.Meta(max_length=100_000)] = ()
+    """The limits in force, where power is missing because of them."""
     waiting: Annotated[tuple[Id, ...], msgspec.Meta(max_length=100_000)] = ()
     """Requests that are outranked at present."""
     storm: StormCost | None = None

@@ -15,6 +15,7 @@ from schemas.bounds import (
     Id,
     IntervalMs,
     Label,
+    MeteredAt,
     Number,
     Offset,
     Positive,
@@ -149,6 +150,7 @@ class Award(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
     """Clearing prices; a product that was not traded is absent."""
     capacity_w: dict[Product, Watts] = {}
     currency: Currency
+    metered_at: MeteredAt = "battery"
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
@@ -171,13 +173,24 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     interval_ms: IntervalMs
     awarded_w: Watts
     measured_w: Watts
-    """Measured battery energy, as power over the complete interval; energy that was not measured is
-    not included."""
+    """Measured energy of the batteries (or at the connections, see ``metered_at``), as power over
+    the complete interval; energy that was not measured is not included."""
     coverage: Fraction
     """Covered share of the region's sites and of the interval, 0..1."""
     money: Number
     """Earned: energy as measured and capacity as awarded, at the clearing prices."""
     currency: Currency
+    metered_at: MeteredAt = "battery"
+    overridden_s: Positive = 0.0
+    """Seconds of the interval in which another request took precedence over the award."""
+    overridden_by: Annotated[tuple[Id, ...], msgspec.Meta(max_length=1000)] = ()
+    """These requests."""
+    needed_w: Watts | None = None
+    """Battery power that the award called for, over the windows that no other request touched; at a
+    connection it is the award plus the measured load less solar. null = there is no such window,
+    or nothing was overridden and the award is of battery power: then it is ``awarded_w``."""
+    given_w: Watts | None = None
+    """Battery power measured in these windows; null as for ``needed_w``."""
 
 
 class Shortfall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="shortfall"):
@@ -194,6 +207,8 @@ class Shortfall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     awarded_w: Watts
     deliverable_w: Watts
     missing_w: Watts
+    overridden_by: Annotated[tuple[Id, ...], msgspec.Meta(max_length=1000)] = ()
+    """The requests that take precedence over the award; empty = the fleet cannot deliver it."""
 
 
 class PlanView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="plan"):

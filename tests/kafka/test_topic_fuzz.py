@@ -177,6 +177,7 @@ def optimizer() -> Iterator[Feed[Any]]:
     for topic in READ_BACK_MS:
         yield Feed(topic, bidder.taking(topic))
     yield bidder._awards.windows()  # noqa: SLF001  # the feed itself calls it
+    yield bidder._awards.rulings()  # noqa: SLF001  # the feed itself calls it
     yield Feed(topics.REGION_WINDOWS, forecaster.take)
     yield Feed(topics.REGION_FORECASTS, forecaster.take)
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 
-from schemas.dispatch import DispatchStatus, Notice, Target
+from schemas.dispatch import DispatchEvent, DispatchStatus, Notice, Target
 from schemas.market import Award, Delivery, Shortfall
 from schemas.windows import RegionWindow
 from vpp_streams.domain.market.delivery import PATIENCE_MS, is_whole, measured, shortfall, window_s
 from vpp_streams.domain.market.knowledge import Record
 from vpp_streams.domain.market.ledger import ends_ms
+from vpp_streams.domain.market.overrides import Overrides
 from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
@@ -53,6 +54,9 @@ class OpenAwards:
         self._send = send
         self._now_ms = now_ms
         self._awards: dict[str, Award] = {}
+        self._ids: dict[str, int] = {}
+        """Awards, open or not, with their ends in ms."""
+        self._overrides = Overrides()
         self._targeted: set[str] = set()
         """Ids of awards whose targets are written."""
         self._measured: set[str] = set()
@@ -62,12 +66,15 @@ class OpenAwards:
         self._notices: dict[str, Notice] = {}
         self._windows: dict[tuple[str, int], dict[int, RegionWindow]] = defaultdict(dict)
         """(region, size in s) -> windows by their start."""
+        self.read_back = asyncio.Event()
+        """Set once `windows` and `rulings` have been read to their present end."""
         self._wake = asyncio.Event()
 
     def apply(self, record: Record) -> None:
         """Apply a record of one of the optimizer's input topics."""
         match record:
             case Award() if ends_ms(record) > self._now_ms() - LATE_MS:
+                self._ids[record.bid_id] = ends_ms(record)
                 if record.bid_id not in self._measured:
                     self._awards.setdefault(record.bid_id, record)
                 self._wake.set()
@@ -85,6 +92,18 @@ class OpenAwards:
         """The feed of what regions measured."""
         since_ms = self._now_ms() - LATE_MS
         return Feed(topics.REGION_WINDOWS, self._on_window, since_ms=since_ms)
+
+    def rulings(self) -> Feed[DispatchEvent]:
+        """The feed of which requests applied, from before the oldest open award on.
+
+        It is apart from what decisions read: no bid waits for hours of it after a restart.
+        """
+        since_ms = self._now_ms() - 2 * LATE_MS
+        return Feed(
+            topics.DISPATCH_EVENTS,
+            lambda read: self._overrides.apply(read.record),
+            since_ms=since_ms,
+        )
 
     def _on_window(self, read: Read[RegionWindow]) -> None:
         window = read.record
@@ -108,12 +127,15 @@ class OpenAwards:
             await self._target(award)
             await self._warn(award, now_ms)
             return
+        if not self.read_back.is_set():
+            return
         windows = self._windows[award.region, window_s(award.interval_ms)]
         if is_whole(award, windows) or now_ms >= ends_ms(award) + PATIENCE_MS:
             self._awards.pop(award.bid_id, None)
             self._measured.add(award.bid_id)
             self._counters["deliveries"] += 1
-            await self._send(topics.MARKET_DELIVERIES, measured(award, windows))
+            overrides = self._overrides.of(award, self._ids)
+            await self._send(topics.MARKET_DELIVERIES, measured(award, windows, overrides))
 
     async def _target(self, award: Award) -> None:
         """Write the award as the region's target, also one of 0 W.
@@ -134,6 +156,7 @@ class OpenAwards:
             source=f"market:{award.market}",
             issued_at_ms=award.cleared_at_ms,
             best_effort=True,  # part of an award is better than none
+            metered_at=award.metered_at,
         )
         await self._send(topics.DISPATCH_TARGETS, target)
 
@@ -146,15 +169,19 @@ class OpenAwards:
             return
         reported = self._reported.get(award.bid_id)
         status, notice = self._status.get(award.region), self._notices.get(award.region)
-        found = shortfall(award, status, notice, reported, now_ms)
+        by = self._overrides.now(award, self._ids, now_ms)
+        found = shortfall(award, status, notice, reported, now_ms, overridden_by=by)
         if found is not None:
             self._reported[award.bid_id] = found
-            self._counters["shortfalls"] += found.missing_w != 0.0
+            count = "awards_overridden" if found.overridden_by else "shortfalls"
+            self._counters[count] += found.missing_w != 0.0
             await self._send(topics.MARKET_DELIVERIES, found)
 
     def _forget(self, now_ms: int) -> None:
         self._reported = {id_: last for id_, last in self._reported.items() if id_ in self._awards}
         self._targeted &= self._awards.keys()
+        self._ids = {id_: end for id_, end in self._ids.items() if end > now_ms - 2 * LATE_MS}
+        self._overrides.forget(now_ms - 2 * LATE_MS)
         for mine in self._windows.values():
             for start_ms in [start for start in mine if start < now_ms - 2 * LATE_MS]:
                 del mine[start_ms]

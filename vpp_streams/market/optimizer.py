@@ -97,7 +97,9 @@ class Optimizer:
             for topic, back_ms in READ_BACK_MS.items()
         ]
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follower.follow(self._awards.windows()))
+            measured = self._awards.windows(), self._awards.rulings()
+            follow = self._follower.follow(*measured, caught_up=self._awards.read_back)
+            group.create_task(follow)
             # Earlier bids must be known, or their intervals would get second ones.
             await self._follower.follow_in(group, *feeds)
             group.create_task(self._awards.keep_for_ever())

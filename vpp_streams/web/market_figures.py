@@ -48,7 +48,7 @@ def totals(kept: Region, book: Book, now_ms: int) -> MarketTotals:
         awards=sum(i.award is not None for i in mine.values()),
         refused=sum(i.refusal is not None for i in mine.values()),
         delivered=sum(i.delivery is not None for i in mine.values()),
-        short=sum(i.missing_w != 0 for i in mine.values()),
+        short=sum(i.missing_w != 0 and not i.overridden for i in mine.values()),
         delivery_error=delivery_error(i.delivery for i in mine.values() if i.delivery),
         forecast_error=forecast_error,
         forecast_inside=forecast_inside,

@@ -70,6 +70,11 @@ class Interval:
         """Power of the award that will be missing, by the newest shortfall, with its sign."""
         return self.shortfall.missing_w if self.shortfall is not None else 0.0
 
+    @property
+    def overridden(self) -> bool:
+        """Whether that power is missing because another request takes precedence."""
+        return self.shortfall is not None and bool(self.shortfall.overridden_by)
+
 
 class Region:
     """A region in a market."""

@@ -92,9 +92,10 @@ class MarketTotals(msgspec.Struct, frozen=True, kw_only=True):
     delivered: int
     """Intervals that are over and accounted for."""
     short: int
-    """Intervals with a reported shortfall that was not withdrawn."""
+    """Intervals with a reported shortfall that was not withdrawn and is the fleet's."""
     delivery_error: float | None
-    """Sum of deviations from awards / sum of awards; null = nothing was awarded."""
+    """Sum of deviations from awards / sum of awards, without time that other requests overrode;
+    null = nothing was awarded."""
     forecast_error: float | None
     """Mean absolute error of the price forecasts."""
     forecast_inside: float | None

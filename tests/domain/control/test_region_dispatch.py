@@ -134,6 +134,16 @@ def test_what_a_feeder_at_its_limit_keeps_back_is_told() -> None:
     assert [(c.cause, c.up_w) for c in cycle.notice.causes] == [("feeder", pytest.approx(42_000.0))]
 
 
+def test_the_limits_that_cost_power_are_named() -> None:
+    exports = limit("l1", import_limit_w=None, export_limit_w=30_000.0)
+    wide = limit("l2", feeder="f1", import_limit_w=None, export_limit_w=1e6)
+    for export_w, by in ((100_000.0, ("l1",)), (10_000.0, ())):
+        ruling = Ruling("target", target(export_w=export_w), (exports, wide))
+        status = region().cycle(ruling, BOTH, T0).status
+        assert status is not None
+        assert status.limited_by == by
+
+
 def test_power_beyond_every_rating_is_missing_for_that_either_way() -> None:
     for export_w in (150_000.0, -150_000.0):
         notice = region().cycle(ruled(export_w, best_effort=True), BOTH, T0).notice

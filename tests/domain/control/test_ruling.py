@@ -87,3 +87,15 @@ def test_what_is_asked_never_breaks_a_limit(
     assert math.isfinite(asked.export_w)
     if -most_export_w <= net_w - export_w <= import_w:
         assert asked.export_w == pytest.approx(export_w)
+
+
+def test_at_the_connection_the_batteries_make_up_for_load_and_sun() -> None:
+    asked = target(export_w=-20_000.0, metered_at="connection")
+    for net_w, battery_w in ((50_000.0, 30_000.0), (-5_000.0, -25_000.0)):
+        called = called_power(Ruling("target", asked), Measured(0.0, {"": net_w}), False)
+        assert called is not None
+        assert (called.export_w, called.wanted_w) == (battery_w, None)
+    held = Ruling("target", asked, (limit(import_limit_w=10_000.0),))
+    called = called_power(held, Measured(0.0, {"": 50_000.0}), False)
+    assert called is not None
+    assert (called.export_w, called.wanted_w) == (40_000.0, 30_000.0)

@@ -1,6 +1,6 @@
 """An explanation for a terminal: tables and sentences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -164,7 +164,8 @@ def _outcome(explanation: Explanation) -> RenderableType:
         taken = [f"{_power(w)} {_PRODUCTS[p]}" for p, w in outcome.award.capacity_w.items()]
         lines.append("; ".join([f"awarded{price}: it {_does(outcome.award.energy_w)}", *taken]))
     if outcome.shortfall is not None:
-        lines.append(f"a shortfall of {_power(outcome.shortfall.missing_w)} was announced")
+        because = _precedence(outcome.shortfall.overridden_by)
+        lines.append(f"a shortfall of {_power(outcome.shortfall.missing_w)} was announced{because}")
     delivery = outcome.delivery
     if delivery is not None:
         off_w = abs(delivery.measured_w - delivery.awarded_w)
@@ -173,8 +174,22 @@ def _outcome(explanation: Explanation) -> RenderableType:
             f"delivered {_power(delivery.measured_w)} of {_power(delivery.awarded_w)}{share},"
             f" measured over {delivery.coverage:.0%} of the interval"
         )
+        if delivery.overridden_s:
+            lines.append(
+                f"for {delivery.overridden_s:.0f} s of it"
+                f" {_names(delivery.overridden_by)} took precedence: that time does not count"
+                " against the fleet"
+            )
         lines.append(f"earned {delivery.money:.4f} {delivery.currency}")
     return Group(*(Text(f"  {line}") for line in lines))
+
+
+def _precedence(by: Sequence[str]) -> str:
+    return f": {_names(by)} took precedence" if by else ""
+
+
+def _names(ids: Sequence[str]) -> str:
+    return f"{'request' if len(ids) == 1 else 'requests'} {', '.join(ids)}"
 
 
 def _does(power_w: float) -> str:

@@ -198,6 +198,7 @@ class RegionDispatch:
             capability=_added(seen.live.values()),
             states=_states(seen.live.values()),
             causes=causes,
+            limited_by=_limited_by(ruling, causes),
             waiting=ruling.waiting,
             storm=self._storm(seen),
             partitions_expected=len(seen.expected),
@@ -294,6 +295,16 @@ def _one(cause: Cause, missing_w: float) -> Missing:
 def _limited(called: CalledPower) -> Iterable[Missing]:
     if called.wanted_w is not None:
         yield _one("limit", called.wanted_w - called.export_w)
+
+
+def _limited_by(ruling: Ruling, causes: Iterable[Missing]) -> tuple[str, ...]:
+    """Ids of the limits of the kinds (region, feeder) that cost power."""
+    found = {cause.cause for cause in causes}
+    return tuple(
+        limit.request_id
+        for limit in ruling.limits
+        if ("limit" if limit.feeder is None else "feeder") in found
+    )
 
 
 def _held_by_feeders(

@@ -100,6 +100,8 @@ def _check_capability(
 ) -> str | None:
     if target.best_effort or target.export_w is None or target.starts_at_ms > now_ms + SOON_MS:
         return None
+    if target.metered_at == "connection":
+        return None  # what the batteries have to give for it is known only when it applies
     if deliverable is None:
         return f"nothing is known of what {target.region} can give; try again in a few seconds"
     seconds = (target.ends_at_ms - max(target.starts_at_ms, now_ms)) / 1000

@@ -1,6 +1,7 @@
 """What rules a region now, and the power that it calls for.
 
-A target states what the batteries are to give; limits hold at the grid connections and take
+A target states what the batteries are to give (or what is to flow at the connections: then the
+batteries make up for the net load as it is measured); limits hold at the grid connections and take
 precedence. Net import = net load - battery power, so a limit bounds battery power from below
 (import) or above (export). Without a target an import limit acts only while it would be broken:
 peak shaving.
@@ -70,8 +71,9 @@ def called_power(ruling: Ruling, measured: Measured, engaged: bool) -> CalledPow
     feeders = _feeder_bounds(ruling.limits, measured)
     target = ruling.target
     if target is not None and target.export_w is not None:
-        export_w = min(max(target.export_w, least_w), max(most_w, least_w))
-        wanted_w = target.export_w if target.export_w != export_w else None
+        asked_w = target.export_w + (net_load_w if target.metered_at == "connection" else 0.0)
+        export_w = min(max(asked_w, least_w), max(most_w, least_w))
+        wanted_w = asked_w if asked_w != export_w else None
         called = _called(target, export_w, feeders)
         return replace(called, droop=target.droop, wanted_w=wanted_w)
     binding = _shaves(limits, measured.battery_w, net_load_w, engaged)

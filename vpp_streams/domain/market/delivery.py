@@ -4,13 +4,15 @@ Only measured energy counts as delivered. Unmeasured energy is neither averaged 
 extrapolated: it earns nothing, and the coverage gives the measured share of the region.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from schemas.bounds import MeteredAt
 from schemas.dispatch import DispatchStatus, Notice
 from schemas.market import Award, Delivery, Shortfall
 from schemas.windows import RegionWindow
 from vpp_streams.domain.control.requests import held_w
 from vpp_streams.domain.market.ledger import ends_ms
+from vpp_streams.domain.market.overrides import Override, overridden_ms
 from vpp_streams.domain.moments import HOUR_MS
 
 WINDOW_S = 60
@@ -18,7 +20,8 @@ PATIENCE_MS = 60_000
 """This long after an interval's end it is measured by the windows that are there."""
 SETTLE_MS = 3_000
 """This close to an interval's bounds the award before or after may still rule the region; between
-them, any other request that rules keeps the award from being delivered."""
+them, any other request that rules keeps the award from being delivered. After one that ended, the
+devices are given as long to come back."""
 FRESH_MS = 6_000
 """An older status of a region does not show what it can deliver."""
 NEAR_SHARE, NEAR_W = 0.02, 100.0
@@ -30,17 +33,19 @@ def window_s(interval_ms: int) -> int:
     return min(WINDOW_S, interval_ms // 1000)
 
 
-def measured(award: Award, windows: Mapping[int, RegionWindow]) -> Delivery:
+def measured(
+    award: Award, windows: Mapping[int, RegionWindow], overrides: Sequence[Override] = ()
+) -> Delivery:
     """An interval as measured by its windows (by start, ms); a missing one is not covered.
 
-    The power is the measured energy over the complete interval.
+    The power is the measured energy over the complete interval, where the award is metered.
     """
     size_ms = window_s(award.interval_ms) * 1000
-    starts = _window_starts(award)
+    starts, at = _window_starts(award), award.metered_at
     measured_in = [windows[start] for start in starts if start in windows]
-    energy_wh = sum(window.sums.battery.energy_wh for window in measured_in)
-    covered_ms = sum(window.coverage * size_ms for window in measured_in)
-    power_w = energy_wh * HOUR_MS / award.interval_ms
+    power_w = sum(_metered_wh(window, at) for window in measured_in) * HOUR_MS / award.interval_ms
+    covered_ms = sum(_coverage(window, at) * size_ms for window in measured_in)
+    needed_w, given_w = _of_the_fleet(award, windows, overrides)
     return Delivery(
         bid_id=award.bid_id,
         market=award.market,
@@ -52,7 +57,61 @@ def measured(award: Award, windows: Mapping[int, RegionWindow]) -> Delivery:
         coverage=min(covered_ms / (size_ms * len(starts)), 1.0),
         money=earned(award, power_w),
         currency=award.currency,
+        metered_at=at,
+        overridden_s=overridden_ms(overrides, award.start_ms, ends_ms(award)) / 1000,
+        overridden_by=tuple(dict.fromkeys(id_ for one in overrides for id_ in one.by)),
+        needed_w=needed_w,
+        given_w=given_w,
     )
+
+
+def of_the_fleet(delivery: Delivery) -> tuple[float, float] | None:
+    """Battery power that the award called for and that was measured, W; None = no evidence.
+
+    Time in which another request took precedence is in neither.
+    """
+    if delivery.needed_w is not None and delivery.given_w is not None:
+        return delivery.needed_w, delivery.given_w
+    if delivery.overridden_s > 0 or delivery.metered_at == "connection":
+        return None
+    return delivery.awarded_w, delivery.measured_w
+
+
+def _of_the_fleet(
+    award: Award, windows: Mapping[int, RegionWindow], overrides: Sequence[Override]
+) -> tuple[float | None, float | None]:
+    """Needed and given battery power over the windows that no override touches."""
+    if not overrides and award.metered_at == "battery":
+        return None, None
+    size_ms = window_s(award.interval_ms) * 1000
+    free = [
+        start
+        for start in _window_starts(award)
+        if not overridden_ms(overrides, start - SETTLE_MS, start + size_ms)
+    ]
+    if not free:
+        return None, None
+    hours = len(free) * size_ms / HOUR_MS
+    sums = [windows[start].sums for start in free if start in windows]
+    given_w = sum(each.battery.energy_wh for each in sums) / hours
+    if award.metered_at == "battery":
+        return award.energy_w, given_w
+    net_load_w = sum(each.grid.energy_wh + each.battery.energy_wh for each in sums) / hours
+    return award.energy_w + net_load_w, given_w
+
+
+def _metered_wh(window: RegionWindow, at: MeteredAt) -> float:
+    """Energy given to the market. Sites count what they take from the grid as positive."""
+    sums = window.sums
+    return sums.battery.energy_wh if at == "battery" else -sums.grid.energy_wh
+
+
+def _coverage(window: RegionWindow, at: MeteredAt) -> float:
+    """Covered site time; a site that does not measure its connection does not cover it."""
+    sites, reporting = window.sums.grid.sites, window.sums.sites_reporting
+    if at == "battery" or sites is None or not reporting:
+        return window.coverage
+    return window.coverage * min(sites / reporting, 1.0)
 
 
 def is_whole(award: Award, windows: Mapping[int, RegionWindow]) -> bool:
@@ -74,12 +133,14 @@ def earned(award: Award, power_w: float) -> float:
 def delivery_error(deliveries: Iterable[Delivery]) -> float | None:
     """Deviation of deliveries from their awards, as a share of the awards: sums without sign.
 
-    Deliveries without any measurement do not count; None where no power was awarded.
+    Neither deliveries without any measurement nor what other requests overrode counts; None where
+    no power was awarded.
     """
-    known = [delivery for delivery in deliveries if delivery.coverage > 0]
-    awarded_w = sum(abs(delivery.awarded_w) for delivery in known)
-    off_w = sum(abs(delivery.measured_w - delivery.awarded_w) for delivery in known)
-    return off_w / awarded_w if awarded_w else None
+    found = [of_the_fleet(delivery) for delivery in deliveries if delivery.coverage > 0]
+    known = [pair for pair in found if pair is not None]
+    needed = sum(abs(needed_w) for needed_w, _ in known)
+    off = sum(abs(given_w - needed_w) for needed_w, given_w in known)
+    return off / needed if needed else None
 
 
 def shortfall(
@@ -88,10 +149,13 @@ def shortfall(
     notice: Notice | None,
     reported: Shortfall | None,
     now_ms: int,
+    *,
+    overridden_by: tuple[str, ...] = (),
 ) -> Shortfall | None:
     """The shortfall to report of a running or future award; None = nothing new to report.
 
     ``status`` and ``notice`` are the region's newest, ``reported`` the award's last shortfall.
+    ``overridden_by`` are the requests that take precedence over the award now.
     """
     if status is None or now_ms - status.at_ms > FRESH_MS:
         return None
@@ -101,10 +165,11 @@ def shortfall(
     near_w = max(NEAR_SHARE * abs(award.energy_w), NEAR_W)
     missing_w = award.energy_w - deliverable_w
     if abs(missing_w) <= near_w:
-        deliverable_w, missing_w = award.energy_w, 0.0
-    before_w = reported.missing_w if reported else 0.0
+        deliverable_w, missing_w, overridden_by = award.energy_w, 0.0, ()
+    before_w, before_by = (reported.missing_w, reported.overridden_by) if reported else (0.0, ())
     over = missing_w == 0.0 and before_w != 0.0
-    if not over and abs(missing_w - before_w) <= max(0.1 * abs(before_w), near_w):
+    same = abs(missing_w - before_w) <= max(0.1 * abs(before_w), near_w)
+    if not over and same and (overridden_by == before_by or not missing_w):
         return None
     return Shortfall(
         bid_id=award.bid_id,
@@ -115,18 +180,24 @@ def shortfall(
         awarded_w=award.energy_w,
         deliverable_w=deliverable_w,
         missing_w=missing_w,
+        overridden_by=overridden_by,
     )
 
 
 def _deliverable_w(
     award: Award, status: DispatchStatus, notice: Notice | None, now_ms: int
 ) -> float | None:
-    """Power of the award that the region will deliver; None = not known yet."""
+    """Power of the award that the region will deliver; None = not known yet.
+
+    At a connection the load and solar power of now are taken for those of the interval.
+    """
+    net_load_w = status.net_load_w if award.metered_at == "connection" else 0.0
+    asked_w = award.energy_w + net_load_w
     if status.at_ms < award.start_ms:
         # Held for 15 minutes, which is less than what could be given for a shorter interval:
         # the shortfall of a nearly empty region is reported a little early.
         up_w, down_w = held_w(status.capability, award.interval_ms / 1000)
-        return min(max(award.energy_w, -down_w), up_w)
+        return min(max(asked_w, -down_w), up_w) - net_load_w
     if status.request_id == award.bid_id:
         missing_w = status.missing_w
         if notice is not None and notice.request_id == award.bid_id and notice.missing_w:
@@ -136,6 +207,5 @@ def _deliverable_w(
         return None
     # Another request rules the region: what it does then is delivered by chance.
     power_w = status.measured_w if status.asked_w is None else status.asked_w
-    if award.energy_w >= 0:
-        return min(max(power_w, 0.0), award.energy_w)
-    return max(min(power_w, 0.0), award.energy_w)
+    by_chance_w = max(power_w, 0.0) if asked_w >= 0 else min(power_w, 0.0)
+    return min(by_chance_w, asked_w, key=abs) - net_load_w

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from schemas.market import Delivery
+from vpp_streams.domain.market.delivery import of_the_fleet
 from vpp_streams.domain.market.rules import Storage
 
 LEAST_AWARD = 0.05
@@ -65,12 +66,11 @@ def _share(storage: Storage, delivered: Sequence[Delivery], policy: ReservePolic
     if policy.kind != "quantile":
         return 1.0 - policy.value
     most_w = max(storage.charge_w, storage.discharge_w)
+    found = [of_the_fleet(each) for each in delivered if each.coverage >= LEAST_COVERAGE]
     shares = [
-        min(max(interval.measured_w / interval.awarded_w, 0.0), 1.0)
-        for interval in delivered
-        if abs(interval.awarded_w) > max(LEAST_AWARD * most_w, 1.0)
-        and interval.coverage >= LEAST_COVERAGE
-        and np.isfinite(interval.measured_w)
+        min(max(given_w / needed_w, 0.0), 1.0)
+        for needed_w, given_w in filter(None, found)
+        if abs(needed_w) > max(LEAST_AWARD * most_w, 1.0) and np.isfinite(given_w)
     ]
     if len(shares) < LEAST_INTERVALS:
         return 1.0

@@ -18,6 +18,9 @@ function measuredWords(delivery) {
   return delivery.coverage > 0 ? `${power(delivery.measured_w)}, ${percent(delivery.coverage)} of the interval` : "not measured";
 }
 
+/** Which requests take precedence over an award; nothing without one. */
+const precedence = (ids) => (ids?.length ? `: ${ids.join(", ")} took precedence` : "");
+
 function outcome({ award, refusal, delivery, shortfall, price: cleared }, currency) {
   const measuredW = delivery?.coverage > 0 ? delivery.measured_w : null;
   return facts([
@@ -27,7 +30,8 @@ function outcome({ award, refusal, delivery, shortfall, price: cleared }, curren
     ["Measured", measuredWords(delivery)],
     ["Error", deliveryError(delivery?.awarded_w ?? null, measuredW)],
     ["Earned", money(delivery?.money, currency)],
-    ["Shortfall", shortfall ? `${power(Math.abs(shortfall.missing_w))} missing, by the last report` : "–"],
+    ["Shortfall", shortfall ? `${power(Math.abs(shortfall.missing_w))} missing, by the last report${precedence(shortfall.overridden_by)}` : "–"],
+    ["Overridden", delivery?.overridden_s ? `${number(delivery.overridden_s, 0)} s${precedence(delivery.overridden_by)}` : "–"],
   ]);
 }
 
