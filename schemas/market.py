@@ -111,6 +111,18 @@ class Bid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="bi
     """Planned power of this interval and the following ones, for display."""
     sources: Annotated[tuple[InputOffset, ...], msgspec.Meta(max_length=1000)] = ()
     """The inputs by offset; `vpp explain` repeats the decision from them."""
+    metered_at: MeteredAt = "battery"
+    """``connection``: all powers are those of the region's grid connections, + = export."""
+    net_load_w: Watts | None = None
+    """Load less solar power that is expected in the interval; null = not known, or not needed
+    because the bid is of battery power. The same applies to its quantiles."""
+    net_load_low_w: Watts | None = None
+    """10 % quantile."""
+    net_load_high_w: Watts | None = None
+    """90 % quantile: the offer holds while the net load is between the two."""
+    import_limit_w: Positive | None = None
+    """Limit of the connections together that the decision kept; null = none."""
+    export_limit_w: Positive | None = None
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="gate"):
@@ -220,6 +232,7 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     start_ms: EpochMs
     interval_ms: IntervalMs
     power_w: Powers
+    """Of the batteries, or of the connections (see ``metered_at``)."""
     stored_wh: Energies
     price: Quotes
     price_low: Quotes = ()
@@ -227,6 +240,7 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     price_high: Quotes = ()
     """The forecast's 90 % quantile."""
     currency: Currency
+    metered_at: MeteredAt = "battery"
 
 
 MarketRecord = Gate | Clearing | Award | Refusal

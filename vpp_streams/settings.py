@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     market_gate_s: Annotated[float, Field(gt=0, le=3600)] = Field(
         30.0, description="its bids close this long before an interval; `vpp up` has 10 unless told"
     )
+    market_metered_at: Literal["battery", "connection"] = Field(
+        "battery", description="where it measures; connection = with the homes' load and solar"
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = Field(False, description="one JSON object a line, for log collectors")
 

@@ -110,6 +110,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "VPP_STATE_DIR": str(settings.state_dir),
         "VPP_MARKET_INTERVAL_S": str(settings.market_interval_s),
         "VPP_MARKET_GATE_S": str(settings.market_gate_s),
+        "VPP_MARKET_METERED_AT": settings.market_metered_at,
         "VPP_FLEET_URL": f"http://{settings.host}:{settings.worker_port}",
         **({"VPP_OPERATORS": str(settings.operators)} if settings.operators else {}),
         "PYTHONUNBUFFERED": "1",

@@ -1,5 +1,6 @@
 """A bid explained: its inputs are read up to the bid's offsets, and the decision is repeated."""
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from schemas.market import (
     Refusal,
     Shortfall,
 )
+from vpp_streams.domain.market.connection import ConnectionLimits
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision.autobidder import Autobidder
 from vpp_streams.domain.market.decision.sound_bid import sound_bid
@@ -126,12 +128,16 @@ async def explain(settings: Settings, id_: str, progress: Progress) -> Explanati
 
 def request_of(bid: Bid) -> DecisionRequest:
     """The request that a bid of the simulated market answers."""
+    into_w, out_w = bid.import_limit_w, bid.export_limit_w
     return DecisionRequest(
-        rules=sim_rules(bid.interval_ms, bid.start_ms - bid.gate_ms),
+        rules=sim_rules(bid.interval_ms, bid.start_ms - bid.gate_ms, bid.metered_at),
         region=bid.region,
         start_ms=bid.start_ms,
         now_ms=bid.made_at_ms,
         reserve=ReservePolicy(),
+        limits=ConnectionLimits(
+            math.inf if into_w is None else into_w, math.inf if out_w is None else out_w
+        ),
     )
 
 

@@ -16,5 +16,6 @@ READ_BACK_MS: Mapping[topics.Topic[Any], int] = {
     topics.REGION_LIVE: FRESH_MS + 60_000,
     topics.MARKET_PUBLISHED: HISTORY_MS,
     topics.MARKET_ORDERS: 2 * DAY_MS + SLACK_MS,
+    topics.REGION_FORECASTS: DAY_MS + SLACK_MS,
 }
 """Per input topic: the age that a record may have at the time of the decision, ms."""

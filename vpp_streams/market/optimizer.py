@@ -10,6 +10,7 @@ take the first record of a bid id.
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from schemas.market import Bid, Gate, PlanView, Refusal
 from schemas.orders import OrderBook
 from schemas.published import PublishedSeries
 from vpp_streams import clock
+from vpp_streams.domain.market.connection import NO_LIMITS, ConnectionLimits, limits_of
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
 from vpp_streams.domain.market.decision.autobidder import Autobidder
 from vpp_streams.domain.market.decision.fallback import safe_bid
@@ -70,6 +72,7 @@ class Optimizer:
         now_ms: Callable[[], int],
         *,
         rules_of: RulesOf,
+        limits: Callable[[str], ConnectionLimits] = lambda _region: NO_LIMITS,
         make_bidder: Callable[[], Autobidder] = Autobidder,
     ) -> None:
         self._follower = follower
@@ -78,6 +81,7 @@ class Optimizer:
         self._send = send
         self._now_ms = now_ms
         self._rules_of = rules_of
+        self._limits = limits
         self._make_bidder = make_bidder
         self._known = Knowledge()
         self._awards = OpenAwards(health, send, now_ms)
@@ -168,6 +172,7 @@ class Optimizer:
                 start_ms=gate.start_ms,
                 now_ms=now_ms,
                 reserve=ReservePolicy(),
+                limits=self._limits(region),
             )
         )
         bid, plan = await self._decide(inputs, gate.gate_ms)
@@ -244,7 +249,8 @@ async def run_optimizer(
             health,
             write,
             clock.now_ms,
-            rules_of=sim_rules,
+            rules_of=partial(sim_rules, metered_at=settings.market_metered_at),
+            limits=partial(limits_of, registry),
             make_bidder=make_bidder,
         )
 

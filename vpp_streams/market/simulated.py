@@ -170,7 +170,9 @@ async def run_market(settings: Settings, seed: int) -> None:
     clients = KafkaClients(settings)
     await ensure_topics(clients)
     health = HealthReporter("market")
-    rules = sim_rules(settings.market_interval_ms, settings.market_gate_ms)
+    rules = sim_rules(
+        settings.market_interval_ms, settings.market_gate_ms, settings.market_metered_at
+    )
     async with connected(clients, health) as kafka:
         desk = MarketDesk(
             SimMarket(rules, seed),

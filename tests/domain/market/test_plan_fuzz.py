@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from schemas.market import Product
+from vpp_streams.domain.market.connection import ConnectionLimits
 from vpp_streams.domain.market.plan.breaches import breaches
 from vpp_streams.domain.market.plan.model import PlanModel
 from vpp_streams.domain.market.plan.problem import Plan, PlanFailure, PlanProblem, Slack
@@ -25,7 +26,7 @@ class Fuzz:
     """Problems of one seed, now and then with a number that makes no sense."""
 
     def __init__(self, seed: int) -> None:
-        self.rng = np.random.default_rng(seed)
+        self.rng, self.tied = np.random.default_rng(seed), np.random.default_rng(seed + 1)
 
     def number(self, value: float) -> float:
         """It, or rarely an absurd one."""
@@ -37,6 +38,18 @@ class Fuzz:
             values = np.array(values, float)
             values[self.rng.integers(len(values))] = self.rng.choice(ABSURD)
         return values
+
+    def at_connection(self, problem: PlanProblem) -> PlanProblem:
+        """The problem with a net load, fees and limits at the connection."""
+        rng, n, energy = self.tied, len(problem.hours), float(10.0 ** self.tied.uniform(2.0, 9.0))
+        net_w = rng.normal(0.0, energy, n)
+        limits_w, fees = rng.uniform(0.0, 2.0 * energy, 2), rng.uniform(-20.0, 150.0, 2)
+        if rng.random() < 0.1:
+            net_w[rng.integers(n)] = rng.choice(ABSURD)
+            limits_w[0], fees[1] = rng.choice(ABSURD, 2)
+        rules = replace(problem.rules, import_fee=float(fees[0]), export_fee=float(fees[1]))
+        limits = ConnectionLimits(*(float(w) if rng.random() < 0.7 else np.inf for w in limits_w))
+        return replace(problem, rules=rules, net_load_w=net_w, limits=limits)
 
     def maybe(self, values: np.ndarray) -> np.ndarray | None:
         """They or nothing."""
@@ -110,6 +123,8 @@ def test_whatever_the_numbers_the_plan_is_within_its_limits_or_there_is_a_reason
         if turn % PER_REGION == 0:
             region = fuzz.region()
         problem, no_time = fuzz.problem(region), fuzz.rng.random() < 0.02
+        if turn // PER_REGION % 3 == 2:
+            problem = fuzz.at_connection(problem)
         plan = model.solve(problem, 0.0 if no_time else 60.0)
         if isinstance(plan, PlanFailure):
             assert plan.detail

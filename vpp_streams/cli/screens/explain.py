@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from schemas.market import Bid, EnergyOffer, Product
+from schemas.market import Bid, EnergyOffer, Product, Step
 from vpp_streams.market.explanation import Explanation
 
 _PRODUCTS: dict[Product, str] = {
@@ -54,7 +55,8 @@ def explanation_text(explanation: Explanation) -> RenderableType:
 
 def why(explanation: Explanation) -> list[str]:
     """Why the bid is as it is, in sentences."""
-    return [*_why_offer(explanation.bid), *_why_limits(explanation)]
+    bid = explanation.bid
+    return [*_why_connection(bid), *_why_offer(_of_batteries(bid)), *_why_limits(explanation)]
 
 
 def _why_offer(bid: Bid) -> Iterator[str]:
@@ -102,6 +104,39 @@ def _why_limits(explanation: Explanation) -> Iterator[str]:
         )
     yield from (f"{name} could not be kept, by {far:g}." for name, far in bid.slacks.items())
     yield from (f"{fault[:1].upper()}{fault[1:]}." for fault in bid.faults)
+
+
+def _why_connection(bid: Bid) -> Iterator[str]:
+    if bid.metered_at == "battery":
+        return
+    yield (
+        "It is the net position at the grid connections: batteries, less load, plus solar power."
+        " What follows is about the batteries in it."
+    )
+    net_w, low_w, high_w = bid.net_load_w, bid.net_load_low_w, bid.net_load_high_w
+    if net_w is None or low_w is None or high_w is None:
+        return
+    yield (
+        f"Homes are expected to draw {_power(net_w)} net of solar power, and between"
+        f" {_power(low_w)} and {_power(high_w)} in eight of ten cases: the batteries keep"
+        f" {_power(high_w - net_w)} of discharge and {_power(net_w - low_w)} of charge free for"
+        " that."
+    )
+    if bid.import_limit_w is not None:
+        yield f"The connections take no more than {_power(bid.import_limit_w)} together."
+    if bid.export_limit_w is not None:
+        yield f"The connections give no more than {_power(bid.export_limit_w)} together."
+
+
+def _of_batteries(bid: Bid) -> Bid:
+    """The bid with the battery power that is in its powers."""
+    net_w = bid.net_load_w or 0.0
+    steps = tuple(Step(step.price, step.power_w + net_w) for step in bid.energy.steps)
+    return msgspec.structs.replace(
+        bid,
+        energy=EnergyOffer(bid.energy.below_w + net_w, steps),
+        expected_w=bid.expected_w + net_w,
+    )
 
 
 def _inputs(explanation: Explanation) -> Table:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from schemas.market import CapacityOffer, EnergyOffer, Product, Step
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.clearing import UP
+from vpp_streams.domain.market.connection import Tie
 from vpp_streams.domain.market.rules import MarketRules, Storage
 from vpp_streams.domain.market.value import W_PER_MW, ValueTable, feasible_power, stored_after
 
@@ -25,20 +26,26 @@ def energy_offer(
     rules: MarketRules,
     least_w: float,
     most_w: float,
+    tie: Tie | None = None,
 ) -> EnergyOffer:
     """The rising offer that is expected to earn most, counting what is left in store.
 
     ``chances`` is how likely the interval's price is at each node. A high price may mean that a
     higher one follows, so the best power need not rise with the price; an offer must, and where
     the two differ it is right where prices are likely. ``least_w <= most_w`` bound the power;
-    the stored energy bounds it further.
+    the stored energy bounds it further. ``tie`` is the interval's, in a market that is metered at
+    the connection.
     """
     powers = _powers(least_w, most_w, stored_wh, storage, rules)
+    if tie is not None:
+        powers = _with_power(powers, tie.net_w)
     after = stored_after(powers, stored_wh, storage, rules.interval_h)
     mwh = powers * rules.interval_h / W_PER_MW
-    wear = storage.wear_per_mwh * np.maximum(mwh, 0)
+    costs = storage.wear_per_mwh * np.maximum(mwh, 0)
+    if tie is not None:
+        costs = costs + tie.fees(powers, rules.interval_h)
     prices, left, likely = _between_nodes(table.prices[step], table.after(step, after), chances)
-    worth = (left + mwh[:, None] * prices - wear[:, None]) * likely
+    worth = (left + mwh[:, None] * prices - costs[:, None]) * likely
     # At floor and cap several nodes may have the same price: an offer cannot tell them apart.
     prices, first = np.unique(prices.round(4), return_index=True)
     rising = _rising(np.add.reduceat(worth, first, axis=1))
@@ -135,6 +142,15 @@ def _powers(
     rest = float(np.clip(0.0, low, high))
     powers = np.concatenate([np.linspace(low, rest, half + 1), np.linspace(rest, high, half + 1)])
     return np.unique(powers.round(3))
+
+
+def _with_power(powers: Floats, power_w: float) -> Floats:
+    """The powers with one of those between the ends moved to ``power_w``, where that is between."""
+    if len(powers) < 3 or not powers[0] < power_w < powers[-1]:
+        return powers
+    moved = powers.copy()
+    moved[1 + np.abs(powers[1:-1] - power_w).argmin()] = power_w
+    return np.unique(moved.round(3))
 
 
 def _as_steps(prices: Floats, powers: Floats, rules: MarketRules) -> EnergyOffer:

@@ -57,6 +57,7 @@ def award_of(
         prices=dict(prices),
         capacity_w=capacity_w,
         currency=bid.currency,
+        metered_at=bid.metered_at,
     )
 
 

@@ -6,8 +6,10 @@ from types import MappingProxyType
 
 import numpy as np
 
+from schemas.forecast import RegionForecast
 from schemas.market import Award, Delivery, InputOffset, PlanView
 from vpp_streams.domain.arrays import Floats
+from vpp_streams.domain.market.connection import NO_LIMITS, ConnectionLimits
 from vpp_streams.domain.market.forecast.series import NOTHING_PUBLISHED, Feed, staleness
 from vpp_streams.domain.market.reserve import ReservePolicy
 from vpp_streams.domain.market.rules import MarketRules, Prices, Storage
@@ -46,6 +48,13 @@ class CycleInputs:
     """Forecasts of load, wind and solar power by kind, MW: for a market with auctions of days."""
     left_out: tuple[str, ...] = ()
     """What is missing in the other inputs because it could not be used, as sentences."""
+    region_forecast: RegionForecast | None = None
+    """Newest forecast of the region's load and solar power; for a market at the connection."""
+    load_seen_w: float | None = None
+    """The region's load now; None = not known."""
+    solar_seen_w: float | None = None
+    limits: ConnectionLimits = NO_LIMITS
+    """Of the region's grid connections."""
     sources: tuple[InputOffset, ...] = ()
 
 

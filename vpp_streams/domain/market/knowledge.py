@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.dispatch import DispatchEvent, DispatchStatus
+from schemas.forecast import RegionForecast
 from schemas.market import (
     PRODUCTS,
     Award,
@@ -24,6 +25,7 @@ from schemas.market import (
 from schemas.orders import OrderBook
 from schemas.published import SERIES_KINDS, PublishedSeries
 from schemas.windows import Deliverable, RegionLive
+from vpp_streams.domain.market.connection import NO_LIMITS, ConnectionLimits
 from vpp_streams.domain.market.cycle_inputs import NO_SERIES, CycleInputs
 from vpp_streams.domain.market.forecast.publications import Publications, feed_of
 from vpp_streams.domain.market.forecast.series import Feed
@@ -44,7 +46,15 @@ WEAR_PER_MWH = 10.0
 PUBLISHED_MS = 2 * DAY_MS
 """Published prices that arrived earlier are not used: they are of days that are over."""
 
-Record = MarketTopicRecord | Bid | DispatchEvent | RegionLive | PublishedSeries | OrderBook
+Record = (
+    MarketTopicRecord
+    | Bid
+    | DispatchEvent
+    | RegionLive
+    | RegionForecast
+    | PublishedSeries
+    | OrderBook
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,8 @@ class DecisionRequest:
     reserve: ReservePolicy
     intervals: int = 1
     """Intervals that the decision is for; more than one = a day's."""
+    limits: ConnectionLimits = NO_LIMITS
+    """Of the region's grid connections, by the registry at the time."""
 
 
 class Knowledge:
@@ -89,6 +101,8 @@ class Knowledge:
         self._published = Publications()
         self._books: dict[str, int] = {}
         """Ids of order books, with the time when each was made, ms."""
+        self._forecasts: dict[str, RegionForecast] = {}
+        """By region; of two with one start the first."""
 
     def apply(self, read: Input) -> None:
         """Take a record in."""
@@ -107,14 +121,23 @@ class Knowledge:
             case Delivery():
                 mine = self._delivered[record.market, record.region]
                 mine.setdefault(record.bid_id, record)
-            case DispatchStatus():
-                self._capability[record.region] = record.at_ms, record.capability
-            case RegionLive():
-                self._live[record.region] = record
             case OrderBook():
                 self._books.setdefault(record.book_id, record.made_at_ms)
             case PublishedSeries():
                 self._published.add(record, read.written_at_ms)
+            case DispatchStatus() | RegionLive() | RegionForecast():
+                self._apply_region(record)
+
+    def _apply_region(self, record: DispatchStatus | RegionLive | RegionForecast) -> None:
+        match record:
+            case DispatchStatus():
+                self._capability[record.region] = record.at_ms, record.capability
+            case RegionLive():
+                self._live[record.region] = record
+            case RegionForecast():
+                known = self._forecasts.get(record.region)
+                if known is None or record.start_ms > known.start_ms:
+                    self._forecasts[record.region] = record
 
     def has_book(self, id_: str) -> bool:
         """Whether an order book of this id was made."""
@@ -135,6 +158,7 @@ class Knowledge:
         delivered = self._delivered[market, region].values()
         day_ago_ms = now_ms - DAY_MS
         published, left_out = self._published_prices(request.rules, now_ms)
+        live = self._fresh_live(region, now_ms)
         return CycleInputs(
             rules=request.rules,
             region=region,
@@ -155,6 +179,10 @@ class Knowledge:
             published=published,
             series=self._series(request) if request.intervals > 1 else NO_SERIES,
             left_out=left_out,
+            region_forecast=self._forecasts.get(region),
+            load_seen_w=live.aggregate.load_w if live else None,
+            solar_seen_w=live.aggregate.solar_w if live else None,
+            limits=request.limits,
             sources=self.sources(),
         )
 
@@ -178,10 +206,12 @@ class Knowledge:
         at_ms, capability = self._capability.get(region, (0, ()))
         if capability and now_ms - at_ms <= FRESH_MS:
             return capability
+        live = self._fresh_live(region, now_ms)
+        return (live.aggregate.deliverable or None) if live else None
+
+    def _fresh_live(self, region: str, now_ms: int) -> RegionLive | None:
         live = self._live.get(region)
-        if live is None or now_ms - live.at_ms > FRESH_MS:
-            return None
-        return live.aggregate.deliverable or None
+        return live if live is not None and now_ms - live.at_ms <= FRESH_MS else None
 
     def _published_prices(self, rules: MarketRules, now_ms: int) -> tuple[Feed, tuple[str, ...]]:
         """Prices that others expect, and sentences about those that are no prices of the market."""

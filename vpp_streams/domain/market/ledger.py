@@ -112,8 +112,9 @@ def held_within(offer: EnergyOffer, least_w: float, most_w: float) -> EnergyOffe
 
 
 def _in_full(bid: Bid) -> Award:
-    """As if all that a bid would sell (else buy) were taken."""
+    """As if all that a bid would have the batteries sell (else buy) were taken."""
     most_w = bid.energy.steps[-1].power_w if bid.energy.steps else bid.energy.below_w
+    sells = most_w + (bid.net_load_w or 0.0) > 0
     return Award(
         bid_id=bid.bid_id,
         market=bid.market,
@@ -121,8 +122,9 @@ def _in_full(bid: Bid) -> Award:
         start_ms=bid.start_ms,
         interval_ms=bid.interval_ms,
         cleared_at_ms=bid.gate_ms,
-        energy_w=most_w if most_w > 0 else bid.energy.below_w,
+        energy_w=most_w if sells else bid.energy.below_w,
         prices={},
         capacity_w={offer.product: offer.power_w for offer in bid.capacity},
         currency=bid.currency,
+        metered_at=bid.metered_at,
     )

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.bounds import MeteredAt
 from schemas.market import Bid, EnergyOffer, Product
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.moments import HOUR_MS
@@ -57,6 +58,15 @@ class MarketRules:
     """Least amount that is added or taken off so, per MWh."""
     typical_price: float = 60.0
     """A usual energy price in this currency: the scale of price grids."""
+
+    metered_at: MeteredAt = "battery"
+    """Where what was sold is measured: at the batteries, or at the grid connections, where a bid is
+    the net position of batteries, load and solar power."""
+    import_fee: float = 0.0
+    """What the network takes per MWh imported at the connections, beside the price; with
+    ``export_fee`` not below 0."""
+    export_fee: float = 0.0
+    """What the network takes per MWh exported at the connections."""
 
     day_intervals: int | None = None
     """Intervals of a day of prices, where that is not the clock's (a market simulated faster)."""
@@ -143,6 +153,8 @@ def check_bid(bid: Bid, rules: MarketRules, at_ms: int) -> None:
         raise BidRefusedError(f"it came {at_ms - bid.gate_ms} ms after the gate")
     if bid.market != rules.name or bid.currency != rules.currency:
         raise BidRefusedError(f"it is for {bid.market} in {bid.currency}, not {rules.name}")
+    if bid.metered_at != rules.metered_at:
+        raise BidRefusedError(f"it is metered at the {bid.metered_at}, not the {rules.metered_at}")
     if bid.interval_ms != rules.interval_ms or bid.start_ms % rules.interval_ms:
         raise BidRefusedError("its interval is none of this market's")
     if bid.gate_ms != bid.start_ms - rules.gate_ms:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from schemas.bounds import MeteredAt
 from schemas.market import PRODUCTS, Award, Bid, Product
 from vpp_streams.domain.arrays import Floats, Ints
 from vpp_streams.domain.market.clearing import award_of
@@ -34,7 +35,11 @@ _SPIKE_SHARE = 0.45
 """Blocks that have a spike."""
 
 
-def sim_rules(interval_ms: int, gate_ms: int) -> MarketRules:
+IMPORT_FEE = 80.0
+"""What the simulated network takes per MWh imported, where the market is at the connection."""
+
+
+def sim_rules(interval_ms: int, gate_ms: int, metered_at: MeteredAt = "battery") -> MarketRules:
     """What the simulated market trades. It never calls for the regulation that it buys."""
     return MarketRules(
         name="sim",
@@ -48,6 +53,8 @@ def sim_rules(interval_ms: int, gate_ms: int) -> MarketRules:
         reg_down_used=0.0,
         co_optimised=True,
         day_intervals=DAY_INTERVALS,
+        metered_at=metered_at,
+        import_fee=IMPORT_FEE if metered_at == "connection" else 0.0,
     )
 
 

@@ -5,11 +5,13 @@ price of the interval (a dear evening may stay dear). From it follows at which p
 worth selling, which is what a bid curve says (`domain.market.bids`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vpp_streams.domain.arrays import Floats
+from vpp_streams.domain.market.connection import Tie
 from vpp_streams.domain.market.forecast.capacity import CapacityForecast
 from vpp_streams.domain.market.forecast.process import PriceProcess
 from vpp_streams.domain.market.rules import MarketRules, Storage
@@ -59,10 +61,12 @@ def value_table(
     steps: int,
     keep: int,
     capacity: CapacityForecast | None = None,
+    ties: Sequence[Tie] | None = None,
 ) -> ValueTable:
     """Value after each of the first ``keep`` of ``steps`` intervals from ``slot`` on.
 
     What is left after the last step is worth nothing: let ``steps`` reach beyond the next peak.
+    ``ties`` are those of the steps, in a market that is metered at the connection.
     """
     stored = np.linspace(0.0, storage.energy_wh, LEVELS)
     moves = _Moves(storage, rules, stored)
@@ -75,6 +79,7 @@ def value_table(
         if t < keep:
             kept[t] = left
         if t:
+            moves = moves if ties is None else _Moves(storage, rules, stored, ties[t])
             value = moves.best(left, prices[t], moves.capacity_money(up, down, t))
     return ValueTable(prices[:keep], stored, kept)
 
@@ -82,9 +87,14 @@ def value_table(
 class _Moves:
     """What can be done from each stored energy, and what it earns: a row per action and energy."""
 
-    def __init__(self, storage: Storage, rules: MarketRules, stored: Floats) -> None:
+    def __init__(
+        self, storage: Storage, rules: MarketRules, stored: Floats, tie: Tie | None = None
+    ) -> None:
         h = rules.interval_h
         power_w = np.where(_ACTIONS > 0, storage.discharge_w, storage.charge_w) * _ACTIONS
+        if tie is not None:  # to cover the net load is an action of its own
+            power_w = np.clip(np.append(power_w, tie.net_w), tie.least_w, tie.most_w)
+            power_w = np.clip(power_w, -storage.charge_w, storage.discharge_w)
         power_w = feasible_power(power_w[:, None], stored, storage, h)
         self._up_w, self._down_w = spare(power_w, stored, storage, rules)
         used_w = rules.reg_up_used * self._up_w - rules.reg_down_used * self._down_w
@@ -96,12 +106,14 @@ class _Moves:
         after = stored_after(given_w, stored, storage, h)
         self._after = _between(after.ravel(), storage.energy_wh)
         self._mwh = (given_w * h / W_PER_MW).ravel()
-        self._wear = storage.wear_per_mwh * np.maximum(self._mwh, 0)
+        self._costs = storage.wear_per_mwh * np.maximum(self._mwh, 0)
+        if tie is not None:
+            self._costs = self._costs + tie.fees(given_w, h).ravel()
         self._hours_mw = h / W_PER_MW
 
     def capacity_money(self, up: Floats | None, down: Floats | None, t: int) -> Floats:
-        """What the capacity beside each move earns in interval ``t``, less the move's wear."""
-        money = -self._wear
+        """What the capacity beside each move earns in interval ``t``, less its wear and fees."""
+        money = -self._costs
         if up is not None:
             money = money + (self._up_w * (up[t] * self._hours_mw)).ravel()
         if down is not None:
@@ -113,7 +125,7 @@ class _Moves:
         worth = self._after @ left
         worth += self._mwh[:, None] * prices
         worth += beside[:, None]
-        best: Floats = worth.reshape(len(_ACTIONS), LEVELS, -1).max(axis=0)
+        best: Floats = worth.reshape(-1, LEVELS, worth.shape[1]).max(axis=0)
         return best
 
 

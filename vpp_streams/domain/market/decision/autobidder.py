@@ -42,8 +42,8 @@ class Autobidder:
             return safe_bid(inputs, (sound,)), None
         position = position_of(sound)
         if not position.can_trade:
-            faults = (*sound.faults, "the region has nothing to offer")
-            return safe_bid(sound.inputs, faults), None
+            nothing = () if position.stranded else ("the region has nothing to offer",)
+            return safe_bid(sound.inputs, (*position.faults, *nothing)), None
         if clock() >= deadline_s:
             return last_plan_bid(position), None
         outlook = self._outlooks.at(position)
@@ -58,4 +58,4 @@ class Autobidder:
         )
         if planned.plan is None:
             return bid, None
-        return bid, plan_view(position.inputs, ahead, planned.plan)
+        return bid, plan_view(position.inputs, ahead, planned.plan, position.connection)

@@ -5,10 +5,17 @@ import msgspec
 from schemas.market import Bid, Product
 from vpp_streams.domain.market.bids import capacity_offers, energy_offer
 from vpp_streams.domain.market.clearing import cleared_power_w
-from vpp_streams.domain.market.decision.fallback import safe_bid
+from vpp_streams.domain.market.decision.at_connection import at_connection
+from vpp_streams.domain.market.decision.fallback import idle_bid
 from vpp_streams.domain.market.decision.outlook import Outlook
 from vpp_streams.domain.market.decision.plan_view import rounded
-from vpp_streams.domain.market.decision.position import Position, Room, both_ways, unsold_room
+from vpp_streams.domain.market.decision.position import (
+    Position,
+    Room,
+    both_ways,
+    offered_bounds,
+    unsold_room,
+)
 from vpp_streams.domain.market.decision.prices_ahead import PricesAhead
 from vpp_streams.domain.market.plan.problem import Plan
 from vpp_streams.domain.market.value import W_PER_MW
@@ -26,6 +33,9 @@ def offer_bid(position: Position, outlook: Outlook, ahead: PricesAhead, plan: Pl
     apart = Room(0.0, 0.0) if rules.co_optimised else both_ways(wanted)
     step = (inputs.start_ms - outlook.made_for_ms) // rules.interval_ms
     chances, price = ahead.chances[0], float(ahead.mean[0])
+    least_w, most_w = offered_bounds(
+        position, min(apart.down_w - room.down_w, 0.0), max(room.up_w - apart.up_w, 0.0)
+    )
     offer = energy_offer(
         outlook.table,
         step,
@@ -33,11 +43,12 @@ def offer_bid(position: Position, outlook: Outlook, ahead: PricesAhead, plan: Pl
         position.stored_wh,
         storage=storage,
         rules=rules,
-        least_w=min(apart.down_w - room.down_w, 0.0),
-        most_w=max(room.up_w - apart.up_w, 0.0),
+        least_w=least_w,
+        most_w=most_w,
+        tie=position.tie,
     )
-    return msgspec.structs.replace(
-        safe_bid(inputs, ()),
+    decided = msgspec.structs.replace(
+        idle_bid(inputs, ()),
         energy=offer,
         capacity=capacity_offers(
             wanted,
@@ -53,6 +64,7 @@ def offer_bid(position: Position, outlook: Outlook, ahead: PricesAhead, plan: Pl
         down_w=room.down_w,
         **_explanation(position, price, plan),
     )
+    return at_connection(decided, position.connection)
 
 
 def _explanation(position: Position, price: float, plan: Plan | None) -> dict[str, object]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vpp_streams.domain.market.connection import Connection
 from vpp_streams.domain.market.decision.position import Position
 from vpp_streams.domain.market.forecast.capacity import capacity_ahead
 from vpp_streams.domain.market.forecast.process import PriceProcess, fit_process, slot_of
@@ -41,15 +42,25 @@ class Outlooks:
         known = history.cut(slice(0, rows))
         # One outlook for the group: published prices are those before its first gate.
         published = inputs.published.newest(group_ms - rules.gate_ms - 1)
-        key = (group_ms, rows, known.energy[-1:].tobytes(), published.key(), storage, rules)
+        connection = position.connection
+        tied = connection.key() if connection else None
+        newest = known.energy[-1:].tobytes()
+        key = (group_ms, rows, newest, published.key(), storage, rules, tied)
         if self._newest is None or self._newest[0] != key:
             process = fit_process(known, rules, published)
-            self._newest = key, outlook_of(process, known, storage, rules, group_ms)
+            made = outlook_of(process, known, storage, rules, group_ms, connection=connection)
+            self._newest = key, made
         return self._newest[1]
 
 
 def outlook_of(
-    process: PriceProcess, known: Prices, storage: Storage, rules: MarketRules, group_ms: int
+    process: PriceProcess,
+    known: Prices,
+    storage: Storage,
+    rules: MarketRules,
+    group_ms: int,
+    *,
+    connection: Connection | None = None,
 ) -> Outlook:
     """The outlook from ``group_ms`` on; ``known`` prices tell those of capacity."""
     steps = int(rules.day_slots * LOOK_DAYS)
@@ -61,5 +72,6 @@ def outlook_of(
         steps=steps,
         keep=min(rules.day_slots + REFIT, steps),
         capacity=capacity_ahead(known, rules, group_ms, steps),
+        ties=connection.ties(group_ms, rules.interval_ms, steps) if connection else None,
     )
     return Outlook(group_ms, process, table)

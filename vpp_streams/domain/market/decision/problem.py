@@ -3,6 +3,7 @@
 import numpy as np
 
 from vpp_streams.domain.arrays import Floats
+from vpp_streams.domain.market.connection import NO_LIMITS
 from vpp_streams.domain.market.decision.outlook import Outlook
 from vpp_streams.domain.market.decision.position import Position
 from vpp_streams.domain.market.decision.prices_ahead import PricesAhead
@@ -20,6 +21,9 @@ def plan_problem(position: Position, outlook: Outlook, ahead: PricesAhead) -> Pl
     last = (inputs.start_ms - outlook.made_for_ms) // rules.interval_ms + steps - 1
     worth = outlook.table.value[min(last, len(outlook.table.value) - 1)] @ ahead.chances[-1]
     grid = outlook.table.stored_wh
+    connection, net_load_w = position.connection, None
+    if connection is not None:
+        net_load_w = connection.ahead(inputs.start_ms, rules.interval_ms, steps).expected_w
     return PlanProblem(
         hours=np.full(steps, rules.interval_ms / HOUR_MS),
         energy_price=ahead.mean,
@@ -28,6 +32,8 @@ def plan_problem(position: Position, outlook: Outlook, ahead: PricesAhead) -> Pl
         rules=rules,
         capacity_price=ahead.capacity.price,
         committed_w=_sold_later_w(position, steps),
+        net_load_w=net_load_w,
+        limits=connection.limits if connection else NO_LIMITS,
         terminal_wh=grid[1:],
         # On a grid and under a forecast it may rise slightly; the plan needs it falling.
         terminal_per_mwh=np.minimum.accumulate(np.diff(worth) / np.diff(grid) * W_PER_MW),
@@ -62,6 +68,8 @@ def coarser(problem: PlanProblem) -> PlanProblem:
         stored_wh=problem.stored_wh,
         rules=problem.rules,
         capacity_price={p: merged(price) for p, price in problem.capacity_price.items()},
+        net_load_w=None if problem.net_load_w is None else merged(problem.net_load_w),
+        limits=problem.limits,
         terminal_wh=problem.terminal_wh,
         terminal_per_mwh=problem.terminal_per_mwh,
     )

@@ -6,6 +6,11 @@ from schemas.encoding import decode_json, encode_json
 from schemas.market import Bid
 from schemas.wire import UNREADABLE
 from vpp_streams.domain.market.cycle_inputs import CycleInputs
+from vpp_streams.domain.market.decision.at_connection import (
+    at_batteries,
+    connection_of,
+    net_load_at,
+)
 from vpp_streams.domain.market.decision.fallback import safe_bid
 from vpp_streams.domain.market.ledger import held_within, uncommitted_w
 from vpp_streams.domain.market.rules import BidRefusedError, check_bid
@@ -22,9 +27,13 @@ def sound_bid(inputs: CycleInputs, decided: Bid) -> Bid:
         return safe_bid(inputs, (f"the decision was no bid: {error}",))
     if inputs.storage is None or inputs.stored_wh is None:
         return decided
+    connection, _ = connection_of(inputs)
+    awards, net = at_batteries(inputs.awards, connection), net_load_at(connection, inputs)
     least_w, most_w = uncommitted_w(
-        decided, inputs.now_ms, inputs.storage, inputs.stored_wh, inputs.awards
+        decided, inputs.now_ms, inputs.storage, inputs.stored_wh, awards
     )
+    if net is not None:
+        least_w, most_w = least_w - float(net.expected_w[0]), most_w - float(net.expected_w[0])
     offer = held_within(decided.energy, least_w - _ROUNDING_W, most_w + _ROUNDING_W)
     if offer == decided.energy:
         return decided

@@ -7,6 +7,7 @@ import numpy as np
 from schemas.market import Product
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.plan.problem import Plan, PlanFailure, PlanProblem, Slack
+from vpp_streams.domain.market.plan.read import over_limits
 from vpp_streams.domain.market.plan.tidy import LEAST_H, Tidy, tidy
 
 TOLERANCE = 1e-5
@@ -99,6 +100,7 @@ def _soft(
         "stored_above_full": float((stored - tidy.high).max()),
         "commitment_missed": float(np.nanmax(np.abs(tidy.committed - net), initial=0.0)),
         "final_short": float(np.nan_to_num(tidy.final, nan=-np.inf)) - float(stored[-1]),
+        **over_limits(net, tidy),
     }
     names: dict[Product, Slack] = {
         "reg_up": "reg_up_missed",

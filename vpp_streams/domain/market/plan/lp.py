@@ -2,7 +2,8 @@
 
 Columns, a block per kind: charge, discharge and each product (a value per step); stored energy
 within its limits, what is below them and what is above (a value per point); pieces of the
-terminal value. The matrix depends on `Shape` only; prices, limits and what is stored are costs
+terminal value; at the connection import, export and what of each is above its limit (a value per
+step). The matrix depends on `Shape` only; prices, limits and what is stored are costs
 and bounds, which change without it.
 """
 
@@ -30,6 +31,7 @@ class Shape:
     charge_efficiency: float
     discharge_efficiency: float
     pieces: int
+    at_connection: bool = False
 
     @property
     def steps(self) -> int:
@@ -40,14 +42,15 @@ class Shape:
     def column_blocks(self) -> tuple[int, ...]:
         """Lengths of the columns' blocks, in order."""
         n = self.steps
-        return (n, n, *[n] * len(self.products), n + 1, n + 1, n + 1, self.pieces)
+        flows = [n] * (4 if self.at_connection else 0)
+        return (n, n, *[n] * len(self.products), n + 1, n + 1, n + 1, self.pieces, *flows)
 
     @property
     def row_blocks(self) -> tuple[int, ...]:
-        """Lengths of the rows' blocks: balance, terminal, then those of up, then those of down."""
+        """Lengths of the rows' blocks: balance, terminal, those of up, of down, connection."""
         n = self.steps
         sides = any(p in UP for p in self.products) + ("reg_down" in self.products)
-        return (n, 1, *[n] * (3 * sides))
+        return (n, 1, *[n] * (3 * sides + self.at_connection))
 
 
 def shape_of(tidy: Tidy) -> Shape:
@@ -60,6 +63,7 @@ def shape_of(tidy: Tidy) -> Shape:
         tidy.charge_efficiency,
         tidy.discharge_efficiency,
         len(tidy.widths) + 2,
+        tidy.net is not None,
     )
 
 
@@ -120,6 +124,13 @@ def matrix_of(shape: Shape) -> Matrix:
         for end in (1, 2):
             put(row + end * n + at, inside + at + end - 1, 1.0)
         row += 3 * n
+    if shape.at_connection:
+        put(row + at, discharge + at, 1.0)
+        put(row + at, charge + at, -1.0)
+        flows = piece + shape.pieces
+        for k, sign in enumerate((1.0, -1.0, 1.0, -1.0)):
+            put(row + at, flows + k * n + at, sign)
+        row += n
     return _compressed(row, int(first[-1]), cells)
 
 
@@ -142,7 +153,7 @@ def bounds_of(tidy: Tidy, shape: Shape) -> Bounds:
     steps = _step_columns(tidy, dearest)
     stored = _stored_columns(tidy, shape, dearest)
     pieces = _pieces(tidy, 2.0 * dearest / tidy.charge_efficiency)
-    parts = [*steps, *stored, pieces]
+    parts = [*steps, *stored, pieces, *_flows(tidy, dearest)]
     none = np.zeros(shape.steps + 1)
     row_lower, row_upper = [none], [none]
     unlimited = np.full(shape.steps, FREE)
@@ -153,6 +164,8 @@ def bounds_of(tidy: Tidy, shape: Shape) -> Bounds:
         ends = (tidy.low if up else tidy.high)[[np.arange(shape.steps), np.arange(shape.steps) + 1]]
         row_lower += [-unlimited, *(ends if up else [-unlimited, -unlimited])]
         row_upper += [room, *([unlimited, unlimited] if up else ends)]
+    if tidy.net is not None:
+        row_lower, row_upper = [*row_lower, tidy.net], [*row_upper, tidy.net]
     cost, lower, upper = (np.concatenate([part[i] for part in parts]) for i in range(3))
     return Bounds(cost, lower, upper, np.concatenate(row_lower), np.concatenate(row_upper))
 
@@ -161,7 +174,8 @@ def dearest_of(tidy: Tidy) -> float:
     """More than any price in it: what slacks cost is a multiple."""
     prices = (tidy.price, tidy.values, *tidy.capacity_price.values())
     most = [float(np.nanmax(np.abs(p), initial=0.0)) for p in prices]
-    return max(most[0] + most[1] + tidy.wear + max(most[2:], default=0.0), 1.0)
+    fees = max(abs(tidy.import_fee), abs(tidy.export_fee))
+    return max(most[0] + most[1] + tidy.wear + max(most[2:], default=0.0) + fees, 1.0)
 
 
 def _step_columns(tidy: Tidy, dearest: float) -> list[tuple[Floats, Floats, Floats]]:
@@ -188,6 +202,20 @@ def _step_columns(tidy: Tidy, dearest: float) -> list[tuple[Floats, Floats, Floa
         cost = -earned - np.where(np.isnan(given), 0.0, bonus / 2.0)
         found.append((cost, none, np.where(np.isnan(given), most, given)))
     return found
+
+
+def _flows(tidy: Tidy, dearest: float) -> list[tuple[Floats, Floats, Floats]]:
+    """Import and export at the connection, then what of them is above the limits.
+
+    The energy's price is in charge and discharge already: the net load's part of it is fixed.
+    """
+    if tidy.net is None:
+        return []
+    none, h = np.zeros(len(tidy.hours)), tidy.hours
+    fees, limits = (tidy.import_fee, tidy.export_fee), (tidy.import_limit, tidy.export_limit)
+    within = [(fee * h, none, none + most) for fee, most in zip(fees, limits, strict=True)]
+    above = [((fee + 6.0 * dearest) * h, none, none + FREE) for fee in fees]
+    return [*within, *above]
 
 
 def _stored_columns(

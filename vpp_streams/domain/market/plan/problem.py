@@ -10,6 +10,7 @@ from typing import Literal
 
 from schemas.market import Product
 from vpp_streams.domain.arrays import Floats
+from vpp_streams.domain.market.connection import NO_LIMITS, ConnectionLimits
 from vpp_streams.domain.market.rules import MarketRules, Storage
 
 NOT_KNOWN = float("nan")
@@ -22,6 +23,8 @@ Slack = Literal[
     "reg_down_missed",
     "reserve_missed",
     "final_short",
+    "import_over_limit",
+    "export_over_limit",
 ]
 """Limits that a plan may pass where it cannot keep them, Wh (stored, final) or W (the others)."""
 Failure = Literal["time_limit", "bad_input", "solver"]
@@ -61,6 +64,11 @@ class PlanProblem:
     """... each MWh is worth so much; falling. Beyond the last it is worth nothing."""
     final_wh: float = NOT_KNOWN
     """Stored energy wanted at the end, at least; NaN = none."""
+    net_load_w: Floats | None = None
+    """Load less solar power at the connection, where energy is metered there: then the rules' fees
+    and the limits apply to battery power less net load. None = metered at the battery."""
+    limits: ConnectionLimits = NO_LIMITS
+    """Soft, because load and solar power may pass them without the storage."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +87,7 @@ class Plan:
     value_per_mwh: Floats
     """What one more MWh stored at the end of each step would earn."""
     money: float
-    """Expected income less wear, with the worth of what is stored at the end."""
+    """Expected income less wear and fees, with the worth of what is stored at the end."""
     slacks: Mapping[Slack, float]
     """Only what is passed, each at its worst."""
     faults: tuple[str, ...]

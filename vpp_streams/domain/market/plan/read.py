@@ -36,7 +36,7 @@ def columns_of(values: Floats, bounds: Bounds, shape: Shape) -> PlanColumns:
 
 
 def money_of(columns: PlanColumns, tidy: Tidy) -> float:
-    """Expected income less wear, and the terminal value; what slacks cost is not in it."""
+    """Expected income less wear and fees, and the terminal value, without what slacks cost."""
     h, used = tidy.hours, tidy.used
     up = columns.discharge + used["reg_up"] * columns.capacity["reg_up"]
     down = columns.charge + used["reg_down"] * columns.capacity["reg_down"]
@@ -44,6 +44,10 @@ def money_of(columns: PlanColumns, tidy: Tidy) -> float:
     for product in tidy.products:
         price = np.nan_to_num(tidy.capacity_price[product])
         earned += float((price * columns.capacity[product] * h).sum())
+    if tidy.net is not None:
+        given = columns.discharge - columns.charge - tidy.net
+        fees = tidy.export_fee * np.maximum(given, 0) - tidy.import_fee * np.minimum(given, 0)
+        earned -= float(((tidy.price * tidy.net + fees) * h).sum())
     return (earned + terminal_of(float(columns.stored[-1]), tidy)) * tidy.unit_wh / 1e6
 
 
@@ -66,6 +70,7 @@ def slacks_of(columns: PlanColumns, tidy: Tidy) -> dict[Slack, float]:
         "stored_above_full": float((columns.stored - tidy.high).max()),
         "commitment_missed": float(np.nanmax(np.abs(tidy.committed - net), initial=0.0)),
         "final_short": short,
+        **over_limits(net, tidy),
     }
     missed: dict[Product, Slack] = {
         "reg_up": "reg_up_missed",
@@ -76,3 +81,14 @@ def slacks_of(columns: PlanColumns, tidy: Tidy) -> dict[Slack, float]:
         gap = np.nanmax(sold - columns.capacity[product], initial=0.0)
         found[missed[product]] = float(gap)
     return {name: most * tidy.unit_wh for name, most in found.items() if most > TOLERANCE}
+
+
+def over_limits(net: Floats, tidy: Tidy) -> dict[Slack, float]:
+    """How far battery powers leave the connection above its limits at the worst."""
+    if tidy.net is None:
+        return {}
+    given = net - tidy.net
+    return {
+        "import_over_limit": float((-given - tidy.import_limit).max()),
+        "export_over_limit": float((given - tidy.export_limit).max()),
+    }

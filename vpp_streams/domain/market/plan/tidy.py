@@ -11,12 +11,15 @@ import numpy as np
 from schemas.market import Product
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.plan.problem import PlanFailure, PlanProblem
+from vpp_streams.domain.market.rules import MarketRules
 
 UP: tuple[Product, ...] = ("reg_up", "reserve")
 CAPACITY: tuple[Product, ...] = ("reg_up", "reserve", "reg_down")
 MOST_PRICE = 1e6
 MOST_PER_H = 1e3
 """No storage is charged or emptied quicker than in some seconds."""
+MOST_NET_PER_H = 1e4
+"""A storage of less than a ten-thousandth of what the homes draw in an hour changes nothing."""
 MOST_CHARGE_H = 100.0
 LEAST_H = 1.0 / 3600.0
 MOST_HOURS = 1e3
@@ -49,6 +52,12 @@ class Tidy:
     sustain: dict[Product, float]
     used: dict[Product, float]
     faults: tuple[str, ...]
+    net: Floats | None = None
+    """None = metered at the battery; fees and limits are then not used."""
+    import_fee: float = 0.0
+    export_fee: float = 0.0
+    import_limit: float = np.inf
+    export_limit: float = np.inf
 
     @property
     def products(self) -> tuple[Product, ...]:
@@ -114,6 +123,7 @@ def tidy(problem: PlanProblem) -> Tidy | PlanFailure:
         mend.faults["committed_product"] = None
     regulation_h = mend.number("sustain_h", rules.sustain_h, 0.0, 24.0, 0.5)
     reserve_h = mend.number("reserve_sustain_h", rules.reserve_sustain_h, 0.0, 24.0, 1.0)
+    import_fee, export_fee = _fees(rules, mend)
     return Tidy(
         unit_wh=unit,
         hours=hours,
@@ -146,8 +156,29 @@ def tidy(problem: PlanProblem) -> Tidy | PlanFailure:
             "reg_down": mend.number("reg_down_used", rules.reg_down_used, 0.0, 1.0, 0.1),
             "reserve": 0.0,
         },
+        net=_net_load(problem, unit, mend),
+        import_fee=import_fee,
+        export_fee=export_fee,
+        import_limit=mend.number("import_limit_w", problem.limits.import_w / unit, 0, np.inf, 0),
+        export_limit=mend.number("export_limit_w", problem.limits.export_w / unit, 0, np.inf, 0),
         faults=tuple(mend.faults),
     )
+
+
+def _net_load(problem: PlanProblem, unit: float, mend: _Mending) -> Floats | None:
+    """Net load; one that is not known is 0."""
+    if problem.net_load_w is None:
+        return None
+    net = _floats(problem.net_load_w) / unit
+    net = mend.put("net_load_w", net, np.isnan(net), 0.0)
+    return mend.within("net_load_w", net, -MOST_NET_PER_H, MOST_NET_PER_H)
+
+
+def _fees(rules: MarketRules, mend: _Mending) -> tuple[float, float]:
+    """Fees of import and export: together not below 0, or going round in circles would pay."""
+    import_fee = mend.number("import_fee", rules.import_fee, -MOST_PRICE, MOST_PRICE, 0.0)
+    export_fee = mend.number("export_fee", rules.export_fee, -import_fee, MOST_PRICE, 0.0)
+    return import_fee, max(export_fee, -import_fee)
 
 
 def _unit_wh(energy_wh: float, most_w: float) -> float:
@@ -167,6 +198,7 @@ def _unusable(problem: PlanProblem) -> str:
         "energy_min_wh": problem.energy_min_wh,
         "energy_max_wh": problem.energy_max_wh,
         "committed_w": problem.committed_w,
+        "net_load_w": problem.net_load_w,
         **{str(name): price for name, price in problem.capacity_price.items()},
         **{f"committed {name}": sold for name, sold in problem.committed_capacity_w.items()},
     }
