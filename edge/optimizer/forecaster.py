@@ -22,6 +22,10 @@ _DAYLIGHT = 0.1
 """Share of the mean solar power ahead from which the sun's present deviation says something."""
 
 
+_LOAD_STAYS_H, _SOLAR_STAYS_H = 4.0, 12.0
+"""Mean hours before high or low power is forgotten."""
+
+
 class Forecaster:
     """The last four weeks of a home by slot of the day. A slot without a measurement is NaN.
 
@@ -46,6 +50,19 @@ class Forecaster:
 
     def outlook(self, first: int, steps: int) -> Outlook:
         """What the net load may be from step ``first`` on, given what was observed before it."""
+        load, solar = self._powers(first, steps)
+        net = (load[:, None, :] - solar[None, :, :]).reshape(_BINS**2, steps)
+        hours = 24.0 / self._per_day
+        follows = np.kron(_stay(hours / _LOAD_STAYS_H), _stay(hours / _SOLAR_STAYS_H))
+        return Outlook(net, np.full(_BINS**2, 1.0 / _BINS**2), follows)
+
+    def expected(self, first: int, steps: int) -> tuple[Floats, Floats]:
+        """Mean load and mean solar power of these steps, W, each of shape (steps,)."""
+        load, solar = self._powers(first, steps)
+        return load.mean(axis=0), solar.mean(axis=0)
+
+    def _powers(self, first: int, steps: int) -> tuple[Floats, Floats]:
+        """Equally likely bins of load and of solar power, each of shape (bins, steps)."""
         lately_steps = max(round(_LAST_H * self._per_day / 24.0), 1)
         at = np.arange(first - lately_steps, first + steps)
         load = self._bins(self._load_w, at, first, fade=_LOAD_FADE, other_kind=_OTHER_KIND)
@@ -59,8 +76,7 @@ class Forecaster:
         if usual > _DAYLIGHT * solar.mean():
             ratio = np.clip(now / usual, 0.0, 2.0)
             solar = solar * (1.0 + (ratio - 1.0) * 0.5 ** (ahead_h / _SOLAR_HALF_H))
-        net = (load[:, None, :] - solar[None, :, :]).reshape(_BINS**2, steps)
-        return Outlook(net, np.full(_BINS**2, 1.0 / _BINS**2))
+        return load, solar
 
     def _lately(self, known_w: Floats, at: NDArray[np.int64], usual_w: Floats) -> tuple[float, float]:
         """Mean of the measured steps of these, and of what is usual in the same steps."""
@@ -87,6 +103,12 @@ class Forecaster:
             mine = kind == weekend
             found[:, mine] = _binned(known_w, by_day)[:, at[mine] % per_day]
         return found
+
+
+def _stay(part: float) -> Floats:
+    """Chance of each bin after each, when this part of the mean time in a bin has passed."""
+    stays = float(np.exp(-part))
+    return stays * np.eye(_BINS) + np.full((_BINS, _BINS), (1.0 - stays) / _BINS)
 
 
 def _binned(known_w: Floats, by_day: Floats) -> Floats:

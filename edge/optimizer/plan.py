@@ -6,6 +6,7 @@ sees its actual load before it chooses. Between levels the cost is linear. Nothi
 the prices: negative ones, and sales above purchases, are solved as they are.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,12 +26,19 @@ _TIE = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What the home's net load (load less solar power) may be."""
+    """What the home's net load (load less solar power) may be: a Markov chain of scenarios."""
 
     net_w: Floats
-    """W, shape (scenarios, steps). Scenarios of one step say nothing of the next."""
+    """W, shape (scenarios, steps)."""
     weight: Floats
-    """Probability of each scenario; the sum is 1."""
+    """Probability of each scenario in the first step; the sum is 1."""
+    follows: Floats
+    """Probability that a scenario (row) is followed by another (column) in the next step."""
+
+
+def certain(net_w: Floats) -> Outlook:
+    """The outlook that expects this net load and no other."""
+    return Outlook(net_w[None], np.ones(1), np.ones((1, 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +131,21 @@ def plan(
     worth = end_per_kwh
     if worth is None:
         worth = max(float(tariff.buy[:steps].mean()) * home.discharge_efficiency, 0.0)
-    to_come = np.zeros((steps + 1, levels))
-    to_come[-1] = -worth * (stored - stored[0]) / 1e3
+    end = np.tile(-worth * (stored - stored[0]) / 1e3, (len(outlook.net_w), 1))
     day = round(_DAY_S / tariff.step_s)
     if end_per_kwh is None and steps >= day:
-        _fill(to_come, moves, outlook.weight, down_to=steps - day)
-        to_come[-1] = to_come[steps - day] - to_come[steps - day, 0]
-    _fill(to_come, moves, outlook.weight, down_to=0)
+        *_, end = _backward(moves, outlook.follows, end, range(steps - day, steps))
+        end = end - end[:, :1]
+    to_come = np.zeros((steps + 1, levels))
+    # What is likely at the start of a step, before its own net load is known.
+    likely = [outlook.weight]
+    for _ in range(steps):
+        likely.append(likely[-1] @ outlook.follows)
+    to_come[-1] = likely[-1] @ end
+    for step, by_scenario in zip(
+        range(steps - 1, -1, -1), _backward(moves, outlook.follows, end, range(steps)), strict=True
+    ):
+        to_come[step] = likely[step] @ by_scenario
     return Plan(home, tariff, stored, to_come)
 
 
@@ -155,17 +171,28 @@ def _moves(home: Home, tariff: Tariff, net_w: Floats, stored_wh: Floats) -> _Mov
     )
 
 
-def _fill(to_come: Floats, moves: _Moves, weight: Floats, *, down_to: int) -> None:
-    """Fill the rows before the last, backward until ``down_to``."""
+def _backward(moves: _Moves, follows: Floats, end: Floats, steps: range) -> Iterator[Floats]:
+    """Cost to come by scenario and level at the start of each of these steps, the last first.
+
+    ``end`` is what it is after the last of them.
+    """
     stored, width = moves.stored_wh, moves.between.shape[2]
     low, high = stored[0] - _NOISE_WH, stored[-1] + _NOISE_WH
-    padded = np.full(len(stored) + width - 1, np.inf)
+    level_wh = stored[1] - stored[0]
+    scenario = np.arange(len(follows))[:, None, None]
+    padded = np.full((len(follows), len(stored) + width - 1), np.inf)
     inside = slice(moves.down, moves.down + len(stored))
-    for step in range(len(to_come) - 2, down_to - 1, -1):
-        padded[inside] = to_come[step + 1]
-        after = sliding_window_view(padded, width)
-        least = (moves.between[step][:, None, :] + after).min(axis=2)
+    to_come = end
+    for step in reversed(steps):
+        after = follows @ to_come
+        padded[:, inside] = after
+        ways = sliding_window_view(padded, width, axis=1)
+        least = (moves.between[step][:, None, :] + ways).min(axis=2)
         ends = stored + moves.bend_wh[step][:, :, None]
-        at_bends = np.interp(ends, stored, to_come[step + 1]) + moves.bend[step][:, :, None]
+        at = np.clip((ends - stored[0]) / level_wh, 0.0, len(stored) - 1 - 1e-9)
+        row = at.astype(np.intp)
+        below, above = after[scenario, row], after[scenario, row + 1]
+        at_bends = below + (at - row) * (above - below) + moves.bend[step][:, :, None]
         at_bends[(ends < low) | (ends > high)] = np.inf
-        to_come[step] = weight @ np.minimum(least, at_bends.min(axis=1))
+        to_come = np.minimum(least, at_bends.min(axis=1))
+        yield to_come
