@@ -7,12 +7,11 @@ root of the repository:
     /tmp/emhass/bin/python -m benchmarks.home_plan_emhass --days 28 --json emhass.json
     .venv/bin/python -m benchmarks.home_plan --emhass emhass.json
 
-Each step, `perform_naive_mpc_optim` plans the next 36 h from the actual state of charge, with the
+Each hour, `perform_naive_mpc_optim` plans the next 36 h from the actual state of charge, with the
 tariff as `benchmarks.home_plan` knows it, wear as the weight of discharge, cost function "profit",
 and the binary variables of its default. Its forecasts are either ours (the mean), or its own
 "naive" ones (as a day before); in both, the first step is mixed half and half with the last
-measurement, as EMHASS does by default. The planned battery power of the first step is held for that
-step. The energy wanted at the end is its default, as at the start ("same"), or the reserve ("low").
+measurement, as EMHASS does by default. The planned battery power is held until the next plan. The energy wanted at the end is its default, as at the start ("same"), or the reserve ("low").
 """
 
 import argparse
@@ -77,15 +76,15 @@ class Emhass:
         )  # fmt: skip
         self.spent_s: list[float] = []
 
-    def power_w(self, case: Case, step: int, soc: float, ahead: pd.DataFrame, end: str) -> float:
-        """The planned battery power of the first step, W, + = discharge."""
+    def power_w(self, soc: float, ahead: pd.DataFrame, end: str) -> Floats:
+        """The planned battery power by step, W, + = discharge."""
         started = time.perf_counter()
         done = self._optimization.perform_naive_mpc_optim(
             ahead, ahead["pv"], ahead["load"], len(ahead),
             soc_init=soc, soc_final=soc if end == "same" else self._reserve,
         )  # fmt: skip
         self.spent_s.append(time.perf_counter() - started)
-        return float(done["P_batt"].iloc[0])
+        return done["P_batt"].to_numpy(float)
 
 
 def rule_of(case: Case, forecast: str, end: str) -> tuple[Rule, Emhass]:
@@ -104,8 +103,15 @@ def rule_of(case: Case, forecast: str, end: str) -> tuple[Rule, Emhass]:
             return load[at], solar[at]
         return ours.expected(monday + step, horizon)
 
+    planned_w = np.zeros(0)
+
     def rule(step: int, stored_wh: float) -> float:
+        nonlocal planned_w
+        if (done := step % (per_day // 24)) and len(planned_w):
+            return float(planned_w[done])
         tariff = case.known_prices(step)
+        for past in range(max(step - per_day // 24, WARM_DAYS * per_day), step):
+            ours.observe(monday + past, recorded.load_w[past], recorded.solar_w[past])
         load_w, solar_w = powers(step)
         # Only the first step is mixed; the copies keep the recorded columns as they are.
         load_w, solar_w = load_w.copy(), solar_w.copy()
@@ -115,9 +121,8 @@ def rule_of(case: Case, forecast: str, end: str) -> tuple[Rule, Emhass]:
         columns = {"load": load_w, "pv": solar_w, "buy": tariff.buy, "sell": tariff.sell}
         ahead = pd.DataFrame(columns, index=index[: len(tariff.buy)])
         soc = min(max(stored_wh / case.home.energy_wh, case.home.reserve_soc), 1.0)
-        power = planner.power_w(case, step, soc, ahead, end)
-        ours.observe(monday + step, recorded.load_w[step], recorded.solar_w[step])
-        return power
+        planned_w = planner.power_w(soc, ahead, end)
+        return float(planned_w[0])
 
     return rule, planner
 
@@ -137,17 +142,18 @@ def main() -> None:
         for forecast in args.forecast:
             for end in args.end:
                 rule, planner = rule_of(case, forecast, end)
-                days = walk(case, rule, args.days)
+                done = walk(case, rule, args.days)
                 row = {
                     "home": case.recorded.name,
                     "tariff": case.tariff_name,
                     "forecast": forecast,
                     "end": end,
-                    "cost_by_day": days.tolist(),
+                    "days": args.days,
+                    "cost": done.cost(args.days, case.worth_per_kwh),
                     "median_ms": 1e3 * float(np.median(planner.spent_s)),
                 }
                 found.append(row)
-                print(row["home"], row["tariff"], forecast, end, f"{days.sum():.2f}", flush=True)
+                print(row["home"], row["tariff"], forecast, end, f"{row['cost']:.2f}", flush=True)
                 args.json.write_text(json.dumps(found))
 
 

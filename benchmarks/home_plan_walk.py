@@ -59,26 +59,41 @@ class Case:
 
     @property
     def worth_per_kwh(self) -> float:
-        """What stored energy that is left at the end counts: the mean purchase price."""
+        """What energy that is stored at the end counts: the mean purchase price."""
         return float(np.nanmean(self.tariff.buy))
 
 
-def walk(case: Case, rule: Rule, days: int) -> Floats:
-    """Cost of each day; what is stored more or less at the end is in the last day.
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What each day of a walk cost, and the energy above the reserve after it."""
 
-    The battery starts at the reserve, and does what the rule wants as far as its limits allow.
+    spent: Floats
+    spare_wh: Floats
+
+    def cost(self, days: int, worth_per_kwh: float) -> float:
+        """Cost of the first days, less what is then stored above the reserve."""
+        return float(self.spent[:days].sum() - worth_per_kwh * self.spare_wh[days - 1] / 1e3)
+
+
+def walk(case: Case, rule: Rule, days: int) -> Walk:
+    """Walk the days; the battery starts at the reserve.
+
+    It does what the rule wants as far as its limits allow.
     """
     home, tariff = case.home, case.tariff
     low = stored = home.energy_wh - home.usable_wh
     load, solar = case.recorded.filled()
-    spent = []
+    spent, spare = [], []
     for step in case.steps(days):
         net = load[step] - solar[step]
         least, most = (float(limit) for limit in limits_w(home, net))
-        ends = terminal_w(home, np.array([home.energy_wh, low]) - stored, tariff.step_s)
-        power = np.array(np.clip(rule(step, stored), max(least, ends[0]), min(most, ends[1])))
-        price = {"buy": tariff.buy[step], "sell": tariff.sell[step], "hold_s": tariff.step_s}
-        spent.append(float(cost(home, power, net, **price)))
+        empty, full = terminal_w(home, np.array([low, home.energy_wh]) - stored, tariff.step_s)
+        power = np.array(np.clip(rule(step, stored), max(least, full), min(most, empty)))
+        buy, sell = tariff.buy[step], tariff.sell[step]
+        spent.append(float(cost(home, power, net, buy=buy, sell=sell, hold_s=tariff.step_s)))
         stored += float(change_wh(home, power, tariff.step_s))
-    spent[-1] -= case.worth_per_kwh * (stored - low) / 1e3
-    return np.array(spent).reshape(-1, case.recorded.per_day).sum(axis=1)
+        spare.append(stored - low)
+    by_day = (-1, case.recorded.per_day)
+    return Walk(
+        np.array(spent).reshape(by_day).sum(axis=1), np.array(spare).reshape(by_day)[:, -1]
+    )

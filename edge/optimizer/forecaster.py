@@ -22,7 +22,7 @@ _DAYLIGHT = 0.1
 """Share of the mean solar power ahead from which the sun's present deviation says something."""
 
 
-_LOAD_STAYS_H, _SOLAR_STAYS_H = 4.0, 12.0
+_LOAD_STAYS_H, _SOLAR_STAYS_H = 8.0, 24.0
 """Mean hours before high or low power is forgotten."""
 
 
@@ -50,45 +50,56 @@ class Forecaster:
 
     def outlook(self, first: int, steps: int) -> Outlook:
         """What the net load may be from step ``first`` on, given what was observed before it."""
-        load, solar = self._powers(first, steps)
+        load, solar = self._load(first, steps), self._solar(first, steps)
         net = (load[:, None, :] - solar[None, :, :]).reshape(_BINS**2, steps)
-        hours = 24.0 / self._per_day
-        follows = np.kron(_stay(hours / _LOAD_STAYS_H), _stay(hours / _SOLAR_STAYS_H))
+        follows = np.kron(self._follows(_LOAD_STAYS_H), self._follows(_SOLAR_STAYS_H))
         return Outlook(net, np.full(_BINS**2, 1.0 / _BINS**2), follows)
 
     def expected(self, first: int, steps: int) -> tuple[Floats, Floats]:
         """Mean load and mean solar power of these steps, W, each of shape (steps,)."""
-        load, solar = self._powers(first, steps)
-        return load.mean(axis=0), solar.mean(axis=0)
+        return self._load(first, steps).mean(axis=0), self._solar(first, steps).mean(axis=0)
 
-    def _powers(self, first: int, steps: int) -> tuple[Floats, Floats]:
-        """Equally likely bins of load and of solar power, each of shape (bins, steps)."""
-        lately_steps = max(round(_LAST_H * self._per_day / 24.0), 1)
-        at = np.arange(first - lately_steps, first + steps)
-        load = self._bins(self._load_w, at, first, fade=_LOAD_FADE, other_kind=_OTHER_KIND)
-        solar = self._bins(self._solar_w, at, first, fade=_SOLAR_FADE, other_kind=1.0)
+    def _load(self, first: int, steps: int) -> Floats:
+        """Load by bin and step: as usual, and the last hours' difference from it, which fades."""
+        at, before = self._around(first, steps)
+        load = self._bins(self._load_w, at, fade=_LOAD_FADE, other_kind=_OTHER_KIND, first=first)
+        above = _mean(self._measured(self._load_w, at[:before]) - load[:, :before].mean(axis=0))
+        return np.maximum(load[:, before:] + above * self._fading(steps, _LOAD_HALF_H), 0.0)
+
+    def _solar(self, first: int, steps: int) -> Floats:
+        """Solar power by bin and step: as usual, times the last hours' ratio to it, which fades."""
+        at, before = self._around(first, steps)
+        solar = self._bins(self._solar_w, at, fade=_SOLAR_FADE, other_kind=1.0, first=first)
+        lately, usual = self._measured(self._solar_w, at[:before]), solar[:, :before].mean(axis=0)
+        usual_w = _mean(np.where(np.isfinite(lately), usual, np.nan))
+        solar = solar[:, before:]
+        if usual_w <= _DAYLIGHT * solar.mean():
+            return solar
+        ratio = np.clip(_mean(lately) / usual_w, 0.0, 2.0)
+        return solar * (1.0 + (ratio - 1.0) * self._fading(steps, _SOLAR_HALF_H))
+
+    def _around(self, first: int, steps: int) -> tuple[NDArray[np.int64], int]:
+        """The last hours' steps and those ahead, and how many are of the last hours."""
+        before = max(round(_LAST_H * self._per_day / 24.0), 1)
+        return np.arange(first - before, first + steps), before
+
+    def _fading(self, steps: int, half_h: float) -> Floats:
+        """What is left of a deviation in the middle of each step, 1..0."""
         ahead_h = (np.arange(steps) + 0.5) * 24.0 / self._per_day
-        before, after = slice(None, lately_steps), slice(lately_steps, None)
-        now, usual = self._lately(self._load_w, at[before], load[:, before].mean(axis=0))
-        load = np.maximum(load[:, after] + (now - usual) * 0.5 ** (ahead_h / _LOAD_HALF_H), 0.0)
-        now, usual = self._lately(self._solar_w, at[before], solar[:, before].mean(axis=0))
-        solar = solar[:, after]
-        if usual > _DAYLIGHT * solar.mean():
-            ratio = np.clip(now / usual, 0.0, 2.0)
-            solar = solar * (1.0 + (ratio - 1.0) * 0.5 ** (ahead_h / _SOLAR_HALF_H))
-        return load, solar
+        return 0.5 ** (ahead_h / half_h)
 
-    def _lately(self, known_w: Floats, at: NDArray[np.int64], usual_w: Floats) -> tuple[float, float]:
-        """Mean of the measured steps of these, and of what is usual in the same steps."""
+    def _measured(self, known_w: Floats, at: NDArray[np.int64]) -> Floats:
+        """What was measured in these steps; NaN where nothing was."""
         day, slot = np.divmod(at, self._per_day)
-        values = np.where(self._day[day % DAYS] == day, known_w[day % DAYS, slot], np.nan)
-        there = np.isfinite(values)
-        if not there.any():
-            return 0.0, 0.0
-        return float(values[there].mean()), float(usual_w[there].mean())
+        return np.where(self._day[day % DAYS] == day, known_w[day % DAYS, slot], np.nan)
+
+    def _follows(self, stays_h: float) -> Floats:
+        """Chance of each bin (column) a step after each (row)."""
+        stays = float(np.exp(-24.0 / self._per_day / stays_h))
+        return stays * np.eye(_BINS) + (1.0 - stays) / _BINS
 
     def _bins(
-        self, known_w: Floats, at: NDArray[np.int64], first: int, *, fade: float, other_kind: float
+        self, known_w: Floats, at: NDArray[np.int64], *, fade: float, other_kind: float, first: int
     ) -> Floats:
         """Means of equally likely bins of the past's values at these steps, shape (bins, steps).
 
@@ -105,10 +116,10 @@ class Forecaster:
         return found
 
 
-def _stay(part: float) -> Floats:
-    """Chance of each bin after each, when this part of the mean time in a bin has passed."""
-    stays = float(np.exp(-part))
-    return stays * np.eye(_BINS) + np.full((_BINS, _BINS), (1.0 - stays) / _BINS)
+def _mean(values: Floats) -> float:
+    """The mean of what is known; 0 if nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def _binned(known_w: Floats, by_day: Floats) -> Floats:

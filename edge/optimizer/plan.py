@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from edge.optimizer.home import Floats, Home, Tariff
 from edge.optimizer.step import bends_w, change_wh, cost, limits_w, terminal_w
 
-LEVELS = 81
+LEVELS = 61
 """Levels of stored energy between the reserve and full, if nothing else is requested."""
 _DAY_S = 86_400.0
 _NOISE_WH = 1e-6
