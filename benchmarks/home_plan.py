@@ -153,8 +153,8 @@ def main(argv: list[str] | None = None) -> None:
     )  # fmt: skip
     beside = Table(
         "The same on the days that EMHASS was run",
-        ["home, tariff, EMHASS with", "ours, x EMHASS", "days", "self-consumption", "EMHASS", "ours",
-         "foresight", "EMHASS %", "ours %"],
+        ["home, tariff, EMHASS with", "ours, x EMHASS", "days", "self-consumption", "EMHASS",
+         "ours", "foresight", "EMHASS %", "ours %"],
     )  # fmt: skip
     effort = Table(
         "CPU time and memory of a forecast and a plan of 36 h",

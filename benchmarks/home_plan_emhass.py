@@ -11,7 +11,8 @@ Each hour, `perform_naive_mpc_optim` plans the next 36 h from the actual state o
 tariff as `benchmarks.home_plan` knows it, wear as the weight of discharge, cost function "profit",
 and the binary variables of its default. Its forecasts are either ours (the mean), or its own
 "naive" ones (as a day before); in both, the first step is mixed half and half with the last
-measurement, as EMHASS does by default. The planned battery power is held until the next plan. The energy wanted at the end is its default, as at the start ("same"), or the reserve ("low").
+measurement, as EMHASS does by default. The planned battery power is held until the next plan. The
+energy wanted at the end is its default, as at the start ("same"), or the reserve ("low").
 """
 
 import argparse
@@ -20,11 +21,11 @@ import logging
 import time
 from pathlib import Path
 
+import emhass
 import numpy as np
 import pandas as pd
 from emhass.optimization import Optimization
 
-import emhass
 from benchmarks.home_plan_cases import cases
 from benchmarks.home_plan_walk import HORIZON_H, WARM_DAYS, Case, Rule, walk
 from edge.optimizer.forecaster import Forecaster
@@ -84,7 +85,8 @@ class Emhass:
             soc_init=soc, soc_final=soc if end == "same" else self._reserve,
         )  # fmt: skip
         self.spent_s.append(time.perf_counter() - started)
-        return done["P_batt"].to_numpy(float)
+        planned: Floats = done["P_batt"].to_numpy(float)
+        return planned
 
 
 def rule_of(case: Case, forecast: str, end: str) -> tuple[Rule, Emhass]:
@@ -117,7 +119,9 @@ def rule_of(case: Case, forecast: str, end: str) -> tuple[Rule, Emhass]:
         load_w, solar_w = load_w.copy(), solar_w.copy()
         load_w[0] = 0.5 * (load_w[0] + load[step - 1])
         solar_w[0] = 0.5 * (solar_w[0] + solar[step - 1])
-        index = pd.date_range("2024-01-01", periods=horizon, freq=f"{int(tariff.step_s)}s", tz="UTC")
+        index = pd.date_range(
+            "2024-01-01", periods=horizon, freq=f"{int(tariff.step_s)}s", tz="UTC"
+        )
         columns = {"load": load_w, "pv": solar_w, "buy": tariff.buy, "sell": tariff.sell}
         ahead = pd.DataFrame(columns, index=index[: len(tariff.buy)])
         soc = min(max(stored_wh / case.home.energy_wh, case.home.reserve_soc), 1.0)

@@ -94,6 +94,4 @@ def walk(case: Case, rule: Rule, days: int) -> Walk:
         stored += float(change_wh(home, power, tariff.step_s))
         spare.append(stored - low)
     by_day = (-1, case.recorded.per_day)
-    return Walk(
-        np.array(spent).reshape(by_day).sum(axis=1), np.array(spare).reshape(by_day)[:, -1]
-    )
+    return Walk(np.array(spent).reshape(by_day).sum(axis=1), np.array(spare).reshape(by_day)[:, -1])

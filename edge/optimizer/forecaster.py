@@ -53,7 +53,7 @@ class Forecaster:
         load, solar = self._load(first, steps), self._solar(first, steps)
         net = (load[:, None, :] - solar[None, :, :]).reshape(_BINS**2, steps)
         follows = np.kron(self._follows(_LOAD_STAYS_H), self._follows(_SOLAR_STAYS_H))
-        return Outlook(net, np.full(_BINS**2, 1.0 / _BINS**2), follows)
+        return Outlook(net, np.full(_BINS**2, 1.0 / _BINS**2), follows.astype(np.float64))
 
     def expected(self, first: int, steps: int) -> tuple[Floats, Floats]:
         """Mean load and mean solar power of these steps, W, each of shape (steps,)."""
@@ -86,7 +86,8 @@ class Forecaster:
     def _fading(self, steps: int, half_h: float) -> Floats:
         """What is left of a deviation in the middle of each step, 1..0."""
         ahead_h = (np.arange(steps) + 0.5) * 24.0 / self._per_day
-        return 0.5 ** (ahead_h / half_h)
+        left: Floats = 0.5 ** (ahead_h / half_h)
+        return left
 
     def _measured(self, known_w: Floats, at: NDArray[np.int64]) -> Floats:
         """What was measured in these steps; NaN where nothing was."""
@@ -96,7 +97,8 @@ class Forecaster:
     def _follows(self, stays_h: float) -> Floats:
         """Chance of each bin (column) a step after each (row)."""
         stays = float(np.exp(-24.0 / self._per_day / stays_h))
-        return stays * np.eye(_BINS) + (1.0 - stays) / _BINS
+        same: Floats = np.eye(_BINS)
+        return stays * same + (1.0 - stays) / _BINS
 
     def _bins(
         self, known_w: Floats, at: NDArray[np.int64], *, fade: float, other_kind: float, first: int
@@ -123,7 +125,10 @@ def _mean(values: Floats) -> float:
 
 
 def _binned(known_w: Floats, by_day: Floats) -> Floats:
-    """Means of equally likely bins by slot: of the days' values there and, less, in its neighbours."""
+    """Means of equally likely bins by slot, shape (bins, slots).
+
+    They are of the days' values in the slot and, with half the weight, in its neighbours.
+    """
     values = np.concatenate([known_w, np.roll(known_w, 1, axis=1), np.roll(known_w, -1, axis=1)])
     weight = np.concatenate([by_day, 0.5 * by_day, 0.5 * by_day])[:, None] * np.isfinite(values)
     values = np.where(np.isfinite(values), values, 0.0)

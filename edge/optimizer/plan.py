@@ -21,7 +21,7 @@ _DAY_S = 86_400.0
 _NOISE_WH = 1e-6
 """Energies and powers closer than this are the same."""
 _TIE = 1e-12
-"""Costs closer than this are the same; of equal ones, the power nearest to the net load is taken."""
+"""Costs closer than this are the same: the power nearest to the net load is taken then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,10 @@ class Plan:
         power = terminal_w(home, reach, hold_s)
         if at >= self.steps:
             return float(np.clip(net, power.min(), power.max()))
-        step = int(at)
-        total = cost(
-            home, power, net, buy=self.tariff.buy[step], sell=self.tariff.sell[step], hold_s=hold_s
-        ) + np.interp(now_wh + reach, self.stored_wh, self._to_come_at(at + hold_s / self.tariff.step_s))
+        buy, sell = self.tariff.buy[int(at)], self.tariff.sell[int(at)]
+        after = self._to_come_at(at + hold_s / self.tariff.step_s)
+        total = cost(home, power, net, buy=buy, sell=sell, hold_s=hold_s)
+        total = total + np.interp(now_wh + reach, self.stored_wh, after)
         best = np.flatnonzero(total <= total.min() + _TIE)
         return float(power[best[np.argmin(np.abs(power[best] - net))]])
 
@@ -89,7 +89,8 @@ class Plan:
         at = min(at, self.steps)
         row = min(int(at), self.steps - 1)
         part = at - row
-        return (1.0 - part) * self.to_come[row] + part * self.to_come[row + 1]
+        between: Floats = (1.0 - part) * self.to_come[row] + part * self.to_come[row + 1]
+        return between
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,8 @@ def plan(
 ) -> Plan:
     """Plan the steps whose prices and net load are known.
 
-    ``end_per_kwh`` is what a stored kWh is worth at the end. Without it, stored energy is worth what
-    it is a day before the end, or the mean purchase price if the plan is shorter than a day.
+    ``end_per_kwh`` is what a stored kWh is worth at the end. Without it, stored energy is worth
+    what it is a day before the end; in a plan shorter than a day, the mean purchase price.
     """
     steps = min(tariff.known_steps, outlook.net_w.shape[1])
     stored = np.linspace(home.energy_wh - home.usable_wh, home.energy_wh, levels)

@@ -31,7 +31,7 @@ def limits_w(home: Home, net_w: Floats) -> tuple[Floats, Floats]:
 
 
 def bends_w(home: Home, net_w: Floats) -> Floats:
-    """Powers at which cost changes its slope, within the limits: shape of ``net_w`` with 5 in front.
+    """Powers at which cost changes its slope, within the limits; ``net_w``'s shape after a 5.
 
     With the levels at which the value of stored energy bends, they are all candidates for the best.
     """

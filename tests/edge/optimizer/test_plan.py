@@ -1,5 +1,7 @@
 """The plan against answers by hand, a linear programme, and self-consumption."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -80,7 +82,7 @@ def test_the_power_follows_the_load_of_now() -> None:
 def test_energy_is_kept_for_the_dearer_step() -> None:
     # 1 kWh is left, and needed at 0.50 later: not at 0.20 now.
     made = plan(LOSSLESS, tariff([0.2, 0.5]), certain(np.array([3000.0, 1000.0])), end_per_kwh=0.0)
-    no_purchase = Home(**{**_fields(LOSSLESS), "import_limit_w": 0.0})
+    no_purchase = replace(LOSSLESS, import_limit_w=0.0)
     kept = plan(no_purchase, made.tariff, certain(np.array([3000.0, 1000.0])), end_per_kwh=0.0)
     assert kept.power_w(0, 0.1, 3000.0, 0.0, hold_s=3600.0) == pytest.approx(0.0, abs=1e-6)
     assert kept.power_w(1, 0.1, 1000.0, 0.0, hold_s=3600.0) == pytest.approx(1000.0)
@@ -90,9 +92,7 @@ def test_no_export_from_the_battery_where_it_is_forbidden() -> None:
     prices = tariff([0.2, 0.2], [0.9, 0.9])
     net = certain(np.array([1000.0, 1000.0]))
     free = plan(LOSSLESS, prices, net, end_per_kwh=0.0)
-    bound = plan(
-        Home(**{**_fields(LOSSLESS), "battery_exports": False}), prices, net, end_per_kwh=0.0
-    )
+    bound = plan(replace(LOSSLESS, battery_exports=False), prices, net, end_per_kwh=0.0)
     assert free.power_w(0, 1.0, 1000.0, 0.0, hold_s=3600.0) == pytest.approx(5000.0)
     assert bound.power_w(0, 1.0, 1000.0, 0.0, hold_s=3600.0) == pytest.approx(1000.0)
     assert bound.power_w(0, 1.0, 0.0, 3000.0, hold_s=3600.0) <= 0.0
@@ -100,7 +100,7 @@ def test_no_export_from_the_battery_where_it_is_forbidden() -> None:
 
 def test_the_export_limit_holds_and_saves_solar_power_from_curtailment() -> None:
     # 6 kW of surplus now and a limit of 2 kW; nothing but curtailment makes storing worth it.
-    home = Home(**{**_fields(LOSSLESS), "export_limit_w": 2000.0})
+    home = replace(LOSSLESS, export_limit_w=2000.0)
     prices = tariff([0.3, 0.3], [0.3, 0.3])
     made = plan(home, prices, certain(np.array([-6000.0, 0.0])), end_per_kwh=0.0)
     assert made.power_w(0, 0.0, 0.0, 6000.0, hold_s=3600.0) <= -4000.0
@@ -145,10 +145,13 @@ def test_a_dear_evening_that_may_need_more_is_bought_for() -> None:
     prices, weight = tariff([0.2, 0.6, 0.6]), np.array([0.5, 0.5])
     net = np.array([[0.0, 0.0, 0.0], [0.0, 1500.0, 1500.0]])
     stays, changes = np.eye(2), np.full((2, 2), 0.5)
-    persistent = plan(LOSSLESS, prices, Outlook(net, weight, stays), end_per_kwh=0.15)
-    mixed = plan(LOSSLESS, prices, Outlook(net, weight, changes), end_per_kwh=0.15)
-    mean = plan(LOSSLESS, prices, certain(net.mean(axis=0)), end_per_kwh=0.15)
-    bought = [-made.power_w(0, 0.0, 0.0, 0.0, hold_s=3600.0) for made in (persistent, mixed, mean)]
+    outlooks = (
+        Outlook(net, weight, stays),
+        Outlook(net, weight, changes),
+        certain(net.mean(axis=0)),
+    )
+    made = [plan(LOSSLESS, prices, one, end_per_kwh=0.15, levels=101) for one in outlooks]
+    bought = [-one.power_w(0, 0.0, 0.0, 0.0, hold_s=3600.0) for one in made]
     assert bought == pytest.approx([3000.0, 3000.0, 1500.0])
 
 
@@ -231,7 +234,3 @@ def test_stored_energy_is_worth_at_the_end_what_it_is_a_day_before() -> None:
     worth = np.diff(made.to_come, axis=1)
     np.testing.assert_allclose(worth[0], worth[48], atol=1e-6)
     np.testing.assert_allclose(worth[0], worth[96], atol=1e-6)
-
-
-def _fields(home: Home) -> dict[str, float | bool]:
-    return {name: getattr(home, name) for name in home.__slots__}
