@@ -10,7 +10,7 @@ DAYS = 28
 """Days that are remembered; older ones are overwritten."""
 _BINS = 3
 """Equally likely bins of load, and of solar power; an outlook has their combinations."""
-_LOAD_FADE, _SOLAR_FADE = 0.95, 0.85
+_LOAD_FADE, _SOLAR_FADE = 0.9, 0.85
 """What a day counts of the day after it."""
 _OTHER_KIND = 0.4
 """What a working day counts for a weekend, and the other way round."""
@@ -22,7 +22,7 @@ _DAYLIGHT = 0.1
 """Share of the mean solar power ahead from which the sun's present deviation says something."""
 
 
-_LOAD_STAYS_H, _SOLAR_STAYS_H = 8.0, 24.0
+_LOAD_STAYS_H, _SOLAR_STAYS_H = 5.0, 24.0
 """Mean hours before high or low power is forgotten."""
 
 

@@ -64,10 +64,11 @@ class Plan:
 
         ``at`` counts steps from the plan's start, with the part of the present one (3.5 = half of
         the fourth is over). At and below the reserve, the battery only charges or rests. Beyond the
-        plan's end, the answer is self-consumption.
+        plan's end, the answer is self-consumption. What is not measured is NaN: then the battery
+        rests.
         """
         home, low, high = self.home, self.stored_wh[0], self.stored_wh[-1]
-        if high - low <= _NOISE_WH:
+        if high - low <= _NOISE_WH or not np.isfinite(soc + load_w + solar_w):
             return 0.0
         now_wh = float(np.clip(soc * home.energy_wh, low, high))
         net = np.array(load_w - solar_w)

@@ -150,7 +150,7 @@ def test_a_dear_evening_that_may_need_more_is_bought_for() -> None:
         Outlook(net, weight, changes),
         certain(net.mean(axis=0)),
     )
-    made = [plan(LOSSLESS, prices, one, end_per_kwh=0.15, levels=101) for one in outlooks]
+    made = [plan(LOSSLESS, prices, one, end_per_kwh=0.15, levels=201) for one in outlooks]
     bought = [-one.power_w(0, 0.0, 0.0, 0.0, hold_s=3600.0) for one in made]
     assert bought == pytest.approx([3000.0, 3000.0, 1500.0])
 
@@ -223,6 +223,41 @@ def test_equals_a_linear_programme(seed: int) -> None:
     mine = spent - 0.2 * (path[-1] - stored) / 1e3
     best = least_cost(BATTERY, prices, net, stored_wh=stored, worth_per_kwh=0.2)
     assert best - 1e-9 <= mine <= best + 1e-3 * abs(best)
+
+
+@pytest.mark.parametrize("missing", range(3))
+def test_without_a_measurement_the_battery_rests(missing: int) -> None:
+    made = plan(LOSSLESS, tariff([0.1, 0.5]), certain(np.array([0.0, 2000.0])), end_per_kwh=0.0)
+    now = [0.5, 2000.0, 0.0]
+    assert made.power_w(1, *now, hold_s=1.0) == pytest.approx(2000.0)
+    now[missing] = float("nan")
+    assert made.power_w(1, *now, hold_s=1.0) == 0.0
+
+
+def test_between_plans_it_reacts_to_the_load_of_each_minute() -> None:
+    # A day of half hours, planned once; the load of a minute is 0.2 to 4 times its expected value.
+    rng = np.random.default_rng(7)
+    buy = np.where(np.arange(48) < 32, 0.15, 0.45)
+    solar = np.maximum(2500.0 * np.sin((np.arange(48) - 14) * np.pi / 20), 0.0)
+    load = np.full(48, 700.0)
+    prices = Tariff(buy, np.full(48, 0.05), HALF_HOUR_S)
+    made = plan(BATTERY, prices, certain(load - solar), end_per_kwh=0.15)
+    minute_load = 700.0 * np.repeat(rng.choice([0.2, 0.6, 4.0], 480, p=[0.4, 0.39, 0.21]), 3)
+    minute_net = minute_load - np.repeat(solar, 30)
+    minutes = Tariff(np.repeat(buy, 30), np.full(1440, 0.05), 60.0)
+    stored, spent, powers = 4000.0, 0.0, []
+    for minute in range(1440):
+        soc, sun = stored / 10_000.0, float(solar[minute // 30])
+        power = made.power_w(minute / 30, soc, float(minute_load[minute]), sun, hold_s=60.0)
+        powers.append(power)
+        price = {"buy": minutes.buy[minute], "sell": minutes.sell[minute], "hold_s": 60.0}
+        spent += float(cost(BATTERY, np.array(power), minute_net[minute], **price))
+        stored += float(change_wh(BATTERY, np.array(power), 60.0))
+    spent -= 0.15 * (stored - 4000.0) / 1e3
+    best = least_cost(BATTERY, minutes, minute_net, stored_wh=4000.0, worth_per_kwh=0.15)
+    assert best - 1e-9 <= spent < 1.005 * best
+    from_surplus = np.flatnonzero((minute_net < 0) & (np.array(powers) > 0))
+    assert len(from_surplus) == 0
 
 
 def test_stored_energy_is_worth_at_the_end_what_it_is_a_day_before() -> None:
