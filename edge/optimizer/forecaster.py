@@ -76,7 +76,8 @@ class Forecaster:
         if usual_w <= _DAYLIGHT * solar.mean():
             return solar
         ratio = np.clip(_mean(lately) / usual_w, 0.0, 2.0)
-        return solar * (1.0 + (ratio - 1.0) * self._fading(steps, _SOLAR_HALF_H))
+        ahead: Floats = solar * (1.0 + (ratio - 1.0) * self._fading(steps, _SOLAR_HALF_H))
+        return ahead
 
     def _around(self, first: int, steps: int) -> tuple[NDArray[np.int64], int]:
         """The last hours' steps and those ahead, and how many are of the last hours."""

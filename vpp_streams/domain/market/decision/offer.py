@@ -2,7 +2,8 @@
 
 import msgspec
 
-from schemas.market import Bid, Product
+from schemas.market import Bid, EnergyOffer, Product
+from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.bids import capacity_offers, energy_offer
 from vpp_streams.domain.market.clearing import cleared_power_w
 from vpp_streams.domain.market.decision.at_connection import at_connection
@@ -17,8 +18,10 @@ from vpp_streams.domain.market.decision.position import (
     unsold_room,
 )
 from vpp_streams.domain.market.decision.prices_ahead import PricesAhead
+from vpp_streams.domain.market.decision.quiet_offer import quiet_offer
+from vpp_streams.domain.market.forecast.last_day import last_day
 from vpp_streams.domain.market.plan.problem import Plan
-from vpp_streams.domain.market.value import W_PER_MW
+from vpp_streams.domain.market.value import W_PER_MW, ValueTable
 
 SHOWN_STEPS = 36
 """Planned steps that a bid carries for people to see."""
@@ -36,17 +39,7 @@ def offer_bid(position: Position, outlook: Outlook, ahead: PricesAhead, plan: Pl
     least_w, most_w = offered_bounds(
         position, min(apart.down_w - room.down_w, 0.0), max(room.up_w - apart.up_w, 0.0)
     )
-    offer = energy_offer(
-        outlook.table,
-        step,
-        chances,
-        position.stored_wh,
-        storage=storage,
-        rules=rules,
-        least_w=least_w,
-        most_w=most_w,
-        tie=position.tie,
-    )
+    offer = _energy(position, Room(most_w, -least_w), outlook.table, step, chances)
     decided = msgspec.structs.replace(
         idle_bid(inputs, ()),
         energy=offer,
@@ -65,6 +58,42 @@ def offer_bid(position: Position, outlook: Outlook, ahead: PricesAhead, plan: Pl
         **_explanation(position, price, plan),
     )
     return at_connection(decided, position.connection)
+
+
+def _energy(
+    position: Position, free: Room, table: ValueTable, step: int, chances: Floats
+) -> EnergyOffer:
+    """The offer by what stored energy is worth; on a quiet day that of the last day's prices.
+
+    Only the chain knows what capacity earns and what the grid connection costs, so where these
+    matter it always decides.
+    """
+    inputs = position.inputs
+    by_chain = energy_offer(
+        table,
+        step,
+        chances,
+        position.stored_wh,
+        storage=position.storage,
+        rules=inputs.rules,
+        least_w=-free.down_w,
+        most_w=free.up_w,
+        tie=position.tie,
+    )
+    if inputs.rules.products != ("energy",) or position.tie is not None:
+        return by_chain
+    day = last_day(inputs.history, inputs.start_ms, inputs.rules)
+    if day is None or day.tight:
+        return by_chain
+    return quiet_offer(
+        day,
+        by_chain,
+        position.stored_wh,
+        storage=position.storage,
+        rules=inputs.rules,
+        least_w=-free.down_w,
+        most_w=free.up_w,
+    )
 
 
 def _explanation(position: Position, price: float, plan: Plan | None) -> dict[str, object]:

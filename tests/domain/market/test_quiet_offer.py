@@ -1,0 +1,109 @@
+"""On quiet days the offer is that of two quantiles; in tight ones the chain's."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.quantile_rule import quantile_rule_money
+from schemas.market import EnergyOffer, Step
+from tests.support.market_factory import (
+    BATTERY,
+    HOURLY,
+    T0,
+    all_answer,
+    energy_only,
+    no_clock,
+    prices_of,
+)
+from vpp_streams.domain.arrays import Floats
+from vpp_streams.domain.market.backtest.run import walk
+from vpp_streams.domain.market.clearing import cleared_power_w
+from vpp_streams.domain.market.decision.quiet_offer import quiet_offer
+from vpp_streams.domain.market.forecast.last_day import LastDay, last_day
+from vpp_streams.domain.market.replay_market import ReplayMarket
+from vpp_streams.domain.market.reserve import ReservePolicy
+from vpp_streams.domain.market.rules import Prices, Storage
+
+RULES = energy_only(HOURLY)
+FIVE = replace(RULES, interval_ms=300_000)
+QUIET = LastDay(low=40.0, high=80.0, tight=False, far_above=False)
+BY_CHAIN = EnergyOffer(-1e6, (Step(60.0, 0.0), Step(300.0, 4e5), Step(900.0, 1e6)))
+
+
+def five_minutes(energy: Floats, start_ms: int = T0) -> Prices:
+    return prices_of(energy, FIVE, start_ms)
+
+
+def offered(day: LastDay, price: float, storage: Storage = BATTERY) -> float:
+    offer = quiet_offer(
+        day, BY_CHAIN, 1e6, storage=storage, rules=RULES, least_w=-8e5, most_w=7e5
+    )  # fmt: skip
+    return cleared_power_w(offer, price)
+
+
+@pytest.mark.parametrize(
+    ("price", "power_w"), [(-20, -8e5), (40, -8e5), (40.01, 0), (79.9, 0), (80, 7e5), (4000, 7e5)]
+)
+def test_a_quiet_offer_buys_to_the_lower_quantile_and_sells_from_the_upper_one(
+    price: float, power_w: float
+) -> None:
+    assert offered(QUIET, price) == pytest.approx(power_w)
+
+
+def test_nothing_is_bought_that_does_not_pay_at_the_upper_quantile() -> None:
+    """Of 50 per MWh that is sold 50 x 0.92 x 0.92 = 42.3 pays for the purchase, without wear."""
+    narrow = replace(QUIET, low=45.0, high=50.0)
+    assert offered(narrow, 42.3) == -8e5
+    assert offered(narrow, 42.4) == 0.0
+    assert offered(narrow, 33.9, replace(BATTERY, wear_per_mwh=10.0)) == 0.0
+
+
+def test_a_quarter_of_a_sale_waits_as_the_chain_would_where_a_price_was_far_above() -> None:
+    above = replace(QUIET, far_above=True)
+    assert offered(above, 100.0) == pytest.approx(0.75 * 7e5)
+    assert offered(above, 300.0) == pytest.approx(0.75 * 7e5 + 0.25 * 4e5)
+    assert offered(above, 900.0) == pytest.approx(7e5)
+    assert offered(above, 40.0) == pytest.approx(-8e5)
+
+
+def test_a_market_that_takes_too_few_steps_gets_the_offer_of_the_chain() -> None:
+    few = replace(RULES, max_steps=1)
+    offer = quiet_offer(QUIET, BY_CHAIN, 1e6, storage=BATTERY, rules=few, least_w=-1.0, most_w=1.0)
+    assert offer == BY_CHAIN
+
+
+def test_spikes_of_the_last_24_hours_make_supply_tight() -> None:
+    quiet = 60 + 20 * np.sin(np.arange(288) / 46)
+    spiky = quiet.copy()
+    spiky[200:206] = 1000.0
+    end_ms = T0 + 288 * 300_000
+    assert last_day(five_minutes(quiet), end_ms, FIVE) == LastDay(
+        *np.quantile(quiet, (0.2, 0.8)).tolist(), tight=False, far_above=False
+    )
+    day = last_day(five_minutes(spiky), end_ms, FIVE)
+    assert day is not None
+    assert (day.tight, day.far_above) == (True, False)
+    later = last_day(five_minutes(spiky), end_ms + 24 * 3_600_000, FIVE)
+    assert later == replace(day, tight=False)  # a month later too: its quantiles alone are left
+    begun = last_day(five_minutes(spiky[:201]), T0 + 201 * 300_000, FIVE)
+    assert begun is not None
+    assert (begun.tight, begun.far_above) == (False, True)
+
+
+def test_no_level_of_prices_is_tight_by_itself() -> None:
+    day = last_day(five_minutes(np.full(288, 900.0)), T0 + 288 * 300_000, FIVE)
+    assert day == LastDay(900.0, 900.0, tight=False, far_above=False)
+    assert last_day(five_minutes(np.array([])), T0, FIVE) is None
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_days_without_spikes_earn_what_the_rule_earns(seed: int) -> None:
+    """Prices that drift without a daily shape: the worst for a forecast of the time of day."""
+    rng = np.random.default_rng(seed)
+    energy = 60 + np.cumsum(rng.normal(0, 12, 24 * 6))
+    energy = 60 + (energy - energy.mean()).clip(-70, 70)
+    market = ReplayMarket(RULES, prices_of(energy, RULES))
+    _, trace, _ = walk(market, BATTERY, all_answer(), ReservePolicy(), clock=no_clock)
+    by_rule = quantile_rule_money(market.recorded, RULES, BATTERY)
+    assert trace.money.sum() >= by_rule.sum() - 0.03 * trace.perfect_money.sum()
