@@ -78,9 +78,9 @@ def test_spikes_of_the_last_24_hours_make_supply_tight() -> None:
     spiky = quiet.copy()
     spiky[200:206] = 1000.0
     end_ms = T0 + 288 * 300_000
-    assert last_day(five_minutes(quiet), end_ms, FIVE) == LastDay(
-        *np.quantile(quiet, (0.2, 0.8)).tolist(), tight=False, far_above=False
-    )
+    low, high = np.quantile(quiet, (0.2, 0.8)).tolist()
+    expected = LastDay(low, high, tight=False, far_above=False)
+    assert last_day(five_minutes(quiet), end_ms, FIVE) == expected
     day = last_day(five_minutes(spiky), end_ms, FIVE)
     assert day is not None
     assert (day.tight, day.far_above) == (True, False)
