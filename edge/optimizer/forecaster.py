@@ -75,9 +75,8 @@ class Forecaster:
         solar = solar[:, before:]
         if usual_w <= _DAYLIGHT * solar.mean():
             return solar
-        ratio = np.clip(_mean(lately) / usual_w, 0.0, 2.0)
-        ahead: Floats = solar * (1.0 + (ratio - 1.0) * self._fading(steps, _SOLAR_HALF_H))
-        return ahead
+        ratio = min(max(_mean(lately) / usual_w, 0.0), 2.0)
+        return solar * (1.0 + (ratio - 1.0) * self._fading(steps, _SOLAR_HALF_H))
 
     def _around(self, first: int, steps: int) -> tuple[NDArray[np.int64], int]:
         """The last hours' steps and those ahead, and how many are of the last hours."""
@@ -87,7 +86,7 @@ class Forecaster:
     def _fading(self, steps: int, half_h: float) -> Floats:
         """What is left of a deviation in the middle of each step, 1..0."""
         ahead_h = (np.arange(steps) + 0.5) * 24.0 / self._per_day
-        left: Floats = 0.5 ** (ahead_h / half_h)
+        left: Floats = np.exp2(-ahead_h / half_h)
         return left
 
     def _measured(self, known_w: Floats, at: NDArray[np.int64]) -> Floats:
