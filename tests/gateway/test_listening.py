@@ -2,21 +2,27 @@
 
 import stat
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 from structlog.testing import capture_logs
+from websockets import Headers, Request
 
 from schemas.assets import Device, Site
 from vpp_streams.domain.registry.demo_tokens import device_token, token_hash
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import InputError
+from vpp_streams.gateway.actions import Limits
 from vpp_streams.gateway.listening import (
     check_demo_tokens,
     check_plain_text,
     sharing_port,
     warn_of_plain_text,
 )
+from vpp_streams.gateway.seam import Reply
+from vpp_streams.gateway.server import Gateway
 from vpp_streams.local.supervisor import Supervisor
+from vpp_streams.process.health import HealthReporter
 from vpp_streams.process.ports import is_loopback
 from vpp_streams.process.private_files import locked, private_directory, write_private
 from vpp_streams.settings import Settings
@@ -43,6 +49,18 @@ def test_plain_text_that_others_can_reach_is_warned_of() -> None:
     assert [line["log_level"] for line in logged] == ["warning"]
     for harmless in (Settings(), Settings(host="0.0.0.0", tls_cert=Path("gateway.pem"))):
         assert warn_of_plain_text(harmless) == ""
+
+
+async def test_the_health_page_shows_the_warning() -> None:
+    gateway = Gateway(Settings(), 0, Limits(), MagicMock(), HealthReporter("gateway"))
+    request = Request("/healthz", Headers())
+    answer = gateway.answer(request, MagicMock())
+    assert isinstance(answer, Reply)
+    assert "warning" not in answer.body
+    gateway.warning = "it listens on 0.0.0.0 without TLS"
+    answer = gateway.answer(request, MagicMock())
+    assert isinstance(answer, Reply)
+    assert answer.body["warning"] == gateway.warning
 
 
 def test_the_demos_tokens_are_warned_of_and_refused_where_others_could_use_them() -> None:

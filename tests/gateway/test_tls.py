@@ -7,9 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import make_certificate, revoke
+from vpp_streams.clock import now_ms
+from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.errors import SettingsError
 from vpp_streams.gateway.tls import ReloadingContext, tls_context
+from vpp_streams.identity.ca_files import create_authority, write_server_files
 from vpp_streams.settings import Settings
+
+NOW_MS = now_ms()
 
 
 class Handshake:
@@ -59,8 +64,7 @@ def context(files: Path, **changes: object) -> ReloadingContext:
     made = tls_context(
         Settings(
             tls_cert=files / "gateway.pem",
-            tls_client_ca=files / "ca.pem",
-            **changes,  # type: ignore[arg-type]  # the tests name settings
+            **{"tls_client_ca": files / "ca.pem", **changes},  # type: ignore[arg-type]  # the tests name settings
         )
     )
     assert made is not None
@@ -86,6 +90,17 @@ def test_none_is_requested_where_certificates_are_off(files: Path) -> None:
     handshake = Handshake(server, client)
     handshake.run()
     assert handshake.server.getpeercert() is None
+
+
+def test_a_servers_certificate_of_the_same_authority_opens_no_door(files: Path) -> None:
+    """Ours names its uses; a gateway's own key must not speak for a device of that name."""
+    authority = create_authority(files / "ours", "test", NOW_MS)
+    write_server_files(authority, ["pw-1"], files / "ours", now_ms=NOW_MS, life_ms=DAY_MS)
+    server = context(files, tls_client_ca=files / "ours" / "ca.pem", tls_client="required")
+    client = ssl.create_default_context(cafile=files / "ca.pem")
+    client.load_cert_chain(files / "ours" / "server.pem", files / "ours" / "server.key")
+    with pytest.raises(ssl.SSLError, match="unsuitable certificate purpose"):
+        Handshake(server, client).run()
 
 
 def test_a_renewed_certificate_is_taken_up(files: Path) -> None:

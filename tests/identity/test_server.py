@@ -43,10 +43,10 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     world.now_ms = clock.now_ms()
     world.authority = new_authority(world.now_ms)
     settings = Settings(state_dir=tmp_path, enrol_port=0)
-    certificate = PortCertificate(settings, world.authority, ["localhost", "127.0.0.1"])
+    certificate = PortCertificate(world.authority, ["localhost", "127.0.0.1"])
     async with AsyncExitStack() as stack:
         app = create_app(world.desk(), world.ca_pem)
-        port = await serve(stack, app, settings, certificate)
+        port = serve(stack, app, settings, certificate)
         yield Served(world, f"https://127.0.0.1:{port}", port, certificate)
 
 
@@ -86,11 +86,11 @@ async def test_a_server_that_only_shows_the_authority_gets_no_code(
     """Anybody has the authority's certificate; only its servers have one that it signed."""
     imposter = new_authority(served.world.now_ms)
     settings = Settings(state_dir=tmp_path / "imposter", enrol_port=0)
-    certificate = PortCertificate(settings, imposter, ["127.0.0.1"])
+    certificate = PortCertificate(imposter, ["127.0.0.1"])
     async with AsyncExitStack() as stack:
         world = IdentityWorld()
         app = create_app(world.desk(), served.world.ca_pem)
-        port = await serve(stack, app, settings, certificate)
+        port = serve(stack, app, settings, certificate)
         url, pem = f"https://127.0.0.1:{port}", device.make_request("pw-1").pem
         code = served.world.code()
         with pytest.raises(ssl.SSLCertVerificationError):

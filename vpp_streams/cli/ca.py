@@ -154,7 +154,7 @@ async def _revoke(settings: Settings, device: str, reason: str) -> None:
     from vpp_streams.local.site_import import read_registry
 
     count = await revoke_device(settings, device, reason, await read_registry(settings))
-    typer.echo(f"{device} is revoked ({count} certificates had not expired)")
+    typer.echo(f"{device} is revoked; certificates of it that had not expired: {count}")
     typer.echo(f"to let it in again: {new_code(device)}")
 
 

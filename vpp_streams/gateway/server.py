@@ -179,10 +179,7 @@ class Gateway:
             if self._seen_registry != self.registry.version:
                 self._seen_registry = self.registry.version
                 self._apply_registry()
-            for link, code, reason in self._credentials.ended(self.revoked_serials(), now().utc_ms):
-                self._counters["credentials_ended"] += 1
-                log.info("a device's credentials ended", device=link.device_id, reason=reason)
-                link.perform(link.session.close(code, reason))
+            self._end_credentials()
             listening = self.framer.room.is_set()
             for links in _slices(list(self._links)):
                 moment = now()
@@ -243,6 +240,12 @@ class Gateway:
             )
         if older is not None and older is not link:
             older.perform(older.session.close(CLOSE_REPLACED, "a newer connection took over"))
+
+    def _end_credentials(self) -> None:
+        for link, code, reason in self._credentials.ended(self.revoked_serials(), now().utc_ms):
+            self._counters["credentials_ended"] += 1
+            log.info("a device's credentials ended", device=link.device_id, reason=reason)
+            link.perform(link.session.close(code, reason))
 
     def _apply_registry(self) -> None:
         for link in list(self._links):

@@ -65,31 +65,28 @@ class Desk:
         """A certificate for a one-time code."""
         asked = _decoded(body, EnrolBody)
         if isinstance(asked, Refused):
-            return self._outcome("enrol", asked, address, "")
+            return self._outcome("enrol", asked, address)
         digest = digest_of(asked.code)
         mono_ms = self._signer.now().mono_ms
         if self._failed.slowed(address, digest, mono_ms):
-            return self._outcome("enrol", SLOWED, address, "")
-        code = self._codes.codes.code(digest)
-        device_id = code.device_id if code else ""
+            return self._outcome("enrol", SLOWED, address)
         answer = await self._enrol(digest, asked.request, mono_ms)
         if isinstance(answer, Refused) and answer.word == "unknown_code":
             self._failed.failed(address, digest, mono_ms)
-        return self._outcome("enrol", answer, address, device_id)
+        return self._outcome("enrol", answer, address)
 
     async def renew(self, body: bytes | Refused, address: str) -> Granted | Refused:
         """A new certificate for the present one and a signature by its key."""
         asked = _decoded(body, RenewalBody)
         if isinstance(asked, Refused):
-            return self._outcome("renew", asked, address, "")
+            return self._outcome("renew", asked, address)
         mono_ms = self._signer.now().mono_ms
         if self._failed.slowed(address, "", mono_ms):
-            return self._outcome("renew", SLOWED, address, "")
+            return self._outcome("renew", SLOWED, address)
         answer = await self._renew(asked, mono_ms)
         if isinstance(answer, Refused) and answer.word in ("unknown_certificate", "bad_signature"):
             self._failed.failed(address, "", mono_ms)
-        device_id = answer.subject.device_id if isinstance(answer, Granted) else ""
-        return self._outcome("renew", answer, address, device_id)
+        return self._outcome("renew", answer, address)
 
     async def _enrol(self, digest: str, request_pem: str, mono_ms: int) -> Granted | Refused:
         key = read_request(request_pem)
@@ -152,19 +149,18 @@ class Desk:
             code_sha256=digest, attempt=f"{attempt:x}", key_sha256=key.sha256, at_ms=at_ms
         )
 
-    def _outcome(
-        self, what: str, answer: Granted | Refused, address: str, device_id: str
-    ) -> Granted | Refused:
+    def _outcome(self, what: str, answer: Granted | Refused, address: str) -> Granted | Refused:
         if isinstance(answer, Granted):
             self._counters[f"{what}_granted"] += 1
-            log.info("a certificate was issued", to=device_id, by=what, address=address)
+            device_id = answer.subject.device_id
+            log.info("a certificate was issued", device=device_id, by=what, address=address)
         else:
             self._counters[f"{what}_refused:{answer.word}"] += 1
             log.warning(
                 "a certificate was refused",
+                device=answer.device_id or "unknown",
                 by=what,
                 reason=answer.word,
-                device=device_id or "unknown",
                 address=address,
             )
         return answer

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import structlog
 import uvicorn
@@ -33,7 +34,7 @@ from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.follower import Feed, assets_into, revocations_into
 from vpp_streams.process.background import run_beside
-from vpp_streams.process.connection import connected
+from vpp_streams.process.connection import Connection, connected
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 from vpp_streams.web.connections import DoorConfig, open_files
@@ -52,8 +53,6 @@ class Running:
     """A server that answers."""
 
     port: int
-    authority: Authority
-    health: HealthReporter
     background: list[asyncio.Task[None]]
     """Run for as long as the server does; one that ends has failed."""
 
@@ -69,53 +68,58 @@ async def running_enrolment(settings: Settings, names: Sequence[str]) -> AsyncIt
     clients = KafkaClients(settings)
     await ensure_topics(clients)
     health = HealthReporter("enrolment")
-    registry, revocations = Registry(), Revocations()
+    certificate = PortCertificate(authority, names)
     async with AsyncExitStack() as stack:
         kafka = await stack.enter_async_context(connected(clients, health, finish_s=FINISH_S))
-        outlet = kafka.outlet
-        codes = CodeLog(lambda record: outlet.write(topics.IDENTITY_CODES, record))
-        signer = Signer(
-            authority,
-            lambda record: outlet.write(topics.IDENTITY_CERTIFICATES, record),
-            life_ms=round(settings.device_cert_days * DAY_MS),
-            now=clock.now,
-            chance=secrets.token_bytes,
-        )
-        following = kafka.follower.following(
-            assets_into(registry),
-            Feed(topics.IDENTITY_CODES, codes.take),
-            revocations_into(revocations),
-        )
-        background = [await stack.enter_async_context(following)]
-        app = create_app(
-            Desk(signer, codes, registry, revocations, health.counters),
-            pem_of(authority.certificate),
-        )
-        port = await serve(stack, app, settings, PortCertificate(settings, authority, names))
-        health.gauges["codes"] = lambda: len(codes.codes)
-        yield Running(port, authority, health, background)
+        desk, following = await _desk(stack, kafka, authority, health)
+        background = [following, run_beside(stack, certificate.replace_for_ever())]
+        app = create_app(desk, pem_of(authority.certificate))
+        yield Running(serve(stack, app, settings, certificate), background)
+
+
+async def _desk(
+    stack: AsyncExitStack, kafka: Connection, authority: Authority, health: HealthReporter
+) -> tuple[Desk, asyncio.Task[None]]:
+    """A desk that has read all there is, and the task that keeps it current."""
+    outlet, registry, revocations = kafka.outlet, Registry(), Revocations()
+    codes = CodeLog(lambda record: outlet.write(topics.IDENTITY_CODES, record))
+    signer = Signer(
+        authority,
+        lambda record: outlet.write(topics.IDENTITY_CERTIFICATES, record),
+        life_ms=round(kafka.clients.settings.device_cert_days * DAY_MS),
+        now=clock.now,
+        chance=secrets.token_bytes,
+    )
+    following = kafka.follower.following(
+        assets_into(registry),
+        Feed(topics.IDENTITY_CODES, codes.take),
+        revocations_into(revocations),
+    )
+    task = await stack.enter_async_context(following)
+    health.gauges["codes"] = lambda: len(codes.codes)
+    return Desk(signer, codes, registry, revocations, health.counters), task
 
 
 class PortCertificate:
     """The certificate of the port, made again each day; new connections use the newest one."""
 
-    def __init__(self, settings: Settings, authority: Authority, names: Sequence[str]) -> None:
-        self._directory: Path = settings.state_dir / "enrolment"
+    def __init__(self, authority: Authority, names: Sequence[str]) -> None:
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._authority = authority
         self._names = list(names)
-        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.replace()
 
     def replace(self) -> None:
-        """Make a new one and use it for connections from here on."""
-        cert, key = write_server_files(
-            self._authority,
-            self._names,
-            self._directory,
-            now_ms=clock.now_ms(),
-            life_ms=SERVER_LIFE_MS,
-        )
-        self.context.load_cert_chain(cert, key)
+        """Make a new one and use it for connections from here on; no file of it is left."""
+        with TemporaryDirectory(prefix="vpp-enrolment-") as directory:
+            cert, key = write_server_files(
+                self._authority,
+                self._names,
+                Path(directory),
+                now_ms=clock.now_ms(),
+                life_ms=SERVER_LIFE_MS,
+            )
+            self.context.load_cert_chain(cert, key)
 
     async def replace_for_ever(self) -> None:
         """Do so each day."""
@@ -132,7 +136,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(
+def serve(
     stack: AsyncExitStack, app: Starlette, settings: Settings, certificate: PortCertificate
 ) -> int:
     """Serve until the stack unwinds; returns the port."""
@@ -156,7 +160,6 @@ async def serve(
         await asyncio.gather(serving, return_exceptions=True)
 
     stack.push_async_callback(stop)
-    run_beside(stack, certificate.replace_for_ever())
     return int(listener.getsockname()[1])
 
 

@@ -17,7 +17,7 @@ def show_certificates(found: Sequence[Standing], as_json: bool) -> None:
     if not as_json:
         counts = Counter(standing.state for standing in found)
         listed = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in counts.items())
-        typer.echo(f"{len(found)} devices with a certificate{': ' if listed else ''}{listed}")
+        typer.echo(f"devices with a certificate: {len(found)}{listed and f' ({listed})'}")
 
 
 def _as_line(standing: Standing) -> str:

@@ -27,6 +27,8 @@ class Refused(NamedTuple):
     word: Word
     sentence: str
     status: int = 403
+    device_id: str = ""
+    """The device, where it has shown which one it is."""
 
 
 class Subject(NamedTuple):

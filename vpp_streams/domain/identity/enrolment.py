@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from schemas.identity import EnrolmentCode
-from vpp_streams.domain.identity.answers import Refused, Subject, new_code
+from vpp_streams.domain.identity.answers import Refused, Subject, Word, new_code
 from vpp_streams.domain.identity.authority import DEVICE_URI, begins_ms, ends_ms
 from vpp_streams.domain.identity.certificate_requests import MAX_PEM, UNREADABLE, DeviceKey
 from vpp_streams.domain.identity.revocations import Revocations
@@ -48,18 +48,14 @@ def subject_of_code(
         return _UNKNOWN
     device_id = code.device_id
     if now_ms >= code.expires_at_ms:
-        return Refused("expired_code", f"the code has expired; {new_code(device_id)}")
+        return _needs_code("expired_code", "the code has expired", device_id)
     if spent_on not in (None, key.sha256):
-        return Refused(
-            "used_code", f"the code was used by another key; {new_code(device_id)}", status=409
-        )
+        return _needs_code("used_code", "the code was used by another key", device_id, 409)
     if revocations.concerns(device_id, code.made_at_ms):
-        return Refused("revoked", f"{device_id} was revoked since; {new_code(device_id)}")
+        return _needs_code("revoked", f"{device_id} was revoked since", device_id)
     subject = registered(device_id, registry)
     if isinstance(subject, Subject) and subject.site_id != code.site_id:
-        return Refused(
-            "moved", f"{device_id} is at another site now; {new_code(device_id)}", status=409
-        )
+        return _needs_code("moved", f"{device_id} is at another site now", device_id, 409)
     return subject
 
 
@@ -82,11 +78,15 @@ def subject_of_renewal(
     if not _has_signed(old, proof.signature_base64, key.request_der):
         return Refused("bad_signature", "the request is not signed by the certificate's key")
     if now_ms >= ends_ms(old):
-        return Refused("expired_certificate", f"the certificate has expired; {new_code(device_id)}")
+        return _needs_code("expired_certificate", "the certificate has expired", device_id)
     if revocations.concerns(device_id, begins_ms(old)):
-        return Refused("revoked", f"the certificate was revoked; {new_code(device_id)}")
+        return _needs_code("revoked", "the certificate was revoked", device_id)
     if now_ms < begins_ms(old):
-        return Refused("not_yet_valid", "the certificate does not hold yet: check the clocks")
+        return Refused(
+            "not_yet_valid",
+            "the certificate does not hold yet: check the clocks",
+            device_id=device_id,
+        )
     return registered(device_id, registry)
 
 
@@ -98,6 +98,7 @@ def registered(device_id: str, registry: Registry) -> Subject | Refused:
             "not_registered",
             f"device {device_id} is not in the registry; the operator adds it"
             " (`vpp assets import`)",
+            device_id=device_id,
         )
     return Subject(device_id, entry[1].site_id)
 
@@ -111,6 +112,10 @@ def device_of(certificate: x509.Certificate) -> str | None:
         return None
     found = [uri.removeprefix(DEVICE_URI) for uri in uris if uri.startswith(DEVICE_URI)]
     return found[0] if len(found) == 1 else None
+
+
+def _needs_code(word: Word, why: str, device_id: str, status: int = 403) -> Refused:
+    return Refused(word, f"{why}; {new_code(device_id)}", status, device_id)
 
 
 def _issued_by(root: x509.Certificate, pem: str) -> x509.Certificate | Refused:
