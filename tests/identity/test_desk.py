@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests.support.identity_world import ADDRESS, LIFE_MS, NOW_MS, PW_2, Home, IdentityWorld
-from vpp_streams.domain.identity.answers import Refused
 from vpp_streams.domain.identity.enrolment import device_of
+from vpp_streams.domain.identity.refusals import Refused
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.gateway.logins import ADDRESS_GUESSES_BURST, CONNECTS_BURST
 from vpp_streams.identity import code_log, device
@@ -142,6 +142,22 @@ async def test_a_code_and_a_device_are_limited_too() -> None:
     assert sum(answer is not None for answer in renewed) == CONNECTS_BURST
     assert one.refused is not None
     assert one.refused.word == "slowed"
+
+
+async def test_failing_renewals_keep_no_neighbour_from_renewing() -> None:
+    world = IdentityWorld()
+    neighbour, broken = Home(world, world.desk()), Home(world, world.desk(), "pw-2")
+    await neighbour.enrol(world.code())
+    await broken.enrol(world.code(PW_2))
+    broken.desk = neighbour.desk  # one server, one address
+    broken.key_pem = neighbour.key_pem
+    words = []
+    for _ in range(20):
+        await broken.renew()
+        assert broken.refused is not None
+        words.append(broken.refused.word)
+    assert words == ["bad_signature"] * 5 + ["slowed"] * 15
+    assert await neighbour.renew() is not None
 
 
 async def test_every_outcome_is_logged_and_counted_without_the_code() -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from tests.support.identity_world import LIFE_MS, NOW_MS, Home, IdentityWorld, new_authority
 from vpp_streams.domain.identity import enrolment
-from vpp_streams.domain.identity.answers import Subject
 from vpp_streams.domain.identity.authority import (
     device_certificate,
     fingerprint,
@@ -17,6 +16,7 @@ from vpp_streams.domain.identity.authority import (
     validity,
 )
 from vpp_streams.domain.identity.certificate_requests import DeviceKey, read_request
+from vpp_streams.domain.identity.refusals import Subject
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.identity import device, device_http
 

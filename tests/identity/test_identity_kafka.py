@@ -25,13 +25,13 @@ from tests.support.gateway_kafka import (
 )
 from tests.support.kafka_world import until
 from vpp_streams import clock
-from vpp_streams.domain.identity.answers import Subject
+from vpp_streams.domain.identity.refusals import Subject
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.gateway.server import Gateway
 from vpp_streams.identity import device, device_http
 from vpp_streams.identity.ca_files import create_authority, read_root, write_server_files
+from vpp_streams.identity.enrolment_server import Running, running_enrolment
 from vpp_streams.identity.operating import hand_out_codes, newest_certificates, revoke
-from vpp_streams.identity.server import Running, running_enrolment
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka

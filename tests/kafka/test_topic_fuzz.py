@@ -33,8 +33,8 @@ from vpp_streams.domain.control.ruling import Ruling
 from vpp_streams.domain.fleet.partition import Frame
 from vpp_streams.domain.fleet.region_pace import LiveRegion
 from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.domain.identity.certificate_states import standings
 from vpp_streams.domain.identity.revocations import Revocations
-from vpp_streams.domain.identity.standing import standings
 from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
 from vpp_streams.domain.openadr.requests import Ven
 from vpp_streams.domain.registry.registry import Registry

@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from schemas.assets import Device, Site
 from schemas.identity import EnrolmentCode, IssuedCertificate, Redemption, Revocation
-from vpp_streams.domain.identity.answers import Refused, Subject
 from vpp_streams.domain.identity.authority import Authority, make_root, pem_of
 from vpp_streams.domain.identity.codes import CODE_LENGTH, make_code
+from vpp_streams.domain.identity.refusals import Refused, Subject
 from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.moments import DAY_MS, Now
 from vpp_streams.domain.registry.registry import Registry

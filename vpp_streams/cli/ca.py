@@ -123,9 +123,9 @@ def serve(
 
 
 async def _code(settings: Settings, device: str, days: float) -> None:
-    from vpp_streams.domain.identity.answers import Refused
     from vpp_streams.domain.identity.authority import fingerprint
     from vpp_streams.domain.identity.enrolment import registered
+    from vpp_streams.domain.identity.refusals import Refused
     from vpp_streams.identity.ca_files import read_root
     from vpp_streams.identity.operating import make_codes, publish_codes
     from vpp_streams.local.site_import import read_registry
@@ -149,7 +149,7 @@ async def _issue(settings: Settings, device: str, request_pem: str) -> None:
 
 
 async def _revoke(settings: Settings, device: str, reason: str) -> None:
-    from vpp_streams.domain.identity.answers import new_code
+    from vpp_streams.domain.identity.refusals import new_code
     from vpp_streams.identity.operating import revoke as revoke_device
     from vpp_streams.local.site_import import read_registry
 
@@ -161,7 +161,7 @@ async def _revoke(settings: Settings, device: str, reason: str) -> None:
 async def _serve(settings: Settings, names: list[str]) -> None:
     import structlog
 
-    from vpp_streams.identity.server import running_enrolment
+    from vpp_streams.identity.enrolment_server import running_enrolment
     from vpp_streams.process.background import run_until_stopped
 
     async with running_enrolment(settings, names) as running:

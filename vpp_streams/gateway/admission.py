@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from schemas.assets import Device, Site
 from schemas.protocol import SUBPROTOCOL
-from vpp_streams.domain.identity.answers import new_code
+from vpp_streams.domain.identity.refusals import new_code
 from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.registry.demo_tokens import token_hash
 from vpp_streams.domain.registry.registry import Registry

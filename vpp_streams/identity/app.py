@@ -5,7 +5,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from vpp_streams.domain.identity.answers import Refused
+from vpp_streams.domain.identity.refusals import Refused
 from vpp_streams.identity.desk import Desk
 from vpp_streams.identity.signer import Granted
 from vpp_streams.web.callers import client_address

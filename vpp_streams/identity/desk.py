@@ -1,5 +1,6 @@
 """Decides on each request for a certificate, signs, and records what was signed."""
 
+import hashlib
 from collections import Counter
 from typing import Annotated, TypeVar
 
@@ -8,11 +9,11 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from schemas.identity import Redemption
-from vpp_streams.domain.identity.answers import Refused, Subject
 from vpp_streams.domain.identity.authority import SERIAL_BYTES, serial_of
 from vpp_streams.domain.identity.certificate_requests import MAX_PEM, DeviceKey, read_request
 from vpp_streams.domain.identity.codes import digest_of
 from vpp_streams.domain.identity.enrolment import Proof, subject_of_code, subject_of_renewal
+from vpp_streams.domain.identity.refusals import Refused, Subject
 from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.gateway.logins import Connects, FailedLogins
@@ -81,11 +82,13 @@ class Desk:
         if isinstance(asked, Refused):
             return self._outcome("renew", asked, address)
         mono_ms = self._signer.now().mono_ms
-        if self._failed.slowed(address, "", mono_ms):
+        # By the certificate, so that a home whose renewals fail keeps no neighbour from renewing.
+        shown = hashlib.sha256(asked.certificate.encode()).hexdigest()
+        if self._failed.slowed(address, shown, mono_ms):
             return self._outcome("renew", SLOWED, address)
         answer = await self._renew(asked, mono_ms)
         if isinstance(answer, Refused) and answer.word in ("unknown_certificate", "bad_signature"):
-            self._failed.failed(address, "", mono_ms)
+            self._failed.failed(address, shown, mono_ms)
         return self._outcome("renew", answer, address)
 
     async def _enrol(self, digest: str, request_pem: str, mono_ms: int) -> Granted | Refused:

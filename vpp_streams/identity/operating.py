@@ -12,13 +12,13 @@ from cryptography import x509
 
 from schemas.identity import IssuedCertificate, Revocation
 from vpp_streams import clock
-from vpp_streams.domain.identity.answers import Refused, Subject
 from vpp_streams.domain.identity.authority import fingerprint
 from vpp_streams.domain.identity.certificate_requests import read_request
+from vpp_streams.domain.identity.certificate_states import Standing, standings
 from vpp_streams.domain.identity.codes import CODE_LENGTH, NewCode, make_code
 from vpp_streams.domain.identity.enrolment import registered
+from vpp_streams.domain.identity.refusals import Refused, Subject
 from vpp_streams.domain.identity.revocations import Revocations
-from vpp_streams.domain.identity.standing import Standing, standings
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import InputError
@@ -33,7 +33,7 @@ from vpp_streams.process.private_files import write_private
 from vpp_streams.settings import Settings
 
 CODE_DAYS = 14.0
-"""How long a code holds unless told otherwise."""
+"""How long a code holds by default."""
 COLUMNS = ("site_id", "device_id", "code", "ca_sha256", "expires_at")
 
 

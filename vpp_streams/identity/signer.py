@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from schemas.identity import HowIssued, IssuedCertificate
-from vpp_streams.domain.identity.answers import Subject
 from vpp_streams.domain.identity.authority import (
     SERIAL_BYTES,
     Authority,
@@ -16,6 +15,7 @@ from vpp_streams.domain.identity.authority import (
     validity,
 )
 from vpp_streams.domain.identity.certificate_requests import DeviceKey
+from vpp_streams.domain.identity.refusals import Subject
 from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.moments import Now
 

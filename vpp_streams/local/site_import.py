@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schemas.assets import Site
-from vpp_streams.domain.identity.answers import Subject
+from vpp_streams.domain.identity.refusals import Subject
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.identity.ca_files import read_root
 from vpp_streams.identity.operating import check_codes_file, hand_out_codes

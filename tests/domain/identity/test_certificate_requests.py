@@ -12,13 +12,13 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpp_streams.domain.identity.answers import Refused
 from vpp_streams.domain.identity.certificate_requests import (
     MAX_PEM,
     DeviceKey,
     key_digest,
     read_request,
 )
+from vpp_streams.domain.identity.refusals import Refused
 from vpp_streams.identity.device import make_request
 
 GOOD = make_request("pw-1").pem

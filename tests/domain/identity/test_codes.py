@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.identity import EnrolmentCode, Redemption
-from vpp_streams.domain.identity.answers import Subject
 from vpp_streams.domain.identity.codes import (
     ALPHABET,
     CODE_LENGTH,
@@ -17,6 +16,7 @@ from vpp_streams.domain.identity.codes import (
     digest_of,
     make_code,
 )
+from vpp_streams.domain.identity.refusals import Subject
 from vpp_streams.kafka import topics
 
 PW_1 = Subject("pw-1", "home-1")

@@ -8,7 +8,6 @@ import pytest
 from schemas.assets import Site
 from schemas.identity import EnrolmentCode, Revocation
 from tests.support.identity_world import LIFE_MS, NOW_MS, PW_1, PW_2, home, new_authority
-from vpp_streams.domain.identity.answers import Refused, Subject
 from vpp_streams.domain.identity.authority import (
     Authority,
     device_certificate,
@@ -18,6 +17,7 @@ from vpp_streams.domain.identity.authority import (
 )
 from vpp_streams.domain.identity.certificate_requests import DeviceKey, read_request
 from vpp_streams.domain.identity.enrolment import Proof, subject_of_code, subject_of_renewal
+from vpp_streams.domain.identity.refusals import Refused, Subject
 from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.identity import device

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 import typer
 
-from vpp_streams.domain.identity.standing import Standing
+from vpp_streams.domain.identity.certificate_states import Standing
 
 
 def show_certificates(found: Sequence[Standing], as_json: bool) -> None:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from vpp_streams.domain.identity.answers import Subject
+from vpp_streams.domain.identity.refusals import Subject
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 
 BACKDATED_MS = HOUR_MS

@@ -11,7 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from vpp_streams.domain.identity.answers import Refused
+from vpp_streams.domain.identity.refusals import Refused
 
 MAX_PEM = 8192
 """The longest certificate or request that is read, characters."""

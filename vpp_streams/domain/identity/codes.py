@@ -8,7 +8,7 @@ import hashlib
 from typing import NamedTuple
 
 from schemas.identity import EnrolmentCode, Redemption
-from vpp_streams.domain.identity.answers import Subject
+from vpp_streams.domain.identity.refusals import Subject
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's: without I, L, O and U, which are misread."""

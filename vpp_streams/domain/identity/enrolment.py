@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from schemas.identity import EnrolmentCode
-from vpp_streams.domain.identity.answers import Refused, Subject, Word, new_code
 from vpp_streams.domain.identity.authority import DEVICE_URI, begins_ms, ends_ms
 from vpp_streams.domain.identity.certificate_requests import MAX_PEM, UNREADABLE, DeviceKey
+from vpp_streams.domain.identity.refusals import Refused, Subject, Word, new_code
 from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.registry.registry import Registry
 

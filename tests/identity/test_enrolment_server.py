@@ -17,7 +17,7 @@ from vpp_streams import clock
 from vpp_streams.domain.identity.authority import fingerprint
 from vpp_streams.identity import device, device_http
 from vpp_streams.identity.app import MAX_BODY_BYTES, create_app
-from vpp_streams.identity.server import PortCertificate, serve
+from vpp_streams.identity.enrolment_server import PortCertificate, serve
 from vpp_streams.settings import Settings
 
 

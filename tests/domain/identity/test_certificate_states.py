@@ -3,8 +3,8 @@
 import pytest
 
 from schemas.identity import IssuedCertificate, Revocation
+from vpp_streams.domain.identity.certificate_states import standings
 from vpp_streams.domain.identity.revocations import Revocations
-from vpp_streams.domain.identity.standing import standings
 
 DAY = 86_400_000
 
