@@ -1,5 +1,6 @@
 """Settings from ``VPP_*`` environment variables; see `Settings` for each one's meaning."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,6 +9,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vpp_streams.errors import SettingsError
 
+REPLACED = {"VPP_TLS_CLIENT_REQUIRED": "VPP_TLS_CLIENT=required"}
+"""Variables that there are no more, with what to set instead: one that was ignored in silence could
+open a door."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -153,6 +157,9 @@ def words_of(listed: str) -> tuple[str, ...]:
 
 def load_settings(**overrides: object) -> Settings:
     """Read the environment. Raises `SettingsError` naming each variable that cannot be used."""
+    if old := sorted(REPLACED.keys() & os.environ.keys()):
+        ways_out = "; ".join(f"{name} is no more: set {REPLACED[name]}" for name in old)
+        raise SettingsError(f"settings: {ways_out}")
     try:
         return Settings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:

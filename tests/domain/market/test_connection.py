@@ -114,9 +114,10 @@ def test_fees_are_those_of_what_passes_the_connection() -> None:
 
 def test_own_use_is_worth_what_import_costs() -> None:
     """At a flat price there is nothing to sell for; yet each MWh of load costs 100 more to buy."""
-    at_battery = decide(replace(inputs_at(NEXT_MS, FLAT, 2e6), rules=energy_only(HOURLY)))
-    assert cleared_power_w(at_battery.energy, 50.0) == pytest.approx(0.0, abs=1.0)
     small = {"region_forecast": forecast(NEXT_MS, quantity(4e4, 1e4, 2e4))}
+    free = replace(AT_CONNECTION, import_fee=0.0)
+    bought = decide(connected(NEXT_MS, FLAT, 2e6, rules=free, **small))
+    assert cleared_power_w(bought.energy, 50.0) == pytest.approx(-4e4, abs=1.0), "load is bought"
     bid = decide(connected(NEXT_MS, FLAT, 2e6, **small))
     assert (bid.net_load_w, bid.net_load_low_w, bid.net_load_high_w) == (4e4, 3e4, 6e4)
     assert cleared_power_w(bid.energy, 50.0) == pytest.approx(0.0, abs=1.0), "load is covered"

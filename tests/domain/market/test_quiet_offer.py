@@ -59,6 +59,14 @@ def test_nothing_is_bought_that_does_not_pay_at_the_upper_quantile() -> None:
     assert offered(narrow, 33.9, replace(BATTERY, wear_per_mwh=10.0)) == 0.0
 
 
+def test_nothing_is_sold_below_what_it_wears_unless_filling_up_again_is_paid() -> None:
+    worn = replace(BATTERY, wear_per_mwh=10.0)
+    cheap = replace(QUIET, low=2.0, high=8.0)
+    assert offered(cheap, 9.0, worn) == 0.0
+    assert offered(cheap, 10.0, worn) > 0.0
+    assert offered(replace(cheap, low=-40.0), 9.0, worn) > 0.0
+
+
 def test_a_quarter_of_a_sale_waits_as_the_chain_would_where_a_price_was_far_above() -> None:
     above = replace(QUIET, far_above=True)
     assert offered(above, 100.0) == pytest.approx(0.75 * 7e5)

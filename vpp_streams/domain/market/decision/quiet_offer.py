@@ -41,7 +41,8 @@ def quiet_offer(
     ends = np.array([least_w, most_w])
     buy_w, sell_w = feasible_power(ends, stored_wh, storage, rules.interval_h).round(3).tolist()
     buy_below = _buy_below(day, storage)
-    sell_from = max(float(np.floor(day.high / _LEAST)) * _LEAST, buy_below + 2 * _LEAST)
+    worn = _least_sale(day, storage)
+    sell_from = max(float(np.floor(day.high / _LEAST)) * _LEAST, buy_below + 2 * _LEAST, worn)
     rest = (buy_below + _LEAST, 0.0)
     sales = _sales(by_chain, sell_w, sell_from, _CHAIN_SHARE if day.far_above else 0.0)
     steps, below_w = list[Step](), min(buy_w, 0.0) if buy_below >= rules.floor else 0.0
@@ -57,6 +58,13 @@ def _buy_below(day: LastDay, storage: Storage) -> float:
     """The price up to which to buy: the lower quantile, if what is bought pays at the upper one."""
     both_ways = storage.charge_efficiency * storage.discharge_efficiency
     return min(day.low, (day.high - storage.wear_per_mwh) * both_ways)
+
+
+def _least_sale(day: LastDay, storage: Storage) -> float:
+    """The price below which a sale does not pay the wear, with what filling up again is paid where
+    prices are negative."""
+    both_ways = storage.charge_efficiency * storage.discharge_efficiency
+    return storage.wear_per_mwh + min(day.low, 0.0) / both_ways
 
 
 def _sales(
