@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from vpp_streams.cli import build_app
 from vpp_streams.domain.identity.authority import fingerprint
-from vpp_streams.errors import InputError, VppError
+from vpp_streams.errors import BrokerError, InputError, VppError
 from vpp_streams.identity.ca_files import read_root
 
 
@@ -61,6 +61,17 @@ def test_codes_are_not_written_over(ca: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere else"):
         run("assets", "import", "docs/examples/assets.yaml", "--enrol-out", codes)
     assert codes.read_text() == "the only copy"
+
+
+def test_a_server_that_others_can_reach_needs_its_name(
+    ca: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VPP_HOST", "0.0.0.0")
+    run("ca", "init")
+    with pytest.raises(InputError, match=r"--name enrol\.example\.org"):
+        run("ca", "serve")
+    with pytest.raises(BrokerError):  # it goes on from there
+        run("ca", "serve", "--name", "enrol.example.org")
 
 
 def test_a_request_that_is_no_file_is_one_line(ca: Path, tmp_path: Path) -> None:

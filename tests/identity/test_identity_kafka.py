@@ -14,6 +14,8 @@ from websockets.exceptions import InvalidHandshake
 
 from schemas.assets import Device, Site
 from schemas.protocol import CLOSE_REVOKED
+from tests.support.certificates import make_certificate
+from tests.support.certificates import revoke as revoke_in_list
 from tests.support.gateway_kafka import (
     connect_device,
     gateway_with,
@@ -27,11 +29,13 @@ from tests.support.kafka_world import until
 from vpp_streams import clock
 from vpp_streams.domain.identity.refusals import Subject
 from vpp_streams.domain.moments import DAY_MS
+from vpp_streams.errors import InputError
+from vpp_streams.gateway import tls as gateway_tls
 from vpp_streams.gateway.server import Gateway
 from vpp_streams.identity import device, device_http
 from vpp_streams.identity.ca_files import create_authority, read_root, write_server_files
 from vpp_streams.identity.enrolment_server import Running, running_enrolment
-from vpp_streams.identity.operating import hand_out_codes, newest_certificates, revoke
+from vpp_streams.identity.operating import hand_out_codes, issue, newest_certificates, revoke
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -143,6 +147,50 @@ async def test_enrolled_connected_revoked_and_back(settings: Settings, tmp_path:
             ("pw-1", "valid"),
             ("pw-2", "valid"),
         ]
+
+
+async def test_a_certificate_is_issued_by_hand_and_revoked_though_the_clock_is_slow(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with plant(settings, tmp_path) as (own, gateway, _):
+        request = device.make_request("pw-2")
+        granted = await issue(own, "pw-2", request.pem, gateway.registry)
+        with pytest.raises(InputError, match="not in the registry"):
+            await issue(own, "pw-9", request.pem, gateway.registry)
+        with pytest.raises(InputError, match="no device 'pw-9'"):
+            await revoke(own, "pw-9", "", gateway.registry)
+        (found,) = await newest_certificates(own)
+        assert (found.state, found.certificate.how) == ("valid", "operator")
+        assert found.certificate.not_after_ms == granted.not_after_ms
+        monkeypatch.setattr(clock, "now_ms", lambda: 1_000_000)
+        assert await revoke(own, "pw-2", "", gateway.registry) == 1
+        (found,) = await newest_certificates(own)
+        assert found.state == "revoked"
+
+
+async def test_an_open_connection_ends_when_the_list_of_another_ca_revokes_it(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_tls, "LOOK_S", 0.1)
+    ca = make_certificate("ca", None, tmp_path)
+    make_certificate("gateway", ca, tmp_path)
+    lost, _ = make_certificate("pw-1", ca, tmp_path)
+    crl = tmp_path / "crl.pem"
+    revoke_in_list(crl, ca)
+    tls: dict[str, Any] = {
+        "tls_cert": tmp_path / "gateway.pem",
+        "tls_client_ca": tmp_path / "ca.pem",
+        "tls_client_crl": crl,
+    }
+    client = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+    client.load_cert_chain(tmp_path / "pw-1.pem")
+    async with (
+        gateway_with(settings, home(1), **tls) as gateway,
+        connect_device(gateway, "pw-1", additional_headers={}, ssl=client) as socket,
+    ):
+        await report(socket)
+        revoke_in_list(crl, ca, lost)
+        assert await wait_for_close(socket) == CLOSE_REVOKED
 
 
 async def test_two_servers_spend_a_code_once(settings: Settings, tmp_path: Path) -> None:

@@ -116,8 +116,14 @@ def serve(
 ) -> None:
     """Serve enrolment and renewal over HTTPS, with the key in VPP_CA. Start one or several."""
     from vpp_streams.process.logs import set_up_logs
+    from vpp_streams.process.ports import is_loopback
 
     settings = load_settings(enrol_port=port)
+    if not name and not is_loopback(settings.host):
+        raise InputError(
+            f"VPP_HOST={settings.host} can be reached from other machines: give the names under"
+            " which homes reach it, --name enrol.example.org, as its certificate is for these only"
+        )
     set_up_logs(settings)
     asyncio.run(_serve(settings, name or ["localhost", "127.0.0.1"]))
 
