@@ -19,8 +19,8 @@ from vpp_streams.domain.market.value import feasible_power
 
 _CHAIN_SHARE = 0.25
 """Share of a sale that waits if the chain says so, while a price is far above the last day's."""
-_LEAST = 1e-4
-"""The smallest step of prices in an offer."""
+_DECIMALS, _LEAST = 6, 1e-6
+"""Digits of an offer's prices, finer than those of any market, and the smallest step of them."""
 
 
 def quiet_offer(
@@ -41,15 +41,14 @@ def quiet_offer(
     ends = np.array([least_w, most_w])
     buy_w, sell_w = feasible_power(ends, stored_wh, storage, rules.interval_h).round(3).tolist()
     buy_below = _buy_below(day, storage)
-    worn = _least_sale(day, storage)
-    sell_from = max(float(np.floor(day.high / _LEAST)) * _LEAST, buy_below + 2 * _LEAST, worn)
+    sell_from = max(day.high, buy_below + 2 * _LEAST, _least_sale(day, storage))
     rest = (buy_below + _LEAST, 0.0)
     sales = _sales(by_chain, sell_w, sell_from, _CHAIN_SHARE if day.far_above else 0.0)
     steps, below_w = list[Step](), min(buy_w, 0.0) if buy_below >= rules.floor else 0.0
     reached_w = below_w
     for price, power_w in (rest, *sales):
-        if power_w > reached_w and round(price, 4) <= rules.cap:
-            steps.append(Step(round(price, 4), power_w))
+        if power_w > reached_w and round(price, _DECIMALS) <= rules.cap:
+            steps.append(Step(round(price, _DECIMALS), power_w))
             reached_w = power_w
     return EnergyOffer(below_w, tuple(steps)) if len(steps) <= rules.max_steps else by_chain
 
