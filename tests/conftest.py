@@ -106,17 +106,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests, those on Kafka, begin first: at the end no process waits for the other.
 
     With ``--dist worksteal`` each process begins with a run of consecutive tests: an equal share
-    of the long ones, then one of the others.
+    of the long ones, then one of the others. Tests of a file stay together: those with deadlines
+    would otherwise start their processes in the same moment.
     """
     long = [item for item in items if item.get_closest_marker("kafka")]
     others = [item for item in items if not item.get_closest_marker("kafka")]
-    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    cuts = [len(others) * n // processes for n in range(processes + 1)]
-    items[:] = [
-        item
-        for n in range(processes)
-        for item in (*long[n::processes], *others[cuts[n] : cuts[n + 1]])
-    ]
+    shares = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+
+    def share(n: int, of: list[pytest.Item]) -> list[pytest.Item]:
+        return of[len(of) * n // shares : len(of) * (n + 1) // shares]
+
+    items[:] = [item for n in range(shares) for item in (*share(n, long), *share(n, others))]
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
 from schemas.bounds import PARTITIONS
+from tests.support.kafka_world import until
 from vpp_streams.cli import build_app
 from vpp_streams.kafka import topics
 from vpp_streams.local import doctor
@@ -80,6 +81,11 @@ async def test_it_only_looks(kafka: str, settings: Settings) -> None:
         assert not [name for name in there if name.startswith(settings.namespace)]
         name = topics.TELEMETRY.full(settings.namespace)
         await admin.create_topics([NewTopic(name, PARTITIONS + 1, 1)])
+
+        async def listed() -> bool:
+            return name in await admin.list_topics()
+
+        await until(listed, "the broker to list the topic")
     finally:
         await admin.close()
     check = (await asyncio.to_thread(by_name, settings))["topics"]

@@ -132,10 +132,14 @@ class World:
         killed_ms = clock.now_ms()
         self.processes.kill("optimizer")
         await when_killed()
+        await self.start_optimizer(killed_ms)
+
+    async def start_optimizer(self, away_since_ms: int) -> None:
+        """Start it where none has run for a while; returns once it reports."""
         started_ms = clock.now_ms()
         self.processes.start("optimizer")
         await self.until(lambda: self._reports_since(started_ms), "the new optimizer to report")
-        self._away.append((killed_ms, clock.now_ms()))
+        self._away.append((away_since_ms, clock.now_ms()))
 
     def _reports_since(self, started_ms: int) -> bool:
         return any(h.role == "optimizer" and h.started_at_ms >= started_ms for h in self.healths)
@@ -148,6 +152,11 @@ class World:
             for killed_ms, reports_ms in self._away
             if killed_ms < gate.gate_ms < reports_ms + CATCH_UP_MS
         }
+
+    def refused(self) -> list[Refusal]:
+        """Bids that the market refused, but for those that came too late from a new process."""
+        unmeetable = self.unmeetable()
+        return [told for told in self.of(Refusal) if _start_of(told) not in unmeetable]
 
     async def until_awards(self, count: int) -> None:
         await self.until(lambda: len(self.of(Award)) >= count, f"{count} awards")
@@ -272,8 +281,9 @@ async def running(
         world.play_regions(),
     )
     try:
+        began_ms = clock.now_ms()
         processes.start("market")
-        processes.start("optimizer")
+        await world.start_optimizer(began_ms)
         yield world
         if beside.done():
             beside.result()
@@ -325,7 +335,7 @@ async def test_bids_awards_targets_and_deliveries_follow_each_other(
     assert {bid.region for bid in world.bids} == set(REGIONS)  # none where there is no battery
     assert all(bid.made_at_ms < bid.gate_ms for bid in world.bids)
     assert any(bid.rung == "value_rule" for bid in world.bids)
-    assert world.of(Refusal) == []
+    assert world.refused() == []
     offered = {bid.bid_id: bid for bid in world.bids}
     targets = {target.request_id: target for target in world.targets}
     awards, deliveries = world.of(Award), world.of(Delivery)
@@ -392,8 +402,7 @@ async def test_an_optimizer_that_is_killed_still_meets_the_gate_and_bids_once(
     assert meetable, "no process was there in time: the machine is too slow for this test"
     assert {(region, start_ms) for region in REGIONS for start_ms in meetable} <= made
     assert next(bid for bid in bids if bid.bid_id == sent.bid_id) == sent
-    refused = [told for told in world.of(Refusal) if _start_of(told) not in unmeetable]
-    assert refused == []
+    assert world.refused() == []
     assert_one_bid_of_each(world.of(Award))
     by_id: dict[str, set[bytes]] = {}
     for target in world.targets:
