@@ -33,9 +33,10 @@ from websockets.exceptions import ConnectionClosed
 
 from benchmarks.report import Table, parser, progress, publish
 from benchmarks.world import delete_topics
+from edge import enrolment as device
+from edge import enrolment_http as device_http
 from schemas.protocol import CLOSE_REVOKED, SUBPROTOCOL
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.identity import device, device_http
 from vpp_streams.identity.operating import revoke
 from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings, load_settings

@@ -25,8 +25,9 @@ from benchmarks.home_plan_cases import cases
 from benchmarks.home_plan_foresight import least_cost
 from benchmarks.home_plan_walk import HORIZON_H, WARM_DAYS, Case, Rule, walk
 from benchmarks.report import Table, parser, progress, publish
+from edge.arrays import Floats
 from edge.optimizer.forecaster import Forecaster
-from edge.optimizer.home import Floats, Tariff
+from edge.optimizer.home import Tariff
 from edge.optimizer.plan import Plan, plan
 from edge.prices import BUY, SELL, actions
 from schemas.protocol import Prices

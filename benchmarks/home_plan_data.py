@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from edge.optimizer.home import Floats, Tariff, dynamic
+from edge.arrays import Floats
+from edge.optimizer.home import Tariff, dynamic
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 _DAY_S = 86_400

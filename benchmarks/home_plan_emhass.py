@@ -28,8 +28,8 @@ from emhass.optimization import Optimization
 
 from benchmarks.home_plan_cases import cases
 from benchmarks.home_plan_walk import HORIZON_H, WARM_DAYS, Case, Rule, walk
+from edge.arrays import Floats
 from edge.optimizer.forecaster import Forecaster
-from edge.optimizer.home import Floats
 
 _DEFAULTS = Path(emhass.__file__).parent / "data" / "config_defaults.json"
 _NO_LIMIT_W = 1e5

@@ -6,7 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import linprog
 
-from edge.optimizer.home import Floats, Home, Tariff
+from edge.arrays import Floats
+from edge.optimizer.home import Home, Tariff
 
 
 def least_cost(

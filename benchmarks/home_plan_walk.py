@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.home_plan_data import RecordedHome
-from edge.optimizer.home import Floats, Home, Tariff, continued
+from edge.arrays import Floats
+from edge.optimizer.home import Home, Tariff, continued
 from edge.optimizer.step import change_wh, cost, limits_w, terminal_w
 
 WARM_DAYS = 28

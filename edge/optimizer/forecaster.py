@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.optimizer.home import Floats
+from edge.arrays import Floats
 from edge.optimizer.plan import Outlook
 
 DAYS = 28
@@ -20,8 +20,6 @@ _LAST_H = 3.0
 """Hours that the present deviation is measured over."""
 _DAYLIGHT = 0.1
 """Share of the mean solar power ahead from which the sun's present deviation says something."""
-
-
 _LOAD_STAYS_H, _SOLAR_STAYS_H = 5.0, 24.0
 """Mean hours before high or low power is forgotten."""
 

@@ -7,9 +7,8 @@ Money is in the tariff's currency; prices are per kWh at the meter.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from edge.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from edge.optimizer.home import Floats, Home, Tariff
+from edge.arrays import Floats
+from edge.optimizer.home import Home, Tariff
 from edge.optimizer.step import bends_w, change_wh, cost, limits_w, terminal_w
 
 LEVELS = 61

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from edge.optimizer.home import Floats, Home
+from edge.arrays import Floats
+from edge.optimizer.home import Home
 
 HOUR_S = 3600.0
 

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from edge import enrolment as device
 from tests.support.identity_world import ADDRESS, LIFE_MS, NOW_MS, PW_2, Home, IdentityWorld
 from vpp_streams.domain.identity.enrolment import device_of
 from vpp_streams.domain.identity.refusals import Refused
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.gateway.logins import ADDRESS_GUESSES_BURST, CONNECTS_BURST
-from vpp_streams.identity import code_log, device
+from vpp_streams.identity import code_log
 from vpp_streams.identity.signer import Granted
 
 

@@ -12,10 +12,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from edge import enrolment as device
+from edge import enrolment_http as device_http
 from tests.support.identity_world import Home, IdentityWorld, new_authority
 from vpp_streams import clock
 from vpp_streams.domain.identity.authority import fingerprint
-from vpp_streams.identity import device, device_http
 from vpp_streams.identity.app import MAX_BODY_BYTES, create_app
 from vpp_streams.identity.enrolment_server import PortCertificate, serve
 from vpp_streams.settings import Settings

@@ -12,6 +12,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidHandshake
 
+from edge import enrolment as device
+from edge import enrolment_http as device_http
 from schemas.assets import Device, Site
 from schemas.protocol import CLOSE_REVOKED
 from tests.support.certificates import make_certificate
@@ -32,7 +34,6 @@ from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.errors import InputError
 from vpp_streams.gateway import tls as gateway_tls
 from vpp_streams.gateway.server import Gateway
-from vpp_streams.identity import device, device_http
 from vpp_streams.identity.ca_files import create_authority, read_root, write_server_files
 from vpp_streams.identity.enrolment_server import Running, running_enrolment
 from vpp_streams.identity.operating import hand_out_codes, issue, newest_certificates, revoke

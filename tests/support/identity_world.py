@@ -6,6 +6,7 @@ from collections import Counter
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from edge import enrolment as device
 from schemas.assets import Device, Site
 from schemas.identity import EnrolmentCode, IssuedCertificate, Redemption, Revocation
 from vpp_streams.domain.identity.authority import Authority, make_root, pem_of
@@ -14,7 +15,6 @@ from vpp_streams.domain.identity.refusals import Refused, Subject
 from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.moments import DAY_MS, Now
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.identity import device
 from vpp_streams.identity.code_log import CodeLog
 from vpp_streams.identity.desk import Desk
 from vpp_streams.identity.signer import Granted, Signer

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
-Floats: TypeAlias = NDArray[np.float64]
-Ints: TypeAlias = NDArray[np.int64]
-Mask: TypeAlias = NDArray[np.bool_]
-Rows: TypeAlias = NDArray[np.int64]
+from edge import arrays
+
+Floats: TypeAlias = arrays.Floats
+Ints: TypeAlias = arrays.Ints
+Mask: TypeAlias = arrays.Mask
+Rows: TypeAlias = Ints
 """Row numbers of a table."""
 Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = Mapping[str, Array]

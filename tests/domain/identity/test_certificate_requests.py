@@ -12,6 +12,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.enrolment import make_request
 from vpp_streams.domain.identity.certificate_requests import (
     MAX_PEM,
     DeviceKey,
@@ -19,7 +20,6 @@ from vpp_streams.domain.identity.certificate_requests import (
     read_request,
 )
 from vpp_streams.domain.identity.refusals import Refused
-from vpp_streams.identity.device import make_request
 
 GOOD = make_request("pw-1").pem
 P256 = ec.generate_private_key(ec.SECP256R1())

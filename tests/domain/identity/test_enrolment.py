@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from edge import enrolment as device
 from schemas.assets import Site
 from schemas.identity import EnrolmentCode, Revocation
 from tests.support.identity_world import LIFE_MS, NOW_MS, PW_1, PW_2, home, new_authority
@@ -20,7 +21,6 @@ from vpp_streams.domain.identity.enrolment import Proof, subject_of_code, subjec
 from vpp_streams.domain.identity.refusals import Refused, Subject
 from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.identity import device
 
 AUTHORITY = new_authority()
 OLD, NEW = device.make_request("pw-1"), device.make_request("pw-1")

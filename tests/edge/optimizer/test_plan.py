@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.home_plan_foresight import least_cost
-from edge.optimizer.home import Floats, Home, Tariff
+from edge.arrays import Floats
+from edge.optimizer.home import Home, Tariff
 from edge.optimizer.plan import Outlook, Plan, certain, plan
 from edge.optimizer.step import change_wh, cost, limits_w, terminal_w
 

@@ -9,6 +9,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from edge.enrolment import RENEWAL_PREFIX
 from schemas.identity import EnrolmentCode
 from vpp_streams.domain.identity.authority import DEVICE_URI, begins_ms, ends_ms
 from vpp_streams.domain.identity.certificate_requests import MAX_PEM, UNREADABLE, DeviceKey
@@ -16,8 +17,6 @@ from vpp_streams.domain.identity.refusals import Refused, Subject, Word, new_cod
 from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.registry.registry import Registry
 
-RENEWAL_PREFIX = b"vpp renewal v1\n"
-"""Before the request (DER) in what the old key signs, so that the signature is of nothing else."""
 _UNKNOWN = Refused("unknown_code", "no such code: check each letter, or ask for a new one")
 
 

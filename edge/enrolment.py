@@ -2,7 +2,7 @@
 
 The agent in a home uses this file by itself: it imports `cryptography` and nothing of this project.
 A device makes its key here and never gives it away; it sends a signing request, and receives a
-certificate. `vpp_streams/identity/device_http.py` carries the messages.
+certificate. `edge/enrolment_http.py` carries the messages.
 """
 
 import base64
@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 RENEWAL_PREFIX = b"vpp renewal v1\n"
-"""Before the request (DER) in what the old key signs for a renewal."""
+"""Before the request (DER) in what the old key signs for a renewal, so that the signature is of
+nothing else."""
 RENEW_AFTER = 2 / 3
 """Share of a certificate's life after which it is renewed."""
 RENEW_SPREAD = 0.05

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from edge import enrolment as device
+from edge import enrolment_http as device_http
 from tests.support.identity_world import LIFE_MS, NOW_MS, Home, IdentityWorld, new_authority
-from vpp_streams.domain.identity import enrolment
 from vpp_streams.domain.identity.authority import (
     device_certificate,
     fingerprint,
@@ -18,7 +19,6 @@ from vpp_streams.domain.identity.authority import (
 from vpp_streams.domain.identity.certificate_requests import DeviceKey, read_request
 from vpp_streams.domain.identity.refusals import Subject
 from vpp_streams.domain.moments import DAY_MS
-from vpp_streams.identity import device, device_http
 
 
 async def test_a_certificate_that_runs_out_is_renewed_by_itself_for_years() -> None:
@@ -116,10 +116,6 @@ def test_a_certificate_of_another_key_is_not_taken() -> None:
     assert "not for the key" in answer.sentence
 
 
-def test_both_sides_sign_the_same() -> None:
-    assert device.RENEWAL_PREFIX == enrolment.RENEWAL_PREFIX
-
-
 @pytest.mark.parametrize("module", [device, device_http])
 def test_it_needs_the_standard_library_and_cryptography_only(module: object) -> None:
     file = Path(sys.modules[module.__name__].__file__ or "")  # type: ignore[attr-defined]
@@ -130,7 +126,5 @@ def test_it_needs_the_standard_library_and_cryptography_only(module: object) -> 
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module or "")
     others = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names)
-    assert others <= {"cryptography", "vpp_streams"}
-    assert {name for name in names if name.startswith("vpp_streams")} <= {
-        "vpp_streams.identity.device"
-    }
+    assert others <= {"cryptography", "edge"}
+    assert {name for name in names if name.startswith("edge")} <= {"edge.enrolment"}

@@ -1,13 +1,13 @@
 """A device's side of enrolment over HTTPS, with the standard library alone.
 
-Like `vpp_streams/identity/device.py`, which it uses, it does not need the rest of the project.
+It needs no more than `edge.enrolment`, which says what the messages are.
 """
 
 import http.client
 import ssl
 from urllib.parse import urlsplit
 
-from vpp_streams.identity.device import (
+from edge.enrolment import (
     Granted,
     Refused,
     enrol_body,
