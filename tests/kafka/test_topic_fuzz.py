@@ -53,7 +53,7 @@ from vpp_streams.local.simulated_fleet import frequency_into
 from vpp_streams.market.forecasts import RegionForecaster
 from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.market.optimizer import Optimizer
-from vpp_streams.market.simulated import MarketDesk
+from vpp_streams.market.simulated import MarketDesk, interval_trading
 from vpp_streams.openadr.process import _measured, _standing
 from vpp_streams.openadr.ven import VenSession
 from vpp_streams.process.health import HealthReporter
@@ -160,13 +160,15 @@ def region() -> Iterator[Feed[Any]]:
 def market() -> Iterator[Feed[Any]]:
     rules = sim_rules(60_000, 10_000)
     health = HealthReporter("market")
-    desk = MarketDesk(SimMarket(rules), NOBODY, MagicMock(), health, lambda: NOW_MS)
+    desk = MarketDesk(
+        interval_trading(SimMarket(rules)), NOBODY, MagicMock(), health, lambda: NOW_MS
+    )
 
     def bid(read: Read[Bid]) -> None:
-        desk._on_bid(read)  # noqa: SLF001  # the feed itself calls it
+        desk.on_offer(read)
         desk._outcome(read.record, read.written_at_ms, NOW_MS)  # noqa: SLF001  # the feed itself calls it
 
-    yield Feed(topics.MARKET_AWARDS, desk._on_own)  # noqa: SLF001  # the feed itself calls it
+    yield Feed(topics.MARKET_AWARDS, desk.on_own)
     yield Feed(topics.MARKET_BIDS, bid)
 
 

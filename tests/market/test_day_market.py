@@ -24,7 +24,8 @@ from vpp_streams.kafka.follower import Feed
 from vpp_streams.market.awards import AHEAD_MS, OVERLAP_MS, OpenAwards
 from vpp_streams.market.day_books import DayBooks, day_request
 from vpp_streams.market.optimizer import Optimizer
-from vpp_streams.market.simulated_days import DayDesk
+from vpp_streams.market.simulated import MarketDesk
+from vpp_streams.market.simulated_days import day_trading
 from vpp_streams.process.connection import onlooker
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
@@ -68,12 +69,12 @@ class Log:
                 assert take(Feed(topic, takers[topic.name]), raw, health.counters) == []
 
 
-def market(log: Log) -> DayDesk:
+def market(log: Log) -> MarketDesk[OrderBook]:
     """A market that has read its topics."""
     outlet: Any = log
     follower, health = onlooker(KafkaClients(Settings())), HealthReporter("market")
-    desk = DayDesk(SimDays(RULES), follower, outlet, health, lambda: log.now_ms)
-    log.feed({"market.awards": desk.on_own, "market.orders": desk.on_book})
+    desk = MarketDesk(day_trading(SimDays(RULES)), follower, outlet, health, lambda: log.now_ms)
+    log.feed({"market.awards": desk.on_own, "market.orders": desk.on_offer})
     return desk
 
 

@@ -20,7 +20,8 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
-from vpp_streams.market.simulated_days import DayDesk
+from vpp_streams.market.simulated import MarketDesk
+from vpp_streams.market.simulated_days import day_trading
 from vpp_streams.process.connection import connected
 from vpp_streams.process.health import HealthReporter
 
@@ -34,7 +35,9 @@ async def market(world: World) -> None:
     """As ``vpp market --day-ahead``."""
     health = HealthReporter("market")
     async with connected(KafkaClients(world.settings), health) as kafka:
-        desk = DayDesk(SimDays(RULES), kafka.follower, kafka.outlet, health, clock.now_ms)
+        desk = MarketDesk(
+            day_trading(SimDays(RULES)), kafka.follower, kafka.outlet, health, clock.now_ms
+        )
         await desk.run()
 
 
