@@ -29,7 +29,7 @@ from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 
 log = structlog.get_logger()
 

@@ -26,8 +26,8 @@ from vpp_streams.domain.telemetry.log_reading import Progress, first_offset
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.kafka.topic_ids import KnownTopics
-from vpp_streams.kafka.topics import Topic
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from agents.context import AgentContext
 from tables.group import SHARE_PATIENCE_S, NoShareError, Share
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 
 log = structlog.get_logger()
 

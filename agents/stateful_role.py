@@ -15,7 +15,7 @@ from tables.log_reader import Deliver, LogReader, Records
 from tables.partitions import Partitions, PartitionState, Slot
 from tables.state_store import StateStore
 from vpp_streams.kafka.clients import producing
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 
 S = TypeVar("S", bound=PartitionState)
 

@@ -48,7 +48,7 @@ READY_S = 60.0
 
 
 class Home:
-    """A row of the file of codes, and what became of it."""
+    """A row of the file of codes, and its outcome."""
 
     def __init__(self, row: dict[str, str], url: str) -> None:
         self.row = row

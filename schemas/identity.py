@@ -1,4 +1,4 @@
-"""Identity of devices: one-time codes, what became of them, certificates and their revocation.
+"""Identity of devices: one-time codes, their outcomes, certificates and their revocation.
 
 A secret is in none of these records: a code is stored as its digest, and a device's key never
 leaves the device.

@@ -35,6 +35,9 @@ Quotes = Annotated[tuple[Number, ...], msgspec.Meta(max_length=10_000)]
 Rung = Literal["warm_lp", "fresh_lp", "coarse_lp", "last_plan", "value_rule", "safe"]
 """How the decision behind a bid was made, from the best to the last resort."""
 RUNGS: tuple[Rung, ...] = get_args(Rung)
+OfferedBy = Literal["value", "last_day"]
+"""What the prices of an energy offer come from: ``value`` = what stored energy is worth later;
+``last_day`` = on quiet days, what was cheap and dear on the last day, whatever the plan says."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -88,6 +91,7 @@ class Bid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="bi
     made_at_ms: EpochMs
     rung: Rung
     energy: EnergyOffer
+    offered_by: OfferedBy = "value"
     capacity: Annotated[tuple[CapacityOffer, ...], msgspec.Meta(max_length=100)] = ()
     currency: Currency
     expected_w: Watts = 0.0

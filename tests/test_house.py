@@ -23,6 +23,7 @@ from schemas.bounds import PARTITIONS
 from vpp_streams.cli import build_app
 from vpp_streams.errors import SettingsError
 from vpp_streams.kafka import topics
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.local.kafka_process import kafka_version, single_node
 from vpp_streams.settings import load_settings
 
@@ -36,7 +37,7 @@ def test_topic_names_are_unique() -> None:
 
 
 def test_every_topic_is_in_the_list_of_all() -> None:
-    declared = {value for value in vars(topics).values() if isinstance(value, topics.Topic)}
+    declared = {value for value in vars(topics).values() if isinstance(value, Topic)}
     assert declared == {*topics.ALL, *topics.INTERNAL}
 
 

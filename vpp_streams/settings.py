@@ -10,8 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from vpp_streams.errors import SettingsError
 
 REPLACED = {"VPP_TLS_CLIENT_REQUIRED": "VPP_TLS_CLIENT=required"}
-"""Variables that there are no more, with what to set instead: one that was ignored in silence could
-open a door."""
+"""Variables that were replaced, with what to set instead: ignoring one could open a door."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -158,7 +157,7 @@ def words_of(listed: str) -> tuple[str, ...]:
 def load_settings(**overrides: object) -> Settings:
     """Read the environment. Raises `SettingsError` naming each variable that cannot be used."""
     if old := sorted(REPLACED.keys() & os.environ.keys()):
-        ways_out = "; ".join(f"{name} is no more: set {REPLACED[name]}" for name in old)
+        ways_out = "; ".join(f"{name} was replaced: set {REPLACED[name]}" for name in old)
         raise SettingsError(f"settings: {ways_out}")
     try:
         return Settings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]  # pydantic checks them

@@ -11,7 +11,7 @@ from schemas.dispatch import SupplyPartial
 from schemas.encoding import decode_json, encode_json
 from tests.support.pool_world import OnePartition, home
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 
 

@@ -19,7 +19,7 @@ from vpp_streams import clock
 from vpp_streams.domain.telemetry.log_reading import Progress, first_offset
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka import topic_ids, topics
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 
 SETTINGS = Settings(namespace="t")

@@ -24,6 +24,7 @@ from vpp_streams.domain.fleet.regions import expected_sites
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -86,9 +87,7 @@ class Region:
         topic = topics.REGION_PARTIALS.full(self._settings.namespace)
         await self._producer.send_and_wait(topic, data, key=b"north", partition=0)
 
-    async def until(
-        self, topic: topics.Topic, kind: type[T], wanted: Callable[[T], bool]
-    ) -> list[T]:
+    async def until(self, topic: Topic, kind: type[T], wanted: Callable[[T], bool]) -> list[T]:
         """All records of a topic from its start up to the first wanted one."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka)
         await consumer.start()

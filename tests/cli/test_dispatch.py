@@ -30,7 +30,7 @@ from vpp_streams.domain.files.spoken_time import duration_s, moment_ms
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import WebError
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.process.private_files import write_private
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web

@@ -20,6 +20,7 @@ from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.decode import Read, Refusal, Removed, receive
 from vpp_streams.kafka.follower import Feed, Follower
 from vpp_streams.kafka.outlet import encode, existing_partition
+from vpp_streams.kafka.topic import Topic
 
 BATCH = make_batch(
     [{"device_id": "d", "site_id": "s", "seq": 1, "measured_at_ms": 1000, "received_at_ms": 1000}]
@@ -47,7 +48,7 @@ class World:
         self.applied: list[Any] = []
 
     async def take(
-        self, topic: topics.Topic, raw: Raw, apply: Callable[[Read[Any]], None] | None = None
+        self, topic: Topic, raw: Raw, apply: Callable[[Read[Any]], None] | None = None
     ) -> None:
         def note(read: Read[Any]) -> None:
             self.applied.append(read.record)

@@ -21,7 +21,7 @@ from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.gateway.server import running_gateway
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, producing
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka

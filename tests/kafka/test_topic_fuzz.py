@@ -47,7 +47,7 @@ from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower, assets_into
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.local.drill import _feeds, _Seen
 from vpp_streams.local.simulated_fleet import frequency_into
 from vpp_streams.market.forecasts import RegionForecaster
@@ -72,7 +72,7 @@ async def sent(*_of_what: Any) -> None:
 
 def web() -> Iterator[Feed[Any]]:
     model = ReadModel(started_at_ms=NOW_MS)
-    every: list[topics.Topic[Any]] = [*FROM_THE_START, *SINCE_MS]
+    every: list[Topic[Any]] = [*FROM_THE_START, *SINCE_MS]
     for topic in every:
         yield _feed(model, topic, 0)
 

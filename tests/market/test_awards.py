@@ -14,8 +14,8 @@ from tests.support.award_story import AWARDED_W, AWARDS, events_of, windows_of
 from tests.support.control_requests import target
 from tests.support.kafka_raw import Raw, take
 from vpp_streams.domain.market.ledger import ends_ms
-from vpp_streams.kafka import topics
 from vpp_streams.kafka.follower import Feed
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.market.awards import OpenAwards
 from vpp_streams.process.health import HealthReporter
 
@@ -40,7 +40,7 @@ class Desk:
         self.health = HealthReporter("optimizer")
         self.awards = OpenAwards(self.health, self._send, lambda: self.now_ms)
 
-    async def _send(self, _topic: topics.Topic[Any], record: msgspec.Struct) -> None:
+    async def _send(self, _topic: Topic[Any], record: msgspec.Struct) -> None:
         self.sent.append(record)
 
     def read(self, feed: Feed[Any], records: Iterable[msgspec.Struct]) -> None:

@@ -23,6 +23,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read, receive
 from vpp_streams.kafka.follower import Feed
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.market.awards import OpenAwards
 from vpp_streams.market.explanation import (
     BidOutcome,
@@ -62,10 +63,10 @@ class Desk:
             limits=lambda _region: LIMITS,
         )
 
-    async def _send(self, _topic: topics.Topic[Any], record: msgspec.Struct) -> None:
+    async def _send(self, _topic: Topic[Any], record: msgspec.Struct) -> None:
         self.sent.append(record)
 
-    def hear(self, topic: topics.Topic[Any], record: msgspec.Struct) -> None:
+    def hear(self, topic: Topic[Any], record: msgspec.Struct) -> None:
         raw = Raw(encode_json(record), offset=len(self.read))
         assert not take(Feed(topic, self.optimizer.taking(topic)), raw, self.health.counters)
         read = receive(topic, raw)
@@ -162,7 +163,7 @@ async def test_an_award_is_delivered_where_it_is_metered() -> None:
     award = award_of(await desk.bid(), {"energy": 400.0}, RULES, cleared_at_ms=GATE.gate_ms)
     sent: asyncio.Queue[msgspec.Struct] = asyncio.Queue()
 
-    async def send(_topic: topics.Topic[Any], record: msgspec.Struct) -> None:
+    async def send(_topic: Topic[Any], record: msgspec.Struct) -> None:
         sent.put_nowait(record)
 
     awards = OpenAwards(desk.health, send, lambda: NOW)

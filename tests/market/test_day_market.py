@@ -21,6 +21,7 @@ from vpp_streams.domain.market.sim_days import INTERVALS, SimDays, sim_day_rules
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.follower import Feed
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.market.awards import AHEAD_MS, OVERLAP_MS, OpenAwards
 from vpp_streams.market.day_books import DayBooks, day_request
 from vpp_streams.market.optimizer import Optimizer
@@ -43,9 +44,9 @@ class Log:
 
     def __init__(self) -> None:
         self.now_ms = DECIDES_MS
-        self.records: list[tuple[topics.Topic, msgspec.Struct, int]] = []
+        self.records: list[tuple[Topic, msgspec.Struct, int]] = []
 
-    async def send(self, topic: topics.Topic, record: msgspec.Struct) -> None:
+    async def send(self, topic: Topic, record: msgspec.Struct) -> None:
         self.records.append((topic, record, self.now_ms))
 
     async def flush(self) -> None: ...
@@ -184,7 +185,7 @@ async def test_awards_follow_the_gate_and_become_targets() -> None:
     targets: list[Target] = []
     written = asyncio.Event()
 
-    async def send(_topic: topics.Topic, record: Any) -> None:
+    async def send(_topic: Topic, record: Any) -> None:
         targets.append(record)
         if len(targets) == INTERVALS:
             written.set()

@@ -22,7 +22,7 @@ from vpp_streams.errors import InputError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read, receive
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.market.explanation import (
     BidOutcome,
     Explanation,
@@ -294,3 +294,9 @@ def test_the_reasons_name_prices_and_powers(settings: Settings) -> None:
     ):
         assert part in said
     assert "no award is known yet" in shown(told)
+    quiet = msgspec.structs.replace(bid, offered_by="last_day")
+    said = "\n".join(why(msgspec.structs.replace(told, bid=quiet)))
+    assert "sells 310.00 kW from 88.25 on: that is dear." in said
+    assert "buys up to 40.00 kW while a MWh costs less than 11.00: that is cheap." in said
+    assert "worth more later" not in said
+    assert "cheap and dear are those of the last day's prices" in said

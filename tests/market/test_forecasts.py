@@ -15,6 +15,7 @@ from vpp_streams.domain.market.forecast.region import SLOT_MS, forecast_region
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.follower import Feed
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.market import forecasts as region_forecasts
 from vpp_streams.market.forecasts import RegionForecaster, forecast_for_ever
 from vpp_streams.process.connection import onlooker
@@ -34,12 +35,12 @@ class Told:
             onlooker(KafkaClients(Settings())), self.health, self._send, lambda: NOW_MS
         )
 
-    async def _send(self, topic: topics.Topic, record: msgspec.Struct) -> None:
+    async def _send(self, topic: Topic, record: msgspec.Struct) -> None:
         assert topic is topics.REGION_FORECASTS
         assert isinstance(record, RegionForecast)
         self.sent.append(record)
 
-    def read(self, topic: topics.Topic, value: bytes | None) -> None:
+    def read(self, topic: Topic, value: bytes | None) -> None:
         feed = Feed(topic, self.forecaster.take)
         take(feed, Raw(value), self.health.counters)
 

@@ -23,6 +23,7 @@ from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.follower import Feed
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.market.optimizer import Optimizer, battery_regions
 from vpp_streams.process.connection import onlooker
 from vpp_streams.process.health import HealthReporter
@@ -65,10 +66,10 @@ class Desk:
         )
         self._offset = 0
 
-    async def _send(self, topic: topics.Topic, record: msgspec.Struct) -> None:
+    async def _send(self, topic: Topic, record: msgspec.Struct) -> None:
         self.sent.append((topic.name, record))
 
-    def hear(self, topic: topics.Topic, value: bytes) -> None:
+    def hear(self, topic: Topic, value: bytes) -> None:
         feed = Feed(topic, self.optimizer.taking(topic))
         take(feed, Raw(value, offset=self._offset), self.health.counters)
         self._offset += 1

@@ -47,7 +47,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read, receive
 from vpp_streams.kafka.follower import Feed
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.local import demo
 from vpp_streams.market.awards import AHEAD_MS, OVERLAP_MS
 from vpp_streams.process.connection import onlooker

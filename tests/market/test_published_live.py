@@ -22,6 +22,7 @@ from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.follower import Feed as TopicFeed
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.market.explanation import decide_again, request_of
 from vpp_streams.market.optimizer import Optimizer
 from vpp_streams.process.connection import onlooker
@@ -54,12 +55,12 @@ class Desk:
             make_bidder=Still,
         )
 
-    async def _send(self, _topic: topics.Topic, record: msgspec.Struct) -> None:
+    async def _send(self, _topic: Topic, record: msgspec.Struct) -> None:
         if isinstance(record, Bid):
             self.bids.append(record)
 
     def hear(
-        self, topic: topics.Topic, record: msgspec.Struct, written_at_ms: int = NOW
+        self, topic: Topic, record: msgspec.Struct, written_at_ms: int = NOW
     ) -> list[RejectedRecord]:
         offset = self._next.get(topic.name, 0)
         self._next[topic.name] = offset + 1
@@ -184,5 +185,5 @@ async def test_a_series_that_stopped_is_left_out_and_the_bid_says_so() -> None:
         late.hear(topics.MARKET_PUBLISHED, series(published_ms=published_ms), published_ms)
     bid = await late.bid()
     (fault,) = bid.faults
-    assert "stale (the newest is 70 min old, and one came each 10 min)" in fault
+    assert "stale (the newest is 70 min old, and one was published each 10 min)" in fault
     assert bid.energy == (await desk().bid()).energy

@@ -22,6 +22,7 @@ from tests.support.openadr_world import SmallVtn, asking, event
 from tests.support.paths import ROOT
 from tests.support.web_records import region_live
 from vpp_streams.kafka import topics
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 
 
@@ -73,11 +74,11 @@ async def test_the_process_from_vtn_to_kafka_and_back_over_a_restart(
     vtn.put(event("ALERT_WIND", "storm", "e4", intervalPeriod=period))
     vtn.put(asking({"payloadType": "STORAGE_CHARGE_LEVEL"}, id="e5", intervals=[]))
 
-    async def read(topic: topics.Topic, type_: Any) -> list[Any]:
+    async def read(topic: Topic, type_: Any) -> list[Any]:
         records = await read_all(settings, topic.full(settings.namespace))
         return [decode_json(r.value, type_) for r in records if r.value is not None]
 
-    def having(topic: topics.Topic, type_: Any, count: int) -> Callable[[], Any]:
+    def having(topic: Topic, type_: Any, count: int) -> Callable[[], Any]:
         async def there() -> bool:
             return len(await read(topic, type_)) >= count
 

@@ -25,13 +25,14 @@ from vpp_streams.domain.fleet.partition import Clock, FleetPartition
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.normalize.checked import MAX_AHEAD_MS
 from vpp_streams.kafka import topics
+from vpp_streams.kafka.topic import Topic
 
 NEAR_WH = 1e-6
 STREAM_MARGIN_MS = 5_000
 """Stream time may be ahead of what the broker stamped by so much."""
 
 
-def committed(world: World, topic: topics.Topic[Any], partition: int) -> list[Stored]:
+def committed(world: World, topic: Topic[Any], partition: int) -> list[Stored]:
     """The records of a partition as a reader of committed ones sees them."""
     log = world.kafka.log(TopicPartition(topic.full("sim"), partition))
     return log.read(log.start, 1 << 60, committed=True)[0]

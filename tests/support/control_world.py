@@ -34,7 +34,7 @@ from tests.support.paths import ROOT
 from vpp_streams import clock
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.local import demo
 from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings

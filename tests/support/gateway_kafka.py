@@ -36,6 +36,7 @@ from vpp_streams.gateway.server import Gateway, running_gateway
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 
 T0 = 1_763_855_000_000
@@ -146,12 +147,12 @@ async def wait_for_close(socket: ClientConnection) -> int:
     return socket.close_code
 
 
-async def all_records(settings: Settings, topic: topics.Topic) -> list[ConsumerRecord]:
+async def all_records(settings: Settings, topic: Topic) -> list[ConsumerRecord]:
     """Return every record of a topic, partition by partition."""
     return await read_all(settings, topic.full(settings.namespace))
 
 
-async def raw_lines(settings: Settings, topic: topics.Topic) -> list[tuple[int, RawLine]]:
+async def raw_lines(settings: Settings, topic: Topic) -> list[tuple[int, RawLine]]:
     """Return (partition, line) of every raw line in a topic."""
     decoder = msgspec.json.Decoder(RawLine)
     return [

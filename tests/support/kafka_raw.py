@@ -10,7 +10,7 @@ from schemas.rejected import RejectedRecord
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.decode import decode
 from vpp_streams.kafka.follower import Feed, Follower
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 
 
 @dataclass

@@ -19,7 +19,7 @@ from tests.support.paths import ROOT
 from vpp_streams.kafka.admin import topic_config
 from vpp_streams.kafka.clients import KafkaClients, administering, producing
 from vpp_streams.kafka.outlet import Outlet
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
 

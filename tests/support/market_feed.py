@@ -27,7 +27,7 @@ from vpp_streams.domain.market.clearing import cleared_power_w
 from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.web.readmodel import ReadModel
 
 MINUTE = 60_000

@@ -8,7 +8,7 @@ import httpx
 from fastapi import FastAPI, HTTPException, Request
 
 from vpp_streams.domain.openadr.requests import Ven
-from vpp_streams.kafka import topics
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.openadr.ven import VenSession
 from vpp_streams.openadr.vtn import ClientCredentials, Vtn
 
@@ -145,7 +145,7 @@ class World:
     def begin(self, secret: str = "s3cret", programs: tuple[str, ...] = ()) -> VenSession:
         http = self.vtn.http(ClientCredentials(BASE, "ven-1", secret))
 
-        async def send(topic: topics.Topic, record: Any) -> None:
+        async def send(topic: Topic, record: Any) -> None:
             self.written.append((topic.name, record))
 
         return VenSession(

@@ -9,7 +9,7 @@ from schemas.encoding import decode_frame, encode_frame
 from tests.support.paths import GOLDEN
 from tests.support.telemetry_factory import make_batch
 from vpp_streams.kafka import contracts
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 
 DEEP = "@@deep@@"
 NOT_A_NUMBER = "@@nan@@"

@@ -30,7 +30,7 @@ from tests.support.web_records import (
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.follower import Feed
 from vpp_streams.kafka.outlet import encode
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.web.readmodel import ReadModel
 
 T = TypeVar("T")

@@ -12,6 +12,7 @@ from tests.support.telemetry_factory import make_batch
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read, Refusal, receive
+from vpp_streams.kafka.topic import Topic
 
 NOW_MS = 1_795_817_533_274
 SITE_ID = "site-home-0001"
@@ -88,7 +89,7 @@ GOOD = [
     (topics.MARKET_PRICES, prices(), 0),
     (topics.TELEMETRY, FRAME, 0),
 ]
-DEADLY: dict[str, tuple[topics.Topic[Any], bytes, int]] = {
+DEADLY: dict[str, tuple[Topic[Any], bytes, int]] = {
     "slot-9": (topics.PRESENCE, presence(gateway_slot=9), PARTITION),
     "slot-40000": (topics.PRESENCE, presence(gateway_slot=40_000), PARTITION),
     "slot-below-0": (topics.PRESENCE, presence(gateway_slot=-1), PARTITION),
@@ -111,7 +112,7 @@ DEADLY: dict[str, tuple[topics.Topic[Any], bytes, int]] = {
     ("topic", "value", "partition"), GOOD, ids=lambda x: getattr(x, "name", "")
 )
 def test_the_records_are_good_ones_but_for_what_is_deadly(
-    topic: topics.Topic, value: bytes, partition: int
+    topic: Topic, value: bytes, partition: int
 ) -> None:
     assert isinstance(receive(topic, Raw(value, partition)), Read)
 

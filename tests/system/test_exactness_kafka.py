@@ -25,6 +25,7 @@ from tests.support.telemetry_factory import make_batch
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -118,7 +119,7 @@ class World:
         self.settings = settings
         self.producer = KafkaClients(settings).producer()
 
-    def name(self, topic: topics.Topic) -> str:
+    def name(self, topic: Topic) -> str:
         return topic.full(self.settings.namespace)
 
     async def import_assets(self) -> None:

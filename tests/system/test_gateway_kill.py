@@ -22,6 +22,7 @@ from tests.support.kafka_world import PATIENCE_S, read_all
 from tests.support.paths import ROOT
 from vpp_streams.domain.telemetry.dedupe import SeqLedger
 from vpp_streams.kafka import topics
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.local import demo
 from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
@@ -65,7 +66,7 @@ class Measured(msgspec.Struct):
 Times = defaultdict[Name, set[int]]
 
 
-async def stored(settings: Settings, times: Times, *of: topics.Topic) -> Counter[Name]:
+async def stored(settings: Settings, times: Times, *of: Topic) -> Counter[Name]:
     """How often each reading is there; adds the times that it says it was measured at."""
     names: Counter[Name] = Counter()
     for topic in of:

@@ -29,7 +29,7 @@ from tests.support.web_world import (
 )
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.web.operators import make_demo_operator
 from vpp_streams.web.readmodel import ReadModel
 

@@ -19,7 +19,7 @@ from tests.support.web_records import NOW_MS, command_frame, dispatch_status, no
 from tests.support.web_world import apply, apply_raw
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.web import newest_commands as commands_module
 from vpp_streams.web.dispatches import HISTORY_MS, Dispatches
 from vpp_streams.web.newest_commands import Commands

@@ -19,7 +19,7 @@ from tests.support.web_records import NOW_MS, command_frame, dispatch_status, no
 from tests.support.web_world import KafkaInMemory, apply, apply_raw, fed_read_model
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
 from vpp_streams.web.operators import Operator, digest_of, lines_for

@@ -33,7 +33,7 @@ from tests.support.web_records import (
 from vpp_streams import clock
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 from vpp_streams.web.operators import make_demo_operator
 

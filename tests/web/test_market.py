@@ -24,6 +24,7 @@ from tests.support.web_records import NOW_MS
 from tests.support.web_world import KafkaInMemory, apply, apply_raw
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.kafka import topics
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 from vpp_streams.web import market_model
 from vpp_streams.web.api import create_web
@@ -310,7 +311,7 @@ def test_an_id_that_is_not_the_intervals_is_counted_and_left_out(
 
 
 def test_what_is_no_record_of_a_market_is_counted_and_left_out(model: ReadModel) -> None:
-    market_topics: tuple[topics.Topic[Any], ...] = (
+    market_topics: tuple[Topic[Any], ...] = (
         topics.MARKET_BIDS,
         topics.MARKET_AWARDS,
         topics.MARKET_DELIVERIES,

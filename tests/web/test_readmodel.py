@@ -25,7 +25,7 @@ from tests.support.web_records import (
 )
 from tests.support.web_world import apply, apply_raw
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.web.ages import Ages, percentile
 from vpp_streams.web.pipeline import Pipeline
 from vpp_streams.web.readmodel import ReadModel

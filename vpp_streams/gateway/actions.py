@@ -12,7 +12,7 @@ import msgspec
 from schemas.protocol import MAX_BACKFILL_ROWS, Hello
 from vpp_streams.gateway.commands import CommandOutcome
 from vpp_streams.gateway.live_acks import Range
-from vpp_streams.kafka import topics
+from vpp_streams.kafka.topic import Topic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class Send(msgspec.Struct, frozen=True, gc=False):
 class Produce(msgspec.Struct, frozen=True, gc=False):
     """Put these lines into a raw frame; answer with `Session.stored` or `Session.lost`."""
 
-    topic: topics.Topic
+    topic: Topic
     partition: int
     lines: bytes
     """NDJSON without a last newline."""

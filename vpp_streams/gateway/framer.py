@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from vpp_streams.errors import BrokerError
 from vpp_streams.gateway.answers import OnAnswer, answer_all, failure_of
 from vpp_streams.kafka.outlet import Outlet
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 
 log = structlog.get_logger()
 

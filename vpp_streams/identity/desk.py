@@ -64,29 +64,29 @@ class Desk:
 
     async def enrol(self, body: bytes | Refused, address: str) -> Granted | Refused:
         """A certificate for a one-time code."""
-        asked = _decoded(body, EnrolBody)
-        if isinstance(asked, Refused):
-            return self._outcome("enrol", asked, address)
-        digest = digest_of(asked.code)
+        sent = _decoded(body, EnrolBody)
+        if isinstance(sent, Refused):
+            return self._outcome("enrol", sent, address)
+        digest = digest_of(sent.code)
         mono_ms = self._signer.now().mono_ms
         if self._failed.slowed(address, digest, mono_ms):
             return self._outcome("enrol", SLOWED, address)
-        answer = await self._enrol(digest, asked.request, mono_ms)
+        answer = await self._enrol(digest, sent.request, mono_ms)
         if isinstance(answer, Refused) and answer.word == "unknown_code":
             self._failed.failed(address, digest, mono_ms)
         return self._outcome("enrol", answer, address)
 
     async def renew(self, body: bytes | Refused, address: str) -> Granted | Refused:
         """A new certificate for the present one and a signature by its key."""
-        asked = _decoded(body, RenewalBody)
-        if isinstance(asked, Refused):
-            return self._outcome("renew", asked, address)
+        sent = _decoded(body, RenewalBody)
+        if isinstance(sent, Refused):
+            return self._outcome("renew", sent, address)
         mono_ms = self._signer.now().mono_ms
         # By the certificate, so that a home whose renewals fail keeps no neighbour from renewing.
-        shown = hashlib.sha256(asked.certificate.encode()).hexdigest()
+        shown = hashlib.sha256(sent.certificate.encode()).hexdigest()
         if self._failed.slowed(address, shown, mono_ms):
             return self._outcome("renew", SLOWED, address)
-        answer = await self._renew(asked, mono_ms)
+        answer = await self._renew(sent, mono_ms)
         if isinstance(answer, Refused) and answer.word in ("unknown_certificate", "bad_signature"):
             self._failed.failed(address, shown, mono_ms)
         return self._outcome("renew", answer, address)
@@ -112,12 +112,12 @@ class Desk:
             log.warning("enrolment: Kafka did not answer", error=repr(error))
             return UNAVAILABLE
 
-    async def _renew(self, asked: RenewalBody, mono_ms: int) -> Granted | Refused:
-        key = read_request(asked.request)
+    async def _renew(self, sent: RenewalBody, mono_ms: int) -> Granted | Refused:
+        key = read_request(sent.request)
         if isinstance(key, Refused):
             return key
         subject = subject_of_renewal(
-            Proof(asked.certificate, asked.signature),
+            Proof(sent.certificate, sent.signature),
             key,
             self._signer.authority.certificate,
             self._registry,

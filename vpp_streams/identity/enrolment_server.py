@@ -6,7 +6,6 @@ runs.
 
 import asyncio
 import secrets
-import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -23,7 +22,6 @@ from vpp_streams.domain.identity.authority import Authority, pem_of
 from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.errors import InputError
 from vpp_streams.identity.app import create_app
 from vpp_streams.identity.ca_files import read_authority, write_server_files
 from vpp_streams.identity.code_log import CodeLog
@@ -36,6 +34,7 @@ from vpp_streams.kafka.follower import Feed, assets_into, revocations_into
 from vpp_streams.process.background import run_beside
 from vpp_streams.process.connection import Connection, connected
 from vpp_streams.process.health import HealthReporter
+from vpp_streams.process.ports import bound
 from vpp_streams.settings import Settings
 from vpp_streams.web.connections import DoorConfig, open_files
 from vpp_streams.web.places import BACKLOG, Places, limits_for
@@ -140,7 +139,7 @@ def serve(
     stack: AsyncExitStack, app: Starlette, settings: Settings, certificate: PortCertificate
 ) -> int:
     """Serve until the stack unwinds; returns the port."""
-    listener = _listen(settings)
+    listener = bound(settings.host, settings.enrol_port)
     stack.callback(listener.close)
     places = Places(limits_for(open_files(), settings.web_per_client))
     config = DoorConfig(
@@ -161,17 +160,3 @@ def serve(
 
     stack.push_async_callback(stop)
     return int(listener.getsockname()[1])
-
-
-def _listen(settings: Settings) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.enrol_port))
-    except OSError as error:
-        listener.close()
-        raise InputError(
-            f"cannot listen on {settings.host} port {settings.enrol_port} ({error.strerror});"
-            " stop what uses it, or choose another with --port"
-        ) from None
-    return listener

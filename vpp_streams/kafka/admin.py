@@ -9,11 +9,12 @@ from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_co
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import MAX_RECORD_BYTES, KafkaClients, administering
+from vpp_streams.kafka.topic import Topic
 
 LEADERS_WAIT_S = 30.0
 """How long new topics may be without a leader, s."""
 
-_Wanted = dict[str, topics.Topic[Any]]
+_Wanted = dict[str, Topic[Any]]
 
 
 async def ensure_topics(clients: KafkaClients) -> None:
@@ -41,7 +42,7 @@ async def check_topics(clients: KafkaClients) -> set[str]:
         return wanted.keys() - existing
 
 
-def topic_config(topic: topics.Topic[Any], replication: int) -> dict[str, str]:
+def topic_config(topic: Topic[Any], replication: int) -> dict[str, str]:
     """The broker's settings for a topic."""
     config = {"cleanup.policy": topic.keep, "max.message.bytes": str(MAX_RECORD_BYTES)}
     if "delete" in topic.keep:

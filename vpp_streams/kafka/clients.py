@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
 from vpp_streams.errors import BrokerError
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 
 MAX_RECORD_BYTES = 4 * 1024 * 1024

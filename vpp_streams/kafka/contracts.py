@@ -36,7 +36,7 @@ from schemas import (
     windows,
 )
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 
 Contract = type[msgspec.Struct]
 JSON, NDJSON = "application/json", "application/x-ndjson"

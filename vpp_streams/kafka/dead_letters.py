@@ -23,7 +23,7 @@ from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.decode import RawRecord, Refusal
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.kafka.ranges import records_since
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ import msgspec
 from schemas.encoding import decode_frame
 from schemas.rejected import RefusalReason
 from vpp_streams.errors import RefusedError
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 
 T = TypeVar("T")
 MAX_DETAIL = 300

@@ -24,8 +24,8 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, consuming
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.decode import RawRecord, Read, Refusal, Removed, receive, refusal_of
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.kafka.topic_ids import LOOK_S, KnownTopics
-from vpp_streams.kafka.topics import Topic
 
 T = TypeVar("T")
 log = structlog.get_logger()

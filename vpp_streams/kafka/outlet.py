@@ -11,7 +11,7 @@ from aiokafka.structs import RecordMetadata
 from schemas.encoding import encode_frame, encode_json
 from vpp_streams.errors import BrokerError, RefusedError
 from vpp_streams.kafka.clients import KafkaClients, no_topic, producing
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka.clients import KafkaClients, consuming, no_topic
 from vpp_streams.kafka.decode import Read, receive
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 
 T = TypeVar("T")
 

@@ -4,16 +4,12 @@ Readers decode by the contract (`vpp_streams.kafka.follower`), writers encode by
 and partition here (`vpp_streams.kafka.outlet`), and ``vpp contracts`` documents it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import Any, Generic, Literal
+from typing import Any
 
 import pyarrow as pa
-from typing_extensions import TypeVar
 
 from schemas.assets import Site
-from schemas.bounds import GATEWAY_SLOTS, PARTITIONS
+from schemas.bounds import GATEWAY_SLOTS
 from schemas.commands import CommandEvents, CommandFrame
 from schemas.dispatch import Dispatch, DispatchEvent, Request, SupplyPartial
 from schemas.forecast import RegionForecast
@@ -29,64 +25,7 @@ from schemas.rejected import RejectedRecord
 from schemas.telemetry import Rejected
 from schemas.windows import RegionLive, RegionPartial, RegionWindow, RegionWindowPartial, SiteWindow
 from vpp_streams.domain.moments import DAY_MS
-from vpp_streams.domain.registry.hashing import partition_of
-
-T = TypeVar("T", default=Any)
-Keep = Literal["delete", "compact", "compact,delete"]
-Codec = Literal["ndjson", "arrow"]
-"""How frames of many readings are encoded: ``ndjson`` is passed on as bytes, because each line is
-checked by itself; ``arrow`` is a record batch of ``telemetry.v1``."""
-PartitionRule = Literal["single", "site", "partition", "source_partition", "slot", "chosen"]
-"""How a record's partition is found. ``single``: the topic has one. ``site``: by the record's site.
-``partition``, ``source_partition``, ``slot``: by the field of that name. ``chosen``: by the writer,
-whose frames are built by partition."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """How a record's key is derived from the record."""
-
-    about: str
-    of: Callable[[Any], str]
-
-
-def _by(name: str) -> Key:
-    return Key(name, attrgetter(name))
-
-
-@dataclass(frozen=True)
-class Topic(Generic[T]):
-    """A topic as the code names it; `full` is its name on the broker."""
-
-    name: str
-    about: str = field(default="", compare=False)
-    """What the topic carries, for the documentation."""
-    contract: Any = field(default=bytes, compare=False)
-    """``T``: a Struct, a union of tagged Structs, or the `Codec` of its frames."""
-    key: Key | None = field(default=None, compare=False)
-    partitions: int = PARTITIONS
-    partition: PartitionRule = "site"
-    keep: Keep = "delete"
-    retention_ms: int = 7 * DAY_MS
-    timed_by_broker: bool = False
-    """Whether record timestamps are the broker's, independent of the writers' clocks."""
-
-    def full(self, namespace: str) -> str:
-        """Name on the broker: ``<namespace>.<name>`` or the bare name."""
-        return f"{namespace}.{self.name}" if namespace else self.name
-
-    def partition_for(self, record: T) -> int | None:
-        """The partition in which a record belongs; None where its writer chooses."""
-        match self.partition:
-            case "single":
-                return 0
-            case "chosen":
-                return None
-            case "site":
-                return partition_of(record.site_id, self.partitions)  # type: ignore[attr-defined]  # the rule says so
-            case name:
-                return int(getattr(record, name))
-
+from vpp_streams.kafka.topic import Key, Topic, by
 
 _RAW = "what devices of kind {} send live, gathered by a gateway: frames of NDJSON lines"
 
@@ -115,7 +54,7 @@ TELEMETRY_REJECTED = Topic[Rejected](
     "telemetry.rejected",
     "dead letters: why a row gave no reading, and its original bytes",
     Rejected,
-    _by("rejected_id"),
+    by("rejected_id"),
     partition="source_partition",
     retention_ms=30 * DAY_MS,
 )
@@ -123,27 +62,27 @@ RECORDS_REJECTED = Topic[RejectedRecord](
     "records.rejected",
     "dead letters of every other topic: records that were refused, why, and their bytes",
     RejectedRecord,
-    _by("rejected_id"),
+    by("rejected_id"),
     partitions=1,
     partition="single",
     keep="compact,delete",
     retention_ms=30 * DAY_MS,
 )
 ASSETS = Topic[Site](
-    "assets", "the registry: each site with its devices", Site, _by("site_id"), keep="compact"
+    "assets", "the registry: each site with its devices", Site, by("site_id"), keep="compact"
 )
 PRESENCE = Topic[Presence](
     "presence",
     "who is connected to which gateway",
     Presence,
-    _by("device_id"),
+    by("device_id"),
     keep="compact",
 )
 SITE_WINDOWS = Topic[SiteWindow](
     "site.windows",
     "energy and power by site in windows of 1 and 15 min; a higher revision replaces a lower",
     SiteWindow,
-    _by("site_id"),
+    by("site_id"),
     retention_ms=30 * DAY_MS,
 )
 Partial = RegionPartial | RegionWindowPartial | SupplyPartial
@@ -151,7 +90,7 @@ REGION_PARTIALS = Topic[Partial](
     "region.partials",
     "each fleet partition's share of its regions: live, of closed windows, and its supply",
     Partial,
-    _by("region"),
+    by("region"),
     partitions=1,
     partition="single",
     retention_ms=DAY_MS,
@@ -160,7 +99,7 @@ REGION_WINDOWS = Topic[RegionWindow](
     "region.windows",
     "regions in windows of 1 and 15 min, once every partition has told its share",
     RegionWindow,
-    _by("region"),
+    by("region"),
     partitions=1,
     partition="single",
     retention_ms=30 * DAY_MS,
@@ -169,7 +108,7 @@ REGION_LIVE = Topic[RegionLive](
     "region.live",
     "the region now",
     RegionLive,
-    _by("region"),
+    by("region"),
     partitions=1,
     partition="single",
     retention_ms=DAY_MS,
@@ -178,7 +117,7 @@ REGION_FORECASTS = Topic[RegionForecast](
     "region.forecasts",
     "load and solar power of regions for the day ahead, and how good the last ones were",
     RegionForecast,
-    _by("region"),
+    by("region"),
     partitions=1,
     partition="single",
     retention_ms=30 * DAY_MS,
@@ -187,7 +126,7 @@ DISPATCH_TARGETS = Topic[Request](
     "dispatch.targets",
     "what is asked of regions: targets, limits, holds, and their withdrawal",
     Request,
-    _by("request_id"),
+    by("request_id"),
     partitions=1,
     partition="single",
     keep="compact",
@@ -196,14 +135,14 @@ DISPATCH = Topic[Dispatch](
     "dispatch",
     "what each fleet partition is to give for a region, each cycle",
     Dispatch,
-    _by("region"),
+    by("region"),
     partition="partition",
 )
 DISPATCH_EVENTS = Topic[DispatchEvent](
     "dispatch.events",
     "what became of requests, power that will be missing, and each region's dispatch now",
     DispatchEvent,
-    _by("region"),
+    by("region"),
     partitions=1,
     partition="single",
     retention_ms=30 * DAY_MS,
@@ -212,7 +151,7 @@ COMMANDS = Topic[CommandFrame](
     "commands",
     "the audit trail: what was asked of which devices; partition = that of the sites",
     CommandFrame,
-    _by("region"),
+    by("region"),
     partition="partition",
     retention_ms=30 * DAY_MS,
 )
@@ -227,7 +166,7 @@ GRID_FREQUENCY = Topic[FrequencyEvent](
     "grid.frequency",
     "the grid's frequency by region",
     FrequencyEvent,
-    _by("region"),
+    by("region"),
     partitions=1,
     partition="single",
 )
@@ -235,7 +174,7 @@ GRID_ALERTS = Topic[Alert](
     "grid.alerts",
     "storms that are coming",
     Alert,
-    _by("alert_id"),
+    by("alert_id"),
     partitions=1,
     partition="single",
     keep="compact",
@@ -244,7 +183,7 @@ MARKET_PRICES = Topic[PriceSeries](
     "market.prices",
     "the newest prices by region",
     PriceSeries,
-    _by("region"),
+    by("region"),
     partitions=1,
     partition="single",
     keep="compact",
@@ -253,7 +192,7 @@ MARKET_BIDS = Topic[Bid](
     "market.bids",
     "what we offer, an interval each",
     Bid,
-    _by("bid_id"),
+    by("bid_id"),
     partitions=1,
     partition="single",
     retention_ms=30 * DAY_MS,
@@ -288,7 +227,7 @@ MARKET_DELIVERIES = Topic[DeliveryRecord](
     "market.deliveries",
     "what was delivered of each award, and power that will be missing",
     DeliveryRecord,
-    _by("bid_id"),
+    by("bid_id"),
     partitions=1,
     partition="single",
     retention_ms=30 * DAY_MS,
@@ -306,7 +245,7 @@ MARKET_ORDERS = Topic[OrderBook](
     "market.orders",
     "what we offer into day-ahead auctions, a day each",
     OrderBook,
-    _by("book_id"),
+    by("book_id"),
     partitions=1,
     partition="single",
     retention_ms=30 * DAY_MS,
@@ -326,7 +265,7 @@ GATEWAY_OUT = Topic[CommandFrame](
     "gateway.out",
     "commands for the devices of one gateway: partition = gateway slot",
     CommandFrame,
-    _by("region"),
+    by("region"),
     partitions=GATEWAY_SLOTS,
     partition="slot",
     retention_ms=DAY_MS,
@@ -365,7 +304,7 @@ IDENTITY_CERTIFICATES = Topic[IssuedCertificate](
     "identity.certificates",
     "every certificate that was issued to a device",
     IssuedCertificate,
-    _by("serial"),
+    by("serial"),
     partitions=1,
     partition="single",
     keep="compact,delete",
@@ -375,7 +314,7 @@ IDENTITY_REVOCATIONS = Topic[Revocation](
     "identity.revocations",
     "devices whose earlier certificates, codes and token are refused",
     Revocation,
-    _by("device_id"),
+    by("device_id"),
     partitions=1,
     partition="single",
     keep="compact",
@@ -384,7 +323,7 @@ HEALTH = Topic[Health](
     "health",
     "each process's counters and gauges",
     Health,
-    _by("process_id"),
+    by("process_id"),
     partitions=1,
     partition="single",
     retention_ms=DAY_MS,

@@ -22,9 +22,10 @@ from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.process.health import HealthReporter
 
-Send = Callable[[topics.Topic[Any], msgspec.Struct], Awaitable[object]]
+Send = Callable[[Topic[Any], msgspec.Struct], Awaitable[object]]
 """Writes a record to its topic and returns when Kafka has stored it (`Outlet.write`)."""
 
 CYCLE_S = 0.5
@@ -163,7 +164,7 @@ class OpenAwards:
     async def _warn(self, award: Award, now_ms: int) -> None:
         """Report power that will be missing, and when it no longer will be.
 
-        Of an award for later today the batteries' energy now tells nothing.
+        Of an award for later today the batteries' energy now says nothing.
         """
         if award.start_ms > now_ms + max(award.interval_ms, NEAR_MS):
             return

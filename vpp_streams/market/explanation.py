@@ -35,7 +35,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.ranges import RangeReader, reading
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.settings import Settings
 

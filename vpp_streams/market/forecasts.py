@@ -15,12 +15,13 @@ from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.market.awards import Send
 from vpp_streams.process.health import HealthReporter
 
 log = structlog.get_logger()
 
-READ_BACK_MS: dict[topics.Topic[Any], int] = {
+READ_BACK_MS: dict[Topic[Any], int] = {
     topics.REGION_WINDOWS: HISTORY_DAYS * DAY_MS,
     # The first forecasts of the last day's slots are a day older than the slots; plus an hour.
     topics.REGION_FORECASTS: 2 * DAY_MS + HOUR_MS,

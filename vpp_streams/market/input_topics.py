@@ -6,8 +6,9 @@ from typing import Any
 from vpp_streams.domain.market.knowledge import FRESH_MS, HISTORY_MS, SLACK_MS
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.kafka import topics
+from vpp_streams.kafka.topic import Topic
 
-READ_BACK_MS: Mapping[topics.Topic[Any], int] = {
+READ_BACK_MS: Mapping[Topic[Any], int] = {
     topics.MARKET_AWARDS: HISTORY_MS + SLACK_MS,
     topics.MARKET_BIDS: DAY_MS + SLACK_MS,
     topics.MARKET_DELIVERIES: DAY_MS + SLACK_MS,

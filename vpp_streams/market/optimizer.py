@@ -39,6 +39,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower, assets_into
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.market.awards import OpenAwards, Send
 from vpp_streams.market.day_books import DayBooks
 from vpp_streams.market.forecasts import RegionForecaster, forecast_for_ever
@@ -109,7 +110,7 @@ class Optimizer:
             group.create_task(self._awards.keep_for_ever())
             await self._bid_for_ever()
 
-    def taking(self, topic: topics.Topic[Any]) -> Callable[[Read[Any]], None]:
+    def taking(self, topic: Topic[Any]) -> Callable[[Read[Any]], None]:
         """The function that applies records of an input topic.
 
         It raises `RefusedError` for a published series that nobody can use.

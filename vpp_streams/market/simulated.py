@@ -24,7 +24,7 @@ from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower
 from vpp_streams.kafka.outlet import Outlet
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.process.background import run_until_stopped
 from vpp_streams.process.connection import connected
 from vpp_streams.process.health import HealthReporter

@@ -26,7 +26,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import check_topics
 from vpp_streams.kafka.clients import KafkaClients, no_topic
 from vpp_streams.kafka.follower import Feed
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.openadr.ven import Record, VenSession, poll_for_ever
 from vpp_streams.openadr.vtn import ClientCredentials, Vtn
 from vpp_streams.process.background import run_beside

@@ -23,7 +23,7 @@ from vpp_streams.domain.openadr.standing import Standing
 from vpp_streams.domain.openadr.wire import Remark, read_program
 from vpp_streams.errors import BrokerError, InputError
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.openadr.vtn import Vtn, VtnError, VtnRefusedError
 
 log = structlog.get_logger()

@@ -3,6 +3,8 @@
 import socket
 from ipaddress import ip_address
 
+from vpp_streams.errors import InputError
+
 
 def free_port() -> int:
     """A TCP port of this machine that is free now."""
@@ -21,6 +23,24 @@ def is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket for a server on this port of ``host`` (0 = any free one), which does not listen yet.
+
+    Raises `InputError` where the port cannot be used.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise InputError(
+            f"cannot listen on {host} port {port} ({error.strerror});"
+            " stop what uses it, or choose another with --port"
+        ) from None
+    return listener
 
 
 def is_loopback(host: str) -> bool:

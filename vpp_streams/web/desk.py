@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from schemas.dispatch import Hold, Limit, Request, RequestEvent, Target, Withdraw
 from schemas.grid import Alert
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.web.control_views import LimitOrder, Ordered, Span, StormOrder, TargetOrder
 from vpp_streams.web.operators import Operator, Right
 from vpp_streams.web.problems import ApiError

@@ -25,7 +25,7 @@ from schemas.windows import RegionLive, RegionWindow, SiteWindow
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.dead_letters import REFUSED_OF
 from vpp_streams.kafka.decode import Read, Removed
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.web.ages import Ages
 from vpp_streams.web.control_views import AlarmList, RegionAlarm, RegionStanding
 from vpp_streams.web.dispatches import Dispatches

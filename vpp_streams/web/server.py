@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
@@ -13,17 +12,17 @@ import uvicorn
 
 from vpp_streams import clock
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
-from vpp_streams.errors import InputError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
 from vpp_streams.kafka.ranges import raw_between
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.process.background import run_beside
 from vpp_streams.process.connection import Connection, connected
 from vpp_streams.process.health import HealthReporter
+from vpp_streams.process.ports import bound
 from vpp_streams.settings import Settings, words_of
 from vpp_streams.web.api import create_web
 from vpp_streams.web.connections import DoorConfig, open_files
@@ -97,7 +96,7 @@ async def serve_web(settings: Settings) -> None:
     """
     # It would log every twin that a page requests, every two seconds.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    listener = _listen(settings)
+    listener = bound(settings.host, settings.web_port)
     read_model = ReadModel(started_at_ms=clock.now_ms())
     with listener:
         async with _fed(settings, read_model) as (kafka, feeding):
@@ -130,20 +129,6 @@ class WebKafka:
         clients = self._kafka.clients
         async for record in raw_between(clients, topic, since_ms, None, (partition,)):
             yield record.timestamp, record.value
-
-
-def _listen(settings: Settings) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.web_port))
-    except OSError as error:
-        listener.close()
-        raise InputError(
-            f"cannot listen on {settings.host} port {settings.web_port} ({error.strerror});"
-            " stop what uses it, or choose another with --port"
-        ) from None
-    return listener
 
 
 @asynccontextmanager

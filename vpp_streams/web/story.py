@@ -22,7 +22,7 @@ from schemas.commands import (
 )
 from schemas.wire import UNREADABLE
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.topics import Topic
+from vpp_streams.kafka.topic import Topic
 
 MOST_LINES = 5_000
 """Largest number of lines, the newest: an hour of renewed leases has about 1500."""

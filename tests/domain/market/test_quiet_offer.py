@@ -112,6 +112,7 @@ def test_days_without_spikes_earn_what_the_rule_earns(seed: int) -> None:
     energy = 60 + np.cumsum(rng.normal(0, 12, 24 * 6))
     energy = 60 + (energy - energy.mean()).clip(-70, 70)
     market = ReplayMarket(RULES, prices_of(energy, RULES))
-    _, trace, _ = walk(market, BATTERY, all_answer(), ReservePolicy(), clock=no_clock)
+    _, trace, bids = walk(market, BATTERY, all_answer(), ReservePolicy(), clock=no_clock)
+    assert bids[-1].offered_by == "last_day"
     by_rule = quantile_rule_money(market.recorded, RULES, BATTERY)
     assert trace.money.sum() >= by_rule.sum() - 0.03 * trace.perfect_money.sum()

@@ -81,7 +81,7 @@ def test_a_feed_that_stops_arriving_is_stale_and_the_bid_says_so() -> None:
     old = published(*hours)
     assert staleness(old, NOW_MS, NOW_MS - 11 * 60_000) is None
     reason = staleness(old, NOW_MS, NOW_MS)
-    assert reason == "the newest is 100 min old, and one came each 30 min"
+    assert reason == "the newest is 100 min old, and one was published each 30 min"
     inputs = replace(inputs_at(NOW_MS, HISTORY), published=old)
     decided: Bid = Autobidder().decide(inputs, lambda: 0.0, 5.0)[0]
     (fault,) = decided.faults
@@ -102,7 +102,7 @@ def test_parts_of_one_publication_are_no_publications_of_their_own() -> None:
     ]
     assert staleness(published(*each), NOW_MS, NOW_MS) is None
     reason = staleness(published(*each), NOW_MS, NOW_MS + 60 * 60_000)
-    assert reason == "the newest is 100 min old, and one came each 30 min"
+    assert reason == "the newest is 100 min old, and one was published each 30 min"
 
 
 def test_a_feed_without_a_value_from_the_interval_on_is_stale() -> None:

@@ -60,7 +60,7 @@ def why(explanation: Explanation) -> list[str]:
 
 
 def _why_offer(bid: Bid) -> Iterator[str]:
-    offer = bid.energy
+    offer, quiet = bid.energy, bid.offered_by == "last_day"
     sells = next((s for s in offer.steps if s.power_w > 0), None)
     rests = next((s for s in offer.steps if s.power_w >= 0), None)
     if not offer.steps and abs(offer.below_w) < 1:
@@ -68,16 +68,19 @@ def _why_offer(bid: Bid) -> Iterator[str]:
     elif not offer.steps:
         yield f"It {_does(offer.below_w)} at any price."
     if sells is not None:
-        most_w = offer.steps[-1].power_w
-        yield (
-            f"It sells {_power(sells.power_w)} from {sells.price:.2f} on: below that, a MWh is"
-            " worth more later" + (f" (all of {_power(most_w)} from"
-            f" {offer.steps[-1].price:.2f})." if most_w > sells.power_w else ".")
-        )  # fmt: skip
+        why = "that is dear" if quiet else "below that, a MWh is worth more later"
+        most = _most(offer, sells)
+        yield f"It sells {_power(sells.power_w)} from {sells.price:.2f} on: {why}{most}."
     if offer.below_w < 0 and rests is not None:
+        why = "that is cheap" if quiet else "what is stored then is worth more later"
         yield (
-            f"It buys up to {_power(-offer.below_w)} while a MWh costs less than {rests.price:.2f}:"
-            " what is stored then is worth more later."
+            f"It buys up to {_power(-offer.below_w)} while a MWh costs less than"
+            f" {rests.price:.2f}: {why}."
+        )
+    if quiet:
+        yield (
+            "Supply is not tight: cheap and dear are those of the last day's prices, whatever the"
+            " plan says."
         )
     if bid.expected_price is not None:
         yield (
@@ -85,6 +88,13 @@ def _why_offer(bid: Bid) -> Iterator[str]:
         )
     if bid.rung in _WHY_RUNG:
         yield _WHY_RUNG[bid.rung]
+
+
+def _most(offer: EnergyOffer, sells: Step) -> str:
+    """The most that is sold, and from which price on, where that is more than is sold first."""
+    last = offer.steps[-1]
+    more = last.power_w > sells.power_w
+    return f" (all of {_power(last.power_w)} from {last.price:.2f})" if more else ""
 
 
 def _why_limits(explanation: Explanation) -> Iterator[str]:

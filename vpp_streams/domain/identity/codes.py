@@ -1,4 +1,4 @@
-"""One-time codes: their text, their digest, and the fold of what became of them.
+"""One-time codes: their text, their digest, and the fold of their outcomes.
 
 A code has 100 random bits, so its plain SHA-256 digest gives nothing away, and looking a digest up
 takes no measurable time that would help to guess one.

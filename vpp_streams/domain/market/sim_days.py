@@ -49,7 +49,7 @@ class SimDays:
 
     @property
     def gates(self) -> MarketRules:
-        """Rules by whose intervals, a day each, `gate_clock` tells the gates."""
+        """Rules by whose intervals, a day each, `gate_clock` computes the gates."""
         return replace(self.rules, interval_ms=INTERVALS * self.rules.interval_ms)
 
     def open_day(self, now_ms: int) -> int:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.market import Bid, EnergyOffer, Product
+from schemas.market import Bid, EnergyOffer, OfferedBy, Product
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.market.bids import capacity_offers, energy_offer
 from vpp_streams.domain.market.clearing import cleared_power_w
@@ -39,10 +39,11 @@ def offer_bid(position: Position, outlook: Outlook, ahead: PricesAhead, plan: Pl
     least_w, most_w = offered_bounds(
         position, min(apart.down_w - room.down_w, 0.0), max(room.up_w - apart.up_w, 0.0)
     )
-    offer = _energy(position, Room(most_w, -least_w), outlook.table, step, chances)
+    offer, offered_by = _energy(position, Room(most_w, -least_w), outlook.table, step, chances)
     decided = msgspec.structs.replace(
         idle_bid(inputs, ()),
         energy=offer,
+        offered_by=offered_by,
         capacity=capacity_offers(
             wanted,
             offer,
@@ -62,7 +63,7 @@ def offer_bid(position: Position, outlook: Outlook, ahead: PricesAhead, plan: Pl
 
 def _energy(
     position: Position, free: Room, table: ValueTable, step: int, chances: Floats
-) -> EnergyOffer:
+) -> tuple[EnergyOffer, OfferedBy]:
     """The offer by what stored energy is worth; on a quiet day that of the last day's prices.
 
     Only the chain knows what capacity earns and what the grid connection costs, so where these
@@ -81,11 +82,11 @@ def _energy(
         tie=position.tie,
     )
     if inputs.rules.products != ("energy",) or position.tie is not None:
-        return by_chain
+        return by_chain, "value"
     day = last_day(inputs.history, inputs.start_ms, inputs.rules)
     if day is None or day.tight:
-        return by_chain
-    return quiet_offer(
+        return by_chain, "value"
+    offer = quiet_offer(
         day,
         by_chain,
         position.stored_wh,
@@ -94,6 +95,7 @@ def _energy(
         least_w=-free.down_w,
         most_w=free.up_w,
     )
+    return offer, "value" if offer is by_chain else "last_day"
 
 
 def _explanation(position: Position, price: float, plan: Plan | None) -> dict[str, object]:

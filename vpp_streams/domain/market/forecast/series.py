@@ -80,7 +80,9 @@ def staleness(feed: Feed, start_ms: int, now_ms: int) -> str | None:
     old_min = (now_ms - int(times[-1])) / 60_000
     usual_min = float(np.median(gaps)) / 60_000 if len(gaps) > 1 else np.inf
     if old_min > STALE_GAPS * usual_min:
-        return f"the newest is {old_min:.0f} min old, and one came each {usual_min:.0f} min"
+        return (
+            f"the newest is {old_min:.0f} min old, and one was published each {usual_min:.0f} min"
+        )
     if int(feed.start_ms.max()) < start_ms:
         return f"the newest, {old_min:.0f} min old, ends before the interval"
     return None

@@ -1,0 +1,69 @@
+"""What a topic is: its name, partitions, retention and key, and the contract of its records."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any, Generic, Literal
+
+from typing_extensions import TypeVar
+
+from schemas.bounds import PARTITIONS
+from vpp_streams.domain.moments import DAY_MS
+from vpp_streams.domain.registry.hashing import partition_of
+
+T = TypeVar("T", default=Any)
+Keep = Literal["delete", "compact", "compact,delete"]
+Codec = Literal["ndjson", "arrow"]
+"""How frames of many readings are encoded: ``ndjson`` is passed on as bytes, because each line is
+checked by itself; ``arrow`` is a record batch of ``telemetry.v1``."""
+PartitionRule = Literal["single", "site", "partition", "source_partition", "slot", "chosen"]
+"""How a record's partition is found. ``single``: the topic has one. ``site``: by the record's site.
+``partition``, ``source_partition``, ``slot``: by the field of that name. ``chosen``: by the writer,
+whose frames are built by partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """How a record's key is derived from the record."""
+
+    about: str
+    of: Callable[[Any], str]
+
+
+def by(name: str) -> Key:
+    """The key is the record's field of this name."""
+    return Key(name, attrgetter(name))
+
+
+@dataclass(frozen=True)
+class Topic(Generic[T]):
+    """A topic as the code names it; `full` is its name on the broker."""
+
+    name: str
+    about: str = field(default="", compare=False)
+    """What the topic carries, for the documentation."""
+    contract: Any = field(default=bytes, compare=False)
+    """``T``: a Struct, a union of tagged Structs, or the `Codec` of its frames."""
+    key: Key | None = field(default=None, compare=False)
+    partitions: int = PARTITIONS
+    partition: PartitionRule = "site"
+    keep: Keep = "delete"
+    retention_ms: int = 7 * DAY_MS
+    timed_by_broker: bool = False
+    """Whether record timestamps are the broker's, independent of the writers' clocks."""
+
+    def full(self, namespace: str) -> str:
+        """Name on the broker: ``<namespace>.<name>`` or the bare name."""
+        return f"{namespace}.{self.name}" if namespace else self.name
+
+    def partition_for(self, record: T) -> int | None:
+        """The partition in which a record belongs; None where its writer chooses."""
+        match self.partition:
+            case "single":
+                return 0
+            case "chosen":
+                return None
+            case "site":
+                return partition_of(record.site_id, self.partitions)  # type: ignore[attr-defined]  # the rule says so
+            case name:
+                return int(getattr(record, name))
