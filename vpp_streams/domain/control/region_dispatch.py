@@ -14,7 +14,6 @@ import numpy as np
 
 from schemas.commands import FINAL, CommandState
 from schemas.dispatch import (
-    Cause,
     Dispatch,
     DispatchStatus,
     Missing,
@@ -26,6 +25,15 @@ from schemas.dispatch import (
 )
 from schemas.grid import PriceSeries
 from schemas.windows import Deliverable
+from vpp_streams.domain.control.missing_power import (
+    held_by_feeders,
+    limited,
+    limited_by,
+    near_w,
+    one_cause,
+    reported_causes,
+    with_the_rest,
+)
 from vpp_streams.domain.control.requests import held_w
 from vpp_streams.domain.control.ruling import CalledPower, Measured, Ruling, called_power
 from vpp_streams.domain.control.standing import added
@@ -34,8 +42,6 @@ from vpp_streams.domain.control.supply import Curve, Merged, merge
 
 SUPPLY_VALID_MS = 3_000
 """A partition whose supply is older than this is not counted on."""
-NOTICE_SHARE, NOTICE_W = 0.005, 50.0
-"""Missing power is reported where it exceeds both this share of the request and this many watts."""
 IDLE_STATUS_MS = 2_000
 UNDER_LEASE = frozenset(get_args(CommandState)) - FINAL
 
@@ -137,11 +143,11 @@ class RegionDispatch:
         merged = _merged(called, supplies, beside, uncontrolled_w)
         allocated_w = uncontrolled_w + sum(merged.shares.values())
         missing_w = _wanted_w(called) - allocated_w
-        causes = _with_the_rest(
+        causes = with_the_rest(
             (
-                *_limited(called),
-                *_held_by_feeders(called, beside, supplies, merged.shares),
-                *_causes(seen, called.export_w),
+                *limited(called),
+                *held_by_feeders(called, beside, supplies, merged.shares),
+                *reported_causes(seen.live, seen.expected, called.export_w),
             ),
             missing_w,
         )
@@ -198,7 +204,7 @@ class RegionDispatch:
             capability=_added(seen.live.values()),
             states=_states(seen.live.values()),
             causes=causes,
-            limited_by=_limited_by(ruling, causes),
+            limited_by=limited_by(ruling, causes),
             waiting=ruling.waiting,
             storm=self._storm(seen),
             partitions_expected=len(seen.expected),
@@ -223,14 +229,14 @@ class RegionDispatch:
     ) -> Notice | None:
         """A notice of power that is missing, or will be before the end, unless it was published."""
         now_ms = from_ms = seen.now_ms
-        near = max(NOTICE_SHARE * abs(called.export_w), NOTICE_W)
+        near = near_w(called.export_w)
         if abs(missing_w) <= near:
             lasts_s, missing_w = _lasts(called, _added(seen.live.values()), now_ms)
             if abs(missing_w) <= near:
                 return self._over(now_ms)
             from_ms = now_ms + round(lasts_s * 1000)
             reserve = tuple(c for c in causes if c.cause == "reserve")
-            causes = reserve or (_one("reserve", missing_w),)
+            causes = reserve or (one_cause("reserve", missing_w),)
         elif self._notice is not None and self._notice.request_id == called.request_id:
             from_ms = min(from_ms, self._notice.from_ms)  # it continues: only how much is new
         notice = Notice(
@@ -285,84 +291,6 @@ def _added(supplies: Iterable[SupplyPartial]) -> tuple[Deliverable, ...]:
 def _wanted_w(called: CalledPower) -> float:
     """The requested power, W, before limits."""
     return called.export_w if called.wanted_w is None else called.wanted_w
-
-
-def _one(cause: Cause, missing_w: float) -> Missing:
-    """Power that is missing for causes beyond single devices."""
-    return Missing(cause=cause, devices=0, up_w=max(missing_w, 0.0), down_w=max(-missing_w, 0.0))
-
-
-def _limited(called: CalledPower) -> Iterable[Missing]:
-    if called.wanted_w is not None:
-        yield _one("limit", called.wanted_w - called.export_w)
-
-
-def _limited_by(ruling: Ruling, causes: Iterable[Missing]) -> tuple[str, ...]:
-    """Ids of the limits of the kinds (region, feeder) that cost power."""
-    found = {cause.cause for cause in causes}
-    return tuple(
-        limit.request_id
-        for limit in ruling.limits
-        if ("limit" if limit.feeder is None else "feeder") in found
-    )
-
-
-def _held_by_feeders(
-    called: CalledPower,
-    beside_w: Mapping[str, float],
-    supplies: Mapping[tuple[int, str], Supply],
-    shares_w: Mapping[tuple[int, str], float],
-) -> Iterable[Missing]:
-    """Power that devices behind feeders at their limits could give in addition."""
-    up_w = down_w = 0.0
-    for feeder, (least_w, most_w) in called.feeder_limits_w.items():
-        mine = [key for key in supplies if key[1] == feeder]
-        given_w = sum(shares_w[key] for key in mine)
-        feeder_w = given_w + beside_w.get(feeder, 0.0)
-        if feeder_w >= most_w - 1.0:
-            up_w += sum(supplies[key].power_w[-1] for key in mine) - given_w
-        if feeder_w <= least_w + 1.0:
-            down_w += given_w - sum(supplies[key].power_w[0] for key in mine)
-    if (up_w if called.export_w > 0 else down_w) > 1.0:
-        yield Missing(cause="feeder", devices=0, up_w=max(up_w, 0.0), down_w=max(down_w, 0.0))
-
-
-def _with_the_rest(causes: tuple[Missing, ...], missing_w: float) -> tuple[Missing, ...]:
-    """Adds what no cause explains: devices that give all they are rated for."""
-    if any(cause.cause == "not_heard" for cause in causes):
-        return causes  # which is of an unknown amount
-    up = missing_w > 0
-    explained_w = sum(c.up_w if up else c.down_w for c in causes)
-    rest_w = abs(missing_w) - explained_w
-    if rest_w <= max(NOTICE_SHARE * abs(missing_w), NOTICE_W):
-        return causes
-    return (*causes, _one("rating", rest_w if up else -rest_w))
-
-
-def _causes(seen: _Seen, export_w: float) -> tuple[Missing, ...]:
-    """Why power in the requested direction is missing, the largest cause first."""
-
-    def matters(part: Missing) -> float:
-        return part.up_w if export_w > 0 else part.down_w
-
-    found: dict[Cause, Missing] = {}
-    for supply in seen.live.values():
-        for part in supply.missing:
-            if matters(part) <= 1.0 and part.cause != "not_heard":
-                continue
-            known = found.get(part.cause, Missing(cause=part.cause, devices=0, up_w=0, down_w=0))
-            found[part.cause] = Missing(
-                cause=part.cause,
-                devices=part.devices + known.devices,
-                up_w=part.up_w + known.up_w,
-                down_w=part.down_w + known.down_w,
-            )
-
-    if set(seen.expected) - seen.live.keys():
-        # Which devices these are is not known here, only that their partitions are silent.
-        silent = Missing(cause="not_heard", devices=0, up_w=0.0, down_w=0.0)
-        found.setdefault("not_heard", silent)
-    return tuple(sorted(found.values(), key=lambda p: (-matters(p), p.cause)))
 
 
 def _lasts(
