@@ -15,6 +15,7 @@ import ssl
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge.client import Client
 from edge.clock import monotonic_ms, utc_ms
@@ -23,7 +24,11 @@ from edge.driver_calls import DriverCalls, DriverStuckError
 from edge.durable_ring import DurableRing
 from edge.home import Home, HomeSpec
 from edge.inverter import Inverter
+from edge.learnt import Learnt
+from edge.own_plan import OwnPlan
+from edge.planning import Planning
 from edge.session import Device, Patience
+from edge.tariff import Terms
 from schemas.bodies import Quality
 
 BEAT_MS = 1000
@@ -52,6 +57,10 @@ class Setup:
     """The owner's reserve, 0..1."""
     export_limit_w: float = float("inf")
     import_limit_w: float = float("inf")
+    tariff: Terms | None = None
+    """None = the home makes no plan of its own, except where the cloud has prices decide."""
+    learnt: Path | None = None
+    """File of what the home learns about its load and solar power."""
     patience: Patience
 
 
@@ -105,12 +114,14 @@ class Agent:
     async def _work(self, identity: Identity) -> None:
         home, client = self._meet(identity)
         link = asyncio.create_task(client.run())
+        planning = Planning(home, self.counters)
         try:
             next_ms = monotonic_ms()
             while not self._stopping:
                 self.beats += 1
                 await self._measure(client)
                 await self._control(home, client)
+                planning.keep(client.gateway_ms())
                 next_ms = max(next_ms + BEAT_MS, monotonic_ms())
                 while await self._rest_until(next_ms) and not self._stopping:
                     await self._control(home, client)
@@ -132,8 +143,11 @@ class Agent:
             backup_reserve=setup.backup_reserve,
             export_limit_w=setup.export_limit_w,
             import_limit_w=setup.import_limit_w,
+            battery_exports=setup.tariff is None or setup.tariff.battery_exports,
+            wear_per_mwh=0.0 if setup.tariff is None else setup.tariff.wear_per_mwh,
         )
-        home = Home(spec, commandable=self.calls.driver.can.commandable)
+        own = OwnPlan(setup.tariff, Learnt(setup.learnt))
+        home = Home(spec, own, commandable=self.calls.driver.can.commandable)
         controls = home.leases.of(0)
         device = Device(
             self.ring,

@@ -63,6 +63,8 @@ def agent_of(config: Config) -> Agent:
         backup_reserve=config.home.backup_reserve,
         export_limit_w=config.home.export_limit_w,
         import_limit_w=config.home.import_limit_w,
+        tariff=config.tariff,
+        learnt=storage.with_name(storage.name + ".learnt"),
         patience=Patience(),
     )
     ring = DurableRing(
