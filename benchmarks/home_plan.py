@@ -190,7 +190,7 @@ def _add(
     money.add(_name(case), costs["ours"] / costs["self"], *(costs[c] for c in columns), *shares)
     for row in rows:
         then = found[row["days"]] | {"emhass": row["cost"]}
-        name = f"{_name(case)}, {row['forecast']} forecast, {row['end']} end"
+        name = f"{_name(case)}, {row['run']}"
         figures = [then[c] for c in ("self", "emhass", "ours", "foresight")]
         shares = (share(then, "emhass"), share(then, "ours"))
         beside.add(name, then["ours"] / then["emhass"], row["days"], *figures, *shares)
