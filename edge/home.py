@@ -81,6 +81,8 @@ class Home:
         self._planned = _as_planned(spec)
         self._commanded_w: Floats | None = None
         """The power of the last step without frequency response; None = own mode."""
+        self.ramps = False
+        """Whether the last step was one of a ramp, which goes on with the next."""
         self._guards = False
         """Whether the battery is kept out of its own mode, at its reserve."""
 
@@ -106,7 +108,7 @@ class Home:
         self.own.observe(now_ms, measured, dt_s)
         orders = self.leases.orders(np.array([now_ms]), islanded)
         if not known or islanded[0] or not self._commandable:
-            self._commanded_w, self._guards = None, False
+            self._commanded_w, self._guards, self.ramps = None, False, False
             return None
         return self._decide(now_ms, measured, orders, dt_s)
 
@@ -127,6 +129,8 @@ class Home:
             hz=one(measured.get("frequency_hz", float("nan"))),
             dt_s=dt_s,
         )
+        wish_w = np.where(orders.leased, orders.setpoint_w, alone_w)
+        self.ramps = bool(abs(decision.ramped_w[0] - wish_w[0]) > LIMITED_W)
         floor = np.where(orders.leased, np.maximum(self.reserve, orders.soc_min), self.reserve)
         request_w = self._limited(decision.request_w, state, floor, net_w)
         at_limit = np.abs(request_w - decision.wanted_w) > LIMITED_W

@@ -1,8 +1,9 @@
 """A simulated inverter on a free port, and the driver that talks to it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from device_sim.modbus_inverter import Inverter, Taken, serve
 from device_sim.sunspec_registers import Make
@@ -23,6 +24,14 @@ class ModbusWorld:
     taken: list[Taken] = field(default_factory=list)
     inverter: Inverter = field(init=False)
     driver: SunSpec = field(init=False)
+    port: int = 0
+    on_taken: Callable[[], None] = lambda: None
+    """Called whenever a reading was taken."""
+
+    def take(self, taken: Taken) -> None:
+        """Remember a reading that was taken of the inverter."""
+        self.taken.append(taken)
+        self.on_taken()
 
     async def measured(self) -> dict[Quantity, Reading]:
         """One reading, by quantity."""
@@ -37,17 +46,18 @@ class ModbusWorld:
 async def modbus_world(make: Make, **options: float) -> AsyncIterator[ModbusWorld]:
     """An inverter of a make with a home at night, unless ``options`` say otherwise."""
     world = ModbusWorld()
-    home = Options(**{"solar_w": 0.0, "load_w": 500.0, **options})
+    values: dict[str, Any] = {"solar_w": 0.0, "load_w": 500.0, **options}
+    home = Options(**values)
     world.inverter = Inverter(
         make,
         home,
-        on_taken=world.taken.append,
+        on_taken=world.take,
         now_ms=lambda: world.now_ms,
         clock_ms=lambda: world.day_ms,
     )
-    port = free_port()
-    server = await serve(world.inverter, "127.0.0.1", port)
-    at = sunspec.Options(host="127.0.0.1", port=port)
+    world.port = free_port()
+    server = await serve(world.inverter, "127.0.0.1", world.port)
+    at = sunspec.Options(host="127.0.0.1", port=world.port)
     world.driver = sunspec.driver(at, now_ms=lambda: world.now_ms)
     try:
         yield world
