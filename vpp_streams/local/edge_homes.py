@@ -8,11 +8,13 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from device_sim.fleet import DEMO_REGIONS, DEMO_SECRET, device_token
 from schemas.assets import Device, Site
 from vpp_streams.domain.registry.demo_tokens import token_hash
+from vpp_streams.errors import InputError
 from vpp_streams.local.supervisor import Spec
 from vpp_streams.process.ports import free_port
 from vpp_streams.process.private_files import write_private
@@ -40,7 +42,12 @@ path = "{device_id}.db"
 
 
 def edge_sites(count: int) -> list[Site]:
-    """The sites edge-01.., one home each, spread over the demo's regions."""
+    """The sites edge-01.., one home each, spread over the demo's regions.
+
+    Raises `InputError` where the libraries of their inverters are not installed.
+    """
+    if count and not (find_spec("pymodbus") and find_spec("sunspec2")):
+        raise InputError("--edge needs Modbus: pip install 'vpp-streams[edge-sunspec]'")
     return [
         Site(
             f"site-{device_id}",
