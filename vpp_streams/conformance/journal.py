@@ -6,9 +6,6 @@ from collections.abc import Callable
 
 from vpp_streams.conformance.transcript import Event
 
-_LOOK_AGAIN_S = 0.05
-"""Conditions may depend on the time alone: they are looked at again at least this often."""
-
 
 class Journal:
     """All events so far. `until` waits for a condition on them."""
@@ -37,7 +34,7 @@ class Journal:
         self._happened.set()
 
     async def until(self, condition: Callable[[], bool], within_ms: float) -> bool:
-        """Wait for a condition; False if it does not hold within this time."""
+        """Wait for a condition on the events; False if it does not hold within this time."""
         ends_ms = self.now_ms() + within_ms
         while not condition():
             left_s = (ends_ms - self.now_ms()) / 1000
@@ -45,7 +42,7 @@ class Journal:
                 return False
             self._happened.clear()
             try:
-                async with asyncio.timeout(min(left_s, _LOOK_AGAIN_S)):
+                async with asyncio.timeout(left_s):
                     await self._happened.wait()
             except TimeoutError:
                 continue

@@ -63,8 +63,11 @@ def within(power: Sequence[Sample], begins_ms: float, ends_ms: float) -> list[Sa
 
 
 def too_fast(power: Sequence[Sample], ramp: Ramp, interval_ms: int) -> str | None:
-    """The first change within a lease that is faster than its ramp; None = there is none."""
-    inside = within(power, ramp.begins_ms, ramp.ends_ms)
+    """The first change within a lease that is faster than its ramp; None = there is none.
+
+    The last interval is left out: the end of a lease is not known to the millisecond.
+    """
+    inside = within(power, ramp.begins_ms, ramp.ends_ms - interval_ms)
     before = [sample for sample in power if sample.t_ms < ramp.begins_ms][-1:]
     for a, b in pairwise([*before, *inside]):
         allowed_w = NEAR_W + ramp.ramp_w_s * (b.t_ms - a.t_ms + interval_ms) / 1000

@@ -95,7 +95,7 @@ DEVICE: tuple[Obligation, ...] = (
         " `superseded`; reports a completed release as `completed`",
     ),
     Obligation("D-29", "MUST", "begins a lease at its `not_before`, and keeps the one before it"),
-    Obligation("D-30", "MUST", "changes power no faster than `ramp_w_s`"),
+    Obligation("D-30", "MUST", "changes power no faster than `ramp_w_s` while a lease holds"),
     Obligation("D-31", "MUST", "never exceeds the battery's rated power"),
     Obligation("D-32", "MUST", "never discharges below the lease's `soc_min`"),
     Obligation(
@@ -129,6 +129,12 @@ DEVICE: tuple[Obligation, ...] = (
         "keeps the owner's reserve and the limits of the grid connection",
         "a check does not know them; try it on hardware",
     ),
+    Obligation(
+        "D-43",
+        "MUST",
+        "returns from a lease no faster than its `ramp_w_s`",
+        "what the household does then is not known to a check",
+    ),
 )
 
 GATEWAY: tuple[Obligation, ...] = (
@@ -142,7 +148,7 @@ GATEWAY: tuple[Obligation, ...] = (
     Obligation("G-8", "MUST", "refuses readings before Hello with `hello_first`"),
     Obligation("G-9", "MUST", "acks each stored reading, within `ack_ms` and a few seconds"),
     Obligation("G-10", "MUST", "never acks a reading that the device did not send"),
-    Obligation("G-11", "MUST", "acks a repeated reading again, without an error"),
+    Obligation("G-11", "MUST", "acks again a reading of its newest range that is repeated"),
     Obligation(
         "G-12", "MUST", "refuses a number that went back and is not stored with `seq_not_rising`"
     ),
@@ -166,7 +172,7 @@ GATEWAY: tuple[Obligation, ...] = (
         "G-25", "MUST", "closes with 3008 after `idle_s` without a message; pings do not count"
     ),
     Obligation("G-26", "MUST", "answers pings"),
-    Obligation("G-27", "SHOULD", "sends live acks at most every `ack_ms`"),
+    Obligation("G-27", "SHOULD", "acks live readings without a gap at most every `ack_ms`"),
     Obligation(
         "G-28",
         "MUST",

@@ -34,6 +34,7 @@ async def pace(stage: Stage) -> list[Verdict]:
 async def strangers(stage: Stage) -> list[Verdict]:
     """Send keys and actions that no version knows yet."""
     expected = "live readings go on over the same connection"
+    await stage.more_live(2)
     stage.player.behave(unknown_keys=True)
     if not await stage.connected_anew() or not await stage.more_live(3):
         words = "none after unknown keys in HelloResult and Ack"

@@ -20,12 +20,12 @@ class DeviceTiming:
     """How soon a reading that was refused until later has to be sent again."""
     backfill_ms: int = 60_000
     backfill_delay_ms: tuple[int, int] = (500, 1500)
-    rows_per_s: int = 4
+    rows_per_s: int = 2
     """The delay and the pace of Backfill that the check announces after an outage."""
     lease_ms: int = 10_000
     status_slack_ms: int = 3000
     """How late the end of a lease may be reported and measured."""
-    away_ms: int = 3000
+    away_ms: int = 5000
     """How long the gateway is out of reach after a cut."""
     drain_ms: tuple[int, int] = (1000, 5000)
     """``reconnect_in_ms`` of a Drain."""
@@ -51,5 +51,3 @@ class GatewayTiming:
     """How long a connection without Hello lasts."""
     close_slack_ms: int = 5000
     """How much later than its time a connection may be closed."""
-    pause_ms: int = 1100
-    """Between upgrades: a gateway allows one a second."""

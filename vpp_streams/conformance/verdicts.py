@@ -15,7 +15,7 @@ class Verdict(NamedTuple):
     outcome: Outcome
     expected: str = ""
     seen: str = ""
-    """What was seen instead; of an obligation that was not tried, why."""
+    """What was seen instead of it; of an obligation that was not tried, why."""
 
 
 class Line(NamedTuple):
@@ -27,7 +27,9 @@ class Line(NamedTuple):
 
 def judged(id_: str, holds: bool, expected: str, seen: object) -> Verdict:
     """The verdict on an obligation that was tried. Raises `KeyError` for an unknown number."""
-    return Verdict(BY_ID[id_].id, "pass" if holds else "fail", expected, str(seen))
+    if holds:
+        return Verdict(BY_ID[id_].id, "pass", expected)
+    return Verdict(BY_ID[id_].id, "fail", expected, str(seen))
 
 
 def not_tried(ids: Iterable[str], why: str) -> list[Verdict]:
