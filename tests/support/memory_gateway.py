@@ -1,7 +1,7 @@
 """A real gateway on a free port of loopback, whose Kafka is a memory that stores all at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, cast
@@ -27,11 +27,19 @@ class MemoryOutlet:
     def __init__(self) -> None:
         self.records: list[tuple[str, Any]] = []
         self._offsets = count(1)
+        self._happened = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds; it is checked after each record."""
+        while not condition():
+            self._happened.clear()
+            await self._happened.wait()
 
     async def send(
         self, topic: Topic[Any], record: Any, **_options: Any
     ) -> asyncio.Future[RecordMetadata]:
         self.records.append((topic.name, record))
+        self._happened.set()
         future: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
         at = TopicPartition(topic.name, 0)
         future.set_result(RecordMetadata(topic.name, 0, at, next(self._offsets), 0, 0, 0))

@@ -52,9 +52,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def in_virtual_time(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end; the nanosecond clocks of `time` are virtual as well."""
+    """Run a coroutine to its end; the clocks of `time` that our code uses are virtual too."""
     loop = VirtualTimeLoop()
     with (
+        patch.object(time, "time", lambda: loop.utc_ns() / 1e9),
         patch.object(time, "time_ns", loop.utc_ns),
         patch.object(time, "monotonic_ns", loop.monotonic_ns),
         asyncio.Runner(loop_factory=lambda: loop) as runner,

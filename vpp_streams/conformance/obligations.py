@@ -4,6 +4,7 @@
 is never used again for another obligation.
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 Level = Literal["MUST", "SHOULD"]
@@ -200,3 +201,13 @@ GATEWAY: tuple[Obligation, ...] = (
 )
 
 BY_ID: dict[str, Obligation] = {each.id: each for each in (*DEVICE, *GATEWAY)}
+
+
+def as_table(obligations: Sequence[Obligation]) -> str:
+    """Obligations as a table in Markdown, with whether the check tries each."""
+    rows = [
+        f"| {each.id} | {each.level} | {each.words} |"
+        f" {f'no: {each.untried}' if each.untried else 'yes'} |"
+        for each in obligations
+    ]
+    return "\n".join(["| | | | tried by the check |", "|---|---|---|---|", *rows])
