@@ -19,8 +19,9 @@ from tests.support.memory_gateway import DEVICE_ID, TOKEN, gateway_in_memory
 from tests.support.paths import DOCS
 from tests.support.virtual_time import in_virtual_time
 from vpp_streams.conformance.device_check import SCENARIOS, check_device
-from vpp_streams.conformance.gateway_player import Manners, playing_gateway
+from vpp_streams.conformance.gateway_player import GatewayPlayer, Manners, playing_gateway
 from vpp_streams.conformance.timing import DeviceTiming
+from vpp_streams.conformance.transcript import Reading, hellos, live_readings, readings
 from vpp_streams.conformance.verdicts import Verdict
 from vpp_streams.gateway.actions import Limits
 
@@ -89,6 +90,38 @@ def test_the_python_example_meets_what_it_does_not_leave_out() -> None:
     assert set(failed(verdicts)) == LEFT_OUT
     passed = {id_ for id_, verdict in verdicts.items() if verdict.outcome == "pass"}
     assert passed >= {"D-6", "D-14", "D-16", "D-17", "D-18", "D-22", "D-35", "D-39"}
+
+
+async def test_the_node_example_comes_back_with_what_was_not_acked() -> None:
+    command = node_command()
+    manners = Manners(interval_ms=50, acks=False, turn_away=True)
+    async with asyncio.timeout(60), playing_gateway("127.0.0.1", 0, manners) as player:
+        process = await asyncio.create_subprocess_exec(*command, player.url, "lab-1", "any")
+        try:
+            assert await player.journal.until(lambda: bool(player.journal.events), 30_000)
+            player.behave(turn_away=False)
+            assert await player.connection(-1, 30_000)
+            link = player.link
+            assert await player.journal.until(lambda: len(live(player, link)) >= 3, 30_000)
+            player.cut()
+            player.behave(acks=True)
+            assert await player.connection(link, 30_000)
+            again = {reading.seq for reading in live(player, link)}
+            assert await player.journal.until(lambda: again <= backfilled(player), 30_000)
+        finally:
+            process.kill()
+            await process.wait()
+    (first, second) = [hello for _, hello in hellos(player.journal.events)]
+    assert (first.boot, first.next_seq) == (second.boot, 0)
+    assert second.next_seq > max(again)
+
+
+def live(player: GatewayPlayer, link: int) -> list[Reading]:
+    return live_readings(player.journal.events, link)
+
+
+def backfilled(player: GatewayPlayer) -> set[int]:
+    return {reading.seq for reading in readings(player.journal.events) if not reading.live}
 
 
 def test_examples_say_what_they_leave_out_and_are_short() -> None:

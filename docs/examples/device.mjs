@@ -6,14 +6,14 @@
 const [url, deviceId, token] = process.argv.slice(2);
 const boot = Math.floor(Math.random() * 2 ** 32).toString(16);
 const kept = new Map(); // readings without an Ack, by number
-let nextSeq = 0;
+let [nextSeq, tries] = [0, 0];
 
 function connect() {
   const headers = { Authorization: `Bearer ${token}` };
   const ws = new WebSocket(`${url}/v1/${deviceId}`, { protocols: ["vpp.v1"], headers });
   const send = (...message) => ws.send(JSON.stringify(message));
   const later = []; // numbers to send as Backfill
-  let timer, backfillAt;
+  let timer, backfillAt, ended;
   const measure = () => {
     const [seq, body] = [nextSeq++, { t: Date.now(), pv: 1234.5 }];
     kept.set(seq, body);
@@ -27,6 +27,7 @@ function connect() {
   ws.onmessage = ({ data }) => {
     const [type, id, what, payload] = JSON.parse(data);
     if (type === 3 && id === "hello") {
+      tries = 0;
       const [lowest, highest] = what.backfill.delay_ms;
       backfillAt = Date.now() + lowest + Math.random() * (highest - lowest);
       later.push(...kept.keys());
@@ -41,10 +42,13 @@ function connect() {
       later.push(Number(id));
     }
   };
-  ws.onclose = ({ code }) => {
+  const end = ({ code }) => {
     clearInterval(timer);
-    if (code !== 4001) setTimeout(connect, Math.random() * 1000);
+    if (ended || code === 4001) return; // 4001: another client has this identity
+    ended = true; // a connection that fails reports an error, a close, or both
+    setTimeout(connect, Math.random() * Math.min(60_000, 1000 * 2 ** tries++));
   };
+  ws.onclose = ws.onerror = end;
 }
 
 connect();

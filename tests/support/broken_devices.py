@@ -22,7 +22,8 @@ from schemas.bodies import NativeBody
 from schemas.protocol import BackfillPace, Call, CommandStatus, Hello, Setpoint, SetpointResult
 from schemas.wire import decode, encode_call, encode_result
 from tests.support.conformance import HOME
-from vpp_streams.conformance.command_scenarios import ALONE, CLOCK, LEASE, LIMITS, SUCCESSION
+from vpp_streams.conformance.adverse_scenarios import ALONE, CLOCK, LIMITS
+from vpp_streams.conformance.command_scenarios import LEASE, SUCCESSION
 from vpp_streams.conformance.end_scenarios import DRAIN, REPLACED, SHUNNED, SOON
 from vpp_streams.conformance.reading_scenarios import BOOT_USED, OUTAGE, PACE, STRANGERS
 from vpp_streams.conformance.stage import Scenario

@@ -10,16 +10,14 @@ from websockets.server import ServerProtocol
 
 from schemas.protocol import Ack
 from schemas.wire import encode_error, encode_send
+from vpp_streams.conformance.gateway_end_scenarios import NEWER, OFFENCES, SILENCE
 from vpp_streams.conformance.gateway_scenarios import (
     ACK_PACE,
     BACKFILL,
     DOOR,
     GREETING,
     LIVE,
-    NEWER,
-    OFFENCES,
     REFUSALS,
-    SILENCE,
 )
 from vpp_streams.conformance.gateway_stage import GatewayScenario
 from vpp_streams.domain.moments import Now

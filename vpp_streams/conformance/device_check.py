@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from vpp_streams.conformance.command_scenarios import ALONE, CLOCK, LEASE, LIMITS, SUCCESSION
+from vpp_streams.conformance.adverse_scenarios import ALONE, CLOCK, LIMITS
+from vpp_streams.conformance.command_scenarios import LEASE, SUCCESSION
 from vpp_streams.conformance.end_scenarios import DRAIN, REPLACED, SHUNNED, SOON
 from vpp_streams.conformance.gateway_player import GatewayPlayer
 from vpp_streams.conformance.judge_readings import judge_always

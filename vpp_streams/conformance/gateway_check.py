@@ -6,16 +6,14 @@ from collections.abc import Callable, Sequence
 from websockets.exceptions import ConnectionClosed
 
 from vpp_streams.conformance.device_player import DevicePlayer
+from vpp_streams.conformance.gateway_end_scenarios import NEWER, OFFENCES, SILENCE
 from vpp_streams.conformance.gateway_scenarios import (
     ACK_PACE,
     BACKFILL,
     DOOR,
     GREETING,
     LIVE,
-    NEWER,
-    OFFENCES,
     REFUSALS,
-    SILENCE,
 )
 from vpp_streams.conformance.gateway_stage import (
     GatewayScenario,

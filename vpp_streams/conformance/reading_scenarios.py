@@ -68,32 +68,39 @@ async def outage(stage: Stage) -> list[Verdict]:
     gone = await _refuse(stage, "bad_message")
     stage.player.behave(acks=False)
     await stage.more_live(4)
-    link = stage.player.link
-    kept_before = _not_acked(stage, stage.hello.boot)
+    link, kept_before = stage.player.link, _not_acked(stage, stage.hello.boot)
     stage.player.behave(turn_away=True)
     stage.player.cut()
     await stage.pause(stage.timing.away_ms)
     before = frozenset(acked(stage.events))
+    back = await _let_in(stage)
+    verdicts.append(judged("D-35", back, "another connection", "none"))
+    if not back:
+        return [*verdicts, *not_tried(["D-14", "D-15", "D-17", "D-18"], "it did not return")]
+    verdicts.append(await _judge_kept(stage, link, _due(stage, kept_before, gone)))
+    sent = {(r.boot, r.seq) for r in readings(stage.events) if r.link > link}
+    again = sorted(seq for _, seq in sent & before)
+    verdicts.append(judged("D-15", not again, "no reading that was acked", f"{again[:10]}"))
+    return [*verdicts, _judge_refused(stage, gone), _judge_order(stage, link)]
+
+
+async def _let_in(stage: Stage) -> bool:
+    """Accept the device again, at a slow pace of Backfill; returns whether it connected."""
     stage.player.behave(
         turn_away=False,
         acks=True,
         rows_per_s=stage.timing.rows_per_s,
         backfill_delay_ms=stage.timing.backfill_delay_ms,
     )
-    back = await stage.player.connection(link, stage.timing.connection_ms)
-    verdicts.append(judged("D-35", back, "another connection", "none"))
-    if not back:
-        return [*verdicts, *not_tried(["D-14", "D-15", "D-17", "D-18"], "it did not return")]
-    due = _due(stage, kept_before, gone)
+    return await stage.connected()
+
+
+async def _judge_kept(stage: Stage, link: int, due: set[tuple[str, int]]) -> Verdict:
+    """Wait for the Backfill of these names after connection ``link``."""
     await stage.until(lambda: due <= _backfilled(stage, link), stage.timing.backfill_ms)
     missing = sorted(due - _backfilled(stage, link))
     words = f"Backfill of the {len(due)} readings that were not acked"
-    verdicts.append(judged("D-14", bool(due) and not missing, words, f"missing: {missing[:10]}"))
-    sent = {(r.boot, r.seq) for r in readings(stage.events) if r.link > link}
-    again = sorted(seq for _, seq in sent & before)
-    verdicts.append(judged("D-15", not again, "no reading that was acked", f"{again[:10]}"))
-    verdicts.append(_judge_refused(stage, gone))
-    return [*verdicts, _judge_order(stage, link)]
+    return judged("D-14", bool(due) and not missing, words, f"missing: {missing[:10]}")
 
 
 async def _refuse_until_later(stage: Stage) -> Verdict:
