@@ -210,4 +210,6 @@ def as_table(obligations: Sequence[Obligation]) -> str:
         f" {f'no: {each.untried}' if each.untried else 'yes'} |"
         for each in obligations
     ]
-    return "\n".join(["| | | | tried by the check |", "|---|---|---|---|", *rows])
+    return "\n".join(
+        ["| id | level | what it does | tried by the check |", "|---|---|---|---|", *rows]
+    )

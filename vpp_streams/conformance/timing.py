@@ -22,7 +22,7 @@ class DeviceTiming:
     backfill_delay_ms: tuple[int, int] = (500, 1500)
     rows_per_s: int = 2
     """The delay and the pace of Backfill that the check announces after an outage."""
-    lease_ms: int = 10_000
+    lease_ms: int = 20_000
     status_slack_ms: int = 3000
     """How late the end of a lease may be reported and measured."""
     away_ms: int = 5000
