@@ -8,6 +8,7 @@ from tests.support.pool_world import POLICY, SITE_IDS
 from tests.support.telemetry_factory import NAN, make_batch
 from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.pool import Pool
+from vpp_streams.domain.control.supplies import supplies
 from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.registry import Registry
@@ -66,6 +67,18 @@ class Home:
         everybody = view.reporting & (view.ratings.rated_energy_wh > 0)
         return float(pool.bounds(view, everybody).most_w.sum())
 
+    def deliverable_w(self) -> tuple[float, float]:
+        """What the region states as deliverable for 15 minutes: up and down."""
+        assert self.now is not None
+        quarter = next(d for d in self.now.deliverable if d.duration_s == 900)
+        return quarter.up_w, quarter.down_w
+
+    def net_load_w(self) -> float:
+        """Load less solar power of the site, from which a region's limits are kept."""
+        pool = Pool(self.part, CommandRows(0, self.part.twins, POLICY))
+        (partial,) = supplies(pool, pool.view_at(self.at_ms), {})
+        return sum(supply.net_load_w for supply in partial.supplies)
+
 
 def test_two_batteries_that_both_report_the_meter() -> None:
     """11 kW were allowed where 8 kW fit the export limit of 5 kW beside a load of 3 kW."""
@@ -73,6 +86,12 @@ def test_two_batteries_that_both_report_the_meter() -> None:
     one = Home((FIRST, SECOND), told("a", **METER), told("b"))
     assert both.shown() == one.shown() == (3_000.0, 0.0, 3_000.0)
     assert both.most_w() == one.most_w() == pytest.approx(8_000.0)
+
+
+def test_what_a_region_offers_and_limits_counts_the_meter_once() -> None:
+    both = Home((FIRST, SECOND), told("a", **METER), told("b", **METER))
+    assert both.deliverable_w() == pytest.approx((8_000.0, 10_000.0))
+    assert both.net_load_w() == pytest.approx(3_000.0)
 
 
 def test_the_marked_device_meters_the_connection() -> None:
