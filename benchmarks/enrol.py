@@ -179,7 +179,7 @@ async def measure(
     write_sites(sites, args.sites)
     vpp(env, "ca", "init")
     vpp(env, "ca", "server", "127.0.0.1", "--out", str(directory / "tls"))
-    import_s = vpp(env, "assets", "import", str(sites), "--enrol-out", str(codes))
+    import_s = vpp(env, "assets", "import", str(sites), "--yes", "--enrol-out", str(codes))
     progress(f"imported, with codes: {import_s:.1f} s")
     table = Table(
         f"{args.sites} homes, {args.at_once} at once",

@@ -47,7 +47,7 @@ def test_without_an_authority_nothing_else_is_begun(ca: Path, tmp_path: Path) ->
     for words in (
         ("ca", "code", "pw-1"),
         ("ca", "serve", "--port", "0"),
-        ("assets", "import", sites, "--enrol-out", tmp_path / "codes.csv"),
+        ("assets", "import", sites, "--yes", "--enrol-out", tmp_path / "codes.csv"),
     ):
         with pytest.raises(InputError, match="vpp ca init"):
             run(*words)
@@ -59,7 +59,7 @@ def test_codes_are_not_written_over(ca: Path, tmp_path: Path) -> None:
     codes = tmp_path / "codes.csv"
     codes.write_text("the only copy")
     with pytest.raises(InputError, match="nowhere else"):
-        run("assets", "import", "docs/examples/assets.yaml", "--enrol-out", codes)
+        run("assets", "import", "docs/examples/assets.yaml", "--yes", "--enrol-out", codes)
     assert codes.read_text() == "the only copy"
 
 

@@ -1,6 +1,7 @@
 """``vpp assets``: the registry of sites and devices."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,9 @@ def import_(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="check the file only; needs no Kafka")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="do not ask; needed where nobody can answer")
+    ] = False,
     enrol_out: Annotated[
         Path | None,
         typer.Option(help="a new CSV file with a one-time code for each device (`vpp ca serve`)"),
@@ -30,12 +34,14 @@ def import_(
 
     The complete file is checked first, and nothing is written unless all of it is valid. A site in
     the file replaces the one in the registry; a device without a token keeps the one it has. Set
-    `removed: true` on a site to remove it.
+    `removed: true` on a site to remove it. An import that creates a region or removes sites says
+    so and asks first.
 
     With --enrol-out each device of the file gets a one-time code, with which its home fetches a
     certificate; the codes are in that file only.
     """
     from vpp_streams.cli.screens.asset_tables import counted, writing
+    from vpp_streams.cli.screens.import_question import agree_to_import, in_numbers
     from vpp_streams.domain.registry.registry import Registry
     from vpp_streams.identity.operating import CODE_DAYS
     from vpp_streams.local.site_import import import_file
@@ -44,8 +50,9 @@ def import_(
     if dry_run:
         typer.echo(f"{file} is valid: {counted(read_sites(file, Registry()))}; nothing was written")
         return
-    done = asyncio.run(import_file(load_settings(), file, writing, enrol_out=enrol_out))
-    typer.echo(f"{done.new} sites new, {done.changed} changed, {done.unchanged} unchanged")
+    agree = partial(agree_to_import, yes=yes)
+    done = asyncio.run(import_file(load_settings(), file, agree, writing, enrol_out=enrol_out))
+    typer.echo(in_numbers(done.plan))
     if enrol_out is not None:
         typer.echo(f"{done.codes} one-time codes in {enrol_out}, valid for {CODE_DAYS:g} days")
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from schemas.assets import Site
 from vpp_streams.domain.identity.refusals import Subject
+from vpp_streams.domain.registry.import_plan import ImportPlan, plan_of
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.identity.ca_files import read_root
 from vpp_streams.identity.operating import check_codes_file, hand_out_codes
@@ -20,11 +21,9 @@ from vpp_streams.settings import Settings
 
 
 class Imported(NamedTuple):
-    """How many sites of a file were new to the registry, changed it, or were in it already."""
+    """What an import wrote."""
 
-    new: int
-    changed: int
-    unchanged: int
+    plan: ImportPlan
     codes: int
     """One-time codes that were handed out."""
 
@@ -41,12 +40,14 @@ async def read_registry(settings: Settings) -> Registry:
 async def import_file(
     settings: Settings,
     file: Path,
+    agree: Callable[[ImportPlan], None],
     shown: Callable[[list[Site]], Iterable[Site]] = lambda sites: sites,
     *,
     enrol_out: Path | None = None,
 ) -> Imported:
     """Import an asset file; ``shown`` may display how the sites are written, one by one.
 
+    ``agree`` is called before anything is written, and raises an error to prevent it.
     ``enrol_out`` is a new file for one-time codes of the devices. Raises `InputError` with every
     problem of the files, before anything is written.
     """
@@ -56,9 +57,9 @@ async def import_file(
         check_codes_file(enrol_out)
     registry = await read_registry(settings)
     sites = read_sites(file, registry)
-    changed = [site for site in sites if _changes(site, registry)]
-    new = sum(registry.site(site.site_id) is None for site in changed)
-    await write_many(KafkaClients(settings), topics.ASSETS, shown(changed))
+    plan = plan_of(sites, registry)
+    agree(plan)
+    await write_many(KafkaClients(settings), topics.ASSETS, shown(plan.records))
     subjects = [
         Subject(device.device_id, site.site_id)
         for site in sites
@@ -66,11 +67,6 @@ async def import_file(
         for device in site.devices
     ]
     if enrol_out is None or root is None:
-        return Imported(new, len(changed) - new, len(sites) - len(changed), 0)
+        return Imported(plan, 0)
     await hand_out_codes(settings, subjects, enrol_out, root)
-    return Imported(new, len(changed) - new, len(sites) - len(changed), len(subjects))
-
-
-def _changes(site: Site, registry: Registry) -> bool:
-    known = registry.site(site.site_id)
-    return known != site and not (site.removed and known is None)
+    return Imported(plan, len(subjects))

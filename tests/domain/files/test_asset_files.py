@@ -205,7 +205,7 @@ def test_a_dry_run_names_every_problem_as_file_and_line(tmp_path: Path) -> None:
 def test_import_list_show(settings: Settings, tmp_path: Path) -> None:
     env = {"VPP_KAFKA": settings.kafka, "VPP_NAMESPACE": settings.namespace}
     example = str(EXAMPLES / "assets.yaml")
-    assert "3 sites new" in run("import", example, **env)[1]
+    assert "3 sites new" in run("import", example, "--yes", **env)[1]
     assert "0 sites new, 0 changed, 3 unchanged" in run("import", example, **env)[1]
     listed = run("list", "--json", "--region", "north", **env)[1].splitlines()
     assert [msgspec.json.decode(line)["site_id"] for line in listed] == ["home-ada", "roof-blum"]
@@ -216,5 +216,5 @@ def test_import_list_show(settings: Settings, tmp_path: Path) -> None:
         run("show", "nobody", **env)
     removing = tmp_path / "gone.yaml"
     removing.write_text("sites: [{site_id: home-ada, region: north, removed: true}]")
-    assert "1 changed" in run("import", str(removing), **env)[1]
+    assert "1 removed" in run("import", str(removing), "--yes", **env)[1]
     assert "home-ada" not in run("list", **env)[1]
