@@ -11,7 +11,6 @@ timer, set with every command, ends the power within `edge.home.HOLD_MS`.
 import asyncio
 import logging
 import random
-import ssl
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from edge.driver_calls import DriverCalls, DriverStuckError
 from edge.durable_ring import DurableRing
 from edge.home import Home, HomeSpec
 from edge.inverter import Inverter
+from edge.login import AgentLogin
 from edge.session import Device, Patience
 from schemas.bodies import Quality
 
@@ -45,9 +45,8 @@ class Setup:
     url: str
     """Address of the gateway: ``ws://host:port`` or ``wss://host:port``."""
     device_id: str
-    token: str | None
-    """None = the certificate in ``tls`` says who it is."""
-    tls: ssl.SSLContext | None
+    login: AgentLogin
+    """Who it is to the gateway."""
     backup_reserve: float
     """The owner's reserve, 0..1."""
     export_limit_w: float = float("inf")
@@ -69,6 +68,7 @@ class Agent:
         """Rises once a second while the agent works."""
         self.client: Client | None = None
         """The link; None before the hardware has said what it is."""
+        self.login = setup.login
         self._setup, self._rng = setup, rng
         self._wake = asyncio.Event()
         self._stopping = False
@@ -84,11 +84,14 @@ class Agent:
 
     async def run(self) -> None:
         """Work until `stop`. Raises `ReplacedError` and `DriverStuckError`."""
+        keeper = asyncio.create_task(self.login.keep())
         try:
             identity = await self._identified()
             if identity is not None:
-                await self._work(identity)
+                await self._work(identity, keeper)
         finally:
+            keeper.cancel()
+            await asyncio.wait([keeper])
             with suppress(DriverStuckError):
                 await self.calls.close()
             self.ring.close()
@@ -102,7 +105,7 @@ class Agent:
             await self._rest_until(monotonic_ms() + round(_IDENTIFY_AGAIN_S * 1000))
         return None
 
-    async def _work(self, identity: Identity) -> None:
+    async def _work(self, identity: Identity, keeper: asyncio.Task[None]) -> None:
         home, client = self._meet(identity)
         link = asyncio.create_task(client.run())
         try:
@@ -114,6 +117,8 @@ class Agent:
                 next_ms = max(next_ms + BEAT_MS, monotonic_ms())
                 while await self._rest_until(next_ms) and not self._stopping:
                     await self._control(home, client)
+                if keeper.done():
+                    keeper.result()
                 if link.done():
                     link.result()
                     raise ReplacedError(f"another client connected as {self._setup.device_id}")
@@ -148,8 +153,7 @@ class Agent:
             setup.device_id,
             device,
             setup.url,
-            setup.token,
-            tls=setup.tls,
+            setup.login,
             utc_ms=utc_ms,
             on_event=self._on_event,
             on_trouble=self._on_trouble,

@@ -33,3 +33,21 @@ def example_config() -> None:
     from edge.config import EXAMPLE
 
     typer.echo(EXAMPLE, nl=False)
+
+
+@app.command("enrol")
+def enrol(
+    config: Annotated[Path, typer.Argument(help="the configuration, with [gateway] enrol_url")],
+    code: Annotated[str, typer.Option(help="the operator's one-time code (`vpp ca code`)")],
+    fingerprint: Annotated[
+        str, typer.Option(help="SHA-256 of the operator's authority, which came with the code")
+    ],
+) -> None:
+    """Make this home's key, and fetch its certificate with a one-time code.
+
+    Writes certificate_file, key_file and ca_file; the key never leaves the home. A running agent
+    takes them up by itself.
+    """
+    from edge.enrol import enrol as enrol_home
+
+    raise typer.Exit(enrol_home(config, code, fingerprint))
