@@ -16,12 +16,14 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run the agent until Ctrl-C or SIGTERM")
     enrol = commands.add_parser("enrol", help="fetch a certificate with a one-time code")
-    for each in (run, enrol):
+    check = commands.add_parser("check", help="check the installation, in place of the agent")
+    for each in (run, enrol, check):
         each.add_argument("config", type=Path, help="a TOML file; see example-config")
     enrol.add_argument("--code", required=True, help="the operator's one-time code")
     enrol.add_argument(
         "--fingerprint", required=True, help="SHA-256 of the authority, which came with the code"
     )
+    check.add_argument("--json", action="store_true", help="one JSON object a line")
     commands.add_parser("example-config", help="print a configuration with every key")
     return made
 
@@ -37,6 +39,10 @@ def main() -> None:
         from edge.enrol import enrol  # noqa: PLC0415 - as above
 
         sys.exit(enrol(options.config, options.code, options.fingerprint))
+    elif options.command == "check":
+        from edge.check_command import check  # noqa: PLC0415 - as above
+
+        sys.exit(check(options.config, as_json=options.json))
     else:
         from edge.run import run as run_agent  # noqa: PLC0415 - as above
 

@@ -11,9 +11,9 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from edge import enrolment_http
+from edge.clock import day_of
 from edge.enrolment import Granted, Refused, make_request
 from edge.identity_files import IdentityFiles
 from edge.login import Credentials
@@ -171,8 +171,3 @@ class CertificateLogin:
         if self.trouble != self._said:
             self._said = self.trouble
             _log.error("%s", self._said)
-
-
-def day_of(ms: int) -> str:
-    """A time, ms since 1970 UTC, as a day."""
-    return datetime.fromtimestamp(ms / 1000, UTC).date().isoformat()

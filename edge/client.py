@@ -75,6 +75,16 @@ class Client:
         estimated_ms = self.device.gateway_ms(monotonic_ms())
         return self.utc_ms() if estimated_ms is None else estimated_ms
 
+    async def round_trip_ms(self, within_s: float) -> float | None:
+        """The time of a ping and its answer, ms; None = there was none within ``within_s``."""
+        if self._socket is None:
+            return None
+        try:
+            async with asyncio.timeout(within_s):
+                return 1000 * await (await self._socket.ping())
+        except (TimeoutError, ConnectionClosed):
+            return None
+
     def tick(self) -> None:
         """Send what is due although there is no new reading."""
         self._do(self.device.tick(monotonic_ms()))

@@ -1,10 +1,10 @@
 """``vpp edge enrol``: a home makes its key and fetches its certificate with a one-time code."""
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 from edge import enrolment_http
+from edge.clock import day_of
 from edge.config import Config, ConfigError, read_config
 from edge.enrolment import Granted, make_request, validity_ms
 from edge.logins import files_of
@@ -26,11 +26,10 @@ def enrol(path: Path, code: str, fingerprint: str) -> int:
         return _said(str(error), WRONG_CONFIG)
     except EnrolError as error:
         return _said(str(error), REFUSED)
-    day = datetime.fromtimestamp(ends_ms / 1000, UTC).date().isoformat()
     names = config.gateway
     sys.stdout.write(
-        f"{names.device_id} is enrolled until {day}, and renews by itself while it runs: "
-        f"{names.certificate_file}, {names.key_file}, {names.ca_file}\n"
+        f"{names.device_id} is enrolled until {day_of(ends_ms)}, and renews by itself while it"
+        f" runs: {names.certificate_file}, {names.key_file}, {names.ca_file}\n"
     )
     return 0
 

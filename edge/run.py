@@ -51,10 +51,6 @@ def run(path: Path) -> int:
 
 def agent_of(config: Config) -> Agent:
     """The agent of a configuration. Raises `ConfigError` and `InUseError`."""
-    storage = config.file(config.storage.path)
-    if not storage.parent.is_dir():
-        raise ConfigError(f"[storage] path: there is no folder {storage.parent}; create it")
-    keep_ms = round(config.storage.keep_days * DAY_MS)
     rng = random.Random()
     setup = Setup(
         url=config.gateway.url,
@@ -65,14 +61,23 @@ def agent_of(config: Config) -> Agent:
         import_limit_w=config.home.import_limit_w,
         patience=Patience(),
     )
-    ring = DurableRing(
+    ring = ring_of(config)
+    driver = module_of(config.driver_name).driver(config.driver_options)
+    return Agent(setup, driver, ring, rng)
+
+
+def ring_of(config: Config) -> DurableRing:
+    """The storage of a configuration. Raises `ConfigError` and `InUseError`."""
+    storage = config.file(config.storage.path)
+    if not storage.parent.is_dir():
+        raise ConfigError(f"[storage] path: there is no folder {storage.parent}; create it")
+    keep_ms = round(config.storage.keep_days * DAY_MS)
+    return DurableRing(
         storage,
         capacity=max(keep_ms // 1000, 1),
         keep_ms=keep_ms,
         new_boot=lambda: secrets.token_hex(4),
     )
-    driver = module_of(config.driver_name).driver(config.driver_options)
-    return Agent(setup, driver, ring, rng)
 
 
 async def _run(agent: Agent) -> int:

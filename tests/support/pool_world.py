@@ -65,7 +65,12 @@ class OnePartition:
         """These sites' devices (all, if none is named) connect."""
         for site_id in site_ids or [s.site_id for s in self.sites]:
             record = Presence(
-                f"{site_id}-pw", site_id, "connected", slot, self.now_ms, measures_only=measures_only
+                f"{site_id}-pw",
+                site_id,
+                "connected",
+                slot,
+                self.now_ms,
+                measures_only=measures_only,
             )
             self.rows.presence(record, epoch)
 

@@ -51,3 +51,18 @@ def enrol(
     from edge.enrol import enrol as enrol_home
 
     raise typer.Exit(enrol_home(config, code, fingerprint))
+
+
+@app.command("check")
+def check(
+    config: Annotated[Path, typer.Argument(help="the home's configuration")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+) -> None:
+    """Check a home's installation: link, meters, clock, limits, and a pulse of 500 W each way.
+
+    It runs in place of the agent, commands the inverter within the owner's limits, and releases it
+    at the end. A line for each step; exit code 1 if one failed.
+    """
+    from edge.check_command import check as check_home
+
+    raise typer.Exit(check_home(config, as_json=as_json))
