@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from edge.client import Client
 from edge.clock import monotonic_ms, utc_ms
-from edge.driver import Driver, Identity, Quantity, body_of, values_of
+from edge.driver import Driver, Identity, Quantity, Readings, body_of, values_of
 from edge.driver_calls import DriverCalls, DriverStuckError
 from edge.durable_ring import DurableRing
 from edge.home import Home, HomeSpec
@@ -58,24 +58,30 @@ class Agent:
     """One home. ``counters`` count what happened; see `Device` and `DriverCalls`."""
 
     def __init__(self, setup: Setup, driver: Driver, ring: DurableRing, rng: random.Random) -> None:
+        self.setup = setup
         self.counters: Counter[str] = Counter()
         self.calls = DriverCalls(driver, self.counters)
         self.ring = ring
         self.newest: dict[Quantity, float] = {}
         """The newest measurements that are good enough to control by."""
+        self.readings: Readings = ()
+        """The newest measurements as the driver gave them, of `measured_ms`."""
+        self.measured_ms: int | None = None
+        """Of the monotonic clock; None = nothing was measured yet."""
         self.inverter = Inverter(self.calls)
+        self.home: Home | None = None
+        """None before the hardware has said what it is."""
         self.beats = 0
         """Rises once a second while the agent works."""
         self.client: Client | None = None
         """The link; None before the hardware has said what it is."""
-        self.login = setup.login
-        self._setup, self._rng = setup, rng
+        self._rng = rng
         self._wake = asyncio.Event()
         self._stopping = False
-        self._measured_ms: int | None = None
         self._controlled_ms = monotonic_ms()
         self._last_command = ""
-        self._trouble = ""
+        self.link_trouble = ""
+        """The newest failure of the link, in one sentence; "" = it is connected."""
 
     def stop(self) -> None:
         """Have `run` release the inverter and return."""
@@ -84,7 +90,7 @@ class Agent:
 
     async def run(self) -> None:
         """Work until `stop`. Raises `ReplacedError` and `DriverStuckError`."""
-        keeper = asyncio.create_task(self.login.keep())
+        keeper = asyncio.create_task(self.setup.login.keep())
         try:
             identity = await self._identified()
             if identity is not None:
@@ -121,7 +127,7 @@ class Agent:
                     keeper.result()
                 if link.done():
                     link.result()
-                    raise ReplacedError(f"another client connected as {self._setup.device_id}")
+                    raise ReplacedError(f"another client connected as {self.setup.device_id}")
         finally:
             await self.inverter.let_go()
             link.cancel()
@@ -129,7 +135,7 @@ class Agent:
 
     def _meet(self, identity: Identity) -> tuple[Home, Client]:
         """The home and the link for the hardware that is there."""
-        setup = self._setup
+        setup = self.setup
         spec = HomeSpec(
             rated_energy_wh=identity.rated_energy_wh,
             rated_charge_w=identity.rated_charge_w,
@@ -138,7 +144,7 @@ class Agent:
             export_limit_w=setup.export_limit_w,
             import_limit_w=setup.import_limit_w,
         )
-        home = Home(spec, commandable=self.calls.driver.can.commandable)
+        self.home = home = Home(spec, commandable=self.calls.driver.can.commandable)
         controls = home.leases.of(0)
         device = Device(
             self.ring,
@@ -166,9 +172,9 @@ class Agent:
         """Something was received, or the link has changed."""
         if self.client is None:
             return
-        if self._trouble and self.client.live:
+        if self.link_trouble and self.client.live:
             _log.info("connected to the gateway again")
-            self._trouble = ""
+            self.link_trouble = ""
         last = self.client.device.last_command
         if last != self._last_command:
             self._last_command = last
@@ -177,9 +183,9 @@ class Agent:
     def _on_trouble(self, kind: str, words: str) -> None:
         self.counters[f"link_{kind}"] += 1
         trouble = f"{kind}: {words}"
-        if trouble != self._trouble:  # a gateway that is away for a night is one line
+        if trouble != self.link_trouble:  # a gateway that is away for a night is one line
             _log.warning("no connection (%s); readings are kept, and it tries again", trouble)
-        self._trouble = trouble
+        self.link_trouble = trouble
 
     async def _measure(self, client: Client) -> None:
         t_ms = utc_ms()
@@ -187,8 +193,9 @@ class Agent:
         if readings is None:
             client.tick()
             return
+        self.readings = readings
         self.newest = values_of(readings, Quality.OK, Quality.ESTIMATED)
-        self._measured_ms = monotonic_ms()
+        self.measured_ms = monotonic_ms()
         body = body_of(readings, t_ms, max(client.device.interval_ms, BEAT_MS))
         if body is None:
             self.counters["nothing_measured"] += 1
@@ -202,7 +209,7 @@ class Agent:
         now_ms = monotonic_ms()
         dt_s = min(max((now_ms - self._controlled_ms) / 1000, _LOWEST_DT_S), _HIGHEST_DT_S)
         self._controlled_ms = now_ms
-        is_new = self._measured_ms is not None and now_ms - self._measured_ms <= MEASURED_FOR_MS
+        is_new = self.measured_ms is not None and now_ms - self.measured_ms <= MEASURED_FOR_MS
         power = home.step(client.gateway_ms(), self.newest if is_new else {}, dt_s)
         for _, status in home.leases.take_reports():
             client.report(status)

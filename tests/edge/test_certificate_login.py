@@ -259,7 +259,7 @@ async def test_a_revoked_token_is_shown_no_more(tmp_path: Path) -> None:
     async with small_gateway() as gateway, running(agent_at(gateway, tmp_path)) as agent:
         await gateway.until(lambda: len(gateway.live) > 1)
         await gateway.sockets[DEVICE_ID].close(CLOSE_REVOKED)
-        await until(lambda: "has revoked this device" in agent.login.trouble)
+        await until(lambda: "has revoked this device" in agent.setup.login.trouble)
         made = agent.counters["made"]
         await until(lambda: agent.counters["made"] > made + 20)
         assert len(gateway.hellos) == 1
