@@ -7,7 +7,7 @@ Each home is walked step by step with a time-of-use tariff and with a dynamic on
 learns for 28 days before, and only ever sees the past; prices of a dynamic tariff are known as
 published at 13:00 the day before. It plans 36 h again each hour. The saving is what is paid less
 than with self-consumption; its share is of what perfect foresight of load, sun and all prices would
-have saved. The old rule is that of `edge/prices.py`: sell in the day's dearest quarter, buy
+have saved. The old rule is that of `device_sim/prices.py`: sell in the day's dearest quarter, buy
 in its cheapest. All pay the same wear per discharged MWh.
 """
 
@@ -25,11 +25,11 @@ from benchmarks.home_plan_cases import cases
 from benchmarks.home_plan_foresight import least_cost
 from benchmarks.home_plan_walk import HORIZON_H, WARM_DAYS, Case, Rule, walk
 from benchmarks.report import Table, parser, progress, publish
+from device_sim.prices import BUY, SELL, actions
 from edge.arrays import Floats
 from edge.optimizer.forecaster import Forecaster
 from edge.optimizer.home import Tariff
 from edge.optimizer.plan import Plan, plan
-from edge.prices import BUY, SELL, actions
 from schemas.protocol import Prices
 
 PI_FACTOR = 4.0
@@ -190,7 +190,7 @@ def _add(
     money.add(_name(case), costs["ours"] / costs["self"], *(costs[c] for c in columns), *shares)
     for row in rows:
         then = found[row["days"]] | {"emhass": row["cost"]}
-        name = f"{_name(case)}, {row['forecast']} forecast, {row['end']} end"
+        name = f"{_name(case)}, {row['run']}"
         figures = [then[c] for c in ("self", "emhass", "ours", "foresight")]
         shares = (share(then, "emhass"), share(then, "ours"))
         beside.add(name, then["ours"] / then["emhass"], row["days"], *figures, *shares)

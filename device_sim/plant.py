@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from device_sim import audit, home
 from device_sim.home import Flows, Surroundings
+from device_sim.prices import KnownPrices, price_response
 from edge import ladder
 from edge.battery import BatterySpec, BatteryState
 from edge.connection import Connection
@@ -30,7 +31,8 @@ class Plant:
         self.connection = connection
         self.reserve = reserve
         """The owners' reserves, 0..1."""
-        self.leases = Leases(spec.energy_wh > 0)
+        self.prices = KnownPrices(len(reserve))
+        self.leases = Leases(spec.energy_wh > 0, self.prices.take)
         self.counters = Counter() if counters is None else counters
         self.flows = Flows(*(np.zeros(len(reserve)) for _ in range(4)))
 
@@ -48,11 +50,11 @@ class Plant:
         """
         spec, leases = self.spec, self.leases
         orders = leases.orders(now_ms, around.islanded)
-        alone_w = ladder.price_response(
+        alone_w = price_response(
             spec,
             self.battery,
             self.reserve,
-            action=leases.price_action(now_ms),
+            action=self.prices.action(now_ms, leases.follows_prices),
             otherwise_w=own_w,
             dt_s=dt_s,
         )

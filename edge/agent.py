@@ -14,6 +14,7 @@ import random
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge.client import Client
 from edge.clock import monotonic_ms, utc_ms
@@ -22,11 +23,17 @@ from edge.driver_calls import DriverCalls, DriverStuckError
 from edge.durable_ring import DurableRing
 from edge.home import Home, HomeSpec
 from edge.inverter import Inverter
+from edge.learnt import Learnt
 from edge.login import AgentLogin
+from edge.own_plan import OwnPlan
+from edge.planning import Planning
 from edge.session import Device, Patience
+from edge.tariff import Terms
 from schemas.bodies import Quality
 
 BEAT_MS = 1000
+RAMP_STEP_MS = 200
+"""A ramp takes steps between beats, so that the reading of the next beat shows its power."""
 MEASURED_FOR_MS = 10_000
 """Measurements that are older say nothing about now: the battery is not commanded by them."""
 _IDENTIFY_AGAIN_S = 5.0
@@ -51,6 +58,10 @@ class Setup:
     """The owner's reserve, 0..1."""
     export_limit_w: float = float("inf")
     import_limit_w: float = float("inf")
+    tariff: Terms | None = None
+    """None = the home makes no plan of its own, except where the cloud has prices decide."""
+    learnt: Path | None = None
+    """File of what the home learns about its load and solar power."""
     patience: Patience
 
 
@@ -114,14 +125,16 @@ class Agent:
     async def _work(self, identity: Identity, keeper: asyncio.Task[None]) -> None:
         home, client = self._meet(identity)
         link = asyncio.create_task(client.run())
+        planning = Planning(home, self.counters)
         try:
             next_ms = monotonic_ms()
             while not self._stopping:
                 self.beats += 1
                 await self._measure(client)
                 await self._control(home, client)
+                planning.keep(client.gateway_ms())
                 next_ms = max(next_ms + BEAT_MS, monotonic_ms())
-                while await self._rest_until(next_ms) and not self._stopping:
+                while await self._rest(home, next_ms) and not self._stopping:
                     await self._control(home, client)
                 if keeper.done():
                     keeper.result()
@@ -143,8 +156,11 @@ class Agent:
             backup_reserve=setup.backup_reserve,
             export_limit_w=setup.export_limit_w,
             import_limit_w=setup.import_limit_w,
+            battery_exports=setup.tariff is None or setup.tariff.battery_exports,
+            wear_per_mwh=0.0 if setup.tariff is None else setup.tariff.wear_per_mwh,
         )
-        self.home = home = Home(spec, commandable=self.calls.driver.can.commandable)
+        own = OwnPlan(setup.tariff, Learnt(setup.learnt))
+        self.home = home = Home(spec, own, commandable=self.calls.driver.can.commandable)
         controls = home.leases.of(0)
         device = Device(
             self.ring,
@@ -214,6 +230,14 @@ class Agent:
         for _, status in home.leases.take_reports():
             client.report(status)
         await self.inverter.follow(power, now_ms)
+
+    async def _rest(self, home: Home, until_ms: int) -> bool:
+        """Wait for the next beat; returns whether something is to be done before it."""
+        step_ms = monotonic_ms() + RAMP_STEP_MS
+        if home.ramps and step_ms < until_ms:
+            await self._rest_until(step_ms)
+            return True
+        return await self._rest_until(until_ms)
 
     async def _rest_until(self, until_ms: int) -> bool:
         """Wait; returns whether a command or `stop` ended the wait before ``until_ms``."""

@@ -22,8 +22,10 @@ from edge.driver_calls import DriverCalls, DriverStuckError
 from edge.drivers import module_of
 from edge.home import Home, HomeSpec
 from edge.inverter import Inverter
+from edge.learnt import Learnt
 from edge.leases import Leases
 from edge.logins import login_of
+from edge.own_plan import OwnPlan
 from edge.run import ring_of
 from edge.session import Device, Patience
 from schemas.bodies import Quality
@@ -89,7 +91,7 @@ class Check:
             identity.firmware,
             rng=self._rng,
             counters=self._counters,
-            controls=Leases(np.array([False])).of(0),
+            controls=Leases(np.array([False]), lambda _row, _prices: None).of(0),
             patience=Patience(reconnect_most_ms=5_000),
         )
         client = Client(
@@ -191,7 +193,8 @@ class Check:
             export_limit_w=owner.export_limit_w,
             import_limit_w=owner.import_limit_w,
         )
-        home = Home(spec, commandable=self._calls.driver.can.commandable)
+        own = OwnPlan(None, Learnt(None))  # what it plans is not for a check to try
+        home = Home(spec, own, commandable=self._calls.driver.can.commandable)
         sizes_w = min(PULSE_W, spec.rated_discharge_w), -min(PULSE_W, spec.rated_charge_w)
         for rank, power_w in enumerate(sizes_w, 1):
             if home.leases.of(0).measures_only or power_w == 0:

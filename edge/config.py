@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from edge.drivers import DRIVERS, module_of
+from edge.tariff import Terms
 from schemas.bounds import Fraction, Id, Positive
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -36,6 +37,18 @@ backup_reserve = 0.2                # share of the battery that is never sold; s
                                     # inverter, which keeps it when this computer is off
 # export_limit_w = 5000             # limits of the grid connection; left out = none
 # import_limit_w = 11000
+
+# [tariff]                          # what the battery does when nobody commands it; left out =
+# time_zone = "Europe/Berlin"       #   the inverter's own mode
+# buy = [                           # or "market": the prices that the cloud sends
+#   { from = "06:00", per_kwh = 0.34 },
+#   { from = "22:00", per_kwh = 0.22 },
+# ]                                 # days = "working" or "weekend" for rates of such days alone
+# sell = 0.08                       # per kWh, or "market"
+# market_fees_per_kwh = 0.15        # added to the market's price of what is bought,
+# market_tax = 0.19                 #   and the tax on both
+# battery_exports = true            # whether the contract lets the battery discharge to the grid
+# wear_per_mwh = 10                 # what a discharged MWh wears off the battery
 
 [driver]
 name = "simulated"                  # the make of the inverter; other keys are the driver's own
@@ -86,10 +99,11 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "gateway": Gateway,
     "home": Household,
+    "tariff": Terms,
     "storage": Storage,
     "health": Health,
 }
-_OPTIONAL = ("health",)
+_OPTIONAL = ("tariff", "health")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +112,7 @@ class Config:
 
     gateway: Gateway
     home: Household
+    tariff: Terms | None
     storage: Storage
     health: Health | None
     driver_name: str
@@ -144,6 +159,7 @@ class _Reader:
         self._unknown("", set(self._document), [*_SECTIONS, "driver"])
         gateway = self._section("gateway", Gateway)
         home = self._section("home", Household)
+        tariff = self._section("tariff", Terms)
         storage = self._section("storage", Storage)
         health = self._section("health", Health)
         name, options = self._driver()
@@ -157,6 +173,7 @@ class _Reader:
         return Config(
             gateway=gateway,
             home=home,
+            tariff=tariff,
             storage=storage,
             health=health,
             driver_name=name,
@@ -195,7 +212,13 @@ class _Reader:
         required = [f.encode_name for f in msgspec.structs.fields(struct) if f.required]
         for key in [each for each in required if each not in values]:
             self._wrong(section, "", f"{key} is missing in [{section}]")
-        return msgspec.convert(known, struct) if len(self._mistakes) == before else None
+        if len(self._mistakes) > before:
+            return None
+        try:
+            return msgspec.convert(known, struct)
+        except msgspec.ValidationError as error:  # values that do not fit each other
+            self._wrong(section, "", str(error))
+            return None
 
     def _fits(self, section: str, key: str, value: Any, struct: type[msgspec.Struct]) -> bool:
         (field,) = (f for f in msgspec.structs.fields(struct) if f.encode_name == key)

@@ -1,12 +1,14 @@
 """Decides what a home's battery does now: the ladder for one home, on measurements.
 
-A lease, if one holds; else the price series, if the last lease said so; else the inverter's own
-mode (self-consumption), which needs no command. The owner's reserve and the limits of the grid
-connection hold on every rung: at the reserve, the battery is taken out of its own mode.
+A lease, if one holds; else the home's own plan, if the owner gave a tariff or the last lease said
+that prices decide; else the inverter's own mode (self-consumption), which needs no command. The
+owner's reserve and the limits of the grid connection hold on every rung: at the reserve, the
+battery is taken out of its own mode.
 
 Without I/O and clock: the same measurements and times give the same decisions.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +20,8 @@ from edge.connection import Connection, within
 from edge.driver import Quantity
 from edge.ladder import Decision, Orders
 from edge.leases import LIMITED_W, Leases, is_near
-from edge.prices import NEITHER, Actions
+from edge.optimizer.home import Home as PlannedHome
+from edge.own_plan import OwnPlan, Planned
 
 HOLD_MS = 60_000
 """The longest time for which an inverter holds a power without hearing from the agent."""
@@ -43,6 +46,10 @@ class HomeSpec:
     """The owner's reserve, 0..1: never sold."""
     export_limit_w: float = float("inf")
     import_limit_w: float = float("inf")
+    battery_exports: bool = True
+    """Whether the home's own plan may discharge to the grid."""
+    wear_per_mwh: float = 0.0
+    """What a discharged MWh wears off the battery, in the tariff's currency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +68,33 @@ def one(value: float) -> Floats:
 class Home:
     """One home's leases and limits. ``commandable`` False = it is measured only."""
 
-    def __init__(self, spec: HomeSpec, *, commandable: bool) -> None:
-        self.leases = Leases(np.array([commandable and spec.rated_energy_wh > 0]))
+    def __init__(self, spec: HomeSpec, own: OwnPlan, *, commandable: bool) -> None:
+        has_battery = np.array([commandable and spec.rated_energy_wh > 0])
+        self.own = own
+        self.leases = Leases(has_battery, own.take_prices)
         self.reserve = one(spec.backup_reserve)
         self._commandable = bool(self.leases.has_battery[0])
         self._battery = typical(
             one(spec.rated_energy_wh), one(spec.rated_charge_w), one(spec.rated_discharge_w)
         )
         self._connection = Connection(one(spec.export_limit_w), one(spec.import_limit_w))
+        self._planned = _as_planned(spec)
         self._commanded_w: Floats | None = None
         """The power of the last step without frequency response; None = own mode."""
+        self.ramps = False
+        """Whether the last step was one of a ramp, which goes on with the next."""
         self._guards = False
         """Whether the battery is kept out of its own mode, at its reserve."""
+
+    @property
+    def _plans(self) -> bool:
+        """Whether the home's own plan decides without a lease."""
+        return self.own.always or bool(self.leases.follows_prices[0])
+
+    def plan_due(self, now_ms: int) -> Callable[[], Planned] | None:
+        """A plan to be made now, in another thread, and given to ``own.accept``; None = no need."""
+        needed = self._commandable and self._plans
+        return self.own.due(now_ms, self._planned) if needed else None
 
     def step(self, now_ms: int, measured: dict[Quantity, float], dt_s: float) -> Power | None:
         """The power to hold from now on; None = the inverter's own mode.
@@ -83,9 +105,10 @@ class Home:
         known = 0.0 <= measured.get("soc", -1.0) <= 1.0 and "battery_w" in measured
         islanded = np.array([measured.get("islanded", 0.0) > 0.5])
         self.leases.unmeasured[:] = not known
+        self.own.observe(now_ms, measured, dt_s)
         orders = self.leases.orders(np.array([now_ms]), islanded)
         if not known or islanded[0] or not self._commandable:
-            self._commanded_w, self._guards = None, False
+            self._commanded_w, self._guards, self.ramps = None, False, False
             return None
         return self._decide(now_ms, measured, orders, dt_s)
 
@@ -95,8 +118,8 @@ class Home:
         state = BatteryState(one(measured["soc"]), one(_PACK_C))
         power_w, net_w = one(measured["battery_w"]), self._net_load_w(measured)
         at_ms = np.array([now_ms])
-        action = self.leases.price_action(at_ms)
-        alone_w = self._alone_w(state, net_w, action, dt_s)
+        planned_w = self.own.power_w(now_ms, measured) if self._plans else None
+        alone_w = self._alone_w(state, net_w if planned_w is None else one(planned_w), dt_s)
         decision = ladder.follow(
             self._battery,
             state,
@@ -106,14 +129,16 @@ class Home:
             hz=one(measured.get("frequency_hz", float("nan"))),
             dt_s=dt_s,
         )
+        wish_w = np.where(orders.leased, orders.setpoint_w, alone_w)
+        self.ramps = bool(abs(decision.ramped_w[0] - wish_w[0]) > LIMITED_W)
         floor = np.where(orders.leased, np.maximum(self.reserve, orders.soc_min), self.reserve)
         request_w = self._limited(decision.request_w, state, floor, net_w)
         at_limit = np.abs(request_w - decision.wanted_w) > LIMITED_W
         limited = at_limit & is_near(power_w, request_w, orders.setpoint_w)
         self.leases.moved(at_ms, decision, alone_w, power_w=power_w, limited=limited)
         self._guard(measured["soc"])
-        commands = orders.leased | self.leases.falling | (action != NEITHER)
-        if not commands[0] and not self._guards:
+        commands = bool(orders.leased[0] or self.leases.falling[0]) or planned_w is not None
+        if not commands and not self._guards:
             self._commanded_w = None
             return None
         self._commanded_w = _without_droop(decision, request_w)
@@ -121,14 +146,10 @@ class Home:
         most_ms = min(HOLD_MS, int(left_ms[0])) if orders.leased[0] else HOLD_MS
         return Power(float(request_w[0]), self._hold_ms(request_w, state, floor, most_ms))
 
-    def _alone_w(self, state: BatteryState, net_w: Floats, action: Actions, dt_s: float) -> Floats:
-        """Power without a lease, W: by prices, else self-consumption as far as it is known."""
-        own_w = ladder.self_consumption(
-            self._battery, state, self.reserve, np.nan_to_num(net_w), dt_s
-        )
-        return ladder.price_response(
-            self._battery, state, self.reserve, action=action, otherwise_w=own_w, dt_s=dt_s
-        )
+    def _alone_w(self, state: BatteryState, wish_w: Floats, dt_s: float) -> Floats:
+        """Power without a lease, W: the plan's, or self-consumption as far as it is known."""
+        wish_w = np.nan_to_num(wish_w)
+        return ladder.above_reserve(self._battery, state, self.reserve, wish_w, dt_s)
 
     def _net_load_w(self, measured: dict[Quantity, float]) -> Floats:
         """Load minus solar, W, from whichever meters there are; NaN = not known."""
@@ -171,6 +192,19 @@ class Home:
             full_s = ladder.spare_w(self._battery, state, floor, 1.0) / request_w
             most_ms = min(most_ms, max(float(full_s[0]), HORIZON_S) * 1000)
         return max(round(most_ms), 1000)
+
+
+def _as_planned(spec: HomeSpec) -> PlannedHome:
+    return PlannedHome(
+        energy_wh=spec.rated_energy_wh,
+        charge_w=spec.rated_charge_w,
+        discharge_w=spec.rated_discharge_w,
+        reserve_soc=spec.backup_reserve,
+        export_limit_w=spec.export_limit_w,
+        import_limit_w=spec.import_limit_w,
+        battery_exports=spec.battery_exports,
+        wear_per_mwh=spec.wear_per_mwh,
+    )
 
 
 def _without_droop(decision: Decision, request_w: Floats) -> Floats:

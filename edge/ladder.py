@@ -1,8 +1,7 @@
 """A device's battery control: pure functions from its state to a power request.
 
-The order of precedence: a lease from outside while it holds; then the last price series, if the
-lease said so; else self-consumption. Each of them ends in `above_reserve`: the owner's reserve is
-never sold.
+A lease from outside has precedence while it holds; without one, the power that the device chooses
+itself. Both end in `above_reserve`: the owner's reserve is never sold.
 """
 
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from edge import battery
 from edge.arrays import Floats, Mask
 from edge.battery import HOUR_S, BatterySpec, BatteryState
 from edge.droop import Droops, droop_w
-from edge.prices import BUY, SELL, Actions
 
 _REFILL_PER_H = 0.05
 """Share of its energy by which a battery below its reserve is charged from the grid per hour."""
@@ -72,24 +70,6 @@ def time_shift(
     share = np.interp(solar_hour, hours, (0.0, -0.5, -0.5, 0.0, 0.0, 0.6, 0.6, 0.0))
     wish = share * np.where(share < 0, spec.charge_w, spec.discharge_w)
     return above_reserve(spec, state, reserve, wish, dt_s)
-
-
-def price_response(
-    spec: BatterySpec,
-    state: BatteryState,
-    reserve: Floats,
-    *,
-    action: Actions,
-    otherwise_w: Floats,
-    dt_s: float,
-) -> Floats:
-    """Discharge in expensive intervals and charge in cheap ones, at the ratings; else as before.
-
-    ``action`` is `prices.SELL`, `BUY` or `NEITHER`; ``otherwise_w`` is the request without prices.
-    """
-    wish = np.select([action == SELL, action == BUY], [spec.discharge_w, -spec.charge_w])
-    sold = above_reserve(spec, state, reserve, wish, dt_s)
-    return np.where((action == SELL) | (action == BUY), sold, otherwise_w)
 
 
 def follow(

@@ -4,7 +4,7 @@ A device accepts only the newest rank, holds one lease (and knows one that begin
 it by itself. Times are of the gateway's clock as each device estimates it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from edge.arrays import Floats, Ints, Mask
 from edge.droop import Droops
 from edge.ladder import Decision, Orders
-from edge.prices import NEITHER, KnownPrices
 from schemas.grid import Droop
 from schemas.protocol import CommandStatus, DeviceCommandState, Prices, Setpoint, SetpointResult
 
@@ -31,7 +30,7 @@ LEASE = np.dtype(
         ("valid_until_ms", np.int64),
         ("ramp_w_s", np.float64),
         ("soc_min", np.float64),
-        ("prices", bool),  # after it: the price series, or self-consumption
+        ("prices", bool),  # after it prices decide, or else self-consumption
         ("nominal_hz", np.float64),  # of its droop; NaN = none
         ("dead_band_hz", np.float64),
         ("droop", np.float64),
@@ -86,8 +85,10 @@ def is_near(power_w: Floats, goal_w: Floats, setpoint_w: Floats) -> Mask:
 class Leases:
     """The leases of all rows. Each step of the fleet calls `orders`, then `moved`."""
 
-    def __init__(self, has_battery: Mask) -> None:
+    def __init__(self, has_battery: Mask, take_prices: Callable[[int, Prices], None]) -> None:
+        """``take_prices`` receives the row and each price series that a device is sent."""
         rows = len(has_battery)
+        self.take_prices = take_prices
         self.has_battery = has_battery
         self.refuses = np.zeros(rows, bool)
         """Devices that reject every setpoint."""
@@ -96,7 +97,6 @@ class Leases:
         self.islanded = np.zeros(rows, bool)
         self.unmeasured = np.zeros(rows, bool)
         """Devices that do not know their own state, so that they cannot keep their reserve."""
-        self.prices = KnownPrices(rows)
         self.held = np.full(rows, np.array(as_lease("", _AT_ONCE), LEASE))
         self.held["stands"] = False
         self._coming = self.held.copy()
@@ -178,12 +178,11 @@ class Leases:
             droops,
         )
 
-    def price_action(self, now_ms: Ints) -> NDArray[np.int8]:
-        """The action by prices now, for devices whose last lease said so; see `prices`."""
-        follows_prices = self.held["prices"]
-        if not follows_prices.any():
-            return np.zeros(len(follows_prices), np.int8)
-        return np.where(follows_prices, self.prices.action(now_ms), np.int8(NEITHER))
+    @property
+    def follows_prices(self) -> Mask:
+        """Devices whose last lease said that prices decide after it."""
+        follows: Mask = self.held["prices"]
+        return follows
 
     def moved(
         self,
@@ -290,7 +289,7 @@ class LeaseOf:
 
     def take_prices(self, prices: Prices) -> None:
         """Store a price series of the device."""
-        self.leases.prices.take(self.row, prices)
+        self.leases.take_prices(self.row, prices)
 
     @property
     def measures_only(self) -> bool:

@@ -31,6 +31,7 @@ def run(path: Path) -> int:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     logging.getLogger("websockets").setLevel(logging.WARNING)
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # the agent reports its hardware
     try:
         config = read_config(path)
         with ExitStack() as stack:
@@ -59,6 +60,8 @@ def agent_of(config: Config) -> Agent:
         backup_reserve=config.home.backup_reserve,
         export_limit_w=config.home.export_limit_w,
         import_limit_w=config.home.import_limit_w,
+        tariff=config.tariff,
+        learnt=config.file(config.storage.path + ".learnt"),
         patience=Patience(),
     )
     ring = ring_of(config)

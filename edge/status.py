@@ -80,9 +80,11 @@ def _battery(agent: Agent) -> str:
         return f"{power}: a command of the power station, until {until:%H:%M:%S}"
     if home.leases.falling[0]:
         return f"{power}: it returns from a command of the power station, at its ramp"
-    if agent.newest.get("soc", 1.0) <= float(home.reserve[0]) + _RESERVE_SOC:
+    plans = home.own.always or bool(home.leases.follows_prices[0])
+    at_reserve = agent.newest.get("soc", 1.0) <= float(home.reserve[0]) + _RESERVE_SOC
+    if at_reserve and (not plans or held.power_w == 0.0):
         return f"{power}: it is kept at the owner's reserve"
-    return f"{power}: by prices, in the owner's interest"
+    return f"{power}: by the home's own plan, from the tariff or the market's prices"
 
 
 def _troubles(agent: Agent) -> Iterator[str]:

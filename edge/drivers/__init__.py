@@ -7,7 +7,10 @@ A driver's module has a msgspec Struct ``Options``, the keys of section ``[drive
 from importlib import import_module
 from types import ModuleType
 
-DRIVERS: dict[str, str] = {"simulated": "a battery, panels and a household in software"}
+DRIVERS: dict[str, str] = {
+    "simulated": "a battery, panels and a household in software",
+    "sunspec": "inverters and batteries that speak SunSpec over Modbus",
+}
 """Every driver with a few words about it."""
 
 

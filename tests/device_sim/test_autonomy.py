@@ -12,12 +12,12 @@ from device_sim import audit, home
 from device_sim.fleet import demo_sites
 from device_sim.home import Surroundings
 from device_sim.plant import Plant
+from device_sim.prices import BUY, NEITHER, SELL, KnownPrices, actions
 from device_sim.world import World
 from edge import battery
 from edge.battery import BatteryState
 from edge.connection import Connection
 from edge.leases import FALL_BACK_MS
-from edge.prices import BUY, NEITHER, SELL, KnownPrices, actions
 from schemas.grid import Droop
 from schemas.protocol import Prices
 from tests.support.plant_world import EPOCH, T0, Homes, as_leases, setpoint
@@ -91,10 +91,13 @@ def test_dear_quarters_sell_and_cheap_ones_buy() -> None:
 
 
 def test_prices_are_known_where_they_cover_now_only() -> None:
-    known = KnownPrices(3)
+    known, everyone = KnownPrices(3), np.ones(3, bool)
     known.take(0, Prices(from_=1000, interval_ms=10, per_mwh=(1.0, 5.0, 9.0, 9.0)))
     known.take(1, Prices(from_=1000, interval_ms=10, per_mwh=(9.0, 1.0)))
-    seen = [known.action(np.array([t, t, t])).tolist() for t in (999, 1000, 1019, 1020, 1039, 1040)]
+    seen = [
+        known.action(np.array([t, t, t]), everyone).tolist()
+        for t in (999, 1000, 1019, 1020, 1039, 1040)
+    ]
     assert seen == [[0, 0, 0], [-1, 1, 0], [0, -1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]]
 
 

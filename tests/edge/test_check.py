@@ -186,7 +186,8 @@ async def test_the_reserve_forbids_a_discharge(
         found = await checked(monkeypatch, tmp_path, gateway, Faulty(soc=0.2))
     assert found["pulse +500 W"].outcome == "not tried"
     assert "at the reserve, 20%" in found["pulse +500 W"].seen
-    assert found["pulse -500 W"].outcome == "not tried"
+    # At its reserve a battery charges by itself, with more or less than 500 W.
+    assert found["pulse -500 W"].outcome in ("ok", "not tried")
     assert all_well(found.values())
 
 

@@ -1,5 +1,6 @@
 """A configuration is checked completely, and each mistake says where it is and what there is."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from edge.config import EXAMPLE, Config, ConfigError, read_config
 from edge.drivers.simulated import Options
+from edge.tariff import Rate
 from tests.support.paths import ROOT
 
 
@@ -43,6 +45,41 @@ def test_the_health_section_may_be_left_out(tmp_path: Path) -> None:
     assert read_config(written(tmp_path, text)).health is None
 
 
+def with_tariff(text: str) -> str:
+    """The example with its section [tariff], which is a comment there."""
+    begins = text.index("# [tariff]")
+    section, rest = text[begins:].split("\n\n", 1)
+    lines = (line.removeprefix("# ") for line in section.split("\n"))
+    return "\n".join([text[:begins], *lines, "", rest])
+
+
+def test_the_examples_tariff_is_one(tmp_path: Path) -> None:
+    terms = read_config(written(tmp_path, with_tariff(EXAMPLE))).tariff
+    assert terms is not None
+    assert terms.buy == (Rate(from_="06:00", per_kwh=0.34), Rate(from_="22:00", per_kwh=0.22))
+    assert (terms.sell, terms.market_tax, terms.wear_per_mwh) == (0.08, 0.19, 10)
+    assert read_config(written(tmp_path, EXAMPLE)).tariff is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("Europe/Berlin", "Europe/Atlantis", "there is no time_zone 'Europe/Atlantis'"),
+        ("Europe/Berlin", "../../etc/passwd", "there is no time_zone '../../etc/passwd'"),
+        ('from = "06:00"', 'from = "24:00"', "Expected `str` matching regex"),
+        ("per_kwh = 0.34", 'per_kwh = "dear"', "Expected `float`, got `str`"),
+        ("sell = 0.08", 'sell = "spot"', "Invalid enum value 'spot'"),
+    ],
+)
+def test_a_mistake_in_the_tariff_is_reported(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    path = written(tmp_path, with_tariff(EXAMPLE).replace(old, new))
+    with pytest.raises(ConfigError, match=re.escape(words)) as caught:
+        read_config(path)
+    assert ", line 1" in str(caught.value) or ", line 2" in str(caught.value)
+
+
 def test_every_mistake_is_reported_with_its_line_and_the_keys(tmp_path: Path) -> None:
     found = mistakes(
         tmp_path,
@@ -56,12 +93,12 @@ def test_every_mistake_is_reported_with_its_line_and_the_keys(tmp_path: Path) ->
     reserve = f"backup_reserv is unknown in [home]: did you mean backup_reserve? There are {known}"
     assert f", line 14: {reserve}" in found
     assert ", line 13: backup_reserve is missing in [home]" in found
-    assert ", line 21: energy_wh = -5 does not fit: Expected `float` > 0.0" in found
-    assert ", line 28: port = 'x' does not fit: Expected `int`, got `str`" in found
+    assert ", line 33: energy_wh = -5 does not fit: Expected `float` > 0.0" in found
+    assert ", line 40: port = 'x' does not fit: Expected `int`, got `str`" in found
     assert ": section [storage] is missing; its keys: path, keep_days" in found
-    sections = "gateway, home, storage, health, driver"
+    sections = "gateway, home, tariff, storage, health, driver"
     section = f"store is unknown as a section: did you mean storage? There are {sections}"
-    assert f", line 23: {section}" in found
+    assert f", line 35: {section}" in found
     assert any(line.startswith(", line 4: url = 'https://vpp.example.org'") for line in found)
     assert len(found) == 7
 

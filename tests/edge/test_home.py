@@ -2,6 +2,7 @@
 
 import asyncio
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edge.home import HOLD_MS, Power
+from edge.tariff import Rate, Terms
 from schemas.grid import Droop
 from schemas.protocol import Prices
 from tests.support.edge_home import AtHome
@@ -202,17 +204,24 @@ async def test_frequency_response_acts_while_it_is_armed() -> None:
     assert power.power_w == pytest.approx(2250)
 
 
+QUARTER_MS = 900_000
+
+
 async def test_prices_decide_after_a_lease_that_says_so() -> None:
     at = AtHome()
+    at.learn(500.0)
     await at.seconds()
+    begins = T0 // QUARTER_MS * QUARTER_MS
     at.home.leases.of(0).take_prices(
-        Prices(from_=T0, interval_ms=60_000, per_mwh=(10.0, 10.0, 90.0, 10.0))
+        Prices(from_=begins, interval_ms=QUARTER_MS, per_mwh=(90.0, 900.0, 90.0, 90.0))
     )
     at.offer(1000.0, fallback="prices")
     assert await at.seconds(2) == 1000
-    assert await at.seconds(60) == LOAD_W
-    assert await at.seconds(65) == 5000, "the third minute is the dearest"
-    assert await at.seconds(60) == LOAD_W
+    at.now_ms = begins + QUARTER_MS - T0
+    assert await at.seconds(60) == 5000, "the second quarter of an hour is the dearest"
+    at.offer(1000.0)
+    await at.seconds(28)
+    assert await at.seconds(60) == LOAD_W, "the newest lease said nothing of prices"
 
 
 OFFERS = st.tuples(
@@ -231,15 +240,19 @@ HOMES = st.fixed_dictionaries(
     }
 )
 LIMITS = st.sampled_from(((1000.0, 4000.0), (float("inf"), float("inf")), (0.0, 0.0)))
+SELLS_ALL = Terms(time_zone="UTC", buy=(Rate(from_="00:00", per_kwh=0.1),), sell=9.0)
 HIDDEN = st.sampled_from((frozenset(), frozenset({"grid_w", "load_w"}), frozenset({"soc"})))
 
 
 @hypothesis_settings(max_examples=30)
 @given(st.data())
-def test_no_command_breaks_the_owners_limits(data: st.DataObject) -> None:
-    """Whatever is commanded or measured, and if the agent dies: each limit holds."""
+def test_no_command_and_no_plan_breaks_the_owners_limits(data: st.DataObject) -> None:
+    """Whatever is commanded, planned or measured, and if the agent dies: each limit holds."""
     export_w, import_w = data.draw(LIMITS)
-    at = AtHome({"export_limit_w": export_w, "import_limit_w": import_w}, **data.draw(HOMES))
+    home: dict[str, Any] = data.draw(HOMES)
+    limits = {"export_limit_w": export_w, "import_limit_w": import_w}
+    at = AtHome(limits, tariff=data.draw(st.sampled_from((None, SELLS_ALL))), **home)
+    at.learn(home["load_w"])
     at.hidden = data.draw(HIDDEN)
     dies_ms = data.draw(st.sampled_from((20_000, 60_000, 10**9)))
 

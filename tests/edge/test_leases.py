@@ -23,7 +23,7 @@ def offered(
 
 @pytest.fixture
 def leases() -> Leases:
-    return Leases(np.array([True, False]))
+    return Leases(np.array([True, False]), lambda _row, _prices: None)
 
 
 def test_a_command_is_taken_once(leases: Leases) -> None:

@@ -287,13 +287,14 @@ def test_hello_names_the_commands_whose_reports_nobody_answered() -> None:
 
 
 def test_prices_are_taken_and_answered() -> None:
-    controls = battery_lease()
-    device = new_device(controls=controls)
+    taken: list[tuple[int, Prices]] = []
+    leases = Leases(np.array([True]), lambda row, prices: taken.append((row, prices)))
+    device = new_device(controls=leases.of(0))
     device.connected(0)
     device.received(hello_answer(t=GATEWAY_MS), 0)
     prices = Prices(from_=GATEWAY_MS, interval_ms=1000, per_mwh=(9.0, 1.0, 1.0))
     assert device.received(encode_call("p1", prices), 10).send == [encode_result("p1", {})]
-    assert controls.leases.prices.action(np.array([GATEWAY_MS])).tolist() == [1]
+    assert taken == [(0, prices)]
 
 
 def test_the_gateways_clock_counts_however_wrong_the_devices_own_is() -> None:
@@ -419,5 +420,6 @@ def test_a_reading_that_was_lost_meanwhile_is_reported_as_lost() -> None:
 
 
 def test_a_device_without_a_battery_says_that_it_only_measures() -> None:
-    (hello,) = sent_payloads(new_device(controls=Leases(np.array([False])).of(0)).connected(0))
+    solar = Leases(np.array([False]), lambda _row, _prices: None)
+    (hello,) = sent_payloads(new_device(controls=solar.of(0)).connected(0))
     assert hello.measures_only

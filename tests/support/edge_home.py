@@ -6,6 +6,9 @@ from edge.driver import Quantity, Readings, values_of
 from edge.drivers.simulated import Options, SimulatedHome
 from edge.home import Home, HomeSpec, Power
 from edge.inverter import Held, is_due
+from edge.learnt import Learnt
+from edge.own_plan import OwnPlan
+from edge.tariff import PER_DAY, STEP_MS, Terms
 from schemas.bodies import Quality
 from tests.support.plant_world import EPOCH, T0, setpoint
 
@@ -16,8 +19,15 @@ class AtHome:
     ``spec`` is the owner's; ``options`` the inverter's. The load is ``load_w`` all day.
     """
 
-    def __init__(self, spec: dict[str, Any] | None = None, **options: Any) -> None:
-        self.now_ms = 0
+    def __init__(
+        self,
+        spec: dict[str, Any] | None = None,
+        *,
+        tariff: Terms | None = None,
+        now_ms: int = 0,
+        **options: Any,
+    ) -> None:
+        self.now_ms = now_ms
         """Monotonic; the gateway's clock is `T0` later."""
         self.day_ms = 0
         """The inverter's calendar: midnight, when the simulated panels have no power."""
@@ -31,7 +41,8 @@ class AtHome:
             "rated_discharge_w": 5000.0,
             "backup_reserve": 0.2,
         }
-        self.home = Home(HomeSpec(**{**values, **(spec or {})}), commandable=True)
+        self.own = OwnPlan(tariff, Learnt(None))
+        self.home = Home(HomeSpec(**{**values, **(spec or {})}), self.own, commandable=True)
         self.measured: dict[Quantity, float] = {}
         self.readings: Readings = ()
         self.power: Power | None = None
@@ -62,6 +73,8 @@ class AtHome:
     async def _decide(self, dt_s: float) -> None:
         shown = (r for r in self.readings if r.quantity not in self.hidden)
         self.measured = values_of(shown, Quality.OK)
+        if (make := self.home.plan_due(T0 + self.now_ms)) is not None:
+            self.own.accept(make())
         self.power = self.home.step(T0 + self.now_ms, self.measured, dt_s)
         if self.power is None:
             await self.inverter.release()
@@ -69,6 +82,12 @@ class AtHome:
         elif is_due(self._held, self.power, self.now_ms):
             await self.inverter.apply(self.power.power_w, self.now_ms + self.power.for_ms)
             self._held = Held(self.power.power_w, self.now_ms + self.power.for_ms)
+
+    def learn(self, load_w: float) -> None:
+        """Let the home know a day of this load, without sun, before now."""
+        for ago in range(PER_DAY, -1, -1):
+            at_ms = T0 + self.now_ms - ago * STEP_MS
+            self.own.observe(at_ms, {"load_w": load_w, "solar_w": 0.0}, STEP_MS / 1000)
 
     def outcomes(self) -> list[tuple[str, str, str]]:
         """Command, state and reason of what was reported since the last call."""

@@ -34,7 +34,7 @@ PATIENCE = Patience(
 
 def battery_lease() -> LeaseOf:
     """Return the empty lease of one battery."""
-    return Leases(np.array([True])).of(0)
+    return Leases(np.array([True]), lambda _row, _prices: None).of(0)
 
 
 def new_device(ring_capacity: int = 100, seed: int = 1, controls: LeaseOf | None = None) -> Device:

@@ -266,6 +266,8 @@ async def test_exact_through_crashes_rebalances_and_compaction(
             fleet.stop()
             fresh = start("fleet")
             await until(lambda: holds_every_site(fresh), "the fresh worker to recover")
+            # It reads the earlier commands after the state, from another topic.
+            await until(lambda: commands_every_site(fresh), "the fresh worker to know all commands")
             assert await snapshot_of(fresh) == before
     finally:
         await world.producer.stop()
@@ -273,8 +275,17 @@ async def test_exact_through_crashes_rebalances_and_compaction(
 
 async def holds_every_site(worker: Worker) -> bool:
     """Whether it answers for one site of each partition, by itself or through another worker."""
-    one_each = {partition_of(s.site_id, PARTITIONS): s.site_id for s in sites()}
-    return all([await worker.answers(f"/sites/{site_id}/twin") for site_id in one_each.values()])
+    return all([await worker.answers(f"/sites/{site_id}/twin") for site_id in one_of_each()])
+
+
+async def commands_every_site(worker: Worker) -> bool:
+    """Whether each partition's worker may command its devices."""
+    return all([(await worker.get(f"/sites/{s}/twin"))["commanded"] for s in one_of_each()])
+
+
+def one_of_each() -> list[str]:
+    """One site of each partition."""
+    return list({partition_of(s.site_id, PARTITIONS): s.site_id for s in sites()}.values())
 
 
 def check_windows(windows: dict[str, SiteWindow], arrivals: pd.DataFrame) -> None:

@@ -12,6 +12,14 @@ def up(
     homes: Annotated[int, typer.Option(help="homes with a battery", min=0, max=10_000)] = 200,
     solar: Annotated[int, typer.Option(help="sites with solar only", min=0, max=10_000)] = 20,
     megapacks: Annotated[int, typer.Option(help="grid batteries", min=0, max=1000)] = 2,
+    edge: Annotated[
+        int,
+        typer.Option(
+            help="homes whose agents are real processes, on inverters that speak Modbus",
+            min=0,
+            max=50,
+        ),
+    ] = 0,
     seed: Annotated[int, typer.Option(help="the same seed simulates the same fleet")] = 1,
     check: Annotated[
         bool, typer.Option("--check", help="no terminal: print a JSON report, exit 0 if healthy")
@@ -38,7 +46,7 @@ def up(
     def say(text: str) -> None:
         typer.echo(text, err=True)
 
-    fleet = DemoFleet(homes=homes, solar=solar, megapacks=megapacks, seed=seed)
+    fleet = DemoFleet(homes=homes, solar=solar, megapacks=megapacks, edge=edge, seed=seed)
     with open_demo(load_settings(), fleet, seconds, say) as opened:
         if check:
             report = asyncio.run(check_demo(opened, say))

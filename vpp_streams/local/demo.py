@@ -13,6 +13,7 @@ from schemas.assets import Site
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.outlet import write_many
+from vpp_streams.local.edge_homes import prepared
 from vpp_streams.local.site_import import read_registry
 from vpp_streams.local.supervisor import Spec, Supervisor
 from vpp_streams.process.ports import free_port, is_free, is_loopback
@@ -33,6 +34,8 @@ class DemoFleet:
     solar: int
     megapacks: int
     seed: int
+    edge: int = 0
+    """Homes beside them whose agents are processes of their own; see `edge_homes`."""
 
 
 def with_free_ports(settings: Settings) -> tuple[Settings, list[str]]:
@@ -81,6 +84,7 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
     environment = _environment(settings)
     # The demo's devices run here and their tokens are public: no other machine may connect.
     devices_host = settings.host if is_loopback(settings.host) else "127.0.0.1"
+    gateway = f"ws://{devices_host}:{settings.gateway_port}"
     commands = {
         "ingest": ("worker", "ingest"),
         "fleet": ("worker", "fleet", "--port", str(settings.worker_port)),
@@ -92,7 +96,7 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
         "sim": (
             *("sim", "--homes", str(fleet.homes), "--solar", str(fleet.solar)),
             *("--megapacks", str(fleet.megapacks), "--seed", str(fleet.seed)),
-            *("--url", f"ws://{devices_host}:{settings.gateway_port}", "--health"),
+            *("--url", gateway, "--health"),
         ),
     }
     vpp = (sys.executable, "-m", "vpp_streams")
@@ -100,6 +104,8 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
     return [
         Spec(name, (*vpp, *words), environment | special.get(name, {}))
         for name, words in commands.items()
+    ] + [
+        spec for home in prepared(settings, fleet.edge, gateway) for spec in home.specs(environment)
     ]
 
 

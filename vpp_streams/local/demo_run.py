@@ -9,6 +9,7 @@ from schemas.assets import Site
 from vpp_streams.errors import InputError
 from vpp_streams.local import broker, demo
 from vpp_streams.local.demo_check import measure
+from vpp_streams.local.edge_homes import edge_sites
 from vpp_streams.local.loop_check import Expected, Report
 from vpp_streams.local.simulated_fleet import sites_to_simulate
 from vpp_streams.local.supervisor import Supervisor
@@ -40,6 +41,7 @@ def open_demo(
         settings = settings.model_copy(update={"namespace": demo.DEMO_NAMESPACE})
     settings = demo.with_a_quick_market(settings)
     sites = sites_to_simulate(fleet.homes, fleet.solar, fleet.megapacks, seed=fleet.seed)
+    sites += edge_sites(fleet.edge)
     expected = Expected(
         devices=sum(len(site.devices) for site in sites),
         regions=frozenset(site.region for site in sites),

@@ -89,8 +89,10 @@ class MarketDesk(Generic[Offer]):
             await self._follower.follow_in(group, Feed(self._trading.offers, self.on_offer))
             while True:
                 self._wake.clear()
-                await self.turn(self._now_ms())
-                change_ms = next_change_ms(self._now_ms(), self._trading.gates)
+                began_ms = self._now_ms()
+                await self.turn(began_ms)
+                # A gate that closed during the turn is the next change: its bids are waiting.
+                change_ms = next_change_ms(began_ms, self._trading.gates)
                 left_ms = change_ms - self._now_ms()
                 try:
                     await asyncio.wait_for(self._wake.wait(), max(left_ms, 1) / 1000)

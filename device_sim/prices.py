@@ -1,10 +1,17 @@
-"""A device's use of prices without a command: sell in expensive hours, buy in cheap ones."""
+"""A simulated device's use of prices without a command: sell in dear hours, buy in cheap ones.
+
+A real home makes a plan instead (`edge.optimizer`), which takes some 30 ms: for a hundred thousand
+simulated homes that is an hour of a core. This rule has no forecast and costs nothing.
+"""
 
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.arrays import Floats
+from edge.battery import BatterySpec, BatteryState
+from edge.ladder import above_reserve
 from schemas.protocol import Prices
 
 Actions = NDArray[np.int8]
@@ -33,6 +40,24 @@ def actions(prices: Prices) -> Actions:
     return act
 
 
+def price_response(
+    spec: BatterySpec,
+    state: BatteryState,
+    reserve: Floats,
+    *,
+    action: Actions,
+    otherwise_w: Floats,
+    dt_s: float,
+) -> Floats:
+    """Discharge in expensive intervals and charge in cheap ones, at the ratings; else as before.
+
+    ``action`` is `SELL`, `BUY` or `NEITHER`; ``otherwise_w`` is the request without prices.
+    """
+    wish = np.select([action == SELL, action == BUY], [spec.discharge_w, -spec.charge_w])
+    sold = above_reserve(spec, state, reserve, wish, dt_s)
+    return np.where((action == SELL) | (action == BUY), sold, otherwise_w)
+
+
 class KnownPrices:
     """The newest price series of each device, by row."""
 
@@ -49,9 +74,11 @@ class KnownPrices:
         self._count[row] = len(act)
         self._actions[row, : len(act)] = act
 
-    def action(self, now_ms: NDArray[np.int64]) -> Actions:
-        """The action by each device's prices now; `NEITHER` if none is known."""
+    def action(self, now_ms: NDArray[np.int64], follows: NDArray[np.bool_]) -> Actions:
+        """The action now of each device that follows its prices; `NEITHER` if none is known."""
+        if not follows.any():
+            return np.full(len(follows), NEITHER, np.int8)
         at = (now_ms - self._from_ms) // self._interval_ms
-        known = (at >= 0) & (at < self._count)
+        known = follows & (at >= 0) & (at < self._count)
         rows = np.arange(len(at))
         return np.where(known, self._actions[rows, np.where(known, at, 0)], np.int8(NEITHER))
