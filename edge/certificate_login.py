@@ -103,7 +103,7 @@ class CertificateLogin:
             self._block(f"the operator has revoked this device: {self._holder.way_back}")
         elif code == CLOSE_CERTIFICATE_EXPIRED:
             self._closed_as_ended = True
-            self._block("the certificate has ended, and is renewed")
+            self._usable.clear()  # until it was tried to renew it
             self._renewals.hasten()
             self._wake.set()
 
@@ -135,8 +135,8 @@ class CertificateLogin:
         if self._closed_as_ended or tried.has_ended(now_ms):
             if refused.needs_code:
                 self._block(f"the certificate has ended: {self._holder.way_back}")
-            elif not self._blocked.startswith("the operator"):
-                self._unblock()
+            elif not self._blocked:
+                self._usable.set()
         self._say()
 
     def _look(self) -> None:
