@@ -18,8 +18,6 @@ class Renewals:
         self.ends_ms = validity_ms(certificate_pem)[1]
         self.trouble = ""
         """Why the last attempt failed, in one sentence; "" = it did not."""
-        self.needs_code = False
-        """Whether only the operator can help."""
         self._rng = rng
         self._draw = rng.random()
         self._not_before_ms: int | None = None
@@ -37,8 +35,8 @@ class Renewals:
         self._now, self._not_before_ms = True, None
 
     def failed(self, sentence: str, now_ms: int, *, needs_code: bool) -> None:
-        """Take note of an attempt that gave no certificate."""
-        self.trouble, self.needs_code = sentence, needs_code
+        """Note an attempt that gave no certificate; ``needs_code``: only the operator can help."""
+        self.trouble = sentence
         ceiling_ms = OPERATOR_MS if needs_code else min(FIRST_MS * 2**self._failures, MOST_MS)
         self._failures = min(self._failures + 1, 10)
         self._not_before_ms = now_ms + round(self._rng.uniform(0.5, 1.0) * ceiling_ms)

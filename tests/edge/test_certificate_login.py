@@ -3,9 +3,10 @@
 import asyncio
 import os
 import random
+import ssl
 import stat
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,10 @@ from schemas.protocol import CLOSE_CERTIFICATE_EXPIRED, CLOSE_REVOKED
 from tests.support.edge_agent import DEVICE_ID, OPTIONS, agent_at, running
 from tests.support.edge_ring import file_ring
 from tests.support.enrolment_server import Served, enrolment_server
-from tests.support.small_gateway import QUICK, small_gateway
+from tests.support.small_gateway import QUICK, SmallGateway, small_gateway
 from tests.support.waiting import until
 from vpp_streams.domain.moments import DAY_MS
+from vpp_streams.identity.enrolment_server import PortCertificate
 
 
 @pytest_asyncio.fixture
@@ -217,42 +219,63 @@ async def test_one_that_cannot_renew_by_itself_says_so(served: Served, tmp_path:
         assert await may_connect(login), "it holds for another month"
 
 
+def tls_gateway(served: Served) -> AbstractAsyncContextManager[SmallGateway]:
+    """A gateway that takes certificates of the world's authority, and nothing else."""
+    tls = PortCertificate(served.world.authority, ["127.0.0.1"]).context
+    tls.load_verify_locations(cadata=served.world.ca_pem)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    return small_gateway(tls)
+
+
+def agent_of(gateway: SmallGateway, login: CertificateLogin, folder: Path) -> Agent:
+    setup = Setup(
+        url=gateway.url, device_id="pw-1", login=login, backup_reserve=0.2, patience=QUICK
+    )
+    return Agent(setup, SimulatedHome(OPTIONS), file_ring(folder / "ring.db"), random.Random(1))
+
+
+def serial_shown(gateway: SmallGateway) -> str:
+    shown = gateway.sockets["pw-1"].transport.get_extra_info("peercert")
+    return str(shown["serialNumber"])
+
+
+async def test_an_agent_shows_its_new_certificate_after_the_old_one_ended(
+    served: Served, tmp_path: Path
+) -> None:
+    login = await enrolled_home(served, tmp_path)
+    async with tls_gateway(served) as gateway, running(agent_of(gateway, login, tmp_path)):
+        await gateway.until(lambda: len(gateway.live) > 1)
+        first = serial_shown(gateway)
+        await gateway.sockets["pw-1"].close(CLOSE_CERTIFICATE_EXPIRED)
+        await gateway.until(lambda: len(gateway.hellos) == 2)
+        assert serial_shown(gateway) != first
+    assert [record.how for record in served.world.issued] == ["code", "renewal"]
+
+
 async def test_a_revoked_home_goes_on_without_connecting_until_it_is_enrolled_again(
     served: Served, tmp_path: Path
 ) -> None:
     login = await enrolled_home(served, tmp_path)
-    async with small_gateway() as gateway:
-        setup = Setup(
-            url=gateway.url,
-            device_id=DEVICE_ID,
-            login=login,
-            backup_reserve=0.2,
-            patience=QUICK,
-        )
-        ring = file_ring(tmp_path / "ring.db")
-        # The small gateway has no TLS, and no certificate is shown to it.
-        login_without_tls(login)
-        async with running(Agent(setup, SimulatedHome(OPTIONS), ring, random.Random(1))) as agent:
-            await gateway.until(lambda: len(gateway.live) > 1)
-            served.world.revoke("pw-1")
-            await gateway.sockets[DEVICE_ID].close(CLOSE_REVOKED)
-            await until(lambda: login.trouble.startswith("the operator has revoked this device"))
-            made, hellos = agent.counters["made"], len(gateway.hellos)
-            await until(lambda: agent.counters["made"] > made + 20)
-            assert len(agent.ring) > 10, "it measures, and keeps its readings"
-            assert len(gateway.hellos) == hellos
-            served.world.now_ms += 2000
-            config = read_config(tmp_path / "edge.toml")
-            await asyncio.to_thread(enrolled, config, served.world.code(), served.ca_sha256)
-            await until(lambda: login.trouble == "")
-
-
-def login_without_tls(login: CertificateLogin) -> None:
-    async def ready() -> object:
-        credentials = await CertificateLogin.ready(login)
-        return type(credentials)("secret", None)
-
-    login.ready = ready  # type: ignore[method-assign, assignment]  # for a gateway without TLS
+    async with (
+        tls_gateway(served) as gateway,
+        running(agent_of(gateway, login, tmp_path)) as agent,
+    ):
+        await gateway.until(lambda: len(gateway.live) > 1)
+        first = serial_shown(gateway)
+        served.world.revoke("pw-1")
+        await gateway.sockets["pw-1"].close(CLOSE_REVOKED)
+        await until(lambda: login.trouble.startswith("the operator has revoked this device"))
+        made = agent.counters["made"]
+        await until(lambda: agent.counters["made"] > made + 20)
+        assert len(agent.ring) > 10, "it measures, and keeps its readings"
+        assert len(gateway.hellos) == 1
+        served.world.now_ms += 2000
+        config = read_config(tmp_path / "edge.toml")
+        await asyncio.to_thread(enrolled, config, served.world.code(), served.ca_sha256)
+        await gateway.until(lambda: len(gateway.hellos) == 2)
+        assert serial_shown(gateway) != first
+        await until(lambda: agent.counters["acked"] > made)
+        assert login.trouble == ""
 
 
 async def test_a_revoked_token_is_shown_no_more(tmp_path: Path) -> None:
