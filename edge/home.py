@@ -27,6 +27,8 @@ HOLD_MS = 60_000
 """The longest time for which an inverter holds a power without hearing from the agent."""
 HORIZON_S = 5.0
 """The reserve is kept this far ahead: a beat, and a call that takes as long as it may."""
+_END_MS = 2000
+"""The inverter's timer ends this much after a lease: a beat, and a call."""
 _LAG_S = 3.0
 """Inverters follow a command late by up to this much; a ramp goes on from what was commanded."""
 _GUARD_SOC, _FREE_SOC = 0.002, 0.01
@@ -142,7 +144,8 @@ class Home:
             self._commanded_w = None
             return None
         self._commanded_w = _without_droop(decision, request_w)
-        left_ms = self.leases.held["valid_until_ms"] - now_ms
+        # The inverter's timer ends a lease only if the agent does not: that one keeps the ramp.
+        left_ms = self.leases.held["valid_until_ms"] - now_ms + _END_MS
         most_ms = min(HOLD_MS, int(left_ms[0])) if orders.leased[0] else HOLD_MS
         return Power(float(request_w[0]), self._hold_ms(request_w, state, floor, most_ms))
 
