@@ -1,6 +1,7 @@
 """CPU seconds and memory of other processes, by the kernel's counts (Linux's /proc)."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ class Usage:
 
     cpu_s: float
     peak_rss_mb: float
+    rss_mb: float = 0.0
+    """Resident memory now, MB; 0 where it was not measured."""
 
 
 def usage(pid: int) -> Usage | None:
@@ -25,10 +28,15 @@ def usage(pid: int) -> Usage | None:
     # The name in brackets may contain anything; utime and stime are fields 14 and 15.
     fields = stat.rpartition(")")[2].split()
     cpu_s = (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
-    peak_kb = next(
-        (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0
-    )
-    return Usage(cpu_s, peak_kb / 1024)
+    kb = {name: int(value.split()[0]) for name, value in _sizes(status)}
+    return Usage(cpu_s, kb.get("VmHWM", 0) / 1024, kb.get("VmRSS", 0) / 1024)
+
+
+def _sizes(status: str) -> Iterator[tuple[str, str]]:
+    for line in status.splitlines():
+        name, _, value = line.partition(":")
+        if name in ("VmRSS", "VmHWM"):
+            yield name, value
 
 
 def busy_s() -> float:

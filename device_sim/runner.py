@@ -17,6 +17,7 @@ from device_sim.fleet import DEMO_SECRET, device_token
 from device_sim.recorded import RecordedHome
 from device_sim.world import Measured, World
 from edge.client import Client
+from edge.login import Given
 from edge.ring import MemoryRing
 from edge.session import Device, Patience
 from schemas.assets import Device as Asset
@@ -121,8 +122,7 @@ class Fleet:
                 patience=options.patience,
             ),
             options.url,
-            device_token(asset.device_id, options.secret),
-            tls=options.tls,
+            Given(device_token(asset.device_id, options.secret), options.tls),
             utc_ms=_clock_that_is_off(rng),
             on_event=self._happened.set,
             on_trouble=self.troubles.__setitem__,

@@ -11,7 +11,6 @@ timer, set with every command, ends the power within `edge.home.HOLD_MS`.
 import asyncio
 import logging
 import random
-import ssl
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,12 +18,13 @@ from pathlib import Path
 
 from edge.client import Client
 from edge.clock import monotonic_ms, utc_ms
-from edge.driver import Driver, Identity, Quantity, body_of, values_of
+from edge.driver import Driver, Identity, Quantity, Readings, body_of, values_of
 from edge.driver_calls import DriverCalls, DriverStuckError
 from edge.durable_ring import DurableRing
 from edge.home import Home, HomeSpec
 from edge.inverter import Inverter
 from edge.learnt import Learnt
+from edge.login import AgentLogin
 from edge.own_plan import OwnPlan
 from edge.planning import Planning
 from edge.session import Device, Patience
@@ -52,9 +52,8 @@ class Setup:
     url: str
     """Address of the gateway: ``ws://host:port`` or ``wss://host:port``."""
     device_id: str
-    token: str | None
-    """None = the certificate in ``tls`` says who it is."""
-    tls: ssl.SSLContext | None
+    login: AgentLogin
+    """Who it is to the gateway."""
     backup_reserve: float
     """The owner's reserve, 0..1."""
     export_limit_w: float = float("inf")
@@ -70,23 +69,30 @@ class Agent:
     """One home. ``counters`` count what happened; see `Device` and `DriverCalls`."""
 
     def __init__(self, setup: Setup, driver: Driver, ring: DurableRing, rng: random.Random) -> None:
+        self.setup = setup
         self.counters: Counter[str] = Counter()
         self.calls = DriverCalls(driver, self.counters)
         self.ring = ring
         self.newest: dict[Quantity, float] = {}
         """The newest measurements that are good enough to control by."""
+        self.readings: Readings = ()
+        """The newest measurements as the driver gave them, of `measured_ms`."""
+        self.measured_ms: int | None = None
+        """Of the monotonic clock; None = nothing was measured yet."""
         self.inverter = Inverter(self.calls)
+        self.home: Home | None = None
+        """None before the hardware has said what it is."""
         self.beats = 0
         """Rises once a second while the agent works."""
         self.client: Client | None = None
         """The link; None before the hardware has said what it is."""
-        self._setup, self._rng = setup, rng
+        self._rng = rng
         self._wake = asyncio.Event()
         self._stopping = False
-        self._measured_ms: int | None = None
         self._controlled_ms = monotonic_ms()
         self._last_command = ""
-        self._trouble = ""
+        self.link_trouble = ""
+        """The newest failure of the link, in one sentence; "" = it is connected."""
 
     def stop(self) -> None:
         """Have `run` release the inverter and return."""
@@ -95,11 +101,14 @@ class Agent:
 
     async def run(self) -> None:
         """Work until `stop`. Raises `ReplacedError` and `DriverStuckError`."""
+        keeper = asyncio.create_task(self.setup.login.keep())
         try:
             identity = await self._identified()
             if identity is not None:
-                await self._work(identity)
+                await self._work(identity, keeper)
         finally:
+            keeper.cancel()
+            await asyncio.wait([keeper])
             with suppress(DriverStuckError):
                 await self.calls.close()
             self.ring.close()
@@ -113,7 +122,7 @@ class Agent:
             await self._rest_until(monotonic_ms() + round(_IDENTIFY_AGAIN_S * 1000))
         return None
 
-    async def _work(self, identity: Identity) -> None:
+    async def _work(self, identity: Identity, keeper: asyncio.Task[None]) -> None:
         home, client = self._meet(identity)
         link = asyncio.create_task(client.run())
         planning = Planning(home, self.counters)
@@ -127,9 +136,11 @@ class Agent:
                 next_ms = max(next_ms + BEAT_MS, monotonic_ms())
                 while await self._rest(home, next_ms) and not self._stopping:
                     await self._control(home, client)
+                if keeper.done():
+                    keeper.result()
                 if link.done():
                     link.result()
-                    raise ReplacedError(f"another client connected as {self._setup.device_id}")
+                    raise ReplacedError(f"another client connected as {self.setup.device_id}")
         finally:
             await self.inverter.let_go()
             link.cancel()
@@ -137,7 +148,7 @@ class Agent:
 
     def _meet(self, identity: Identity) -> tuple[Home, Client]:
         """The home and the link for the hardware that is there."""
-        setup = self._setup
+        setup = self.setup
         spec = HomeSpec(
             rated_energy_wh=identity.rated_energy_wh,
             rated_charge_w=identity.rated_charge_w,
@@ -149,7 +160,7 @@ class Agent:
             wear_per_mwh=0.0 if setup.tariff is None else setup.tariff.wear_per_mwh,
         )
         own = OwnPlan(setup.tariff, Learnt(setup.learnt))
-        home = Home(spec, own, commandable=self.calls.driver.can.commandable)
+        self.home = home = Home(spec, own, commandable=self.calls.driver.can.commandable)
         controls = home.leases.of(0)
         device = Device(
             self.ring,
@@ -164,8 +175,7 @@ class Agent:
             setup.device_id,
             device,
             setup.url,
-            setup.token,
-            tls=setup.tls,
+            setup.login,
             utc_ms=utc_ms,
             on_event=self._on_event,
             on_trouble=self._on_trouble,
@@ -178,9 +188,9 @@ class Agent:
         """Something was received, or the link has changed."""
         if self.client is None:
             return
-        if self._trouble and self.client.live:
+        if self.link_trouble and self.client.live:
             _log.info("connected to the gateway again")
-            self._trouble = ""
+            self.link_trouble = ""
         last = self.client.device.last_command
         if last != self._last_command:
             self._last_command = last
@@ -189,9 +199,9 @@ class Agent:
     def _on_trouble(self, kind: str, words: str) -> None:
         self.counters[f"link_{kind}"] += 1
         trouble = f"{kind}: {words}"
-        if trouble != self._trouble:  # a gateway that is away for a night is one line
+        if trouble != self.link_trouble:  # a gateway that is away for a night is one line
             _log.warning("no connection (%s); readings are kept, and it tries again", trouble)
-        self._trouble = trouble
+        self.link_trouble = trouble
 
     async def _measure(self, client: Client) -> None:
         t_ms = utc_ms()
@@ -199,8 +209,9 @@ class Agent:
         if readings is None:
             client.tick()
             return
+        self.readings = readings
         self.newest = values_of(readings, Quality.OK, Quality.ESTIMATED)
-        self._measured_ms = monotonic_ms()
+        self.measured_ms = monotonic_ms()
         body = body_of(readings, t_ms, max(client.device.interval_ms, BEAT_MS))
         if body is None:
             self.counters["nothing_measured"] += 1
@@ -214,7 +225,7 @@ class Agent:
         now_ms = monotonic_ms()
         dt_s = min(max((now_ms - self._controlled_ms) / 1000, _LOWEST_DT_S), _HIGHEST_DT_S)
         self._controlled_ms = now_ms
-        is_new = self._measured_ms is not None and now_ms - self._measured_ms <= MEASURED_FOR_MS
+        is_new = self.measured_ms is not None and now_ms - self.measured_ms <= MEASURED_FOR_MS
         power = home.step(client.gateway_ms(), self.newest if is_new else {}, dt_s)
         for _, status in home.leases.take_reports():
             client.report(status)

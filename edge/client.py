@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import ssl
 from collections.abc import Callable
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -10,6 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.typing import Subprotocol
 
 from edge.clock import monotonic_ms
+from edge.login import Credentials, Login
 from edge.session import Device, State, Step
 from schemas.bodies import NativeBody, VendorBody
 from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL, CommandStatus
@@ -21,9 +21,8 @@ Trouble = Callable[[str, str], None]
 class Client:
     """One device with its link. `run` keeps the link connected until it is cancelled.
 
-    ``token`` None = the certificate in ``tls`` says who it is. ``utc_ms`` is the device's own
-    clock, right or wrong; ``on_event`` is called whenever something was received or the link has
-    changed.
+    ``utc_ms`` is the device's own clock, right or wrong; ``on_event`` is called whenever something
+    was received or the link has changed.
     """
 
     def __init__(
@@ -31,9 +30,8 @@ class Client:
         device_id: str,
         device: Device,
         url: str,
-        token: str | None,
+        login: Login,
         *,
-        tls: ssl.SSLContext | None,
         utc_ms: Callable[[], int],
         on_event: Callable[[], None],
         on_trouble: Trouble,
@@ -42,8 +40,7 @@ class Client:
         self.device = device
         self.utc_ms = utc_ms
         self._uri = f"{url.rstrip('/')}/v1/{device_id}"
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._tls = tls
+        self._login = login
         self._on_event = on_event
         self._on_trouble = on_trouble
         self._socket: ClientConnection | None = None
@@ -78,6 +75,16 @@ class Client:
         estimated_ms = self.device.gateway_ms(monotonic_ms())
         return self.utc_ms() if estimated_ms is None else estimated_ms
 
+    async def round_trip_ms(self, within_s: float) -> float | None:
+        """The time of a ping and its answer, ms; None = there was none within ``within_s``."""
+        if self._socket is None:
+            return None
+        try:
+            async with asyncio.timeout(within_s):
+                return 1000 * await (await self._socket.ping())
+        except (TimeoutError, ConnectionClosed):
+            return None
+
     def tick(self) -> None:
         """Send what is due although there is no new reading."""
         self._do(self.device.tick(monotonic_ms()))
@@ -91,7 +98,9 @@ class Client:
     async def run(self) -> None:
         """Connect, exchange messages and reconnect, until replaced or cut for good."""
         while self._away_until_ms != math.inf:
-            wait_ms = self.device.disconnected(await self._one_connection())
+            code = await self._one_connection(await self._login.ready())
+            wait_ms = self.device.disconnected(code)
+            self._login.closed(code)
             self._on_event()
             if wait_ms is None:
                 self._on_trouble("replaced", f"{self.device_id}: another device took its place")
@@ -99,18 +108,19 @@ class Client:
             if self._away_until_ms != math.inf:
                 await asyncio.sleep(max(wait_ms, self._away_until_ms - monotonic_ms()) / 1000)
 
-    async def _one_connection(self) -> int | None:
+    async def _one_connection(self, shown: Credentials) -> int | None:
         """Run one connection; returns its close code, None if it was never established."""
+        token = shown.token
         try:
             async with connect(
                 self._uri,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
-                additional_headers=self._headers,
+                additional_headers={} if token is None else {"Authorization": f"Bearer {token}"},
                 user_agent_header=None,
                 compression=None,
                 max_size=MAX_MESSAGE_BYTES,
                 close_timeout=2,
-                ssl=self._tls,
+                ssl=shown.tls,
                 proxy=None,
             ) as socket:
                 return await self._converse(socket)

@@ -29,6 +29,8 @@ token_file = "token"                # a file that contains the device's token
 # certificate_file = "device.pem"   # or, instead of a token, a client certificate
 # key_file = "device.key"           #   and its key
 # ca_file = "ca.pem"                # the gateway's CA, if the system does not know it
+# enrol_url = "https://enrol.example.org:8500"  # `vpp ca serve`: `vpp edge enrol` makes the three
+                                    #   files above, and the agent renews them by itself
 
 [home]
 backup_reserve = 0.2                # share of the battery that is never sold; set the same in the
@@ -70,6 +72,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     certificate_file: str = ""
     key_file: str = ""
     ca_file: str = ""
+    enrol_url: Annotated[str, msgspec.Meta(pattern=r"^(https://[^/\s]+)?$")] = ""
 
 
 class Household(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,8 +130,11 @@ class ConfigError(Exception):
     """A configuration that cannot be used; one line for each mistake."""
 
 
-def read_config(path: Path) -> Config:
-    """Read and check a configuration. Raises `ConfigError`."""
+def read_config(path: Path, *, enrolled: bool = True) -> Config:
+    """Read and check a configuration. Raises `ConfigError`.
+
+    ``enrolled`` False = the files of its identity need not exist yet.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
@@ -137,7 +143,7 @@ def read_config(path: Path) -> Config:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
-    return _Reader(path, text, document).config()
+    return _Reader(path, text, document).config(enrolled=enrolled)
 
 
 class _Reader:
@@ -148,7 +154,7 @@ class _Reader:
         self._lines = _lines_of(text)
         self._mistakes: list[str] = []
 
-    def config(self) -> Config:
+    def config(self, *, enrolled: bool) -> Config:
         """The configuration. Raises `ConfigError` with every mistake."""
         self._unknown("", set(self._document), [*_SECTIONS, "driver"])
         gateway = self._section("gateway", Gateway)
@@ -159,6 +165,9 @@ class _Reader:
         name, options = self._driver()
         if gateway is not None:
             self._credentials(gateway)
+            self._renewal(gateway)
+            if enrolled:
+                self._files(gateway)
         if self._mistakes or gateway is None or home is None or storage is None:
             raise ConfigError("\n".join(self._mistakes))
         return Config(
@@ -228,10 +237,20 @@ class _Reader:
             self._wrong("gateway", "", "certificate_file and key_file belong together")
         if has_key and gateway.url.startswith("ws://"):
             self._wrong("gateway", "url", "a client certificate needs a wss:// address")
+
+    def _renewal(self, gateway: Gateway) -> None:
+        files = [gateway.certificate_file, gateway.key_file, gateway.ca_file]
+        if gateway.enrol_url and ("" in files or len(set(files)) < len(files)):
+            words = "enrol_url needs certificate_file, key_file and ca_file: three files"
+            self._wrong("gateway", "enrol_url", words)
+
+    def _files(self, gateway: Gateway) -> None:
         for key in ("token_file", "certificate_file", "key_file", "ca_file"):
             name = getattr(gateway, key)
             if name and not (self._path.parent / name).is_file():
-                self._wrong("gateway", key, f"{key}: there is no file {self._path.parent / name}")
+                way_out = "; `vpp edge enrol` makes it" if gateway.enrol_url else ""
+                where = self._path.parent / name
+                self._wrong("gateway", key, f"{key}: there is no file {where}{way_out}")
 
     def _unknown(self, section: str, keys: set[str], known: list[str]) -> None:
         for key in sorted(keys - set(known)):

@@ -65,20 +65,21 @@ class Refused:
         return self.word in NEEDS_CODE
 
 
-def make_request(device_id: str) -> Request:
-    """A new ECDSA key on P-256 and a signing request for it.
+def make_request(device_id: str, key_pem: str | None = None) -> Request:
+    """An ECDSA key on P-256 (a new one, if none is given) and a signing request for it.
 
-    The name in the request is for people; the server takes the identity from the code.
+    The name in the request is for people; the server takes the identity from the code. Raises
+    `ValueError` if the given key is none.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(ec.SECP256R1()) if key_pem is None else _key_of(key_pem)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device_id)])
     request = x509.CertificateSigningRequestBuilder(name).sign(key, hashes.SHA256())
-    key_pem = key.private_bytes(
+    pem = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    return Request(key_pem.decode(), request.public_bytes(serialization.Encoding.PEM).decode())
+    return Request(pem.decode(), request.public_bytes(serialization.Encoding.PEM).decode())
 
 
 def is_expected_ca(ca_pem: str, fingerprint: str) -> bool:
@@ -102,9 +103,7 @@ def enrol_body(code: str, request_pem: str) -> bytes:
 
 def renewal_body(certificate_pem: str, key_pem: str, request_pem: str) -> bytes:
     """The body of ``POST /v1/renew``: the present certificate's key signs the new request."""
-    key = serialization.load_pem_private_key(key_pem.encode(), None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ValueError("the present key is not an ECDSA key")
+    key = _key_of(key_pem)
     der = x509.load_pem_x509_csr(request_pem.encode()).public_bytes(serialization.Encoding.DER)
     signature = key.sign(RENEWAL_PREFIX + der, ec.ECDSA(hashes.SHA256()))
     body = {
@@ -131,20 +130,37 @@ def read_answer(status: int, body: bytes, request_pem: str) -> Granted | Refused
     return granted
 
 
+def is_key_of(key_pem: str, certificate_pem: str) -> bool:
+    """Whether a key and a certificate, both PEM, belong together."""
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
+        return certificate.public_key() == _key_of(key_pem).public_key()
+    except (ValueError, x509.InvalidVersion):
+        return False
+
+
 def renew_at_ms(certificate_pem: str, draw: float) -> int:
     """When to renew, ms since 1970 UTC; ``draw`` from 0 to 1 spreads the devices of a fleet."""
-    begins_ms, ends_ms = _validity_ms(certificate_pem)
+    begins_ms, ends_ms = validity_ms(certificate_pem)
     return round(begins_ms + (RENEW_AFTER + RENEW_SPREAD * draw) * (ends_ms - begins_ms))
 
 
 def next_step(certificate_pem: str | None, now_ms: int, draw: float) -> Step:
     """What a device has to do now: with no certificate, or an expired one, it needs a code."""
-    if certificate_pem is None or now_ms >= _validity_ms(certificate_pem)[1]:
+    if certificate_pem is None or now_ms >= validity_ms(certificate_pem)[1]:
         return "enrol"
     return "renew" if now_ms >= renew_at_ms(certificate_pem, draw) else "wait"
 
 
-def _validity_ms(certificate_pem: str) -> tuple[int, int]:
+def _key_of(key_pem: str) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(key_pem.encode(), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("the key is not an ECDSA key")
+    return key
+
+
+def validity_ms(certificate_pem: str) -> tuple[int, int]:
+    """When a certificate begins and ends, ms since 1970 UTC."""
     certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return round(begins.timestamp() * 1000), round(ends.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""The agent's state on loopback: a page for people, and ``/metrics`` for Prometheus.
+"""The agent's state on loopback: a page for people, ``/state.json``, and ``/metrics`` (Prometheus).
 
 It is served by a thread of its own, which only reads. Nobody outside of the computer can reach it.
 """
@@ -16,6 +16,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from edge.agent import Agent
+from edge.page import page_of
+from edge.status import status_of
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -45,9 +47,14 @@ class AgentMetrics(Collector):
 def state_of(agent: Agent) -> dict[str, float | str | None]:
     """The agent's state in words and numbers; None = not known."""
     held, ring = agent.inverter.held, agent.ring
+    ends_ms = agent.setup.login.ends_ms
     return {
         "connected": float(agent.client is not None and agent.client.live),
+        "link_trouble": agent.link_trouble,
         "driver_trouble": agent.calls.trouble,
+        "login_trouble": agent.setup.login.trouble,
+        "login_usable": float(not agent.setup.login.trouble),
+        "certificate_ends_s": None if ends_ms is None else ends_ms / 1000,
         "readings_kept": float(len(ring)),
         "readings_dropped": float(ring.dropped),
         "readings_on_disk": float(ring.on_disk),
@@ -56,18 +63,31 @@ def state_of(agent: Agent) -> dict[str, float | str | None]:
     }
 
 
+def _json_of(agent: Agent) -> bytes:
+    status = status_of(agent)
+    more = {"battery": status.battery, "measured_age_s": status.age_s, "troubles": status.troubles}
+    counters = dict(sorted(dict(agent.counters).items()))
+    return json.dumps({**state_of(agent), **more, "counters": counters}, indent=1).encode() + b"\n"
+
+
 def app_of(agent: Agent) -> Callable[[dict[str, Any], StartResponse], list[bytes]]:
-    """The WSGI application: ``/metrics``, and the state as JSON on every other path."""
+    """The WSGI application: the page, ``/state.json`` and ``/metrics``."""
     registry = CollectorRegistry()
     registry.register(AgentMetrics(agent))
 
     def app(environ: dict[str, Any], start: StartResponse) -> list[bytes]:
-        if environ["PATH_INFO"] == "/metrics":
-            body, kind = generate_latest(registry), CONTENT_TYPE_LATEST
-        else:
-            state = {**state_of(agent), "counters": dict(sorted(dict(agent.counters).items()))}
-            body, kind = json.dumps(state, indent=1).encode() + b"\n", "application/json"
-        start("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+        status = "200 OK"
+        match environ["PATH_INFO"]:
+            case "/":
+                body, kind = page_of(status_of(agent)).encode(), "text/html; charset=utf-8"
+            case "/state.json":
+                body, kind = _json_of(agent), "application/json"
+            case "/metrics":
+                body, kind = generate_latest(registry), CONTENT_TYPE_LATEST
+            case _:
+                status, kind = "404 Not Found", "text/plain; charset=utf-8"
+                body = b"there are /, /state.json and /metrics\n"
+        start(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
         return [body]
 
     return app

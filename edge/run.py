@@ -5,7 +5,6 @@ import logging
 import random
 import secrets
 import signal
-import ssl
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ from edge.config import Config, ConfigError, read_config
 from edge.driver_calls import DriverStuckError
 from edge.drivers import module_of
 from edge.durable_ring import DurableRing
+from edge.logins import login_of
 from edge.loop_watch import watching
 from edge.session import Patience
 from edge.store import InUseError
@@ -52,56 +52,35 @@ def run(path: Path) -> int:
 
 def agent_of(config: Config) -> Agent:
     """The agent of a configuration. Raises `ConfigError` and `InUseError`."""
-    storage = config.file(config.storage.path)
-    if not storage.parent.is_dir():
-        raise ConfigError(f"[storage] path: there is no folder {storage.parent}; create it")
-    keep_ms = round(config.storage.keep_days * DAY_MS)
+    rng = random.Random()
     setup = Setup(
         url=config.gateway.url,
         device_id=config.gateway.device_id,
-        token=_token(config),
-        tls=_tls(config),
+        login=login_of(config, rng),
         backup_reserve=config.home.backup_reserve,
         export_limit_w=config.home.export_limit_w,
         import_limit_w=config.home.import_limit_w,
         tariff=config.tariff,
-        learnt=storage.with_name(storage.name + ".learnt"),
+        learnt=config.file(config.storage.path + ".learnt"),
         patience=Patience(),
     )
-    ring = DurableRing(
+    ring = ring_of(config)
+    driver = module_of(config.driver_name).driver(config.driver_options)
+    return Agent(setup, driver, ring, rng)
+
+
+def ring_of(config: Config) -> DurableRing:
+    """The storage of a configuration. Raises `ConfigError` and `InUseError`."""
+    storage = config.file(config.storage.path)
+    if not storage.parent.is_dir():
+        raise ConfigError(f"[storage] path: there is no folder {storage.parent}; create it")
+    keep_ms = round(config.storage.keep_days * DAY_MS)
+    return DurableRing(
         storage,
         capacity=max(keep_ms // 1000, 1),
         keep_ms=keep_ms,
         new_boot=lambda: secrets.token_hex(4),
     )
-    driver = module_of(config.driver_name).driver(config.driver_options)
-    return Agent(setup, driver, ring, random.Random())
-
-
-def _token(config: Config) -> str | None:
-    if not config.gateway.token_file:
-        return None
-    token = config.file(config.gateway.token_file).read_text(encoding="utf-8").strip()
-    if not token or not token.isascii() or not token.isprintable():
-        raise ConfigError(f"[gateway] token_file: {config.gateway.token_file} contains no token")
-    return token
-
-
-def _tls(config: Config) -> ssl.SSLContext | None:
-    gateway = config.gateway
-    if not gateway.url.startswith("wss://"):
-        return None
-    try:
-        context = ssl.create_default_context(
-            cafile=config.file(gateway.ca_file) if gateway.ca_file else None
-        )
-        if gateway.certificate_file:
-            context.load_cert_chain(
-                config.file(gateway.certificate_file), config.file(gateway.key_file)
-            )
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"[gateway] a certificate or key cannot be used ({error})") from None
-    return context
 
 
 async def _run(agent: Agent) -> int:

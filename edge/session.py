@@ -21,6 +21,7 @@ from schemas.protocol import (
     CLOSE_ABUSE,
     CLOSE_REGISTRY_CHANGED,
     CLOSE_REPLACED,
+    CLOSE_REVOKED,
     CLOSE_UNKNOWN_DEVICE,
     MAX_UNTOLD,
     PERMANENT,
@@ -48,6 +49,8 @@ CHUNK_ROWS = 80
 _HELLO_ID = "hello"
 _HELD_ROWS = 5
 _LEAVE_WITHIN_MS = 2000
+_FOR_LATER = (CLOSE_ABUSE, CLOSE_UNKNOWN_DEVICE, CLOSE_REVOKED)
+"""Close codes after which trying soon would not help."""
 _CLOCK_SLACK = 1 / 64
 _CLOCK_SET_MS = 120_000
 """A gateway's clock that falls back by more than this was set: no connection delays a message so
@@ -213,7 +216,7 @@ class Device:
         patience = self._patience
         if close_code == CLOSE_REGISTRY_CHANGED:
             return self._rng.uniform(0, patience.reconnect_first_ms)
-        if close_code in (CLOSE_ABUSE, CLOSE_UNKNOWN_DEVICE):  # trying sooner would not help
+        if close_code in _FOR_LATER:
             return self._rng.uniform(patience.reconnect_most_ms / 2, patience.reconnect_most_ms)
         ceiling = patience.reconnect_first_ms * 2 ** min(self._attempts, 30)
         self._attempts += 1

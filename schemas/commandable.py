@@ -16,12 +16,14 @@ Hindrance = Literal[
     "opted_out",
     "no_answer",
     "unmeasured",
+    "measures_only",
 ]
 """Why a battery cannot be commanded. ``never_seen``: it is registered and has never sent a
 reading. ``not_connected``: no gateway has its connection. ``silent``: its newest reading is too
 old. ``islanded``: it supplies its home. ``storm``: it is kept for its owner. ``refused``,
 ``opted_out``, ``no_answer``: its last answer; it is not commanded for a while.
-``unmeasured``: its state of charge is not known."""
+``unmeasured``: its state of charge is not known. ``measures_only``: it takes no setpoint, as it
+said when it connected."""
 HINDRANCES: tuple[Hindrance, ...] = get_args(Hindrance)
 
 

@@ -107,12 +107,14 @@ Cause = Literal[
     "not_heard",
     "limit",
     "not_believed",
+    "measures_only",
 ]
 """Why power is missing. ``reserve``: nothing above the owner's reserve (charging: no room).
 ``connection``: no room at the grid connection. ``rating``: the full rating is in use. ``feeder``:
 behind a feeder at its limit. ``limit``: a limit of the region takes precedence over the target.
 ``not_heard``: a fleet partition does not report its supply. ``not_believed``: the devices' readings
-are bad (beyond what is registered for them, or against the balance of powers)."""
+are bad (beyond what is registered for them, or against the balance of powers). ``measures_only``:
+the devices take no setpoint."""
 
 
 class Missing(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,3 +26,5 @@ class Presence(msgspec.Struct, frozen=True, omit_defaults=True):
     model: Code = ""
     firmware: Code = ""
     last_cmd: Code = ""
+    measures_only: bool = False
+    """Whether the device takes no setpoint, as its Hello said."""

@@ -160,13 +160,18 @@ async def test_the_local_page_and_metrics(tmp_path: Path) -> None:
     async with small_gateway() as gateway, running(agent_at(gateway, tmp_path)) as agent:
         await gateway.until(lambda: len(gateway.live) > 0)
         with serving(agent, 0) as port:
-            state = json.loads(await asyncio.to_thread(get, "/"))
+            state = json.loads(await asyncio.to_thread(get, "/state.json"))
+            page = await asyncio.to_thread(get, "/")
             metrics = await asyncio.to_thread(get, "/metrics")
     assert (state["connected"], state["measured_soc"] > 0.5, state["commanded_w"]) == (
         1,
         True,
         None,
     )
+    assert "All is well" in page
+    assert "connected: ws://127.0.0.1:" in page
+    assert (state["troubles"], state["login_usable"]) == ([], 1)
+    assert state["battery"].startswith("in the inverter's own mode")
     assert state["counters"]["first_connects"] == 1
     assert 'vpp_edge_events_total{event="first_connects"} 1.0' in metrics
     assert "vpp_edge_measured_soc 0." in metrics

@@ -91,14 +91,14 @@ def test_every_mistake_is_reported_with_its_line_and_the_keys(tmp_path: Path) ->
     )
     known = "backup_reserve, export_limit_w, import_limit_w"
     reserve = f"backup_reserv is unknown in [home]: did you mean backup_reserve? There are {known}"
-    assert f", line 12: {reserve}" in found
-    assert ", line 11: backup_reserve is missing in [home]" in found
-    assert ", line 31: energy_wh = -5 does not fit: Expected `float` > 0.0" in found
-    assert ", line 38: port = 'x' does not fit: Expected `int`, got `str`" in found
+    assert f", line 14: {reserve}" in found
+    assert ", line 13: backup_reserve is missing in [home]" in found
+    assert ", line 33: energy_wh = -5 does not fit: Expected `float` > 0.0" in found
+    assert ", line 40: port = 'x' does not fit: Expected `int`, got `str`" in found
     assert ": section [storage] is missing; its keys: path, keep_days" in found
     sections = "gateway, home, tariff, storage, health, driver"
     section = f"store is unknown as a section: did you mean storage? There are {sections}"
-    assert f", line 33: {section}" in found
+    assert f", line 35: {section}" in found
     assert any(line.startswith(", line 4: url = 'https://vpp.example.org'") for line in found)
     assert len(found) == 7
 

@@ -15,6 +15,7 @@ from schemas.protocol import (
     CLOSE_ABUSE,
     CLOSE_REGISTRY_CHANGED,
     CLOSE_REPLACED,
+    CLOSE_REVOKED,
     CLOSE_UNKNOWN_DEVICE,
     MAX_MESSAGE_BYTES,
     Backfill,
@@ -215,7 +216,7 @@ def test_close_codes() -> None:
     assert device.disconnected(CLOSE_REGISTRY_CHANGED) <= 1000
 
 
-@pytest.mark.parametrize("code", [CLOSE_ABUSE, CLOSE_UNKNOWN_DEVICE])
+@pytest.mark.parametrize("code", [CLOSE_ABUSE, CLOSE_UNKNOWN_DEVICE, CLOSE_REVOKED])
 def test_a_device_that_was_thrown_out_does_not_come_back_at_once(code: int) -> None:
     waits = [live_device().disconnected(code) for _ in range(3)]
     assert all(30_000 <= wait <= 60_000 for wait in waits)

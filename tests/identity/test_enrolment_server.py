@@ -5,50 +5,25 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 import pytest_asyncio
 
 from edge import enrolment as device
 from edge import enrolment_http as device_http
+from tests.support.enrolment_server import Served, enrolment_server
 from tests.support.identity_world import Home, IdentityWorld, new_authority
-from vpp_streams import clock
 from vpp_streams.domain.identity.authority import fingerprint
 from vpp_streams.identity.app import MAX_BODY_BYTES, create_app
 from vpp_streams.identity.enrolment_server import PortCertificate, serve
 from vpp_streams.settings import Settings
 
 
-@dataclass
-class Served:
-    world: IdentityWorld
-    url: str
-    port: int
-    certificate: PortCertificate
-
-    @property
-    def ca_sha256(self) -> str:
-        return fingerprint(self.world.authority.certificate)
-
-    def client(self) -> httpx.AsyncClient:
-        tls = ssl.create_default_context(cadata=self.world.ca_pem)
-        return httpx.AsyncClient(verify=tls, base_url=self.url)
-
-
 @pytest_asyncio.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    world = IdentityWorld()
-    world.now_ms = clock.now_ms()
-    world.authority = new_authority(world.now_ms)
-    settings = Settings(state_dir=tmp_path, enrol_port=0)
-    certificate = PortCertificate(world.authority, ["localhost", "127.0.0.1"])
-    async with AsyncExitStack() as stack:
-        app = create_app(world.desk(), world.ca_pem)
-        port = serve(stack, app, settings, certificate)
-        yield Served(world, f"https://127.0.0.1:{port}", port, certificate)
+    async with enrolment_server(tmp_path) as made:
+        yield made
 
 
 async def test_a_home_enrols_and_renews_over_the_network(served: Served) -> None:

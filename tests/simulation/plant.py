@@ -16,6 +16,7 @@ from device_sim.plant import Plant as Physics
 from edge import battery
 from edge.client import Client
 from edge.connection import Connection
+from edge.login import Given
 from edge.ring import MemoryRing
 from edge.session import Device, Patience
 from schemas.assets import Site
@@ -87,8 +88,7 @@ class Home:
             self.device_id,
             device,
             "ws://simulated",
-            device_token(self.device_id),
-            tls=None,
+            Given(device_token(self.device_id), None),
             utc_ms=self.utc_ms,
             on_event=lambda: plant.happened(self),
             on_trouble=lambda kind, words: plant.world.note(f"{self.device_id}: {kind}: {words}"),

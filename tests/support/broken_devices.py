@@ -147,10 +147,10 @@ def ignores_release(original: Any, self: Device, id_: str, lease: Setpoint, now_
     return original(self, id_, lease, now_ms)
 
 
-def with_origin(original: Any, self: Client, *args: Any, **kw: Any) -> None:
+def with_origin(original: Any, *args: Any, additional_headers: Any, **kw: Any) -> Any:
     """Connect as a browser does."""
-    original(self, *args, **kw)
-    self._headers["Origin"] = "https://example.org"
+    headers = {**additional_headers, "Origin": "https://example.org"}
+    return original(*args, additional_headers=headers, **kw)
 
 
 def no_change(_patch: Patch) -> None:
@@ -162,7 +162,7 @@ STRONG = Options(solar_w=0.0, load_w=500.0, charge_w=20_000, discharge_w=20_000)
 
 FAULTS = (
     fault("another subprotocol", "1", PACE, instead(client, "SUBPROTOCOL", "vpp.v0")),
-    fault("an Origin", "2", PACE, around(Client, "__init__", with_origin)),
+    fault("an Origin", "2", PACE, around(client, "connect", with_origin)),
     fault("Hello without a reply", "3 4 5", PACE,
           of_hellos(lambda h: [hello_bytes(h).replace(b"[2,", b"[6,", 1)])),
     fault("a status before Hello is answered", "4", PACE, of_hellos(early_status)),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge.agent import Agent, ReplacedError, Setup
 from edge.drivers.simulated import Options, SimulatedHome
+from edge.login import TokenLogin
 from edge.session import Patience
 from tests.support.edge_ring import file_ring
 from tests.support.memory_gateway import DEVICE_ID, TOKEN
@@ -31,7 +32,7 @@ _HANGS_S = 7200
 async def running_agent(url: str, folder: Path, options: Options) -> AsyncIterator[Agent]:
     """Run the agent of a simulated home; it ends by itself where another takes its place."""
     setup = Setup(
-        url=url, device_id="home-1", token="secret", tls=None, backup_reserve=0.2,
+        url=url, device_id="home-1", login=TokenLogin("secret", None), backup_reserve=0.2,
         patience=Patience(),
     )  # fmt: skip
     ring = file_ring(folder / "ring.db", boots="b1")

@@ -11,6 +11,7 @@ from pathlib import Path
 from edge.agent import Agent, Setup
 from edge.driver import Driver
 from edge.drivers.simulated import Options, SimulatedHome
+from edge.login import TokenLogin
 from tests.support.edge_ring import file_ring
 from tests.support.paths import ROOT
 from tests.support.small_gateway import QUICK, SmallGateway
@@ -24,8 +25,7 @@ def agent_at(gateway: SmallGateway, folder: Path, driver: Driver | None = None) 
     setup = Setup(
         url=gateway.url,
         device_id=DEVICE_ID,
-        token="secret",
-        tls=None,
+        login=TokenLogin("secret", None),
         backup_reserve=0.2,
         patience=QUICK,
     )

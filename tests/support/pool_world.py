@@ -59,10 +59,19 @@ class OnePartition:
         """How far the devices' clocks are ahead."""
         self._seq = 0
 
-    def connect(self, *site_ids: str, epoch: int = 7, slot: int = 0) -> None:
+    def connect(
+        self, *site_ids: str, epoch: int = 7, slot: int = 0, measures_only: bool = False
+    ) -> None:
         """These sites' devices (all, if none is named) connect."""
         for site_id in site_ids or [s.site_id for s in self.sites]:
-            record = Presence(f"{site_id}-pw", site_id, "connected", slot, self.now_ms)
+            record = Presence(
+                f"{site_id}-pw",
+                site_id,
+                "connected",
+                slot,
+                self.now_ms,
+                measures_only=measures_only,
+            )
             self.rows.presence(record, epoch)
 
     def disconnect(self, site_id: str, epoch: int = 7) -> None:

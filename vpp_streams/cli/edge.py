@@ -33,3 +33,36 @@ def example_config() -> None:
     from edge.config import EXAMPLE
 
     typer.echo(EXAMPLE, nl=False)
+
+
+@app.command("enrol")
+def enrol(
+    config: Annotated[Path, typer.Argument(help="the configuration, with [gateway] enrol_url")],
+    code: Annotated[str, typer.Option(help="the operator's one-time code (`vpp ca code`)")],
+    fingerprint: Annotated[
+        str, typer.Option(help="SHA-256 of the operator's authority, which came with the code")
+    ],
+) -> None:
+    """Make this home's key, and fetch its certificate with a one-time code.
+
+    Writes certificate_file, key_file and ca_file; the key never leaves the home. A running agent
+    takes them up by itself.
+    """
+    from edge.enrol import enrol as enrol_home
+
+    raise typer.Exit(enrol_home(config, code, fingerprint))
+
+
+@app.command("check")
+def check(
+    config: Annotated[Path, typer.Argument(help="the home's configuration")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+) -> None:
+    """Check a home's installation: link, meters, clock, limits, and a pulse of 500 W each way.
+
+    It runs in place of the agent, commands the inverter within the owner's limits, and releases it
+    at the end. A line for each step; exit code 1 if one failed.
+    """
+    from edge.check_command import check as check_home
+
+    raise typer.Exit(check_home(config, as_json=as_json))

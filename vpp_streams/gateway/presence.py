@@ -41,6 +41,7 @@ class PresenceLog:
             model=hello.model,
             firmware=hello.fw,
             last_cmd=hello.last_cmd,
+            measures_only=hello.measures_only,
         )
         written = await self._outlet.write(topics.PRESENCE, record)
         return int(written.offset)

@@ -92,3 +92,30 @@ def test_each_region_has_its_own_and_the_supply_carries_it() -> None:
     assert told["south"] is not None
     assert (told["north"].commandable, told["north"].batteries) == (1, 2)
     assert (told["south"].commandable, causes(told["south"])) == (0, {"not_connected": 1})
+
+
+def test_what_takes_no_setpoint_is_neither_offered_nor_commanded(world: OnePartition) -> None:
+    only = world.sites[0].site_id
+    world.connect(only, epoch=8, measures_only=True)
+    world.measure()
+    share = share_of(world)
+    assert causes(share) == {"measures_only": 1}
+    assert (share.commandable, share.commandable_w) == (5, 25_000.0)
+    (supply,) = (s for s in supplies(world.pool, world.look(), {}) if s.region == "north")
+    assert max(w for each in supply.supplies for w in each.power_w) == 25_000.0
+    assert {m.cause: m.devices for m in supply.missing}["measures_only"] == 1
+    told = {row.device_id for frame in world.order(30_000.0) for row in frame.rows}
+    assert told == {f"{site.site_id}-pw" for site in world.sites[1:]}
+    world.connect(only, epoch=9)  # another inverter, which can be commanded
+    world.measure()
+    assert share_of(world).commandable == 6
+
+
+def test_it_is_known_before_the_first_reading() -> None:
+    world = OnePartition([home(0), home(1)])
+    world.connect(world.sites[0].site_id, measures_only=True)
+    world.connect(world.sites[1].site_id)
+    world.measure()
+    assert causes(share_of(world)) == {"measures_only": 1}
+    world.disconnect(world.sites[0].site_id)
+    assert causes(share_of(world)) == {"not_connected": 1}

@@ -37,6 +37,7 @@ from vpp_streams.domain.fleet.twins import Twins
 COLUMNS: Mapping[str, Column] = {
     "epoch": Column(np.int64, -1),
     "slot": Column(np.int16, -1),
+    "measures_only": Column(np.bool_, False),  # as the device said when it connected
     "rank": Column(np.int64),
     "asked_epoch": Column(np.int64, -1),  # the connection that the newest command was made for
     "setpoint_w": Column(np.float64, np.nan),
@@ -53,6 +54,8 @@ COLUMNS: Mapping[str, Column] = {
     "bound_w": Column(np.float64, np.nan),
     "bound_until_ms": Column(np.int64),
 }
+_GONE = (-1, -1, False)
+"""In place of a connection: there is none."""
 _ENDS: Mapping[Missed, tuple[CommandState, str]] = {
     "no_answer": ("failed", "no gateway answers for the device"),
     "reconnected": ("failed", "its connection ended before the device answered"),
@@ -76,8 +79,8 @@ class CommandRows:
         self.counts: Counter[str] = Counter()
         self._twins = twins
         self._ends = CommandEnds(policy)
-        self._absent: dict[str, tuple[int, int]] = {}
-        """Devices that are connected and have not reported yet: epoch and slot."""
+        self._absent: dict[str, tuple[int, int, bool]] = {}
+        """Devices that are connected and have not reported yet: epoch, slot, `measures_only`."""
         self._unseen: dict[str, int] = {}
         """Devices that a worker before us commanded and that have no row yet, by a number < 0."""
 
@@ -93,27 +96,31 @@ class CommandRows:
         for row in range(have, want):
             known = self._absent.pop(self._twins.device_ids[row], None)
             if known is not None:
-                self["epoch"][row], self["slot"][row] = known
+                self._connect(row, *known)
 
     def presence(self, record: Presence, offset: int) -> None:
         """Apply a device's connect or disconnect. The offset of its connect record is the epoch."""
         row = self._twins.row(record.device_id)
-        known = self._absent.get(record.device_id, (-1, -1))[0]
+        known = self._absent.get(record.device_id, _GONE)[0]
         epoch = known if row is None or row >= self.columns.rows else int(self["epoch"][row])
         if record.status == "connected":
-            stands = (offset, record.gateway_slot)
+            stands = (offset, record.gateway_slot, record.measures_only)
         elif record.epoch == epoch:
-            stands = (-1, -1)
+            stands = _GONE
         else:
             return  # a newer connection stands
         if row is None or row >= self.columns.rows:
             self._absent[record.device_id] = stands
             return
-        self["epoch"][row], self["slot"][row] = stands
+        self._connect(row, *stands)
         if self["bar"][row] == CAUSE["offline"]:
             self["barred_until_ms"][row] = 0
         if self["asked_epoch"][row] < offset:
             self._lose(row)
+
+    def _connect(self, row: int, epoch: int, slot: int, measures_only: bool) -> None:
+        self["epoch"][row], self["slot"][row] = epoch, slot
+        self["measures_only"][row] = measures_only
 
     def _lose(self, row: int) -> None:
         """Note that the connection that the newest command was sent over has ended.

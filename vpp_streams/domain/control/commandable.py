@@ -13,6 +13,7 @@ _OF_CAUSE: dict[int, Hindrance] = {
     CAUSE["opted_out"]: "opted_out",
     CAUSE["no_answer"]: "no_answer",
     CAUSE["not_heard"]: "unmeasured",
+    CAUSE["measures_only"]: "measures_only",
 }
 
 

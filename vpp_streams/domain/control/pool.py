@@ -133,6 +133,7 @@ class Pool:
         found = (
             (islanded & reporting, CAUSE["islanded"]),
             (offline, CAUSE["offline"]),
+            (rows["measures_only"], CAUSE["measures_only"]),
             (in_storm, CAUSE["storm"]),
             (barred, rows["bar"]),
             (bad, CAUSE["not_believed"]),

@@ -33,6 +33,7 @@ _WHY: dict[Hindrance, str] = {
     "opted_out": "opted out by their owners",
     "no_answer": "without an answer",
     "unmeasured": "without a state of charge",
+    "measures_only": "that can only be measured",
 }
 
 

@@ -16,6 +16,7 @@ const CAUSES = {
   feeder: "behind a feeder at its limit",
   not_heard: "in partitions that do not report",
   not_believed: "with readings that are not believed",
+  measures_only: "that can only be measured",
   limit: "held back by a limit of the region",
 };
 

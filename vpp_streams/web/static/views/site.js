@@ -43,12 +43,19 @@ function desired({ desired: command }) {
     h("span", { class: `pill ${toneOf(command.state)}` }, stateWord(command.state)));
 }
 
-function deviceColumns(streamTimeMs, connected) {
+/** How a device is connected: one with a battery that takes no setpoint is not green. */
+function connection(presence, device) {
+  if (presence?.status !== "connected") return h("span", { class: "pill bad" }, "not connected");
+  const only = presence.measures_only && device?.rated_energy_wh;
+  return h("span", { class: `pill ${only ? "warn" : "good"}` }, only ? "connected, measured only" : "connected");
+}
+
+function deviceColumns(streamTimeMs, presenceOf, recordOf) {
   const age = (d) => (d.measured_at_ms === null || !streamTimeMs ? "" : ` · ${seconds(Math.max(0, streamTimeMs - d.measured_at_ms) / 1000)} old`);
   const repeated = (d) => (d.duplicates ? `, ${count(d.duplicates)} repeated` : "");
   return [
     { label: "Device", kind: "id", cell: (d) => d.device_id },
-    { label: "Connection", cell: (d) => h("span", { class: `pill ${connected.has(d.device_id) ? "good" : "bad"}` }, connected.has(d.device_id) ? "connected" : "not connected") },
+    { label: "Connection", cell: (d) => connection(presenceOf.get(d.device_id), recordOf.get(d.device_id)) },
     { label: "Measured", kind: "id", cell: (d) => `${clockSeconds(d.measured_at_ms)}${age(d)}` },
     { label: "Reported", kind: "number", cell: (d) => batteryPhrase(d.battery_w) },
     { label: "Desired", cell: desired },
@@ -88,7 +95,8 @@ export function siteView(siteId) {
     const limit = site.export_limit_w === undefined || site.export_limit_w === null ? "no export limit" : `export limit ${power(site.export_limit_w)}`;
     facts.replaceChildren("Region ", h("a", { href: `#/regions/${encodeURIComponent(site.region)}` }, site.region),
       ` · backup reserve ${percent(site.backup_reserve ?? 0.2)} · ${limit}`);
-    const connected = new Set(presence.filter((p) => p.status === "connected").map((p) => p.device_id));
+    const presenceOf = new Map(presence.map((p) => [p.device_id, p]));
+    const recordOf = new Map((site.devices ?? []).map((d) => [d.device_id, d]));
     record.replaceChildren(table("Devices in the registry", RECORD_COLUMNS, site.devices ?? [], "This site has no device."));
     if (error) {
       text(twinBasis, "");
@@ -96,7 +104,7 @@ export function siteView(siteId) {
       return;
     }
     text(twinBasis, `${now.devices.length} of ${(site.devices ?? []).length} ${(site.devices ?? []).length === 1 ? "device has" : "devices have"} reported`);
-    twin.replaceChildren(table("Newest reading of each device", deviceColumns(now.stream_time_ms, connected), now.devices, "No device has reported yet."));
+    twin.replaceChildren(table("Newest reading of each device", deviceColumns(now.stream_time_ms, presenceOf, recordOf), now.devices, "No device has reported yet."));
   }
 
   function showWindows(answer) {
