@@ -113,7 +113,7 @@ DEVICE: tuple[Obligation, ...] = (
         "answers a Drain, closes the connection, and connects again within `reconnect_in_ms`",
     ),
     Obligation("D-37", "SHOULD", "connects again within 1 s after close code 1012"),
-    Obligation("D-38", "MUST", "waits 30 to 60 s after close code 1008 (and 4003, 4004)"),
+    Obligation("D-38", "MUST", "waits at least 30 s after close code 1008 (and 4003, 4004)"),
     Obligation("D-39", "MUST", "does not connect again after close code 4001"),
     Obligation(
         "D-40",
