@@ -65,6 +65,21 @@ class Setup:
     patience: Patience
 
 
+def spec_of(setup: Setup, identity: Identity) -> HomeSpec:
+    """The home of an owner's configuration with the hardware that is there."""
+    tariff = setup.tariff
+    return HomeSpec(
+        rated_energy_wh=identity.rated_energy_wh,
+        rated_charge_w=identity.rated_charge_w,
+        rated_discharge_w=identity.rated_discharge_w,
+        backup_reserve=setup.backup_reserve,
+        export_limit_w=setup.export_limit_w,
+        import_limit_w=setup.import_limit_w,
+        battery_exports=tariff is None or tariff.battery_exports,
+        wear_per_mwh=0.0 if tariff is None else tariff.wear_per_mwh,
+    )
+
+
 class Agent:
     """One home. ``counters`` count what happened; see `Device` and `DriverCalls`."""
 
@@ -149,18 +164,9 @@ class Agent:
     def _meet(self, identity: Identity) -> tuple[Home, Client]:
         """The home and the link for the hardware that is there."""
         setup = self.setup
-        spec = HomeSpec(
-            rated_energy_wh=identity.rated_energy_wh,
-            rated_charge_w=identity.rated_charge_w,
-            rated_discharge_w=identity.rated_discharge_w,
-            backup_reserve=setup.backup_reserve,
-            export_limit_w=setup.export_limit_w,
-            import_limit_w=setup.import_limit_w,
-            battery_exports=setup.tariff is None or setup.tariff.battery_exports,
-            wear_per_mwh=0.0 if setup.tariff is None else setup.tariff.wear_per_mwh,
-        )
         own = OwnPlan(setup.tariff, Learnt(setup.learnt))
-        self.home = home = Home(spec, own, commandable=self.calls.driver.can.commandable)
+        commandable = self.calls.driver.can.commandable
+        self.home = home = Home(spec_of(setup, identity), own, commandable=commandable)
         controls = home.leases.of(0)
         device = Device(
             self.ring,

@@ -6,7 +6,8 @@ from pathlib import Path
 from edge import enrolment_http
 from edge.clock import day_of
 from edge.config import Config, ConfigError, read_config
-from edge.enrolment import Granted, make_request, validity_ms
+from edge.enrolment import Granted, Request, make_request, validity_ms
+from edge.identity_files import IdentityFiles
 from edge.logins import files_of
 
 WRONG_CONFIG, REFUSED = 2, 1
@@ -46,13 +47,7 @@ def enrolled(config: Config, code: str, fingerprint: str) -> int:
             "[gateway] enrol_url is missing: the address of `vpp ca serve`, which the operator"
             " knows, with certificate_file, key_file and ca_file"
         )
-    try:
-        pending = files.pending_key()
-        request = make_request(gateway.device_id, pending)
-        if pending is None:
-            files.keep_pending(request.key_pem)
-    except (OSError, ValueError) as error:
-        raise EnrolError(f"the key cannot be written to {files.key.parent} ({error})") from None
+    request = _request(files, gateway.device_id)
     try:
         answer = enrolment_http.enrol(gateway.enrol_url, code, fingerprint, request.pem)
     except OSError as error:
@@ -70,6 +65,18 @@ def enrolled(config: Config, code: str, fingerprint: str) -> int:
             " the same command again"
         ) from None
     return validity_ms(answer.certificate_pem)[1]
+
+
+def _request(files: IdentityFiles, device_id: str) -> Request:
+    """The request of an earlier attempt's key, or of a new one, which is written first."""
+    try:
+        pending = files.pending_key()
+        request = make_request(device_id, pending)
+        if pending is None:
+            files.keep_pending(request.key_pem)
+    except (OSError, ValueError) as error:
+        raise EnrolError(f"the key cannot be written to {files.key.parent} ({error})") from None
+    return request
 
 
 def _said(words: str, code: int) -> int:

@@ -119,7 +119,6 @@ class Home:
     ) -> Power | None:
         state = BatteryState(one(measured["soc"]), one(_PACK_C))
         power_w, net_w = one(measured["battery_w"]), self._net_load_w(measured)
-        at_ms = np.array([now_ms])
         planned_w = self.own.power_w(now_ms, measured) if self._plans else None
         alone_w = self._alone_w(state, net_w if planned_w is None else one(planned_w), dt_s)
         decision = ladder.follow(
@@ -137,17 +136,19 @@ class Home:
         request_w = self._limited(decision.request_w, state, floor, net_w)
         at_limit = np.abs(request_w - decision.wanted_w) > LIMITED_W
         limited = at_limit & is_near(power_w, request_w, orders.setpoint_w)
-        self.leases.moved(at_ms, decision, alone_w, power_w=power_w, limited=limited)
+        self.leases.moved(np.array([now_ms]), decision, alone_w, power_w=power_w, limited=limited)
         self._guard(measured["soc"])
         commands = bool(orders.leased[0] or self.leases.falling[0]) or planned_w is not None
         if not commands and not self._guards:
             self._commanded_w = None
             return None
         self._commanded_w = _without_droop(decision, request_w)
-        # The inverter's timer ends a lease only if the agent does not: that one keeps the ramp.
-        left_ms = self.leases.held["valid_until_ms"] - now_ms + _END_MS
-        most_ms = min(HOLD_MS, int(left_ms[0])) if orders.leased[0] else HOLD_MS
+        most_ms = min(HOLD_MS, self._left_ms(now_ms)) if orders.leased[0] else HOLD_MS
         return Power(float(request_w[0]), self._hold_ms(request_w, state, floor, most_ms))
+
+    def _left_ms(self, now_ms: int) -> int:
+        """When the inverter's timer ends a lease that the agent has not ended with its ramp."""
+        return int(self.leases.held["valid_until_ms"][0]) - now_ms + _END_MS
 
     def _alone_w(self, state: BatteryState, wish_w: Floats, dt_s: float) -> Floats:
         """Power without a lease, W: the plan's, or self-consumption as far as it is known."""

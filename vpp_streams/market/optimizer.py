@@ -182,8 +182,7 @@ class Optimizer:
         self._counters["bids"] += 1
         self._counters[f"rung_{bid.rung}"] += 1
         self._counters["late"] += self._now_ms() > gate.gate_ms
-        if plan is not None:
-            await self._publish_plan(plan)
+        await self._publish_plan(plan)
 
     async def _decide(self, inputs: CycleInputs, gate_ms: int) -> tuple[Bid, PlanView | None]:
         """The Autobidder's decision; a safe bid where it fails or takes too long."""
@@ -206,7 +205,9 @@ class Optimizer:
         del self._bidders[inputs.region]
         return safe_bid(inputs, (fault,)), None
 
-    async def _publish_plan(self, plan: PlanView) -> None:
+    async def _publish_plan(self, plan: PlanView | None) -> None:
+        if plan is None:
+            return
         await self._send(topics.MARKET_PLANS, plan)
         now_ms = self._now_ms()
         if not plan.price or now_ms - self._prices_sent_ms.get(plan.region, 0) < PRICES_EVERY_MS:

@@ -60,9 +60,7 @@ class Fleet:
         called -= rules.reg_down_used * award.capacity_w.get("reg_down", 0.0)
         wanted = np.clip(award.energy_w + called, -storage.charge_w, storage.discharge_w)
         asked = float(feasible_power(np.array([wanted]), stored_wh, storage, hours)[0])
-        share = 1.0
-        if not self.always_answers:
-            share = float(self._random.binomial(self._devices, self._answers)) / self._devices
+        share = self._share_that_answers()
         given = float(np.clip(asked, -storage.charge_w * share, storage.discharge_w * share))
         after = float(stored_after(np.array([given]), stored_wh, storage, hours)[0])
         # Regulation is called by the operator: only what it called for can be missing.
@@ -78,6 +76,12 @@ class Fleet:
             money=self._money(award, given, share, rules) - cost,
             imbalance_cost=cost,
         )
+
+    def _share_that_answers(self) -> float:
+        """Of the devices, drawn for one interval, 0..1."""
+        if self.always_answers:
+            return 1.0
+        return float(self._random.binomial(self._devices, self._answers)) / self._devices
 
     def _money(self, award: Award, power_w: float, share: float, rules: MarketRules) -> float:
         per_h = power_w * award.prices["energy"]
