@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from device_sim.modbus_inverter import Inverter, Taken, serve
 from device_sim.sunspec_registers import Make
@@ -37,7 +38,8 @@ class ModbusWorld:
 async def modbus_world(make: Make, **options: float) -> AsyncIterator[ModbusWorld]:
     """An inverter of a make with a home at night, unless ``options`` say otherwise."""
     world = ModbusWorld()
-    home = Options(**{"solar_w": 0.0, "load_w": 500.0, **options})
+    values: dict[str, Any] = {"solar_w": 0.0, "load_w": 500.0, **options}
+    home = Options(**values)
     world.inverter = Inverter(
         make,
         home,

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from edge.driver import DriverError, Quality
+from edge.driver import DriverError
 from edge.drivers import sunspec
 from edge.drivers.modbus import MOST_REGISTERS, Address, ModbusLink
+from schemas.bodies import Quality
 from tests.support.modbus_world import modbus_world
 from vpp_streams.process.ports import free_port
 

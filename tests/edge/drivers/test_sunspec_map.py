@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sunspec2 import device
 
-from edge.driver import Quality, Readings
+from edge.driver import Readings
 from edge.drivers.sunspec_controls import Rates, SetPower, control_of
 from edge.drivers.sunspec_map import Place, Values, is_known, is_sound, points_of, values_of
 from edge.drivers.sunspec_quantities import MEASURED, identity_of, powers_of, readings_of
+from schemas.bodies import Quality
 
 SENTINELS = (0x8000, 0xFFFF, 0x7FC0, 0)
 
