@@ -32,6 +32,8 @@ from edge.tariff import Terms
 from schemas.bodies import Quality
 
 BEAT_MS = 1000
+RAMP_STEP_MS = 200
+"""A ramp takes steps between beats, so that the reading of the next beat shows its power."""
 MEASURED_FOR_MS = 10_000
 """Measurements that are older say nothing about now: the battery is not commanded by them."""
 _IDENTIFY_AGAIN_S = 5.0
@@ -123,7 +125,7 @@ class Agent:
                 await self._control(home, client)
                 planning.keep(client.gateway_ms())
                 next_ms = max(next_ms + BEAT_MS, monotonic_ms())
-                while await self._rest_until(next_ms) and not self._stopping:
+                while await self._rest(home, next_ms) and not self._stopping:
                     await self._control(home, client)
                 if link.done():
                     link.result()
@@ -217,6 +219,14 @@ class Agent:
         for _, status in home.leases.take_reports():
             client.report(status)
         await self.inverter.follow(power, now_ms)
+
+    async def _rest(self, home: Home, until_ms: int) -> bool:
+        """Wait for the next beat; returns whether something is to be done before it."""
+        step_ms = monotonic_ms() + RAMP_STEP_MS
+        if home.ramps and step_ms < until_ms:
+            await self._rest_until(step_ms)
+            return True
+        return await self._rest_until(until_ms)
 
     async def _rest_until(self, until_ms: int) -> bool:
         """Wait; returns whether a command or `stop` ended the wait before ``until_ms``."""

@@ -27,6 +27,8 @@ HOLD_MS = 60_000
 """The longest time for which an inverter holds a power without hearing from the agent."""
 HORIZON_S = 5.0
 """The reserve is kept this far ahead: a beat, and a call that takes as long as it may."""
+_END_MS = 2000
+"""The inverter's timer ends this much after a lease: a beat, and a call."""
 _LAG_S = 3.0
 """Inverters follow a command late by up to this much; a ramp goes on from what was commanded."""
 _GUARD_SOC, _FREE_SOC = 0.002, 0.01
@@ -81,6 +83,8 @@ class Home:
         self._planned = _as_planned(spec)
         self._commanded_w: Floats | None = None
         """The power of the last step without frequency response; None = own mode."""
+        self.ramps = False
+        """Whether the last step was one of a ramp, which goes on with the next."""
         self._guards = False
         """Whether the battery is kept out of its own mode, at its reserve."""
 
@@ -106,7 +110,7 @@ class Home:
         self.own.observe(now_ms, measured, dt_s)
         orders = self.leases.orders(np.array([now_ms]), islanded)
         if not known or islanded[0] or not self._commandable:
-            self._commanded_w, self._guards = None, False
+            self._commanded_w, self._guards, self.ramps = None, False, False
             return None
         return self._decide(now_ms, measured, orders, dt_s)
 
@@ -127,6 +131,8 @@ class Home:
             hz=one(measured.get("frequency_hz", float("nan"))),
             dt_s=dt_s,
         )
+        wish_w = np.where(orders.leased, orders.setpoint_w, alone_w)
+        self.ramps = bool(abs(decision.ramped_w[0] - wish_w[0]) > LIMITED_W)
         floor = np.where(orders.leased, np.maximum(self.reserve, orders.soc_min), self.reserve)
         request_w = self._limited(decision.request_w, state, floor, net_w)
         at_limit = np.abs(request_w - decision.wanted_w) > LIMITED_W
@@ -138,7 +144,8 @@ class Home:
             self._commanded_w = None
             return None
         self._commanded_w = _without_droop(decision, request_w)
-        left_ms = self.leases.held["valid_until_ms"] - now_ms
+        # The inverter's timer ends a lease only if the agent does not: that one keeps the ramp.
+        left_ms = self.leases.held["valid_until_ms"] - now_ms + _END_MS
         most_ms = min(HOLD_MS, int(left_ms[0])) if orders.leased[0] else HOLD_MS
         return Power(float(request_w[0]), self._hold_ms(request_w, state, floor, most_ms))
 

@@ -22,7 +22,9 @@ class Droop(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     nominal_hz: Hz
+    """The grid's nominal frequency, Hz."""
     dead_band_hz: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.036
+    """Deviation up to which nothing is added, Hz."""
     droop: Annotated[float, msgspec.Meta(gt=0, le=0.2)] = 0.04
     """Deviation that calls for the full rating, as a share of nominal."""
 

@@ -24,8 +24,8 @@ device's newest connection is ``stale_epoch``; one that has ended is ``expired``
 answered once Kafka has it; until then the device keeps it, and names its command in the Hello of
 the next connection.
 
-``docs/protocol.md`` describes the same for authors of clients: time-outs, the meaning of each close
-code, and the limits.
+``docs/devices.md`` is the specification for authors of clients and gateways: time-outs, the meaning
+of each close code, the limits, and the obligations of both sides by number.
 """
 
 from typing import Annotated, Any, Literal, get_args
@@ -99,12 +99,15 @@ class Hello(msgspec.Struct, frozen=True, omit_defaults=True):
     """The first message of every connection (call)."""
 
     boot: Boot
+    """Boot id of the live readings of this connection; new at every start of the device."""
     next_seq: Seq
     """Number of the next live reading; everything before it is sent as Backfill."""
     oldest_seq: Seq = 0
     """The oldest reading without an Ack that the device still has."""
     model: Text = ""
+    """The device's model, for people."""
     fw: Text = ""
+    """Version of its firmware, for people."""
     last_cmd: Text = ""
     """Id of the last command that the device accepted."""
     untold: Annotated[tuple[Text, ...], msgspec.Meta(max_length=MAX_UNTOLD)] = ()
@@ -121,6 +124,7 @@ class BackfillPace(msgspec.Struct, frozen=True):
     delay_ms: SpanMs
     """Range of the random wait before the first Backfill."""
     rows_per_s: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+    """Most rows of Backfill per second."""
 
 
 class HelloResult(msgspec.Struct, frozen=True):
@@ -137,7 +141,9 @@ class HelloResult(msgspec.Struct, frozen=True):
     idle_s: DelayMs
     """The gateway closes a connection on which it receives nothing for this long, s."""
     backfill: BackfillPace
+    """The pace of the readings that the device kept."""
     status: Literal["accepted"] = "accepted"
+    """Always ``accepted``: a Hello that is not is answered with an error."""
     boot_used: bool | msgspec.UnsetType = msgspec.UNSET
     """True, else left out: this boot has used higher numbers before. A device that has started
     again uses a new boot id in a new connection, or its readings are dropped as repeats."""
@@ -156,7 +162,9 @@ class VendorTelemetry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     """One live reading as a vendor's document (send, action ``Telemetry``)."""
 
     b: Boot
+    """Boot id, as in Hello."""
     s: Seq
+    """Reading number; rises within the connection."""
     vendor: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     """The normaliser that reads ``body``, for example ``tesla_gateway``."""
     body: msgspec.Raw
@@ -187,6 +195,7 @@ class Backfill(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     b: Boot
     """Boot id of these readings; may be an earlier one than Hello's."""
     from_: Seq = msgspec.field(name="from")
+    """Number of the first row."""
     cols: Annotated[list[Text], msgspec.Meta(min_length=1, max_length=32)]
     """Keys of `NativeBody`, in the order of each row's values; ``t`` must be one."""
     rows: Annotated[
@@ -204,8 +213,11 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """Readings ``[from..upto]`` of boot ``b`` are safe in Kafka: the device may forget them."""
 
     b: Boot
+    """Boot id of these readings."""
     from_: Seq = msgspec.field(name="from")
+    """The first number."""
     upto: Seq
+    """The last number, included."""
     t: EpochMs
     """Gateway clock, ms since 1970 UTC."""
 
@@ -214,6 +226,7 @@ class Drain(msgspec.Struct, frozen=True):
     """This gateway is about to stop (call): close, and reconnect after a random delay."""
 
     reconnect_in_ms: SpanMs
+    """Range of the random wait before the next connection, ms."""
 
 
 class Setpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -226,11 +239,13 @@ class Setpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     p: Watts | None
     """Battery power, W, + = discharge; null = release: end the lease now."""
     not_before: EpochMs
+    """When the lease begins, ms UTC by the gateway's clock."""
     valid_until: EpochMs
     """By the gateway's clock (``t`` of `HelloResult` and `Ack`); the device ends it by itself."""
     ramp_w_s: Positive
     """Largest change of power per second, up and down, also when the lease ends."""
     fallback: Fallback = "self_consumption"
+    """What follows the lease: self-consumption, or the newest price series while it lasts."""
     soc_min: Fraction = 0.0
     """Lower limit of discharge; the device keeps the higher of this and its owner's reserve."""
     droop: Droop | None = None
@@ -246,6 +261,7 @@ class SetpointResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer to `Setpoint`."""
 
     status: SetpointStatus
+    """The first that applies, in the order of `docs/devices.md`."""
     reason: Text = ""
     """Why it was rejected: ``opted_out``, ``islanded``, ``unmeasured``, ``refused`` or
     ``no_battery``."""
@@ -260,11 +276,13 @@ class CommandStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     id: MessageId
     """The command's id."""
     state: DeviceCommandState
+    """The outcome, or ``applied`` as a step towards it."""
     t: EpochMs
     """The gateway's clock as the device estimates it."""
     p: Watts | None = None
-    """Battery power, W."""
+    """Battery power, W, + = discharge."""
     reason: Text = ""
+    """Why it ended so, in a few words."""
 
 
 class Prices(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,8 +290,11 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
     lease and its last one had ``fallback: prices``."""
 
     from_: EpochMs = msgspec.field(name="from")
+    """When the first interval begins, ms UTC."""
     interval_ms: IntervalMs
+    """Length of each interval, ms."""
     per_mwh: Annotated[tuple[Number, ...], msgspec.Meta(min_length=1, max_length=576)]
+    """One price for each interval, per MWh."""
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -30,7 +30,7 @@ async def test_a_lease_is_followed_reported_and_ended_by_itself() -> None:
     await at.seconds()
     assert at.offer(3000.0) == "accepted"
     assert await at.seconds() == 3000
-    assert at.power == Power(3000.0, 29_000)
+    assert at.power == Power(3000.0, 31_000)
     await at.seconds()
     assert at.outcomes() == [("c1", "applied", "")]
     assert await at.seconds(27) == 3000
@@ -45,7 +45,18 @@ async def test_the_inverter_ends_a_lease_by_its_own_timer_when_the_agent_is_dead
     await at.seconds(5)
     at.deaf = True
     assert await at.seconds(24) == 3000
-    assert await at.seconds(2) == LOAD_W
+    assert await at.seconds(4) == LOAD_W
+
+
+async def test_the_way_back_from_a_lease_keeps_its_ramp() -> None:
+    at = AtHome()
+    await at.seconds()
+    at.offer(3000.0, ramp_w_s=500.0, valid_until=T0 + at.now_ms + 30_000)
+    assert await at.seconds(29) == 3000
+    powers = [await at.seconds() for _ in range(8)]
+    assert [before - after for before, after in pairwise(powers)][:3] == pytest.approx([500] * 3)
+    assert powers[-1] == LOAD_W
+    assert at.power is None
 
 
 async def test_a_long_lease_is_not_held_long_without_the_agent() -> None:

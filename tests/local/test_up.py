@@ -16,15 +16,17 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from edge.config import read_config
 from schemas.assets import Device, Site
 from tests.support.waiting import wait_until
 from vpp_streams.cli import build_app
 from vpp_streams.cli.screens.up import status_screen
+from vpp_streams.domain.registry.demo_tokens import token_hash
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import InputError
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.follower import assets_into
-from vpp_streams.local import demo
+from vpp_streams.local import demo, edge_homes
 from vpp_streams.local.loop_check import Expected, RegionNow, Summary, is_warm, judge
 from vpp_streams.local.supervisor import LONGEST_PAUSE_S, Spec, Supervisor, dies_with_us, next_pause
 from vpp_streams.process.connection import onlooker
@@ -276,3 +278,26 @@ def test_a_child_of_a_dead_parent_does_not_start(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "getpid", lambda: 1 << 30)
     orphan = dies_with_us(["echo", "runs"], "TERM")
     assert subprocess.run(orphan, capture_output=True, check=False).stdout == b""
+
+
+def test_homes_with_real_agents_are_sites_and_processes(settings: Settings) -> None:
+    sites = edge_homes.edge_sites(2)
+    assert [(site.site_id, site.region) for site in sites] == [
+        ("site-edge-01", "north"),
+        ("site-edge-02", "coast"),
+    ]
+    fleet = demo.DemoFleet(homes=1, solar=0, megapacks=0, seed=1, edge=2)
+    names = [spec.name for spec in demo.specs(settings, fleet)]
+    assert names[-4:] == ["inverter-edge-01", "agent-edge-01", "inverter-edge-02", "agent-edge-02"]
+    config = read_config(edge_homes.folder_of(settings) / "edge-02.toml")
+    assert config.driver_options.port == edge_homes.modbus_port(settings, "edge-02")
+    token = config.file(config.gateway.token_file)
+    assert token_hash(token.read_text()) == sites[1].devices[0].token_sha256
+    assert token.stat().st_mode & 0o077 == 0
+
+
+def test_homes_with_real_agents_need_modbus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vpp_streams.local.edge_homes.find_spec", lambda _name: None)
+    assert edge_homes.edge_sites(0) == []
+    with pytest.raises(InputError, match=re.escape("pip install 'vpp-streams[edge-sunspec]'")):
+        edge_homes.edge_sites(1)

@@ -44,8 +44,13 @@ async def running(agent: Agent) -> AsyncIterator[Agent]:
         await task
 
 
-def agent_process(folder: Path, gateway: SmallGateway) -> subprocess.Popen[str]:
-    """Start ``vpp-edge run`` on a simulated inverter; its files are in ``folder``."""
+def agent_process(
+    folder: Path, gateway: SmallGateway, driver: str = 'name = "simulated"'
+) -> subprocess.Popen[str]:
+    """Start ``vpp-edge run``, on a simulated inverter if nothing else is given.
+
+    Its files are in ``folder``; ``driver`` is its section ``[driver]``.
+    """
     (folder / "token").write_text("secret\n")
     (folder / "edge.toml").write_text(
         f"""
@@ -56,7 +61,7 @@ token_file = "token"
 [home]
 backup_reserve = 0.2
 [driver]
-name = "simulated"
+{driver}
 [storage]
 path = "ring.db"
 [health]

@@ -1,6 +1,6 @@
 """A simulated inverter on a free port, and the driver that talks to it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,14 @@ class ModbusWorld:
     taken: list[Taken] = field(default_factory=list)
     inverter: Inverter = field(init=False)
     driver: SunSpec = field(init=False)
+    port: int = 0
+    on_taken: Callable[[], None] = lambda: None
+    """Called whenever a reading was taken."""
+
+    def take(self, taken: Taken) -> None:
+        """Remember a reading that was taken of the inverter."""
+        self.taken.append(taken)
+        self.on_taken()
 
     async def measured(self) -> dict[Quantity, Reading]:
         """One reading, by quantity."""
@@ -43,13 +51,13 @@ async def modbus_world(make: Make, **options: float) -> AsyncIterator[ModbusWorl
     world.inverter = Inverter(
         make,
         home,
-        on_taken=world.taken.append,
+        on_taken=world.take,
         now_ms=lambda: world.now_ms,
         clock_ms=lambda: world.day_ms,
     )
-    port = free_port()
-    server = await serve(world.inverter, "127.0.0.1", port)
-    at = sunspec.Options(host="127.0.0.1", port=port)
+    world.port = free_port()
+    server = await serve(world.inverter, "127.0.0.1", world.port)
+    at = sunspec.Options(host="127.0.0.1", port=world.port)
     world.driver = sunspec.driver(at, now_ms=lambda: world.now_ms)
     try:
         yield world

@@ -48,6 +48,8 @@ class SmallGateway:
     hellos: list[Hello] = field(default_factory=list)
     times_ms: dict[tuple[str, int], set[int]] = field(default_factory=dict)
     """Times of measurement that came under each (boot, number)."""
+    powers_w: dict[tuple[str, int], list[float | None]] = field(default_factory=dict)
+    """Battery powers that came under each (boot, number), once for each time that it came."""
     requests: list[Request] = field(default_factory=list)
     sockets: dict[str, ServerConnection] = field(default_factory=dict)
     live: set[tuple[str, int]] = field(default_factory=set)
@@ -74,9 +76,10 @@ class SmallGateway:
         """The numbers of all readings that came."""
         return {seq for _, seq in self.live | self.backfilled}
 
-    def _note(self, boot: str, seq: int, t_ms: int | None) -> None:
+    def _note(self, boot: str, seq: int, t_ms: int | None, power_w: float | None) -> None:
         if t_ms is not None:
             self.times_ms.setdefault((boot, seq), set()).add(t_ms)
+            self.powers_w.setdefault((boot, seq), []).append(power_w)
 
     def answer(self, socket: ServerConnection, request: Request) -> Response | None:
         self.requests.append(request)
@@ -112,16 +115,17 @@ class SmallGateway:
                 return [encode_result(id_, {})]
             case Call(_, (Telemetry() | VendorTelemetry()) as reading):
                 self.live.add((device_id, reading.s))
-                self._note(reading.b, reading.s, reading.t)
+                power_w = reading.p if isinstance(reading, Telemetry) else None
+                self._note(reading.b, reading.s, reading.t, power_w)
                 if isinstance(reading, VendorTelemetry):
                     self.vendors.add(reading.vendor)
                 first = last = reading.s
             case Call(_, Backfill() as reading):
                 first, last = reading.from_, reading.from_ + len(reading.rows) - 1
                 self.backfilled |= {(device_id, seq) for seq in range(first, last + 1)}
-                at = reading.cols.index("t")
                 for seq, row in enumerate(reading.rows, first):
-                    self._note(reading.b, seq, None if row is None else row[at])
+                    values = dict(zip(reading.cols, row or (), strict=False))
+                    self._note(reading.b, seq, values.get("t"), values.get("p"))
             case _:
                 return []
         if not self.acks:

@@ -35,7 +35,7 @@ _PANELS: dict[str, tuple[str, ...]] = {
     ),
     "Processes (what `vpp up` runs)": ("sim", "gateway", "worker", "market", "web"),
     "In a home": ("edge",),
-    "Development": ("contracts",),
+    "Development": ("device", "contracts"),
 }
 
 _HELP = """A virtual power plant: home batteries, solar and grid batteries as one power station.

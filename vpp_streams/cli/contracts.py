@@ -16,11 +16,18 @@ def contracts(
         bool, typer.Option("--check", help="compare instead of writing; exit 1 if they differ")
     ] = False,
 ) -> None:
-    """Write JSON Schema, AsyncAPI 3 and the Arrow schema, generated from schemas/."""
+    """Write JSON Schema, AsyncAPI 3, the Arrow schema and the tables of ../devices.md.
+
+    All of it is generated from schemas/, and from the obligations of vpp.v1.
+    """
     from vpp_streams.kafka.contracts import documents
 
     made = documents()
     there = {path.name: path.read_text() for path in sorted(directory.glob("*.*"))}
+    page = directory.parent / "devices.md"
+    if page.exists():
+        there["../devices.md"] = page.read_text()
+        made["../devices.md"] = device_page(there["../devices.md"])
     changed = sorted(
         name for name in made.keys() | there.keys() if made.get(name) != there.get(name)
     )
@@ -35,3 +42,12 @@ def contracts(
     for name, text in made.items():
         (directory / name).write_text(text)
     typer.echo(f"{directory}: {len(made)} documents, {len(changed)} changed")
+
+
+def device_page(page: str) -> str:
+    """The specification of ``vpp.v1`` with its tables generated."""
+    from vpp_streams.conformance.obligations import DEVICE, GATEWAY, as_table
+    from vpp_streams.kafka.device_page import filled, message_tables
+
+    tables = {"device-obligations": as_table(DEVICE), "gateway-obligations": as_table(GATEWAY)}
+    return filled(page, message_tables() | tables)

@@ -18,7 +18,9 @@ def normalize(
     files: Annotated[list[Path], typer.Argument(help="payload files, as the device sent them")],
     vendor: Annotated[
         str | None,
-        typer.Option(help="native, tesla_gateway, tesla_fleet, enphase, fronius or solaredge"),
+        typer.Option(
+            help=("native, tesla_gateway, tesla_fleet, enphase, fronius, solaredge or openems")
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a file")] = False,
     summary: Annotated[

@@ -101,11 +101,12 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
     }
     vpp = (sys.executable, "-m", "vpp_streams")
     special = {"gateway": {"VPP_HOST": devices_host}}
-    folder = settings.state_dir / "edge" / settings.namespace
     return [
         Spec(name, (*vpp, *words), environment | special.get(name, {}))
         for name, words in commands.items()
-    ] + [spec for home in prepared(folder, fleet.edge, gateway) for spec in home.specs(environment)]
+    ] + [
+        spec for home in prepared(settings, fleet.edge, gateway) for spec in home.specs(environment)
+    ]
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -5,16 +5,20 @@ that a home runs (`vpp edge run`), with a configuration and a token in files of 
 """
 
 import sys
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from device_sim.fleet import DEMO_REGIONS, DEMO_SECRET, device_token
 from schemas.assets import Device, Site
 from vpp_streams.domain.registry.demo_tokens import token_hash
+from vpp_streams.errors import InputError
 from vpp_streams.local.supervisor import Spec
 from vpp_streams.process.ports import free_port
 from vpp_streams.process.private_files import write_private
+from vpp_streams.settings import Settings
 
 ENERGY_WH, POWER_W, SOLAR_W = 13_500.0, 5_000.0, 6_000.0
 BACKUP_RESERVE = 0.2
@@ -38,7 +42,12 @@ path = "{device_id}.db"
 
 
 def edge_sites(count: int) -> list[Site]:
-    """The sites edge-01.., one home each, spread over the demo's regions."""
+    """The sites edge-01.., one home each, spread over the demo's regions.
+
+    Raises `InputError` where the libraries of their inverters are not installed.
+    """
+    if count and not (find_spec("pymodbus") and find_spec("sunspec2")):
+        raise InputError("--edge needs Modbus: pip install 'vpp-streams[edge-sunspec]'")
     return [
         Site(
             f"site-{device_id}",
@@ -83,8 +92,20 @@ class EdgeHome:
         )
 
 
-def prepared(folder: Path, count: int, gateway_url: str) -> list[EdgeHome]:
+def folder_of(settings: Settings) -> Path:
+    """Where the files of the homes' agents are."""
+    return settings.state_dir / "edge" / settings.namespace
+
+
+def modbus_port(settings: Settings, device_id: str) -> int:
+    """The port of a home's inverter, once its files are written."""
+    config = tomllib.loads((folder_of(settings) / f"{device_id}.toml").read_text("utf-8"))
+    return int(config["driver"]["port"])
+
+
+def prepared(settings: Settings, count: int, gateway_url: str) -> list[EdgeHome]:
     """Write the files of ``count`` agents that connect to a gateway; each has a free port."""
+    folder = folder_of(settings)
     return [_prepared(folder, device_id, gateway_url) for device_id in _device_ids(count)]
 
 

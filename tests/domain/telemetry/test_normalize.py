@@ -275,7 +275,8 @@ KEYS = """
     Meter_Location_Current production consumption type wNow readingTime devices: real_power_mw soc
     eid activePower channels wattsNow lastReportWatts secctrl Enc_max_available_capacity
     siteCurrentPowerFlow unit GRID currentPower connections overview t p g pv l error 0
-""".split()  # noqa: SIM905 - sixty words read better than sixty quoted strings
+    address value _sum/EssSoc _sum/EssActivePower _sum/GridActivePower
+""".split()  # noqa: SIM905 - words read better than as many quoted strings
 json_values = st.recursive(
     st.none()
     | st.booleans()

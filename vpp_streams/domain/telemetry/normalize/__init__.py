@@ -12,6 +12,7 @@ from vpp_streams.domain.telemetry.normalize import (
     enphase,
     fronius,
     native,
+    openems,
     solaredge,
     tesla_fleet,
     tesla_gateway,
@@ -28,6 +29,7 @@ _MODULES = {
     "enphase": enphase,
     "fronius": fronius,
     "solaredge": solaredge,
+    "openems": openems,
 }
 VENDORS: Mapping[str, Normalizer] = {name: module.normalize for name, module in _MODULES.items()}
 _NAME_HINTS = {
@@ -36,6 +38,7 @@ _NAME_HINTS = {
     "tesla_fleet": ("teslemetry", "tesla_fleet", "live_status"),
     "tesla_gateway": ("tesla_gateway", "powerwall", "api.", "system_status", "meters."),
     "solaredge": ("solaredge",),
+    "openems": ("openems",),
 }
 
 

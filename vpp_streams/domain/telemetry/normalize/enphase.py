@@ -3,22 +3,24 @@
 Powers in W (``real_power_mw`` is milliwatts); storage + = discharge and net consumption + =
 import, as ours. ``total-consumption`` is computed by the Envoy as net consumption plus production:
 the load of a site without a battery. The document does not show whether there is one, so its load
-is an estimate.
+is an estimate. A meter that is not enabled (``activeCount`` 0) shows 0 W and is not measured. The
+consumption meter may be mounted around the load instead of the grid connection; only one that shows
+export is known to be at the grid.
 """
 
 import math
 from collections.abc import Callable
 
 from schemas.telemetry import JsonValue, Quality, Reading, Rejection
+from vpp_streams.domain.telemetry.normalize.ages import MAX_REPORT_LAG_MS, Aged, current
+from vpp_streams.domain.telemetry.normalize.batteries import joint_soc
 from vpp_streams.domain.telemetry.normalize.checked import Times, checked
 from vpp_streams.domain.telemetry.normalize.document import (
     NAN,
     at,
     items,
-    latest_ms,
     not_telemetry,
     number,
-    time_ms,
     total,
 )
 
@@ -72,22 +74,38 @@ def _reader(document: JsonValue) -> Callable[[JsonValue, Times], Reading | Rejec
 
 def _production(document: JsonValue, times: Times) -> Reading | Rejection:
     """Meters (``eim``) if there are any, else the inverters' last reports."""
-    meter = _of_type(document, "production", "production")
-    has_meter = bool(at(meter, "activeCount"))
-    source = meter if has_meter else _of_type(document, "production", "inverters")
-    load_w = number(at(_of_type(document, "consumption", "total-consumption"), "wNow"))
-    storage = at(document, "storage", 0)  # old AC batteries; an Envoy without any counts 0 of them
+    meter = _enabled(_of_type(document, "production", "production"))
+    inverters = _enabled(_of_type(document, "production", "inverters"))
+    net = _enabled(_of_type(document, "consumption", "net-consumption"))
+    load = _enabled(_of_type(document, "consumption", "total-consumption"))
+    # Old AC batteries: an Envoy without any counts 0 of them, and their time is not kept.
+    storage = [entry for entry in items(document, "storage") if _enabled(entry) is not None]
+    aged = {
+        "solar_w": _now(meter) if meter else _now(inverters)._replace(max_lag_ms=MAX_REPORT_LAG_MS),
+        "grid_w": _now(net),
+        "load_w": _now(load),
+    }
+    found = current(aged)
+    values, battery_w = found.values, total([at(entry, "wNow") for entry in storage])
+    is_net_lost = net is not None and math.isnan(values["grid_w"])
+    if storage or is_net_lost or meter is None or math.isnan(values["solar_w"]):
+        values["load_w"] = NAN  # the Envoy computed it from what is not measured, or without those
+    is_metered = meter is not None and math.isnan(values["load_w"]) and not storage
     return checked(
         times,
-        time_ms(at(source, "readingTime")),
-        {
-            "solar_w": number(at(source, "wNow")),
-            "grid_w": number(at(_of_type(document, "consumption", "net-consumption"), "wNow")),
-            "load_w": load_w,
-            "battery_w": number(at(storage, "wNow")) if at(storage, "activeCount") else NAN,
-        },
-        quality=Quality.OK if has_meter and math.isnan(load_w) else Quality.ESTIMATED,
+        found.time_ms,
+        {**values, "battery_w": battery_w},
+        quality=found.quality if is_metered else Quality.ESTIMATED,
     )
+
+
+def _enabled(entry: JsonValue) -> JsonValue:
+    """The entry of a meter, or None if none is enabled there."""
+    return entry if number(at(entry, "activeCount")) > 0 else None
+
+
+def _now(entry: JsonValue) -> Aged:
+    return Aged(number(at(entry, "wNow")), at(entry, "readingTime"))
 
 
 def _of_type(document: JsonValue, group: str, kind: str) -> JsonValue:
@@ -98,17 +116,31 @@ def _of_type(document: JsonValue, group: str, kind: str) -> JsonValue:
 def _meters(document: JsonValue, times: Times) -> Reading | Rejection:
     by_id = {at(entry, "eid"): entry for entry in document if isinstance(at(entry, "eid"), int)}
     grid = by_id.get(_NET_CONSUMPTION)
+    aged = {
+        "solar_w": _metered(by_id.get(_PRODUCTION)),
+        "grid_w": _metered(grid),
+        "battery_w": _metered(by_id.get(_STORAGE)),
+    }
+    values, time_ms, quality = current(aged)
+    if values["grid_w"] >= 0:  # the answer does not show whether the meter is around the load
+        quality = Quality.ESTIMATED
     return checked(
         times,
-        latest_ms([at(entry, "timestamp") for entry in document]),
+        time_ms,
         {
-            "solar_w": number(at(by_id.get(_PRODUCTION), "activePower")),
-            "grid_w": number(at(grid, "activePower")),
-            "battery_w": number(at(by_id.get(_STORAGE), "activePower")),
+            **values,
             "frequency_hz": number(at(grid, "freq")),
             "voltage_v": _line_to_neutral_v(grid),
         },
+        quality=quality,
     )
+
+
+def _metered(meter: JsonValue) -> Aged:
+    """The power of a meter; empty if it has no voltage, so that none is connected."""
+    is_connected = not number(at(meter, "voltage")) < _UNCONNECTED_V
+    power_w = number(at(meter, "activePower"))
+    return Aged(power_w if is_connected else NAN, at(meter, "timestamp"))
 
 
 def _line_to_neutral_v(meter: JsonValue) -> float:
@@ -119,16 +151,11 @@ def _line_to_neutral_v(meter: JsonValue) -> float:
 
 
 def _batteries(document: JsonValue, times: Times) -> Reading | Rejection:
-    """``ensemble/power``: the batteries are alike, so the state of charge is their mean."""
+    """``ensemble/power``: batteries without their capacities."""
     entries = items(document, "devices:")
-    return checked(
-        times,
-        None,
-        {
-            "battery_w": total([at(entry, "real_power_mw") for entry in entries]) / 1000,
-            "soc": total([at(entry, "soc") for entry in entries]) / (100 * len(entries)),
-        },
-    )
+    soc, quality = joint_soc([number(at(entry, "soc")) / 100 for entry in entries])
+    battery_w = total([at(entry, "real_power_mw") for entry in entries]) / 1000
+    return checked(times, None, {"battery_w": battery_w, "soc": soc}, quality=quality)
 
 
 def _state_of_charge(document: JsonValue, times: Times) -> Reading | Rejection:
@@ -152,10 +179,22 @@ def _watts_now(document: JsonValue, times: Times) -> Reading | Rejection:
 
 
 def _inverters(document: JsonValue, times: Times) -> Reading | Rejection:
-    """Each inverter's last report, up to some minutes old: an estimate."""
+    """Each inverter's last report, up to some minutes old: an estimate.
+
+    An inverter that no longer reports while others do is off, and is not part of the sum.
+    """
+    aged = {
+        str(i): Aged(
+            number(at(entry, "lastReportWatts")), at(entry, "lastReportDate"), MAX_REPORT_LAG_MS
+        )
+        for i, entry in enumerate(document)
+    }
+    found = current(aged)
+    is_known = not any(math.isnan(one.value) for one in aged.values())
+    powers = [power_w for power_w in found.values.values() if not math.isnan(power_w)]
     return checked(
         times,
-        latest_ms([at(entry, "lastReportDate") for entry in document]),
-        {"solar_w": total([at(entry, "lastReportWatts") for entry in document])},
+        found.time_ms,
+        {"solar_w": total(powers) if is_known else NAN},
         quality=Quality.ESTIMATED,
     )

@@ -1,15 +1,23 @@
 """SolarEdge monitoring API ``currentPowerFlow`` and ``overview``.
 
 ``currentPowerFlow`` has powers without signs in the unit that it names; ``connections`` has their
-direction: ``{"from": "GRID", "to": "Load"}``. Written from the public API document: no recorded
-answer was available, unlike for the other vendors.
+direction: ``{"from": "GRID", "to": "Load"}``. The battery's status reports its direction too. A
+power whose direction is not reported is empty, and so is what is disabled. Written from the public
+API document: no recorded answer was available, unlike for the other vendors.
 """
 
 from schemas.telemetry import JsonValue, Quality, Reading, Rejection
 from vpp_streams.domain.telemetry.normalize.checked import Times, checked
-from vpp_streams.domain.telemetry.normalize.document import at, items, not_telemetry, number
+from vpp_streams.domain.telemetry.normalize.document import (
+    NAN,
+    at,
+    items,
+    not_telemetry,
+    number,
+)
 
 _WATTS = {"W": 1.0, "kW": 1e3, "MW": 1e6}
+_STORAGE_SIGNS = {"charging": -1.0, "discharging": 1.0}
 _KINDS = {
     "sites": "a list of sites",
     "energy": "an energy history (Wh by interval)",
@@ -47,20 +55,43 @@ def _power_flow(flow: JsonValue, times: Times) -> Reading | Rejection:
         return Rejection("bad_unit", f"The unit is {str(unit)[:20]!r}; known: {', '.join(_WATTS)}.")
 
     def power_w(name: str) -> float:
-        return number(at(flow, name, "currentPower")) * _WATTS[unit]
+        return number(at(_enabled(flow, name), "currentPower")) * _WATTS[unit]
 
     return checked(
         times,
         None,
         {
-            "grid_w": power_w("GRID") * (-1 if _flows_to(flow, "grid") else 1),
-            "battery_w": power_w("STORAGE") * (-1 if _flows_to(flow, "storage") else 1),
+            "grid_w": _signed_w(power_w("GRID"), _signs(flow, "grid")),
+            "battery_w": _signed_w(
+                power_w("STORAGE"), _signs(flow, "storage") | _storage_signs(flow)
+            ),
             "solar_w": power_w("PV"),
             "load_w": power_w("LOAD"),
-            "soc": number(at(flow, "STORAGE", "chargeLevel")) / 100,
+            "soc": number(at(_enabled(flow, "STORAGE"), "chargeLevel")) / 100,
         },
     )
 
 
-def _flows_to(flow: JsonValue, end: str) -> bool:
-    return any(str(at(c, "to")).lower() == end for c in items(flow, "connections"))
+def _enabled(flow: JsonValue, name: str) -> JsonValue:
+    """A component of the site; None if there is none, or if it is disabled."""
+    component = at(flow, name)
+    return None if str(at(component, "status")).lower() == "disabled" else component
+
+
+def _signed_w(power_w: float, signs: set[float]) -> float:
+    """A power with its direction, W; NaN if that is not reported, or both directions are."""
+    if power_w == 0:
+        return 0.0
+    return power_w * next(iter(signs)) if len(signs) == 1 else NAN
+
+
+def _signs(flow: JsonValue, end: str) -> set[float]:
+    """The directions of the connections at one end: 1 = from it, -1 = to it."""
+    connections = items(flow, "connections")
+    directions = (("from", 1.0), ("to", -1.0))
+    return {sign for key, sign in directions for c in connections if str(at(c, key)).lower() == end}
+
+
+def _storage_signs(flow: JsonValue) -> set[float]:
+    sign = _STORAGE_SIGNS.get(str(at(flow, "STORAGE", "status")).lower())
+    return set() if sign is None else {sign}

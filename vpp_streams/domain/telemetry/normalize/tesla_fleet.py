@@ -1,12 +1,22 @@
 """Tesla fleet API ``live_status`` (and Teslemetry, which passes it on).
 
-Powers in W with our signs; ``percentage_charged`` is on the app's scale, 0..100.
+Powers in W with our signs; ``percentage_charged`` is on the app's scale, 0..100. A site without a
+battery has no battery fields, or a pack energy of 0. While Tesla's servers do not reach a site,
+they answer with 0 for everything, which is not a measurement.
 """
 
-from schemas.telemetry import JsonValue, Reading, Rejection
-from vpp_streams.domain.telemetry.normalize.checked import Times, checked
-from vpp_streams.domain.telemetry.normalize.document import at, not_telemetry, number, time_ms
+import math
 
+from schemas.telemetry import JsonValue, Quality, Reading, Rejection
+from vpp_streams.domain.telemetry.normalize.checked import Times, checked
+from vpp_streams.domain.telemetry.normalize.document import NAN, at, not_telemetry, number, time_ms
+
+_POWERS = {
+    "battery_w": "battery_power",
+    "grid_w": "grid_power",
+    "solar_w": "solar_power",
+    "load_w": "load_power",
+}
 _KINDS = {
     "time_series": "an energy history (Wh by interval)",
     "default_real_mode": "the site's settings",
@@ -23,7 +33,8 @@ _ISLANDED = {
 def recognizes(document: JsonValue) -> bool:
     """Whether this is a ``live_status`` answer, with or without its ``response`` wrapper."""
     body = _unwrapped(document)
-    return at(body, "battery_power") is not None and at(body, "grid_power") is not None
+    fields = (*_POWERS.values(), "percentage_charged")
+    return isinstance(body, dict) and not body.keys().isdisjoint(fields)
 
 
 def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
@@ -31,20 +42,39 @@ def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
     body = _unwrapped(document)
     if not recognizes(document):
         return not_telemetry("the Tesla fleet API", body, _KINDS)
+    if _is_unreached(body):
+        detail = "Every power and the pack energy are 0: Tesla did not reach the site."
+        return Rejection("no_measurement", detail)
+    powers = {name: number(at(body, field)) for name, field in _POWERS.items()}
     generator_w = number(at(body, "generator_power"))
+    powers["grid_w"] += generator_w if generator_w > 0 else 0.0
+    soc, quality = number(at(body, "percentage_charged")) / 100, Quality.OK
+    if number(at(body, "total_pack_energy")) == 0:  # there is no battery, or it is not reached
+        soc = NAN
+        if powers["battery_w"] == 0:
+            powers["battery_w"] = NAN
+        elif not math.isnan(powers["battery_w"]):
+            quality = Quality.ESTIMATED
     status = at(body, "island_status")
     return checked(
         times,
         time_ms(at(body, "timestamp")),
-        {
-            "battery_w": number(at(body, "battery_power")),
-            "grid_w": number(at(body, "grid_power")) + (generator_w if generator_w > 0 else 0.0),
-            "solar_w": number(at(body, "solar_power")),
-            "load_w": number(at(body, "load_power")),
-            "soc": number(at(body, "percentage_charged")) / 100,
-        },
+        {**powers, "soc": soc},
         islanded=_ISLANDED.get(status) if isinstance(status, str) else None,
+        quality=quality,
     )
+
+
+def _is_unreached(body: JsonValue) -> bool:
+    """Whether every power is exactly 0, those of load and grid included, and no pack is known.
+
+    The grid status is not used: a home never takes exactly 0 W from a grid that it is connected to.
+    """
+    powers = [number(at(body, field)) for field in (*_POWERS.values(), "generator_power")]
+    known = [power_w for power_w in powers if not math.isnan(power_w)]
+    _, grid_w, _, load_w, _ = powers
+    has_pack = number(at(body, "total_pack_energy")) > 0
+    return not has_pack and not any(known) and (grid_w == 0 or load_w == 0)
 
 
 def _unwrapped(document: JsonValue) -> JsonValue:

@@ -3,18 +3,19 @@
 Powers in W, battery + = discharge, site + = import, as ours. A frequency of 0 is not measured,
 and a time in the year 1 was never set. ``soe`` and the pack's energies are on the gateway's raw
 scale, whose lowest 5 % is withheld; the app, and we, show ``(raw - 5 %) / 95 %``. A device may send
-several documents merged into one object, ``percentage`` beside the meters.
+several documents merged into one object, ``percentage`` beside the meters. The gateway computes the
+load from the other meters, and repeats the last value of a meter that it no longer reaches.
 """
 
 import math
 
 from schemas.telemetry import JsonValue, Quality, Reading, Rejection
+from vpp_streams.domain.telemetry.normalize.ages import Aged, Current, current
 from vpp_streams.domain.telemetry.normalize.checked import Times, checked
 from vpp_streams.domain.telemetry.normalize.document import (
     NAN,
     at,
     items,
-    latest_ms,
     not_telemetry,
     number,
     total,
@@ -76,15 +77,15 @@ def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
     if at(document, 0, "Cached_readings") is not None:
         return _meters(document, times)
     document = _blocks(document)
-    powers = {name: number(at(document, m, "instant_power")) for name, m in _METERS.items()}
-    quality = Quality.OK
+    powers, time_ms, quality = _powers(document)
     if math.isnan(powers["battery_w"]):
         # Each block reports its own power, and they are read one after another.
         powers["battery_w"] = total([at(block, "p_out") for block in _packs(document)])
-        quality = Quality.OK if math.isnan(powers["battery_w"]) else Quality.ESTIMATED
+        if not math.isnan(powers["battery_w"]):
+            quality = Quality.ESTIMATED
     return checked(
         times,
-        latest_ms([at(document, m, "last_communication_time") for m in _METERS.values()]),
+        time_ms,
         {
             **powers,
             "soc": _soc(document),
@@ -96,20 +97,47 @@ def normalize(document: JsonValue, times: Times) -> Reading | Rejection:
     )
 
 
+def _powers(document: JsonValue) -> Current:
+    """The meters' powers that are measured now, in W.
+
+    With a meter that is not read now, the load that the gateway computed from its last value is not
+    known either. If everything is exactly 0, the gateway has read none of its meters yet.
+    """
+    meters = {name: at(document, meter) for name, meter in _METERS.items()}
+    aged = {name: _aged(meter) for name, meter in meters.items()}
+    if aged["grid_w"].value == 0 == aged["load_w"].value and not any(
+        one.value for one in aged.values() if not math.isnan(one.value)
+    ):
+        return current({name: Aged(NAN, None) for name in aged})
+    found = current(aged)
+    lost = [one.value for name, one in aged.items() if math.isnan(found.values[name])]
+    if any(value for value in lost if not math.isnan(value)):
+        found.values["load_w"] = NAN
+    return found
+
+
+def _aged(meter: JsonValue) -> Aged:
+    """The power of a meter; empty if no meter is installed there."""
+    power_w = NAN if at(meter, "num_meters_aggregated") == 0 else number(at(meter, "instant_power"))
+    return Aged(power_w, at(meter, "last_communication_time"))
+
+
 def _meters(document: JsonValue, times: Times) -> Reading | Rejection:
     """``meters/site`` or ``meters/solar``: the meters mounted at one place."""
     name = _LOCATIONS.get(str(at(document, 0, "location")))
     if name is None:
         return not_telemetry("a Tesla gateway", document, {})
     cached = [at(meter, "Cached_readings") for meter in items(document)]
+    found = current({str(i): _aged(reading) for i, reading in enumerate(cached)})
     return checked(
         times,
-        latest_ms([at(reading, "last_communication_time") for reading in cached]),
+        found.time_ms,
         {
-            name: total([at(reading, "instant_power") for reading in cached]),
+            name: total(list(found.values.values())),
             "frequency_hz": number(at(cached, 0, "frequency")),
             "voltage_v": number(at(cached, 0, "v_l1n")),
         },
+        quality=found.quality,
     )
 
 
@@ -121,18 +149,25 @@ def _blocks(document: JsonValue) -> JsonValue:
 
 
 def _packs(document: JsonValue) -> list[JsonValue]:
-    """The battery blocks in service; a disabled one reports no power (null)."""
+    """The battery blocks in service: a disabled one reports no power (null), and why."""
     blocks = items(document, "battery_blocks")
-    return [block for block in blocks if not math.isnan(number(at(block, "p_out")))]
+    return [
+        block
+        for block in blocks
+        if at(block, "p_out") is not None or not at(block, "disabled_reasons")
+    ]
 
 
 def _soc(document: JsonValue) -> float:
+    full = at(document, "nominal_full_pack_energy")
     raw = number(at(document, "percentage")) / 100
+    if raw == 0 == full:
+        return NAN  # the gateway does not reach its packs
     if math.isnan(raw):
-        packs = [document] if at(document, "nominal_full_pack_energy") else _packs(document)
-        full_wh = total([at(pack, "nominal_full_pack_energy") for pack in packs])
+        packs = [document] if full else _packs(document)
+        full_wh = [number(at(pack, "nominal_full_pack_energy")) for pack in packs]
         left_wh = total([at(pack, "nominal_energy_remaining") for pack in packs])
-        raw = left_wh / full_wh if full_wh > 0 else NAN
+        raw = left_wh / sum(full_wh) if full_wh and all(wh > 0 for wh in full_wh) else NAN
     # Raw values in the reserve below the app's 0 % are possible, and count as empty.
     return max((raw - 0.05) / 0.95, 0.0) if 0 <= raw < 0.05 else (raw - 0.05) / 0.95
 

@@ -1,4 +1,4 @@
-"""docs/protocol.md says what the code does: its examples decode, its numbers are the code's."""
+"""docs/devices.md says what the code does: its examples decode, its numbers are the code's."""
 
 import re
 from typing import get_args
@@ -28,7 +28,7 @@ from vpp_streams.gateway import budget, logins
 from vpp_streams.gateway.actions import Limits
 from vpp_streams.gateway.commands import ANSWER_MS
 
-DOC = (DOCS / "protocol.md").read_text()
+DOC = (DOCS / "devices.md").read_text()
 EXAMPLES = re.findall(r"^\[\d,\".*\]$", DOC, re.MULTILINE)
 
 
