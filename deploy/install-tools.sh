@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the project needs beside Python packages: Python 3.11 with venv; Java and Maven for the
-# local Kafka where no Docker engine answers; Chromium for the dashboard's tests.
+# local Kafka where no Docker engine answers; Chromium for the dashboard's tests; in CI, Mosquitto.
 # Root on Debian or Ubuntu: installs what is missing. Anyone else: says what to install.
 set -euo pipefail
 
@@ -20,6 +20,10 @@ if ! docker_answers; then
     have mvn || missing+=(maven)
 fi
 have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
+# Only tests need an MQTT broker, and its package starts one: elsewhere they say what they lack.
+if [ "${CI:-}" = true ]; then
+    have mosquitto || [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
+fi
 
 [ ${#missing[@]} -eq 0 ] && exit 0
 if ! have apt-get; then

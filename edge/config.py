@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from edge.drivers import DRIVERS, module_of
+from edge.drivers import DRIVERS, LIBRARIES, module_of
 from edge.tariff import Terms
 from schemas.bounds import Fraction, Id, Positive
 
@@ -196,7 +196,13 @@ class _Reader:
             self._wrong("driver", "name", f"name has to be a driver. There are {known}")
             return "", None
         options = {key: value for key, value in values.items() if key != "name"}
-        return name, self._converted("driver", options, module_of(name).Options)
+        try:
+            module = module_of(name)
+        except ModuleNotFoundError as error:
+            words = f"driver {name} needs {error.name}: pip install {LIBRARIES[name]}"
+            self._wrong("driver", "name", words)
+            return name, None
+        return name, self._converted("driver", options, module.Options)
 
     def _converted(self, section: str, values: Any, struct: type[T]) -> T | None:
         """The section as a Struct; None = it is wrong, and that is noted."""

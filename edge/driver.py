@@ -80,14 +80,19 @@ class Capabilities:
     reverts_itself: bool = False
     """Whether a timer of its own returns it to its own mode at ``until_ms`` of `Driver.apply`."""
 
+    watchdog: str = ""
+    """Given if another process returns it in place of such a timer, once the agent is gone: when
+    it does not, in one sentence. "" = there is none."""
+
     @property
     def commandable(self) -> bool:
         """Whether the battery may be commanded.
 
-        Without a timer of its own, an inverter would hold its last power for ever once the agent
-        has died. Without power and state of charge, nobody could keep the owner's reserve.
+        Without a timer or a watch-dog, an inverter would hold its last power for ever once the
+        agent has died. Without power and state of charge, nobody could keep the owner's reserve.
         """
-        return self.set_power and self.reverts_itself and {"battery_w", "soc"} <= self.measure
+        reverts = self.reverts_itself or bool(self.watchdog)
+        return self.set_power and reverts and {"battery_w", "soc"} <= self.measure
 
 
 class DriverError(Exception):
@@ -111,8 +116,9 @@ class Driver(Protocol):
     async def apply(self, power_w: float, until_ms: int) -> None:
         """Hold a battery power, W, + = discharge, until a time of `edge.clock.monotonic_ms`.
 
-        The hardware's own timer has to end it at ``until_ms``, a second later at most. A later call
-        replaces power and end.
+        The hardware's own timer has to end it at ``until_ms``, a second later at most; without
+        one, the driver ends it then, and a watch-dog once the agent is gone. A later call replaces
+        power and end.
         """
 
     async def release(self) -> None:

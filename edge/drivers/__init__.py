@@ -9,9 +9,19 @@ from types import ModuleType
 
 DRIVERS: dict[str, str] = {
     "simulated": "a battery, panels and a household in software",
+    "fronius": "Fronius inverters: measured by the Solar API, commanded by SunSpec",
+    "tesla_gateway": "Tesla Powerwalls by their gateway at home; measured only",
+    "mqtt": "values on MQTT by a mapping file, with Home Assistant's conventions",
     "sunspec": "inverters and batteries that speak SunSpec over Modbus",
 }
 """Every driver with a few words about it."""
+LIBRARIES: dict[str, str] = {
+    "fronius": "pymodbus pysunspec2",
+    "tesla_gateway": "pypowerwall",
+    "mqtt": "aiomqtt",
+    "sunspec": "pymodbus pysunspec2",
+}
+"""What a driver needs beside the agent's own libraries, as ``pip install`` takes it."""
 
 
 def module_of(name: str) -> ModuleType:

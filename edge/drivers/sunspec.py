@@ -121,11 +121,15 @@ class SunSpec:
 
     async def read(self) -> Readings:
         """See `edge.driver.Driver.read`."""
-        models = [await self._values(place) for place in self._measured]
+        models = await self.measured_models()
         powers = self._powers(models)
         self._solar_w = powers.solar_w or 0.0
         await self._keep(powers)
         return readings_of(models, powers)
+
+    async def measured_models(self) -> list[Values]:
+        """What is measured now, as the device's models have it."""
+        return [await self._values(place) for place in self._measured]
 
     async def apply(self, power_w: float, until_ms: int) -> None:
         """See `edge.driver.Driver.apply`."""

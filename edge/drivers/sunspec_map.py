@@ -74,6 +74,12 @@ def is_known(model_id: int) -> bool:
         return False
 
 
+def name_of(model_id: int) -> str:
+    """What a known model is called."""
+    group = device.get_model_def(model_id)["group"]
+    return str(group.get("label") or group["name"])
+
+
 def to_bytes(registers: Sequence[int]) -> bytes:
     """Registers as they are on the wire."""
     return struct.pack(f">{len(registers)}H", *registers)

@@ -48,12 +48,23 @@ def first_of(models: Models, ids: Iterable[int]) -> Values | None:
     return next((by_id[each] for each in ids if each in by_id), None)
 
 
+def storage_of(models: Models) -> Values | None:
+    """The model of the device's battery; None = it has none.
+
+    Hybrid inverters list model 124 without a battery too: its largest charge is 0 then.
+    """
+    values = first_of(models, STORAGE)
+    if values is not None and values.model_id == 124 and values.number("WChaMax") == 0.0:
+        return None
+    return values
+
+
 def identity_of(models: Models) -> Identity:
     """The device as it describes itself; a rating that it does not tell is 0."""
     common = first_of(models, (COMMON,))
     texts = {} if common is None else common.texts
     name = " ".join(text for key in ("Mn", "Md") if (text := texts.get(key, "")))
-    has_storage = first_of(models, STORAGE) is not None
+    has_storage = storage_of(models) is not None
     inverter_w = _rating(models, (702, "WMaxRtg"), (120, "WRtg"))
     charge_w = _rating(
         models,
@@ -84,7 +95,7 @@ def powers_of(models: Models, *, meter_exports: bool) -> Powers:
         grid_w = -grid_w
     solar_w, battery_w = _dc_powers(models)
     quality = Quality.OK
-    if first_of(models, STORAGE) is None:
+    if storage_of(models) is None:
         if solar_w is None and ac_w is not None:
             solar_w = max(ac_w, 0.0)
         return Powers(ac_w, solar_w, None, quality, grid_w)
@@ -118,6 +129,8 @@ def readings_of(models: Models, powers: Powers) -> Readings:
 
 def soc_of(models: Models) -> float | None:
     """The battery's state of charge, 0..1."""
+    if storage_of(models) is None:
+        return None
     points = {713: "SoC", 802: "SoC", 124: "ChaState"}
     for model_id, point in points.items():
         values = first_of(models, (model_id,))

@@ -80,6 +80,17 @@ def test_a_mistake_in_the_tariff_is_reported(
     assert ", line 1" in str(caught.value) or ", line 2" in str(caught.value)
 
 
+def test_a_driver_whose_library_is_missing_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_name: str) -> None:
+        raise ModuleNotFoundError("No module named 'aiomqtt'", name="aiomqtt")
+
+    monkeypatch.setattr("edge.config.module_of", missing)
+    (mistake,) = mistakes(tmp_path, ('name = "simulated"', 'name = "mqtt"'))
+    assert mistake.endswith(": driver mqtt needs aiomqtt: pip install aiomqtt")
+
+
 def test_every_mistake_is_reported_with_its_line_and_the_keys(tmp_path: Path) -> None:
     found = mistakes(
         tmp_path,

@@ -66,3 +66,22 @@ def check(
     from edge.check_command import check as check_home
 
     raise typer.Exit(check_home(config, as_json=as_json))
+
+
+@app.command("probe")
+def probe(
+    address: Annotated[str, typer.Argument(help="HOST or HOST:PORT of Modbus TCP")],
+    unit: Annotated[int, typer.Option(min=0, max=255, help="the Modbus unit")] = 1,
+) -> None:
+    """Say what inverter is at an address: its SunSpec models, readings, signs and balance.
+
+    It only reads. Exit code 0 = what it reads fits together, 1 = it does not, or nothing answers.
+    """
+    try:
+        from edge.probe import probe as probed
+    except ModuleNotFoundError as error:
+        typer.echo(f"{error.name} is not installed: pip install pymodbus pysunspec2", err=True)
+        raise typer.Exit(2) from None
+    code, lines = probed(address, unit)
+    typer.echo("\n".join(lines), err=code == 2)
+    raise typer.Exit(code)

@@ -213,3 +213,18 @@ def test_a_device_that_cannot_end_a_power_by_itself_is_not_commanded(
 ) -> None:
     place, registers = encoded(704, **values)
     assert control_of([place], [values_of(place, registers)], charge_w=1, discharge_w=1) is None
+
+
+def test_a_hybrid_inverter_without_a_battery_lists_model_124_and_has_none() -> None:
+    listed = {"WChaMax": 0.0, "ChaState": 0.0, "InOutWRte_SF": -2.0, "InOutWRte_RvrtTms": 0.0}
+    models = [
+        Values(103, {"W": 900.0}, {}),
+        Values(120, {"WRtg": 10_000.0}, {}),
+        Values(124, {**listed}, {}),
+    ]
+    identity = identity_of(models)
+    assert (identity.rated_charge_w, identity.rated_discharge_w) == (0, 0)
+    powers = powers_of(models, meter_exports=False)
+    assert {r.quantity: r.value for r in readings_of(models, powers)} == {"solar_w": 900}
+    places = [Place(124, 40_000, 24)]
+    assert control_of(places, models, charge_w=0.0, discharge_w=0.0) is None

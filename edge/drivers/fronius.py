@@ -1,0 +1,179 @@
+"""Fronius inverters: measured by the Solar API of their local page, commanded by SunSpec.
+
+The Solar API is there without any setting, but only reads; with ``modbus_port`` ("Modbus TCP" on
+the inverter's page, with inverter control allowed), the battery is commanded by the inverter's
+storage model, whose own timer ends a power.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated, Any
+
+import msgspec
+
+from edge.driver import Capabilities, DriverError, Identity, Quantity, Reading, Readings
+from edge.drivers import sunspec
+from edge.drivers.http_get import get_json
+from edge.drivers.plausible import reading_of
+from schemas.bodies import Quality
+
+_POWER_FLOW = "/solar_api/v1/GetPowerFlowRealtimeData.fcgi"
+_STORAGE = "/solar_api/v1/GetStorageRealtimeData.cgi?Scope=System"
+_INVERTERS = "/solar_api/v1/GetInverterInfo.cgi"
+_METERED, _NOT_METERED = ("meter", "bidirectional"), "produce-only"
+_PERCENT = 100.0
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the inverter is."""
+
+    host: str
+    port: Port = 80
+    modbus_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    """Usually 502; 0 = the home is measured only."""
+    modbus_unit: Annotated[int, msgspec.Meta(ge=0, le=255)] = 1
+
+
+class Fronius:
+    """A `edge.driver.Driver`."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._modbus: sunspec.SunSpec | None = None
+        if options.modbus_port:
+            at = sunspec.Options(
+                host=options.host, port=options.modbus_port, unit=options.modbus_unit
+            )
+            self._modbus = sunspec.driver(at)
+        self._measures: frozenset[Quantity] = frozenset()
+
+    @property
+    def can(self) -> Capabilities:
+        """See `edge.driver.Driver.can`."""
+        if self._modbus is None:
+            return Capabilities(measure=self._measures)
+        return replace(self._modbus.can, measure=self._measures)
+
+    async def identify(self) -> Identity:
+        """See `edge.driver.Driver.identify`."""
+        told = identity_of(await self._get(_INVERTERS), await self._get(_STORAGE))
+        if self._modbus is not None:
+            named = await self._modbus.identify()
+            told = replace(
+                named,
+                rated_energy_wh=told.rated_energy_wh or named.rated_energy_wh,
+                rated_solar_w=told.rated_solar_w or named.rated_solar_w,
+            )
+        self._measures = frozenset(reading.quantity for reading in await self.read())
+        if told.rated_energy_wh:  # a battery that is silent at this moment has them later
+            self._measures |= {"battery_w", "soc"}
+        return told
+
+    async def read(self) -> Readings:
+        """See `edge.driver.Driver.read`; what the Solar API lacks comes by SunSpec."""
+        found = readings_of(await self._get(_POWER_FLOW))
+        if self._modbus is None:
+            return found
+        known = {reading.quantity for reading in found}
+        others = await self._modbus.read()
+        return (
+            *found,
+            *(
+                r
+                for r in others
+                if r.quantity in ("frequency_hz", "voltage_v") and r.quantity not in known
+            ),
+        )
+
+    async def apply(self, power_w: float, until_ms: int) -> None:
+        """See `edge.driver.Driver.apply`."""
+        await self._commanded().apply(power_w, until_ms)
+
+    async def release(self) -> None:
+        """See `edge.driver.Driver.release`."""
+        await self._commanded().release()
+
+    async def close(self) -> None:
+        """See `edge.driver.Driver.close`."""
+        if self._modbus is not None:
+            await self._modbus.close()
+
+    def _commanded(self) -> sunspec.SunSpec:
+        if self._modbus is None:
+            raise DriverError("without modbus_port this inverter is measured only")
+        return self._modbus
+
+    async def _get(self, path: str) -> Any:
+        document = await get_json(self._options.host, self._options.port, path)
+        status = _at(document, "Head", "Status")
+        if _at(status, "Code") != 0:
+            reason = str(_at(status, "Reason") or "it gives no reason")
+            raise DriverError(f"{self._options.host} refuses {path}: {reason[:120]}")
+        return _at(document, "Body", "Data")
+
+
+def readings_of(data: Any) -> Readings:
+    """The readings in a power flow. Fronius counts load < 0; the others are in canonical signs."""
+    site = _at(data, "Site")
+    mode = _at(site, "Mode")
+    metered = Quality.OK if mode in _METERED else Quality.ESTIMATED
+    load_w, grid_w = _number(_at(site, "P_Load")), _number(_at(site, "P_Grid"))
+    if mode == _NOT_METERED:
+        load_w = grid_w = None
+    socs = [_number(_at(each, "SOC")) for each in _items(_at(data, "Inverters"))]
+    known = [each / _PERCENT for each in socs if each is not None]
+    soc = sum(known) / len(known) if known else None
+    # The mean of several batteries is not weighted by their sizes, which are not told here.
+    found: tuple[Reading | None, ...] = (
+        reading_of("battery_w", _number(_at(site, "P_Akku"))),
+        reading_of("grid_w", grid_w, metered),
+        reading_of("solar_w", _number(_at(site, "P_PV"))),
+        reading_of("load_w", None if load_w is None else 0.0 - load_w, metered),
+        reading_of("soc", soc, Quality.OK if len(known) == 1 else Quality.ESTIMATED),
+    )
+    return tuple(reading for reading in found if reading is not None)
+
+
+def identity_of(inverters: Any, storage: Any) -> Identity:
+    """The system by its lists of inverters and batteries."""
+    controllers = [_at(each, "Controller") for each in _items(storage)]
+    names = [_at(each, "Details", "Model") for each in controllers]
+    return Identity(
+        model=" ".join(["Fronius", *(name.strip() for name in names if isinstance(name, str))])[
+            :64
+        ],
+        firmware="",
+        rated_energy_wh=_sum(_at(each, "Capacity_Maximum") for each in controllers),
+        rated_solar_w=_sum(_at(each, "PVPower") for each in _items(inverters)),
+    )
+
+
+def _sum(values: Iterator[Any]) -> float:
+    return sum(number for value in values if (number := _number(value)) is not None and number > 0)
+
+
+def _at(document: Any, *keys: str) -> Any:
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
+
+
+def _items(document: Any) -> list[Any]:
+    return list(document.values()) if isinstance(document, dict) else []
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def driver(options: Options) -> Fronius:
+    """The driver of a configuration."""
+    return Fronius(options)
