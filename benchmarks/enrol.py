@@ -33,8 +33,8 @@ from websockets.exceptions import ConnectionClosed
 
 from benchmarks.report import Table, parser, progress, publish
 from benchmarks.world import delete_topics
-from edge import enrolment as device
-from edge import enrolment_http as device_http
+from edge.identity import enrolment as device
+from edge.identity import enrolment_http as device_http
 from schemas.protocol import CLOSE_REVOKED, SUBPROTOCOL
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.identity.operating import revoke

@@ -17,7 +17,7 @@ from device_sim.fleet import DEMO_SECRET, device_token
 from device_sim.recorded import RecordedHome
 from device_sim.world import Measured, World
 from edge.client import Client
-from edge.login import Given
+from edge.identity.login import Given
 from edge.ring import MemoryRing
 from edge.session import Device, Patience
 from schemas.assets import Device as Asset

@@ -36,11 +36,11 @@ def main() -> None:
 
         sys.stdout.write(EXAMPLE)
     elif options.command == "enrol":
-        from edge.enrol import enrol  # noqa: PLC0415 - as above
+        from edge.identity.enrol import enrol  # noqa: PLC0415 - as above
 
         sys.exit(enrol(options.config, options.code, options.fingerprint))
     elif options.command == "check":
-        from edge.check_command import check  # noqa: PLC0415 - as above
+        from edge.commissioning.command import check  # noqa: PLC0415 - as above
 
         sys.exit(check(options.config, as_json=options.json))
     else:

@@ -22,13 +22,13 @@ from edge.driver import Driver, Identity, Quantity, Readings, body_of, values_of
 from edge.driver_calls import DriverCalls, DriverStuckError
 from edge.durable_ring import DurableRing
 from edge.home import Home, HomeSpec
+from edge.identity.login import AgentLogin
 from edge.inverter import Inverter
-from edge.learnt import Learnt
-from edge.login import AgentLogin
-from edge.own_plan import OwnPlan
-from edge.planning import Planning
+from edge.planning.learnt import Learnt
+from edge.planning.own_plan import OwnPlan
+from edge.planning.tariff import Terms
+from edge.planning.thread import Planning
 from edge.session import Device, Patience
-from edge.tariff import Terms
 from schemas.bodies import Quality
 
 BEAT_MS = 1000

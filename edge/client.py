@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.typing import Subprotocol
 
 from edge.clock import monotonic_ms
-from edge.login import Credentials, Login
+from edge.identity.login import Credentials, Login
 from edge.session import Device, State, Step
 from schemas.bodies import NativeBody, VendorBody
 from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL, CommandStatus

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from edge.drivers import DRIVERS, LIBRARIES, module_of
-from edge.tariff import Terms
+from edge.planning.tariff import Terms
 from schemas.bounds import Fraction, Id, Positive
 
 T = TypeVar("T", bound=msgspec.Struct)

@@ -21,7 +21,7 @@ from edge.driver import Quantity
 from edge.ladder import Decision, Orders
 from edge.leases import LIMITED_W, Leases, is_near
 from edge.optimizer.home import Home as PlannedHome
-from edge.own_plan import OwnPlan, Planned
+from edge.planning.own_plan import OwnPlan, Planned
 
 HOLD_MS = 60_000
 """The longest time for which an inverter holds a power without hearing from the agent."""

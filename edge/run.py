@@ -14,7 +14,7 @@ from edge.config import Config, ConfigError, read_config
 from edge.driver_calls import DriverStuckError
 from edge.drivers import module_of
 from edge.durable_ring import DurableRing
-from edge.logins import login_of
+from edge.identity.logins import login_of
 from edge.loop_watch import watching
 from edge.session import Patience
 from edge.store import InUseError

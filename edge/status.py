@@ -6,7 +6,7 @@ from datetime import datetime
 
 from edge.agent import MEASURED_FOR_MS, Agent
 from edge.clock import monotonic_ms, utc_ms
-from edge.commissioning import CLOCK_MS
+from edge.commissioning.judge import CLOCK_MS
 from edge.driver import Reading
 
 _RESERVE_SOC = 0.01

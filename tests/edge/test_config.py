@@ -9,7 +9,7 @@ import pytest
 
 from edge.config import EXAMPLE, Config, ConfigError, read_config
 from edge.drivers.simulated import Options
-from edge.tariff import Rate
+from edge.planning.tariff import Rate
 from tests.support.paths import ROOT
 
 

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edge.home import HOLD_MS, Power
-from edge.tariff import Rate, Terms
+from edge.planning.tariff import Rate, Terms
 from schemas.grid import Droop
 from schemas.protocol import Prices
 from tests.support.edge_home import AtHome

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from edge import enrolment as device
+from edge.identity import enrolment as device
 from tests.support.identity_world import ADDRESS, LIFE_MS, NOW_MS, PW_2, Home, IdentityWorld
 from vpp_streams.domain.identity.enrolment import device_of
 from vpp_streams.domain.identity.refusals import Refused

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from edge import enrolment as device
-from edge import enrolment_http as device_http
+from edge.identity import enrolment as device
+from edge.identity import enrolment_http as device_http
 from tests.support.enrolment_server import Served, enrolment_server
 from tests.support.identity_world import Home, IdentityWorld, new_authority
 from vpp_streams.domain.identity.authority import fingerprint

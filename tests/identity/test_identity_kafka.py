@@ -12,8 +12,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidHandshake
 
-from edge import enrolment as device
-from edge import enrolment_http as device_http
+from edge.identity import enrolment as device
+from edge.identity import enrolment_http as device_http
 from schemas.assets import Device, Site
 from schemas.protocol import CLOSE_REVOKED
 from tests.support.certificates import make_certificate

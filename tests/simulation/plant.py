@@ -16,7 +16,7 @@ from device_sim.plant import Plant as Physics
 from edge import battery
 from edge.client import Client
 from edge.connection import Connection
-from edge.login import Given
+from edge.identity.login import Given
 from edge.ring import MemoryRing
 from edge.session import Device, Patience
 from schemas.assets import Site

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge.agent import Agent, ReplacedError, Setup
 from edge.drivers.simulated import Options, SimulatedHome
-from edge.login import TokenLogin
+from edge.identity.login import TokenLogin
 from edge.session import Patience
 from tests.support.edge_ring import file_ring
 from tests.support.memory_gateway import DEVICE_ID, TOKEN

@@ -11,7 +11,7 @@ from pathlib import Path
 from edge.agent import Agent, Setup
 from edge.driver import Driver
 from edge.drivers.simulated import Options, SimulatedHome
-from edge.login import TokenLogin
+from edge.identity.login import TokenLogin
 from tests.support.edge_ring import file_ring
 from tests.support.paths import ROOT
 from tests.support.small_gateway import QUICK, SmallGateway

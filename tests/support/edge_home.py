@@ -6,9 +6,9 @@ from edge.driver import Quantity, Readings, values_of
 from edge.drivers.simulated import Options, SimulatedHome
 from edge.home import Home, HomeSpec, Power
 from edge.inverter import Held, is_due
-from edge.learnt import Learnt
-from edge.own_plan import OwnPlan
-from edge.tariff import PER_DAY, STEP_MS, Terms
+from edge.planning.learnt import Learnt
+from edge.planning.own_plan import OwnPlan
+from edge.planning.tariff import PER_DAY, STEP_MS, Terms
 from schemas.bodies import Quality
 from tests.support.plant_world import EPOCH, T0, setpoint
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from edge import enrolment as device
+from edge.identity import enrolment as device
 from schemas.assets import Device, Site
 from schemas.identity import EnrolmentCode, IssuedCertificate, Redemption, Revocation
 from vpp_streams.domain.identity.authority import Authority, make_root, pem_of

@@ -48,7 +48,7 @@ def enrol(
     Writes certificate_file, key_file and ca_file; the key never leaves the home. A running agent
     takes them up by itself.
     """
-    from edge.enrol import enrol as enrol_home
+    from edge.identity.enrol import enrol as enrol_home
 
     raise typer.Exit(enrol_home(config, code, fingerprint))
 
@@ -63,7 +63,7 @@ def check(
     It runs in place of the agent, commands the inverter within the owner's limits, and releases it
     at the end. A line for each step; exit code 1 if one failed.
     """
-    from edge.check_command import check as check_home
+    from edge.commissioning.command import check as check_home
 
     raise typer.Exit(check_home(config, as_json=as_json))
 

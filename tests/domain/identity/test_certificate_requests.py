@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.enrolment import make_request
+from edge.identity.enrolment import make_request
 from vpp_streams.domain.identity.certificate_requests import (
     MAX_PEM,
     DeviceKey,

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from edge import enrolment as device
+from edge.identity import enrolment as device
 from schemas.assets import Site
 from schemas.identity import EnrolmentCode, Revocation
 from tests.support.identity_world import LIFE_MS, NOW_MS, PW_1, PW_2, home, new_authority

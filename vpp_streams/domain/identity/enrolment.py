@@ -9,7 +9,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from edge.enrolment import RENEWAL_PREFIX
+from edge.identity.enrolment import RENEWAL_PREFIX
 from schemas.identity import EnrolmentCode
 from vpp_streams.domain.identity.authority import DEVICE_URI, begins_ms, ends_ms
 from vpp_streams.domain.identity.certificate_requests import MAX_PEM, UNREADABLE, DeviceKey

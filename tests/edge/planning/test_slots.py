@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge.slots import Slot, SlotMeans, slot_of
-from edge.tariff import PER_DAY
+from edge.planning.slots import Slot, SlotMeans, slot_of
+from edge.planning.tariff import PER_DAY
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 from edge.optimizer.forecaster import DAYS
-from edge.slots import Slot
-from edge.tariff import PER_DAY
+from edge.planning.slots import Slot
+from edge.planning.tariff import PER_DAY
 
 _MOST_LINES = DAYS * PER_DAY
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.tariff import MARKET, PER_DAY, STEP_MS, MarketPrices, Rate, Terms, prices_ahead
+from edge.planning.tariff import MARKET, PER_DAY, STEP_MS, MarketPrices, Rate, Terms, prices_ahead
 from schemas.protocol import Prices
 
 DAY_AND_NIGHT = (

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from edge.clock import utc_ms
 from edge.config import Config, ConfigError
-from edge.login import AgentLogin, TokenLogin
+from edge.identity.login import AgentLogin, TokenLogin
 
 if TYPE_CHECKING:
-    from edge.certificate_login import Holder
-    from edge.identity_files import IdentityFiles
+    from edge.identity.certificate_login import Holder
+    from edge.identity.files import IdentityFiles
 
 
 def login_of(config: Config, rng: random.Random) -> AgentLogin:
@@ -21,7 +21,7 @@ def login_of(config: Config, rng: random.Random) -> AgentLogin:
         if not gateway.certificate_file:
             return TokenLogin(_token(config), _tls(config))
         # Only who has a certificate needs the library for it, which takes 10 MB.
-        from edge.certificate_login import CertificateLogin  # noqa: PLC0415 - as above
+        from edge.identity.certificate_login import CertificateLogin  # noqa: PLC0415 - as above
 
         return CertificateLogin(holder_of(config), rng, utc_ms)
     except (OSError, ValueError) as error:
@@ -30,7 +30,7 @@ def login_of(config: Config, rng: random.Random) -> AgentLogin:
 
 def holder_of(config: Config) -> "Holder":
     """The device with its files, and where it renews its certificate."""
-    from edge.certificate_login import Holder  # noqa: PLC0415 - see `login_of`
+    from edge.identity.certificate_login import Holder  # noqa: PLC0415 - see `login_of`
 
     return Holder(
         device_id=config.gateway.device_id,
@@ -41,7 +41,7 @@ def holder_of(config: Config) -> "Holder":
 
 def files_of(config: Config) -> "IdentityFiles":
     """The files of a home's identity, which need not exist yet."""
-    from edge.identity_files import IdentityFiles  # noqa: PLC0415 - see `login_of`
+    from edge.identity.files import IdentityFiles  # noqa: PLC0415 - see `login_of`
 
     gateway = config.gateway
     return IdentityFiles(

@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-from edge import enrolment_http
 from edge.clock import day_of
 from edge.config import Config, ConfigError, read_config
-from edge.enrolment import Granted, Request, make_request, validity_ms
-from edge.identity_files import IdentityFiles
-from edge.logins import files_of
+from edge.identity import enrolment_http
+from edge.identity.enrolment import Granted, Request, make_request, validity_ms
+from edge.identity.files import IdentityFiles
+from edge.identity.logins import files_of
 
 WRONG_CONFIG, REFUSED = 2, 1
 """Exit codes."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.enrolment import Granted, is_key_of
+from edge.identity.enrolment import Granted, is_key_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.commissioning import (
+from edge.commissioning.judge import (
     ANSWER_MS,
     GIVE_UP_MS,
     Finding,

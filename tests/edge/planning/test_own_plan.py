@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from edge.home import Power
-from edge.learnt import Learnt
-from edge.own_plan import OwnPlan, load_and_solar_w
-from edge.planning import Planning
-from edge.slots import Slot
-from edge.tariff import STEP_MS, Rate, Terms
+from edge.planning.learnt import Learnt
+from edge.planning.own_plan import OwnPlan, load_and_solar_w
+from edge.planning.slots import Slot
+from edge.planning.tariff import STEP_MS, Rate, Terms
+from edge.planning.thread import Planning
 from schemas.protocol import Prices
 from tests.support.edge_home import AtHome
 from tests.support.plant_world import T0

@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 
 from edge.home import Home
-from edge.own_plan import Planned
+from edge.planning.own_plan import Planned
 
 _log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from collections.abc import Coroutine
 from dataclasses import asdict
 from pathlib import Path
 
-from edge import commissioning
-from edge.check import Check
-from edge.commissioning import Finding
+from edge.commissioning import judge as commissioning
+from edge.commissioning.check import Check
+from edge.commissioning.judge import Finding
 from edge.config import ConfigError, read_config
 from edge.run import WRONG_CONFIG
 from edge.store import InUseError

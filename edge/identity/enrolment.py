@@ -2,7 +2,7 @@
 
 The agent in a home uses this file by itself: it imports `cryptography` and nothing of this project.
 A device makes its key here and never gives it away; it sends a signing request, and receives a
-certificate. `edge/enrolment_http.py` carries the messages.
+certificate. `edge/identity/enrolment_http.py` carries the messages.
 """
 
 import base64

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from edge import enrolment_http
 from edge.clock import day_of
-from edge.enrolment import Granted, Refused, make_request
-from edge.identity_files import IdentityFiles
-from edge.login import Credentials
-from edge.renewals import Renewals
+from edge.identity import enrolment_http
+from edge.identity.enrolment import Granted, Refused, make_request
+from edge.identity.files import IdentityFiles
+from edge.identity.login import Credentials
+from edge.identity.renewals import Renewals
 from schemas.protocol import CLOSE_CERTIFICATE_EXPIRED, CLOSE_REVOKED
 
 LOOK_S = 10.0
@@ -67,7 +67,7 @@ def renewed(holder: Holder) -> Refused | None:
 
 
 class CertificateLogin:
-    """An `edge.login.AgentLogin` by certificate."""
+    """An `edge.identity.login.AgentLogin` by certificate."""
 
     def __init__(self, holder: Holder, rng: random.Random, utc_ms: Callable[[], int]) -> None:
         """Read the files. Raises `OSError` and `ValueError`."""
@@ -81,22 +81,22 @@ class CertificateLogin:
 
     @property
     def trouble(self) -> str:
-        """See `edge.login.AgentLogin.trouble`."""
+        """See `edge.identity.login.AgentLogin.trouble`."""
         return self._blocked or self._renewals.trouble
 
     @property
     def ends_ms(self) -> int | None:
-        """See `edge.login.AgentLogin.ends_ms`."""
+        """See `edge.identity.login.AgentLogin.ends_ms`."""
         return self._renewals.ends_ms
 
     async def ready(self) -> Credentials:
-        """See `edge.login.Login.ready`."""
+        """See `edge.identity.login.Login.ready`."""
         await self._usable.wait()
         self._used_pem = self._renewals.pem
         return self._credentials
 
     def closed(self, code: int | None) -> None:
-        """See `edge.login.Login.closed`."""
+        """See `edge.identity.login.Login.closed`."""
         if self._used_pem != self._renewals.pem:
             return  # it concerns the certificate before this one
         if code == CLOSE_REVOKED:
@@ -108,7 +108,7 @@ class CertificateLogin:
             self._wake.set()
 
     async def keep(self) -> None:
-        """See `edge.login.AgentLogin.keep`."""
+        """See `edge.identity.login.AgentLogin.keep`."""
         while True:
             self._look()
             if self._renewals.is_due(self._utc_ms()):

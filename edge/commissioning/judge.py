@@ -1,6 +1,6 @@
 """What is checked when a home is set up, without I/O: measurements and times to findings.
 
-`edge.check` reads the hardware, applies the pulses and prints.
+`edge.commissioning.check` reads the hardware, applies the pulses and prints.
 """
 
 from collections.abc import Iterable, Sequence

@@ -3,8 +3,8 @@
 import random
 from itertools import pairwise
 
-from edge.enrolment import make_request
-from edge.renewals import MOST_MS, OPERATOR_MS, Renewals
+from edge.identity.enrolment import make_request
+from edge.identity.renewals import MOST_MS, OPERATOR_MS, Renewals
 from tests.support.identity_world import LIFE_MS, NOW_MS, Home, IdentityWorld
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 

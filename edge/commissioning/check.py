@@ -12,20 +12,20 @@ from contextlib import asynccontextmanager, suppress
 
 import numpy as np
 
-from edge import commissioning
 from edge.client import Client
 from edge.clock import day_of, monotonic_ms, utc_ms
-from edge.commissioning import GIVE_UP_MS, PULSE_W, Finding, Pulse, Sample, failed
+from edge.commissioning import judge as commissioning
+from edge.commissioning.judge import GIVE_UP_MS, PULSE_W, Finding, Pulse, Sample, failed
 from edge.config import Config
 from edge.driver import Identity, body_of, values_of
 from edge.driver_calls import DriverCalls, DriverStuckError
 from edge.drivers import module_of
 from edge.home import Home, HomeSpec
+from edge.identity.logins import login_of
 from edge.inverter import Inverter
-from edge.learnt import Learnt
 from edge.leases import Leases
-from edge.logins import login_of
-from edge.own_plan import OwnPlan
+from edge.planning.learnt import Learnt
+from edge.planning.own_plan import OwnPlan
 from edge.run import ring_of
 from edge.session import Device, Patience
 from schemas.bodies import Quality

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from edge.check import Check
 from edge.clock import utc_ms
-from edge.commissioning import Finding, all_well
+from edge.commissioning.check import Check
+from edge.commissioning.judge import Finding, all_well
 from edge.config import read_config
 from edge.driver import Reading, Readings
 from edge.drivers.simulated import Options, SimulatedHome
@@ -26,10 +26,10 @@ from tests.support.small_gateway import SmallGateway, small_gateway
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.check.BEAT_S", 0.02)
-    monkeypatch.setattr("edge.check.CONNECT_S", 0.5)
-    monkeypatch.setattr("edge.commissioning.ANSWER_MS", 150)
-    monkeypatch.setattr("edge.commissioning.GIVE_UP_MS", 600)
+    monkeypatch.setattr("edge.commissioning.check.BEAT_S", 0.02)
+    monkeypatch.setattr("edge.commissioning.check.CONNECT_S", 0.5)
+    monkeypatch.setattr("edge.commissioning.judge.ANSWER_MS", 150)
+    monkeypatch.setattr("edge.commissioning.judge.GIVE_UP_MS", 600)
 
 
 def config_file(folder: Path, url: str, reserve: float = 0.2) -> Path:
@@ -161,7 +161,7 @@ async def test_without_a_connection_the_inverter_is_checked_all_the_same(
 async def test_readings_that_nobody_acknowledges(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.check.ACK_S", 0.1)
+    monkeypatch.setattr("edge.commissioning.check.ACK_S", 0.1)
     async with small_gateway() as gateway:
         gateway.acks = False
         found = await checked(monkeypatch, tmp_path, gateway, Faulty())
@@ -171,7 +171,7 @@ async def test_readings_that_nobody_acknowledges(
 async def test_a_clock_that_is_off_by_an_hour(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.check.utc_ms", lambda: utc_ms() - 3_600_000)
+    monkeypatch.setattr("edge.commissioning.check.utc_ms", lambda: utc_ms() - 3_600_000)
     async with small_gateway() as gateway:
         found = await checked(monkeypatch, tmp_path, gateway, Faulty())
     assert found["clock"].outcome == "failed"
@@ -205,7 +205,7 @@ async def test_what_takes_no_command_gets_none(
 async def test_one_that_is_stopped_releases_the_inverter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.commissioning.GIVE_UP_MS", 60_000)
+    monkeypatch.setattr("edge.commissioning.judge.GIVE_UP_MS", 60_000)
     driver = Faulty()
     driver.obeys = False
     applied = asyncio.Event()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from edge.tariff import STEP_MS
+from edge.planning.tariff import STEP_MS
 
 _MONDAY_MS = 4 * 86_400_000
 """Midnight of the first Monday of 1970: slots are counted from it, so that weekends are known."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge import enrolment as device
-from edge import enrolment_http as device_http
+from edge.identity import enrolment as device
+from edge.identity import enrolment_http as device_http
 from tests.support.identity_world import LIFE_MS, NOW_MS, Home, IdentityWorld, new_authority
 from vpp_streams.domain.identity.authority import (
     device_certificate,
@@ -127,4 +127,4 @@ def test_it_needs_the_standard_library_and_cryptography_only(module: object) -> 
             names.add(node.module or "")
     others = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names)
     assert others <= {"cryptography", "edge"}
-    assert {name for name in names if name.startswith("edge")} <= {"edge.enrolment"}
+    assert {name for name in names if name.startswith("edge")} <= {"edge.identity.enrolment"}

@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 
 from edge.arrays import Floats
 from edge.driver import Quantity
-from edge.learnt import Learnt
 from edge.optimizer.forecaster import Forecaster
 from edge.optimizer.home import Home as Battery
 from edge.optimizer.plan import Plan, plan
-from edge.slots import Slot, SlotMeans, slot_of
-from edge.tariff import MARKET, PER_DAY, STEP_MS, MarketPrices, Terms, prices_ahead
+from edge.planning.learnt import Learnt
+from edge.planning.slots import Slot, SlotMeans, slot_of
+from edge.planning.tariff import MARKET, PER_DAY, STEP_MS, MarketPrices, Terms, prices_ahead
 from schemas.protocol import Prices
 
 STEPS = 36 * PER_DAY // 24

@@ -2,7 +2,7 @@
 
 import random
 
-from edge.enrolment import next_step, validity_ms
+from edge.identity.enrolment import next_step, validity_ms
 
 FIRST_MS, MOST_MS = 60_000, 3_600_000
 """The second attempt is a minute after the first; the time doubles up to an hour (jittered)."""

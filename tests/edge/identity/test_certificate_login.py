@@ -13,13 +13,13 @@ import pytest
 import pytest_asyncio
 
 from edge.agent import Agent, Setup
-from edge.certificate_login import CertificateLogin
 from edge.config import read_config
 from edge.drivers.simulated import SimulatedHome
-from edge.enrol import EnrolError, enrol, enrolled
-from edge.enrolment import make_request
-from edge.identity_files import IdentityFiles
-from edge.logins import files_of, holder_of
+from edge.identity.certificate_login import CertificateLogin
+from edge.identity.enrol import EnrolError, enrol, enrolled
+from edge.identity.enrolment import make_request
+from edge.identity.files import IdentityFiles
+from edge.identity.logins import files_of, holder_of
 from schemas.protocol import CLOSE_CERTIFICATE_EXPIRED, CLOSE_REVOKED
 from tests.support.edge_agent import DEVICE_ID, OPTIONS, agent_at, running
 from tests.support.edge_ring import file_ring
@@ -38,7 +38,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.certificate_login.LOOK_S", 0.02)
+    monkeypatch.setattr("edge.identity.certificate_login.LOOK_S", 0.02)
     monkeypatch.setattr("edge.agent.BEAT_MS", 20)
 
 

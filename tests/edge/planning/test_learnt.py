@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.learnt import Learnt
 from edge.optimizer.forecaster import DAYS
-from edge.slots import Slot
-from edge.tariff import PER_DAY
+from edge.planning.learnt import Learnt
+from edge.planning.slots import Slot
+from edge.planning.tariff import PER_DAY
 
 
 def test_slots_come_back_as_they_were_added(tmp_path: Path) -> None:

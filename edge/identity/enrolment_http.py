@@ -1,13 +1,13 @@
 """A device's side of enrolment over HTTPS, with the standard library alone.
 
-It needs no more than `edge.enrolment`, which says what the messages are.
+It needs no more than `edge.identity.enrolment`, which says what the messages are.
 """
 
 import http.client
 import ssl
 from urllib.parse import urlsplit
 
-from edge.enrolment import (
+from edge.identity.enrolment import (
     Granted,
     Refused,
     enrol_body,
