@@ -35,9 +35,10 @@ Quotes = Annotated[tuple[Number, ...], msgspec.Meta(max_length=10_000)]
 Rung = Literal["warm_lp", "fresh_lp", "coarse_lp", "last_plan", "value_rule", "safe"]
 """How the decision behind a bid was made, from the best to the last resort."""
 RUNGS: tuple[Rung, ...] = get_args(Rung)
-OfferedBy = Literal["value", "last_day"]
+OfferedBy = Literal["value", "last_day", "time_of_day"]
 """What the prices of an energy offer come from: ``value`` = what stored energy is worth later;
-``last_day`` = on quiet days, what was cheap and dear on the last day, whatever the plan says."""
+``last_day`` = on quiet days, what was cheap and dear on the last day, whatever the plan says;
+``time_of_day`` = on quiet days that are alike, what times of them were cheap and dear."""
 
 
 class Step(msgspec.Struct, frozen=True):

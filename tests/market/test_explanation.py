@@ -300,3 +300,7 @@ def test_the_reasons_name_prices_and_powers(settings: Settings) -> None:
     assert "buys up to 40.00 kW while a MWh costs less than 11.00: that is cheap." in said
     assert "worth more later" not in said
     assert "cheap and dear are those of the last day's prices" in said
+    alike = msgspec.structs.replace(bid, offered_by="time_of_day")
+    said = "\n".join(why(msgspec.structs.replace(told, bid=alike)))
+    assert "sells 310.00 kW from 88.25 on: that is dear." in said
+    assert "cheap and dear are the times of day that were so on them" in said

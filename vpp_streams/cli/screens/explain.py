@@ -1,6 +1,6 @@
 """An explanation for a terminal: tables and sentences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from schemas.market import Bid, EnergyOffer, Product, Step
+from schemas.market import Bid, EnergyOffer, OfferedBy, Product, Step
 from vpp_streams.market.explanation import Explanation
 
 _PRODUCTS: dict[Product, str] = {
@@ -53,6 +53,14 @@ def explanation_text(explanation: Explanation) -> RenderableType:
     return Group(*parts)
 
 
+_WHY_QUIET: Mapping[OfferedBy, str] = {
+    "last_day": "Supply is not tight: cheap and dear are those of the last day's prices, whatever"
+    " the plan says.",
+    "time_of_day": "Supply is not tight, and the last days were alike: cheap and dear are the times"
+    " of day that were so on them, whatever the plan says.",
+}
+
+
 def why(explanation: Explanation) -> list[str]:
     """Why the bid is as it is, in sentences."""
     bid = explanation.bid
@@ -60,7 +68,7 @@ def why(explanation: Explanation) -> list[str]:
 
 
 def _why_offer(bid: Bid) -> Iterator[str]:
-    offer, quiet = bid.energy, bid.offered_by == "last_day"
+    offer, quiet = bid.energy, bid.offered_by != "value"
     sells = next((s for s in offer.steps if s.power_w > 0), None)
     rests = next((s for s in offer.steps if s.power_w >= 0), None)
     if not offer.steps and abs(offer.below_w) < 1:
@@ -78,10 +86,7 @@ def _why_offer(bid: Bid) -> Iterator[str]:
             f" {rests.price:.2f}: {why}."
         )
     if quiet:
-        yield (
-            "Supply is not tight: cheap and dear are those of the last day's prices, whatever the"
-            " plan says."
-        )
+        yield _WHY_QUIET[bid.offered_by]
     if bid.expected_price is not None:
         yield (
             f"It expects a price of {bid.expected_price:.2f} and with it {_does(bid.expected_w)}."

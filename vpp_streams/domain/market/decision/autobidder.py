@@ -20,13 +20,16 @@ from vpp_streams.domain.market.decision.plan_view import plan_view
 from vpp_streams.domain.market.decision.position import position_of
 from vpp_streams.domain.market.decision.prices_ahead import prices_ahead
 from vpp_streams.domain.market.decision.problem import plan_problem
+from vpp_streams.domain.market.decision.quiet_days import QuietDays
 
 
 class Autobidder:
-    """Decides bids. What it keeps between them (a warm solver, an outlook) only saves time."""
+    """Decides bids. What it keeps between them (a warm solver, an outlook, how alike days
+    were) only saves time."""
 
     def __init__(self) -> None:
         self._outlooks = Outlooks()
+        self._quiet_days = QuietDays()
         self._ladder = PlanLadder()
 
     def decide(
@@ -51,7 +54,7 @@ class Autobidder:
         problem = plan_problem(position, outlook, ahead)
         planned = self._ladder.plan(problem, planned_w(position.inputs), clock, deadline_s)
         bid = msgspec.structs.replace(
-            offer_bid(position, outlook, ahead, planned.plan),
+            offer_bid(position, outlook, ahead, planned.plan, self._quiet_days.at(position)),
             rung=planned.rung,
             faults=(*position.faults, *planned.faults),
             solve_ms=round((clock() - began_s) * 1e3, 3),

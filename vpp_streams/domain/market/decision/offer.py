@@ -18,8 +18,8 @@ from vpp_streams.domain.market.decision.position import (
     unsold_room,
 )
 from vpp_streams.domain.market.decision.prices_ahead import PricesAhead
+from vpp_streams.domain.market.decision.quiet_days import QuietDay
 from vpp_streams.domain.market.decision.quiet_offer import quiet_offer
-from vpp_streams.domain.market.forecast.last_day import last_day
 from vpp_streams.domain.market.plan.problem import Plan
 from vpp_streams.domain.market.value import W_PER_MW, ValueTable
 
@@ -27,8 +27,17 @@ SHOWN_STEPS = 36
 """Planned steps that a bid carries for people to see."""
 
 
-def offer_bid(position: Position, outlook: Outlook, ahead: PricesAhead, plan: Plan | None) -> Bid:
-    """The bid's energy offer and capacity offers, and the figures that explain them."""
+def offer_bid(
+    position: Position,
+    outlook: Outlook,
+    ahead: PricesAhead,
+    plan: Plan | None,
+    quiet: QuietDay | None,
+) -> Bid:
+    """The bid's energy offer and capacity offers, and the figures that explain them.
+
+    ``quiet`` is what the energy offer follows; None = what stored energy is worth.
+    """
     inputs, rules, storage = position.inputs, position.inputs.rules, position.storage
     room = unsold_room(position)
     wanted = _capacity_wanted(position, plan)
@@ -39,7 +48,9 @@ def offer_bid(position: Position, outlook: Outlook, ahead: PricesAhead, plan: Pl
     least_w, most_w = offered_bounds(
         position, min(apart.down_w - room.down_w, 0.0), max(room.up_w - apart.up_w, 0.0)
     )
-    offer, offered_by = _energy(position, Room(most_w, -least_w), outlook.table, step, chances)
+    free = Room(most_w, -least_w)
+    by_chain = _by_chain(position, free, outlook.table, step, chances)
+    offer, offered_by = _energy(position, free, by_chain, quiet)
     decided = msgspec.structs.replace(
         idle_bid(inputs, ()),
         energy=offer,
@@ -61,41 +72,41 @@ def offer_bid(position: Position, outlook: Outlook, ahead: PricesAhead, plan: Pl
     return at_connection(decided, position.connection)
 
 
-def _energy(
+def _by_chain(
     position: Position, free: Room, table: ValueTable, step: int, chances: Floats
-) -> tuple[EnergyOffer, OfferedBy]:
-    """The offer by what stored energy is worth; on a quiet day that of the last day's prices.
-
-    Only the chain knows what capacity earns and what the grid connection costs, so where these
-    matter it always decides.
-    """
-    inputs = position.inputs
-    by_chain = energy_offer(
+) -> EnergyOffer:
+    """The energy offer by what stored energy is worth."""
+    return energy_offer(
         table,
         step,
         chances,
         position.stored_wh,
         storage=position.storage,
-        rules=inputs.rules,
+        rules=position.inputs.rules,
         least_w=-free.down_w,
         most_w=free.up_w,
         tie=position.tie,
     )
-    if inputs.rules.products != ("energy",) or position.tie is not None:
-        return by_chain, "value"
-    day = last_day(inputs.history, inputs.start_ms, inputs.rules)
-    if day is None or day.tight:
+
+
+def _energy(
+    position: Position, free: Room, by_chain: EnergyOffer, quiet: QuietDay | None
+) -> tuple[EnergyOffer, OfferedBy]:
+    """The chain's offer; on a quiet day that of the day's bounds."""
+    if quiet is None:
         return by_chain, "value"
     offer = quiet_offer(
-        day,
+        quiet,
         by_chain,
         position.stored_wh,
         storage=position.storage,
-        rules=inputs.rules,
+        rules=position.inputs.rules,
         least_w=-free.down_w,
         most_w=free.up_w,
     )
-    return offer, "value" if offer is by_chain else "last_day"
+    if offer is by_chain:
+        return offer, "value"
+    return offer, "last_day" if quiet.time is None else "time_of_day"
 
 
 def _explanation(position: Position, price: float, plan: Plan | None) -> dict[str, object]:

@@ -81,6 +81,17 @@ def day_pattern(numbers: Ints, energy: Floats, rules: MarketRules) -> DayPattern
     )
 
 
+def day_shapes(grid: Floats, rules: MarketRules) -> Floats:
+    """How each interval usually differs from its day, as the days before each day tell it.
+
+    ``grid`` has a row of prices for each day, from midnight UTC on; NaN = not known. The last row
+    of what is returned is for the day to come. Per price unit, and rows have mean 0.
+    """
+    seen = np.isfinite(grid)
+    clipped = np.where(seen, np.clip(grid / price_unit(rules), _LOWEST, _HIGHEST), 0.0)
+    return _shape(clipped, seen, _duck(rules.day_slots))
+
+
 def _usual(clipped: Floats, seen: Floats, duck: Floats) -> Floats:
     """Usual prices of each day, and of the day to come as the last row."""
     level = _level(clipped, seen)

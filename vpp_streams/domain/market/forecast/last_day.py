@@ -22,7 +22,7 @@ _TIGHT = 2.5
 the two quantiles; an ordinary evening reaches about 1."""
 _LEAST_SPREAD = 20.0
 """A smaller distance of the quantiles counts as this one, so that no flat day looks tight."""
-_FAR_ABOVE = 200.0
+FAR_ABOVE = 200.0
 """A price as far above the upper quantile may be the first of a spike."""
 _HOURS = 24
 
@@ -63,7 +63,7 @@ def last_day(history: Prices, start_ms: int, rules: MarketRules) -> LastDay | No
         low,
         high,
         tight=_dearest_above(newer, today_high, slots) >= _TIGHT * least,
-        far_above=bool((energy[hour] >= today_high + _FAR_ABOVE * unit).any()),
+        far_above=bool((energy[hour] >= today_high + FAR_ABOVE * unit).any()),
     )
 
 

@@ -35,12 +35,18 @@ function outcome({ award, refusal, delivery, shortfall, price: cleared }, curren
   ]);
 }
 
+const OFFERED_BY = {
+  value: "what stored energy is worth",
+  last_day: "cheap and dear by the last day's prices",
+  time_of_day: "times of day that were cheap and dear on the last days",
+};
+
 function decision(bid) {
   return facts([
     ["Made", dateTime(bid.made_at_ms)],
     ["Gate", dateTime(bid.gate_ms)],
     ["Decided by", h("span", {}, rungPill(bid.rung), ` in ${number(bid.solve_ms ?? 0, 1)} ms`)],
-    ["Prices of the offer", bid.offered_by === "last_day" ? "cheap and dear by the last day's prices" : "what stored energy is worth"],
+    ["Prices of the offer", OFFERED_BY[bid.offered_by] ?? OFFERED_BY.value],
     ["Stored then", energy(bid.stored_wh)],
     ["Offered at most", `${power(bid.up_w ?? 0)} up, ${power(bid.down_w ?? 0)} down`],
     ["Withheld", `${power(bid.withheld_w ?? 0)}, costs ${money(bid.withheld_cost ?? 0, bid.currency)}`],
