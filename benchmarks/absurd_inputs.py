@@ -125,8 +125,10 @@ def _storage(rng: np.random.Generator) -> Storage:
 
 
 def _history(rng: np.random.Generator, start_ms: int, rules: MarketRules) -> Prices:
-    count = int(rng.choice([0, 1, 5, 48, 120]))
+    count = int(rng.choice([0, 1, 5, 48, 120, 240, 240]))
     energy = rng.normal(50, 60, count)
+    if rng.random() < 0.5:  # days that are alike
+        energy = energy / 10 + 60 * np.sin(np.arange(count) * (2 * np.pi / 24))
     late = int(rng.choice([0, 0, 0, 3, 50])) * HOUR_MS
     starts = start_ms - count * HOUR_MS - late + np.arange(count, dtype=np.int64) * HOUR_MS
     capacity = np.maximum(np.abs(energy) / 10, 1.0)

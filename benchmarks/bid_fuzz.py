@@ -3,8 +3,8 @@
     python -m benchmarks.bid_fuzz            # 100,000 cycles, about ten minutes
 
 Inputs are missing, late, no numbers or absurd, the stored energy is outside of its limits, and
-solvers have no time. Prints how many bids came from which rung of the ladder, and what was wrong
-with any; exit code 1 where one was.
+solvers have no time. Prints how many bids came from which rung of the ladder, what their prices
+come from, and what was wrong with any; exit code 1 where one was.
 """
 
 import argparse
@@ -27,6 +27,7 @@ def main(words: list[str] | None = None) -> None:
     args = options.parse_args(words)
     rng, bidder = np.random.default_rng(args.seed), Autobidder()
     rungs: Counter[str] = Counter()
+    prices: Counter[str] = Counter()
     slacks: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
     began = time.monotonic()
@@ -34,12 +35,14 @@ def main(words: list[str] | None = None) -> None:
         inputs, clock = absurd_inputs(rng)
         bid, _ = bidder.decide(inputs, clock, 1.0)
         rungs[bid.rung] += 1
+        prices[bid.offered_by] += 1
         slacks.update(bid.slacks)
         wrong.update(complaints(bid, inputs))
         if cycle % 5000 == 0:
             print(f"{cycle} cycles, {sum(wrong.values())} wrong", flush=True)
     print(f"{args.cycles} cycles in {time.monotonic() - began:.0f} s")
     print("rungs: ", dict(rungs.most_common()))
+    print("prices:", dict(prices.most_common()))
     print("slacks:", dict(slacks.most_common()))
     print("wrong: ", dict(wrong.most_common(10)) or "none")
     if wrong:

@@ -26,7 +26,10 @@ def hourly(tmp_path: Path) -> Path:
 @pytest.fixture
 def quick(tmp_path: Path) -> Path:
     """A day in five minutes: cleared interval by interval."""
-    return table(tmp_path / "quick.csv", "5min", np.repeat(duck_days(1), 12))
+    return table(tmp_path / "quick.csv", "5min", QUICK)
+
+
+QUICK = np.repeat(duck_days(1), 12)
 
 
 def table(path: Path, step: str, energy: np.ndarray) -> Path:
@@ -109,10 +112,20 @@ def test_names_from_a_file_are_text_on_the_page(hourly: Path, tmp_path: Path) ->
     assert "<script" not in file.read_text()
 
 
-def test_short_intervals_are_bid_one_by_one_and_what_devices_withhold_is_told(quick: Path) -> None:
+@pytest.mark.parametrize(
+    "energy",
+    [
+        QUICK[12 * 8 : 12 * 18],  # the cheapest hours, and the first of the dear ones
+        pytest.param(QUICK, marks=pytest.mark.nightly),
+    ],
+)
+def test_short_intervals_are_bid_one_by_one_and_what_devices_withhold_is_told(
+    energy: np.ndarray, tmp_path: Path
+) -> None:
+    quick = table(tmp_path / "quick.csv", "5min", energy)
     options = ("--answers", "0.8", "--efficiency", "0.9", "--wear", "5")
     found = json.loads(backtest(quick, *options, "--json").stdout)
-    assert found["intervals"] == 288
+    assert found["intervals"] == len(energy)
     assert found["regret"]["delivery"] != 0  # of one day, luck may make it a gain
     assert found["breaches"] == 0
     whole = json.loads(backtest(quick, "--efficiency", "0.9", "--wear", "5", "--json").stdout)

@@ -212,3 +212,24 @@ def test_power_is_cut_to_the_energy_that_there_is() -> None:
     least, most = feasible_power(np.array([-1e6, 1e6]), 1.9e6, BATTERY, 1.0)
     assert most == 1e6
     assert least == pytest.approx(-1e5 / 0.92)
+
+
+def test_an_offer_earns_the_most_that_a_rising_one_can() -> None:
+    """Against every rising offer of three powers, where a dear price is a reason to wait."""
+    storage = Storage(1e6, 1e6, 1e6, 1.0, 1.0)
+    rules = replace(RULES, max_steps=2)
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        prices, chances = np.sort(rng.uniform(0, 200, 3)).round(2), rng.dirichlet(np.ones(3))
+        worth = rng.uniform(0, 300, 3)  # of the energy kept, by price
+        value = np.linspace(0, 1, LEVELS)[:, None] * worth
+        table = ValueTable(prices[None], np.linspace(0, 1e6, LEVELS), value[None])
+        offer = energy_offer(
+            table, 0, chances, 1e6, storage=storage, rules=rules, least_w=0.0, most_w=1e6
+        )
+        at, nodes = np.arange(13) / 6, np.arange(3)
+        price, kept, chance = (np.interp(at, nodes, row) for row in (prices, worth, chances))
+        now, later = chance * price, chance * kept
+        most = max(np.where(np.arange(13) >= first, now, later).sum() for first in range(14))
+        sold = np.array([cleared_power_w(offer, float(p)) / 1e6 for p in price.round(4)])
+        assert (sold * now + (1 - sold) * later).sum() == pytest.approx(most, abs=1e-3)

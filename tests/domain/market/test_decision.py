@@ -31,7 +31,6 @@ from vpp_streams.domain.market.rules import Storage
 HISTORY = prices_of(duck_days(6))
 NEXT_MS = T0 + 6 * 24 * 3_600_000
 """The interval after the history: midnight."""
-FUZZED = 2_000
 
 
 def decide(inputs: CycleInputs, bidder: Autobidder | None = None) -> tuple[Bid, PlanView | None]:
@@ -183,11 +182,12 @@ def test_the_bid_tells_what_the_reserve_costs() -> None:
     assert bid.up_w == pytest.approx(8e5)
 
 
-def test_any_inputs_give_a_bid_that_the_market_takes() -> None:
+@pytest.mark.parametrize("cycles", [600, pytest.param(2_000, marks=pytest.mark.nightly)])
+def test_any_inputs_give_a_bid_that_the_market_takes(cycles: int) -> None:
     """`python -m benchmarks.bid_fuzz` runs 100,000 of them."""
     rng, bidder = np.random.default_rng(5), Autobidder()
     rungs = set()
-    for _ in range(FUZZED):
+    for _ in range(cycles):
         inputs, clock = absurd_inputs(rng)
         bid, _ = bidder.decide(inputs, clock, 1.0)
         assert not complaints(bid, inputs), (complaints(bid, inputs), inputs)

@@ -132,6 +132,15 @@ def test_chances_are_chances(energy: list[float], price: float, slot: int) -> No
     assert (high <= HOURLY.cap).all()
 
 
+def test_a_quantile_lies_between_the_prices_of_nodes() -> None:
+    chances = np.array([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    prices = np.tile([10.0, 20.0, 60.0], (4, 1))
+    for q in (0.05, 0.1, 0.3, 0.9):
+        reached = np.cumsum(chances, axis=1) - chances / 2
+        expected = [np.interp(q, *row) for row in zip(reached, prices, strict=True)]
+        np.testing.assert_allclose(price_quantile(chances, prices, q), expected)
+
+
 @given(st.lists(st.floats(-500, 4000), max_size=80))
 @settings(max_examples=50, deadline=None)
 def test_a_nodes_price_follows_its_slot_from_floor_to_cap(energy: list[float]) -> None:

@@ -79,7 +79,14 @@ def expected_price(chances: Floats, prices: Floats) -> Floats:
 def price_quantile(chances: Floats, prices: Floats, q: float) -> Floats:
     """The price that is not passed with chance ``q``, shape (steps,), between nodes."""
     reached = np.cumsum(chances, axis=1) - chances / 2
-    return np.array([float(np.interp(q, *row)) for row in zip(reached, prices, strict=True)])
+    row = np.arange(len(reached))
+    # The last node that is reached with chance q or less, and the next; as `np.interp` does it.
+    node = np.clip((reached <= q).sum(axis=1) - 1, 0, reached.shape[1] - 2)
+    left, right = reached[row, node], reached[row, node + 1]
+    low, high = prices[row, node], prices[row, node + 1]
+    slope = (high - low) / np.maximum(right - left, 1e-300)
+    between: Floats = low + slope * (np.clip(q, left, right) - left)
+    return between
 
 
 def slot_of(start_ms: NDArray[np.int64] | int, rules: MarketRules) -> NDArray[np.int64]:
