@@ -67,5 +67,6 @@ class Inverter:
         except DriverStuckError:
             released = False
         if not released:
-            _log.warning("the inverter did not confirm its release: its own timer ends the power")
+            ends = "a watch-dog" if self._calls.driver.can.watchdog else "its own timer"
+            _log.warning("the inverter did not confirm its release: %s ends the power", ends)
         self.held = None

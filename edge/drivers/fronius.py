@@ -5,7 +5,6 @@ the inverter's page, with inverter control allowed), the battery is commanded by
 storage model, whose own timer ends a power.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ import msgspec
 from edge.driver import Capabilities, DriverError, Identity, Quantity, Reading, Readings
 from edge.drivers import sunspec
 from edge.drivers.http_get import get_json
+from edge.drivers.json_values import at, items, number
 from edge.drivers.plausible import reading_of
 from schemas.bodies import Quality
 
@@ -108,29 +108,29 @@ class Fronius:
 
     async def _get(self, path: str) -> Any:
         document = await get_json(self._options.host, self._options.port, path)
-        status = _at(document, "Head", "Status")
-        if _at(status, "Code") != 0:
-            reason = str(_at(status, "Reason") or "it gives no reason")
+        status = at(document, "Head", "Status")
+        if at(status, "Code") != 0:
+            reason = str(at(status, "Reason") or "it gives no reason")
             raise DriverError(f"{self._options.host} refuses {path}: {reason[:120]}")
-        return _at(document, "Body", "Data")
+        return at(document, "Body", "Data")
 
 
 def readings_of(data: Any) -> Readings:
     """The readings in a power flow. Fronius counts load < 0; the others are in canonical signs."""
-    site = _at(data, "Site")
-    mode = _at(site, "Mode")
+    site = at(data, "Site")
+    mode = at(site, "Mode")
     metered = Quality.OK if mode in _METERED else Quality.ESTIMATED
-    load_w, grid_w = _number(_at(site, "P_Load")), _number(_at(site, "P_Grid"))
+    load_w, grid_w = number(at(site, "P_Load")), number(at(site, "P_Grid"))
     if mode == _NOT_METERED:
         load_w = grid_w = None
-    socs = [_number(_at(each, "SOC")) for each in _items(_at(data, "Inverters"))]
+    socs = [number(at(each, "SOC")) for each in items(at(data, "Inverters"))]
     known = [each / _PERCENT for each in socs if each is not None]
     soc = sum(known) / len(known) if known else None
     # The mean of several batteries is not weighted by their sizes, which are not told here.
     found: tuple[Reading | None, ...] = (
-        reading_of("battery_w", _number(_at(site, "P_Akku"))),
+        reading_of("battery_w", number(at(site, "P_Akku"))),
         reading_of("grid_w", grid_w, metered),
-        reading_of("solar_w", _number(_at(site, "P_PV"))),
+        reading_of("solar_w", number(at(site, "P_PV"))),
         reading_of("load_w", None if load_w is None else 0.0 - load_w, metered),
         reading_of("soc", soc, Quality.OK if len(known) == 1 else Quality.ESTIMATED),
     )
@@ -139,39 +139,20 @@ def readings_of(data: Any) -> Readings:
 
 def identity_of(inverters: Any, storage: Any) -> Identity:
     """The system by its lists of inverters and batteries."""
-    controllers = [_at(each, "Controller") for each in _items(storage)]
-    names = [_at(each, "Details", "Model") for each in controllers]
+    controllers = [at(each, "Controller") for each in items(storage)]
+    names = [at(each, "Details", "Model") for each in controllers]
     return Identity(
         model=" ".join(["Fronius", *(name.strip() for name in names if isinstance(name, str))])[
             :64
         ],
         firmware="",
-        rated_energy_wh=_sum(_at(each, "Capacity_Maximum") for each in controllers),
-        rated_solar_w=_sum(_at(each, "PVPower") for each in _items(inverters)),
+        rated_energy_wh=_sum(at(each, "Capacity_Maximum") for each in controllers),
+        rated_solar_w=_sum(at(each, "PVPower") for each in items(inverters)),
     )
 
 
 def _sum(values: Iterator[Any]) -> float:
-    return sum(number for value in values if (number := _number(value)) is not None and number > 0)
-
-
-def _at(document: Any, *keys: str) -> Any:
-    for key in keys:
-        document = document.get(key) if isinstance(document, dict) else None
-    return document
-
-
-def _items(document: Any) -> list[Any]:
-    return list(document.values()) if isinstance(document, dict) else []
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
+    return sum(known for value in values if (known := number(value)) is not None and known > 0)
 
 
 def driver(options: Options) -> Fronius:

@@ -6,7 +6,6 @@ owner's reserve, which is not this driver's to give away.)
 """
 
 import asyncio
-import math
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import msgspec
 from pypowerwall import Powerwall
 
 from edge.driver import Capabilities, DriverError, Identity, Quantity, Readings
+from edge.drivers.json_values import at, number
 from edge.drivers.plausible import reading_of
 
 T = TypeVar("T")
@@ -129,9 +129,9 @@ def _asked(powerwall: Powerwall, *paths: str) -> list[Any]:
 
 def readings_of(aggregates: Any, soe: Any, grid: Any) -> Readings:
     """The readings in three documents; their signs are the canonical ones."""
-    meters = {quantity: _at(aggregates, name) for quantity, name in _METERS.items()}
-    powers = {q: _number(_at(meter, "instant_power")) for q, meter in meters.items()}
-    percent = _number(_at(soe, "percentage"))
+    meters = {quantity: at(aggregates, name) for quantity, name in _METERS.items()}
+    powers = {q: number(at(meter, "instant_power")) for q, meter in meters.items()}
+    percent = number(at(soe, "percentage"))
     if not any(powers.values()) and not percent:
         return ()  # a gateway that starts shows 0 for everything
     lost = _lost(meters)
@@ -140,9 +140,9 @@ def readings_of(aggregates: Any, soe: Any, grid: Any) -> Readings:
     found = [reading_of(q, power_w) for q, power_w in powers.items() if q not in lost]
     if percent is not None:
         found.append(reading_of("soc", max(percent - _WITHHELD, 0.0) / (100.0 - _WITHHELD)))
-    hz = [_number(_at(meters[q], "frequency")) for q in ("grid_w", "battery_w", "load_w")]
+    hz = [number(at(meters[q], "frequency")) for q in ("grid_w", "battery_w", "load_w")]
     found.append(reading_of("frequency_hz", next((each for each in hz if each), None)))
-    found.append(reading_of("islanded", _ISLANDED.get(str(_at(grid, "grid_status")))))
+    found.append(reading_of("islanded", _ISLANDED.get(str(at(grid, "grid_status")))))
     return tuple(reading for reading in found if reading is not None)
 
 
@@ -150,18 +150,18 @@ def identity_of(status: Any, system: Any) -> Identity:
     """The gateway by its status, and what its batteries can do."""
     return Identity(
         model="Tesla Powerwall",
-        firmware=str(_at(status, "version") or "")[:64],
-        rated_energy_wh=(_number(_at(system, "nominal_full_pack_energy")) or 0.0)
+        firmware=str(at(status, "version") or "")[:64],
+        rated_energy_wh=(number(at(system, "nominal_full_pack_energy")) or 0.0)
         * (1 - _WITHHELD / 100),
-        rated_charge_w=_number(_at(system, "max_charge_power")) or 0.0,
-        rated_discharge_w=_number(_at(system, "max_discharge_power")) or 0.0,
+        rated_charge_w=number(at(system, "max_charge_power")) or 0.0,
+        rated_discharge_w=number(at(system, "max_discharge_power")) or 0.0,
     )
 
 
 def _lost(meters: dict[Quantity, Any]) -> set[Quantity]:
     """Meters that are not there, or whose last value is far older than the newest one."""
-    absent = {q for q, meter in meters.items() if _at(meter, "num_meters_aggregated") == 0}
-    times = {q: _time_s(_at(meter, "last_communication_time")) for q, meter in meters.items()}
+    absent = {q for q, meter in meters.items() if at(meter, "num_meters_aggregated") == 0}
+    times = {q: _time_s(at(meter, "last_communication_time")) for q, meter in meters.items()}
     known = {q: time for q, time in times.items() if time is not None}
     newest = max(known.values(), default=0.0)
     return absent | {q for q, time in known.items() if newest - time > _OLDEST_S}
@@ -176,19 +176,6 @@ def _time_s(text: Any) -> float | None:
     try:
         return datetime.fromisoformat(head + zone.replace("Z", "+00:00")).timestamp()
     except (ValueError, OverflowError):
-        return None
-
-
-def _at(document: Any, key: str) -> Any:
-    return document.get(key) if isinstance(document, dict) else None
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
         return None
 
 
