@@ -332,6 +332,20 @@ def test_a_warm_solve_finds_what_a_fresh_one_does() -> None:
             assert worth(warm, problem) == pytest.approx(worth(fresh, problem), rel=1e-9)
 
 
+@pytest.mark.parametrize("cycles", [1, 2])
+def test_where_the_quick_options_fail_the_usual_ones_find_the_same(
+    cycles: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They fail at once, as if the simplex method went round in circles; the next solve is new."""
+    problem = random_problem(np.random.default_rng(4), 24)
+    expected = solved(problem)
+    monkeypatch.setattr("vpp_streams.domain.market.plan.solver.ITERATIONS_PER_ROW", 0)
+    model = PlanModel()
+    for _ in range(cycles):
+        rescued = solved(problem, model)
+    assert worth(rescued, problem) == pytest.approx(worth(expected, problem), rel=1e-6)
+
+
 def test_the_first_power_s_curve_is_what_the_rest_earns() -> None:
     rng, model = np.random.default_rng(8), PlanModel()
     problem = replace(random_problem(rng, steps=24), committed_w=None, committed_capacity_w={})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.telemetry import Quality, Reading, Rejection
 from vpp_streams.domain.telemetry.normalize import VENDORS, guess_vendor, normalize
 from vpp_streams.domain.telemetry.normalize.balance import balance_tolerance_w
-from vpp_streams.domain.telemetry.normalize.document import time_ms
+from vpp_streams.domain.telemetry.normalize.document import number, time_ms
 
 NOW = 1_800_000_000_000
 
@@ -312,3 +312,8 @@ def test_no_bytes_make_one_raise(vendor: str, body: bytes) -> None:
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"percentage": NaN}', b"1e999", b"\xff", b""])
 def test_hostile_bytes(body: bytes) -> None:
     assert isinstance(normalize("tesla_gateway", body, None, 1000, NOW), Rejection)
+
+
+@pytest.mark.parametrize("value", [10**400, float("inf"), True, None, "5"])
+def test_what_is_no_finite_number_is_not_a_number(value: float | str | None) -> None:
+    assert math.isnan(number(value))
