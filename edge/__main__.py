@@ -24,6 +24,9 @@ def parser() -> argparse.ArgumentParser:
         "--fingerprint", required=True, help="SHA-256 of the authority, which came with the code"
     )
     check.add_argument("--json", action="store_true", help="one JSON object a line")
+    probe = commands.add_parser("probe", help="say what inverter is at an address")
+    probe.add_argument("address", help="HOST or HOST:PORT of Modbus TCP")
+    probe.add_argument("--unit", type=int, default=1, help="the Modbus unit")
     commands.add_parser("example-config", help="print a configuration with every key")
     return made
 
@@ -39,6 +42,10 @@ def main() -> None:
         from edge.identity.enrol import enrol  # noqa: PLC0415 - as above
 
         sys.exit(enrol(options.config, options.code, options.fingerprint))
+    elif options.command == "probe":
+        from edge.commissioning.probe_command import probe  # noqa: PLC0415 - as above
+
+        sys.exit(probe(options.address, options.unit))
     elif options.command == "check":
         from edge.commissioning.command import check  # noqa: PLC0415 - as above
 

@@ -31,7 +31,6 @@ def run(path: Path) -> int:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     logging.getLogger("websockets").setLevel(logging.WARNING)
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # the agent reports its hardware
     try:
         config = read_config(path)
         with ExitStack() as stack:

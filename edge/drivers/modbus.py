@@ -4,6 +4,7 @@ Every failure of the link or of the device is a `edge.driver.DriverError`: an an
 short or of a wrong length, an exception code, no answer. After one, the next call connects again.
 """
 
+import logging
 from dataclasses import dataclass
 
 from pymodbus import FramerType, ModbusException
@@ -14,6 +15,8 @@ from edge.driver import DriverError
 MOST_REGISTERS = 120
 """Registers of one request; the protocol allows 125, and some gateways a few less."""
 _READ = 3
+# Every failure is raised, and reported once by whoever asked; the library would say it each time.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,11 +77,6 @@ def probe(
 
     It only reads. Exit code 0 = what it reads fits together, 1 = it does not, or nothing answers.
     """
-    try:
-        from edge.probe import probe as probed
-    except ModuleNotFoundError as error:
-        typer.echo(f"{error.name} is not installed: pip install pymodbus pysunspec2", err=True)
-        raise typer.Exit(2) from None
-    code, lines = probed(address, unit)
-    typer.echo("\n".join(lines), err=code == 2)
-    raise typer.Exit(code)
+    from edge.commissioning.probe_command import probe as probe_home
+
+    raise typer.Exit(probe_home(address, unit))

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from edge.commissioning.probe import Found, found_at, is_consistent, options_of, report_of
 from edge.drivers.sunspec import Options
-from edge.probe import Found, found_at, is_consistent, options_of, report_of
 from tests.support.modbus_world import modbus_world
 from vpp_streams.cli.edge import app
 from vpp_streams.process.ports import free_port
