@@ -1,6 +1,7 @@
 """Fixtures that every test may use: a real Kafka, and settings with a world of their own."""
 
 import asyncio
+import logging
 import os
 import shutil
 import uuid
@@ -41,6 +42,20 @@ structlog.configure(
         ),
     ]
 )
+
+
+@pytest.fixture(autouse=True)
+def no_log_handlers_are_left() -> Iterator[None]:
+    """Take away what a command that ran in the test's process has logged through.
+
+    Its stream is closed with the test: whatever the next test logs would be an error on stderr.
+    """
+    before, configuration = logging.root.handlers[:], structlog.get_config()
+    yield
+    structlog.configure(**configuration)
+    for handler in logging.root.handlers[:]:
+        if handler not in before and type(handler) is logging.StreamHandler:
+            logging.root.removeHandler(handler)
 
 
 @contextmanager
