@@ -4,8 +4,9 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
+from schemas.bounds import Positive
+
 Batteries = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
-RatedWatts = Annotated[float, msgspec.Meta(ge=0.0, le=1e12)]
 Hindrance = Literal[
     "never_seen",
     "not_connected",
@@ -32,7 +33,7 @@ class Hindered(msgspec.Struct, frozen=True, kw_only=True):
 
     cause: Hindrance
     batteries: Batteries
-    rated_w: RatedWatts
+    rated_w: Positive
     """Sum of their discharge ratings, W."""
 
 
@@ -45,9 +46,9 @@ class Commandable(msgspec.Struct, frozen=True, kw_only=True):
 
     batteries: Batteries
     """Number of registered batteries."""
-    rated_w: RatedWatts
+    rated_w: Positive
     """Sum of the discharge ratings of the registered ones, W."""
     commandable: Batteries
-    commandable_w: RatedWatts
+    commandable_w: Positive
     """Sum of the discharge ratings of the commandable ones, W."""
     hindered: Annotated[tuple[Hindered, ...], msgspec.Meta(max_length=32)] = ()
