@@ -184,6 +184,7 @@ class CommandAgent:
         control.pool.observe(view)
         events = control.rows.expire(now_ms)
         frames = control.orders.fill_for_storms(view, self._alerts.values())
+        frames += control.orders.release_inactive(view)
         partials = supplies(control.pool, view, control.orders.applied_ms)
         self._count(control)
         return events, frames, partials

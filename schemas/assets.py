@@ -4,9 +4,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.bounds import Fraction, Id, Label, Positive
+from schemas.bounds import EpochMs, Fraction, Id, Label, Positive
 
 DeviceKind = Literal["powerwall", "solar", "megapack"]
+SiteState = Literal["planned", "commissioning", "active", "suspended", "retired"]
+"""``planned``: known, its devices may not connect yet. ``commissioning``: its devices connect and
+their readings are shown. ``active``: it is expected, offered and paid as well; only such a site
+is. ``suspended``: as commissioning, for a while. ``retired``: its late readings are refused."""
+MAX_HISTORY = 20
+"""Most changes of state that a record keeps: the newest."""
 
 
 class Device(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -28,6 +34,14 @@ class Device(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     no device is marked, those of one device that measures them count."""
 
 
+class StateChange(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The beginning of a state of a site."""
+
+    state: SiteState
+    since_ms: EpochMs
+    reason: Label = ""
+
+
 class Site(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Premises with one grid connection."""
 
@@ -45,4 +59,18 @@ class Site(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
     latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
     longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
     removed: bool = False
-    """A removed site keeps its record so that late readings are refused with a reason."""
+    """Only in records of before sites had a history: retired. Not beside a history."""
+    history: Annotated[tuple[StateChange, ...], msgspec.Meta(max_length=MAX_HISTORY)] = ()
+    """Changes of its state, oldest first: the last one is its state. Empty = active from the
+    start. A retired site keeps its record so that late readings are refused with a reason."""
+
+    def __post_init__(self) -> None:
+        if self.removed and self.history:
+            raise ValueError("a site with a history states there that it is retired: no `removed`")
+
+    @property
+    def state(self) -> SiteState:
+        """The state that it is in now."""
+        if self.history:
+            return self.history[-1].state
+        return "retired" if self.removed else "active"

@@ -66,7 +66,7 @@ CLOSE_IDLE = 3008
 CLOSE_REPLACED = 4001
 """A newer connection of the same device took over; do not reconnect."""
 CLOSE_UNKNOWN_DEVICE = 4003
-"""The device was removed from the registry while it was connected."""
+"""The device's site was retired, or is only planned, while the device was connected."""
 CLOSE_REVOKED = 4004
 """The device's credentials were revoked: only a new one-time code lets it enrol again."""
 CLOSE_CERTIFICATE_EXPIRED = 4005

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from schemas.assets import Device, Site
+from schemas.assets import Device, Site, StateChange
 from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.registry.demo_tokens import count_demo_devices, device_token, token_hash
 from vpp_streams.domain.registry.registry import Registry
@@ -22,6 +22,7 @@ from vpp_streams.gateway.logins import (
     LogLines,
 )
 
+PLANNED = (StateChange("planned", 1),)
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 
 
@@ -62,6 +63,22 @@ def test_guesses_at_a_token_are_slowed() -> None:
     assert door.tries("d1", "right 1") == 429, "not even the right one is looked at"
     door.ms += 10_000
     assert door.tries("d1", "right 1") == 101
+
+
+def test_a_planned_site_is_refused_with_the_way_out_and_is_no_failed_login() -> None:
+    door = Door()
+    door.registry.apply(Site("s2", "north", (device("p1", "right"),), history=PLANNED))
+    headers = {"sec-websocket-protocol": "vpp.v1", "authorization": "Bearer right"}
+    answer = door.keeper.admit("/v1/p1", headers, None, HERE, 0)
+    assert isinstance(answer, AdmissionRefusal)
+    assert answer.status == 403
+    assert "`vpp assets state s2 commissioning`" in answer.reason
+    assert door.tries("p1", "wrong") == 401, "only the right token learns it"
+    assert door.counters["logins_failed"] == 1
+    for state in ("commissioning", "suspended"):
+        history = (*PLANNED, StateChange(state, 2))
+        door.registry.apply(Site("s2", "north", (device("p1", "right"),), history=history))
+        assert door.tries("p1", "right") == 101
 
 
 def test_guesses_keep_neither_other_addresses_nor_known_neighbours_out() -> None:

@@ -43,7 +43,8 @@ class OnePartition:
     def __init__(self, sites: Iterable[Site], policy: LeasePolicy = POLICY) -> None:
         self.sites = list(sites)
         self.now_ms = T0
-        self.fleet = FleetPartition(0, "telemetry", Registry(self.sites), Policy())
+        self.registry = Registry(self.sites)
+        self.fleet = FleetPartition(0, "telemetry", self.registry, Policy())
         self.rows = CommandRows(0, self.fleet.twins, policy)
         self.pool = Pool(self.fleet, self.rows)
         self.orders = Orders(self.pool)

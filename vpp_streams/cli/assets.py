@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from schemas.assets import SiteState
 from vpp_streams.errors import InputError
 from vpp_streams.settings import load_settings
 
@@ -33,9 +34,9 @@ def import_(
     """Add the sites of a file to the registry, or replace them.
 
     The complete file is checked first, and nothing is written unless all of it is valid. A site in
-    the file replaces the one in the registry; a device without a token keeps the one it has. Set
-    `removed: true` on a site to remove it. An import that creates a region or removes sites says
-    so and asks first.
+    the file replaces the one in the registry; a device without a token keeps the one it has, and a
+    site without a state stays in its own (a new one is active). Set `state: retired` on a site that
+    ends. An import that creates a region or retires sites says so and asks first.
 
     With --enrol-out each device of the file gets a one-time code, with which its home fetches a
     certificate; the codes are in that file only.
@@ -57,12 +58,42 @@ def import_(
         typer.echo(f"{done.codes} one-time codes in {enrol_out}, valid for {CODE_DAYS:g} days")
 
 
+@app.command()
+def state(
+    site_id: Annotated[str, typer.Argument(metavar="SITE", help="a site's id")],
+    state: Annotated[
+        SiteState,
+        typer.Argument(
+            metavar="STATE", help="planned, commissioning, active, suspended or retired"
+        ),
+    ],
+    reason: Annotated[str, typer.Option(help="why; kept in the site's history")] = "",
+) -> None:
+    """Change the state of a site.
+
+    planned: its devices may not connect yet.
+
+    commissioning: they connect, and their readings are shown.
+
+    active: it is expected, offered, commanded and paid as well; no other site is.
+
+    suspended: as commissioning; commands that run are ended.
+
+    retired: its devices are disconnected, and late readings are refused.
+    """
+    from vpp_streams.local.site_import import change_state
+
+    before = asyncio.run(change_state(load_settings(), site_id, state, reason))
+    was = "" if before == state else f"was {before} and "
+    typer.echo(f"{site_id} {was}is {state}")
+
+
 @app.command("list")
 def list_(
     region: Annotated[str | None, typer.Option(help="only this region")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
 ) -> None:
-    """List the sites."""
+    """List the sites that are not retired."""
     from vpp_streams.cli.screens.asset_tables import show_sites
     from vpp_streams.local.site_import import read_registry
 
@@ -79,13 +110,13 @@ def show(
     id_: Annotated[str, typer.Argument(metavar="ID", help="a site's or a device's id")],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:
-    """Show one site with its devices."""
+    """Show one site, retired ones too, with its devices and the history of its state."""
     from vpp_streams.cli.screens.asset_tables import show_site
     from vpp_streams.local.site_import import read_registry
 
     registry = asyncio.run(read_registry(load_settings()))
     entry = registry.device(id_)
-    site = registry.site(id_) or (entry[1] if entry else None)
+    site = registry.record(id_) or (entry[1] if entry else None)
     if site is None:
         raise InputError(f"no site or device {id_!r} in the registry; see `vpp assets list`")
     show_site(site, as_json)

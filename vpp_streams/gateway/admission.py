@@ -85,6 +85,14 @@ def refusal_of_revoked(admitted: Admitted, revocations: Revocations) -> Admissio
     return AdmissionRefusal(403, f"device {device_id} was revoked: {new_code(device_id)}")
 
 
+def refusal_of_planned(site: Site) -> AdmissionRefusal | None:
+    """The refusal of a device of a site that is only planned; it is no failed login."""
+    if site.state != "planned":
+        return None
+    hint = f"`vpp assets state {site.site_id} commissioning` lets its devices connect"
+    return AdmissionRefusal(403, f"site {site.site_id} is only planned: {hint}")
+
+
 def bearer(authorization: str) -> str | None:
     """The token of an Authorization header."""
     scheme, _, token = authorization.partition(" ")

@@ -14,6 +14,7 @@ from vpp_streams.gateway.admission import (
     Admitted,
     bearer,
     identify,
+    refusal_of_planned,
     refusal_of_revoked,
     requested_device,
 )
@@ -73,6 +74,8 @@ class Doorkeeper:
             if not self._connects.take(device_id, now_ms):
                 self._counters["connects_too_often"] += 1
                 answer = TOO_OFTEN
+            else:
+                answer = refusal_of_planned(answer.site) or answer
         if isinstance(answer, AdmissionRefusal):
             self._record(answer, device_id, address, now_ms)
         return answer

@@ -255,6 +255,8 @@ class Gateway:
                 self._doorkeeper.failed.forget(link.device_id)
                 self._heads.pop(link.device_id, None)
                 actions = link.session.close(CLOSE_UNKNOWN_DEVICE, "no longer in the registry")
+            elif entry[1].state == "planned":
+                actions = link.session.close(CLOSE_UNKNOWN_DEVICE, "its site is only planned")
             elif (site.site_id, device.kind, device.token_sha256) != (
                 entry[1].site_id,
                 entry[0].kind,

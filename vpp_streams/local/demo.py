@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
-import msgspec
-
 from schemas.assets import Site
+from vpp_streams import clock
+from vpp_streams.domain.registry.states import continued, in_state
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.outlet import write_many
@@ -126,14 +126,19 @@ def _environment(settings: Settings) -> dict[str, str]:
 async def register(settings: Settings, sites: Sequence[Site]) -> None:
     """Create the topics and register the demo's sites. Raises `BrokerError`.
 
-    In the demo's own namespace, sites of an earlier demo that are not in this one are removed:
+    In the demo's own namespace, sites of an earlier demo that are not in this one are retired:
     they would count as silent for ever.
     """
-    known = {site.site_id: site for site in (await read_registry(settings)).sites()}
-    records = [site for site in sites if known.get(site.site_id) != site]
+    registry, since_ms = await read_registry(settings), clock.now_ms()
+    known = {site.site_id: site for site in registry.sites()}
+    made = [
+        continued(site, registry.record(site.site_id), None, since_ms=since_ms) for site in sites
+    ]
+    records = [site for site in made if known.get(site.site_id) != site]
     if settings.namespace == DEMO_NAMESPACE:
         gone = known.keys() - {site.site_id for site in sites}
-        records += [msgspec.structs.replace(known[site_id], removed=True) for site_id in gone]
+        reason = "not in this demo"
+        records += [in_state(known[site_id], "retired", since_ms, reason) for site_id in gone]
     await write_many(KafkaClients(settings), topics.ASSETS, records)
 
 

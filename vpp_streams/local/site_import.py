@@ -1,13 +1,19 @@
-"""The registry in topic ``assets``: read it as it is now, and add sites to it."""
+"""The registry in topic ``assets``: read it as it is now, add sites, change their states."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from schemas.assets import Site
+import msgspec
+
+from schemas.assets import Site, SiteState
+from schemas.bounds import Label
+from vpp_streams import clock
 from vpp_streams.domain.identity.refusals import Subject
 from vpp_streams.domain.registry.import_plan import ImportPlan, plan_of
 from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.registry.states import in_state, why_not
+from vpp_streams.errors import InputError
 from vpp_streams.identity.ca_files import read_root
 from vpp_streams.identity.operating import check_codes_file, hand_out_codes
 from vpp_streams.kafka import topics
@@ -56,17 +62,38 @@ async def import_file(
     if enrol_out is not None:
         check_codes_file(enrol_out)
     registry = await read_registry(settings)
-    sites = read_sites(file, registry)
+    sites = read_sites(file, registry, clock.now_ms())
     plan = plan_of(sites, registry)
     agree(plan)
     await write_many(KafkaClients(settings), topics.ASSETS, shown(plan.records))
     subjects = [
         Subject(device.device_id, site.site_id)
         for site in sites
-        if not site.removed
+        if site.state != "retired"
         for device in site.devices
     ]
     if enrol_out is None or root is None:
         return Imported(plan, 0)
     await hand_out_codes(settings, subjects, enrol_out, root)
     return Imported(plan, len(subjects))
+
+
+async def change_state(settings: Settings, site_id: str, state: SiteState, reason: str) -> str:
+    """Write a site's record with another state; returns the state that it had.
+
+    Raises `InputError` where there is no such site, its state does not allow the change, or the
+    reason is not a `Label`.
+    """
+    try:
+        msgspec.convert(reason, Label)
+    except msgspec.ValidationError:
+        raise InputError("a reason is one line of at most 200 characters") from None
+    site = (await read_registry(settings)).record(site_id)
+    if site is None:
+        raise InputError(f"no site {site_id!r} in the registry; see `vpp assets list`")
+    if why := why_not(site.state, state):
+        raise InputError(f"{site_id}: {why}; nothing was written")
+    changed = in_state(site, state, clock.now_ms(), reason)
+    if changed != site:
+        await write_many(KafkaClients(settings), topics.ASSETS, [changed])
+    return site.state

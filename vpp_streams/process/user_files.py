@@ -13,10 +13,11 @@ MOST_PRICE_BYTES = 256 * 1024 * 1024
 """Of a price file, unpacked: a year of five-minute prices of a market is a tenth of it."""
 
 
-def read_sites(file: Path, known: Registry) -> list[Site]:
+def read_sites(file: Path, known: Registry, now_ms: int = 0) -> list[Site]:
     """The sites of an asset file. Raises `InputError` with every problem, one per line.
 
-    Devices of the registry ``known`` keep their tokens.
+    Devices of the registry ``known`` keep their tokens, and its sites their history, in which
+    ``now_ms`` is the time of what the file changes.
     """
     format_of(str(file))
     try:
@@ -25,7 +26,7 @@ def read_sites(file: Path, known: Registry) -> list[Site]:
         raise InputError(f"{file}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{file}: not UTF-8 text; save it as UTF-8") from None
-    return sites_of(text, str(file), known)
+    return sites_of(text, str(file), known, now_ms)
 
 
 def price_bytes(file: Path) -> bytes:

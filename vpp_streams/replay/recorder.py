@@ -41,9 +41,9 @@ class SiteFile:
         self._changed = False
 
     def note(self, read: Read[Site]) -> None:
-        """Apply a record of topic ``assets``: a removed site keeps the record it had before."""
+        """Apply a record of topic ``assets``: a retired site keeps the record it had before."""
         site = read.record
-        if not site.removed:
+        if site.state != "retired":
             self._sites[site.site_id] = _without_tokens(site)
             self._changed = True
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from schemas.assets import Device, Site
+from schemas.assets import Device, Site, StateChange
 from tests.support.paths import DOCS
 from vpp_streams.cli import build_app
 from vpp_streams.domain.files.asset_files import Format, Problem, read_assets
@@ -177,6 +177,49 @@ def test_any_table_is_sites_or_problems(rows: list[list[str]]) -> None:
     assert read_assets(text, "csv", Registry())
 
 
+def in_file(cells: str, *known: Site) -> Site | Problem:
+    """The one site, or the one problem, of a file with a site ``a`` with these cells, at 50 ms."""
+    text = f"sites:\n- {{site_id: a, region: n, {cells}}}"
+    (found,) = read_assets(text, "yaml", Registry(known), 50)
+    return found
+
+
+def test_a_site_keeps_its_state_unless_the_file_says_another() -> None:
+    suspended = Site("a", "n", history=(StateChange("suspended", 10, "meter"),))
+    same = in_file("backup_reserve: 0.5", suspended)
+    assert same == Site("a", "n", backup_reserve=0.5, history=suspended.history)
+    active = in_file("state: active", suspended)
+    assert isinstance(active, Site)
+    assert active.history == (*suspended.history, StateChange("active", 50, "imported"))
+
+
+def test_a_new_site_is_active_or_as_the_file_says() -> None:
+    assert in_file("backup_reserve: 0.5") == Site("a", "n", backup_reserve=0.5)
+    planned = in_file("state: planned")
+    assert planned == Site("a", "n", history=(StateChange("planned", 50, "imported"),))
+
+
+def test_the_earlier_form_of_retired_is_read() -> None:
+    retired = in_file("removed: true", Site("a", "n"))
+    assert retired == Site("a", "n", history=(StateChange("retired", 50, "imported"),))
+    assert in_file("removed: true", retired) == retired
+
+
+@pytest.mark.parametrize(
+    ("cells", "field", "says"),
+    [
+        ("state: planned", "state", "a site that is active cannot become planned"),
+        ("state: on", "state", "'on' is not one of planned, commissioning, active"),
+        ("state: retired, removed: true", "removed", "say `state: retired` instead"),
+    ],
+)
+def test_a_state_that_cannot_be_is_a_problem_of_the_file(cells: str, field: str, says: str) -> None:
+    problem = in_file(cells, Site("a", "n"))
+    assert isinstance(problem, Problem)
+    assert (problem.line, problem.field) == (2, field)
+    assert says in problem.text
+
+
 def run(*arguments: str, **env: str) -> tuple[int, str]:
     """Exit code and output of ``vpp assets ...``; a person's mistake is raised."""
     result = CliRunner().invoke(build_app(), ["assets", *arguments], env=env)
@@ -216,5 +259,5 @@ def test_import_list_show(settings: Settings, tmp_path: Path) -> None:
         run("show", "nobody", **env)
     removing = tmp_path / "gone.yaml"
     removing.write_text("sites: [{site_id: home-ada, region: north, removed: true}]")
-    assert "1 removed" in run("import", str(removing), "--yes", **env)[1]
+    assert "1 retired" in run("import", str(removing), "--yes", **env)[1]
     assert "home-ada" not in run("list", **env)[1]

@@ -1,13 +1,14 @@
 """The roster is kept in step piece by piece, and is what one made anew would be."""
 
 from dataclasses import fields, replace
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.assets import Device, Site
+from schemas.assets import Device, Site, SiteState, StateChange
 from tests.support.pool_world import SITE_IDS
 from tests.support.telemetry_factory import make_batch
 from vpp_streams.domain.fleet.roster import SiteRoster, Unseen
@@ -18,13 +19,13 @@ from vpp_streams.domain.registry.registry import Registry
 HOMES = SITE_IDS[:4]
 """Of one partition; a device may move from one to another."""
 site_records = st.builds(
-    lambda site_id, region, numbers, energy_wh, reserve, feeder, removed: Site(
+    lambda site_id, region, numbers, energy_wh, reserve, feeder, history: Site(
         site_id,
         region,
         tuple(Device(f"pw-{n}", "powerwall", rated_energy_wh=energy_wh) for n in sorted(numbers)),
         backup_reserve=reserve,
         feeder=feeder,
-        removed=removed,
+        history=history,
     ),
     st.sampled_from([*HOMES, "of-another-partition"]),
     st.sampled_from(["coast", "north", "valley"]),
@@ -32,7 +33,7 @@ site_records = st.builds(
     st.sampled_from([0.0, 5000.0, 13_500.0]),
     st.sampled_from([0.1, 0.2]),
     st.sampled_from([None, "f1", "f2"]),
-    st.booleans(),
+    st.sampled_from(get_args(SiteState)).map(lambda state: (StateChange(state, 0),)) | st.just(()),
 )
 heard = st.tuples(st.integers(0, 5), st.sampled_from(HOMES))
 """A device speaks, at the site that ingest then took it for."""
@@ -45,7 +46,7 @@ def unseen(registry: Registry, twins: Twins) -> dict[str, Unseen]:
         for device in site.devices:
             device_, owner = registry.device(device.device_id) or (device, None)
             silent = twins.row(device.device_id) is None and device_.rated_energy_wh
-            if site.site_id in HOMES and owner is site and silent:
+            if site.site_id in HOMES and site.state == "active" and owner is site and silent:
                 so_far = found.get(site.region, Unseen(0, 0.0, 0.0))
                 found[site.region] = replace(so_far, devices=so_far.devices + 1)
     return found

@@ -1,11 +1,13 @@
 """The registry by columns says what the registry says."""
 
+from typing import get_args
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.assets import Device, Site
+from schemas.assets import Device, Site, SiteState, StateChange
 from schemas.bounds import PARTITIONS
 from vpp_streams.domain.registry.hashing import murmur2, murmur2_of, partition_of
 from vpp_streams.domain.registry.registry import Registry
@@ -13,18 +15,18 @@ from vpp_streams.domain.registry.registry import Registry
 DEVICES = [f"pw-{n}" for n in range(4)]
 SITES = [f"home-{n:0{n}}" for n in range(1, 6)]
 records = st.builds(
-    lambda site_id, region, numbers, feeder, removed: Site(
+    lambda site_id, region, numbers, feeder, history: Site(
         site_id,
         region,
         tuple(Device(DEVICES[n], "powerwall", rated_energy_wh=5000.0 + n) for n in sorted(numbers)),
         feeder=feeder,
-        removed=removed,
+        history=history,
     ),
     st.sampled_from(SITES),
     st.sampled_from(["coast", "north", "valley"]),
     st.sets(st.integers(0, 3), max_size=2),
     st.sampled_from([None, "f1"]),
-    st.booleans(),
+    st.sampled_from(get_args(SiteState)).map(lambda state: (StateChange(state, 0),)) | st.just(()),
 )
 
 
@@ -56,13 +58,14 @@ def test_a_partition_knows_what_is_its_own(groups: list[list[Site]]) -> None:
             registry.apply(record)
         columns = registry.columns
         feeders: dict[str, set[str]] = {}
-        for site in registry.sites():
+        active = [site for site in registry.sites() if site.state == "active"]
+        for site in active:
             feeders.setdefault(site.region, set()).update({site.feeder} if site.feeder else ())
         assert columns.feeders_by_region() == feeders
         for partition in range(PARTITIONS):
             mine = [s for s in registry.sites() if partition_of(s.site_id, PARTITIONS) == partition]
             expected: dict[str, int] = {}
-            for site in mine:
+            for site in (site for site in mine if site in active):
                 expected[site.region] = expected.get(site.region, 0) + 1
             assert columns.sites_by_region(partition) == expected
             rows = columns.device_index.find(pa.array(DEVICES))

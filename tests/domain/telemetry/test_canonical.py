@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.assets import Device, Site
+from schemas.assets import Device, Site, StateChange
 from schemas.encoding import decode_frame, encode_frame
 from schemas.telemetry import TELEMETRY_V1, Quality
 from tests.support.telemetry_factory import make_batch
@@ -294,3 +294,15 @@ def test_a_frame_that_no_ingest_writes_is_refused(column: str, value: str | int)
     batch = make_batch([sound, {**sound, column: value}])
     with pytest.raises(ValueError, match=f"column {column} "):
         decode_frame(encode_frame(batch))
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_late_reading_of_a_retired_site_is_refused_with_that_reason(*, removed: bool) -> None:
+    retired = () if removed else (StateChange("retired", 1),)
+    site = Site("home-9", "north", (Device("pw-9", "powerwall"),), removed=removed, history=retired)
+    refused = read_line(line(9), Registry([site]))
+    assert isinstance(refused, RefusedLine)
+    assert refused.why.reason == "unknown_device"
+    assert refused.why.detail == "The site home-9 of device 'pw-9' is retired."
+    moved = Registry([site, Site("home-1", "north", site.devices), site])
+    assert moved.retired_site_of("pw-9") is None, "another site has it now"

@@ -1,7 +1,9 @@
 """Sites and devices of the registry as tables for a terminal."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
+import msgspec
 import typer
 from msgspec.structs import replace
 from rich.console import Console
@@ -43,9 +45,11 @@ def show_site(site: Site, as_json: bool) -> None:
 
 
 def _json(site: Site) -> str:
-    """A site as JSON, without its devices' token hashes, which only the gateway needs."""
+    """A site as JSON with its state, without its devices' token hashes: only the gateway needs
+    them."""
     devices = tuple(replace(device, token_sha256="") for device in site.devices)
-    return encode_json(replace(site, devices=devices)).decode()
+    record = msgspec.to_builtins(replace(site, devices=devices))
+    return encode_json({"site_id": site.site_id, "state": site.state, **record}).decode()
 
 
 def table_of_sites(sites: list[Site]) -> Table:
@@ -53,6 +57,7 @@ def table_of_sites(sites: list[Site]) -> Table:
     table = _table(
         ("region", "left"),
         ("site", "left"),
+        ("state", "left"),
         ("devices", "left"),
         ("battery kWh", "right"),
         ("solar kW", "right"),
@@ -63,6 +68,7 @@ def table_of_sites(sites: list[Site]) -> Table:
         table.add_row(
             site.region,
             site.site_id,
+            site.state,
             ", ".join(device.device_id for device in site.devices),
             _number(sum(device.rated_energy_wh for device in site.devices), 1000),
             _number(sum(device.rated_solar_w for device in site.devices), 1000),
@@ -76,6 +82,9 @@ def table_of_site(site: Site) -> Table:
     """One site as names and values."""
     table = _table(("site", "left"), (site.site_id, "left"))
     table.add_row("region", site.region)
+    table.add_row("state", site.state)
+    for change in site.history:
+        table.add_row(f"{change.state} since", f"{_moment(change.since_ms)} {change.reason}")
     table.add_row("export limit W", _number(site.export_limit_w))
     table.add_row("import limit W", _number(site.import_limit_w))
     table.add_row("backup reserve", f"{site.backup_reserve:.0%}")
@@ -107,6 +116,11 @@ def table_of_devices(site: Site) -> Table:
             "token or certificate" if device.token_sha256 else "certificate",
         )
     return table
+
+
+def _moment(at_ms: int) -> str:
+    """A time in UTC to the second."""
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
 def _number(value: float | None, divisor: float = 1.0) -> str:

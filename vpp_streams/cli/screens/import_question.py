@@ -9,15 +9,15 @@ from vpp_streams.errors import InputError
 
 
 def in_numbers(plan: ImportPlan) -> str:
-    """How many sites a plan adds, changes, leaves as they are and removes."""
+    """How many sites a plan adds, changes, leaves as they are and retires."""
     return (
         f"{len(plan.new)} sites new, {len(plan.changed)} changed,"
-        f" {plan.unchanged} unchanged, {len(plan.removed)} removed"
+        f" {plan.unchanged} unchanged, {len(plan.retired)} retired"
     )
 
 
 def agree_to_import(plan: ImportPlan, *, yes: bool) -> None:
-    """Say what a plan creates and removes, and ask unless ``yes``.
+    """Say what a plan creates and retires, and ask unless ``yes``.
 
     Raises `InputError` where the answer is no, or where there is no terminal to ask on.
     """

@@ -11,7 +11,7 @@ import numpy as np
 
 from schemas.commands import CommandFrame, CommandRow
 from schemas.dispatch import Dispatch
-from schemas.grid import Alert
+from schemas.grid import Alert, Droop
 from vpp_streams.domain.arrays import Floats, Mask, Rows
 from vpp_streams.domain.control.allocate import allocate
 from vpp_streams.domain.control.lease import CAUSE, CREATED, STANDING
@@ -56,21 +56,38 @@ class Orders:
         else:
             until_ms = min(until_ms, order.until_ms)
             rows, setpoint_w = self._to_move(order, view, mine, everyone=rearmed)
-        return self._frames(view, rows, setpoint_w, self._template(order, view.now_ms, until_ms))
+        template = self._template(
+            order.region,
+            order.request_id,
+            asked_at_ms=order.asked_at_ms,
+            now_ms=view.now_ms,
+            until_ms=until_ms,
+            droop=order.droop,
+        )
+        return self._frames(view, rows, setpoint_w, template)
 
-    def _template(self, order: Dispatch, now_ms: int, until_ms: int) -> CommandFrame:
-        """A frame of the order's commands, without its rank, slot and rows."""
+    def _template(
+        self,
+        region: str,
+        request_id: str,
+        *,
+        asked_at_ms: int,
+        now_ms: int,
+        until_ms: int,
+        droop: Droop | None = None,
+    ) -> CommandFrame:
+        """A frame of a request's commands, without its rank, slot and rows."""
         return CommandFrame(
             partition=self._rows.partition,
             rank=0,
             slot=0,
-            region=order.region,
-            request_id=order.request_id,
+            region=region,
+            request_id=request_id,
             created_at_ms=now_ms,
-            asked_at_ms=order.asked_at_ms,
+            asked_at_ms=asked_at_ms,
             not_before_ms=now_ms,
             valid_until_ms=until_ms,
-            droop=order.droop,
+            droop=droop,
             rows=(),
         )
 
@@ -97,18 +114,28 @@ class Orders:
                 frames += self._frames(view, at[of], wanted[of], template)
         return frames
 
+    def release_inactive(self, view: View) -> list[CommandFrame]:
+        """The ends of the leases of devices whose sites are not active any more."""
+        at, released_w = self._to_release(view, view.region < 0)
+        regions = self._pool.fleet.roster.rows().regions
+        region_of = np.array([regions[site] for site in view.ratings.site[at].tolist()], object)
+        frames = []
+        for region in sorted(set(region_of.tolist()) - {""}):  # "": it is not registered
+            of, now_ms = region_of == region, view.now_ms
+            until_ms = now_ms + self._policy.lease_ms
+            template = self._template(
+                region, "", asked_at_ms=now_ms, now_ms=now_ms, until_ms=until_ms
+            )
+            frames += self._frames(view, at[of], released_w[of], template)
+        return frames
+
     def _storm_frame(self, region: str, alert: Alert, now_ms: int) -> CommandFrame:
-        return CommandFrame(
-            partition=self._rows.partition,
-            rank=0,
-            slot=0,
-            region=region,
-            request_id=alert.alert_id,
-            created_at_ms=now_ms,
+        return self._template(
+            region,
+            alert.alert_id,
             asked_at_ms=alert.prepare_from_ms,
-            not_before_ms=now_ms,
-            valid_until_ms=min(now_ms + self._policy.lease_ms, alert.ends_at_ms),
-            rows=(),
+            now_ms=now_ms,
+            until_ms=min(now_ms + self._policy.lease_ms, alert.ends_at_ms),
         )
 
     def _to_move(

@@ -2,7 +2,8 @@
 
 Both forms become blocks of text cells with their line numbers, which one set of rules reads, so a
 value means the same in either. A file describes each of its sites completely; only a device's
-token may be left out, and the device then keeps the token it has.
+token may be left out, and the device then keeps the token it has, and the site's state, which then
+stays. ``removed`` is the earlier form of the state *retired*.
 """
 
 import csv
@@ -18,12 +19,15 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import yaml
 
-from schemas.assets import Device, Site
+from schemas.assets import Device, Site, SiteState
 from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.registry.states import continued, why_not
 from vpp_streams.errors import InputError
 
 Format = Literal["yaml", "csv"]
 SHOWN_PROBLEMS = 50
+IMPORTED = "imported"
+"""Reason of a change of state by a file."""
 
 _FORMATS: dict[str, Format] = {".yaml": "yaml", ".yml": "yaml", ".csv": "csv"}
 _ID = "an id (letters, digits and . _ : -, at most 64, starting with a letter or digit)"
@@ -42,6 +46,7 @@ _EXPECTED = {
     "backup_reserve": "a fraction from 0 to 1 (20 % is 0.2)",
     "latitude": "degrees from -90 to 90",
     "longitude": "degrees from -180 to 180",
+    "state": "one of planned, commissioning, active, suspended, retired",
     "removed": "true or false",
     "meters_connection": "true or false",
     "token_sha256": "64 hex digits (see `vpp assets token`)",
@@ -52,7 +57,9 @@ _NEEDED = {
     "megapack": ("rated_energy_wh", "rated_charge_w", "rated_discharge_w"),
     "solar": ("rated_solar_w",),
 }
-_SITE_TYPES = {f.name: f.type for f in msgspec.structs.fields(Site) if f.name != "devices"}
+_SITE_TYPES = {
+    f.name: f.type for f in msgspec.structs.fields(Site) if f.name not in ("devices", "history")
+} | {"state": SiteState}
 _DEVICE_TYPES = {f.name: f.type for f in msgspec.structs.fields(Device)} | {"token": str}
 
 
@@ -91,11 +98,11 @@ def format_of(name: str) -> Format:
     return format_
 
 
-def sites_of(text: str, name: str, known: Registry) -> list[Site]:
+def sites_of(text: str, name: str, known: Registry, now_ms: int) -> list[Site]:
     """The sites of the file ``name``. Raises `InputError` with every problem, one per line."""
     sites: list[Site] = []
     problems: list[str] = []
-    for found in read_assets(text, format_of(name), known):
+    for found in read_assets(text, format_of(name), known, now_ms):
         if isinstance(found, Site):
             sites.append(found)
         else:
@@ -109,15 +116,17 @@ def sites_of(text: str, name: str, known: Registry) -> list[Site]:
     return sites
 
 
-def read_assets(text: str, format_: Format, known: Registry) -> list[Site] | list[Problem]:
+def read_assets(
+    text: str, format_: Format, known: Registry, now_ms: int = 0
+) -> list[Site] | list[Problem]:
     """The sites of a file, or all of its problems (never both; the list is never empty).
 
     ``known`` is the registry that the sites will be added to: its devices keep their tokens, and
-    may not appear at a second site.
+    may not appear at a second site; its sites keep their history. A new state begins at ``now_ms``.
     """
     problems: list[Problem] = []
     blocks = (_yaml_blocks if format_ == "yaml" else _csv_blocks)(text, problems)
-    sites = [_site(block, known, problems) for block in blocks]
+    sites = [_site(block, known, now_ms, problems) for block in blocks]
     _check_ids(blocks, known, problems)
     if not blocks and not problems:
         problems.append(Problem(1, "", "there are no sites in it"))
@@ -127,12 +136,30 @@ def read_assets(text: str, format_: Format, known: Registry) -> list[Site] | lis
 # One set of rules
 
 
-def _site(block: _Block, known: Registry, problems: list[Problem]) -> Site | None:
+def _site(block: _Block, known: Registry, now_ms: int, problems: list[Problem]) -> Site | None:
     fields = _fields(block, _SITE_TYPES, ("site_id", "region"), "site", problems)
     devices = [_device(device, known, problems) for device in block.devices]
+    before = known.record(fields.get("site_id", ""))
+    state = _state(block, fields, before, problems)
     if problems:
         return None
-    return Site(**fields, devices=tuple(device for device in devices if device is not None))
+    site = Site(**fields, devices=tuple(device for device in devices if device is not None))
+    return continued(site, before, state, since_ms=now_ms, reason=IMPORTED)
+
+
+def _state(
+    block: _Block, fields: dict[str, Any], before: Site | None, problems: list[Problem]
+) -> SiteState | None:
+    """Take the state that a site shall have from its fields; None = the file does not say."""
+    state: SiteState | None = fields.pop("state", None)
+    removed = fields.pop("removed", False)
+    if removed and state is not None:
+        text = "say `state: retired` instead, not both"
+        problems.append(Problem(block.cells["removed"].line, "removed", text))
+    state = "retired" if removed else state
+    if state and before and (why := why_not(before.state, state)):
+        problems.append(Problem(block.cells["state"].line, "state", why))
+    return state
 
 
 def _device(block: _Block, known: Registry, problems: list[Problem]) -> Device | None:

@@ -286,9 +286,11 @@ class FleetPartition:
             out.counts.update(
                 windows_closed=len(sums.revision) - corrections, corrections=corrections
             )
-        regions = {rows.regions[site] for site in pending.tolist()}
+        ratings = self.roster.ratings()
+        changed = np.unique(ratings.region[pending]).tolist()
+        regions = {ratings.regions[code] for code in changed if code >= 0}
         if closing:
-            regions |= set(self.roster.ratings().regions)
+            regions |= set(ratings.regions)
         if regions:
             self._publish_regions(key, sums, regions, out)
 

@@ -25,7 +25,7 @@ _ROWS = {
     "panels": Column(np.bool_),
 }
 _SITES = {
-    "region": Column(np.int32, -1),  # the registry's number
+    "region": Column(np.int32, -1),  # the registry's number; -1 = it does not count
     "region_name": Column(object, ""),
     "feeder": Column(np.int32),  # the registry's number
     "devices": Column(np.int64),
@@ -39,7 +39,7 @@ _OF_REGISTRY = tuple(name for name in _SITES if name not in ("seen", "region_nam
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """Batteries of registered sites that have never reported."""
+    """Batteries of active sites that have never reported."""
 
     devices: int
     up_w: float
@@ -108,7 +108,7 @@ class SiteRoster:
         mine = mine[silent[mine] & (devices["rated_energy_wh"][mine] > 0)]
         region = sites["region"][devices["site"][mine]]
         found = {}
-        for code in np.unique(region).tolist():
+        for code in np.unique(region[region >= 0]).tolist():
             here = mine[region == code]
             found[registry.regions.names[code]] = Unseen(
                 devices=len(here),
@@ -167,7 +167,7 @@ class SiteRoster:
         for name in _OF_REGISTRY:
             self._site_columns[name][at] = registry.sites[name][found]
         names = np.array([*registry.regions.names, ""], object)  # the last, -1: not registered
-        self._site_columns["region_name"][at] = names[registry.sites["region"][found]]
+        self._site_columns["region_name"][at] = names[registry.sites["own_region"][found]]
 
     def _rate_rows(self, at: Ints) -> None:
         registry = self._registry.columns

@@ -21,7 +21,9 @@ from vpp_streams.domain.registry.name_index import UNKNOWN, NameIndex
 _SITE: Mapping[str, Column] = {
     "site_hash": Column(np.uint32),
     "partition": Column(np.int8, -1),
+    # Where it counts: -1 where it is not active. Hence it is in no sum, offer or order.
     "region": Column(np.int32, -1),
+    "own_region": Column(np.int32, -1),  # in any state
     "feeder": Column(np.int32),
     "devices": Column(np.int64),
     "backup_reserve": Column(np.float64, 1.0),
@@ -61,7 +63,7 @@ class Found:
 
 
 class RegistryColumns:
-    """Sites and devices by columns; a site that is removed has region -1."""
+    """Sites and devices by columns; a site that is not active has region -1."""
 
     def __init__(self) -> None:
         self.site_index, self.device_index = NameIndex(), NameIndex()
@@ -81,7 +83,7 @@ class RegistryColumns:
         return Found(site != UNKNOWN, names, hashes, device)
 
     def put_sites(self, changed: Mapping[str, Site | None]) -> None:
-        """Set the data of these sites; None = removed."""
+        """Set the data of these sites; None = retired."""
         rows = _rows(changed, self._site_row, self.site_index)
         sites, t = list(changed.values()), self.sites
         t.grow(len(self._site_row))
@@ -89,7 +91,9 @@ class RegistryColumns:
         hashes = murmur2_of(pa.array(list(changed), pa.string()))
         t["site_hash"][rows] = hashes
         t["partition"][rows] = partitions_of(hashes, PARTITIONS)
-        t["region"][rows] = [self.regions.code(s.region) if s else -1 for s in sites]
+        own = np.array([self.regions.code(s.region) if s else -1 for s in sites], np.int32)
+        active = [s is not None and s.state == "active" for s in sites]
+        t["own_region"][rows], t["region"][rows] = own, np.where(active, own, -1)
         t["feeder"][rows] = [self.feeders.code(s.feeder or "") if s else 0 for s in sites]
         t["devices"][rows] = [len(s.devices) if s else 0 for s in sites]
         t["backup_reserve"][rows] = [s.backup_reserve if s else 1.0 for s in sites]
@@ -124,12 +128,12 @@ class RegistryColumns:
         t["bounds_w"][:, rows] = bounds_w(own, site)
 
     def sites_by_region(self, partition: int) -> dict[str, int]:
-        """Region -> sites of this partition that are not removed; without those of none."""
+        """Region -> active sites of this partition; without those of none."""
         named = zip(self.regions.names, self._sites_by_region[partition].tolist(), strict=False)
         return {region: count for region, count in named if count}
 
     def feeders_by_region(self) -> dict[str, set[str]]:
-        """Region -> the feeders that its sites are on, of every region with a site."""
+        """Region -> the feeders that its active sites are on, of every region with one."""
         region, feeder = (self.sites.known(name).astype(np.int64) for name in ("region", "feeder"))
         there, feeders = region >= 0, len(self.feeders.names)
         found: dict[str, set[str]] = {}

@@ -17,45 +17,46 @@ class ImportPlan(NamedTuple):
     """Not in the registry yet."""
     changed: tuple[Site, ...]
     """In the registry with other contents, and they stay in it."""
-    removed: tuple[Site, ...]
-    """In the registry now, removed by the file."""
+    retired: tuple[Site, ...]
+    """In the registry now, retired by the file."""
     unchanged: int
-    """Already in the registry as they are, or removed before."""
+    """Already in the registry as they are, or retired before."""
     created_regions: tuple[str, ...]
     """Regions without a site until now, sorted."""
 
     @property
     def records(self) -> list[Site]:
         """The records to write."""
-        return [*self.new, *self.changed, *self.removed]
+        return [*self.new, *self.changed, *self.retired]
 
     @property
     def consequences(self) -> list[str]:
         """What needs an operator's agreement, as sentences without a subject.
 
-        A mistyped region is a new region, and the devices of a removed site are disconnected.
+        A mistyped region is a new region, and the devices of a retired site are disconnected.
         """
         lines = []
         if self.created_regions:
             lines.append(f"creates {_listed('region', self.created_regions)}")
-        if self.removed:
-            names = [site.site_id for site in self.removed]
-            lines.append(f"removes {_listed('site', names)}; their devices are disconnected")
+        if self.retired:
+            names = [site.site_id for site in self.retired]
+            lines.append(f"retires {_listed('site', names)}; their devices are disconnected")
         return lines
 
 
 def plan_of(sites: Sequence[Site], registry: Registry) -> ImportPlan:
     """Compare the sites of a file with the registry."""
     known = {site.site_id: registry.site(site.site_id) for site in sites}
-    stay = [site for site in sites if not site.removed]
+    stay = [site for site in sites if site.state != "retired"]
     new = tuple(site for site in stay if known[site.site_id] is None)
     changed = tuple(site for site in stay if known[site.site_id] not in (None, site))
-    removed = tuple(site for site in sites if site.removed and known[site.site_id] is not None)
+    leaving = (site for site in sites if site.state == "retired")
+    retired = tuple(site for site in leaving if known[site.site_id] is not None)
     return ImportPlan(
         new,
         changed,
-        removed,
-        unchanged=len(sites) - len(new) - len(changed) - len(removed),
+        retired,
+        unchanged=len(sites) - len(new) - len(changed) - len(retired),
         created_regions=tuple(sorted({site.region for site in stay} - set(registry.regions()))),
     )
 

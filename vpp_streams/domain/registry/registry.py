@@ -36,6 +36,7 @@ class Registry:
         self._changes: deque[Change] = deque(maxlen=MAX_CHANGES)
         self._sites: dict[str, Site] = {}
         self._devices: dict[str, tuple[Device, Site]] = {}
+        self._retired_at: dict[str, str] = {}
         self._columns: RegistryColumns | None = None
         # Touched since the columns were brought up to date.
         self._stale_sites: dict[str, None] = {}
@@ -56,17 +57,19 @@ class Registry:
             if self._devices.get(device.device_id, (None, None))[1] is old:
                 del self._devices[device.device_id]
         self._sites[site.site_id] = site
-        for device in () if site.removed else site.devices:
-            self._devices[device.device_id] = (device, site)
+        if site.state == "retired":
+            self._retired_at |= {device.device_id: site.site_id for device in site.devices}
+        else:
+            self._devices |= {device.device_id: (device, site) for device in site.devices}
 
     def remove(self, site_id: str) -> None:
-        """Apply a tombstone: the site is removed, as by a record that states so.
+        """Apply a tombstone: the site is retired. It states no time, so the history ends with it.
 
         Its data is kept, so that its late readings are refused with a reason.
         """
         old = self.site(site_id)
         if old is not None:
-            self.apply(msgspec.structs.replace(old, removed=True))
+            self.apply(msgspec.structs.replace(old, removed=True, history=()))
 
     @property
     def version(self) -> int:
@@ -81,14 +84,22 @@ class Registry:
         count, kept = self._version - since, len(self._changes)
         return None if count > kept else list(islice(self._changes, kept - count, None))
 
+    def record(self, site_id: str) -> Site | None:
+        """A site's newest record, also of a retired one; None where it is unknown."""
+        return self._sites.get(site_id)
+
     def site(self, site_id: str) -> Site | None:
-        """The site, or None where it is unknown or removed."""
+        """The site, or None where it is unknown or retired."""
         site = self._sites.get(site_id)
-        return None if site is None or site.removed else site
+        return None if site is None or site.state == "retired" else site
 
     def device(self, device_id: str) -> tuple[Device, Site] | None:
-        """The device with its site, or None where it is unknown or removed."""
+        """The device with its site, or None where it is unknown or its site is retired."""
         return self._devices.get(device_id)
+
+    def retired_site_of(self, device_id: str) -> str | None:
+        """The retired site that last had a device which no other site has; None = there is none."""
+        return None if device_id in self._devices else self._retired_at.get(device_id)
 
     @property
     def columns(self) -> RegistryColumns:
@@ -108,13 +119,13 @@ class Registry:
         return self._columns
 
     def sites(self) -> Iterator[Site]:
-        """Sites that are not removed, in the order they were first seen."""
-        return (site for site in self._sites.values() if not site.removed)
+        """Sites that are not retired, in the order they were first seen."""
+        return (site for site in self._sites.values() if site.state != "retired")
 
     def device_count(self) -> int:
-        """Devices of sites that are not removed."""
+        """Devices of sites that are not retired."""
         return len(self._devices)
 
     def regions(self) -> list[str]:
-        """Regions that have a site, sorted."""
+        """Regions that have a site, active or not, sorted."""
         return sorted({site.region for site in self.sites()})

@@ -56,6 +56,8 @@ def read_line(raw: bytes, registry: Registry) -> dict[str, Any] | RefusedLine:
 
     if found is None:
         why = f"The registry has no device {line.device_id!r}."
+        if (retired := registry.retired_site_of(line.device_id)) is not None:
+            why = f"The site {retired} of device {line.device_id!r} is retired."
         return refused(Rejection("unknown_device", why))
     reading = _reading(line)
     if isinstance(reading, Rejection):

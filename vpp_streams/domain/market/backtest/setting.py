@@ -75,14 +75,14 @@ def _traded(prices: Prices, products: tuple[Product, ...]) -> tuple[Product, ...
 
 
 def storage_of_fleet(sites: Iterable[Site], round_trip: float) -> tuple[Storage, int]:
-    """The batteries of some sites as one, above their owners' reserves; and how many sites.
+    """The batteries of those sites that are active as one, above their owners' reserves; how many.
 
     A site gives no more than its connection lets out.
     """
     energy = charge = discharge = 0.0
     count = 0
     for site in sites:
-        batteries = [d for d in site.devices if d.rated_energy_wh and not site.removed]
+        batteries = [d for d in site.devices if d.rated_energy_wh and site.state == "active"]
         if not batteries:
             continue
         count += 1
