@@ -24,6 +24,7 @@ from tests.support.web_records import (
     site_window,
 )
 from tests.support.web_world import apply, apply_raw
+from vpp_streams.domain.registry.states import in_state
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.web.ages import Ages, percentile
@@ -234,6 +235,16 @@ def test_a_removed_site_leaves_the_list(model: ReadModel) -> None:
         apply(model, topics.ASSETS, site(number))
     apply(model, topics.ASSETS, msgspec.structs.replace(site(1), removed=True))
     assert [row.site_id for row in model.sites.page(None, "", 10, None).sites] == ["home-002"]
+
+
+def test_a_list_of_sites_shows_their_states(model: ReadModel) -> None:
+    apply(model, topics.ASSETS, site(1))
+    apply(model, topics.ASSETS, in_state(site(2), "suspended", NOW_MS))
+    rows = model.sites.page(None, "", 10, None).sites
+    assert [(row.site_id, row.state) for row in rows] == [
+        ("home-001", "active"),
+        ("home-002", "suspended"),
+    ]
 
 
 @given(numbers=st.sets(st.integers(0, 60)), limit=st.integers(1, 20))

@@ -61,6 +61,7 @@ class SiteApi:
         return Json(
             views.SiteDetail(
                 site=_without_secrets(site),
+                state=site.state,
                 presence=self._model.sites.presence(site),
                 twin=None if isinstance(twin, str) else twin,
                 twin_error=twin if isinstance(twin, str) else None,

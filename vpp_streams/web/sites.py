@@ -97,6 +97,7 @@ class Sites:
                 yield SiteRow(
                     site_id=site_id,
                     region=site.region,
+                    state=site.state,
                     kinds=sorted({device.kind for device in site.devices}),
                     devices=len(site.devices),
                     connected=sum(p.status == "connected" for p in self.presence(site)),

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from schemas.assets import Site
+from schemas.assets import Site, SiteState
 from schemas.presence import Presence
 from schemas.rejected import RefusalReason
 from schemas.windows import Deliverable, RegionWindow, SiteWindow
@@ -78,6 +78,8 @@ class SiteRow(msgspec.Struct, frozen=True, kw_only=True):
 
     site_id: str
     region: str
+    state: SiteState
+    """Only an active site is expected, offered and commanded."""
     kinds: list[str]
     """Kinds of its devices."""
     devices: int
@@ -148,6 +150,7 @@ class SiteDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     site: Site
     """As in the registry, without the devices' token hashes."""
+    state: SiteState
     presence: list[Presence]
     twin: Twin | None
     twin_error: str | None

@@ -91,10 +91,10 @@ export function siteView(siteId) {
   let sizeS = 60;
   let nowMs = Date.now();
 
-  function showSite({ site, presence, twin: now, twin_error: error }) {
+  function showSite({ site, state, presence, twin: now, twin_error: error }) {
     const limit = site.export_limit_w === undefined || site.export_limit_w === null ? "no export limit" : `export limit ${power(site.export_limit_w)}`;
     facts.replaceChildren("Region ", h("a", { href: `#/regions/${encodeURIComponent(site.region)}` }, site.region),
-      ` · backup reserve ${percent(site.backup_reserve ?? 0.2)} · ${limit}`);
+      ` · ${state} · backup reserve ${percent(site.backup_reserve ?? 0.2)} · ${limit}`);
     const presenceOf = new Map(presence.map((p) => [p.device_id, p]));
     const recordOf = new Map((site.devices ?? []).map((d) => [d.device_id, d]));
     record.replaceChildren(table("Devices in the registry", RECORD_COLUMNS, site.devices ?? [], "This site has no device."));

@@ -9,6 +9,7 @@ const TYPING_MS = 200;
 const COLUMNS = [
   { label: "Site", kind: "id", cell: (s) => h("a", { href: `#/sites/${encodeURIComponent(s.site_id)}` }, s.site_id) },
   { label: "Region", cell: (s) => h("a", { href: `#/regions/${encodeURIComponent(s.region)}` }, s.region) },
+  { label: "State", cell: (s) => h("span", { class: s.state === "active" ? "" : "warn-text" }, s.state) },
   { label: "Devices", cell: (s) => `${s.devices} ${s.kinds.join(", ")}` },
   { label: "Connected", kind: "number", cell: (s) => h("span", { class: s.connected === s.devices ? "" : "warn-text" }, `${s.connected} of ${s.devices}`) },
   { label: "Battery", kind: "number", cell: (s) => (s.rated_energy_wh ? `${energy(s.rated_energy_wh)} · ${power(s.rated_discharge_w)}` : "none") },
