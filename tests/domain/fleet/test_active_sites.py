@@ -139,3 +139,22 @@ def test_a_storm_does_not_command_a_site_that_is_not_active() -> None:
     assert not view.able.any()
     assert np.isfinite(view.latest.battery_w).all(), "its twin is kept"
     assert world.orders.fill_for_storms(view, storm) == []
+
+
+def test_a_correction_of_a_site_that_does_not_count_is_no_revision_of_its_region() -> None:
+    sites = [home(0), in_state(home(1), "suspended", T0)]
+    world = OnePartition(sites)
+
+    def frame(number: int, site: Site, at_ms: int, *, live: bool = True) -> Frame:
+        row = {
+            "device_id": f"{site.site_id}-pw", "site_id": site.site_id, "seq": number,
+            "measured_at_ms": at_ms, "received_at_ms": at_ms + 50, "battery_w": 500.0,
+        }  # fmt: skip
+        return Frame(number, Batch.of(make_batch([row])), live=live)
+
+    for second in range(130):
+        world.fleet.apply(frame(second, sites[0], T0 + second * 1000))
+    world.fleet.apply(frame(200, sites[1], T0 + 25_000, live=False))
+    out = world.fleet.apply(frame(201, sites[0], T0 + 142_000))
+    assert [(w.site_id, w.region) for w in out.windows] == [(sites[1].site_id, "north")]
+    assert not [p for p in out.partials if isinstance(p, RegionWindowPartial)]
