@@ -60,6 +60,8 @@ class Registers:
 
     def __init__(self, make: Make, ratings: Ratings, serial: str) -> None:
         self.make, self.ratings = make, ratings
+        self.sun_is_silent = False
+        """Whether the power of the panels is not measured at present (make "der")."""
         common = _model(1, Mn="VPP", Md=f"simulated {make}", Vr="1.0", SN=serial, DA=1)
         made = _der(ratings) if make == "der" else _hybrid(ratings)
         self._models = [common, *made, _model(203, W_SF=0, Hz_SF=-2, V_SF=-1, A_SF=-1, PF_SF=-2)]
@@ -74,6 +76,8 @@ class Registers:
             _set(self._by_id[713], SoC=100 * now.soc, WHAvail=now.soc * self.ratings.energy_wh)
             solar, battery = self._by_id[714].groups["Prt"]
             _set(solar, DCW=now.solar_w)
+            if self.sun_is_silent:
+                solar.points["DCW"].value = None
             _set(battery, DCW=now.battery_w)
             return
         _set(self._by_id[103], W=now.ac_w, Hz=now.hz, PhVphA=now.volts, St=4)

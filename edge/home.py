@@ -85,6 +85,8 @@ class Home:
         """The power of the last step without frequency response; None = own mode."""
         self.ramps = False
         """Whether the last step was one of a ramp, which goes on with the next."""
+        self.follows_plan = False
+        """Whether the last step's power without a lease was the home's own plan's."""
         self._guards = False
         """Whether the battery is kept out of its own mode, at its reserve."""
 
@@ -110,7 +112,8 @@ class Home:
         self.own.observe(now_ms, measured, dt_s)
         orders = self.leases.orders(np.array([now_ms]), islanded)
         if not known or islanded[0] or not self._commandable:
-            self._commanded_w, self._guards, self.ramps = None, False, False
+            self._commanded_w, self._guards = None, False
+            self.ramps = self.follows_plan = False
             return None
         return self._decide(now_ms, measured, orders, dt_s)
 
@@ -120,6 +123,7 @@ class Home:
         state = BatteryState(one(measured["soc"]), one(_PACK_C))
         power_w, net_w = one(measured["battery_w"]), self._net_load_w(measured)
         planned_w = self.own.power_w(now_ms, measured) if self._plans else None
+        self.follows_plan = planned_w is not None
         alone_w = self._alone_w(state, net_w if planned_w is None else one(planned_w), dt_s)
         decision = ladder.follow(
             self._battery,
@@ -138,7 +142,7 @@ class Home:
         limited = at_limit & is_near(power_w, request_w, orders.setpoint_w)
         self.leases.moved(np.array([now_ms]), decision, alone_w, power_w=power_w, limited=limited)
         self._guard(measured["soc"])
-        commands = bool(orders.leased[0] or self.leases.falling[0]) or planned_w is not None
+        commands = bool(orders.leased[0] or self.leases.falling[0]) or self.follows_plan
         if not commands and not self._guards:
             self._commanded_w = None
             return None

@@ -14,6 +14,7 @@ from edge.config import Config, ConfigError, read_config
 from edge.driver_calls import DriverStuckError
 from edge.drivers import module_of
 from edge.durable_ring import DurableRing
+from edge.identity.login import AgentLogin
 from edge.identity.logins import login_of
 from edge.loop_watch import watching
 from edge.session import Patience
@@ -52,10 +53,18 @@ def run(path: Path) -> int:
 def agent_of(config: Config) -> Agent:
     """The agent of a configuration. Raises `ConfigError` and `InUseError`."""
     rng = random.Random()
-    setup = Setup(
+    setup = setup_of(config, login_of(config, rng))
+    ring = ring_of(config)
+    driver = module_of(config.driver_name).driver(config.driver_options)
+    return Agent(setup, driver, ring, rng)
+
+
+def setup_of(config: Config, login: AgentLogin) -> Setup:
+    """The owner's configuration as the agent takes it."""
+    return Setup(
         url=config.gateway.url,
         device_id=config.gateway.device_id,
-        login=login_of(config, rng),
+        login=login,
         backup_reserve=config.home.backup_reserve,
         export_limit_w=config.home.export_limit_w,
         import_limit_w=config.home.import_limit_w,
@@ -63,9 +72,6 @@ def agent_of(config: Config) -> Agent:
         learnt=config.file(config.storage.path + ".learnt"),
         patience=Patience(),
     )
-    ring = ring_of(config)
-    driver = module_of(config.driver_name).driver(config.driver_options)
-    return Agent(setup, driver, ring, rng)
 
 
 def ring_of(config: Config) -> DurableRing:

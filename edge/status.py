@@ -9,9 +9,6 @@ from edge.clock import monotonic_ms, utc_ms
 from edge.commissioning.judge import CLOCK_MS
 from edge.driver import Reading
 
-_RESERVE_SOC = 0.01
-"""This close above the owner's reserve the agent may hold the battery there."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
@@ -80,11 +77,9 @@ def _battery(agent: Agent) -> str:
         return f"{power}: a command of the power station, until {until:%H:%M:%S}"
     if home.leases.falling[0]:
         return f"{power}: it returns from a command of the power station, at its ramp"
-    plans = home.own.always or bool(home.leases.follows_prices[0])
-    at_reserve = agent.newest.get("soc", 1.0) <= float(home.reserve[0]) + _RESERVE_SOC
-    if at_reserve and (not plans or held.power_w == 0.0):
-        return f"{power}: it is kept at the owner's reserve"
-    return f"{power}: by the home's own plan, from the tariff or the market's prices"
+    if home.follows_plan:
+        return f"{power}: by the home's own plan, from the tariff or the market's prices"
+    return f"{power}: it is kept at the owner's reserve"
 
 
 def _troubles(agent: Agent) -> Iterator[str]:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 
 import numpy as np
 
+from edge.agent import spec_of
 from edge.client import Client
 from edge.clock import day_of, monotonic_ms, utc_ms
 from edge.commissioning import judge as commissioning
@@ -20,13 +21,13 @@ from edge.config import Config
 from edge.driver import Identity, body_of, values_of
 from edge.driver_calls import DriverCalls, DriverStuckError
 from edge.drivers import module_of
-from edge.home import Home, HomeSpec
+from edge.home import Home
 from edge.identity.logins import login_of
 from edge.inverter import Inverter
 from edge.leases import Leases
 from edge.planning.learnt import Learnt
 from edge.planning.own_plan import OwnPlan
-from edge.run import ring_of
+from edge.run import ring_of, setup_of
 from edge.session import Device, Patience
 from schemas.bodies import Quality
 from schemas.protocol import Setpoint
@@ -184,15 +185,7 @@ class Check:
         )
 
     async def _pulses(self, identity: Identity, now: Sample) -> None:
-        owner = self._config.home
-        spec = HomeSpec(
-            rated_energy_wh=identity.rated_energy_wh,
-            rated_charge_w=identity.rated_charge_w,
-            rated_discharge_w=identity.rated_discharge_w,
-            backup_reserve=owner.backup_reserve,
-            export_limit_w=owner.export_limit_w,
-            import_limit_w=owner.import_limit_w,
-        )
+        spec = spec_of(setup_of(self._config, self._login), identity)
         own = OwnPlan(None, Learnt(None))  # what it plans is not for a check to try
         home = Home(spec, own, commandable=self._calls.driver.can.commandable)
         sizes_w = min(PULSE_W, spec.rated_discharge_w), -min(PULSE_W, spec.rated_charge_w)

@@ -91,6 +91,7 @@ class SunSpec:
         self._measures: frozenset[Quantity] = frozenset()
         self._hold: _Hold | None = None
         self._solar_w = 0.0
+        """The newest that was measured: a reading without it does not move the battery."""
 
     @property
     def can(self) -> Capabilities:
@@ -123,7 +124,8 @@ class SunSpec:
         """See `edge.driver.Driver.read`."""
         models = await self.measured_models()
         powers = self._powers(models)
-        self._solar_w = powers.solar_w or 0.0
+        if powers.solar_w is not None:
+            self._solar_w = powers.solar_w
         await self._keep(powers)
         return readings_of(models, powers)
 

@@ -100,10 +100,10 @@ def powers_of(models: Models, *, meter_exports: bool) -> Powers:
             solar_w = max(ac_w, 0.0)
         return Powers(ac_w, solar_w, None, quality, grid_w)
     if battery_w is None and ac_w is not None:
-        if solar_w is None:
-            battery_w = ac_w  # an inverter with a battery alone
-        else:
+        if solar_w is not None:
             battery_w, quality = ac_w - solar_w, Quality.ESTIMATED
+        elif first_of(models, DC) is None:
+            battery_w = ac_w  # an inverter with a battery alone
     return Powers(ac_w, solar_w, battery_w, quality, grid_w)
 
 

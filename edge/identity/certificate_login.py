@@ -2,7 +2,7 @@
 
 A certificate that was revoked, or that ended and cannot be renewed, ends the connections until
 `vpp edge enrol` has written another one, which a running agent takes up by itself. The home goes on
-meanwhile: it measures, keeps its readings, and its battery is in the inverter's own mode.
+meanwhile: it measures, keeps its readings, and its battery follows the home's own plan or mode.
 """
 
 import asyncio

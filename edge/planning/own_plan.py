@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from edge.arrays import Floats
 from edge.driver import Quantity
 from edge.optimizer.forecaster import Forecaster
 from edge.optimizer.home import Home as Battery
@@ -47,7 +46,8 @@ class OwnPlan:
         self._market = MarketPrices()
         self._learnt = learnt
         self._means = SlotMeans()
-        self._forecaster = Forecaster(PER_DAY)
+        self.forecaster = Forecaster(PER_DAY)
+        """What it has learnt of its load and solar power."""
         self._knows_itself = False
         """Whether a quarter of an hour was measured: before, there is nothing to plan with."""
         for slot in learnt.read():
@@ -70,12 +70,8 @@ class OwnPlan:
             self._learnt.add(complete)
 
     def _observe(self, slot: Slot) -> None:
-        self._forecaster.observe(slot.number, slot.load_w, slot.solar_w)
+        self.forecaster.observe(slot.number, slot.load_w, slot.solar_w)
         self._knows_itself |= math.isfinite(slot.load_w + slot.solar_w)
-
-    def expected(self, now_ms: int, steps: int) -> tuple[Floats, Floats]:
-        """Mean load and mean solar power of the quarters of an hour from now on, W."""
-        return self._forecaster.expected(slot_of(now_ms, self._zone), steps)
 
     def due(self, now_ms: int, battery: Battery) -> Callable[[], Planned] | None:
         """A new plan to be made: a function that takes some time, and reads nothing of ours."""
@@ -93,7 +89,7 @@ class OwnPlan:
         if not tariff.known_steps:
             self._newest = None
             return None
-        outlook = self._forecaster.outlook(slot_of(now_ms, self._zone), STEPS)
+        outlook = self.forecaster.outlook(slot_of(now_ms, self._zone), STEPS)
         return lambda: Planned(first, plan(battery, tariff, outlook))
 
     def accept(self, planned: Planned) -> None:

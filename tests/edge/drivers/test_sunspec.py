@@ -76,6 +76,19 @@ async def test_a_power_on_the_ac_side_follows_the_sun() -> None:
         assert await world.battery_w() == pytest.approx(-1000.0, abs=30)
 
 
+async def test_a_reading_without_the_sun_does_not_move_the_battery() -> None:
+    async with modbus_world("der", solar_w=6000.0) as world:
+        world.day_ms = 10 * HOUR_MS
+        await world.driver.identify()
+        await world.driver.read()
+        await world.driver.apply(-1000.0, world.now_ms + 60_000)
+        world.inverter.registers.sun_is_silent = True
+        for _ in range(3):
+            assert "solar_w" not in await world.measured()
+        await world.driver.apply(-1500.0, world.now_ms + 60_000)
+        assert await world.battery_w() == pytest.approx(-1500.0, abs=30)
+
+
 async def test_losses_between_battery_and_ac_side_are_corrected() -> None:
     async with modbus_world("der") as world:
         await world.driver.identify()

@@ -137,6 +137,13 @@ def test_an_inverter_with_a_battery_alone_is_the_battery() -> None:
     assert found == {"battery_w": -900, "soc": 0.42}
 
 
+def test_an_inverter_whose_panels_are_silent_is_not_taken_for_its_battery() -> None:
+    storage, inverter = decoded(124, ChaState=61, ChaState_SF=0), decoded(103, W=3000, W_SF=0)
+    silent = trackers(MPPT1=None, StCha3=None, StDisCha4=None)
+    assert one_reading(storage, inverter, silent) == {"soc": 0.61}
+    assert one_reading(storage, inverter, trackers(MPPT1=None)) == {"soc": 0.61}
+
+
 def test_a_solar_inverter_has_no_battery_and_takes_nothing_from_the_grid() -> None:
     assert one_reading(decoded(103, W=-8, W_SF=0)) == {"solar_w": 0}
     meter = decoded(203, W=500, W_SF=0)

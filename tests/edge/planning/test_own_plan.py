@@ -5,13 +5,14 @@ import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from edge.home import Power
 from edge.planning.learnt import Learnt
 from edge.planning.own_plan import OwnPlan, load_and_solar_w
-from edge.planning.slots import Slot
+from edge.planning.slots import Slot, slot_of
 from edge.planning.tariff import STEP_MS, Rate, Terms
 from edge.planning.thread import Planning
 from schemas.protocol import Prices
@@ -21,6 +22,7 @@ from tests.support.plant_world import T0
 MIDNIGHT_MS = -(-T0 // 86_400_000) * 86_400_000 - T0
 """The next midnight UTC on a home's monotonic clock."""
 HOUR_MS = 3_600_000
+UTC = ZoneInfo("UTC")
 CHEAP_NIGHTS = Terms(
     time_zone="UTC",
     buy=(Rate(from_="06:00", per_kwh=0.5), Rate(from_="00:00", per_kwh=0.1)),
@@ -123,7 +125,7 @@ def test_what_was_learnt_is_planned_with_after_a_restart(tmp_path: Path) -> None
     assert len(slots) >= 3
     assert isinstance(slots[0], Slot)
     again = OwnPlan(CHEAP_NIGHTS, learnt)
-    load_w, _ = again.expected(T0 + HOUR_MS, 4)
+    load_w, _ = again.forecaster.expected(slot_of(T0 + HOUR_MS, UTC), 4)
     assert load_w.tolist() == pytest.approx([900.0] * 4)
 
 
