@@ -98,11 +98,27 @@ class Settings(BaseSettings):
     lease_s: Annotated[float, Field(ge=2, le=3600)] = Field(
         30.0, description="a device that hears nothing more ends a command after this long"
     )
-    operators: Path | None = Field(
-        None, description="file of those who may order; without it nobody may"
+    accounts: Path | None = Field(
+        None, description="file of accounts; else one for each namespace in VPP_STATE_DIR"
     )
-    operator_token: SecretStr | None = Field(
+    operators: Path | None = Field(
+        None, description="file of operators' tokens, beside the accounts"
+    )
+    token: SecretStr | None = Field(
         None, description="token of `vpp dispatch` and the like; else that of `vpp up`"
+    )
+    operator_token: SecretStr | None = Field(None, description="older name of VPP_TOKEN")
+    oidc_issuer: str | None = Field(
+        None, pattern="^https?://", description="OpenID provider whose people may sign in"
+    )
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_name: str = Field(
+        "your organisation", max_length=64, description="its name on the sign-in page"
+    )
+    oidc_create: str | None = Field(
+        None,
+        description="role and scope of accounts that a first sign-in creates ('viewer *')",
     )
     web_url: str | None = Field(
         None, description="web process that these ask; else that of `vpp up`, else VPP_WEB_PORT's"
@@ -137,6 +153,12 @@ class Settings(BaseSettings):
     def pages_host(self) -> str:
         """The address that a worker's pages listen on: without a token to check, loopback."""
         return self.host if self.service_token or self.host in LOOPBACK else "127.0.0.1"
+
+    @property
+    def api_token(self) -> str | None:
+        """The token that the command line sends; None if neither variable is set."""
+        given = self.token or self.operator_token
+        return None if given is None else given.get_secret_value()
 
     @property
     def market_interval_ms(self) -> int:

@@ -115,9 +115,7 @@ class People:
 
     def disable(self, account: Account, at_ms: int | None) -> None:
         """Disable an account, or enable it again if there is no time."""
-        self._store.change(
-            "UPDATE account SET disabled_at_ms = ? WHERE id = ?", at_ms, account.id
-        )
+        self._store.change("UPDATE account SET disabled_at_ms = ? WHERE id = ?", at_ms, account.id)
 
     def password(self, account: Account | None) -> str | None:
         """The stored hash of an account's password; None if there is none."""

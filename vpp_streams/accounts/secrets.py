@@ -42,10 +42,10 @@ class Passwords:
     def fits(self, stored: str | None, password: str) -> bool:
         """Whether a password is the stored one; takes as long if there is none."""
         try:
-            fits = self._hasher.verify(stored or self._nobodys, password[: LONGEST + 1])
+            self._hasher.verify(stored or self._nobodys, password[: LONGEST + 1])
         except (VerificationError, InvalidHashError):
             return False
-        return fits and stored is not None
+        return stored is not None
 
     def is_outdated(self, stored: str) -> bool:
         """Whether a hash was made with other parameters than today's."""

@@ -90,12 +90,8 @@ class Sessions:
         if account is None or account.disabled:
             return None
         if now_ms - row[1] > _NOTE_MS:
-            self._store.change(
-                "UPDATE session SET seen_at_ms = ? WHERE digest = ?", now_ms, digest
-            )
-        return Principal(
-            name=account.name, grants=account.grants, kind="session", key=digest[:16]
-        )
+            self._store.change("UPDATE session SET seen_at_ms = ? WHERE digest = ?", now_ms, digest)
+        return Principal(name=account.name, grants=account.grants, kind="session", key=digest[:16])
 
     def of(self, account: Account, now_ms: int) -> list[Session]:
         """The open sessions of an account, the newest first."""

@@ -82,6 +82,7 @@ class Store:
                 where, timeout=BUSY_S, isolation_level=None, check_same_thread=False
             )
             self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA foreign_keys = ON")
             self._db.execute("PRAGMA secure_delete = ON")
             self._migrate()
@@ -143,6 +144,4 @@ def _create_private(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         if path.stat().st_mode & 0o077:
-            raise SettingsError(
-                f"others can read the file of accounts: chmod 600 {path}"
-            ) from None
+            raise SettingsError(f"others can read the file of accounts: chmod 600 {path}") from None

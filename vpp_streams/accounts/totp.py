@@ -20,10 +20,8 @@ class SecondFactors:
     def start(self, account: Account) -> tuple[str, str]:
         """A new secret and its ``otpauth:`` address; it counts once `confirm` has seen a code."""
         secret = pyotp.random_base32()
-        self._store.change(
-            "UPDATE account SET totp_pending = ? WHERE id = ?", secret, account.id
-        )
-        return secret, pyotp.TOTP(secret).provisioning_uri(account.name, _ISSUER)
+        self._store.change("UPDATE account SET totp_pending = ? WHERE id = ?", secret, account.id)
+        return secret, pyotp.TOTP(secret).provisioning_uri(name=account.name, issuer_name=_ISSUER)
 
     def confirm(self, account: Account, code: str, now_ms: int) -> bool:
         """Turn the new secret on if the code is one of it; whether it was."""

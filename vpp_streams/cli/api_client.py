@@ -1,4 +1,4 @@
-"""The web API for the command line: its address, the operator's token, and one-line errors."""
+"""The web API for the command line: its address, a token, and one-line errors."""
 
 from typing import Any, TypeVar
 
@@ -32,10 +32,8 @@ class ApiClient:
         access = read_access(settings.state_dir)
         default = f"http://{settings.host}:{settings.web_port}"
         self.url = (settings.web_url or (access.url if access else default)).rstrip("/")
-        self._token: str | None = None
-        if settings.operator_token is not None:
-            self._token = settings.operator_token.get_secret_value()
-        elif access is not None and access.url.rstrip("/") == self.url:
+        self._token = settings.api_token
+        if self._token is None and access is not None and access.url.rstrip("/") == self.url:
             # A demo's token is sent to that demo only.
             self._token = access.token
         self._client = httpx.Client(
@@ -54,19 +52,18 @@ class ApiClient:
         return self._answer("GET", path, type_, params=known)
 
     def order(self, path: str, body: dict[str, Any], type_: type[T]) -> T:
-        """Give an order as the operator whose token is known; returns the decoded answer."""
-        if self._token is None:
-            raise WebError(
-                "no operator's token: set VPP_OPERATOR_TOKEN (`vpp operators token NAME` makes"
-                " one), or run `vpp up` on this machine"
-            )
-        headers = {"Authorization": f"Bearer {self._token}"}
-        content = msgspec.json.encode(body)
-        return self._answer("POST", path, type_, content=content, headers=headers)
+        """Give an order; returns the decoded answer."""
+        return self._answer("POST", path, type_, content=msgspec.json.encode(body))
 
     def _answer(self, method: str, path: str, type_: type[T], **more: Any) -> T:
+        if self._token is None:
+            raise WebError(
+                f"no token for {self.url}: set VPP_TOKEN (`vpp accounts token NAME` or"
+                " `vpp operators token NAME` makes one), or run `vpp up` on this machine"
+            )
+        headers = {"Authorization": f"Bearer {self._token}"}
         try:
-            response = self._client.request(method, path, **more)
+            response = self._client.request(method, path, headers=headers, **more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise WebSilentError(

@@ -43,7 +43,8 @@ def _operator_of(
 ) -> "Operator":
     import msgspec
 
-    from vpp_streams.web.operators import Operator, digest_of
+    from vpp_streams.accounts.secrets import digest_of
+    from vpp_streams.web.operators import Operator
 
     fields = {"name": name, "token_sha256": digest_of(secret), "regions": regions, "may": may}
     try:

@@ -18,6 +18,7 @@ import yaml
 
 from schemas import (
     assets,
+    audit,
     commandable,
     commands,
     dispatch,
@@ -122,6 +123,7 @@ def describe_fields(definitions: dict[str, Any], *modules: ModuleType) -> None:
 
 _SCHEMAS = (
     assets,
+    audit,
     commandable,
     commands,
     dispatch,

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.assets import Site
+from schemas.audit import AuditEvent
 from schemas.bounds import GATEWAY_SLOTS
 from schemas.commands import CommandEvents, CommandFrame
 from schemas.dispatch import Dispatch, DispatchEvent, Request, SupplyPartial
@@ -319,6 +320,15 @@ IDENTITY_REVOCATIONS = Topic[Revocation](
     partition="single",
     keep="compact",
 )
+AUDIT = Topic[AuditEvent](
+    "audit",
+    "who signed in, gave an order or changed an account: from where, and with which result",
+    AuditEvent,
+    by("event_id"),
+    partitions=1,
+    partition="single",
+    retention_ms=400 * DAY_MS,
+)
 HEALTH = Topic[Health](
     "health",
     "each process's counters and gauges",
@@ -361,6 +371,7 @@ ALL: tuple[Topic[Any], ...] = (
     IDENTITY_CODES,
     IDENTITY_CERTIFICATES,
     IDENTITY_REVOCATIONS,
+    AUDIT,
     HEALTH,
     RECORDS_REJECTED,
     FLEET_HOLDERS,

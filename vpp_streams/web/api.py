@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+import httpx
 import msgspec
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, Response
@@ -14,23 +15,29 @@ from starlette.types import Scope
 
 from schemas.forecast import RegionForecast
 from vpp_streams.settings import Settings, words_of
-from vpp_streams.web import control_views, market_views, views
+from vpp_streams.web import account_views, control_views, market_views, views
+from vpp_streams.web.account_api import AccountApi
 from vpp_streams.web.budgets import stream_budgets
 from vpp_streams.web.control_api import ControlApi
 from vpp_streams.web.desk import ANSWER_S, Desk, Kafka
 from vpp_streams.web.guard import Guard
 from vpp_streams.web.logins import Logins
 from vpp_streams.web.market_api import MarketApi
+from vpp_streams.web.needs import ONESELF, PUBLIC, Declared, Needs
+from vpp_streams.web.oidc import Oidc
 from vpp_streams.web.openapi import describe_with
 from vpp_streams.web.order_api import OrderApi
 from vpp_streams.web.pipeline_api import PipelineApi
 from vpp_streams.web.problems import answer_problems
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.region_api import RegionApi
+from vpp_streams.web.session_api import SessionApi
+from vpp_streams.web.sign_in import SignIn
 from vpp_streams.web.site_api import SiteApi
 from vpp_streams.web.stream import Stream
 from vpp_streams.web.twins import FleetWorker
 
+PREFIX = "/api/v1"
 STATIC = Path(__file__).parent / "static"
 _ABOUT = """The present and recent state of a virtual power plant's fleet, and orders to it.
 
@@ -48,7 +55,11 @@ _DOCUMENTED: list[type[msgspec.Struct]] = [
     *(control_views.AlertList, control_views.DeviceStory, control_views.Ordered),
     *(control_views.TargetOrder, control_views.LimitOrder, control_views.HoldOrder),
     *(control_views.StormOrder, market_views.MarketList, market_views.MarketView),
-    market_views.BidView,
+    *(market_views.BidView, account_views.Me, account_views.AccountView, account_views.Ways),
+    *(account_views.SignedIn, account_views.Changed, account_views.NewToken),
+    *(account_views.TotpStart, account_views.SignInForm, account_views.LinkForm),
+    *(account_views.PasswordForm, account_views.ConfirmForm, account_views.CodeForm),
+    account_views.TokenForm,
 ]
 """The schemas of answers and orders, in the order of the documentation."""
 
@@ -68,34 +79,41 @@ def create_web(
     now_ms: Callable[[], int],
     kafka: Kafka,
     *,
+    logins: Logins,
     fleet: FleetWorker | None = None,
     stopping: Callable[[], bool] = lambda: False,
     answer_s: float = ANSWER_S,
-    logins: Logins | None = None,
+    oidc_transport: httpx.AsyncBaseTransport | None = None,
 ) -> FastAPI:
     """The HTTP application over ``read_model``; orders are written to ``kafka``.
 
-    ``fleet`` provides twins (default: the worker at ``settings.fleet_url``). Live streams end once
-    ``stopping()`` is true. The region role has ``answer_s`` seconds to answer an order. ``logins``
-    knows the operators (default: those in the file ``settings.operators``).
+    ``logins`` knows who sends a request. ``fleet`` provides twins (default: the worker at
+    ``settings.fleet_url``). Live streams end once ``stopping()`` is true. The region role has
+    ``answer_s`` seconds to answer an order. Raises `SettingsError`.
     """
     worker = fleet or FleetWorker(settings.fleet_url, token=settings.service_token)
-    logins = logins or Logins(settings.operators)
-    app = _empty_app(worker)
+    app, accounts = _empty_app(worker), logins.accounts
     answer_problems(app)
-    budgets = stream_budgets(settings.web_per_client)
+    sign_in = SignIn(accounts, now_ms, logins.clock_s)
+    oidc = Oidc(settings, accounts, now_ms, oidc_transport) if settings.oidc_issuer else None
+    stream = Stream(read_model, now_ms, stopping, logins.again)
+    budgets, needs = stream_budgets(settings.web_per_client), Needs()
     for part in (
-        PipelineApi(read_model, now_ms, Stream(read_model, now_ms, stopping), budgets),
+        PipelineApi(read_model, now_ms, stream, budgets),
         RegionApi(read_model, now_ms),
         SiteApi(read_model, worker),
         ControlApi(read_model, kafka, now_ms),
-        OrderApi(Desk(kafka, read_model, now_ms, answer_s), logins.has_operators),
-        MarketApi(read_model.markets, now_ms),
+        OrderApi(Desk(kafka, read_model, now_ms, answer_s)),
+        MarketApi(read_model, now_ms),
+        SessionApi(accounts, sign_in, oidc, now_ms),
+        AccountApi(accounts, sign_in, now_ms),
     ):
-        app.include_router(part.routes(), prefix="/api/v1")
+        routes = part.routes()
+        app.include_router(routes.router, prefix=PREFIX)
+        needs.extend(routes.declared, PREFIX)
     describe_with(app, _DOCUMENTED)
-    _serve_pages(app)
-    _guard(app, settings, logins, read_model)
+    needs.extend(_serve_pages(app))
+    _guard(app, settings, logins, needs, read_model)
     return app
 
 
@@ -117,22 +135,30 @@ def _empty_app(worker: FleetWorker) -> FastAPI:
     )
 
 
-def _guard(app: FastAPI, settings: Settings, logins: Logins, read_model: ReadModel) -> None:
+def _guard(
+    app: FastAPI, settings: Settings, logins: Logins, needs: Needs, read_model: ReadModel
+) -> None:
     """Let every request pass the guard first, then be compressed on its way out."""
     # The last one added is the first that a request passes.
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
     app.add_middleware(
         Guard,
         logins=logins,
-        counters=read_model.counters,
+        needs=needs,
+        read_model=read_model,
         host=settings.host,
         more_hosts=words_of(settings.web_hosts),
     )
 
 
-def _serve_pages(app: FastAPI) -> None:
+def _serve_pages(app: FastAPI) -> list[Declared]:
+    """Serve the dashboard's files; returns the paths, which contain no data."""
+
     @app.get("/docs", include_in_schema=False)
     async def docs() -> FileResponse:
         return FileResponse(STATIC / "docs.html", headers={"Cache-Control": "no-cache"})
 
     app.mount("/", _Pages(directory=STATIC, html=True))
+    files = [path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*") if path.is_file()]
+    public = [Declared("GET", path, PUBLIC) for path in ("/", "/docs", *(f"/{f}" for f in files))]
+    return [*public, Declared("GET", "/openapi.json", ONESELF)]

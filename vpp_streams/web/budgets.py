@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from starlette.types import Scope
 
-from vpp_streams.web.callers import client_address, operator_of
+from vpp_streams.web.callers import client_address, principal_of_request
 from vpp_streams.web.places import client_of
 from vpp_streams.web.problems import ApiError
 
@@ -50,7 +50,7 @@ class Budget:
         raise ApiError(
             status,
             error,
-            "try again in some seconds; requests with an operator's token have places of their own",
+            "try again in some seconds; requests of those who give orders have places of their own",
             {"Retry-After": str(RETRY_S)},
         )
 
@@ -64,9 +64,9 @@ class Budgets:
     @asynccontextmanager
     async def place(self, scope: Scope) -> AsyncIterator[None]:
         """Hold a place for a request. Raises `ApiError` (429, 503) at once if no place is free."""
-        operator = operator_of(scope)
-        if operator is not None:
-            place = self._operators.place(operator.name)
+        who = principal_of_request(scope)
+        if who is not None and who.gives_orders:
+            place = self._operators.place(who.name)
         else:
             place = self._everybody.place(client_of(client_address(scope)))
         async with place:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, get_args
 
 from aiokafka.errors import KafkaError
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 
@@ -14,8 +14,10 @@ from schemas.bounds import PARTITIONS
 from schemas.commands import CommandState
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import BrokerError
+from vpp_streams.web.absent import no_device
 from vpp_streams.web.answers import Json
 from vpp_streams.web.budgets import story_budgets
+from vpp_streams.web.callers import known
 from vpp_streams.web.control_views import (
     AlarmList,
     AlertList,
@@ -24,10 +26,12 @@ from vpp_streams.web.control_views import (
     DispatchView,
 )
 from vpp_streams.web.desk import Kafka
+from vpp_streams.web.needs import Of, Routes, at, some
 from vpp_streams.web.openapi import answers
-from vpp_streams.web.parameters import known_region, router
+from vpp_streams.web.parameters import known_region
 from vpp_streams.web.problems import ApiError
 from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.web.seen import Seen
 from vpp_streams.web.story import StoryLine, read_story
 
 READ_S = 30.0
@@ -35,7 +39,7 @@ READ_S = 30.0
 
 
 class ControlApi:
-    """Handlers that need no token: dispatches, commands, alarms, storms, a device's story."""
+    """Handlers that only read: dispatches, commands, alarms, storms, a device's story."""
 
     def __init__(self, model: ReadModel, kafka: Kafka, now_ms: Callable[[], int]) -> None:
         self._model = model
@@ -43,30 +47,41 @@ class ControlApi:
         self._now_ms = now_ms
         self._budgets = story_budgets()
 
-    def routes(self) -> APIRouter:
+    def routes(self) -> Routes:
         """The paths of these handlers."""
-        routes = router("Control")
-        routes.get("/regions/{region}/dispatch", responses=answers(DispatchView, 404))(
-            self.dispatch
-        )
-        routes.get("/commands", responses=answers(CommandList))(self.commands)
-        routes.get("/alarms", responses=answers(AlarmList))(self.alarms)
-        routes.get("/alerts", responses=answers(AlertList))(self.alerts)
-        routes.get("/devices/{device_id}/commands", responses=answers(DeviceStory, 404, 429, 503))(
-            self.story
-        )
+        routes, site = Routes("Control"), some("read_site")
+        routes.get(
+            "/regions/{region}/dispatch",
+            at(Of.REGION, "read_region"),
+            responses=answers(DispatchView, 404),
+        )(self.dispatch)
+        routes.get("/commands", site, responses=answers(CommandList))(self.commands)
+        either = some("read_site", "read_region")
+        routes.get("/alarms", either, responses=answers(AlarmList))(self.alarms)
+        routes.get("/alerts", either, responses=answers(AlertList))(self.alerts)
+        routes.get(
+            "/devices/{device_id}/commands",
+            at(Of.DEVICE, "read_site"),
+            responses=answers(DeviceStory, 404, 429, 503),
+        )(self.story)
         return routes
 
+    def _seen(self, http: HttpRequest) -> Seen:
+        return Seen(self._model, known(http.scope))
+
     async def dispatch(
-        self, region: str, points: Annotated[int, Query(ge=2, le=4000)] = 600
+        self,
+        http: HttpRequest,
+        region: str,
+        points: Annotated[int, Query(ge=2, le=4000)] = 600,
     ) -> Response:
         """A region's dispatch: its present state, its requests, and the last half hour."""
-        return Json(
-            self._model.dispatches.view(known_region(self._model, region), points, self._now_ms())
-        )
+        name = known_region(self._model, known(http.scope), region)
+        return Json(self._model.dispatches.view(name, points, self._now_ms()))
 
     async def commands(
         self,
+        http: HttpRequest,
         region: Annotated[str | None, Query(max_length=64)] = None,
         state: Annotated[str | None, Query(max_length=16)] = None,
         limit: Annotated[int, Query(ge=1, le=500, description="rows at most")] = 50,
@@ -76,20 +91,19 @@ class ControlApi:
         if state is not None and state not in states:
             hint = f"states: {', '.join(states)}"
             raise ApiError(HTTPStatus.BAD_REQUEST, f"state: there is no state {state!r}", hint)
-        counts = self._model.commands.counts(region) if region is not None else {}
-        found = self._model.commands.newest(region, state, limit)
-        return Json(CommandList(counts=counts, commands=found))
+        return Json(self._seen(http).commands(region, state, limit))
 
     async def alarms(
         self,
+        http: HttpRequest,
         limit: Annotated[int, Query(ge=1, le=500, description="rows at most")] = 100,
     ) -> Response:
         """Devices that deviate from their command or did not answer, and regions with a problem."""
-        return Json(self._model.alarms(self._now_ms(), limit))
+        return Json(self._seen(http).alarms(self._now_ms(), limit))
 
-    async def alerts(self) -> Response:
+    async def alerts(self, http: HttpRequest) -> Response:
         """Storms that have not ended."""
-        return Json(AlertList(alerts=self._model.alerts(self._now_ms())))
+        return Json(AlertList(alerts=self._seen(http).alerts(self._now_ms())))
 
     async def story(
         self,
@@ -98,14 +112,10 @@ class ControlApi:
         last_s: Annotated[int, Query(ge=1, le=30 * 86_400, description="how far back")] = 3600,
     ) -> Response:
         """A device's commands of the last hour and their outcomes, from the topics."""
-        known = self._model.sites.registry.device(device_id)
-        if known is None:
-            raise ApiError(
-                HTTPStatus.NOT_FOUND,
-                f"there is no device {device_id[:64]!r}",
-                "/api/v1/sites?q= finds devices by a part of their id",
-            )
-        site = known[1]
+        found = self._model.sites.registry.device(device_id)
+        if found is None:
+            raise no_device(device_id)
+        site = found[1]
         now, partition = self._now_ms(), partition_of(site.site_id, PARTITIONS)
         since_ms = now - 1000 * last_s
         async with self._budgets.place(http.scope):

@@ -209,8 +209,9 @@ class AlarmList(msgspec.Struct, frozen=True, kw_only=True):
     """Alarms of devices."""
     alarms: list[Alarm]
     regions: list[RegionAlarm] = []
-    records_rejected: int = 0
-    """Records that any process refused in the last 5 minutes (see ``/records/rejected``)."""
+    records_rejected: int | None = 0
+    """Records that any process refused in the last 5 minutes (see ``/records/rejected``); null =
+    the sender may not know."""
 
 
 class AlertList(msgspec.Struct, frozen=True, kw_only=True):

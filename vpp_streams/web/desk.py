@@ -16,12 +16,14 @@ from aiokafka.errors import KafkaError
 
 from schemas.dispatch import Hold, Limit, Request, RequestEvent, Target, Withdraw
 from schemas.grid import Alert
+from vpp_streams.domain.access.rights import Order, Principal
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.web.control_views import LimitOrder, Ordered, Span, StormOrder, TargetOrder
-from vpp_streams.web.operators import Operator, Right
+from vpp_streams.web.needs import denied
 from vpp_streams.web.problems import ApiError
 from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.web.seen import Seen
 
 ANSWER_S = 4.0
 """How long the region role has to answer, s; it decides at least twice a second."""
@@ -63,14 +65,12 @@ class Desk:
         self._waiting: dict[str, asyncio.Future[RequestEvent]] = {}
         model.dispatches.on_event.append(self._receive)
 
-    def permit(self, operator: Operator, right: Right, *regions: str) -> None:
-        """Raises `ApiError` (403) if the operator does not have a right in one of these regions."""
-        if denial := operator.denial(right, regions):
-            may = ", ".join(operator.may) or "nothing"
-            where = "every region" if operator.regions == "*" else ", ".join(operator.regions)
-            raise ApiError(HTTPStatus.FORBIDDEN, denial, f"{operator.name} may: {may}, in {where}")
+    def permit(self, who: Principal, order: Order, *regions: str) -> None:
+        """Raises `ApiError` (403) if somebody may not give an order in one of these regions."""
+        if denial := who.denial(order, regions):
+            raise denied(denial, who)
 
-    def target(self, region: str, order: TargetOrder, operator: Operator) -> Target:
+    def target(self, region: str, order: TargetOrder, who: Principal) -> Target:
         """The target for an order. Raises `ApiError` (422) that names the mistake in the order."""
         starts_at_ms, ends_at_ms = self._times(order)
         self._known(region)
@@ -81,13 +81,13 @@ class Desk:
             starts_at_ms=starts_at_ms,
             ends_at_ms=ends_at_ms,
             priority=order.priority,
-            source=_source(operator),
+            source=_source(who),
             issued_at_ms=self._now_ms(),
             best_effort=order.best_effort,
             droop=order.droop,
         )
 
-    def limit(self, region: str, order: LimitOrder, operator: Operator) -> Limit:
+    def limit(self, region: str, order: LimitOrder, who: Principal) -> Limit:
         """The limit for an order. Raises `ApiError` (422) that names the mistake in the order."""
         if order.import_limit_w is None and order.export_limit_w is None:
             raise _wrong("a limit needs `import_limit_w` or `export_limit_w`")
@@ -105,45 +105,48 @@ class Desk:
             export_limit_w=order.export_limit_w,
             starts_at_ms=starts_at_ms,
             ends_at_ms=ends_at_ms,
-            source=_source(operator),
+            source=_source(who),
             issued_at_ms=self._now_ms(),
         )
 
-    def hold(self, region: str, reason: str, operator: Operator) -> Hold:
+    def hold(self, region: str, reason: str, who: Principal) -> Hold:
         """A hold of a region in the registry. Raises `ApiError` (422) if it is not there."""
         self._known(region)
         return Hold(
             request_id=_new_id("hold"),
             region=region,
-            source=_source(operator),
+            source=_source(who),
             issued_at_ms=self._now_ms(),
             reason=reason,
         )
 
-    def withdraw(self, region: str, request_id: str, operator: Operator) -> Withdraw:
+    def withdraw(self, region: str, request_id: str, who: Principal) -> Withdraw:
         """The withdrawal of a known request. Raises `ApiError` (403, 404)."""
         request, _ = self._model.dispatches.request(request_id)
-        if request is None or request.region != region or isinstance(request, Withdraw):
+        known = (
+            request is not None and request.region == region and who.may_in("read_region", region)
+        )
+        if not known or request is None or isinstance(request, Withdraw):
             raise ApiError(
                 HTTPStatus.NOT_FOUND,
                 f"{region[:64]} has no request {request_id[:64]!r}",
                 f"/api/v1/regions/{region[:64]}/dispatch lists its requests",
             )
-        for right in _rights_of(request):
-            self.permit(operator, right, region)
+        for order in _orders_of(request):
+            self.permit(who, order, region)
         return Withdraw(
             request_id=_new_id("withdraw"),
             region=region,
             withdraws=request_id,
-            source=_source(operator),
+            source=_source(who),
             issued_at_ms=self._now_ms(),
         )
 
-    def storm(self, order: StormOrder, operator: Operator) -> Alert:
+    def storm(self, order: StormOrder, who: Principal) -> Alert:
         """The alert for an order. Raises `ApiError` (403, 422)."""
         if not order.regions and not order.site_ids:
             raise _wrong("a storm needs `regions` or `site_ids`")
-        self.permit(operator, "storm", *order.regions, *self._regions_of(order.site_ids))
+        self.permit(who, "storm", *order.regions, *self._regions_of(order.site_ids, who))
         starts_at_ms, ends_at_ms = self._times(order)
         for region in order.regions:
             self._known(region)
@@ -160,16 +163,17 @@ class Desk:
             starts_at_ms=starts_at_ms,
             ends_at_ms=ends_at_ms,
             reserve=order.reserve,
-            source=_source(operator),
+            source=_source(who),
         )
 
-    def cancelled(self, alert_id: str, operator: Operator) -> Alert:
+    def cancelled(self, alert_id: str, who: Principal) -> Alert:
         """The cancellation of an announced storm. Raises `ApiError` (403, 404)."""
+        seen = {alert.alert_id for alert in Seen(self._model, who).alerts(self._now_ms())}
         for alert in self._model.alerts(self._now_ms()):
-            if alert.alert_id == alert_id:
+            if alert.alert_id == alert_id and alert_id in seen:
                 regions = {*alert.regions, *self._regions_of(alert.site_ids)}
-                self.permit(operator, "storm", *regions)
-                return msgspec.structs.replace(alert, cancelled=True, source=_source(operator))
+                self.permit(who, "storm", *regions)
+                return msgspec.structs.replace(alert, cancelled=True, source=_source(who))
         raise ApiError(
             HTTPStatus.NOT_FOUND,
             f"there is no storm {alert_id[:64]!r} ahead",
@@ -233,28 +237,30 @@ class Desk:
             known = ", ".join(regions[:20]) or "none yet"
             raise _wrong(f"there is no region {region[:64]!r}", f"regions with sites: {known}")
 
-    def _regions_of(self, site_ids: Iterable[str]) -> set[str]:
+    def _regions_of(self, site_ids: Iterable[str], seen_by: Principal | None = None) -> set[str]:
+        """The regions of sites. Raises `ApiError` (422) for one unknown, or not in sight."""
         found = set()
         for site_id in site_ids:
             site = self._model.sites.registry.site(site_id)
-            if site is None:
+            hidden = seen_by is not None and not Seen(self._model, seen_by).has_site(site_id)
+            if site is None or hidden:
                 raise _wrong(f"there is no site {site_id!r}")
             found.add(site.region)
         return found
 
 
-def as_answer(request: Request | Alert, event: RequestEvent | None, operator: Operator) -> Ordered:
+def as_answer(request: Request | Alert, event: RequestEvent | None, who: Principal) -> Ordered:
     """The answer to an order; ``event`` is None if the region role has not answered."""
     return Ordered(
         request_id=request.alert_id if isinstance(request, Alert) else request.request_id,
         state=event.state if event else "written",
         reason=event.reason if event else "",
         by=event.by if event else "",
-        operator=operator.name,
+        operator=who.name,
     )
 
 
-def _rights_of(request: Request) -> tuple[Right, ...]:
+def _orders_of(request: Request) -> tuple[Order, ...]:
     match request:
         case Limit():
             return ("limit",)
@@ -265,8 +271,8 @@ def _rights_of(request: Request) -> tuple[Right, ...]:
     return ("dispatch",)
 
 
-def _source(operator: Operator) -> str:
-    return f"operator:{operator.name}"
+def _source(who: Principal) -> str:
+    return f"operator:{who.name}"
 
 
 def _new_id(kind: str) -> str:

@@ -31,6 +31,7 @@ from vpp_streams.web.operators import (
     Operator,
     demo_operators_file,
     holder_of,
+    principal_of,
     read_access,
     read_operators,
 )
@@ -56,21 +57,20 @@ class KafkaHold:
     def __init__(self, settings: Settings) -> None:
         """Raises `InputError` or `SettingsError` if the operator cannot be identified."""
         access = read_access(settings.state_dir)
-        given = settings.operator_token
-        token = None if given is None else given.get_secret_value()
+        token = settings.api_token
         path, namespace = settings.operators, settings.namespace
         if access is not None and token is None:
             # The token that `vpp up` wrote on this machine is for its own namespace.
             token, namespace = access.token, access.namespace
             path = path or demo_operators_file(settings.state_dir, access.namespace)
         if token is None:
-            raise InputError(f"no operator's token: set VPP_OPERATOR_TOKEN, or {MAKE_ONE}")
+            raise InputError(f"no operator's token: set VPP_TOKEN, or {MAKE_ONE}")
         if path is None:
             raise InputError(
                 "rights cannot be checked without the web process: set VPP_OPERATORS to the"
                 " operators' file"
             )
-        operator = holder_of(token, read_operators(path))
+        operator = holder_of(token, read_operators(path), clock.now_ms())
         if operator is None:
             raise SettingsError(f"no operator in {path} has this token")
         self.operator: Operator = operator
@@ -124,7 +124,7 @@ class KafkaHold:
         ]
 
     def _permit(self, region: str) -> None:
-        if denial := self.operator.denial("hold", [region]):
+        if denial := principal_of(self.operator).denial("hold", [region]):
             raise OrderRefusedError(denial)
 
     async def _standing(self, region: str) -> list[str]:

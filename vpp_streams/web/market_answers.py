@@ -1,6 +1,7 @@
 """Views of the markets' read model; a region's is encoded only when something changed in it."""
 
 import hashlib
+from collections.abc import Callable
 
 import msgspec
 
@@ -43,9 +44,14 @@ class MarketAnswers:
         recent = [(name, book) for name, book in books if book.updated_ms > now_ms - DAY_MS]
         return MarketList(at_ms=now_ms, markets=[self._now(n, b, now_ms) for n, b in recent])
 
-    def names(self) -> list[str]:
-        """Every market and region that is known, as ``market/region``."""
-        return sorted(f"{market}/{region}" for market, region in self._markets.regions)
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every market and region that is known."""
+        return sorted(self._markets.regions)
+
+    def region_of_bid(self, id_: str) -> str | None:
+        """The region of a known bid, or None."""
+        found = self._markets.find(id_)
+        return None if found is None else found[1]
 
     def knows(self, market: str, region: str) -> bool:
         """Whether there is any record of a region in a market."""
@@ -111,11 +117,12 @@ class MarketAnswers:
             price=price(start_ms, interval, book),
         )
 
-    def newest_ids(self, count: int) -> list[str]:
-        """Ids of the newest bids."""
+    def newest_ids(self, count: int, sees: Callable[[str], bool]) -> list[str]:
+        """Ids of the newest bids, of regions for which ``sees(region)`` is true."""
         found = [
             (start, interval.bid.bid_id)
-            for region in self._markets.regions.values()
+            for (_, name), region in self._markets.regions.items()
+            if sees(name)
             for start, interval in region.intervals.items()
             if interval.bid is not None
         ]

@@ -6,7 +6,7 @@ Desired power comes from topics ``commands`` and ``command.events``, reported po
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import isnan
 
@@ -133,13 +133,23 @@ class Commands:
         devices = self._devices.values()
         return dict(Counter(d.state for d in devices if d.frame.region == region))
 
-    def newest(self, region: str | None, state: str | None, limit: int) -> list[CommandView]:
-        """The ``limit`` newest commands, newest first, filtered by region and state if given."""
+    def newest(
+        self,
+        region: str | None,
+        state: str | None,
+        limit: int,
+        sees: Callable[[str | None, str], bool],
+    ) -> list[CommandView]:
+        """The ``limit`` newest commands, newest first, filtered by region and state if given.
+
+        ``sees(site_id, region)`` returns whether a device's command may be shown.
+        """
         found = (
             device
             for device in self._devices.values()
             if (region is None or device.frame.region == region)
             and (state is None or device.state == state)
+            and sees(self._site_of(device.row.device_id), device.frame.region)
         )
         return [self._view(device) for device in heapq.nlargest(limit, found, key=lambda d: d.rank)]
 

@@ -6,8 +6,9 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from vpp_streams.accounts import sessions
 from vpp_streams.kafka.contracts import describe_fields
-from vpp_streams.web import control_views, market_views, views
+from vpp_streams.web import account_views, control_views, market_views, views
 from vpp_streams.web.views import Problem
 
 _REF = "#/components/schemas/{name}"
@@ -31,25 +32,27 @@ def answers(
 
 
 def takes_order(body: type[msgspec.Struct] | None) -> dict[str, Any]:
-    """Additions to the OpenAPI description of a path that takes operators' orders."""
-    extra: dict[str, Any] = {"security": [{"operator": []}]}
-    if body is not None:
-        extra["requestBody"] = {"required": True, "content": _json(body)}
-    return extra
+    """Additions to the OpenAPI description of a path that takes orders."""
+    return {"security": [{"token": []}], **(takes(body) if body is not None else {})}
+
+
+def takes(body: type[msgspec.Struct]) -> dict[str, Any]:
+    """Additions to the OpenAPI description of a path that takes a document."""
+    return {"requestBody": {"required": True, "content": _json(body)}}
 
 
 _OK = {200: "", 201: " It was accepted.", 202: " It is written; there was no answer in time."}
 _PROBLEMS = {
     400: "The query cannot be used; the error names the parameter.",
-    401: "The request has no operator's token.",
-    403: "The operator does not have a right; the error says which. Nothing was written.",
-    404: "There is no such region, site, device, request or bid, or no record of it yet.",
+    401: "It is not known who sends the request: it has no session and no token.",
+    403: "The sender does not have a right; the error says which. Nothing was written.",
+    404: "There is no such region, site, device, request or bid in the sender's sight.",
     409: "The region role rejected the request; the error says why.",
     422: "The order is not valid; the error says why. Nothing was written.",
     429: "Your address has too many requests open, or sent too many wrong tokens: see Retry-After.",
     503: "Too many requests are open (see Retry-After), or Kafka does not answer.",
 }
-_TOKEN = {"operator": {"type": "http", "scheme": "bearer", "description": "an operator's token"}}
+_TOKEN = {"token": {"type": "http", "scheme": "bearer", "description": "a token; browsers sign in"}}
 
 
 def _json(view: type[msgspec.Struct]) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def describe_with(app: FastAPI, answered: list[type[msgspec.Struct]]) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             _, schemas = msgspec.json.schema_components([*answered, Problem], ref_template=_REF)
-            describe_fields(schemas, views, control_views, market_views)
+            describe_fields(schemas, views, control_views, market_views, account_views, sessions)
             document = get_openapi(
                 title=app.title,
                 version=app.version,

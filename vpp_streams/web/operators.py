@@ -1,24 +1,32 @@
-"""Who may give orders: operators, digests of their tokens, regions and rights, in a TOML file.
+"""Tokens of operators: their digests, regions and rights, in a TOML file.
 
 The file contains no tokens, only SHA-256 digests of tokens of 256 random bits, so it gives nobody
-access. ``vpp operators token NAME`` creates a token and the lines for the file.
+access. ``vpp operators token NAME`` creates a token and the lines for the file. People who use the
+dashboard have accounts instead (`vpp_streams.accounts`).
 """
 
-import hashlib
 import hmac
-import secrets
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import msgspec
 
 from schemas.bounds import Id
+from vpp_streams.accounts.secrets import digest_of, new_word
+from vpp_streams.domain.access.rights import (
+    ORDERS,
+    PLANT,
+    READS,
+    Grant,
+    Order,
+    Principal,
+    Scope,
+)
 from vpp_streams.errors import SettingsError
 from vpp_streams.process.private_files import write_private
 
-Right = Literal["dispatch", "emergency", "limit", "hold", "storm"]
-RIGHTS: tuple[Right, ...] = get_args(Right)
 MAKE_ONE = (
     "make a token with `vpp operators token NAME`, put the lines that it prints into a file and"
     " start the web process with VPP_OPERATORS=that file"
@@ -33,16 +41,10 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Hex SHA-256 of the token."""
     regions: tuple[Id, ...] | Literal["*"]
     """``*`` = every region."""
-    may: tuple[Right, ...]
-
-    def denial(self, right: Right, regions: Iterable[str]) -> str | None:
-        """Why the operator may not use a right in these regions, in one sentence; None = may."""
-        if right not in self.may:
-            return f"operator {self.name} does not have the right {right!r}"
-        for region in regions:
-            if self.regions != "*" and region not in self.regions:
-                return f"operator {self.name} has no rights in region {region[:64]!r}"
-        return None
+    may: tuple[Order, ...]
+    """Orders; what an operator may read in its regions needs no word."""
+    ends_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """The token is refused from this time on; null = it has no end."""
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,24 +66,36 @@ def read_operators(path: Path) -> tuple[Operator, ...]:
     return found
 
 
-def holder_of(token: str, operators: Iterable[Operator]) -> Operator | None:
-    """The operator who has the token; the time it takes does not depend on the answer."""
+def holder_of(token: str, operators: Iterable[Operator], now_ms: int) -> Operator | None:
+    """The operator who has the token, unless it has ended.
+
+    The time it takes does not depend on the answer.
+    """
     digest = digest_of(token)
     holder = None
     for operator in operators:
         if hmac.compare_digest(operator.token_sha256, digest):
             holder = operator
+    if holder is not None and holder.ends_at is not None:
+        return holder if now_ms < holder.ends_at.timestamp() * 1000 else None
     return holder
 
 
-def digest_of(token: str) -> str:
-    """The digest of a token that the file contains."""
-    return hashlib.sha256(token.encode()).hexdigest()
+def principal_of(operator: Operator) -> Principal:
+    """An operator of the file as the sender of requests: it reads all of its regions."""
+    scopes = (
+        (PLANT,) if operator.regions == "*" else tuple(Scope("region", r) for r in operator.regions)
+    )
+    return Principal(
+        name=operator.name,
+        grants=tuple(Grant("operator", scope) for scope in scopes),
+        limited_to=frozenset((*READS, *operator.may)),
+    )
 
 
 def new_token() -> str:
     """A random token that cannot be guessed."""
-    return f"vpp_{secrets.token_urlsafe(32)}"
+    return new_word("vpp")
 
 
 def lines_for(operator: Operator) -> str:
@@ -97,6 +111,7 @@ def lines_for(operator: Operator) -> str:
         f'token_sha256 = "{operator.token_sha256}"\n'
         f"regions = {regions}\n"
         f"may = {quoted(operator.may)}\n"
+        + (f"ends_at = {operator.ends_at.isoformat()}\n" if operator.ends_at else "")
     )
 
 
@@ -124,7 +139,7 @@ def make_demo_operator(state_dir: Path, world: str, url: str) -> tuple[Path, Acc
     Only their owner can read the two files. ``world`` is the namespace of the system.
     """
     access = Access(url=url, token=new_token(), namespace=world)
-    operator = Operator(name="demo", token_sha256=digest_of(access.token), regions="*", may=RIGHTS)
+    operator = Operator(name="demo", token_sha256=digest_of(access.token), regions="*", may=ORDERS)
     operators = demo_operators_file(state_dir, world)
     write_private(operators, lines_for(operator).encode())
     write_private(access_file(state_dir), msgspec.json.encode(access))

@@ -1,12 +1,12 @@
-"""Common parts of the API: routers, query parameters, and the check of a region's name."""
+"""Common parts of the API: query parameters, and the check of a region's name."""
 
 from enum import IntEnum
-from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 
-from vpp_streams.web.problems import ApiError, refuse_unknown_parameters
+from vpp_streams.domain.access.rights import Principal
+from vpp_streams.web.absent import no_region
 from vpp_streams.web.readmodel import ReadModel
 
 
@@ -17,22 +17,13 @@ class WindowSize(IntEnum):
     QUARTER_HOUR = 900
 
 
-def router(tag: str) -> APIRouter:
-    """A router whose routes refuse query parameters that they do not have."""
-    return APIRouter(tags=[tag], dependencies=[Depends(refuse_unknown_parameters)])
-
-
 def rows(default: int, most: int) -> Any:
     """The parameter ``limit``: the largest number of rows to return."""
     return Query(default, ge=1, le=most, description="rows at most")
 
 
-def known_region(model: ReadModel, region: str) -> str:
+def known_region(model: ReadModel, who: Principal, region: str) -> str:
     """The region's name. Raises `ApiError` (404) if there is no record of the region."""
     if region not in model.regions.names():
-        raise ApiError(
-            HTTPStatus.NOT_FOUND,
-            f"there is no record of a region {region[:64]!r}",
-            f"regions: {', '.join(model.regions.names()[:20]) or 'none yet'}",
-        )
+        raise no_region(model, who, region)
     return region

@@ -3,15 +3,19 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
+from fastapi import Request as HttpRequest
 from fastapi.responses import Response, StreamingResponse
 
 from vpp_streams.web import views
 from vpp_streams.web.answers import Json
 from vpp_streams.web.budgets import Budgets
+from vpp_streams.web.callers import known
+from vpp_streams.web.needs import Of, Routes, at, some
 from vpp_streams.web.openapi import answers
-from vpp_streams.web.parameters import router, rows
+from vpp_streams.web.parameters import rows
 from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.web.seen import Seen
 from vpp_streams.web.stream import LiveResponse, Stream
 
 _LIVE = {
@@ -35,22 +39,22 @@ class PipelineApi:
         self._stream = stream
         self._budgets = budgets
 
-    def routes(self) -> APIRouter:
+    def routes(self) -> Routes:
         """The paths of these handlers."""
-        routes = router("Pipeline")
-        routes.get("/summary", responses=answers(views.Summary))(self.summary)
-        routes.get("/health", responses=answers(views.HealthView))(self.health)
-        routes.get("/rejected", responses=answers(views.RejectedPage))(self.rejected)
-        rejected_records = routes.get(
-            "/records/rejected", responses=answers(views.RejectedRecordsPage)
-        )
-        rejected_records(self.rejected_records)
-        routes.get("/stream", response_class=StreamingResponse, responses=_LIVE)(self.live)
+        routes = Routes("Pipeline")
+        region, pipeline = some("read_region"), some("read_pipeline")
+        routes.get("/summary", region, responses=answers(views.Summary))(self.summary)
+        routes.get("/health", pipeline, responses=answers(views.HealthView))(self.health)
+        rejected = answers(views.RejectedPage)
+        routes.get("/rejected", some("read_rejected"), responses=rejected)(self.rejected)
+        records, plant = answers(views.RejectedRecordsPage), at(Of.PLANT, "read_records")
+        routes.get("/records/rejected", plant, responses=records)(self.rejected_records)
+        routes.get("/stream", region, response_class=StreamingResponse, responses=_LIVE)(self.live)
         return routes
 
-    async def summary(self) -> Response:
-        """The complete loop on one page: counts, ages, regions and processes."""
-        return Json(self._model.summary(self._now_ms()))
+    async def summary(self, http: HttpRequest) -> Response:
+        """The complete loop on one page: counts, ages, the sender's regions and processes."""
+        return Json(Seen(self._model, known(http.scope)).summary(self._now_ms()))
 
     async def health(self) -> Response:
         """Processes, rates, lag and ages of the pipeline."""
@@ -58,11 +62,12 @@ class PipelineApi:
 
     async def rejected(
         self,
+        http: HttpRequest,
         reason: Annotated[str | None, Query(max_length=64)] = None,
         limit: int = rows(50, 500),
     ) -> Response:
         """Rejected readings, newest first, with the reason and the received bytes."""
-        return Json(self._model.rejections.page(reason, limit))
+        return Json(Seen(self._model, known(http.scope)).rejected(reason, limit))
 
     async def rejected_records(
         self,
@@ -72,6 +77,6 @@ class PipelineApi:
         """Refused records of our own topics, newest first, with the reason."""
         return Json(self._model.rejected_records.page(topic, limit, self._now_ms()))
 
-    async def live(self) -> Response:
-        """Server-sent events: the changes, once a second."""
-        return LiveResponse(self._stream, self._budgets)
+    async def live(self, http: HttpRequest) -> Response:
+        """Server-sent events: the changes, once a second, until the sender's session ends."""
+        return LiveResponse(self._stream, http.scope, self._budgets)

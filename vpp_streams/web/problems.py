@@ -11,6 +11,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from vpp_streams.web.callers import set_outcome
+
 log = structlog.get_logger()
 _DOCS = "/docs lists every path and its parameters"
 
@@ -46,7 +48,8 @@ def answer_problems(app: FastAPI) -> None:
     """Answer every problem of ``app`` as ``{"error", "hint"}``."""
 
     @app.exception_handler(ApiError)
-    async def api_error(_: Request, problem: ApiError) -> JSONResponse:
+    async def api_error(request: Request, problem: ApiError) -> JSONResponse:
+        set_outcome(request.scope, problem.error)
         return answer_of(problem)
 
     @app.exception_handler(ClientDisconnect)

@@ -4,16 +4,20 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
+from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 
 from schemas.forecast import RegionForecast
 from vpp_streams.web import views
 from vpp_streams.web.answers import Json
+from vpp_streams.web.callers import known
+from vpp_streams.web.needs import Of, Routes, at, some
 from vpp_streams.web.openapi import answers
-from vpp_streams.web.parameters import WindowSize, known_region, router, rows
+from vpp_streams.web.parameters import WindowSize, known_region, rows
 from vpp_streams.web.problems import ApiError
 from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.web.seen import Seen
 
 
 class RegionApi:
@@ -23,23 +27,31 @@ class RegionApi:
         self._model = model
         self._now_ms = now_ms
 
-    def routes(self) -> APIRouter:
+    def routes(self) -> Routes:
         """The paths of these handlers."""
-        routes, region = router("Regions"), "/regions/{region}"
-        routes.get("/regions", responses=answers(views.RegionList))(self.regions)
-        routes.get(region, responses=answers(views.RegionView, 404))(self.region_now)
-        routes.get(f"{region}/history", responses=answers(views.RegionHistory, 404))(self.history)
-        routes.get(f"{region}/windows", responses=answers(views.RegionWindows, 404))(self.windows)
-        routes.get(f"{region}/forecast", responses=answers(RegionForecast, 404))(self.forecast)
+        routes, region, need = Routes("Regions"), "/regions/{region}", at(Of.REGION, "read_region")
+        for path, view, handler in (
+            (region, views.RegionView, self.region_now),
+            (f"{region}/history", views.RegionHistory, self.history),
+            (f"{region}/windows", views.RegionWindows, self.windows),
+            (f"{region}/forecast", RegionForecast, self.forecast),
+        ):
+            routes.get(path, need, responses=answers(view, 404))(handler)
+        listed = answers(views.RegionList)
+        routes.get("/regions", some("read_region"), responses=listed)(self.regions)
         return routes
 
-    async def regions(self) -> Response:
-        """Every region now."""
-        return Json(views.RegionList(regions=self._model.regions_now(self._now_ms())))
+    async def regions(self, http: HttpRequest) -> Response:
+        """Every region now, of those that the sender may see."""
+        seen = Seen(self._model, known(http.scope))
+        return Json(views.RegionList(regions=seen.regions(self._now_ms())))
 
-    async def region_now(self, region: str) -> Response:
+    def _known(self, http: HttpRequest, region: str) -> str:
+        return known_region(self._model, known(http.scope), region)
+
+    async def region_now(self, http: HttpRequest, region: str) -> Response:
         """One region now."""
-        view = self._model.region_now(known_region(self._model, region), self._now_ms())
+        view = self._model.region_now(self._known(http, region), self._now_ms())
         if view is None:
             raise ApiError(
                 HTTPStatus.NOT_FOUND,
@@ -49,21 +61,25 @@ class RegionApi:
         return Json(view)
 
     async def history(
-        self, region: str, points: Annotated[int, Query(ge=2, le=4000)] = 600
+        self, http: HttpRequest, region: str, points: Annotated[int, Query(ge=2, le=4000)] = 600
     ) -> Response:
         """The region's last half hour, thinned to this many points."""
-        return Json(self._model.regions.history(known_region(self._model, region), points))
+        return Json(self._model.regions.history(self._known(http, region), points))
 
     async def windows(
-        self, region: str, size_s: WindowSize = WindowSize.QUARTER_HOUR, limit: int = rows(96, 240)
+        self,
+        http: HttpRequest,
+        region: str,
+        size_s: WindowSize = WindowSize.QUARTER_HOUR,
+        limit: int = rows(96, 240),
     ) -> Response:
         """The region's closed windows, newest first."""
-        found = self._model.regions.windows(known_region(self._model, region), size_s, limit)
+        found = self._model.regions.windows(self._known(http, region), size_s, limit)
         return Json(views.RegionWindows(region=region, size_s=size_s, windows=found))
 
-    async def forecast(self, region: str) -> Response:
+    async def forecast(self, http: HttpRequest, region: str) -> Response:
         """The region's load and solar power for the day ahead, and the accuracy of forecasts."""
-        newest = self._model.regions.forecast(known_region(self._model, region))
+        newest = self._model.regions.forecast(self._known(http, region))
         if newest is None:
             raise ApiError(
                 HTTPStatus.NOT_FOUND,

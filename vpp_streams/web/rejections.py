@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections import Counter
+from collections.abc import Callable
 from itertools import islice
 
 from schemas.telemetry import Rejected
@@ -36,13 +37,23 @@ class Rejections:
         """Reasons received so far, sorted."""
         return sorted(self._counts)
 
-    def page(self, reason: str | None, limit: int) -> RejectedPage:
-        """The newest ``limit`` rejected readings, of one reason if it is given."""
-        newest_first = reversed(self._newest.values())
+    def page(
+        self,
+        reason: str | None,
+        limit: int,
+        sees: Callable[[str | None], bool] | None = None,
+    ) -> RejectedPage:
+        """The newest ``limit`` rejected readings, of one reason if it is given.
+
+        With ``sees(site_id)`` only those of sites for which it returns true are shown, and counted
+        among those that are kept.
+        """
+        newest_first = [
+            row for row in reversed(self._newest.values()) if not sees or sees(row.site_id)
+        ]
         found = (row for row in newest_first if reason is None or row.reason == reason)
-        return RejectedPage(
-            counts=dict(self._counts.most_common()), rejected=list(islice(found, limit))
-        )
+        counts = self._counts if sees is None else Counter(row.reason for row in newest_first)
+        return RejectedPage(counts=dict(counts.most_common()), rejected=list(islice(found, limit)))
 
 
 def _row(rejected: Rejected) -> RejectedRow:

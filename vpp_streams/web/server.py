@@ -4,13 +4,14 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from typing import Any, TypeVar
 
 import structlog
 import uvicorn
 
 from vpp_streams import clock
+from vpp_streams.accounts.accounts import Accounts, accounts_file
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
@@ -25,6 +26,7 @@ from vpp_streams.process.health import HealthReporter
 from vpp_streams.process.ports import bound
 from vpp_streams.settings import Settings, words_of
 from vpp_streams.web.api import create_web
+from vpp_streams.web.audit_trail import publish_for_ever
 from vpp_streams.web.connections import DoorConfig, open_files
 from vpp_streams.web.logins import Logins
 from vpp_streams.web.places import BACKLOG, Places, limits_for
@@ -73,18 +75,18 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _server(settings: Settings, read_model: ReadModel, kafka: "WebKafka") -> _Server:
+def _server(
+    settings: Settings, read_model: ReadModel, kafka: "WebKafka", accounts: Accounts
+) -> _Server:
     proxies, counters = words_of(settings.web_proxies), read_model.counters
-    logins = Logins(settings.operators, proxies, counters)
+    logins = Logins(settings.operators, accounts, proxies, counters)
     places = Places(limits_for(open_files(), settings.web_per_client), proxies, counters)
 
     def stopping() -> bool:
         return server.should_exit
 
     app = create_web(settings, read_model, clock.now_ms, kafka, stopping=stopping, logins=logins)
-    door = DoorConfig(
-        app, places, logins.has_operator_token, proxies=proxies, timeout_graceful_shutdown=3
-    )
+    door = DoorConfig(app, places, logins.is_operator, proxies=proxies, timeout_graceful_shutdown=3)
     server = _Server(door)
     return server
 
@@ -98,9 +100,10 @@ async def serve_web(settings: Settings) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     listener = bound(settings.host, settings.web_port)
     read_model = ReadModel(started_at_ms=clock.now_ms())
-    with listener:
-        async with _fed(settings, read_model) as (kafka, feeding):
-            server = _server(settings, read_model, kafka)
+    accounts = Accounts(accounts_file(settings), counters=read_model.counters)
+    with listener, closing(accounts):
+        async with _fed(settings, read_model, accounts) as (kafka, feeding):
+            server = _server(settings, read_model, kafka, accounts)
             listener.listen(BACKLOG)  # a reader of the next line may connect at once
             log.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
             serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -133,7 +136,7 @@ class WebKafka:
 
 @asynccontextmanager
 async def _fed(
-    settings: Settings, model: ReadModel
+    settings: Settings, model: ReadModel, accounts: Accounts
 ) -> AsyncIterator[tuple[WebKafka, list[asyncio.Task[None]]]]:
     """Feed the read model during the body; yields the access to Kafka, and the tasks that feed."""
     clients = KafkaClients(settings)
@@ -152,7 +155,9 @@ async def _fed(
             await stack.enter_async_context(kafka.follower.following(*complete)),
             run_beside(stack, kafka.follower.follow(*recent)),
         ]
-        yield WebKafka(kafka), tasks
+        access = WebKafka(kafka)
+        tasks.append(run_beside(stack, publish_for_ever(accounts.audit, access)))
+        yield access, tasks
 
 
 def _feed(model: ReadModel, topic: Topic, since_ms: int) -> Feed[Any]:

@@ -1,19 +1,22 @@
 """The API of sites: the registry, a site's twin and its windows."""
 
-from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import Query
+from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 
 from schemas.assets import Site
 from vpp_streams.web import views
+from vpp_streams.web.absent import no_site
 from vpp_streams.web.answers import Json
+from vpp_streams.web.callers import known
+from vpp_streams.web.needs import Of, Routes, at, some
 from vpp_streams.web.openapi import answers
-from vpp_streams.web.parameters import WindowSize, router, rows
-from vpp_streams.web.problems import ApiError
+from vpp_streams.web.parameters import WindowSize, rows
 from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.web.seen import Seen
 from vpp_streams.web.twins import FleetWorker
 
 
@@ -24,35 +27,31 @@ class SiteApi:
         self._model = model
         self._worker = worker
 
-    def routes(self) -> APIRouter:
+    def routes(self) -> Routes:
         """The paths of these handlers."""
-        routes = router("Sites")
-        routes.get("/sites", responses=answers(views.SitePage))(self.sites)
-        routes.get("/sites/{site_id}", responses=answers(views.SiteDetail, 404))(self.site_detail)
-        routes.get("/sites/{site_id}/windows", responses=answers(views.SiteWindows, 404))(
-            self.site_windows
-        )
+        routes, site, need = Routes("Sites"), "/sites/{site_id}", at(Of.SITE, "read_site")
+        routes.get("/sites", some("read_site"), responses=answers(views.SitePage))(self.sites)
+        routes.get(site, need, responses=answers(views.SiteDetail, 404))(self.site_detail)
+        windows = answers(views.SiteWindows, 404)
+        routes.get(f"{site}/windows", need, responses=windows)(self.site_windows)
         return routes
 
     def _known(self, site_id: str) -> Site:
         site = self._model.sites.registry.site(site_id)
         if site is None:
-            raise ApiError(
-                HTTPStatus.NOT_FOUND,
-                f"there is no site {site_id[:64]!r}",
-                "/api/v1/sites?q= finds sites by a part of their id",
-            )
+            raise no_site(site_id)
         return site
 
     async def sites(
         self,
+        http: HttpRequest,
         region: Annotated[str | None, Query(max_length=64)] = None,
         q: Annotated[str, Query(max_length=64, description="part of a site's or device's id")] = "",
         limit: int = rows(50, 500),
         cursor: Annotated[str | None, Query(max_length=64, description="next_cursor")] = None,
     ) -> Response:
-        """Sites of the registry by id."""
-        return Json(self._model.sites.page(region, q, limit, cursor))
+        """Sites of the registry by id, of those that the sender may see."""
+        return Json(Seen(self._model, known(http.scope)).sites(region, q, limit, cursor))
 
     async def site_detail(self, site_id: str) -> Response:
         """A site: its record, its connections, and the newest reading of each device."""

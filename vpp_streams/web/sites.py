@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from schemas.assets import Site
 from schemas.presence import Presence
@@ -66,13 +66,25 @@ class Sites:
         found = (self._presence.get(device.device_id) for device in site.devices)
         return [entry[0] for entry in found if entry is not None]
 
-    def page(self, region: str | None, text: str, limit: int, cursor: str | None) -> SitePage:
-        """Sites by id after ``cursor``: of a region, with ``text`` in a site's or device's id."""
+    def page(
+        self,
+        region: str | None,
+        text: str,
+        limit: int,
+        cursor: str | None,
+        *,
+        sees: Callable[[str, str], bool] = lambda _site_id, _region: True,
+    ) -> SitePage:
+        """Sites by id after ``cursor``: of a region, with ``text`` in a site's or device's id.
+
+        ``sees(site_id, region)`` returns whether a site may be shown; others are not counted.
+        """
         found = [
             site_id
             for site_id in self._ids()
             if (site := self.registry.site(site_id)) is not None
             and (region is None or site.region == region)
+            and sees(site_id, site.region)
             and _mentions(site, text.lower())
         ]
         first = bisect_right(found, cursor) if cursor is not None else 0

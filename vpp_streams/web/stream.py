@@ -13,9 +13,10 @@ import structlog
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from vpp_streams.domain.access.rights import Principal
 from vpp_streams.web.budgets import Budgets
-from vpp_streams.web.control_views import ControlUpdate
 from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.web.seen import Seen
 
 log = structlog.get_logger()
 STALL_S = 10.0
@@ -23,50 +24,51 @@ _ALARMS_SHOWN = 20
 
 
 class Stream:
-    """Server-sent events from a read model."""
+    """Server-sent events from a read model, each with what its receiver may see at that moment."""
 
     def __init__(
         self,
         read_model: ReadModel,
         now_ms: Callable[[], int],
         stopping: Callable[[], bool],
+        again: Callable[[Scope], Principal | None],
+        *,
         interval_s: float = 1.0,
     ) -> None:
+        """``again`` finds out once more who sent a request; None = its session has ended."""
         self._read_model = read_model
         self._now_ms = now_ms
         self._stopping = stopping
+        self._again = again
         self._interval_s = interval_s
 
-    async def events(self) -> AsyncGenerator[bytes, None]:
-        """Events ``update`` and ``control`` until the client leaves or the server stops."""
+    async def events(self, scope: Scope) -> AsyncGenerator[bytes, None]:
+        """Events ``update`` and ``control`` for the sender of a request.
+
+        They end when the client leaves, when its session or token ends, when it has lost the right,
+        and when the server stops.
+        """
         yield b"retry: 2000\n\n"
         sent = sent_control = 0
+        before: Principal | None = None
         while not self._stopping():
-            model = self._read_model
+            who = self._again(scope)
+            if who is None or not who.may("read_region"):
+                return
+            if before is not None and who != before:
+                sent = sent_control = 0  # other regions are in sight now: all are sent again
+            before = who
+            seen, model, now = Seen(self._read_model, who), self._read_model, self._now_ms()
             sent, since = model.regions.changes, sent
-            yield self._update(since)
+            summary = msgspec.structs.replace(seen.summary(now, since), processes=[])
+            yield _event("update", summary)
             sent_control, since = model.dispatches.changes, sent_control
-            yield self._control(since)
+            yield _event("control", seen.control(now, since, _ALARMS_SHOWN))
             await asyncio.sleep(self._interval_s)
 
-    def _update(self, since: int) -> bytes:
-        now = self._now_ms()
-        summary = msgspec.structs.replace(
-            self._read_model.summary(now),
-            regions=self._read_model.regions_now(now, changed_since=since),
-            processes=[],
-        )
-        return b"event: update\ndata: " + msgspec.json.encode(summary) + b"\n\n"
 
-    def _control(self, since: int) -> bytes:
-        now = self._now_ms()
-        update = ControlUpdate(
-            at_ms=now,
-            regions=self._read_model.dispatches.now(now, changed_since=since),
-            alarms=self._read_model.alarms(now, _ALARMS_SHOWN),
-            standings=self._read_model.standings(now),
-        )
-        return b"event: control\ndata: " + msgspec.json.encode(update) + b"\n\n"
+def _event(name: str, content: msgspec.Struct) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(content))
 
 
 class LiveResponse(StreamingResponse):
@@ -74,8 +76,10 @@ class LiveResponse(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, stream: Stream, budgets: Budgets, stall_s: float = STALL_S) -> None:
-        self._events = stream.events()
+    def __init__(
+        self, stream: Stream, scope: Scope, budgets: Budgets, *, stall_s: float = STALL_S
+    ) -> None:
+        self._events = stream.events(scope)
         self._budgets = budgets
         self._stall_s = stall_s
         # Without the second header a proxy would buffer events.
