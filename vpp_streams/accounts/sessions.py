@@ -4,8 +4,9 @@ Each is a random word of which only the digest is stored, and each has an end.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, cast
+
+import msgspec
 
 from schemas.audit import AuditHow
 from vpp_streams.accounts.people import Account, People
@@ -27,8 +28,7 @@ LINK_MS: dict[Purpose, int] = {"sign_in": 15 * 60_000, "password": DAY_MS}
 """How long a link works."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A session as its owner sees it; ``key`` begins its digest, and proves nothing."""
 
     key: str
@@ -40,8 +40,7 @@ class Session:
     ends_at_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class Token(msgspec.Struct, frozen=True, kw_only=True):
     """A token as its owner sees it; ``key`` begins its digest, and proves nothing."""
 
     key: str

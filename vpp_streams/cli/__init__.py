@@ -20,6 +20,7 @@ _PANELS: dict[str, tuple[str, ...]] = {
         "openadr",
         "audit",
         "explain",
+        "accounts",
         "operators",
         "frequency",
     ),

@@ -17,6 +17,13 @@ _NOT_SERVED = 429, 500, 502, 503, 504
 T = TypeVar("T")
 
 
+def url_of(settings: Settings) -> str:
+    """The address of the web process: as set, or that of `vpp up` on this machine."""
+    access = read_access(settings.state_dir)
+    default = f"http://{settings.host}:{settings.web_port}"
+    return (settings.web_url or (access.url if access else default)).rstrip("/")
+
+
 class ApiClient:
     """Requests to one web process; every problem is a `WebError` of one line with the remedy.
 
@@ -30,8 +37,7 @@ class ApiClient:
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         access = read_access(settings.state_dir)
-        default = f"http://{settings.host}:{settings.web_port}"
-        self.url = (settings.web_url or (access.url if access else default)).rstrip("/")
+        self.url = url_of(settings)
         self._token = settings.api_token
         if self._token is None and access is not None and access.url.rstrip("/") == self.url:
             # A demo's token is sent to that demo only.

@@ -4,11 +4,15 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 
 from schemas.assets import Site
 from vpp_streams import clock
+from vpp_streams.accounts.accounts import Accounts, accounts_file
+from vpp_streams.accounts.people import Account
+from vpp_streams.accounts.sessions import MOST_TOKEN_DAYS, Sessions
+from vpp_streams.domain.access.rights import PLANT, Grant, Role
 from vpp_streams.domain.registry.states import continued, in_state
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
@@ -79,6 +83,50 @@ def demo_operator(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
             access_file(settings.state_dir).unlink(missing_ok=True)
 
 
+@dataclass(frozen=True, slots=True)
+class DemoKeys:
+    """How the person who started a demo, and `vpp up` itself, get into its web process."""
+
+    link: str
+    """Address that signs one browser in, once, as account ``demo``."""
+    reader: str
+    """Token with which `vpp up` reads the summary."""
+
+
+@contextmanager
+def demo_account(settings: Settings, role: Role) -> Iterator[DemoKeys]:
+    """Let a browser of this machine sign in as account ``demo`` during the block.
+
+    Its role applies to the complete plant. After the block its sessions and tokens have ended; the
+    other accounts of the file stay.
+    """
+    accounts = Accounts(accounts_file(settings))
+    people, sessions = accounts.people, accounts.sessions
+    grant = Grant(role, PLANT)
+    with closing(accounts):
+        account = people.find("name", "demo")
+        if account is None:
+            account = people.add("demo", [grant], at_ms=clock.now_ms())
+        for other in account.grants:
+            people.take(account, other)
+        people.grant(account, grant)
+        _end_all(sessions, account)
+        reader = sessions.add_token(
+            account, "vpp up", ("read_region",), now_ms=clock.now_ms(), days=MOST_TOKEN_DAYS
+        )
+        word = sessions.add_link(account, "sign_in", clock.now_ms())
+        try:
+            yield DemoKeys(f"{web_url(settings)}/sign-in.html#link={word}", reader)
+        finally:
+            _end_all(sessions, account)
+
+
+def _end_all(sessions: Sessions, account: Account) -> None:
+    sessions.end_all(account)
+    for token in sessions.tokens(account, clock.now_ms()):
+        sessions.end_token(account, token.key)
+
+
 def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
     """Every process of the loop, as the command line starts it."""
     environment = _environment(settings)
@@ -119,6 +167,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "VPP_MARKET_METERED_AT": settings.market_metered_at,
         "VPP_FLEET_URL": f"http://{settings.host}:{settings.worker_port}",
         **({"VPP_OPERATORS": str(settings.operators)} if settings.operators else {}),
+        "VPP_ACCOUNTS": str(accounts_file(settings)),
         "PYTHONUNBUFFERED": "1",
     }
 

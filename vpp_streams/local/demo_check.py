@@ -30,11 +30,16 @@ async def measure(
     supervisor: Supervisor,
     expected: Expected,
     sites: Sequence[Site],
+    *,
     stopping: asyncio.Event,
+    token: str,
 ) -> Report:
-    """Wait until the loop is warm (at most `WARM_UP_S`), measure it, run a drill, and judge it."""
+    """Wait until the loop is warm (at most `WARM_UP_S`), measure it, run a drill, and judge it.
+
+    ``token`` reads the web process's summary.
+    """
     nothing = Summary(0, 0, 0, 0, 0)
-    async with httpx.AsyncClient(base_url=web_url(settings), timeout=5.0) as client:
+    async with summary_client(settings, token) as client:
         first = await _until_warm(client, expected, stopping)
         ages: Counter[int] = Counter()
         collecting = asyncio.create_task(_collect_ages(settings, ages))
@@ -87,6 +92,12 @@ async def _collect_ages(settings: Settings, ages: Counter[int]) -> None:
             ages[age_ms] += count
 
     await onlooker(KafkaClients(settings)).follow(Feed(topics.REGION_LIVE, add, since_ms=None))
+
+
+def summary_client(settings: Settings, token: str) -> httpx.AsyncClient:
+    """A client of the demo's web process, for `read_summary`."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.AsyncClient(base_url=web_url(settings), timeout=5.0, headers=headers)
 
 
 async def read_summary(client: httpx.AsyncClient) -> Summary | None:

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from schemas.assets import Site
+from vpp_streams.domain.access.rights import Role
 from vpp_streams.errors import InputError
 from vpp_streams.local import broker, demo
 from vpp_streams.local.demo_check import measure
@@ -27,6 +28,8 @@ class OpenDemo:
     supervisor: Supervisor
     token: str | None
     """Of operator ``demo``; None where VPP_OPERATORS names the operators."""
+    keys: demo.DemoKeys
+    """Those of account ``demo``, which only reads where VPP_OPERATORS names the operators."""
 
 
 @contextmanager
@@ -53,9 +56,11 @@ def open_demo(
         for line in messages:
             say(line)
         asyncio.run(demo.register(settings, sites))
+        role: Role = "viewer" if settings.operators is not None else "operator"
+        keys = ordering.enter_context(demo.demo_account(settings, role))
         settings, token = ordering.enter_context(demo.demo_operator(settings))
         supervisor = Supervisor(demo.specs(settings, fleet), logs)
-        yield OpenDemo(settings, sites, expected, supervisor, token)
+        yield OpenDemo(settings, sites, expected, supervisor, token, keys)
 
 
 @contextmanager
@@ -78,7 +83,14 @@ async def check_demo(opened: OpenDemo, say: Callable[[str], None]) -> Report:
     supervisor = opened.supervisor
     say(f"starting {len(supervisor.children)} processes; logs: {supervisor.children[0].log.parent}")
     async with demo.loop_running(supervisor) as stopping:
-        report = await measure(opened.settings, supervisor, opened.expected, opened.sites, stopping)
+        report = await measure(
+            opened.settings,
+            supervisor,
+            opened.expected,
+            opened.sites,
+            stopping=stopping,
+            token=opened.keys.reader,
+        )
         if stopping.is_set():
             raise KeyboardInterrupt
         return report

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-import httpx
 import msgspec
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, Response
@@ -83,19 +82,18 @@ def create_web(
     fleet: FleetWorker | None = None,
     stopping: Callable[[], bool] = lambda: False,
     answer_s: float = ANSWER_S,
-    oidc_transport: httpx.AsyncBaseTransport | None = None,
+    oidc: Oidc | None = None,
 ) -> FastAPI:
     """The HTTP application over ``read_model``; orders are written to ``kafka``.
 
     ``logins`` knows who sends a request. ``fleet`` provides twins (default: the worker at
     ``settings.fleet_url``). Live streams end once ``stopping()`` is true. The region role has
-    ``answer_s`` seconds to answer an order. Raises `SettingsError`.
+    ``answer_s`` seconds to answer an order. ``oidc`` is an organisation's provider.
     """
     worker = fleet or FleetWorker(settings.fleet_url, token=settings.service_token)
     app, accounts = _empty_app(worker), logins.accounts
     answer_problems(app)
     sign_in = SignIn(accounts, now_ms, logins.clock_s)
-    oidc = Oidc(settings, accounts, now_ms, oidc_transport) if settings.oidc_issuer else None
     stream = Stream(read_model, now_ms, stopping, logins.again)
     budgets, needs = stream_budgets(settings.web_per_client), Needs()
     for part in (

@@ -29,6 +29,7 @@ from vpp_streams.web.api import create_web
 from vpp_streams.web.audit_trail import publish_for_ever
 from vpp_streams.web.connections import DoorConfig, open_files
 from vpp_streams.web.logins import Logins
+from vpp_streams.web.oidc import Oidc
 from vpp_streams.web.places import BACKLOG, Places, limits_for
 from vpp_streams.web.readmodel import ReadModel
 
@@ -85,10 +86,27 @@ def _server(
     def stopping() -> bool:
         return server.should_exit
 
-    app = create_web(settings, read_model, clock.now_ms, kafka, stopping=stopping, logins=logins)
+    app = create_web(
+        settings,
+        read_model,
+        clock.now_ms,
+        kafka,
+        logins=logins,
+        stopping=stopping,
+        oidc=_provider(settings, accounts),
+    )
     door = DoorConfig(app, places, logins.is_operator, proxies=proxies, timeout_graceful_shutdown=3)
     server = _Server(door)
     return server
+
+
+def _provider(settings: Settings, accounts: Accounts) -> Oidc | None:
+    """The organisation's provider, if one is set up. Raises `SettingsError`."""
+    if settings.oidc_issuer is None and settings.oidc_client_id is None:
+        return None
+    from vpp_streams.web.oidc_client import OidcClient  # noqa: PLC0415  # most systems have none
+
+    return Oidc(settings, accounts, clock.now_ms, OidcClient(settings))
 
 
 async def serve_web(settings: Settings) -> None:

@@ -1,13 +1,12 @@
 """The live status of ``vpp up`` for a terminal."""
 
-import httpx
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from vpp_streams.local.demo import loop_running, pause, web_url
-from vpp_streams.local.demo_check import read_summary
+from vpp_streams.local.demo_check import read_summary, summary_client
 from vpp_streams.local.demo_run import OpenDemo
 from vpp_streams.local.loop_check import Expected, Summary
 from vpp_streams.local.supervisor import Supervisor
@@ -19,11 +18,12 @@ async def watch_demo(opened: OpenDemo) -> None:
     console, settings, supervisor = Console(), opened.settings, opened.supervisor
     # Awards of the market can apply at any time, and outrank an operator's other orders.
     console.print("orders      vpp dispatch REGION --export-w WATTS --for 15m --emergency --watch")
-    if opened.token is not None:
-        console.print(f"token       {opened.token}   (needed by the dashboard)", soft_wrap=True)
+    console.print("accounts    vpp accounts add NAME --role operator   (their own sign-in)")
+    console.print(f"sign in     {opened.keys.link}", soft_wrap=True, highlight=False)
+    console.print("            this link signs one browser in, once, within 15 minutes")
     async with (
         loop_running(supervisor) as stopping,
-        httpx.AsyncClient(base_url=web_url(settings), timeout=5.0) as client,
+        summary_client(settings, opened.keys.reader) as client,
     ):
         before: Summary | None = None
         with Live(console=console, auto_refresh=False) as live:
