@@ -39,7 +39,7 @@ class Audit:
         address: str = "",
         detail: str = "",
     ) -> None:
-        """Keep an event until it is published, and write it to the log.
+        """Keep an event until it is published.
 
         Text from clients is cut to the contract's limits, and loses its control characters.
         """
@@ -56,8 +56,6 @@ class Audit:
         )
         content = msgspec.json.encode(event)
         self._store.change("INSERT INTO audit VALUES (?, ?, ?)", event.event_id, at_ms, content)
-        fields = {n: v for n, v in msgspec.structs.asdict(event).items() if v and n != "event_id"}
-        log.info("audit", **fields)
         self._drop_oldest()
 
     def waiting(self, limit: int = 100) -> list[AuditEvent]:

@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 from aiokafka.errors import KafkaError
+from msgspec.structs import asdict
 
 from vpp_streams.accounts.audit import Audit
 from vpp_streams.kafka import topics
@@ -33,5 +34,6 @@ async def publish_waiting(audit: Audit, kafka: Kafka) -> int:
         async with asyncio.timeout(WRITE_S):
             await kafka.write(topics.AUDIT, event)
         audit.published([event])
+        log.info("audit", **{name: value for name, value in asdict(event).items() if value})
         count += 1
     return count

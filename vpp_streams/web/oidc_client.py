@@ -65,7 +65,7 @@ class OidcClient:
         )
 
     async def claims(self, begun: Begun, code: str) -> dict[str, Any]:
-        """As `oidc.Provider.claims`; the signature, issuer, audience, time and nonce are checked."""
+        """As `oidc.Provider.claims`: signature, issuer, audience, time and nonce are checked."""
         issuer = {"essential": True, "value": self._issuer}
         try:
             token = await self._app.fetch_access_token(

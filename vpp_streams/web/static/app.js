@@ -2,6 +2,8 @@
 
 import { h, text } from "./dom.js";
 import { follow } from "./live.js";
+import { signOut, whoAmI } from "./session.js";
+import { accountView } from "./views/account.js";
 import { marketView } from "./views/market.js";
 import { pipelineView } from "./views/pipeline.js";
 import { regionView } from "./views/region.js";
@@ -12,7 +14,7 @@ import { siteView } from "./views/site.js";
 import { sitesView } from "./views/sites.js";
 
 const routes = [
-  [/^\/?$/, regionsView, "#/regions"],
+  [/^\/?$/, homeView, "#/regions"],
   [/^\/regions$/, regionsView, "#/regions"],
   [/^\/regions\/([^/]+)$/, regionView, "#/regions"],
   [/^\/sites$/, sitesView, "#/sites"],
@@ -22,15 +24,23 @@ const routes = [
   [/^\/rejected$/, rejectedView, "#/rejected"],
   [/^\/records$/, recordsView, "#/rejected"],
   [/^\/pipeline$/, pipelineView, "#/pipeline"],
+  [/^\/account$/, accountView, ""],
 ];
 
 const main = document.getElementById("main");
 const link = document.getElementById("link");
 const linkText = document.getElementById("link-text");
 const banner = document.getElementById("banner");
+let state = { summary: null };
+let me = null;
 let view = null;
 let timer = null;
 let request = null;
+
+/** The first page: the regions, or the homes of somebody who may see no region. */
+function homeView(query) {
+  return me.may.includes("read_region") ? regionsView(query) : sitesView(query);
+}
 
 function lostView() {
   return { title: "Not found", element: h("p", { class: "empty" }, "This page does not exist. ", h("a", { href: "#/" }, "Go to the regions")) };
@@ -104,6 +114,21 @@ function showLink(linkState) {
   text(banner, linkState === "live" ? "" : "Connection to the web process lost. The numbers below are the last ones received; reconnecting.");
 }
 
-const state = follow((newest) => view?.update?.(newest), showLink);
-addEventListener("hashchange", show);
-show();
+/** Show what the person who is signed in may see; regions are followed live. */
+async function begin() {
+  me = await whoAmI();
+  if (me === null) return;
+  for (const anchor of document.querySelectorAll("nav [data-needs]")) anchor.hidden = !me.may.includes(anchor.dataset.needs);
+  text(document.getElementById("who-name"), me.name);
+  document.getElementById("who").hidden = false;
+  document.getElementById("sign-out").addEventListener("click", signOut);
+  if (me.may.includes("read_region")) state = follow((newest) => view?.update?.(newest), showLink);
+  else link.hidden = true;
+  addEventListener("hashchange", show);
+  show();
+}
+
+begin().catch((error) => {
+  banner.hidden = false;
+  text(banner, error instanceof TypeError ? "The web process does not answer." : error.message);
+});

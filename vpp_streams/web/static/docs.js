@@ -1,8 +1,11 @@
 // The API's documentation, rendered from openapi.json; needs no network beyond this server.
 
 import { h, panel } from "./dom.js";
+import { toSignIn } from "./session.js";
 
-const document_ = await (await fetch("openapi.json")).json();
+const response = await fetch("openapi.json");
+if (response.status === 401) toSignIn();
+const document_ = await response.json();
 const schemas = document_.components.schemas;
 const nameOf = (ref) => ref.split("/").pop();
 
@@ -35,7 +38,7 @@ function operation(path, method, described) {
   return panel(h("code", {}, `${method.toUpperCase()} ${path}`), example,
     h("p", {}, described.description ?? described.summary ?? ""),
     parameters.length ? h("ul", { class: "fields" }, parameters.map(parameter)) : null,
-    described.security ? h("p", { class: "note" }, "Requires an operator's token (Authorization: Bearer …)", body ? [" and ", typeOf(body)] : []) : null,
+    described.security ? h("p", { class: "note" }, "Requires a right to give orders (a session, or Authorization: Bearer …)", body ? [" and ", typeOf(body)] : []) : null,
     h("p", { class: "note" }, "Answers ", schema ? typeOf(schema) : answer.description));
 }
 

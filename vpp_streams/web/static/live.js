@@ -1,14 +1,14 @@
 // The live stream: the newest summary and every region, and whether records still arrive.
 
-import { send, problemOf } from "./orders.js";
+import { send, problemOf } from "./session.js";
 
 /** After this long without an event the numbers on the page are old, even if the connection is open. */
 const SILENT_MS = 5000;
 const AGAIN_MS = 2000;
 
 /**
- * Server-sent events of a response, as {event, data}. An EventSource could not send the operator's
- * token with it.
+ * Server-sent events of a response, as {event, data}. An EventSource would not say that the session
+ * has ended.
  */
 async function* eventsOf(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

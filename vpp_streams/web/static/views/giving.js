@@ -1,7 +1,7 @@
-// The common parts of operators' forms: the token, sending an order, and its outcome in words.
+// The common parts of forms for orders: sending an order, and its outcome in words.
 
 import { h, text } from "../dom.js";
-import { order, token } from "../orders.js";
+import { post } from "../session.js";
 
 export function field(label, input) {
   return h("label", { class: "field" }, h("span", {}, label), input);
@@ -10,42 +10,25 @@ export function field(label, input) {
 /** `give(to, body, done)` POSTs an order and shows its outcome; `onOrder()` is called after it. */
 export function giving(onOrder) {
   const said = h("p", { class: "said", role: "status" });
-  const secret = h("input", { type: "password", autocomplete: "off", name: "token", placeholder: "kept in this tab only" });
-  const tokenField = field("Operator's token", secret);
 
   function showOutcome(words, bad = false) {
     said.className = bad ? "said problem" : "said";
     text(said, words);
   }
 
-  /** Shows the token's field only if this tab has no token. */
-  function showToken() {
-    tokenField.hidden = Boolean(token.get());
-    secret.disabled = tokenField.hidden;
-  }
-
   async function give(to, body, done) {
-    const mine = token.get() ?? secret.value.trim();
-    secret.value = "";
-    if (!mine) {
-      showOutcome("An order needs an operator's token.", true);
-      secret.focus();
-      return false;
-    }
     showOutcome("Waiting for the region …");
     let accepted = false;
     try {
-      const answer = await order(to, body, mine);
+      const answer = await post(to, body);
       accepted = true;
       showOutcome(answer.state === "written" ? `${answer.request_id} is written; no region worker has answered yet.` : `${answer.request_id}: ${done}${answer.reason ? `, ${answer.reason}` : ""}.`);
     } catch (error) {
       showOutcome(error instanceof TypeError ? "The web process does not answer." : error.message, true);
     }
-    showToken();
     onOrder();
     return accepted;
   }
 
-  showToken();
-  return { said, tokenField, showToken, give };
+  return { said, give };
 }

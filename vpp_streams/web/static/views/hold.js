@@ -10,7 +10,7 @@ const FINAL = new Set(["rejected", "completed", "withdrawn"]);
 /** `show(requests)` with RequestViews, `link("live"|"lost"|"connecting")`. */
 export function holdBar(region, onOrder) {
   const path = `regions/${encodeURIComponent(region)}`;
-  const { said, tokenField, showToken, give } = giving(onOrder);
+  const { said, give } = giving(onOrder);
   const state = h("p", { class: "hold-state", role: "status" });
   const start = h("button", { type: "button", class: "danger", onclick: () => open(true) }, "Hold the region");
   const release = h("button", { type: "button", onclick: releaseAll, hidden: true }, "Release");
@@ -26,14 +26,13 @@ export function holdBar(region, onOrder) {
       confirmed.focus();
     },
   },
-  reason, tokenField, confirmed, h("button", { type: "button", onclick: () => open(false) }, "Cancel"),
+  reason, confirmed, h("button", { type: "button", onclick: () => open(false) }, "Cancel"),
   h("small", {}, "None of its devices is commanded until the hold is released."));
   let standing = [];
   let lost = false;
 
   function open(opened) {
     form.hidden = !opened;
-    showToken();
     showState();
     (opened ? reason : start.hidden ? release : start).focus();
   }

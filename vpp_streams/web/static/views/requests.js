@@ -2,7 +2,6 @@
 
 import { h, panel, table } from "../dom.js";
 import { clockSeconds, dateTime, power } from "../format.js";
-import { token } from "../orders.js";
 import { sourceWord, stateWord, toneOf } from "../words.js";
 import { field, giving } from "./giving.js";
 
@@ -40,12 +39,7 @@ export function requestsPanel(region, nowMs, onOrder) {
   const list = h("div", { class: "rows" });
   let before = "";
 
-  const { said, tokenField, showToken, give } = giving(() => { showForget(); onOrder(); });
-  const forget = h("button", { type: "button", class: "plain", onclick: () => { token.forget(); showToken(); showForget(); } }, "Forget my token");
-
-  function showForget() {
-    forget.hidden = !token.get();
-  }
+  const { said, give } = giving(onOrder);
 
   function withdraw({ request }) {
     const award = request.source.startsWith("market:");
@@ -84,16 +78,12 @@ export function requestsPanel(region, nowMs, onOrder) {
   },
   field("Power, kW", kw), field("Direction", way), field("For, min", minutes), field("In, min", delay),
   h("label", { class: "tick" }, bestEffort, " best effort"), h("label", { class: "tick" }, emergency, " emergency"),
-  tokenField, h("button", { class: "primary" }, "Dispatch"));
-
-  showForget();
+  h("button", { class: "primary" }, "Dispatch"));
 
   return {
-    element: panel("Requests", forget, said, list,
+    element: panel("Requests", null, said, list,
       h("h3", {}, "Request power"), form),
     show(requests) {
-      showToken();
-      showForget();
       const now = JSON.stringify(requests);
       if (now === before) return;
       before = now;
