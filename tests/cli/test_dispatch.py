@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 from schemas.bounds import PARTITIONS
 from schemas.dispatch import Request, RequestEvent, RequestState
 from schemas.encoding import encode_json
+from tests.support.accounts_world import Entrance
 from tests.support.web_records import NOW_MS, command_frame, dispatch_status, notice
 from tests.support.web_world import KafkaInMemory, apply, apply_raw, fed_read_model
 from vpp_streams.cli import build_app
@@ -68,7 +69,10 @@ class Plant:
 @contextmanager
 def served(plant: Plant, operators: Path) -> Iterator[str]:
     settings = Settings(operators=operators)
-    app = create_web(settings, plant.model, lambda: NOW_MS, plant.kafka, answer_s=0.05)
+    logins = Entrance(operators).logins
+    app = create_web(
+        settings, plant.model, lambda: NOW_MS, plant.kafka, logins=logins, answer_s=0.05
+    )
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     ready = threading.Event()
     startup = server.startup
@@ -241,11 +245,12 @@ def client(tmp_path: Path, answer: httpx.Response | None = None, **changes: Any)
 
 def test_without_a_web_process_or_a_token_the_way_out_is_told(tmp_path: Path) -> None:
     with pytest.raises(WebError, match=r"start one with `vpp up` or `vpp web`"):
-        client(tmp_path).get("alarms", dict)
-    with pytest.raises(WebError, match=r"vpp operators token NAME"):
-        client(tmp_path).order("alerts", {}, dict)
+        client(tmp_path, token="t").get("alarms", dict)
+    for ask in (client(tmp_path).get, lambda path, type_: client(tmp_path).order(path, {}, type_)):
+        with pytest.raises(WebError, match=r"set VPP_TOKEN \(`vpp accounts token NAME` or"):
+            ask("alerts", dict)
     with pytest.raises(WebError, match=r"answered 502 with an unknown document"):
-        client(tmp_path, httpx.Response(502, text="<html>")).get("alarms", dict)
+        client(tmp_path, httpx.Response(502, text="<html>"), token="t").get("alarms", dict)
 
 
 def test_a_demos_token_is_sent_to_that_demo_only(tmp_path: Path) -> None:
@@ -265,7 +270,7 @@ def test_a_demos_token_is_sent_to_that_demo_only(tmp_path: Path) -> None:
         settings = Settings(state_dir=tmp_path, **changes)
         api = ApiClient(settings, httpx.MockTransport(handle))
         if "web_url" in changes:
-            with pytest.raises(WebError):
+            with pytest.raises(WebError, match="no token for http://elsewhere"):
                 api.order("alerts", {}, dict)
         else:
             api.order("alerts", {}, dict)

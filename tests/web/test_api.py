@@ -12,9 +12,11 @@ import pytest_asyncio
 from httpx import ConnectError, ReadTimeout, Response
 
 from schemas.forecast import RegionForecast
+from tests.support.accounts_world import Entrance
 from tests.support.market_feed import OPEN_MS, at, feed_market
 from tests.support.web_records import HOSTILE, NOW_MS, region_forecast, region_live, region_window
 from tests.support.web_world import TWIN, KafkaInMemory, apply, fed_read_model, fleet_that_answers
+from vpp_streams.domain.access.rights import PLANT, Grant, Principal
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 from vpp_streams.web import control_views, market_views, stream, views
@@ -23,6 +25,8 @@ from vpp_streams.web.budgets import stream_budgets
 from vpp_streams.web.problems import ApiError
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.twins import FleetWorker
+
+ANN = Principal(name="ann", grants=(Grant("operator", PLANT),))
 
 
 @pytest.fixture
@@ -33,10 +37,14 @@ def model() -> ReadModel:
 def client_of(model: ReadModel, fleet: httpx.MockTransport | None = None) -> httpx.AsyncClient:
     transport = fleet or fleet_that_answers(httpx.Response(200, json=TWIN))
     worker = FleetWorker("http://fleet.test", transport)
-    app = create_web(Settings(), model, lambda: NOW_MS, KafkaInMemory(), fleet=worker)
+    entrance = Entrance()
+    app = create_web(
+        *(Settings(), model, lambda: NOW_MS, KafkaInMemory()), logins=entrance.logins, fleet=worker
+    )
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),
         base_url="http://localhost",
+        headers=entrance.headers(),
     )
 
 
@@ -284,8 +292,8 @@ async def test_our_own_failure_shows_no_trace(
 
 async def test_stream_tells_all_regions_first_and_then_those_that_changed(model: ReadModel) -> None:
     clock = [NOW_MS]
-    live = stream.Stream(model, lambda: clock[0], lambda: False, interval_s=0)
-    events = live.events()
+    live = stream.Stream(model, lambda: clock[0], lambda: False, lambda _: ANN, interval_s=0)
+    events = live.events({})
 
     async def next_update() -> dict[str, Any]:
         async for event in events:
@@ -302,7 +310,7 @@ async def test_stream_tells_all_regions_first_and_then_those_that_changed(model:
 
 
 async def test_a_client_that_reads_nothing_loses_its_place(model: ReadModel) -> None:
-    live = stream.Stream(model, lambda: NOW_MS, lambda: False, interval_s=0)
+    live = stream.Stream(model, lambda: NOW_MS, lambda: False, lambda _: ANN, interval_s=0)
     budgets = stream_budgets(per_client=2)
     scope = {"type": "http", "client": ("192.0.2.1", 1), "asgi": {"spec_version": "2.4"}}
     taken: list[str] = []
@@ -319,15 +327,15 @@ async def test_a_client_that_reads_nothing_loses_its_place(model: ReadModel) -> 
         await asyncio.Event().wait()
         return {}
 
-    await stream.LiveResponse(live, budgets, stall_s=0)(scope, receive, send)
+    await stream.LiveResponse(live, scope, budgets, stall_s=0)(scope, receive, send)
     assert taken == ["http.response.start", "http.response.body", "http.response.body"]
     async with budgets.place(scope):
         pass
 
 
 async def test_stream_ends_when_the_server_stops(model: ReadModel) -> None:
-    stopping = stream.Stream(model, lambda: NOW_MS, lambda: True)
-    assert [event async for event in stopping.events()] == [b"retry: 2000\n\n"]
+    stopping = stream.Stream(model, lambda: NOW_MS, lambda: True, lambda _: ANN)
+    assert [event async for event in stopping.events({})] == [b"retry: 2000\n\n"]
 
 
 async def test_pages_are_served_and_load_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:

@@ -15,14 +15,16 @@ from schemas.commands import CommandEvent, CommandEvents
 from schemas.dispatch import Request, RequestEvent, Target
 from schemas.encoding import encode_json
 from schemas.grid import Alert
+from tests.support.accounts_world import Entrance
 from tests.support.web_records import NOW_MS, command_frame, dispatch_status, notice
 from tests.support.web_world import KafkaInMemory, apply, apply_raw, fed_read_model
+from vpp_streams.accounts.secrets import digest_of
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.operators import Operator, digest_of, lines_for
+from vpp_streams.web.operators import Operator, lines_for
 from vpp_streams.web.readmodel import ReadModel
 
 TARGET = {"export_w": 5000, "for_s": 900}
@@ -64,8 +66,11 @@ class World:
             request=request,
         )
         self.kafka = KafkaInMemory(self._on_write)
+        self.entrance = Entrance(operators)
         app = create_web(
-            Settings(operators=operators), model, lambda: NOW_MS, self.kafka, answer_s=0.05
+            *(Settings(operators=operators), model, lambda: NOW_MS, self.kafka),
+            logins=self.entrance.logins,
+            answer_s=0.05,
         )
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
@@ -87,7 +92,8 @@ class World:
         return await self.client.post(f"/api/v1{path}", content=content, headers=by or {})
 
     async def get(self, path: str) -> Any:
-        response = await self.client.get(f"/api/v1{path}")
+        headers = self.entrance.headers()
+        response = await self.client.get(f"/api/v1{path}", headers=headers)
         assert response.status_code == 200, response.text
         return response.json()
 
@@ -105,13 +111,13 @@ async def world(model: ReadModel, operators: Path) -> AsyncIterator[World]:
 # Rights
 
 
-async def test_without_a_file_every_order_is_refused_and_the_way_out_is_told(
+async def test_without_a_file_a_token_of_it_is_nobodys_and_the_way_out_is_told(
     model: ReadModel,
 ) -> None:
     world = World(model, None)
     response = await world.post("/regions/north/targets", TARGET)
-    assert response.status_code == 403
-    assert "vpp operators token" in response.json()["hint"]
+    assert response.status_code == 401
+    assert "request a new one" in response.json()["hint"]
     assert not world.kafka.written
 
 
@@ -150,7 +156,7 @@ async def test_without_a_good_token_nothing_is_written(
 @pytest.mark.parametrize(
     ("path", "body", "says"),
     [
-        ("/regions/north/targets", TARGET, "no rights in region 'north'"),
+        ("/regions/north/targets", TARGET, "the right 'dispatch' in region 'north'"),
         ("/regions/south/targets", {**TARGET, "priority": "emergency"}, "'emergency'"),
         ("/regions/south/limits", {"import_limit_w": 1, "for_s": 60}, "'limit'"),
         ("/regions/south/hold", {}, "'hold'"),

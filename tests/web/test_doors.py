@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
+from tests.support.accounts_world import Entrance
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import KafkaInMemory, fed_read_model
 from vpp_streams.settings import Settings
@@ -32,7 +33,11 @@ PATIENCE_S = 120
 """Far beyond what a test here takes; one that would hang fails."""
 ROOMY = Limits(ordinary=100, per_client=100, waiting=8, operators=8)
 GET = b"GET /api/v1/summary HTTP/1.1\r\nHost: localhost\r\n\r\n"
-STREAM = b"GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def streamed_by(token: str) -> bytes:
+    head = f"GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}"
+    return f"{head}\r\n\r\n".encode()
 
 
 class Door:
@@ -82,7 +87,7 @@ async def door(app: Any, logins: Logins, limits: Limits, **times: Any) -> AsyncI
     places = Places(limits)
     times = {"request_s": NEVER, "stall_s": NEVER} | times
     config = DoorConfig(
-        app, places, logins.has_operator_token, host="127.0.0.1", port=0, lifespan="off", **times
+        app, places, logins.is_operator, host="127.0.0.1", port=0, lifespan="off", **times
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
@@ -104,7 +109,9 @@ class World:
     def __init__(self, directory: Path) -> None:
         operators, access = make_demo_operator(directory, "demo", "http://localhost")
         self.token, self.kafka = access.token, KafkaInMemory()
-        self.model, self.logins = fed_read_model(), Logins(operators)
+        self.model, self.entrance = fed_read_model(), Entrance(operators)
+        self.logins = self.entrance.logins
+        self.viewer = self.entrance.token("viewer")
         self._settings = Settings(operators=operators, web_per_client=4)
 
     def door(self, limits: Limits = ROOMY, **times: float) -> Any:
@@ -175,7 +182,7 @@ async def test_silent_connections_keep_nobody_out(world: World) -> None:
     async with world.door(limits) as door:
         for _ in range(40):
             await door.connect()
-        assert (await (await door.client()).get("/api/v1/summary")).status_code == 200
+        assert (await (await door.client(world.viewer)).get("/api/v1/summary")).status_code == 200
         assert len(door.places) <= 12
 
 
@@ -183,9 +190,9 @@ async def test_while_others_hold_every_place_an_operator_holds_a_region(world: W
     limits = Limits(ordinary=2, per_client=2, waiting=4, operators=2)
     async with world.door(limits) as door:
         for _ in range(2):
-            reader, _ = await door.connect(STREAM)
+            reader, _ = await door.connect(streamed_by(world.viewer))
             await reader.readuntil(b"retry: 2000")
-        refused = await (await door.client()).get("/api/v1/summary")
+        refused = await (await door.client(world.viewer)).get("/api/v1/summary")
         assert refused.status_code == 503
         assert refused.headers["Retry-After"] == "5"
         assert "operators' requests have places of their own" in refused.json()["hint"]
@@ -208,9 +215,9 @@ async def test_a_refused_connection_is_closed_so_that_others_may_wait(world: Wor
 async def test_streams_have_a_limit_per_client_that_operators_do_not_share(world: World) -> None:
     async with world.door() as door:
         for _ in range(2):  # half of a client's four connections
-            reader, _ = await door.connect(STREAM)
+            reader, _ = await door.connect(streamed_by(world.viewer))
             await reader.readuntil(b"retry: 2000")
-        crowd, ann = await door.client(), await door.client(world.token)
+        crowd, ann = await door.client(world.viewer), await door.client(world.token)
         refused = await crowd.get("/api/v1/stream")
         assert (refused.status_code, refused.headers["Retry-After"]) == (429, "5")
         async with ann.stream("GET", "/api/v1/stream") as live:
@@ -229,7 +236,7 @@ async def test_stories_are_queued_in_bounds_and_operators_have_a_queue_of_their_
     world.kafka.read_since = read_since  # type: ignore[method-assign, assignment]  # a reader that waits
     path = "/api/v1/devices/pw-001/commands?last_s=2592000"
     async with world.door() as door:
-        crowd, ann = await door.client(), await door.client(world.token)
+        crowd, ann = await door.client(world.viewer), await door.client(world.token)
         asking = [asyncio.create_task(crowd.get(path)) for _ in range(20)]
         while sum(task.done() for task in asking) < 16:
             await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED, timeout=0.01)
@@ -265,7 +272,7 @@ async def test_bytes_that_are_no_request_end_their_own_connection_only(world: Wo
             cut = dice.randrange(len(GET))
             await door.answer(GET[:cut] + dice.randbytes(9) + GET[cut + 9 :] + b"\n\n\xff\n" + GET)
         await door.until(lambda: len(door.places) == 0)
-        assert (await (await door.client()).get("/api/v1/summary")).status_code == 200
+        assert (await (await door.client(world.viewer)).get("/api/v1/summary")).status_code == 200
 
 
 async def test_a_body_that_never_ends_is_no_error_of_ours(

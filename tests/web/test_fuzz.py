@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.accounts_world import Entrance
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import (
     TWIN,
@@ -23,7 +24,6 @@ from tests.support.web_world import (
 )
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.logins import Logins
 from vpp_streams.web.operators import make_demo_operator
 from vpp_streams.web.twins import FleetWorker
 
@@ -68,6 +68,7 @@ class Door:
 
     def __init__(self, directory: Any) -> None:
         operators, access = make_demo_operator(directory, "demo", "http://localhost")
+        self.entrance = Entrance(operators)
         model = fed_read_model()
         feed_control(model)
         fleet = FleetWorker("http://fleet.test", fleet_that_answers(httpx.Response(200, json=TWIN)))
@@ -79,12 +80,12 @@ class Door:
             fleet=fleet,
             stopping=lambda: True,
             answer_s=0.0,
-            logins=Logins(operators),
+            logins=self.entrance.logins,
         )
         self.runner = asyncio.Runner()
-        self.token = access.token
         self._app = app
-        paths = self.ask("GET", "/openapi.json", {}).json()["paths"]
+        self.mine = {"Authorization": f"Bearer {access.token}"}
+        paths = self.ask("GET", "/openapi.json", self.mine).json()["paths"]
         self.operations = [(m, path, o) for path, item in paths.items() for m, o in item.items()]
 
     def ask(
@@ -140,7 +141,7 @@ def test_any_path_and_query(door: Door, data: st.DataObject) -> None:
     names = [p["name"] for p in told.get("parameters", []) if p["in"] == "query"]
     query = data.draw(st.dictionaries(st.sampled_from([*names, "x"]), WORDS, max_size=4))
     tail = "&".join(f"{name}={quoted(word)}" for name, word in query.items())
-    checked(door.ask(method.upper(), f"{path}?{tail}", {}))
+    checked(door.ask(method.upper(), f"{path}?{tail}", door.mine))
 
 
 @FUZZ
@@ -156,7 +157,7 @@ def test_any_order_of_an_operator(door: Door, data: st.DataObject) -> None:
     body = data.draw(
         order.map(lambda document: json.dumps(document).encode()) | st.binary(max_size=300) | DEEP
     )
-    answer = door.ask(method.upper(), path, {"Authorization": f"Bearer {door.token}"}, content=body)
+    answer = door.ask(method.upper(), path, door.mine, content=body)
     checked(answer)
 
 

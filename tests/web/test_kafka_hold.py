@@ -13,6 +13,7 @@ from schemas.dispatch import DispatchEvent, Request, RequestEvent
 from schemas.encoding import decode_json, encode_json
 from tests.support.kafka_world import read_all, until, workers, write_raw
 from tests.support.web_records import site
+from vpp_streams.accounts.secrets import digest_of
 from vpp_streams.cli import build_app
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import BrokerError, InputError, OrderRefusedError, SettingsError, VppError
@@ -21,7 +22,7 @@ from vpp_streams.process.ports import free_port
 from vpp_streams.process.private_files import write_private
 from vpp_streams.settings import Settings
 from vpp_streams.web.kafka_hold import KafkaHold
-from vpp_streams.web.operators import Operator, digest_of, lines_for, make_demo_operator, new_token
+from vpp_streams.web.operators import Operator, lines_for, make_demo_operator, new_token
 
 
 def vpp(*words: str) -> Result:

@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.accounts_world import CHEAP
+from vpp_streams.accounts.accounts import Accounts
+from vpp_streams.accounts.secrets import digest_of
 from vpp_streams.process.private_files import write_private
-from vpp_streams.web import logins as module
-from vpp_streams.web.logins import FREE_TRIES, Logins
-from vpp_streams.web.operators import Operator, digest_of, lines_for, new_token
+from vpp_streams.web import guesses as module
+from vpp_streams.web.guesses import FREE_TRIES, Guesses
+from vpp_streams.web.logins import Logins
+from vpp_streams.web.operators import Operator, lines_for, new_token
 from vpp_streams.web.problems import ApiError
 
 ANN, BOB = new_token(), new_token()
@@ -20,7 +24,11 @@ class World:
     def __init__(self, path: Path) -> None:
         self.path, self.now_s = path, 0.0
         self.write(ann=ANN, bob=BOB)
-        self.logins = Logins(path, clock=lambda: self.now_s)
+        self.accounts = Accounts(None, CHEAP)
+        self.logins = self.at_the_door()
+
+    def at_the_door(self, proxies: tuple[str, ...] = ()) -> Logins:
+        return Logins(self.path, self.accounts, proxies, clock_s=lambda: self.now_s)
 
     def write(self, **tokens: str) -> None:
         lines = (
@@ -111,23 +119,22 @@ def test_wrong_tokens_are_logged_until_the_lock_and_then_counted(world: World) -
     assert all(ANN not in str(line) for line in logs)
 
 
-def test_what_is_remembered_of_guessers_is_bounded(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_MAX_CLIENTS", 10)
+def test_what_is_remembered_of_guessers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_KEPT", 10)
+    guesses = Guesses()
     for number in range(50):
-        world.guess(f"198.51.100.{number}", 1)
-    assert len(world.logins._tries) == 10  # noqa: SLF001  # what is kept must be bounded
+        guesses.failed(f"198.51.100.{number}", 0.0)
+    assert len(guesses) == 10
 
 
 def test_clients_behind_a_proxy_do_not_lock_the_proxy_out(tmp_path: Path) -> None:
     world = World(tmp_path / "operators.toml")
-    logins = Logins(world.path, proxies=[HERE])
+    logins = world.at_the_door((HERE,))
 
     def request(token: str) -> dict[str, Any]:
         header = (b"authorization", f"Bearer {token}".encode())
         return {"type": "http", "client": (HERE, 1), "headers": [header]}
 
-    assert not any(logins.has_operator_token(request(new_token())) for _ in range(50))
-    assert logins.has_operator_token(request(ANN))
-    assert not logins.has_operator_token({"type": "http", "client": (HERE, 1), "headers": []})
+    assert not any(logins.is_operator(request(new_token())) for _ in range(50))
+    assert logins.is_operator(request(ANN))
+    assert not logins.is_operator({"type": "http", "client": (HERE, 1), "headers": []})

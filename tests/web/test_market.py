@@ -19,6 +19,7 @@ from schemas.market import (
     Refusal,
     Shortfall,
 )
+from tests.support.accounts_world import Entrance
 from tests.support.market_feed import OPEN_MS, RULES, at, bid, feed, feed_market, plan, topic_of
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import KafkaInMemory, apply, apply_raw
@@ -55,9 +56,12 @@ def model() -> ReadModel:
 
 @pytest_asyncio.fixture
 async def client(model: ReadModel, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_web(Settings(), model, clock, KafkaInMemory())
+    entrance = Entrance()
+    app = create_web(Settings(), model, clock, KafkaInMemory(), logins=entrance.logins)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost", headers=entrance.headers()
+    ) as client:
         yield client
 
 

@@ -1,6 +1,7 @@
 """Operators: whose token it is, what each may, and files that only their owner reads."""
 
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from vpp_streams.accounts.secrets import digest_of
 from vpp_streams.cli import build_app
+from vpp_streams.domain.access.rights import ORDERS, READS
 from vpp_streams.errors import SettingsError
 from vpp_streams.local import demo
 from vpp_streams.settings import Settings
 from vpp_streams.web.operators import (
-    RIGHTS,
     Access,
     Operator,
-    digest_of,
     holder_of,
     lines_for,
     make_demo_operator,
     new_token,
+    principal_of,
     read_access,
     read_operators,
 )
@@ -34,19 +36,30 @@ def operator(name: str = "alice", token: str = "t", **changes: Any) -> Operator:
 
 def test_a_token_is_its_holders_and_nobody_elses() -> None:
     alice, bob = operator("alice", "a"), operator("bob", "b")
-    assert holder_of("a", [alice, bob]) is alice
-    assert holder_of("b", [alice, bob]) is bob
+    assert holder_of("a", [alice, bob], 0) is alice
+    assert holder_of("b", [alice, bob], 0) is bob
     for wrong in ("", "c", alice.token_sha256):
-        assert holder_of(wrong, [alice, bob]) is None
+        assert holder_of(wrong, [alice, bob], 0) is None
 
 
 def test_rights_are_by_region_and_the_lack_is_named() -> None:
-    alice = operator()
+    alice = principal_of(operator())
     assert alice.denial("dispatch", ["north"]) is None
-    assert alice.denial("hold", ["north"]) == "operator alice does not have the right 'hold'"
-    assert "no rights in region 'south'" in (alice.denial("dispatch", ["north", "south"]) or "")
-    everywhere = operator(regions="*", may=RIGHTS)
+    assert alice.denial("hold", ["north"]) == "alice does not have the right 'hold'"
+    assert "'dispatch' in region 'south'" in (alice.denial("dispatch", ["north", "south"]) or "")
+    assert alice.denial("read_region", ["south"]) is not None
+    everywhere = principal_of(operator(regions="*", may=ORDERS))
     assert everywhere.denial("storm", ["south"]) is None
+    assert all(everywhere.may_everywhere(action) for action in READS)
+
+
+def test_a_token_with_an_end_is_nobodys_from_then_on(tmp_path: Path) -> None:
+    ends_at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    path = tmp_path / "operators.toml"
+    path.write_text(lines_for(operator(token="a", ends_at=ends_at)))
+    end_ms = round(ends_at.timestamp() * 1000)
+    assert holder_of("a", read_operators(path), end_ms - 1) is not None
+    assert holder_of("a", read_operators(path), end_ms) is None
 
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,20}", fullmatch=True)
@@ -55,7 +68,7 @@ regions = st.just("*") | st.lists(
 ).map(tuple)
 
 
-@given(names, regions, st.sets(st.sampled_from(RIGHTS)).map(tuple))
+@given(names, regions, st.sets(st.sampled_from(ORDERS)).map(tuple))
 def test_the_lines_that_are_printed_are_the_operator(
     tmp_path_factory: pytest.TempPathFactory,
     name: str,
@@ -98,15 +111,15 @@ def test_the_demo_operator_may_everything_and_its_files_are_private(tmp_path: Pa
     state = tmp_path / "state"
     path, access = make_demo_operator(state, "demo", "http://127.0.0.1:8080")
     [demo] = read_operators(path)
-    assert holder_of(access.token, [demo]) is demo
-    assert demo.denial("emergency", ["anywhere"]) is None
+    assert holder_of(access.token, [demo], 0) is demo
+    assert principal_of(demo).denial("emergency", ["anywhere"]) is None
     assert access.token not in path.read_text()
     assert read_access(state) == access
     for file in state.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     # A second demo makes a new token: the old one is nobody's.
     path, newer = make_demo_operator(state, "demo", "http://127.0.0.1:8081")
-    assert holder_of(access.token, read_operators(path)) is None
+    assert holder_of(access.token, read_operators(path), 0) is None
     assert read_access(state) == newer
 
 
@@ -121,11 +134,11 @@ def test_the_command_prints_a_token_and_lines_that_fit_it(tmp_path: Path) -> Non
         build_app(), ["operators", "token", "ann", "--region", "north", "--may", "hold"]
     )
     assert run.exit_code == 0
-    token = run.stderr.split("VPP_OPERATOR_TOKEN=")[1].split()[0]
+    token = run.stderr.split("VPP_TOKEN=")[1].split()[0]
     path = tmp_path / "operators.toml"
     path.write_text(run.stdout)
     [ann] = read_operators(path)
-    assert holder_of(token, [ann]) is ann
+    assert holder_of(token, [ann], 0) is ann
     assert (ann.name, ann.regions, ann.may) == ("ann", ("north",), ("hold",))
     listed = CliRunner().invoke(build_app(), ["operators", "list", str(path)])
     assert listed.stdout == "ann: hold in north\n"
@@ -147,7 +160,7 @@ def test_up_lets_this_machine_order_for_as_long_as_it_runs(settings: Settings) -
         [web] = [spec for spec in demo.specs(running, fleet) if spec.name == "web"]
         assert web.environment["VPP_OPERATORS"] == str(running.operators)
         with demo.demo_operator(settings.model_copy(update={"namespace": "other"})):
-            assert holder_of(token, read_operators(running.operators)) is not None
+            assert holder_of(token, read_operators(running.operators), 0) is not None
     assert not list(settings.state_dir.iterdir())
 
 

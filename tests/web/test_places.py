@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vpp_streams.domain.access.rights import PLANT, Grant, Principal
 from vpp_streams.web.budgets import Budget, Budgets
-from vpp_streams.web.callers import set_operator
-from vpp_streams.web.operators import Operator
+from vpp_streams.web.callers import set_principal
 from vpp_streams.web.places import Limits, Places, client_of, limits_for
 from vpp_streams.web.problems import ApiError
 
@@ -166,7 +166,8 @@ async def test_a_client_has_its_share_and_operators_have_their_own_places() -> N
     budgets = Budgets(Budget("things", 3, 0, per_client=2), Budget("operators' things", 1, 0, 1))
     crowd = {"client": ("192.0.2.1", 5)}
     ann = {"client": ("192.0.2.1", 6)}
-    set_operator(ann, Operator(name="ann", token_sha256="0" * 64, regions="*", may=("hold",)))
+    set_principal(crowd, Principal(name="eve", grants=(Grant("viewer", PLANT),)))
+    set_principal(ann, Principal(name="ann", grants=(Grant("operator", PLANT),)))
     async with AsyncExitStack() as stack:
         for _ in range(2):
             await stack.enter_async_context(budgets.place(crowd))

@@ -2,9 +2,10 @@
 
 import httpx
 
+from tests.support.accounts_world import Entrance
 from tests.support.rejected_records import REJECTED_RECORD, rejected_record
 from tests.support.web_records import NOW_MS
-from tests.support.web_world import apply
+from tests.support.web_world import KafkaInMemory, apply
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
@@ -40,9 +41,12 @@ async def test_a_refused_record_is_an_alarm_for_some_minutes_and_is_shown() -> N
     assert model.health(NOW_MS).records_rejected_lately == 1
     assert model.alarms(NOW_MS, 10).records_rejected == 1
     assert model.alarms(REJECTED_RECORD.at_ms + REFUSED_LATELY_MS + 1, 10).records_rejected == 0
-    app = create_web(Settings(), model, lambda: NOW_MS, None)  # type: ignore[arg-type]
+    entrance = Entrance()
+    app = create_web(Settings(), model, lambda: NOW_MS, KafkaInMemory(), logins=entrance.logins)
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://127.0.0.1", headers=entrance.headers()
+    ) as client:
         page = (await client.get("/api/v1/records/rejected")).json()
         alarms = (await client.get("/api/v1/alarms")).json()
     assert page["lately"] == 1

@@ -125,10 +125,11 @@ class Logins:
         )
 
     def _holder_of(self, token: str) -> Principal | None:
+        who = self.accounts.sessions.token_holder(token, self._now_ms())
+        if who is not None:
+            return who
         operator = holder_of(token, self._operators(), self._now_ms())
-        if operator is not None:
-            return principal_of(operator)
-        return self.accounts.sessions.token_holder(token, self._now_ms())
+        return None if operator is None else principal_of(operator)
 
     def _operators(self) -> tuple[Operator, ...]:
         if self._path is None:
