@@ -19,7 +19,7 @@ from tests.support.web_world import TWIN, KafkaInMemory, apply, fed_read_model, 
 from vpp_streams.domain.access.rights import PLANT, Grant, Principal
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
-from vpp_streams.web import control_views, market_views, stream, views
+from vpp_streams.web import account_views, control_views, market_views, stream, views
 from vpp_streams.web.api import create_web
 from vpp_streams.web.budgets import stream_budgets
 from vpp_streams.web.problems import ApiError
@@ -103,6 +103,8 @@ async def test_every_answer_has_the_shape_that_is_documented(
         "/alarms": control_views.AlarmList,
         "/alerts": control_views.AlertList,
         "/devices/pw-001/commands": control_views.DeviceStory,
+        "/me": account_views.Me,
+        "/session/ways": account_views.Ways,
         "/markets": market_views.MarketList,
         "/markets/sim/north": market_views.MarketView,
         f"/bids/{at(OPEN_MS)}": market_views.BidView,
@@ -117,7 +119,9 @@ async def test_every_answer_has_the_shape_that_is_documented(
         assert shape.__name__ in document["components"]["schemas"]
         assert "422" not in described
     read = {path for path, methods in document["paths"].items() if "get" in methods}
-    assert read - {"/api/v1/stream"} == {template_of(path) for path in shapes}
+    for_sessions = {"/account", "/session/oidc", "/session/oidc/back", "/stream"}
+    others = {f"/api/v1{path}" for path in for_sessions}
+    assert read - others == {template_of(path) for path in shapes}
 
 
 async def test_history_is_thinned_and_ends_with_the_newest(client: httpx.AsyncClient) -> None:

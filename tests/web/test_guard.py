@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.accounts_world import Entrance
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import KafkaInMemory, fed_read_model
 from vpp_streams.settings import Settings
@@ -14,8 +15,14 @@ from vpp_streams.web.operators import make_demo_operator
 
 
 def client(base_url: str = "http://localhost", **changes: Any) -> httpx.AsyncClient:
-    app = create_web(Settings(**changes), fed_read_model(), lambda: NOW_MS, KafkaInMemory())
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base_url)
+    entrance = Entrance(changes.get("operators"))
+    app = create_web(
+        *(Settings(**changes), fed_read_model(), lambda: NOW_MS, KafkaInMemory()),
+        logins=entrance.logins,
+    )
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url=base_url, headers=entrance.headers()
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/app.js", "/api/v1/summary", "/openapi.json"])
@@ -27,6 +34,7 @@ async def test_every_answer_has_the_headers_of_a_page_that_trusts_nobody_else(pa
     assert "default-src 'none'" in policy
     assert "script-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
+    assert answer.headers["x-frame-options"] == "DENY"
     assert "unsafe" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
@@ -87,7 +95,8 @@ async def test_pages_of_others_order_nothing_even_with_a_token(
     operators, access = make_demo_operator(tmp_path, "demo", "http://localhost")
     kafka = KafkaInMemory()
     settings = Settings(operators=operators)
-    app = create_web(settings, fed_read_model(), lambda: NOW_MS, kafka, answer_s=0.0)
+    logins = Entrance(operators).logins
+    app = create_web(settings, fed_read_model(), lambda: NOW_MS, kafka, logins=logins, answer_s=0.0)
     headers = {"Authorization": f"Bearer {access.token}"}
     headers |= {"Origin": origin} if origin else {}
     transport = httpx.ASGITransport(app)
@@ -103,8 +112,9 @@ async def test_a_token_that_is_nobodys_is_refused_on_reads_too(tmp_path: Path) -
         for token, status in ((access.token, 200), ("vpp_wrong", 401)):
             headers = {"Authorization": f"Bearer {token}"}
             assert (await web.get("/api/v1/summary", headers=headers)).status_code == status
-        basic = {"Authorization": "Basic YTpi"}  # that of a proxy in front
-        assert (await web.get("/api/v1/summary", headers=basic)).status_code == 200
+        basic = {"Authorization": "Basic YTpi"}  # that of a proxy in front says nothing here
+        assert (await web.get("/api/v1/summary", headers=basic)).status_code == 401
+        assert (await web.get("/style.css", headers=basic)).status_code == 200
 
 
 async def test_files_are_packed_and_kept_until_they_change() -> None:

@@ -52,7 +52,7 @@ def asked_by(settings: Settings, token: str | None, operators: Path | None) -> K
     ("changes", "says"),
     [
         ({"may": ("dispatch",)}, "does not have the right 'hold'"),
-        ({"regions": ("south",)}, "no rights in"),
+        ({"regions": ("south",)}, "in region"),
     ],
 )
 def test_rights_are_those_of_the_operators_file(

@@ -311,7 +311,7 @@ def test_an_id_that_is_not_the_intervals_is_counted_and_left_out(
     feed(model, wrong)
     assert model.undecodable == {topic_of(wrong).name: 1}
     assert model.markets.all(NOW_MS).markets == []
-    assert model.markets.names() == []
+    assert model.markets.pairs() == []
 
 
 def test_what_is_no_record_of_a_market_is_counted_and_left_out(model: ReadModel) -> None:

@@ -172,7 +172,9 @@ class Desk:
         for alert in self._model.alerts(self._now_ms()):
             if alert.alert_id == alert_id and alert_id in seen:
                 regions = {*alert.regions, *self._regions_of(alert.site_ids)}
-                self.permit(who, "storm", *regions)
+                if not all(who.may_in("storm", region) for region in regions):
+                    what = "the right 'storm' in every region of this storm"
+                    raise denied(f"{who.name} does not have {what}", who)
                 return msgspec.structs.replace(alert, cancelled=True, source=_source(who))
         raise ApiError(
             HTTPStatus.NOT_FOUND,
