@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx
 import uvicorn
-from playwright.async_api import Browser, Page, Request, ViewportSize
+from playwright.async_api import Browser, BrowserContext, Page, Request, ViewportSize
 
+from tests.support.accounts_world import PAGE, Entrance
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import TWIN, KafkaInMemory, fleet_that_answers
 from vpp_streams.settings import Settings
@@ -21,19 +21,26 @@ from vpp_streams.web.twins import FleetWorker
 DESK, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
 
 
+class Home(str):
+    """The address of a server, with a slash at its end, and what signs people in there."""
+
+    entrance: Entrance
+
+
 @asynccontextmanager
 async def serving(
-    model: ReadModel, kafka: KafkaInMemory | None = None, operators: Path | None = None
-) -> AsyncIterator[str]:
+    model: ReadModel, kafka: KafkaInMemory | None = None, entrance: Entrance | None = None
+) -> AsyncIterator[Home]:
     """A real server on a free port over the read model; the clock stands still."""
-    kafka = kafka or KafkaInMemory()
-    settings = Settings(operators=operators)
+    kafka, entrance = kafka or KafkaInMemory(), entrance or Entrance()
+    settings = Settings()
     fleet = FleetWorker("http://fleet.test", fleet_that_answers(httpx.Response(200, json=TWIN)))
     app = create_web(
         settings,
         model,
         lambda: NOW_MS,
         kafka,
+        logins=entrance.logins,
         fleet=fleet,
         stopping=lambda: server.should_exit,
         answer_s=0.05,
@@ -47,7 +54,9 @@ async def serving(
             if task.done():
                 await task
             await asyncio.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
+        home = Home(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/")
+        home.entrance = entrance
+        yield home
     finally:
         server.should_exit = True
         await task
@@ -69,11 +78,26 @@ class Watched:
             self.foreign.append(request.url)
 
 
+async def signed_in(context: BrowserContext, home: Home, name: str = "demo") -> None:
+    """Sign a browser in by a link that works once, as the sign-in page does."""
+    answer = await context.request.post(
+        f"{home}api/v1/session/link", data={"link": home.entrance.link(name)}, headers=PAGE
+    )
+    assert answer.status == 201, await answer.text()
+
+
 @asynccontextmanager
-async def opened(browser: Browser, home: str, viewport: ViewportSize) -> AsyncIterator[Watched]:
-    """A new window of that size; on leaving, checks that the page behaved."""
+async def opened(
+    browser: Browser, home: Home, viewport: ViewportSize, name: str | None = "demo"
+) -> AsyncIterator[Watched]:
+    """A new window of that size, signed in as ``name``; on leaving, checks that it behaved.
+
+    With no name, nobody is signed in.
+    """
     context = await browser.new_context(viewport=viewport)
     try:
+        if name is not None:
+            await signed_in(context, home, name)
         watched = Watched(await context.new_page(), home)
         yield watched
         assert watched.errors == []

@@ -1,7 +1,6 @@
 """The dashboard in a headless Chromium, at a desk's and a phone's width; no Kafka."""
 
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,7 +9,7 @@ from playwright.async_api import Browser, Dialog, ViewportSize, expect
 
 from schemas.bounds import PARTITIONS
 from schemas.dispatch import Hold, Request, RequestEvent, StormCost, Target
-from tests.support.browser_world import DESK, PHONE, opened, serving
+from tests.support.browser_world import DESK, PHONE, opened, serving, signed_in
 from tests.support.web_records import (
     HOSTILE,
     NOW_MS,
@@ -30,7 +29,6 @@ from tests.support.web_world import (
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
-from vpp_streams.web.operators import make_demo_operator
 from vpp_streams.web.readmodel import ReadModel
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -198,6 +196,7 @@ async def test_a_lost_connection_is_said_and_the_numbers_stay(
     context = await browser.new_context(viewport=DESK)
     page = await context.new_page()
     async with serving(model) as home:
+        await signed_in(context, home)
         await page.goto(home)
         await expect(page.locator("#link-text")).to_have_text("Live")
         await expect(page.get_by_role("alert")).to_be_hidden()
@@ -257,15 +256,11 @@ class Region:
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 async def test_an_operator_dispatches_holds_and_releases(
-    browser: Browser, model: ReadModel, tmp_path: Path, viewport: ViewportSize
+    browser: Browser, model: ReadModel, viewport: ViewportSize
 ) -> None:
     region = Region(model)
-    operators, access = make_demo_operator(tmp_path, "demo", "http://web.test")
     kafka = KafkaInMemory(region.write)
-    async with (
-        serving(model, kafka, operators) as home,
-        opened(browser, home, viewport) as watched,
-    ):
+    async with serving(model, kafka) as home, opened(browser, home, viewport) as watched:
         page = watched.page
         await page.goto(home + "#/regions/north")
         requests = page.locator(".panel", has_text="Request power")
@@ -273,17 +268,9 @@ async def test_an_operator_dispatches_holds_and_releases(
         await page.get_by_label("Power, kW").fill("250")
         await page.get_by_label("Direction").select_option("charge")
         await page.get_by_role("button", name="Dispatch", exact=True).click()
-        await expect(said).to_contain_text("needs an operator's token")
-        await requests.get_by_label("Operator's token").fill("not-a-token")
-        await page.keyboard.press("Enter")
-        await expect(said).to_contain_text("no operator has this token")
-        assert region.requests == []
-        await requests.get_by_label("Operator's token").fill(access.token)
-        await page.keyboard.press("Enter")
         await expect(said).to_contain_text("accepted")
         [target] = region.requests
         assert (target.export_w, target.ends_at_ms) == (-250_000, NOW_MS + 900_000)
-        await expect(requests.get_by_label("Operator's token")).to_be_hidden()
         bar = page.get_by_role("region", name="Hold")
         await bar.get_by_role("button", name="Hold the region").click()
         await bar.get_by_placeholder("Why").fill("works")
@@ -308,11 +295,6 @@ async def test_an_operator_dispatches_holds_and_releases(
         await expect(bar.locator(".said")).to_contain_text("the hold is released")
         assert asked == ["Release north? Its other requests apply again at once."] * 2
         assert [type(r).__name__ for r in region.requests] == ["Target", "Hold", "Withdraw"]
-        assert access.token not in await page.content()
-        await page.get_by_role("button", name="Forget my token").click()
-        await expect(requests.get_by_label("Operator's token")).to_be_visible()
-        # A refusal is an answer that the browser notes as an error: this one was ours.
-        watched.errors[:] = [e for e in watched.errors if "401" not in e]
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
@@ -367,10 +349,7 @@ async def test_what_was_shown_stays_while_a_web_process_has_just_started(
         watched.errors[:] = [e for e in watched.errors if "404" not in e]
 
 
-async def test_withdrawing_an_award_asks_first(
-    browser: Browser, model: ReadModel, tmp_path: Path
-) -> None:
-    operators, access = make_demo_operator(tmp_path, "demo", "http://web.test")
+async def test_withdrawing_an_award_asks_first(browser: Browser, model: ReadModel) -> None:
     region = Region(model)
     award = Target(
         request_id="sim-north-1",
@@ -384,12 +363,11 @@ async def test_withdrawing_an_award_asks_first(
     )
     apply(model, topics.DISPATCH_TARGETS, award)
     async with (
-        serving(model, KafkaInMemory(region.write), operators) as home,
+        serving(model, KafkaInMemory(region.write)) as home,
         opened(browser, home, DESK) as watched,
     ):
         page = watched.page
         await page.goto(home + "#/regions/north")
-        await page.evaluate(f"sessionStorage.setItem('vpp-operator-token', '{access.token}')")
         asked: list[str] = []
 
         async def answer(dialog: Dialog) -> None:
