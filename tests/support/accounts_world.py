@@ -1,4 +1,4 @@
-"""Accounts for tests of the web process: in memory, with cheap password hashes and tokens by role."""
+"""Accounts for tests of the web process: cheap password hashes, and tokens by role."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Signing in and out over HTTP: passwords, codes, links, sessions, and who guesses; no waiting."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -335,7 +335,10 @@ async def test_sessions_and_tokens_are_listed_and_ended_by_their_owner_alone(
 async def test_a_token_ends_and_gives_nothing_that_its_owner_has_not(world: World) -> None:
     world.entrance.add("vic", ("viewer", "region:north"))
     vic = await world.signed_in("vic")
-    more: Callable[..., dict[str, Any]] = lambda **c: {"name": "x", "may": ["read_region"], **c}
+
+    def more(**changes: Any) -> dict[str, Any]:
+        return {"name": "x", "may": ["read_region"], **changes}
+
     for body in (
         more(may=["hold"]),
         more(may=["everything"]),

@@ -108,13 +108,13 @@ export function accountView() {
       { label: "By", cell: (s) => WAYS[s.how] ?? s.how },
       { label: "From", cell: (s) => s.address },
       { label: "Browser", cell: (s) => s.agent },
-      { label: "", cell: (s) => (s.key === account.session ? "this one" : end("sessions", s.key)) },
+      { label: "Action", cell: (s) => (s.key === account.session ? "this one" : end("sessions", s.key)) },
     ], account.sessions, "There is no session."));
     tokens.replaceChildren(table("Tokens", [
       { label: "Name", cell: (t) => t.name },
       { label: "May", cell: (t) => t.actions.join(", ").replaceAll("_", " ") },
       { label: "Ends", kind: "id", cell: (t) => dateTime(t.ends_at_ms) },
-      { label: "", cell: (t) => end("tokens", t.key) },
+      { label: "Action", cell: (t) => end("tokens", t.key) },
     ], account.tokens, "You have no tokens. Programs need one; browsers do not."));
     const kind = JSON.stringify([account.has_password, account.has_totp, account.may]);
     if (kind === shown) return; // the forms keep what was typed into them
