@@ -22,6 +22,7 @@ _PANELS: dict[str, tuple[str, ...]] = {
         "explain",
         "accounts",
         "operators",
+        "incidents",
         "frequency",
     ),
     "Fleet and data": (

@@ -18,6 +18,7 @@ from schemas.grid import Alert, FrequencyEvent, PriceSeries
 from schemas.health import Health
 from schemas.holders import Holder
 from schemas.identity import EnrolmentCode, IssuedCertificate, Redemption, Revocation
+from schemas.incidents import IncidentRecord, incident_key
 from schemas.market import Bid, Clearing, DeliveryRecord, Gate, MarketTopicRecord, PlanView
 from schemas.orders import OrderBook
 from schemas.presence import Presence
@@ -329,6 +330,16 @@ AUDIT = Topic[AuditEvent](
     partition="single",
     retention_ms=400 * DAY_MS,
 )
+INCIDENTS = Topic[IncidentRecord](
+    "incidents",
+    "what people should attend to, who acknowledged it, and who was notified",
+    IncidentRecord,
+    Key("incident_id, with what else the record is about", incident_key),
+    partitions=1,
+    partition="single",
+    keep="compact,delete",
+    retention_ms=400 * DAY_MS,
+)
 HEALTH = Topic[Health](
     "health",
     "each process's counters and gauges",
@@ -372,6 +383,7 @@ ALL: tuple[Topic[Any], ...] = (
     IDENTITY_CERTIFICATES,
     IDENTITY_REVOCATIONS,
     AUDIT,
+    INCIDENTS,
     HEALTH,
     RECORDS_REJECTED,
     FLEET_HOLDERS,

@@ -20,6 +20,8 @@ from vpp_streams.web.budgets import stream_budgets
 from vpp_streams.web.control_api import ControlApi
 from vpp_streams.web.desk import ANSWER_S, Desk, Kafka
 from vpp_streams.web.guard import Guard
+from vpp_streams.web.incident_api import IncidentApi
+from vpp_streams.web.incident_views import AcknowledgeOrder, IncidentList, IncidentView
 from vpp_streams.web.logins import Logins
 from vpp_streams.web.market_api import MarketApi
 from vpp_streams.web.needs import ONESELF, PUBLIC, Declared, Needs
@@ -58,7 +60,7 @@ _DOCUMENTED: list[type[msgspec.Struct]] = [
     *(account_views.SignedIn, account_views.Changed, account_views.NewToken),
     *(account_views.TotpStart, account_views.SignInForm, account_views.LinkForm),
     *(account_views.PasswordForm, account_views.ConfirmForm, account_views.CodeForm),
-    account_views.TokenForm,
+    *(account_views.TokenForm, IncidentList, IncidentView, AcknowledgeOrder),
 ]
 """The schemas of answers and orders, in the order of the documentation."""
 
@@ -105,6 +107,7 @@ def create_web(
         MarketApi(read_model, now_ms),
         SessionApi(accounts, sign_in, oidc, now_ms),
         AccountApi(accounts, sign_in, now_ms),
+        IncidentApi(read_model, kafka, now_ms),
     ):
         routes = part.routes()
         app.include_router(routes.router, prefix=PREFIX)

@@ -7,6 +7,7 @@ than one place takes it from here.
 import msgspec
 
 from schemas.grid import Alert
+from schemas.incidents import Incident
 from vpp_streams.domain.access.rights import Principal
 from vpp_streams.web.control_views import (
     AlarmList,
@@ -52,12 +53,22 @@ class Seen:
         every = self._model.alarms(now_ms, _ALL)
         found = [alarm for alarm in every.alarms if self._device(alarm.site_id, alarm.region)]
         may_read_records = self._who.may_everywhere("read_records")
+        open_ = [one for one in self._model.incidents.open() if self.sees_incident(one)]
+        acknowledged = self._model.incidents.acknowledged
         return AlarmList(
             total=len(found),
             alarms=found[:limit],
             regions=[alarm for alarm in every.regions if self._region(alarm.region)],
             records_rejected=every.records_rejected if may_read_records else None,
+            incidents_open=len(open_),
+            incidents_unacknowledged=sum(one.incident_id not in acknowledged for one in open_),
         )
+
+    def sees_incident(self, incident: Incident) -> bool:
+        """Whether an incident is in a region in sight, or concerns the system itself."""
+        if incident.region:
+            return self._region(incident.region)
+        return self._who.may("read_pipeline")
 
     def alerts(self, now_ms: int) -> list[Alert]:
         """Storms that concern a region or a site in sight, without the other places in them."""

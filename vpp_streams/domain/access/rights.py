@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 Role = Literal["viewer", "operator", "trader", "installer", "owner"]
 ROLES: tuple[Role, ...] = get_args(Role)
-Order = Literal["dispatch", "emergency", "limit", "hold", "storm"]
+Order = Literal["dispatch", "emergency", "limit", "hold", "storm", "acknowledge"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 Read = Literal[
     "read_site", "read_region", "read_market", "read_pipeline", "read_rejected", "read_records"
@@ -32,6 +32,7 @@ MEANINGS: dict[Action, str] = {
     "limit": "limit a region's or a feeder's connections",
     "hold": "the kill switch of a region",
     "storm": "announce a storm, and cancel it",
+    "acknowledge": "attend to an incident",
 }
 TABLE: dict[Role, frozenset[Action]] = {
     "viewer": frozenset({"read_site", "read_region", "read_pipeline"}),
