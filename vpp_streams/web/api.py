@@ -13,6 +13,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import Scope
 
 from schemas.forecast import RegionForecast
+from vpp_streams.domain.owners.choices import Change
 from vpp_streams.settings import Settings, words_of
 from vpp_streams.web import account_views, control_views, market_views, views
 from vpp_streams.web.account_api import AccountApi
@@ -20,6 +21,8 @@ from vpp_streams.web.budgets import stream_budgets
 from vpp_streams.web.control_api import ControlApi
 from vpp_streams.web.desk import ANSWER_S, Desk, Kafka
 from vpp_streams.web.guard import Guard
+from vpp_streams.web.home_api import HomeApi
+from vpp_streams.web.home_views import HomeList, HomeView, SkipOrder
 from vpp_streams.web.incident_api import IncidentApi
 from vpp_streams.web.incident_views import AcknowledgeOrder, IncidentList, IncidentView
 from vpp_streams.web.logins import Logins
@@ -61,6 +64,7 @@ _DOCUMENTED: list[type[msgspec.Struct]] = [
     *(account_views.TotpStart, account_views.SignInForm, account_views.LinkForm),
     *(account_views.PasswordForm, account_views.ConfirmForm, account_views.CodeForm),
     *(account_views.TokenForm, IncidentList, IncidentView, AcknowledgeOrder),
+    *(HomeList, HomeView, SkipOrder, Change),
 ]
 """The schemas of answers and orders, in the order of the documentation."""
 
@@ -108,6 +112,7 @@ def create_web(
         SessionApi(accounts, sign_in, oidc, now_ms),
         AccountApi(accounts, sign_in, now_ms),
         IncidentApi(read_model, kafka, now_ms),
+        HomeApi(read_model, worker, kafka, now_ms),
     ):
         routes = part.routes()
         app.include_router(routes.router, prefix=PREFIX)

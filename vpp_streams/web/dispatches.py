@@ -96,6 +96,17 @@ class Dispatches:
             return None, None
         return tracked.request, tracked.event.state if tracked.event else None
 
+    def not_over(self, region: str, now_ms: int) -> list[Target]:
+        """Targets of a region that may still rule it, now or later."""
+        return [
+            tracked.request
+            for tracked in self._requests.values()
+            if isinstance(tracked.request, Target)
+            and tracked.request.region == region
+            and tracked.request.ends_at_ms > now_ms
+            and not tracked.over
+        ]
+
     @property
     def changes(self) -> int:
         """Increases with every report; see `now`."""

@@ -19,6 +19,7 @@ from schemas.grid import Alert
 from schemas.health import Health
 from schemas.incidents import IncidentRecord
 from schemas.market import Bid, MarketTopicRecord
+from schemas.preferences import Preferences
 from schemas.presence import Presence
 from schemas.rejected import RejectedRecord
 from schemas.telemetry import Rejected
@@ -77,6 +78,7 @@ class ReadModel:
         """The methods that apply the records of each topic, by the topic's name."""
         return {
             topics.ASSETS.name: self._site,
+            topics.PREFERENCES.name: self._preferences,
             topics.PRESENCE.name: self._presence,
             topics.SITE_WINDOWS.name: self._site_window,
             topics.REGION_WINDOWS.name: self._region_window,
@@ -109,7 +111,9 @@ class ReadModel:
 
     def remove(self, topic: Topic[Any], removed: Removed) -> None:
         """Forget the content of a key that was removed from a compacted topic."""
-        if topic is topics.PRESENCE:
+        if topic is topics.PREFERENCES:
+            self.sites.registry.prefer(removed.key, None)
+        elif topic is topics.PRESENCE:
             self.sites.forget_presence(removed.key)
         elif topic is topics.DISPATCH_TARGETS:
             self.dispatches.forget_request(removed.key)
@@ -202,6 +206,9 @@ class ReadModel:
 
     def _site(self, record: Site, _offset: int, _now_ms: int) -> None:
         self.sites.registry.apply(record)
+
+    def _preferences(self, record: Preferences, _offset: int, _now_ms: int) -> None:
+        self.sites.registry.prefer(record.site_id, record)
 
     def _presence(self, record: Presence, offset: int, _now_ms: int) -> None:
         self.sites.apply_presence(record, offset)

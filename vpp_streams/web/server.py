@@ -38,6 +38,7 @@ T = TypeVar("T")
 _TEN_MIN_MS = 600_000
 FROM_THE_START: tuple[Topic, ...] = (
     topics.ASSETS,
+    topics.PREFERENCES,
     topics.PRESENCE,
     topics.DISPATCH_TARGETS,
     topics.GRID_ALERTS,

@@ -11,14 +11,16 @@ from typing import Literal, get_args
 
 Role = Literal["viewer", "operator", "trader", "installer", "owner"]
 ROLES: tuple[Role, ...] = get_args(Role)
-Order = Literal["dispatch", "emergency", "limit", "hold", "storm", "acknowledge"]
+Order = Literal["dispatch", "emergency", "limit", "hold", "storm"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 Read = Literal[
     "read_site", "read_region", "read_market", "read_pipeline", "read_rejected", "read_records"
 ]
 READS: tuple[Read, ...] = get_args(Read)
-Action = Read | Order
-ACTIONS: tuple[Action, ...] = (*READS, *ORDERS)
+Decision = Literal["acknowledge", "choose"]
+DECISIONS: tuple[Decision, ...] = get_args(Decision)
+Action = Read | Order | Decision
+ACTIONS: tuple[Action, ...] = (*READS, *ORDERS, *DECISIONS)
 
 MEANINGS: dict[Action, str] = {
     "read_site": "a home: its record, devices, readings, windows and commands",
@@ -33,17 +35,18 @@ MEANINGS: dict[Action, str] = {
     "hold": "the kill switch of a region",
     "storm": "announce a storm, and cancel it",
     "acknowledge": "attend to an incident",
+    "choose": "decide for a home: its reserve, storm mode, pauses, events to skip",
 }
 TABLE: dict[Role, frozenset[Action]] = {
     "viewer": frozenset({"read_site", "read_region", "read_pipeline"}),
     "operator": frozenset(ACTIONS),
     "trader": frozenset({"read_region", "read_market", "read_pipeline"}),
     "installer": frozenset({"read_site", "read_rejected"}),
-    "owner": frozenset({"read_site"}),
+    "owner": frozenset({"read_site", "choose"}),
 }
 WHOLE_PLANT: frozenset[Action] = frozenset({"read_records"})
 """Actions that concern every home at once: they need a role in the complete plant."""
-_OF_REGIONS: frozenset[Action] = frozenset(ACTIONS) - {"read_site", "read_rejected"}
+_OF_REGIONS: frozenset[Action] = frozenset(ACTIONS) - {"read_site", "read_rejected", "choose"}
 """Actions that concern complete regions: a role at one site does not include them."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")
 

@@ -4,6 +4,7 @@ import { h, text } from "./dom.js";
 import { follow } from "./live.js";
 import { signOut, whoAmI } from "./session.js";
 import { accountView } from "./views/account.js";
+import { homesView, homeView } from "./views/home.js";
 import { incidentsView } from "./views/incidents.js";
 import { marketView } from "./views/market.js";
 import { pipelineView } from "./views/pipeline.js";
@@ -15,7 +16,9 @@ import { siteView } from "./views/site.js";
 import { sitesView } from "./views/sites.js";
 
 const routes = [
-  [/^\/?$/, homeView, "#/regions"],
+  [/^\/?$/, firstView, "#/regions"],
+  [/^\/home$/, ownView, "#/home"],
+  [/^\/home\/([^/]+)$/, homeView, "#/home"],
   [/^\/regions$/, regionsView, "#/regions"],
   [/^\/regions\/([^/]+)$/, regionView, "#/regions"],
   [/^\/sites$/, sitesView, "#/sites"],
@@ -39,10 +42,19 @@ let view = null;
 let timer = null;
 let request = null;
 
-/** The first page: the regions, or the homes of somebody who may see no region. */
-function homeView(query) {
-  return me.may.includes("read_region") ? regionsView(query) : sitesView(query);
+/** The first page: the regions, an owner's home or homes, or the sites that somebody may see. */
+function firstView(query) {
+  if (me.may.includes("read_region")) return regionsView(query);
+  return ownHomes().length ? ownView() : sitesView(query);
 }
+
+/** An owner's home, or the list of them. */
+function ownView() {
+  const homes = ownHomes();
+  return homes.length === 1 ? homeView(homes[0]) : homesView();
+}
+
+const ownHomes = () => me.roles.filter((one) => one.role === "owner").map((one) => one.scope.replace(/^site:/, ""));
 
 function lostView() {
   return { title: "Not found", element: h("p", { class: "empty" }, "This page does not exist. ", h("a", { href: "#/" }, "Go to the regions")) };
@@ -121,6 +133,7 @@ async function begin() {
   me = await whoAmI();
   if (me === null) return;
   for (const anchor of document.querySelectorAll("nav [data-needs]")) anchor.hidden = !me.may.includes(anchor.dataset.needs);
+  document.querySelector("nav [data-owner]").hidden = !ownHomes().length;
   text(document.getElementById("who-name"), me.name);
   document.getElementById("who").hidden = false;
   document.getElementById("sign-out").addEventListener("click", signOut);

@@ -1,0 +1,156 @@
+"""Homes for their owners: what is shown, what is decided, and nobody else's home."""
+
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from schemas.dispatch import Target
+from schemas.grid import Alert
+from schemas.preferences import Preferences
+from tests.support.accounts_world import Entrance
+from tests.support.web_records import NOW_MS, command_frame, dispatch_status, site
+from tests.support.web_world import TWIN, KafkaInMemory, apply, fed_read_model, fleet_that_answers
+from vpp_streams.kafka import topics
+from vpp_streams.settings import Settings
+from vpp_streams.web.api import create_web
+from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.web.twins import FleetWorker
+
+HOME, OTHER = "home-001", "home-002"
+
+
+class World:
+    def __init__(self, model: ReadModel) -> None:
+        self.model, self.kafka, self.entrance = model, KafkaInMemory(), Entrance()
+        fleet = FleetWorker("http://fleet.test", fleet_that_answers(httpx.Response(200, json=TWIN)))
+        app = create_web(
+            Settings(), model, lambda: NOW_MS, self.kafka, fleet=fleet, logins=self.entrance.logins
+        )
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
+        self.owner = self.entrance.headers("owner", f"site:{HOME}")
+
+    async def get(self, path: str) -> Any:
+        answer = await self.client.get(f"/api/v1/{path}", headers=self.owner)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def post(self, path: str, body: Any, by: Any = None) -> httpx.Response:
+        headers = by or self.owner
+        return await self.client.post(f"/api/v1/homes/{path}", json=body, headers=headers)
+
+
+@pytest.fixture
+def world() -> World:
+    model = fed_read_model()
+    apply(model, topics.ASSETS, site(1))
+    apply(model, topics.ASSETS, site(2))
+    return World(model)
+
+
+def target(request_id: str, starts_ms: int, **changes: Any) -> Target:
+    fields: dict[str, Any] = {
+        "region": "north", "export_w": 250_000.0, "starts_at_ms": starts_ms,
+        "ends_at_ms": starts_ms + 300_000, "priority": "market", "source": "market:sim-day",
+        "issued_at_ms": NOW_MS,
+    }  # fmt: skip
+    return Target(request_id=request_id, **fields | changes)
+
+
+async def test_an_owner_sees_the_flows_the_reason_and_what_comes(world: World) -> None:
+    apply(world.model, topics.DISPATCH_TARGETS, target("r-later", NOW_MS + 60_000))
+    apply(world.model, topics.DISPATCH_TARGETS, target("r-now", NOW_MS - 1000, export_w=-9.0))
+    apply(world.model, topics.DISPATCH_TARGETS, target("r-over", NOW_MS - 900_000))
+    apply(world.model, topics.DISPATCH_TARGETS, target("r-coast", NOW_MS, region="coast"))
+    home = await world.get(f"homes/{HOME}")
+    assert [(e["request_id"], e["direction"], e["running"]) for e in home["events"]] == [
+        ("r-now", "charge", True), ("r-later", "give", False),
+    ]  # fmt: skip
+    assert "250000" not in msgspec.json.encode(home).decode(), "the region's power is not theirs"
+    assert home["choices"] == {
+        "backup_reserve": 0.2, "registered_reserve": 0.2, "storm_mode": True,
+        "paused_until_ms": None, "left": False, "set_at_ms": None,
+    }  # fmt: skip
+    assert (await world.get("homes"))["homes"] == [HOME]
+
+
+async def test_an_order_that_holds_is_the_reason(world: World) -> None:
+    apply(world.model, topics.DISPATCH_TARGETS, target("r1", NOW_MS - 1000))
+    frame = command_frame(NOW_MS - 500, {"pw-001": 3_000.0})
+    apply(world.model, topics.COMMANDS, msgspec.structs.replace(frame, request_id="r1"))
+    reason = (await world.get(f"homes/{HOME}"))["reason"]
+    assert reason["kind"] in ("alone", "not_heard"), "it was not delivered yet"
+
+
+async def test_decisions_are_written_whole_and_shown_at_once(world: World) -> None:
+    answer = await world.post(f"{HOME}/preferences", {"backup_reserve": 0.6})
+    assert (answer.status_code, answer.json()["choices"]["backup_reserve"]) == (200, 0.6)
+    await world.post(f"{HOME}/preferences", {"storm_mode": False})
+    written = [msgspec.json.decode(value, type=Preferences) for _, _, value in world.kafka.written]
+    assert [key for _, key, _ in world.kafka.written] == [HOME.encode()] * 2
+    assert (written[1].backup_reserve, written[1].storm_mode) == (0.6, False)
+    assert written[1].by.startswith("owner:owner-site-")
+
+
+async def test_an_event_is_skipped_and_joined_again(world: World) -> None:
+    apply(world.model, topics.DISPATCH_TARGETS, target("r1", NOW_MS - 1000))
+    apply(
+        world.model, topics.DISPATCH_EVENTS,
+        dispatch_status("north", mode="target", request_id="r1"),
+    )  # fmt: skip
+    answer = (await world.post(f"{HOME}/skips", {"request_id": "r1"})).json()
+    assert [event["skipped"] for event in answer["events"]] == [True]
+    joined = (await world.post(f"{HOME}/skips", {"request_id": "r1", "skip": False})).json()
+    assert [event["skipped"] for event in joined["events"]] == [False]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        (f"{HOME}/preferences", {"backup_reserve": 1.2}, 422),
+        (f"{HOME}/preferences", {"backup_reserve": "half"}, 422),
+        (f"{HOME}/preferences", {"reserve": 0.5}, 422),
+        (f"{HOME}/preferences", {}, 422),
+        (f"{HOME}/skips", {"request_id": "r-none"}, 422),
+        (f"{OTHER}/preferences", {"backup_reserve": 0.5}, 404),
+        (f"{OTHER}/skips", {"request_id": "r1"}, 404),
+        ("home-999/preferences", {"backup_reserve": 0.5}, 404),
+    ],
+)
+async def test_what_cannot_be_decided_writes_nothing(
+    world: World, path: str, body: Any, status: int
+) -> None:
+    answer = await world.post(path, body)
+    assert (answer.status_code, world.kafka.written) == (status, [])
+    assert answer.json()["hint"]
+
+
+async def test_another_home_and_one_that_does_not_exist_look_the_same(world: World) -> None:
+    answers = [
+        await world.client.get(f"/api/v1/homes/{home}", headers=world.owner)
+        for home in (OTHER, "home-999")
+    ]
+    texts = [a.text.replace(OTHER, "x").replace("home-999", "x") for a in answers]
+    assert answers[0].status_code == 404
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("role", "status"), [("viewer", 403), ("installer", 403), ("operator", 200)]
+)
+async def test_who_may_decide(world: World, role: str, status: int) -> None:
+    by = world.entrance.headers(role)
+    answer = await world.post(f"{HOME}/preferences", {"storm_mode": False}, by)
+    assert answer.status_code == status, answer.text
+
+
+async def test_a_storm_states_what_it_costs_this_home(world: World) -> None:
+    gale = Alert(
+        alert_id="gale", kind="storm", regions=("north",), prepare_from_ms=NOW_MS - 1,
+        starts_at_ms=NOW_MS + 10**6, ends_at_ms=NOW_MS + 10**7,
+    )  # fmt: skip
+    apply(world.model, topics.GRID_ALERTS, gale)
+    (storm,) = (await world.get(f"homes/{HOME}"))["storms"]
+    assert (storm["alert_id"], storm["cost"]) == ("gale", None), "no price is known"
