@@ -5,11 +5,13 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from playwright.async_api import Browser, Dialog, ViewportSize, expect
 
 from schemas.dispatch import Target
 from schemas.grid import Alert
 from schemas.preferences import Preferences
 from tests.support.accounts_world import Entrance
+from tests.support.browser_world import DESK, PHONE, opened, serving
 from tests.support.web_records import NOW_MS, command_frame, dispatch_status, site
 from tests.support.web_world import TWIN, KafkaInMemory, apply, fed_read_model, fleet_that_answers
 from vpp_streams.kafka import topics
@@ -154,3 +156,52 @@ async def test_a_storm_states_what_it_costs_this_home(world: World) -> None:
     apply(world.model, topics.GRID_ALERTS, gale)
     (storm,) = (await world.get(f"homes/{HOME}"))["storms"]
     assert (storm["alert_id"], storm["cost"]) == ("gale", None), "no price is known"
+
+
+@pytest.mark.browser
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+async def test_an_owner_decides_with_the_keyboard_alone(
+    browser: Browser, viewport: ViewportSize
+) -> None:
+    model, kafka, entrance = fed_read_model(), KafkaInMemory(), Entrance()
+    apply(model, topics.ASSETS, site(1))
+    apply(model, topics.DISPATCH_TARGETS, target("r1", NOW_MS + 60_000))
+    entrance.add("ann", ("owner", f"site:{HOME}"))
+    async with (
+        serving(model, kafka, entrance) as home,
+        opened(browser, home, viewport, "ann") as watched,
+    ):
+        page = watched.page
+        await page.goto(home)
+        await expect(page.locator("h1")).to_have_text(HOME)
+        await expect(page.locator(".reason")).not_to_be_empty()
+        nav = page.get_by_role("navigation", name="Views")
+        await expect(nav.get_by_role("link", name="Regions")).to_be_hidden()
+        await page.get_by_role("slider").focus()
+        await page.keyboard.press("ArrowRight")
+        await expect(page.locator(".said")).to_have_text("Your reserve is 21 %.")
+        skip = page.get_by_role("button", name="Skip: Batteries give power to the grid")
+        await skip.focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".rejects li")).to_contain_text("skipped")
+        await page.get_by_role("button", name="Pause", exact=True).focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".said")).to_contain_text("a pause ends later than now")
+        page.on("dialog", accept)
+        await page.get_by_role("button", name="Leave", exact=True).click()
+        await expect(page.locator(".reason")).to_contain_text("You have left")
+        await expect(page.get_by_role("button", name="Join again")).to_be_visible()
+        written = [msgspec.json.decode(value, type=Preferences) for *_, value in kafka.written]
+        assert [w.backup_reserve for w in written] == [0.21] * 3
+        assert written[-1].skips == ("r1",)
+        assert written[-1].left
+        over = await page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert over == 0
+        watched.errors[:] = [e for e in watched.errors if "422" not in e]  # the pause was refused
+
+
+async def accept(dialog: Dialog) -> None:
+    await dialog.accept()
