@@ -20,6 +20,7 @@ from schemas.identity import EnrolmentCode, IssuedCertificate, Redemption, Revoc
 from schemas.market import Bid, Clearing, DeliveryRecord, Gate, MarketTopicRecord, PlanView
 from schemas.orders import OrderBook
 from schemas.presence import Presence
+from schemas.programs import Enrolment, Program, Tariff
 from schemas.published import PublishedSeries
 from schemas.rejected import RejectedRecord
 from schemas.telemetry import Rejected
@@ -319,6 +320,41 @@ IDENTITY_REVOCATIONS = Topic[Revocation](
     partition="single",
     keep="compact",
 )
+SETTLEMENT_ENTRIES = Topic[pa.RecordBatch](
+    "settlement.entries",
+    "who owes whom how much, and why: one Arrow IPC stream of one batch of settlement_entry.v1 per"
+    " record; entries of sites are in their sites' partition. It is kept for ever: the ledger is"
+    " built from it",
+    "entries",
+    Key("region", lambda batch: batch.column("region")[0].as_py()),
+    partition="chosen",
+    retention_ms=-1,
+)
+PROGRAMS = Topic[Program](
+    "programs",
+    "terms that owners are paid by",
+    Program,
+    Key("program_id:version", lambda program: f"{program.program_id}:{program.version}"),
+    partitions=1,
+    partition="single",
+    keep="compact",
+)
+ENROLMENTS = Topic[Enrolment](
+    "enrolments",
+    "which site takes part in which program, and what its owner pays for energy",
+    Enrolment,
+    Key("site_id:effective_from_ms", lambda one: f"{one.site_id}:{one.effective_from_ms}"),
+    keep="compact",
+)
+TARIFFS = Topic[Tariff](
+    "tariffs",
+    "what homes pay for energy, and are paid for it",
+    Tariff,
+    Key("tariff_id:version", lambda tariff: f"{tariff.tariff_id}:{tariff.version}"),
+    partitions=1,
+    partition="single",
+    keep="compact",
+)
 HEALTH = Topic[Health](
     "health",
     "each process's counters and gauges",
@@ -361,6 +397,10 @@ ALL: tuple[Topic[Any], ...] = (
     IDENTITY_CODES,
     IDENTITY_CERTIFICATES,
     IDENTITY_REVOCATIONS,
+    SETTLEMENT_ENTRIES,
+    PROGRAMS,
+    ENROLMENTS,
+    TARIFFS,
     HEALTH,
     RECORDS_REJECTED,
     FLEET_HOLDERS,
