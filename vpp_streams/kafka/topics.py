@@ -17,6 +17,7 @@ from schemas.grid import Alert, FrequencyEvent, PriceSeries
 from schemas.health import Health
 from schemas.holders import Holder
 from schemas.identity import EnrolmentCode, IssuedCertificate, Redemption, Revocation
+from schemas.ledger import LedgerDecision, PayoutApproved, PayoutPart, PeriodClosed
 from schemas.market import Bid, Clearing, DeliveryRecord, Gate, MarketTopicRecord, PlanView
 from schemas.orders import OrderBook
 from schemas.presence import Presence
@@ -330,6 +331,30 @@ SETTLEMENT_ENTRIES = Topic[pa.RecordBatch](
     partition="chosen",
     retention_ms=-1,
 )
+
+
+def _decision_key(record: LedgerDecision) -> str:
+    match record:
+        case PeriodClosed():
+            return record.period
+        case PayoutPart():
+            return f"{record.payout_id}:{record.part}"
+        case PayoutApproved():
+            return f"{record.payout_id}:approved"
+        case _:
+            return record.payout_id
+
+
+LEDGER_DECISIONS = Topic[LedgerDecision](
+    "ledger.decisions",
+    "closed months and payouts: who decided what and when, which the ledger's database is built"
+    " from; kept for ever",
+    LedgerDecision,
+    Key("period; or payout_id, with its part or :approved", _decision_key),
+    partitions=1,
+    partition="single",
+    retention_ms=-1,
+)
 PROGRAMS = Topic[Program](
     "programs",
     "terms that owners are paid by",
@@ -398,6 +423,7 @@ ALL: tuple[Topic[Any], ...] = (
     IDENTITY_CERTIFICATES,
     IDENTITY_REVOCATIONS,
     SETTLEMENT_ENTRIES,
+    LEDGER_DECISIONS,
     PROGRAMS,
     ENROLMENTS,
     TARIFFS,
