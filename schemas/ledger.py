@@ -18,6 +18,9 @@ Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}(?!\n)$")]
 """A SHA-256 digest, hexadecimal."""
 MinorUnits = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
 """Money in the smallest units of a currency that a bank transfers, for example cents."""
+OffsetByPartition = Annotated[
+    tuple[Offset, ...], msgspec.Meta(min_length=PARTITIONS, max_length=PARTITIONS)
+]
 MAX_LINES = 5000
 """Most lines of one record of a payout."""
 
@@ -31,7 +34,9 @@ class PeriodClosed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
     period: Period
     by: PersonName
     at_ms: EpochMs
-    through: Annotated[tuple[Offset, ...], msgspec.Meta(min_length=PARTITIONS, max_length=PARTITIONS)]
+    through: Annotated[
+        tuple[Offset, ...], msgspec.Meta(min_length=PARTITIONS, max_length=PARTITIONS)
+    ]
     """By partition of ``settlement.entries``: the first offset that came too late."""
 
 
