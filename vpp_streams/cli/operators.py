@@ -22,7 +22,7 @@ def token(
     ] = None,
     may: Annotated[
         list[str] | None,
-        typer.Option(help="dispatch, emergency, limit, hold, storm (more than once)"),
+        typer.Option(help="dispatch, emergency, limit, hold, storm, settle (more than once)"),
     ] = None,
 ) -> None:
     """Make a new token, and the lines with its rights for the file VPP_OPERATORS.

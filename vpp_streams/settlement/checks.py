@@ -1,4 +1,4 @@
-"""Checks a ledger against itself, and sums it up in a digest that two ledgers can be compared by."""
+"""Checks a ledger against itself; its digest shows whether two ledgers say the same."""
 
 import hashlib
 from collections.abc import Iterator

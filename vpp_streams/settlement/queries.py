@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -74,14 +75,16 @@ def site_entries(
         .where(_G.start_ms >= since_ms, _G.start_ms < until_ms)
         .order_by(_G.start_ms, _G.kind, _G.revision, _G.reverses)
     )
-    return [
-        SiteEntry(
-            **{name: getattr(row, name) for name in _COPIED},
-            micros=row.micros * ((row.credit_id is None) - (row.debit_id is None)),
-            **{c.name: math.nan if (v := getattr(row, c.name)) is None else v for c in _MAYBE},
-        )
-        for row in connection.execute(mine)
-    ]
+    return [_site_entry(row) for row in connection.execute(mine)]
+
+
+def _site_entry(row: sa.Row[Any]) -> SiteEntry:
+    copied: dict[str, Any] = {name: getattr(row, name) for name in _COPIED}
+    for column in _MAYBE:
+        value = getattr(row, column.name)
+        copied[column.name] = math.nan if value is None else value
+    sign = (row.credit_id is None) - (row.debit_id is None)
+    return SiteEntry(**copied, micros=sign * row.micros)
 
 
 def balances(connection: sa.Connection, name: str, before_ms: int | None = None) -> dict[str, int]:

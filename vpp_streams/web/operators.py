@@ -17,7 +17,7 @@ from schemas.bounds import Id
 from vpp_streams.errors import SettingsError
 from vpp_streams.process.private_files import write_private
 
-Right = Literal["dispatch", "emergency", "limit", "hold", "storm"]
+Right = Literal["dispatch", "emergency", "limit", "hold", "storm", "settle"]
 RIGHTS: tuple[Right, ...] = get_args(Right)
 MAKE_ONE = (
     "make a token with `vpp operators token NAME`, put the lines that it prints into a file and"
