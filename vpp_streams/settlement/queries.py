@@ -1,7 +1,7 @@
 """What people and other processes ask a ledger."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from schemas.settlement import site_account
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.settlement.sums import movements, net
-from vpp_streams.settlement.tables import ACCOUNTS, ENTRIES, ENTRY_GROUPS
+from vpp_streams.settlement.tables import ACCOUNTS, ENTRIES, ENTRY_GROUPS, PAYOUTS, PERIODS
 
 _A, _E, _G = ACCOUNTS.c, ENTRIES.c, ENTRY_GROUPS.c
 
@@ -131,3 +131,13 @@ def region_days(
         sums = sums.where(_G.region == region)
     for row in connection.execute(sums):
         yield RegionDay(*row)
+
+
+def closed_periods(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
+    """Rows of table ``periods``, oldest first."""
+    return connection.execute(sa.select(PERIODS).order_by(PERIODS.c.period)).all()
+
+
+def payouts(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
+    """Rows of table ``payouts``, oldest first."""
+    return connection.execute(sa.select(PAYOUTS).order_by(PAYOUTS.c.proposed_at_ms)).all()
