@@ -24,7 +24,7 @@ from vpp_streams.settlement.entry_rows import (
     write_rows,
 )
 from vpp_streams.settlement.offsets import advance
-from vpp_streams.settlement.repeats import entry_booked_before, rivals_of
+from vpp_streams.settlement.repeats import BookedGroups, entry_booked_before
 from vpp_streams.settlement.tables import ACCOUNTS, BLOCKS, ENTRY_GROUPS
 
 _SITE_PREFIX = site_account("")
@@ -118,54 +118,61 @@ class Books:
         self, connection: sa.Connection, partition: int, records: Sequence[BlockRecord]
     ) -> int:
         closings = closings_of(connection)
-        waiting: list[EntryRows] = []
+        fresh = self._without_repeats(connection, records)
+        booked = BookedGroups(connection, partition, [block for _, block in fresh])
+        pending = _Pending()
         refused: dict[int, str] = {}
         added = 0
-        for record in records:
-            if record.block is None or self._is_repeat(connection, record):
-                continue
-            if rivals := rivals_of(connection, partition, record.block):
-                _flush(connection, waiting)
-                twice = entry_booked_before(connection, record.block, rivals, self._sites)
+        for record, block in fresh:
+            if rivals := booked.rivals_of(block):
+                pending.write(connection)
+                twice = entry_booked_before(connection, block, rivals, self._sites)
                 if twice is not None:
                     refused[record.offset] = twice
                     continue
-            waiting.append(self._rows(connection, partition, record, closings))
-            added += len(waiting[-1])
+            booked.add(self._next_group, block)
+            groups = self._group_rows(connection, block, partition, record.offset, closings)
+            pending.blocks.append(self._block_row(partition, record))
+            pending.groups += groups
+            pending.rows.append(self._entry_rows(connection, block))
+            added += len(block.amount_micros)
+            self._next_block += 1
+            self._next_group += len(groups)
         if refused:
             raise EntriesRefused(refused)
-        _flush(connection, waiting)
+        pending.write(connection)
         return added
 
-    def _is_repeat(self, connection: sa.Connection, record: BlockRecord) -> bool:
-        same = sa.select(BLOCKS.c.block_id).where(BLOCKS.c.sha256 == record.sha256)
-        if connection.scalar(same) is None:
-            return False
-        self.repeated += 1
-        return True
+    def _without_repeats(
+        self, connection: sa.Connection, records: Sequence[BlockRecord]
+    ) -> list[tuple[BlockRecord, Block]]:
+        """The records that are not booked yet, each once, with their blocks."""
+        digests = [record.sha256 for record in records if record.block is not None]
+        found = sa.select(BLOCKS.c.sha256).where(BLOCKS.c.sha256.in_(digests))
+        known = set(connection.scalars(found))
+        fresh = []
+        for record in records:
+            if record.block is None:
+                continue
+            if record.sha256 in known:
+                self.repeated += 1
+                continue
+            known.add(record.sha256)
+            fresh.append((record, record.block))
+        return fresh
 
-    def _rows(
-        self,
-        connection: sa.Connection,
-        partition: int,
-        record: BlockRecord,
-        closings: Sequence[Closing],
-    ) -> EntryRows:
-        """Write the block and its groups; returns the rows of its entries."""
-        block = record.block
-        assert block is not None  # the caller passes others
-        values = {
+    def _block_row(self, partition: int, record: BlockRecord) -> dict[str, object]:
+        return {
             "block_id": self._next_block,
             "topic_partition": partition,
             "log_offset": record.offset,
             "sha256": record.sha256,
         }
-        connection.execute(sa.insert(BLOCKS).values(**values))
+
+    def _entry_rows(self, connection: sa.Connection, block: Block) -> EntryRows:
         site_accounts = self._accounts_of_sites(connection, block)
-        groups = self._group_rows(connection, partition, record, closings)
-        connection.execute(sa.insert(ENTRY_GROUPS), groups)
         days = np.array([group.day for group in block.groups])
-        rows = EntryRows(
+        return EntryRows(
             block.amount_micros,
             block.energy_wh,
             block.baseline_wh,
@@ -175,9 +182,6 @@ class Books:
             np.where(block.site == NO_SITE, 0, site_accounts[block.site]),
             days[block.group],
         )
-        self._next_block += 1
-        self._next_group += len(groups)
-        return rows
 
     def _accounts_of_sites(self, connection: sa.Connection, block: Block) -> np.ndarray:
         missing = [s for s in block.site_ids if s and s not in self._sites]
@@ -187,12 +191,12 @@ class Books:
     def _group_rows(
         self,
         connection: sa.Connection,
+        block: Block,
         partition: int,
-        record: BlockRecord,
+        offset: int,
         closings: Sequence[Closing],
     ) -> list[dict[str, object]]:
-        assert record.block is not None  # as above
-        groups = record.block.groups
+        groups = block.groups
         named = {name for g in groups for name in (g.debit, g.credit)} - {SITE}
         self._open(connection, sorted(named - self._accounts.keys()))
         shared = (
@@ -206,7 +210,7 @@ class Books:
                 "group_id": self._next_group + n,
                 "block_id": self._next_block,
                 "stated_period": group.period,
-                "period": booked_period(group.period, partition, record.offset, closings),
+                "period": booked_period(group.period, partition, offset, closings),
                 "debit_id": self._accounts[group.debit] if group.debit != SITE else None,
                 "credit_id": self._accounts[group.credit] if group.credit != SITE else None,
             }
@@ -225,7 +229,18 @@ class Books:
             self._remember(name, id_)
 
 
-def _flush(connection: sa.Connection, waiting: list[EntryRows]) -> None:
-    if waiting:
-        write_rows(connection, joined(waiting))
-        waiting.clear()
+class _Pending:
+    """Rows of a transaction that are not written yet."""
+
+    def __init__(self) -> None:
+        self.blocks: list[dict[str, object]] = []
+        self.groups: list[dict[str, object]] = []
+        self.rows: list[EntryRows] = []
+
+    def write(self, connection: sa.Connection) -> None:
+        if not self.blocks:
+            return
+        connection.execute(sa.insert(BLOCKS), self.blocks)
+        connection.execute(sa.insert(ENTRY_GROUPS), self.groups)
+        write_rows(connection, joined(self.rows))
+        self.blocks, self.groups, self.rows = [], [], []

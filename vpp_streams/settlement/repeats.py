@@ -20,37 +20,47 @@ Rivals = Mapping[int, Sequence[int]]
 """Ids of booked groups that may contain the same entries, by the index of a block's group."""
 
 
-def rivals_of(connection: sa.Connection, partition: int, block: Block) -> Rivals:
-    """Booked groups of the same names; empty for almost every record.
+class BookedGroups:
+    """Groups in the ledger that may contain the same entries as some records of a partition."""
 
-    A site's entries are all in its own partition, so groups of other partitions count only for
-    entries that are no site's.
-    """
-    starts = {group.start_ms for group in block.groups}
-    region = block.groups[0].region
-    booked = connection.execute(
-        sa.select(ENTRY_GROUPS, BLOCKS.c.topic_partition)
-        .join(BLOCKS)
-        .where(ENTRY_GROUPS.c.start_ms.in_(starts), ENTRY_GROUPS.c.region == region)
-    ).all()
-    by_name = defaultdict(list)
-    for row in booked:
-        by_name[_name(row)].append(row)
-    without_site = set(block.group[block.site == NO_SITE].tolist())
-    found = {
-        n: [
-            row.group_id
-            for row in by_name[_name(group)]
-            if row.topic_partition == partition or n in without_site
-        ]
-        for n, group in enumerate(block.groups)
-    }
-    return {n: ids for n, ids in found.items() if ids}
+    def __init__(self, connection: sa.Connection, partition: int, blocks: Sequence[Block]) -> None:
+        self._partition = partition
+        self._by_name: dict[tuple[object, ...], list[tuple[int, int]]] = defaultdict(list)
+        """Group id and partition of each group, by what makes entries the same."""
+        starts = {group.start_ms for block in blocks for group in block.groups}
+        regions = {block.groups[0].region for block in blocks}
+        booked = sa.select(ENTRY_GROUPS, BLOCKS.c.topic_partition).join(BLOCKS)
+        for row in connection.execute(
+            booked.where(ENTRY_GROUPS.c.start_ms.in_(starts), ENTRY_GROUPS.c.region.in_(regions))
+        ):
+            self._by_name[_name(row)].append((row.group_id, row.topic_partition))
+
+    def add(self, first_id: int, block: Block) -> None:
+        """Add the groups of a block that is booked now; their ids follow each other."""
+        for id_, group in enumerate(block.groups, first_id):
+            self._by_name[_name(group)].append((id_, self._partition))
+
+    def rivals_of(self, block: Block) -> Rivals:
+        """Those that may contain an entry of the block; empty for almost every record.
+
+        A site's entries are all in its own partition, so groups of other partitions count only
+        for entries that are no site's.
+        """
+        without_site = set(block.group[block.site == NO_SITE].tolist())
+        found = {
+            n: [
+                id_
+                for id_, partition in self._by_name.get(_name(group), ())
+                if partition == self._partition or n in without_site
+            ]
+            for n, group in enumerate(block.groups)
+        }
+        return {n: ids for n, ids in found.items() if ids}
 
 
 def _name(group: EntryGroup | sa.Row[tuple[object, ...]]) -> tuple[object, ...]:
     return (
-        *(group.kind, group.market, group.start_ms, group.program_id),
+        *(group.kind, group.region, group.market, group.start_ms, group.program_id),
         *(group.revision, bool(group.reverses)),
     )
 
