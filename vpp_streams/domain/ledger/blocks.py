@@ -28,6 +28,8 @@ _PLAIN = (
     *("kind", "region", "market", "start_ms", "interval_ms", "program_id", "program_version"),
     *("revision", "reverses", "period", "currency", "price_per_mwh", "share", "window_revision"),
 )
+_NAMED_BY = ("kind", "market", "start_ms", "program_id", "revision", "reverses")
+"""With the site, or the record's one region: what makes two entries the same."""
 _FLOATS = ("energy_wh", "baseline_wh", "delivered_wh", "coverage")
 
 
@@ -94,7 +96,8 @@ def block_of(batch: pa.RecordBatch, partition: int) -> Block:
     columns |= {"debit": _codes(debit), "credit": _codes(credit)}
     group = _combined([codes for codes, _ in columns.values()])
     site, site_ids = _sites(batch, partition)
-    if len(np.unique(group * (len(site_ids) + 1) + site + 1)) < batch.num_rows:
+    name = _combined([columns[name][0] for name in _NAMED_BY])
+    if len(np.unique(name * (len(site_ids) + 1) + site + 1)) < batch.num_rows:
         raise RefusedError("it has the same entry twice")
     amount_micros = batch.column("amount_micros").to_numpy()
     if amount_micros.astype(np.float64).sum() > MAX_SUM:
