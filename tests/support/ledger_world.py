@@ -58,7 +58,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "share": 0.6,
         "window_revision": 0,
     }
-    made = default | changes
+    made: dict[str, Any] = default | changes
     return {"credit": site_account(made["site_id"])} | made
 
 

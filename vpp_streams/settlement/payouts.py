@@ -110,7 +110,7 @@ def decimals_of(currency: str) -> int:
 def lines_of(connection: sa.Connection, payout_id: str) -> Mapping[str, int]:
     """Minor units by site, in the order of sites."""
     lines = sa.select(_L.site_id, _L.amount_minor).where(_L.payout_id == payout_id)
-    return dict(connection.execute(lines.order_by(_L.site_id)).tuples().all())
+    return dict(connection.execute(lines.order_by(_L.site_id)).all())
 
 
 def site_balances(connection: sa.Connection, period: str, currency: str) -> dict[str, int]:

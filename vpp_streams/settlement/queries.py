@@ -98,7 +98,7 @@ def balances(connection: sa.Connection, name: str, before_ms: int | None = None)
     until = () if before_ms is None else (_G.start_ms < before_ms,)
     moves = movements(*until, account=account)
     found = sa.select(moves.c.currency, net(moves)).group_by(moves.c.currency)
-    return dict(connection.execute(found.order_by(moves.c.currency)).tuples().all())
+    return dict(connection.execute(found.order_by(moves.c.currency)).all())
 
 
 @dataclass(frozen=True, slots=True)
