@@ -60,15 +60,21 @@ def new_ledger(server: PostgresServer, name: str) -> tuple[sa.Engine, Settings]:
     return open_ledger(settings, create=True), settings
 
 
-def book(engine: sa.Engine, settings: Settings, sites: int, starts: Sequence[int]) -> Booked:
-    """Book an entry per site and interval; decoding is one record ahead, as in the role."""
+def book(
+    engine: sa.Engine,
+    settings: Settings,
+    sites: int,
+    starts: Sequence[int],
+    at_once: int = AT_ONCE,
+) -> Booked:
+    """Book an entry per site and interval; decoding is one transaction ahead, as in the role."""
     books = Books(engine, entries_topic(settings))
     maker = RecordMaker(sites)
     with engine.connect() as connection:
         before_mb = connection.scalar(sa.text("SELECT pg_database_size(current_database())")) / 1e6
     began = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
-        work = _batches(maker, starts)
+        work = _batches(maker, starts, at_once)
         ahead = pool.submit(_next_decoded, work)
         while (batch := ahead.result()) is not None:
             ahead = pool.submit(_next_decoded, work)
@@ -105,9 +111,9 @@ class Raw:
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-def _batches(maker: RecordMaker, starts: Sequence[int]) -> Iterator[Raws]:
-    for first in range(0, len(starts), AT_ONCE):
-        some = starts[first : first + AT_ONCE]
+def _batches(maker: RecordMaker, starts: Sequence[int], at_once: int) -> Iterator[Raws]:
+    for first in range(0, len(starts), at_once):
+        some = starts[first : first + at_once]
         for partition in maker.partitions:
             yield [
                 Raw(partition, first + n, maker.record(partition, at)) for n, at in enumerate(some)
@@ -282,7 +288,7 @@ def _queries(server: PostgresServer, args: argparse.Namespace) -> Table:
         for day in range(args.days)
         for n in range(args.intervals)
     ]
-    book(engine, settings, sites, starts)
+    book(engine, settings, sites, starts, at_once=args.intervals)
     gc.collect()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("ANALYZE"))

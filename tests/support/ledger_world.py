@@ -28,8 +28,8 @@ from vpp_streams.settlement.database import entries_topic, open_ledger
 from vpp_streams.settlement.decisions import DecisionRecord, apply_decision
 
 MARKET, REGION = "sim", "north"
-OCTOBER_MS = 1_790_812_800_000
-"""2026-10-01 00:00 UTC."""
+OCTOBER_MS = 1_727_740_800_000
+"""2024-10-01 00:00 UTC."""
 INTERVAL_MS = 300_000
 
 
@@ -46,7 +46,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "program_version": 1,
         "revision": 0,
         "reverses": False,
-        "period": "2026-10",
+        "period": "2024-10",
         "debit": revenue_account(MARKET, REGION),
         "amount_micros": 1_000,
         "currency": "EUR",
@@ -62,7 +62,7 @@ def row(**changes: Any) -> dict[str, Any]:
     return {"credit": site_account(made["site_id"])} | made
 
 
-def reversal(entry: Mapping[str, Any], period: str = "2026-10") -> dict[str, Any]:
+def reversal(entry: Mapping[str, Any], period: str = "2024-10") -> dict[str, Any]:
     """The entry that takes another one back."""
     turned = {"debit": entry["credit"], "credit": entry["debit"]}
     return {**entry, **turned, "reverses": True, "period": period}

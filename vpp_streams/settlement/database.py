@@ -107,9 +107,16 @@ def _engine(url: sa.URL) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: object) -> None:
+        # Python's driver would begin a transaction at the first change of a row only, so that
+        # tables which are created would not be in it.
+        connection.isolation_level = None
         connection.execute("PRAGMA journal_mode=WAL")
         # Each transaction is on the disk before the next: a power failure loses none.
         connection.execute("PRAGMA synchronous=FULL")
+
+    @sa.event.listens_for(engine, "begin")
+    def _on_begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
 
     return engine
 
