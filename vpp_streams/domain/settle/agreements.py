@@ -18,7 +18,7 @@ from vpp_streams.domain.arrays import Ints
 from vpp_streams.domain.settle.money import MILLIONTHS
 from vpp_streams.domain.settle.tariffs import tariff_fault
 
-Versioned = TypeVar("Versioned", Program, Tariff)
+Versioned = TypeVar("Versioned", bound=Program | Tariff)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +152,9 @@ def _add_version(known: dict[str, list[Versioned]], id_: str, new: Versioned) ->
             return None
         if one.version == new.version:
             return f"version {new.version} of {id_} has other terms; new terms are a new version"
-        if (one.version < new.version) != (_from(one) < _from(new)):
-            return (
-                f"version {new.version} of {id_} does not begin after version {one.version}"
-                if one.version < new.version
-                else f"version {new.version} of {id_} begins after version {one.version}"
-            )
+        earlier, later = sorted((one, new), key=lambda each: each.version)
+        if _from(earlier) >= _from(later):
+            return f"version {later.version} of {id_} must begin after version {earlier.version}"
         if one.currency != new.currency:
             return f"{id_} is paid in {one.currency}; another currency is another id"
     known[id_] = sorted([*versions, new], key=_from)

@@ -42,11 +42,13 @@ def shares_of(amounts: Ints, millionths: Ints) -> Ints:
 
 def paid_for(energy_milli_wh: Ints, per_kwh_micros: Ints | int) -> Ints:
     """Energies >= 0 (10^-3 Wh) at a price, in micros; halves become the even micro."""
+    prices = np.asarray(per_kwh_micros, np.int64)
     kwh, rest = np.divmod(energy_milli_wh, MILLI_WH_PER_KWH)
-    low, part = np.divmod(rest * per_kwh_micros, MILLI_WH_PER_KWH)
-    below: Ints = kwh * per_kwh_micros + low
+    low, part = np.divmod(rest * prices, MILLI_WH_PER_KWH)
+    below = kwh * prices + low
     half = MILLI_WH_PER_KWH // 2
-    return below + ((part > half) | ((part == half) & (below % 2 == 1)))
+    paid: Ints = below + ((part > half) | ((part == half) & (below % 2 == 1)))
+    return paid
 
 
 def minor_units(balance_micros: int, digits: int) -> tuple[int, int]:
