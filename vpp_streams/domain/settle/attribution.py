@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 from schemas.market import Award, Delivery
 from vpp_streams.domain.arrays import Floats, Ints, Mask
 from vpp_streams.domain.market.overrides import Override
+from vpp_streams.domain.settle.agreements import Enrolled
+from vpp_streams.domain.settle.baselines import Calendar, Measured, no_battery_wh, ten_of_ten_wh
 from vpp_streams.domain.settle.fleet import Fleet
 from vpp_streams.domain.settle.intervals import Energies, Span
 from vpp_streams.domain.settle.money import milli_wh
@@ -49,7 +51,7 @@ def from_no_battery(energies: Energies) -> Delivered:
     """Against the connection without its battery: what the battery gave."""
     return Delivered(
         energy_wh=-energies.grid_wh,
-        baseline_wh=-(energies.grid_wh + energies.battery_wh),
+        baseline_wh=-no_battery_wh(energies),
         delivered_wh=energies.battery_wh,
         coverage=energies.coverage,
         revision=energies.revision,
@@ -72,8 +74,30 @@ def from_ten_of_ten(energies: Energies, baseline_wh: Floats) -> Delivered:
     )
 
 
-def chosen(where: Mask, first: Delivered, second: Delivered) -> Delivered:
-    """``first`` for the sites that are marked, ``second`` for the others."""
+def delivered_in(
+    span: Span,
+    event_start_ms: int,
+    energies: Energies,
+    enrolled: Enrolled,
+    *,
+    history: Measured,
+    calendar: Calendar,
+) -> Delivered:
+    """What sites gave in an interval of an event, each against the baseline of its program.
+
+    ``energies`` are those of the interval, ``history`` gives those of earlier ones. A site in no
+    program is compared with its connection without the battery.
+    """
+    plain = from_no_battery(energies)
+    methods = [int(program.baseline == "ten_of_ten") for program in enrolled.programs]
+    by_days = enrolled.rates(methods) == 1
+    if not by_days.any():
+        return plain
+    baseline_wh = ten_of_ten_wh(span, event_start_ms, history, calendar)
+    return _chosen(by_days, from_ten_of_ten(energies, baseline_wh), plain)
+
+
+def _chosen(where: Mask, first: Delivered, second: Delivered) -> Delivered:
     return Delivered(
         energy_wh=np.where(where, first.energy_wh, second.energy_wh),
         baseline_wh=np.where(where, first.baseline_wh, second.baseline_wh),

@@ -13,6 +13,7 @@ weekends four days are enough. AEMO's wholesale demand response baselines are of
 """
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -36,6 +37,16 @@ Measured = Callable[[Span], Energies]
 """Energies of the sites in an interval, each column of shape (sites,)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Which days are alike, and on which of them sites were dispatched."""
+
+    zone: ZoneInfo
+    had_event: Callable[[date], Mask]
+    """The sites that were dispatched on a day, shape (sites,)."""
+    holidays: Collection[date] = ()
+
+
 def no_battery_wh(energies: Energies) -> Floats:
     """The connection without its battery, Wh, + = import; NaN where a meter did not measure."""
     without: Floats = energies.grid_wh + energies.battery_wh
@@ -43,30 +54,25 @@ def no_battery_wh(energies: Energies) -> Floats:
 
 
 def ten_of_ten_wh(
-    span: Span,
-    event_start_ms: int,
-    measured: Measured,
-    *,
-    had_event: Callable[[date], Mask],
-    zone: ZoneInfo,
-    holidays: Collection[date] = (),
+    span: Span, event_start_ms: int, measured: Measured, calendar: Calendar
 ) -> Floats:
     """The baseline of sites in an interval of an event, Wh, + = import, shape (sites,).
 
-    NaN = too few similar days were measured. ``had_event`` gives the sites that were dispatched on
-    a day. Without measurements before the event the baseline is not adjusted.
+    NaN = too few similar days were measured. Without measurements before the event the baseline is
+    not adjusted.
     """
+    zone, event_day = calendar.zone, local_date(event_start_ms, calendar.zone)
     hours = [(event_start_ms - n * HOUR_MS, event_start_ms - (n - 1) * HOUR_MS) for n in _hours()]
     today = [_complete_wh(measured(hour)) for hour in hours]
     sites = len(today[0])
     sums, before = np.zeros(sites), np.zeros((len(hours), sites))
     count, seen = np.zeros(sites, np.int64), np.zeros((len(hours), sites), np.int64)
-    for day in similar_days(local_date(event_start_ms, zone), holidays):
+    for day in similar_days(event_day, calendar.holidays):
         moved = [_on_day(each, event_start_ms, day, zone) for each in (span, *hours)]
         if moved[0] is None:
             continue
         energy_wh = _complete_wh(measured(moved[0]))
-        counts = ~np.isnan(energy_wh) & ~had_event(day) & (count < TARGET_DAYS)
+        counts = ~np.isnan(energy_wh) & ~calendar.had_event(day) & (count < TARGET_DAYS)
         sums += np.where(counts, energy_wh, 0.0)
         count += counts
         for k, hour in enumerate(moved[1:]):
@@ -76,7 +82,7 @@ def ten_of_ten_wh(
             seen[k] += there
         if (count >= TARGET_DAYS).all():
             break
-    working = is_working_day(local_date(event_start_ms, zone), holidays)
+    working = is_working_day(event_day, calendar.holidays)
     least = LEAST_WORKING_DAYS if working else LEAST_WEEKEND_DAYS
     raw_wh = np.where(count >= least, sums / np.maximum(count, 1), np.nan)
     usual = np.where(seen > 0, before / np.maximum(seen, 1), np.nan)
