@@ -39,7 +39,7 @@ def award_entries(
     told = award(start_ms, prices={"energy": price})
     lines = award_lines(
         told,
-        delivery(told, sum(battery_wh) * 12),
+        delivery(told, float(np.nansum(battery_wh)) * 12),
         fleet(*IDS),
         delivered(battery_wh),
         enrolled=enrolled(IDS, program),
