@@ -108,8 +108,13 @@ def by_partition(entries: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]
     site_ids, regions = entries.column("site_id"), entries.column("region").cast(pa.string())
     names = pc.if_else(pc.equal(site_ids, ""), regions, site_ids)
     partition = partitions_of(murmur2_of(names), PARTITIONS)
-    for number in np.unique(partition).tolist():
-        yield number, _compact(entries.filter(pa.array(partition == number)))
+    order = np.argsort(partition, kind="stable")
+    ordered = entries.take(pa.array(order))
+    counts = np.bincount(partition, minlength=PARTITIONS).tolist()
+    starts = np.cumsum([0, *counts]).tolist()
+    for number, count in enumerate(counts):
+        if count:
+            yield number, ordered.slice(starts[number], count)
 
 
 def _keys(rows: pa.RecordBatch) -> list[list[str]]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.windows import PowerStats, SiteWindow
-from vpp_streams.domain.arrays import Floats, Ints, Mask
+from vpp_streams.domain.arrays import Floats, Ints
 from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.domain.registry.belief import MARGIN, SLACK_W
 from vpp_streams.domain.settle.fleet import Fleet
@@ -67,6 +67,19 @@ class _Block:
     @staticmethod
     def empty(sites: int) -> "_Block":
         return _Block(np.full((4, sites), np.nan), np.zeros(sites), np.full(sites, -1, np.int64))
+
+    def of(self, rows: Ints) -> "_Block":
+        """The windows of some sites, in their order; -1 = nothing was ever measured of a site."""
+        known = len(self.coverage)
+        if len(rows) == known and (rows == np.arange(known)).all():
+            return self
+        there = (rows >= 0) & (rows < known)
+        at = np.where(there, rows, 0)
+        return _Block(
+            np.where(there, self.energy_wh[:, at], np.nan),
+            np.where(there, self.coverage[at], 0.0),
+            np.where(there, self.revision[at], -1),
+        )
 
     def grown(self, sites: int) -> "_Block":
         larger = _Block.empty(sites)
@@ -133,14 +146,14 @@ class SiteWindows:
             block = self._blocks.get((size_s, start_ms))
             if block is None:
                 continue
-            there, at = _there(rows, len(block.coverage))
-            energy_wh = np.where(there, block.energy_wh[:, at], np.nan)
-            known = ~np.isnan(energy_wh)
-            total += np.where(known, energy_wh, 0.0)
+            found = block.of(rows)
+            known = ~np.isnan(found.energy_wh)
+            np.add(total, found.energy_wh, out=total, where=known)
             measured |= known
-            coverage += np.where(there, block.coverage[at], 0.0)
-            own = np.where(there, block.revision[at], -1)
-            revision = np.where(own < 0, revision, np.maximum(revision, 0) + own)
+            coverage += found.coverage
+            there = found.revision >= 0
+            np.maximum(revision, 0, out=revision, where=there)
+            np.add(revision, found.revision, out=revision, where=there)
         windows = (span[1] - span[0]) // (size_s * 1000)
         energy_wh = np.where(measured, total, np.nan)
         return Energies(
@@ -177,11 +190,6 @@ class SiteWindows:
             block = block.grown(max(sites, 2 * len(block.coverage)))
         self._blocks[size_s, start_ms] = block
         return block
-
-
-def _there(rows: Ints, known: int) -> tuple[Mask, Ints]:
-    there = (rows >= 0) & (rows < known)
-    return there, np.where(there, rows, 0)
 
 
 def _energy_wh(power: PowerStats | None) -> float:
