@@ -23,6 +23,7 @@ from schemas.bounds import PARTITIONS
 from schemas.dispatch import SupplyPartial
 from schemas.identity import IssuedCertificate
 from schemas.market import Bid
+from schemas.settlement import ENTRY_KINDS
 from schemas.windows import RegionPartial
 from tests.support.kafka_raw import raw_in_its_partition, take
 from tests.support.pool_world import OnePartition, home
@@ -38,7 +39,10 @@ from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
 from vpp_streams.domain.openadr.requests import Ven
 from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.settle.agreements import Agreements
+from vpp_streams.domain.settle.corrections import balances, standing
 from vpp_streams.domain.telemetry.canonical import Source, canonicalize
+from vpp_streams.errors import RefusedError
 from vpp_streams.gateway.certificates import Credentials
 from vpp_streams.gateway.push import Pusher
 from vpp_streams.identity.code_log import CodeLog
@@ -223,6 +227,25 @@ def identity() -> Iterator[Feed[Any]]:
     yield Feed(topics.IDENTITY_CERTIFICATES, certificate)
 
 
+def settlement() -> Iterator[Feed[Any]]:
+    agreements = Agreements()
+
+    def agree(read: Read[Any]) -> None:
+        fault = agreements.apply(read.record)
+        if fault:
+            raise RefusedError(fault)
+        agreements.columns([home(0).site_id], NOW_MS)
+        agreements.tariff(home(0).site_id, NOW_MS)
+
+    def entries(read: Read[Any]) -> None:
+        balances(read.record)
+        standing([read.record], ENTRY_KINDS)
+
+    for topic in (topics.PROGRAMS, topics.ENROLMENTS, topics.TARIFFS):
+        yield Feed(topic, agree)
+    yield Feed(topics.SETTLEMENT_ENTRIES, entries)
+
+
 def onlookers() -> Iterator[Feed[Any]]:
     world = SimpleNamespace(set_frequency=lambda _region, hz, until_ms: round(hz) + until_ms)
     yield frequency_into(SimpleNamespace(world=world))  # type: ignore[arg-type]  # a stand-in
@@ -231,7 +254,7 @@ def onlookers() -> Iterator[Feed[Any]]:
 
 WORLDS: tuple[Callable[[], Iterator[Feed[Any]]], ...] = (
     web, registry, raw_frames, fleet, region, market, optimizer, openadr, gateway, identity,
-    onlookers,
+    settlement, onlookers,
 )  # fmt: skip
 NOT_APPLIED = {topics.DISPATCH, topics.GRID_ALERTS}
 """Of these a worker keeps the newest as it is; who acts on it is another record's test."""
