@@ -7,6 +7,9 @@ that what one record leaves behind meets the records after it.
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
@@ -31,6 +34,7 @@ from tests.support.topic_mutants import mutant, seeds, sweep
 from vpp_streams.domain.control.region_dispatch import RegionDispatch
 from vpp_streams.domain.control.requests import Book
 from vpp_streams.domain.control.ruling import Ruling
+from vpp_streams.domain.fleet.columnar import Mark
 from vpp_streams.domain.fleet.partition import Frame
 from vpp_streams.domain.fleet.region_pace import LiveRegion
 from vpp_streams.domain.fleet.twins import Batch
@@ -63,6 +67,8 @@ from vpp_streams.openadr.ven import VenSession
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.replay.recorder import SiteFile
 from vpp_streams.settings import Settings
+from vpp_streams.settlement.database import open_ledger
+from vpp_streams.settlement.decisions import DecisionRecord, apply_decision
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.server import FROM_THE_START, SINCE_MS, _feed
 
@@ -246,6 +252,21 @@ def settlement() -> Iterator[Feed[Any]]:
     yield Feed(topics.SETTLEMENT_ENTRIES, entries)
 
 
+def ledger() -> Iterator[Feed[Any]]:
+    with TemporaryDirectory() as directory:
+        engine = open_ledger(Settings(state_dir=Path(directory)), create=True)
+        applied: list[int] = []
+
+        def decide(read: Read[Any]) -> None:
+            record = DecisionRecord(len(applied), Mark(0, 0), read.record)
+            with suppress(RefusedError):  # for example a payout of what nobody is owed
+                apply_decision(engine, ("decisions", 0), len(applied) or None, record)
+                applied.append(record.offset)
+
+        yield Feed(topics.LEDGER_DECISIONS, decide)
+        engine.dispose()
+
+
 def onlookers() -> Iterator[Feed[Any]]:
     world = SimpleNamespace(set_frequency=lambda _region, hz, until_ms: round(hz) + until_ms)
     yield frequency_into(SimpleNamespace(world=world))  # type: ignore[arg-type]  # a stand-in
@@ -254,7 +275,7 @@ def onlookers() -> Iterator[Feed[Any]]:
 
 WORLDS: tuple[Callable[[], Iterator[Feed[Any]]], ...] = (
     web, registry, raw_frames, fleet, region, market, optimizer, openadr, gateway, identity,
-    settlement, onlookers,
+    settlement, ledger, onlookers,
 )  # fmt: skip
 NOT_APPLIED = {topics.DISPATCH, topics.GRID_ALERTS}
 """Of these a worker keeps the newest as it is; who acts on it is another record's test."""
