@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the project needs beside Python packages: Python 3.11 with venv; Java and Maven for the
-# local Kafka where no Docker engine answers; Chromium for the dashboard's tests; in CI, Mosquitto.
+# local Kafka where no Docker engine answers; Chromium for the dashboard's tests; in CI, Mosquitto
+# and PostgreSQL.
 # Root on Debian or Ubuntu: installs what is missing. Anyone else: says what to install.
 set -euo pipefail
 
@@ -20,9 +21,12 @@ if ! docker_answers; then
     have mvn || missing+=(maven)
 fi
 have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
-# Only tests need an MQTT broker, and its package starts one: elsewhere they say what they lack.
+# Only tests need these servers, and their packages start one: elsewhere the tests say what they
+# lack.
 if [ "${CI:-}" = true ]; then
     have mosquitto || [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
+    # The tests start a server of their own, from its programs.
+    have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 fi
 
 [ ${#missing[@]} -eq 0 ] && exit 0

@@ -195,7 +195,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     coverage: Fraction
     """Covered share of the region's sites and of the interval, 0..1."""
     money: Number
-    """Earned: energy as measured and capacity as awarded, at the clearing prices."""
+    """Earned at the clearing prices: energy as measured, and capacity as far as it was there (in
+    records without ``capacity_share``: as awarded)."""
     currency: Currency
     metered_at: MeteredAt = "battery"
     overridden_s: Positive = 0.0
@@ -208,6 +209,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     or nothing was overridden and the award is of battery power: then it is ``awarded_w``."""
     given_w: Watts | None = None
     """Battery power measured in these windows; null as for ``needed_w``."""
+    capacity_money: Number = 0.0
+    """The part of ``money`` that is for capacity."""
+    capacity_share: Fraction | None = None
+    """Share of the awarded capacity that was there and is paid, 0..1; null = none was awarded."""
 
 
 class Shortfall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="shortfall"):

@@ -11,18 +11,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import hypothesis
+import psycopg
 import pytest
 import pytest_asyncio
 import structlog
 from aiokafka.errors import KafkaError
 from playwright.async_api import Browser, async_playwright
+from pydantic import SecretStr
 from testcontainers.core.container import DockerContainer
 
-from vpp_streams.errors import BrokerError
+from vpp_streams.errors import BrokerError, LedgerError
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients, administering
 from vpp_streams.local import broker
 from vpp_streams.local.kafka_process import kafka_version, single_node
+from vpp_streams.local.postgres_process import WAY_OUT, find_postgres, running_postgres
 from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
 
@@ -106,6 +109,12 @@ def pytest_configure(config: pytest.Config) -> None:
             os.environ["VPP_KAFKA"] = running.enter_context(kafka)
         except BrokerError as error:
             raise pytest.UsageError(str(error)) from None
+    if config.getoption("tx", None) and find_postgres() is not None:
+        os.environ[POSTGRES] = running.enter_context(running_postgres("fsync=off")).url
+
+
+POSTGRES = "VPP_TEST_POSTGRES"
+"""Variable with the URL of a server that tests which run side by side share."""
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -113,6 +122,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     left_out = "without those marked nightly (`make test-all` has them)"
     return [
         f"kafka: {config.stash[KAFKA]}",
+        f"postgres: {find_postgres() or WAY_OUT}",
         f"tests: {left_out if without_nightly else 'all that are selected'}",
     ]
 
@@ -171,6 +181,45 @@ async def delete_topics(settings: Settings) -> None:
             ours = [t for t in await admin.list_topics() if t.startswith(settings.namespace)]
             if ours:
                 await admin.delete_topics(ours)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URL of a real PostgreSQL server, ended with the tests.
+
+    A test that needs it is skipped where there is none, and fails in CI.
+    """
+    if shared := os.environ.get(POSTGRES):
+        yield shared
+        return
+    if find_postgres() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(WAY_OUT)
+        pytest.skip(WAY_OUT)
+    try:
+        with running_postgres("fsync=off") as server:
+            yield server.url
+    except LedgerError as error:
+        pytest.fail(str(error))
+
+
+@pytest.fixture
+def postgres_ledger(postgres: str) -> Iterator[str]:
+    """URL of an empty database of the test's own, removed after it."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield postgres.replace("/postgres?", f"/{name}?")
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger_settings(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    """The test's settings, with an empty ledger in each kind of database in turn."""
+    if request.param == "sqlite":
+        return settings
+    url = SecretStr(request.getfixturevalue("postgres_ledger"))
+    return settings.model_copy(update={"ledger": url})
 
 
 @pytest_asyncio.fixture

@@ -6,6 +6,7 @@
     ├── SettingsError   a VPP_* setting that cannot be used
     ├── BrokerError     no Kafka, or one that is set up differently than we need
     ├── InputError      a file or an argument that cannot be read
+    ├── LedgerError     no database of the ledger, or one that does not fit
     ├── OrderRefusedError  an order that the region role, or an operator's rights, refuse
     └── WebError        the web process refuses
         └── WebSilentError   it does not answer, or cannot serve anybody
@@ -43,6 +44,12 @@ class InputError(VppError):
     """A file or an argument that cannot be read."""
 
     exit_code = 2
+
+
+class LedgerError(VppError):
+    """The ledger's database cannot be reached or used, or is not in order."""
+
+    exit_code = 5
 
 
 class OrderRefusedError(VppError):

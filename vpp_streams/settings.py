@@ -140,6 +140,11 @@ class Settings(BaseSettings):
     schedules: Path | None = Field(
         None, description="YAML file of what regions do by the clock (docs/examples/schedule.yaml)"
     )
+    ledger: SecretStr | None = Field(
+        None,
+        description="database of the ledger, postgresql://USER:PASSWORD@HOST/DATABASE or"
+        " sqlite:////FILE; else a file in VPP_STATE_DIR",
+    )
     market_interval_s: Annotated[int, Field(ge=2, le=3600)] = Field(
         300, description="intervals of the simulated market; `vpp up` has 60 unless told"
     )

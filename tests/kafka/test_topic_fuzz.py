@@ -7,6 +7,9 @@ that what one record leaves behind meets the records after it.
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
@@ -23,6 +26,7 @@ from schemas.bounds import PARTITIONS
 from schemas.dispatch import SupplyPartial
 from schemas.identity import IssuedCertificate
 from schemas.market import Bid
+from schemas.settlement import ENTRY_KINDS
 from schemas.windows import RegionPartial
 from tests.support.kafka_raw import raw_in_its_partition, take
 from tests.support.pool_world import OnePartition, home
@@ -30,6 +34,7 @@ from tests.support.topic_mutants import mutant, seeds, sweep
 from vpp_streams.domain.control.region_dispatch import RegionDispatch
 from vpp_streams.domain.control.requests import Book
 from vpp_streams.domain.control.ruling import Ruling
+from vpp_streams.domain.fleet.columnar import Mark
 from vpp_streams.domain.fleet.partition import Frame
 from vpp_streams.domain.fleet.region_pace import LiveRegion
 from vpp_streams.domain.fleet.twins import Batch
@@ -38,7 +43,10 @@ from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
 from vpp_streams.domain.openadr.requests import Ven
 from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.settle.agreements import Agreements
+from vpp_streams.domain.settle.corrections import balances, standing
 from vpp_streams.domain.telemetry.canonical import Source, canonicalize
+from vpp_streams.errors import RefusedError
 from vpp_streams.gateway.certificates import Credentials
 from vpp_streams.gateway.push import Pusher
 from vpp_streams.identity.code_log import CodeLog
@@ -61,6 +69,8 @@ from vpp_streams.openadr.ven import VenSession
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.replay.recorder import SiteFile
 from vpp_streams.settings import Settings
+from vpp_streams.settlement.database import open_ledger
+from vpp_streams.settlement.decisions import DecisionRecord, apply_decision
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.server import FROM_THE_START, SINCE_MS, _feed
 
@@ -248,6 +258,40 @@ def incidents() -> Iterator[Feed[Any]]:
         yield then_measured(feed)
 
 
+def settlement() -> Iterator[Feed[Any]]:
+    agreements = Agreements()
+
+    def agree(read: Read[Any]) -> None:
+        fault = agreements.apply(read.record)
+        if fault:
+            raise RefusedError(fault)
+        agreements.columns([home(0).site_id], NOW_MS)
+        agreements.tariff(home(0).site_id, NOW_MS)
+
+    def entries(read: Read[Any]) -> None:
+        balances(read.record)
+        standing([read.record], ENTRY_KINDS)
+
+    for topic in (topics.PROGRAMS, topics.ENROLMENTS, topics.TARIFFS):
+        yield Feed(topic, agree)
+    yield Feed(topics.SETTLEMENT_ENTRIES, entries)
+
+
+def ledger() -> Iterator[Feed[Any]]:
+    with TemporaryDirectory() as directory:
+        engine = open_ledger(Settings(state_dir=Path(directory)), create=True)
+        applied: list[int] = []
+
+        def decide(read: Read[Any]) -> None:
+            record = DecisionRecord(len(applied), Mark(0, 0), read.record)
+            with suppress(RefusedError):  # for example a payout of what nobody is owed
+                apply_decision(engine, ("decisions", 0), len(applied) or None, record)
+                applied.append(record.offset)
+
+        yield Feed(topics.LEDGER_DECISIONS, decide)
+        engine.dispose()
+
+
 def onlookers() -> Iterator[Feed[Any]]:
     world = SimpleNamespace(set_frequency=lambda _region, hz, until_ms: round(hz) + until_ms)
     yield frequency_into(SimpleNamespace(world=world))  # type: ignore[arg-type]  # a stand-in
@@ -256,7 +300,7 @@ def onlookers() -> Iterator[Feed[Any]]:
 
 WORLDS: tuple[Callable[[], Iterator[Feed[Any]]], ...] = (
     web, registry, raw_frames, fleet, region, market, optimizer, openadr, gateway, identity,
-    incidents, onlookers,
+    incidents, settlement, ledger, onlookers,
 )  # fmt: skip
 NOT_APPLIED = {topics.DISPATCH, topics.GRID_ALERTS}
 """Of these a worker keeps the newest as it is; who acts on it is another record's test."""

@@ -32,6 +32,8 @@ def seeds(topic: Topic, device_id: str, site_id: str) -> list[bytes]:
         rows = decode_frame((GOLDEN / "telemetry.v1.1.arrow").read_bytes()).to_pylist()
         ids = {"device_id": device_id, "site_id": site_id}
         return [encode_frame(make_batch([row | ids for row in rows]))]
+    if topic.contract == "entries":
+        return [(GOLDEN / "settlement_entry.v1.1.arrow").read_bytes()]
     found = []
     for contract in contracts.contracts_of(topic):
         paths = sorted(GOLDEN.glob(f"{contracts.file_name(contract)}.*.json"))

@@ -35,7 +35,15 @@ _PANELS: dict[str, tuple[str, ...]] = {
         "publish",
         "backtest",
     ),
-    "Processes (what `vpp up` runs)": ("sim", "gateway", "worker", "market", "web"),
+    "Money": ("ledger", "payout"),
+    "Processes (`vpp up` runs all but settlement)": (
+        "sim",
+        "gateway",
+        "worker",
+        "market",
+        "web",
+        "settlement",
+    ),
     "In a home": ("edge",),
     "Development": ("device", "contracts"),
 }

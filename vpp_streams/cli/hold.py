@@ -28,7 +28,7 @@ def hold(
 
     If the web process does not answer, the order is written directly to Kafka
     (VPP_KAFKA, VPP_NAMESPACE), with the same rights: the file VPP_OPERATORS
-    gives the owner of VPP_OPERATOR_TOKEN the right `hold`. With --kafka the web
+    gives the owner of VPP_TOKEN the right `hold`. With --kafka the web
     process is skipped. The output says which way was used.
     """
     from vpp_streams.cli.api_client import ApiClient

@@ -24,7 +24,7 @@ def token(
     ] = None,
     may: Annotated[
         list[str] | None,
-        typer.Option(help="dispatch, emergency, limit, hold, storm (more than once)"),
+        typer.Option(help="dispatch, emergency, limit, hold, storm, settle (more than once)"),
     ] = None,
     days: Annotated[
         float | None, typer.Option(help="days until it ends; never unless given", min=0.01)

@@ -9,11 +9,13 @@ import inspect
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Any, get_args
 
 import msgspec
+import pyarrow as pa
 import yaml
 
 from schemas import (
@@ -28,13 +30,16 @@ from schemas import (
     holders,
     identity,
     incidents,
+    ledger,
     market,
     orders,
     preferences,
     presence,
+    programs,
     protocol,
     published,
     rejected,
+    settlement,
     telemetry,
     windows,
 )
@@ -44,7 +49,7 @@ from vpp_streams.kafka.topic import Topic
 Contract = type[msgspec.Struct]
 JSON, NDJSON = "application/json", "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
-_CONTENT_TYPES = {"ndjson": NDJSON, "arrow": ARROW}
+_CONTENT_TYPES = {"ndjson": NDJSON, "arrow": ARROW, "entries": ARROW}
 _NO_KEY = "none; the producer chooses the partition of the site"
 
 FROM_DEVICE: tuple[Contract, ...] = (
@@ -66,11 +71,11 @@ BODIES: tuple[Contract, ...] = (telemetry.NativeBody, telemetry.VendorBody)
 
 
 def contracts_of(topic: Topic[Any]) -> tuple[Contract, ...]:
-    """The Structs that a topic carries; none for the canonical frame."""
+    """The Structs that a topic carries; none for frames of Arrow batches."""
     match topic.contract:
         case "ndjson":
             return (telemetry.RawLine,)
-        case "arrow":
+        case "arrow" | "entries":
             return ()
         case contract:
             return get_args(contract) or (contract,)
@@ -92,7 +97,7 @@ def file_name(contract: Contract) -> str:
 def documents() -> dict[str, str]:
     """Every generated document's text by its file name in ``docs/contracts``."""
     texts = {f"{file_name(c)}.schema.json": _as_json(json_schema(c)) for c in STRUCTS}
-    texts["telemetry.v1.md"] = arrow_schema_as_markdown()
+    texts |= {f"{frame.schema_name}.md": frame.as_markdown() for frame in _FRAMES.values()}
     texts["asyncapi.yaml"] = yaml.safe_dump(
         asyncapi(), sort_keys=False, allow_unicode=True, width=100
     )
@@ -135,10 +140,12 @@ _SCHEMAS = (
     holders,
     identity,
     incidents,
+    ledger,
     market,
     orders,
     preferences,
     presence,
+    programs,
     protocol,
     published,
     rejected,
@@ -180,26 +187,61 @@ def _field_docstrings(module: ModuleType) -> dict[tuple[str, str], str]:
     return found
 
 
-def arrow_schema_as_markdown() -> str:
-    """The canonical frame's columns as a table."""
-    rows = [
-        f"| `{field.name}` | {field.type} | {(field.metadata or {})[b'doc'].decode()} |"
-        for field in telemetry.TELEMETRY_V1
-    ]
-    return "\n".join(
-        [
-            f"# `{telemetry.SCHEMA_NAME}`: the canonical frame",
-            "",
-            f"A record of topic `{topics.TELEMETRY.name}` is one Arrow IPC stream that holds one"
-            " record batch of this schema.",
-            "No column has nulls: what was not measured is NaN.",
-            "",
-            "| column | type | meaning |",
-            "|---|---|---|",
-            *rows,
-            "",
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A kind of Arrow frame: the message it is in AsyncAPI, its topic and its columns."""
+
+    message: str
+    about: str
+    topic: Topic[Any]
+    schema_name: str
+    schema: pa.Schema
+
+    def as_markdown(self) -> str:
+        """The frame's columns as a table."""
+        rows = [
+            f"| `{field.name}` | {_arrow_type(field)} | {(field.metadata or {})[b'doc'].decode()} |"
+            for field in self.schema
         ]
-    )
+        return "\n".join(
+            [
+                f"# `{self.schema_name}`: {self.about}",
+                "",
+                f"A record of topic `{self.topic.name}` is one Arrow IPC stream that holds one"
+                " record batch of this schema.",
+                "No column has nulls: what was not measured is NaN.",
+                "",
+                "| column | type | meaning |",
+                "|---|---|---|",
+                *rows,
+                "",
+            ]
+        )
+
+
+def _arrow_type(field: pa.Field) -> str:
+    if pa.types.is_dictionary(field.type):
+        return f"dictionary of {field.type.value_type}"
+    return str(field.type)
+
+
+_FRAMES = {
+    "arrow": _Frame(
+        "telemetry-frame",
+        "the canonical frame",
+        topics.TELEMETRY,
+        telemetry.SCHEMA_NAME,
+        telemetry.TELEMETRY_V1,
+    ),
+    "entries": _Frame(
+        "settlement-entries",
+        "entries of the ledger",
+        topics.SETTLEMENT_ENTRIES,
+        settlement.ENTRIES_SCHEMA_NAME,
+        settlement.SETTLEMENT_ENTRY_V1,
+    ),
+}
+"""Arrow frames by the codec of their topic."""
 
 
 _INFO = {
@@ -224,9 +266,12 @@ def asyncapi() -> dict[str, Any]:
         for c in contracts_of(topic)
     }
     messages |= {file_name(c): _message(c, JSON) for c in (*FROM_DEVICE, *TO_DEVICE)}
-    messages["telemetry-frame"] = {
-        "contentType": ARROW,
-        "summary": "One record batch of telemetry.v1; see telemetry.v1.md.",
+    messages |= {
+        frame.message: {
+            "contentType": ARROW,
+            "summary": f"One record batch of {frame.schema_name}; see {frame.schema_name}.md.",
+        }
+        for frame in _FRAMES.values()
     }
     channels = {topic.name: _kafka_channel(topic) for topic in topics.ALL}
     channels["devices"] = _device_channel()
@@ -290,8 +335,8 @@ def _content_type(topic: Topic[Any]) -> str:
 
 def _kafka_channel(topic: Topic[Any]) -> dict[str, Any]:
     names = [file_name(c) for c in contracts_of(topic)]
-    if topic.contract == "arrow":
-        names = ["telemetry-frame"]
+    if topic.contract in _FRAMES:
+        names = [_FRAMES[topic.contract].message]
     kept: dict[str, Any] = {"cleanup.policy": topic.keep.split(",")}
     if "delete" in topic.keep:
         kept["retention.ms"] = topic.retention_ms

@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar, get_args
 import msgspec
 
 from schemas.encoding import decode_frame
+from schemas.entry_frames import decode_entries
 from schemas.rejected import RefusalReason
 from vpp_streams.errors import RefusedError
 from vpp_streams.kafka.topic import Topic
@@ -81,6 +82,8 @@ def decode(topic: Topic[T], value: bytes) -> T:
             return value  # type: ignore[return-value]  # each line is judged by itself
         case "arrow":
             return decode_frame(value)  # type: ignore[no-any-return]  # pyarrow ships no types
+        case "entries":
+            return decode_entries(value)  # type: ignore[no-any-return]  # as above
         case contract:
             return _decoder(contract).decode(value)  # type: ignore[no-any-return]  # T, by the contract
 

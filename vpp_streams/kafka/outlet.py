@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from aiokafka.structs import RecordMetadata
 
 from schemas.encoding import encode_frame, encode_json
+from schemas.entry_frames import encode_entries
 from vpp_streams.errors import BrokerError, RefusedError
 from vpp_streams.kafka.clients import KafkaClients, no_topic, producing
 from vpp_streams.kafka.topic import Topic
@@ -92,6 +93,8 @@ def encode(topic: Topic[T], record: T) -> bytes:
             return record  # type: ignore[return-value]  # frames of lines are bytes
         case "arrow":
             return encode_frame(record)
+        case "entries":
+            return encode_entries(record)
         case _:
             return encode_json(record)
 

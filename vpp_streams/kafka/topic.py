@@ -13,9 +13,10 @@ from vpp_streams.domain.registry.hashing import partition_of
 
 T = TypeVar("T", default=Any)
 Keep = Literal["delete", "compact", "compact,delete"]
-Codec = Literal["ndjson", "arrow"]
-"""How frames of many readings are encoded: ``ndjson`` is passed on as bytes, because each line is
-checked by itself; ``arrow`` is a record batch of ``telemetry.v1``."""
+Codec = Literal["ndjson", "arrow", "entries"]
+"""How frames of many rows are encoded: ``ndjson`` is passed on as bytes, because each line is
+checked by itself; ``arrow`` is a record batch of ``telemetry.v1``, ``entries`` one of
+``settlement_entry.v1``."""
 PartitionRule = Literal["single", "site", "partition", "source_partition", "slot", "chosen"]
 """How a record's partition is found. ``single``: the topic has one. ``site``: by the record's site.
 ``partition``, ``source_partition``, ``slot``: by the field of that name. ``chosen``: by the writer,
@@ -49,6 +50,7 @@ class Topic(Generic[T]):
     partition: PartitionRule = "site"
     keep: Keep = "delete"
     retention_ms: int = 7 * DAY_MS
+    """-1 = kept for ever."""
     timed_by_broker: bool = False
     """Whether record timestamps are the broker's, independent of the writers' clocks."""
 

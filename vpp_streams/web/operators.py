@@ -16,9 +16,11 @@ import msgspec
 from schemas.bounds import Id
 from vpp_streams.accounts.secrets import digest_of, new_word
 from vpp_streams.domain.access.rights import (
+    DECISIONS,
     ORDERS,
     PLANT,
     READS,
+    Decision,
     Grant,
     Order,
     Principal,
@@ -41,8 +43,8 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Hex SHA-256 of the token."""
     regions: tuple[Id, ...] | Literal["*"]
     """``*`` = every region."""
-    may: tuple[Order, ...]
-    """Orders; what an operator may read in its regions needs no word."""
+    may: tuple[Order | Decision, ...]
+    """Orders and decisions; what an operator may read in its regions needs no word."""
     ends_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     """The token is refused from this time on; null = it has no end."""
 
@@ -139,7 +141,9 @@ def make_demo_operator(state_dir: Path, world: str, url: str) -> tuple[Path, Acc
     Only their owner can read the two files. ``world`` is the namespace of the system.
     """
     access = Access(url=url, token=new_token(), namespace=world)
-    operator = Operator(name="demo", token_sha256=digest_of(access.token), regions="*", may=ORDERS)
+    operator = Operator(
+        name="demo", token_sha256=digest_of(access.token), regions="*", may=(*ORDERS, *DECISIONS)
+    )
     operators = demo_operators_file(state_dir, world)
     write_private(operators, lines_for(operator).encode())
     write_private(access_file(state_dir), msgspec.json.encode(access))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.dispatch import DispatchStatus, Notice
@@ -11,12 +12,13 @@ from vpp_streams.domain.market.delivery import (
     FRESH_MS,
     SETTLE_MS,
     delivery_error,
-    earned,
     is_whole,
     measured,
+    paid_for_energy,
     shortfall,
     window_s,
 )
+from vpp_streams.domain.market.overrides import Override
 
 MINUTE = 60_000
 START = 300_000
@@ -74,7 +76,7 @@ def test_an_interval_is_the_mean_of_its_windows() -> None:
     told = measured(AWARD, windows(50e3, 60e3, 60e3, 60e3, 65e3))
     assert told.measured_w == pytest.approx(59_000.0)
     assert told.coverage == 1.0
-    assert told.money == pytest.approx((0.059 * 100 + 0.01 * 12) / 12)
+    assert told.money == pytest.approx((0.059 * 100 + 59 / 60 * 0.01 * 12) / 12)
 
 
 def test_what_is_not_measured_is_not_delivered() -> None:
@@ -82,7 +84,7 @@ def test_what_is_not_measured_is_not_delivered() -> None:
     told = measured(AWARD, windows(60e3, 60e3, 60e3) | {START + 4 * MINUTE: window(0, 60e3, 0.5)})
     assert told.measured_w == pytest.approx(0.7 * 60_000.0)
     assert told.coverage == pytest.approx(0.7)
-    assert told.money == pytest.approx((0.042 * 100 + 0.01 * 12) / 12)
+    assert told.money == pytest.approx((0.042 * 100 + 0.7 * 0.01 * 12) / 12)
 
 
 def test_nothing_is_delivered_by_sites_that_never_connected() -> None:
@@ -119,9 +121,45 @@ def test_an_error_of_one_interval_does_not_make_up_for_anothers() -> None:
     assert delivery_error([]) is None
 
 
-def test_capacity_is_paid_as_awarded_and_energy_as_measured() -> None:
-    assert earned(AWARD, 0.0) == pytest.approx(0.01 * 12 / 12)
-    assert earned(AWARD, -60_000.0) == pytest.approx((-6 + 0.12) / 12)
+def test_energy_is_paid_as_measured() -> None:
+    assert paid_for_energy(AWARD, 0.0) == 0.0
+    assert paid_for_energy(AWARD, -60_000.0) == pytest.approx(-6 / 12)
+
+
+def test_an_award_that_is_missed_completely_earns_nothing() -> None:
+    """Its capacity used to be paid as awarded."""
+    missed = measured(AWARD, windows(0.0, 0.0, 0.0, 0.0, 0.0))
+    assert (missed.money, missed.capacity_money, missed.capacity_share) == (0.0, 0.0, 0.0)
+    against = measured(AWARD, windows(*[-60e3] * 5))
+    assert against.money == pytest.approx(-6 / 12)
+    assert measured(AWARD, {}).money == 0.0
+
+
+def test_capacity_is_paid_as_far_as_it_was_delivered() -> None:
+    half = measured(AWARD, windows(*[30e3] * 5))
+    assert half.capacity_share == pytest.approx(0.5)
+    assert half.capacity_money == pytest.approx(0.5 * 0.01 * 12 / 12)
+    assert half.money == pytest.approx((0.03 * 100 + 0.5 * 0.01 * 12) / 12)
+    more = measured(AWARD, windows(*[90e3] * 5))
+    assert more.capacity_share == 1.0
+
+
+def test_capacity_that_was_only_held_is_paid_as_far_as_it_was_measured() -> None:
+    held = msgspec.structs.replace(AWARD, energy_w=0.0)
+    assert measured(held, windows(*[0.0] * 5)).capacity_share == 1.0
+    two = {START + k * MINUTE: window(START + k * MINUTE, 0.0) for k in range(2)}
+    assert measured(held, two).capacity_share == pytest.approx(0.4)
+
+
+def test_capacity_is_not_paid_while_another_request_took_the_region() -> None:
+    taken = Override(START, START + MINUTE, ("operator-1",))
+    told = measured(AWARD, windows(-60e3, *[60e3] * 4), (taken,))
+    assert told.capacity_share == pytest.approx(0.8)
+
+
+def test_an_award_without_capacity_has_no_share_of_it() -> None:
+    alone = msgspec.structs.replace(AWARD, capacity_w={})
+    assert measured(alone, windows(*[60e3] * 5)).capacity_share is None
 
 
 def status(at_ms: int, **changes: Any) -> DispatchStatus:

@@ -17,7 +17,7 @@ Read = Literal[
     "read_site", "read_region", "read_market", "read_pipeline", "read_rejected", "read_records"
 ]
 READS: tuple[Read, ...] = get_args(Read)
-Decision = Literal["acknowledge", "choose"]
+Decision = Literal["acknowledge", "choose", "settle"]
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
 Action = Read | Order | Decision
 ACTIONS: tuple[Action, ...] = (*READS, *ORDERS, *DECISIONS)
@@ -36,6 +36,7 @@ MEANINGS: dict[Action, str] = {
     "storm": "announce a storm, and cancel it",
     "acknowledge": "attend to an incident",
     "choose": "decide for a home: its reserve, storm mode, pauses, events to skip",
+    "settle": "close months of the ledger, propose and approve payouts",
 }
 TABLE: dict[Role, frozenset[Action]] = {
     "viewer": frozenset({"read_site", "read_region", "read_pipeline"}),

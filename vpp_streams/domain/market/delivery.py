@@ -2,6 +2,11 @@
 
 Only measured energy counts as delivered. Unmeasured energy is neither averaged as 0 nor
 extrapolated: it earns nothing, and the coverage gives the measured share of the region.
+
+Capacity is paid as far as it was there, as the California ISO does ("No Pay": Fifth Replacement
+Electronic Tariff, sections 8.10.8 and 11.10.9; BPM configuration guide *Spin and Non-Spin No Pay
+Quantity Pre-calculation*): payments for capacity that was unavailable, undispatchable or not
+delivered when it was called are eliminated to that extent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,7 +50,12 @@ def measured(
     measured_in = [windows[start] for start in starts if start in windows]
     power_w = sum(_metered_wh(window, at) for window in measured_in) * HOUR_MS / award.interval_ms
     covered_ms = sum(_coverage(window, at) * size_ms for window in measured_in)
+    coverage = min(covered_ms / (size_ms * len(starts)), 1.0)
     needed_w, given_w = _of_the_fleet(award, windows, overrides)
+    pair = (award.energy_w, power_w) if needed_w is None or given_w is None else (needed_w, given_w)
+    overridden = overridden_ms(overrides, award.start_ms, ends_ms(award))
+    there = capacity_there(*pair, coverage, 1.0 - overridden / award.interval_ms)
+    capacity_money = paid_for_capacity(award, there)
     return Delivery(
         bid_id=award.bid_id,
         market=award.market,
@@ -54,14 +64,16 @@ def measured(
         interval_ms=award.interval_ms,
         awarded_w=award.energy_w,
         measured_w=power_w,
-        coverage=min(covered_ms / (size_ms * len(starts)), 1.0),
-        money=earned(award, power_w),
+        coverage=coverage,
+        money=paid_for_energy(award, power_w) + capacity_money,
         currency=award.currency,
         metered_at=at,
-        overridden_s=overridden_ms(overrides, award.start_ms, ends_ms(award)) / 1000,
+        overridden_s=overridden / 1000,
         overridden_by=tuple(dict.fromkeys(id_ for one in overrides for id_ in one.by)),
         needed_w=needed_w,
         given_w=given_w,
+        capacity_money=capacity_money,
+        capacity_share=there if award.capacity_w else None,
     )
 
 
@@ -123,11 +135,26 @@ def _window_starts(award: Award) -> range:
     return range(award.start_ms, ends_ms(award), window_s(award.interval_ms) * 1000)
 
 
-def earned(award: Award, power_w: float) -> float:
-    """Money for energy as measured and capacity as awarded, at the clearing prices."""
-    per_h = power_w * award.prices.get("energy", 0.0)
-    per_h += sum(w * award.prices.get(product, 0.0) for product, w in award.capacity_w.items())
-    return per_h / 1e6 * award.interval_ms / HOUR_MS
+def paid_for_energy(award: Award, power_w: float) -> float:
+    """Money for energy as measured, at the clearing price."""
+    return power_w * award.prices.get("energy", 0.0) / 1e6 * award.interval_ms / HOUR_MS
+
+
+def paid_for_capacity(award: Award, there: float) -> float:
+    """Money for the share of the awarded capacity that was there, at the clearing prices."""
+    per_h = sum(w * award.prices.get(product, 0.0) for product, w in award.capacity_w.items())
+    return there * per_h / 1e6 * award.interval_ms / HOUR_MS
+
+
+def capacity_there(needed_w: float, given_w: float, coverage: float, free: float) -> float:
+    """Share of the awarded capacity that was there, 0..1.
+
+    Capacity of batteries that were not measured was unavailable (``coverage``); while another
+    request took precedence it could not be dispatched (``free`` is the other time's share); and
+    where less energy was given than needed, the rest was not delivered.
+    """
+    delivered = min(max(given_w / needed_w, 0.0), 1.0) if needed_w else 1.0
+    return min(coverage, delivered) * min(max(free, 0.0), 1.0)
 
 
 def delivery_error(deliveries: Iterable[Delivery]) -> float | None:

@@ -84,7 +84,7 @@ export function marketView(...words) {
     panel("Power", h("span", {}, "above zero is sold, below zero is bought"), charts.powers),
     offers.element,
     h("div", { class: "split" },
-      panel("Money", h("span", {}, "energy as measured and capacity as awarded, added up"), charts.money),
+      panel("Money", h("span", {}, "energy as measured and capacity as far as it was there, added up"), charts.money),
       day.element),
     bid.element, awards.element);
   const element = h("div", { class: "view" }, h("div", { class: "title market-title" }, heading, hourChoice), picks, empty, content);

@@ -1,0 +1,68 @@
+"""Whatever is killed, and whenever: each record is booked once."""
+
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from tests.support.killed_booking import book_rest, booking_killed, made_log
+from vpp_streams.local.postgres_process import PostgresServer, running_postgres
+from vpp_streams.settings import Settings
+from vpp_streams.settlement.checks import digest, faults
+from vpp_streams.settlement.database import open_ledger
+
+INTERVALS = 60
+KILLS = [pytest.param(10, id="10"), pytest.param(200, id="200", marks=pytest.mark.nightly)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The digest of a ledger that was built without a kill."""
+    settings = Settings(state_dir=tmp_path_factory.mktemp("undisturbed"))
+    book_rest(settings, made_log(INTERVALS))
+    return digest_of(settings)
+
+
+def digest_of(settings: Settings) -> str:
+    engine = open_ledger(settings)
+    with engine.connect() as ledger:
+        assert list(faults(ledger)) == []
+        assert ledger.scalar(sa.text("SELECT count(*) FROM entries")) == INTERVALS * 6
+        found = digest(ledger)
+    engine.dispose()
+    return found
+
+
+@pytest.mark.parametrize("kills", KILLS)
+def test_a_process_that_is_killed_books_each_record_once(
+    ledger_settings: Settings, undisturbed: str, kills: int
+) -> None:
+    log = made_log(INTERVALS)
+    booking_killed(ledger_settings, log, kills=kills, seed=kills)
+    book_rest(ledger_settings, log)
+    assert digest_of(ledger_settings) == undisturbed
+
+
+@pytest.fixture
+def own_server(postgres: str) -> Iterator[PostgresServer]:
+    with running_postgres("fsync=off") as server:
+        yield server
+
+
+@pytest.mark.parametrize("kills", KILLS)
+def test_a_database_that_is_killed_has_each_record_once(
+    own_server: PostgresServer, undisturbed: str, kills: int, tmp_path: Path
+) -> None:
+    settings = Settings(ledger=SecretStr(own_server.url), state_dir=tmp_path)
+    log = made_log(INTERVALS)
+
+    def kill_server(_process: BaseProcess) -> None:
+        own_server.kill()
+        own_server.start()
+
+    booking_killed(settings, log, kills=kills, seed=kills, kill=kill_server)
+    book_rest(settings, log)
+    assert digest_of(settings) == undisturbed

@@ -1,0 +1,205 @@
+"""From entries in Kafka to a file for the bank, by the processes and commands of an operator."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from typer.testing import CliRunner, Result
+
+from schemas.entry_frames import encode_entries
+from schemas.rejected import RejectedRecord
+from schemas.settlement import BANK, OPERATOR
+from tests.support.kafka_world import read_all, write_raw
+from tests.support.ledger_world import INTERVAL_MS, OCTOBER_MS, batch, home_of, interval, row
+from tests.support.paths import ROOT
+from tests.support.waiting import wait_until
+from vpp_streams.accounts.secrets import digest_of
+from vpp_streams.cli import build_app
+from vpp_streams.errors import VppError
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.admin import ensure_topics
+from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.decode import decode
+from vpp_streams.settings import Settings
+from vpp_streams.settlement.database import open_ledger
+from vpp_streams.settlement.queries import balances
+from vpp_streams.web.operators import Operator, lines_for
+
+pytestmark = pytest.mark.kafka
+ADA, GRACE = home_of(3), home_of(4)
+
+
+def environment(settings: Settings, **more: str) -> dict[str, str]:
+    ledger = {} if settings.ledger is None else {"VPP_LEDGER": settings.ledger.get_secret_value()}
+    return {
+        "VPP_KAFKA": settings.kafka,
+        "VPP_NAMESPACE": settings.namespace,
+        "VPP_STATE_DIR": str(settings.state_dir),
+        **ledger,
+        **more,
+    }
+
+
+@contextmanager
+def settlement(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """``vpp settlement run`` as a process; one that still runs at the end is killed."""
+    command = [sys.executable, "-m", "vpp_streams", "settlement", "run"]
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, **environment(settings)}
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def write_entries(settings: Settings, *records: tuple[int, list[dict[str, object]]]) -> None:
+    raw = [(topics.SETTLEMENT_ENTRIES, "north", encode_entries(batch(r)), p) for p, r in records]
+    asyncio.run(write_raw(settings, *raw))
+
+
+def write_intervals(settings: Settings, first: int, count: int) -> None:
+    """Intervals in which the two sites get 0.03125 and 0.5 EUR."""
+    for n in range(first, first + count):
+        start_ms = OCTOBER_MS + n * INTERVAL_MS
+        rows = interval(start_ms, {ADA: 31_250, GRACE: 500_000}, operator_micros=100_000)
+        write_entries(settings, *rows.items())
+
+
+def asking(settings: Settings) -> Callable[[str], int]:
+    """A function that gives an account's balance in EUR, micros."""
+
+    def balance(account: str) -> int:
+        engine = open_ledger(settings, create=True)
+        with engine.connect() as ledger:
+            found = balances(ledger, account).get("EUR", 0)
+        engine.dispose()
+        return found
+
+    return balance
+
+
+def rejected(settings: Settings) -> list[RejectedRecord]:
+    name = topics.RECORDS_REJECTED.full(settings.namespace)
+    records = asyncio.run(read_all(settings, name))
+    return [decode(topics.RECORDS_REJECTED, record.value) for record in records]
+
+
+@pytest.fixture
+def ready(ledger_settings: Settings) -> Settings:
+    asyncio.run(ensure_topics(KafkaClients(ledger_settings)))
+    return ledger_settings
+
+
+def test_a_killed_role_continues_and_refused_records_are_passed(
+    ready: Settings, tmp_path: Path
+) -> None:
+    balance = asking(ready)
+    write_intervals(ready, 0, 5)
+    with settlement(ready, tmp_path / "first.log") as first:
+        wait_until(lambda: balance(OPERATOR) > 0)
+        first.kill()
+        first.wait()
+    wrong = row(site_id=ADA, amount_micros=7)
+    write_entries(ready, (3, [wrong]))
+    asyncio.run(write_raw(ready, (topics.SETTLEMENT_ENTRIES, "north", b"no entries", 6)))
+    write_intervals(ready, 5, 5)
+    with settlement(ready, tmp_path / "second.log") as second:
+        wait_until(lambda: balance(OPERATOR) == 1_000_000)
+        wait_until(lambda: balance(f"site:{ADA}") == 312_500)
+        wait_until(lambda: len(rejected(ready)) == 2)
+        second.terminate()
+        assert second.wait(timeout=60) == 0
+    reasons = sorted(letter.detail for letter in rejected(ready))
+    assert f"the entry of {ADA} was booked before" in reasons[1]
+    assert "no entries of settlement_entry.v1" in reasons[0]
+
+
+def operators(tmp_path: Path, *names: str) -> dict[str, str]:
+    """A file with these operators, whose tokens are their names; returns its variable."""
+    path = tmp_path / "operators.toml"
+    made = [
+        Operator(name=n, token_sha256=digest_of(n), regions="*", may=("settle",)) for n in names
+    ]
+    path.write_text("\n".join(map(lines_for, made)))
+    return {"VPP_OPERATORS": str(path)}
+
+
+def test_a_month_is_closed_paid_and_built_again(
+    ready: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    balance = asking(ready)
+    for name, value in environment(ready, **operators(tmp_path, "ada", "grace")).items():
+        monkeypatch.setenv(name, value)
+
+    def vpp(words: str, by: str = "") -> Result:
+        monkeypatch.setenv("VPP_TOKEN", by)
+        return CliRunner().invoke(build_app(), words.split())
+
+    payees = tmp_path / "payees.csv"
+    payees.write_text(f"site_id,name,iban\n{ADA},Ada,DE89370400440532013000\n")
+    with settlement(ready, tmp_path / "role.log"):
+        write_intervals(ready, 0, 3)
+        wait_until(lambda: balance(f"site:{GRACE}") == 1_500_000 and balance(OPERATOR) == 300_000)
+        wait_until(lambda: balance(f"site:{ADA}") == 93_750)
+        assert "2024-10 is closed (by ada)" in vpp("ledger close 2024-10", "ada").output
+        again = vpp("ledger close 2024-10", "ada")
+        assert isinstance(again.exception, VppError)
+        proposed = vpp(f"payout propose --payees {payees}", "ada").output
+        assert "1 sites, 0.09 EUR" in proposed
+        assert "left out, without a bank account: 1 sites, 1.50 EUR" in proposed
+        payout_id = proposed.split(":")[0]
+        same_person = vpp(f"payout approve {payout_id}", "ada")
+        assert "second person" in str(same_person.exception)
+        nobody = vpp(f"payout approve {payout_id}", "eve")
+        assert "token of nobody" in str(nobody.exception)
+        assert "is approved (by grace)" in vpp(f"payout approve {payout_id}", "grace").output
+        wait_until(lambda: balance(BANK) == 90_000)
+        assert balance(f"site:{ADA}") == 3_750
+        files = f"--payees {payees} --csv {tmp_path}/p.csv --xml {tmp_path}/p.xml"
+        debtor = "--debtor-name Coop --debtor-iban NL91ABNA0417164300"
+        exported = vpp(f"payout export {payout_id} {files} {debtor}")
+        assert "1 transfers were written" in exported.output, exported.exception
+        assert "0.09" in (tmp_path / "p.csv").read_text()
+        late = row(site_id=GRACE, start_ms=OCTOBER_MS + 9 * INTERVAL_MS, kind="event")
+        write_entries(ready, (4, [late | {"debit": OPERATOR}]))
+        wait_until(lambda: balance(f"site:{GRACE}") == 1_501_000)
+    checked = vpp("ledger check")
+    assert "is in order" in checked.output, checked.output
+    built_again = vpp("ledger rebuild")
+    assert "the ledger is the same as before" in built_again.output, built_again.exception
+    assert balance(f"site:{GRACE}") == 1_501_000
+    assert "2024-10  closed by ada" in vpp("ledger periods").output
+    assert "0.003750 EUR" in vpp(f"ledger balance --site {ADA}").output
+    assert "2024-10-01  share" in vpp("ledger balance --region north").output
+    assert (
+        f"{payout_id}  1 sites, 0.09 EUR, proposed by ada, approved by grace"
+        in vpp("payout list").output
+    )
+
+
+def test_check_fails_and_names_a_fault(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = open_ledger(ready, create=True)
+    with engine.begin() as ledger:
+        if ledger.dialect.name == "postgresql":
+            ledger.execute(sa.text(
+                "CREATE TABLE entries_1 PARTITION OF entries FOR VALUES FROM (1) TO (2)"
+            ))  # fmt: skip
+        ledger.execute(sa.text(
+            "INSERT INTO entries (amount_micros, coverage, group_id, day) VALUES (1, 1, 7, 1)"
+        ))  # fmt: skip
+    engine.dispose()
+    for name, value in environment(ready).items():
+        monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(build_app(), ["ledger", "check"])
+    assert "NOT IN ORDER: 1 entries belong to group 7" in result.output
+    assert isinstance(result.exception, VppError)
+    assert result.exception.exit_code == 5

@@ -1,0 +1,49 @@
+"""Closed months: which month an entry counts in, whatever was closed meanwhile.
+
+It depends on the log alone (an entry's partition and offset, and the closings before), so a ledger
+that is built again gives the same months.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vpp_streams.errors import RefusedError
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A month that was closed, together with all months before it."""
+
+    period: str
+    """``YYYY-MM``."""
+    through: tuple[int, ...]
+    """By partition of ``settlement.entries``: the first offset that came too late."""
+
+
+def next_period(period: str) -> str:
+    """The month after a month, both ``YYYY-MM``."""
+    year, month = map(int, period.split("-"))
+    return f"{year + month // 12:04}-{month % 12 + 1:02}"
+
+
+def booked_period(stated: str, partition: int, offset: int, closings: Sequence[Closing]) -> str:
+    """The month in which an entry counts: the one that it states, or the next that was open.
+
+    ``closings`` are all of the ledger, oldest first.
+    """
+    period = stated
+    for closing in closings:
+        if offset >= closing.through[partition] and period <= closing.period:
+            period = next_period(closing.period)
+    return period
+
+
+def check_closing(new: Closing, closings: Sequence[Closing]) -> None:
+    """Raise `RefusedError` where a month cannot be closed after these."""
+    if not closings:
+        return
+    last = closings[-1]
+    if new.period <= last.period:
+        raise RefusedError(f"{new.period} is closed already: {last.period} was closed before")
+    if any(a < b for a, b in zip(new.through, last.through, strict=True)):
+        raise RefusedError(f"it ends before {last.period} does, which was closed earlier")

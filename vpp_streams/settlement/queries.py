@@ -1,0 +1,143 @@
+"""What people and other processes ask a ledger."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from schemas.settlement import site_account
+from vpp_streams.domain.moments import DAY_MS
+from vpp_streams.settlement.sums import movements, net
+from vpp_streams.settlement.tables import ACCOUNTS, ENTRIES, ENTRY_GROUPS, PAYOUTS, PERIODS
+
+_A, _E, _G = ACCOUNTS.c, ENTRIES.c, ENTRY_GROUPS.c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteEntry:
+    """An entry of a site, as its owner may see it. Energies are NaN where nothing was measured."""
+
+    kind: str
+    market: str
+    start_ms: int
+    interval_ms: int
+    program_id: str
+    program_version: int
+    revision: int
+    reverses: bool
+    period: str
+    """Month in which it counts."""
+    stated_period: str
+    """Month that it is of, where that one had been closed."""
+    micros: int
+    """What it adds to what the owner is owed; negative = takes away."""
+    currency: str
+    energy_wh: float
+    """Measured at the connection, + = export."""
+    baseline_wh: float
+    """The same without the dispatch."""
+    delivered_wh: float
+    """Energy that counts, + = export."""
+    coverage: float
+    price_per_mwh: float
+    share: float
+
+
+_COPIED = (
+    *("kind", "market", "start_ms", "interval_ms", "program_id", "program_version", "revision"),
+    *("reverses", "period", "stated_period", "currency"),
+)
+_MAYBE = (
+    *(_E.energy_wh, _E.baseline_wh, _E.delivered_wh, _E.coverage),
+    *(_G.price_per_mwh, _G.share),
+)
+
+
+def account_id(connection: sa.Connection, name: str) -> int | None:
+    """The number of an account; None where nothing was ever booked on it."""
+    return connection.scalar(sa.select(_A.account_id).where(_A.name == name))
+
+
+def site_entries(
+    connection: sa.Connection, site_id: str, since_ms: int, until_ms: int
+) -> list[SiteEntry]:
+    """A site's entries of intervals that start in [since, until), in the order of their starts."""
+    account = account_id(connection, site_account(site_id))
+    if account is None:
+        return []
+    mine = (
+        sa.select(ENTRY_GROUPS, _E.amount_micros.label("micros"), *_MAYBE)
+        .select_from(ENTRIES.join(ENTRY_GROUPS, _E.group_id == _G.group_id))
+        .where(_E.site_account == account)
+        .where(_E.day.between(since_ms // DAY_MS, (until_ms - 1) // DAY_MS))
+        .where(_G.start_ms >= since_ms, _G.start_ms < until_ms)
+        .order_by(_G.start_ms, _G.kind, _G.revision, _G.reverses)
+    )
+    return [_site_entry(row) for row in connection.execute(mine)]
+
+
+def _site_entry(row: sa.Row[Any]) -> SiteEntry:
+    copied: dict[str, Any] = {name: getattr(row, name) for name in _COPIED}
+    for column in _MAYBE:
+        value = getattr(row, column.name)
+        copied[column.name] = math.nan if value is None else value
+    sign = (row.credit_id is None) - (row.debit_id is None)
+    return SiteEntry(**copied, micros=sign * row.micros)
+
+
+def balances(connection: sa.Connection, name: str, before_ms: int | None = None) -> dict[str, int]:
+    """An account's balance (credits less debits) in micros, by currency.
+
+    With ``before_ms``, of the intervals that start before that time.
+    """
+    account = account_id(connection, name)
+    if account is None:
+        return {}
+    until = () if before_ms is None else (_G.start_ms < before_ms,)
+    moves = movements(*until, account=account)
+    found = sa.select(moves.c.currency, net(moves)).group_by(moves.c.currency)
+    return dict(connection.execute(found.order_by(moves.c.currency)).all())
+
+
+@dataclass(frozen=True, slots=True)
+class RegionDay:
+    """What was credited in a region on one day (UTC), by kind."""
+
+    region: str
+    day: int
+    """Days since 1970-01-01."""
+    kind: str
+    currency: str
+    micros: int
+    """Sum of the entries less that of the reversals."""
+    entries: int
+
+
+def region_days(
+    connection: sa.Connection, since_ms: int, until_ms: int, region: str | None = None
+) -> Iterator[RegionDay]:
+    """Sums by region, day and kind, of intervals that start in [since, until)."""
+    signed = sa.case((_G.reverses, -_G.amount_micros), else_=_G.amount_micros)
+    by = (_G.region, _G.day, _G.kind, _G.currency)
+    sums = (
+        sa.select(*by, sa.cast(sa.func.sum(signed), sa.BigInteger), sa.func.sum(_G.entries))
+        .where(_G.start_ms >= since_ms, _G.start_ms < until_ms)
+        .group_by(*by)
+        .order_by(*by)
+    )
+    if region is not None:
+        sums = sums.where(_G.region == region)
+    for row in connection.execute(sums):
+        yield RegionDay(*row)
+
+
+def closed_periods(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
+    """Rows of table ``periods``, oldest first."""
+    return connection.execute(sa.select(PERIODS).order_by(PERIODS.c.period)).all()
+
+
+def payouts(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
+    """Rows of table ``payouts``, oldest first."""
+    return connection.execute(sa.select(PAYOUTS).order_by(PAYOUTS.c.proposed_at_ms)).all()
