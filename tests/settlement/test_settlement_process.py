@@ -160,7 +160,7 @@ def test_a_month_is_closed_paid_and_built_again(
         same_person = vpp(f"payout approve {payout_id}", "ada")
         assert "second person" in str(same_person.exception)
         nobody = vpp(f"payout approve {payout_id}", "eve")
-        assert "token of nobody" in str(nobody.exception)
+        assert "nobody has the token" in str(nobody.exception)
         assert "is approved (by grace)" in vpp(f"payout approve {payout_id}", "grace").output
         wait_until(lambda: balance(BANK) == 90_000)
         assert balance(f"site:{ADA}") == 3_750
