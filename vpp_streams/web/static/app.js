@@ -2,7 +2,7 @@
 
 import { h, text } from "./dom.js";
 import { follow } from "./live.js";
-import { signOut, whoAmI } from "./session.js";
+import { may, signOut, whoAmI } from "./session.js";
 import { accountView } from "./views/account.js";
 import { marketView } from "./views/market.js";
 import { pipelineView } from "./views/pipeline.js";
@@ -32,14 +32,13 @@ const link = document.getElementById("link");
 const linkText = document.getElementById("link-text");
 const banner = document.getElementById("banner");
 let state = { summary: null };
-let me = null;
 let view = null;
 let timer = null;
 let request = null;
 
 /** The first page: the regions, or the homes of somebody who may see no region. */
 function homeView(query) {
-  return me.may.includes("read_region") ? regionsView(query) : sitesView(query);
+  return may("read_region") ? regionsView(query) : sitesView(query);
 }
 
 function lostView() {
@@ -116,13 +115,13 @@ function showLink(linkState) {
 
 /** Show what the person who is signed in may see; regions are followed live. */
 async function begin() {
-  me = await whoAmI();
+  const me = await whoAmI();
   if (me === null) return;
-  for (const anchor of document.querySelectorAll("nav [data-needs]")) anchor.hidden = !me.may.includes(anchor.dataset.needs);
+  for (const anchor of document.querySelectorAll("nav [data-needs]")) anchor.hidden = !may(anchor.dataset.needs);
   text(document.getElementById("who-name"), me.name);
   document.getElementById("who").hidden = false;
   document.getElementById("sign-out").addEventListener("click", signOut);
-  if (me.may.includes("read_region")) state = follow((newest) => view?.update?.(newest), showLink);
+  if (may("read_region")) state = follow((newest) => view?.update?.(newest), showLink);
   else link.hidden = true;
   addEventListener("hashchange", show);
   show();
