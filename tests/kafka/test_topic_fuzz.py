@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from agents.context import AgentContext
 from agents.dispatcher import Dispatcher
 from agents.holders import Holders
+from schemas.audit import AuditEvent
 from schemas.bounds import PARTITIONS
 from schemas.dispatch import SupplyPartial
 from schemas.identity import IssuedCertificate
@@ -31,6 +32,7 @@ from schemas.windows import RegionPartial
 from tests.support.kafka_raw import raw_in_its_partition, take
 from tests.support.pool_world import OnePartition, home
 from tests.support.topic_mutants import mutant, seeds, sweep
+from vpp_streams.cli.screens.audit_lines import line_of
 from vpp_streams.domain.control.region_dispatch import RegionDispatch
 from vpp_streams.domain.control.requests import Book
 from vpp_streams.domain.control.ruling import Ruling
@@ -292,10 +294,15 @@ def ledger() -> Iterator[Feed[Any]]:
         engine.dispose()
 
 
+def show(read: Read[AuditEvent]) -> None:
+    assert line_of(read.record).isprintable()
+
+
 def onlookers() -> Iterator[Feed[Any]]:
     world = SimpleNamespace(set_frequency=lambda _region, hz, until_ms: round(hz) + until_ms)
     yield frequency_into(SimpleNamespace(world=world))  # type: ignore[arg-type]  # a stand-in
     yield from _feeds(_Seen(), "drill", {"home": "north"})
+    yield Feed(topics.AUDIT, show)
 
 
 WORLDS: tuple[Callable[[], Iterator[Feed[Any]]], ...] = (

@@ -169,3 +169,30 @@ def test_where_operators_are_named_up_makes_none(settings: Settings, tmp_path: P
     with demo.demo_operator(named) as (running, token):
         assert (running, token) == (named, None)
         assert read_access(settings.state_dir) is None
+
+
+@pytest.mark.parametrize("role", ["operator", "viewer"])
+def test_up_signs_its_own_browser_in_once_for_as_long_as_it_runs(
+    settings: Settings, role: Role
+) -> None:
+    now_ms = clock.now_ms()
+    with demo.demo_account(settings, role) as keys:
+        accounts = Accounts(accounts_file(settings), CHEAP)
+        sessions = accounts.sessions
+        url, _, word = keys.link.partition("/sign-in.html#link=")
+        assert url == demo.web_url(settings)
+        reader = sessions.token_holder(keys.reader, now_ms)
+        assert reader is not None
+        assert reader.actions == ("read_region",)
+        found = sessions.link(word, now_ms)
+        assert found is not None
+        account, purpose = found
+        assert (account.name, purpose) == ("demo", "sign_in")
+        assert account.grants == (grant_of(role, "*"),)
+        opened = sessions.open(account, now_ms, how="link", address="", agent="")
+        accounts.people.add("ann", [], at_ms=0)
+    assert sessions.token_holder(keys.reader, now_ms) is None
+    assert sessions.holder(opened, now_ms) is None
+    assert sessions.link(word, now_ms) is None
+    assert [a.name for a in accounts.people.all()] == ["ann", "demo"]
+    accounts.close()

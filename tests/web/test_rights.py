@@ -34,7 +34,7 @@ from vpp_streams.domain.access.rights import ACTIONS, READS, TABLE, grant_of
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.needs import Need, Of
+from vpp_streams.web.needs import Need, Needs, Of
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.twins import FleetWorker
 
@@ -122,7 +122,7 @@ class World:
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
         [guard] = [m for m in self.app.user_middleware if "needs" in m.kwargs]
-        self.needs = guard.kwargs["needs"]
+        self.needs: Needs = guard.kwargs["needs"]  # type: ignore[assignment]  # of any middleware
         self.paths = [one for one in self.needs.declared if one.path.startswith("/api/")]
 
     async def ask(

@@ -29,7 +29,9 @@ def line_of(event: AuditEvent) -> str:
     where = f" from {event.address}" if event.address else ""
     target = f" {event.target}" if event.target else ""
     detail = f": {event.detail}" if event.detail else ""
-    return (
+    line = (
         f"{at:%d %b %H:%M:%S}  {event.result:7}  {who} by {event.how}{where}"
         f"  {event.action}{target}{detail}"
     )
+    # Who can write to the topic must not be able to write to a terminal.
+    return "".join(char if char.isprintable() else "?" for char in line)

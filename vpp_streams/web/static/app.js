@@ -2,7 +2,7 @@
 
 import { h, text } from "./dom.js";
 import { follow } from "./live.js";
-import { signOut, whoAmI } from "./session.js";
+import { may, signOut, whoAmI } from "./session.js";
 import { accountView } from "./views/account.js";
 import { homesView, homeView } from "./views/home.js";
 import { incidentsView } from "./views/incidents.js";
@@ -44,7 +44,7 @@ let request = null;
 
 /** The first page: the regions, an owner's home or homes, or the sites that somebody may see. */
 function firstView(query) {
-  if (me.may.includes("read_region")) return regionsView(query);
+  if (may("read_region")) return regionsView(query);
   return ownHomes().length ? ownView() : sitesView(query);
 }
 
@@ -132,12 +132,12 @@ function showLink(linkState) {
 async function begin() {
   me = await whoAmI();
   if (me === null) return;
-  for (const anchor of document.querySelectorAll("nav [data-needs]")) anchor.hidden = !me.may.includes(anchor.dataset.needs);
+  for (const anchor of document.querySelectorAll("nav [data-needs]")) anchor.hidden = !may(anchor.dataset.needs);
   document.querySelector("nav [data-owner]").hidden = !ownHomes().length;
   text(document.getElementById("who-name"), me.name);
   document.getElementById("who").hidden = false;
   document.getElementById("sign-out").addEventListener("click", signOut);
-  if (me.may.includes("read_region")) state = follow((newest) => view?.update?.(newest), showLink);
+  if (may("read_region")) state = follow((newest) => view?.update?.(newest), showLink);
   else link.hidden = true;
   addEventListener("hashchange", show);
   show();

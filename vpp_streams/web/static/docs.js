@@ -30,7 +30,7 @@ function parameter(p) {
 }
 
 function operation(path, method, described) {
-  const [, answer] = Object.entries(described.responses).find(([status]) => status.startsWith("2"));
+  const [, answer] = Object.entries(described.responses).find(([status]) => /^[23]/.test(status));
   const schema = answer.content?.["application/json"]?.schema;
   const body = described.requestBody?.content["application/json"].schema;
   const example = path.includes("{") || method !== "get" ? null : h("a", { href: path.slice(1) }, "try it");

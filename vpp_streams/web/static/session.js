@@ -38,13 +38,20 @@ export async function post(path, body = {}, options = {}) {
   return response.json();
 }
 
+let actions = [];
+
 /** Who is signed in: {name, roles, may}; null while the sign-in page opens. */
 export async function whoAmI() {
   const response = await send("me");
   if (response.status === 401) return null;
   if (!response.ok) throw await problemOf(response);
-  return response.json();
+  const me = await response.json();
+  actions = me.may;
+  return me;
 }
+
+/** Whether the person may do an action anywhere: what nobody here may do is not offered. */
+export const may = (action) => actions.includes(action);
 
 /** End the session of this browser, and open the sign-in page. */
 export async function signOut() {

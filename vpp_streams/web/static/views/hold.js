@@ -2,6 +2,7 @@
 
 import { h, text } from "../dom.js";
 import { dateTime } from "../format.js";
+import { may } from "../session.js";
 import { sourceWord } from "../words.js";
 import { giving } from "./giving.js";
 
@@ -55,8 +56,8 @@ export function holdBar(region, onOrder) {
   function showState() {
     const held = standing[0];
     element.dataset.state = lost ? "lost" : held ? "held" : "free";
-    release.hidden = !held;
-    start.hidden = Boolean(held) || !form.hidden;
+    release.hidden = !held || !may("hold");
+    start.hidden = Boolean(held) || !form.hidden || !may("hold");
     if (lost) text(state, `No connection to the web process. From a terminal: vpp hold ${region} --kafka`);
     else if (held) text(state, `Held since ${dateTime(held.request.issued_at_ms)} by ${sourceWord(held.request.source)}${held.request.reason ? `: ${held.request.reason}` : ""}`);
     else text(state, "Not held");

@@ -2,6 +2,7 @@
 
 import { h, panel, table } from "../dom.js";
 import { clockSeconds, dateTime, power } from "../format.js";
+import { may } from "../session.js";
 import { sourceWord, stateWord, toneOf } from "../words.js";
 import { field, giving } from "./giving.js";
 
@@ -53,7 +54,7 @@ export function requestsPanel(region, nowMs, onOrder) {
     { label: "When", kind: "id", cell: ({ request }) => span(request) },
     { label: "By", cell: ({ request }) => `${sourceWord(request.source)}${request.priority === "emergency" ? " (emergency)" : ""}` },
     { label: "State", cell: (r) => h("span", {}, statePill(r), r.reason || r.by ? h("span", { class: "note" }, ` ${r.reason}${r.by && !r.reason.includes(r.by) ? ` (${r.by})` : ""}`) : null) },
-    { label: "", cell: (r) => FINAL.has(r.state) ? "" : h("button", { type: "button", onclick: () => withdraw(r) }, r.request.type === "hold" ? "Release" : "Withdraw") },
+    { label: "", cell: (r) => FINAL.has(r.state) || !may("dispatch") ? "" : h("button", { type: "button", onclick: () => withdraw(r) }, r.request.type === "hold" ? "Release" : "Withdraw") },
   ];
 
   const kw = h("input", { type: "number", name: "kw", required: true, min: 0, step: "any", value: 100 });
@@ -82,7 +83,7 @@ export function requestsPanel(region, nowMs, onOrder) {
 
   return {
     element: panel("Requests", null, said, list,
-      h("h3", {}, "Request power"), form),
+      may("dispatch") ? [h("h3", {}, "Request power"), form] : null),
     show(requests) {
       const now = JSON.stringify(requests);
       if (now === before) return;

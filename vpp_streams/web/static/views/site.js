@@ -4,6 +4,7 @@ import { lineChart } from "../chart.js";
 import { h, panel, table, text } from "../dom.js";
 import { batteryPhrase, clockSeconds, count, energy, gridPhrase, number, percent, power, seconds, span } from "../format.js";
 import { get } from "../live.js";
+import { may } from "../session.js";
 import { setpointPhrase, stateWord, toneOf } from "../words.js";
 import { choice } from "./region.js";
 import { storyPanel } from "./story.js";
@@ -93,7 +94,7 @@ export function siteView(siteId) {
 
   function showSite({ site, state, presence, twin: now, twin_error: error }) {
     const limit = site.export_limit_w === undefined || site.export_limit_w === null ? "no export limit" : `export limit ${power(site.export_limit_w)}`;
-    facts.replaceChildren("Region ", h("a", { href: `#/regions/${encodeURIComponent(site.region)}` }, site.region),
+    facts.replaceChildren("Region ", may("read_region") ? h("a", { href: `#/regions/${encodeURIComponent(site.region)}` }, site.region) : site.region,
       ` · ${state} · backup reserve ${percent(site.backup_reserve ?? 0.2)} · ${limit}`);
     const presenceOf = new Map(presence.map((p) => [p.device_id, p]));
     const recordOf = new Map((site.devices ?? []).map((d) => [d.device_id, d]));

@@ -3,12 +3,13 @@
 import { h, table, text } from "../dom.js";
 import { count, energy, power } from "../format.js";
 import { get } from "../live.js";
+import { may } from "../session.js";
 
 const PAGE = 50;
 const TYPING_MS = 200;
 const COLUMNS = [
   { label: "Site", kind: "id", cell: (s) => h("a", { href: `#/sites/${encodeURIComponent(s.site_id)}` }, s.site_id) },
-  { label: "Region", cell: (s) => h("a", { href: `#/regions/${encodeURIComponent(s.region)}` }, s.region) },
+  { label: "Region", cell: (s) => (may("read_region") ? h("a", { href: `#/regions/${encodeURIComponent(s.region)}` }, s.region) : s.region) },
   { label: "State", cell: (s) => h("span", { class: s.state === "active" ? "" : "warn-text" }, s.state) },
   { label: "Devices", cell: (s) => `${s.devices} ${s.kinds.join(", ")}` },
   { label: "Connected", kind: "number", cell: (s) => h("span", { class: s.connected === s.devices ? "" : "warn-text" }, `${s.connected} of ${s.devices}`) },
