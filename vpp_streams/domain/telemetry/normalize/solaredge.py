@@ -6,15 +6,10 @@ power whose direction is not reported is empty, and so is what is disabled. Writ
 API document: no recorded answer was available, unlike for the other vendors.
 """
 
+from edge.vendor_fields.document import NAN, at, items, number
 from schemas.telemetry import JsonValue, Quality, Reading, Rejection
 from vpp_streams.domain.telemetry.normalize.checked import Times, checked
-from vpp_streams.domain.telemetry.normalize.document import (
-    NAN,
-    at,
-    items,
-    not_telemetry,
-    number,
-)
+from vpp_streams.domain.telemetry.normalize.document import not_telemetry
 
 _WATTS = {"W": 1.0, "kW": 1e3, "MW": 1e6}
 _STORAGE_SIGNS = {"charging": -1.0, "discharging": 1.0}
