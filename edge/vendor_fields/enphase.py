@@ -14,6 +14,8 @@ from schemas.bodies import JsonValue, Quality
 
 _UNCONNECTED_V = 60.0
 """A phase below this is a clamp without a conductor (it shows some volts)."""
+_AC_BATTERY = 11
+"""``devType`` of an AC Battery, which reports among the microinverters."""
 _RELAY = {"open": True, "closed": False}
 
 
@@ -63,6 +65,7 @@ def inverter_fields(document: list[JsonValue]) -> Fields:
             number(at(entry, "lastReportWatts")), at(entry, "lastReportDate"), MAX_REPORT_LAG_MS
         )
         for i, entry in enumerate(document)
+        if at(entry, "devType") != _AC_BATTERY
     }
     found = current(aged)
     is_known = not any(math.isnan(one.value) for one in aged.values())
