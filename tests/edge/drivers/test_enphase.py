@@ -30,7 +30,7 @@ def at(gateway: EnphaseGateway, folder: Path, **options: str) -> Enphase:
 
 async def measured(home_driver: Enphase) -> dict[str, float]:
     found = await asyncio.wait_for(home_driver.read(), WAIT_S)
-    return dict(values_of(found, Quality.OK))
+    return {str(name): value for name, value in values_of(found, Quality.OK).items()}
 
 
 async def test_a_home_with_a_battery_is_measured_over_tls(tmp_path: Path) -> None:
