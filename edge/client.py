@@ -178,7 +178,7 @@ class Client:
             self._outbox.put_nowait(None)
 
 
-def _is_revoked(body: bytes) -> bool:
+def _is_revoked(body: bytes | bytearray) -> bool:
     """Whether a refusal's body says that the device's credentials were revoked."""
     try:
         document = json.loads(body)
