@@ -9,6 +9,7 @@ fails them all, and they have no times.
 
 import asyncio
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ _FROZEN_MS = 60_000
 _TIMEOUT = ClientTimeout(total=2.0)
 _CONNECT_S = 60.0
 _MOST_BYTES = 1_000_000
+_log = logging.getLogger(__name__)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,13 +82,14 @@ class Enphase:
         self._login = EnphaseLogin(
             options.host,
             Path(options.token_file) if options.token_file else None,
-            options.email,
-            Path(options.password_file) if options.password_file else None,
+            email=options.email,
+            password_file=Path(options.password_file) if options.password_file else None,
         )
         self._envoy: Envoy | None = None
         self._connecting: asyncio.Task[Envoy] | None = None
         self._kept: dict[str, tuple[Any, int]] = {}
         self._tried_ms: dict[str, int] = {}
+        self._failing: set[str] = set()
         self._meters_ms: tuple[int | None, int] = (None, 0)
         self._measures: frozenset[Quantity] = frozenset()
 
@@ -121,7 +124,9 @@ class Enphase:
         if has_batteries(self._document("inventory")) and "storage" not in kinds:
             power = await self._get("power")
         if due:
-            await self._refresh(min(due, key=lambda name: self._tried_ms.get(name, 0)))
+            name = min(due, key=lambda name: self._tried_ms.get(name, 0))
+            is_all = name == "inverters" and readings is None and power is None
+            await self._refresh(name, is_needed=is_all)
         return readings_from(fields_of(self._documents(self._moving(readings), power)))
 
     async def apply(self, power_w: float, until_ms: int) -> None:  # noqa: ARG002 - as the interface
@@ -160,9 +165,13 @@ class Enphase:
         self._tried_ms[name] = monotonic_ms()
         try:
             self._kept[name] = (await self._get(name), monotonic_ms())
-        except DriverError:
+            self._failing.discard(name)
+        except DriverError as error:
             if is_needed:
                 raise
+            if name not in self._failing:
+                _log.warning("%s; what depends on it is not measured", error)
+            self._failing.add(name)
 
     async def _get(self, name: str) -> Any:
         """A document; None if the gateway has none at its path. Raises `DriverError`."""

@@ -20,7 +20,7 @@ class EnphaseLogin:
     """Signs in by the gateway's firmware. Files are read at each attempt."""
 
     def __init__(
-        self, host: str, token_file: Path | None, email: str, password_file: Path | None
+        self, host: str, token_file: Path | None, *, email: str, password_file: Path | None
     ) -> None:
         self.is_old = False
         """Whether the firmware is older than tokens, and needs none."""

@@ -10,7 +10,7 @@ from edge.driver import DriverError, values_of
 from edge.drivers import enphase
 from edge.drivers.enphase import Enphase, Options, driver
 from schemas.bodies import Quality
-from tests.support.enphase_documents import home
+from tests.support.enphase_documents import home, inverter
 from tests.support.enphase_gateway import TOKEN, EnphaseGateway, enphase_gateway
 from tests.support.http_device import answer
 from vpp_streams.process.ports import free_port
@@ -203,7 +203,9 @@ async def test_a_gateway_that_hangs_is_an_error_and_the_next_read_works(tmp_path
         await device.close()
 
 
-async def test_a_page_that_is_refused_or_broken_takes_only_its_own_values(tmp_path: Path) -> None:
+async def test_a_page_that_is_refused_or_broken_takes_only_its_own_values(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     pages = home()
     pages["/ivp/ensemble/inventory"] = answer(b"", "401 Unauthorized")
     async with enphase_gateway(pages, tmp_path) as gateway:
@@ -212,6 +214,27 @@ async def test_a_page_that_is_refused_or_broken_takes_only_its_own_values(tmp_pa
         found = await measured(device)
         assert "soc" not in found
         assert (found["grid_w"], found["battery_w"]) == (-500, -1700)
+        assert [record for record in caplog.messages if "/ivp/ensemble/inventory" in record]
+        await device.close()
+
+
+async def test_without_meters_the_microinverters_are_all_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ms = 1_000_000
+    monkeypatch.setattr(enphase, "monotonic_ms", lambda: now_ms)
+    pages: dict[str, Any] = {"/ivp/meters": [], "/api/v1/production/inverters": [inverter(290)]}
+    async with enphase_gateway(pages, tmp_path) as gateway:
+        device = at(gateway, tmp_path)
+        await device.identify()
+        (only,) = await device.read()
+        assert (only.quantity, only.value, only.quality) == ("solar_w", 290, Quality.ESTIMATED)
+        pages["/api/v1/production/inverters"] = answer(b"", "500 Internal Server Error")
+        now_ms += 15_000
+        for _ in range(3):  # one document is read again each time, and this one is the last
+            await device.read()
+        with pytest.raises(DriverError, match="status 500"):
+            await device.read()
         await device.close()
 
 
