@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -30,6 +31,10 @@ class EnphaseGateway:
         self.stuck: set[str] = set()
         """Paths that are never answered."""
         self.requests: Counter[str] = Counter()
+        self.sent: dict[str, str] = {}
+        """The newest body that was sent to a path."""
+        self.open: set[str] = {"/info"}
+        """Paths that need no token."""
         self.host = ""
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -49,6 +54,9 @@ class EnphaseGateway:
                 request = (first + await reader.readuntil(b"\r\n\r\n")).decode()
                 path = request.split(" ")[1].partition("?")[0]
                 self.requests[path] += 1
+                length = re.search(r"content-length: *(\d+)", request.lower())
+                if length:
+                    self.sent[path] = (await reader.readexactly(int(length[1]))).decode()
                 if path in self.stuck:
                     await asyncio.Event().wait()
                 reply = self._reply(path, request)
@@ -67,7 +75,11 @@ class EnphaseGateway:
         if path == "/info" and path not in self.pages:
             return answer(INFO.format(firmware=self.firmware).encode())
         is_new = self.firmware[1] >= "7"
-        if is_new and path != "/info" and f"Authorization: Bearer {self.token}\r\n" not in request:
+        if (
+            is_new
+            and path not in self.open
+            and f"Authorization: Bearer {self.token}\r\n" not in request
+        ):
             return answer(b"", "401 Unauthorized")
         if path == "/auth/check_jwt":
             return answer(b"<!DOCTYPE html><h2>Valid token.</h2>")

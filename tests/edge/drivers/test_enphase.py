@@ -1,8 +1,13 @@
 """The Enphase driver against a gateway over TLS: sign-in, what it reads, and what misbehaves."""
 
 import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -116,36 +121,92 @@ async def test_a_token_that_ends_while_it_runs_is_replaced_by_people(tmp_path: P
         await device.close()
 
 
+LOGIN, TOKENS = "/login/login.json", "/tokens"
+
+
+@asynccontextmanager
+async def gateway_and_enphase(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[EnphaseGateway]:
+    """A gateway that is Enphase's server too, which gives its token for a session."""
+    async with enphase_gateway(home(), folder) as gateway:
+        gateway.open |= {LOGIN, TOKENS}
+        gateway.pages[LOGIN] = {"session_id": "s1", "is_consumer": True}
+        gateway.pages[TOKENS] = answer(gateway.token.encode())
+        account = "pyenphase.auth.EnvoyTokenAuth"
+        monkeypatch.setattr(f"{account}.JSON_LOGIN_URL", f"https://{gateway.host}{LOGIN}?")
+        monkeypatch.setattr(f"{account}.TOKEN_URL", f"https://{gateway.host}{TOKENS}")
+        trusted = ssl.create_default_context(cafile=folder / "gateway.pem")
+        monkeypatch.setattr("pyenphase.auth.SSL_CONTEXT", trusted)
+        yield gateway
+
+
+def with_account(gateway: EnphaseGateway, folder: Path) -> Enphase:
+    (folder / "password").write_text("secret\n")
+    return driver(
+        Options(
+            host=gateway.host,
+            token_file=str(folder / "token"),
+            email="owner@example.org",
+            password_file=str(folder / "password"),
+        )
+    )
+
+
 async def test_a_token_is_fetched_by_the_account_and_kept_privately(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-
-    async def obtain(login: Any) -> str:
-        asked.append((login.cloud_username, login.cloud_password, login.envoy_serial))
-        return "fetched"
-
-    monkeypatch.setattr("pyenphase.auth.EnvoyTokenAuth._obtain_token", obtain)
-    (tmp_path / "password").write_text("secret\n")
-    account = {"email": "owner@example.org", "password_file": str(tmp_path / "password")}
-    async with enphase_gateway(home(), tmp_path) as gateway:
-        gateway.token = "fetched"
-        device = at(gateway, tmp_path, **account)
+    async with gateway_and_enphase(tmp_path, monkeypatch) as gateway:
+        device = with_account(gateway, tmp_path)
         await device.identify()
-        assert asked == [("owner@example.org", "secret", "123456789012")]
+        sent = parse_qs(gateway.sent[LOGIN])
+        assert sent == {"user[email]": ["owner@example.org"], "user[password]": ["secret"]}
+        assert json.loads(gateway.sent[TOKENS]) == {
+            "session_id": "s1", "serial_num": "123456789012", "username": "owner@example.org"
+        }  # fmt: skip
         kept = tmp_path / "token"
-        assert kept.read_text() == "fetched\n"
+        assert kept.read_text() == f"{TOKEN}\n"
         assert kept.stat().st_mode & 0o777 == 0o600
         await device.close()
-        again = driver(Options(host=gateway.host, token_file=str(kept), **account))
+        again = with_account(gateway, tmp_path)
         await again.identify()
-        assert len(asked) == 1
-        gateway.token = "of another year"
-        for _ in range(3):  # the first refusal ends the session
-            with pytest.raises(DriverError, match=r"refuses the token|no token"):
-                await asyncio.wait_for(again.read(), WAIT_S)
-        assert len(asked) == 2  # Enphase is not asked each second
+        assert gateway.requests[TOKENS] == 1
+        gateway.token = "next-year"
+        gateway.pages[TOKENS] = answer(gateway.token.encode())
+        with pytest.raises(DriverError, match=r"refuses the token .*: it is fetched again"):
+            await asyncio.wait_for(again.read(), WAIT_S)
+        assert (await measured(again))["grid_w"] == -500
+        assert kept.read_text() == "next-year\n"
         await again.close()
+
+
+async def test_enphase_is_not_asked_for_a_token_each_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway_and_enphase(tmp_path, monkeypatch) as gateway:
+        gateway.pages[TOKENS] = answer(b"one that the gateway refuses")
+        device = with_account(gateway, tmp_path)
+        for words in ("no token for owner@example.org", "has no token; Enphase is asked again"):
+            with pytest.raises(DriverError, match=words):
+                await asyncio.wait_for(device.identify(), WAIT_S)
+        assert gateway.requests[LOGIN] == 1
+        assert not (tmp_path / "token").exists()
+        await device.close()
+
+
+@pytest.mark.parametrize(
+    "login", [answer(b"", "401 Unauthorized"), answer(b"<html>"), {"message": "second factor"}]
+)
+async def test_an_account_that_gives_no_token_is_named_and_not_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: Any
+) -> None:
+    async with gateway_and_enphase(tmp_path, monkeypatch) as gateway:
+        gateway.pages[LOGIN] = login
+        device = with_account(gateway, tmp_path)
+        with pytest.raises(DriverError, match=r"no token for owner@example\.org") as refused:
+            await asyncio.wait_for(device.identify(), WAIT_S)
+        assert "secret" not in str(refused.value)
+        await device.close()
 
 
 @pytest.mark.parametrize(
