@@ -25,8 +25,12 @@ def parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--json", action="store_true", help="one JSON object a line")
     probe = commands.add_parser("probe", help="say what inverter is at an address")
-    probe.add_argument("address", help="HOST or HOST:PORT of Modbus TCP")
+    probe.add_argument("address", help="HOST or HOST:PORT")
     probe.add_argument("--unit", type=int, default=1, help="the Modbus unit")
+    probe.add_argument("--driver", default="sunspec", help="another driver than sunspec")
+    probe.add_argument(
+        "--option", action="append", default=[], help="KEY=VALUE of that driver, as in [driver]"
+    )
     commands.add_parser("example-config", help="print a configuration with every key")
     return made
 
@@ -45,7 +49,7 @@ def main() -> None:
     elif options.command == "probe":
         from edge.commissioning.probe_command import probe  # noqa: PLC0415 - as above
 
-        sys.exit(probe(options.address, options.unit))
+        sys.exit(probe(options.address, options.unit, options.driver, options.option))
     elif options.command == "check":
         from edge.commissioning.command import check  # noqa: PLC0415 - as above
 

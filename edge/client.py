@@ -1,8 +1,10 @@
 """The asyncio shell of `edge.session.Device`: one WebSocket, reconnected while it runs."""
 
 import asyncio
+import json
 import math
 from collections.abc import Callable
+from http import HTTPStatus
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -12,7 +14,13 @@ from edge.clock import monotonic_ms
 from edge.identity.login import Credentials, Login
 from edge.session import Device, State, Step
 from schemas.bodies import NativeBody, VendorBody
-from schemas.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL, CommandStatus
+from schemas.protocol import (
+    CLOSE_REVOKED,
+    MAX_MESSAGE_BYTES,
+    REFUSED_REVOKED,
+    SUBPROTOCOL,
+    CommandStatus,
+)
 
 Trouble = Callable[[str, str], None]
 """Called with (kind of trouble, one sentence) whenever a connection fails."""
@@ -109,7 +117,10 @@ class Client:
                 await asyncio.sleep(max(wait_ms, self._away_until_ms - monotonic_ms()) / 1000)
 
     async def _one_connection(self, shown: Credentials) -> int | None:
-        """Run one connection; returns its close code, None if it was never established."""
+        """Run one connection; returns its close code, None if it was never established.
+
+        A device that is refused as revoked is told the same as by the close code for it.
+        """
         token = shown.token
         try:
             async with connect(
@@ -128,6 +139,8 @@ class Client:
             body = refused.response.body or b""
             words = body.decode(errors="replace").strip()[:200]
             self._on_trouble("refused", f"HTTP {refused.response.status_code} {words}")
+            if refused.response.status_code == HTTPStatus.FORBIDDEN and _is_revoked(body):
+                return CLOSE_REVOKED
         except (OSError, TimeoutError, WebSocketException) as error:
             self._on_trouble("unreachable", str(error) or type(error).__name__)
         return None
@@ -163,3 +176,12 @@ class Client:
             self._outbox.put_nowait(message)
         if step.close:
             self._outbox.put_nowait(None)
+
+
+def _is_revoked(body: bytes | bytearray) -> bool:
+    """Whether a refusal's body says that the device's credentials were revoked."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and document.get("code") == REFUSED_REVOKED

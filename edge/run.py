@@ -29,7 +29,10 @@ _log = logging.getLogger(__name__)
 def run(path: Path) -> int:
     """Run the agent of a configuration file; returns the exit code, and reports a mistake."""
     logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        stream=sys.stderr,
+        force=True,  # in place of the handler by which `vpp` keeps libraries quiet
     )
     logging.getLogger("websockets").setLevel(logging.WARNING)
     try:

@@ -5,7 +5,7 @@ the software in a home does without.
 """
 
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -13,6 +13,9 @@ from schemas.bounds import MAX_INTERVAL_MS, Code, EpochMs
 
 Boot = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{1,8}(?!\n)$")]
 """A device's boot id: 1 to 8 hex digits, new at every start of the device."""
+
+JsonValue = Any
+"""A decoded JSON value."""
 
 
 class Quality(IntEnum):

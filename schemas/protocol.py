@@ -69,6 +69,8 @@ CLOSE_UNKNOWN_DEVICE = 4003
 """The device's site was retired, or is only planned, while the device was connected."""
 CLOSE_REVOKED = 4004
 """The device's credentials were revoked: only a new one-time code lets it enrol again."""
+REFUSED_REVOKED = "revoked"
+"""``code`` in the body of the 403 by which such a device is refused when it connects."""
 CLOSE_CERTIFICATE_EXPIRED = 4005
 """The certificate that the connection was made with has expired: connect with a renewed one."""
 

@@ -5,12 +5,12 @@ canonical telemetry and in the native body; vendor bodies keep their vendor's si
 normaliser has read them. *Not measured* is ``None`` on the wire and NaN in columns, never 0.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import pyarrow as pa
 
-from schemas.bodies import Boot, NativeBody, Quality, VendorBody
+from schemas.bodies import Boot, JsonValue, NativeBody, Quality, VendorBody
 from schemas.bounds import (
     MAX_COUNT,
     Code,
@@ -22,7 +22,13 @@ from schemas.bounds import (
     Seq,
 )
 
-__all__ = ["Boot", "NativeBody", "Quality", "VendorBody"]  # these too are telemetry contracts
+__all__ = [
+    "Boot",
+    "JsonValue",
+    "NativeBody",
+    "Quality",
+    "VendorBody",
+]  # these too are telemetry contracts
 
 SCHEMA_NAME = "telemetry.v1"
 
@@ -136,7 +142,3 @@ class Rejected(msgspec.Struct, frozen=True):
 def rejected_reading_id(device_id: str, boot: int, seq: int, reason: str) -> str:
     """The `Rejected.rejected_id` of a reading whose name could be read."""
     return f"{device_id}|{boot:x}|{seq}|{reason}"
-
-
-JsonValue = Any
-"""A decoded JSON value."""

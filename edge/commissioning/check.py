@@ -192,7 +192,8 @@ class Check:
         for rank, power_w in enumerate(sizes_w, 1):
             if home.leases.of(0).measures_only or power_w == 0:
                 why = "the inverter takes no command, has no timer of its own, or no battery"
-                self._add(Finding(f"pulse {power_w:+.0f} W", "not tried", why))
+                step = f"pulse {PULSE_W if rank == 1 else -PULSE_W:+.0f} W"
+                self._add(Finding(step, "not tried", why))
             elif not {"battery_w", "soc"} <= now.keys():
                 why = "the battery's power or its state of charge is not measured"
                 self._add(Finding(f"pulse {power_w:+.0f} W", "not tried", why))

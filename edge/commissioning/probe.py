@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from edge.commissioning.probe_words import battery_line, command_line, reading_lines
 from edge.driver import Capabilities, DriverError, Identity, Readings
 from edge.drivers.sunspec import Options, SunSpec, driver
 from edge.drivers.sunspec_map import Place, name_of
@@ -15,13 +16,8 @@ from edge.drivers.sunspec_signs import Sign, battery_sign, meter_sign
 from schemas.bodies import Quality
 
 SAMPLES, PAUSE_S = 5, 1.0
-_UNITS = {
-    "soc": "of 1",
-    "frequency_hz": "Hz",
-    "voltage_v": "V",
-    "temperature_c": "°C",
-    "islanded": "",
-}
+_LIMITS = 123
+"""The model that limits an inverter's power; no command of the cloud needs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,39 +43,12 @@ def report_of(found: Found) -> list[str]:
     return [
         f"{found.where}: {identity.model}, firmware {identity.firmware or 'not told'}",
         *(f"  model {each.model_id}: {name_of(each.model_id)}" for each in found.places),
-        f"Battery: {_battery(identity)}",
+        f"Battery: {battery_line(identity)}",
         "It reads now:",
-        *(_reading_lines(found.readings)),
+        *(reading_lines(found.readings)),
         *_balance_lines(found),
-        _command_line(found.can),
+        command_line(found.can, limits=any(each.model_id == _LIMITS for each in found.places)),
     ]
-
-
-def _battery(identity: Identity) -> str:
-    if not identity.rated_discharge_w:
-        return "none"
-    energy = (
-        f"{identity.rated_energy_wh:.0f} Wh"
-        if identity.rated_energy_wh
-        else ("of an energy that the device does not tell; set energy_wh in [driver]")
-    )
-    return (
-        f"{energy}, charges with {identity.rated_charge_w:.0f} W at most,"
-        f" discharges with {identity.rated_discharge_w:.0f} W"
-    )
-
-
-def _reading_lines(readings: Readings) -> Iterator[str]:
-    if not readings:
-        yield "  nothing that is known"
-    for each in readings:
-        note = " (derived, not measured)" if each.quality is Quality.ESTIMATED else ""
-        value = (
-            f"{each.value:.0f} W"
-            if each.quantity.endswith("_w")
-            else (f"{each.value:g} {_UNITS[each.quantity]}".strip())
-        )
-        yield f"  {each.quantity}: {value}{note}"
 
 
 def _balance_lines(found: Found) -> Iterator[str]:
@@ -123,14 +92,6 @@ _BATTERY: dict[Sign, str] = {
     "neither": "AC power {ac:.0f} W is not solar {solar:.0f} W plus battery {battery:.0f} W, in"
     " either sign: something else is connected to the inverter's DC side.",
 }
-
-
-def _command_line(can: Capabilities) -> str:
-    if can.commandable:
-        return "It can be commanded: its own timer ends a power that was set."
-    if can.set_power:
-        return "It has no state of charge or battery power to read: the home is measured only."
-    return "It has no power setting with a timer of its own: the home is measured only."
 
 
 async def found_at(options: Options, samples: int = SAMPLES, pause_s: float = PAUSE_S) -> Found:

@@ -10,6 +10,7 @@ from types import ModuleType
 DRIVERS: dict[str, str] = {
     "simulated": "a battery, panels and a household in software",
     "fronius": "Fronius inverters: measured by the Solar API, commanded by SunSpec",
+    "enphase": "Enphase systems by their IQ Gateway at home; measured only",
     "tesla_gateway": "Tesla Powerwalls by their gateway at home; measured only",
     "mqtt": "values on MQTT by a mapping file, with Home Assistant's conventions",
     "sunspec": "inverters and batteries that speak SunSpec over Modbus",
@@ -17,6 +18,7 @@ DRIVERS: dict[str, str] = {
 """Every driver with a few words about it."""
 LIBRARIES: dict[str, str] = {
     "fronius": "pymodbus pysunspec2",
+    "enphase": "pyenphase",
     "tesla_gateway": "pypowerwall",
     "mqtt": "aiomqtt",
     "sunspec": "pymodbus pysunspec2",

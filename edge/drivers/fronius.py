@@ -11,18 +11,16 @@ from typing import Annotated, Any
 
 import msgspec
 
-from edge.driver import Capabilities, DriverError, Identity, Quantity, Reading, Readings
+from edge.driver import Capabilities, DriverError, Identity, Quantity, Readings
 from edge.drivers import sunspec
 from edge.drivers.http_get import get_json
-from edge.drivers.json_values import at, items, number
-from edge.drivers.plausible import reading_of
-from schemas.bodies import Quality
+from edge.drivers.plausible import readings_from
+from edge.vendor_fields.document import at, items, number
+from edge.vendor_fields.fronius import power_flow
 
 _POWER_FLOW = "/solar_api/v1/GetPowerFlowRealtimeData.fcgi"
 _STORAGE = "/solar_api/v1/GetStorageRealtimeData.cgi?Scope=System"
 _INVERTERS = "/solar_api/v1/GetInverterInfo.cgi"
-_METERED, _NOT_METERED = ("meter", "bidirectional"), "produce-only"
-_PERCENT = 100.0
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
@@ -116,25 +114,9 @@ class Fronius:
 
 
 def readings_of(data: Any) -> Readings:
-    """The readings in a power flow. Fronius counts load < 0; the others are in canonical signs."""
-    site = at(data, "Site")
-    mode = at(site, "Mode")
-    metered = Quality.OK if mode in _METERED else Quality.ESTIMATED
-    load_w, grid_w = number(at(site, "P_Load")), number(at(site, "P_Grid"))
-    if mode == _NOT_METERED:
-        load_w = grid_w = None
-    socs = [number(at(each, "SOC")) for each in items(at(data, "Inverters"))]
-    known = [each / _PERCENT for each in socs if each is not None]
-    soc = sum(known) / len(known) if known else None
-    # The mean of several batteries is not weighted by their sizes, which are not told here.
-    found: tuple[Reading | None, ...] = (
-        reading_of("battery_w", number(at(site, "P_Akku"))),
-        reading_of("grid_w", grid_w, metered),
-        reading_of("solar_w", number(at(site, "P_PV"))),
-        reading_of("load_w", None if load_w is None else 0.0 - load_w, metered),
-        reading_of("soc", soc, Quality.OK if len(known) == 1 else Quality.ESTIMATED),
-    )
-    return tuple(reading for reading in found if reading is not None)
+    """The readings in a power flow."""
+    fields = power_flow(data)
+    return () if fields is None else readings_from(fields)
 
 
 def identity_of(inverters: Any, storage: Any) -> Identity:
@@ -152,7 +134,7 @@ def identity_of(inverters: Any, storage: Any) -> Identity:
 
 
 def _sum(values: Iterator[Any]) -> float:
-    return sum(known for value in values if (known := number(value)) is not None and known > 0)
+    return sum(known for known in map(number, values) if known > 0)
 
 
 def driver(options: Options) -> Fronius:

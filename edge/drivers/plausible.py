@@ -2,7 +2,8 @@
 
 import math
 
-from edge.driver import Quantity, Reading
+from edge.driver import Quantity, Reading, Readings
+from edge.vendor_fields.fields import Fields
 from schemas.bodies import Quality
 
 _MOST_W = 1e7
@@ -31,3 +32,16 @@ def reading_of(
         value = 0.0
     least, most = _BOUNDS[quantity]
     return Reading(quantity, value, quality) if least <= value <= most else None
+
+
+def readings_from(fields: Fields) -> Readings:
+    """The readings of a vendor's fields."""
+    values = dict(fields.values)
+    if fields.islanded is not None:
+        values["islanded"] = float(fields.islanded)
+    found = [reading_of(name, values.get(name), _quality(fields, name)) for name in _BOUNDS]
+    return tuple(reading for reading in found if reading is not None)
+
+
+def _quality(fields: Fields, name: str) -> Quality:
+    return Quality.ESTIMATED if name in fields.estimated else Quality.OK

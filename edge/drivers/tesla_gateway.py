@@ -6,10 +6,10 @@ owner's reserve, which is not this driver's to give away.)
 """
 
 import asyncio
+import math
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,22 +17,13 @@ import msgspec
 from pypowerwall import Powerwall
 
 from edge.driver import Capabilities, DriverError, Identity, Quantity, Readings
-from edge.drivers.json_values import at, number
-from edge.drivers.plausible import reading_of
+from edge.drivers.plausible import readings_from
+from edge.vendor_fields.document import at, number
+from edge.vendor_fields.tesla_gateway import WITHHELD, fields_of
 
 T = TypeVar("T")
 
-_METERS: dict[Quantity, str] = {
-    "battery_w": "battery",
-    "grid_w": "site",
-    "solar_w": "solar",
-    "load_w": "load",
-}
-_ISLANDED = {"SystemGridConnected": 0.0, "SystemIslandedActive": 1.0, "SystemIslandedReady": 1.0}
-_OLDEST_S = 60.0
-"""A meter that is read less often than the newest one by this is not measured now."""
-_WITHHELD = 5.0
-"""Percent of the battery that the gateway counts and nobody can use."""
+_POWERS: frozenset[Quantity] = frozenset({"battery_w", "grid_w", "solar_w", "load_w"})
 _TIMEOUT_S = 2
 
 
@@ -59,7 +50,7 @@ class TeslaGateway:
         self._session = tempfile.TemporaryDirectory()
         self._busy: asyncio.Future[Any] | None = None
 
-    can = Capabilities(measure=frozenset({*_METERS, "soc", "frequency_hz", "islanded"}))
+    can = Capabilities(measure=_POWERS | {"soc", "frequency_hz", "voltage_v", "islanded"})
 
     async def identify(self) -> Identity:
         """See `edge.driver.Driver.identify`."""
@@ -128,22 +119,10 @@ def _asked(powerwall: Powerwall, *paths: str) -> list[Any]:
 
 
 def readings_of(aggregates: Any, soe: Any, grid: Any) -> Readings:
-    """The readings in three documents; their signs are the canonical ones."""
-    meters = {quantity: at(aggregates, name) for quantity, name in _METERS.items()}
-    powers = {q: number(at(meter, "instant_power")) for q, meter in meters.items()}
-    percent = number(at(soe, "percentage"))
-    if not any(powers.values()) and not percent:
-        return ()  # a gateway that starts shows 0 for everything
-    lost = _lost(meters)
-    if any(powers[quantity] for quantity in lost):
-        lost |= {"load_w"}  # the gateway computes it from its meters, one of which is old here
-    found = [reading_of(q, power_w) for q, power_w in powers.items() if q not in lost]
-    if percent is not None:
-        found.append(reading_of("soc", max(percent - _WITHHELD, 0.0) / (100.0 - _WITHHELD)))
-    hz = [number(at(meters[q], "frequency")) for q in ("grid_w", "battery_w", "load_w")]
-    found.append(reading_of("frequency_hz", next((each for each in hz if each), None)))
-    found.append(reading_of("islanded", _ISLANDED.get(str(at(grid, "grid_status")))))
-    return tuple(reading for reading in found if reading is not None)
+    """The readings in three documents."""
+    meters = aggregates if isinstance(aggregates, dict) else {}
+    others = {"percentage": at(soe, "percentage"), "grid_status": at(grid, "grid_status")}
+    return readings_from(fields_of({**meters, **others}))
 
 
 def identity_of(status: Any, system: Any) -> Identity:
@@ -151,32 +130,16 @@ def identity_of(status: Any, system: Any) -> Identity:
     return Identity(
         model="Tesla Powerwall",
         firmware=str(at(status, "version") or "")[:64],
-        rated_energy_wh=(number(at(system, "nominal_full_pack_energy")) or 0.0)
-        * (1 - _WITHHELD / 100),
-        rated_charge_w=number(at(system, "max_charge_power")) or 0.0,
-        rated_discharge_w=number(at(system, "max_discharge_power")) or 0.0,
+        rated_energy_wh=_known(system, "nominal_full_pack_energy") * (1 - WITHHELD),
+        rated_charge_w=_known(system, "max_charge_power"),
+        rated_discharge_w=_known(system, "max_discharge_power"),
     )
 
 
-def _lost(meters: dict[Quantity, Any]) -> set[Quantity]:
-    """Meters that are not there, or whose last value is far older than the newest one."""
-    absent = {q for q, meter in meters.items() if at(meter, "num_meters_aggregated") == 0}
-    times = {q: _time_s(at(meter, "last_communication_time")) for q, meter in meters.items()}
-    known = {q: time for q, time in times.items() if time is not None}
-    newest = max(known.values(), default=0.0)
-    return absent | {q for q, time in known.items() if newest - time > _OLDEST_S}
-
-
-def _time_s(text: Any) -> float | None:
-    """The time in a text such as 2021-10-17T07:23:34.289652105-07:00."""
-    if not isinstance(text, str) or text.startswith("0001-"):
-        return None
-    head, dot, tail = text.partition(".")
-    zone = tail.lstrip("0123456789") if dot else ""
-    try:
-        return datetime.fromisoformat(head + zone.replace("Z", "+00:00")).timestamp()
-    except (ValueError, OverflowError):
-        return None
+def _known(document: Any, key: str) -> float:
+    """A rating; 0 = it is not told."""
+    rating = number(at(document, key))
+    return 0.0 if math.isnan(rating) else rating
 
 
 def driver(options: Options) -> TeslaGateway:

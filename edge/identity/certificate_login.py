@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from edge.clock import day_of
 from edge.identity import enrolment_http
-from edge.identity.enrolment import Granted, Refused, make_request
-from edge.identity.files import IdentityFiles
+from edge.identity.enrolment import REVOKED, Granted, Refused, make_request
+from edge.identity.files import IdentityBusyError, IdentityFiles
 from edge.identity.login import Credentials
 from edge.identity.renewals import Renewals
 from schemas.protocol import CLOSE_CERTIFICATE_EXPIRED, CLOSE_REVOKED
@@ -45,6 +45,14 @@ class Holder:
 
 def renewed(holder: Holder) -> Refused | None:
     """Renew and replace the files; blocks. None = done. Raises `OSError`."""
+    try:
+        with holder.files.locked():
+            return _renewed(holder)
+    except IdentityBusyError as error:
+        return Refused("", str(error))
+
+
+def _renewed(holder: Holder) -> Refused | None:
     files = holder.files
     if not holder.enrol_url or files.ca is None:
         words = "the certificate has to be renewed, and [gateway] has no enrol_url"
@@ -100,7 +108,7 @@ class CertificateLogin:
         if self._used_pem != self._renewals.pem:
             return  # it concerns the certificate before this one
         if code == CLOSE_REVOKED:
-            self._block(f"the operator has revoked this device: {self._holder.way_back}")
+            self._revoked()
         elif code == CLOSE_CERTIFICATE_EXPIRED:
             self._closed_as_ended = True
             self._usable.clear()  # until it was tried to renew it
@@ -130,6 +138,9 @@ class CertificateLogin:
             return
         if refused is None:  # it is written, and cannot be read
             refused = Refused("", "the new certificate cannot be read")
+        if refused.word == REVOKED:
+            self._revoked()
+            return
         now_ms = self._utc_ms()
         tried.failed(f"not renewed: {refused.sentence}", now_ms, needs_code=refused.needs_code)
         if self._closed_as_ended or tried.has_ended(now_ms):
@@ -157,6 +168,11 @@ class CertificateLogin:
         self._renewals, self._closed_as_ended = Renewals(pem, self._rng), False
         self._stamp = files.stamp()
         self._unblock()
+
+    def _revoked(self) -> None:
+        """Neither connect nor renew until the files change."""
+        self._renewals.give_up()
+        self._block(f"the operator has revoked this device: {self._holder.way_back}")
 
     def _block(self, words: str) -> None:
         self._blocked = words

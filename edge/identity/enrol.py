@@ -1,13 +1,14 @@
 """``vpp edge enrol``: a home makes its key and fetches its certificate with a one-time code."""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from edge.clock import day_of
 from edge.config import Config, ConfigError, read_config
 from edge.identity import enrolment_http
 from edge.identity.enrolment import Granted, Request, make_request, validity_ms
-from edge.identity.files import IdentityFiles
+from edge.identity.files import IdentityBusyError, IdentityFiles
 from edge.identity.logins import files_of
 
 WRONG_CONFIG, REFUSED = 2, 1
@@ -41,12 +42,24 @@ def enrolled(config: Config, code: str, fingerprint: str) -> int:
     The key is written first and used again by a later attempt, as a code belongs to the first key
     that used it. Raises `EnrolError`.
     """
-    gateway, files = config.gateway, files_of(config)
-    if not gateway.enrol_url:
+    if not config.gateway.enrol_url:
         raise EnrolError(
             "[gateway] enrol_url is missing: the address of `vpp ca serve`, which the operator"
             " knows, with certificate_file, key_file and ca_file"
         )
+    files = files_of(config)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(files.locked())
+        except IdentityBusyError as error:
+            raise EnrolError(f"{error}; the code is not lost: run the same command again") from None
+        except OSError as error:
+            raise EnrolError(_unwritable(files, error)) from None
+        return _enrolled(config, files, code, fingerprint)
+
+
+def _enrolled(config: Config, files: IdentityFiles, code: str, fingerprint: str) -> int:
+    gateway = config.gateway
     request = _request(files, gateway.device_id)
     try:
         answer = enrolment_http.enrol(gateway.enrol_url, code, fingerprint, request.pem)
@@ -75,8 +88,12 @@ def _request(files: IdentityFiles, device_id: str) -> Request:
         if pending is None:
             files.keep_pending(request.key_pem)
     except (OSError, ValueError) as error:
-        raise EnrolError(f"the key cannot be written to {files.key.parent} ({error})") from None
+        raise EnrolError(_unwritable(files, error)) from None
     return request
+
+
+def _unwritable(files: IdentityFiles, error: Exception) -> str:
+    return f"the key cannot be written to {files.key.parent} ({error})"
 
 
 def _said(words: str, code: int) -> int:

@@ -23,8 +23,10 @@ RENEW_AFTER = 2 / 3
 """Share of a certificate's life after which it is renewed."""
 RENEW_SPREAD = 0.05
 """Share of its life over which the devices of a fleet spread their renewals."""
+REVOKED = "revoked"
+"""Word of the refusal of a device that the operator has revoked."""
 NEEDS_CODE = frozenset(
-    {"unknown_code", "expired_code", "used_code", "revoked", "moved", "not_registered",
+    {"unknown_code", "expired_code", "used_code", REVOKED, "moved", "not_registered",
      "unknown_certificate", "expired_certificate"}
 )  # fmt: skip
 """Words of refusals after which trying again does not help: the operator has to act."""

@@ -5,13 +5,19 @@ of the server that was lost can be fetched again with the same key, and a comput
 between two of the steps has a pair that fits when it starts again.
 """
 
+import fcntl
 import os
 import ssl
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.identity.enrolment import Granted, is_key_of
+
+
+class IdentityBusyError(Exception):
+    """Another process is replacing the files; in one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,27 @@ class IdentityFiles:
     @property
     def _new_key(self) -> Path:
         return self.key.with_name(f"{self.key.name}.new")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let nobody else enrol or renew meanwhile. Raises `IdentityBusyError` and `OSError`.
+
+        The system lets go of the lock when the process ends, however it ends.
+        """
+        lock = self.key.with_name(f"{self.key.name}.lock")
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise IdentityBusyError(
+                f"another process is enrolling or renewing with {self.key}, which takes a minute at"
+                " most"
+            ) from None
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     def stamp(self) -> tuple[int, ...]:
         """A value that changes whenever a file is replaced."""
@@ -63,7 +90,8 @@ class IdentityFiles:
         """Do the last step of `take`, also where an earlier process could not do it any more."""
         pending, certificate = self.pending_key(), _text(self.certificate)
         if pending is not None and certificate is not None and is_key_of(pending, certificate):
-            os.replace(self._new_key, self.key)
+            with suppress(FileNotFoundError):  # another process has just done it
+                os.replace(self._new_key, self.key)
             _sync(self.key.parent)
 
 

@@ -22,10 +22,12 @@ class Renewals:
         self._draw = rng.random()
         self._not_before_ms: int | None = None
         self._failures = 0
-        self._now = False
+        self._now = self._given_up = False
 
     def is_due(self, now_ms: int) -> bool:
         """Whether to try now. Also after its end: this clock may be wrong, the server's is not."""
+        if self._given_up:
+            return False
         if self._not_before_ms is not None and now_ms < self._not_before_ms:
             return False
         return self._now or next_step(self.pem, now_ms, self._draw) != "wait"
@@ -40,6 +42,10 @@ class Renewals:
         ceiling_ms = OPERATOR_MS if needs_code else min(FIRST_MS * 2**self._failures, MOST_MS)
         self._failures = min(self._failures + 1, 10)
         self._not_before_ms = now_ms + round(self._rng.uniform(0.5, 1.0) * ceiling_ms)
+
+    def give_up(self) -> None:
+        """Try no more: the operator has revoked this certificate."""
+        self._given_up = True
 
     def has_ended(self, now_ms: int) -> bool:
         """Whether the certificate is of no use any more, by the home's clock."""

@@ -16,6 +16,7 @@ from schemas.protocol import CLOSE_REPLACED
 from tests.support.edge_agent import DEVICE_ID, OPTIONS, agent_at, agent_process, running
 from tests.support.edge_ring import file_ring
 from tests.support.small_gateway import small_gateway
+from tests.support.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +33,11 @@ async def test_readings_are_acked_and_a_setpoint_is_obeyed(tmp_path: Path) -> No
             await gateway.command(DEVICE_ID, 1, -2000.0, lasts_ms=60_000)
             reports = gateway.reports.setdefault(DEVICE_ID, [])
             await gateway.until(lambda: len(reports) == 1)
-            assert inverter.battery_w == -2000
+            await until(lambda: inverter.battery_w == -2000)
             assert agent.inverter.held is not None
         assert gateway.answers[DEVICE_ID] == ["accepted"]
-        assert (reports[0].state, reports[0].p) == ("applied", -2000)
+        assert reports[0].state == "applied"
+        assert reports[0].p == pytest.approx(-2000, rel=0.05)  # its ramp's last step may be ahead
         assert inverter.battery_w > 0, "it was released at the end"
     assert gateway.requests[0].headers["Authorization"] == "Bearer secret"
     assert agent.counters["acked"] > 0

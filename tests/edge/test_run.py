@@ -86,3 +86,21 @@ def test_a_process_that_stands_still_is_ended() -> None:
     )
     assert done.returncode == EXIT_CODE
     assert b"time.sleep" in done.stderr or b'File "<string>", line 4' in done.stderr
+
+
+@pytest.mark.parametrize("program", ["edge", "vpp_streams"])
+def test_both_command_lines_say_what_happens(tmp_path: Path, program: str) -> None:
+    (tmp_path / "token").write_text("secret\n")
+    where = 'url = "ws://127.0.0.1:1"\ndevice_id = "home-1"\ntoken_file = "token"'
+    path = config_file(tmp_path, where)
+    run = [sys.executable, "-m", program, *(["edge"] if program == "vpp_streams" else []), "run"]
+    with subprocess.Popen(
+        [*run, str(path)], stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stderr is not None
+        try:
+            first, second = process.stderr.readline(), process.stderr.readline()
+        finally:
+            process.kill()
+    assert "INFO home-1 is a simulated" in first
+    assert "WARNING no connection (unreachable: " in second

@@ -142,6 +142,7 @@ def test_a_revoked_device_is_let_in_by_a_newer_certificate_only(
     else:
         assert isinstance(answer, AdmissionRefusal)
         assert expected in answer.reason
+        assert answer.code == ("revoked" if "revoked" in expected else "")
         if "revoked" in expected:
             assert answer.status == 403
             assert "vpp ca code pw-1" in answer.reason

@@ -1,6 +1,7 @@
 """A small gateway of plain ``websockets``: no Kafka, real sockets."""
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -13,6 +14,7 @@ from websockets.typing import Subprotocol
 
 from edge.session import Patience
 from schemas.protocol import (
+    REFUSED_REVOKED,
     SUBPROTOCOL,
     Ack,
     Backfill,
@@ -41,6 +43,8 @@ class SmallGateway:
 
     url: str = ""
     refuse: bool = False
+    revoked: bool = False
+    """Whether it refuses every device as revoked, as the gateway does."""
     interval_ms: int = 1000
     acks: bool = True
     """False = it keeps its acks to itself."""
@@ -84,6 +88,8 @@ class SmallGateway:
     def answer(self, socket: ServerConnection, request: Request) -> Response | None:
         self.requests.append(request)
         self.happened.set()
+        if self.revoked:
+            return socket.respond(403, json.dumps({"error": "revoked", "code": REFUSED_REVOKED}))
         return socket.respond(401, "wrong token\n") if self.refuse else None
 
     async def serve(self, socket: ServerConnection) -> None:

@@ -70,13 +70,19 @@ def check(
 
 @app.command("probe")
 def probe(
-    address: Annotated[str, typer.Argument(help="HOST or HOST:PORT of Modbus TCP")],
+    address: Annotated[str, typer.Argument(help="HOST or HOST:PORT")],
     unit: Annotated[int, typer.Option(min=0, max=255, help="the Modbus unit")] = 1,
+    driver: Annotated[str, typer.Option(help="another driver than sunspec")] = "sunspec",
+    option: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE of that driver, as in [driver]; repeatable")
+    ] = None,
 ) -> None:
     """Say what inverter is at an address: its SunSpec models, readings, signs and balance.
+
+    vpp edge probe 192.0.2.7 --driver enphase --option token_file=token
 
     It only reads. Exit code 0 = what it reads fits together, 1 = it does not, or nothing answers.
     """
     from edge.commissioning.probe_command import probe as probe_home
 
-    raise typer.Exit(probe_home(address, unit))
+    raise typer.Exit(probe_home(address, unit, driver, option or []))

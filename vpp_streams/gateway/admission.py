@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from schemas.assets import Device, Site
-from schemas.protocol import SUBPROTOCOL
+from schemas.protocol import REFUSED_REVOKED, SUBPROTOCOL
 from vpp_streams.domain.identity.refusals import new_code
 from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.registry.demo_tokens import token_hash
@@ -34,6 +34,8 @@ class AdmissionRefusal(NamedTuple):
     reason: str
     retry_after_s: int | None = None
     """When to come again, where it is only too early."""
+    code: str = ""
+    """A stable word, where a device has to act on it; "" = none."""
 
 
 def requested_device(path: str, headers: Mapping[str, str]) -> str | AdmissionRefusal:
@@ -82,7 +84,8 @@ def refusal_of_revoked(admitted: Admitted, revocations: Revocations) -> Admissio
     device_id, shown = admitted.device.device_id, admitted.certificate
     if not revocations.concerns(device_id, shown.begins_ms if shown else None):
         return None
-    return AdmissionRefusal(403, f"device {device_id} was revoked: {new_code(device_id)}")
+    reason = f"device {device_id} was revoked: {new_code(device_id)}"
+    return AdmissionRefusal(403, reason, code=REFUSED_REVOKED)
 
 
 def refusal_of_planned(site: Site) -> AdmissionRefusal | None:

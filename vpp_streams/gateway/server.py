@@ -143,11 +143,11 @@ class Gateway:
         shown = client_certificate(transport.get_extra_info("peercert"))
         address = address_of(transport)
         match self._doorkeeper.admit(request.path, headers, shown, address, now().mono_ms):
-            case AdmissionRefusal(status, reason, retry_after_s):
+            case AdmissionRefusal(status, reason, retry_after_s, code):
                 more = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
                 if retry_after_s is not None:
                     more["Retry-After"] = str(retry_after_s)
-                return Reply(status, {"error": reason}, more)
+                return Reply(status, {"error": reason} | ({"code": code} if code else {}), more)
             case admitted:
                 return admitted
 

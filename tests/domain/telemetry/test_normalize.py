@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.vendor_fields.document import number, time_ms
 from schemas.telemetry import Quality, Reading, Rejection
 from vpp_streams.domain.telemetry.normalize import VENDORS, guess_vendor, normalize
 from vpp_streams.domain.telemetry.normalize.balance import balance_tolerance_w
-from vpp_streams.domain.telemetry.normalize.document import number, time_ms
 
 NOW = 1_800_000_000_000
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.vendor_fields.document import time_ms
 from schemas.telemetry import Quality, Reading, Rejection
 from tests.support.paths import DOCS, SHARED_DATA
 from vpp_streams.cli.normalize import outcome
 from vpp_streams.cli.screens.normalize import summary_table
 from vpp_streams.domain.telemetry.normalize import normalize
 from vpp_streams.domain.telemetry.normalize.balance import balance_tolerance_w
-from vpp_streams.domain.telemetry.normalize.document import time_ms
 
 PAYLOADS = SHARED_DATA / "vendor_payloads"
 TABLE = DOCS / "vendors.md"

@@ -1,12 +1,15 @@
 """What `vpp edge probe` says of an inverter, and of what is none."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from edge.commissioning.probe import Found, found_at, is_consistent, options_of, report_of
+from edge.driver import Capabilities
 from edge.drivers.sunspec import Options
+from edge.drivers.sunspec_map import Place
 from tests.support.modbus_world import modbus_world
 from vpp_streams.cli.edge import app
 from vpp_streams.process.ports import free_port
@@ -68,6 +71,20 @@ async def test_a_sign_that_does_not_show_is_not_guessed(power_w: float, words: s
     found = await probed("hybrid", power_w)
     assert [line for line in report_of(found) if line.startswith(words)]
     assert is_consistent(found)
+
+
+@pytest.mark.parametrize(
+    ("models", "words"), [((123,), "It can be limited (model 123)"), ((), "It has no power sett")]
+)
+async def test_an_inverter_that_can_only_be_limited_is_measured_only(
+    models: tuple[int, ...], words: str
+) -> None:
+    found = await probed("der", 0.0)
+    places = tuple(Place(model_id, 40_100, 24) for model_id in models)
+    can = Capabilities(measure=found.can.measure)
+    line = report_of(replace(found, can=can, places=places))[-1]
+    assert line.startswith(words)
+    assert line.endswith("the home is measured only.")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,9 @@ import os
 import random
 import ssl
 import stat
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
@@ -18,12 +21,13 @@ from edge.drivers.simulated import SimulatedHome
 from edge.identity.certificate_login import CertificateLogin
 from edge.identity.enrol import EnrolError, enrol, enrolled
 from edge.identity.enrolment import make_request
-from edge.identity.files import IdentityFiles
+from edge.identity.files import IdentityBusyError, IdentityFiles
 from edge.identity.logins import files_of, holder_of
 from schemas.protocol import CLOSE_CERTIFICATE_EXPIRED, CLOSE_REVOKED
 from tests.support.edge_agent import DEVICE_ID, OPTIONS, agent_at, running
 from tests.support.edge_ring import file_ring
 from tests.support.enrolment_server import Served, enrolment_server
+from tests.support.paths import ROOT
 from tests.support.small_gateway import QUICK, SmallGateway, small_gateway
 from tests.support.waiting import until
 from vpp_streams.domain.moments import DAY_MS
@@ -102,7 +106,7 @@ async def test_a_home_enrols_with_one_command(
     assert files.ca is not None
     assert files.ca.read_text() == served.world.ca_pem
     assert sorted(n for n in os.listdir(tmp_path) if "." in n) == [
-        "ca.pem", "device.key", "device.pem", "edge.toml"
+        "ca.pem", "device.key", "device.key.lock", "device.pem", "edge.toml"
     ]  # fmt: skip
     assert await asyncio.to_thread(enrol, path, "WRONG", served.ca_sha256) == 1
     line = capsys.readouterr().err
@@ -276,6 +280,101 @@ async def test_a_revoked_home_goes_on_without_connecting_until_it_is_enrolled_ag
         assert serial_shown(gateway) != first
         await until(lambda: agent.counters["acked"] > made)
         assert login.trouble == ""
+
+
+async def test_a_revoked_home_that_is_started_again_tries_once(
+    served: Served, tmp_path: Path
+) -> None:
+    login = await enrolled_home(served, tmp_path)
+    async with tls_gateway(served) as gateway:
+        gateway.revoked = True
+        served.world.revoke("pw-1")
+        async with running(agent_of(gateway, login, tmp_path)) as agent:
+            await until(lambda: login.trouble.startswith("the operator has revoked this device"))
+            assert "vpp ca code pw-1" in login.trouble
+            made = agent.counters["made"]
+            await until(lambda: agent.counters["made"] > made + 20)
+            assert len(gateway.requests) == 1
+            gateway.revoked = False
+            served.world.now_ms += 2000
+            config = read_config(tmp_path / "edge.toml")
+            await asyncio.to_thread(enrolled, config, served.world.code(), served.ca_sha256)
+            await gateway.until(lambda: len(gateway.hellos) == 1)
+            await until(lambda: login.trouble == "")
+
+
+async def test_a_renewal_that_is_refused_as_revoked_ends_the_attempts(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: Counter[str] = Counter()
+    stamp = IdentityFiles.stamp
+
+    def counted(files: IdentityFiles) -> tuple[int, ...]:
+        looks["looked"] += 1
+        return stamp(files)
+
+    monkeypatch.setattr(IdentityFiles, "stamp", counted)
+    login = await enrolled_home(served, tmp_path)
+    await login.ready()
+    served.world.revoke("pw-1")
+    with keeping(login):
+        served.world.now_ms += 70 * DAY_MS
+        await until(lambda: login.trouble.startswith("the operator has revoked this device"))
+        assert not await may_connect(login)
+        served.world.now_ms += 10 * DAY_MS
+        looked = looks["looked"]
+        await until(lambda: looks["looked"] > looked + 5)
+        assert served.world.counters["renew_refused:revoked"] == 1
+        config = read_config(tmp_path / "edge.toml")
+        await asyncio.to_thread(enrolled, config, served.world.code(), served.ca_sha256)
+        await login.ready()
+    assert login.trouble == ""
+
+
+async def test_two_that_enrol_at_once_do_not_mix_their_files(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    login = await enrolled_home(served, tmp_path)
+    config = read_config(tmp_path / "edge.toml")
+    files = files_of(config)
+    before = (files.certificate.read_text(), files.key.read_text())
+    with keeping(login), files.locked():
+        code = served.world.code()
+        with pytest.raises(EnrolError, match="another process is enrolling or renewing with"):
+            await asyncio.to_thread(enrolled, config, code, served.ca_sha256)
+        path = tmp_path / "edge.toml"
+        assert await asyncio.to_thread(enrol, path, code, served.ca_sha256) == 1
+        assert capsys.readouterr().err.count("\n") == 1
+        served.world.now_ms += 70 * DAY_MS
+        await until(lambda: "another process is enrolling" in login.trouble)
+        assert (files.certificate.read_text(), files.key.read_text()) == before
+        assert files.pending_key() is None
+        assert await may_connect(login)
+    await asyncio.to_thread(enrolled, config, served.world.code(), served.ca_sha256)
+    files.tls()
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    files = IdentityFiles(tmp_path / "a.pem", tmp_path / "a.key", None)
+    held = (
+        "import sys, time; from pathlib import Path; from edge.identity.files import IdentityFiles;"
+        "f = IdentityFiles(Path('a.pem'), Path('a.key'), None); lock = f.locked();"
+        "lock.__enter__(); print('held', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", held],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(IdentityBusyError), files.locked():
+            pass
+        process.kill()
+        process.wait(60)
+    with files.locked():
+        pass
 
 
 async def test_a_revoked_token_is_shown_no_more(tmp_path: Path) -> None:

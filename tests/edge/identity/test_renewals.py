@@ -50,5 +50,11 @@ async def test_what_only_the_operator_can_change_is_tried_rarely() -> None:
     assert renewals.is_due(now_ms)
 
 
+async def test_one_that_was_revoked_is_never_due_again() -> None:
+    renewals = Renewals(await certificate(), random.Random(1))
+    renewals.give_up()
+    assert not any(renewals.is_due(NOW_MS + day * DAY_MS) for day in range(120))
+
+
 def test_two_keys_differ() -> None:
     assert make_request("pw-1").key_pem != make_request("pw-1").key_pem

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from edge.vendor_fields.document import EARLIEST_MS
 from schemas.bounds import MAX_INTERVAL_MS, EpochMs, Seq
 from schemas.telemetry import Quality
 from schemas.wire import UNREADABLE
@@ -22,7 +23,7 @@ from vpp_streams.domain.telemetry.normalize.balance import (
     balance_error_w,
     balance_tolerance_column_w,
 )
-from vpp_streams.domain.telemetry.normalize.checked import EARLIEST_MS, MAX_AHEAD_MS, PLAIN_RANGE
+from vpp_streams.domain.telemetry.normalize.checked import MAX_AHEAD_MS, PLAIN_RANGE
 
 PlainColumns = dict[str, Any]
 """Columns of ``telemetry.v1`` by name, ``site_hash`` and ``device`` (the registry's row)."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from edge.vendor_fields.document import EARLIEST_MS
 from schemas.telemetry import Quality, Reading, Rejection
 from vpp_streams.domain.telemetry.normalize.balance import (
     POWERS,
@@ -26,8 +27,6 @@ MAX_POWER_W = 1e9
 """Largest possible power of a site, W: more is a wrong unit or a broken meter."""
 SOC_SLACK = 0.02
 """A state of charge this far outside 0..1 is rounding and is clamped; more is rejected."""
-EARLIEST_MS = 946_684_800_000
-"""2000-01-01 UTC, ms: an older time is from a clock that was never set."""
 MAX_AHEAD_MS = 600_000
 """How far a device's clock may be ahead of the gateway's, ms."""
 

@@ -11,23 +11,22 @@ export is known to be at the grid.
 import math
 from collections.abc import Callable
 
-from schemas.telemetry import JsonValue, Quality, Reading, Rejection
-from vpp_streams.domain.telemetry.normalize.ages import MAX_REPORT_LAG_MS, Aged, current
-from vpp_streams.domain.telemetry.normalize.batteries import joint_soc
-from vpp_streams.domain.telemetry.normalize.checked import Times, checked
-from vpp_streams.domain.telemetry.normalize.document import (
-    NAN,
-    at,
-    items,
-    not_telemetry,
-    number,
-    total,
+from edge.vendor_fields.ages import MAX_REPORT_LAG_MS, Aged, current
+from edge.vendor_fields.document import NAN, at, items, number, total
+from edge.vendor_fields.enphase import (
+    aged_meter,
+    battery_fields,
+    inverter_fields,
+    islanded,
+    line_to_neutral_v,
+    state_of_charge,
 )
+from schemas.telemetry import JsonValue, Quality, Reading, Rejection
+from vpp_streams.domain.telemetry.normalize.checked import Times, checked
+from vpp_streams.domain.telemetry.normalize.document import not_telemetry
 
 _PRODUCTION, _NET_CONSUMPTION, _STORAGE = 704643328, 704643584, 704643840
 """Element ids of the Envoy's meters: the same on every Envoy."""
-_UNCONNECTED_V = 60.0
-"""A phase below this is a clamp without a conductor (it shows some volts)."""
 _KINDS = {
     "devices": "the Envoy's inventory",
     "tariff": "the Envoy's tariff",
@@ -117,55 +116,39 @@ def _meters(document: JsonValue, times: Times) -> Reading | Rejection:
     by_id = {at(entry, "eid"): entry for entry in document if isinstance(at(entry, "eid"), int)}
     grid = by_id.get(_NET_CONSUMPTION)
     aged = {
-        "solar_w": _metered(by_id.get(_PRODUCTION)),
-        "grid_w": _metered(grid),
-        "battery_w": _metered(by_id.get(_STORAGE)),
+        "solar_w": aged_meter(by_id.get(_PRODUCTION)),
+        "grid_w": aged_meter(grid),
+        "battery_w": aged_meter(by_id.get(_STORAGE)),
     }
-    values, time_ms, quality = current(aged)
+    found = current(aged)
+    values, quality = found.values, found.quality
     if values["grid_w"] >= 0:  # the answer does not show whether the meter is around the load
         quality = Quality.ESTIMATED
     return checked(
         times,
-        time_ms,
+        found.time_ms,
         {
             **values,
             "frequency_hz": number(at(grid, "freq")),
-            "voltage_v": _line_to_neutral_v(grid),
+            "voltage_v": line_to_neutral_v(grid),
         },
         quality=quality,
     )
 
 
-def _metered(meter: JsonValue) -> Aged:
-    """The power of a meter; empty if it has no voltage, so that none is connected."""
-    is_connected = not number(at(meter, "voltage")) < _UNCONNECTED_V
-    power_w = number(at(meter, "activePower"))
-    return Aged(power_w if is_connected else NAN, at(meter, "timestamp"))
-
-
-def _line_to_neutral_v(meter: JsonValue) -> float:
-    """Mean of the connected phases; the meter's own voltage is their sum on a split phase."""
-    phases = [number(at(channel, "voltage")) for channel in items(meter, "channels")]
-    connected = [voltage_v for voltage_v in phases if voltage_v > _UNCONNECTED_V]
-    return sum(connected) / len(connected) if connected else NAN
-
-
 def _batteries(document: JsonValue, times: Times) -> Reading | Rejection:
-    """``ensemble/power``: batteries without their capacities."""
-    entries = items(document, "devices:")
-    soc, quality = joint_soc([number(at(entry, "soc")) / 100 for entry in entries])
-    battery_w = total([at(entry, "real_power_mw") for entry in entries]) / 1000
-    return checked(times, None, {"battery_w": battery_w, "soc": soc}, quality=quality)
+    """``ensemble/power``."""
+    fields = battery_fields(document)
+    return checked(times, None, fields.values, quality=fields.quality)
 
 
 def _state_of_charge(document: JsonValue, times: Times) -> Reading | Rejection:
     """``ensemble/secctrl``, or ``ensemble/status``, which contains it beside the mains relay."""
-    relay = at(document, "relay", "mains_oper_state")
     return checked(
         times,
         None,
-        {"soc": number(at(_security(document), "ENC_agg_soc")) / 100},
-        islanded={"open": True, "closed": False}.get(relay) if isinstance(relay, str) else None,
+        {"soc": state_of_charge(_security(document))},
+        islanded=islanded(at(document, "relay", "mains_oper_state")),
     )
 
 
@@ -179,22 +162,6 @@ def _watts_now(document: JsonValue, times: Times) -> Reading | Rejection:
 
 
 def _inverters(document: JsonValue, times: Times) -> Reading | Rejection:
-    """Each inverter's last report, up to some minutes old: an estimate.
-
-    An inverter that no longer reports while others do is off, and is not part of the sum.
-    """
-    aged = {
-        str(i): Aged(
-            number(at(entry, "lastReportWatts")), at(entry, "lastReportDate"), MAX_REPORT_LAG_MS
-        )
-        for i, entry in enumerate(document)
-    }
-    found = current(aged)
-    is_known = not any(math.isnan(one.value) for one in aged.values())
-    powers = [power_w for power_w in found.values.values() if not math.isnan(power_w)]
-    return checked(
-        times,
-        found.time_ms,
-        {"solar_w": total(powers) if is_known else NAN},
-        quality=Quality.ESTIMATED,
-    )
+    """``api/v1/production/inverters``."""
+    fields = inverter_fields(document)
+    return checked(times, fields.time_ms, fields.values, quality=fields.quality)

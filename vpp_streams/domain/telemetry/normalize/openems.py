@@ -8,9 +8,10 @@ inverter it includes panels, so ``EssDischargePower`` takes precedence. No time 
 
 import math
 
+from edge.vendor_fields.document import at, number
 from schemas.telemetry import JsonValue, Quality, Reading, Rejection
 from vpp_streams.domain.telemetry.normalize.checked import Times, checked
-from vpp_streams.domain.telemetry.normalize.document import at, not_telemetry, number
+from vpp_streams.domain.telemetry.normalize.document import not_telemetry
 
 _SUM = "_sum/"
 _ISLANDED = {1: False, 2: True}

@@ -6,15 +6,10 @@ power whose direction is not reported is empty, and so is what is disabled. Writ
 API document: no recorded answer was available, unlike for the other vendors.
 """
 
+from edge.vendor_fields.document import NAN, at, items, number
 from schemas.telemetry import JsonValue, Quality, Reading, Rejection
 from vpp_streams.domain.telemetry.normalize.checked import Times, checked
-from vpp_streams.domain.telemetry.normalize.document import (
-    NAN,
-    at,
-    items,
-    not_telemetry,
-    number,
-)
+from vpp_streams.domain.telemetry.normalize.document import not_telemetry
 
 _WATTS = {"W": 1.0, "kW": 1e3, "MW": 1e6}
 _STORAGE_SIGNS = {"charging": -1.0, "discharging": 1.0}
@@ -55,7 +50,7 @@ def _power_flow(flow: JsonValue, times: Times) -> Reading | Rejection:
         return Rejection("bad_unit", f"The unit is {str(unit)[:20]!r}; known: {', '.join(_WATTS)}.")
 
     def power_w(name: str) -> float:
-        return number(at(_enabled(flow, name), "currentPower")) * _WATTS[unit]
+        return _value(flow, name, "currentPower") * _WATTS[unit]
 
     return checked(
         times,
@@ -67,15 +62,20 @@ def _power_flow(flow: JsonValue, times: Times) -> Reading | Rejection:
             ),
             "solar_w": power_w("PV"),
             "load_w": power_w("LOAD"),
-            "soc": number(at(_enabled(flow, "STORAGE"), "chargeLevel")) / 100,
+            "soc": _value(flow, "STORAGE", "chargeLevel") / 100,
         },
     )
 
 
-def _enabled(flow: JsonValue, name: str) -> JsonValue:
-    """A component of the site; None if there is none, or if it is disabled."""
-    component = at(flow, name)
-    return None if str(at(component, "status")).lower() == "disabled" else component
+def _value(flow: JsonValue, name: str, key: str) -> float:
+    """A value of a component; NaN if there is none, or if it is disabled.
+
+    A disabled component shows 0, so that a 0 without a status is not measured either.
+    """
+    status = str(at(flow, name, "status") or "").lower()
+    value = number(at(flow, name, key))
+    is_open = status in ("", "n/a") and value == 0
+    return NAN if is_open or status == "disabled" else value
 
 
 def _signed_w(power_w: float, signs: set[float]) -> float:

@@ -7,9 +7,10 @@ they answer with 0 for everything, which is not a measurement.
 
 import math
 
+from edge.vendor_fields.document import NAN, at, number, time_ms
 from schemas.telemetry import JsonValue, Quality, Reading, Rejection
 from vpp_streams.domain.telemetry.normalize.checked import Times, checked
-from vpp_streams.domain.telemetry.normalize.document import NAN, at, not_telemetry, number, time_ms
+from vpp_streams.domain.telemetry.normalize.document import not_telemetry
 
 _POWERS = {
     "battery_w": "battery_power",

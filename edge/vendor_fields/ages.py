@@ -8,8 +8,9 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from schemas.telemetry import JsonValue, Quality
-from vpp_streams.domain.telemetry.normalize.document import NAN, latest_ms, time_ms
+from edge.vendor_fields.document import NAN, latest_ms, time_ms
+from edge.vendor_fields.fields import Fields
+from schemas.bodies import JsonValue
 
 MAX_LAG_MS = 60_000
 """A value this much older than the newest in its document is not measured now, ms. Meters of one
@@ -27,24 +28,15 @@ class Aged(NamedTuple):
     max_lag_ms: int = MAX_LAG_MS
 
 
-class Current(NamedTuple):
-    """The values of a document that are measured now."""
-
-    values: dict[str, float]
-    time_ms: int | None
-    """The newest time of a value that is measured, ms; None = there is none."""
-    quality: Quality
-    """Estimated if the age of a value is not known while that of another is."""
-
-
-def current(aged: Mapping[str, Aged], *also: JsonValue) -> Current:
+def current(aged: Mapping[str, Aged], *also: JsonValue) -> Fields:
     """The values, with those empty that are too old or whose meter was never read.
 
-    ``also`` has further times of the same document, such as that of the answer.
+    A value whose age is not known while that of another is, is an estimate. ``also`` has further
+    times of the same document, such as that of the answer.
     """
     measured = {name: one for name, one in aged.items() if not math.isnan(one.value)}
     newest_ms = latest_ms([*(one.time for one in measured.values()), *also])
-    quality, values = Quality.OK, dict.fromkeys(aged, NAN)
+    found = Fields(dict.fromkeys(aged, NAN), newest_ms)
     for name, one in measured.items():
         at_ms = time_ms(one.time)
         if at_ms is None and _is_time(one.time):
@@ -52,9 +44,9 @@ def current(aged: Mapping[str, Aged], *also: JsonValue) -> Current:
         if at_ms is not None and newest_ms is not None and newest_ms - at_ms > one.max_lag_ms:
             continue
         if at_ms is None and newest_ms is not None:
-            quality = Quality.ESTIMATED
-        values[name] = one.value
-    return Current(values, newest_ms, quality)
+            found.estimated.add(name)
+        found.values[name] = one.value
+    return found
 
 
 def _is_time(value: JsonValue) -> bool:

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from schemas.telemetry import Quality
-from vpp_streams.domain.telemetry.normalize.document import NAN
+from edge.vendor_fields.document import NAN
+from schemas.bodies import Quality
 
 
 def joint_soc(
