@@ -50,9 +50,14 @@ def test_a_file_that_is_no_store_is_one_line(tmp_path: Path, content: bytes) -> 
 
 def test_a_change_that_fails_half_way_is_not_made(tmp_path: Path) -> None:
     accounts = Accounts(tmp_path / "accounts.db", CHEAP)
-    with pytest.raises(InputError), accounts.store.together():
-        accounts.people.add("ann", [], at_ms=0)
-        accounts.people.add("ANN", [], at_ms=0)
+
+    def add_both() -> None:
+        with accounts.store.together():
+            accounts.people.add("ann", [], at_ms=0)
+            accounts.people.add("ANN", [], at_ms=0)
+
+    with pytest.raises(InputError):
+        add_both()
     assert accounts.people.all() == []
     accounts.close()
 

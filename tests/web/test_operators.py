@@ -10,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from tests.support.accounts_world import CHEAP
+from vpp_streams import clock
+from vpp_streams.accounts.accounts import Accounts, accounts_file
 from vpp_streams.accounts.secrets import digest_of
 from vpp_streams.cli import build_app
-from vpp_streams.domain.access.rights import ORDERS, READS
+from vpp_streams.domain.access.rights import ORDERS, READS, Role, grant_of
 from vpp_streams.errors import SettingsError
 from vpp_streams.local import demo
 from vpp_streams.settings import Settings
