@@ -28,7 +28,8 @@ async def test_events_are_published_once_in_order_and_an_outage_loses_none() -> 
     async def fail(*_: object) -> None:
         raise TimeoutError
 
-    works, kafka.write = kafka.write, fail  # type: ignore[method-assign]  # Kafka is away
+    works = kafka.write
+    kafka.write = fail  # type: ignore[method-assign, assignment]  # Kafka is away
     with pytest.raises(TimeoutError):
         await publish_waiting(audit, kafka)
     kafka.write = works  # type: ignore[method-assign]  # and back

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from tests.support.accounts_world import PASSWORD
@@ -12,7 +12,7 @@ from vpp_streams import clock
 from vpp_streams.accounts.accounts import Accounts
 from vpp_streams.cli import build_app
 
-Vpp = Callable[..., Result]
+Vpp = Callable[..., Any]
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas.audit import AuditEvent
 from schemas.bounds import PARTITIONS
 from schemas.dispatch import RequestEvent, Target
 from schemas.encoding import encode_json
 from schemas.presence import Presence
+from tests.support.accounts_world import Entrance
 from tests.support.kafka_world import plain_http, write_raw
 from tests.support.web_records import (
     command_frame,
@@ -31,6 +33,7 @@ from tests.support.web_records import (
     site_window,
 )
 from vpp_streams import clock
+from vpp_streams.accounts.accounts import accounts_file
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
@@ -47,13 +50,16 @@ PATIENCE_S = 60
 class Web:
     """A running ``vpp web``."""
 
-    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, url: str, headers: dict[str, str]
+    ) -> None:
         self.process = process
         self.url = url
+        self.headers = headers
 
     async def get(self, path: str) -> Any:
         async with plain_http(f"{self.url}/api/v1") as client:
-            return (await client.get(path)).json()
+            return (await client.get(path, headers=self.headers)).json()
 
     async def stop(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
@@ -66,10 +72,18 @@ async def running_web(
     settings: Settings, *arguments: str, **environment_of_its_own: str
 ) -> AsyncIterator[Web]:
     """``vpp web`` in a process of its own on a free port; killed if it still runs at the end."""
+    path = accounts_file(settings)
+    known = path.exists()
+    entrance = Entrance(path=path, now_ms=clock.now_ms)
+    if not known:
+        entrance.add("watcher", ("operator", "*"))
+    headers = {"Authorization": f"Bearer {entrance.token(name='watcher')}"}
+    entrance.accounts.close()
     environment = {
         **os.environ,
         "VPP_KAFKA": settings.kafka,
         "VPP_NAMESPACE": settings.namespace,
+        "VPP_STATE_DIR": str(settings.state_dir),
         "VPP_FLEET_URL": "http://127.0.0.1:9",
         "VPP_LOG_JSON": "true",
         **environment_of_its_own,
@@ -84,7 +98,7 @@ async def running_web(
         async with asyncio.timeout(PATIENCE_S):
             async for line in process.stderr:
                 if line.startswith(b"{") and "url" in (told := json.loads(line)):
-                    yield Web(process, told["url"])
+                    yield Web(process, told["url"], headers)
                     break
             else:
                 pytest.fail("vpp web ended before it listened")
@@ -166,7 +180,7 @@ async def test_it_stops_at_once_while_people_watch_the_stream(topics_ready: Sett
         plain_http(web.url) as client,
     ):
         await until(lambda: web.get("/summary"), lambda s: "regions" in s)
-        async with client.stream("GET", "/api/v1/stream") as response:
+        async with client.stream("GET", "/api/v1/stream", headers=web.headers) as response:
             lines = response.aiter_lines()
             async for line in lines:
                 if line.startswith("data:"):
@@ -187,7 +201,12 @@ async def test_what_cannot_work_is_one_line_with_the_way_out(
     settings = settings.model_copy(update=change)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "vpp_streams", "web", "--port", "0"),
-        env={**os.environ, "VPP_KAFKA": settings.kafka, "VPP_HOST": settings.host},
+        env={
+            **os.environ,
+            "VPP_KAFKA": settings.kafka,
+            "VPP_HOST": settings.host,
+            "VPP_STATE_DIR": str(settings.state_dir),
+        },
         stderr=asyncio.subprocess.PIPE,
     )
     _, errors = await asyncio.wait_for(process.communicate(), PATIENCE_S)
@@ -243,6 +262,13 @@ async def test_an_order_reaches_kafka_and_its_answer_comes_back(
             )
             assert story["story"][0]["request_id"] == asked[0].request_id
             await until(lambda: web.get("/commands"), lambda told: told["commands"])
+            audited = read_for_ever(settings, topics.AUDIT)
+            async with asyncio.timeout(PATIENCE_S), aclosing(audited):
+                _, value = await anext(audited)
+            event = msgspec.json.decode(value, type=AuditEvent)
+            assert (event.who, event.result) == ("demo", "done")
+            assert event.action == "POST /regions/{region}/targets"
+            assert event.detail == f"{asked[0].request_id} accepted"
             assert await web.stop(signal.SIGTERM) == 0
         assert not ruling.done()
     finally:
@@ -250,7 +276,9 @@ async def test_an_order_reaches_kafka_and_its_answer_comes_back(
         await asyncio.gather(ruling, return_exceptions=True)
 
 
-async def read_for_ever(settings: Settings, topic: Topic) -> AsyncIterator[tuple[bytes, bytes]]:
+async def read_for_ever(
+    settings: Settings, topic: Topic
+) -> AsyncGenerator[tuple[bytes, bytes], None]:
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
     await consumer.start()
     try:

@@ -11,8 +11,11 @@ from typer.testing import CliRunner, Result
 from schemas.bounds import PARTITIONS
 from schemas.dispatch import DispatchEvent, Request, RequestEvent
 from schemas.encoding import decode_json, encode_json
+from tests.support.accounts_world import Entrance
 from tests.support.kafka_world import read_all, until, workers, write_raw
 from tests.support.web_records import site
+from vpp_streams import clock
+from vpp_streams.accounts.accounts import accounts_file
 from vpp_streams.accounts.secrets import digest_of
 from vpp_streams.cli import build_app
 from vpp_streams.domain.registry.hashing import partition_of
@@ -65,13 +68,26 @@ def test_rights_are_those_of_the_operators_file(
             order()
 
 
+def test_a_token_of_an_account_does_it_too(settings: Settings) -> None:
+    entrance = Entrance(path=accounts_file(settings), now_ms=clock.now_ms)
+    north, viewer = entrance.token("operator", "region:north"), entrance.token("viewer")
+    entrance.accounts.close()
+    way = asked_by(settings, north, None)
+    with pytest.raises(OrderRefusedError, match="in region 'south'"):
+        way.hold("south", "")
+    with pytest.raises(OrderRefusedError, match="the right 'hold'"):
+        asked_by(settings, viewer, None).hold("north", "")
+    with pytest.raises(SettingsError, match=r"nobody in .* has this token"):
+        asked_by(settings, new_token(), None)
+
+
 def test_without_a_token_or_a_file_nothing_is_written(settings: Settings, tmp_path: Path) -> None:
     token = new_token()
-    with pytest.raises(InputError, match="no operator's token"):
+    with pytest.raises(InputError, match="no operator's token: set VPP_TOKEN"):
         asked_by(settings, None, operators_file(tmp_path, token))
     with pytest.raises(InputError, match="set VPP_OPERATORS to the"):
         asked_by(settings, token, None)
-    with pytest.raises(SettingsError, match=r"no operator in .* has this token"):
+    with pytest.raises(SettingsError, match=r"nobody in .* has this token"):
         asked_by(settings, new_token(), operators_file(tmp_path, token))
 
 

@@ -1,13 +1,14 @@
 """The kill switch without the web process: holds and releases, written directly to Kafka.
 
-The operator's token and rights are checked against the same file, and the request names the
-operator, as in the web process. Access to Kafka itself is controlled by its access lists.
+The token and its rights are checked against the same files, and the request names its sender, as in
+the web process. Access to Kafka itself is controlled by its access lists.
 """
 
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -15,6 +16,8 @@ from aiokafka.errors import KafkaError
 
 from schemas.dispatch import DispatchEvent, Hold, RequestEvent, Withdraw
 from vpp_streams import clock
+from vpp_streams.accounts.accounts import Accounts, accounts_file
+from vpp_streams.domain.access.rights import Principal
 from vpp_streams.errors import BrokerError, InputError, OrderRefusedError, SettingsError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import check_topics
@@ -28,7 +31,6 @@ from vpp_streams.settings import Settings
 from vpp_streams.web.control_views import Ordered
 from vpp_streams.web.operators import (
     MAKE_ONE,
-    Operator,
     demo_operators_file,
     holder_of,
     principal_of,
@@ -52,10 +54,10 @@ class KafkaOrdered(Ordered, frozen=True, kw_only=True):
 
 
 class KafkaHold:
-    """An operator whose token was checked, with access to Kafka."""
+    """Somebody whose token was checked, with access to Kafka."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises `InputError` or `SettingsError` if the operator cannot be identified."""
+        """Raises `InputError` or `SettingsError` if it is not known who it is."""
         access = read_access(settings.state_dir)
         token = settings.api_token
         path, namespace = settings.operators, settings.namespace
@@ -65,17 +67,9 @@ class KafkaHold:
             path = path or demo_operators_file(settings.state_dir, access.namespace)
         if token is None:
             raise InputError(f"no operator's token: set VPP_TOKEN, or {MAKE_ONE}")
-        if path is None:
-            raise InputError(
-                "rights cannot be checked without the web process: set VPP_OPERATORS to the"
-                " operators' file"
-            )
-        operator = holder_of(token, read_operators(path), clock.now_ms())
-        if operator is None:
-            raise SettingsError(f"no operator in {path} has this token")
-        self.operator: Operator = operator
+        self.who = _holder(settings, token, path)
         self._clients = KafkaClients(settings.model_copy(update={"namespace": namespace}))
-        self._source = f"operator:{operator.name}"
+        self._source = f"operator:{self.who.name}"
 
     def hold(self, region: str, reason: str) -> KafkaOrdered:
         """Hold a region; on return the hold is in Kafka.
@@ -124,7 +118,7 @@ class KafkaHold:
         ]
 
     def _permit(self, region: str) -> None:
-        if denial := principal_of(self.operator).denial("hold", [region]):
+        if denial := self.who.denial("hold", [region]):
             raise OrderRefusedError(denial)
 
     async def _standing(self, region: str) -> list[str]:
@@ -178,8 +172,30 @@ class KafkaHold:
             state=event.state if event else "written",
             reason=event.reason if event else "",
             by=event.by if event else "",
-            operator=self.operator.name,
+            operator=self.who.name,
         )
+
+
+def _holder(settings: Settings, token: str, operators: Path | None) -> Principal:
+    """Who has a token: in the file of operators, or in the accounts' file of this machine.
+
+    Raises `InputError` if there is neither file, `SettingsError` if nobody has the token.
+    """
+    now_ms, path = clock.now_ms(), accounts_file(settings)
+    operator = holder_of(token, read_operators(operators), now_ms) if operators else None
+    if operator is not None:
+        return principal_of(operator)
+    if path.exists():
+        with closing(Accounts(path)) as accounts:
+            who = accounts.sessions.token_holder(token, now_ms)
+        if who is not None:
+            return who
+    elif operators is None:
+        raise InputError(
+            "rights cannot be checked without the web process: set VPP_OPERATORS to the"
+            " operators' file, or VPP_ACCOUNTS to the accounts'"
+        )
+    raise SettingsError(f"nobody in {operators or path} has this token")
 
 
 @asynccontextmanager
