@@ -156,6 +156,12 @@ def test_owners_have_the_share_of_their_own_program() -> None:
     assert (found["a"], found["b"]) == (15_000, 12_500)
 
 
+def test_a_program_without_a_share_has_no_line_of_it() -> None:
+    told, rated = award(), terms(program_id="rate", owner_share=0.0, per_kwh_micros=1)
+    found = shares(told, delivery(told, 6_000.0), [250.0, 250.0, 0.0, 0.0], None, SHARE_60, rated)
+    assert found == {"a": 15_000, "c": 0}
+
+
 def test_another_currency_is_refused_with_the_way_out() -> None:
     told = award(currency="AUD")
     with pytest.raises(RefusedError, match="share-60 is paid in EUR, market sim in AUD: enrol"):
