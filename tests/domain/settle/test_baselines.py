@@ -115,6 +115,20 @@ def test_numbers_by_hand() -> None:
     assert found == pytest.approx(np.full(SITES, 1_890.0))
 
 
+def test_a_site_that_needs_an_older_day_gives_no_older_day_to_the_others() -> None:
+    """The first site was dispatched yesterday; the day before the tenth was another one."""
+    grid_wh = np.full((120 * 96, SITES), 100.0)
+    event_ms = at(2025, 11, 20, 18)
+    eleventh_ms = at(2025, 11, 5, 18)
+    grid_wh[(eleventh_ms - FIRST) // QUARTER] = 1_200.0
+    calendar = Calendar(
+        BERLIN, lambda day: np.arange(SITES) == 0 if day == date(2025, 11, 19) else never(day)
+    )
+    span = (event_ms, event_ms + QUARTER)
+    found = ten_of_ten_wh(span, event_ms, measured_from(grid_wh), calendar)
+    assert found.tolist() == pytest.approx([210.0, 100.0, 100.0, 100.0])
+
+
 def test_the_ratio_is_limited() -> None:
     today, usual = np.array([[100.0, 300.0, 50.0, 110.0]]), np.full((1, 4), 100.0)
     assert adjustment(today, usual).tolist() == pytest.approx([1.0, 1.2, 0.8, 1.1])

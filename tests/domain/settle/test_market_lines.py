@@ -121,6 +121,19 @@ def test_at_the_connection_the_load_is_the_operators_cost() -> None:
     assert amounts(entries, "operator") == {"": -30_000 - 30_000}
 
 
+@pytest.mark.parametrize(
+    ("towards", "price", "owner"),
+    [(1, 100.0, 24_000), (-1, 100.0, -24_000), (1, -100.0, -24_000), (-1, -100.0, 24_000)],
+)
+def test_at_the_connection_energy_has_the_sign_of_its_price_and_direction(
+    towards: int, price: float, owner: int
+) -> None:
+    told = award(metered_at="connection", energy_w=-3_600.0, prices={"energy": price})
+    settlement = delivery(told, -3_600.0, needed_w=towards * 6_000.0, given_w=towards * 6_000.0)
+    found = shares(told, settlement, [towards * 400.0, towards * 100.0, 0.0, 0.0])
+    assert (found["a"], found["c"]) == (owner, 0)
+
+
 def test_a_site_in_no_program_delivers_for_the_operator() -> None:
     told = award()
     lines = award_lines(
@@ -141,6 +154,12 @@ def test_owners_have_the_share_of_their_own_program() -> None:
     told, half = award(), terms(program_id="half", owner_share=0.5)
     found = shares(told, delivery(told, 6_000.0), [250.0, 250.0, 0.0, 0.0], None, SHARE_60, half)
     assert (found["a"], found["b"]) == (15_000, 12_500)
+
+
+def test_a_program_without_a_share_has_no_line_of_it() -> None:
+    told, rated = award(), terms(program_id="rate", owner_share=0.0, per_kwh_micros=1)
+    found = shares(told, delivery(told, 6_000.0), [250.0, 250.0, 0.0, 0.0], None, SHARE_60, rated)
+    assert found == {"a": 15_000, "c": 0}
 
 
 def test_another_currency_is_refused_with_the_way_out() -> None:
