@@ -18,7 +18,7 @@ from schemas.market import Award
 from schemas.programs import Enrolment
 from schemas.rejected import RejectedRecord
 from schemas.settlement import BANK, OPERATOR
-from tests.support.kafka_world import read_all, write_raw
+from tests.support.kafka_world import make_again, read_all, write_raw
 from tests.support.ledger_world import INTERVAL_MS, OCTOBER_MS, batch, home_of, interval, row
 from tests.support.paths import ROOT
 from tests.support.settle_world import SHARE_60, award, delivery, home, site_window
@@ -130,6 +130,24 @@ def test_a_killed_role_continues_and_refused_records_are_passed(
     reasons = sorted(letter.detail for letter in rejected(ready))
     assert f"the entry of {ADA} was booked before" in reasons[1]
     assert "no entries of settlement_entry.v1" in reasons[0]
+
+
+def test_a_log_that_was_created_again_is_not_mixed_with_the_one_before(
+    settings: Settings, tmp_path: Path
+) -> None:
+    asyncio.run(ensure_topics(KafkaClients(settings)))
+    balance = asking(settings)
+    write_intervals(settings, 0, 2)
+    with settlement(settings, tmp_path / "first.log"):
+        wait_until(lambda: balance(f"site:{ADA}") == 62_500 and balance(OPERATOR) == 200_000)
+    asyncio.run(make_again(settings, topics.SETTLEMENT_ENTRIES))
+    write_intervals(settings, 7, 3)
+    with settlement(settings, tmp_path / "second.log") as second:
+        assert second.wait(timeout=60) == 5
+    said = (tmp_path / "second.log").read_text()
+    assert "is not the log that this ledger was built from" in said
+    assert "Traceback" not in said
+    assert balance(f"site:{ADA}") == 62_500
 
 
 def operators(tmp_path: Path, *names: str) -> dict[str, str]:

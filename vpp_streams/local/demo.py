@@ -91,6 +91,7 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
         "region": ("worker", "region"),
         "market": ("market", "--seed", str(fleet.seed)),
         "optimizer": ("worker", "optimizer"),
+        "settlement": ("settlement", "run"),
         "gateway": ("gateway", "--port", str(settings.gateway_port), "--slot", "0"),
         "web": ("web", "--port", str(settings.web_port)),
         "sim": (
