@@ -23,8 +23,8 @@ WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun"
 
 BaselineMethod = Literal["no_battery", "ten_of_ten"]
 """What a site's energy is compared with. ``no_battery``: its connection as it would have been
-without its battery. ``ten_of_ten``: the mean of its ten most recent similar days without an event,
-adjusted by the hours before the event on the same day."""
+without its battery. ``ten_of_ten``: the mean of its ten most recent similar days without an event
+(four at weekends), adjusted by the hours before the event on the same day."""
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

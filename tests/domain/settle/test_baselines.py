@@ -77,7 +77,8 @@ def by_pandas(
         return table[(table.index >= moved) & (table.index < moved + size)].sum().to_numpy()
 
     days = [event.date() - timedelta(days=back) for back in range(1, 46)]
-    ours = [d for d in days if kind(d) == kind(event.date()) and d not in events][:10]
+    ours = [d for d in days if kind(d) == kind(event.date()) and d not in events]
+    ours = ours[: 10 if kind(event.date()) else 4]
     raw = np.mean([taken(start, length, day) for day in ours], axis=0)
     hour = pd.Timedelta(hours=1)
     before = [event - n * hour for n in (2, 3, 4)]
@@ -161,6 +162,20 @@ def test_too_few_days_are_no_baseline() -> None:
     assert five == pytest.approx(np.full(SITES, 100.0))
 
 
+def test_four_days_are_enough_at_a_weekend_and_three_are_not() -> None:
+    grid_wh = np.full((120 * 96, SITES), np.nan)
+    event_ms = at(2025, 11, 23, 18)
+    row = (event_ms - FIRST) // QUARTER
+    span = (event_ms, event_ms + QUARTER)
+    for days_back in (1, 7, 8):
+        grid_wh[row - 96 * days_back] = 100.0
+    three = ten_of_ten_wh(span, event_ms, measured_from(grid_wh), Calendar(BERLIN, never))
+    assert np.isnan(three).all()
+    grid_wh[row - 96 * 14] = 100.0
+    four = ten_of_ten_wh(span, event_ms, measured_from(grid_wh), Calendar(BERLIN, never))
+    assert four == pytest.approx(np.full(SITES, 100.0))
+
+
 def test_a_time_that_clocks_skipped_is_no_similar_day() -> None:
     """On Sunday 29 March 2026 there is no 02:30 in Berlin."""
     event_ms = at(2026, 4, 12, 2, 30)
@@ -174,7 +189,7 @@ def test_a_time_that_clocks_skipped_is_no_similar_day() -> None:
     local = [datetime.fromtimestamp(ms / 1000, BERLIN) for ms in asked]
     events = [each for each in local if (each.hour, each.minute) == (2, 30)]
     assert date(2026, 3, 29) not in {each.date() for each in events}
-    assert len(events) == 10
+    assert len(events) == 4
 
 
 def test_similar_days_are_of_the_same_kind() -> None:

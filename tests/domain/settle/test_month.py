@@ -27,16 +27,18 @@ from tests.support.settle_world import (
     award,
     delivery,
     enrolled,
+    everybody,
     fleet,
     site_window,
     terms,
 )
 from vpp_streams.domain.arrays import Floats
-from vpp_streams.domain.settle.attribution import OptOut, from_no_battery, taking_part
-from vpp_streams.domain.settle.corrections import AWARD_KINDS, balances, settled, standing
+from vpp_streams.domain.settle.attribution import OptOut
+from vpp_streams.domain.settle.baselines import Calendar
+from vpp_streams.domain.settle.corrections import AWARD_KINDS, balances, standing
 from vpp_streams.domain.settle.intervals import SiteWindows
-from vpp_streams.domain.settle.market_lines import award_lines
 from vpp_streams.domain.settle.periods import Books
+from vpp_streams.domain.settle.settling import Region
 from vpp_streams.domain.settle.statement import MonthFacts, statement
 
 MARKET_TIME = ZoneInfo("Australia/Brisbane")
@@ -101,18 +103,21 @@ def windows_of(given: Facts, wh: Floats, at: int, revision: int) -> Iterator[Sit
 
 
 def settle(given: Facts, windows: SiteWindows, at: int, before: list[pa.RecordBatch]) -> None:
-    told, homes = given.award(at), fleet(*given.site_ids)
-    span = (told.start_ms, told.start_ms + told.interval_ms)
-    energies = windows.energies(windows.rows(homes.site_ids), span).bounded(homes, INTERVAL)
-    lines = award_lines(
+    told = given.award(at)
+    region = Region(
+        fleet=fleet(*given.site_ids),
+        windows=windows,
+        enrolled=enrolled(given.site_ids, AUD),
+        calendar=Calendar(MARKET_TIME, lambda _day: everybody(len(given.site_ids))),
+        books=BOOKS,
+        opt_outs=(given.opt_out,),
+    )
+    record = region.settle_award(
         told,
         delivery(told, market_w(given, at)),
-        homes,
-        from_no_battery(energies),
-        enrolled=enrolled(given.site_ids, AUD),
-        takes_part=taking_part(homes.site_ids, span, [given.opt_out]),
+        told.start_ms,
+        before=standing(before, AWARD_KINDS),
     )
-    record = settled(lines, BOOKS, standing(before, AWARD_KINDS))
     if record is not None:
         before.append(record)
 

@@ -4,12 +4,13 @@
 battery + solar) is its load less its solar power.
 
 *Ten of ten* is the California ISO's day matching, "10-in-10" (Fifth Replacement Electronic Tariff,
-section 4.13.4, performance evaluation methodologies; Business Practice Manual for Demand
-Response): the mean of the ten most recent days of the same kind (working days, or weekends and
-holidays) without an event, at least five of them, among the 45 days before. It is multiplied by how
-much more or less the site took in the second, third and fourth hour before the event than on these
-days; the ratio is limited to 0.8..1.2, so that nobody gains by taking more before an event. On
-weekends four days are enough. AEMO's wholesale demand response baselines are of the same kind.
+section 4.13.4, performance evaluation methodologies; Business Practice Manual for Demand Response;
+its *Baseline Accuracy Work Group Proposal* of 2017 describes it in section 1): the mean of the most
+recent days of the same kind without an event, among the 45 days before. These are ten working
+days (at least five), or four weekends and holidays. It is multiplied by how much more or less the
+site took in the second, third and fourth hour before the event than on these days; the ratio is
+limited to 0.8..1.2, so that nobody gains by taking more before an event. AEMO's baselines for
+wholesale demand response are of the same kind.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -25,7 +26,8 @@ from vpp_streams.domain.settle.intervals import Energies, Span
 from vpp_streams.domain.settle.periods import local_date
 
 DAYS_BACK = 45
-TARGET_DAYS, LEAST_WORKING_DAYS, LEAST_WEEKEND_DAYS = 10, 5, 4
+WORKING_DAYS, LEAST_WORKING_DAYS = 10, 5
+OTHER_DAYS = 4
 ADJUSTMENT_LIMITS = (0.8, 1.2)
 ADJUSTMENT_HOURS = (2, 3, 4)
 """Hours before the event by which the baseline is adjusted; the last hour is left out, because
@@ -62,6 +64,8 @@ def ten_of_ten_wh(
     not adjusted.
     """
     zone, event_day = calendar.zone, local_date(event_start_ms, calendar.zone)
+    working = is_working_day(event_day, calendar.holidays)
+    target, least = (WORKING_DAYS, LEAST_WORKING_DAYS) if working else (OTHER_DAYS, OTHER_DAYS)
     hours = [(event_start_ms - n * HOUR_MS, event_start_ms - (n - 1) * HOUR_MS) for n in _hours()]
     today = [_complete_wh(measured(hour)) for hour in hours]
     sites = len(today[0])
@@ -72,7 +76,7 @@ def ten_of_ten_wh(
         if moved[0] is None:
             continue
         energy_wh = _complete_wh(measured(moved[0]))
-        counts = ~np.isnan(energy_wh) & ~calendar.had_event(day) & (count < TARGET_DAYS)
+        counts = ~np.isnan(energy_wh) & ~calendar.had_event(day) & (count < target)
         sums += np.where(counts, energy_wh, 0.0)
         count += counts
         for k, hour in enumerate(moved[1:]):
@@ -80,10 +84,8 @@ def ten_of_ten_wh(
             there = counts & ~np.isnan(hour_wh)
             before[k] += np.where(there, hour_wh, 0.0)
             seen[k] += there
-        if (count >= TARGET_DAYS).all():
+        if (count >= target).all():
             break
-    working = is_working_day(event_day, calendar.holidays)
-    least = LEAST_WORKING_DAYS if working else LEAST_WEEKEND_DAYS
     raw_wh = np.where(count >= least, sums / np.maximum(count, 1), np.nan)
     usual = np.where(seen > 0, before / np.maximum(seen, 1), np.nan)
     return raw_wh * adjustment(np.array(today), usual)

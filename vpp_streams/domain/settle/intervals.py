@@ -69,11 +69,11 @@ class _Block:
         return _Block(np.full((4, sites), np.nan), np.zeros(sites), np.full(sites, -1, np.int64))
 
     def of(self, rows: Ints) -> "_Block":
-        """The windows of some sites, in their order; -1 = nothing was ever measured of a site."""
+        """The windows of some sites, in their order."""
         known = len(self.coverage)
         if len(rows) == known and (rows == np.arange(known)).all():
             return self
-        there = (rows >= 0) & (rows < known)
+        there = rows < known  # the others were never measured
         at = np.where(there, rows, 0)
         return _Block(
             np.where(there, self.energy_wh[:, at], np.nan),
@@ -96,6 +96,10 @@ class SiteWindows:
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
         self._blocks: dict[tuple[int, int], _Block] = {}
+        self._found: tuple[pa.StringArray, Ints] = (
+            pa.array([], pa.string()),
+            np.zeros(0, np.int64),
+        )
 
     def apply(self, window: SiteWindow) -> bool:
         """Apply a window; returns whether it changed anything."""
@@ -127,9 +131,12 @@ class SiteWindows:
         self._blocks = {key: block for key, block in self._blocks.items() if key[1] >= before_ms}
 
     def rows(self, site_ids: pa.StringArray) -> Ints:
-        """The rows of sites, for `energies`; -1 = nothing was ever measured of it."""
-        find = self._rows.get
-        return np.array([find(site_id, -1) for site_id in site_ids.to_pylist()], np.int64)
+        """The rows of sites, for `energies`. They do not change; the last answer is kept."""
+        if self._found[0] is not site_ids:
+            find = self._rows.setdefault
+            rows = [find(site_id, len(self._rows)) for site_id in site_ids.to_pylist()]
+            self._found = site_ids, np.array(rows, np.int64)
+        return self._found[1]
 
     def energies(self, rows: Ints, span: Span, without: Iterable[Span] = ()) -> Energies:
         """Energy of sites in an interval, without the windows that touch other stretches of time.
