@@ -23,12 +23,12 @@ from vpp_streams.domain.market.overrides import Overrides
 from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.settle.agreements import Agreements
-from vpp_streams.domain.settle.attribution import from_no_battery, spans_of
-from vpp_streams.domain.settle.corrections import AWARD_KINDS, settled, standing
+from vpp_streams.domain.settle.baselines import Calendar
+from vpp_streams.domain.settle.corrections import AWARD_KINDS, standing
 from vpp_streams.domain.settle.fleet import Fleet
 from vpp_streams.domain.settle.intervals import SiteWindows
-from vpp_streams.domain.settle.market_lines import award_lines
 from vpp_streams.domain.settle.periods import Books, month_after
+from vpp_streams.domain.settle.settling import Region
 from vpp_streams.errors import RefusedError
 
 QUIET_MS = 10_000
@@ -75,7 +75,9 @@ class Settler:
         self._overrides.apply(event)
 
     def awarded(self, award: Award, now_ms: int) -> None:
-        """Apply an award; the first of a bid stands."""
+        """Apply an award; the first of a bid stands. Raises `RefusedError` for one of days."""
+        if award.interval_ms > KEEP_MS:
+            raise RefusedError("its interval is longer than a day, which the settler keeps")
         if award.bid_id in self._awards or award.start_ms < now_ms - KEEP_MS:
             return
         self._awards[award.bid_id] = award
@@ -133,7 +135,6 @@ class Settler:
         """
         del self._due[bid_id]
         award, delivery = self._awards[bid_id], self._deliveries[bid_id]
-        span = award.start_ms, ends_ms(award)
         if award.start_ms % MINUTE_MS or award.interval_ms % MINUTE_MS:
             raise RefusedError(
                 "sites are measured by the minute, and the interval has no full ones"
@@ -147,19 +148,21 @@ class Settler:
                     f"program {program.program_id} needs weeks of measurements for its baseline"
                     f" {program.baseline}; the role keeps one day"
                 )
-        overrides = spans_of(self._overrides.of(award, self._awards))
-        rows = self._windows.rows(fleet.site_ids)
-        energies = self._windows.energies(rows, span, overrides)
-        lines = award_lines(
-            award,
-            delivery,
-            fleet,
-            from_no_battery(energies.bounded(fleet, award.interval_ms)),
+        region = Region(
+            fleet=fleet,
+            windows=self._windows,
             enrolled=enrolled,
-            takes_part=np.ones(len(fleet), bool),
+            calendar=Calendar(self._books.zone, lambda _day: np.zeros(len(fleet), bool)),
+            books=self._books,
         )
         records = self._entries.get((award.market, award.region, award.start_ms), [])
-        return settled(lines, self._books, standing(records, AWARD_KINDS))
+        return region.settle_award(
+            award,
+            delivery,
+            award.start_ms,
+            overrides=self._overrides.of(award, self._awards),
+            before=standing(records, AWARD_KINDS),
+        )
 
     def forget(self, now_ms: int) -> None:
         """Drop what began longer ago than `KEEP_MS`."""
