@@ -13,6 +13,7 @@ import structlog
 
 from schemas.ledger import PeriodClosed
 from schemas.market import Award, Delivery
+from vpp_streams.domain.ledger.periods import check_is_over
 from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.settle.corrections import by_partition
@@ -68,6 +69,7 @@ class Settling:
 
     def _on_decision(self, read: Read[Any]) -> None:
         if isinstance(read.record, PeriodClosed):
+            check_is_over(read.record.period, read.record.at_ms)
             self.settler.closed(read.record.period)
 
     def _on_market(self, read: Read[Any]) -> None:
