@@ -63,13 +63,12 @@ def new_ledger(server: PostgresServer, name: str) -> tuple[sa.Engine, Settings]:
 def book(
     engine: sa.Engine,
     settings: Settings,
-    sites: int,
+    maker: RecordMaker,
     starts: Sequence[int],
     at_once: int = AT_ONCE,
 ) -> Booked:
     """Book an entry per site and interval; decoding is one transaction ahead, as in the role."""
     books = Books(engine, entries_topic(settings))
-    maker = RecordMaker(sites)
     with engine.connect() as connection:
         before_mb = connection.scalar(sa.text("SELECT pg_database_size(current_database())")) / 1e6
     began = time.monotonic()
@@ -84,7 +83,7 @@ def book(
     copied = time.monotonic()
     books.finish_days()
     ended = time.monotonic()
-    assert books.entries == sites * len(starts)
+    assert books.entries == len(maker.site_ids) * len(starts)
     with engine.connect() as connection:
         size = connection.scalar(sa.text("SELECT pg_database_size(current_database())")) / 1e6
     return Booked(
@@ -235,7 +234,10 @@ def main(argv: list[str] | None = None) -> None:
     options.add_argument("--days", type=int, default=30, help="of the queries")
     args = options.parse_args(argv)
     with running_postgres(*SERVER) as server:
-        tables = [_day(server, args), _layouts(server, args), _queries(server, args)]
+        tables = []
+        for work in (_day, _layouts, _queries):
+            tables.append(work(server, args))
+            progress(tables[-1].text())
     publish(args, tables)
 
 
@@ -243,7 +245,7 @@ def _day(server: PostgresServer, args: argparse.Namespace) -> Table:
     progress(f"a day: {args.sites:,} sites, {args.intervals} intervals")
     engine, settings = new_ledger(server, "day")
     starts = [FIRST_MS + n * INTERVAL_MS for n in range(args.intervals)]
-    run = book(engine, settings, args.sites, starts)
+    run = book(engine, settings, RecordMaker(args.sites), starts)
     row_s = row_by_row_s(engine, args.sites)
     engine.dispose()
     table = Table(
@@ -269,7 +271,7 @@ def _layouts(server: PostgresServer, args: argparse.Namespace) -> Table:
     progress(f"both layouts: {sites:,} sites")
     engine, settings = new_ledger(server, "rows")
     starts = [FIRST_MS + n * INTERVAL_MS for n in range(args.intervals)]
-    rows = book(engine, settings, sites, starts)
+    rows = book(engine, settings, RecordMaker(sites), starts)
     engine.dispose()
     seconds, size_mb = arrays(server, sites, args.intervals)
     table = Table(f"Layouts, of {sites:,} sites", ["layout", "x rows", "s", "MB on disk"])
@@ -288,11 +290,12 @@ def _queries(server: PostgresServer, args: argparse.Namespace) -> Table:
         for day in range(args.days)
         for n in range(args.intervals)
     ]
-    book(engine, settings, sites, starts, at_once=args.intervals)
+    maker = RecordMaker(sites, partition=0)  # fewer and larger records, as the queries do not care
+    book(engine, settings, maker, starts, at_once=24)
     gc.collect()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("ANALYZE"))
-    found = query_table(engine, args.days, RecordMaker(sites))
+    found = query_table(engine, args.days, maker)
     engine.dispose()
     return found
 

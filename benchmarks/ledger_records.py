@@ -1,5 +1,7 @@
 """Records of entries for the benchmark of the ledger, made quickly: only the start changes."""
 
+from itertools import count, islice
+
 import numpy as np
 import pyarrow as pa
 
@@ -13,13 +15,19 @@ _MARK_MS = 0x0102_0304_0506
 
 
 class RecordMaker:
-    """Encoded records of an entry per site, a record per partition and interval."""
+    """Encoded records of an entry per site, a record per partition and interval.
 
-    def __init__(self, sites: int) -> None:
-        self.site_ids = [f"home-{n:06d}" for n in range(sites)]
+    With ``partition``, all sites are in that one.
+    """
+
+    def __init__(self, sites: int, partition: int | None = None) -> None:
+        names = (f"home-{n:06d}" for n in count())
+        known = ((name, partition_of(name, PARTITIONS)) for name in names)
+        chosen = islice(((n, p) for n, p in known if partition in (None, p)), sites)
         by_partition: dict[int, list[str]] = {}
-        for site_id in self.site_ids:
-            by_partition.setdefault(partition_of(site_id, PARTITIONS), []).append(site_id)
+        for site_id, of in chosen:
+            by_partition.setdefault(of, []).append(site_id)
+        self.site_ids = [site_id for ids in by_partition.values() for site_id in ids]
         self.partitions = sorted(by_partition)
         rng = np.random.default_rng(1)
         self._templates = {
