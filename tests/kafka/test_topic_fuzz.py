@@ -282,8 +282,8 @@ def intervals() -> Iterator[Feed[Any]]:
     yield Feed(topics.ENROLMENTS, lambda read: settler.agree(read.record))
     for topic in (topics.SITE_WINDOWS, topics.MARKET_AWARDS, topics.MARKET_DELIVERIES):
         yield Feed(topic, apply)
-    for topic in (topics.LEDGER_DECISIONS, topics.SETTLEMENT_ENTRIES):
-        yield Feed(topic, apply)
+    yield Feed(topics.LEDGER_DECISIONS, apply)
+    yield Feed(topics.SETTLEMENT_ENTRIES, apply)
 
 
 def ledger() -> Iterator[Feed[Any]]:
