@@ -10,11 +10,13 @@ Two more tables: the queries on a month of as many entries, and the layouts side
 
 import argparse
 import gc
+import os
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import psycopg
@@ -48,6 +50,8 @@ class Booked:
     entries: int
     seconds: float
     index_s: float
+    cpu_s: float
+    """Of this process."""
     peak_mb: float
     database_mb: float
 
@@ -71,7 +75,7 @@ def book(
     books = Books(engine, entries_topic(settings))
     with engine.connect() as connection:
         before_mb = connection.scalar(sa.text("SELECT pg_database_size(current_database())")) / 1e6
-    began = time.monotonic()
+    began, cpu_s = time.monotonic(), time.process_time()
     with ThreadPoolExecutor(1) as pool:
         work = _batches(maker, starts, at_once)
         ahead = pool.submit(_next_decoded, work)
@@ -90,6 +94,7 @@ def book(
         books.entries,
         ended - began,
         ended - copied,
+        time.process_time() - cpu_s,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         size - before_mb,
     )
@@ -122,6 +127,15 @@ def _batches(maker: RecordMaker, starts: Sequence[int], at_once: int) -> Iterato
 def _next_decoded(work: Iterator[Raws]) -> Decoded | None:
     raws = next(work, None)
     return None if raws is None else decoded(raws[0].partition, raws)
+
+
+def server_cpu_s(server: PostgresServer) -> float:
+    """CPU seconds of a server and of its processes that have ended; NaN where Linux is not."""
+    stat = Path(f"/proc/{server.pid}/stat")
+    if not stat.exists():
+        return float("nan")
+    times = stat.read_text().rpartition(")")[2].split()[11:15]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 def row_by_row_s(engine: sa.Engine, sites: int) -> float:
@@ -245,12 +259,19 @@ def _day(server: PostgresServer, args: argparse.Namespace) -> Table:
     progress(f"a day: {args.sites:,} sites, {args.intervals} intervals")
     engine, settings = new_ledger(server, "day")
     starts = [FIRST_MS + n * INTERVAL_MS for n in range(args.intervals)]
+    before_s = server_cpu_s(server)
     run = book(engine, settings, RecordMaker(args.sites), starts)
+    engine.dispose()  # the server counts the time of a process when it has ended
+    time.sleep(0.5)
+    server_s = server_cpu_s(server) - before_s
     row_s = row_by_row_s(engine, args.sites)
     engine.dispose()
     table = Table(
         f"A day of {args.sites:,} sites booked into PostgreSQL",
-        ["entries", "x row by row", "s", "of it index, s", "entries/s", "MB on disk", "peak MB"],
+        [
+            *("entries", "x row by row", "s", "of it index, s", "entries/s"),
+            *("our CPU s", "server's CPU s", "MB on disk", "peak MB"),
+        ],
     )
     table.add(
         f"{run.entries:,}",
@@ -258,10 +279,12 @@ def _day(server: PostgresServer, args: argparse.Namespace) -> Table:
         run.seconds,
         run.index_s,
         run.entries / run.seconds,
+        run.cpu_s,
+        server_s,
         run.database_mb,
         run.peak_mb,
     )
-    table.notes.append(f"Times are the clock's; the server has {', '.join(SERVER)} and fsync.")
+    table.notes.append(f"s are the clock's; the server has {', '.join(SERVER)} and fsync.")
     table.notes.append("Peak MB is this process's; the server's shared buffers are beside it.")
     return table
 
