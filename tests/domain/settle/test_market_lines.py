@@ -121,6 +121,19 @@ def test_at_the_connection_the_load_is_the_operators_cost() -> None:
     assert amounts(entries, "operator") == {"": -30_000 - 30_000}
 
 
+@pytest.mark.parametrize(
+    ("towards", "price", "owner"),
+    [(1, 100.0, 24_000), (-1, 100.0, -24_000), (1, -100.0, -24_000), (-1, -100.0, 24_000)],
+)
+def test_at_the_connection_energy_has_the_sign_of_its_price_and_direction(
+    towards: int, price: float, owner: int
+) -> None:
+    told = award(metered_at="connection", energy_w=-3_600.0, prices={"energy": price})
+    settlement = delivery(told, -3_600.0, needed_w=towards * 6_000.0, given_w=towards * 6_000.0)
+    found = shares(told, settlement, [towards * 400.0, towards * 100.0, 0.0, 0.0])
+    assert (found["a"], found["c"]) == (owner, 0)
+
+
 def test_a_site_in_no_program_delivers_for_the_operator() -> None:
     told = award()
     lines = award_lines(

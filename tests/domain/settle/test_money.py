@@ -45,6 +45,14 @@ def test_energy_at_a_price_is_the_nearest_micro(energy: int, price: int) -> None
     assert found == round(Fraction(energy * price, 1_000_000))
 
 
+@pytest.mark.parametrize(
+    ("kwh", "price", "micros"),
+    [(0.5, 1, 0), (0.5, 3, 2), (1.5, 1, 2), (2.5, 1, 2), (3.5, 1, 4), (0.5, -1, 0), (0.5, -3, -2)],
+)
+def test_half_a_micro_becomes_the_even_one(kwh: float, price: int, micros: int) -> None:
+    assert paid_for(np.array([round(kwh * 1e6)]), price).tolist() == [micros]
+
+
 @given(balance=AMOUNTS, digits=st.sampled_from([0, 2, 3]))
 def test_a_payout_and_what_is_carried_are_the_balance(balance: int, digits: int) -> None:
     units, carried = minor_units(balance, digits)

@@ -63,6 +63,11 @@ def test_the_largest_numbers_are_divided_exactly() -> None:
     assert one(MAX_AMOUNT, weights) == by_fractions(MAX_AMOUNT, weights, [0, 1, 2])
 
 
+def test_an_estimate_that_is_just_below_an_integer_is_corrected() -> None:
+    """In floating point, 0.29 x 100 is 28.999999999999996: the first part would be 28."""
+    assert one(58, [100, 50, 50]) == [29, 15, 14]
+
+
 def test_many_amounts_are_divided_at_once() -> None:
     rng = np.random.default_rng(7)
     amounts = rng.integers(-(10**9), 10**9, 24)
