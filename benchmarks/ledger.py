@@ -10,11 +10,13 @@ Two more tables: the queries on a month of as many entries, and the layouts side
 
 import argparse
 import gc
+import os
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import psycopg
@@ -48,6 +50,8 @@ class Booked:
     entries: int
     seconds: float
     index_s: float
+    cpu_s: float
+    """Of this process."""
     peak_mb: float
     database_mb: float
 
@@ -63,16 +67,15 @@ def new_ledger(server: PostgresServer, name: str) -> tuple[sa.Engine, Settings]:
 def book(
     engine: sa.Engine,
     settings: Settings,
-    sites: int,
+    maker: RecordMaker,
     starts: Sequence[int],
     at_once: int = AT_ONCE,
 ) -> Booked:
     """Book an entry per site and interval; decoding is one transaction ahead, as in the role."""
     books = Books(engine, entries_topic(settings))
-    maker = RecordMaker(sites)
     with engine.connect() as connection:
         before_mb = connection.scalar(sa.text("SELECT pg_database_size(current_database())")) / 1e6
-    began = time.monotonic()
+    began, cpu_s = time.monotonic(), time.process_time()
     with ThreadPoolExecutor(1) as pool:
         work = _batches(maker, starts, at_once)
         ahead = pool.submit(_next_decoded, work)
@@ -84,13 +87,14 @@ def book(
     copied = time.monotonic()
     books.finish_days()
     ended = time.monotonic()
-    assert books.entries == sites * len(starts)
+    assert books.entries == len(maker.site_ids) * len(starts)
     with engine.connect() as connection:
         size = connection.scalar(sa.text("SELECT pg_database_size(current_database())")) / 1e6
     return Booked(
         books.entries,
         ended - began,
         ended - copied,
+        time.process_time() - cpu_s,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         size - before_mb,
     )
@@ -123,6 +127,15 @@ def _batches(maker: RecordMaker, starts: Sequence[int], at_once: int) -> Iterato
 def _next_decoded(work: Iterator[Raws]) -> Decoded | None:
     raws = next(work, None)
     return None if raws is None else decoded(raws[0].partition, raws)
+
+
+def server_cpu_s(server: PostgresServer) -> float:
+    """CPU seconds of a server and of its processes that have ended; NaN where Linux is not."""
+    stat = Path(f"/proc/{server.pid}/stat")
+    if not stat.exists():
+        return float("nan")
+    times = stat.read_text().rpartition(")")[2].split()[11:15]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 def row_by_row_s(engine: sa.Engine, sites: int) -> float:
@@ -235,7 +248,10 @@ def main(argv: list[str] | None = None) -> None:
     options.add_argument("--days", type=int, default=30, help="of the queries")
     args = options.parse_args(argv)
     with running_postgres(*SERVER) as server:
-        tables = [_day(server, args), _layouts(server, args), _queries(server, args)]
+        tables = []
+        for work in (_day, _layouts, _queries):
+            tables.append(work(server, args))
+            progress(tables[-1].text())
     publish(args, tables)
 
 
@@ -243,12 +259,19 @@ def _day(server: PostgresServer, args: argparse.Namespace) -> Table:
     progress(f"a day: {args.sites:,} sites, {args.intervals} intervals")
     engine, settings = new_ledger(server, "day")
     starts = [FIRST_MS + n * INTERVAL_MS for n in range(args.intervals)]
-    run = book(engine, settings, args.sites, starts)
+    before_s = server_cpu_s(server)
+    run = book(engine, settings, RecordMaker(args.sites), starts)
+    engine.dispose()  # the server counts the time of a process when it has ended
+    time.sleep(0.5)
+    server_s = server_cpu_s(server) - before_s
     row_s = row_by_row_s(engine, args.sites)
     engine.dispose()
     table = Table(
         f"A day of {args.sites:,} sites booked into PostgreSQL",
-        ["entries", "x row by row", "s", "of it index, s", "entries/s", "MB on disk", "peak MB"],
+        [
+            *("entries", "x row by row", "s", "of it index, s", "entries/s"),
+            *("our CPU s", "server's CPU s", "MB on disk", "peak MB"),
+        ],
     )
     table.add(
         f"{run.entries:,}",
@@ -256,10 +279,12 @@ def _day(server: PostgresServer, args: argparse.Namespace) -> Table:
         run.seconds,
         run.index_s,
         run.entries / run.seconds,
+        run.cpu_s,
+        server_s,
         run.database_mb,
         run.peak_mb,
     )
-    table.notes.append(f"Times are the clock's; the server has {', '.join(SERVER)} and fsync.")
+    table.notes.append(f"s are the clock's; the server has {', '.join(SERVER)} and fsync.")
     table.notes.append("Peak MB is this process's; the server's shared buffers are beside it.")
     return table
 
@@ -269,7 +294,7 @@ def _layouts(server: PostgresServer, args: argparse.Namespace) -> Table:
     progress(f"both layouts: {sites:,} sites")
     engine, settings = new_ledger(server, "rows")
     starts = [FIRST_MS + n * INTERVAL_MS for n in range(args.intervals)]
-    rows = book(engine, settings, sites, starts)
+    rows = book(engine, settings, RecordMaker(sites), starts)
     engine.dispose()
     seconds, size_mb = arrays(server, sites, args.intervals)
     table = Table(f"Layouts, of {sites:,} sites", ["layout", "x rows", "s", "MB on disk"])
@@ -288,11 +313,12 @@ def _queries(server: PostgresServer, args: argparse.Namespace) -> Table:
         for day in range(args.days)
         for n in range(args.intervals)
     ]
-    book(engine, settings, sites, starts, at_once=args.intervals)
+    maker = RecordMaker(sites, partition=0)  # fewer and larger records, as the queries do not care
+    book(engine, settings, maker, starts, at_once=24)
     gc.collect()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("ANALYZE"))
-    found = query_table(engine, args.days, RecordMaker(sites))
+    found = query_table(engine, args.days, maker)
     engine.dispose()
     return found
 

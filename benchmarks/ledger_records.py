@@ -1,5 +1,7 @@
 """Records of entries for the benchmark of the ledger, made quickly: only the start changes."""
 
+from itertools import count, islice
+
 import numpy as np
 import pyarrow as pa
 
@@ -13,25 +15,35 @@ _MARK_MS = 0x0102_0304_0506
 
 
 class RecordMaker:
-    """Encoded records of an entry per site, a record per partition and interval."""
+    """Encoded records of an entry per site, a record per partition and interval.
 
-    def __init__(self, sites: int) -> None:
-        self.site_ids = [f"home-{n:06d}" for n in range(sites)]
+    With ``partition``, all sites are in that one.
+    """
+
+    def __init__(self, sites: int, partition: int | None = None) -> None:
+        names = (f"home-{n:06d}" for n in count())
+        known = ((name, partition_of(name, PARTITIONS)) for name in names)
+        chosen = islice(((n, p) for n, p in known if partition in (None, p)), sites)
         by_partition: dict[int, list[str]] = {}
-        for site_id in self.site_ids:
-            by_partition.setdefault(partition_of(site_id, PARTITIONS), []).append(site_id)
+        for site_id, of in chosen:
+            by_partition.setdefault(of, []).append(site_id)
+        self.site_ids = [site_id for ids in by_partition.values() for site_id in ids]
         self.partitions = sorted(by_partition)
         rng = np.random.default_rng(1)
-        self._templates = {
-            p: (encode_entries(_batch(ids, rng)), len(ids)) for p, ids in by_partition.items()
-        }
+        self._templates = {p: _template(_batch(ids, rng)) for p, ids in by_partition.items()}
 
     def record(self, partition: int, start_ms: int) -> bytes:
         """The record of a partition for the interval that starts then."""
-        template, rows = self._templates[partition]
-        at = template.index(np.full(rows, _MARK_MS, np.int64).tobytes())
-        starts = np.full(rows, start_ms, np.int64).tobytes()
-        return template[:at] + starts + template[at + len(starts) :]
+        before, rows, after = self._templates[partition]
+        return b"".join((before, np.full(rows, start_ms, np.int64).tobytes(), after))
+
+
+def _template(batch: pa.RecordBatch) -> tuple[bytes, int, bytes]:
+    """An encoded record before and after the column of starts, and its number of rows."""
+    encoded = encode_entries(batch)
+    before, found, after = encoded.partition(np.full(batch.num_rows, _MARK_MS, np.int64).tobytes())
+    assert found
+    return before, batch.num_rows, after
 
 
 def _batch(site_ids: list[str], rng: np.random.Generator) -> pa.RecordBatch:

@@ -15,6 +15,7 @@ from benchmarks import (
     fleet,
     growth_points,
     ingest,
+    ledger,
     market,
     orders,
     plan,
@@ -72,6 +73,16 @@ class Interval:
     bid: Bid
     award: Award
     delivery: Delivery
+
+
+def test_a_day_booked_into_postgresql_is_measured(postgres: str, tmp_path: Path) -> None:
+    file = tmp_path / "told.json"
+    ledger.main(["--sites", "16", "--intervals", "2", "--days", "1", "--json", str(file)])
+    day, layouts, queries = json.loads(file.read_text())["tables"]
+    assert day["rows"][0][0] == "32"
+    assert len(layouts["rows"]) == 2
+    assert len(queries["rows"]) == 4
+    assert all("x " in table["columns"][1] for table in (day, layouts, queries))
 
 
 def interval(start_ms: int, awarded_w: float, measured_w: float) -> Interval:

@@ -13,8 +13,10 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
+from zoneinfo import ZoneInfo
 
 import msgspec
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,9 +28,10 @@ from schemas.audit import AuditEvent
 from schemas.bounds import PARTITIONS
 from schemas.dispatch import SupplyPartial
 from schemas.identity import IssuedCertificate
-from schemas.market import Bid
+from schemas.ledger import PeriodClosed
+from schemas.market import Award, Bid, Delivery
 from schemas.settlement import ENTRY_KINDS
-from schemas.windows import RegionPartial
+from schemas.windows import RegionPartial, SiteWindow
 from tests.support.kafka_raw import raw_in_its_partition, take
 from tests.support.pool_world import OnePartition, home
 from tests.support.topic_mutants import mutant, seeds, sweep
@@ -47,6 +50,7 @@ from vpp_streams.domain.openadr.requests import Ven
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.settle.agreements import Agreements
 from vpp_streams.domain.settle.corrections import balances, standing
+from vpp_streams.domain.settle.settler import Settler
 from vpp_streams.domain.telemetry.canonical import Source, canonicalize
 from vpp_streams.errors import RefusedError
 from vpp_streams.gateway.certificates import Credentials
@@ -277,6 +281,36 @@ def settlement() -> Iterator[Feed[Any]]:
     for topic in (topics.PROGRAMS, topics.ENROLMENTS, topics.TARIFFS):
         yield Feed(topic, agree)
     yield Feed(topics.SETTLEMENT_ENTRIES, entries)
+    yield from intervals()
+
+
+def intervals() -> Iterator[Feed[Any]]:
+    """What the settler follows; it settles whatever can be settled after each record."""
+    settler = Settler(Registry([home(0)]), ZoneInfo("UTC"))
+
+    def apply(read: Read[Any]) -> None:
+        match record := read.record:
+            case Award():
+                settler.awarded(record, record.start_ms)
+            case Delivery():
+                settler.delivered(record, record.start_ms)
+            case SiteWindow():
+                settler.measured(record, record.start_ms)
+            case pa.RecordBatch():
+                settler.published(record)
+            case PeriodClosed():
+                settler.closed(record.period)
+        for bid_id in settler.ready(2**60):
+            with suppress(RefusedError):
+                settler.settle(bid_id)
+
+    yield Feed(topics.DISPATCH_EVENTS, lambda read: settler.dispatched(read.record))
+    yield Feed(topics.PROGRAMS, lambda read: settler.agree(read.record))
+    yield Feed(topics.ENROLMENTS, lambda read: settler.agree(read.record))
+    for topic in (topics.SITE_WINDOWS, topics.MARKET_AWARDS, topics.MARKET_DELIVERIES):
+        yield Feed(topic, apply)
+    yield Feed(topics.LEDGER_DECISIONS, apply)
+    yield Feed(topics.SETTLEMENT_ENTRIES, apply)
 
 
 def ledger() -> Iterator[Feed[Any]]:

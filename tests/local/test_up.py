@@ -137,6 +137,7 @@ def test_every_process_is_given_the_same_world(settings: Settings) -> None:
         "market",
         "optimizer",
         "incidents",
+        "settlement",
     }
     for spec in made.values():
         assert spec.environment["VPP_NAMESPACE"] == settings.namespace

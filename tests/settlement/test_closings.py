@@ -1,5 +1,6 @@
 """A closed month never changes: what comes later counts in the next one and names it."""
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -23,6 +24,7 @@ from vpp_streams.settlement.queries import closed_periods, site_entries
 
 HOME = home_of(3)
 UNTIL_MS = OCTOBER_MS + 90 * DAY_MS
+CLOSED_MS = UNTIL_MS
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def world(ledger_settings: Settings) -> LedgerWorld:
 
 
 def closed(world: LedgerWorld, period: str, by: str = "ada") -> PeriodClosed:
-    return PeriodClosed(period=period, by=by, at_ms=OCTOBER_MS, through=world.through)
+    return PeriodClosed(period=period, by=by, at_ms=CLOSED_MS, through=world.through)
 
 
 def test_a_correction_counts_in_the_open_month_and_states_the_closed_one(
@@ -56,7 +58,7 @@ def test_who_closed_a_month_and_when_is_kept(world: LedgerWorld) -> None:
     world.decide(closed(world, "2024-10", by="grace"))
     with world.connect() as ledger:
         (found,) = closed_periods(ledger)
-    assert (found.period, found.closed_by, found.closed_at_ms) == ("2024-10", "grace", OCTOBER_MS)
+    assert (found.period, found.closed_by, found.closed_at_ms) == ("2024-10", "grace", CLOSED_MS)
 
 
 def test_a_month_continues_from_the_balance_of_the_one_before(world: LedgerWorld) -> None:
@@ -76,6 +78,16 @@ def test_a_month_is_closed_once(world: LedgerWorld) -> None:
         world.decide(closed(world, "2024-10"))
     with world.connect() as ledger:
         assert len(closed_periods(ledger)) == 1
+
+
+def test_a_month_that_is_not_over_somewhere_is_not_closed(world: LedgerWorld) -> None:
+    november_ms = OCTOBER_MS + 31 * DAY_MS
+    early = PeriodClosed(
+        period="2024-10", by="ada", at_ms=november_ms + DAY_MS // 2 - 1, through=world.through
+    )
+    with pytest.raises(RefusedError, match="not over in every time zone"):
+        world.decide(early)
+    world.decide(msgspec.structs.replace(early, at_ms=early.at_ms + 1))
 
 
 def test_an_entry_that_is_put_into_a_closed_month_is_found(world: LedgerWorld) -> None:
@@ -103,7 +115,7 @@ def test_the_months_do_not_depend_on_when_the_closing_was_read(
     for read_at in {at, data.draw(st.integers(at, len(amounts)))}:
         world = LedgerWorld(Settings(state_dir=tmp_path_factory.mktemp("ledger")))
         through = (*world.through[:3], at, *world.through[4:])
-        decision = PeriodClosed(period="2024-10", by="ada", at_ms=1, through=through)
+        decision = PeriodClosed(period="2024-10", by="ada", at_ms=CLOSED_MS, through=through)
         for n, amount in enumerate(amounts):
             if n == read_at:
                 world.decide(decision)

@@ -33,7 +33,7 @@ def test_a_mutant_is_booked_or_refused(tmp_path_factory: pytest.TempPathFactory,
         )
         for n in range(24)
     ]  # fmt: skip
-    found = decoded(3, raws)  # type: ignore[arg-type]  # the same attributes
+    found = decoded(3, raws)
     assert len(found.records) == len(raws)
     assert {raw.offset for raw, _ in found.refusals} == {
         record.offset for record in found.records if record.block is None

@@ -35,7 +35,7 @@ AMOUNTS = {ADA: 12, GRACE: 300}
 def world(ledger_settings: Settings) -> LedgerWorld:
     world = LedgerWorld(ledger_settings)
     world.book_interval(OCTOBER_MS, {ADA: 125_000, GRACE: 3_009_999})
-    world.decide(PeriodClosed(period="2024-10", by="ada", at_ms=1, through=world.through))
+    world.decide(PeriodClosed(period="2024-10", by="ada", at_ms=NOVEMBER_MS, through=world.through))
     return world
 
 

@@ -7,28 +7,38 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
-from schemas.entry_frames import encode_entries
+from schemas.entry_frames import decode_entries, encode_entries
+from schemas.market import Award
+from schemas.programs import Enrolment
 from schemas.rejected import RejectedRecord
 from schemas.settlement import BANK, OPERATOR
-from tests.support.kafka_world import read_all, write_raw
+from tests.support.kafka_world import make_again, read_all, write_raw
 from tests.support.ledger_world import INTERVAL_MS, OCTOBER_MS, batch, home_of, interval, row
 from tests.support.paths import ROOT
-from tests.support.waiting import wait_until
+from tests.support.settle_world import SHARE_60, award, delivery, home, site_window
+from tests.support.waiting import until, wait_until
+from vpp_streams import clock
 from vpp_streams.accounts.secrets import digest_of
 from vpp_streams.cli import build_app
+from vpp_streams.domain.settle.settler import LATEST_MS
 from vpp_streams.errors import VppError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import decode
+from vpp_streams.kafka.outlet import write_many
+from vpp_streams.process.connection import connected
+from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 from vpp_streams.settlement.database import open_ledger
 from vpp_streams.settlement.queries import balances
+from vpp_streams.settlement.settling import Settling
 from vpp_streams.web.operators import Operator, lines_for
 
 pytestmark = pytest.mark.kafka
@@ -123,6 +133,24 @@ def test_a_killed_role_continues_and_refused_records_are_passed(
     assert "no entries of settlement_entry.v1" in reasons[0]
 
 
+def test_a_log_that_was_created_again_is_not_mixed_with_the_one_before(
+    settings: Settings, tmp_path: Path
+) -> None:
+    asyncio.run(ensure_topics(KafkaClients(settings)))
+    balance = asking(settings)
+    write_intervals(settings, 0, 2)
+    with settlement(settings, tmp_path / "first.log"):
+        wait_until(lambda: balance(f"site:{ADA}") == 62_500 and balance(OPERATOR) == 200_000)
+    asyncio.run(make_again(settings, topics.SETTLEMENT_ENTRIES))
+    write_intervals(settings, 7, 3)
+    with settlement(settings, tmp_path / "second.log") as second:
+        assert second.wait(timeout=60) == 5
+    said = (tmp_path / "second.log").read_text()
+    assert "is not the log that this ledger was built from" in said
+    assert "Traceback" not in said
+    assert balance(f"site:{ADA}") == 62_500
+
+
 def operators(tmp_path: Path, *names: str) -> dict[str, str]:
     """A file with these operators, whose tokens are their names; returns its variable."""
     path = tmp_path / "operators.toml"
@@ -203,3 +231,52 @@ def test_check_fails_and_names_a_fault(ready: Settings, monkeypatch: pytest.Monk
     assert "NOT IN ORDER: 1 entries belong to group 7" in result.output
     assert isinstance(result.exception, VppError)
     assert result.exception.exit_code == 5
+
+
+async def settle_once(settings: Settings, *, published: int) -> None:
+    """Settle the one interval that is due, in a process of its own."""
+    health = HealthReporter("settlement")
+    ahead_ms = [0]
+    async with connected(KafkaClients(settings), health) as kafka:
+        settling = Settling(kafka, health, ZoneInfo("UTC"), lambda: clock.now_ms() + ahead_ms[0])
+        running = asyncio.create_task(settling.run())
+        await until(lambda: settling.settler.due == 1)
+        ahead_ms[0] = LATEST_MS
+        await until(lambda: settling.settler.due == 0)
+        await until(lambda: health.counters["intervals_settled"] == published)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_interval_is_settled_from_what_is_in_kafka(
+    topics_ready: Settings, tmp_path: Path
+) -> None:
+    """Its entries are published once, also by a second process after it."""
+    start_ms = clock.now_ms() // 60_000 * 60_000 - 3_600_000
+    sold = award(start_ms)
+    await write_many_topics(topics_ready, sold)
+    name = topics.SETTLEMENT_ENTRIES.full(topics_ready.namespace)
+    await settle_once(topics_ready, published=1)
+    first = await read_all(topics_ready, name)
+    await settle_once(topics_ready, published=0)
+    assert len(await read_all(topics_ready, name)) == len(first)
+    rows = [entry for record in first for entry in decode_entries(record.value).to_pylist()]
+    assert {(e["kind"], e["site_id"], e["amount_micros"]) for e in rows} == {
+        ("market", "", 50_000),
+        ("operator", "", 20_000),
+        ("share", "home-1", 30_000),
+    }
+
+
+async def write_many_topics(settings: Settings, sold: Award) -> None:
+    """A home that gave 6 kW for five minutes, its terms, and what the market paid for it."""
+    clients = KafkaClients(settings)
+    await write_many(clients, topics.ASSETS, [home("home-1")])
+    await write_many(clients, topics.PROGRAMS, [SHARE_60])
+    enrolment = Enrolment(site_id="home-1", program_id=SHARE_60.program_id, effective_from_ms=0)
+    await write_many(clients, topics.ENROLMENTS, [enrolment])
+    minutes = range(sold.start_ms, sold.start_ms + sold.interval_ms, 60_000)
+    windows = [site_window("home-1", at, 100.0, -100.0) for at in minutes]
+    await write_many(clients, topics.SITE_WINDOWS, windows)
+    await write_many(clients, topics.MARKET_AWARDS, [sold])
+    await write_many(clients, topics.MARKET_DELIVERIES, [delivery(sold, 6_000.0)])

@@ -36,7 +36,7 @@ _PANELS: dict[str, tuple[str, ...]] = {
         "backtest",
     ),
     "Money": ("ledger", "payout"),
-    "Processes (`vpp up` runs all but settlement)": (
+    "Processes (what `vpp up` runs)": (
         "sim",
         "gateway",
         "worker",

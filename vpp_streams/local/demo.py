@@ -139,6 +139,7 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
         "region": ("worker", "region"),
         "market": ("market", "--seed", str(fleet.seed)),
         "optimizer": ("worker", "optimizer"),
+        "settlement": ("settlement", "run"),
         "gateway": ("gateway", "--port", str(settings.gateway_port), "--slot", "0"),
         "incidents": ("incidents", "run"),
         "web": ("web", "--port", str(settings.web_port)),

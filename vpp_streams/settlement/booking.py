@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from schemas.settlement import site_account
 from vpp_streams.domain.fleet.columnar import Mark
@@ -21,6 +23,7 @@ from vpp_streams.settlement.entry_rows import (
     days_without_index,
     index_days,
     joined,
+    write_accounts,
     write_rows,
 )
 from vpp_streams.settlement.offsets import advance
@@ -58,6 +61,8 @@ class Books:
         self._accounts: dict[str, int] = {}
         self._sites: dict[str, int] = {}
         """Accounts of sites, by site id."""
+        self._newest_sites: dict[int, tuple[pa.StringArray, NDArray[np.int64]]] = {}
+        """By partition: the sites of its newest record, and their accounts."""
         self._next_block = self._next_group = 1
         self.entries = 0
         """Number of entries in the ledger."""
@@ -109,6 +114,7 @@ class Books:
 
     def _forget_after(self, known: int) -> None:
         """Forget accounts whose rows were not committed."""
+        self._newest_sites.clear()
         for name in list(self._accounts)[known:]:
             del self._accounts[name]
             if name.startswith(_SITE_PREFIX):
@@ -134,7 +140,7 @@ class Books:
             groups = self._group_rows(connection, block, partition, record.offset, closings)
             pending.blocks.append(self._block_row(partition, record))
             pending.groups += groups
-            pending.rows.append(self._entry_rows(connection, block))
+            pending.rows.append(self._entry_rows(connection, partition, block))
             added += len(block.amount_micros)
             self._next_block += 1
             self._next_group += len(groups)
@@ -169,8 +175,8 @@ class Books:
             "sha256": record.sha256,
         }
 
-    def _entry_rows(self, connection: sa.Connection, block: Block) -> EntryRows:
-        site_accounts = self._accounts_of_sites(connection, block)
+    def _entry_rows(self, connection: sa.Connection, partition: int, block: Block) -> EntryRows:
+        site_accounts = self._accounts_of_sites(connection, partition, block.site_ids)
         days = np.array([group.day for group in block.groups])
         return EntryRows(
             block.amount_micros,
@@ -183,10 +189,19 @@ class Books:
             days[block.group],
         )
 
-    def _accounts_of_sites(self, connection: sa.Connection, block: Block) -> np.ndarray:
-        missing = [s for s in block.site_ids if s and s not in self._sites]
+    def _accounts_of_sites(
+        self, connection: sa.Connection, partition: int, site_ids: pa.StringArray
+    ) -> NDArray[np.int64]:
+        """The account of each site. Most records of a partition have the same sites."""
+        known_ids, known = self._newest_sites.get(partition, (None, None))
+        if known is not None and site_ids.equals(known_ids):
+            return known
+        names = site_ids.to_pylist()
+        missing = [site_id for site_id in names if site_id and site_id not in self._sites]
         self._open(connection, [site_account(site_id) for site_id in missing])
-        return np.array([self._sites.get(s, 0) for s in block.site_ids], np.int64)
+        found = np.array([self._sites.get(site_id, 0) for site_id in names], np.int64)
+        self._newest_sites[partition] = site_ids, found
+        return found
 
     def _group_rows(
         self,
@@ -223,8 +238,7 @@ class Books:
             return
         first = len(self._accounts) + 1
         ids = {name: first + n for n, name in enumerate(names)}
-        rows = [{"account_id": id_, "name": name} for name, id_ in ids.items()]
-        connection.execute(sa.insert(ACCOUNTS), rows)
+        write_accounts(connection, ids)
         for name, id_ in ids.items():
             self._remember(name, id_)
 

@@ -23,7 +23,7 @@ def close_period(connection: sa.Connection, closed: PeriodClosed) -> None:
     month, so the result does not depend on which of them was read first. Raises `RefusedError`.
     """
     closings = closings_of(connection)
-    check_closing(Closing(closed.period, closed.through), closings)
+    check_closing(Closing(closed.period, closed.through), closings, closed.at_ms)
     for partition, offset in enumerate(closed.through):
         late = sa.select(BLOCKS.c.block_id).where(
             BLOCKS.c.topic_partition == partition, BLOCKS.c.log_offset >= offset

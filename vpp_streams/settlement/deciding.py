@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import msgspec
 import sqlalchemy as sa
@@ -12,8 +11,7 @@ from schemas.bounds import PARTITIONS
 from schemas.ledger import LedgerDecision, PayoutApproved, PayoutProposed, Period, PeriodClosed
 from schemas.settlement import site_account
 from vpp_streams.domain.ledger.payouts import Payee, parts_of, payable_minor, payees_digest
-from vpp_streams.domain.ledger.periods import Closing, check_closing, next_period
-from vpp_streams.domain.moments import HOUR_MS
+from vpp_streams.domain.ledger.periods import Closing, check_closing
 from vpp_streams.errors import InputError, LedgerError, RefusedError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, producing
@@ -27,16 +25,8 @@ from vpp_streams.settlement.payouts import approval_fault, decimals_of, site_bal
 from vpp_streams.settlement.process import log_ends
 from vpp_streams.settlement.tables import ACCOUNTS, ENTRIES, ENTRY_GROUPS, PAYOUTS
 
-LAST_ZONE_MS = 12 * HOUR_MS
-"""A month ends last where clocks are 12 h behind UTC."""
 WAIT_S = 20.0
 """How long a command waits for the role to apply a decision."""
-
-
-def month_is_over(period: str, now_ms: int) -> bool:
-    """Whether a month has ended in every time zone."""
-    first = datetime.strptime(next_period(period), "%Y-%m").replace(tzinfo=UTC)
-    return now_ms >= first.timestamp() * 1000 + LAST_ZONE_MS
 
 
 async def close(
@@ -51,15 +41,13 @@ async def close(
         period = msgspec.convert(period, Period)
     except msgspec.ValidationError:
         raise InputError(f"{period!r} is no month: write it as 2026-10") from None
-    if not month_is_over(period, now_ms):
-        raise LedgerError(f"{period} is not over in every time zone; nothing was closed")
     clients = KafkaClients(settings)
     with plain_errors(engine), engine.connect() as connection:
         applied = applied_offsets(connection)
         through = _through(settings, applied)
         await _check_complete(clients, through)
         try:
-            check_closing(Closing(period, through), closings_of(connection))
+            check_closing(Closing(period, through), closings_of(connection), now_ms)
         except RefusedError as error:
             raise LedgerError(str(error)) from None
         fault = next(undivided_intervals(connection), None)

@@ -6,12 +6,14 @@ many rows than to keep it up to date with each.
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
+
+from vpp_streams.settlement.tables import ACCOUNTS
 
 _NAMES = (
     *("amount_micros", "energy_wh", "baseline_wh", "delivered_wh", "coverage"),
@@ -46,6 +48,19 @@ def joined(parts: Sequence[EntryRows]) -> EntryRows:
     return EntryRows(
         *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(EntryRows))
     )
+
+
+def write_accounts(connection: sa.Connection, ids: Mapping[str, int]) -> None:
+    """Add accounts, by name; a fleet that is new has one for each site."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(
+            "INSERT INTO accounts (account_id, name)"
+            " SELECT * FROM unnest(%s::bigint[], %s::text[])",
+            (list(ids.values()), list(ids)),
+        )
+        return
+    rows = [{"account_id": id_, "name": name} for name, id_ in ids.items()]
+    connection.execute(sa.insert(ACCOUNTS), rows)
 
 
 def write_rows(connection: sa.Connection, rows: EntryRows) -> None:

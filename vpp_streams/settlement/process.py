@@ -1,13 +1,15 @@
 """Runs the role, and builds a ledger again from the log."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy as sa
 from aiokafka import TopicPartition
 
-from vpp_streams.errors import LedgerError, VppError
+from vpp_streams import clock
+from vpp_streams.errors import LedgerError, SettingsError, VppError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
@@ -20,6 +22,7 @@ from vpp_streams.settlement.checks import digest
 from vpp_streams.settlement.database import drop_tables, open_ledger, plain_errors
 from vpp_streams.settlement.offsets import Applied, applied_offsets
 from vpp_streams.settlement.role import LedgerRole
+from vpp_streams.settlement.settling import Settling
 
 _TOPICS = (topics.SETTLEMENT_ENTRIES, topics.LEDGER_DECISIONS)
 
@@ -32,13 +35,26 @@ async def run_settlement(settings: Settings) -> None:
     await log_ends(clients, _applied(engine))
     health = HealthReporter("settlement")
     async with connected(clients, health) as kafka:
-        await run_until_stopped(_plainly(LedgerRole(engine, kafka, health)))
+        booking = LedgerRole(engine, kafka, health)
+        settling = Settling(kafka, health, zone_of(settings), clock.now_ms)
+        await run_until_stopped(_plainly(booking.run()), _plainly(settling.run()))
 
 
-async def _plainly(role: LedgerRole) -> None:
-    """Run the role; an error for people is raised as it is, without the group around it."""
+def zone_of(settings: Settings) -> ZoneInfo:
+    """The time zone of the ledger's months. Raises `SettingsError` for one that is unknown."""
     try:
-        await role.run()
+        return ZoneInfo(settings.ledger_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise SettingsError(
+            f"VPP_LEDGER_ZONE: there is no time zone {settings.ledger_zone!r}; for example"
+            " Europe/Berlin"
+        ) from None
+
+
+async def _plainly(work: Coroutine[None, None, None]) -> None:
+    """Run work; an error for people is raised as it is, without the group around it."""
+    try:
+        await work
     except* VppError as group:
         errors = group
         raise _first(errors) from None
@@ -101,7 +117,7 @@ async def rebuild(settings: Settings, on_progress: Callable[[int], None]) -> Reb
     health = HealthReporter("settlement")
     async with connected(clients, health) as kafka:
         role = LedgerRole(engine, kafka, health)
-        running = asyncio.create_task(_plainly(role))
+        running = asyncio.create_task(_plainly(role.run()))
         try:
             while left := sum(max(end - role.applied(tp), 0) for tp, end in ends.items()):
                 on_progress(left)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -15,9 +15,11 @@ from vpp_streams.settlement.tables import ACCOUNTS, ENTRIES, ENTRY_GROUPS, PAYOU
 _A, _E, _G = ACCOUNTS.c, ENTRIES.c, ENTRY_GROUPS.c
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiteEntry:
-    """An entry of a site, as its owner may see it. Energies are NaN where nothing was measured."""
+class SiteEntry(NamedTuple):
+    """An entry of a site, as its owner may see it. Energies are NaN where nothing was measured.
+
+    A tuple, because a site has thousands of them in a month.
+    """
 
     kind: str
     market: str
@@ -45,14 +47,16 @@ class SiteEntry:
     share: float
 
 
-_COPIED = (
-    *("kind", "market", "start_ms", "interval_ms", "program_id", "program_version", "revision"),
-    *("reverses", "period", "stated_period", "currency"),
+_SIGN = sa.case((_G.credit_id.is_(None), 1), else_=0) - sa.case((_G.debit_id.is_(None), 1), else_=0)
+_OF_SITE = (
+    *(_G.kind, _G.market, _G.start_ms, _G.interval_ms, _G.program_id, _G.program_version),
+    *(_G.revision, _G.reverses, _G.period, _G.stated_period),
+    *((_SIGN * _E.amount_micros).label("micros"), _G.currency),
+    *(_E.energy_wh, _E.baseline_wh, _E.delivered_wh, _E.coverage, _G.price_per_mwh, _G.share),
 )
-_MAYBE = (
-    *(_E.energy_wh, _E.baseline_wh, _E.delivered_wh, _E.coverage),
-    *(_G.price_per_mwh, _G.share),
-)
+"""The columns of `SiteEntry`, in its order."""
+_NUMBERS = 6
+"""How many of them, at the end, are NaN where nothing was measured."""
 
 
 def account_id(connection: sa.Connection, name: str) -> int | None:
@@ -68,23 +72,20 @@ def site_entries(
     if account is None:
         return []
     mine = (
-        sa.select(ENTRY_GROUPS, _E.amount_micros.label("micros"), *_MAYBE)
+        sa.select(*_OF_SITE)
         .select_from(ENTRIES.join(ENTRY_GROUPS, _E.group_id == _G.group_id))
         .where(_E.site_account == account)
         .where(_E.day.between(since_ms // DAY_MS, (until_ms - 1) // DAY_MS))
         .where(_G.start_ms >= since_ms, _G.start_ms < until_ms)
         .order_by(_G.start_ms, _G.kind, _G.revision, _G.reverses)
     )
-    return [_site_entry(row) for row in connection.execute(mine)]
-
-
-def _site_entry(row: sa.Row[Any]) -> SiteEntry:
-    copied: dict[str, Any] = {name: getattr(row, name) for name in _COPIED}
-    for column in _MAYBE:
-        value = getattr(row, column.name)
-        copied[column.name] = math.nan if value is None else value
-    sign = (row.credit_id is None) - (row.debit_id is None)
-    return SiteEntry(**copied, micros=sign * row.micros)
+    rows = connection.execute(mine).all()
+    if connection.dialect.name != "sqlite":
+        return [SiteEntry._make(row) for row in rows]
+    return [  # SQLite has no NaN
+        SiteEntry(*row[:-_NUMBERS], *(math.nan if n is None else n for n in row[-_NUMBERS:]))
+        for row in rows
+    ]
 
 
 def balances(connection: sa.Connection, name: str, before_ms: int | None = None) -> dict[str, int]:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
 import sqlalchemy as sa
 
 from vpp_streams.domain.ledger.blocks import NO_SITE, Block, EntryGroup
@@ -86,7 +87,7 @@ def entry_booked_before(
             return f"the entry of {group.region} was booked before ({_in_words(group)})"
         by_account = {
             accounts[site_id]: site_id
-            for site_id in (block.site_ids[site] for site in sites if site != NO_SITE)
+            for site_id in block.site_ids.take(pa.array(sites[sites != NO_SITE])).to_pylist()
             if site_id in accounts
         }
         known = list(by_account)

@@ -20,7 +20,7 @@ def entries_of(block: Block) -> list[dict[str, Any]]:
     """The rows of the record that a block was made of."""
     found = []
     for n, group in enumerate(block.groups[g] for g in block.group):
-        site_id = "" if block.site[n] == NO_SITE else block.site_ids[block.site[n]]
+        site_id = "" if block.site[n] == NO_SITE else block.site_ids[block.site[n]].as_py()
         names = ("kind", "region", "market", "start_ms", "interval_ms", "program_id")
         more = ("program_version", "revision", "reverses", "period", "currency")
         shared = {name: getattr(group, name) for name in (*names, *more)}

@@ -13,6 +13,8 @@ from vpp_streams.domain.ledger.periods import (
 )
 from vpp_streams.errors import RefusedError
 
+LATE_MS = 2_000_000_000_000
+
 
 def closing(period: str, offset: int) -> Closing:
     return Closing(period, (offset,) * PARTITIONS)
@@ -61,8 +63,8 @@ def test_a_month_never_gets_an_entry_after_it_was_closed(
 )
 def test_months_are_closed_in_order(new: Closing, why: str) -> None:
     with pytest.raises(RefusedError, match=why):
-        check_closing(new, [closing("2026-10", 10)])
+        check_closing(new, [closing("2026-10", 10)], LATE_MS)
 
 
 def test_a_later_month_may_be_closed_with_those_between() -> None:
-    check_closing(closing("2027-01", 10), [closing("2026-10", 10)])
+    check_closing(closing("2027-01", 10), [closing("2026-10", 10)], LATE_MS)

@@ -72,7 +72,8 @@ class Block:
     groups: tuple[EntryGroup, ...]
     group: NDArray[np.int64]
     """Index into ``groups``."""
-    site_ids: tuple[str, ...]
+    site_ids: pa.StringArray
+    """The sites, each once; "" where an entry is no site's."""
     site: NDArray[np.int64]
     """Index into ``site_ids``, or `NO_SITE`."""
     amount_micros: NDArray[np.int64]
@@ -150,7 +151,7 @@ def _combined(columns: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     return combined
 
 
-def _sites(batch: pa.RecordBatch, partition: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def _sites(batch: pa.RecordBatch, partition: int) -> tuple[NDArray[np.int64], pa.StringArray]:
     encoded = batch.column("site_id").dictionary_encode()
     names = encoded.dictionary
     elsewhere = partitions_of(murmur2_of(names), PARTITIONS) != partition
@@ -158,7 +159,7 @@ def _sites(batch: pa.RecordBatch, partition: int) -> tuple[NDArray[np.int64], tu
     if (elsewhere & ~empty).any():
         raise RefusedError("an entry is not in the partition of its site")
     site = encoded.indices.to_numpy().astype(np.int64)
-    return np.where(empty[site], NO_SITE, site), tuple(names.to_pylist())
+    return np.where(empty[site], NO_SITE, site), names
 
 
 def _groups(

@@ -6,8 +6,14 @@ that is built again gives the same months.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.errors import RefusedError
+
+LAST_PERIOD = "9999-12"
+LAST_ZONE_MS = 12 * HOUR_MS
+"""A month ends last where clocks are 12 h behind UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,9 @@ class Closing:
 
 
 def next_period(period: str) -> str:
-    """The month after a month, both ``YYYY-MM``."""
+    """The month after a month, both ``YYYY-MM``; that of the last month of 9999 is itself."""
+    if period == LAST_PERIOD:
+        return period
     year, month = map(int, period.split("-"))
     return f"{year + month // 12:04}-{month % 12 + 1:02}"
 
@@ -38,8 +46,16 @@ def booked_period(stated: str, partition: int, offset: int, closings: Sequence[C
     return period
 
 
-def check_closing(new: Closing, closings: Sequence[Closing]) -> None:
-    """Raise `RefusedError` where a month cannot be closed after these."""
+def check_is_over(period: str, at_ms: int) -> None:
+    """Raise `RefusedError` where a month is not over in every time zone at a moment."""
+    first = datetime.strptime(next_period(period), "%Y-%m").replace(tzinfo=UTC)
+    if at_ms < first.timestamp() * 1000 + LAST_ZONE_MS:
+        raise RefusedError(f"{period} is not over in every time zone; it cannot be closed yet")
+
+
+def check_closing(new: Closing, closings: Sequence[Closing], at_ms: int) -> None:
+    """Raise `RefusedError` where a month cannot be closed at a moment, after these."""
+    check_is_over(new.period, at_ms)
     if not closings:
         return
     last = closings[-1]
