@@ -91,6 +91,7 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
         "region": ("worker", "region"),
         "market": ("market", "--seed", str(fleet.seed)),
         "optimizer": ("worker", "optimizer"),
+        "historian": ("worker", "historian"),
         "gateway": ("gateway", "--port", str(settings.gateway_port), "--slot", "0"),
         "web": ("web", "--port", str(settings.web_port)),
         "sim": (
@@ -117,6 +118,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "VPP_MARKET_INTERVAL_S": str(settings.market_interval_s),
         "VPP_MARKET_GATE_S": str(settings.market_gate_s),
         "VPP_MARKET_METERED_AT": settings.market_metered_at,
+        "VPP_HISTORY": str(settings.history_dir),
         "VPP_FLEET_URL": f"http://{settings.host}:{settings.worker_port}",
         **({"VPP_OPERATORS": str(settings.operators)} if settings.operators else {}),
         "PYTHONUNBUFFERED": "1",

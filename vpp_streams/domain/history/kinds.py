@@ -216,3 +216,19 @@ def rows_of(topic: str, record: Any) -> Iterator[tuple[Kind, Any]]:
             for item in items:
                 if isinstance(item, kind.record) and kind.wanted(item):
                     yield kind, item
+
+
+def parse_keep_days(listed: str) -> dict[str, int]:
+    """Days to keep by kind; ``listed`` (``kind=days,...``) changes those of `KINDS`.
+
+    Raises `ValueError` in plain words.
+    """
+    found = {kind.name: kind.keep_days for kind in KINDS}
+    for word in filter(None, (word.strip() for word in listed.split(","))):
+        name, _, days = (part.strip() for part in word.partition("="))
+        if name not in found:
+            raise ValueError(f"there is no kind {name!r} of history; there are {', '.join(found)}")
+        if not (days.isascii() and days.isdigit() and 1 <= int(days) <= 36_525):
+            raise ValueError(f"{word!r}: the days to keep are a number from 1 to 36525")
+        found[name] = int(days)
+    return found
