@@ -23,6 +23,7 @@ def connection(spill: Path | None = None, threads: int = 2) -> Iterator[duckdb.D
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "preserve_insertion_order": False,
+        "python_enable_replacements": False,  # a table is never a variable of that name
     }
     with duckdb.connect(config=config) as found:
         yield found
