@@ -1,9 +1,10 @@
 """Answers reports from a history's directory."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import numpy as np
@@ -72,17 +73,38 @@ class History:
             {name: len(days) for name, days in found.items()},
         )
 
+    def days(self, kind: Kind, from_ms: int, to_ms: int) -> list[date]:
+        """The days that rows of [from, to) can be in."""
+        first, last = days_between(from_ms, to_ms)
+        return [day for day in self._directory.days(kind) if first <= day <= last]
+
+    def rows(self, kind: Kind, day: date, from_ms: int, to_ms: int, *, plain: bool) -> pa.Table:
+        """The rows of a kind's day in [from, to), each id once; ``plain`` = lists as JSON texts.
+
+        Raises `InputError`.
+        """
+
+        def read() -> pa.Table:
+            names = [
+                f"to_json({f.name})::VARCHAR AS {f.name}"
+                if plain and pa.types.is_list(f.type)
+                else f.name
+                for f in kind.schema
+            ]
+            sql = (
+                f"SELECT {', '.join(names)} FROM {self._once(kind, [day])}"
+                f" WHERE {kind.at} >= {from_ms} AND {kind.at} < {to_ms}"
+                f" ORDER BY {', '.join(kind.id)}"
+            )
+            with connection() as db:
+                table: pa.Table = db.sql(sql).to_arrow_table()
+            return table.cast(plain_schema(kind) if plain else kind.schema)
+
+        return _again(read)
+
     def answer(self, question: Question, time_limit_s: float = TIME_LIMIT_S) -> Answer:
         """Answer a report. Raises `InputError` where it is too large or takes too long."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                return self._answered(question, time_limit_s)
-            except duckdb.IOException:
-                if attempt == _ATTEMPTS:
-                    raise InputError(
-                        "history changed while it was read, or cannot be read: try again"
-                    ) from None
-        raise AssertionError("the last attempt returns or raises")
+        return _again(lambda: self._answered(question, time_limit_s))
 
     def _answered(self, question: Question, time_limit_s: float) -> Answer:
         boundaries = question.boundaries
@@ -102,8 +124,11 @@ class History:
         return Answer(question, rows.select([c.name for c in question.columns]), complete_until_ms)
 
     def _sql(self, question: Question, boundaries: Ints, closed_ms: int) -> str:
+        # A forecast begins up to a day before the quarters of an hour that it is of.
+        from_ms = question.from_ms - (DAY_MS if question.report == "forecast" else 0)
         kinds = {
-            name: self._rows(BY_NAME[name], question) for name in REPORTS[question.report].kinds
+            name: self._once(BY_NAME[name], self.days(BY_NAME[name], from_ms, question.to_ms))
+            for name in REPORTS[question.report].kinds
         }
         match question.report:
             case "energy" | "availability":
@@ -124,11 +149,11 @@ class History:
         read = [topic for topic in topics.ALL if topic.name in names]
         return min(self._directory.caught_up_ms(topic.name, topic.partitions) for topic in read)
 
-    def _rows(self, kind: Kind, question: Question) -> str:
-        """SQL for the rows of a kind that a question can need."""
+    def _once(self, kind: Kind, days: Sequence[date]) -> str:
+        """SQL for the rows of a kind's days, each id once."""
         files: list[Path] = []
         exact: list[Path] = []
-        for day in self._days(kind, question):
+        for day in days:
             found = self._directory.files(kind, day)
             paths = [self._directory.day(kind, day) / name for name in found.names]
             (exact if found.exact else files).extend(paths)
@@ -139,7 +164,7 @@ class History:
         files: list[Path] = []
         exact: list[Path] = []
         summed: list[Path] = []
-        for day in self._days(kind, question):
+        for day in self.days(kind, question.from_ms, question.to_ms):
             found = self._directory.files(kind, day)
             sums = self._directory.sums(kind, found)
             paths = [self._directory.day(kind, day) / name for name in found.names]
@@ -148,12 +173,6 @@ class History:
             else:
                 (exact if found.exact else files).extend(paths)
         return rows_once(kind, files, exact), parquet(summed) if summed else None
-
-    def _days(self, kind: Kind, question: Question) -> Sequence[date]:
-        # A forecast begins up to a day before the quarters of an hour that it is of.
-        from_ms = question.from_ms - (DAY_MS if question.report == "forecast" else 0)
-        first, last = days_between(from_ms, question.to_ms)
-        return [day for day in self._directory.days(kind) if first <= day <= last]
 
     def _is_cut(self, day: date, boundaries: Ints) -> bool:
         """Whether a period begins or ends within a day."""
@@ -165,6 +184,23 @@ class History:
         return False
 
 
+T = TypeVar("T")
+
+
+def _again(read: Callable[[], T]) -> T:
+    """What ``read`` returns; it is called again where files were merged away meanwhile."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return read()
+        except duckdb.IOException:
+            continue
+    try:
+        return read()
+    except duckdb.IOException as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"history cannot be read; try again ({reason})") from None
+
+
 def open_history(root: Path, lateness_ms: int) -> History:
     """The history in a directory. Raises `NoHistoryError` if there is none, or `InputError`."""
     zones = zones_of(root)
@@ -174,6 +210,13 @@ def open_history(root: Path, lateness_ms: int) -> History:
             " names its directory (without it, VPP_NAMESPACE selects it: `vpp up` uses `demo`)"
         )
     return History(root, zones, lateness_ms)
+
+
+def plain_schema(kind: Kind) -> pa.Schema:
+    """The columns of a kind with texts for lists, which a CSV file cannot hold."""
+    return pa.schema(
+        [pa.field(f.name, pa.string()) if pa.types.is_list(f.type) else f for f in kind.schema]
+    )
 
 
 def _register(db: duckdb.DuckDBPyConnection, boundaries: Ints) -> None:

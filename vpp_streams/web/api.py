@@ -13,12 +13,15 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import Scope
 
 from schemas.forecast import RegionForecast
+from vpp_streams.history.formats import ReportView
 from vpp_streams.settings import Settings, words_of
 from vpp_streams.web import control_views, market_views, views
-from vpp_streams.web.budgets import stream_budgets
+from vpp_streams.web.budgets import report_budgets, stream_budgets
 from vpp_streams.web.control_api import ControlApi
 from vpp_streams.web.desk import ANSWER_S, Desk, Kafka
 from vpp_streams.web.guard import Guard
+from vpp_streams.web.history_api import HistoryApi
+from vpp_streams.web.history_views import HistoryView
 from vpp_streams.web.logins import Logins
 from vpp_streams.web.market_api import MarketApi
 from vpp_streams.web.openapi import describe_with
@@ -48,7 +51,7 @@ _DOCUMENTED: list[type[msgspec.Struct]] = [
     *(control_views.AlertList, control_views.DeviceStory, control_views.Ordered),
     *(control_views.TargetOrder, control_views.LimitOrder, control_views.HoldOrder),
     *(control_views.StormOrder, market_views.MarketList, market_views.MarketView),
-    market_views.BidView,
+    *(market_views.BidView, HistoryView, ReportView),
 ]
 """The schemas of answers and orders, in the order of the documentation."""
 
@@ -91,6 +94,9 @@ def create_web(
         ControlApi(read_model, kafka, now_ms),
         OrderApi(Desk(kafka, read_model, now_ms, answer_s), logins.has_operators),
         MarketApi(read_model.markets, now_ms),
+        HistoryApi(
+            settings.history_dir, settings.window_retention_s * 1000, report_budgets(), now_ms
+        ),
     ):
         app.include_router(part.routes(), prefix="/api/v1")
     describe_with(app, _DOCUMENTED)

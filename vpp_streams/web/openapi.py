@@ -6,8 +6,9 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from vpp_streams.history import formats
 from vpp_streams.kafka.contracts import describe_fields
-from vpp_streams.web import control_views, market_views, views
+from vpp_streams.web import control_views, history_views, market_views, views
 from vpp_streams.web.views import Problem
 
 _REF = "#/components/schemas/{name}"
@@ -44,6 +45,7 @@ _PROBLEMS = {
     401: "The request has no operator's token.",
     403: "The operator does not have a right; the error says which. Nothing was written.",
     404: "There is no such region, site, device, request or bid, or no record of it yet.",
+    406: "None of the media types that the client accepts; the hint lists those that there are.",
     409: "The region role rejected the request; the error says why.",
     422: "The order is not valid; the error says why. Nothing was written.",
     429: "Your address has too many requests open, or sent too many wrong tokens: see Retry-After.",
@@ -62,7 +64,8 @@ def describe_with(app: FastAPI, answered: list[type[msgspec.Struct]]) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             _, schemas = msgspec.json.schema_components([*answered, Problem], ref_template=_REF)
-            describe_fields(schemas, views, control_views, market_views)
+            described = views, control_views, market_views, history_views, formats
+            describe_fields(schemas, *described)
             document = get_openapi(
                 title=app.title,
                 version=app.version,
