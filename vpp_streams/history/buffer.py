@@ -52,8 +52,8 @@ class Buffer:
         """Take the rows of a record. Raises `RefusedError` where its time cannot be."""
         found = list(rows_of(topic, read.record))
         for kind, row in found:
-            if getattr(row, kind.at) > read.written_at_ms + AHEAD_MS:
-                raise RefusedError(f"its {kind.at} is more than 60 days after it was written")
+            if getattr(row, kind.at) > now_ms + AHEAD_MS:
+                raise RefusedError(f"its {kind.at} is more than 60 days ahead")
         part = self._parts[topic, read.partition]
         for kind, row in found:
             at_ms: int = getattr(row, kind.at)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from vpp_streams.domain.moments import DAY_MS
 
 AHEAD_MS = 60 * DAY_MS
-"""A record whose time is further ahead of when it was written is refused."""
+"""A record whose time is further ahead is refused."""
 
 
 @dataclass(frozen=True, slots=True)
