@@ -104,7 +104,7 @@ def earnings_sql(question: Question, deliveries: str, awards: str, closed_ms: in
 _AWARDS = {
     "intervals": "sum(coalesce(intervals, 0))::BIGINT",
     "awards": "sum(coalesce(awards, 0))::BIGINT",
-    "coverage": "sum(covered) / nullif(greatest(sum(intervals), sum(awards)), 0)",
+    "coverage": "coalesce(sum(covered), 0) / nullif(greatest(sum(intervals), sum(awards)), 0)",
 }
 _DELIVERED = "coalesce(intervals, 0) >= coalesce(awards, 0)"
 
