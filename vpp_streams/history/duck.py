@@ -11,6 +11,7 @@ from vpp_streams.domain.history.kinds import Kind
 from vpp_streams.errors import InputError
 
 MEMORY = "1GB"
+_SMALLER = "choose a shorter span, a longer group, a region or a site"
 
 
 @contextmanager
@@ -38,9 +39,9 @@ def time_limit(db: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
     try:
         yield
     except duckdb.InterruptException:
-        raise InputError(
-            f"the report took more than {seconds:g} s; choose a shorter span, a region or a site"
-        ) from None
+        raise InputError(f"the report took more than {seconds:g} s; {_SMALLER}") from None
+    except duckdb.OutOfMemoryException:
+        raise InputError(f"the report needs more than {MEMORY} of memory; {_SMALLER}") from None
     finally:
         timer.cancel()
 
@@ -64,7 +65,7 @@ def rows_once(kind: Kind, files: Sequence[Path], exact: Sequence[Path] = ()) -> 
 
 def empty(kind: Kind) -> str:
     """SQL for no rows, with the columns of a kind."""
-    columns = ", ".join(f"NULL::{_TYPES[str(f.type)]} AS {f.name}" for f in kind.schema)
+    columns = ", ".join(f"NULL::{_TYPES[str(f.type)]} AS {column(f.name)}" for f in kind.schema)
     return f"(SELECT {columns} WHERE false)"
 
 
@@ -83,6 +84,11 @@ def parquet(files: Sequence[Path]) -> str:
     """SQL that reads Parquet files by the names of their columns."""
     names = ", ".join(quoted(str(file)) for file in files)
     return f"read_parquet([{names}], union_by_name=true, hive_partitioning=false)"
+
+
+def column(name: str) -> str:
+    """A column's name in SQL, which may be one of its words."""
+    return f'"{name}"'
 
 
 def quoted(text: str) -> str:

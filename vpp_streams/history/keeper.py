@@ -19,7 +19,7 @@ from vpp_streams.domain.history.days import Zones, day_bounds_ms, day_of, first_
 from vpp_streams.domain.history.kinds import KINDS, Kind
 from vpp_streams.domain.history.layout import DayFiles, merged_name, to_merge
 from vpp_streams.history.directory import HistoryDirectory
-from vpp_streams.history.duck import connection, quoted, rows_once
+from vpp_streams.history.duck import column, connection, quoted, rows_once
 
 log = structlog.get_logger()
 
@@ -100,7 +100,7 @@ class Keeper:
         paths = [folder / name for name in sources]
         began_s = time.monotonic()
         ids = ", ".join(kind.id)
-        columns = ", ".join(kind.schema.names)
+        columns = ", ".join(map(column, kind.schema.names))
         sql = f"SELECT {columns} FROM {rows_once(kind, paths)} ORDER BY {ids}"
         try:
             self._copy(sql, folder / merged_name(sources))

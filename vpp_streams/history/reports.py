@@ -19,7 +19,7 @@ from vpp_streams.domain.history.reports import REPORTS, Question
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.errors import InputError
 from vpp_streams.history.directory import HistoryDirectory, zones_of
-from vpp_streams.history.duck import connection, parquet, rows_once, time_limit
+from vpp_streams.history.duck import column, connection, parquet, rows_once, time_limit
 from vpp_streams.kafka import topics
 
 MOST_ROWS = 200_000
@@ -86,9 +86,9 @@ class History:
 
         def read() -> pa.Table:
             names = [
-                f"to_json({f.name})::VARCHAR AS {f.name}"
+                f"to_json({column(f.name)})::VARCHAR AS {column(f.name)}"
                 if plain and pa.types.is_list(f.type)
-                else f.name
+                else column(f.name)
                 for f in kind.schema
             ]
             sql = (

@@ -24,12 +24,16 @@ def windows_sql(question: Question, windows: str, day_sums: str | None, closed_m
     """
     sums = REGIONS if question.site is None else SITES
     subject, where = ", ".join(sums.subject), _where(question)
-    parts = [f"SELECT {subject}, start_ms, {sums.of_windows()} FROM {windows}{where} GROUP BY ALL"]
+    joined = "JOIN slots ON slot_ms = start_ms"
+    parts = [
+        f"SELECT period, {subject}, {sums.of_windows()} FROM {windows} {joined}{where} GROUP BY ALL"
+    ]
     if day_sums is not None:
-        parts.append(f"SELECT {subject}, start_ms, {', '.join(sums.sums)} FROM {day_sums}{where}")
+        columns = ", ".join(sums.sums)
+        parts.append(f"SELECT period, {subject}, {columns} FROM {day_sums} {joined}{where}")
     found = (
         f"SELECT period, {_subject(question)}, {sums.of_sums()}"
-        f" FROM ({' UNION ALL BY NAME '.join(parts)}) JOIN slots ON slot_ms = start_ms GROUP BY ALL"
+        f" FROM ({' UNION ALL BY NAME '.join(parts)}) GROUP BY ALL"
     )
     figures = _energy() if question.report == "energy" else _availability(question)
     return _by_period(
