@@ -23,11 +23,14 @@ DESK, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, heig
 
 @asynccontextmanager
 async def serving(
-    model: ReadModel, kafka: KafkaInMemory | None = None, operators: Path | None = None
+    model: ReadModel,
+    kafka: KafkaInMemory | None = None,
+    operators: Path | None = None,
+    history: Path | None = None,
 ) -> AsyncIterator[str]:
     """A real server on a free port over the read model; the clock stands still."""
     kafka = kafka or KafkaInMemory()
-    settings = Settings(operators=operators)
+    settings = Settings(operators=operators, history=history)
     fleet = FleetWorker("http://fleet.test", fleet_that_answers(httpx.Response(200, json=TWIN)))
     app = create_web(
         settings,

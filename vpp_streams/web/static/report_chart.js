@@ -5,7 +5,15 @@ import { h, text } from "./dom.js";
 const HEIGHT = 280;
 const TONES = ["battery", "load", "grid", "price", "solar", "good", "warn", "muted"];
 
-/** `set(report, series, zone)`; a series is {name, values, format}. Arrow keys move the cursor. */
+/** Words for the ticks of the time axis: times of day on a short span, else dates. */
+function tickWords(starts, ends, zone) {
+  const days = (ends[ends.length - 1] - starts[0]) / 86_400_000;
+  const parts = days <= 2 ? { hour: "2-digit", minute: "2-digit" } : (days <= 100 ? { day: "numeric", month: "short" } : { month: "short", year: "numeric" });
+  const format = new Intl.DateTimeFormat("en-GB", { timeZone: zone, ...parts });
+  return (s) => format.format(s * 1000);
+}
+
+/** A chart of series {name, values, format}; arrow keys read its values. */
 export function reportChart() {
   const plot = h("div", { class: "report-plot", tabindex: 0, role: "img", "aria-label": "Chart of the table below; arrow keys read its values" });
   const legend = h("div", { class: "legend" });
@@ -13,15 +21,13 @@ export function reportChart() {
   const element = h("figure", { class: "chart" }, plot, legend, readout);
   let [chart, shownNow, drawing] = [null, null, 0];
 
-  const color = (name) => getComputedStyle(element).getPropertyValue(`--${name}`).trim() || "currentColor";
-
-  /** One of light-dark(a, b), as the canvas needs it. */
+  /** The colour of a tone now, light or dark, as a canvas needs it. */
   function resolved(name) {
     const probe = h("span", { class: `tone ${name}` });
     element.append(probe);
     const found = getComputedStyle(probe).color;
     probe.remove();
-    return found || color(name);
+    return found;
   }
 
   function read(index) {
@@ -37,20 +43,20 @@ export function reportChart() {
     plot.replaceChildren();
     const width = plot.clientWidth;
     if (!width || !starts.length) return;
-    // The last value holds until its period ends.
-    const times = [...starts, ends[ends.length - 1]].map((ms) => ms / 1000);
-    const columns = series.map((s) => [...s.values, s.values[s.values.length - 1]].map((v) => v ?? null));
+    // A value holds until its period ends: two points for each, and a gap where nothing is known.
+    const times = starts.flatMap((start, i) => [start / 1000, ends[i] / 1000 - 0.001]);
+    const columns = series.map((s) => s.values.flatMap((v) => [v ?? null, v ?? null]));
     const [ink, rule] = [resolved("muted"), resolved("rule")];
     const axis = { stroke: ink, grid: { stroke: rule, width: 1 }, ticks: { stroke: rule, width: 1 }, font: "12px system-ui, sans-serif" };
     chart = new uPlot({
       width, height: HEIGHT, legend: { show: false }, cursor: { drag: { x: false, y: false } },
       tzDate: (s) => uPlot.tzDate(new Date(s * 1000), zone),
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(0, high ?? 1) * 1.05 || 1] } },
-      axes: [axis, { ...axis, size: 76, values: (_, ticks) => ticks.map((v) => series[0].format(v)) }],
+      axes: [{ ...axis, space: 80, values: (_, ticks) => ticks.map(tickWords(starts, ends, zone)) }, { ...axis, size: 76, values: (_, ticks) => ticks.map((v) => series[0].format(v)) }],
       series: [{}, ...series.map((s, i) => ({
-        label: s.name, stroke: resolved(TONES[i % TONES.length]), width: 2, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }),
+        label: s.name, stroke: resolved(TONES[i % TONES.length]), width: 2, points: { show: false },
       }))],
-      hooks: { setCursor: [(u) => { if (u.cursor.idx !== null) read(u.cursor.idx); }] },
+      hooks: { setCursor: [(u) => { if (u.cursor.idx !== null) read(Math.floor(u.cursor.idx / 2)); }] },
     }, [times, ...columns], plot);
     buttons();
   }

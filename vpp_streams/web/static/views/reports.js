@@ -18,7 +18,7 @@ const field = (words, input) => h("label", { class: "field" }, words, input);
 
 /** Links to every report; each keeps the span. */
 function chooser(chosen) {
-  return h("nav", { class: "choice wrap", "aria-label": "Report" }, Object.entries(REPORTS).map(([name, { name: words }]) =>
+  return h("div", { class: "choice wrap", role: "navigation", "aria-label": "Report" }, Object.entries(REPORTS).map(([name, { name: words }]) =>
     h("a", { class: "pick", href: `#/reports/${name}`, "aria-current": name === chosen ? "page" : null }, words)));
 }
 
@@ -64,12 +64,22 @@ function columnsOf(report) {
   }))];
 }
 
+/** What was asked, in words. */
+function scope({ name, span, date, region, site }, bySite) {
+  const bounds = spanOf(span, date);
+  const when = bounds === null ? "all of history" : [...new Set(bounds)].map((one) => new Date(one).toLocaleDateString("en-GB", { dateStyle: "medium", timeZone: "UTC" })).join(" to ");
+  const regions = { "": name === "forecast" ? "each region" : "all regions together", "*": "each region" }[region] ?? `region ${region}`;
+  const of = bySite && site ? (site === "*" ? `each site, ${regions}` : `site ${site}`) : regions;
+  return `${when}, ${of}`;
+}
+
 /** Coverage and finality of all rows in a sentence. */
 function summary(report) {
   const { rows } = report;
   if (!rows.length) return "no row";
   const known = rows.map((row) => row.coverage).filter((c) => c !== null);
-  const least = known.length ? `coverage from ${percent(Math.min(...known))} to ${percent(Math.max(...known))}` : "coverage not known";
+  const ends = [...new Set([Math.min(...known), Math.max(...known)].map(percent))];
+  const least = known.length ? `coverage ${ends.join(" to ")}` : "coverage not known";
   const open = rows.filter((row) => !row.final).length;
   return `${least} · ${open ? `${count(open)} of ${count(rows.length)} rows are not final` : "every row is final"}`;
 }
@@ -95,6 +105,7 @@ export function reportsView(...words) {
   const name = words.length > 1 && words[0] in REPORTS ? words[0] : "energy";
   const { form, by, before, after, site } = controls();
   const [about, basis, until] = [h("p", { class: "note" }), h("span"), h("p", { class: "note" })];
+  const scoped = h("p", { class: "scope" });
   const chart = reportChart();
   const rows = h("div", { class: "rows report-rows", tabindex: 0, role: "region", "aria-label": "Rows of the report" });
   const more = h("button", { type: "button", class: "more", hidden: true }, "Show more");
@@ -120,7 +131,7 @@ export function reportsView(...words) {
     const { span, date, group, region, site: of } = now;
     const kept = new URLSearchParams(Object.entries({ span, date, group, region, site: of }).filter(([, value]) => value));
     globalThis.history.replaceState(null, "", `#/reports/${name}?${kept}`);
-    for (const link of element.querySelectorAll("nav .pick")) link.href = `${link.href.split("?")[0]}?${new URLSearchParams({ span, date, group, region })}`;
+    for (const link of element.querySelectorAll(".pick")) link.href = `${link.href.split("?")[0]}?${new URLSearchParams({ span, date, group, region })}`;
   }
 
   function change(changes) {
@@ -136,6 +147,7 @@ export function reportsView(...words) {
   }
 
   function showReport(parameters) {
+    text(scoped, scope(now, !site.hidden));
     text(about, `${report.about[0].toUpperCase()}${report.about.slice(1)}. Days are those of ${report.tz}; – is not measured.`);
     text(basis, summary(report));
     text(until, report.complete_until_ms ? `History is complete until ${dateTime(report.complete_until_ms)}.` : "It is not known until when history is complete.");
@@ -166,7 +178,7 @@ export function reportsView(...words) {
   }
 
   const said = h("p", { class: "said", role: "status" });
-  const element = h("div", { class: "view reports" }, h("div", { class: "title" }, title), chooser(name), about, form, said, chartPanel, tablePanel);
+  const element = h("div", { class: "view reports" }, h("div", { class: "title" }, title), chooser(name), scoped, about, form, said, chartPanel, tablePanel);
 
   by.span.addEventListener("change", () => change({ span: by.span.value, group: SPANS[by.span.value][1] }));
   by.date.addEventListener("change", () => { if (isDate(by.date.value)) change({ date: by.date.value }); });
