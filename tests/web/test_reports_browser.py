@@ -87,6 +87,7 @@ async def test_the_keyboard_alone_changes_the_report_and_the_focus_stays(
         await previous.focus()
         await page.keyboard.press("Enter")
         await expect(page.get_by_text("1 Sept 2026 to 30 Sept 2026")).to_be_visible()
+        await expect(page.get_by_text("Nothing was measured in this span")).to_be_visible()
         await expect(previous).to_be_focused()
         await expect(page).to_have_url(re.compile("date=2026-09-30"))
         await page.get_by_role("button", name="Next").press("Enter")

@@ -40,9 +40,15 @@ export function reportChart() {
   function draw(uPlot) {
     const { starts, ends, series, zone } = shownNow;
     chart?.destroy();
+    chart = null;
+    legend.replaceChildren();
     plot.replaceChildren();
     const width = plot.clientWidth;
-    if (!width || !starts.length) return;
+    if (!width) return;
+    if (!series.length) {
+      plot.append(h("p", { class: "empty" }, "Nothing was measured in this span."));
+      return;
+    }
     // A value holds until its period ends: two points for each, and a gap where nothing is known.
     const times = starts.flatMap((start, i) => [start / 1000, ends[i] / 1000 - 0.001]);
     const columns = series.map((s) => s.values.flatMap((v) => [v ?? null, v ?? null]));
