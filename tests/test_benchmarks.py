@@ -21,6 +21,7 @@ from benchmarks import (
     recovery,
     region,
     replay,
+    reports,
 )
 from benchmarks.__main__ import DOCS, document
 from benchmarks.frame_bytes import digits, frames_of
@@ -45,6 +46,7 @@ PURE: dict[str, tuple[Callable[[list[str]], None], list[str]]] = {
     "recovery": (recovery.main, ["--devices", "200", "--worker-devices", "0"]),
     "edge_soak": (edge_soak.main, ["--minutes", "0.02", "--begin", "0.2"]),
     "edge_ring": (edge_ring.main, ["--readings", "10", "--seconds", "100"]),
+    "reports": (reports.main, ["--repeat", "1", "--sites", "5", "--days", "40"]),
     "replay": (replay.main, ["--pure", "--repeat", "1", "--devices", "50", "--seconds", "3"]),
 }
 

@@ -27,6 +27,7 @@ from vpp_streams.history.reports import History, NoHistoryError, open_history
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.outlet import write_many
+from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -101,7 +102,7 @@ async def test_every_kind_is_kept_and_a_refused_record_is_a_dead_letter(
     event = RequestEvent(request_id="r", region="north", state="accepted", at_ms=START_MS)
     end = CommandEvent(device_id="d", command_id="c0-1", state="completed", at_ms=START_MS)
     absurd = quarter("home-1", 4_000_000_000_000)
-    for topic, records in (
+    written: list[tuple[Topic, list[Any]]] = [
         (
             topics.SITE_WINDOWS,
             [quarter("home-1", START_MS), site_window("home-1", START_MS), absurd],
@@ -113,7 +114,8 @@ async def test_every_kind_is_kept_and_a_refused_record_is_a_dead_letter(
         (topics.MARKET_DELIVERIES, [delivery]),
         (topics.DISPATCH_EVENTS, [event, dispatch_status("north", START_MS)]),
         (topics.COMMAND_EVENTS, [CommandEvents(source="g", partition=3, events=(end,))]),
-    ):
+    ]
+    for topic, records in written:
         await write_many(clients, topic, records)
     await write_raw(settings, (topics.SITE_WINDOWS, "home-1", b"{", 0))
     names = (
