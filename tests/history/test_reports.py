@@ -360,6 +360,8 @@ def test_the_first_forecast_of_a_slot_is_compared_with_what_was_measured(tmp_pat
 def test_words_become_a_question(tmp_path: Path) -> None:
     world = HistoryWorld(tmp_path)
     world.write("site.windows", [quarter("home-1", at_ms("2026-11-20T12:00"))])
+    # Not of this report: it does not begin with them.
+    world.write("market.awards", [award(at_ms("2026-11-01T12:00"))])
     history = open_history(tmp_path, 0)
     nothing: dict[str, Any] = dict.fromkeys(("from_", "to", "region", "site", "tz"))
     now_ms = at_ms("2026-11-28T12:00")

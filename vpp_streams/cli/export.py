@@ -45,7 +45,8 @@ def export(
         raise InputError(f"there is no kind {kind!r}; there are {', '.join(BY_NAME)}")
     if out is None:
         raise InputError(f"name the file to write, for example --out {kind}.parquet")
-    from_ms, to_ms, _ = span_of(history, from_=from_, to=to, tz=tz, now_ms=clock.now_ms())
+    chosen, now_ms = BY_NAME[kind], clock.now_ms()
+    from_ms, to_ms, _ = span_of(history, [chosen], from_=from_, to=to, tz=tz, now_ms=now_ms)
     with exporting() as on_day:
-        rows = write(history, BY_NAME[kind], from_ms, to_ms, out=out, on_day=on_day)
+        rows = write(history, chosen, from_ms, to_ms, out=out, on_day=on_day)
     typer.echo(f"{rows:,} rows in {out}")

@@ -102,6 +102,11 @@ class History:
 
         return _again(read)
 
+    def first_day(self, kinds: Sequence[Kind]) -> date | None:
+        """The first day of some kinds; None if there is nothing of them."""
+        found = [days[0] for kind in kinds if (days := self._directory.days(kind))]
+        return min(found, default=None)
+
     def answer(self, question: Question, time_limit_s: float = TIME_LIMIT_S) -> Answer:
         """Answer a report. Raises `InputError` where it is too large or takes too long."""
         return _again(lambda: self._answered(question, time_limit_s))
