@@ -1,11 +1,13 @@
 """Merging equals what pandas makes of all files, whenever it is cut; retention deletes days."""
 
+import errno
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import msgspec
 import pandas as pd
 import pytest
@@ -24,6 +26,7 @@ from vpp_streams.domain.history.days import Zones
 from vpp_streams.domain.history.kinds import BY_NAME, Kind
 from vpp_streams.domain.history.layout import day_files
 from vpp_streams.history.directory import HistoryDirectory
+from vpp_streams.history.keeper import as_os_error
 
 SITES = BY_NAME["site_windows"]
 DAY = date(2026, 11, 28)
@@ -198,3 +201,33 @@ def test_a_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
     world.keep(SITES)
     assert notes.read_text() == "mine"
     assert len(day_files(DAY, [path.name for path in world.files(SITES)]).names) == 1
+
+
+def test_a_day_that_cannot_be_merged_is_counted_and_others_go_on(tmp_path: Path) -> None:
+    world = HistoryWorld(tmp_path)
+    for day in ("2026-11-27", "2026-11-28"):
+        for n in range(2):
+            world.write("site.windows", [quarter(f"home-{n}", at_ms(f"{day}T12:00"))])
+    damaged = world.files(SITES)[0]
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    world.keep(SITES)
+    assert world.counters["merges_failed"] == 1
+    assert damaged.exists()
+    assert len(once(world.directory, SITES)) == 2
+    assert not list(tmp_path.glob("**/.*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("IO Error: No files found that match the pattern", FileNotFoundError),
+        ("IO Error: Could not write file: No space left on device", OSError),
+        ("IO Error: something else", duckdb.IOException),
+    ],
+)
+def test_duckdbs_words_become_the_systems_errors(words: str, kind: type[Exception]) -> None:
+    found = as_os_error(duckdb.IOException(words))
+    assert type(found) is kind
+    if kind is OSError:
+        assert isinstance(found, OSError)
+        assert found.errno == errno.ENOSPC

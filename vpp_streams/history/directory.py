@@ -130,6 +130,11 @@ class HistoryDirectory:
         return self.root / PROGRESS_FOLDER / f"{topic}-{partition}.json"
 
 
+def spill_of(draft: Path) -> Path:
+    """A directory of its own for what does not fit into memory while a file is written."""
+    return draft.with_name(draft.name.removesuffix(DRAFT) + f"-spill{DRAFT}")
+
+
 def zones_of(root: Path) -> Zones | None:
     """The zones whose days a history is kept by; None where there is no history.
 

@@ -5,6 +5,8 @@ are deleted, and its name says which these are (`layout`).
 """
 
 import asyncio
+import errno
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,7 +20,7 @@ from vpp_streams.domain.history.day_sums import SUMMED, WindowSums
 from vpp_streams.domain.history.days import Zones, day_bounds_ms, day_of, first_kept
 from vpp_streams.domain.history.kinds import KINDS, Kind
 from vpp_streams.domain.history.layout import DayFiles, merged_name, to_merge
-from vpp_streams.history.directory import HistoryDirectory
+from vpp_streams.history.directory import HistoryDirectory, spill_of
 from vpp_streams.history.duck import column, connection, quoted, rows_once
 
 log = structlog.get_logger()
@@ -67,7 +69,11 @@ class Keeper:
                 self._counters["days_deleted"] += 1
                 log.info("a day is too old and was deleted", kind=kind.name, day=str(day))
             elif self._changed(kind, day):
-                self._keep_day(kind, day, now_ms)
+                try:
+                    self._keep_day(kind, day, now_ms)
+                except duckdb.Error:  # a file that cannot be read, for example; other days go on
+                    self._counters["merges_failed"] += 1
+                    log.exception("a day cannot be merged", kind=kind.name, day=str(day))
 
     def _first_kept(self, kind: Kind, now_ms: int, zone: tzinfo) -> date:
         return first_kept(day_of(now_ms, zone), self._keep_days[kind.name])
@@ -127,7 +133,7 @@ class Keeper:
 
     def _copy(self, sql: str, target: Path) -> None:
         """Write a query's rows to a file. Raises `OSError`."""
-        with self._directory.new_file(target) as draft, connection(draft.parent) as db:
+        with self._directory.new_file(target) as draft, connection(spill_of(draft)) as db:
             options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}"
             try:
                 db.execute(f"COPY ({sql}) TO {quoted(str(draft))} ({options})")
@@ -144,9 +150,12 @@ def day_sums_sql(sums: WindowSums, rows: str) -> str:
     )
 
 
-def as_os_error(error: duckdb.IOException) -> OSError:
-    """DuckDB's error as the system's, which it names in words only."""
+def as_os_error(error: duckdb.IOException) -> Exception:
+    """The system's error that DuckDB gives in words only; its own where there is none."""
     text = str(error)
     if "No files found" in text or "No such file" in text:
         return FileNotFoundError(text)
-    return OSError(None, text.splitlines()[0])
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO):
+        if os.strerror(code) in text:
+            return OSError(code, os.strerror(code))
+    return error

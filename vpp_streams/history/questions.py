@@ -25,8 +25,8 @@ def question_of(
 ) -> Question:
     """The question. Raises `InputError` with the way out.
 
-    Without ``from_`` it begins with what history has of it; without ``to`` it ends now. Without ``tz``, days are
-    those of history.
+    Without ``from_`` it begins with what history has of it; without ``to`` it ends now. Without
+    ``tz``, days are those of history.
     """
     if report not in REPORT_NAMES:
         raise InputError(f"there is no report {report[:64]!r}; there are {', '.join(REPORT_NAMES)}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -77,8 +77,8 @@ def _midnight_ms(day: date, zone: tzinfo) -> int:
 def days_between(from_ms: int, to_ms: int) -> tuple[date, date]:
     """The first and last day, in any time zone, that records of [from, to) can belong to."""
     widest = timedelta(hours=26)  # zones reach from 12 hours behind UTC to 14 ahead
-    first = datetime.fromtimestamp(from_ms / 1e3, ZoneInfo("UTC")) - widest
-    last = datetime.fromtimestamp(max(to_ms - 1, from_ms) / 1e3, ZoneInfo("UTC")) + widest
+    first = datetime.fromtimestamp(from_ms / 1e3, UTC) - widest
+    last = datetime.fromtimestamp(max(to_ms - 1, from_ms) / 1e3, UTC) + widest
     return first.date(), last.date()
 
 

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from vpp_streams.domain.moments import HOUR_MS
+
 SUMS_FOLDER = "day_sums"
 PROGRESS_FOLDER = "_progress"
 ABOUT_FILE = "_history.json"
@@ -116,7 +118,6 @@ class FileAge(NamedTuple):
     written_ms: int
 
 
-HOUR_MS = 3_600_000
 SETTLE_MS = 600_000
 """Files of a day that is over are merged once none has been added for this long."""
 MANY = 256
