@@ -22,6 +22,7 @@ from benchmarks import (
     recovery,
     region,
     replay,
+    reports,
     settle_core,
 )
 from benchmarks.__main__ import DOCS, document
@@ -51,6 +52,7 @@ PURE: dict[str, tuple[Callable[[list[str]], None], list[str]]] = {
         settle_core.main,
         ["--repeat", "1", "--sites", "50", "--intervals", "3", "--sample", "20"],
     ),
+    "reports": (reports.main, ["--repeat", "1", "--sites", "5", "--days", "40"]),
     "replay": (replay.main, ["--pure", "--repeat", "1", "--devices", "50", "--seconds", "3"]),
 }
 

@@ -25,8 +25,8 @@ from vpp_streams.process.private_files import private_directory
 from vpp_streams.settings import Settings
 
 FaustRole = Literal["ingest", "fleet", "region"]
-Role = FaustRole | Literal["optimizer"]
-ROLES: tuple[Role, ...] = (*get_args(FaustRole), "optimizer")
+Role = FaustRole | Literal["optimizer", "historian"]
+ROLES: tuple[Role, ...] = (*get_args(FaustRole), "optimizer", "historian")
 
 log = structlog.get_logger()
 
@@ -138,6 +138,13 @@ def _run_optimizer(settings: Settings) -> None:
     asyncio.run(run_optimizer(settings))
 
 
+def _run_historian(settings: Settings) -> None:
+    from vpp_streams.history.historian import run_historian
+
+    set_up_logs(settings)
+    asyncio.run(run_historian(settings))
+
+
 def run_worker(role: Role, settings: Settings) -> None:
     """Run one worker of a role in this process until it is requested to stop."""
     import uvloop
@@ -147,6 +154,9 @@ def run_worker(role: Role, settings: Settings) -> None:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     if role == "optimizer":  # no Faust app: the reason is there
         _run_optimizer(settings)
+        return
+    if role == "historian":  # nor is this one: a plain consumer group divides its partitions
+        _run_historian(settings)
         return
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -155,6 +155,19 @@ class Settings(BaseSettings):
     market_metered_at: Literal["battery", "connection"] = Field(
         "battery", description="where it measures; connection = with the homes' load and solar"
     )
+    history: Path | None = Field(
+        None, description="directory of what is kept for years; else in VPP_STATE_DIR, by namespace"
+    )
+    history_zone: str = Field("UTC", description="IANA time zone whose days history is kept by")
+    history_zones: str = Field(
+        "", description="regions and markets with another one, north=Europe/Berlin[,south=...]"
+    )
+    history_keep_days: str = Field(
+        "", description="days that kinds of history are kept, site_minutes=30[,bids=400]"
+    )
+    history_flush_s: Annotated[float, Field(ge=0.05, le=3600)] = Field(
+        60.0, description="history gathers a file for this long, and reports lag as much behind"
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = Field(False, description="one JSON object a line, for log collectors")
 
@@ -168,6 +181,11 @@ class Settings(BaseSettings):
         """The token that the command line sends; None if neither variable is set."""
         given = self.token or self.operator_token
         return None if given is None else given.get_secret_value()
+
+    @property
+    def history_dir(self) -> Path:
+        """The directory of history: the historian writes it, the web process and reports read."""
+        return self.history or self.state_dir / "history" / (self.namespace or "default")
 
     @property
     def market_interval_ms(self) -> int:

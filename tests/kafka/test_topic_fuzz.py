@@ -43,6 +43,8 @@ from vpp_streams.domain.fleet.columnar import Mark
 from vpp_streams.domain.fleet.partition import Frame
 from vpp_streams.domain.fleet.region_pace import LiveRegion
 from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.domain.history.days import parse_zones
+from vpp_streams.domain.history.kinds import parse_keep_days
 from vpp_streams.domain.identity.certificate_states import standings
 from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
@@ -55,6 +57,8 @@ from vpp_streams.domain.telemetry.canonical import Source, canonicalize
 from vpp_streams.errors import RefusedError
 from vpp_streams.gateway.certificates import Credentials
 from vpp_streams.gateway.push import Pusher
+from vpp_streams.history.buffer import Buffer
+from vpp_streams.history.historian import sources
 from vpp_streams.identity.code_log import CodeLog
 from vpp_streams.incidents.process import IncidentDesk
 from vpp_streams.incidents.rule_file import read_rules
@@ -203,6 +207,22 @@ def optimizer() -> Iterator[Feed[Any]]:
     yield Feed(topics.REGION_FORECASTS, forecaster.take)
 
 
+def historian() -> Iterator[Feed[Any]]:
+    zones = parse_zones("Europe/Berlin", "north=Pacific/Kiritimati")
+    buffer = Buffer(zones, parse_keep_days(""))
+
+    def taking(topic: Topic) -> Callable[[Read[Any]], None]:
+        def take(read: Read[Any]) -> None:
+            buffer.take(topic.name, read, NOW_MS)
+            for (_, partition), kind, _, rows in buffer.drain():
+                rows.table(kind, partition)
+
+        return take
+
+    for topic in sources():
+        yield Feed(topic, taking(topic))
+
+
 def openadr() -> Iterator[Feed[Any]]:
     ven = Ven("vpp-north", "north")
     session = VenSession(MagicMock(), ven, frozenset(), sent, lambda: NOW_MS)
@@ -341,7 +361,7 @@ def onlookers() -> Iterator[Feed[Any]]:
 
 WORLDS: tuple[Callable[[], Iterator[Feed[Any]]], ...] = (
     web, registry, raw_frames, fleet, region, market, optimizer, openadr, gateway, identity,
-    incidents, settlement, ledger, onlookers,
+    incidents, settlement, ledger, onlookers, historian,
 )  # fmt: skip
 NOT_APPLIED = {topics.DISPATCH, topics.GRID_ALERTS}
 """Of these a worker keeps the newest as it is; who acts on it is another record's test."""

@@ -138,6 +138,7 @@ def test_every_process_is_given_the_same_world(settings: Settings) -> None:
         "optimizer",
         "incidents",
         "settlement",
+        "historian",
     }
     for spec in made.values():
         assert spec.environment["VPP_NAMESPACE"] == settings.namespace

@@ -35,6 +35,7 @@ from vpp_streams.errors import InputError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.process.durable_files import rename_durably
 from vpp_streams.replay import recording as recording_module
 from vpp_streams.replay.recorder import record
 from vpp_streams.replay.recording import Recording, recording_in
@@ -187,7 +188,7 @@ async def test_a_kill_loses_nothing_and_doubles_nothing(
     await produce(topics_ready, sent[:200])
     await record_to_end(topics_ready, tmp_path)
     await produce(topics_ready, sent[200:])
-    rename, renames = recording_module._durable_rename, 0  # noqa: SLF001  # the moment of a kill
+    rename, renames = rename_durably, 0
 
     def rename_or_die(draft: Path, path: Path) -> None:
         nonlocal renames
@@ -198,7 +199,7 @@ async def test_a_kill_loses_nothing_and_doubles_nothing(
         rename(draft, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(recording_module, "_durable_rename", rename_or_die)
+        patch.setattr(recording_module, "rename_durably", rename_or_die)
         patch.setattr(Recording, "discard_open", lambda _self: None)  # a kill cleans nothing up
         with pytest.raises(Killed):
             await record_to_end(topics_ready, tmp_path)

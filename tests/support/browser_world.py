@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import uvicorn
@@ -29,11 +30,14 @@ class Home(str):
 
 @asynccontextmanager
 async def serving(
-    model: ReadModel, kafka: KafkaInMemory | None = None, entrance: Entrance | None = None
+    model: ReadModel,
+    kafka: KafkaInMemory | None = None,
+    entrance: Entrance | None = None,
+    history: Path | None = None,
 ) -> AsyncIterator[Home]:
     """A real server on a free port over the read model; the clock stands still."""
     kafka, entrance = kafka or KafkaInMemory(), entrance or Entrance()
-    settings = Settings()
+    settings = Settings(history=history)
     fleet = FleetWorker("http://fleet.test", fleet_that_answers(httpx.Response(200, json=TWIN)))
     app = create_web(
         settings,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,13 +14,22 @@ from httpx import ConnectError, ReadTimeout, Response
 
 from schemas.forecast import RegionForecast
 from tests.support.accounts_world import Entrance
+from tests.support.history_world import HistoryWorld
 from tests.support.market_feed import OPEN_MS, at, feed_market
 from tests.support.web_records import HOSTILE, NOW_MS, region_forecast, region_live, region_window
 from tests.support.web_world import TWIN, KafkaInMemory, apply, fed_read_model, fleet_that_answers
 from vpp_streams.domain.access.rights import PLANT, Grant, Principal
+from vpp_streams.history.formats import ReportView
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
-from vpp_streams.web import account_views, control_views, market_views, stream, views
+from vpp_streams.web import (
+    account_views,
+    control_views,
+    history_views,
+    market_views,
+    stream,
+    views,
+)
 from vpp_streams.web.api import create_web
 from vpp_streams.web.budgets import stream_budgets
 from vpp_streams.web.problems import ApiError
@@ -34,12 +44,15 @@ def model() -> ReadModel:
     return fed_read_model()
 
 
-def client_of(model: ReadModel, fleet: httpx.MockTransport | None = None) -> httpx.AsyncClient:
+def client_of(
+    model: ReadModel, fleet: httpx.MockTransport | None = None, history: Path | None = None
+) -> httpx.AsyncClient:
     transport = fleet or fleet_that_answers(httpx.Response(200, json=TWIN))
     worker = FleetWorker("http://fleet.test", transport)
     entrance = Entrance()
+    settings = Settings(history=history)
     app = create_web(
-        *(Settings(), model, lambda: NOW_MS, KafkaInMemory()), logins=entrance.logins, fleet=worker
+        *(settings, model, lambda: NOW_MS, KafkaInMemory()), logins=entrance.logins, fleet=worker
     )
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),
@@ -56,7 +69,12 @@ async def client(model: ReadModel) -> AsyncIterator[httpx.AsyncClient]:
 
 def template_of(path: str) -> str:
     path = path.replace(at(OPEN_MS), "{bid_id}").replace("/sim/", "/{market}/")
-    for id_, name in (("north", "region"), ("home-001", "site_id"), ("pw-001", "device_id")):
+    for id_, name in (
+        ("north", "region"),
+        ("energy", "report"),
+        ("home-001", "site_id"),
+        ("pw-001", "device_id"),
+    ):
         path = path.replace(id_, f"{{{name}}}")
     return f"/api/v1{path}"
 
@@ -82,9 +100,11 @@ async def test_summary_tells_the_whole_loop(client: httpx.AsyncClient) -> None:
 
 
 async def test_every_answer_has_the_shape_that_is_documented(
-    client: httpx.AsyncClient, model: ReadModel
+    model: ReadModel, tmp_path: Path
 ) -> None:
     feed_market(model, intervals=3)
+    HistoryWorld(tmp_path)
+    client = client_of(model, history=tmp_path)
     shapes = {
         "/summary": views.Summary,
         "/health": views.HealthView,
@@ -108,6 +128,8 @@ async def test_every_answer_has_the_shape_that_is_documented(
         "/markets": market_views.MarketList,
         "/markets/sim/north": market_views.MarketView,
         f"/bids/{at(OPEN_MS)}": market_views.BidView,
+        "/reports": history_views.HistoryView,
+        "/reports/energy": ReportView,
     }
     document = (await client.get("/openapi.json")).json()
     for path, shape in shapes.items():

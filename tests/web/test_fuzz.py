@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.accounts_world import Entrance
+from tests.support.history_world import HistoryWorld, quarter
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import (
     TWIN,
@@ -72,8 +73,10 @@ class Door:
         model = fed_read_model()
         feed_control(model)
         fleet = FleetWorker("http://fleet.test", fleet_that_answers(httpx.Response(200, json=TWIN)))
+        history = HistoryWorld(directory / "history")
+        history.write("site.windows", [quarter("home-001", NOW_MS - NOW_MS % 900_000)])
         app = create_web(
-            Settings(operators=operators),
+            Settings(operators=operators, history=history.directory.root),
             model,
             lambda: NOW_MS,
             KafkaInMemory(),

@@ -29,6 +29,8 @@ _PANELS: dict[str, tuple[str, ...]] = {
         "assets",
         "ca",
         "normalize",
+        "report",
+        "export",
         "record",
         "replay",
         "prices",

@@ -10,7 +10,7 @@ from vpp_streams.settings import load_settings
 
 
 def worker(
-    role: Annotated[str, typer.Argument(help="ingest, fleet, region or optimizer")],
+    role: Annotated[str, typer.Argument(help="ingest, fleet, region, optimizer or historian")],
     port: Annotated[
         int | None, typer.Option(help="port of the worker's pages (role fleet)", min=1, max=65535)
     ] = None,
@@ -21,6 +21,7 @@ def worker(
     fleet   maintains twins and site windows, publishes region partials
     region  merges partials into regions
     optimizer  bids each region's batteries into the market, and delivers its awards (one is enough)
+    historian  keeps windows, market and control records for years, for `vpp report`
     """
     from vpp_streams.app import ROLES, run_worker
     from vpp_streams.kafka.admin import ensure_topics

@@ -23,7 +23,8 @@ from vpp_streams.kafka.clients import KafkaClients, consuming
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
 from vpp_streams.process.connection import onlooker
-from vpp_streams.replay.recording import Recording, recording_in, write_durably
+from vpp_streams.process.durable_files import write_durably
+from vpp_streams.replay.recording import Recording, recording_in
 from vpp_streams.settings import Settings
 
 log = structlog.get_logger()

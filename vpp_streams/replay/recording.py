@@ -29,6 +29,7 @@ from vpp_streams.domain.files.recording_layout import (
     recorded_rows,
 )
 from vpp_streams.errors import InputError
+from vpp_streams.process.durable_files import rename_durably, write_durably
 
 log = structlog.get_logger()
 
@@ -62,7 +63,7 @@ class OpenPart:
         """Make the part durable under its name."""
         self._write()
         self._writer.close()
-        _durable_rename(self._draft, self.path)
+        rename_durably(self._draft, self.path)
 
     def discard(self) -> None:
         """Delete the part: its readings will be read from the log again."""
@@ -137,24 +138,6 @@ class Recording:
         for part in self._open.values():
             part.discard()
         self._open.clear()
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file durably, completely or not at all."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_bytes(data)
-    _durable_rename(draft, path)
-
-
-def _durable_rename(draft: Path, path: Path) -> None:
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _read_state(path: Path) -> RecordingState | None:

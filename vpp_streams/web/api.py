@@ -14,13 +14,16 @@ from starlette.types import Scope
 
 from schemas.forecast import RegionForecast
 from vpp_streams.domain.owners.choices import Change
+from vpp_streams.history.formats import ReportView
 from vpp_streams.settings import Settings, words_of
 from vpp_streams.web import account_views, control_views, market_views, views
 from vpp_streams.web.account_api import AccountApi
-from vpp_streams.web.budgets import stream_budgets
+from vpp_streams.web.budgets import report_budgets, stream_budgets
 from vpp_streams.web.control_api import ControlApi
 from vpp_streams.web.desk import ANSWER_S, Desk, Kafka
 from vpp_streams.web.guard import Guard
+from vpp_streams.web.history_api import HistoryApi
+from vpp_streams.web.history_views import HistoryView
 from vpp_streams.web.home_api import HomeApi
 from vpp_streams.web.home_views import HomeList, HomeView, SkipOrder
 from vpp_streams.web.incident_api import IncidentApi
@@ -64,7 +67,7 @@ _DOCUMENTED: list[type[msgspec.Struct]] = [
     *(account_views.TotpStart, account_views.SignInForm, account_views.LinkForm),
     *(account_views.PasswordForm, account_views.ConfirmForm, account_views.CodeForm),
     *(account_views.TokenForm, IncidentList, IncidentView, AcknowledgeOrder),
-    *(HomeList, HomeView, SkipOrder, Change),
+    *(HomeList, HomeView, SkipOrder, Change, HistoryView, ReportView),
 ]
 """The schemas of answers and orders, in the order of the documentation."""
 
@@ -113,6 +116,7 @@ def create_web(
         AccountApi(accounts, sign_in, now_ms),
         IncidentApi(read_model, kafka, now_ms),
         HomeApi(read_model, worker, kafka, now_ms),
+        HistoryApi(settings, read_model, report_budgets(), now_ms),
     ):
         routes = part.routes()
         app.include_router(routes.router, prefix=PREFIX)

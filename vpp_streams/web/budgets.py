@@ -88,3 +88,11 @@ def story_budgets() -> Budgets:
         Budget("stories being read", running=2, waiting=6, per_client=4),
         Budget("stories of operators being read", running=2, waiting=14, per_client=8),
     )
+
+
+def report_budgets() -> Budgets:
+    """Budgets of reports; each may read years of files, and use two cores for seconds."""
+    return Budgets(
+        Budget("reports being made", running=2, waiting=6, per_client=4),
+        Budget("reports of operators being made", running=2, waiting=14, per_client=8),
+    )

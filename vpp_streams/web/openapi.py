@@ -7,8 +7,17 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from vpp_streams.accounts import sessions
+from vpp_streams.history import formats
 from vpp_streams.kafka.contracts import describe_fields
-from vpp_streams.web import account_views, control_views, market_views, views
+from vpp_streams.web import (
+    account_views,
+    control_views,
+    history_views,
+    home_views,
+    incident_views,
+    market_views,
+    views,
+)
 from vpp_streams.web.views import Problem
 
 _REF = "#/components/schemas/{name}"
@@ -47,6 +56,7 @@ _PROBLEMS = {
     401: "It is not known who sends the request: it has no session and no token.",
     403: "The sender does not have a right; the error says which. Nothing was written.",
     404: "There is no such region, site, device, request or bid in the sender's sight.",
+    406: "None of the media types that the client accepts; the hint lists those that there are.",
     409: "The region role rejected the request; the error says why.",
     422: "The order is not valid; the error says why. Nothing was written.",
     429: "Your address has too many requests open, or sent too many wrong tokens: see Retry-After.",
@@ -65,7 +75,9 @@ def describe_with(app: FastAPI, answered: list[type[msgspec.Struct]]) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             _, schemas = msgspec.json.schema_components([*answered, Problem], ref_template=_REF)
-            describe_fields(schemas, views, control_views, market_views, account_views, sessions)
+            described = views, control_views, market_views, account_views, sessions
+            more = incident_views, home_views, history_views, formats
+            describe_fields(schemas, *described, *more)
             document = get_openapi(
                 title=app.title,
                 version=app.version,

@@ -12,6 +12,7 @@ import { regionView } from "./views/region.js";
 import { regionsView } from "./views/regions.js";
 import { recordsView } from "./views/records.js";
 import { rejectedView } from "./views/rejected.js";
+import { reportsView } from "./views/reports.js";
 import { siteView } from "./views/site.js";
 import { sitesView } from "./views/sites.js";
 
@@ -26,6 +27,8 @@ const routes = [
   [/^\/market$/, marketView, "#/market"],
   [/^\/market\/([^/]+)\/([^/]+)$/, marketView, "#/market"],
   [/^\/incidents$/, incidentsView, "#/incidents"],
+  [/^\/reports$/, reportsView, "#/reports"],
+  [/^\/reports\/([^/]+)$/, reportsView, "#/reports"],
   [/^\/rejected$/, rejectedView, "#/rejected"],
   [/^\/records$/, recordsView, "#/rejected"],
   [/^\/pipeline$/, pipelineView, "#/pipeline"],

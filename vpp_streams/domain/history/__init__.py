@@ -1,0 +1,1 @@
+"""History on disk: kinds of records, days, files, periods and reports."""

@@ -1,0 +1,82 @@
+"""Columns of a contract: a msgspec Struct as one flat row, so that any Parquet tool can read it.
+
+A Struct within a Struct becomes columns with its field's name in front (``battery_energy_wh``), a
+tuple of numbers a list, and any other tuple, dict or union a JSON text. Every column may be null:
+contracts grow, and a column that an older record does not have is *not known*.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from msgspec import inspect
+
+JSON = pa.string()
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A column, and the fields that lead from a record to its value."""
+
+    name: str
+    path: tuple[str, ...]
+    type: pa.DataType
+    as_json: bool = False
+
+    def array(self, records: Sequence[Any]) -> pa.Array:
+        """The column of some records; null where a Struct on the way is absent."""
+        found: Sequence[Any] = records
+        for field in self.path:
+            found = [None if one is None else getattr(one, field) for one in found]
+        if self.as_json:
+            found = [None if one is None else msgspec.json.encode(one).decode() for one in found]
+        return pa.array(found, self.type)
+
+
+@cache
+def leaves_of(record: type[msgspec.Struct]) -> tuple[Leaf, ...]:
+    """The columns of a contract, in the order of its fields."""
+    return tuple(_leaves(inspect.type_info(record), ()))
+
+
+def _leaves(struct: inspect.Type, path: tuple[str, ...]) -> Iterator[Leaf]:
+    assert isinstance(struct, inspect.StructType)
+    for field in struct.fields:
+        type_, here = _present(field.type), (*path, field.name)
+        if isinstance(type_, inspect.StructType):
+            yield from _leaves(type_, here)
+            continue
+        arrow = _arrow(type_)
+        yield Leaf("_".join(here), here, arrow or JSON, as_json=arrow is None)
+
+
+def _present(type_: inspect.Type) -> inspect.Type:
+    """The type of a value that is there: without None, and without notes for people."""
+    while isinstance(type_, inspect.Metadata):
+        type_ = type_.type
+    if isinstance(type_, inspect.UnionType):
+        others = [one for one in type_.types if not isinstance(one, inspect.NoneType)]
+        return _present(others[0]) if len(others) == 1 else type_
+    return type_
+
+
+def _arrow(type_: inspect.Type) -> pa.DataType | None:
+    """The Arrow type of a plain value or a tuple of numbers; None = it is kept as JSON."""
+    match type_:
+        case inspect.BoolType():
+            return pa.bool_()
+        case inspect.IntType():
+            return pa.int64()
+        case inspect.FloatType():
+            return pa.float64()
+        case inspect.StrType():
+            return pa.string()
+        case inspect.LiteralType(values=values) if all(isinstance(v, str) for v in values):
+            return pa.string()
+        case inspect.VarTupleType(item_type=item) if isinstance(_present(item), inspect.FloatType):
+            return pa.list_(pa.float64())
+        case _:
+            return None

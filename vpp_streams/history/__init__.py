@@ -1,0 +1,1 @@
+"""History: windows, market and control records in Parquet for years, and reports on them."""
