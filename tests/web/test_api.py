@@ -26,6 +26,8 @@ from vpp_streams.web import (
     account_views,
     control_views,
     history_views,
+    home_views,
+    incident_views,
     market_views,
     stream,
     views,
@@ -128,6 +130,9 @@ async def test_every_answer_has_the_shape_that_is_documented(
         "/markets": market_views.MarketList,
         "/markets/sim/north": market_views.MarketView,
         f"/bids/{at(OPEN_MS)}": market_views.BidView,
+        "/incidents": incident_views.IncidentList,
+        "/homes": home_views.HomeList,
+        "/homes/home-001": home_views.HomeView,
         "/reports": history_views.HistoryView,
         "/reports/energy": ReportView,
     }

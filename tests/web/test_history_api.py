@@ -182,26 +182,26 @@ def test_files_of_history_are_read_by_pandas(world: HistoryWorld) -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "scope", "report", "place", "status"),
+    ("reader", "report", "place", "status"),
     [
-        ("owner", "site:home-001", "energy", {"site": "home-001"}, 200),
-        ("owner", "site:home-001", "energy", {"site": "home-002"}, 404),
-        ("owner", "site:home-001", "energy", {"site": "*"}, 403),
-        ("owner", "site:home-001", "energy", {"site": "*", "region": "north"}, 404),
-        ("owner", "site:home-001", "energy", {"region": "north"}, 404),
-        ("owner", "site:home-001", "energy", {}, 403),
-        ("viewer", "region:north", "energy", {"region": "north"}, 200),
-        ("viewer", "region:north", "energy", {"region": "coast"}, 404),
-        ("viewer", "region:north", "energy", {"region": "*"}, 403),
-        ("viewer", "*", "earnings", {"region": "north"}, 404),
-        ("trader", "*", "earnings", {}, 200),
-        ("trader", "*", "energy", {"site": "*"}, 403),
-        ("operator", "*", "energy", {"site": "*"}, 200),
+        (("owner", "site:home-001"), "energy", {"site": "home-001"}, 200),
+        (("owner", "site:home-001"), "energy", {"site": "home-002"}, 404),
+        (("owner", "site:home-001"), "energy", {"site": "*"}, 403),
+        (("owner", "site:home-001"), "energy", {"site": "*", "region": "north"}, 404),
+        (("owner", "site:home-001"), "energy", {"region": "north"}, 404),
+        (("owner", "site:home-001"), "energy", {}, 403),
+        (("viewer", "region:north"), "energy", {"region": "north"}, 200),
+        (("viewer", "region:north"), "energy", {"region": "coast"}, 404),
+        (("viewer", "region:north"), "energy", {"region": "*"}, 403),
+        (("viewer", "*"), "earnings", {"region": "north"}, 404),
+        (("trader", "*"), "earnings", {}, 200),
+        (("trader", "*"), "energy", {"site": "*"}, 403),
+        (("operator", "*"), "energy", {"site": "*"}, 200),
     ],
 )
 async def test_a_report_is_of_what_its_reader_may_see(
-    world: HistoryWorld, role: str, scope: str, report: str, place: dict[str, str], status: int
+    world: HistoryWorld, reader: tuple[str, str], report: str, place: dict[str, str], status: int
 ) -> None:
-    async with client_of(world.directory.root, role, scope) as client:
+    async with client_of(world.directory.root, *reader) as client:
         answer = await client.get(f"reports/{report}", params={**DAY, **place})
     assert answer.status_code == status, answer.text

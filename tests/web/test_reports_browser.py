@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
 
-from tests.support.browser_world import DESK, PHONE, opened, serving
+from tests.support.browser_world import DESK, PHONE, opened, serving, signed_in
 from tests.support.history_world import (
     LATENESS_MS,
     HistoryWorld,
@@ -134,9 +134,11 @@ async def test_without_history_the_page_names_the_way_out(browser: Browser, tmp_
     model = ReadModel(started_at_ms=0)
     none = tmp_path / "none"
     async with serving(model, history=none) as home:
-        page = await browser.new_page()
+        context = await browser.new_context()
         try:
+            await signed_in(context, home)
+            page = await context.new_page()
             await page.goto(home + OCTOBER)
             await expect(page.locator(".problem")).to_contain_text("vpp worker historian")
         finally:
-            await page.close()
+            await context.close()
