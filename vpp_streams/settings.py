@@ -145,6 +145,7 @@ class Settings(BaseSettings):
         description="database of the ledger, postgresql://USER:PASSWORD@HOST/DATABASE or"
         " sqlite:////FILE; else a file in VPP_STATE_DIR",
     )
+    ledger_zone: str = Field("UTC", description="time zone whose months the ledger has")
     market_interval_s: Annotated[int, Field(ge=2, le=3600)] = Field(
         300, description="intervals of the simulated market; `vpp up` has 60 unless told"
     )
