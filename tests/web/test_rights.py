@@ -47,6 +47,7 @@ PLACES = {
     "request_id": "target-1",
     "alert_id": "storm-1",
     "key": "0" * 16,
+    "month": "2025-10",
 }
 """One of each kind, all of region ``north``."""
 OTHERS = PLACES | {

@@ -115,7 +115,11 @@ def _reading(url: sa.URL, limit_s: int) -> sa.Engine:
         arguments: dict[str, Any] = {"connect_timeout": limit_s, "options": options}
         # All that one answer says is of one moment.
         return sa.create_engine(
-            url, connect_args=arguments, hide_parameters=True, isolation_level="REPEATABLE READ"
+            url,
+            connect_args=arguments,
+            hide_parameters=True,
+            isolation_level="REPEATABLE READ",
+            pool_pre_ping=True,
         )
     # A file that is not there is not created.
     file = url.set(database=f"file:{quote(str(url.database))}", query={"mode": "rw", "uri": "true"})

@@ -1,5 +1,6 @@
 """OpenAPI from the views: the schemas of the msgspec Structs that the API answers with."""
 
+import sys
 from typing import Any
 
 import msgspec
@@ -8,7 +9,6 @@ from fastapi.openapi.utils import get_openapi
 
 from vpp_streams.accounts import sessions
 from vpp_streams.kafka.contracts import describe_fields
-from vpp_streams.web import account_views, control_views, market_views, views
 from vpp_streams.web.views import Problem
 
 _REF = "#/components/schemas/{name}"
@@ -47,10 +47,11 @@ _PROBLEMS = {
     401: "It is not known who sends the request: it has no session and no token.",
     403: "The sender does not have a right; the error says which. Nothing was written.",
     404: "There is no such region, site, device, request or bid in the sender's sight.",
+    406: "There is no such format; the error lists those that there are.",
     409: "The region role rejected the request; the error says why.",
     422: "The order is not valid; the error says why. Nothing was written.",
     429: "Your address has too many requests open, or sent too many wrong tokens: see Retry-After.",
-    503: "Too many requests are open (see Retry-After), or Kafka does not answer.",
+    503: "Too many requests are open (see Retry-After), or Kafka or the ledger does not answer.",
 }
 _TOKEN = {"token": {"type": "http", "scheme": "bearer", "description": "a token; browsers sign in"}}
 
@@ -65,7 +66,8 @@ def describe_with(app: FastAPI, answered: list[type[msgspec.Struct]]) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             _, schemas = msgspec.json.schema_components([*answered, Problem], ref_template=_REF)
-            describe_fields(schemas, views, control_views, market_views, account_views, sessions)
+            modules = dict.fromkeys(sys.modules[view.__module__] for view in answered)
+            describe_fields(schemas, *modules, sessions)
             document = get_openapi(
                 title=app.title,
                 version=app.version,

@@ -64,7 +64,7 @@ class PaidOut(msgspec.Struct, frozen=True, kw_only=True):
     amount: Money
 
 
-class StormCost(msgspec.Struct, frozen=True, kw_only=True):
+class StormsOfMonth(msgspec.Struct, frozen=True, kw_only=True):
     """What storms cost by the owner's tariff. It is information, and not part of the total."""
 
     cost: Money
@@ -106,7 +106,7 @@ class StatementDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Corrections of earlier months that count in this one; they are in the rows and the total."""
     total: Money
     """Earned in this month."""
-    storms: StormCost | None
+    storms: StormsOfMonth | None
     """null = no storm, or its cost is not known."""
     owed_before: Money
     """Balance at the beginning of the month."""
@@ -234,10 +234,10 @@ def _measured(found: Measured) -> MeasuredPart:
     )
 
 
-def _storms(told: Statement, currency: str) -> StormCost | None:
+def _storms(told: Statement, currency: str) -> StormsOfMonth | None:
     if told.storms is None:
         return None
-    return StormCost(
+    return StormsOfMonth(
         cost=money(told.storms.micros, currency), unknown_intervals=told.storms.unknown
     )
 

@@ -14,6 +14,7 @@ import msgspec
 from vpp_streams.domain.ledger.site_entries import SiteEntry
 from vpp_streams.domain.statements.arithmetic import KINDS, Formula, Money, Paid, formula, known
 from vpp_streams.domain.statements.arithmetic import money as money_of
+from vpp_streams.domain.statements.flows import EventFlows
 from vpp_streams.domain.statements.intervals import (
     MINUTE_MS,
     Measured,
@@ -74,6 +75,8 @@ class PastEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Measured part, 0..1."""
     coverage_said: str
     """The same in a sentence; empty = all of it was measured."""
+    flows: EventFlows | None = None
+    """Where the energy went; null = the windows of that time are not at hand."""
 
 
 def past_events(entries: Sequence[SiteEntry]) -> list[PastEvent]:
