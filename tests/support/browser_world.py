@@ -29,11 +29,14 @@ class Home(str):
 
 @asynccontextmanager
 async def serving(
-    model: ReadModel, kafka: KafkaInMemory | None = None, entrance: Entrance | None = None
+    model: ReadModel,
+    kafka: KafkaInMemory | None = None,
+    entrance: Entrance | None = None,
+    settings: Settings | None = None,
 ) -> AsyncIterator[Home]:
     """A real server on a free port over the read model; the clock stands still."""
     kafka, entrance = kafka or KafkaInMemory(), entrance or Entrance()
-    settings = Settings()
+    settings = settings or Settings()
     fleet = FleetWorker("http://fleet.test", fleet_that_answers(httpx.Response(200, json=TWIN)))
     app = create_web(
         settings,

@@ -7,6 +7,7 @@ readings correct it, before and after months were closed. The third home is neve
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -240,6 +241,16 @@ AVAILABLE_H = (745.0, 700.5, 0.0)
 def market_w(given: Facts, at: int) -> float:
     """The market's own meter saw the late energy too."""
     return float(np.nansum(given.final_wh[at])) * 12
+
+
+def booked(directory: Path) -> Settings:
+    """The settings of a ledger with the month booked, corrected, closed and paid."""
+    settings = Settings(state_dir=directory, ledger_zone=ZONE)
+    world = StatementWorld(settings)
+    world.close_and_correct()
+    world.pay(SITES[0], 960, "2025-11-03 10:00")
+    world.engine.dispose()
+    return settings
 
 
 def _windows_of(wh: Floats, start_ms: int, revision: int) -> Iterator[SiteWindow]:

@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +12,7 @@ from pydantic import SecretStr
 from pypdf import PdfReader
 
 from tests.support.accounts_world import Entrance
-from tests.support.statement_world import FIRST, SECOND, ZONE, StatementWorld, local_ms
+from tests.support.statement_world import FIRST, SECOND, ZONE, booked, local_ms
 from tests.support.web_records import site, site_window, stats
 from tests.support.web_world import TWIN, KafkaInMemory, apply, fed_read_model, fleet_that_answers
 from vpp_streams.kafka import topics
@@ -58,13 +57,7 @@ class Web:
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A ledger with October booked, corrected and closed."""
-    directory: Path = tmp_path_factory.mktemp("ledger")
-    settings = Settings(state_dir=directory, ledger_zone=ZONE)
-    world = StatementWorld(settings)
-    world.close_and_correct()
-    world.pay(HOME, 960, "2025-11-03 10:00")
-    world.engine.dispose()
-    return settings
+    return booked(tmp_path_factory.mktemp("ledger"))
 
 
 @pytest_asyncio.fixture

@@ -28,11 +28,14 @@ def rows(default: int, most: int) -> Any:
 
 
 def time_range(
-    since_ms: int | None, until_ms: int | None, now_ms: int, *, default_ms: int, most_days: int
+    since_ms: int | None, until_ms: int | None, now_ms: int, *, days: int, most_days: int
 ) -> tuple[int, int]:
-    """A range of time from a query. Raises `ApiError` (400) for one that cannot be used."""
+    """A range of time from a query; without a beginning, the last ``days``.
+
+    Raises `ApiError` (400) for one that cannot be used.
+    """
     until = now_ms if until_ms is None else until_ms
-    since = max(until - default_ms, 0) if since_ms is None else since_ms
+    since = max(until - days * DAY_MS, 0) if since_ms is None else since_ms
     if since >= until:
         raise ApiError(HTTPStatus.BAD_REQUEST, "from: it is not before `to`", _RANGE)
     if until - since > most_days * DAY_MS:

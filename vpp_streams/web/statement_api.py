@@ -31,7 +31,6 @@ from vpp_streams.web.statement_views import Entries, EntryLinks, LinkedEntry, Mo
 MONTH = r"^(19|20)\d\d-(0[1-9]|1[0-2])$"
 MOST_DAYS = 92
 """Longest range of events: a quarter."""
-_WEEK_MS = 7 * DAY_MS
 _STORY_MS = 30 * DAY_MS
 """How far back the commands of a device are kept."""
 Month = Annotated[str, Path(pattern=MONTH, description="a month, for example 2026-11")]
@@ -60,17 +59,18 @@ class StatementApi:
         routes.get(f"{home}/entries", need, responses=answers(Entries, *problems))(self.entries)
         return routes
 
-    async def events(
+    async def events(  # noqa: PLR0917  # the parameters of a query, which FastAPI gives by name
         self,
         http: HttpRequest,
         site_id: str,
         since: Annotated[Moment, Query(alias="from")] = None,
         until: Annotated[Moment, Query(alias="to")] = None,
+        days: Annotated[int, Query(ge=1, le=MOST_DAYS, description="where there is no `from`")] = 7,
         limit: int = rows(100, 500),
     ) -> Response:
         """Past events of the last week, or of a range: what was given, why, and what was paid."""
         site = self._site(site_id)
-        span = time_range(since, until, self._now_ms(), default_ms=_WEEK_MS, most_days=MOST_DAYS)
+        span = time_range(since, until, self._now_ms(), days=days, most_days=MOST_DAYS)
 
         def read(ledger: LedgerReader) -> tuple[str, list[PastEvent]]:
             return str(ledger.zone), past_events(ledger.entries(site_id, *span))
@@ -128,6 +128,8 @@ class StatementApi:
         site_id: str,
         month: Annotated[str, Query(pattern=MONTH, description="for example 2026-11")],
         kind: EntryKind | None = None,
+        program_id: Annotated[str | None, Query(max_length=64)] = None,
+        program_version: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
         offset: Annotated[int, Query(ge=0, le=10**6, description="entries to leave out")] = 0,
         limit: int = rows(200, 1000),
     ) -> Response:
@@ -137,7 +139,11 @@ class StatementApi:
         def read(ledger: LedgerReader) -> Entries:
             zone = ledger.zone
             found = [
-                one for one in ledger.entries_of_month(site_id, month) if kind in (None, one.kind)
+                one
+                for one in ledger.entries_of_month(site_id, month)
+                if kind in (None, one.kind)
+                and program_id in (None, one.program_id)
+                and program_version in (None, one.program_version)
             ]
             details = [entry_detail(site_id, one, zone) for one in found[offset : offset + limit]]
             return Entries(
