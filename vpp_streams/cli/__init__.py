@@ -35,7 +35,7 @@ _PANELS: dict[str, tuple[str, ...]] = {
         "publish",
         "backtest",
     ),
-    "Money": ("ledger", "payout"),
+    "Money": ("ledger", "statement", "statements", "payout"),
     "Processes (`vpp up` runs all but settlement)": (
         "sim",
         "gateway",

@@ -12,7 +12,7 @@ from schemas.assets import Site
 from schemas.settlement import EntryKind
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.domain.settle.periods import month_of
-from vpp_streams.domain.statements.document import StatementDocument
+from vpp_streams.domain.statements.document import MONTH, StatementDocument
 from vpp_streams.domain.statements.entry_details import entry_detail
 from vpp_streams.domain.statements.flows import event_flows
 from vpp_streams.domain.statements.past_events import PastEvent, past_events
@@ -28,7 +28,6 @@ from vpp_streams.web.parameters import rows, time_range
 from vpp_streams.web.readmodel import KEEP_SITE_WINDOWS, ReadModel
 from vpp_streams.web.statement_views import Entries, EntryLinks, LinkedEntry, Months, PastEvents
 
-MONTH = r"^(19|20)\d\d-(0[1-9]|1[0-2])$"
 MOST_DAYS = 92
 """Longest range of events: a quarter."""
 _STORY_MS = 30 * DAY_MS

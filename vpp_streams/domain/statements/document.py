@@ -1,5 +1,6 @@
 """A statement as its owner reads it: the same document as JSON, CSV, PDF, page and terminal."""
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +21,8 @@ from vpp_streams.domain.statements.arithmetic import KINDS, Formula, Money, Paid
 from vpp_streams.domain.statements.intervals import Measured, by_interval, measured
 
 State = Literal["open", "closed"]
+MONTH = r"^(19|20)\d\d-(0[1-9]|1[0-2])$"
+"""Months as statements name them."""
 HOW_TO_CHECK = (
     "Share: delivered energy × price × the owner's share. The delivered energy is what the"
     " connection did beyond its baseline, as the terms define it.",
@@ -187,6 +190,11 @@ def document_of(
         carried=money(told.carried_out_micros, currency),
         how_to_check=list(HOW_TO_CHECK),
     )
+
+
+def is_month(text: str) -> bool:
+    """Whether a text is a month as statements name them, for example ``2026-11``."""
+    return re.fullmatch(MONTH, text) is not None
 
 
 def payable_text(document: StatementDocument) -> str:
