@@ -14,6 +14,7 @@ from tests.support.history_world import (
     region_quarter,
     starts,
 )
+from vpp_streams.settings import Settings
 from vpp_streams.web.readmodel import ReadModel
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -50,7 +51,10 @@ async def test_a_month_is_a_chart_and_a_table_that_fit_the_screen(
     browser: Browser, history: Path, viewport: ViewportSize
 ) -> None:
     model = ReadModel(started_at_ms=0)
-    async with serving(model, history=history) as home, opened(browser, home, viewport) as watched:
+    async with (
+        serving(model, settings=Settings(history=history)) as home,
+        opened(browser, home, viewport) as watched,
+    ):
         page = watched.page
         await page.goto(home)
         link = page.get_by_role("link", name="Reports", exact=True)
@@ -79,7 +83,10 @@ async def test_the_keyboard_alone_changes_the_report_and_the_focus_stays(
     browser: Browser, history: Path
 ) -> None:
     model = ReadModel(started_at_ms=0)
-    async with serving(model, history=history) as home, opened(browser, home, DESK) as watched:
+    async with (
+        serving(model, settings=Settings(history=history)) as home,
+        opened(browser, home, DESK) as watched,
+    ):
         page = watched.page
         await page.goto(home + OCTOBER)
         await expect(rows(page)).to_have_count(31)
@@ -111,7 +118,10 @@ async def test_the_keyboard_alone_changes_the_report_and_the_focus_stays(
 
 async def test_a_report_is_downloaded_and_printed(browser: Browser, history: Path) -> None:
     model = ReadModel(started_at_ms=0)
-    async with serving(model, history=history) as home, opened(browser, home, DESK) as watched:
+    async with (
+        serving(model, settings=Settings(history=history)) as home,
+        opened(browser, home, DESK) as watched,
+    ):
         page = watched.page
         await page.goto(home + OCTOBER)
         await expect(rows(page)).to_have_count(31)
@@ -133,7 +143,7 @@ async def test_a_report_is_downloaded_and_printed(browser: Browser, history: Pat
 async def test_without_history_the_page_names_the_way_out(browser: Browser, tmp_path: Path) -> None:
     model = ReadModel(started_at_ms=0)
     none = tmp_path / "none"
-    async with serving(model, history=none) as home:
+    async with serving(model, settings=Settings(history=none)) as home:
         context = await browser.new_context()
         try:
             await signed_in(context, home)

@@ -51,6 +51,7 @@ PLACES = {
     "alert_id": "storm-1",
     "key": "0" * 16,
     "report": "energy",
+    "month": "2025-10",
 }
 """One of each kind, all of region ``north``."""
 OTHERS = PLACES | {

@@ -5,7 +5,9 @@ Whatever is wrong with it is a `LedgerError` of one line, in which no password a
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
+from urllib.parse import quote, unquote
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -20,6 +22,8 @@ CONNECT_S = 10
 """How long a server may take to answer a new connection."""
 STATEMENT_S = 600
 """How long a statement may take; the longest are the sums over a month."""
+_STEPS = 10_000
+"""How often SQLite looks whether its time is over, in steps of its virtual machine: 1 ms or so."""
 EXAMPLE = "postgresql://USER:PASSWORD@HOST:5432/DATABASE"
 
 
@@ -42,16 +46,23 @@ def ledger_url(settings: Settings) -> sa.URL:
             raise SettingsError(f"VPP_LEDGER cannot be a database of {other}; {way_out}")
 
 
-def open_ledger(settings: Settings, *, create: bool = False) -> sa.Engine:
+def open_ledger(
+    settings: Settings, *, create: bool = False, reads_for_s: int | None = None
+) -> sa.Engine:
     """The database, checked. With ``create``, an empty one gets its tables.
 
+    With ``reads_for_s`` nothing can be changed through it, a server has that long to answer, and
+    that long for a statement.
     Raises `LedgerError` where it does not answer, is not a ledger of this namespace, or is one of
     another version.
     """
     url = ledger_url(settings)
-    if url.get_backend_name() == "sqlite":
-        private_directory(settings.state_dir)
-    engine = _engine(url)
+    if reads_for_s is not None:
+        engine = _reading(url, reads_for_s)
+    else:
+        if url.get_backend_name() == "sqlite":
+            private_directory(settings.state_dir)
+        engine = _engine(url)
     topic = entries_topic(settings)
     with plain_errors(engine), engine.begin() as connection:
         if not sa.inspect(connection).has_table(LEDGER.name):
@@ -98,6 +109,37 @@ def drop_tables(settings: Settings) -> None:
         present.drop_all(connection)
 
 
+def _reading(url: sa.URL, limit_s: int) -> sa.Engine:
+    if url.get_backend_name() == "postgresql":
+        options = f"-c statement_timeout={limit_s * 1000} -c default_transaction_read_only=on"
+        arguments: dict[str, Any] = {"connect_timeout": limit_s, "options": options}
+        # All that one answer says is of one moment.
+        return sa.create_engine(
+            url,
+            connect_args=arguments,
+            hide_parameters=True,
+            isolation_level="REPEATABLE READ",
+            pool_pre_ping=True,
+        )
+    # A file that is not there is not created.
+    file = url.set(database=f"file:{quote(str(url.database))}", query={"mode": "rw", "uri": "true"})
+    engine = sa.create_engine(file, connect_args={"timeout": limit_s}, hide_parameters=True)
+
+    @sa.event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA query_only=ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def _on_begin(connection: sa.Connection) -> None:
+        until = monotonic() + limit_s
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(lambda: monotonic() > until, _STEPS)
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() == "postgresql":
         options = f"-c statement_timeout={STATEMENT_S * 1000}"
@@ -133,7 +175,7 @@ def plain_errors(engine: sa.Engine) -> Iterator[None]:
 def shown(url: sa.URL) -> str:
     """A database for people, without its password."""
     if url.get_backend_name() == "sqlite":
-        return f"the file {url.database}"
+        return f"the file {unquote(str(url.database).removeprefix('file:'))}"
     return f"PostgreSQL at {url.set(drivername='postgresql').render_as_string(hide_password=True)}"
 
 
@@ -145,10 +187,12 @@ _WAYS_OUT = (
     ("could not translate host", "correct the host in VPP_LEDGER"),
     ("failed to resolve host", "correct the host in VPP_LEDGER"),
     ("no such file", "start the server, or correct the path in VPP_LEDGER"),
+    ("statement timeout", "it took too long; ask for less, or again when it is less busy"),
     ("timeout", "the server does not answer in time; check host and port in VPP_LEDGER"),
     ("permission denied", "give the user of VPP_LEDGER the right to create tables"),
     ("not a database", "the file is no SQLite database: choose another in VPP_LEDGER"),
     ("unable to open", "the file cannot be opened: check VPP_LEDGER and who owns it"),
+    ("interrupted", "it took too long; ask for less, or again when it is less busy"),
     ("locked", "another process writes to it; only one may book at a time"),
 )
 

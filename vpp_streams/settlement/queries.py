@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 
 from schemas.settlement import site_account
+from vpp_streams.domain.ledger.site_entries import SiteEntry
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.settlement.sums import movements, net
 from vpp_streams.settlement.tables import ACCOUNTS, ENTRIES, ENTRY_GROUPS, PAYOUTS, PERIODS
@@ -15,43 +16,11 @@ from vpp_streams.settlement.tables import ACCOUNTS, ENTRIES, ENTRY_GROUPS, PAYOU
 _A, _E, _G = ACCOUNTS.c, ENTRIES.c, ENTRY_GROUPS.c
 
 
-class SiteEntry(NamedTuple):
-    """An entry of a site, as its owner may see it. Energies are NaN where nothing was measured.
-
-    A tuple, because a site has thousands of them in a month.
-    """
-
-    kind: str
-    market: str
-    start_ms: int
-    interval_ms: int
-    program_id: str
-    program_version: int
-    revision: int
-    reverses: bool
-    period: str
-    """Month in which it counts."""
-    stated_period: str
-    """Month that it is of, where that one had been closed."""
-    micros: int
-    """What it adds to what the owner is owed; negative = takes away."""
-    currency: str
-    energy_wh: float
-    """Measured at the connection, + = export."""
-    baseline_wh: float
-    """The same without the dispatch."""
-    delivered_wh: float
-    """Energy that counts, + = export."""
-    coverage: float
-    price_per_mwh: float
-    share: float
-
-
 _SIGN = sa.case((_G.credit_id.is_(None), 1), else_=0) - sa.case((_G.debit_id.is_(None), 1), else_=0)
 _OF_SITE = (
-    *(_G.kind, _G.market, _G.start_ms, _G.interval_ms, _G.program_id, _G.program_version),
-    *(_G.revision, _G.reverses, _G.period, _G.stated_period),
-    *((_SIGN * _E.amount_micros).label("micros"), _G.currency),
+    *(_G.kind, _G.region, _G.market, _G.start_ms, _G.interval_ms, _G.program_id),
+    *(_G.program_version, _G.revision, _G.reverses, _G.period, _G.stated_period),
+    *((_SIGN * _E.amount_micros).label("micros"), _G.currency, _G.window_revision),
     *(_E.energy_wh, _E.baseline_wh, _E.delivered_wh, _E.coverage, _G.price_per_mwh, _G.share),
 )
 """The columns of `SiteEntry`, in its order."""
@@ -71,12 +40,28 @@ def site_entries(
     account = account_id(connection, site_account(site_id))
     if account is None:
         return []
+    days = _E.day.between(since_ms // DAY_MS, (until_ms - 1) // DAY_MS)
+    return _entries_of(connection, account, days, _G.start_ms >= since_ms, _G.start_ms < until_ms)
+
+
+def month_entries(connection: sa.Connection, site_id: str, period: str) -> list[SiteEntry]:
+    """A site's entries that count in a month, payouts too, in the order of their starts."""
+    account = account_id(connection, site_account(site_id))
+    # The days of the month's entries, corrections of earlier months too: other days are not read.
+    days = sa.select(sa.func.min(_G.day), sa.func.max(_G.day)).where(_G.period == period)
+    first, last = connection.execute(days).one()
+    if account is None or first is None:
+        return []
+    return _entries_of(connection, account, _E.day.between(first, last), _G.period == period)
+
+
+def _entries_of(
+    connection: sa.Connection, account: int, *conditions: sa.ColumnElement[bool]
+) -> list[SiteEntry]:
     mine = (
         sa.select(*_OF_SITE)
         .select_from(ENTRIES.join(ENTRY_GROUPS, _E.group_id == _G.group_id))
-        .where(_E.site_account == account)
-        .where(_E.day.between(since_ms // DAY_MS, (until_ms - 1) // DAY_MS))
-        .where(_G.start_ms >= since_ms, _G.start_ms < until_ms)
+        .where(_E.site_account == account, *conditions)
         .order_by(_G.start_ms, _G.kind, _G.revision, _G.reverses)
     )
     rows = connection.execute(mine).all()
@@ -86,6 +71,66 @@ def site_entries(
         SiteEntry(*row[:-_NUMBERS], *(math.nan if n is None else n for n in row[-_NUMBERS:]))
         for row in rows
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class MonthSum:
+    """What a site's entries of one month came to."""
+
+    period: str
+    currency: str
+    earned_micros: int
+    paid_out_micros: int
+    """What was transferred to the owner's bank account in the month."""
+    entries: int
+
+
+def month_sums(connection: sa.Connection, site_id: str) -> list[MonthSum]:
+    """Each month in which a site has entries, by currency, oldest first."""
+    account = account_id(connection, site_account(site_id))
+    if account is None:
+        return []
+    signed = sa.case((_G.credit_id.is_(None), _E.amount_micros), else_=-_E.amount_micros)
+    payout = _G.kind == "payout"
+
+    def total(condition: sa.ColumnElement[bool], value: sa.ColumnElement[int]) -> Any:
+        return sa.cast(sa.func.sum(sa.case((condition, value), else_=0)), sa.BigInteger)
+
+    sums = (
+        sa.select(
+            _G.period,
+            _G.currency,
+            total(sa.not_(payout), signed),
+            total(payout, -signed),
+            sa.func.count(),
+        )
+        .select_from(ENTRIES.join(ENTRY_GROUPS, _E.group_id == _G.group_id))
+        .where(_E.site_account == account)
+        .group_by(_G.period, _G.currency)
+        .order_by(_G.period, _G.currency)
+    )
+    return [MonthSum(*row) for row in connection.execute(sums)]
+
+
+def sites_of_month(connection: sa.Connection, period: str) -> list[str]:
+    """The sites that have entries in a month, by id."""
+    prefix = site_account("")
+    days = sa.select(sa.func.min(_G.day), sa.func.max(_G.day)).where(_G.period == period)
+    first, last = connection.execute(days).one()
+    if first is None:
+        return []
+    found = (
+        sa.select(_A.name)
+        .where(
+            _A.account_id.in_(
+                sa.select(_E.site_account)
+                .join_from(ENTRIES, ENTRY_GROUPS, _E.group_id == _G.group_id)
+                .where(_E.day.between(first, last), _G.period == period)
+            )
+        )
+        .order_by(_A.name)
+    )
+    return [name.removeprefix(prefix) for name in connection.scalars(found)]
 
 
 def balances(connection: sa.Connection, name: str, before_ms: int | None = None) -> dict[str, int]:

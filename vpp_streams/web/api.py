@@ -14,8 +14,11 @@ from starlette.types import Scope
 
 from schemas.forecast import RegionForecast
 from vpp_streams.domain.owners.choices import Change
+from vpp_streams.domain.statements.document import StatementDocument
+from vpp_streams.domain.statements.past_events import PastEvent
 from vpp_streams.history.formats import ReportView
 from vpp_streams.settings import Settings, words_of
+from vpp_streams.statements.reading import LedgerReader
 from vpp_streams.web import account_views, control_views, market_views, views
 from vpp_streams.web.account_api import AccountApi
 from vpp_streams.web.budgets import report_budgets, stream_budgets
@@ -28,6 +31,7 @@ from vpp_streams.web.home_api import HomeApi
 from vpp_streams.web.home_views import HomeList, HomeView, SkipOrder
 from vpp_streams.web.incident_api import IncidentApi
 from vpp_streams.web.incident_views import AcknowledgeOrder, IncidentList, IncidentView
+from vpp_streams.web.ledger_access import LedgerAccess
 from vpp_streams.web.logins import Logins
 from vpp_streams.web.market_api import MarketApi
 from vpp_streams.web.needs import ONESELF, PUBLIC, Declared, Needs
@@ -41,6 +45,8 @@ from vpp_streams.web.region_api import RegionApi
 from vpp_streams.web.session_api import SessionApi
 from vpp_streams.web.sign_in import SignIn
 from vpp_streams.web.site_api import SiteApi
+from vpp_streams.web.statement_api import StatementApi
+from vpp_streams.web.statement_views import Entries, Months, PastEvents
 from vpp_streams.web.stream import Stream
 from vpp_streams.web.twins import FleetWorker
 
@@ -68,6 +74,8 @@ _DOCUMENTED: list[type[msgspec.Struct]] = [
     *(account_views.PasswordForm, account_views.ConfirmForm, account_views.CodeForm),
     *(account_views.TokenForm, IncidentList, IncidentView, AcknowledgeOrder),
     *(HomeList, HomeView, SkipOrder, Change, HistoryView, ReportView),
+    *(HomeList, HomeView, SkipOrder, Change),
+    *(PastEvents, PastEvent, Months, StatementDocument, Entries),
 ]
 """The schemas of answers and orders, in the order of the documentation."""
 
@@ -100,7 +108,8 @@ def create_web(
     ``answer_s`` seconds to answer an order. ``oidc`` is an organisation's provider.
     """
     worker = fleet or FleetWorker(settings.fleet_url, token=settings.service_token)
-    app, accounts = _empty_app(worker), logins.accounts
+    ledger = LedgerAccess(LedgerReader(settings), read_model.counters)
+    app, accounts = _empty_app(worker, ledger), logins.accounts
     answer_problems(app)
     sign_in = SignIn(accounts, now_ms, logins.clock_s)
     stream = Stream(read_model, now_ms, stopping, logins.again)
@@ -117,6 +126,7 @@ def create_web(
         IncidentApi(read_model, kafka, now_ms),
         HomeApi(read_model, worker, kafka, now_ms),
         HistoryApi(settings, read_model, report_budgets(), now_ms),
+        StatementApi(read_model, ledger, now_ms),
     ):
         routes = part.routes()
         app.include_router(routes.router, prefix=PREFIX)
@@ -127,13 +137,14 @@ def create_web(
     return app
 
 
-def _empty_app(worker: FleetWorker) -> FastAPI:
-    """An application without routes, which closes its access to the fleet worker at its end."""
+def _empty_app(worker: FleetWorker, ledger: LedgerAccess) -> FastAPI:
+    """An application without routes, which ends its access to the fleet worker and the ledger."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await worker.close()
+        ledger.close()
 
     return FastAPI(
         title="vpp_streams",

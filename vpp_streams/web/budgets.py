@@ -82,6 +82,14 @@ def stream_budgets(per_client: int) -> Budgets:
     )
 
 
+def statement_budgets() -> Budgets:
+    """Budgets of answers from the ledger: each reads up to a month of a site's entries."""
+    return Budgets(
+        Budget("statements being read", running=3, waiting=12, per_client=6),
+        Budget("statements of operators being read", running=1, waiting=14, per_client=8),
+    )
+
+
 def story_budgets() -> Budgets:
     """Budgets of device stories; each reads a partition of two topics, a month in seconds."""
     return Budgets(

@@ -1,5 +1,6 @@
 """OpenAPI from the views: the schemas of the msgspec Structs that the API answers with."""
 
+import sys
 from typing import Any
 
 import msgspec
@@ -7,17 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from vpp_streams.accounts import sessions
-from vpp_streams.history import formats
 from vpp_streams.kafka.contracts import describe_fields
-from vpp_streams.web import (
-    account_views,
-    control_views,
-    history_views,
-    home_views,
-    incident_views,
-    market_views,
-    views,
-)
 from vpp_streams.web.views import Problem
 
 _REF = "#/components/schemas/{name}"
@@ -60,7 +51,7 @@ _PROBLEMS = {
     409: "The region role rejected the request; the error says why.",
     422: "The order is not valid; the error says why. Nothing was written.",
     429: "Your address has too many requests open, or sent too many wrong tokens: see Retry-After.",
-    503: "Too many requests are open (see Retry-After), or Kafka does not answer.",
+    503: "Too many requests are open (see Retry-After), or Kafka or the ledger does not answer.",
 }
 _TOKEN = {"token": {"type": "http", "scheme": "bearer", "description": "a token; browsers sign in"}}
 
@@ -75,9 +66,8 @@ def describe_with(app: FastAPI, answered: list[type[msgspec.Struct]]) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             _, schemas = msgspec.json.schema_components([*answered, Problem], ref_template=_REF)
-            described = views, control_views, market_views, account_views, sessions
-            more = incident_views, home_views, history_views, formats
-            describe_fields(schemas, *described, *more)
+            modules = dict.fromkeys(sys.modules[view.__module__] for view in answered)
+            describe_fields(schemas, *modules, sessions)
             document = get_openapi(
                 title=app.title,
                 version=app.version,

@@ -21,10 +21,13 @@ from schemas.incidents import IncidentRecord
 from schemas.market import Bid, MarketTopicRecord
 from schemas.preferences import Preferences
 from schemas.presence import Presence
+from schemas.programs import Program
 from schemas.rejected import RejectedRecord
 from schemas.telemetry import Rejected
 from schemas.windows import RegionLive, RegionWindow, SiteWindow
 from vpp_streams.domain.incidents.known import KnownIncidents
+from vpp_streams.domain.settle.agreements import Agreements
+from vpp_streams.errors import RefusedError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.dead_letters import REFUSED_OF
 from vpp_streams.kafka.decode import Read, Removed
@@ -68,6 +71,9 @@ class ReadModel:
         self._markets = Markets()
         self.markets = MarketAnswers(self._markets)
         self.incidents = KnownIncidents()
+        self._agreements = Agreements()
+        self.programs: dict[tuple[str, int], Program] = {}
+        """Terms that owners are paid by, by id and version."""
         self.pipeline = Pipeline()
         self.ages = Ages()
         self.counters: Counter[str] = Counter()
@@ -94,6 +100,7 @@ class ReadModel:
             topics.TELEMETRY.name: self._telemetry,
             topics.GRID_ALERTS.name: self._alert,
             topics.INCIDENTS.name: self._incident,
+            topics.PROGRAMS.name: self._program,
             topics.MARKET_BIDS.name: self._market,
             topics.MARKET_AWARDS.name: self._market,
             topics.MARKET_DELIVERIES.name: self._market,
@@ -265,6 +272,11 @@ class ReadModel:
 
     def _incident(self, record: IncidentRecord, _offset: int, _now_ms: int) -> None:
         self.incidents.apply(record)
+
+    def _program(self, record: Program, _offset: int, _now_ms: int) -> None:
+        if (fault := self._agreements.apply(record)) is not None:
+            raise RefusedError(fault)
+        self.programs[record.program_id, record.version] = record
 
     def _market(self, record: MarketTopicRecord | Bid, _offset: int, now_ms: int) -> None:
         self._markets.apply(record, now_ms)

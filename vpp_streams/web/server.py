@@ -43,6 +43,7 @@ FROM_THE_START: tuple[Topic, ...] = (
     topics.DISPATCH_TARGETS,
     topics.GRID_ALERTS,
     topics.INCIDENTS,
+    topics.PROGRAMS,
 )
 SINCE_MS: dict[Topic, int] = {
     topics.SITE_WINDOWS: HOUR_MS,

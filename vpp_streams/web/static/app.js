@@ -4,6 +4,7 @@ import { h, text } from "./dom.js";
 import { follow } from "./live.js";
 import { may, signOut, whoAmI } from "./session.js";
 import { accountView } from "./views/account.js";
+import { eventsView } from "./views/events.js";
 import { homesView, homeView } from "./views/home.js";
 import { incidentsView } from "./views/incidents.js";
 import { marketView } from "./views/market.js";
@@ -15,11 +16,15 @@ import { rejectedView } from "./views/rejected.js";
 import { reportsView } from "./views/reports.js";
 import { siteView } from "./views/site.js";
 import { sitesView } from "./views/sites.js";
+import { statementsView, statementView } from "./views/statements.js";
 
 const routes = [
   [/^\/?$/, firstView, "#/regions"],
   [/^\/home$/, ownView, "#/home"],
   [/^\/home\/([^/]+)$/, homeView, "#/home"],
+  [/^\/home\/([^/]+)\/events$/, eventsView, "#/home"],
+  [/^\/home\/([^/]+)\/statements$/, statementsView, "#/home"],
+  [/^\/home\/([^/]+)\/statements\/([^/]+)$/, statementView, "#/home"],
   [/^\/regions$/, regionsView, "#/regions"],
   [/^\/regions\/([^/]+)$/, regionView, "#/regions"],
   [/^\/sites$/, sitesView, "#/sites"],

@@ -1,0 +1,1 @@
+"""Statements read from the ledger, and written as PDF."""
