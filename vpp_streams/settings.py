@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     window_retention_s: Annotated[int, Field(ge=900)] = Field(
         6 * 3600, description="late readings correct windows up to this old; older are rejected"
     )
+    incidents: Path | None = Field(
+        None, description="rules and channels of `vpp incidents run` (TOML); see `vpp incidents`"
+    )
     session_timeout_s: Annotated[float, Field(ge=6, le=300)] = Field(
         10.0, description="a worker that says nothing for this long loses its partitions"
     )

@@ -42,6 +42,8 @@ from vpp_streams.domain.telemetry.canonical import Source, canonicalize
 from vpp_streams.gateway.certificates import Credentials
 from vpp_streams.gateway.push import Pusher
 from vpp_streams.identity.code_log import CodeLog
+from vpp_streams.incidents.process import IncidentDesk
+from vpp_streams.incidents.rule_file import read_rules
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.dead_letters import DeadLetters
@@ -223,6 +225,28 @@ def identity() -> Iterator[Feed[Any]]:
     yield Feed(topics.IDENTITY_CERTIFICATES, certificate)
 
 
+def incidents() -> Iterator[Feed[Any]]:
+    desk = IncidentDesk(
+        read_rules(None),
+        NOBODY,
+        MagicMock(),
+        deliver=MagicMock(),
+        now_ms=lambda: NOW_MS,
+        health=HealthReporter("incidents"),
+    )
+
+    def then_measured(feed: Feed[Any]) -> Feed[Any]:
+        def apply(read: Read[Any]) -> None:
+            feed.apply(read)
+            desk.measured(NOW_MS)
+
+        return Feed(feed.topic, apply)
+
+    yield Feed(topics.INCIDENTS, desk.on_own)
+    for feed in desk.feeds(NOW_MS):
+        yield then_measured(feed)
+
+
 def onlookers() -> Iterator[Feed[Any]]:
     world = SimpleNamespace(set_frequency=lambda _region, hz, until_ms: round(hz) + until_ms)
     yield frequency_into(SimpleNamespace(world=world))  # type: ignore[arg-type]  # a stand-in
@@ -231,7 +255,7 @@ def onlookers() -> Iterator[Feed[Any]]:
 
 WORLDS: tuple[Callable[[], Iterator[Feed[Any]]], ...] = (
     web, registry, raw_frames, fleet, region, market, optimizer, openadr, gateway, identity,
-    onlookers,
+    incidents, onlookers,
 )  # fmt: skip
 NOT_APPLIED = {topics.DISPATCH, topics.GRID_ALERTS}
 """Of these a worker keeps the newest as it is; who acts on it is another record's test."""

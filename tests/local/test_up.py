@@ -136,6 +136,7 @@ def test_every_process_is_given_the_same_world(settings: Settings) -> None:
         "sim",
         "market",
         "optimizer",
+        "incidents",
     }
     for spec in made.values():
         assert spec.environment["VPP_NAMESPACE"] == settings.namespace

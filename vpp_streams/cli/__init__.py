@@ -21,6 +21,7 @@ _PANELS: dict[str, tuple[str, ...]] = {
         "audit",
         "explain",
         "operators",
+        "incidents",
         "frequency",
     ),
     "Fleet and data": (

@@ -17,6 +17,7 @@ from schemas.grid import Alert, FrequencyEvent, PriceSeries
 from schemas.health import Health
 from schemas.holders import Holder
 from schemas.identity import EnrolmentCode, IssuedCertificate, Redemption, Revocation
+from schemas.incidents import IncidentRecord, incident_key
 from schemas.market import Bid, Clearing, DeliveryRecord, Gate, MarketTopicRecord, PlanView
 from schemas.orders import OrderBook
 from schemas.presence import Presence
@@ -319,6 +320,16 @@ IDENTITY_REVOCATIONS = Topic[Revocation](
     partition="single",
     keep="compact",
 )
+INCIDENTS = Topic[IncidentRecord](
+    "incidents",
+    "what people should attend to, who acknowledged it, and who was notified",
+    IncidentRecord,
+    Key("incident_id, with what else the record is about", incident_key),
+    partitions=1,
+    partition="single",
+    keep="compact,delete",
+    retention_ms=400 * DAY_MS,
+)
 HEALTH = Topic[Health](
     "health",
     "each process's counters and gauges",
@@ -361,6 +372,7 @@ ALL: tuple[Topic[Any], ...] = (
     IDENTITY_CODES,
     IDENTITY_CERTIFICATES,
     IDENTITY_REVOCATIONS,
+    INCIDENTS,
     HEALTH,
     RECORDS_REJECTED,
     FLEET_HOLDERS,

@@ -92,6 +92,7 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
         "market": ("market", "--seed", str(fleet.seed)),
         "optimizer": ("worker", "optimizer"),
         "gateway": ("gateway", "--port", str(settings.gateway_port), "--slot", "0"),
+        "incidents": ("incidents", "run"),
         "web": ("web", "--port", str(settings.web_port)),
         "sim": (
             *("sim", "--homes", str(fleet.homes), "--solar", str(fleet.solar)),
@@ -118,6 +119,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "VPP_MARKET_GATE_S": str(settings.market_gate_s),
         "VPP_MARKET_METERED_AT": settings.market_metered_at,
         "VPP_FLEET_URL": f"http://{settings.host}:{settings.worker_port}",
+        **({"VPP_INCIDENTS": str(settings.incidents)} if settings.incidents else {}),
         **({"VPP_OPERATORS": str(settings.operators)} if settings.operators else {}),
         "PYTHONUNBUFFERED": "1",
     }

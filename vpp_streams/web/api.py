@@ -19,6 +19,8 @@ from vpp_streams.web.budgets import stream_budgets
 from vpp_streams.web.control_api import ControlApi
 from vpp_streams.web.desk import ANSWER_S, Desk, Kafka
 from vpp_streams.web.guard import Guard
+from vpp_streams.web.incident_api import IncidentApi
+from vpp_streams.web.incident_views import AcknowledgeOrder, IncidentList, IncidentView
 from vpp_streams.web.logins import Logins
 from vpp_streams.web.market_api import MarketApi
 from vpp_streams.web.openapi import describe_with
@@ -48,7 +50,7 @@ _DOCUMENTED: list[type[msgspec.Struct]] = [
     *(control_views.AlertList, control_views.DeviceStory, control_views.Ordered),
     *(control_views.TargetOrder, control_views.LimitOrder, control_views.HoldOrder),
     *(control_views.StormOrder, market_views.MarketList, market_views.MarketView),
-    market_views.BidView,
+    *(market_views.BidView, IncidentList, IncidentView, AcknowledgeOrder),
 ]
 """The schemas of answers and orders, in the order of the documentation."""
 
@@ -91,6 +93,7 @@ def create_web(
         ControlApi(read_model, kafka, now_ms),
         OrderApi(Desk(kafka, read_model, now_ms, answer_s), logins.has_operators),
         MarketApi(read_model.markets, now_ms),
+        IncidentApi(read_model.incidents, kafka, now_ms, logins.has_operators),
     ):
         app.include_router(part.routes(), prefix="/api/v1")
     describe_with(app, _DOCUMENTED)

@@ -211,6 +211,10 @@ class AlarmList(msgspec.Struct, frozen=True, kw_only=True):
     regions: list[RegionAlarm] = []
     records_rejected: int = 0
     """Records that any process refused in the last 5 minutes (see ``/records/rejected``)."""
+    incidents_open: int = 0
+    """Incidents that are open (see ``/incidents``)."""
+    incidents_unacknowledged: int = 0
+    """Of these, the ones that nobody attends to."""
 
 
 class AlertList(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,11 +17,13 @@ from schemas.dispatch import DispatchEvent, Request
 from schemas.forecast import RegionForecast
 from schemas.grid import Alert
 from schemas.health import Health
+from schemas.incidents import IncidentRecord
 from schemas.market import Bid, MarketTopicRecord
 from schemas.presence import Presence
 from schemas.rejected import RejectedRecord
 from schemas.telemetry import Rejected
 from schemas.windows import RegionLive, RegionWindow, SiteWindow
+from vpp_streams.domain.incidents.known import KnownIncidents
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.dead_letters import REFUSED_OF
 from vpp_streams.kafka.decode import Read, Removed
@@ -64,6 +66,7 @@ class ReadModel:
         self._alerts: dict[str, Alert] = {}
         self._markets = Markets()
         self.markets = MarketAnswers(self._markets)
+        self.incidents = KnownIncidents()
         self.pipeline = Pipeline()
         self.ages = Ages()
         self.counters: Counter[str] = Counter()
@@ -88,6 +91,7 @@ class ReadModel:
             topics.COMMAND_EVENTS.name: self._command_events,
             topics.TELEMETRY.name: self._telemetry,
             topics.GRID_ALERTS.name: self._alert,
+            topics.INCIDENTS.name: self._incident,
             topics.MARKET_BIDS.name: self._market,
             topics.MARKET_AWARDS.name: self._market,
             topics.MARKET_DELIVERIES.name: self._market,
@@ -160,7 +164,7 @@ class ReadModel:
 
     def alarms(self, now_ms: int, limit: int) -> AlarmList:
         """What needs attention now; of devices, the ``limit`` oldest alarms."""
-        found = self.commands.alarms(now_ms)
+        found, open_ = self.commands.alarms(now_ms), self.incidents.open()
         return AlarmList(
             total=len(found),
             alarms=found[:limit],
@@ -171,6 +175,10 @@ class ReadModel:
                 if finding.alarm
             ],
             records_rejected=self.rejected_records.lately(now_ms),
+            incidents_open=len(open_),
+            incidents_unacknowledged=sum(
+                one.incident_id not in self.incidents.acknowledged for one in open_
+            ),
         )
 
     def health(self, now_ms: int) -> HealthView:
@@ -247,6 +255,9 @@ class ReadModel:
 
     def _alert(self, record: Alert, _offset: int, _now_ms: int) -> None:
         self._alerts[record.alert_id] = record
+
+    def _incident(self, record: IncidentRecord, _offset: int, _now_ms: int) -> None:
+        self.incidents.apply(record)
 
     def _market(self, record: MarketTopicRecord | Bid, _offset: int, now_ms: int) -> None:
         self._markets.apply(record, now_ms)

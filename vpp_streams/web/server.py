@@ -33,7 +33,13 @@ from vpp_streams.web.readmodel import ReadModel
 log = structlog.get_logger()
 T = TypeVar("T")
 _TEN_MIN_MS = 600_000
-FROM_THE_START = (topics.ASSETS, topics.PRESENCE, topics.DISPATCH_TARGETS, topics.GRID_ALERTS)
+FROM_THE_START: tuple[Topic, ...] = (
+    topics.ASSETS,
+    topics.PRESENCE,
+    topics.DISPATCH_TARGETS,
+    topics.GRID_ALERTS,
+    topics.INCIDENTS,
+)
 SINCE_MS: dict[Topic, int] = {
     topics.SITE_WINDOWS: HOUR_MS,
     topics.REGION_WINDOWS: HOUR_MS,

@@ -164,10 +164,11 @@ def _command(now: RegionNow, stale_after_s: float) -> Iterator[Finding]:
     if lost >= WARN_SHARE:
         level: Level = "bad" if lost >= BAD_SHARE else "warn"
         word = f"{lost:.0%} cannot be commanded"
-        yield _alarm("not_commandable", level, word, _lost_in_words(now.commandable))
+        yield _alarm("not_commandable", level, word, lost_in_words(now.commandable))
 
 
-def _lost_in_words(commandable: Commandable) -> str:
+def lost_in_words(commandable: Commandable) -> str:
+    """How many batteries of a region can be commanded, and why others cannot: one sentence."""
     causes = ", ".join(
         f"{h.batteries:,} {_WHY[h.cause]}"
         for h in sorted(commandable.hindered, key=lambda h: -h.batteries)

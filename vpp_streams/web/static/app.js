@@ -2,6 +2,7 @@
 
 import { h, text } from "./dom.js";
 import { follow } from "./live.js";
+import { incidentsView } from "./views/incidents.js";
 import { marketView } from "./views/market.js";
 import { pipelineView } from "./views/pipeline.js";
 import { regionView } from "./views/region.js";
@@ -19,6 +20,7 @@ const routes = [
   [/^\/sites\/([^/]+)$/, siteView, "#/sites"],
   [/^\/market$/, marketView, "#/market"],
   [/^\/market\/([^/]+)\/([^/]+)$/, marketView, "#/market"],
+  [/^\/incidents$/, incidentsView, "#/incidents"],
   [/^\/rejected$/, rejectedView, "#/rejected"],
   [/^\/records$/, recordsView, "#/rejected"],
   [/^\/pipeline$/, pipelineView, "#/pipeline"],

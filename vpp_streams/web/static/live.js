@@ -27,7 +27,7 @@ async function* eventsOf(response) {
 
 /** Follow /api/v1/stream; `onUpdate(state)` with {summary, regions, dispatches, standings, alarms}, `onLink("live"|"lost")`. */
 export function follow(onUpdate, onLink) {
-  const state = { summary: null, regions: new Map(), dispatches: new Map(), standings: new Map(), alarms: { total: 0, alarms: [], regions: [], records_rejected: 0 } };
+  const state = { summary: null, regions: new Map(), dispatches: new Map(), standings: new Map(), alarms: { total: 0, alarms: [], regions: [], records_rejected: 0, incidents_open: 0, incidents_unacknowledged: 0 } };
   let receivedAt = performance.now();
   let open = null;
 

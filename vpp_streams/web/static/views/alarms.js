@@ -11,8 +11,9 @@ export function alarmStrip(region = null) {
   const title = h("strong");
   const list = h("ul");
   const ofRegions = h("ul");
+  const incidents = h("p", { hidden: true }, h("a", { href: "#/incidents" }));
   const records = h("p", { hidden: true }, h("a", { href: "#/records" }));
-  const element = h("section", { class: "alarms", role: "status", "aria-label": "Alarms", hidden: true }, ofRegions, title, list, records);
+  const element = h("section", { class: "alarms", role: "status", "aria-label": "Alarms", hidden: true }, incidents, ofRegions, title, list, records);
   return {
     element,
     set(alarms, nowMs) {
@@ -22,7 +23,10 @@ export function alarmStrip(region = null) {
       const refused = region === null ? alarms.records_rejected : 0;
       records.hidden = refused === 0;
       text(records.firstChild, `${count(refused)} ${refused === 1 ? "record was" : "records were"} refused in the last 5 minutes`);
-      element.hidden = here.length === 0 && regions.length === 0 && refused === 0;
+      const open = region === null ? alarms.incidents_open : 0;
+      incidents.hidden = open === 0;
+      text(incidents.firstChild, `${count(open)} ${open === 1 ? "incident is" : "incidents are"} open; nobody attends to ${count(alarms.incidents_unacknowledged)}`);
+      element.hidden = here.length === 0 && regions.length === 0 && refused === 0 && open === 0;
       title.hidden = here.length === 0;
       regions.forEach((alarm, i) => {
         const row = ofRegions.children[i] ?? ofRegions.appendChild(h("li", {}, h("a"), h("span")));

@@ -37,7 +37,7 @@ export function giving(onOrder) {
     try {
       const answer = await order(to, body, mine);
       accepted = true;
-      showOutcome(answer.state === "written" ? `${answer.request_id} is written; no region worker has answered yet.` : `${answer.request_id}: ${done}${answer.reason ? `, ${answer.reason}` : ""}.`);
+      showOutcome(answer.state === "written" ? `${answer.request_id} is written; no region worker has answered yet.` : `${answer.request_id ?? answer.incident_id}: ${done}${answer.reason ? `, ${answer.reason}` : ""}.`);
     } catch (error) {
       showOutcome(error instanceof TypeError ? "The web process does not answer." : error.message, true);
     }

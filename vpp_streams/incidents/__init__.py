@@ -1,0 +1,1 @@
+"""The role ``incidents``: watches the system by rules, and notifies people."""
