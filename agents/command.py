@@ -147,6 +147,8 @@ class CommandAgent:
             return []  # the next order follows soon
         # One view serves orders of different regions, as they share no device.
         newest = {order.region: order for order in orders}
+        for order in newest.values():
+            control.orders.expect(order)
         view = control.pool.view_at(self._context.now_ms(), self._alerts.values())
         frames = [f for order in newest.values() for f in control.orders.carry_out(order, view)]
         self._count(control)
@@ -184,7 +186,7 @@ class CommandAgent:
         control.pool.observe(view)
         events = control.rows.expire(now_ms)
         frames = control.orders.fill_for_storms(view, self._alerts.values())
-        frames += control.orders.release_inactive(view)
+        frames += control.orders.release_excluded(view)
         partials = supplies(control.pool, view, control.orders.applied_ms)
         self._count(control)
         return events, frames, partials

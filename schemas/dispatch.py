@@ -27,7 +27,8 @@ from schemas.grid import Droop
 from schemas.windows import Deliverables
 
 Source = Annotated[str, msgspec.Meta(max_length=120, pattern=r"^[^\x00-\x1f\x7f]+(?!\n)$")]
-"""Origin of a request: ``operator:<name>``, ``schedule:<name>``, ``market:<name>``."""
+"""Origin of a request: ``operator:<name>``, ``owner:<name>``, ``schedule:<name>`` or
+``market:<name>``."""
 Priority = Literal["self_consumption", "operator", "market", "emergency", "grid_limit"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 """In ascending order."""

@@ -16,7 +16,7 @@ from vpp_streams import clock
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.dead_letters import DeadLetters
-from vpp_streams.kafka.follower import assets_into
+from vpp_streams.kafka.follower import assets_into, preferences_into
 from vpp_streams.kafka.topic_ids import LOOK_S
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.process.lean_arrow import use_arrow_without_pandas
@@ -102,13 +102,13 @@ def _end_in_time(app: faust.App) -> None:
 
 
 def _follow_registry(app: faust.App, context: AgentContext) -> None:
-    feed = assets_into(context.registry)
+    feeds = assets_into(context.registry), preferences_into(context.registry)
 
     @app.task
     async def follow_registry() -> None:
         # A registry that falls behind would reject good readings as unknown, so an error here
         # ends the worker (its supervisor starts it again) instead of being swallowed.
-        await context.follower.follow(feed, caught_up=context.registry_ready)
+        await context.follower.follow(*feeds, caught_up=context.registry_ready)
 
 
 def _publish_health(app: faust.App, context: AgentContext) -> None:

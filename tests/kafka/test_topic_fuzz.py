@@ -48,7 +48,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.decode import Read
-from vpp_streams.kafka.follower import Feed, Follower, assets_into
+from vpp_streams.kafka.follower import Feed, Follower, assets_into, preferences_into
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.local.drill import _feeds, _Seen
 from vpp_streams.local.simulated_fleet import frequency_into
@@ -87,6 +87,7 @@ def registry() -> Iterator[Feed[Any]]:
         _ = known.columns
 
     yield assets_into(known)
+    yield preferences_into(known)
     yield Feed(topics.ASSETS, apply)
     yield Feed(topics.ASSETS, SiteFile(None).note)  # type: ignore[arg-type]  # nothing is written
 

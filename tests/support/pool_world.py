@@ -119,19 +119,18 @@ class OnePartition:
         shares = None
         if export_w is not None:
             shares = tuple(Share(f, w) for f, w in (feeders or {"": export_w}).items())
-        frames = self.orders.carry_out(
-            Dispatch(
-                region=region,
-                partition=0,
-                request_id="r1",
-                issued_at_ms=self.now_ms,
-                asked_at_ms=self.now_ms,
-                until_ms=self.now_ms + (for_ms if shares is not None else 0),
-                shares=shares,
-                droop=droop,
-            ),
-            self.look(),
+        dispatch = Dispatch(
+            region=region,
+            partition=0,
+            request_id="r1",
+            issued_at_ms=self.now_ms,
+            asked_at_ms=self.now_ms,
+            until_ms=self.now_ms + (for_ms if shares is not None else 0),
+            shares=shares,
+            droop=droop,
         )
+        self.orders.expect(dispatch)
+        frames = self.orders.carry_out(dispatch, self.look())
         self.frames += frames
         return frames
 

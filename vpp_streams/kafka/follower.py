@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.assets import Site
 from schemas.identity import Revocation
+from schemas.preferences import Preferences
 from vpp_streams.domain.identity.revocations import Revocations
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.errors import RefusedError
@@ -56,6 +57,15 @@ def assets_into(registry: Registry) -> Feed[Site]:
         topics.ASSETS,
         lambda read: registry.apply(read.record),
         lambda removed: registry.remove(removed.key),
+    )
+
+
+def preferences_into(registry: Registry) -> Feed[Preferences]:
+    """A feed that keeps what owners decided current; a removed key leaves a site as registered."""
+    return Feed(
+        topics.PREFERENCES,
+        lambda read: registry.prefer(read.record.site_id, read.record),
+        lambda removed: registry.prefer(removed.key, None),
     )
 
 

@@ -20,6 +20,7 @@ from schemas.identity import EnrolmentCode, IssuedCertificate, Redemption, Revoc
 from schemas.incidents import IncidentRecord, incident_key
 from schemas.market import Bid, Clearing, DeliveryRecord, Gate, MarketTopicRecord, PlanView
 from schemas.orders import OrderBook
+from schemas.preferences import Preferences
 from schemas.presence import Presence
 from schemas.published import PublishedSeries
 from schemas.rejected import RejectedRecord
@@ -71,6 +72,13 @@ RECORDS_REJECTED = Topic[RejectedRecord](
 )
 ASSETS = Topic[Site](
     "assets", "the registry: each site with its devices", Site, by("site_id"), keep="compact"
+)
+PREFERENCES = Topic[Preferences](
+    "preferences",
+    "what owners decide about their sites: reserve, storms, and when they take part",
+    Preferences,
+    by("site_id"),
+    keep="compact",
 )
 PRESENCE = Topic[Presence](
     "presence",
@@ -348,6 +356,7 @@ ALL: tuple[Topic[Any], ...] = (
     TELEMETRY,
     TELEMETRY_REJECTED,
     ASSETS,
+    PREFERENCES,
     PRESENCE,
     SITE_WINDOWS,
     REGION_PARTIALS,

@@ -18,10 +18,11 @@ GALE = Alert(
 )
 SITES, REGIONS = ("a", "b", "c", "d"), ("north", "north", "coast", "coast")
 OWN = np.array([0.2, 0.5, 0.1, 0.3])
+WILLING = np.ones(4, np.bool_)
 
 
 def at(now_ms: int, *alerts: Alert) -> list[float]:
-    reserve, concerned = reserves(alerts, now_ms, SITES, REGIONS, OWN)
+    reserve, concerned = reserves(alerts, now_ms, SITES, REGIONS, owners=(OWN, WILLING))
     assert (reserve[~concerned] == OWN[~concerned]).all()
     assert (reserve >= OWN).all(), "no alert lowers an owner's reserve"
     return reserve.tolist()
@@ -40,6 +41,13 @@ def test_the_highest_reserve_counts_and_a_cancelled_storm_does_not() -> None:
     assert at(2_000, mild, GALE) == [1.0, 1.0, 1.0, 0.3]
     assert at(2_000, msgspec.structs.replace(GALE, cancelled=True)) == OWN.tolist()
     assert at(2_000) == OWN.tolist()
+
+
+def test_an_owner_without_storm_mode_keeps_the_reserve() -> None:
+    willing = np.array([True, False, True, True])
+    reserve, concerned = reserves([GALE], 2_000, SITES, REGIONS, owners=(OWN, willing))
+    assert reserve.tolist() == [1.0, 0.5, 1.0, 0.3]
+    assert concerned.tolist() == [True, False, True, False]
 
 
 def test_the_cost_is_stated_in_power_energy_and_where_known_money() -> None:

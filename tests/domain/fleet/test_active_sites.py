@@ -112,15 +112,15 @@ def test_suspending_a_site_ends_its_lease_and_its_part_of_orders() -> None:
     world.measure()
     world.answer(world.order(4_000.0))
     world.measure()
-    assert world.orders.release_inactive(world.look()) == []
+    assert world.orders.release_excluded(world.look()) == []
     world.registry.apply(in_state(sites[0], "suspended", world.now_ms))
-    ends = world.orders.release_inactive(world.look())
+    ends = world.orders.release_excluded(world.look())
     assert asked(ends) == {f"{sites[0].site_id}-pw": None}
     assert [(frame.region, frame.request_id) for frame in ends] == [("north", "")]
-    assert world.orders.release_inactive(world.look()) == [], "it is on the way"
+    assert world.orders.release_excluded(world.look()) == [], "it is on the way"
     world.answer(ends)
     world.measure()
-    assert world.orders.release_inactive(world.look()) == []
+    assert world.orders.release_excluded(world.look()) == []
     later = asked(world.order(4_000.0))
     assert later == {f"{sites[1].site_id}-pw": pytest.approx(4_000.0)}
     world.registry.apply(in_state(sites[0], "active", world.now_ms))

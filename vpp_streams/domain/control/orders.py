@@ -114,9 +114,15 @@ class Orders:
                 frames += self._frames(view, at[of], wanted[of], template)
         return frames
 
-    def release_inactive(self, view: View) -> list[CommandFrame]:
-        """The ends of the leases of devices whose sites are not active any more."""
-        at, released_w = self._to_release(view, view.region < 0)
+    def expect(self, order: Dispatch) -> None:
+        """Note the request of a newer order, before the view that it is carried out with."""
+        if order.issued_at_ms >= self.applied_ms.get(order.region, 0):
+            self._pool.request[order.region] = order.request_id if order.shares is not None else ""
+
+    def release_excluded(self, view: View) -> list[CommandFrame]:
+        """The ends of the leases of devices that take no part any more: their sites are not active,
+        or their owners have paused, have left, or skip the request."""
+        at, released_w = self._to_release(view, (view.region < 0) | view.declined)
         regions = self._pool.fleet.roster.rows().regions
         region_of = np.array([regions[site] for site in view.ratings.site[at].tolist()], object)
         frames = []

@@ -43,6 +43,8 @@ class View:
     reserve: Floats
     """Reserve per device that counts now, a fraction: the owner's or a storm's."""
     site_reserve: Floats
+    declined: Mask
+    """Whether the owner takes no part now: has paused, has left, or skips the region's request."""
     reporting: Mask
     cause: NDArray[np.int64]
     """Why a battery cannot be commanded, index into `CAUSES`; FREE where it can. Rows that are
@@ -65,6 +67,8 @@ class Pool:
         self._horizon_s = 2 * commands.policy.lease_ms / 1000
         self.droop: dict[str, Droop | None] = {}
         """Region -> the droop that its devices are armed with."""
+        self.request: dict[str, str] = {}
+        """Region -> the request that it is ordered to carry out; "" = none."""
 
     def view_at(self, now_ms: int, alerts: Collection[Alert] = ()) -> View:
         """The view of the partition at this time."""
@@ -75,11 +79,18 @@ class Pool:
         n = rows.columns.rows
         reporting = reporting_devices(latest, now_ms, self._policy.silent_after_ms)
         site_reserve, in_storm = reserves(
-            alerts, now_ms, sites.site_ids, sites.regions, ratings.backup_reserve
+            alerts,
+            now_ms,
+            sites.site_ids,
+            sites.regions,
+            owners=(ratings.backup_reserve, fleet.roster.choices().storm_mode),
         )
+        declined = self._declined(now_ms)[ratings.site]
         region = ratings.region[ratings.site].astype(np.int64) if n else np.zeros(0, np.int64)
         battery = (ratings.rated_energy_wh > 0) & (region >= 0)
-        cause = self._causes(now_ms, latest, reporting, in_storm[ratings.site] & battery)
+        cause = self._causes(
+            now_ms, latest, reporting, in_storm=in_storm[ratings.site] & battery, declined=declined
+        )
         able = battery & (cause == FREE)
         feeder, _ = fleet.roster.feeders()
         room = headroom(
@@ -99,6 +110,7 @@ class Pool:
             feeder=feeder[ratings.site] if n else np.zeros(0, np.int64),
             reserve=site_reserve[ratings.site],
             site_reserve=site_reserve,
+            declined=declined,
             reporting=reporting,
             cause=np.where(battery, cause, FREE),
             able=able,
@@ -124,7 +136,16 @@ class Pool:
             horizon_s=self._horizon_s,
         )
 
-    def _causes(self, now_ms: int, latest: Latest, reporting: Mask, in_storm: Mask) -> Rows:
+    def _declined(self, now_ms: int) -> Mask:
+        """Whether each site's owner takes no part now."""
+        roster = self.fleet.roster
+        declined: Mask = roster.choices().paused_until_ms > now_ms
+        declined[roster.skipping(self.request)] = True
+        return declined
+
+    def _causes(
+        self, now_ms: int, latest: Latest, reporting: Mask, *, in_storm: Mask, declined: Mask
+    ) -> Rows:
         rows, twins = self.commands, self.fleet.twins
         islanded = twins.columns["islanded"][: rows.columns.rows] == 1
         barred = rows["barred_until_ms"] > now_ms
@@ -135,6 +156,7 @@ class Pool:
             (offline, CAUSE["offline"]),
             (rows["measures_only"], CAUSE["measures_only"]),
             (in_storm, CAUSE["storm"]),
+            (declined, CAUSE["opted_out"]),
             (barred, rows["bar"]),
             (bad, CAUSE["not_believed"]),
             (~np.isfinite(latest.soc), CAUSE["not_heard"]),

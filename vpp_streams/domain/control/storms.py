@@ -35,12 +35,17 @@ def reserves(
     now_ms: int,
     site_ids: Sequence[str],
     regions: Sequence[str],
-    backup_reserve: Floats,
+    *,
+    owners: tuple[Floats, Mask],
 ) -> tuple[Floats, Mask]:
-    """The reserve that counts now, a fraction, and which sites are in a storm; both (sites,)."""
+    """The reserve that counts now, a fraction, and which sites are in a storm; both (sites,).
+
+    ``owners``: their reserve, and whether a storm may fill their battery; both (sites,).
+    """
+    backup_reserve, storm_mode = owners
     reserve, concerned = backup_reserve.copy(), np.zeros(len(site_ids), bool)
     for alert in alerts:
-        here = in_storm(alert, now_ms, site_ids, regions)
+        here = in_storm(alert, now_ms, site_ids, regions) & storm_mode
         reserve[here] = np.maximum(reserve[here], alert.reserve)
         concerned |= here
     return reserve, concerned

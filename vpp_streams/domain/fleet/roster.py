@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from vpp_streams.domain.arrays import Array, Column, Ints
+from vpp_streams.domain.arrays import Array, Column, Ints, Mask
 from vpp_streams.domain.fleet.columnar import Columns
 from vpp_streams.domain.fleet.rollup import Ratings
 from vpp_streams.domain.fleet.site_windows import SiteRows
@@ -31,6 +31,8 @@ _SITES = {
     "devices": Column(np.int64),
     "seen": Column(np.int64),
     "backup_reserve": Column(np.float64, 1.0),
+    "storm_mode": Column(np.bool_, True),
+    "paused_until_ms": Column(np.int64),
     "export_limit_w": Column(np.float64),
     "import_limit_w": Column(np.float64),
 }
@@ -44,6 +46,16 @@ class Unseen:
     devices: int
     up_w: float
     down_w: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What owners decided, shape (sites,)."""
+
+    storm_mode: Mask
+    """Whether storms fill the batteries."""
+    paused_until_ms: Ints
+    """Until then the site takes no part."""
 
 
 class SiteRoster:
@@ -90,6 +102,26 @@ class SiteRoster:
             at = np.array([ours.index(names[i]) for i in used.tolist()], np.int64)
             self._feeders = at[code], ours
         return self._feeders
+
+    def choices(self) -> Choices:
+        """What the sites' owners decided."""
+        self._refresh()
+        return Choices(self._site("storm_mode"), self._site("paused_until_ms"))
+
+    def skipping(self, request_of: Mapping[str, str]) -> Ints:
+        """Sites whose owners take no part in the request of their region (region -> request)."""
+        self._refresh()
+        skips = self._registry.skips
+        if not skips or not request_of:
+            return np.zeros(0, np.int64)
+        at = self._site_index.find(pa.array(list(skips), pa.string()))
+        names = self._site("region_name")
+        found = [
+            site
+            for site, requests in zip(at.tolist(), skips.values(), strict=True)
+            if site >= 0 and request_of.get(names[site]) in requests
+        ]
+        return np.array(found, np.int64)
 
     def unseen(self) -> dict[str, Unseen]:
         """Region -> batteries that have never reported here; regions without any are left out."""

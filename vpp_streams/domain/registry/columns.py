@@ -12,7 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.assets import Device, Site
-from schemas.bounds import PARTITIONS
+from schemas.bounds import MAX_TIME_MS, PARTITIONS
+from schemas.preferences import Preferences
 from vpp_streams.domain.arrays import Array, Column, Ints
 from vpp_streams.domain.registry.belief import BOUNDS, bounds_w
 from vpp_streams.domain.registry.hashing import murmur2_of, partitions_of
@@ -26,7 +27,9 @@ _SITE: Mapping[str, Column] = {
     "own_region": Column(np.int32, -1),  # in any state
     "feeder": Column(np.int32),
     "devices": Column(np.int64),
-    "backup_reserve": Column(np.float64, 1.0),
+    "backup_reserve": Column(np.float64, 1.0),  # the owner's choice, or as registered
+    "storm_mode": Column(np.bool_, True),
+    "paused_until_ms": Column(np.int64),  # the end of time where the owner has left
     "export_limit_w": Column(np.float64),
     "import_limit_w": Column(np.float64),
     # Of its devices together; NaN = not registered.
@@ -47,6 +50,7 @@ _DEVICE: Mapping[str, Column] = {
     "bounds_w": Column(np.float64, 1.0, len(BOUNDS)),
 }
 _NOBODY = Device("", "solar")
+NONE: Mapping[str, Preferences] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,10 @@ class RegistryColumns:
         names, hashes = self.site_index.names(site), self.sites["site_hash"][site]
         return Found(site != UNKNOWN, names, hashes, device)
 
-    def put_sites(self, changed: Mapping[str, Site | None]) -> None:
-        """Set the data of these sites; None = retired."""
+    def put_sites(
+        self, changed: Mapping[str, Site | None], preferences: Mapping[str, Preferences] = NONE
+    ) -> None:
+        """Set the data of these sites; None = retired. ``preferences``: what owners decided."""
         rows = _rows(changed, self._site_row, self.site_index)
         sites, t = list(changed.values()), self.sites
         t.grow(len(self._site_row))
@@ -96,7 +102,7 @@ class RegistryColumns:
         t["own_region"][rows], t["region"][rows] = own, np.where(active, own, -1)
         t["feeder"][rows] = [self.feeders.code(s.feeder or "") if s else 0 for s in sites]
         t["devices"][rows] = [len(s.devices) if s else 0 for s in sites]
-        t["backup_reserve"][rows] = [s.backup_reserve if s else 1.0 for s in sites]
+        self._put_choices(rows, changed, preferences)
         t["export_limit_w"][rows] = [_limit(s.export_limit_w) if s else 0.0 for s in sites]
         t["import_limit_w"][rows] = [_limit(s.import_limit_w) if s else 0.0 for s in sites]
         held = [s.devices if s else () for s in sites]
@@ -107,6 +113,25 @@ class RegistryColumns:
         # One device may meter all of a site's panels: those without a rating count as none.
         t["solar_w"][rows] = np.where(t["solar_w"][rows] > 0, t["solar_w"][rows], np.nan)
         self._count(rows, +1)
+
+    def _put_choices(
+        self,
+        rows: list[int],
+        changed: Mapping[str, Site | None],
+        preferences: Mapping[str, Preferences],
+    ) -> None:
+        """Set what owners decide."""
+        t = self.sites
+        t["backup_reserve"][rows] = [s.backup_reserve if s else 1.0 for s in changed.values()]
+        t["storm_mode"][rows], t["paused_until_ms"][rows] = True, 0
+        for row, site_id in zip(rows, changed, strict=True):
+            chosen = preferences.get(site_id)
+            if chosen is None or changed[site_id] is None:
+                continue
+            if chosen.backup_reserve is not None:
+                t["backup_reserve"][row] = chosen.backup_reserve
+            t["storm_mode"][row] = chosen.storm_mode
+            t["paused_until_ms"][row] = MAX_TIME_MS if chosen.left else chosen.paused_until_ms
 
     def put_devices(self, changed: Mapping[str, tuple[Device, Site] | None]) -> None:
         """Set the data of these devices, whose sites were put before; None = nothing is known."""

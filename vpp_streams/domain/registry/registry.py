@@ -1,13 +1,14 @@
 """The registry of sites and devices, as a value that records of topic ``assets`` are applied to."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple, Self
 
 import msgspec
 
 from schemas.assets import Device, Site
+from schemas.preferences import Preferences
 from vpp_streams.domain.registry.columns import RegistryColumns
 
 MAX_CHANGES = 1000
@@ -37,6 +38,8 @@ class Registry:
         self._sites: dict[str, Site] = {}
         self._devices: dict[str, tuple[Device, Site]] = {}
         self._retired_at: dict[str, str] = {}
+        self._preferences: dict[str, Preferences] = {}
+        self._skips: dict[str, frozenset[str]] = {}
         self._columns: RegistryColumns | None = None
         # Touched since the columns were brought up to date.
         self._stale_sites: dict[str, None] = {}
@@ -61,6 +64,34 @@ class Registry:
             self._retired_at |= {device.device_id: site.site_id for device in site.devices}
         else:
             self._devices |= {device.device_id: (device, site) for device in site.devices}
+
+    def prefer(self, site_id: str, preferences: Preferences | None) -> None:
+        """Apply what a site's owner decided; None = nothing, the site is as registered.
+
+        It is kept for a site that is not registered yet: the two topics are read side by side.
+        """
+        self._skips.pop(site_id, None)
+        if preferences is None:
+            self._preferences.pop(site_id, None)
+        else:
+            self._preferences[site_id] = preferences
+            if preferences.skips:
+                self._skips[site_id] = frozenset(preferences.skips)
+        if site_id not in self._sites:
+            return
+        self._version += 1
+        self._changes.append(Change(site_id, ()))
+        if self._columns is not None:
+            self._stale_sites[site_id] = None
+
+    def preferences(self, site_id: str) -> Preferences | None:
+        """What a site's owner decided; None = nothing."""
+        return self._preferences.get(site_id)
+
+    @property
+    def skips(self) -> Mapping[str, frozenset[str]]:
+        """The requests that owners take no part in, by site; sites that skip none are left out."""
+        return self._skips
 
     def remove(self, site_id: str) -> None:
         """Apply a tombstone: the site is retired. It states no time, so the history ends with it.
@@ -112,7 +143,8 @@ class Registry:
             self._stale_sites = dict.fromkeys(self._sites)
             self._stale_devices = dict.fromkeys(self._devices)
         if self._stale_sites:
-            self._columns.put_sites({id_: self.site(id_) for id_ in self._stale_sites})
+            changed = {id_: self.site(id_) for id_ in self._stale_sites}
+            self._columns.put_sites(changed, self._preferences)
             self._columns.put_devices({id_: self.device(id_) for id_ in self._stale_devices})
             self._stale_sites.clear()
             self._stale_devices.clear()
