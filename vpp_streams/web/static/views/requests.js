@@ -83,7 +83,7 @@ export function requestsPanel(region, nowMs, onOrder) {
 
   return {
     element: panel("Requests", null, said, list,
-      may("dispatch") ? [h("h3", {}, "Request power"), form] : null),
+      ...(may("dispatch") ? [h("h3", {}, "Request power"), form] : [])),
     show(requests) {
       const now = JSON.stringify(requests);
       if (now === before) return;
