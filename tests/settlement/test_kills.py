@@ -14,7 +14,7 @@ from vpp_streams.settings import Settings
 from vpp_streams.settlement.checks import digest, faults
 from vpp_streams.settlement.database import open_ledger
 
-INTERVALS_PER_KILL = 6
+INTERVALS_PER_KILL = 3
 """So many that the last kills still find a process at work."""
 KILLS = [pytest.param(10, id="10"), pytest.param(200, id="200", marks=pytest.mark.nightly)]
 
