@@ -50,6 +50,7 @@ class Booked:
     entries: int
     seconds: float
     index_s: float
+    sort_s: float
     cpu_s: float
     """Of this process."""
     peak_mb: float
@@ -69,7 +70,9 @@ def book(
     settings: Settings,
     maker: RecordMaker,
     starts: Sequence[int],
+    *,
     at_once: int = AT_ONCE,
+    sort: bool = False,
 ) -> Booked:
     """Book an entry per site and interval; decoding is one transaction ahead, as in the role."""
     books = Books(engine, entries_topic(settings))
@@ -87,6 +90,10 @@ def book(
     copied = time.monotonic()
     books.finish_days()
     ended = time.monotonic()
+    if sort:
+        while books.sort_a_day() is not None:
+            pass
+    sorted_ = time.monotonic()
     assert books.entries == len(maker.site_ids) * len(starts)
     with engine.connect() as connection:
         size = connection.scalar(sa.text("SELECT pg_database_size(current_database())")) / 1e6
@@ -94,6 +101,7 @@ def book(
         books.entries,
         ended - began,
         ended - copied,
+        sorted_ - ended,
         time.process_time() - cpu_s,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         size - before_mb,
@@ -314,11 +322,15 @@ def _queries(server: PostgresServer, args: argparse.Namespace) -> Table:
         for n in range(args.intervals)
     ]
     maker = RecordMaker(sites, partition=0)  # fewer and larger records, as the queries do not care
-    book(engine, settings, maker, starts, at_once=24)
+    sorted_ = book(engine, settings, maker, starts, at_once=4, sort=True)
     gc.collect()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("ANALYZE"))
     found = query_table(engine, args.days, maker)
+    found.notes.append(
+        f"Days that are over were sorted by site before, {sorted_.sort_s:.1f} s of the clock for"
+        f" {sorted_.entries:,} entries; the role does it when no record waits."
+    )
     engine.dispose()
     return found
 

@@ -211,3 +211,20 @@ def test_days_that_were_booked_at_once_have_their_index_afterwards(postgres_ledg
     with world.connect() as ledger:
         assert ledger.scalar(indexes) == 2
     world.engine.dispose()
+
+
+def test_a_day_that_is_over_is_sorted_by_site_once(postgres_ledger: str) -> None:
+    world = LedgerWorld(Settings.model_validate({"ledger": postgres_ledger}))
+    for n in range(3):
+        start_ms = OCTOBER_MS + n * INTERVAL_MS
+        world.book(3, [row(site_id=s, start_ms=start_ms) for s in (HOME, OTHER)])
+    assert world.books.sort_a_day() is None
+    world.book(3, [row(site_id=HOME, start_ms=OCTOBER_MS + 2 * DAY_MS)])
+    assert world.books.sort_a_day() == OCTOBER_MS // DAY_MS
+    assert world.books.sort_a_day() is None
+    stored = sa.text("SELECT site_account FROM entries WHERE day = :day ORDER BY ctid")
+    with world.connect() as ledger:
+        sites = list(ledger.scalars(stored, {"day": OCTOBER_MS // DAY_MS}))
+        assert sites == sorted(sites)
+        assert len(sites) == 6
+    world.engine.dispose()

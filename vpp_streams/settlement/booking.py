@@ -23,6 +23,7 @@ from vpp_streams.settlement.entry_rows import (
     days_without_index,
     index_days,
     joined,
+    sort_a_day,
     write_accounts,
     write_rows,
 )
@@ -111,6 +112,11 @@ class Books:
         """Add the indexes that were left out while many records waited."""
         with plain_errors(self._engine), self._engine.begin() as connection:
             index_days(connection, days_without_index(connection))
+
+    def sort_a_day(self) -> int | None:
+        """Sort a day that is over by site (see `entry_rows.sort_a_day`); None = none is left."""
+        with plain_errors(self._engine), self._engine.begin() as connection:
+            return sort_a_day(connection)
 
     def _forget_after(self, known: int) -> None:
         """Forget accounts whose rows were not committed."""

@@ -151,3 +151,29 @@ def days_without_index(connection: sa.Connection) -> list[int]:
         )
     )
     return sorted(int(name.removeprefix("entries_")) for (name,) in found)
+
+
+def sort_a_day(connection: sa.Connection) -> int | None:
+    """Sort the rows of the oldest day that is over and not sorted yet by site; returns that day.
+
+    Rows are written interval by interval, so a site's are all over the day's partition: its month
+    would be read from thousands of pages. A day is over when entries of the day after the next
+    exist. Nobody reads the day meanwhile. None = no day is left.
+    """
+    if connection.dialect.name != "postgresql":
+        return None
+    found = connection.execute(
+        sa.text(
+            "SELECT c.relname, bool_or(coalesce(x.indisclustered, false)) FROM pg_inherits i"
+            " JOIN pg_class c ON c.oid = i.inhrelid LEFT JOIN pg_index x ON x.indrelid = c.oid"
+            " WHERE i.inhparent = 'entries'::regclass GROUP BY c.relname"
+        )
+    )
+    sorted_ = {int(name.removeprefix("entries_")): is_sorted for name, is_sorted in found}
+    days = [day for day, is_sorted in sorted_.items() if not is_sorted and day <= max(sorted_) - 2]
+    if not days:
+        return None
+    day = min(days)
+    index_days(connection, [day])
+    connection.execute(sa.text(f"CLUSTER {_partition(day)} USING {_partition(day)}_site"))
+    return day

@@ -148,7 +148,7 @@ class LedgerRole:
             return
         if self._unfinished:
             await asyncio.to_thread(self.books.finish_days)
-            self._unfinished = False
+            self._unfinished = await asyncio.to_thread(self.books.sort_a_day) is not None
         await self._publish_payouts()
         if time.monotonic() >= self._check_at_s:
             self._undivided = await asyncio.to_thread(self._count_undivided)
