@@ -21,6 +21,7 @@ from vpp_streams.web import control_views, market_views, stream, views
 from vpp_streams.web.api import create_web
 from vpp_streams.web.budgets import stream_budgets
 from vpp_streams.web.problems import ApiError
+from vpp_streams.web.incident_views import IncidentList
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.twins import FleetWorker
 
@@ -94,6 +95,8 @@ async def test_every_answer_has_the_shape_that_is_documented(
         "/commands": control_views.CommandList,
         "/alarms": control_views.AlarmList,
         "/alerts": control_views.AlertList,
+        "/incidents": IncidentList,
+        "/map": views.MapView,
         "/devices/pw-001/commands": control_views.DeviceStory,
         "/markets": market_views.MarketList,
         "/markets/sim/north": market_views.MarketView,
@@ -109,7 +112,7 @@ async def test_every_answer_has_the_shape_that_is_documented(
         assert shape.__name__ in document["components"]["schemas"]
         assert "422" not in described
     read = {path for path, methods in document["paths"].items() if "get" in methods}
-    assert read - {"/api/v1/stream"} == {template_of(path) for path in shapes}
+    assert read - {"/api/v1/stream", "/api/v1/sites.csv"} == {template_of(path) for path in shapes}
 
 
 async def test_history_is_thinned_and_ends_with_the_newest(client: httpx.AsyncClient) -> None:

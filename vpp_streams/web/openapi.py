@@ -1,5 +1,6 @@
 """OpenAPI from the views: the schemas of the msgspec Structs that the API answers with."""
 
+import sys
 from typing import Any
 
 import msgspec
@@ -7,7 +8,6 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from vpp_streams.kafka.contracts import describe_fields
-from vpp_streams.web import control_views, market_views, views
 from vpp_streams.web.views import Problem
 
 _REF = "#/components/schemas/{name}"
@@ -62,7 +62,8 @@ def describe_with(app: FastAPI, answered: list[type[msgspec.Struct]]) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             _, schemas = msgspec.json.schema_components([*answered, Problem], ref_template=_REF)
-            describe_fields(schemas, views, control_views, market_views)
+            documented = (*answered, Problem)
+            describe_fields(schemas, *(sys.modules[struct.__module__] for struct in documented))
             document = get_openapi(
                 title=app.title,
                 version=app.version,

@@ -31,6 +31,7 @@ from vpp_streams.kafka.topic import Topic
 from vpp_streams.web.ages import Ages
 from vpp_streams.web.control_views import AlarmList, RegionAlarm, RegionStanding
 from vpp_streams.web.dispatches import Dispatches
+from vpp_streams.web.explorer import Explorer
 from vpp_streams.web.market_answers import MarketAnswers
 from vpp_streams.web.market_model import Markets
 from vpp_streams.web.newest_commands import Commands
@@ -64,6 +65,7 @@ class ReadModel:
         self.dispatches = Dispatches()
         self.commands = Commands(self.sites.registry)
         self._alerts: dict[str, Alert] = {}
+        self.explorer = Explorer(self.sites.registry, self.commands, self.alerts, started_at_ms)
         self._markets = Markets()
         self.markets = MarketAnswers(self._markets)
         self.incidents = KnownIncidents()
@@ -111,6 +113,7 @@ class ReadModel:
         """Forget the content of a key that was removed from a compacted topic."""
         if topic is topics.PRESENCE:
             self.sites.forget_presence(removed.key)
+            self.explorer.apply_presence(removed.key, None)
         elif topic is topics.DISPATCH_TARGETS:
             self.dispatches.forget_request(removed.key)
         elif topic is topics.GRID_ALERTS:
@@ -205,6 +208,7 @@ class ReadModel:
 
     def _presence(self, record: Presence, offset: int, _now_ms: int) -> None:
         self.sites.apply_presence(record, offset)
+        self.explorer.apply_presence(record.device_id, self.sites.presence_of(record.device_id))
 
     def _site_window(self, record: SiteWindow, _offset: int, _now_ms: int) -> None:
         self.sites.apply_window(record)
@@ -248,6 +252,7 @@ class ReadModel:
             self.commands.apply_event(event)
 
     def _telemetry(self, record: pa.RecordBatch, _offset: int, _now_ms: int) -> None:
+        self.explorer.apply_readings(record)
         if not len(self.commands):
             return  # without commands there is nothing to compare with
         columns = ("device_id", "measured_at_ms", "received_at_ms", "battery_w")
