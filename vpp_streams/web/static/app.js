@@ -3,6 +3,7 @@
 import { h, text } from "./dom.js";
 import { follow } from "./live.js";
 import { incidentsView } from "./views/incidents.js";
+import { mapView } from "./views/map.js";
 import { marketView } from "./views/market.js";
 import { pipelineView } from "./views/pipeline.js";
 import { regionView } from "./views/region.js";
@@ -18,6 +19,7 @@ const routes = [
   [/^\/regions\/([^/]+)$/, regionView, "#/regions"],
   [/^\/sites$/, sitesView, "#/sites"],
   [/^\/sites\/([^/]+)$/, siteView, "#/sites"],
+  [/^\/map$/, mapView, "#/sites"],
   [/^\/market$/, marketView, "#/market"],
   [/^\/market\/([^/]+)\/([^/]+)$/, marketView, "#/market"],
   [/^\/incidents$/, incidentsView, "#/incidents"],
@@ -35,7 +37,11 @@ let timer = null;
 let request = null;
 
 function lostView() {
-  return { title: "Not found", element: h("p", { class: "empty" }, "This page does not exist. ", h("a", { href: "#/" }, "Go to the regions")) };
+  return {
+    title: "Not found",
+    element: h("div", { class: "view" }, h("h1", {}, "Not found"),
+      h("p", { class: "empty" }, "This page does not exist. ", h("a", { href: "#/" }, "Go to the regions"))),
+  };
 }
 
 function find(hash) {
@@ -49,11 +55,11 @@ function find(hash) {
 
 /** Show the view that the address names; `refresh(signal)` of a view runs every `everyMs`. */
 function show() {
-  if (location.hash === "#main") return;
   const [make, home, words, query] = find(location.hash);
   clearInterval(timer);
   request?.abort();
   const moved = view !== null;
+  view?.leave?.();
   view = make(...words, query);
   document.title = `${view.title} · vpp_streams`;
   for (const anchor of document.querySelectorAll("nav a")) {
@@ -107,5 +113,9 @@ function showLink(linkState) {
 }
 
 const state = follow((newest) => view?.update?.(newest), showLink);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address is that of the page, and stays
+  main.focus();
+});
 addEventListener("hashchange", show);
 show();

@@ -83,13 +83,17 @@ export async function getChanged(path, parameters, signal, tag) {
   return now !== null && now === tag ? null : { tag: now, document: await response.json() };
 }
 
-async function answer(path, parameters, signal) {
+/** Parameters as the end of an address; those without a value are left out. */
+export function queryOf(parameters) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
     if (value !== null && value !== undefined && value !== "") query.set(name, value);
   }
-  const tail = query.size ? `?${query}` : "";
-  const response = await send(`${path}${tail}`, { signal });
+  return query.size ? `?${query}` : "";
+}
+
+async function answer(path, parameters, signal) {
+  const response = await send(`${path}${queryOf(parameters)}`, { signal });
   if (!response.ok) throw await problemOf(response);
   return response;
 }

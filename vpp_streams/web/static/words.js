@@ -1,6 +1,6 @@
 // Control in words: causes of missing power, states and alarms.
 
-import { batteryPhrase, clockSeconds, count, energy, powerSize, seconds } from "./format.js";
+import { batteryPhrase, clockSeconds, counted, energy, powerSize, seconds } from "./format.js";
 
 const CAUSES = {
   offline: "not connected",
@@ -19,6 +19,18 @@ const CAUSES = {
   measures_only: "that can only be measured",
   limit: "held back by a limit of the region",
 };
+
+/** Why a battery cannot be commanded. */
+export const HINDRANCES = {
+  never_seen: "never seen", not_connected: "not connected", silent: "silent", islanded: "cut off from the grid",
+  storm: "kept for a storm", refused: "refused", opted_out: "opted out", no_answer: "no answer",
+  unmeasured: "charge not known", measures_only: "measured only",
+};
+/** The condition of a site, and a sign for each that does not rely on its colour. */
+export const LEVELS = { good: "complete", warn: "partly", bad: "not reached", quiet: "not active" };
+export const LEVEL_SIGNS = { good: "●", warn: "▲", bad: "✕", quiet: "○" };
+export const SITE_STATES = { planned: "planned", commissioning: "commissioning", active: "active", suspended: "suspended" };
+export const KINDS = { powerwall: "home battery", solar: "solar only", megapack: "grid battery" };
 
 /** The dispatch mode of a region in words. */
 export const MODES = {
@@ -62,8 +74,8 @@ export const stateWord = (state) => (state === "none" ? "without a lease" : (sta
 /** A cause of missing power and its number of devices; the amount is in the requested direction. */
 export function causeSentence(cause, requestedW) {
   // No devices are counted if the cause is not one of single devices.
-  const counted = cause.devices ? `${count(cause.devices)} ${cause.devices === 1 ? "device" : "devices"}` : "Devices";
-  const devices = `${counted} ${CAUSES[cause.cause] ?? cause.cause}`;
+  const some = cause.devices ? counted(cause.devices, "device") : "Devices";
+  const devices = `${some} ${CAUSES[cause.cause] ?? cause.cause}`;
   if (requestedW === null || requestedW === undefined) return `${devices}: ${powerSize(cause.up_w)} of discharge, ${powerSize(cause.down_w)} of charge`;
   return `${devices}: ${powerSize(requestedW < 0 ? cause.down_w : cause.up_w)}`;
 }
@@ -80,7 +92,7 @@ export function noticeSentence(notice, nowMs, withoutCauses) {
 /** The power and energy that a storm withholds from the market. */
 export function stormSentence(storm) {
   const money = storm.money ? ` for ${storm.money} ${storm.currency}` : "";
-  const batteries = `${count(storm.devices)} ${storm.devices === 1 ? "battery is" : "batteries are"}`;
+  const batteries = counted(storm.devices, "battery is", "batteries are");
   return `Storm: ${batteries} kept for their owners; ${powerSize(storm.withheld_w)} are withheld, ${energy(storm.charge_wh)} still to be charged${money}.`;
 }
 

@@ -1,7 +1,7 @@
 // The requests of a region, and forms for operators.
 
 import { h, panel, table } from "../dom.js";
-import { clockSeconds, dateTime, power } from "../format.js";
+import { dateTime, fromTo, power } from "../format.js";
 import { token } from "../orders.js";
 import { sourceWord, stateWord, toneOf } from "../words.js";
 import { field, giving } from "./giving.js";
@@ -20,9 +20,7 @@ function what(request) {
 
 function span(request) {
   if (request.type === "hold") return `from ${dateTime(request.issued_at_ms)} until it is released`;
-  const long = request.ends_at_ms - request.starts_at_ms > 12 * 3600_000;
-  const time = long ? dateTime : clockSeconds;
-  return `${time(request.starts_at_ms)} – ${time(request.ends_at_ms)}`;
+  return fromTo(request.starts_at_ms, request.ends_at_ms);
 }
 
 /** A request whose time is over and that was never active was not carried out. */
@@ -59,7 +57,7 @@ export function requestsPanel(region, nowMs, onOrder) {
     { label: "When", kind: "id", cell: ({ request }) => span(request) },
     { label: "By", cell: ({ request }) => `${sourceWord(request.source)}${request.priority === "emergency" ? " (emergency)" : ""}` },
     { label: "State", cell: (r) => h("span", {}, statePill(r), r.reason || r.by ? h("span", { class: "note" }, ` ${r.reason}${r.by && !r.reason.includes(r.by) ? ` (${r.by})` : ""}`) : null) },
-    { label: "", cell: (r) => FINAL.has(r.state) ? "" : h("button", { type: "button", onclick: () => withdraw(r) }, r.request.type === "hold" ? "Release" : "Withdraw") },
+    { label: "Action", unseen: true, cell: (r) => FINAL.has(r.state) ? "" : h("button", { type: "button", onclick: () => withdraw(r) }, r.request.type === "hold" ? "Release" : "Withdraw") },
   ];
 
   const kw = h("input", { type: "number", name: "kw", required: true, min: 0, step: "any", value: 100 });

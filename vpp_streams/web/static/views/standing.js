@@ -1,7 +1,7 @@
 // The standing of a region: its label, its findings, and how much of it can be commanded.
 
 import { bar, h, text } from "../dom.js";
-import { count, percent, powerSize } from "../format.js";
+import { count, counted, percent, powerSize } from "../format.js";
 import { doingWords } from "../words.js";
 import { sentences } from "./sentences.js";
 
@@ -46,7 +46,7 @@ export function commandableBar() {
       const part = known ? now.commandable / now.batteries : null;
       text(value, percent(part));
       text(note, known
-        ? `${count(now.commandable)} of ${count(now.batteries)} batteries, ${powerSize(now.commandable_w)}`
+        ? `${count(now.commandable)} of ${counted(now.batteries, "battery", "batteries")}, ${powerSize(now.commandable_w)} of ${powerSize(now.rated_w)} installed`
         : now ? "no battery is registered" : "not known");
       share.set(part);
     },
