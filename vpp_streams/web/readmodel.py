@@ -160,8 +160,13 @@ class ReadModel:
         """The standing of every region of which a record was received."""
         live = {view.region: view for view in self.regions.now(now_ms)}
         dispatches = {now.region: now for now in self.dispatches.now(now_ms)}
+        incidents = Counter(incident.region for incident in self.incidents.open())
         return [
-            RegionStanding(region=name, standing=standing_of(live.get(name), dispatches.get(name)))
+            RegionStanding(
+                region=name,
+                standing=standing_of(live.get(name), dispatches.get(name)),
+                incidents_open=incidents[name],
+            )
             for name in sorted(live.keys() | dispatches.keys())
         ]
 

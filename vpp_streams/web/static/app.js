@@ -2,6 +2,7 @@
 
 import { h, text } from "./dom.js";
 import { follow } from "./live.js";
+import { heldBanner } from "./views/held.js";
 import { incidentsView } from "./views/incidents.js";
 import { mapView } from "./views/map.js";
 import { marketView } from "./views/market.js";
@@ -72,7 +73,7 @@ function show() {
     main.focus({ preventScroll: true });
     scrollTo(0, 0);
   }
-  if (state.summary) view.update?.(state);
+  if (state.summary) update(state);
   if (view.refresh) {
     refresh(view);
     timer = setInterval(() => refresh(view), view.everyMs);
@@ -112,7 +113,16 @@ function showLink(linkState) {
   text(banner, linkState === "live" ? "" : "Connection to the web process lost. The numbers below are the last ones received; reconnecting.");
 }
 
-const state = follow((newest) => view?.update?.(newest), showLink);
+const held = heldBanner();
+banner.after(held.element);
+
+/** What every page shows of the newest state, and what the present one does. */
+function update(newest) {
+  held.set(newest.dispatches, location.hash.slice(1).split("?")[0]);
+  view?.update?.(newest);
+}
+
+const state = follow(update, showLink);
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address is that of the page, and stays
   main.focus();

@@ -25,9 +25,9 @@ async function* eventsOf(response) {
   }
 }
 
-/** Follow /api/v1/stream; `onUpdate(state)` with {summary, regions, dispatches, standings, alarms}, `onLink("live"|"lost")`. */
+/** Follow /api/v1/stream; `onUpdate(state)` with {summary, regions, dispatches, standings, incidents, alarms}, `onLink("live"|"lost")`. */
 export function follow(onUpdate, onLink) {
-  const state = { summary: null, regions: new Map(), dispatches: new Map(), standings: new Map(), alarms: { total: 0, alarms: [], regions: [], records_rejected: 0, incidents_open: 0, incidents_unacknowledged: 0 } };
+  const state = { summary: null, regions: new Map(), dispatches: new Map(), standings: new Map(), incidents: new Map(), alarms: { total: 0, alarms: [], regions: [], records_rejected: 0, incidents_open: 0, incidents_unacknowledged: 0 } };
   let receivedAt = performance.now();
   let open = null;
 
@@ -42,6 +42,7 @@ export function follow(onUpdate, onLink) {
       const control = JSON.parse(data);
       for (const now of control.regions) state.dispatches.set(now.region, now);
       state.standings = new Map(control.standings.map((one) => [one.region, one.standing]));
+      state.incidents = new Map(control.standings.map((one) => [one.region, one.incidents_open]));
       state.alarms = control.alarms;
       if (state.summary) onUpdate(state);
     }

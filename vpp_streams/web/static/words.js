@@ -1,6 +1,6 @@
 // Control in words: causes of missing power, states and alarms.
 
-import { batteryPhrase, clockSeconds, counted, energy, powerSize, seconds } from "./format.js";
+import { batteryPhrase, clockSeconds, counted, dateTime, energy, power, powerSize, seconds } from "./format.js";
 
 const CAUSES = {
   offline: "not connected",
@@ -27,7 +27,7 @@ export const HINDRANCES = {
   unmeasured: "charge not known", measures_only: "measured only",
 };
 /** The condition of a site, and a sign for each that does not rely on its colour. */
-export const LEVELS = { good: "complete", warn: "partly", bad: "not reached", quiet: "not active" };
+export const LEVELS = { good: "in order", warn: "partly available", bad: "needs attention", quiet: "not active" };
 export const LEVEL_SIGNS = { good: "●", warn: "▲", bad: "✕", quiet: "○" };
 export const SITE_STATES = { planned: "planned", commissioning: "commissioning", active: "active", suspended: "suspended" };
 export const KINDS = { powerwall: "home battery", solar: "solar only", megapack: "grid battery" };
@@ -50,11 +50,39 @@ export function missingWords(status) {
   return `${powerSize(status.missing_w)} cannot be delivered${storm ? ", with batteries kept for a storm" : ""}`;
 }
 
-/** The present request of a region in words; null if there is none. */
-export function doingWords(status) {
-  if (!status || status.mode === "idle" || status.mode === "hold") return null;
-  const requestedW = status.asked_w ?? null;
-  return requestedW === null ? `${modeWords(status)}.` : `${modeWords(status)}: ${setpointPhrase(requestedW)}.`;
+/** What a request asks for, in words. */
+export function requestWords(request) {
+  if (request.type === "hold") return `Hold${request.reason ? `: ${request.reason}` : ""}`;
+  if (request.type === "limit") {
+    const limits = [["import", request.import_limit_w], ["export", request.export_limit_w]].filter(([, w]) => w !== undefined && w !== null);
+    return `Limit ${limits.map(([way, w]) => `${way} ${power(w)}`).join(", ")}${request.feeder ? ` on ${request.feeder}` : ""}`;
+  }
+  if (request.export_w === null) return "Self-consumption";
+  return `${request.export_w < 0 ? "Charge" : "Discharge"} ${powerSize(request.export_w)}${request.droop ? ", droop armed" : ""}`;
+}
+
+/** Since when, by whom and why a region is held, as far as it is known. */
+export function heldWords(now) {
+  const hold = now.ruling?.type === "hold" ? now.ruling : null;
+  if (!hold) return "held";
+  return `held since ${dateTime(hold.issued_at_ms)} by ${sourceWord(hold.source)}${hold.reason ? `: ${hold.reason}` : ""}`;
+}
+
+/** Who rules a region, with what and until when: sentences from a DispatchNow. */
+export function rulingWords(now) {
+  const status = now?.status;
+  if (!status || now.stale || status.mode === "idle") return [];
+  if (status.mode === "hold") return [`It is ${heldWords(now)}.`];
+  const request = now.ruling;
+  const until = status.ends_at_ms ? ` until ${clockSeconds(status.ends_at_ms)}` : "";
+  const by = request ? `, ${request.request_id} by ${sourceWord(request.source)}` : "";
+  const what = request ? requestWords(request) : status.asked_w === undefined || status.asked_w === null ? modeWords(status) : `${modeWords(status)}: ${setpointPhrase(status.asked_w)}`;
+  const words = [`${what}${by}${until}.`];
+  if (status.asked_w !== undefined && status.asked_w !== null) {
+    const missing = status.missing_w ? ` ${powerSize(status.missing_w)} is missing.` : "";
+    words.push(`Requested ${power(status.asked_w)}, measured ${power(status.measured_w)}.${missing}`);
+  }
+  return status.storm ? [...words, stormSentence(status.storm)] : words;
 }
 
 const GOOD = new Set(["applied", "accepted", "active", "completed"]);

@@ -7,7 +7,10 @@ export function field(label, input) {
   return h("label", { class: "field" }, h("span", {}, label), input);
 }
 
-/** `give(to, body, done)` POSTs an order and shows its outcome; `onOrder()` is called after it. */
+/**
+ * `give(to, body, done, answers)` POSTs an order and shows its outcome; `answers` is false where the
+ * region role does not answer. `onOrder()` is called after it.
+ */
 export function giving(onOrder) {
   const said = h("p", { class: "said", role: "status" });
   const secret = h("input", { type: "password", autocomplete: "off", name: "token", placeholder: "kept in this tab only" });
@@ -24,7 +27,7 @@ export function giving(onOrder) {
     secret.disabled = tokenField.hidden;
   }
 
-  async function give(to, body, done) {
+  async function give(to, body, done, answers = true) {
     const mine = token.get() ?? secret.value.trim();
     secret.value = "";
     if (!mine) {
@@ -37,7 +40,7 @@ export function giving(onOrder) {
     try {
       const answer = await order(to, body, mine);
       accepted = true;
-      showOutcome(answer.state === "written" ? `${answer.request_id} is written; no region worker has answered yet.` : `${answer.request_id ?? answer.incident_id}: ${done}${answer.reason ? `, ${answer.reason}` : ""}.`);
+      showOutcome(answers && answer.state === "written" ? `${answer.request_id} is written; no region worker has answered yet.` : `${answer.request_id ?? answer.incident_id}: ${done}${answer.reason ? `, ${answer.reason}` : ""}.`);
     } catch (error) {
       showOutcome(error instanceof TypeError ? "The web process does not answer." : error.message, true);
     }

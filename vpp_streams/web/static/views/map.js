@@ -10,7 +10,7 @@ import { siteFilters } from "./site_filters.js";
 
 const LEAFLET = "vendor/leaflet/leaflet";
 /** Clusters are about this far apart, pixels. */
-const CELL_PX = 64;
+const CELL_PX = 80;
 const GRID_DEG = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30];
 const [MIN_ZOOM, MAX_ZOOM] = [2, 16];
 const WORST = ["bad", "warn", "good", "quiet"];
@@ -28,11 +28,10 @@ async function leaflet() {
 function marker(L, one) {
   const worst = WORST.find((level) => one.levels[level]);
   const wrong = one.levels.bad + one.levels.warn;
-  const number = one.sites === 1 ? "" : String(one.sites);
+  const number = one.sites === 1 ? "" : wrong && wrong < one.sites ? `${wrong} of ${one.sites}` : String(one.sites);
   const levels = WORST.filter((level) => one.levels[level]).map((level) => `${one.levels[level]} ${LEVELS[level]}`).join(", ");
   const name = one.site_id ? `${one.site_id}: ${LEVELS[worst]}` : `${counted(one.sites, "site")}: ${levels}`;
-  const html = h("span", { class: `pin ${worst}` }, h("b", {}, LEVEL_SIGNS[worst]), number ? h("span", {}, number) : null,
-    number && wrong && wrong < one.sites ? h("small", {}, `${wrong} not`) : null);
+  const html = h("span", { class: `pin ${worst}` }, h("b", {}, LEVEL_SIGNS[worst]), number ? h("span", {}, number) : null);
   const icon = L.divIcon({ html, className: "pin-box", iconSize: null });
   const made = L.marker([one.latitude, one.longitude], { icon, title: name, keyboard: true });
   made.on("add", () => made.getElement().setAttribute("aria-label", name));

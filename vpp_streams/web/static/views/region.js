@@ -137,7 +137,7 @@ export function regionView(name, parameters) {
       chart.set(history.at_ms, POWERS.map((s) => history[s.key]));
       socChart.set(history.at_ms, [history.soc, history.coverage]);
       await Promise.all([
-        loadWindows(signal), loadDispatch(signal), commands.refresh(signal), forecast.refresh(forecastKnownMs, nowMs, signal),
+        loadWindows(signal), loadDispatch(signal), requests.refresh(signal), commands.refresh(signal), forecast.refresh(forecastKnownMs, nowMs, signal),
       ]);
     },
   };

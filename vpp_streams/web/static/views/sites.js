@@ -41,6 +41,7 @@ export function sitesView(parameters) {
   const found = h("p", { class: "note", role: "status" });
   const rows = h("div", { class: "rows" });
   const order = h("select", { "aria-label": "Order by", onchange: () => sortBy(order.value) }, COLUMNS.map(([key, name]) => h("option", { value: key }, `by ${name.toLowerCase()}`)));
+  const reverse = h("button", { type: "button", "aria-label": "Reverse the order", onclick: () => sortBy(sort) });
   const file = h("a", { download: "sites.csv" }, "CSV");
   const onMap = h("a", {}, "Map");
   const pages = h("nav", { class: "pages", "aria-label": "Pages" });
@@ -92,6 +93,7 @@ export function sitesView(parameters) {
     refill(rows, table("Sites", columns, answer.sites, "No site matches. Sites are imported into the registry: vpp assets import FILE."));
     showPages(answer.total);
     order.value = sort;
+    text(reverse, descending ? "▼" : "▲");
     file.setAttribute("href", `api/v1/sites.csv${queryOf(query)}`);
     onMap.setAttribute("href", filters.path("/map"));
     return undefined;
@@ -104,7 +106,7 @@ export function sitesView(parameters) {
     element: h("div", { class: "view" },
       h("div", { class: "title market-title" }, h("h1", {}, "Sites"), h("p", { class: "links" }, onMap, " ", file)),
       h("form", { role: "search", onsubmit: (event) => event.preventDefault() },
-        h("div", { class: "filters" }, filters.search, filters.region, order, found), filters.more),
+        h("div", { class: "filters" }, filters.search, filters.region, order, reverse, found), filters.more),
       h("div", { class: "panel" }, rows, pages)),
     update({ regions, summary }) {
       nowMs = summary.at_ms;

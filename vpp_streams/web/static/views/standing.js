@@ -2,7 +2,7 @@
 
 import { bar, h, text } from "../dom.js";
 import { count, counted, percent, powerSize } from "../format.js";
-import { doingWords } from "../words.js";
+import { rulingWords } from "../words.js";
 import { sentences } from "./sentences.js";
 
 const UNKNOWN = { level: "bad", word: "Not known", findings: [] };
@@ -26,8 +26,7 @@ export function standingSentences() {
     element: h("div", { class: "standing" }, wrong.element, doing.element),
     set(standing = UNKNOWN, dispatch = undefined) {
       wrong.set(standing.findings.map(({ said }) => `${said[0].toUpperCase()}${said.slice(1)}.`));
-      const words = dispatch?.stale === false ? doingWords(dispatch.status) : null;
-      doing.set(words ? [words] : []);
+      doing.set(rulingWords(dispatch));
     },
   };
 }
