@@ -20,8 +20,8 @@ from vpp_streams.settings import Settings
 from vpp_streams.web import control_views, market_views, stream, views
 from vpp_streams.web.api import create_web
 from vpp_streams.web.budgets import stream_budgets
-from vpp_streams.web.problems import ApiError
 from vpp_streams.web.incident_views import IncidentList
+from vpp_streams.web.problems import ApiError
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.twins import FleetWorker
 

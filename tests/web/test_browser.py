@@ -109,7 +109,9 @@ async def test_a_region_that_cannot_be_commanded_is_held_or_unheard_is_not_green
         await page.goto(home)
         cards = {name: page.locator(".card", has_text=name) for name in ("north", "south", "west")}
         await expect(cards["north"].locator(".pill")).to_have_class("pill good")
-        await expect(cards["north"]).to_contain_text("Discharge 400 kW, target-1 by operator ann until")
+        await expect(cards["north"]).to_contain_text(
+            "Discharge 400 kW, target-1 by operator ann until"
+        )
         await expect(cards["north"]).to_contain_text("73 of 74 batteries")
         await expect(cards["south"].locator(".pill")).to_have_class("pill bad")
         await expect(cards["south"].locator(".pill")).to_have_text("64% cannot be commanded")

@@ -46,7 +46,7 @@ function operation(path, method, described) {
 
 function shape([name, schema]) {
   const fields = Object.entries(schema.properties ?? {});
-  return h("section", { class: "panel", id: name }, h("header", {}, h("h3", {}, h("code", {}, name))),
+  return h("details", { class: "panel schema", id: name }, h("summary", {}, h("h3", {}, h("code", {}, name))),
     h("p", { class: "preline" }, schema.description ?? ""),
     h("ul", { class: "fields" }, fields.map(([field, s]) => h("li", {}, h("code", {}, field), " ", typeOf(s),
       s.description ? h("span", { class: "note" }, ` – ${s.description}`) : null))));
@@ -98,5 +98,13 @@ document.getElementById("main").replaceChildren(
     [...groups].flatMap(([tag, operations]) => [h("h2", {}, tag), ...operations.map((one) => operation(...one))]),
     h("h2", {}, SCHEMAS),
     Object.entries(schemas).map(shape))));
-// The page was empty when the browser looked for the part that the address names.
-document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+
+/** Opens the part that the address names: the page was empty when the browser looked for it. */
+function openNamed() {
+  const part = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (part instanceof HTMLDetailsElement) part.open = true;
+  part?.scrollIntoView();
+}
+
+addEventListener("hashchange", openNamed);
+openNamed();

@@ -8,6 +8,8 @@ import { HINDRANCES, LEVELS, LEVEL_SIGNS } from "../words.js";
 import { siteFilters } from "./site_filters.js";
 
 const PAGE = 50;
+/** Where a row is shown as a card: see style.css. */
+const cards = matchMedia("(max-width: 760px)");
 /** The columns: the API's sort key, name, kind and cell; without a key it is no order. */
 const COLUMNS = [
   ["site_id", "Site", "id", (s) => h("a", { href: `#/sites/${encodeURIComponent(s.site_id)}` }, s.site_id)],
@@ -66,6 +68,7 @@ export function sitesView(parameters) {
 
   function header([key, name]) {
     const sorted = key === sort ? (descending ? "descending" : "ascending") : null;
+    if (cards.matches) return { sorted }; // the header is not seen there
     return { sorted, head: h("button", { type: "button", class: "sort", onclick: () => sortBy(key) }, name, sorted ? h("span", { "aria-hidden": "true" }, descending ? " ▼" : " ▲") : null) };
   }
 
