@@ -47,7 +47,7 @@ function powerForm({ region, path, nowMs, give }) {
   const nominalField = h("label", { class: "field", hidden: true }, h("span", {}, "Nominal frequency"), nominal);
   droop.addEventListener("change", () => { nominalField.hidden = !droop.checked; });
   return orderForm("Dispatch", give,
-    [field("Power, kW", kw), field("Direction", way), when.fields, tick(bestEffort, "best effort"), tick(emergency, "emergency"),
+    [field("Power, kW", kw), field("Direction", way), ...when.fields, tick(bestEffort, "best effort"), tick(emergency, "emergency"),
       tick(droop, "frequency response"), nominalField],
     () => {
       const exportW = way.value === "0" ? null : 1000 * Number(kw.value) * Number(way.value);
@@ -73,7 +73,7 @@ function limitForm({ region, path, nowMs, give }) {
   for (const input of [most, least]) input.addEventListener("input", check);
   check();
   return orderForm("Limit", give,
-    [field("Export at most, kW", most), field("Import at most, kW", least), field("Feeder", feeder), when.fields],
+    [field("Export at most, kW", most), field("Import at most, kW", least), field("Feeder", feeder), ...when.fields],
     () => {
       const where = feeder.value.trim() || null;
       return {
@@ -89,7 +89,7 @@ function stormForm({ region, nowMs, give }, sent) {
   const reserve = number("reserve", 100, { max: 100 });
   const sites = h("input", { type: "text", name: "sites", placeholder: "all sites of the region" });
   return orderForm("Announce the storm", give,
-    [when.fields, field("Keep charged, %", reserve), field("Only these sites", sites)],
+    [...when.fields, field("Keep charged, %", reserve), field("Only these sites", sites)],
     () => {
       const ids = sites.value.split(/[\s,;]+/).filter(Boolean);
       return {
