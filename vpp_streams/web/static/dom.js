@@ -59,13 +59,16 @@ function scrollable(box, name) {
   }
 }
 
-/** Replace a box's content; a link or button in it that has the focus and is there again keeps it. */
+/**
+ * Replace a box's content; a link or button in it that has the focus and is there again keeps it. It
+ * is known by `data-key`, its address, or its words.
+ */
 export function refill(box, ...content) {
-  const focused = box.contains(document.activeElement) ? document.activeElement : null;
-  const sought = focused?.getAttribute("href") ?? focused?.textContent;
+  const keyOf = (one) => one.dataset.key ?? one.getAttribute("href") ?? one.textContent;
+  const focused = box.contains(document.activeElement) && document.activeElement !== box ? document.activeElement : null;
   box.replaceChildren(...content);
   if (!focused || focused === document.activeElement) return;
-  const again = [...box.querySelectorAll("a, button")].find((one) => (one.getAttribute("href") ?? one.textContent) === sought);
+  const again = [...box.querySelectorAll("a, button")].find((one) => keyOf(one) === keyOf(focused));
   again?.focus({ preventScroll: true });
 }
 

@@ -121,6 +121,12 @@ export function mapView(parameters) {
     return show(answer.clusters);
   }
 
+  /** A site leads to its page, a cluster to a larger scale. */
+  function enter(one) {
+    if (one.site_id) location.hash = `#/sites/${encodeURIComponent(one.site_id)}`;
+    else if (map.getZoom() < MAX_ZOOM) map.setView([one.latitude, one.longitude], Math.min(MAX_ZOOM, map.getZoom() + 2));
+  }
+
   /** Markers are drawn again only if they have changed, so that one with the focus keeps it. */
   function show(clusters) {
     const now = JSON.stringify(clusters);
@@ -129,10 +135,8 @@ export function mapView(parameters) {
     pins.clearLayers();
     for (const one of clusters) {
       const pin = marker(L, one).addTo(pins);
-      pin.on("click", () => {
-        if (one.site_id) location.hash = `#/sites/${encodeURIComponent(one.site_id)}`;
-        else if (map.getZoom() < MAX_ZOOM) map.setView([one.latitude, one.longitude], Math.min(MAX_ZOOM, map.getZoom() + 2));
-      });
+      pin.on("click", () => enter(one));
+      pin.on("keydown", ({ originalEvent: { key } }) => { if (key === "Enter") enter(one); });
     }
   }
 

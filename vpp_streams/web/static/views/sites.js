@@ -69,7 +69,7 @@ export function sitesView(parameters) {
   function header([key, name]) {
     const sorted = key === sort ? (descending ? "descending" : "ascending") : null;
     if (cards.matches) return { sorted }; // the header is not seen there
-    return { sorted, head: h("button", { type: "button", class: "sort", onclick: () => sortBy(key) }, name, sorted ? h("span", { "aria-hidden": "true" }, descending ? " ▼" : " ▲") : null) };
+    return { sorted, head: h("button", { type: "button", class: "sort", "data-key": key, onclick: () => sortBy(key) }, name, sorted ? h("span", { "aria-hidden": "true" }, descending ? " ▼" : " ▲") : null) };
   }
 
   function showPages(total) {
