@@ -71,8 +71,8 @@ class Watched:
 
 @asynccontextmanager
 async def opened(browser: Browser, home: str, viewport: ViewportSize) -> AsyncIterator[Watched]:
-    """A new window of that size; on leaving, checks that the page behaved."""
-    context = await browser.new_context(viewport=viewport)
+    """A new window of that size, in UTC; on leaving, checks that the page behaved."""
+    context = await browser.new_context(viewport=viewport, timezone_id="UTC")
     try:
         watched = Watched(await context.new_page(), home)
         yield watched

@@ -24,7 +24,7 @@ function niceTicks(low, high, wanted) {
 export function labelled(low, high, wanted, word) {
   const ticks = niceTicks(low, high, wanted);
   const step = ticks.length > 1 ? ticks[1] - ticks[0] : 1;
-  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const digits = [0, 1, 2, 3, 4, 5].find((n) => Math.abs(step * 10 ** n - Math.round(step * 10 ** n)) < 1e-6) ?? 6;
   const labels = ticks.map((tick) => word(tick, digits));
   const kept = new Map(); // label -> index of the tick that has it
   ticks.forEach((tick, i) => { if (tick === 0 || !kept.has(labels[i])) kept.set(labels[i], i); });
