@@ -419,8 +419,9 @@ async def test_a_site_tells_desired_reported_and_its_devices_story(
         twin = page.get_by_role("table", name="Newest reading")
         await expect(twin).to_contain_text("discharge 3.0 kW until")
         story = page.locator(".story li")
-        await expect(story).to_have_count(17)
+        await expect(story).to_have_count(5)
         await expect(story.first).to_contain_text("applied at +3,031 W")
+        await expect(story.last).to_contain_text("renewed 2 times")
         await expect(story.last).to_contain_text("commanded to discharge 3,040 W for 30 s")
 
 

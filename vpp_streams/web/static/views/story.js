@@ -28,7 +28,7 @@ export function storyPanel(parameters) {
   async function load(signal) {
     if (!choose.value || performance.now() - readAt < AGAIN_MS) return;
     readAt = performance.now();
-    const answer = await get(`devices/${encodeURIComponent(choose.value)}/commands`, {}, signal);
+    const answer = await get(`devices/${encodeURIComponent(choose.value)}/commands`, { renewals: "no" }, signal);
     const newest = answer.story.slice(-SHOWN).reverse();
     list.replaceChildren(...newest.map(line));
     const all = answer.story.length > SHOWN ? `the newest ${SHOWN} of ${count(answer.story.length)} lines, newest first` : "newest first";
