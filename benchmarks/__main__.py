@@ -20,7 +20,7 @@ from benchmarks.report import Table
 
 ALL = (
     "ingest", "fleet", "region", "recovery", "replay", "allocate", "orders", "raw_frames",
-    "gateway", "pipeline", "growth", "plan",
+    "gateway", "pipeline", "growth", "plan", "explorer",
 )  # fmt: skip
 DOCS = Path(__file__).parents[1] / "docs" / "performance.md"
 

@@ -40,8 +40,9 @@ def fleet(sites: int) -> tuple[ReadModel, list[Row]]:
     rows: list[Row] = []
     for n in range(sites):
         device = Device(f"pw-{n:06}", "powerwall", "", 13_500.0, 5_000.0, 5_000.0)
-        place = {"latitude": float(north[n]), "longitude": float(east[n])}
-        site = Site(f"home-{n:06}", f"region-{n % REGIONS:02}", (device,), **place)
+        at, along = float(north[n]), float(east[n])
+        region = f"region-{n % REGIONS:02}"
+        site = Site(f"home-{n:06}", region, (device,), latitude=at, longitude=along)
         model.sites.registry.apply(site)
         rows.append((site.site_id, site.region, float(soc[n])))
         if n % 10:

@@ -49,7 +49,7 @@ async def test_a_card_says_who_rules_until_when_and_what_is_missing(
 async def test_a_region_that_nobody_rules_says_nothing_of_it(
     browser: Browser, model: ReadModel
 ) -> None:
-    idle = {"mode": "idle", "request_id": "", "ends_at_ms": 0, "asked_w": None}
+    idle: dict[str, Any] = {"mode": "idle", "request_id": "", "ends_at_ms": 0, "asked_w": None}
     apply(model, topics.DISPATCH_EVENTS, dispatch_status("south", **idle))
     async with serving(model) as home, opened(browser, home, DESK) as watched:
         await watched.page.goto(home)

@@ -147,20 +147,14 @@ async def test_power_with_frequency_response_by_keyboard_alone(
         await panel.get_by_label("Power, kW").focus()
         await page.keyboard.press("ControlOrMeta+a")
         await page.keyboard.type("50")
-        for keys in (("Tab", "charge"), ("Tab", "20"), ("Tab", "0")):
-            await page.keyboard.press(keys[0])
-            await page.keyboard.type(keys[1])
-        for keys in (
-            ("Tab",),
-            ("Tab",),
-            ("Tab", "Space"),
-            ("Tab", "60 Hz"),
-        ):  # two boxes stay empty
-            await page.keyboard.press(keys[0])
-            if keys[-1] == "Space":
-                await page.keyboard.press("Space")
-            elif len(keys) > 1:
-                await page.keyboard.type(keys[1])
+        for words in ("charge", "20", "0"):  # direction, duration, delay
+            await page.keyboard.press("Tab")
+            await page.keyboard.type(words)
+        for _ in ("best effort", "emergency", "frequency response"):
+            await page.keyboard.press("Tab")
+        await page.keyboard.press("Space")
+        await page.keyboard.press("Tab")
+        await page.keyboard.type("60 Hz")
         await page.keyboard.press("Tab")
         await expect(panel.get_by_role("button", name="Dispatch")).to_be_focused()
         await page.keyboard.press("Enter")

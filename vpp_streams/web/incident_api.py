@@ -47,7 +47,8 @@ class IncidentApi:
         routes.get("/incidents", responses=answers(IncidentList))(self.incidents)
         routes.post(
             "/incidents/acknowledge",
-            responses=answers(IncidentView, 401, 403, 404, 409, 422, 503),
+            status_code=HTTPStatus.CREATED,
+            responses=answers(IncidentView, 401, 403, 404, 409, 422, 503, ok=(201,)),
             openapi_extra=takes_order(AcknowledgeOrder),
         )(self.acknowledge)
         return routes

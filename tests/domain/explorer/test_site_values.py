@@ -24,7 +24,11 @@ def disconnect(world: ExplorerWorld) -> None:
 
 
 def storm(**changes: Any) -> Alert:
-    times = {"prepare_from_ms": 0, "starts_at_ms": NOW_MS, "ends_at_ms": NOW_MS + 1000}
+    times: dict[str, Any] = {
+        "prepare_from_ms": 0,
+        "starts_at_ms": NOW_MS,
+        "ends_at_ms": NOW_MS + 1000,
+    }
     return Alert(alert_id="storm-1", kind="storm", **times, **changes)
 
 
