@@ -64,5 +64,5 @@ def held(model: ReadModel, region: str, reason: str = "works on the line") -> No
     event = RequestEvent(request_id=hold.request_id, region=region, at_ms=NOW_MS, state="active")
     apply(model, topics.DISPATCH_TARGETS, hold)
     apply(model, topics.DISPATCH_EVENTS, event)
-    status = {"mode": "hold", "request_id": hold.request_id, "ends_at_ms": 0, "asked_w": None}
+    status = {"mode": "hold", "request_id": "", "ends_at_ms": 0, "asked_w": None}
     apply(model, topics.DISPATCH_EVENTS, dispatch_status(region, NOW_MS, **status))

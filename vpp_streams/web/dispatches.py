@@ -126,15 +126,28 @@ class Dispatches:
 
     def _now(self, name: str, region: _Region, now_ms: int) -> DispatchNow:
         age_ms = max(0, now_ms - region.received_ms)
-        ruling, _ = self.request(region.status.request_id) if region.status else (None, None)
         return DispatchNow(
             region=name,
             heard_ago_s=age_ms / 1000 if region.status else None,
             stale=region.status is None or age_ms > STALE_MS,
             status=region.status,
             notices=list(region.notices.values()),
-            ruling=None if isinstance(ruling, Withdraw) else ruling,
+            ruling=self._ruling(name, region.status),
         )
+
+    def _ruling(self, name: str, status: DispatchStatus | None) -> Target | Limit | Hold | None:
+        """The request that rules a region; None = none, or it is not known here."""
+        if status is None:
+            return None
+        if status.mode == "hold":  # its status names no request: any hold of the region stops it
+            holds = (
+                tracked.request
+                for tracked in self._requests.values()
+                if not tracked.over and isinstance(tracked.request, Hold)
+            )
+            return next((hold for hold in holds if hold.region == name), None)
+        request, _ = self.request(status.request_id)
+        return None if isinstance(request, Withdraw) else request
 
     def _requests_of(
         self, name: str, status: DispatchStatus | None, now_ms: int

@@ -43,9 +43,12 @@ export function modeWords(status) {
   return status.storm ? `${words}, with batteries kept for a storm` : words;
 }
 
+/** Whether power is missing at all: the difference of two sums may be a fraction of a watt. */
+const isMissing = (status) => Math.abs(status.missing_w ?? 0) >= 0.5;
+
 /** Power that cannot be delivered, and whether a storm is a cause: its batteries charge meanwhile. */
 export function missingWords(status) {
-  if (!status.missing_w) return "";
+  if (!isMissing(status)) return "";
   const storm = (status.causes ?? []).some((cause) => cause.cause === "storm");
   return `${powerSize(status.missing_w)} cannot be delivered${storm ? ", with batteries kept for a storm" : ""}`;
 }
@@ -58,6 +61,7 @@ export function requestWords(request) {
     return `Limit ${limits.map(([way, w]) => `${way} ${power(w)}`).join(", ")}${request.feeder ? ` on ${request.feeder}` : ""}`;
   }
   if (request.export_w === null) return "Self-consumption";
+  if (Math.abs(request.export_w) < 0.5) return "Hold 0 W";
   return `${request.export_w < 0 ? "Charge" : "Discharge"} ${powerSize(request.export_w)}${request.droop ? ", droop armed" : ""}`;
 }
 
@@ -79,7 +83,7 @@ export function rulingWords(now) {
   const what = request ? requestWords(request) : status.asked_w === undefined || status.asked_w === null ? modeWords(status) : `${modeWords(status)}: ${setpointPhrase(status.asked_w)}`;
   const words = [`${what}${by}${until}.`];
   if (status.asked_w !== undefined && status.asked_w !== null) {
-    const missing = status.missing_w ? ` ${powerSize(status.missing_w)} is missing.` : "";
+    const missing = isMissing(status) ? ` ${powerSize(status.missing_w)} is missing.` : "";
     words.push(`Requested ${power(status.asked_w)}, measured ${power(status.measured_w)}.${missing}`);
   }
   return status.storm ? [...words, stormSentence(status.storm)] : words;
