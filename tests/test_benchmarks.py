@@ -12,6 +12,7 @@ from benchmarks import (
     allocate,
     edge_ring,
     edge_soak,
+    explorer,
     fleet,
     growth_points,
     ingest,
@@ -47,6 +48,7 @@ PURE: dict[str, tuple[Callable[[list[str]], None], list[str]]] = {
     "region": (region.main, ["--repeat", "1", "--ticks", "2", "--partitions", "8"]),
     "recovery": (recovery.main, ["--devices", "200", "--worker-devices", "0"]),
     "edge_soak": (edge_soak.main, ["--minutes", "0.02", "--begin", "0.2"]),
+    "explorer": (explorer.main, ["--repeat", "1", "--sites", "60"]),
     "edge_ring": (edge_ring.main, ["--readings", "10", "--seconds", "100"]),
     "settle_core": (
         settle_core.main,

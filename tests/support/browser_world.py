@@ -93,11 +93,11 @@ async def signed_in(context: BrowserContext, home: Home, name: str = "demo") -> 
 async def opened(
     browser: Browser, home: Home, viewport: ViewportSize, name: str | None = "demo"
 ) -> AsyncIterator[Watched]:
-    """A new window of that size, signed in as ``name``; on leaving, checks that it behaved.
+    """A new window of that size, in UTC, signed in as ``name``; on leaving, checks that it behaved.
 
     With no name, nobody is signed in.
     """
-    context = await browser.new_context(viewport=viewport)
+    context = await browser.new_context(viewport=viewport, timezone_id="UTC")
     try:
         if name is not None:
             await signed_in(context, home, name)

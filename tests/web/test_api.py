@@ -27,13 +27,13 @@ from vpp_streams.web import (
     control_views,
     history_views,
     home_views,
-    incident_views,
     market_views,
     stream,
     views,
 )
 from vpp_streams.web.api import create_web
 from vpp_streams.web.budgets import stream_budgets
+from vpp_streams.web.incident_views import IncidentList
 from vpp_streams.web.problems import ApiError
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.twins import FleetWorker
@@ -124,13 +124,14 @@ async def test_every_answer_has_the_shape_that_is_documented(
         "/commands": control_views.CommandList,
         "/alarms": control_views.AlarmList,
         "/alerts": control_views.AlertList,
+        "/incidents": IncidentList,
+        "/map": views.MapView,
         "/devices/pw-001/commands": control_views.DeviceStory,
         "/me": account_views.Me,
         "/session/ways": account_views.Ways,
         "/markets": market_views.MarketList,
         "/markets/sim/north": market_views.MarketView,
         f"/bids/{at(OPEN_MS)}": market_views.BidView,
-        "/incidents": incident_views.IncidentList,
         "/homes": home_views.HomeList,
         "/homes/home-001": home_views.HomeView,
         "/reports": history_views.HistoryView,
@@ -146,7 +147,7 @@ async def test_every_answer_has_the_shape_that_is_documented(
         assert shape.__name__ in document["components"]["schemas"]
         assert "422" not in described
     read = {path for path, methods in document["paths"].items() if "get" in methods}
-    for_sessions = {"/account", "/session/oidc", "/session/oidc/back", "/stream"}
+    for_sessions = {"/account", "/sites.csv", "/session/oidc", "/session/oidc/back", "/stream"}
     others = {f"/api/v1{path}" for path in for_sessions}
     assert read - others == {template_of(path) for path in shapes}
 

@@ -107,7 +107,9 @@ async def test_a_region_that_cannot_be_commanded_is_held_or_unheard_is_not_green
         await page.goto(home)
         cards = {name: page.locator(".card", has_text=name) for name in ("north", "south", "west")}
         await expect(cards["north"].locator(".pill")).to_have_class("pill good")
-        await expect(cards["north"]).to_contain_text("Target active: discharge 400 kW")
+        await expect(cards["north"]).to_contain_text(
+            "Discharge 400 kW, target-1 by operator ann until"
+        )
         await expect(cards["north"]).to_contain_text("73 of 74 batteries")
         await expect(cards["south"].locator(".pill")).to_have_class("pill bad")
         await expect(cards["south"].locator(".pill")).to_have_text("64% cannot be commanded")
@@ -263,7 +265,7 @@ async def test_an_operator_dispatches_holds_and_releases(
     async with serving(model, kafka) as home, opened(browser, home, viewport) as watched:
         page = watched.page
         await page.goto(home + "#/regions/north")
-        requests = page.locator(".panel", has_text="Request power")
+        requests = page.locator(".panel", has_text="Give an order")
         said = requests.locator(".said")
         await page.get_by_label("Power, kW").fill("250")
         await page.get_by_label("Direction").select_option("charge")
@@ -395,8 +397,9 @@ async def test_a_site_tells_desired_reported_and_its_devices_story(
         twin = page.get_by_role("table", name="Newest reading")
         await expect(twin).to_contain_text("discharge 3.0 kW until")
         story = page.locator(".story li")
-        await expect(story).to_have_count(17)
+        await expect(story).to_have_count(5)
         await expect(story.first).to_contain_text("applied at +3,031 W")
+        await expect(story.last).to_contain_text("renewed 2 times")
         await expect(story.last).to_contain_text("commanded to discharge 3,040 W for 30 s")
 
 

@@ -14,9 +14,10 @@ from schemas.commands import CommandEvent, CommandState
 from schemas.dispatch import RequestEvent, RequestState, Target
 from schemas.encoding import encode_frame
 from schemas.grid import Alert, Droop
+from tests.support.desk_world import held
 from tests.support.telemetry_factory import make_batch
 from tests.support.web_records import NOW_MS, command_frame, dispatch_status, notice, site
-from tests.support.web_world import apply, apply_raw
+from tests.support.web_world import apply, apply_raw, fed_read_model, feed_control
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
@@ -386,3 +387,24 @@ def test_a_record_that_cannot_be_read_is_counted(topic: Topic, junk: bytes) -> N
     apply_raw(model, topic, b"key", None, offset=1, now_ms=NOW_MS)
     apply_raw(model, topic, b"\xff", None, offset=1, now_ms=NOW_MS)
     assert model.undecodable.total() <= 3  # nothing can be removed where no keys are kept
+
+
+def test_a_region_is_told_with_the_request_that_rules_it() -> None:
+    model = fed_read_model()
+    feed_control(model)
+
+    def ruling() -> str | None:
+        now = model.dispatches.one("north", NOW_MS)
+        return now.ruling.request_id if now is not None and now.ruling is not None else None
+
+    assert ruling() == "target-1"
+    held(model, "north")
+    assert ruling() == "hold-north", "though the status of a held region names no request"
+    event = RequestEvent(
+        request_id="hold-north", region="north", at_ms=NOW_MS, state="withdrawn", by="withdraw-1"
+    )
+    apply(model, topics.DISPATCH_EVENTS, event)
+    assert ruling() is None
+    idle: dict[str, Any] = {"mode": "idle", "request_id": "", "asked_w": None}
+    apply(model, topics.DISPATCH_EVENTS, dispatch_status("north", **idle))
+    assert ruling() is None

@@ -24,6 +24,7 @@ from tests.support.web_records import (
     site_window,
 )
 from tests.support.web_world import apply, apply_raw
+from vpp_streams.domain.explorer.site_query import SiteQuery
 from vpp_streams.domain.registry.states import in_state
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
@@ -234,13 +235,15 @@ def test_a_removed_site_leaves_the_list(model: ReadModel) -> None:
     for number in (1, 2):
         apply(model, topics.ASSETS, site(number))
     apply(model, topics.ASSETS, msgspec.structs.replace(site(1), removed=True))
-    assert [row.site_id for row in model.sites.page(None, "", 10, None).sites] == ["home-002"]
+    assert [row.site_id for row in model.explorer.page(SiteQuery(), NOW_MS, limit=10).sites] == [
+        "home-002"
+    ]
 
 
 def test_a_list_of_sites_shows_their_states(model: ReadModel) -> None:
     apply(model, topics.ASSETS, site(1))
     apply(model, topics.ASSETS, in_state(site(2), "suspended", NOW_MS))
-    rows = model.sites.page(None, "", 10, None).sites
+    rows = model.explorer.page(SiteQuery(), NOW_MS, limit=10).sites
     assert [(row.site_id, row.state) for row in rows] == [
         ("home-001", "active"),
         ("home-002", "suspended"),
@@ -249,12 +252,13 @@ def test_a_list_of_sites_shows_their_states(model: ReadModel) -> None:
 
 @given(numbers=st.sets(st.integers(0, 60)), limit=st.integers(1, 20))
 def test_pages_hold_each_site_once_in_order(numbers: set[int], limit: int) -> None:
-    sites = Sites({}, 0)
+    model = ReadModel(started_at_ms=NOW_MS)
     for number in numbers:
-        sites.registry.apply(site(number))
-    seen, cursor = [], None
+        model.sites.registry.apply(site(number))
+    seen: list[str] = []
+    cursor: str | None = ""
     while True:
-        page = sites.page(None, "", limit, cursor)
+        page = model.explorer.page(SiteQuery(), NOW_MS, limit=limit, cursor=cursor or "")
         assert len(page.sites) <= limit
         seen += [row.site_id for row in page.sites]
         cursor = page.next_cursor

@@ -45,4 +45,5 @@ def _print_story(story: "DeviceStory", last: str) -> None:
         typer.echo("it had no command: it is in self-consumption")
     for line in story.story:
         at = datetime.fromtimestamp(line.at_ms / 1000).astimezone()
-        typer.echo(f"{at:%d %b %H:%M:%S}.{line.at_ms % 1000:03}  {line.command_id}  {line.said}")
+        when = f"{at:%d %b %H:%M:%S}.{line.at_ms % 1000:03} {at:%Z}"
+        typer.echo(f"{when}  {line.command_id}  {line.said}")

@@ -63,7 +63,7 @@ _DOCUMENTED: list[type[msgspec.Struct]] = [
     *(views.Summary, views.HealthView, views.RejectedPage, views.RegionList),
     views.RejectedRecordsPage,
     *(views.RegionHistory, views.RegionWindows, RegionForecast),
-    *(views.SitePage, views.SiteDetail, views.SiteWindows),
+    *(views.SitePage, views.SiteDetail, views.SiteWindows, views.MapView),
     *(control_views.DispatchView, control_views.CommandList, control_views.AlarmList),
     *(control_views.AlertList, control_views.DeviceStory, control_views.Ordered),
     *(control_views.TargetOrder, control_views.LimitOrder, control_views.HoldOrder),
@@ -117,7 +117,7 @@ def create_web(
     for part in (
         PipelineApi(read_model, now_ms, stream, budgets),
         RegionApi(read_model, now_ms),
-        SiteApi(read_model, worker),
+        SiteApi(read_model, worker, now_ms),
         ControlApi(read_model, kafka, now_ms),
         OrderApi(Desk(kafka, read_model, now_ms, answer_s)),
         MarketApi(read_model, now_ms),

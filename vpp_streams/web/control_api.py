@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args
 
 from aiokafka.errors import KafkaError
 from fastapi import Query
@@ -33,6 +33,7 @@ from vpp_streams.web.problems import ApiError
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.seen import Seen
 from vpp_streams.web.story import StoryLine, read_story
+from vpp_streams.web.story_fold import folded
 
 READ_S = 30.0
 """Reading a story is given up after this time, s."""
@@ -110,6 +111,9 @@ class ControlApi:
         http: HttpRequest,
         device_id: str,
         last_s: Annotated[int, Query(ge=1, le=30 * 86_400, description="how far back")] = 3600,
+        renewals: Annotated[
+            Literal["yes", "no"], Query(description="no: ordinary renewals are only counted")
+        ] = "yes",
     ) -> Response:
         """A device's commands of the last hour and their outcomes, from the topics."""
         found = self._model.sites.registry.device(device_id)
@@ -128,7 +132,7 @@ class ControlApi:
                 region=site.region,
                 since_ms=since_ms,
                 newest=self._model.commands.of_device(device_id),
-                story=lines,
+                story=lines if renewals == "yes" else folded(lines),
             )
         )
 

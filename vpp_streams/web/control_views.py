@@ -100,6 +100,8 @@ class DispatchNow(msgspec.Struct, frozen=True, kw_only=True):
     status: DispatchStatus | None
     notices: list[Notice]
     """Power that is missing, or will be missing."""
+    ruling: Target | Limit | Hold | None = None
+    """The request that rules the region; null = none, or it is not known here."""
 
 
 class DispatchHistory(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,6 +195,8 @@ class RegionStanding(msgspec.Struct, frozen=True, kw_only=True):
 
     region: str
     standing: Standing
+    incidents_open: int = 0
+    """Open incidents of the region."""
 
 
 class RegionAlarm(msgspec.Struct, frozen=True, kw_only=True):

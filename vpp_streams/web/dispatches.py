@@ -14,6 +14,7 @@ from schemas.dispatch import (
     RequestEvent,
     RequestState,
     Target,
+    Withdraw,
 )
 from vpp_streams.web.control_views import DispatchHistory, DispatchNow, DispatchView, RequestView
 from vpp_streams.web.pipeline import STALE_MS
@@ -115,7 +116,7 @@ class Dispatches:
     def now(self, now_ms: int, changed_since: int = 0) -> list[DispatchNow]:
         """The dispatch of each region with a report after ``changed_since`` (see `changes`)."""
         return [
-            _now(name, region, now_ms)
+            self._now(name, region, now_ms)
             for name, region in sorted(self._regions.items())
             if region.change > changed_since
         ]
@@ -123,16 +124,41 @@ class Dispatches:
     def one(self, name: str, now_ms: int) -> DispatchNow | None:
         """A region's dispatch now; None if no report of it was received."""
         region = self._regions.get(name)
-        return None if region is None else _now(name, region, now_ms)
+        return None if region is None else self._now(name, region, now_ms)
 
     def view(self, name: str, points: int, now_ms: int) -> DispatchView:
         """A region's dispatch: its present state, its requests, and the last half hour."""
         region = self._regions.get(name) or _Region()
         return DispatchView(
-            now=_now(name, region, now_ms),
+            now=self._now(name, region, now_ms),
             requests=self._requests_of(name, region.status, now_ms),
             history=_history(list(region.history), points),
         )
+
+    def _now(self, name: str, region: _Region, now_ms: int) -> DispatchNow:
+        age_ms = max(0, now_ms - region.received_ms)
+        return DispatchNow(
+            region=name,
+            heard_ago_s=age_ms / 1000 if region.status else None,
+            stale=region.status is None or age_ms > STALE_MS,
+            status=region.status,
+            notices=list(region.notices.values()),
+            ruling=self._ruling(name, region.status),
+        )
+
+    def _ruling(self, name: str, status: DispatchStatus | None) -> Target | Limit | Hold | None:
+        """The request that rules a region; None = none, or it is not known here."""
+        if status is None:
+            return None
+        if status.mode == "hold":  # its status names no request: any hold of the region stops it
+            holds = (
+                tracked.request
+                for tracked in self._requests.values()
+                if not tracked.over and isinstance(tracked.request, Hold)
+            )
+            return next((hold for hold in holds if hold.region == name), None)
+        request, _ = self.request(status.request_id)
+        return None if isinstance(request, Withdraw) else request
 
     def _requests_of(
         self, name: str, status: DispatchStatus | None, now_ms: int
@@ -174,17 +200,6 @@ def _keep(history: deque[DispatchStatus], status: DispatchStatus) -> None:
 
 def _request_changed(before: DispatchStatus, status: DispatchStatus) -> bool:
     return (before.request_id, before.asked_w) != (status.request_id, status.asked_w)
-
-
-def _now(name: str, region: _Region, now_ms: int) -> DispatchNow:
-    age_ms = max(0, now_ms - region.received_ms)
-    return DispatchNow(
-        region=name,
-        heard_ago_s=age_ms / 1000 if region.status else None,
-        stale=region.status is None or age_ms > STALE_MS,
-        status=region.status,
-        notices=list(region.notices.values()),
-    )
 
 
 def _view(

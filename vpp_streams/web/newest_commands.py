@@ -20,6 +20,8 @@ from schemas.commands import (
     rank_of,
     step_of,
 )
+from schemas.dispatch import Cause
+from vpp_streams.domain.control.lease import LeasePolicy, bar_of
 from vpp_streams.domain.fleet.twins import SET_BACK_MS
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.web.control_views import Alarm, AlarmKind, CommandView
@@ -35,6 +37,8 @@ SILENT_MS = 10_000
 REFUSED_LATELY_MS = 300_000
 """A refused record is an alarm for this long."""
 _MAX_DEVICES = 300_000
+_POLICY = LeasePolicy()
+"""The fleet role's own, which says how long a device is left alone after it refused."""
 
 
 @dataclass(slots=True)
@@ -69,6 +73,8 @@ class Commands:
         """Events that arrived before their command, which is in another topic."""
         self._suspects: set[str] = set()
         """Devices that may have an alarm."""
+        self._barred: dict[str, tuple[Cause, int]] = {}
+        """Devices that are not commanded for a while, by their last answer: why, and until when."""
 
     def __len__(self) -> int:
         return len(self._devices)
@@ -106,6 +112,10 @@ class Commands:
         device.reason, device.power_w = event.reason, event.power_w
         _update_held(device, event)
         self._suspects.add(event.device_id)
+        if (bar := bar_of(event, _POLICY)) is not None:
+            self._barred[event.device_id] = bar[0], event.at_ms + bar[1]
+        elif event.state in ("accepted", "applied"):
+            self._barred.pop(event.device_id, None)
 
     def apply_readings(
         self,
@@ -170,6 +180,13 @@ class Commands:
                 self._suspects.discard(device_id)
         return sorted(found, key=lambda a: (a.since_ms, a.device_id))
 
+    def barred(self, now_ms: int) -> dict[str, Cause]:
+        """Devices that are not commanded now because of their last answer, and why."""
+        ended = [name for name, (_, until_ms) in self._barred.items() if until_ms <= now_ms]
+        for name in ended:
+            del self._barred[name]
+        return {name: cause for name, (cause, _) in self._barred.items()}
+
     def _keep_early(self, event: CommandEvent) -> None:
         before = self._early.pop(event.device_id, None)
         same = before is not None and before.command_id == event.command_id
@@ -187,6 +204,7 @@ class Commands:
     def _forget(self, device_id: str) -> None:
         del self._devices[device_id]
         self._suspects.discard(device_id)
+        self._barred.pop(device_id, None)
 
     def _alarm(
         self, device: _Device, kind: AlarmKind, since_ms: int, desired_w: float | None

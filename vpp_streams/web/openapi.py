@@ -66,7 +66,7 @@ def describe_with(app: FastAPI, answered: list[type[msgspec.Struct]]) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             _, schemas = msgspec.json.schema_components([*answered, Problem], ref_template=_REF)
-            modules = dict.fromkeys(sys.modules[view.__module__] for view in answered)
+            modules = dict.fromkeys(sys.modules[view.__module__] for view in (*answered, Problem))
             describe_fields(schemas, *modules, sessions)
             document = get_openapi(
                 title=app.title,

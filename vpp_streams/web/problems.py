@@ -1,11 +1,12 @@
 """Answers to bad requests: one sentence and the remedy, never a stack trace."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -33,7 +34,7 @@ class ApiError(Exception):
 
 def refuse_unknown_parameters(request: Request) -> None:
     """Refuse a query with a misspelt parameter: ignored, it would change the answer silently."""
-    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    known = list(_names_in(request.scope["route"].dependant))
     for name in request.query_params:
         if name not in known:
             offer = f"it takes {', '.join(known)}" if known else "it takes none"
@@ -42,6 +43,13 @@ def refuse_unknown_parameters(request: Request) -> None:
                 f"there is no query parameter {name[:64]!r} here",
                 f"{offer}; {_DOCS}",
             )
+
+
+def _names_in(dependant: Dependant) -> Iterator[str]:
+    """The query parameters of a route and of what it depends on."""
+    yield from (field.alias for field in dependant.query_params)
+    for part in dependant.dependencies:
+        yield from _names_in(part)
 
 
 def answer_problems(app: FastAPI) -> None:

@@ -35,6 +35,7 @@ from vpp_streams.kafka.topic import Topic
 from vpp_streams.web.ages import Ages
 from vpp_streams.web.control_views import AlarmList, RegionAlarm, RegionStanding
 from vpp_streams.web.dispatches import Dispatches
+from vpp_streams.web.explorer import Explorer
 from vpp_streams.web.market_answers import MarketAnswers
 from vpp_streams.web.market_model import Markets
 from vpp_streams.web.newest_commands import Commands
@@ -68,6 +69,7 @@ class ReadModel:
         self.dispatches = Dispatches()
         self.commands = Commands(self.sites.registry)
         self._alerts: dict[str, Alert] = {}
+        self.explorer = Explorer(self.sites.registry, self.commands, self.alerts, started_at_ms)
         self._markets = Markets()
         self.markets = MarketAnswers(self._markets)
         self.incidents = KnownIncidents()
@@ -122,6 +124,7 @@ class ReadModel:
             self.sites.registry.prefer(removed.key, None)
         elif topic is topics.PRESENCE:
             self.sites.forget_presence(removed.key)
+            self.explorer.apply_presence(removed.key, None)
         elif topic is topics.DISPATCH_TARGETS:
             self.dispatches.forget_request(removed.key)
         elif topic is topics.GRID_ALERTS:
@@ -168,8 +171,13 @@ class ReadModel:
         """The standing of every region of which a record was received."""
         live = {view.region: view for view in self.regions.now(now_ms)}
         dispatches = {now.region: now for now in self.dispatches.now(now_ms)}
+        incidents = Counter(incident.region for incident in self.incidents.open())
         return [
-            RegionStanding(region=name, standing=standing_of(live.get(name), dispatches.get(name)))
+            RegionStanding(
+                region=name,
+                standing=standing_of(live.get(name), dispatches.get(name)),
+                incidents_open=incidents[name],
+            )
             for name in sorted(live.keys() | dispatches.keys())
         ]
 
@@ -219,6 +227,7 @@ class ReadModel:
 
     def _presence(self, record: Presence, offset: int, _now_ms: int) -> None:
         self.sites.apply_presence(record, offset)
+        self.explorer.apply_presence(record.device_id, self.sites.presence_of(record.device_id))
 
     def _site_window(self, record: SiteWindow, _offset: int, _now_ms: int) -> None:
         self.sites.apply_window(record)
@@ -262,6 +271,7 @@ class ReadModel:
             self.commands.apply_event(event)
 
     def _telemetry(self, record: pa.RecordBatch, _offset: int, _now_ms: int) -> None:
+        self.explorer.apply_readings(record)
         if not len(self.commands):
             return  # without commands there is nothing to compare with
         columns = ("device_id", "measured_at_ms", "received_at_ms", "battery_w")

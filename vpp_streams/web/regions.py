@@ -102,7 +102,7 @@ class Regions:
     def now(self, now_ms: int, changed_since: int = 0) -> list[RegionView]:
         """Regions by name, of those that changed after ``changed_since`` (see `changes`)."""
         return [
-            _view(region.live, region.received_ms, now_ms)
+            _view(region, region.live, now_ms)
             for _, region in sorted(self._regions.items())
             if region.live is not None and region.change > changed_since
         ]
@@ -112,7 +112,7 @@ class Regions:
         region = self._regions.get(name)
         if region is None or region.live is None:
             return None
-        return _view(region.live, region.received_ms, now_ms)
+        return _view(region, region.live, now_ms)
 
     def history(self, name: str, points: int) -> RegionHistory:
         """At most ``points`` points of the last half hour, evenly thinned, including the newest."""
@@ -155,8 +155,8 @@ def _measured(aggregate: Aggregate, power_w: float) -> float | None:
     return power_w if aggregate.sites_reporting else None
 
 
-def _view(live: RegionLive, received_ms: int, now_ms: int) -> RegionView:
-    aggregate = live.aggregate
+def _view(region: _Region, live: RegionLive, now_ms: int) -> RegionView:
+    aggregate, received_ms = live.aggregate, region.received_ms
     return RegionView(
         region=live.region,
         at_ms=live.at_ms,
@@ -178,4 +178,5 @@ def _view(live: RegionLive, received_ms: int, now_ms: int) -> RegionView:
         deliverable=aggregate.deliverable,
         age_p50_ms=live.age_p50_ms,
         age_p99_ms=live.age_p99_ms,
+        forecast_known_at_ms=region.forecast.known_at_ms if region.forecast else None,
     )

@@ -17,7 +17,7 @@ from vpp_streams.web.control_views import (
 )
 from vpp_streams.web.market_views import MarketList
 from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.views import RegionView, RejectedPage, SitePage, Summary
+from vpp_streams.web.views import RegionView, RejectedPage, Summary
 
 _ALL = 1_000_000_000
 
@@ -87,10 +87,6 @@ class Seen:
             counts=self._model.commands.counts(region) if region is not None and counted else {},
             commands=self._model.commands.newest(region, state, limit, self._device),
         )
-
-    def sites(self, region: str | None, text: str, limit: int, cursor: str | None) -> SitePage:
-        """As `Sites.page`."""
-        return self._model.sites.page(region, text, limit, cursor, sees=self._device)
 
     def has_site(self, site_id: str) -> bool:
         """Whether there is such a site, and it may be read."""

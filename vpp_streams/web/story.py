@@ -5,8 +5,9 @@ Topics ``commands`` (commands) and ``command.events`` (outcomes) have the partit
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
+from itertools import pairwise
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -44,6 +45,8 @@ class StoryLine(msgspec.Struct, frozen=True, kw_only=True):
     """One sentence for people."""
     until_ms: int | None = None
     """When the lease ends by itself; only of a command that was created."""
+    renews: str = ""
+    """The first command of the lease that this command renews unchanged; empty = it is none."""
 
 
 class CommandTopics(Protocol):
@@ -117,7 +120,31 @@ def story_of(
         for id_, states in by_command.items()
         for line in _lines_of(id_, commands.get(id_), list(_life(states)), now_ms)
     ]
-    return [line for _, line in sorted(lines, key=lambda placed: placed[0])]
+    renews = _renewed_by(commands)
+    return [
+        msgspec.structs.replace(line, renews=renews.get(line.command_id, ""))
+        for _, line in sorted(lines, key=lambda placed: placed[0])
+    ]
+
+
+def _renewed_by(commands: Mapping[str, tuple[CommandFrame, CommandRow]]) -> dict[str, str]:
+    """Of each command that renews another's lease unchanged: the first command of that lease."""
+    in_order = sorted(commands.items(), key=lambda item: item[1][0].rank)
+    first: dict[str, str] = {}
+    for (before_id, before), (id_, now) in pairwise(in_order):
+        if _renews(now, before):
+            first[id_] = first.get(before_id, before_id)
+    return first
+
+
+def _renews(now: tuple[CommandFrame, CommandRow], before: tuple[CommandFrame, CommandRow]) -> bool:
+    (frame, row), (old, old_row) = now, before
+    return (
+        row.setpoint_w is not None
+        and (row.setpoint_w, row.soc_min) == (old_row.setpoint_w, old_row.soc_min)
+        and (frame.request_id, frame.droop) == (old.request_id, old.droop)
+        and frame.created_at_ms < old.valid_until_ms
+    )
 
 
 def _life(events: Iterable[CommandEvent]) -> Iterable[tuple[CommandEvent, str]]:

@@ -5,10 +5,12 @@ from typing import Literal
 import msgspec
 
 from schemas.assets import Site, SiteState
+from schemas.commandable import Hindrance
 from schemas.presence import Presence
 from schemas.rejected import RefusalReason
 from schemas.windows import Deliverable, RegionWindow, SiteWindow
 from vpp_streams.domain.control.standing import Standing
+from vpp_streams.domain.explorer.site_values import SiteLevel
 
 
 class RegionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +46,8 @@ class RegionView(msgspec.Struct, frozen=True, kw_only=True):
     age_p99_ms: float | None
     standing: Standing | None = None
     """Its standing: a label, and the findings behind it."""
+    forecast_known_at_ms: int | None = None
+    """When its newest forecast was made (see ``/forecast``); null = there is none yet."""
 
 
 class RegionList(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,12 +78,13 @@ class RegionWindows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SiteRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A site in a list."""
+    """A site in a list, with its newest values; null = not measured lately."""
 
     site_id: str
     region: str
     state: SiteState
     """Only an active site is expected, offered and commanded."""
+    feeder: str | None = None
     kinds: list[str]
     """Kinds of its devices."""
     devices: int
@@ -88,16 +93,61 @@ class SiteRow(msgspec.Struct, frozen=True, kw_only=True):
     rated_energy_wh: float
     rated_discharge_w: float
     rated_solar_w: float
+    level: SiteLevel = "quiet"
+    """``good``: complete. ``warn``: something is missing. ``bad``: it is silent, not connected, or
+    has an alarm. ``quiet``: it is not active."""
+    received_at_ms: int | None = None
+    """When its newest reading was received; null = none since this process started."""
+    soc: float | None = None
+    """Of its batteries together, 0..1."""
+    battery_w: float | None = None
+    grid_w: float | None = None
+    solar_w: float | None = None
+    batteries: int = 0
+    """Devices with a battery."""
+    commandable: int = 0
+    """Of these, the ones that can be commanded, as far as this process knows."""
+    why: Hindrance | None = None
+    """What hinders its batteries; of several causes, the most important one."""
+    alarmed: bool = False
+    """Whether a device of it does not report the desired power."""
+    latitude: float | None = None
+    longitude: float | None = None
 
 
 class SitePage(msgspec.Struct, frozen=True, kw_only=True):
-    """Sites in the order of their ids."""
+    """Sites that match a query, in its order."""
 
     sites: list[SiteRow]
     total: int
     """Number of sites that match the query, on all pages."""
     next_cursor: str | None
-    """Value of ``cursor`` for the next page; null on the last page."""
+    """Value of ``cursor`` for the next page, in the order of ids; null on the last page, and in
+    every other order (use ``offset`` there)."""
+
+
+class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
+    """Sites that are close together on the map."""
+
+    latitude: float
+    longitude: float
+    sites: int
+    levels: dict[SiteLevel, int]
+    """Number of sites by level."""
+    site_id: str | None
+    """The site, if it is a single one."""
+
+
+class MapView(msgspec.Struct, frozen=True, kw_only=True):
+    """The sites that match a query as clusters on a map."""
+
+    total: int
+    """Number of sites that match, on the map or not."""
+    without_position: int
+    box: tuple[float, float, float, float] | None
+    """South, west, north and east of all that match; null = none has a position."""
+    clusters: list[ClusterView]
+    """Those inside the requested box."""
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):

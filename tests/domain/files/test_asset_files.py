@@ -124,11 +124,18 @@ def test_a_file_of_another_shape(text: str, words: str) -> None:
     assert words in "\n".join(problems_of(text))
 
 
+@pytest.mark.parametrize(("sign", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_table_with_another_separator_has_one_problem(sign: str, name: str) -> None:
+    columns = ("site_id", "region", "device_id", "kind")
+    said = f"1: the columns are separated by {name}; write them with commas"
+    assert [str(problem) for problem in problems_of(f"{sign.join(columns)}\n", "csv")] == [said]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "there is no column 'site_id'"),
-        ("site_id;region;device_id;kind\n", "column 'site_id;region;device_id;kind'"),
+        ("site_id|region|device_id|kind\n", "column 'site_id|region|device_id|kind'"),
         ("site_id,region,device_id,kind,kind\n", "is there twice"),
         ("site_id,region,device_id,kind\na,b,c,solar,9,9\n", "2: 6 values in a row of 4"),
         ("site_id,region,device_id,kind\n\n,b,c,solar\n", "3: site_id: a row needs it"),

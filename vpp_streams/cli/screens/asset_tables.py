@@ -6,17 +6,21 @@ from datetime import UTC, datetime
 import msgspec
 import typer
 from msgspec.structs import replace
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from schemas.assets import Site
 from schemas.encoding import encode_json
+from vpp_streams.cli.screens.tables import print_table
 
 
 def counted(sites: list[Site]) -> str:
     """The number of sites and of their devices, in words."""
-    return f"{len(sites)} sites, {sum(len(site.devices) for site in sites)} devices"
+    devices = sum(len(site.devices) for site in sites)
+    return ", ".join(
+        f"{count} {word}{'' if count == 1 else 's'}"
+        for count, word in ((len(sites), "site"), (devices, "device"))
+    )
 
 
 def writing(sites: list[Site]) -> Iterable[Site]:
@@ -30,7 +34,7 @@ def show_sites(sites: list[Site], as_json: bool) -> None:
         for site in sites:
             typer.echo(_json(site))
         return
-    Console().print(table_of_sites(sites))
+    print_table(table_of_sites(sites))
     typer.echo(counted(sites))
 
 
@@ -39,9 +43,8 @@ def show_site(site: Site, as_json: bool) -> None:
     if as_json:
         typer.echo(_json(site))
         return
-    console = Console()
-    console.print(table_of_site(site))
-    console.print(table_of_devices(site))
+    print_table(table_of_site(site))
+    print_table(table_of_devices(site))
 
 
 def _json(site: Site) -> str:

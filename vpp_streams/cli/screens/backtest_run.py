@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vpp_streams.cli.screens.backtest import summary_table
 from vpp_streams.cli.screens.backtest_page import page
 from vpp_streams.cli.screens.documents import print_json
+from vpp_streams.cli.screens.tables import console
 from vpp_streams.errors import InputError
 from vpp_streams.replay.backtest import BacktestResult
 
@@ -41,6 +42,6 @@ def show_result(result: BacktestResult, html: Path | None, as_json: bool) -> Non
     if as_json:
         print_json(summary)
         return
-    Console().print(summary_table(summary, trace, market))
+    console().print(summary_table(summary, trace, market))
     if html is not None:
         typer.echo(f"report: {html}")

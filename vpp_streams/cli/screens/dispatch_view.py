@@ -141,8 +141,8 @@ def sparkline(values: Sequence[float | None]) -> str:
 
 
 def clock(ms: int) -> str:
-    """The local time of day."""
-    return f"{datetime.fromtimestamp(ms / 1000).astimezone():%H:%M:%S}"
+    """The local time of day, with its zone."""
+    return f"{datetime.fromtimestamp(ms / 1000).astimezone():%H:%M:%S %Z}"
 
 
 def duration(seconds: float) -> str:

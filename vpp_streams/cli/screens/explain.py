@@ -265,4 +265,4 @@ def _energy(stored_wh: float | None, energy_wh: float | None) -> str:
 
 
 def _at(at_ms: int) -> str:
-    return f"{datetime.fromtimestamp(at_ms / 1000).astimezone():%d %b %H:%M:%S}"
+    return f"{datetime.fromtimestamp(at_ms / 1000).astimezone():%d %b %H:%M:%S %Z}"

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
+from vpp_streams.cli.screens.tables import print_table
 from vpp_streams.web.incident_views import IncidentList, IncidentView
 
 
@@ -14,7 +15,7 @@ def print_incidents(found: IncidentList) -> None:
         print_line("no incident" if found.open == 0 else "no incident matches")
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("severity", "opened (UTC)", "state", "evidence", "attended by", "id"):
+    for heading in ("severity", "opened", "state", "evidence", "attended by", "id"):
         table.add_column(heading, no_wrap=heading == "id", overflow="fold")
     for one in found.incidents:
         table.add_row(
@@ -25,7 +26,7 @@ def print_incidents(found: IncidentList) -> None:
             one.acknowledged_by or "nobody",
             one.incident_id,
         )
-    Console(width=None if Console().is_terminal else 250).print(table)
+    print_table(table)
     for line in _undelivered(found.incidents):
         print_line(line)
     if found.total > len(found.incidents):
@@ -47,4 +48,4 @@ def _undelivered(incidents: list[IncidentView]) -> list[str]:
 
 
 def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%m-%d %H:%M:%S UTC")

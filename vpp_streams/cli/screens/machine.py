@@ -1,9 +1,9 @@
 """What `vpp doctor` found on this machine, and its settings, as tables for a terminal."""
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vpp_streams.cli.screens.tables import console, print_table
 from vpp_streams.local.doctor import Check
 from vpp_streams.settings import Settings
 
@@ -17,12 +17,10 @@ def print_checks(checks: list[Check]) -> None:
         mark = "[green]ok[/]" if check.ok else "[red]no[/]" if check.needed else "[yellow]--[/]"
         remedy = "" if check.ok else check.get_it
         table.add_row(mark, check.name, escape(check.found), escape(remedy))
-    console = Console()
-    console.print(table)
+    shown = console()
+    shown.print(table)
     missing = [check.name for check in checks if check.needed and not check.ok]
-    console.print(
-        f"[red]missing: {', '.join(missing)}[/]" if missing else "[green]ready: vpp up[/]"
-    )
+    shown.print(f"[red]missing: {', '.join(missing)}[/]" if missing else "[green]ready: vpp up[/]")
 
 
 def print_settings(settings: Settings) -> None:
@@ -33,4 +31,4 @@ def print_settings(settings: Settings) -> None:
     for name, field in type(settings).model_fields.items():
         value = str(getattr(settings, name))
         table.add_row(f"VPP_{name.upper()}", escape(value), escape(field.description or ""))
-    Console().print(table)
+    print_table(table)

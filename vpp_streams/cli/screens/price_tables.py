@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vpp_streams.cli.screens.tables import console
 from vpp_streams.domain.files.price_files.intervals import spoken_length, spoken_time
 from vpp_streams.domain.files.price_files.report import Finding, PriceReading
 from vpp_streams.domain.market.rules import Prices
@@ -21,7 +22,7 @@ def show_reading(file: Path, reading: PriceReading, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(_document(file, reading)).decode())
     elif reading.prices or reading.report.findings:
-        _print_reading(Console(), file, reading)
+        _print_reading(console(), file, reading)
 
 
 def _document(file: Path, reading: PriceReading) -> dict[str, Any]:
@@ -63,19 +64,19 @@ def _numbers(prices: Prices) -> list[tuple[str, tuple[float, float, float, int]]
     return found
 
 
-def _print_reading(console: Console, file: Path, reading: PriceReading) -> None:
-    console.print(f"[bold]{escape(str(file))}[/]  {escape(reading.report.format)}", soft_wrap=True)
+def _print_reading(shown: Console, file: Path, reading: PriceReading) -> None:
+    shown.print(f"[bold]{escape(str(file))}[/]  {escape(reading.report.format)}", soft_wrap=True)
     for zone, prices in reading.prices.items():
         first, last = int(prices.start_ms[0]), int(prices.start_ms[-1]) + prices.interval_ms
         count, length = len(prices.start_ms), spoken_length(prices.interval_ms)
         span = f"{spoken_time(first)} to {spoken_time(last)}, {count:,} intervals of {length}"
-        console.print(f"\n[bold]{escape(zone)}[/]  {span}", soft_wrap=True)
-        console.print(_table_of(prices))
-    console.print()
+        shown.print(f"\n[bold]{escape(zone)}[/]  {span}", soft_wrap=True)
+        shown.print(_table_of(prices))
+    shown.print()
     if reading.report.findings:
-        console.print(_table_of_findings(reading.report.findings))
+        shown.print(_table_of_findings(reading.report.findings))
     else:
-        console.print("nothing was found that is wrong with it")
+        shown.print("nothing was found that is wrong with it")
 
 
 def _table_of(prices: Prices) -> Table:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from vpp_streams.cli.screens.tables import print_table
 from vpp_streams.domain.control.frequency_response import Response
 
 
@@ -18,7 +18,7 @@ def show_responses(region: str, found: Mapping[str, Response], as_json: bool) ->
     elif not found:
         typer.echo(f"the frequency of {region} stayed within the dead band")
     else:
-        Console().print(_table_of(found))
+        print_table(_table_of(found))
 
 
 def _table_of(found: Mapping[str, Response]) -> Table:
@@ -37,5 +37,6 @@ def _table_of(found: Mapping[str, Response]) -> Table:
     expected = sum(r.expected_w for r in found.values())
     delivered = sum(r.delivered_w for r in found.values())
     total = f"{expected:+,.0f}", f"{delivered:+,.0f}", f"{delivered / expected:.0%}"
-    table.add_row(f"{len(found)} devices", "", "", *total, style="bold")
+    devices = "1 device" if len(found) == 1 else f"{len(found)} devices"
+    table.add_row(devices, "", "", *total, style="bold")
     return table

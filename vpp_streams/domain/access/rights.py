@@ -7,7 +7,7 @@ like any other. Nothing is allowed that the table does not contain.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 Role = Literal["viewer", "operator", "trader", "installer", "owner"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -113,6 +113,13 @@ def grant_of(role: str, scope: str) -> Grant:
     return Grant(found, where)
 
 
+class Sight(NamedTuple):
+    """Sites that are in one of these regions, or among these."""
+
+    regions: frozenset[str]
+    site_ids: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """Who sends a request: a person, or a program with a token; its name and its rights."""
@@ -153,6 +160,16 @@ class Principal:
     def may_at(self, action: Action, site_id: str, region: str) -> bool:
         """Whether it may do an action that concerns one site, which is in ``region``."""
         return any(scope.covers_site(site_id, region) for scope in self._scopes(action))
+
+    def sight(self, action: Action) -> Sight | None:
+        """Where it may do an action that concerns sites; None = everywhere."""
+        scopes = list(self._scopes(action))
+        if any(scope.kind == "all" for scope in scopes):
+            return None
+        return Sight(
+            frozenset(scope.name for scope in scopes if scope.kind == "region"),
+            frozenset(scope.name for scope in scopes if scope.kind == "site"),
+        )
 
     @property
     def actions(self) -> tuple[Action, ...]:

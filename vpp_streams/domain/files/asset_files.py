@@ -310,7 +310,15 @@ def _pairs(node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
 # CSV: one row a device, the site's columns on its first row or on each
 
 
+_SIGNS = {";": "semicolons", "\t": "tabs"}
+
+
 def _csv_blocks(text: str, problems: list[Problem]) -> list[_Block]:
+    first, _, _ = text.partition("\n")
+    if "," not in first and (other := next((sign for sign in ";\t" if sign in first), None)):
+        wrong = f"the columns are separated by {_SIGNS[other]}; write them with commas"
+        problems.append(Problem(1, "", wrong))
+        return []
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
     sites: dict[str, _Block] = {}
     try:

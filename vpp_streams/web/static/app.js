@@ -5,8 +5,10 @@ import { follow } from "./live.js";
 import { may, signOut, whoAmI } from "./session.js";
 import { accountView } from "./views/account.js";
 import { eventsView } from "./views/events.js";
+import { heldBanner } from "./views/held.js";
 import { homesView, homeView } from "./views/home.js";
 import { incidentsView } from "./views/incidents.js";
+import { mapView } from "./views/map.js";
 import { marketView } from "./views/market.js";
 import { pipelineView } from "./views/pipeline.js";
 import { regionView } from "./views/region.js";
@@ -29,6 +31,7 @@ const routes = [
   [/^\/regions\/([^/]+)$/, regionView, "#/regions"],
   [/^\/sites$/, sitesView, "#/sites"],
   [/^\/sites\/([^/]+)$/, siteView, "#/sites"],
+  [/^\/map$/, mapView, "#/sites"],
   [/^\/market$/, marketView, "#/market"],
   [/^\/market\/([^/]+)\/([^/]+)$/, marketView, "#/market"],
   [/^\/incidents$/, incidentsView, "#/incidents"],
@@ -65,7 +68,11 @@ function ownView() {
 const ownHomes = () => me.roles.filter((one) => one.role === "owner").map((one) => one.scope.replace(/^site:/, ""));
 
 function lostView() {
-  return { title: "Not found", element: h("p", { class: "empty" }, "This page does not exist. ", h("a", { href: "#/" }, "Go to the regions")) };
+  return {
+    title: "Not found",
+    element: h("div", { class: "view" }, h("h1", {}, "Not found"),
+      h("p", { class: "empty" }, "This page does not exist. ", h("a", { href: "#/" }, "Go to the regions"))),
+  };
 }
 
 function find(hash) {
@@ -79,11 +86,11 @@ function find(hash) {
 
 /** Show the view that the address names; `refresh(signal)` of a view runs every `everyMs`. */
 function show() {
-  if (location.hash === "#main") return;
   const [make, home, words, query] = find(location.hash);
   clearInterval(timer);
   request?.abort();
   const moved = view !== null;
+  view?.leave?.();
   view = make(...words, query);
   document.title = `${view.title} · vpp_streams`;
   for (const anchor of document.querySelectorAll("nav a")) {
@@ -96,7 +103,7 @@ function show() {
     main.focus({ preventScroll: true });
     scrollTo(0, 0);
   }
-  if (state.summary) view.update?.(state);
+  if (state.summary) update(state);
   if (view.refresh) {
     refresh(view);
     timer = setInterval(() => refresh(view), view.everyMs);
@@ -136,6 +143,20 @@ function showLink(linkState) {
   text(banner, linkState === "live" ? "" : "Connection to the web process lost. The numbers below are the last ones received; reconnecting.");
 }
 
+const held = heldBanner();
+banner.after(held.element);
+
+/** What every page shows of the newest state, and what the present one does. */
+function update(newest) {
+  held.set(newest.dispatches, location.hash.slice(1).split("?")[0]);
+  view?.update?.(newest);
+}
+
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address is that of the page, and stays
+  main.focus();
+});
+
 /** Show what the person who is signed in may see; regions are followed live. */
 async function begin() {
   me = await whoAmI();
@@ -145,7 +166,7 @@ async function begin() {
   text(document.getElementById("who-name"), me.name);
   document.getElementById("who").hidden = false;
   document.getElementById("sign-out").addEventListener("click", signOut);
-  if (may("read_region")) state = follow((newest) => view?.update?.(newest), showLink);
+  if (may("read_region")) state = follow(update, showLink);
   else link.hidden = true;
   addEventListener("hashchange", show);
   show();

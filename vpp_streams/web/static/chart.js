@@ -20,6 +20,17 @@ function niceTicks(low, high, wanted) {
   return ticks;
 }
 
+/** The ticks of an axis with their labels. A label that would be there twice is there once. */
+export function labelled(low, high, wanted, word) {
+  const ticks = niceTicks(low, high, wanted);
+  const step = ticks.length > 1 ? ticks[1] - ticks[0] : 1;
+  const digits = [0, 1, 2, 3, 4, 5].find((n) => Math.abs(step * 10 ** n - Math.round(step * 10 ** n)) < 1e-6) ?? 6;
+  const labels = ticks.map((tick) => word(tick, digits));
+  const kept = new Map(); // label -> index of the tick that has it
+  ticks.forEach((tick, i) => { if (tick === 0 || !kept.has(labels[i])) kept.set(labels[i], i); });
+  return ticks.map((tick, i) => [tick, kept.get(labels[i]) === i ? labels[i] : ""]);
+}
+
 function timeTicks(first, last, wanted) {
   const minutes = [1, 2, 5, 10, 15, 30, 60, 120, 240, 360, 720, 1440];
   const span = last - first;
@@ -31,7 +42,8 @@ function timeTicks(first, last, wanted) {
 
 /**
  * `series`: [{name, tone, format(value), shape}] in drawing order; shape "step": a value holds until
- * the next time, "band": values are [low, high]. `range`: fixed [low, high] or null;
+ * the next time, "band": values are [low, high]. `range`: fixed [low, high] or null; `tick(value,
+ * digits)`: the label on the axis, where ticks differ in that many decimals;
  * `gapMs`: a longer hole is a gap, null = six times the usual step.
  * Returns {element, set(times, columns, {stepMs, nowMs})}: columns are arrays as long as times,
  * null = no value; `stepMs`: how long a step lasts; `nowMs`: later times are marked as ahead.
@@ -82,9 +94,9 @@ export function lineChart({ label, series, range = null, tick, height = 240, gap
     const x = (t) => EDGE.left + ((t - first) / (last - first)) * (width - EDGE.left - EDGE.right);
     const y = (v) => height - EDGE.bottom - ((v - low) / (high - low)) * (height - EDGE.top - EDGE.bottom);
     scale = { x, y, width, first, last };
-    const rows = niceTicks(low, high, 5).map((v) => svg("g", {},
+    const rows = labelled(low, high, 5, tick).map(([v, words]) => svg("g", {},
       svg("line", { x1: EDGE.left, x2: width - EDGE.right, y1: y(v), y2: y(v), class: v === 0 ? "zero" : "rule" }),
-      svg("text", { x: EDGE.left - 8, y: y(v) + 4, class: "tick end" }, tick(v))));
+      svg("text", { x: EDGE.left - 8, y: y(v) + 4, class: "tick end" }, words)));
     const marks = timeTicks(first, last, Math.max(2, width / 110)).map((t) =>
       svg("text", { x: x(t), y: height - 6, class: x(t) > width - EDGE.right - 12 ? "tick end" : "tick middle" }, clock(t)));
     const gap = gapMs ?? medianStep(times) * GAP_STEPS;

@@ -27,20 +27,49 @@ export function text(element, value) {
   if (element.textContent !== value) element.textContent = value;
 }
 
-/** A table; `columns` are {label, kind?: "number" | "id", cell(row)}; on narrow screens each row is a card. */
+/**
+ * A table; `columns` are {label, unseen?, head?, sorted?, kind?: "number" | "id", cell(row)}: `unseen`
+ * labels are only read aloud, `head` is shown in place of the label. On narrow screens each row is a
+ * card. A box that the table overflows can be scrolled with the keyboard.
+ */
 export function table(caption, columns, rows, empty) {
   if (!rows.length) return h("p", { class: "empty" }, empty);
-  const head = columns.map((c) => h("th", { scope: "col", class: c.kind }, c.label));
+  const head = columns.map((c) => h("th", { scope: "col", class: c.kind, "aria-sort": c.sorted },
+    c.unseen ? h("span", { class: "unseen" }, c.label) : c.head ?? c.label));
   const body = rows.map((row) =>
     h("tr", {}, columns.map((c) =>
-      h("td", { class: c.kind, "data-label": c.label }, h("span", {}, c.cell(row))),
+      h("td", { class: c.kind, "data-label": c.unseen ? "" : c.label }, h("span", {}, c.cell(row))),
     )),
   );
-  return h("table", {},
+  const element = h("table", {},
     h("caption", { class: "unseen" }, caption),
     h("thead", {}, h("tr", {}, head)),
     h("tbody", {}, body),
   );
+  new ResizeObserver(() => scrollable(element.parentElement, caption)).observe(element);
+  return element;
+}
+
+/** Lets the keyboard reach a box that has to be scrolled sideways, and no other. */
+function scrollable(box, name) {
+  const over = box && box.scrollWidth > box.clientWidth;
+  for (const [attribute, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", name]]) {
+    if (over) box.setAttribute(attribute, value);
+    else box?.removeAttribute(attribute);
+  }
+}
+
+/**
+ * Replace a box's content; a link or button in it that has the focus and is there again keeps it. It
+ * is known by `data-key`, its address, or its words.
+ */
+export function refill(box, ...content) {
+  const keyOf = (one) => one.dataset.key ?? one.getAttribute("href") ?? one.textContent;
+  const focused = box.contains(document.activeElement) && document.activeElement !== box ? document.activeElement : null;
+  box.replaceChildren(...content);
+  if (!focused || focused === document.activeElement) return;
+  const again = [...box.querySelectorAll("a, button")].find((one) => keyOf(one) === keyOf(focused));
+  again?.focus({ preventScroll: true });
 }
 
 /** A box with a heading, the basis of its numbers, and content. */

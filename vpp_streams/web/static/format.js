@@ -58,6 +58,9 @@ export function left(s) {
   return whole >= 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${whole} s`;
 }
 
+/** How long ago something was; `atMs` null = never. */
+export const ageOf = (atMs, nowMs) => (known(atMs) ? `${seconds(Math.max(0, nowMs - atMs) / 1000)} ago` : "none");
+
 export const millis = (ms) => (known(ms) ? seconds(ms / 1000) : NONE);
 export const count = (n) => (known(n) ? Math.round(n).toLocaleString("en-GB") : NONE);
 
@@ -68,7 +71,15 @@ export function rate(n) {
   return `${n > 0 && n < 10 ? n.toFixed(1) : count(n)} /s`;
 }
 
-export const number = (n, digits, unit = "") => (known(n) ? `${n.toFixed(digits)}${unit}` : NONE);
+/** A number with a fixed number of decimals; what rounds to 0 has no sign. */
+export function number(n, digits, unit = "") {
+  if (!known(n)) return NONE;
+  const size = Math.abs(n).toFixed(digits);
+  return `${n < 0 && Number(size) !== 0 ? "−" : ""}${size}${unit}`;
+}
+
+/** A count with its noun, for example "1 award" and "2 awards". */
+export const counted = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
 /** Money with its currency, to a tenth of a cent for small amounts. */
 export function money(amount, currency) {
@@ -83,11 +94,23 @@ export const price = (amount) => (known(amount) ? `${amount < 0 ? "−" : ""}${M
 const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const preciseFormat = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const dateFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const zoneFormat = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" });
 
+/** The browser's time zone at a time, for example "CET": every time in words has it. */
+export const zone = (ms) => zoneFormat.formatToParts(ms).find((part) => part.type === "timeZoneName").value;
+const zoned = (format, ms) => (known(ms) ? `${format.format(ms)} ${zone(ms)}` : NONE);
+
+/** Without its zone: for the axis of a chart, whose readout has it. */
 export const clock = (ms) => (known(ms) ? clockFormat.format(ms) : NONE);
-export const clockSeconds = (ms) => (known(ms) ? preciseFormat.format(ms) : NONE);
-export const dateTime = (ms) => (known(ms) ? dateFormat.format(ms) : NONE);
-export const span = (startMs, sizeS) => `${clock(startMs)}–${clock(startMs + sizeS * 1000)}`;
+export const clockSeconds = (ms) => zoned(preciseFormat, ms);
+export const dateTime = (ms) => zoned(dateFormat, ms);
+export const span = (startMs, sizeS) => `${clock(startMs)}–${zoned(clockFormat, startMs + sizeS * 1000)}`;
+
+/** From one time to another, with dates if they are far apart. */
+export function fromTo(startMs, endMs) {
+  const format = endMs - startMs > 12 * 3600_000 ? dateFormat : preciseFormat;
+  return `${format.format(startMs)} – ${zoned(format, endMs)}`;
+}
 
 export function duration(s) {
   return s < 3600 ? `${s / 60} min` : `${s / 3600} h`;
@@ -95,7 +118,7 @@ export function duration(s) {
 
 /** The basis of an aggregate: coverage and age, shown beside every one. */
 export function basis(region) {
-  const sites = `${count(region.sites_reporting)} of ${count(region.sites_expected)} sites`;
+  const sites = `${count(region.sites_reporting)} of ${counted(region.sites_expected, "site")}`;
   const age = known(region.oldest_sample_age_s)
     ? `oldest sample ${seconds(region.oldest_sample_age_s)}`
     : "no sample";

@@ -25,9 +25,9 @@ async function* eventsOf(response) {
   }
 }
 
-/** Follow /api/v1/stream; `onUpdate(state)` with {summary, regions, dispatches, standings, alarms}, `onLink("live"|"lost")`. */
+/** Follow /api/v1/stream; `onUpdate(state)` with {summary, regions, dispatches, standings, incidents, alarms}, `onLink("live"|"lost")`. */
 export function follow(onUpdate, onLink) {
-  const state = { summary: null, regions: new Map(), dispatches: new Map(), standings: new Map(), alarms: { total: 0, alarms: [], regions: [], records_rejected: 0, incidents_open: 0, incidents_unacknowledged: 0 } };
+  const state = { summary: null, regions: new Map(), dispatches: new Map(), standings: new Map(), incidents: new Map(), alarms: { total: 0, alarms: [], regions: [], records_rejected: 0, incidents_open: 0, incidents_unacknowledged: 0 } };
   let receivedAt = performance.now();
   let open = null;
 
@@ -42,6 +42,7 @@ export function follow(onUpdate, onLink) {
       const control = JSON.parse(data);
       for (const now of control.regions) state.dispatches.set(now.region, now);
       state.standings = new Map(control.standings.map((one) => [one.region, one.standing]));
+      state.incidents = new Map(control.standings.map((one) => [one.region, one.incidents_open]));
       state.alarms = control.alarms;
       if (state.summary) onUpdate(state);
     }
@@ -83,13 +84,17 @@ export async function getChanged(path, parameters, signal, tag) {
   return now !== null && now === tag ? null : { tag: now, document: await response.json() };
 }
 
-async function answer(path, parameters, signal) {
+/** Parameters as the end of an address; those without a value are left out. */
+export function queryOf(parameters) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
     if (value !== null && value !== undefined && value !== "") query.set(name, value);
   }
-  const tail = query.size ? `?${query}` : "";
-  const response = await send(`${path}${tail}`, { signal });
+  return query.size ? `?${query}` : "";
+}
+
+async function answer(path, parameters, signal) {
+  const response = await send(`${path}${queryOf(parameters)}`, { signal });
   if (!response.ok) throw await problemOf(response);
   return response;
 }

@@ -1,6 +1,6 @@
 // Control in words: causes of missing power, states and alarms.
 
-import { batteryPhrase, clockSeconds, count, energy, powerSize, seconds } from "./format.js";
+import { batteryPhrase, clockSeconds, counted, dateTime, energy, power, powerSize, seconds } from "./format.js";
 
 const CAUSES = {
   offline: "not connected",
@@ -20,6 +20,18 @@ const CAUSES = {
   limit: "held back by a limit of the region",
 };
 
+/** Why a battery cannot be commanded. */
+export const HINDRANCES = {
+  never_seen: "never seen", not_connected: "not connected", silent: "silent", islanded: "cut off from the grid",
+  storm: "kept for a storm", refused: "refused", opted_out: "opted out", no_answer: "no answer",
+  unmeasured: "charge not known", measures_only: "measured only",
+};
+/** The condition of a site, and a sign for each that does not rely on its colour. */
+export const LEVELS = { good: "in order", warn: "partly available", bad: "needs attention", quiet: "not active" };
+export const LEVEL_SIGNS = { good: "●", warn: "▲", bad: "✕", quiet: "○" };
+export const SITE_STATES = { planned: "planned", commissioning: "commissioning", active: "active", suspended: "suspended" };
+export const KINDS = { powerwall: "home battery", solar: "solar only", megapack: "grid battery" };
+
 /** The dispatch mode of a region in words. */
 export const MODES = {
   idle: "No request", target: "Target active", limit: "Limit active", hold: "Held", self_consumption: "Self-consumption",
@@ -31,18 +43,50 @@ export function modeWords(status) {
   return status.storm ? `${words}, with batteries kept for a storm` : words;
 }
 
+/** Whether power is missing at all: the difference of two sums may be a fraction of a watt. */
+const isMissing = (status) => Math.abs(status.missing_w ?? 0) >= 0.5;
+
 /** Power that cannot be delivered, and whether a storm is a cause: its batteries charge meanwhile. */
 export function missingWords(status) {
-  if (!status.missing_w) return "";
+  if (!isMissing(status)) return "";
   const storm = (status.causes ?? []).some((cause) => cause.cause === "storm");
   return `${powerSize(status.missing_w)} cannot be delivered${storm ? ", with batteries kept for a storm" : ""}`;
 }
 
-/** The present request of a region in words; null if there is none. */
-export function doingWords(status) {
-  if (!status || status.mode === "idle" || status.mode === "hold") return null;
-  const requestedW = status.asked_w ?? null;
-  return requestedW === null ? `${modeWords(status)}.` : `${modeWords(status)}: ${setpointPhrase(requestedW)}.`;
+/** What a request asks for, in words. */
+export function requestWords(request) {
+  if (request.type === "hold") return `Hold${request.reason ? `: ${request.reason}` : ""}`;
+  if (request.type === "limit") {
+    const limits = [["import", request.import_limit_w], ["export", request.export_limit_w]].filter(([, w]) => w !== undefined && w !== null);
+    return `Limit ${limits.map(([way, w]) => `${way} ${power(w)}`).join(", ")}${request.feeder ? ` on ${request.feeder}` : ""}`;
+  }
+  if (request.export_w === null) return "Self-consumption";
+  if (Math.abs(request.export_w) < 0.5) return "Hold 0 W";
+  return `${request.export_w < 0 ? "Charge" : "Discharge"} ${powerSize(request.export_w)}${request.droop ? ", droop armed" : ""}`;
+}
+
+/** Since when, by whom and why a region is held, as far as it is known. */
+export function heldWords(now) {
+  const hold = now.ruling?.type === "hold" ? now.ruling : null;
+  if (!hold) return "held";
+  return `held since ${dateTime(hold.issued_at_ms)} by ${sourceWord(hold.source)}${hold.reason ? `: ${hold.reason}` : ""}`;
+}
+
+/** Who rules a region, with what and until when: sentences from a DispatchNow. */
+export function rulingWords(now) {
+  const status = now?.status;
+  if (!status || now.stale || status.mode === "idle") return [];
+  if (status.mode === "hold") return [`It is ${heldWords(now)}.`];
+  const request = now.ruling;
+  const until = status.ends_at_ms ? ` until ${clockSeconds(status.ends_at_ms)}` : "";
+  const by = request ? `, ${request.request_id} by ${sourceWord(request.source)}` : "";
+  const what = request ? requestWords(request) : status.asked_w === undefined || status.asked_w === null ? modeWords(status) : `${modeWords(status)}: ${setpointPhrase(status.asked_w)}`;
+  const words = [`${what}${by}${until}.`];
+  if (status.asked_w !== undefined && status.asked_w !== null) {
+    const missing = isMissing(status) ? ` ${powerSize(status.missing_w)} is missing.` : "";
+    words.push(`Requested ${power(status.asked_w)}, measured ${power(status.measured_w)}.${missing}`);
+  }
+  return status.storm ? [...words, stormSentence(status.storm)] : words;
 }
 
 const GOOD = new Set(["applied", "accepted", "active", "completed"]);
@@ -62,8 +106,8 @@ export const stateWord = (state) => (state === "none" ? "without a lease" : (sta
 /** A cause of missing power and its number of devices; the amount is in the requested direction. */
 export function causeSentence(cause, requestedW) {
   // No devices are counted if the cause is not one of single devices.
-  const counted = cause.devices ? `${count(cause.devices)} ${cause.devices === 1 ? "device" : "devices"}` : "Devices";
-  const devices = `${counted} ${CAUSES[cause.cause] ?? cause.cause}`;
+  const some = cause.devices ? counted(cause.devices, "device") : "Devices";
+  const devices = `${some} ${CAUSES[cause.cause] ?? cause.cause}`;
   if (requestedW === null || requestedW === undefined) return `${devices}: ${powerSize(cause.up_w)} of discharge, ${powerSize(cause.down_w)} of charge`;
   return `${devices}: ${powerSize(requestedW < 0 ? cause.down_w : cause.up_w)}`;
 }
@@ -80,7 +124,7 @@ export function noticeSentence(notice, nowMs, withoutCauses) {
 /** The power and energy that a storm withholds from the market. */
 export function stormSentence(storm) {
   const money = storm.money ? ` for ${storm.money} ${storm.currency}` : "";
-  const batteries = `${count(storm.devices)} ${storm.devices === 1 ? "battery is" : "batteries are"}`;
+  const batteries = counted(storm.devices, "battery is", "batteries are");
   return `Storm: ${batteries} kept for their owners; ${powerSize(storm.withheld_w)} are withheld, ${energy(storm.charge_wh)} still to be charged${money}.`;
 }
 

@@ -1,7 +1,7 @@
 // The alarm strip: regions with a finding, and devices that do not report the desired power.
 
 import { h, text } from "../dom.js";
-import { count } from "../format.js";
+import { count, counted } from "../format.js";
 import { alarmSentence } from "../words.js";
 
 const SHOWN = 5;
@@ -22,10 +22,10 @@ export function alarmStrip(region = null) {
       const regions = region === null ? alarms.regions : [];
       const refused = region === null ? alarms.records_rejected : 0;
       records.hidden = refused === 0;
-      text(records.firstChild, `${count(refused)} ${refused === 1 ? "record was" : "records were"} refused in the last 5 minutes`);
+      text(records.firstChild, `${counted(refused, "record was", "records were")} refused in the last 5 minutes`);
       const open = region === null ? alarms.incidents_open : 0;
       incidents.hidden = open === 0;
-      text(incidents.firstChild, `${count(open)} ${open === 1 ? "incident is" : "incidents are"} open; nobody attends to ${count(alarms.incidents_unacknowledged)}`);
+      text(incidents.firstChild, `${counted(open, "incident is", "incidents are")} open; nobody attends to ${count(alarms.incidents_unacknowledged)}`);
       element.hidden = here.length === 0 && regions.length === 0 && refused === 0 && open === 0;
       title.hidden = here.length === 0;
       regions.forEach((alarm, i) => {

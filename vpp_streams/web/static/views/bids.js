@@ -119,7 +119,7 @@ export function offersPanel(onOpen) {
         { label: "Decided by", cell: (b) => h("span", { class: "one-line" }, rungPill(b.rung), h("span", { class: "note" }, ` ${number(b.solve_ms, 0)} ms`)) },
         { label: "Remarks", cell: (b) => sentenceList(remarks(b)) },
         { label: "Gate", kind: "number", cell: gate },
-        { label: "", cell: (b) => detailsButton(b, interval_ms, onOpen) },
+        { label: "Action", unseen: true, cell: (b) => detailsButton(b, interval_ms, onOpen) },
       ], offers, "No bid waits for its gate. The optimizer makes the next one shortly before the gate closes."));
     },
   };
@@ -157,7 +157,7 @@ export function awardsPanel(onOpen) {
       { label: "Earned", kind: "number", cell: (a) => money(a.money, currency) },
       { label: "Decided by", cell: (a) => rungPill(a.rung) },
       { label: "Remarks", cell: awardRemarks },
-      { label: "", cell: (a) => detailsButton(a, interval_ms, onOpen) },
+      { label: "Action", unseen: true, cell: (a) => detailsButton(a, interval_ms, onOpen) },
     ], all ? awards : awards.slice(0, SHOWN_AWARDS), "No bid of the last day has an outcome yet."));
   }
   return {

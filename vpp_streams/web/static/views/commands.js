@@ -1,6 +1,7 @@
 // The newest command of each device of a region: desired beside reported power, and the outcome.
 
-import { h, panel, table, text } from "../dom.js";
+import { remember } from "../address.js";
+import { h, panel, refill, table, text } from "../dom.js";
 import { batteryPhrase, clockSeconds, count } from "../format.js";
 import { get } from "../live.js";
 import { setpointPhrase, stateWord, toneOf } from "../words.js";
@@ -17,12 +18,12 @@ const COLUMNS = [
 ];
 
 /** The panel of a region; `refresh(signal)` requests the newest commands. */
-export function commandsPanel(region) {
+export function commandsPanel(region, parameters) {
   const chips = h("div", { class: "choice wrap", role: "group", "aria-label": "State" });
   const rows = h("div", { class: "rows" });
   const more = h("button", { type: "button", class: "more", hidden: true, onclick: () => { limit = limit === FEW ? MANY : FEW; refresh().catch(() => {}); } });
   let limit = FEW;
-  let state = "";
+  let state = parameters.get("commands") ?? "";
   let shown = "";
 
   function showChips(counts) {
@@ -30,7 +31,7 @@ export function commandsPanel(region) {
     const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
     const chip = (value, words, n) => h("button", {
       type: "button", "aria-pressed": String(state === value),
-      onclick: () => { state = value; refresh().catch(() => {}); },
+      onclick: () => { state = value; remember({ commands: state }); refresh().catch(() => {}); },
     }, words, " ", h("span", { class: "count" }, count(n)));
     chips.replaceChildren(chip("", "All", total), ...Object.entries(counts).sort(([, a], [, b]) => b - a).map(([name, n]) => chip(name, stateWord(name), n)));
     if (focused >= 0) chips.children[focused]?.focus();
@@ -38,13 +39,14 @@ export function commandsPanel(region) {
 
   async function refresh(signal) {
     const answer = await get("commands", { region, state, limit }, signal);
+    if (state && !(state in answer.counts)) answer.counts[state] = 0; // the chosen filter stays in sight
     const now = JSON.stringify([answer, state, limit]);
     if (now === shown) return;
     shown = now;
     showChips(answer.counts);
     more.hidden = limit === FEW && answer.commands.length < FEW;
     text(more, limit === FEW ? "Show more" : `Show the newest ${FEW}`);
-    rows.replaceChildren(table("Newest command of each device", COLUMNS, answer.commands, "No device was commanded in the last minutes."));
+    refill(rows, table("Newest command of each device", COLUMNS, answer.commands, "No device was commanded in the last minutes."));
   }
 
   return { element: panel("Commands", null, chips, rows, more), refresh };

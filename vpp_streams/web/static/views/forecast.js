@@ -2,11 +2,11 @@
 
 import { lineChart } from "../chart.js";
 import { h, panel, text } from "../dom.js";
-import { clock, count, percent, power } from "../format.js";
+import { clockSeconds, counted, percent, power } from "../format.js";
 import { get } from "../live.js";
 
-/** A forecast is published each quarter of an hour. */
-const REFRESH_MS = 20_000;
+/** The part of a forecast that is ahead is marked again after this long. */
+const AGAIN_MS = 20_000;
 const QUANTITIES = [["load", "Load"], ["solar", "Solar"]];
 const BY = {
   lear: "Regression on the days before",
@@ -18,7 +18,7 @@ const bandPhrase = (band) => (band ? `${power(band[0])} to ${power(band[1])}` : 
 function accuracyPhrase(accuracy) {
   if (!accuracy) return "nothing that it forecast has been measured yet";
   const naive = accuracy.naive_error_w === null ? "" : `, yesterday's values by ${power(accuracy.naive_error_w)}`;
-  const slots = `${count(accuracy.slots)} slot${accuracy.slots === 1 ? "" : "s"}`;
+  const slots = counted(accuracy.slots, "slot");
   return `over the last day it missed ${slots} by ${power(accuracy.error_w)} on average${naive}; ${percent(accuracy.inside)} were inside 10–90 %`;
 }
 
@@ -40,32 +40,31 @@ function quantityChart(key, name) {
   };
 }
 
-/** `refresh(nowMs, signal)` requests the forecast again when it is time. */
+/** `refresh(knownAtMs, nowMs, signal)` shows the forecast of that time; null = there is none yet. */
 export function forecastPanel(region) {
   const known = h("span");
   const none = h("p", { class: "empty" }, "No forecast yet: the first follows the first quarter of an hour.");
   const charts = new Map(QUANTITIES.map(([key, name]) => [key, quantityChart(key, name)]));
   const split = h("div", { class: "split", hidden: true }, [...charts.values()].map((chart) => chart.element));
-  let refreshedMs = -Infinity;
+  let [forecast, shownMs] = [null, -Infinity];
 
-  function show(forecast, nowMs) {
+  function show(nowMs) {
     [none.hidden, split.hidden] = [true, false];
     const stepMs = forecast.slot_s * 1000;
     const times = forecast.load.mean_w.map((_, i) => forecast.start_ms + i * stepMs);
     for (const [key, chart] of charts) chart.set(times, forecast[key], { stepMs, nowMs });
-    text(known, `from what was known at ${clock(forecast.known_at_ms)}`);
+    text(known, `from what was known at ${clockSeconds(forecast.known_at_ms)}`);
   }
 
   return {
     element: panel("Load and solar ahead", known, none, split),
-    async refresh(nowMs, signal) {
-      if (performance.now() - refreshedMs < REFRESH_MS) return;
-      refreshedMs = performance.now();
-      try {
-        show(await get(`regions/${encodeURIComponent(region)}/forecast`, {}, signal), nowMs);
-      } catch (error) {
-        if (error.status !== 404) throw error;
-      }
+    async refresh(knownAtMs, nowMs, signal) {
+      if (knownAtMs === null) return;
+      const isNew = forecast?.known_at_ms !== knownAtMs;
+      if (!isNew && nowMs - shownMs < AGAIN_MS) return;
+      if (isNew) forecast = await get(`regions/${encodeURIComponent(region)}/forecast`, {}, signal);
+      shownMs = nowMs;
+      show(nowMs);
     },
   };
 }

@@ -1,12 +1,13 @@
 // Incidents: what needs a person's attention, who attends to it, and who was notified.
 
+import { addressWith, chosen } from "../address.js";
 import { h, text } from "../dom.js";
-import { count, dateTime, percent, seconds } from "../format.js";
+import { count, counted, dateTime, percent, seconds } from "../format.js";
 import { get } from "../live.js";
 import { giving } from "./giving.js";
 
 const LIMIT = 200;
-const CHOICES = [["open", "Open"], ["closed", "Closed"], ["", "All"]];
+const CHOICES = [["open", "Open"], ["closed", "Closed"], ["all", "All"]];
 const TONES = { critical: "bad", warning: "warn", info: "quiet" };
 
 function amount(value, unit) {
@@ -22,7 +23,7 @@ function subject(row) {
 function notified(one) {
   const what = `${one.channel}, ${one.state}`;
   if (one.delivered) return h("li", {}, `${what}: delivered ${dateTime(one.at_ms)}`);
-  return h("li", { class: "problem" }, `${what}: not delivered after ${count(one.attempts)} ${one.attempts === 1 ? "attempt" : "attempts"}: ${one.reason}`);
+  return h("li", { class: "problem" }, `${what}: not delivered after ${counted(one.attempts, "attempt")}: ${one.reason}`);
 }
 
 /** One incident; `set(row)` shows its newest state without taking the focus from its form. */
@@ -69,18 +70,18 @@ function entry(row, onChange) {
 }
 
 export function incidentsView(query) {
-  const given = query.get("state");
-  const state = CHOICES.some(([value]) => value === given) ? given : "open";
+  const state = chosen(query, "state", CHOICES.map(([value]) => value), "open");
+  const region = query.get("region");
   const chips = h("div", { class: "choice wrap", role: "group", "aria-label": "State" },
-    CHOICES.map(([value, words]) => h("a", { class: "chip", href: `#/incidents?state=${value}`, "aria-current": value === state ? "true" : null }, words)));
+    CHOICES.map(([value, words]) => h("a", { class: "chip", href: addressWith({ state: value || "all" }, "/incidents"), "aria-current": value === state ? "true" : null }, words)));
   const total = h("p", { class: "note", role: "status" });
   const list = h("ol", { class: "rejects incidents" });
   const entries = new Map();
 
   async function load(signal) {
-    const page = await get("incidents", { state, limit: LIMIT }, signal);
+    const page = await get("incidents", { state: state === "all" ? "" : state, region, limit: LIMIT }, signal);
     text(total, page.total === 0
-      ? `No incident ${state === "" ? "is known" : `is ${state}`}.`
+      ? `No incident ${region ? `of ${region} ` : ""}${state === "all" ? "is known" : `is ${state}`}.`
       : `${count(page.open)} open; nobody attends to ${count(page.unacknowledged)} of them.${page.total > LIMIT ? ` The newest ${count(LIMIT)} of ${count(page.total)} are shown.` : ""}`);
     const kept = page.incidents.map((row) => {
       const one = entries.get(row.incident_id) ?? entry(row, () => load().catch(() => {}));
@@ -97,7 +98,8 @@ export function incidentsView(query) {
     title: "Incidents",
     everyMs: 2000,
     refresh: load,
-    element: h("div", { class: "view" }, h("h1", {}, "Incidents"),
+    element: h("div", { class: "view" }, h("h1", {}, region ? `Incidents of ${region}` : "Incidents"),
+      region ? h("p", { class: "note" }, h("a", { href: addressWith({ region: null }, "/incidents") }, "of every region")) : null,
       h("p", { class: "note" }, "Opened and closed by the rules of ", h("code", {}, "vpp incidents run"), "; whoever acknowledges one says that they attend to it."),
       chips, total, list),
   };

@@ -54,12 +54,12 @@ function earnings({ intervals, interval_ms }) {
 /** Three charts; `set(view, hours, nowMs)` with a MarketView of `hours` hours. */
 export function marketCharts() {
   let currency = "";
-  const prices = lineChart({ label: "Price of energy and its forecast", series: PRICES, tick: (v) => number(v, 0), height: 280 });
+  const prices = lineChart({ label: "Price of energy and its forecast", series: PRICES, tick: number, height: 280 });
   const powers = lineChart({ label: "Plan, award and measured power", series: POWERS, tick: power, height: 260 });
   const earned = lineChart({
     label: "Money earned, added up", height: 220,
     series: [{ name: "Earned", tone: "money", format: (v) => money(v, currency) }],
-    tick: (v) => number(v, Math.abs(v) < 10 && v !== 0 ? 1 : 0),
+    tick: number,
   });
   return {
     prices: prices.element,

@@ -1,7 +1,8 @@
 // A region in a market: prices and forecasts, plan against award and measured power, bids, money.
 
+import { chosen, remember } from "../address.js";
 import { h, panel, text, tile } from "../dom.js";
-import { count, left, money, number, percent, power, price } from "../format.js";
+import { counted, left, money, number, percent, power, price } from "../format.js";
 import { get, getChanged } from "../live.js";
 import { bidPanel } from "./bid.js";
 import { awardsPanel, offersPanel, rungTone, rungWord, soldPhrase } from "./bids.js";
@@ -9,14 +10,15 @@ import { marketCharts } from "./intervals.js";
 import { choice } from "./region.js";
 import { shareBar } from "./shares.js";
 
+const HOURS = [1, 6, 24];
 const NO_MARKET = "There is no record of a market in the last day. `vpp market` runs a simulated one, and `vpp worker optimizer` bids into it; `vpp up` runs both.";
 
 /** Links to every region of every market. */
-function chooser(markets, market, region) {
+function chooser(markets, market, region, hours) {
   const all = markets.flatMap((m) => m.regions.map((r) => [m.market, r.region]));
   const word = ([m, r]) => (markets.length > 1 ? `${m} · ${r}` : r);
   return h("div", { class: "choice wrap", role: "group", "aria-label": "Region" }, all.map(([m, r]) =>
-    h("a", { class: "pick", href: `#/market/${encodeURIComponent(m)}/${encodeURIComponent(r)}`, "aria-current": m === market && r === region ? "true" : null }, word([m, r]))));
+    h("a", { class: "pick", href: `#/market/${encodeURIComponent(m)}/${encodeURIComponent(r)}?hours=${hours}`, "aria-current": m === market && r === region ? "true" : null }, word([m, r]))));
 }
 
 /** The present figures; `tick(view, nowMs, gateMs)`. */
@@ -35,7 +37,7 @@ function nowTiles() {
       tiles.price.set(running ? price(intervals.price[at]) : "–", `${currency} per MWh`);
       tiles.power.set(power(soldW), soldW === null ? "no award now" : soldPhrase(soldW).split(" ")[0]);
       tiles.gate.set(open ? left((gateMs - nowMs) / 1000) : "–", open ? "" : "no gate is open");
-      tiles.money.set(money(totals.money, currency), `${count(totals.delivered)} intervals`);
+      tiles.money.set(money(totals.money, currency), counted(totals.delivered, "interval"));
       tiles.delivery.set(totals.delivery_error === null ? "–" : `${number(100 * totals.delivery_error, 2)} %`, "of the awarded energy");
       tiles.forecast.set(price(totals.forecast_error), `${currency} per MWh, mean`);
     },
@@ -45,8 +47,8 @@ function nowTiles() {
 /** The `totals` of the last day, in words. */
 function daySentences({ awards, refused, short, forecast_inside }) {
   const inside = forecast_inside === null ? [] : [`${percent(forecast_inside)} of prices were inside the band that should contain 80 % of them.`];
-  const shortfalls = short ? `${count(short)} ${short === 1 ? "shortfall was" : "shortfalls were"} announced` : "no shortfall was announced";
-  return [`${count(awards)} awards; ${refused ? `${count(refused)} ${refused === 1 ? "bid was" : "bids were"} refused` : "no bid was refused"}; ${shortfalls}.`, ...inside];
+  const shortfalls = short ? `${counted(short, "shortfall was", "shortfalls were")} announced` : "no shortfall was announced";
+  return [`${counted(awards, "award")}; ${refused ? `${counted(refused, "bid was", "bids were")} refused` : "no bid was refused"}; ${shortfalls}.`, ...inside];
 }
 
 /** How the last day's bids were decided, and their outcomes; `set(totals)`. */
@@ -58,7 +60,7 @@ function dayPanel() {
   return {
     element,
     set(totals) {
-      text(basis, `${count(totals.bids)} bids`);
+      text(basis, counted(totals.bids, "bid"));
       rungs.set(totals.rungs);
       list.replaceChildren(...daySentences(totals).map((line) => h("li", {}, line)));
     },
@@ -66,16 +68,18 @@ function dayPanel() {
 }
 
 export function marketView(...words) {
-  let [market, region] = words.length > 1 ? words : [null, null];
-  let [hours, tag, view, nowMs, gateMs, listed] = [6, null, null, Date.now(), null, ""];
+  const parameters = words.pop();
+  let [market, region] = words.length ? words : [null, null];
+  let [hours, tag, view, nowMs, gateMs, listed] = [chosen(parameters, "hours", HOURS, 6), null, null, Date.now(), null, ""];
   const heading = h("h1", {}, "Market");
   const picks = h("div", { hidden: true });
   const empty = h("p", { class: "empty", hidden: true });
   const unit = h("span");
   const [tiles, charts, day, bid] = [nowTiles(), marketCharts(), dayPanel(), bidPanel()];
   const [offers, awards] = [offersPanel(bid.open), awardsPanel(bid.open)];
-  const hourChoice = choice("Hours", [[1, "1 h"], [6, "6 h"], [24, "24 h"]], hours, (value) => {
+  const hourChoice = choice("Hours", HOURS.map((n) => [n, `${n} h`]), hours, (value) => {
     [hours, tag] = [value, null];
+    remember({ hours });
     load().catch(() => {});
   });
   const content = h("div", { class: "view", hidden: true },
@@ -96,10 +100,11 @@ export function marketView(...words) {
   }
 
   function list(markets) {
-    const row = chooser(markets, market, region);
+    const row = chooser(markets, market, region, hours);
     picks.hidden = row.childElementCount < 2;
-    if (row.textContent === listed) return;
-    listed = row.textContent;
+    const now = `${row.textContent} ${hours}`;
+    if (now === listed) return;
+    listed = now;
     picks.replaceChildren(row);
   }
 

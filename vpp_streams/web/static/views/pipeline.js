@@ -1,7 +1,7 @@
 // Pipeline health: each stage's rate and lag, reading ages, and every process.
 
 import { h, panel, table, text, tile } from "../dom.js";
-import { count, dateTime, millis, rate, seconds } from "../format.js";
+import { count, counted, dateTime, millis, rate, seconds } from "../format.js";
 import { get } from "../live.js";
 
 const STAGES = [
@@ -25,14 +25,14 @@ const COLUMNS = [
 function stage(role, words, counter, unit) {
   const [state, main, note, behind] = [h("span", { class: "pill" }), h("p", { class: "value" }, "–"), h("p", { class: "note" }, unit), h("p", { class: "note" })];
   return {
-    element: h("li", { class: "panel" }, h("header", {}, h("h3", {}, words), state), main, note, behind),
+    element: h("li", { class: "panel" }, h("header", {}, h("h2", {}, words), state), main, note, behind),
     set(health) {
       const running = health.processes.filter((p) => p.role === role && p.state === "running");
       const lag = health.lag_by_role[role];
       state.className = `pill ${running.length ? "good" : "bad"}`;
       text(state, running.length ? `${running.length} running` : "none reports");
       text(main, rate(running.reduce((sum, p) => sum + (p.rates_per_s[counter] ?? 0), 0)));
-      text(behind, lag === undefined ? "" : `${count(lag)} records behind`);
+      text(behind, lag === undefined ? "" : `${counted(lag, "record")} behind`);
     },
   };
 }
@@ -56,7 +56,7 @@ export function pipelineView() {
       const health = await get("health", {}, signal);
       for (const s of stages) s.set(health);
       const a = health.ages;
-      text(basisOfAges, `${count(a.readings)} readings counted`);
+      text(basisOfAges, `${counted(a.readings, "reading")} counted`);
       ages.p50.set(millis(a.minute_p50_ms));
       ages.p99.set(millis(a.minute_p99_ms));
       ages.run50.set(millis(a.run_p50_ms));

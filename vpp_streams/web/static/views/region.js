@@ -1,5 +1,6 @@
 // One region: now, over the last half hour, the day ahead, and its closed windows.
 
+import { chosen, remember } from "../address.js";
 import { lineChart } from "../chart.js";
 import { h, panel, table, text } from "../dom.js";
 import { basis, batteryPhrase, energy, gridPhrase, millis, percent, power, powerSize, span } from "../format.js";
@@ -44,7 +45,7 @@ export function choice(label, options, chosen, onChoose) {
   return h("div", { class: "choice", role: "group", "aria-label": label }, buttons);
 }
 
-export function regionView(name) {
+export function regionView(name, parameters) {
   const [state, behind, commandable] = [standingPill(), standingSentences(), commandableBar()];
   const [powers, soc, deliverable] = [flows(), charge(), deliverableTable()];
   const bases = Array.from({ length: 4 }, () => h("span"));
@@ -63,10 +64,11 @@ export function regionView(name) {
   const ordered = () => loadDispatch().catch(() => {});
   const requests = requestsPanel(name, () => nowMs, ordered);
   const hold = holdBar(name, ordered);
-  const commands = commandsPanel(name);
+  const commands = commandsPanel(name, parameters);
   const forecast = forecastPanel(name);
   const windows = h("div", { class: "rows" });
-  let sizeS = 900;
+  let sizeS = chosen(parameters, "size", [900, 60], 900);
+  let forecastKnownMs = null;
   let shown = "";
   let nowMs = Date.now();
 
@@ -88,6 +90,7 @@ export function regionView(name) {
 
   const sizes = choice("Window size", [[900, "15 min"], [60, "1 min"]], sizeS, (value) => {
     sizeS = value;
+    remember({ size: value });
     loadWindows().catch(() => {});
   });
   const element = h("div", { class: "view" },
@@ -122,6 +125,7 @@ export function regionView(name) {
       commandable.set(dispatches.get(name));
       const region = regions.get(name);
       if (!region) return;
+      forecastKnownMs = region.forecast_known_at_ms;
       for (const line of bases) text(line, basis(region));
       powers.set(region);
       soc.set(region);
@@ -133,7 +137,7 @@ export function regionView(name) {
       chart.set(history.at_ms, POWERS.map((s) => history[s.key]));
       socChart.set(history.at_ms, [history.soc, history.coverage]);
       await Promise.all([
-        loadWindows(signal), loadDispatch(signal), commands.refresh(signal), forecast.refresh(nowMs, signal),
+        loadWindows(signal), loadDispatch(signal), requests.refresh(signal), commands.refresh(signal), forecast.refresh(forecastKnownMs, nowMs, signal),
       ]);
     },
   };

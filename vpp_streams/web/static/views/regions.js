@@ -1,8 +1,9 @@
 // Regions now: a card for each, and the figures of the loop above them.
 
+import { addressWith } from "../address.js";
 import { sparkline } from "../chart.js";
 import { bar, h, text, tile } from "../dom.js";
-import { basis, batteryWord, count, duration, energy, gridWord, millis, percent, power, powerSize } from "../format.js";
+import { basis, batteryWord, count, counted, duration, energy, gridWord, millis, percent, power, powerSize } from "../format.js";
 import { get } from "../live.js";
 import { alarmStrip } from "./alarms.js";
 import { commandableBar, standingPill, standingSentences } from "./standing.js";
@@ -107,17 +108,20 @@ export function charge() {
 function card(name) {
   const [state, behind, commandable] = [standingPill(), standingSentences(), commandableBar()];
   const [powers, soc, deliverable] = [flows(), charge(), deliverableTable()];
+  const incidents = h("p", { class: "sentences warn", hidden: true }, h("a", { href: addressWith({ state: "open", region: name }, "/incidents") }));
   const bases = [h("p", { class: "basis" }), h("p", { class: "basis" })];
   const trend = sparkline({ label: `${name}: battery and grid power over the last half hour`, tones: TREND });
   const element = h("article", { class: "panel card" },
     h("header", {}, h("h2", {}, h("a", { href: `#/regions/${encodeURIComponent(name)}` }, name)), state.element),
-    behind.element, bases[0], powers.element,
+    behind.element, incidents, bases[0], powers.element,
     h("figure", { class: "trend" }, trend.element, h("figcaption", {}, "Battery and grid, last half hour")),
     soc.element, commandable.element,
     h("h3", {}, "Deliverable battery power"), bases[1], deliverable.element);
   return {
     element,
-    set(region, dispatch, standing) {
+    set(region, dispatch, standing, open = 0) {
+      incidents.hidden = open === 0;
+      text(incidents.firstChild, counted(open, "open incident"));
       state.set(standing);
       behind.set(standing, dispatch);
       commandable.set(dispatch);
@@ -145,7 +149,7 @@ export function regionsView() {
     element,
     everyMs: 5000,
     refresh: (signal) => Promise.all([...cards.values()].map((one) => one.refresh(signal))),
-    update({ summary, regions, dispatches, standings, alarms }) {
+    update({ summary, regions, dispatches, standings, incidents, alarms }) {
       top.set(summary);
       strip.set(alarms, summary.at_ms);
       empty.hidden = regions.size > 0;
@@ -155,7 +159,7 @@ export function regionsView() {
           cards.get(name).refresh().catch(() => {});  // the next refresh requests it again
           grid.replaceChildren(...[...cards.keys()].sort().map((key) => cards.get(key).element));
         }
-        cards.get(name).set(regions.get(name), dispatches.get(name), standings.get(name));
+        cards.get(name).set(regions.get(name), dispatches.get(name), standings.get(name), incidents.get(name));
       }
     },
   };

@@ -1,17 +1,18 @@
 // Rejected readings: why each was rejected, and its bytes.
 
+import { remember } from "../address.js";
 import { h, text } from "../dom.js";
 import { count, dateTime } from "../format.js";
 import { get } from "../live.js";
 
 const LIMIT = 100;
 
-export function rejectedView() {
+export function rejectedView(parameters) {
   const chips = h("div", { class: "choice wrap", role: "group", "aria-label": "Reason" });
   const list = h("ol", { class: "rejects" });
   const empty = h("p", { class: "empty", hidden: true }, "Nothing was rejected in the last hour.");
   const entries = new Map();
-  let reason = "";
+  let reason = parameters.get("reason") ?? "";
   let shown = "";
 
   function entry(row) {
@@ -31,7 +32,7 @@ export function rejectedView() {
     const focused = [...chips.children].indexOf(document.activeElement);
     const chip = (value, words, n) => h("button", {
       type: "button", "aria-pressed": String(reason === value),
-      onclick: () => { reason = value; load().catch(() => {}); },
+      onclick: () => { reason = value; remember({ reason }); load().catch(() => {}); },
     }, words, " ", h("span", { class: "count" }, count(n)));
     chips.replaceChildren(chip("", "All", total), ...Object.entries(counts).map(([name, n]) => chip(name, name, n)));
     if (focused >= 0) chips.children[focused]?.focus();

@@ -1,8 +1,9 @@
 // One site: its devices now (from the fleet worker that has them), its record, its windows.
 
 import { lineChart } from "../chart.js";
-import { h, panel, table, text } from "../dom.js";
-import { batteryPhrase, clockSeconds, count, energy, gridPhrase, number, percent, power, seconds, span } from "../format.js";
+import { chosen, remember } from "../address.js";
+import { h, panel, refill, table, text } from "../dom.js";
+import { batteryPhrase, clockSeconds, count, counted, energy, gridPhrase, number, percent, power, seconds, span } from "../format.js";
 import { get } from "../live.js";
 import { may } from "../session.js";
 import { setpointPhrase, stateWord, toneOf } from "../words.js";
@@ -66,7 +67,7 @@ function deviceColumns(streamTimeMs, presenceOf, recordOf) {
     { label: "Load", kind: "number", cell: (d) => power(d.load_w) },
     { label: "Temp.", kind: "number", cell: (d) => number(d.temperature_c, 1, " °C") },
     { label: "Grid tie", cell: gridTie },
-    { label: "Quality", cell: (d) => `${QUALITY[d.quality] ?? d.quality ?? "–"} · ${count(d.readings)} readings${repeated(d)}` },
+    { label: "Quality", cell: (d) => `${QUALITY[d.quality] ?? d.quality ?? "–"} · ${counted(d.readings, "reading")}${repeated(d)}` },
   ];
 }
 
@@ -79,17 +80,30 @@ const RECORD_COLUMNS = [
   { label: "Solar", kind: "number", cell: (d) => (d.rated_solar_w ? power(d.rated_solar_w) : "none") },
 ];
 
-export function siteView(siteId) {
+/** The site; null if the id is that of a device, whose site's page is then opened in its place. */
+async function detailOf(siteId, signal) {
+  try {
+    return await get(`sites/${encodeURIComponent(siteId)}`, {}, signal);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    const { sites: [site] } = await get("sites", { device: siteId, limit: 1 }, signal);
+    if (!site) throw error;
+    location.replace(`#/sites/${encodeURIComponent(site.site_id)}?device=${encodeURIComponent(siteId)}`);
+    return null;
+  }
+}
+
+export function siteView(siteId, parameters) {
   const path = `sites/${encodeURIComponent(siteId)}`;
   const facts = h("p", { class: "facts" });
   const twin = h("div", { class: "rows" });
   const twinBasis = h("span");
   const record = h("div", { class: "rows" });
-  const story = storyPanel();
+  const story = storyPanel(parameters);
   const windows = h("div", { class: "rows" });
   const covered = h("span");
   const chart = lineChart({ label: "Mean power by window", series: POWERS, tick: power, height: 260 });
-  let sizeS = 60;
+  let sizeS = chosen(parameters, "size", [60, 900], 60);
   let nowMs = Date.now();
 
   function showSite({ site, state, presence, twin: now, twin_error: error }) {
@@ -104,7 +118,7 @@ export function siteView(siteId) {
       twin.replaceChildren(h("p", { class: "problem" }, `The newest readings cannot be shown: ${error}.`));
       return;
     }
-    text(twinBasis, `${now.devices.length} of ${(site.devices ?? []).length} ${(site.devices ?? []).length === 1 ? "device has" : "devices have"} reported`);
+    text(twinBasis, `${now.devices.length} of ${counted((site.devices ?? []).length, "device has", "devices have")} reported`);
     twin.replaceChildren(table("Newest reading of each device", deviceColumns(now.stream_time_ms, presenceOf, recordOf), now.devices, "No device has reported yet."));
   }
 
@@ -113,12 +127,13 @@ export function siteView(siteId) {
     chart.set(oldestFirst.map((w) => w.start_ms), POWERS.map((s) => oldestFirst.map((w) => mean(w[s.key]))));
     const newest = answer.windows[0];
     text(covered, newest ? `newest ${percent(newest.coverage)} covered · closed ${seconds(Math.max(0, nowMs - newest.start_ms - 1000 * newest.size_s) / 1000)} ago` : "");
-    windows.replaceChildren(table("Closed windows, newest first", WINDOW_COLUMNS, answer.windows.slice(0, SHOWN), "No window of this size has closed yet."));
+    refill(windows, table("Closed windows, newest first", WINDOW_COLUMNS, answer.windows.slice(0, SHOWN), "No window of this size has closed yet."));
   }
 
   const loadWindows = async (signal) => showWindows(await get(`${path}/windows`, { size_s: sizeS }, signal));
   const sizes = choice("Window size", [[60, "1 min"], [900, "15 min"]], sizeS, (value) => {
     sizeS = value;
+    remember({ size: value });
     loadWindows().catch(() => {});
   });
 
@@ -136,7 +151,8 @@ export function siteView(siteId) {
       nowMs = summary.at_ms;
     },
     async refresh(signal) {
-      const detail = await get(path, {}, signal);
+      const detail = await detailOf(siteId, signal);
+      if (detail === null) return;
       showSite(detail);
       await loadWindows(signal);
       await story.refresh(detail.site.devices ?? [], signal);

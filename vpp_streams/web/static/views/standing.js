@@ -1,8 +1,8 @@
 // The standing of a region: its label, its findings, and how much of it can be commanded.
 
 import { bar, h, text } from "../dom.js";
-import { count, percent, powerSize } from "../format.js";
-import { doingWords } from "../words.js";
+import { count, counted, percent, powerSize } from "../format.js";
+import { rulingWords } from "../words.js";
 import { sentences } from "./sentences.js";
 
 const UNKNOWN = { level: "bad", word: "Not known", findings: [] };
@@ -26,8 +26,7 @@ export function standingSentences() {
     element: h("div", { class: "standing" }, wrong.element, doing.element),
     set(standing = UNKNOWN, dispatch = undefined) {
       wrong.set(standing.findings.map(({ said }) => `${said[0].toUpperCase()}${said.slice(1)}.`));
-      const words = dispatch?.stale === false ? doingWords(dispatch.status) : null;
-      doing.set(words ? [words] : []);
+      doing.set(rulingWords(dispatch));
     },
   };
 }
@@ -46,7 +45,7 @@ export function commandableBar() {
       const part = known ? now.commandable / now.batteries : null;
       text(value, percent(part));
       text(note, known
-        ? `${count(now.commandable)} of ${count(now.batteries)} batteries, ${powerSize(now.commandable_w)}`
+        ? `${count(now.commandable)} of ${counted(now.batteries, "battery", "batteries")}, ${powerSize(now.commandable_w)} of ${powerSize(now.rated_w)} installed`
         : now ? "no battery is registered" : "not known");
       share.set(part);
     },

@@ -1,5 +1,6 @@
 // A device's commands of the last hour and their outcomes, from the topics that keep them.
 
+import { chosen, remember } from "../address.js";
 import { h, panel, text } from "../dom.js";
 import { clockSeconds, count } from "../format.js";
 import { get } from "../live.js";
@@ -10,8 +11,8 @@ const SHOWN = 80;
 const AGAIN_MS = 10_000;
 
 /** The panel of a site; `refresh(devices, signal)` shows the story of the chosen device. */
-export function storyPanel() {
-  const choose = h("select", { "aria-label": "Device", onchange: () => { readAt = -Infinity; load().catch(() => {}); } });
+export function storyPanel(parameters) {
+  const choose = h("select", { "aria-label": "Device", onchange: () => { remember({ device: choose.value }); readAt = -Infinity; load().catch(() => {}); } });
   const note = h("p", { class: "note" });
   const list = h("ol", { class: "story" });
   let readAt = -Infinity;
@@ -27,7 +28,7 @@ export function storyPanel() {
   async function load(signal) {
     if (!choose.value || performance.now() - readAt < AGAIN_MS) return;
     readAt = performance.now();
-    const answer = await get(`devices/${encodeURIComponent(choose.value)}/commands`, {}, signal);
+    const answer = await get(`devices/${encodeURIComponent(choose.value)}/commands`, { renewals: "no" }, signal);
     const newest = answer.story.slice(-SHOWN).reverse();
     list.replaceChildren(...newest.map(line));
     const all = answer.story.length > SHOWN ? `the newest ${SHOWN} of ${count(answer.story.length)} lines, newest first` : "newest first";
@@ -40,6 +41,7 @@ export function storyPanel() {
       const ids = devices.map((device) => device.device_id);
       if (JSON.stringify(ids) !== JSON.stringify([...choose.options].map((o) => o.value))) {
         choose.replaceChildren(...ids.map((id) => h("option", { value: id }, id)));
+        choose.value = chosen(parameters, "device", ids, ids[0]);
       }
       await load(signal);
     },
