@@ -102,7 +102,7 @@ def test_an_entry_that_is_put_into_a_closed_month_is_found(world: LedgerWorld) -
 
 
 @settings(
-    max_examples=12, deadline=None, derandomize=True,
+    max_examples=6, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(st.lists(st.integers(0, 7), min_size=2, max_size=8), st.data())
