@@ -5,6 +5,7 @@ shares of the sites + rest of the operator = settlement of the market.
 """
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -42,22 +43,11 @@ def award_lines(
     A site that was not measured, went the other way, did nothing or left has a line of 0, which
     says so. Raises `RefusedError` where a program is paid in another currency than the market.
     """
-    for program in enrolled.programs:
-        if program.currency != award.currency:
-            raise RefusedError(
-                f"program {program.program_id} is paid in {program.currency}, market"
-                f" {award.market} in {award.currency}: enrol the sites in one of that currency"
-            )
-    total = micros_of(delivery.money)
-    if abs(total) > MAX_MICROS:
-        raise RefusedError(
-            f"{delivery.money:g} {award.currency} for {award.bid_id} is beyond reason"
-        )
-    gross = _gross(award, delivery, fleet, delivered, takes_part)
-    millionths = enrolled.share_millionths()
-    shares = shares_of(gross, millionths)
-    span = award.start_ms, ends_ms(award)
-    price = award.prices.get("energy", math.nan)
+    _check(award, delivery, enrolled)
+    shares = shares_of(
+        _gross(award, delivery, fleet, delivered, takes_part), enrolled.share_millionths()
+    )
+    span, price = (award.start_ms, ends_ms(award)), award.prices.get("energy", math.nan)
     interval = Interval(award.region, award.market, span, award.currency, price)
     revenue = revenue_account(award.market, award.region)
 
@@ -72,27 +62,47 @@ def award_lines(
             delivered=_of_region(delivery),
         )
 
-    lines = [
+    total = micros_of(delivery.money)
+    return (
         of_region("market", market_account(award.market), revenue, total),
         of_region("operator", revenue, OPERATOR, total - int(shares.sum())),
-    ]
+        *_share_lines(interval, fleet, delivered, enrolled, shares),
+    )
+
+
+def _check(award: Award, delivery: Delivery, enrolled: Enrolled) -> None:
+    for program in enrolled.programs:
+        if program.currency != award.currency:
+            raise RefusedError(
+                f"program {program.program_id} is paid in {program.currency}, market"
+                f" {award.market} in {award.currency}: enrol the sites in one of that currency"
+            )
+    if abs(micros_of(delivery.money)) > MAX_MICROS:
+        raise RefusedError(
+            f"{delivery.money:g} {award.currency} for {award.bid_id} is beyond reason"
+        )
+
+
+def _share_lines(
+    interval: Interval, fleet: Fleet, delivered: Delivered, enrolled: Enrolled, shares: Ints
+) -> Iterator[Lines]:
+    """The owners' shares, by program."""
+    revenue = revenue_account(interval.market, interval.region)
+    millionths = enrolled.share_millionths()
     for code, program in enumerate(enrolled.programs):
         rows = np.flatnonzero((enrolled.code == code) & (millionths > 0))
         if len(rows):
-            lines.append(
-                Lines(
-                    kind="share",
-                    interval=interval,
-                    program=program,
-                    site_ids=fleet.site_ids.take(pa.array(rows)),
-                    giver=repeated(revenue, len(rows)),
-                    taker=fleet.accounts.take(pa.array(rows)),
-                    amounts=shares[rows],
-                    delivered=taken(delivered, rows),
-                    share=int(millionths[rows[0]]) / MILLIONTHS,
-                )
+            yield Lines(
+                kind="share",
+                interval=interval,
+                program=program,
+                site_ids=fleet.site_ids.take(pa.array(rows)),
+                giver=repeated(revenue, len(rows)),
+                taker=fleet.accounts.take(pa.array(rows)),
+                amounts=shares[rows],
+                delivered=taken(delivered, rows),
+                share=int(millionths[rows[0]]) / MILLIONTHS,
             )
-    return tuple(lines)
 
 
 def _gross(

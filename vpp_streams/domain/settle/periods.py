@@ -38,11 +38,6 @@ def day_start_ms(day: date, zone: ZoneInfo) -> int:
     return round(midnight.astimezone(UTC).timestamp() * 1000)
 
 
-def day_ms(day: date, zone: ZoneInfo) -> int:
-    """Length of a local day: 23, 24 or 25 hours as a rule."""
-    return day_start_ms(day + timedelta(days=1), zone) - day_start_ms(day, zone)
-
-
 def month_of(at_ms: int, zone: ZoneInfo) -> str:
     """The month of a moment, ``YYYY-MM``."""
     return f"{local_date(min(at_ms, MAX_TIME_MS), zone):%Y-%m}"
