@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,12 +11,14 @@ import pytest
 import pytest_asyncio
 
 from schemas.commands import CommandEvent, CommandEvents
-from tests.support.desk_world import SILENT_FROM, SITES, UNCONNECTED, desk_model
+from tests.support.desk_world import SILENT_FROM, SITES, UNCONNECTED, desk_model, reading
+from tests.support.telemetry_factory import make_batch
 from tests.support.web_records import NOW_MS, command_frame
 from tests.support.web_world import KafkaInMemory, apply, apply_raw
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
+from vpp_streams.web.operators import make_demo_operator
 from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.views import SiteRow
 
@@ -170,3 +173,29 @@ async def test_a_device_whose_presence_was_removed_is_not_connected(
     assert "home-001" not in await ids(client, "connected=no")
     apply_raw(model, topics.PRESENCE, b"pw-001", None)
     assert "home-001" in await ids(client, "connected=no")
+
+
+async def test_a_nominal_frequency_of_another_grid_is_refused(
+    model: ReadModel, tmp_path: Path
+) -> None:
+    operators, access = make_demo_operator(tmp_path, "demo", "http://localhost")
+    kafka = KafkaInMemory()
+    app = create_web(Settings(operators=operators), model, lambda: NOW_MS, kafka, answer_s=0.01)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    headers = {"Authorization": f"Bearer {access.token}"}
+    order = {"export_w": 0, "for_s": 60, "droop": {"nominal_hz": 50}}
+    path = "/api/v1/regions/north/targets"
+    newer = {"measured_at_ms": NOW_MS - 100, "received_at_ms": NOW_MS - 50}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost", headers=headers
+    ) as web:
+        assert (await web.post(path, json=order)).status_code == 202, "nothing is measured yet"
+        model.explorer.apply_readings(make_batch([reading(7, frequency_hz=59.96, **newer)]))
+        refused = await web.post(path, json=order)
+        assert refused.status_code == 422
+        assert "the devices of north measure 60.0 Hz" in refused.json()["error"]
+        right = await web.post(path, json=order | {"droop": {"nominal_hz": 60}})
+        assert right.status_code == 202
+        south = await web.post("/api/v1/regions/south/targets", json=order)
+        assert south.status_code == 202, "of another region"
+    assert len(kafka.written) == 3
