@@ -11,7 +11,8 @@ import pytest_asyncio
 
 from schemas.commands import CommandEvent, CommandEvents
 from tests.support.accounts_world import Entrance
-from tests.support.desk_world import SILENT_FROM, SITES, UNCONNECTED, desk_model
+from tests.support.desk_world import SILENT_FROM, SITES, UNCONNECTED, desk_model, reading
+from tests.support.telemetry_factory import make_batch
 from tests.support.web_records import NOW_MS, command_frame
 from tests.support.web_world import KafkaInMemory, apply, apply_raw
 from vpp_streams.kafka import topics
@@ -196,3 +197,30 @@ async def test_list_file_and_map_have_only_what_is_in_sight(
         found = (await client.get("/api/v1/map")).json()
         assert found["total"] == len(sites)
         assert sum(cluster["sites"] for cluster in found["clusters"]) <= len(sites)
+
+
+async def test_a_nominal_frequency_of_another_grid_is_refused(
+    model: ReadModel,
+) -> None:
+    entrance, kafka = Entrance(), KafkaInMemory()
+    app = create_web(
+        *(Settings(), model, lambda: NOW_MS, kafka), logins=entrance.logins, answer_s=0.01
+    )
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    headers = entrance.headers()
+    order = {"export_w": 0, "for_s": 60, "droop": {"nominal_hz": 50}}
+    path = "/api/v1/regions/north/targets"
+    newer = {"measured_at_ms": NOW_MS - 100, "received_at_ms": NOW_MS - 50}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost", headers=headers
+    ) as web:
+        assert (await web.post(path, json=order)).status_code == 202, "nothing is measured yet"
+        model.explorer.apply_readings(make_batch([reading(7, frequency_hz=59.96, **newer)]))
+        refused = await web.post(path, json=order)
+        assert refused.status_code == 422
+        assert "the devices of north measure 60.0 Hz" in refused.json()["error"]
+        right = await web.post(path, json=order | {"droop": {"nominal_hz": 60}})
+        assert right.status_code == 202
+        south = await web.post("/api/v1/regions/south/targets", json=order)
+        assert south.status_code == 202, "of another region"
+    assert len(kafka.written) == 3

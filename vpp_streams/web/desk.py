@@ -15,7 +15,7 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from schemas.dispatch import Hold, Limit, Request, RequestEvent, Target, Withdraw
-from schemas.grid import Alert
+from schemas.grid import Alert, Droop
 from vpp_streams.domain.access.rights import Order, Principal
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
@@ -28,6 +28,8 @@ from vpp_streams.web.seen import Seen
 ANSWER_S = 4.0
 """How long the region role has to answer, s; it decides at least twice a second."""
 WRITE_S = 10.0
+_ANOTHER_GRID_HZ = 3.0
+"""No grid deviates from its nominal frequency by as much as this, Hz: it has another one."""
 _PAST_MS = 5_000
 """A start at most this long ago, ms, counts as now, because clocks differ."""
 
@@ -74,6 +76,8 @@ class Desk:
         """The target for an order. Raises `ApiError` (422) that names the mistake in the order."""
         starts_at_ms, ends_at_ms = self._times(order)
         self._known(region)
+        if order.droop is not None:
+            self._check_nominal(region, order.droop)
         return Target(
             request_id=_new_id("target"),
             region=region,
@@ -232,6 +236,15 @@ class Desk:
         if order.ends_at_ms <= starts_at_ms:
             raise _wrong("it would end before it starts")
         return starts_at_ms, order.ends_at_ms
+
+    def _check_nominal(self, region: str, droop: Droop) -> None:
+        """Raises `ApiError` (422) if the nominal frequency is that of another grid."""
+        measured_hz = self._model.explorer.frequency_hz(region, self._now_ms())
+        if measured_hz is not None and abs(measured_hz - droop.nominal_hz) > _ANOTHER_GRID_HZ:
+            raise _wrong(
+                f"the devices of {region} measure {measured_hz:.1f} Hz: with a nominal frequency of"
+                f" {droop.nominal_hz:g} Hz all of them would go to full power at once"
+            )
 
     def _known(self, region: str) -> None:
         regions = self._model.sites.registry.regions()

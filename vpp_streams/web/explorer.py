@@ -96,6 +96,10 @@ class Explorer:
             clusters=[self._cluster(one) for one in found],
         )
 
+    def frequency_hz(self, region: str, now_ms: int) -> float | None:
+        """Frequency of a region's grid, as its devices measure it; None = not measured lately."""
+        return self._live.frequency_hz(region, now_ms - SILENT_MS)
+
     def _find(self, query: SiteQuery, now_ms: int) -> tuple[Ints, SiteValues]:
         self._table.refresh()
         alarms = self._commands.alarms(now_ms)

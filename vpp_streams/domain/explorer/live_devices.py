@@ -14,7 +14,7 @@ from vpp_streams.domain.fleet.twins import SET_BACK_MS
 from vpp_streams.domain.registry.name_index import UNKNOWN
 from vpp_streams.domain.registry.registry import Registry
 
-MEASURED = ("battery_w", "grid_w", "solar_w", "soc")
+MEASURED = ("battery_w", "grid_w", "solar_w", "soc", "frequency_hz")
 _BAD = 3
 """Quality of a reading whose values are not believed, and so are not measured."""
 _SPEC: Mapping[str, Column] = {
@@ -70,6 +70,18 @@ class LiveDevices:
             names = zip(self._unplaced.items(), placed.tolist(), strict=True)
             self._unplaced = {name: state for (name, state), done in names if not done}
         return self._columns
+
+    def frequency_hz(self, region: str, since_ms: int) -> float | None:
+        """Median frequency that the region's devices have measured since then; None = none has."""
+        columns, live = self._registry.columns, self.columns()
+        if region not in columns.regions.names:
+            return None
+        site = columns.devices.known("site")
+        own = columns.sites["own_region"][site] == columns.regions.names.index(region)
+        measured = live["frequency_hz"][: len(site)]
+        recent = live["received_at_ms"][: len(site)] >= since_ms
+        found = measured[own & recent & np.isfinite(measured)]
+        return float(np.median(found)) if len(found) else None
 
     def rows(self, device_ids: list[str]) -> Ints:
         """Rows of these devices; `UNKNOWN` for one that is not registered."""

@@ -44,9 +44,10 @@ function powerForm({ region, path, nowMs, give }) {
     h("option", { value: 1 }, "discharge"), h("option", { value: -1 }, "charge"), h("option", { value: 0 }, "self-consumption"));
   const when = times("min", 60, 15, nowMs);
   const [bestEffort, emergency, droop] = [box("best_effort"), box("emergency"), box("droop")];
-  const nominal = h("select", { name: "nominal_hz" }, [50, 60].map((hz) => h("option", { value: hz }, `${hz} Hz`)));
+  const nominal = h("select", { name: "nominal_hz" }, h("option", { value: "" }, "choose"), [50, 60].map((hz) => h("option", { value: hz }, `${hz} Hz`)));
   const nominalField = h("label", { class: "field", hidden: true }, h("span", {}, "Nominal frequency"), nominal);
-  droop.addEventListener("change", () => { nominalField.hidden = !droop.checked; });
+  // Nothing is chosen for a person: with the frequency of another grid, batteries go to full power.
+  droop.addEventListener("change", () => { nominalField.hidden = !droop.checked; nominal.required = droop.checked; });
   return orderForm("Dispatch", give,
     [field("Power, kW", kw), field("Direction", way), ...when.fields, tick(bestEffort, "best effort"), tick(emergency, "emergency"),
       tick(droop, "frequency response"), nominalField],

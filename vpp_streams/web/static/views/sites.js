@@ -15,7 +15,7 @@ const COLUMNS = [
   ["site_id", "Site", "id", (s) => h("a", { href: `#/sites/${encodeURIComponent(s.site_id)}` }, s.site_id)],
   ["region", "Region", "", (s) => h("a", { href: `#/regions/${encodeURIComponent(s.region)}` }, s.region)],
   ["level", "Condition", "", condition],
-  ["connected", "Connected", "number", (s) => h("span", { class: s.connected === s.devices ? "" : "warn-text" }, `${s.connected} of ${s.devices} ${s.kinds.join(", ")}`)],
+  ["connected", "Connected", "number", (s) => h("span", { class: s.connected === s.devices ? "" : "warn-text" }, `${s.connected} of ${s.devices}`)],
   ["commandable", "Commandable", "", commandable],
   ["soc", "Charge", "number", (s) => percent(s.soc)],
   ["battery_w", "Battery", "number", (s) => batteryPhrase(s.battery_w)],
