@@ -7,6 +7,7 @@ import csv
 import io
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,8 @@ def windows(given: Facts, wh: Floats) -> pd.DataFrame:
 
 def shares(given: Facts, wh: Floats) -> pd.DataFrame:
     """Each site's share in each interval: columns start, site, local, version, wh, micros."""
-    found = windows(given, wh).groupby(["start", "site"], as_index=False)["wh"].sum(min_count=1)
+    sums = windows(given, wh).groupby(["start", "site"])["wh"].sum(min_count=1)
+    found: pd.DataFrame = sums.reset_index()
     found["wh"] = found["wh"].clip(-5_000 / 12, 5_000 / 12)
     found["local"] = pd.to_datetime(found["start"], unit="ms", utc=True).dt.tz_convert(ZONE)
     found = pd.merge_asof(found.sort_values("start"), TERMS, left_on="local", right_on="since")
@@ -153,7 +155,7 @@ def test_every_line_is_what_pandas_computes_to_the_micro(
 ) -> None:
     table = by_pandas(facts())
     sums = table.groupby(["site", "month", "kind", "version"])[["micros", "wh"]].sum()
-    expected: dict[tuple[str, str], dict[tuple[str, int], tuple[int, float]]] = {}
+    expected: dict[tuple[str, str], dict[tuple[str, int], tuple[int, Any]]] = {}
     for key, micros, wh in zip(sums.index, sums["micros"], sums["wh"], strict=True):
         site, month, kind, version = key
         expected.setdefault((site, month), {})[kind, version] = (micros, pytest.approx(wh))

@@ -5,21 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.site_entries import FIVE, START, entry
 from vpp_streams.domain.ledger.site_entries import SiteEntry
 from vpp_streams.domain.statements.past_events import past_events
-
-START, FIVE = 1_761_000_000_000, 300_000
-
-
-def entry(number: int = 0, **changes: Any) -> SiteEntry:
-    fields: dict[str, Any] = {
-        "kind": "share", "region": "north", "market": "sim", "start_ms": START + number * FIVE,
-        "interval_ms": FIVE, "program_id": "p", "program_version": 1, "revision": 0,
-        "reverses": False, "period": "2025-10", "stated_period": "2025-10", "micros": 8_000,
-        "currency": "EUR", "energy_wh": 150.0, "baseline_wh": 50.0, "delivered_wh": 100.0,
-        "coverage": 1.0, "price_per_mwh": 100.0, "share": 0.8, "window_revision": 0,
-    }  # fmt: skip
-    return SiteEntry(**(fields | changes))
 
 
 def test_intervals_that_follow_each_other_are_one_event() -> None:
@@ -51,7 +39,7 @@ def test_what_differs_is_another_event(other: SiteEntry) -> None:
 
 
 def test_payments_for_the_same_time_are_one_event() -> None:
-    span = {"interval_ms": 12 * FIVE, "market": "", "share": math.nan}
+    span: dict[str, Any] = {"interval_ms": 12 * FIVE, "market": "", "share": math.nan}
     (event,) = past_events(
         [entry(kind="energy", micros=30_000, **span), entry(kind="event", micros=250_000, **span)]
     )
