@@ -19,7 +19,12 @@ from vpp_streams.statements.pdf import pdf_of
 def document(
     *entries: SiteEntry, programs: tuple[Program, ...] = (), **books: Any
 ) -> StatementDocument:
-    facts = {"zone": ZoneInfo("UTC"), "closed": True, "owed_before_micros": 0, "decimals": 2}
+    facts: dict[str, Any] = {
+        "zone": ZoneInfo("UTC"),
+        "closed": True,
+        "owed_before_micros": 0,
+        "decimals": 2,
+    }
     return document_of("home-1", "2025-10", entries, programs, MonthBooks(**(facts | books)))
 
 
