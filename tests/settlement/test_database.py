@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from vpp_streams.errors import LedgerError, SettingsError, VppError
 from vpp_streams.settings import Settings
-from vpp_streams.settlement.database import drop_tables, ledger_url, open_ledger
+from vpp_streams.settlement.database import drop_tables, ledger_url, open_ledger, plain_errors
 
 SECRET = "s3cret/word"
 
@@ -119,3 +119,33 @@ def test_a_file_that_another_process_writes_to(
 def test_errors_are_of_the_kind_that_the_command_line_prints() -> None:
     assert issubclass(LedgerError, VppError)
     assert LedgerError.exit_code == 5
+
+
+ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT sum(x) FROM n"
+
+
+def test_a_reader_changes_nothing_and_ends_at_its_time_limit(ledger_settings: Settings) -> None:
+    open_ledger(ledger_settings, create=True).dispose()
+    reader = open_ledger(ledger_settings, reads_for_s=1)
+    with (
+        pytest.raises(LedgerError, match=r"read-?only|readonly"),
+        plain_errors(reader),
+        reader.begin() as ledger,
+    ):
+        ledger.execute(sa.text("DELETE FROM periods"))
+    with (
+        pytest.raises(LedgerError, match="it took too long"),
+        plain_errors(reader),
+        reader.connect() as ledger,
+    ):
+        ledger.execute(sa.text(ENDLESS))
+    with plain_errors(reader), reader.connect() as ledger:
+        assert ledger.scalar(sa.text("SELECT 1")) == 1, "it goes on after that"
+    reader.dispose()
+
+
+def test_a_reader_creates_no_file(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / "nowhere")
+    with pytest.raises(LedgerError):
+        open_ledger(settings, reads_for_s=1)
+    assert not (tmp_path / "nowhere").exists()

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from schemas.entry_frames import encode_entries
 from schemas.ledger import PeriodClosed
 from schemas.programs import Program
 from schemas.settlement import BANK, site_account
 from schemas.windows import SiteWindow
-from tests.support.ledger_world import LedgerWorld, row
+from tests.support.ledger_world import LedgerWorld, batch, block_record, row
 from tests.support.settle_world import (
     BERLIN,
     INTERVAL,
@@ -106,7 +107,7 @@ def facts(seed: int = 7) -> Facts:
         local_ms(text) + number * INTERVAL for text, count in STRETCHES for number in range(count)
     ]
     rng = np.random.default_rng(seed)
-    wh = rng.uniform(5, 80, (len(starts), 5, len(SITES))).round(4)
+    wh = rng.uniform(5, 80, (len(starts), 5, len(SITES))).round(3)
     wh[rng.random(wh.shape) < 0.04] = np.nan
     wh[:, :, 2] = np.nan
     wh[starts.index(LATE_OCTOBER) - 1, :3, 0] = np.nan
@@ -125,7 +126,7 @@ def program_at(start_ms: int) -> Program:
 
 
 class StatementWorld(LedgerWorld):
-    """The ledger of that month. September and October are closed unless ``open_`` is set."""
+    """The ledger of that month, with all months open; `close_and_correct` closes two."""
 
     def __init__(self, settings: Settings, given: Facts | None = None) -> None:
         super().__init__(settings)
@@ -133,11 +134,13 @@ class StatementWorld(LedgerWorld):
         self._windows = SiteWindows()
         self._records: dict[tuple[str, int], list[pa.RecordBatch]] = {}
         self._closed: frozenset[str] = frozenset()
+        self._waiting: dict[int, list[bytes]] = {}
         self._measure(self.given.first_wh, 0)
         self._settle_all()
         self._measure(self.given.later_wh, 1)
         self._settle_all()
         self._settle_availability()
+        self.flush()
 
     def close_and_correct(self) -> None:
         """Close September, correct it; close October, correct it."""
@@ -147,6 +150,7 @@ class StatementWorld(LedgerWorld):
         self._close("2025-10")
         self._measure(self.given.final_wh, 2, LATE_OCTOBER)
         self._settle_all(LATE_OCTOBER)
+        self.flush()
 
     def pay(self, site_id: str, cents: int, on: str) -> None:
         """Book a payout."""
@@ -168,9 +172,11 @@ class StatementWorld(LedgerWorld):
                 ("energy_wh", "baseline_wh", "delivered_wh", "price_per_mwh", "share"), np.nan
             ),
         )
-        self._book(pa.RecordBatch.from_pylist([paid], self._schema))
+        self._book(batch([paid]))
+        self.flush()
 
     def _close(self, period: str) -> None:
+        self.flush()
         self.decide(PeriodClosed(period=period, by="ada", at_ms=0, through=self.through))
         self._closed |= {period}
 
@@ -226,12 +232,20 @@ class StatementWorld(LedgerWorld):
         found = settled(lines, Books(BERLIN, self._closed), standing(before, kinds))  # type: ignore[arg-type]  # literal kinds
         if found is not None:
             before.append(found)
-            self._schema = found.schema
             self._book(found)
 
     def _book(self, entries: pa.RecordBatch) -> None:
         for partition, part in by_partition(entries):
-            self.book(partition, part.to_pylist())
+            self._waiting.setdefault(partition, []).append(encode_entries(part))
+
+    def flush(self) -> None:
+        """Book what was settled, each partition in one transaction."""
+        for partition, values in self._waiting.items():
+            at = self._ends[partition]
+            records = [block_record(partition, at + n, value) for n, value in enumerate(values)]
+            self.books.book(partition, at or None, records)
+            self._ends[partition] = at + len(values)
+        self._waiting.clear()
 
 
 AVAILABLE_H = (745.0, 700.5, 0.0)

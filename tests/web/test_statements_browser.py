@@ -72,7 +72,7 @@ async def test_an_owner_goes_from_the_home_to_the_entry_behind_a_cent(
         await page.get_by_role("link", name="October 2025").press("Enter")
         await expect(page.locator("h1")).to_have_text("Statement for October 2025")
         sums = page.locator(".sums")
-        await expect(sums).to_contain_text("Earned in this month9.604314 EUR")
+        await expect(sums).to_contain_text("Earned in this month9.604312 EUR")
         await expect(sums).to_contain_text("Can be paid out at the end of the month9.60 EUR")
         await expect(page.get_by_text(FORMULA).first).to_be_visible()
         await expect(page.get_by_text("not complete")).to_be_visible()

@@ -129,7 +129,7 @@ def _per_event(paid: Paid) -> Formula:
 def _share(paid: Paid) -> Formula:
     found = _product(paid, paid.delivered_wh, "kWh")
     clearing = known(paid.price_per_mwh)
-    if clearing is None or not paid.micros or not paid.share:
+    if clearing is None or not paid.micros or not paid.share or not paid.delivered_wh:
         return found
     expected = paid.delivered_wh / WH_PER_KWH * clearing / WH_PER_KWH * paid.share * MICROS
     if abs(expected - paid.micros) <= MICROS_OF_ROUNDING * max(abs(paid.count), 1):
@@ -173,7 +173,7 @@ def _product(paid: Paid, quantity_wh: float, unit: str, note: str = "") -> Formu
 
 def _why_nothing(paid: Paid, energy: Decimal) -> str:
     if paid.micros:
-        return "Corrections of energy that cancel each other, at different prices."
+        return "Not for energy: for capacity that was held ready, or corrections that cancel out."
     if not energy:
         return "No energy was delivered."
     return (

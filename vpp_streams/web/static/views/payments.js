@@ -62,7 +62,7 @@ export function eventTitle(event) {
 
 /** The panel of a home: what it earned this month, its last event, and where there is more. */
 export function earnedPanel(siteId) {
-  const sum = h("p", { class: "reason" });
+  const sum = h("p", { class: "earned" });
   const last = h("p", {});
   const problem = h("p", { class: "note", role: "status" });
   const more = h("p", { class: "downloads" },
