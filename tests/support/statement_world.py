@@ -52,6 +52,10 @@ ZONE = "Europe/Berlin"
 MONTH = "2025-10"
 
 
+CLOSED_MS = 1_764_000_000_000
+"""When months are closed: in November 2025."""
+
+
 def local_ms(text: str) -> int:
     """A local time, for example ``2025-10-01 00:00``, in ms."""
     return round(datetime.fromisoformat(text).replace(tzinfo=BERLIN).timestamp() * 1000)
@@ -177,7 +181,7 @@ class StatementWorld(LedgerWorld):
 
     def _close(self, period: str) -> None:
         self.flush()
-        self.decide(PeriodClosed(period=period, by="ada", at_ms=0, through=self.through))
+        self.decide(PeriodClosed(period=period, by="ada", at_ms=CLOSED_MS, through=self.through))
         self._closed |= {period}
 
     def _measure(self, wh: Floats, revision: int, only: int | None = None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, ViewportSize, expect
 
-from tests.support.browser_world import DESK, PHONE, Watched, opened, serving
+from tests.support.browser_world import DESK, PHONE, Watched, opened, serving, signed_in
 from tests.support.desk_world import desk_model
 from tests.support.incidents import incident
 from tests.support.market_feed import feed_market
@@ -61,6 +61,7 @@ async def test_a_region_that_nobody_rules_says_nothing_of_it(
 async def test_times_counts_and_axes_in_words(browser: Browser, model: ReadModel) -> None:
     async with serving(model) as home:
         context = await browser.new_context(viewport=DESK, timezone_id="Europe/Berlin")
+        await signed_in(context, home)
         watched = Watched(await context.new_page(), home)
         await watched.page.goto(home)
 
@@ -193,6 +194,7 @@ async def test_an_order_is_not_tried_out_without_a_yes(browser: Browser, model: 
         page.on("dialog", dismiss)
         await page.goto(home + "docs")
         operation = page.locator("#post-regions-region-hold")
+        await operation.locator("summary").first.click()
         await operation.get_by_text("Try it").click()
         await operation.get_by_label("region").fill("north")
         await operation.get_by_role("button", name="Send").click()

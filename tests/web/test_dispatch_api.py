@@ -417,7 +417,7 @@ async def test_the_documented_orders_are_those_that_are_taken(world: World) -> N
         for path, methods in document["paths"].items()
         if "Orders" in methods.get("post", {}).get("tags", ())
     }
-    assert len(posts) == 7
+    assert len(posts) == 6
     for told in posts.values():
         assert told["security"] == [{"token": []}]
         assert {"201", "202", "401", "403", "409", "422"} <= set(told["responses"])

@@ -175,7 +175,7 @@ async def test_an_owner_decides_with_the_keyboard_alone(
         page = watched.page
         await page.goto(home)
         await expect(page.locator("h1")).to_have_text(HOME)
-        await expect(page.locator(".reason")).not_to_be_empty()
+        await expect(page.locator(".reason[data-kind]")).not_to_be_empty()
         nav = page.get_by_role("navigation", name="Views")
         await expect(nav.get_by_role("link", name="Regions")).to_be_hidden()
         await page.get_by_role("slider").focus()
@@ -190,7 +190,7 @@ async def test_an_owner_decides_with_the_keyboard_alone(
         await expect(page.locator(".said")).to_contain_text("a pause ends later than now")
         page.on("dialog", accept)
         await page.get_by_role("button", name="Leave", exact=True).click()
-        await expect(page.locator(".reason")).to_contain_text("You have left")
+        await expect(page.locator(".reason[data-kind]")).to_contain_text("You have left")
         await expect(page.get_by_role("button", name="Join again")).to_be_visible()
         written = [msgspec.json.decode(value, type=Preferences) for *_, value in kafka.written]
         assert [w.backup_reserve for w in written] == [0.21] * 3

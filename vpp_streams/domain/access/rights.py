@@ -14,7 +14,13 @@ ROLES: tuple[Role, ...] = get_args(Role)
 Order = Literal["dispatch", "emergency", "limit", "hold", "storm"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 Read = Literal[
-    "read_site", "read_region", "read_market", "read_pipeline", "read_rejected", "read_records"
+    "read_site",
+    "read_money",
+    "read_region",
+    "read_market",
+    "read_pipeline",
+    "read_rejected",
+    "read_records",
 ]
 READS: tuple[Read, ...] = get_args(Read)
 Decision = Literal["acknowledge", "choose", "settle"]
@@ -24,6 +30,7 @@ ACTIONS: tuple[Action, ...] = (*READS, *ORDERS, *DECISIONS)
 
 MEANINGS: dict[Action, str] = {
     "read_site": "a home: its record, devices, readings, windows and commands",
+    "read_money": "what a home earned, and why: its events, statements and entries",
     "read_region": "a region: its sums, windows, forecasts, dispatch and requests",
     "read_market": "prices, bids, awards, deliveries and money of a region",
     "read_pipeline": "processes, counts, lag and ages of the complete system",
@@ -43,11 +50,13 @@ TABLE: dict[Role, frozenset[Action]] = {
     "operator": frozenset(ACTIONS),
     "trader": frozenset({"read_region", "read_market", "read_pipeline"}),
     "installer": frozenset({"read_site", "read_rejected"}),
-    "owner": frozenset({"read_site", "choose"}),
+    "owner": frozenset({"read_site", "read_money", "choose"}),
 }
 WHOLE_PLANT: frozenset[Action] = frozenset({"read_records"})
 """Actions that concern every home at once: they need a role in the complete plant."""
-_OF_REGIONS: frozenset[Action] = frozenset(ACTIONS) - {"read_site", "read_rejected", "choose"}
+_OF_REGIONS: frozenset[Action] = frozenset(ACTIONS) - {
+    *("read_site", "read_money", "read_rejected", "choose")
+}
 """Actions that concern complete regions: a role at one site does not include them."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")
 

@@ -38,8 +38,8 @@ function operation(path, method, described) {
   const schema = answer.content?.["application/json"]?.schema;
   const body = described.requestBody?.content["application/json"].schema;
   const parameters = (described.parameters ?? []).filter((p) => p.in !== "header");
-  return h("section", { class: "panel", id: idOf(path, method) },
-    h("header", {}, h("h3", {}, h("code", {}, `${method.toUpperCase()} ${path}`))),
+  return h("details", { class: "panel schema", id: idOf(path, method) },
+    h("summary", {}, h("h3", {}, h("code", {}, `${method.toUpperCase()} ${path}`))),
     h("p", { class: "preline" }, described.description ?? described.summary ?? ""),
     parameters.length ? h("ul", { class: "fields" }, parameters.map(parameter)) : null,
     described.security ? h("p", { class: "note" }, "Requires a right to give orders (a session, or Authorization: Bearer …)", body ? [" and ", typeOf(body)] : []) : null,
