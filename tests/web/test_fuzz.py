@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.accounts_world import Entrance
+from tests.support.ledger_world import OCTOBER_MS, LedgerWorld
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import (
     TWIN,
@@ -63,6 +64,14 @@ JSON = st.recursive(
 DEEP = st.sampled_from([b"[" * 60_000, b'{"a":' * 12_000, b'{"export_w":' + b"[" * 50_000])
 
 
+def with_ledger(settings: Settings) -> Settings:
+    """The same settings, with a ledger that has an entry of the home."""
+    world = LedgerWorld(settings)
+    world.book_interval(OCTOBER_MS, {KNOWN["site_id"]: 60})
+    world.engine.dispose()
+    return settings
+
+
 class Door:
     """The application with an operator who may do all, and one loop for all examples."""
 
@@ -73,7 +82,7 @@ class Door:
         feed_control(model)
         fleet = FleetWorker("http://fleet.test", fleet_that_answers(httpx.Response(200, json=TWIN)))
         app = create_web(
-            Settings(operators=operators),
+            with_ledger(Settings(operators=operators, state_dir=directory)),
             model,
             lambda: NOW_MS,
             KafkaInMemory(),
