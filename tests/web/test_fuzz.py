@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support.accounts_world import Entrance
 from tests.support.history_world import HistoryWorld, quarter
+from tests.support.ledger_world import OCTOBER_MS, LedgerWorld
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import (
     TWIN,
@@ -64,6 +65,14 @@ JSON = st.recursive(
 DEEP = st.sampled_from([b"[" * 60_000, b'{"a":' * 12_000, b'{"export_w":' + b"[" * 50_000])
 
 
+def with_ledger(settings: Settings) -> Settings:
+    """The same settings, with a ledger that has an entry of the home."""
+    world = LedgerWorld(settings)
+    world.book_interval(OCTOBER_MS, {KNOWN["site_id"]: 60})
+    world.engine.dispose()
+    return settings
+
+
 class Door:
     """The application with an operator who may do all, and one loop for all examples."""
 
@@ -76,7 +85,9 @@ class Door:
         history = HistoryWorld(directory / "history")
         history.write("site.windows", [quarter("home-001", NOW_MS - NOW_MS % 900_000)])
         app = create_web(
-            Settings(operators=operators, history=history.directory.root),
+            with_ledger(
+                Settings(operators=operators, state_dir=directory, history=history.directory.root)
+            ),
             model,
             lambda: NOW_MS,
             KafkaInMemory(),

@@ -210,7 +210,10 @@ def allowed(need: Need, role: str, scope: str) -> bool:
     if need.of is Of.PLANT:
         return scope == "*"
     if kind == "site":
-        return bool(actions & {"read_site", "read_rejected", "choose"}) and need.of is not Of.REGION
+        return (
+            bool(actions & {"read_site", "read_money", "read_rejected", "choose"})
+            and need.of is not Of.REGION
+        )
     return scope == "*" or name == "north"
 
 

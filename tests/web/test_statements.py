@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
@@ -15,9 +16,11 @@ from tests.support.accounts_world import Entrance
 from tests.support.statement_world import FIRST, SECOND, ZONE, booked, local_ms
 from tests.support.web_records import site, site_window, stats
 from tests.support.web_world import TWIN, KafkaInMemory, apply, fed_read_model, fleet_that_answers
+from vpp_streams.domain.statements.document import StatementDocument
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
+from vpp_streams.web.statement_views import Entries, Months, PastEvents
 from vpp_streams.web.twins import FleetWorker
 
 HOME, OTHER = "home-001", "home-002"
@@ -221,6 +224,21 @@ async def test_without_a_ledger_only_these_answers_are_missing(
     assert (await web.answer(HOME)).status_code == 200
     assert web.model.counters["ledger_reads_failed"] == 9
     await web.client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        ("events", PastEvents),
+        ("statements", Months),
+        ("statements/2025-10", StatementDocument),
+        ("entries?month=2025-10", Entries),
+    ],
+)
+async def test_every_answer_has_the_shape_that_is_documented(
+    web: Web, path: str, shape: type[msgspec.Struct]
+) -> None:
+    msgspec.convert(await web.get(f"{HOME}/{path}"), shape, strict=True)
 
 
 async def test_the_documentation_has_the_answers(web: Web) -> None:

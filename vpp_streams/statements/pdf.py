@@ -38,6 +38,11 @@ class _Pages(FPDF):
         self.set_text_color(*_INK)
         self.set_draw_color(*_RULE)
 
+    def normalize_text(self, text: str) -> str:
+        """Replace characters that the font does not have, which would be blank; called for all."""
+        known = self.current_font.cmap  # type: ignore[union-attr]  # only TrueType fonts are added
+        return "".join(c if ord(c) in known else "?" for c in super().normalize_text(text))
+
     def footer(self) -> None:
         """Write the foot of a page; called by the library."""
         self.set_y(-15)

@@ -46,7 +46,7 @@ class StatementApi:
 
     def routes(self) -> Routes:
         """The paths of these handlers."""
-        routes, home, need = Routes("Homes"), "/homes/{site_id}", at(Of.SITE, "read_site")
+        routes, home, need = Routes("Homes"), "/homes/{site_id}", at(Of.SITE, "read_money")
         problems = (404, 429, 503)
         events, months = answers(PastEvents, *problems), answers(Months, *problems)
         routes.get(f"{home}/events", need, responses=events)(self.events)

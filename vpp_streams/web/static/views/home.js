@@ -3,7 +3,7 @@
 import { bar, h, panel, text } from "../dom.js";
 import { batteryWord, clock, dateTime, energy, gridWord, money, percent, power, powerSize } from "../format.js";
 import { get } from "../live.js";
-import { post } from "../session.js";
+import { may, post } from "../session.js";
 import { earnedPanel } from "./payments.js";
 import { flows } from "./regions.js";
 
@@ -158,7 +158,7 @@ export function homeView(siteId) {
   const now = nowPanel();
   const events = eventsPanel(decide);
   const forms = [reserveForm(decide), stormForm(decide), pauseForm(decide)];
-  const earned = earnedPanel(siteId);
+  const earned = may("read_money") ? earnedPanel(siteId) : null;
   const choices = panel("What you decide", null, h("div", { class: "stack" }, forms.map((form) => form.element), said));
   function set(home) {
     for (const part of [now, events, ...forms]) part.set(home);
@@ -166,11 +166,11 @@ export function homeView(siteId) {
   return {
     title: siteId,
     everyMs: 1000,
-    element: h("div", { class: "view owner" }, h("h1", {}, siteId), now.element, events.element, earned.element, choices,
+    element: h("div", { class: "view owner" }, h("h1", {}, siteId), now.element, events.element, earned?.element, may("choose") ? choices : null,
       h("p", { class: "note" }, h("a", { href: `#/sites/${encodeURIComponent(siteId)}` }, "Devices, readings and commands"))),
     async refresh(signal) {
       set(await get(`homes/${encodeURIComponent(siteId)}`, {}, signal));
-      await earned.refresh(signal);
+      await earned?.refresh(signal);
     },
   };
 }
