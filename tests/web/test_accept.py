@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpp_streams.web.accept import preferred
+from vpp_streams.web.accept import format_for, preferred
+from vpp_streams.web.problems import ApiError
 
 JSON, CSV, PARQUET = OFFERS = "application/json", "text/csv", "application/vnd.apache.parquet"
 
@@ -39,3 +40,27 @@ def test_the_preferred_type_is_chosen(accept: str | None, chosen: str | None) ->
 @given(st.text(max_size=60))
 def test_no_header_is_an_error(accept: str) -> None:
     assert preferred(accept, OFFERS) in (*OFFERS, None)
+
+
+FORMATS = {"json": "application/json", "csv": "text/csv", "pdf": "application/pdf"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "format_"),
+    [
+        (None, "json"),
+        ("*/*", "json"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "json"),
+        ("application/pdf", "pdf"),
+        ("text/csv;q=0.9, application/pdf;q=0.5", "csv"),
+        ("image/png, application/PDF ; q=0.1", "pdf"),
+    ],
+)
+def test_the_preferred_format_is_chosen(accept: str | None, format_: str) -> None:
+    assert format_for(accept, FORMATS, "statement") == format_
+
+
+@pytest.mark.parametrize("accept", ["image/png", "application/pdf;q=0", "text/csv;q=x"])
+def test_a_header_that_names_none_of_ours_is_refused(accept: str) -> None:
+    with pytest.raises(ApiError, match="a statement is none of"):
+        format_for(accept, FORMATS, "statement")

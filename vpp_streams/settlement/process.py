@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy as sa
 from aiokafka import TopicPartition
 
 from vpp_streams import clock
-from vpp_streams.errors import LedgerError, SettingsError, VppError
+from vpp_streams.errors import LedgerError, VppError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
@@ -23,6 +22,7 @@ from vpp_streams.settlement.database import drop_tables, open_ledger, plain_erro
 from vpp_streams.settlement.offsets import Applied, applied_offsets
 from vpp_streams.settlement.role import LedgerRole
 from vpp_streams.settlement.settling import Settling
+from vpp_streams.settlement.zone import zone_of
 
 _TOPICS = (topics.SETTLEMENT_ENTRIES, topics.LEDGER_DECISIONS)
 
@@ -38,17 +38,6 @@ async def run_settlement(settings: Settings) -> None:
         booking = LedgerRole(engine, kafka, health)
         settling = Settling(kafka, health, zone_of(settings), clock.now_ms)
         await run_until_stopped(_plainly(booking.run()), _plainly(settling.run()))
-
-
-def zone_of(settings: Settings) -> ZoneInfo:
-    """The time zone of the ledger's months. Raises `SettingsError` for one that is unknown."""
-    try:
-        return ZoneInfo(settings.ledger_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise SettingsError(
-            f"VPP_LEDGER_ZONE: there is no time zone {settings.ledger_zone!r}; for example"
-            " Europe/Berlin"
-        ) from None
 
 
 async def _plainly(work: Coroutine[None, None, None]) -> None:

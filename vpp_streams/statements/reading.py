@@ -1,11 +1,10 @@
 """Reads the ledger for statements: nothing is changed, and everything ends within a time limit."""
 
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import msgspec
 import sqlalchemy as sa
@@ -15,7 +14,7 @@ from schemas.settlement import site_account
 from vpp_streams.domain.ledger.site_entries import SiteEntry
 from vpp_streams.domain.statements.arithmetic import Money, money
 from vpp_streams.domain.statements.document import MonthBooks, State, StatementDocument, document_of
-from vpp_streams.errors import LedgerError, SettingsError
+from vpp_streams.errors import LedgerError
 from vpp_streams.settings import Settings
 from vpp_streams.settlement.database import ledger_url, open_ledger, plain_errors, shown
 from vpp_streams.settlement.payouts import decimals_of
@@ -26,6 +25,7 @@ from vpp_streams.settlement.queries import (
     site_entries,
     sites_of_month,
 )
+from vpp_streams.settlement.zone import zone_of
 
 READ_S = 8
 """How long the database may take to connect, and for one statement."""
@@ -54,12 +54,7 @@ class LedgerReader:
     @property
     def zone(self) -> ZoneInfo:
         """The time zone of the books. Raises `SettingsError` for one that is unknown."""
-        name = self._settings.ledger_zone
-        with suppress(ZoneInfoNotFoundError, ValueError, OSError):
-            return ZoneInfo(name)
-        raise SettingsError(
-            f"VPP_LEDGER_ZONE: there is no time zone {name!r}; for example Europe/Berlin"
-        )
+        return zone_of(self._settings)
 
     def entries(self, site_id: str, since_ms: int, until_ms: int) -> list[SiteEntry]:
         """Entries of intervals that start in [since, until). Raises `LedgerError`."""

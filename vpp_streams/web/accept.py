@@ -1,6 +1,25 @@
 """Content negotiation (RFC 9110, 12.5.1): which of our media types a client prefers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import TypeVar
+
+from vpp_streams.web.problems import ApiError
+
+F = TypeVar("F", bound=str)
+
+
+def format_for(accept: str | None, media_types: Mapping[F, str], noun: str) -> F:
+    """The format that a client prefers; of equals the first. Raises `ApiError` (406) for none."""
+    formats = {media: name for name, media in media_types.items()}
+    media = preferred(accept, list(formats))
+    if media is None:
+        raise ApiError(
+            HTTPStatus.NOT_ACCEPTABLE,
+            f"a {noun} is none of {(accept or '')[:100]!r}",
+            f"Accept one of {', '.join(formats)}, or set format={'|'.join(formats.values())}",
+        )
+    return formats[media]
 
 
 def preferred(accept: str | None, offers: Sequence[str]) -> str | None:

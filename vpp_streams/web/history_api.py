@@ -14,7 +14,6 @@ from vpp_streams.domain.history.periods import GROUPS, Group
 from vpp_streams.domain.history.reports import REPORT_NAMES, REPORTS
 from vpp_streams.errors import InputError
 from vpp_streams.history.formats import (
-    FORMATS,
     MEDIA_TYPES,
     Format,
     ReportView,
@@ -25,7 +24,7 @@ from vpp_streams.history.questions import question_of
 from vpp_streams.history.reports import Answer, History, NoHistoryError, open_history
 from vpp_streams.settings import Settings
 from vpp_streams.web.absent import no_region, no_site
-from vpp_streams.web.accept import preferred
+from vpp_streams.web.accept import format_for
 from vpp_streams.web.answers import Json
 from vpp_streams.web.budgets import Budgets
 from vpp_streams.web.callers import known
@@ -37,7 +36,6 @@ from vpp_streams.web.readmodel import ReadModel
 
 _ACTIONS: dict[str, Action] = {"earnings": "read_market", "delivery": "read_market"}
 """The right that a report of regions needs, if it is not to read them."""
-_BY_MEDIA_TYPE: dict[str, Format] = {media: name for name, media in MEDIA_TYPES.items()}
 
 
 class HistoryApi:
@@ -76,7 +74,7 @@ class HistoryApi:
                 first_day=str(extent.first) if extent.first else None,
                 last_day=str(extent.last) if extent.last else None,
                 groups=list(GROUPS),
-                formats=list(_BY_MEDIA_TYPE),
+                formats=list(MEDIA_TYPES.values()),
                 reports=[ReportInfo(n, REPORTS[n].about, REPORTS[n].by_site) for n in REPORT_NAMES],
                 kinds=[KindView(k.name, k.about, extent.days[k.name]) for k in KINDS],
             )
@@ -125,7 +123,7 @@ class HistoryApi:
                 f"reports: {', '.join(REPORT_NAMES)}",
             )
         self._permit(known(request.scope), report, region, site)
-        wanted = format_ or _format(accept)
+        wanted = format_ or format_for(accept, MEDIA_TYPES, "report")
 
         def made() -> tuple[Answer, bytes]:
             history = self._history()
@@ -180,18 +178,6 @@ class HistoryApi:
                 "`vpp worker historian` keeps one; VPP_HISTORY names the directory, for it and for"
                 " the web process",
             ) from None
-
-
-def _format(accept: str | None) -> Format:
-    """The format that a client prefers. Raises `ApiError` (406) if it accepts none."""
-    media = preferred(accept, list(_BY_MEDIA_TYPE))
-    if media is None:
-        raise ApiError(
-            HTTPStatus.NOT_ACCEPTABLE,
-            f"a report is none of {(accept or '')[:100]!r}",
-            f"Accept one of {', '.join(_BY_MEDIA_TYPE)}, or set format={'|'.join(FORMATS)}",
-        )
-    return _BY_MEDIA_TYPE[media]
 
 
 def _file(answer: Answer, content: bytes, format_: Format) -> Response:

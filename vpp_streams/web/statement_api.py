@@ -19,7 +19,7 @@ from vpp_streams.domain.statements.past_events import PastEvent, past_events
 from vpp_streams.statements.files import MEDIA_TYPES, Format, file_name, file_of
 from vpp_streams.statements.reading import LedgerReader
 from vpp_streams.web.absent import no_site
-from vpp_streams.web.accepts import format_of
+from vpp_streams.web.accept import format_for
 from vpp_streams.web.answers import Json
 from vpp_streams.web.ledger_access import LedgerAccess
 from vpp_streams.web.needs import Of, Routes, at
@@ -108,7 +108,7 @@ class StatementApi:
         format_: Annotated[Format | None, Query(alias="format")] = None,
     ) -> Response:
         """A month's statement as JSON, CSV or PDF: by ``format``, or by the header Accept."""
-        chosen = format_ or format_of(http.headers.get("accept", ""))
+        chosen = format_ or format_for(http.headers.get("accept"), MEDIA_TYPES, "statement")
         programs = list(self._model.programs.values())
 
         def read(ledger: LedgerReader) -> tuple[str, bytes]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from schemas.commands import FINAL, CommandEvent, CommandEvents
 from schemas.dispatch import DispatchStatus, Notice, RequestEvent
 from schemas.forecast import RegionForecast
+from schemas.incidents import Incident
 from schemas.market import Award, Bid, Clearing, Delivery, Refusal, Shortfall
 from schemas.windows import RegionWindow, SiteWindow
 from vpp_streams.domain.history.columns import leaves_of
@@ -203,6 +204,15 @@ KINDS: tuple[Kind, ...] = (
         at="at_ms",
         keep_days=400,
         wanted=_ended,
+    ),
+    Kind(
+        name="incidents",
+        about="what people attended to, each in its last state",
+        topic="incidents",
+        record=Incident,
+        id=("incident_id",),
+        at="opened_at_ms",
+        revision="at_ms",
     ),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
