@@ -37,7 +37,7 @@ _PANELS: dict[str, tuple[str, ...]] = {
         "publish",
         "backtest",
     ),
-    "Money": ("ledger", "statement", "statements", "payout"),
+    "Money": ("programs", "ledger", "statement", "statements", "payout"),
     "Processes (what `vpp up` runs)": (
         "sim",
         "gateway",

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 
 from schemas.assets import Site
+from schemas.programs import Enrolment, Program
 from vpp_streams import clock
 from vpp_streams.accounts.accounts import Accounts, accounts_file
 from vpp_streams.accounts.people import Account
@@ -193,7 +194,32 @@ async def register(settings: Settings, sites: Sequence[Site]) -> None:
         gone = known.keys() - {site.site_id for site in sites}
         reason = "not in this demo"
         records += [in_state(known[site_id], "retired", since_ms, reason) for site_id in gone]
-    await write_many(KafkaClients(settings), topics.ASSETS, records)
+    clients = KafkaClients(settings)
+    await write_many(clients, topics.ASSETS, records)
+    await write_many(clients, topics.PROGRAMS, [PROGRAM])
+    batteries = [
+        site for site in made if any(device.rated_energy_wh > 0 for device in site.devices)
+    ]
+    await write_many(clients, topics.ENROLMENTS, [_enrolled(site) for site in batteries])
+
+
+PROGRAM = Program(
+    program_id="demo-share",
+    version=1,
+    name="Demo: 60 % of what the home earned",
+    currency="USD",
+    effective_from_ms=1_767_225_600_000,  # 2026
+    owner_share=0.6,
+)
+"""What owners of the demo are paid by."""
+
+
+def _enrolled(site: Site) -> Enrolment:
+    return Enrolment(
+        site_id=site.site_id,
+        program_id=PROGRAM.program_id,
+        effective_from_ms=PROGRAM.effective_from_ms,
+    )
 
 
 @asynccontextmanager

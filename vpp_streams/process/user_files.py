@@ -20,13 +20,17 @@ def read_sites(file: Path, known: Registry, now_ms: int = 0) -> list[Site]:
     ``now_ms`` is the time of what the file changes.
     """
     format_of(str(file))
+    return sites_of(text_of(file), str(file), known, now_ms)
+
+
+def text_of(file: Path) -> str:
+    """A text file's content. Raises `InputError`."""
     try:
-        text = file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{file}: not UTF-8 text; save it as UTF-8") from None
-    return sites_of(text, str(file), known, now_ms)
 
 
 def price_bytes(file: Path) -> bytes:
