@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,13 +18,19 @@ pytestmark = pytest.mark.kafka
 SMALL_FLEET = ("--homes", "6", "--solar", "2", "--megapacks", "1")
 
 
-def start_up(settings: Settings, *words: str) -> subprocess.Popen[str]:
+PROCESSES = 12
+"""The supervisor, and one of each process that it runs."""
+
+
+@contextmanager
+def started(settings: Settings, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """``vpp up`` during the block; whatever happens there, nothing of it runs afterwards."""
     environment = os.environ | {
         "VPP_KAFKA": settings.kafka,
         "VPP_NAMESPACE": settings.namespace,
         "VPP_STATE_DIR": str(settings.state_dir),
     }
-    return subprocess.Popen(
+    up = subprocess.Popen(
         [sys.executable, "-m", "vpp_streams", "up", *SMALL_FLEET, *words],
         env=environment,
         stdout=subprocess.PIPE,
@@ -30,6 +38,12 @@ def start_up(settings: Settings, *words: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+    try:
+        yield up
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(up.pid, signal.SIGTERM)
+        up.communicate(timeout=60)
 
 
 def processes_of(namespace: str) -> list[str]:
@@ -45,8 +59,8 @@ def processes_of(namespace: str) -> list[str]:
 
 
 def test_check_reports_a_fleet_that_arrives_in_full(settings: Settings) -> None:
-    up = start_up(settings, "--check", "--seconds", "5")
-    out, _ = up.communicate(timeout=240)
+    with started(settings, "--check", "--seconds", "5") as up:
+        out, _ = up.communicate(timeout=240)
     report = json.loads(out)
     # How quick it is depends on the machine; that it works does not.
     speed = ("reading-to-region age p99", "target-to-accepted p99")
@@ -63,14 +77,14 @@ def test_check_reports_a_fleet_that_arrives_in_full(settings: Settings) -> None:
 
 
 def test_ctrl_c_ends_every_process(settings: Settings) -> None:
-    up = start_up(settings, "--check", "--seconds", "600")
-    assert up.stderr
-    for line in up.stderr:
-        if line.startswith("starting"):
-            break
-    wait_until(lambda: len(processes_of(settings.namespace)) == 9)
-    os.killpg(up.pid, signal.SIGINT)
-    out, err = up.communicate(timeout=60)
+    with started(settings, "--check", "--seconds", "600") as up:
+        assert up.stderr
+        for line in up.stderr:
+            if line.startswith("starting"):
+                break
+        wait_until(lambda: len(processes_of(settings.namespace)) == PROCESSES)
+        os.killpg(up.pid, signal.SIGINT)
+        out, err = up.communicate(timeout=60)
     assert up.returncode == 130
     assert out == ""
     assert "Traceback" not in err
@@ -78,9 +92,9 @@ def test_ctrl_c_ends_every_process(settings: Settings) -> None:
 
 
 def test_a_supervisor_that_is_killed_leaves_nothing_running(settings: Settings) -> None:
-    up = start_up(settings, "--check", "--seconds", "600")
-    wait_until(lambda: len(processes_of(settings.namespace)) == 9)
-    up.kill()
-    up.communicate(timeout=60)
-    # They end by themselves, each in its own time.
-    assert wait_until(lambda: not processes_of(settings.namespace))
+    with started(settings, "--check", "--seconds", "600") as up:
+        wait_until(lambda: len(processes_of(settings.namespace)) == PROCESSES)
+        up.kill()
+        up.communicate(timeout=60)
+        # They end by themselves, each in its own time.
+        assert wait_until(lambda: not processes_of(settings.namespace))

@@ -1,5 +1,6 @@
 """Whatever is corrected, late or left out: every month adds up to what the market settled."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -113,7 +114,8 @@ def check_months(records: Sequence[pa.RecordBatch], newest: dict[int, Known]) ->
     months = {row["period"] for record in records for row in record.to_pylist()}
     settled_by_market = 0
     for month in months:
-        left = balances(of_month(records, month))
+        # An account that nothing moved in a month has no balance there.
+        left = Counter(balances(of_month(records, month)))
         assert left["revenue:sim:north"] == 0
         assert summed(left, "site:") + left["operator"] == -left["market:sim"]
         settled_by_market -= left["market:sim"]
