@@ -104,6 +104,7 @@ async def opened(
         watched = Watched(await context.new_page(), home)
         yield watched
         assert watched.errors == []
+        assert "[object " not in await watched.page.inner_text("body"), "an element shown as text"
         assert watched.foreign == []
     finally:
         await context.close()

@@ -29,6 +29,7 @@ EVERYTHING: dict[str, Any] = {
     "skipped": "r1",
     "order": ORDER,
     "soc": 0.201,
+    "battery_w": 0.0,
 }
 KINDS = ["not_heard", "islanded", "not_active", "storm", "left", "skipped", "ordered", "at_reserve"]
 
@@ -38,7 +39,7 @@ def test_the_first_reason_that_applies_is_given() -> None:
     for field in EVERYTHING:
         found.append(reason_of(home).kind)
         home = msgspec.structs.replace(home, **{field: getattr(QUIET, field)})
-    assert found == KINDS
+    assert found == [*KINDS, "alone"]
     assert reason_of(home).kind == "alone"
 
 
@@ -60,6 +61,14 @@ def test_a_pause_ends_with_the_clock() -> None:
         (
             {"order": msgspec.structs.replace(ORDER, setpoint_w=0.0, source="")},
             "The battery rests, as requested.",
+        ),
+        (
+            {
+                "order": msgspec.structs.replace(ORDER, setpoint_w=0.0),
+                "reserve": 1.0,
+                "battery_w": 0.0,
+            },
+            "The battery is at your reserve of 100% and gives nothing more.",
         ),
         ({"battery_w": 800.0}, "Nothing is requested: the battery supplies your home."),
         ({"battery_w": -800.0}, "Nothing is requested: the battery charges for your home."),

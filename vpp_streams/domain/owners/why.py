@@ -83,9 +83,15 @@ def _reasons(home: HomeNow) -> Iterator[Reason]:
         said = "A storm is announced: the battery is filled and kept for your home."
         yield Reason(kind="storm", said=said, until_ms=home.storm.ends_at_ms)
     yield from _of_owner(home)
-    if home.order is not None:
+    if home.order is not None and not _kept_at_rest(home, home.order):
         yield Reason(kind="ordered", said=_ordered(home.order), until_ms=home.order.until_ms)
     yield _alone(home)
+
+
+def _kept_at_rest(home: HomeNow, order: Order) -> bool:
+    """Whether the reserve, and no request, is why the battery rests."""
+    at_rest = abs(order.setpoint_w) <= REST_W
+    return at_rest and home.soc is not None and home.soc <= home.reserve + NEAR_RESERVE
 
 
 def _of_owner(home: HomeNow) -> Iterator[Reason]:
@@ -114,7 +120,8 @@ def _ordered(order: Order) -> str:
 
 
 def _alone(home: HomeNow) -> Reason:
-    if home.soc is not None and abs(home.soc - home.reserve) <= NEAR_RESERVE:
+    idle = home.battery_w is None or abs(home.battery_w) <= REST_W
+    if home.soc is not None and home.soc <= home.reserve + NEAR_RESERVE and idle:
         said = f"The battery is at your reserve of {home.reserve:.0%} and gives nothing more."
         return Reason(kind="at_reserve", said=said)
     if home.battery_w is None:
