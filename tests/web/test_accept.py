@@ -42,7 +42,11 @@ def test_no_header_is_an_error(accept: str) -> None:
     assert preferred(accept, OFFERS) in (*OFFERS, None)
 
 
-FORMATS = {"json": "application/json", "csv": "text/csv", "pdf": "application/pdf"}
+FORMATS = {
+    "json": "application/json",
+    "csv": "text/csv; charset=utf-8",
+    "pdf": "application/pdf",
+}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ F = TypeVar("F", bound=str)
 
 def format_for(accept: str | None, media_types: Mapping[F, str], noun: str) -> F:
     """The format that a client prefers; of equals the first. Raises `ApiError` (406) for none."""
-    formats = {media: name for name, media in media_types.items()}
+    formats = {media.partition(";")[0]: name for name, media in media_types.items()}
     media = preferred(accept, list(formats))
     if media is None:
         raise ApiError(
