@@ -177,7 +177,9 @@ class Pulse:
 
     def _unanswered(self) -> Finding:
         seen = f"battery {self._last_w:.0f} W, expected {self._power_w:.0f} W"
-        if abs(self._furthest_w + self._power_w) <= NEAR_W:
+        # A battery that had about that power before the pulse, and kept it, went nowhere.
+        moved_w = abs(self._furthest_w - self._before["battery_w"])
+        if abs(self._furthest_w + self._power_w) <= min(NEAR_W, moved_w):
             words = "reverse the sign of the battery's power: + = discharge"
             return failed(self.step, f"{seen}: it went the other way", words)
         words = "is remote control enabled in the inverter, and is nothing else controlling it?"

@@ -57,8 +57,10 @@ class Faulty(SimulatedHome):
     """An inverter whose measurements, or whose obedience, are changed by a test."""
 
     def __init__(self, change: Callable[[str, float], float] | None = None, **more: Any) -> None:
-        super().__init__(Options(solar_w=0.0, **more))
+        super().__init__(Options(solar_w=0.0, **more), clock_ms=lambda: self.hour_utc * 3_600_000)
         self._change = change or (lambda _, value: value)
+        self.hour_utc = 12
+        """The household's load, which the battery supplies, depends on it."""
         self.obeys = True
         self.lag = 0
         self.released = 0
@@ -134,10 +136,13 @@ async def test_wrong_measurements(
     assert driver.released == (0 if step == "quantities" else 1)
 
 
+@pytest.mark.parametrize("hour_utc", [3, 12, 19])
 async def test_a_stuck_inverter_is_released_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hour_utc: int
 ) -> None:
+    """At 3 it supplies about what the pulse charges: that is no sign of a reversed sign."""
     driver = Faulty()
+    driver.hour_utc = hour_utc
     driver.obeys = False
     async with small_gateway() as gateway:
         found = await checked(monkeypatch, tmp_path, gateway, driver)
