@@ -21,7 +21,7 @@ from schemas.settlement import BANK, OPERATOR
 from tests.support.kafka_world import make_again, read_all, write_raw
 from tests.support.ledger_world import INTERVAL_MS, OCTOBER_MS, batch, home_of, interval, row
 from tests.support.paths import ROOT
-from tests.support.settle_world import SHARE_60, award, delivery, home, site_window
+from tests.support.settle_world import SHARE_60, award, delivery, home, site_window, terms
 from tests.support.waiting import until, wait_until
 from vpp_streams import clock
 from vpp_streams.accounts.secrets import digest_of
@@ -241,6 +241,7 @@ async def settle_once(settings: Settings, *, published: int) -> None:
         settling = Settling(kafka, health, ZoneInfo("UTC"), lambda: clock.now_ms() + ahead_ms[0])
         running = asyncio.create_task(settling.run())
         await until(lambda: settling.settler.due == 1)
+        await until(lambda: health.counters["programs_with_unpaid_terms"] == 1)
         ahead_ms[0] = LATEST_MS
         await until(lambda: settling.settler.due == 0)
         await until(lambda: health.counters["intervals_settled"] == published)
@@ -272,7 +273,8 @@ async def write_many_topics(settings: Settings, sold: Award) -> None:
     """A home that gave 6 kW for five minutes, its terms, and what the market paid for it."""
     clients = KafkaClients(settings)
     await write_many(clients, topics.ASSETS, [home("home-1")])
-    await write_many(clients, topics.PROGRAMS, [SHARE_60])
+    by_rate = terms(program_id="by-rate", per_kwh_micros=1)
+    await write_many(clients, topics.PROGRAMS, [SHARE_60, by_rate])
     enrolment = Enrolment(site_id="home-1", program_id=SHARE_60.program_id, effective_from_ms=0)
     await write_many(clients, topics.ENROLMENTS, [enrolment])
     minutes = range(sold.start_ms, sold.start_ms + sold.interval_ms, 60_000)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +32,7 @@ def check(file: _File) -> None:
     from vpp_streams.local.program_import import records_of_file
 
     records = asyncio.run(records_of_file(load_settings(), file))
+    _warn_of_unpaid(records)
     typer.echo(f"{file} is in order: {_counted(records)}")
 
 
@@ -44,6 +45,7 @@ def apply(file: _File) -> None:
 
     async def run() -> str:
         records = await records_of_file(settings, file)
+        _warn_of_unpaid(records)
         await write_records(settings, records)
         return _counted(records)
 
@@ -75,6 +77,16 @@ def list_() -> None:
                 pass
     if not records:
         typer.echo("there is no program; `vpp programs example` prints a file for one")
+
+
+def _warn_of_unpaid(records: Iterable[object]) -> None:
+    from schemas.programs import Program
+    from vpp_streams.domain.settle.settler import unpaid_terms
+
+    for one in records:
+        if isinstance(one, Program) and (unpaid := unpaid_terms(one)):
+            words = "; ".join(unpaid)
+            typer.echo(f"warning: program {one.program_id}: not paid yet: {words}", err=True)
 
 
 def _counted(records: Sequence[object]) -> str:

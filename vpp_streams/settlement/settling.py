@@ -13,11 +13,12 @@ import structlog
 
 from schemas.ledger import PeriodClosed
 from schemas.market import Award, Delivery
+from schemas.programs import Program
 from vpp_streams.domain.ledger.periods import check_is_over
 from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.settle.corrections import by_partition
-from vpp_streams.domain.settle.settler import KEEP_MS, Settler
+from vpp_streams.domain.settle.settler import KEEP_MS, Settler, unpaid_terms
 from vpp_streams.errors import RefusedError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
@@ -48,8 +49,8 @@ class Settling:
         since_ms = max(self._now_ms() - KEEP_MS - HOUR_MS, 1)
         settler, now_ms = self.settler, self._now_ms
         yield assets_into(self._registry)
-        for terms in (topics.PROGRAMS, topics.ENROLMENTS):
-            yield Feed(terms, lambda read: settler.agree(read.record))
+        yield Feed(topics.PROGRAMS, self._on_program)
+        yield Feed(topics.ENROLMENTS, lambda read: settler.agree(read.record))
         yield Feed(topics.LEDGER_DECISIONS, self._on_decision)
         yield Feed(
             topics.SETTLEMENT_ENTRIES,
@@ -66,6 +67,18 @@ class Settling:
         )
         for outcomes in (topics.MARKET_AWARDS, topics.MARKET_DELIVERIES):
             yield Feed(outcomes, self._on_market, since_ms=since_ms)
+
+    def _on_program(self, read: Read[Program]) -> None:
+        program = read.record
+        self.settler.agree(program)
+        if unpaid := unpaid_terms(program):
+            self._counters["programs_with_unpaid_terms"] += 1
+            log.warning(
+                "a program promises what is not paid yet",
+                program=program.program_id,
+                version=program.version,
+                unpaid=unpaid,
+            )
 
     def _on_decision(self, read: Read[Any]) -> None:
         if isinstance(read.record, PeriodClosed):

@@ -79,3 +79,16 @@ def test_what_contradicts_what_is_known_is_refused() -> None:
     later = MINE.replace("share-60", "share-70").replace("day-and-night", "flat")
     with pytest.raises(InputError, match="takes part in share-60 at the same time"):
         read(later.replace("2026-12-01", "2026-12-15", 3), known)
+
+
+@pytest.mark.parametrize("program", ["share-70", "share-60"])
+def test_sites_are_not_enrolled_before_their_program_has_terms(program: str) -> None:
+    text = MINE.replace('program = "share-60"', f'program = "{program}"')
+    if program == "share-60":
+        text = text.replace(
+            "from = 2026-12-01T00:00:00+01:00\nowner", "from = 2027-01-01T00:00:00Z\nowner"
+        )
+    assert problems(text) == [
+        f"terms.toml: program {program} has no terms when the enrolment of {FIRST} begins"
+        " (enrolments: 1)"
+    ]

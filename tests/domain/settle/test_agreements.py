@@ -69,10 +69,8 @@ def test_sites_have_their_own_programs() -> None:
 def test_an_enrolment_in_an_unknown_program_earns_nothing_until_it_is_known() -> None:
     agreements = known(enrolment())
     assert agreements.columns(["home-1"], 100).code.tolist() == [-1]
-    assert agreements.unknown_programs() == {"home-1": "share-60"}
     assert agreements.apply(SHARE_60) is None
     assert agreements.columns(["home-1"], 100).code.tolist() == [0]
-    assert agreements.unknown_programs() == {}
 
 
 def test_an_end_can_be_added_to_an_enrolment() -> None:

@@ -24,7 +24,7 @@ from tests.support.settle_world import (
 )
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.settle.corrections import balances, by_partition
-from vpp_streams.domain.settle.settler import LATEST_MS, QUIET_MS, Settler
+from vpp_streams.domain.settle.settler import LATEST_MS, QUIET_MS, Settler, unpaid_terms
 from vpp_streams.errors import RefusedError
 
 HOMES = ("home-1", "home-2")
@@ -181,6 +181,33 @@ def test_a_program_that_the_role_cannot_settle_is_refused_and_nothing_is_guessed
     made.agree(Enrolment(site_id="home-1", program_id="days", effective_from_ms=1))
     with pytest.raises(RefusedError, match="keeps one day"):
         made.settle(sold(made))
+
+
+@pytest.mark.parametrize(
+    ("changes", "unpaid"),
+    [
+        ({}, ()),
+        ({"per_kwh_micros": 1}, ("payment per kWh",)),
+        ({"per_event_micros": 1}, ("payment per event",)),
+        ({"per_kw_hour_micros": 1}, ("payment for availability",)),
+        ({"per_kw_month_micros": 1}, ("payment for availability",)),
+        ({"baseline": "ten_of_ten"}, ("its share of the market, by the baseline ten_of_ten",)),
+    ],
+)
+def test_what_a_program_promises_and_is_not_paid_is_known(
+    changes: dict[str, Any], unpaid: tuple[str, ...]
+) -> None:
+    assert unpaid_terms(terms(**changes)) == unpaid
+
+
+def test_the_share_of_a_program_with_rates_is_settled() -> None:
+    made = settler()
+    made.agree(terms(per_kwh_micros=50_000, version=2, effective_from_ms=1))
+    measure(made, "home-1", 75.0)
+    entries = made.settle(sold(made))
+    assert entries is not None
+    assert amounts(entries, "energy") == {}
+    assert amounts(entries) == {"home-1": 30_000, "home-2": 0}
 
 
 def test_old_intervals_are_forgotten() -> None:

@@ -144,6 +144,7 @@ def records_in(text: str, name: str, sites: Iterable[Site], known: Agreements) -
             records.append(record)
         else:
             problems.append(f"{_named(record)}{fault}")
+    problems.extend(_without_terms(records, known))
     if not problems and not records:
         problems.append("it has no [[program]], [[tariff]] or [[enrolment]]")
     if problems:
@@ -165,6 +166,19 @@ def _records(found: _File, sites: list[Site], fault: Callable[[str], None]) -> I
                 effective_from_ms=_ms(enrolment.from_),
                 until_ms=None if enrolment.until is None else _ms(enrolment.until),
             )
+
+
+def _without_terms(records: Iterable[Record], known: Agreements) -> Iterator[str]:
+    """A fault for each program that has no terms when an enrolment in it begins."""
+    sites_of: dict[str, list[str]] = {}
+    for one in records:
+        if isinstance(one, Enrolment) and not known.program(one.program_id, one.effective_from_ms):
+            sites_of.setdefault(one.program_id, []).append(one.site_id)
+    for program_id, site_ids in sites_of.items():
+        yield (
+            f"program {program_id} has no terms when the enrolment of {site_ids[0]} begins"
+            f" (enrolments: {len(site_ids)})"
+        )
 
 
 def _named(record: Record) -> str:

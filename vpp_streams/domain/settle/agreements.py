@@ -97,15 +97,6 @@ class Agreements:
         at = bisect_right(known, at_ms, key=_from) - 1
         return known[at] if at >= 0 and at_ms < _until(known[at]) else None
 
-    def unknown_programs(self) -> dict[str, str]:
-        """Site -> a program that it is enrolled in and that has no version at that time."""
-        return {
-            site_id: one.program_id
-            for site_id, known in self._enrolments.items()
-            for one in known
-            if self.program(one.program_id, one.effective_from_ms) is None
-        }
-
     def columns(self, site_ids: Sequence[str], at_ms: int) -> Enrolled:
         """The programs of sites at a moment. They hold until `Enrolled.until_ms`."""
         programs: dict[str, Program | None] = {}

@@ -42,6 +42,19 @@ Slot = tuple[str, str, int]
 """An interval: market, region and start."""
 
 
+def unpaid_terms(program: Program) -> tuple[str, ...]:
+    """What a program promises and the settler does not pay, in words."""
+    by_rate = {
+        "payment per kWh": program.per_kwh_micros,
+        "payment per event": program.per_event_micros,
+        "payment for availability": program.per_kw_hour_micros or program.per_kw_month_micros,
+    }
+    terms = tuple(words for words, rate in by_rate.items() if rate)
+    if program.baseline != "no_battery":
+        terms += (f"its share of the market, by the baseline {program.baseline}",)
+    return terms
+
+
 class Settler:
     """The intervals of the last day."""
 
