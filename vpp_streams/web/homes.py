@@ -8,6 +8,7 @@ from schemas.grid import Alert
 from schemas.preferences import Preferences
 from vpp_streams.domain.control.storms import stands
 from vpp_streams.domain.owners.events import events_ahead
+from vpp_streams.domain.owners.storms import lacking_wh, share_of_cost
 from vpp_streams.domain.owners.why import HomeNow, Order, Reason, reason_of
 from vpp_streams.web.home_views import ChoicesView, Flows, HomeView, StormView
 from vpp_streams.web.readmodel import ReadModel
@@ -106,15 +107,10 @@ class Homes:
 
     def _storm(self, alert: Alert, site: Site, flows: Flows) -> StormView:
         """An alert with what it costs this home, at the region's present price."""
-        charge_wh = None
-        if flows.soc is not None:
-            charge_wh = max(alert.reserve - flows.soc, 0.0) * flows.usable_wh
+        charge_wh = lacking_wh(alert.reserve, flows.soc, flows.usable_wh)
         dispatch = self._model.dispatches.one(site.region, alert.starts_at_ms)
         storm = dispatch.status.storm if dispatch is not None and dispatch.status else None
-        cost, currency = None, ""
-        if charge_wh is not None and storm is not None and storm.money and storm.charge_wh > 0:
-            cost = round(float(storm.money) * charge_wh / storm.charge_wh, 2)
-            currency = storm.currency
+        cost = share_of_cost(charge_wh, storm)
         return StormView(
             alert_id=alert.alert_id,
             prepare_from_ms=alert.prepare_from_ms,
@@ -122,8 +118,8 @@ class Homes:
             ends_at_ms=alert.ends_at_ms,
             reserve=alert.reserve,
             charge_wh=charge_wh,
-            cost=cost,
-            currency=currency,
+            cost=None if cost is None else float(cost),
+            currency=storm.currency if storm is not None and cost is not None else "",
         )
 
 
