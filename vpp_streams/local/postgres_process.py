@@ -45,7 +45,7 @@ class PostgresServer:
         self._options = options
         self._as_user = _as_other_user()
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = directory / "server.log"
+        self._launches = 0
 
     @property
     def url(self) -> str:
@@ -94,8 +94,14 @@ class PostgresServer:
                 self._process = self._launch(command)
             time.sleep(0.05)
 
+    @property
+    def _log(self) -> Path:
+        """Of the newest launch alone: processes of a killed server still write to its own."""
+        return self._directory / f"server-{self._launches}.log"
+
     def _launch(self, command: list[str]) -> subprocess.Popen[bytes]:
-        with self._log.open("ab") as log:
+        self._launches += 1
+        with self._log.open("wb") as log:
             return subprocess.Popen(
                 [*self._as_user, *command],
                 cwd=self._directory,
