@@ -34,12 +34,14 @@ from tests.support.web_world import (
 )
 from vpp_streams.domain.access.rights import ACTIONS, READS, TABLE, grant_of
 from vpp_streams.kafka import topics
+from vpp_streams.serving.needs import Need, Of
+from vpp_streams.serving.needs import at as at_place
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.twins import FleetWorker
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.needs import Need, Needs, Of
-from vpp_streams.web.needs import at as at_place
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.twins import FleetWorker
+from vpp_streams.web.routes import Needs
+from vpp_streams.web.senders import Senders
 
 PLACES = {
     "region": "north",
@@ -341,7 +343,8 @@ async def test_a_stream_is_cut_to_a_region_and_ends_with_the_right(world: World)
     from vpp_streams.web.stream import Stream  # noqa: PLC0415  # only this test opens one
 
     stream = Stream(
-        *(world.model, lambda: NOW_MS, lambda: False, world.entrance.logins.again), interval_s=0
+        *(world.model, lambda: NOW_MS, lambda: False, Senders(world.entrance.logins).again),
+        interval_s=0,
     )
     events = stream.events(scope)
     seen = [await anext(events) for _ in range(3)]

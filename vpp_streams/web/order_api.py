@@ -10,14 +10,21 @@ from fastapi.responses import Response
 from schemas.dispatch import Request, Withdraw
 from schemas.grid import Alert
 from vpp_streams.domain.access.rights import ORDERS, Principal
+from vpp_streams.serving.control_views import (
+    HoldOrder,
+    LimitOrder,
+    Ordered,
+    StormOrder,
+    TargetOrder,
+)
+from vpp_streams.serving.desk import Desk, as_answer
+from vpp_streams.serving.needs import Need, orders, some
+from vpp_streams.serving.problems import ApiError
 from vpp_streams.web.answers import Json
 from vpp_streams.web.bodies import body_of
 from vpp_streams.web.callers import known, set_outcome
-from vpp_streams.web.control_views import HoldOrder, LimitOrder, Ordered, StormOrder, TargetOrder
-from vpp_streams.web.desk import Desk, as_answer
-from vpp_streams.web.needs import Need, Routes, orders, some
 from vpp_streams.web.openapi import answers, takes_order
-from vpp_streams.web.problems import ApiError
+from vpp_streams.web.routes import Routes
 
 _ORDERED = answers(Ordered, 401, 403, 409, 422, 429, 503, ok=(201, 202))
 

@@ -32,20 +32,20 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.dead_letters import REFUSED_OF
 from vpp_streams.kafka.decode import Read, Removed
 from vpp_streams.kafka.topic import Topic
-from vpp_streams.web.ages import Ages
-from vpp_streams.web.control_views import AlarmList, RegionAlarm, RegionStanding
-from vpp_streams.web.dispatches import Dispatches
-from vpp_streams.web.explorer import Explorer
-from vpp_streams.web.market_answers import MarketAnswers
-from vpp_streams.web.market_model import Markets
-from vpp_streams.web.newest_commands import Commands
-from vpp_streams.web.pipeline import Pipeline
-from vpp_streams.web.regions import Regions
-from vpp_streams.web.rejected_records import RejectedRecords
-from vpp_streams.web.rejections import Rejections
-from vpp_streams.web.sites import Sites
-from vpp_streams.web.standings import standing_of
-from vpp_streams.web.views import AgeView, HealthView, RegionView, Summary
+from vpp_streams.serving.ages import Ages
+from vpp_streams.serving.control_views import AlarmList, RegionAlarm, RegionStanding
+from vpp_streams.serving.dispatches import Dispatches
+from vpp_streams.serving.explorer import Explorer
+from vpp_streams.serving.market_answers import MarketAnswers
+from vpp_streams.serving.market_model import Markets
+from vpp_streams.serving.newest_commands import Commands
+from vpp_streams.serving.pipeline import Pipeline
+from vpp_streams.serving.regions import Regions
+from vpp_streams.serving.rejected_records import RejectedRecords
+from vpp_streams.serving.rejections import Rejections
+from vpp_streams.serving.sites import Sites
+from vpp_streams.serving.standings import standing_of
+from vpp_streams.serving.views import AgeView, HealthView, RegionView, Summary
 
 KEEP_SITE_WINDOWS = {60: 120, 900: 96}
 """Windows kept per site, by size in seconds: two hours of minutes, a day of quarter hours."""

@@ -16,8 +16,13 @@ from schemas.dispatch import (
     Target,
     Withdraw,
 )
-from vpp_streams.web.control_views import DispatchHistory, DispatchNow, DispatchView, RequestView
-from vpp_streams.web.pipeline import STALE_MS
+from vpp_streams.serving.control_views import (
+    DispatchHistory,
+    DispatchNow,
+    DispatchView,
+    RequestView,
+)
+from vpp_streams.serving.pipeline import STALE_MS
 
 HISTORY_MS = 30 * 60_000
 _STEP_MS = 450

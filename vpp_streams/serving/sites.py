@@ -6,7 +6,7 @@ from schemas.assets import Site
 from schemas.presence import Presence
 from schemas.windows import SiteWindow
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.web.regions import WindowSeries
+from vpp_streams.serving.regions import WindowSeries
 
 
 class Sites:

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 
 from schemas.health import Health
-from vpp_streams.web.views import ProcessView, Totals
+from vpp_streams.serving.views import ProcessView, Totals
 
 STALE_MS = 10_000
 _RATE_SPAN_MS = 10_000

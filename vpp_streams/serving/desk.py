@@ -19,11 +19,11 @@ from schemas.grid import Alert, Droop
 from vpp_streams.domain.access.rights import Order, Principal
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
-from vpp_streams.web.control_views import LimitOrder, Ordered, Span, StormOrder, TargetOrder
-from vpp_streams.web.needs import denied
-from vpp_streams.web.problems import ApiError
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.seen import Seen
+from vpp_streams.serving.control_views import LimitOrder, Ordered, Span, StormOrder, TargetOrder
+from vpp_streams.serving.needs import denied
+from vpp_streams.serving.problems import ApiError
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.seen import Seen
 
 ANSWER_S = 4.0
 """How long the region role has to answer, s; it decides at least twice a second."""

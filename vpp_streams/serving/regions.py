@@ -8,8 +8,8 @@ import msgspec
 
 from schemas.forecast import RegionForecast
 from schemas.windows import Aggregate, RegionLive, RegionWindow, SiteWindow
-from vpp_streams.web.pipeline import STALE_MS
-from vpp_streams.web.views import RegionHistory, RegionView
+from vpp_streams.serving.pipeline import STALE_MS
+from vpp_streams.serving.views import RegionHistory, RegionView
 
 HISTORY_MS = 30 * 60_000
 HISTORY_STEP_MS = 450

@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 
 from vpp_streams.accounts.audit import Audit
 from vpp_streams.kafka import topics
-from vpp_streams.web.desk import WRITE_S, Kafka
+from vpp_streams.serving.desk import WRITE_S, Kafka
 
 log = structlog.get_logger()
 PAUSE_S = 1.0

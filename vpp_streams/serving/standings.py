@@ -1,9 +1,9 @@
 """The standing of each region, from its telemetry and its dispatch."""
 
 from vpp_streams.domain.control.standing import RegionNow, Standing, stand
-from vpp_streams.web.control_views import DispatchNow
-from vpp_streams.web.pipeline import STALE_MS
-from vpp_streams.web.views import RegionView
+from vpp_streams.serving.control_views import DispatchNow
+from vpp_streams.serving.pipeline import STALE_MS
+from vpp_streams.serving.views import RegionView
 
 
 def standing_of(live: RegionView | None, dispatch: DispatchNow | None) -> Standing:

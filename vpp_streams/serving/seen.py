@@ -1,7 +1,7 @@
 """The read model as one principal may see it: lists contain only its regions and homes.
 
-Paths that name one place are checked before (`vpp_streams.web.needs`); whatever answers with more
-than one place takes it from here.
+Requests that name one place are checked before (`vpp_streams.serving.needs`); whatever answers with
+more than one place takes it from here.
 """
 
 import msgspec
@@ -9,15 +9,15 @@ import msgspec
 from schemas.grid import Alert
 from schemas.incidents import Incident
 from vpp_streams.domain.access.rights import Principal
-from vpp_streams.web.control_views import (
+from vpp_streams.serving.control_views import (
     AlarmList,
     CommandList,
     ControlUpdate,
     RegionStanding,
 )
-from vpp_streams.web.market_views import MarketList
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.views import RegionView, RejectedPage, Summary
+from vpp_streams.serving.market_views import MarketList
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.views import RegionView, RejectedPage, Summary
 
 _ALL = 1_000_000_000
 

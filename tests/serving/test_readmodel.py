@@ -28,12 +28,12 @@ from vpp_streams.domain.explorer.site_query import SiteQuery
 from vpp_streams.domain.registry.states import in_state
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
-from vpp_streams.web.ages import Ages, percentile
-from vpp_streams.web.pipeline import Pipeline
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.regions import HISTORY_MS, Regions, WindowSeries
-from vpp_streams.web.rejections import OTHER, PREVIEW_CHARS, Rejections, preview
-from vpp_streams.web.sites import Sites
+from vpp_streams.serving.ages import Ages, percentile
+from vpp_streams.serving.pipeline import Pipeline
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.regions import HISTORY_MS, Regions, WindowSeries
+from vpp_streams.serving.rejections import OTHER, PREVIEW_CHARS, Rejections, preview
+from vpp_streams.serving.sites import Sites
 
 READ = (
     topics.ASSETS,

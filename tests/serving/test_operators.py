@@ -18,8 +18,7 @@ from vpp_streams.cli import build_app
 from vpp_streams.domain.access.rights import ORDERS, READS, Role, grant_of
 from vpp_streams.errors import SettingsError
 from vpp_streams.local import demo
-from vpp_streams.settings import Settings
-from vpp_streams.web.operators import (
+from vpp_streams.serving.operators import (
     Access,
     Operator,
     holder_of,
@@ -30,6 +29,7 @@ from vpp_streams.web.operators import (
     read_access,
     read_operators,
 )
+from vpp_streams.settings import Settings
 
 
 def operator(name: str = "alice", token: str = "t", **changes: Any) -> Operator:

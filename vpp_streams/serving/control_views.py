@@ -9,7 +9,7 @@ from schemas.commands import CommandState
 from schemas.dispatch import DispatchStatus, Hold, Limit, Notice, RequestState, Target
 from schemas.grid import Alert, Droop
 from vpp_streams.domain.control.standing import Finding, Standing
-from vpp_streams.web.story import StoryLine
+from vpp_streams.serving.story import StoryLine
 
 LONGEST_S = 366 * 86_400
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=LONGEST_S)]

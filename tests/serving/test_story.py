@@ -12,7 +12,7 @@ from schemas.grid import Droop
 from tests.support.web_records import NOW_MS, command_frame
 from tests.support.web_world import KafkaInMemory
 from vpp_streams.kafka import topics
-from vpp_streams.web.story import StoryLine, read_story, story_of
+from vpp_streams.serving.story import StoryLine, read_story, story_of
 
 DEVICE = "pw-001"
 

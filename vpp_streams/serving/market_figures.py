@@ -5,8 +5,8 @@ from itertools import accumulate
 
 from vpp_streams.domain.market.delivery import delivery_error
 from vpp_streams.domain.moments import DAY_MS
-from vpp_streams.web.market_model import Book, Interval, Region
-from vpp_streams.web.market_views import BidState, Intervals, MarketTotals
+from vpp_streams.serving.market_model import Book, Interval, Region
+from vpp_streams.serving.market_views import BidState, Intervals, MarketTotals
 
 _NOTHING = Interval()
 

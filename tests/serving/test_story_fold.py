@@ -5,8 +5,8 @@ import pytest
 
 from schemas.commands import CommandEvent, CommandState
 from tests.support.web_records import NOW_MS, command_frame
-from vpp_streams.web.story import StoryLine, story_of
-from vpp_streams.web.story_fold import folded
+from vpp_streams.serving.story import StoryLine, story_of
+from vpp_streams.serving.story_fold import folded
 
 DEVICE = "pw-001"
 STEP_MS = 15_000

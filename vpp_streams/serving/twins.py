@@ -8,7 +8,7 @@ import httpx
 import msgspec
 from pydantic import SecretStr
 
-from vpp_streams.web.views import Twin
+from vpp_streams.serving.views import Twin
 
 TIMEOUT_S = 2.0
 

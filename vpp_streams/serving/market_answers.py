@@ -7,9 +7,16 @@ import msgspec
 
 from schemas.market import Bid
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
-from vpp_streams.web.market_figures import columns, measured_w, money_of_day, price, state, totals
-from vpp_streams.web.market_model import Book, Interval, Markets, Region
-from vpp_streams.web.market_views import (
+from vpp_streams.serving.market_figures import (
+    columns,
+    measured_w,
+    money_of_day,
+    price,
+    state,
+    totals,
+)
+from vpp_streams.serving.market_model import Book, Interval, Markets, Region
+from vpp_streams.serving.market_views import (
     AwardRow,
     BidView,
     MarketList,

@@ -18,8 +18,8 @@ from vpp_streams.domain.explorer.site_query import SiteQuery, rows_of
 from vpp_streams.domain.explorer.site_table import SiteTable
 from vpp_streams.domain.explorer.site_values import FREE, LEVELS, Known, SiteValues, values_at
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.web.newest_commands import Commands
-from vpp_streams.web.views import ClusterView, MapView, SitePage, SiteRow
+from vpp_streams.serving.newest_commands import Commands
+from vpp_streams.serving.views import ClusterView, MapView, SitePage, SiteRow
 
 SILENT_MS = 10_000
 """A device without a reading for this long is silent."""

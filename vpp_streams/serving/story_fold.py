@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from schemas.commands import CommandState
-from vpp_streams.web.story import StoryLine
+from vpp_streams.serving.story import StoryLine
 
 _ORDINARY: frozenset[CommandState] = frozenset(
     {"created", "routed", "delivered", "accepted", "applied", "superseded"}

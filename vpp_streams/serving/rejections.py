@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from schemas.telemetry import Rejected
-from vpp_streams.web.views import RejectedPage, RejectedRow
+from vpp_streams.serving.views import RejectedPage, RejectedRow
 
 PREVIEW_CHARS = 2000
 _MAX_REASONS = 200

@@ -6,8 +6,8 @@ What they offer instead is only what the sender may see.
 from http import HTTPStatus
 
 from vpp_streams.domain.access.rights import Principal
-from vpp_streams.web.problems import ApiError
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.serving.problems import ApiError
+from vpp_streams.serving.readmodel import ReadModel
 
 
 def no_region(model: ReadModel, who: Principal, region: str) -> ApiError:

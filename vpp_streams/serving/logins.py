@@ -1,4 +1,4 @@
-"""Who sends a request: the holder of its token or of its session.
+"""Who has a token, whichever door it was sent to; who has a session.
 
 Addresses that try wrong tokens are logged and locked out. A lock concerns one client address. It
 affects no other address, and nobody whose token was accepted from that address before: a neighbour
@@ -7,12 +7,11 @@ who guesses tokens must not keep anybody from the kill switch.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 
 import structlog
-from starlette.types import Scope
 
 from schemas.audit import AuditHow, AuditResult
 from vpp_streams import clock
@@ -20,11 +19,10 @@ from vpp_streams.accounts.accounts import Accounts
 from vpp_streams.accounts.secrets import digest_of
 from vpp_streams.domain.access.rights import Principal
 from vpp_streams.errors import SettingsError
-from vpp_streams.web.callers import bearer_of, client_address, session_of
-from vpp_streams.web.guesses import Guesses
-from vpp_streams.web.operators import Operator, holder_of, principal_of, read_operators
-from vpp_streams.web.places import client_of
-from vpp_streams.web.problems import ApiError
+from vpp_streams.serving.client_names import client_of
+from vpp_streams.serving.guesses import Guesses
+from vpp_streams.serving.operators import Operator, holder_of, principal_of, read_operators
+from vpp_streams.serving.problems import ApiError
 
 log = structlog.get_logger()
 
@@ -36,7 +34,6 @@ class Logins:
         self,
         operators: Path | None,
         accounts: Accounts,
-        proxies: Collection[str] = (),
         counters: Counter[str] | None = None,
         *,
         clock_s: Callable[[], float] = time.monotonic,
@@ -45,30 +42,10 @@ class Logins:
         """Wrong tokens are counted in ``counters``; ``clock_s`` is monotonic."""
         self.accounts = accounts
         self._path = operators
-        self._proxies = frozenset(proxies)
         self.clock_s, self._now_ms = clock_s, now_ms
         self._known: tuple[tuple[int, ...], tuple[Operator, ...]] | None = None
         self._guesses = Guesses()
         self._counters = Counter() if counters is None else counters
-
-    def sender(self, scope: Scope) -> Principal | None:
-        """Who sends a request; None if it has neither a token nor a session that holds.
-
-        Raises `ApiError` for a token that nobody has (401), and while its address is locked out
-        (429). A session that has ended is no error: it is as none.
-        """
-        token = bearer_of(scope)
-        if token is not None:
-            return self.holder(client_address(scope), token)
-        word = session_of(scope)
-        return None if word is None else self.accounts.sessions.holder(word, self._now_ms())
-
-    def again(self, scope: Scope) -> Principal | None:
-        """Who sends a request that lasts, asked again: None once its token or session has ended."""
-        token, word = bearer_of(scope), session_of(scope)
-        if token is not None:
-            return self._holder_of(token)
-        return None if word is None else self.accounts.sessions.holder(word, self._now_ms())
 
     def holder(self, address: str, token: str) -> Principal:
         """Who has a token that was sent from an address.
@@ -78,7 +55,7 @@ class Logins:
         that is removed from them is refused at once.
         """
         client, now_s, digest = client_of(address), self.clock_s(), digest_of(token)
-        holder = self._holder_of(token)
+        holder = self.holder_now(token)
         for_s = self._guesses.locked_for_s(client, now_s, digest)
         if for_s:
             raise _locked(for_s)
@@ -88,18 +65,21 @@ class Logins:
         self._guesses.proved(client, digest)
         return holder
 
-    def is_operator(self, scope: Scope) -> bool:
-        """Whether a request is of somebody who gives orders; a wrong token is only logged here."""
-        token = bearer_of(scope)
-        try:
-            if token is not None and client_address(scope) in self._proxies:
-                # Only one of the proxy's clients is wrong: `holder` finds out which.
-                who = self._holder_of(token)
-            else:
-                who = self.sender(scope)
-        except ApiError:
-            return False
-        return who is not None and who.gives_orders
+    def holder_now(self, token: str) -> Principal | None:
+        """Who has a token, without a lock or a guess being counted; None = nobody.
+
+        For requests that last, and are asked about again. Raises `ApiError` (403) if the file of
+        operators cannot be used.
+        """
+        who = self.accounts.sessions.token_holder(token, self._now_ms())
+        if who is not None:
+            return who
+        operator = holder_of(token, self._operators(), self._now_ms())
+        return None if operator is None else principal_of(operator)
+
+    def session(self, word: str) -> Principal | None:
+        """Who has a session; None once it has ended."""
+        return self.accounts.sessions.holder(word, self._now_ms())
 
     def note(
         self,
@@ -123,13 +103,6 @@ class Logins:
             address=address,
             detail=detail,
         )
-
-    def _holder_of(self, token: str) -> Principal | None:
-        who = self.accounts.sessions.token_holder(token, self._now_ms())
-        if who is not None:
-            return who
-        operator = holder_of(token, self._operators(), self._now_ms())
-        return None if operator is None else principal_of(operator)
 
     def _operators(self) -> tuple[Operator, ...]:
         if self._path is None:

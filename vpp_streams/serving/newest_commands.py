@@ -24,7 +24,7 @@ from schemas.dispatch import Cause
 from vpp_streams.domain.control.lease import LeasePolicy, bar_of
 from vpp_streams.domain.fleet.twins import SET_BACK_MS
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.web.control_views import Alarm, AlarmKind, CommandView
+from vpp_streams.serving.control_views import Alarm, AlarmKind, CommandView
 
 OFF_SHARE, OFF_W = 0.05, 100.0
 """A battery deviates from its setpoint if it is off by more than both of these."""

@@ -21,10 +21,10 @@ from tests.support.web_world import apply, apply_raw, fed_read_model, feed_contr
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
-from vpp_streams.web import newest_commands as commands_module
-from vpp_streams.web.dispatches import HISTORY_MS, Dispatches
-from vpp_streams.web.newest_commands import Commands
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.serving import newest_commands as commands_module
+from vpp_streams.serving.dispatches import HISTORY_MS, Dispatches
+from vpp_streams.serving.newest_commands import Commands
+from vpp_streams.serving.readmodel import ReadModel
 
 DEVICE = "pw-001"
 LIFE: tuple[CommandState, ...] = ("delivered", "accepted", "applied", "completed")

@@ -4,9 +4,9 @@ from collections import Counter, deque
 from itertools import islice
 
 from schemas.rejected import RejectedRecord
-from vpp_streams.web.newest_commands import REFUSED_LATELY_MS
-from vpp_streams.web.rejections import preview
-from vpp_streams.web.views import RejectedRecordRow, RejectedRecordsPage
+from vpp_streams.serving.newest_commands import REFUSED_LATELY_MS
+from vpp_streams.serving.rejections import preview
+from vpp_streams.serving.views import RejectedRecordRow, RejectedRecordsPage
 
 _MAX_TIMES = 10_000
 
