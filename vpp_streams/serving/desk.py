@@ -28,6 +28,8 @@ from vpp_streams.serving.seen import Seen
 ANSWER_S = 4.0
 """How long the region role has to answer, s; it decides at least twice a second."""
 WRITE_S = 10.0
+SPARE_S = 0.1
+"""An answer is on its way this long before its sender stops waiting, s."""
 _ANOTHER_GRID_HZ = 3.0
 """No grid deviates from its nominal frequency by as much as this, Hz: it has another one."""
 _PAST_MS = 5_000
@@ -67,6 +69,11 @@ class Desk:
         self._waiting: dict[str, asyncio.Future[RequestEvent]] = {}
         model.dispatches.on_event.append(self._receive)
 
+    @property
+    def waiting(self) -> int:
+        """The number of orders that wait for the region role's answer."""
+        return len(self._waiting)
+
     def permit(self, who: Principal, order: Order, *regions: str) -> None:
         """Raises `ApiError` (403) if somebody may not give an order in one of these regions."""
         if denial := who.denial(order, regions):
@@ -94,13 +101,19 @@ class Desk:
     def limit(self, region: str, order: LimitOrder, who: Principal) -> Limit:
         """The limit for an order. Raises `ApiError` (422) that names the mistake in the order."""
         if order.import_limit_w is None and order.export_limit_w is None:
-            raise _wrong("a limit needs `import_limit_w` or `export_limit_w`")
+            raise _wrong(
+                "a limit needs `import_limit_w` or `export_limit_w`", field="import_limit_w"
+            )
         starts_at_ms, ends_at_ms = self._times(order)
         self._known(region)
         feeders = {s.feeder for s in self._model.sites.registry.sites() if s.region == region}
         if order.feeder is not None and order.feeder not in feeders:
             known = ", ".join(sorted(filter(None, feeders))[:20]) or "none"
-            raise _wrong(f"{region} has no feeder {order.feeder!r}", f"its feeders: {known}")
+            raise _wrong(
+                f"{region} has no feeder {order.feeder!r}",
+                f"its feeders: {known}",
+                field="feeder",
+            )
         return Limit(
             request_id=_new_id("limit"),
             region=region,
@@ -186,13 +199,35 @@ class Desk:
             "/api/v1/alerts lists them",
         )
 
-    async def submit(self, request: Request) -> RequestEvent | None:
+    async def order(
+        self,
+        request: Request,
+        who: Principal,
+        *,
+        remaining_s: Callable[[], float | None] = lambda: None,
+    ) -> Ordered:
+        """Write a request and return its outcome, within the time that its sender has left.
+
+        Raises `ApiError`: 409 if the region role rejects it, 503 if it is not known whether it was
+        written.
+        """
+        event = await self._submit(request, remaining_s)
+        if event is not None and event.state == "rejected":
+            hint = f"request {request.request_id}" + (f"; see {event.by}" if event.by else "")
+            raise ApiError(HTTPStatus.CONFLICT, event.reason or "rejected", hint)
+        return as_answer(request, event, who)
+
+    async def _submit(
+        self, request: Request, remaining_s: Callable[[], float | None]
+    ) -> RequestEvent | None:
         """Write a request; returns the region role's answer, or None if there was none in time."""
         answer: asyncio.Future[RequestEvent] = asyncio.get_running_loop().create_future()
         self._waiting[request.request_id] = answer
         try:
             await self._write(topics.DISPATCH_TARGETS, request.request_id, request)
-            async with asyncio.timeout(self._answer_s):
+            left_s = remaining_s()
+            within_s = self._answer_s if left_s is None else min(self._answer_s, left_s - SPARE_S)
+            async with asyncio.timeout(within_s):
                 return await answer
         except TimeoutError:
             return None
@@ -225,16 +260,24 @@ class Desk:
         now_ms = self._now_ms()
         starts_at_ms = now_ms if order.starts_at_ms is None else order.starts_at_ms
         if (order.for_s is None) == (order.ends_at_ms is None):
-            raise _wrong("an order needs an end: give one of `for_s` and `ends_at_ms`")
+            raise _wrong(
+                "an order needs an end: give one of `for_s` and `ends_at_ms`", field="for_s"
+            )
         if starts_at_ms < now_ms - _PAST_MS:
-            raise _wrong("it would start in the past", "leave `starts_at_ms` out to start now")
+            raise _wrong(
+                "it would start in the past",
+                "leave `starts_at_ms` out to start now",
+                field="starts_at_ms",
+            )
         if order.for_s is not None:
             return starts_at_ms, starts_at_ms + max(1, round(order.for_s * 1000))
         assert order.ends_at_ms is not None  # one of the two is given
         if order.ends_at_ms <= now_ms:
-            raise _wrong("it would end in the past", "times are ms since 1970 UTC")
+            raise _wrong(
+                "it would end in the past", "times are ms since 1970 UTC", field="ends_at_ms"
+            )
         if order.ends_at_ms <= starts_at_ms:
-            raise _wrong("it would end before it starts")
+            raise _wrong("it would end before it starts", field="ends_at_ms")
         return starts_at_ms, order.ends_at_ms
 
     def _check_nominal(self, region: str, droop: Droop) -> None:
@@ -250,7 +293,11 @@ class Desk:
         regions = self._model.sites.registry.regions()
         if region not in regions:
             known = ", ".join(regions[:20]) or "none yet"
-            raise _wrong(f"there is no region {region[:64]!r}", f"regions with sites: {known}")
+            raise _wrong(
+                f"there is no region {region[:64]!r}",
+                f"regions with sites: {known}",
+                field="region",
+            )
 
     def _regions_of(self, site_ids: Iterable[str], seen_by: Principal | None = None) -> set[str]:
         """The regions of sites. Raises `ApiError` (422) for one unknown, or not in sight."""
@@ -294,5 +341,7 @@ def _new_id(kind: str) -> str:
     return f"{kind}-{secrets.token_hex(6)}"
 
 
-def _wrong(error: str, hint: str = "nothing was written; /docs lists every field") -> ApiError:
-    return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, error, hint)
+def _wrong(
+    error: str, hint: str = "nothing was written; /docs lists every field", *, field: str = ""
+) -> ApiError:
+    return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, error, hint, field=field)

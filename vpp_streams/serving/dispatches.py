@@ -113,6 +113,11 @@ class Dispatches:
             and not tracked.over
         ]
 
+    def change_of(self, name: str) -> int:
+        """Increases with every report of one region; 0 = there is none."""
+        region = self._regions.get(name)
+        return 0 if region is None else region.change
+
     @property
     def changes(self) -> int:
         """Increases with every report; see `now`."""

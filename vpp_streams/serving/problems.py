@@ -15,6 +15,10 @@ class ApiError(Exception):
         error: str,
         hint: str = DOCS,
         headers: Mapping[str, str] | None = None,
+        *,
+        field: str = "",
     ) -> None:
+        """``field`` names the part of the request that is wrong, if it is one."""
         super().__init__(error)
         self.status, self.error, self.hint, self.headers = status, error, hint, headers
+        self.field = field

@@ -94,6 +94,11 @@ class Regions:
         """Names of the regions of which a record was received, sorted."""
         return sorted(self._regions)
 
+    def change_of(self, name: str) -> int:
+        """Increases with every change of one region; 0 = it is not known."""
+        region = self._regions.get(name)
+        return 0 if region is None else region.change
+
     @property
     def changes(self) -> int:
         """Increases with every change of a region; see `now`."""
