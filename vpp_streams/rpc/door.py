@@ -4,12 +4,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 import grpc
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc.aio import ServicerContext
 
 from schemas.audit import AuditResult
@@ -22,7 +22,7 @@ from vpp_streams.serving.readmodel import ReadModel
 
 log = structlog.get_logger()
 Context = ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class _About(NamedTuple):
@@ -70,13 +70,14 @@ class Door:
         )
 
     def _handler(self, method: Method) -> Handler:
-        reads = method.request_type.FromString
+        reads = _reading(method.request_type)
         if method.watch is not None:
             watch = method.watch
 
-            async def stream(request: Message, context: Context) -> None:
+            async def stream(request: Message | None, context: Context) -> None:
                 async def run() -> None:
-                    await watch(request, self._enter(method, request, context), context.write)
+                    call, asked = self._enter(method, request, context)
+                    await watch(asked, call, context.write)
 
                 await self._guarded(method.name, context, run)
 
@@ -85,13 +86,13 @@ class Door:
         answer = method.answer
         assert answer is not None  # a method has one of the two
 
-        async def unary(request: Message, context: Context) -> Message:
+        async def unary(request: Message | None, context: Context) -> Message:
             async def run() -> Message:
-                call = self._enter(method, request, context)
+                call, asked = self._enter(method, request, context)
                 if not method.order:
-                    return await answer(request, call)
-                about = _About(method, request, context, call.who)
-                return await self._noted(about, call, answer(request, call))
+                    return await answer(asked, call)
+                about = _About(method, asked, context, call.who)
+                return await self._noted(about, call, answer(asked, call))
 
             found: Message = await self._guarded(method.name, context, run)
             return found
@@ -106,8 +107,13 @@ class Door:
             raise unknown("a token is missing", "send the metadata `authorization: Bearer <token>`")
         return self._logins.holder(self._address(context), token.strip()), token.strip()
 
-    def _enter(self, method: Method, request: Message, context: Context) -> Call:
+    def _enter(
+        self, method: Method, request: Message | None, context: Context
+    ) -> tuple[Call, Message]:
+        """Who calls, and what is asked. Raises `ApiError` if it is not to be answered."""
         who, token = self.sender(context)
+        if request is None:
+            raise ApiError(HTTPStatus.BAD_REQUEST, "the request is no message of this method", "")
         if not who.grants:
             raise ApiError(
                 HTTPStatus.FORBIDDEN,
@@ -121,7 +127,8 @@ class Door:
                 about = _About(method, request, context, who)
                 self._note(about, "refused", refusal.error)
             raise
-        return Call(who=who, token=token, remaining_s=context.time_remaining, outcome=[])
+        call = Call(who=who, token=token, remaining_s=context.time_remaining, outcome=[])
+        return call, request
 
     async def _guarded(self, name: str, context: Context, run: Callable[[], Awaitable[Any]]) -> Any:
         """Run a handler; whatever it raises becomes a status, and nothing else leaves it."""
@@ -181,6 +188,18 @@ class Door:
         reported = _metadata(context).get("x-forwarded-for", "").split(",")
         others = [one.strip() for one in reported if one.strip() not in self._proxies]
         return others[-1] or address if others else address
+
+
+def _reading(type_: type[Message]) -> Callable[[bytes], Message | None]:
+    """A reader of requests; None stands for bytes that are no message, so that we refuse them."""
+
+    def read(body: bytes) -> Message | None:
+        try:
+            return type_.FromString(body)
+        except DecodeError:
+            return None
+
+    return read
 
 
 def _encoded(message: Message) -> bytes:
