@@ -8,7 +8,7 @@ FROM ?= 0
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup docs demo test test-all simulate check bench format broker clean
+.PHONY: help setup docs demo test test-all simulate check proto bench format broker clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ check: setup docs ## lint, format, types, import rules, generated contracts, doc
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vpp contracts --check
+	$(BIN)/python proto/generate.py --check
+
+proto: setup ## generate the gRPC code in vpp/ from proto/, unless it would break clients
+	$(BIN)/python proto/generate.py
 
 docs: setup ## the documentation site, in var/site; a link that leads nowhere is an error
 	$(BIN)/sphinx-build -q -W --keep-going -n -b html docs var/site

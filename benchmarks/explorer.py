@@ -22,7 +22,7 @@ from schemas.presence import Presence
 from schemas.telemetry import TELEMETRY_V1
 from vpp_streams.domain.explorer.clusters import Box
 from vpp_streams.domain.explorer.site_query import SiteQuery
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.serving.readmodel import ReadModel
 
 NOW_MS = T0_MS + 60_000
 PAGE = 50

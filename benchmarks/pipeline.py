@@ -38,8 +38,8 @@ from benchmarks.watch import Watch, watching
 from benchmarks.workers import Child, broker_usage, end, spawn, workers
 from benchmarks.world import close_windows, import_sites, world
 from schemas.telemetry import RawLine
+from vpp_streams.serving.ages import percentile
 from vpp_streams.settings import Settings, load_settings
-from vpp_streams.web.ages import percentile
 
 WARM_S = 5
 """The first seconds create rows of devices and are not steady."""

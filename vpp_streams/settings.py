@@ -137,6 +137,19 @@ class Settings(BaseSettings):
     web_per_client: Annotated[int, Field(ge=2, le=10_000)] = Field(
         64, description="connections of one client address; half of them may be live streams"
     )
+    rpc_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        50051, description="`vpp rpc`: the gRPC services"
+    )
+    rpc_tls_cert: Path | None = Field(
+        None, description="certificate of the gRPC services (PEM, with its chain); turns TLS on"
+    )
+    rpc_tls_key: Path | None = None
+    rpc_plain: bool = Field(
+        False, description="no TLS though others can reach them: something in front speaks it"
+    )
+    rpc_watchers_per_token: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        50, description="gRPC streams that one token may have open"
+    )
     schedules: Path | None = Field(
         None, description="YAML file of what regions do by the clock (docs/examples/schedule.yaml)"
     )

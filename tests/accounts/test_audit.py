@@ -13,7 +13,7 @@ from vpp_streams.accounts.store import Store
 from vpp_streams.cli.screens.audit_lines import line_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
-from vpp_streams.web.audit_trail import publish_waiting
+from vpp_streams.serving.audit_trail import publish_waiting
 
 
 def note(audit: Audit, at_ms: int = 0, who: str = "ann", detail: str = "") -> None:

@@ -12,8 +12,8 @@ from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from agents.fleet_pages import guard_pages
+from vpp_streams.serving.twins import FleetWorker
 from vpp_streams.settings import Settings
-from vpp_streams.web.twins import FleetWorker
 
 TOKEN = SecretStr("s3rvice")
 

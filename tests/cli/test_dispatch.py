@@ -33,10 +33,10 @@ from vpp_streams.errors import WebError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.process.private_files import write_private
+from vpp_streams.serving.operators import make_demo_operator
+from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.operators import make_demo_operator
-from vpp_streams.web.readmodel import ReadModel
 
 Vpp = Callable[..., Result]
 

@@ -78,11 +78,11 @@ from vpp_streams.openadr.process import _measured, _standing
 from vpp_streams.openadr.ven import VenSession
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.replay.recorder import SiteFile
+from vpp_streams.serving.feeding import FROM_THE_START, SINCE_MS, feed_of
+from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.settings import Settings
 from vpp_streams.settlement.database import open_ledger
 from vpp_streams.settlement.decisions import DecisionRecord, apply_decision
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.server import FROM_THE_START, SINCE_MS, _feed
 
 NOW_MS = 1_763_855_000_000
 NOBODY: Follower = None  # type: ignore[assignment]  # nothing is followed here
@@ -96,7 +96,7 @@ def web() -> Iterator[Feed[Any]]:
     model = ReadModel(started_at_ms=NOW_MS)
     every: list[Topic[Any]] = [*FROM_THE_START, *SINCE_MS]
     for topic in every:
-        yield _feed(model, topic, 0)
+        yield feed_of(model, topic, 0)
 
 
 def registry() -> Iterator[Feed[Any]]:

@@ -9,7 +9,7 @@ import pytest
 
 from vpp_streams.local.supervisor import Supervisor
 from vpp_streams.process.private_files import locked, private_directory
-from vpp_streams.web.operators import make_demo_operator
+from vpp_streams.serving.operators import make_demo_operator
 
 
 def mode(path: Path) -> int:

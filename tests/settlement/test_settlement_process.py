@@ -35,11 +35,11 @@ from vpp_streams.kafka.decode import decode
 from vpp_streams.kafka.outlet import write_many
 from vpp_streams.process.connection import connected
 from vpp_streams.process.health import HealthReporter
+from vpp_streams.serving.operators import Operator, lines_for
 from vpp_streams.settings import Settings
 from vpp_streams.settlement.database import open_ledger
 from vpp_streams.settlement.queries import balances
 from vpp_streams.settlement.settling import Settling
-from vpp_streams.web.operators import Operator, lines_for
 
 pytestmark = pytest.mark.kafka
 ADA, GRACE = home_of(3), home_of(4)

@@ -10,7 +10,7 @@ from vpp_streams.accounts.accounts import Accounts
 from vpp_streams.accounts.people import Account
 from vpp_streams.accounts.secrets import Passwords
 from vpp_streams.domain.access.rights import ACTIONS, grant_of
-from vpp_streams.web.logins import Logins
+from vpp_streams.serving.logins import Logins
 
 PASSWORD = "correct horse battery"
 CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))

@@ -11,12 +11,12 @@ from playwright.async_api import Browser, BrowserContext, Page, Request, Viewpor
 from tests.support.accounts_world import PAGE, Entrance
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import TWIN, KafkaInMemory, fleet_that_answers
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.twins import FleetWorker
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
 from vpp_streams.web.connections import DoorConfig, open_files
 from vpp_streams.web.places import Places, limits_for
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.twins import FleetWorker
 
 DESK, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
 

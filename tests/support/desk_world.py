@@ -10,7 +10,7 @@ from tests.support.telemetry_factory import make_batch
 from tests.support.web_records import NOW_MS, dispatch_status, site
 from tests.support.web_world import apply, fed_read_model, feed_control
 from vpp_streams.kafka import topics
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.serving.readmodel import ReadModel
 
 SITES = 30
 """Sites 1 to 20 are in north, the others in south."""

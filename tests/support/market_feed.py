@@ -28,7 +28,7 @@ from vpp_streams.domain.market.ledger import bid_id
 from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.serving.readmodel import ReadModel
 
 MINUTE = 60_000
 RULES = sim_rules(5 * MINUTE, MINUTE // 2)

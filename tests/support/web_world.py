@@ -31,7 +31,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.follower import Feed
 from vpp_streams.kafka.outlet import encode
 from vpp_streams.kafka.topic import Topic
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.serving.readmodel import ReadModel
 
 T = TypeVar("T")
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vpp_streams.serving.problems import ApiError
 from vpp_streams.web.accept import format_for, preferred
-from vpp_streams.web.problems import ApiError
 
 JSON, CSV, PARQUET = OFFERS = "application/json", "text/csv", "application/vnd.apache.parquet"
 

@@ -11,7 +11,7 @@ from tests.support.accounts_world import PASSWORD, Entrance
 from tests.support.browser_world import DESK, PHONE, opened, serving
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import fed_read_model
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.serving.readmodel import ReadModel
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 BOTH = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])

@@ -21,22 +21,15 @@ from tests.support.web_world import TWIN, KafkaInMemory, apply, fed_read_model, 
 from vpp_streams.domain.access.rights import PLANT, Grant, Principal
 from vpp_streams.history.formats import ReportView
 from vpp_streams.kafka import topics
+from vpp_streams.serving import control_views, market_views, views
+from vpp_streams.serving.problems import ApiError
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.twins import FleetWorker
 from vpp_streams.settings import Settings
-from vpp_streams.web import (
-    account_views,
-    control_views,
-    history_views,
-    home_views,
-    market_views,
-    stream,
-    views,
-)
+from vpp_streams.web import account_views, history_views, home_views, stream
 from vpp_streams.web.api import create_web
 from vpp_streams.web.budgets import stream_budgets
 from vpp_streams.web.incident_views import IncidentList
-from vpp_streams.web.problems import ApiError
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.twins import FleetWorker
 
 ANN = Principal(name="ann", grants=(Grant("operator", PLANT),))
 

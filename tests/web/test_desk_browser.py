@@ -13,7 +13,7 @@ from tests.support.market_feed import feed_market
 from tests.support.web_records import dispatch_status, region_forecast, region_live
 from tests.support.web_world import apply
 from vpp_streams.kafka import topics
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.serving.readmodel import ReadModel
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 BOTH = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])

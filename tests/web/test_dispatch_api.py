@@ -22,10 +22,10 @@ from vpp_streams.accounts.secrets import digest_of
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
+from vpp_streams.serving.operators import Operator, lines_for
+from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.operators import Operator, lines_for
-from vpp_streams.web.readmodel import ReadModel
 
 TARGET = {"export_w": 5000, "for_s": 900}
 ANN = {"Authorization": "Bearer ann-token"}

@@ -21,12 +21,13 @@ from starlette.responses import PlainTextResponse
 from tests.support.accounts_world import Entrance
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import KafkaInMemory, fed_read_model
+from vpp_streams.serving.logins import Logins
+from vpp_streams.serving.operators import make_demo_operator
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
 from vpp_streams.web.connections import DoorConfig
-from vpp_streams.web.logins import Logins
-from vpp_streams.web.operators import make_demo_operator
 from vpp_streams.web.places import Limits, Places
+from vpp_streams.web.senders import Senders
 
 AT_ONCE, NEVER = 0.05, 3600.0
 PATIENCE_S = 120
@@ -87,7 +88,7 @@ async def door(app: Any, logins: Logins, limits: Limits, **times: Any) -> AsyncI
     places = Places(limits)
     times = {"request_s": NEVER, "stall_s": NEVER} | times
     config = DoorConfig(
-        app, places, logins.is_operator, host="127.0.0.1", port=0, lifespan="off", **times
+        app, places, Senders(logins).is_operator, host="127.0.0.1", port=0, lifespan="off", **times
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

@@ -11,7 +11,7 @@ from tests.support.telemetry_factory import make_batch
 from tests.support.web_records import NOW_MS, site
 from tests.support.web_world import apply
 from vpp_streams.kafka import topics
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.serving.readmodel import ReadModel
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 BOTH = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])

@@ -24,10 +24,10 @@ from tests.support.web_world import (
     feed_control,
     fleet_that_answers,
 )
+from vpp_streams.serving.operators import make_demo_operator
+from vpp_streams.serving.twins import FleetWorker
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.operators import make_demo_operator
-from vpp_streams.web.twins import FleetWorker
 
 EXAMPLES = 60
 KNOWN = {"region": "north", "site_id": "home-001", "device_id": "pw-001", "market": "sim"}

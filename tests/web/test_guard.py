@@ -9,9 +9,9 @@ import pytest
 from tests.support.accounts_world import Entrance
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import KafkaInMemory, fed_read_model
+from vpp_streams.serving.operators import make_demo_operator
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.operators import make_demo_operator
 
 
 def client(base_url: str = "http://localhost", **changes: Any) -> httpx.AsyncClient:

@@ -19,9 +19,9 @@ from tests.support.web_world import KafkaInMemory, apply
 from vpp_streams.domain.history.kinds import KINDS
 from vpp_streams.domain.history.reports import REPORT_NAMES
 from vpp_streams.kafka import topics
+from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.readmodel import ReadModel
 
 DAY = {"from": "2026-11-28", "to": "2026-11-28"}
 

@@ -15,10 +15,10 @@ from tests.support.browser_world import DESK, PHONE, opened, serving
 from tests.support.web_records import NOW_MS, command_frame, dispatch_status, site
 from tests.support.web_world import TWIN, KafkaInMemory, apply, fed_read_model, fleet_that_answers
 from vpp_streams.kafka import topics
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.twins import FleetWorker
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.twins import FleetWorker
 
 HOME, OTHER = "home-001", "home-002"
 

@@ -14,9 +14,9 @@ from tests.support.incidents import OPENED_MS, incident
 from tests.support.web_records import HOSTILE, NOW_MS
 from tests.support.web_world import KafkaInMemory, apply, fed_read_model
 from vpp_streams.kafka import topics
+from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.readmodel import ReadModel
 
 ID = incident().incident_id
 

@@ -37,8 +37,8 @@ from vpp_streams.accounts.accounts import accounts_file
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
+from vpp_streams.serving.operators import make_demo_operator
 from vpp_streams.settings import Settings
-from vpp_streams.web.operators import make_demo_operator
 
 pytestmark = pytest.mark.kafka
 TOO_DEEP = b'{"zz":' + b"[" * 100_000 + b"]" * 100_000 + b"}"

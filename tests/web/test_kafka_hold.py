@@ -23,9 +23,9 @@ from vpp_streams.errors import BrokerError, InputError, OrderRefusedError, Setti
 from vpp_streams.kafka import topics
 from vpp_streams.process.ports import free_port
 from vpp_streams.process.private_files import write_private
+from vpp_streams.serving.operators import Operator, lines_for, make_demo_operator, new_token
 from vpp_streams.settings import Settings
 from vpp_streams.web.kafka_hold import KafkaHold
-from vpp_streams.web.operators import Operator, lines_for, make_demo_operator, new_token
 
 
 def vpp(*words: str) -> Result:

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from tests.support.accounts_world import Entrance
+from vpp_streams.serving.problems import ApiError
 from vpp_streams.settings import Settings
 from vpp_streams.statements.reading import LedgerReader
 from vpp_streams.web import ledger_access
 from vpp_streams.web.callers import set_principal
 from vpp_streams.web.ledger_access import LedgerAccess
-from vpp_streams.web.problems import ApiError
+from vpp_streams.web.senders import Senders
 
 
 def scope_of(role: str) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def scope_of(role: str) -> dict[str, Any]:
     headers = [(b"authorization", f"Bearer {word}".encode())]
     scope: dict[str, Any] = {"type": "http", "client": ("192.0.2.1", 1), "headers": headers}
     scope["state"] = {}
-    set_principal(scope, entrance.logins.sender(scope))
+    set_principal(scope, Senders(entrance.logins).sender(scope))
     return scope
 
 

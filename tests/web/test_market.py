@@ -26,10 +26,10 @@ from tests.support.web_world import KafkaInMemory, apply, apply_raw
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
+from vpp_streams.serving import market_model
+from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.settings import Settings
-from vpp_streams.web import market_model
 from vpp_streams.web.api import create_web
-from vpp_streams.web.readmodel import ReadModel
 
 LONG_MS = RULES.interval_ms
 PAST_MS = OPEN_MS - 2 * LONG_MS

@@ -11,7 +11,7 @@ from schemas.market import Award, Gate, Refusal, Shortfall
 from tests.support.browser_world import DESK, PHONE, opened, serving
 from tests.support.market_feed import OPEN_MS, RULES, at, bid, feed, feed_market
 from tests.support.web_records import HOSTILE, NOW_MS
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.serving.readmodel import ReadModel
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 BOTH = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])

@@ -17,7 +17,7 @@ from tests.support.web_records import NOW_MS
 from tests.support.web_world import KafkaInMemory, apply, apply_raw
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.serving.readmodel import ReadModel
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 BOTH = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpp_streams.domain.access.rights import PLANT, Grant, Principal
+from vpp_streams.serving.client_names import client_of
+from vpp_streams.serving.problems import ApiError
 from vpp_streams.web.budgets import Budget, Budgets
 from vpp_streams.web.callers import set_principal
-from vpp_streams.web.places import Limits, Places, client_of, limits_for
-from vpp_streams.web.problems import ApiError
+from vpp_streams.web.places import Limits, Places, limits_for
 
 
 class Caller:

@@ -7,11 +7,11 @@ from tests.support.rejected_records import REJECTED_RECORD, rejected_record
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import KafkaInMemory, apply
 from vpp_streams.kafka import topics
+from vpp_streams.serving.newest_commands import REFUSED_LATELY_MS
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.rejected_records import RejectedRecords
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.newest_commands import REFUSED_LATELY_MS
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.rejected_records import RejectedRecords
 
 
 def test_a_letter_that_is_written_twice_is_one_record() -> None:

@@ -10,7 +10,7 @@ from tests.support.rejected_records import rejected_record
 from tests.support.web_records import HOSTILE, NOW_MS
 from tests.support.web_world import apply
 from vpp_streams.kafka import topics
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.serving.readmodel import ReadModel
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 

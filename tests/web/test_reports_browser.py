@@ -14,8 +14,8 @@ from tests.support.history_world import (
     region_quarter,
     starts,
 )
+from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.settings import Settings
-from vpp_streams.web.readmodel import ReadModel
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 BOTH = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])

@@ -12,106 +12,34 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import Mount, Route
 
-from schemas.grid import Alert
 from tests.support.accounts_world import PAGE, Entrance
 from tests.support.history_world import HistoryWorld
-from tests.support.market_feed import OPEN_MS, at, feed_market
-from tests.support.web_records import NOW_MS, region_live, rejected
+from tests.support.rights_world import HOLDERS, NOWHERE, OTHERS, PLACES, allowed, fed
+from tests.support.web_records import NOW_MS, region_live
 from tests.support.web_world import (
     TWIN,
     KafkaInMemory,
     apply,
-    fed_read_model,
-    feed_control,
     fleet_that_answers,
 )
-from vpp_streams.domain.access.rights import ACTIONS, READS, TABLE, grant_of
+from vpp_streams.domain.access.rights import ACTIONS, READS, grant_of
 from vpp_streams.kafka import topics
+from vpp_streams.serving.needs import Of
+from vpp_streams.serving.needs import at as at_place
+from vpp_streams.serving.twins import FleetWorker
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.needs import Need, Needs, Of
-from vpp_streams.web.needs import at as at_place
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.twins import FleetWorker
+from vpp_streams.web.routes import Needs
+from vpp_streams.web.senders import Senders
 
-PLACES = {
-    "region": "north",
-    "site_id": "home-001",
-    "device_id": "pw-001",
-    "market": "sim",
-    "bid_id": at(OPEN_MS),
-    "request_id": "target-1",
-    "alert_id": "storm-1",
-    "key": "0" * 16,
-    "report": "energy",
-    "month": "2025-10",
-}
-"""One of each kind, all of region ``north``."""
-OTHERS = PLACES | {
-    "region": "south",
-    "site_id": "home-025",
-    "device_id": "pw-025",
-    "bid_id": at(OPEN_MS, "south"),
-    "request_id": "target-9",
-    "alert_id": "storm-2",
-}
-"""The same of region ``south``."""
-NOWHERE = PLACES | {
-    "region": "atlantis",
-    "site_id": "home-999",
-    "device_id": "pw-999",
-    "bid_id": "sim:atlantis:1",
-    "request_id": "target-x",
-    "alert_id": "storm-x",
-}
-"""The same where there is nothing."""
 QUERIES = {"/api/v1/reports/{report}": "?region={region}"}
 """What names the place of a path that does not name it itself."""
-HOLDERS = (
-    ("viewer", "*"),
-    ("operator", "*"),
-    ("trader", "*"),
-    ("viewer", "region:north"),
-    ("operator", "region:north"),
-    ("trader", "region:north"),
-    ("installer", "region:north"),
-    ("operator", "site:home-001"),
-    ("viewer", "site:home-001"),
-    ("trader", "site:home-001"),
-    ("installer", "site:home-001"),
-    ("owner", "site:home-001"),
-)
-
-
-def fed() -> ReadModel:
-    model = fed_read_model()
-    feed_control(model)
-    feed_market(model, intervals=3)
-    for name, site_id in (("r-own", "home-001"), ("r-other", "home-025")):
-        changes = {"rejected_id": name, "site_id": site_id, "detail": f"of {site_id}"}
-        apply(model, topics.TELEMETRY_REJECTED, msgspec.structs.replace(rejected(77), **changes))
-    storm = Alert(
-        alert_id="storm-1",
-        kind="storm",
-        site_ids=("home-001", "home-002"),
-        prepare_from_ms=NOW_MS,
-        starts_at_ms=NOW_MS + 60_000,
-        ends_at_ms=NOW_MS + 120_000,
-        source="operator:ann",
-    )
-    apply(model, topics.GRID_ALERTS, storm)
-    elsewhere = {"alert_id": "storm-2", "regions": ("south",), "site_ids": ("home-025",)}
-    apply(model, topics.GRID_ALERTS, msgspec.structs.replace(storm, **elsewhere))
-    both = {"alert_id": "storm-3", "regions": ("south",), "site_ids": ("home-001",)}
-    apply(model, topics.GRID_ALERTS, msgspec.structs.replace(storm, **both))
-    return model
 
 
 class World:
@@ -197,24 +125,6 @@ async def test_without_signing_in_there_are_pages_and_nothing_else(world: World)
             assert (answer.status_code, one.path) == (401, one.path)
             assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert world.kafka.written == []
-
-
-def allowed(need: Need, role: str, scope: str) -> bool:
-    """What the table says of a path about `PLACES`, told apart from how it is checked."""
-    kind, _, name = scope.partition(":")
-    if need.of in (Of.NOBODY, Of.ONESELF):
-        return True
-    actions = set(need.actions) & TABLE[role]  # type: ignore[index]  # one of the roles
-    if need.of is Of.BROWSER or not actions:
-        return False
-    if need.of is Of.PLANT:
-        return scope == "*"
-    if kind == "site":
-        return (
-            bool(actions & {"read_site", "read_money", "read_rejected", "choose"})
-            and need.of is not Of.REGION
-        )
-    return scope == "*" or name == "north"
 
 
 @pytest.mark.parametrize(("role", "scope"), HOLDERS)
@@ -341,7 +251,8 @@ async def test_a_stream_is_cut_to_a_region_and_ends_with_the_right(world: World)
     from vpp_streams.web.stream import Stream  # noqa: PLC0415  # only this test opens one
 
     stream = Stream(
-        *(world.model, lambda: NOW_MS, lambda: False, world.entrance.logins.again), interval_s=0
+        *(world.model, lambda: NOW_MS, lambda: False, Senders(world.entrance.logins).again),
+        interval_s=0,
     )
     events = stream.events(scope)
     seen = [await anext(events) for _ in range(3)]

@@ -16,10 +16,10 @@ from tests.support.telemetry_factory import make_batch
 from tests.support.web_records import NOW_MS, command_frame
 from tests.support.web_world import KafkaInMemory, apply, apply_raw
 from vpp_streams.kafka import topics
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.views import SiteRow
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.views import SiteRow
 
 
 @pytest.fixture

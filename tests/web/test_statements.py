@@ -18,10 +18,10 @@ from tests.support.web_records import site, site_window, stats
 from tests.support.web_world import TWIN, KafkaInMemory, apply, fed_read_model, fleet_that_answers
 from vpp_streams.domain.statements.document import StatementDocument
 from vpp_streams.kafka import topics
+from vpp_streams.serving.twins import FleetWorker
 from vpp_streams.settings import Settings
 from vpp_streams.web.api import create_web
 from vpp_streams.web.statement_views import Entries, Months, PastEvents
-from vpp_streams.web.twins import FleetWorker
 
 HOME, OTHER = "home-001", "home-002"
 NOW_MS = local_ms("2025-11-10 12:00")

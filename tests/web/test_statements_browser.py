@@ -12,8 +12,8 @@ from tests.support.statement_world import FIRST, SECOND, booked
 from tests.support.web_records import site
 from tests.support.web_world import apply, fed_read_model
 from vpp_streams.kafka import topics
+from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.settings import Settings
-from vpp_streams.web.readmodel import ReadModel
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 BOTH = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])

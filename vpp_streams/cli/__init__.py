@@ -44,6 +44,7 @@ _PANELS: dict[str, tuple[str, ...]] = {
         "worker",
         "market",
         "web",
+        "rpc",
         "settlement",
     ),
     "In a home": ("edge",),

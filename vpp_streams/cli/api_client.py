@@ -6,9 +6,9 @@ import httpx
 import msgspec
 
 from vpp_streams.errors import WebError, WebSilentError
+from vpp_streams.serving.operators import read_access
+from vpp_streams.serving.views import Problem
 from vpp_streams.settings import Settings
-from vpp_streams.web.operators import read_access
-from vpp_streams.web.views import Problem
 
 TIMEOUT_S = 40.0
 """Time-out of a request, s: longer than the web process waits for Kafka and the region role."""

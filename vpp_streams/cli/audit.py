@@ -8,7 +8,7 @@ from vpp_streams.errors import InputError
 from vpp_streams.settings import load_settings
 
 if TYPE_CHECKING:
-    from vpp_streams.web.control_views import DeviceStory
+    from vpp_streams.serving.control_views import DeviceStory
 
 
 def audit(
@@ -22,7 +22,7 @@ def audit(
     from vpp_streams.cli.api_client import ApiClient
     from vpp_streams.cli.screens.documents import print_json
     from vpp_streams.domain.files.spoken_time import duration_s
-    from vpp_streams.web.control_views import DeviceStory
+    from vpp_streams.serving.control_views import DeviceStory
 
     try:
         last_s = max(1, round(duration_s(last)))

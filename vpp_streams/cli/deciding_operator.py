@@ -12,7 +12,7 @@ def deciding_operator(settings: Settings) -> str:
     """
     from vpp_streams import clock
     from vpp_streams.accounts.accounts import Accounts, accounts_file
-    from vpp_streams.web.operators import holder_of, principal_of, read_operators
+    from vpp_streams.serving.operators import holder_of, principal_of, read_operators
 
     if settings.api_token is None:
         raise SettingsError(

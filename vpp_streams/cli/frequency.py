@@ -74,7 +74,7 @@ def proof(
 
 def _settings() -> Settings:
     """The environment's settings, by default in the namespace of `vpp up` on this machine."""
-    from vpp_streams.web.operators import read_access
+    from vpp_streams.serving.operators import read_access
 
     settings = load_settings()
     access = read_access(settings.state_dir)

@@ -9,7 +9,7 @@ from vpp_streams.errors import InputError
 from vpp_streams.settings import load_settings
 
 if TYPE_CHECKING:
-    from vpp_streams.web.operators import Operator
+    from vpp_streams.serving.operators import Operator
 
 app = typer.Typer(
     help="Tokens for orders, in a file: for programs; people have accounts.", no_args_is_help=True
@@ -34,7 +34,7 @@ def token(
 
     The token is shown once. The lines contain only its digest.
     """
-    from vpp_streams.web.operators import lines_for, new_token
+    from vpp_streams.serving.operators import lines_for, new_token
 
     secret = new_token()
     operator = _operator_of(
@@ -58,7 +58,7 @@ def _operator_of(
     import msgspec
 
     from vpp_streams.accounts.secrets import digest_of
-    from vpp_streams.web.operators import Operator
+    from vpp_streams.serving.operators import Operator
 
     ends_at = None if days is None else datetime.now(UTC).replace(microsecond=0)
     fields = {
@@ -79,7 +79,7 @@ def list_(
     file: Annotated[Path | None, typer.Argument(help="default: the file of VPP_OPERATORS")] = None,
 ) -> None:
     """List the operators of a file, with their rights."""
-    from vpp_streams.web.operators import MAKE_ONE, read_operators
+    from vpp_streams.serving.operators import MAKE_ONE, read_operators
 
     path = file or load_settings().operators
     if path is None:

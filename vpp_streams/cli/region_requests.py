@@ -9,7 +9,7 @@ from schemas.dispatch import FINAL_STATES, Hold
 from vpp_streams.cli.api_client import ApiClient
 from vpp_streams.domain.files.spoken_time import order_times
 from vpp_streams.errors import InputError
-from vpp_streams.web.control_views import DispatchView, Ordered
+from vpp_streams.serving.control_views import DispatchView, Ordered
 
 
 def give_order(api: ApiClient, region: str, what: str, body: dict[str, Any]) -> Ordered:

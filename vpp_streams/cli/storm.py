@@ -30,7 +30,7 @@ def storm(
     from vpp_streams.cli.api_client import ApiClient
     from vpp_streams.cli.region_requests import times_from_now
     from vpp_streams.cli.screens.storms import show_alert, show_storms
-    from vpp_streams.web.control_views import Ordered
+    from vpp_streams.serving.control_views import Ordered
 
     with ApiClient(load_settings()) as api:
         if cancel is not None:

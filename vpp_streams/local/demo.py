@@ -22,8 +22,8 @@ from vpp_streams.local.edge_homes import prepared
 from vpp_streams.local.site_import import read_registry
 from vpp_streams.local.supervisor import Spec, Supervisor
 from vpp_streams.process.ports import free_port, is_free, is_loopback
+from vpp_streams.serving.operators import access_file, make_demo_operator, read_access
 from vpp_streams.settings import Settings
-from vpp_streams.web.operators import access_file, make_demo_operator, read_access
 
 DEMO_NAMESPACE = "demo"
 MARKET_INTERVAL_S, MARKET_GATE_S = 60, 10.0

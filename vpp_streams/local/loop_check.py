@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from vpp_streams.local.drill import DrillReport
-from vpp_streams.web.ages import percentile
+from vpp_streams.serving.ages import percentile
 
 AGE_P99_GOAL_MS = 1500.0
 COVERAGE_GOAL = 0.98

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import TypeVar
 
-from vpp_streams.web.problems import ApiError
+from vpp_streams.serving.problems import ApiError
 
 F = TypeVar("F", bound=str)
 

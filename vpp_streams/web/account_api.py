@@ -10,6 +10,8 @@ from fastapi.responses import Response
 from vpp_streams.accounts.accounts import Accounts
 from vpp_streams.accounts.people import Account
 from vpp_streams.errors import InputError
+from vpp_streams.serving.needs import BROWSER
+from vpp_streams.serving.problems import ApiError
 from vpp_streams.web.account_views import (
     AccountView,
     Changed,
@@ -23,9 +25,8 @@ from vpp_streams.web.account_views import (
 from vpp_streams.web.answers import Json
 from vpp_streams.web.bodies import body_of
 from vpp_streams.web.callers import client_address, known
-from vpp_streams.web.needs import BROWSER, Routes
 from vpp_streams.web.openapi import answers, takes
-from vpp_streams.web.problems import ApiError
+from vpp_streams.web.routes import Routes
 from vpp_streams.web.session_api import roles_of
 from vpp_streams.web.sign_in import SignIn
 

@@ -17,13 +17,18 @@ from vpp_streams.domain.owners.choices import Change
 from vpp_streams.domain.statements.document import StatementDocument
 from vpp_streams.domain.statements.past_events import PastEvent
 from vpp_streams.history.formats import ReportView
+from vpp_streams.serving import control_views, market_views, views
+from vpp_streams.serving.desk import ANSWER_S, Desk, Kafka
+from vpp_streams.serving.logins import Logins
+from vpp_streams.serving.needs import ONESELF, PUBLIC
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.twins import FleetWorker
 from vpp_streams.settings import Settings, words_of
 from vpp_streams.statements.reading import LedgerReader
-from vpp_streams.web import account_views, control_views, market_views, views
+from vpp_streams.web import account_views
 from vpp_streams.web.account_api import AccountApi
 from vpp_streams.web.budgets import report_budgets, stream_budgets
 from vpp_streams.web.control_api import ControlApi
-from vpp_streams.web.desk import ANSWER_S, Desk, Kafka
 from vpp_streams.web.guard import Guard
 from vpp_streams.web.history_api import HistoryApi
 from vpp_streams.web.history_views import HistoryView
@@ -32,23 +37,21 @@ from vpp_streams.web.home_views import HomeList, HomeView, SkipOrder
 from vpp_streams.web.incident_api import IncidentApi
 from vpp_streams.web.incident_views import AcknowledgeOrder, IncidentList, IncidentView
 from vpp_streams.web.ledger_access import LedgerAccess
-from vpp_streams.web.logins import Logins
 from vpp_streams.web.market_api import MarketApi
-from vpp_streams.web.needs import ONESELF, PUBLIC, Declared, Needs
 from vpp_streams.web.oidc import Oidc
 from vpp_streams.web.openapi import describe_with
 from vpp_streams.web.order_api import OrderApi
 from vpp_streams.web.pipeline_api import PipelineApi
 from vpp_streams.web.problems import answer_problems
-from vpp_streams.web.readmodel import ReadModel
 from vpp_streams.web.region_api import RegionApi
+from vpp_streams.web.routes import Declared, Needs
+from vpp_streams.web.senders import Senders
 from vpp_streams.web.session_api import SessionApi
 from vpp_streams.web.sign_in import SignIn
 from vpp_streams.web.site_api import SiteApi
 from vpp_streams.web.statement_api import StatementApi
 from vpp_streams.web.statement_views import Entries, Months, PastEvents
 from vpp_streams.web.stream import Stream
-from vpp_streams.web.twins import FleetWorker
 
 PREFIX = "/api/v1"
 STATIC = Path(__file__).parent / "static"
@@ -112,7 +115,7 @@ def create_web(
     app, accounts = _empty_app(worker, ledger), logins.accounts
     answer_problems(app)
     sign_in = SignIn(accounts, now_ms, logins.clock_s)
-    stream = Stream(read_model, now_ms, stopping, logins.again)
+    stream = Stream(read_model, now_ms, stopping, Senders(logins).again)
     budgets, needs = stream_budgets(settings.web_per_client), Needs()
     for part in (
         PipelineApi(read_model, now_ms, stream, budgets),

@@ -7,7 +7,7 @@ import msgspec
 from fastapi import Request as HttpRequest
 
 from schemas.wire import UNREADABLE
-from vpp_streams.web.problems import ApiError
+from vpp_streams.serving.problems import ApiError
 
 MAX_BODY = 64 * 1024
 T = TypeVar("T", bound=msgspec.Struct)

@@ -8,9 +8,9 @@ from http import HTTPStatus
 
 from starlette.types import Scope
 
+from vpp_streams.serving.client_names import client_of
+from vpp_streams.serving.problems import ApiError
 from vpp_streams.web.callers import client_address, principal_of_request
-from vpp_streams.web.places import client_of
-from vpp_streams.web.problems import ApiError
 
 RETRY_S = 5
 

@@ -14,26 +14,27 @@ from schemas.bounds import PARTITIONS
 from schemas.commands import CommandState
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import BrokerError
-from vpp_streams.web.absent import no_device
-from vpp_streams.web.answers import Json
-from vpp_streams.web.budgets import story_budgets
-from vpp_streams.web.callers import known
-from vpp_streams.web.control_views import (
+from vpp_streams.serving.absent import no_device
+from vpp_streams.serving.control_views import (
     AlarmList,
     AlertList,
     CommandList,
     DeviceStory,
     DispatchView,
 )
-from vpp_streams.web.desk import Kafka
-from vpp_streams.web.needs import Of, Routes, at, some
+from vpp_streams.serving.desk import Kafka
+from vpp_streams.serving.needs import Of, at, some
+from vpp_streams.serving.problems import ApiError
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.seen import Seen
+from vpp_streams.serving.story import StoryLine, read_story
+from vpp_streams.serving.story_fold import folded
+from vpp_streams.web.answers import Json
+from vpp_streams.web.budgets import story_budgets
+from vpp_streams.web.callers import known
 from vpp_streams.web.openapi import answers
 from vpp_streams.web.parameters import known_region
-from vpp_streams.web.problems import ApiError
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.seen import Seen
-from vpp_streams.web.story import StoryLine, read_story
-from vpp_streams.web.story_fold import folded
+from vpp_streams.web.routes import Routes
 
 READ_S = 30.0
 """Reading a story is given up after this time, s."""

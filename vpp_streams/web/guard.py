@@ -16,6 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.audit import AuditResult
 from vpp_streams.domain.access.rights import Principal
+from vpp_streams.serving.logins import Logins, unknown
+from vpp_streams.serving.needs import Of
+from vpp_streams.serving.problems import ApiError
+from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.settings import LOOPBACK
 from vpp_streams.web.callers import (
     client_address,
@@ -24,10 +28,9 @@ from vpp_streams.web.callers import (
     set_outcome,
     set_principal,
 )
-from vpp_streams.web.logins import Logins, unknown
-from vpp_streams.web.needs import Needs, Of
-from vpp_streams.web.problems import ApiError, answer_of
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.web.problems import answer_of
+from vpp_streams.web.routes import Needs
+from vpp_streams.web.senders import Senders
 
 _TOO_MUCH = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _ANY = ("0.0.0.0", "::", "")
@@ -68,7 +71,7 @@ class Guard:
         """``host`` is the address that we listen on; ``more_hosts`` are further names of it."""
         self._counters: Counter[str] = read_model.counters
         self._app = app
-        self._logins = logins
+        self._logins, self._senders = logins, Senders(logins)
         self._needs = needs
         self._model = read_model
         self._hosts = {name.lower() for name in (*LOOPBACK, host, *more_hosts)}
@@ -103,7 +106,7 @@ class Guard:
         """Find out who sends a request, and whether it may. Raises `ApiError`."""
         headers, method, path = Headers(scope=scope), scope["method"], scope["path"]
         self._check_names(headers, method)
-        sender = self._logins.sender(scope)
+        sender = self._senders.sender(scope)
         set_principal(scope, sender)
         try:
             declared, parameters = self._needs.of(method, path)

@@ -22,17 +22,18 @@ from vpp_streams.history.formats import (
 )
 from vpp_streams.history.questions import question_of
 from vpp_streams.history.reports import Answer, History, NoHistoryError, open_history
+from vpp_streams.serving.absent import no_region, no_site
+from vpp_streams.serving.needs import some
+from vpp_streams.serving.problems import ApiError
+from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.settings import Settings
-from vpp_streams.web.absent import no_region, no_site
 from vpp_streams.web.accept import format_for
 from vpp_streams.web.answers import Json
 from vpp_streams.web.budgets import Budgets
 from vpp_streams.web.callers import known
 from vpp_streams.web.history_views import HistoryView, KindView, ReportInfo
-from vpp_streams.web.needs import Routes, some
 from vpp_streams.web.openapi import answers
-from vpp_streams.web.problems import ApiError
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.web.routes import Routes
 
 _ACTIONS: dict[str, Action] = {"earnings": "read_market", "delivery": "read_market"}
 """The right that a report of regions needs, if it is not to read them."""

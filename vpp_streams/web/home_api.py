@@ -12,18 +12,19 @@ from schemas.assets import Site
 from schemas.preferences import Preferences
 from vpp_streams.domain.owners.choices import Change, changed, joining, skipping
 from vpp_streams.kafka import topics
-from vpp_streams.web.absent import no_site
+from vpp_streams.serving.absent import no_site
+from vpp_streams.serving.desk import WRITE_S, Kafka
+from vpp_streams.serving.needs import ONESELF, Of, at
+from vpp_streams.serving.problems import ApiError
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.twins import FleetWorker
 from vpp_streams.web.answers import Json
 from vpp_streams.web.bodies import body_of
 from vpp_streams.web.callers import known, set_outcome
-from vpp_streams.web.desk import WRITE_S, Kafka
 from vpp_streams.web.home_views import HomeList, HomeView, SkipOrder
 from vpp_streams.web.homes import Homes
-from vpp_streams.web.needs import ONESELF, Of, Routes, at
 from vpp_streams.web.openapi import answers, takes_order
-from vpp_streams.web.problems import ApiError
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.twins import FleetWorker
+from vpp_streams.web.routes import Routes
 
 
 class HomeApi:

@@ -10,9 +10,9 @@ from vpp_streams.domain.control.storms import stands
 from vpp_streams.domain.owners.events import events_ahead
 from vpp_streams.domain.owners.storms import lacking_wh, share_of_cost
 from vpp_streams.domain.owners.why import HomeNow, Order, Reason, reason_of
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.views import DeviceTwin, Twin
 from vpp_streams.web.home_views import ChoicesView, Flows, HomeView, StormView
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.views import DeviceTwin, Twin
 
 
 class Homes:

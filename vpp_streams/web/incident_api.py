@@ -15,16 +15,17 @@ from vpp_streams.domain.access.rights import Principal
 from vpp_streams.domain.incidents.known import Known
 from vpp_streams.domain.incidents.rules import KINDS
 from vpp_streams.kafka import topics
+from vpp_streams.serving.desk import WRITE_S, Kafka
+from vpp_streams.serving.needs import denied, some
+from vpp_streams.serving.problems import ApiError
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.seen import Seen
 from vpp_streams.web.answers import Json
 from vpp_streams.web.bodies import body_of
 from vpp_streams.web.callers import known, set_outcome
-from vpp_streams.web.desk import WRITE_S, Kafka
 from vpp_streams.web.incident_views import AcknowledgeOrder, IncidentList, IncidentView, view_of
-from vpp_streams.web.needs import Routes, denied, some
 from vpp_streams.web.openapi import answers, takes_order
-from vpp_streams.web.problems import ApiError
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.seen import Seen
+from vpp_streams.web.routes import Routes
 
 T = TypeVar("T")
 

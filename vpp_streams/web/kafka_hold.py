@@ -27,9 +27,8 @@ from vpp_streams.kafka.follower import Feed
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.kafka.ranges import records_since
 from vpp_streams.process.connection import onlooker
-from vpp_streams.settings import Settings
-from vpp_streams.web.control_views import Ordered
-from vpp_streams.web.operators import (
+from vpp_streams.serving.control_views import Ordered
+from vpp_streams.serving.operators import (
     MAKE_ONE,
     demo_operators_file,
     holder_of,
@@ -37,6 +36,7 @@ from vpp_streams.web.operators import (
     read_access,
     read_operators,
 )
+from vpp_streams.settings import Settings
 
 ANSWER_S = 4.0
 """How long the region role has to answer, s; it decides at least twice a second."""

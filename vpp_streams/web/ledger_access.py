@@ -11,10 +11,10 @@ import structlog
 from starlette.types import Scope
 
 from vpp_streams.errors import VppError
+from vpp_streams.serving.problems import ApiError
 from vpp_streams.statements.reading import READ_S, LedgerReader
 from vpp_streams.web.budgets import statement_budgets
 from vpp_streams.web.callers import known
-from vpp_streams.web.problems import ApiError
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -8,14 +8,15 @@ from fastapi import Header, Query
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 
-from vpp_streams.web.absent import no_bid, no_market
+from vpp_streams.serving.absent import no_bid, no_market
+from vpp_streams.serving.market_views import BidView, MarketList, MarketView
+from vpp_streams.serving.needs import Of, at, some
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.seen import Seen
 from vpp_streams.web.answers import Json
 from vpp_streams.web.callers import known
-from vpp_streams.web.market_views import BidView, MarketList, MarketView
-from vpp_streams.web.needs import Of, Routes, at, some
 from vpp_streams.web.openapi import answers
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.seen import Seen
+from vpp_streams.web.routes import Routes
 
 
 class MarketApi:

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from vpp_streams.accounts import sessions
 from vpp_streams.kafka.contracts import describe_fields
-from vpp_streams.web.views import Problem
+from vpp_streams.serving.views import Problem
 
 _REF = "#/components/schemas/{name}"
 

@@ -10,14 +10,20 @@ from fastapi.responses import Response
 from schemas.dispatch import Request, Withdraw
 from schemas.grid import Alert
 from vpp_streams.domain.access.rights import ORDERS, Principal
+from vpp_streams.serving.control_views import (
+    HoldOrder,
+    LimitOrder,
+    Ordered,
+    StormOrder,
+    TargetOrder,
+)
+from vpp_streams.serving.desk import Desk, as_answer
+from vpp_streams.serving.needs import Need, orders, some
 from vpp_streams.web.answers import Json
 from vpp_streams.web.bodies import body_of
 from vpp_streams.web.callers import known, set_outcome
-from vpp_streams.web.control_views import HoldOrder, LimitOrder, Ordered, StormOrder, TargetOrder
-from vpp_streams.web.desk import Desk, as_answer
-from vpp_streams.web.needs import Need, Routes, orders, some
 from vpp_streams.web.openapi import answers, takes_order
-from vpp_streams.web.problems import ApiError
+from vpp_streams.web.routes import Routes
 
 _ORDERED = answers(Ordered, 401, 403, 409, 422, 429, 503, ok=(201, 202))
 
@@ -45,13 +51,10 @@ class OrderApi:
         return routes
 
     async def _ordered(self, request: Request, http: HttpRequest) -> Response:
-        event = await self._desk.submit(request)
-        set_outcome(http.scope, f"{request.request_id} {event.state if event else 'written'}")
-        if event is not None and event.state == "rejected":
-            hint = f"request {request.request_id}" + (f"; see {event.by}" if event.by else "")
-            raise ApiError(HTTPStatus.CONFLICT, event.reason or "rejected", hint)
-        status = HTTPStatus.ACCEPTED if event is None else HTTPStatus.CREATED
-        return Json(as_answer(request, event, known(http.scope)), status)
+        ordered = await self._desk.order(request, known(http.scope))
+        set_outcome(http.scope, f"{ordered.request_id} {ordered.state}")
+        status = HTTPStatus.ACCEPTED if ordered.state == "written" else HTTPStatus.CREATED
+        return Json(ordered, status)
 
     async def _announced(self, alert: Alert, by: Principal, http: HttpRequest) -> Response:
         await self._desk.announce(alert)

@@ -8,9 +8,9 @@ from fastapi import Query
 
 from vpp_streams.domain.access.rights import Principal
 from vpp_streams.domain.moments import DAY_MS
-from vpp_streams.web.absent import no_region
-from vpp_streams.web.problems import ApiError
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.serving.absent import no_region
+from vpp_streams.serving.problems import ApiError
+from vpp_streams.serving.readmodel import ReadModel
 
 _RANGE = "both are ms since 1970 UTC; without `to` a range ends now"
 

@@ -7,15 +7,16 @@ from fastapi import Query
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response, StreamingResponse
 
-from vpp_streams.web import views
+from vpp_streams.serving import views
+from vpp_streams.serving.needs import Of, at, some
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.seen import Seen
 from vpp_streams.web.answers import Json
 from vpp_streams.web.budgets import Budgets
 from vpp_streams.web.callers import known
-from vpp_streams.web.needs import Of, Routes, at, some
 from vpp_streams.web.openapi import answers
 from vpp_streams.web.parameters import rows
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.seen import Seen
+from vpp_streams.web.routes import Routes
 from vpp_streams.web.stream import LiveResponse, Stream
 
 _LIVE = {

@@ -11,11 +11,12 @@ A connection that has sent a request counts more than one that has not: if a cli
 limit, its oldest connection without a request is closed for one with a request.
 """
 
-import ipaddress
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
+
+from vpp_streams.serving.client_names import client_of
 
 _MOST_ORDINARY, _MOST_WAITING, _MOST_OPERATORS = 1024, 128, 64
 BACKLOG = 32
@@ -53,19 +54,6 @@ def limits_for(open_files: int, per_client: int) -> Limits:
         waiting=waiting,
         operators=operators,
     )
-
-
-def client_of(address: str) -> str:
-    """The client of an address: of IPv6 the /64 network, because one client has all of it."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if ip.version == 4:
-        return str(ip)
-    if ip.ipv4_mapped is not None:
-        return str(ip.ipv4_mapped)
-    return str(ipaddress.ip_network((ip, 64), strict=False))
 
 
 class Places:

@@ -12,24 +12,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from vpp_streams.serving.problems import DOCS, ApiError
 from vpp_streams.web.callers import set_outcome
 
 log = structlog.get_logger()
-_DOCS = "/docs lists every path and its parameters"
-
-
-class ApiError(Exception):
-    """An error answer; ``error`` and ``hint`` are shown to the person who sent the request."""
-
-    def __init__(
-        self,
-        status: HTTPStatus,
-        error: str,
-        hint: str = _DOCS,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(error)
-        self.status, self.error, self.hint, self.headers = status, error, hint, headers
 
 
 def refuse_unknown_parameters(request: Request) -> None:
@@ -41,7 +27,7 @@ def refuse_unknown_parameters(request: Request) -> None:
             raise ApiError(
                 HTTPStatus.BAD_REQUEST,
                 f"there is no query parameter {name[:64]!r} here",
-                f"{offer}; {_DOCS}",
+                f"{offer}; {DOCS}",
             )
 
 
@@ -63,16 +49,16 @@ def answer_problems(app: FastAPI) -> None:
     @app.exception_handler(ClientDisconnect)
     async def client_disconnected(_: Request, _error: ClientDisconnect) -> JSONResponse:
         # Nobody reads the answer: the client closed before the complete body had arrived.
-        return _answer(HTTPStatus.BAD_REQUEST, "the request ended before its body", _DOCS)
+        return _answer(HTTPStatus.BAD_REQUEST, "the request ended before its body", DOCS)
 
     @app.exception_handler(RequestValidationError)
     async def bad_query(_: Request, error: RequestValidationError) -> JSONResponse:
-        return _answer(HTTPStatus.BAD_REQUEST, _sentence(error.errors()[0]), _DOCS)
+        return _answer(HTTPStatus.BAD_REQUEST, _sentence(error.errors()[0]), DOCS)
 
     @app.exception_handler(HTTPException)
     async def no_such_page(request: Request, error: HTTPException) -> JSONResponse:
         sentence = f"{request.method} {request.url.path[:200]}: {error.detail}"
-        return _answer(HTTPStatus(error.status_code), sentence, _DOCS, error.headers)
+        return _answer(HTTPStatus(error.status_code), sentence, DOCS, error.headers)
 
     @app.exception_handler(Exception)
     async def internal_error(request: Request, error: Exception) -> JSONResponse:

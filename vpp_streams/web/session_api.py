@@ -14,14 +14,15 @@ from vpp_streams.accounts.people import Account
 from vpp_streams.accounts.sessions import LONGEST_MS
 from vpp_streams.domain.access.rights import Principal
 from vpp_streams.process.ports import is_loopback
+from vpp_streams.serving.needs import BROWSER, ONESELF, PUBLIC
+from vpp_streams.serving.problems import ApiError
 from vpp_streams.web.account_views import LinkForm, Me, RoleView, SignedIn, SignInForm, Ways
 from vpp_streams.web.answers import Json
 from vpp_streams.web.bodies import body_of
 from vpp_streams.web.callers import client_address, cookie_of, known, session_cookie
-from vpp_streams.web.needs import BROWSER, ONESELF, PUBLIC, Routes
 from vpp_streams.web.oidc import Oidc, OidcRefusedError, safe_path
 from vpp_streams.web.openapi import answers, takes
-from vpp_streams.web.problems import ApiError
+from vpp_streams.web.routes import Routes
 from vpp_streams.web.sign_in import SignIn
 
 _OIDC_COOKIE = "vpp-oidc"

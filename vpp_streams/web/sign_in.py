@@ -14,10 +14,10 @@ from schemas.audit import AuditHow
 from vpp_streams.accounts.accounts import Accounts
 from vpp_streams.accounts.people import Account
 from vpp_streams.errors import InputError
+from vpp_streams.serving.client_names import client_of
+from vpp_streams.serving.guesses import Guesses
+from vpp_streams.serving.problems import ApiError
 from vpp_streams.web.budgets import Budget
-from vpp_streams.web.guesses import Guesses
-from vpp_streams.web.places import client_of
-from vpp_streams.web.problems import ApiError
 
 FREE_TRIES_OF_ACCOUNT = 10
 """Wrong passwords of an account, from any address, before its first lock."""

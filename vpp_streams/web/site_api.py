@@ -10,17 +10,18 @@ from fastapi.responses import Response
 from schemas.assets import Site
 from vpp_streams.domain.explorer.clusters import Box
 from vpp_streams.domain.explorer.site_query import SiteQuery
-from vpp_streams.web import views
-from vpp_streams.web.absent import no_site
+from vpp_streams.serving import views
+from vpp_streams.serving.absent import no_site
+from vpp_streams.serving.needs import Of, at, some
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.twins import FleetWorker
 from vpp_streams.web.accept import preferred
 from vpp_streams.web.answers import Json
-from vpp_streams.web.needs import Of, Routes, at, some
 from vpp_streams.web.openapi import answers
 from vpp_streams.web.parameters import WindowSize, rows
-from vpp_streams.web.readmodel import ReadModel
+from vpp_streams.web.routes import Routes
 from vpp_streams.web.site_csv import MEDIA_TYPE, CsvOfSites
 from vpp_streams.web.site_filters import site_query
-from vpp_streams.web.twins import FleetWorker
 
 _Filters = Annotated[SiteQuery, Depends(site_query)]
 _JSON = "application/json"

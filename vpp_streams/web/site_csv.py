@@ -9,7 +9,7 @@ from itertools import islice
 import msgspec
 from starlette.responses import StreamingResponse
 
-from vpp_streams.web.views import SiteRow
+from vpp_streams.serving.views import SiteRow
 
 MEDIA_TYPE = "text/csv"
 _CHUNK = 250

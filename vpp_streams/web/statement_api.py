@@ -16,16 +16,17 @@ from vpp_streams.domain.statements.document import MONTH, StatementDocument
 from vpp_streams.domain.statements.entry_details import entry_detail
 from vpp_streams.domain.statements.flows import event_flows
 from vpp_streams.domain.statements.past_events import PastEvent, past_events
+from vpp_streams.serving.absent import no_site
+from vpp_streams.serving.needs import Of, at
+from vpp_streams.serving.readmodel import KEEP_SITE_WINDOWS, ReadModel
 from vpp_streams.statements.files import MEDIA_TYPES, Format, file_name, file_of
 from vpp_streams.statements.reading import LedgerReader
-from vpp_streams.web.absent import no_site
 from vpp_streams.web.accept import format_for
 from vpp_streams.web.answers import Json
 from vpp_streams.web.ledger_access import LedgerAccess
-from vpp_streams.web.needs import Of, Routes, at
 from vpp_streams.web.openapi import answers
 from vpp_streams.web.parameters import rows, time_range
-from vpp_streams.web.readmodel import KEEP_SITE_WINDOWS, ReadModel
+from vpp_streams.web.routes import Routes
 from vpp_streams.web.statement_views import Entries, EntryLinks, LinkedEntry, Months, PastEvents
 
 MOST_DAYS = 92

@@ -14,9 +14,9 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from vpp_streams.domain.access.rights import Principal
+from vpp_streams.serving.readmodel import ReadModel
+from vpp_streams.serving.seen import Seen
 from vpp_streams.web.budgets import Budgets
-from vpp_streams.web.readmodel import ReadModel
-from vpp_streams.web.seen import Seen
 
 log = structlog.get_logger()
 STALL_S = 10.0

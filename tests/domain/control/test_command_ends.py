@@ -23,7 +23,7 @@ from tests.support.pool_world import POLICY, T0, OnePartition, home
 from vpp_streams.domain.control.command_ends import PUBLISH_AGAIN_MS
 from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.lease import CAUSE, NAMES
-from vpp_streams.web.story import story_of
+from vpp_streams.serving.story import story_of
 
 SITES = [home(0), home(1)]
 DEVICES = [site.devices[0].device_id for site in SITES]

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.dispatch import FINAL_STATES, Missing, Notice, Target
-from vpp_streams.web.control_views import DispatchView, RequestView
+from vpp_streams.serving.control_views import DispatchView, RequestView
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARK_POINTS = 60

@@ -11,7 +11,7 @@ from vpp_streams.cli.api_client import ApiClient
 from vpp_streams.cli.region_requests import dispatch_of
 from vpp_streams.cli.screens.dispatch_view import is_over, one_line, request_of, screen
 from vpp_streams.cli.screens.documents import print_json
-from vpp_streams.web.control_views import RequestView
+from vpp_streams.serving.control_views import RequestView
 
 _POLL_S = 1.0
 

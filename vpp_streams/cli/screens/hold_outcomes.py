@@ -6,7 +6,7 @@ import typer
 
 from vpp_streams.cli.screens.documents import print_json
 from vpp_streams.cli.screens.outcomes import show_order, show_withdrawal
-from vpp_streams.web.control_views import Ordered
+from vpp_streams.serving.control_views import Ordered
 from vpp_streams.web.kafka_hold import KafkaOrdered
 
 

@@ -3,7 +3,7 @@
 import typer
 
 from vpp_streams.cli.screens.documents import print_json
-from vpp_streams.web.control_views import Ordered
+from vpp_streams.serving.control_views import Ordered
 
 
 def show_order(ordered: Ordered, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from vpp_streams.cli.region_requests import dispatch_of
 from vpp_streams.cli.screens.dispatch_view import clock
 from vpp_streams.cli.screens.documents import print_json
 from vpp_streams.domain.control.storms import sentence
-from vpp_streams.web.control_views import AlertList, Ordered
+from vpp_streams.serving.control_views import AlertList, Ordered
 
 
 def show_alert(ordered: Ordered, *, cancelled: bool, as_json: bool) -> None:
