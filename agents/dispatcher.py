@@ -130,6 +130,8 @@ class Dispatcher:
             for record in (cycle.notice, cycle.status):
                 if record is not None:
                     await self._send_event(record)
+            if cycle.status is not None:
+                self._context.figures.status(cycle.status)
         await self._forget(slot, self._book, now_ms)
 
     async def _ask_by_the_clock(self, now_ms: int) -> None:

@@ -6,6 +6,7 @@ read with lower priority, so that a region back from an outage does not delay th
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from functools import partial
 
 import faust
 import pyarrow as pa
@@ -47,6 +48,8 @@ class IngestWorker:
         self._names = (*self._live_names, context.clients.full(topics.RAW_BACKFILL))
         self._readers: dict[str, LogReader] = {}
         context.health.gauges["lag"] = lambda: self._lag(*self._names)
+        context.health.figures.append(lambda: [("vpp_partitions_owned", (), self._partitions())])
+        self._placed = context.health.probes.need("its partitions")
 
     async def run(self, live: Deliver, backfill: Deliver) -> None:
         """Read what the group assigns to this worker, for ever; the lanes receive the records.
@@ -59,6 +62,7 @@ class IngestWorker:
         self._readers = dict.fromkeys(self._live_names, lanes[0]) | {self._names[-1]: lanes[1]}
         for lane in lanes:
             lane.on_other_log = self._in_flight.begins_again
+            lane.applied = partial(self._applied_of, lane)
         context.watch_readers(*lanes)
         async with producing(context.clients) as context.producer, asyncio.TaskGroup() as group:
             for work in (
@@ -79,6 +83,7 @@ class IngestWorker:
                 self._read({})  # others may have had it in between
             last = share
             self._read(await self._committed(share))
+            self._placed()
 
     def _read(self, positions: Mapping[TopicPartition, Position]) -> None:
         self._in_flight.start(positions)
@@ -113,6 +118,8 @@ class IngestWorker:
         counters["readings_in"] += readings + len(found.rejected)
         counters["canonical"] += readings
         counters["rejected"] += len(found.rejected)
+        for letter in found.rejected:
+            counters[f"reading_rejected:{letter.reason}"] += 1
         for what, rows in found.not_believed.items():
             counters[f"not_believed_{what}"] += rows
         return await self._send(found, source, lane)
@@ -129,6 +136,13 @@ class IngestWorker:
                 await outlet.send(topics.TELEMETRY, batch, partition=partition, headers=headers)
             )
         return sent + [await outlet.send(topics.TELEMETRY_REJECTED, r) for r in found.rejected]
+
+    def _partitions(self) -> int:
+        return len({tp.partition for tp in self._in_flight.positions()})
+
+    def _applied_of(self, lane: LogReader) -> dict[TopicPartition, int]:
+        positions = self._in_flight.positions()
+        return {tp: at for tp, at in positions.items() if self._readers[tp.topic] is lane}
 
     def _lag(self, *names: str, partition: int | None = None) -> int:
         """Number of records of these topics that are in the log and were not applied."""

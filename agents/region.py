@@ -78,6 +78,7 @@ class Merger:
         if live.due(expected, now_ms):
             record = live.merge(expected, now_ms, self._stale_after_ms)
             await self._context.outlet.send(topics.REGION_LIVE, record)
+            self._context.figures.live(record)
             self._counters["live_out"] += 1
 
     async def _apply_window(self, share: RegionWindowPartial) -> Sent:

@@ -21,7 +21,7 @@ from vpp_streams.kafka.follower import Feed
 from vpp_streams.kafka.ranges import raw_between
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.process.background import run_beside
-from vpp_streams.process.connection import Connection, connected
+from vpp_streams.process.connection import Connection, connected_role
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.process.ports import bound
 from vpp_streams.settings import Settings, words_of
@@ -171,7 +171,9 @@ async def _fed(
     health.counters = model.counters
     health.gauges["regions"] = lambda: len(model.regions.names())
     async with AsyncExitStack() as stack:
-        kafka = await stack.enter_async_context(connected(clients, health))
+        read_back, caught_up = health.probes.need("what regions are made of"), asyncio.Event()
+        health.probes.needs["the recent past"] = caught_up.is_set
+        kafka = await stack.enter_async_context(connected_role(clients, health))
         complete = [_feed(model, topic, 0) for topic in FROM_THE_START]
         recent = [
             _feed(model, topic, model.started_at_ms - back_ms)
@@ -179,8 +181,9 @@ async def _fed(
         ]
         tasks = [
             await stack.enter_async_context(kafka.follower.following(*complete)),
-            run_beside(stack, kafka.follower.follow(*recent)),
+            run_beside(stack, kafka.follower.follow(*recent, caught_up=caught_up)),
         ]
+        read_back()
         access = WebKafka(kafka)
         tasks.append(run_beside(stack, publish_for_ever(accounts.audit, access)))
         yield access, tasks
