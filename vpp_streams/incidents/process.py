@@ -91,7 +91,7 @@ class IncidentDesk:
     def _open_by_severity(self) -> Iterator[Figure]:
         found = Counter(incident.severity for incident in self.known.open())
         for severity in SEVERITIES:
-            yield "vpp_incidents_open", (severity,), found[severity]
+            yield "vpp_open_incidents", (severity,), found[severity]
 
     def feeds(self, now_ms: int) -> tuple[Feed[Any], ...]:
         """Everything that is measured, from a while before ``now_ms`` on."""

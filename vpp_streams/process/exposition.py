@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import version
 
-from prometheus_client import GCCollector, Histogram, ProcessCollector
+from prometheus_client import GCCollector, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -23,6 +23,9 @@ from vpp_streams.process.weighted_histogram import WeightedHistogram
 
 MOST_VALUES = 200
 """Series of a counter whose labels come from its name; further ones are added up as ``other``."""
+
+_BY_PARTITION = frozenset({"lag"})
+"""Gauges that are sums of what is a metric by partition."""
 
 Values = dict[tuple[str, ...], float]
 """Values by the values of the labels."""
@@ -48,18 +51,16 @@ class Exposition:
         self._own = CollectorRegistry()
         ProcessCollector(registry=self._own)
         GCCollector(registry=self._own)
-        name = "vpp_event_loop_lag_seconds"
-        self._loop_lag = Histogram(
-            name, ROWS[name].meaning, ["role"], buckets=LAG_BUCKETS_S, registry=self._own
-        ).labels(health.role)
+        self._loop_lag = WeightedHistogram(LAG_BUCKETS_S)
 
     def loop_took(self, seconds: float) -> None:
         """Count one measurement of the event loop."""
-        self._loop_lag.observe(seconds)
+        self._loop_lag.add(seconds, 1)
 
     def gathered(self, families: Iterable[Metric]) -> Gathered:
         """These metrics, and those that need no event loop."""
-        return Gathered([*families, *self._own.collect()])
+        loop_lag = _histogram("vpp_event_loop_lag_seconds", {self._health.role: self._loop_lag})
+        return Gathered([*families, loop_lag, *self._own.collect()])
 
     def read(self) -> list[Metric]:
         """What the process says of itself, now. To be called on its event loop."""
@@ -96,14 +97,24 @@ def _version() -> str:
 def _from_sources(health: HealthReporter) -> dict[str, Values]:
     """The counters and gauges of topic ``health``, each under its own name or a general one."""
     report = health.report()
-    values: dict[str, Values] = {}
+    values = _zeros(health.role)
     for key, value in (*report.counters.items(), *report.gauges.items()):
         if (found := _metric_of(health.role, key)) is not None:
             _add(values, *found, value)
         elif key in report.counters:
             _add(values, "vpp_events_total", (health.role, key), value)
-        else:
+        elif key not in _BY_PARTITION:
             _add(values, f"vpp_{health.role}_{key}", (), value)
+    return values
+
+
+def _zeros(role: str) -> dict[str, Values]:
+    """What a role counts and has not counted yet: its first increase must be seen as one."""
+    exact, _ = _sources_of(role)
+    values: dict[str, Values] = {}
+    for name, labels in exact.values():
+        if ROWS[name].kind == "counter":
+            _add(values, name, labels, 0.0)
     return values
 
 

@@ -86,8 +86,14 @@ OF_EVERY_PROCESS = (
         labels=("role",),
     ),
     _row(
+        "vpp_records_rejected_total",
+        "Records of our own topics that the process refused.",
+        ("*", "records_rejected"),
+        labels=("role",),
+    ),
+    _row(
         "vpp_dead_letters_total",
-        "Records of our own topics that the process refused, by topic and reason.",
+        "The same by topic and reason; the first of each pair begins its series.",
         ("*", "rejected:*"),
         labels=("role", "topic", "reason"),
     ),
@@ -286,7 +292,7 @@ OF_THE_BOOKS = (
     _row(
         "vpp_history_lag_records", "Records that are in no history file yet.", ("historian", "lag")
     ),
-    _row("vpp_incidents_open", "Incidents that are open, by severity.", labels=("severity",)),
+    _row("vpp_open_incidents", "Incidents that are open, by severity.", labels=("severity",)),
 )
 TABLE: dict[str, tuple[MetricRow, ...]] = {
     "Every process": OF_EVERY_PROCESS,
