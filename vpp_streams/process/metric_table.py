@@ -295,12 +295,28 @@ OF_THE_BOOKS = (
     _row("vpp_open_incidents", "Incidents that are open, by severity.", labels=("severity",)),
 )
 TABLE: dict[str, tuple[MetricRow, ...]] = {
-    "Every process": OF_EVERY_PROCESS,
-    "Gateways": OF_GATEWAYS,
-    "The pipeline": OF_THE_PIPELINE,
-    "Regions and control": OF_REGIONS,
-    "The market": OF_THE_MARKET,
-    "Books, history and incidents": OF_THE_BOOKS,
+    "processes": OF_EVERY_PROCESS,
+    "gateways": OF_GATEWAYS,
+    "pipeline": OF_THE_PIPELINE,
+    "regions": OF_REGIONS,
+    "market": OF_THE_MARKET,
+    "books": OF_THE_BOOKS,
 }
 """The metrics by subject."""
 ROWS: dict[str, MetricRow] = {row.name: row for rows in TABLE.values() for row in rows}
+
+
+def as_markdown(rows: tuple[MetricRow, ...]) -> str:
+    """A table for people."""
+    lines = [
+        f"| `{row.name}` | {row.kind} | {', '.join(f'`{name}`' for name in row.labels) or '-'} |"
+        f" {unit_of(row.name)} | {row.meaning.replace('``', '`')} |"
+        for row in rows
+    ]
+    return "\n".join(("| name | type | labels | unit | meaning |", "|---|---|---|---|---|", *lines))
+
+
+def unit_of(name: str) -> str:
+    """The unit of a metric, which its name ends with; without one it counts."""
+    word = name.removesuffix("_total").rpartition("_")[2]
+    return {"seconds": "s", "watts": "W", "bytes": "byte", "ratio": "1"}.get(word, "count")
