@@ -22,7 +22,7 @@ from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
 from tables.group import Share
 from tables.log_reader import Deliver, LogReader, Position, Records
 from vpp_streams.domain.telemetry.canonical import Canonical, Source, canonicalize
-from vpp_streams.kafka import topics
+from vpp_streams.kafka import topics, tracing
 from vpp_streams.kafka.clients import administering, producing
 
 SETTLE_S = 0.05
@@ -107,7 +107,9 @@ class IngestWorker:
                 self._readers[records.tp.topic].go_back(records.tp, Position(at))
             return
         for record in records.records:
-            await self._in_flight.add(records.tp, record, await self._ingest(record, lane))
+            with tracing.handling("ingest", record.headers):
+                outputs = await self._ingest(record, lane)
+            await self._in_flight.add(records.tp, record, outputs)
             await asyncio.sleep(0)  # who waits for the loop goes first
 
     async def _ingest(self, record: ConsumerRecord, lane: bytes) -> list[Awaitable[object]]:

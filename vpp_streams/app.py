@@ -23,6 +23,7 @@ from vpp_streams.process.lean_arrow import use_arrow_without_pandas
 from vpp_streams.process.logs import set_up_logs
 from vpp_streams.process.private_files import private_directory
 from vpp_streams.process.status_server import serving_status
+from vpp_streams.process.traces import tracing_role
 from vpp_streams.settings import Settings
 
 FaustRole = Literal["ingest", "fleet", "region"]
@@ -166,7 +167,7 @@ def run_worker(role: Role, settings: Settings) -> None:
     asyncio.set_event_loop(loop)
     private_directory(settings.state_dir)
     health = HealthReporter(role)
-    with serving_status(settings, health, loop):
+    with serving_status(settings, health, loop), tracing_role(settings, role):
         app = create_app(role, settings, health)
         worker = faust.Worker(app, loop=loop, loglevel=settings.log_level, redirect_stdouts=False)
         worker.execute_from_commandline()

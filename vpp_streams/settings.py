@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     status_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
         None, description="/livez, /readyz and /metrics of a process; unset = not served"
     )
+    trace_sample: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="share of frames and requests that are traced (OpenTelemetry); 0 = off"
+    )
     fleet_url: str = Field(
         "http://127.0.0.1:6066", description="any fleet worker; it routes to the right one"
     )

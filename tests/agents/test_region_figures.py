@@ -1,5 +1,7 @@
 """What a region worker's records say, as metrics."""
 
+from typing import Any
+
 from agents.region_figures import FRESH_MS, RegionFigures
 from tests.support.web_records import NOW_MS, commandable, dispatch_status, region_live
 from vpp_streams.process.health import HealthReporter
@@ -12,7 +14,12 @@ def figures(seen: RegionFigures, now_ms: int = NOW_MS) -> dict[tuple[str, ...], 
 def test_a_region_s_newest_records_are_figures() -> None:
     seen = RegionFigures()
     seen.live(region_live("north", coverage=0.98))
-    told = {"asked_w": 9000.0, "allocated_w": 8000.0, "missing_w": -1000.0, "mode": "target"}
+    told: dict[str, Any] = {
+        "asked_w": 9000.0,
+        "allocated_w": 8000.0,
+        "missing_w": -1000.0,
+        "mode": "target",
+    }
     seen.status(dispatch_status("north", commandable=commandable(75, silent=25), **told))
     found = figures(seen)
     assert found["vpp_region_coverage_ratio", "north"] == 0.98

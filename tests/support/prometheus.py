@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -88,7 +89,12 @@ def busy(role: str) -> HealthReporter:
     if role == "region":
         figures = RegionFigures()
         figures.report_to(health, lambda: NOW_MS)
-        told = {"asked_w": 9000.0, "allocated_w": 9000.0, "missing_w": 100.0, "mode": "target"}
+        told: dict[str, Any] = {
+            "asked_w": 9000.0,
+            "allocated_w": 9000.0,
+            "missing_w": 100.0,
+            "mode": "target",
+        }
         figures.status(dispatch_status("north", commandable=commandable(90, silent=10), **told))
 
     def goes_on() -> Iterator[Figure]:

@@ -15,6 +15,7 @@ from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.process.background import run_beside
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.process.status_server import serving_status
+from vpp_streams.process.traces import tracing_role
 
 log = structlog.get_logger()
 
@@ -72,7 +73,8 @@ async def connected_role(
     Raises `InputError` where that port cannot be used.
     """
     is_connected = health.probes.need("Kafka")
-    with serving_status(clients.settings, health):
+    settings = clients.settings
+    with serving_status(settings, health), tracing_role(settings, health.role):
         async with connected(clients, health, linger_ms, finish_s) as connection:
             is_connected()
             yield connection
