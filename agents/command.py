@@ -26,7 +26,7 @@ from vpp_streams.domain.control.orders import Orders
 from vpp_streams.domain.control.pool import Pool
 from vpp_streams.domain.control.supplies import supplies
 from vpp_streams.domain.fleet.partition import FleetPartition
-from vpp_streams.kafka import topics
+from vpp_streams.kafka import topics, tracing
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
 from vpp_streams.kafka.topic import Topic
@@ -77,6 +77,8 @@ class CommandAgent:
             )
         }
         self._orders: asyncio.Queue[tuple[int, Dispatch]] = asyncio.Queue()
+        self._traces: dict[str, bytes] = {}
+        """By request: the order that is traced and waits in the queue."""
         self._pace = Pace(SHARE, LONGEST_REST_S, CYCLE_S)
 
     def control(self, partition: int) -> Control | None:
@@ -116,6 +118,9 @@ class CommandAgent:
         self._controls[read.partition].rows.presence(read.record, read.offset)
 
     def _on_order(self, read: Read[Dispatch]) -> None:
+        with tracing.handling("fleet: receive an order", read.headers):
+            if (trace := tracing.here()) is not None:
+                self._traces[read.record.request_id] = trace
         self._orders.put_nowait((read.partition, read.record))
 
     def _on_frame(self, read: Read[CommandFrame]) -> None:
@@ -139,6 +144,8 @@ class CommandAgent:
                 waiting.setdefault(partition, []).append(order)
             # Sent together: Kafka and its clients cost by the request.
             await self._send_frames([f for p in waiting for f in self._frames_of(p, waiting[p])])
+            for order in (order for orders in waiting.values() for order in orders):
+                self._traces.pop(order.request_id, None)
 
     def _frames_of(self, partition: int, orders: Iterable[Dispatch]) -> list[CommandFrame]:
         """The commands that these orders of one partition call for."""
@@ -198,8 +205,9 @@ class CommandAgent:
     async def _send_frames(self, frames: Iterable[CommandFrame]) -> None:
         for frame in frames:
             # Published before any device acts on it, so that a successor can end it for us.
-            await self._context.outlet.send(topics.COMMANDS, frame)
-            await self._context.outlet.send(topics.GATEWAY_OUT, frame)
+            with tracing.following("fleet: setpoints", self._traces.get(frame.request_id)):
+                await self._context.outlet.send(topics.COMMANDS, frame)
+                await self._context.outlet.send(topics.GATEWAY_OUT, frame)
             self._context.health.counters["commands"] += len(frame.rows)
 
     async def _send_events(self, partition: int, events: list[CommandEvent]) -> None:

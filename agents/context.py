@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaProducer
 
+from agents.region_figures import RegionFigures
 from tables.log_reader import LogReader
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.follower import Follower
 from vpp_streams.kafka.outlet import Outlet
+from vpp_streams.process.connection import report_follower
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
@@ -30,6 +32,17 @@ class AgentContext:
     """Set once the registry holds everything that topic ``assets`` held at start."""
     producer: AIOKafkaProducer | None = None
     """The worker's one producer; None before the worker runs."""
+    follower: Follower = field(init=False)
+    """The way in from Kafka, for topics that are followed completely."""
+    figures: RegionFigures = field(init=False)
+    """What this worker publishes of regions, as metrics."""
+
+    def __post_init__(self) -> None:
+        self.follower = Follower(self.clients, self.letters, self.health.counters)
+        report_follower(self.health, self.follower)
+        self.figures = RegionFigures()
+        self.figures.report_to(self.health, self.now_ms)
+        self.health.probes.needs["the registry"] = self.registry_ready.is_set
 
     @property
     def outlet(self) -> Outlet:
@@ -38,16 +51,24 @@ class AgentContext:
             raise RuntimeError("the worker's producer was not started")
         return Outlet(self.producer, self.settings.namespace)
 
-    @property
-    def follower(self) -> Follower:
-        """The way in from Kafka, for topics that are followed completely."""
-        return Follower(self.clients, self.letters, self.health.counters)
-
     def group(self, role: str) -> str:
         """Name of a role's consumer group, and of what else belongs to the role as a whole."""
         return f"{self.settings.namespace}.{role}" if self.settings.namespace else role
 
     def watch_readers(self, *readers: LogReader) -> None:
-        """Publish as gauges the records that readers miss in the log."""
+        """Publish what readers miss in the log, how far each partition is behind, and a stall."""
         self.health.gauges["missing_records"] = lambda: sum(r.missing for r in readers)
         self.health.gauges["replaced_logs"] = lambda: sum(r.replaced_logs for r in readers)
+        self.health.probes.stalls["readers"] = lambda: "; ".join(
+            reader.stalled for reader in readers if reader.stalled
+        )
+        self.health.figures.append(
+            lambda: [
+                ("vpp_consumer_lag_records", (self._short(tp.topic), str(tp.partition)), lag)
+                for reader in readers
+                for tp, lag in reader.lags().items()
+            ]
+        )
+
+    def _short(self, topic: str) -> str:
+        return topic.removeprefix(f"{self.settings.namespace}.")

@@ -29,7 +29,7 @@ from vpp_streams.domain.control.schedules import Entry, due, load
 from vpp_streams.domain.fleet.region_state import RegionState
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.errors import SettingsError
-from vpp_streams.kafka import topics
+from vpp_streams.kafka import topics, tracing
 from vpp_streams.kafka.decode import Read, Removed
 from vpp_streams.kafka.follower import Feed
 
@@ -55,6 +55,8 @@ class Dispatcher:
         self._requests: dict[str, Request] = {}
         """Every request that the topic holds, in order of arrival."""
         self._inbox: list[Request] = []
+        self._traces: dict[str, bytes] = {}
+        """Of requests that are traced and led to no order yet."""
         self._caught_up = asyncio.Event()
         self._wake = asyncio.Event()
         self._regions: dict[str, RegionDispatch] = {}
@@ -79,11 +81,15 @@ class Dispatcher:
 
     def _on_removed(self, removed: Removed) -> None:
         self._requests.pop(removed.key, None)
+        self._traces.pop(removed.key, None)
 
     def _on_request(self, read: Read[Request]) -> None:
         request = read.record
         # The first of an id stands: a later one of other content is left out.
         self._requests.setdefault(request.request_id, request)
+        with tracing.handling("region: receive a request", read.headers):
+            if (trace := tracing.here()) is not None:
+                self._traces[request.request_id] = trace
         self._inbox.append(request)
         self._wake.set()
 
@@ -126,10 +132,15 @@ class Dispatcher:
             expected = self._expected.of(region, now_ms)
             cycle = self._region(region).cycle(ruling, expected.keys(), now_ms)
             for order in cycle.orders:
-                await self._send_order(order)
+                with tracing.following("region: order", self._traces.get(order.request_id)):
+                    await self._send_order(order)
+            if cycle.orders:  # the first orders of a request, and not those that repeat them
+                self._traces.pop(cycle.orders[0].request_id, None)
             for record in (cycle.notice, cycle.status):
                 if record is not None:
                     await self._send_event(record)
+            if cycle.status is not None:
+                self._context.figures.status(cycle.status)
         await self._forget(slot, self._book, now_ms)
 
     async def _ask_by_the_clock(self, now_ms: int) -> None:

@@ -27,7 +27,7 @@ from tables.log_reader import Deliver, Records
 from tables.partitions import Slot
 from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Outputs, Policy
 from vpp_streams.domain.fleet.twins import Batch
-from vpp_streams.kafka import topics
+from vpp_streams.kafka import topics, tracing
 from vpp_streams.settings import Settings
 
 MAX_WAITING = 5000
@@ -81,6 +81,8 @@ class FleetWorker:
         self.windows = WindowsPublisher(context)
         self.commands = CommandAgent(context)
         self.holders = Holders(context)
+        self._traces: dict[int, bytes] = {}
+        """By partition: the newest traced frame that no share of its region includes yet."""
         self.partitions.on_change = self._on_change
         self._publish_gauges()
 
@@ -118,6 +120,10 @@ class FleetWorker:
             await self.partitions.flush()
 
     async def _apply(self, slot: Slot[FleetPartition], record: ConsumerRecord) -> None:
+        with tracing.handling("fleet: apply a frame", record.headers):
+            await self._apply_frame(slot, record)
+
+    async def _apply_frame(self, slot: Slot[FleetPartition], record: ConsumerRecord) -> None:
         try:
             frame = read_frame(record)
         except ValueError as error:
@@ -132,12 +138,16 @@ class FleetWorker:
             slot.applied(record)
             ours = partial(self.partitions.holds, slot)
             slot.outputs += [self.windows.publish(s, slot.partition, ours) for s in out.sums]
-            slot.outputs += await self._send(out)
+            if (trace := tracing.here()) is not None:
+                self._traces[slot.partition] = trace
+            slot.outputs += await self._send(out, slot.partition)
 
-    async def _send(self, out: Outputs) -> list[Awaitable[object]]:
+    async def _send(self, out: Outputs, partition: int) -> list[Awaitable[object]]:
         """Hand all but site windows to the producer; the futures are done when Kafka has it."""
         outlet = self._context.outlet
-        sent = [await outlet.send(topics.REGION_PARTIALS, partial) for partial in out.partials]
+        trace = self._traces.pop(partition, None) if out.partials else None
+        with tracing.following("fleet: share of regions", trace):
+            sent = [await outlet.send(topics.REGION_PARTIALS, partial) for partial in out.partials]
         return sent + [await outlet.send(topics.TELEMETRY_REJECTED, r) for r in out.rejected]
 
 

@@ -6,6 +6,7 @@ read with lower priority, so that a region back from an outage does not delay th
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from functools import partial
 
 import faust
 import pyarrow as pa
@@ -21,7 +22,7 @@ from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
 from tables.group import Share
 from tables.log_reader import Deliver, LogReader, Position, Records
 from vpp_streams.domain.telemetry.canonical import Canonical, Source, canonicalize
-from vpp_streams.kafka import topics
+from vpp_streams.kafka import topics, tracing
 from vpp_streams.kafka.clients import administering, producing
 
 SETTLE_S = 0.05
@@ -47,6 +48,8 @@ class IngestWorker:
         self._names = (*self._live_names, context.clients.full(topics.RAW_BACKFILL))
         self._readers: dict[str, LogReader] = {}
         context.health.gauges["lag"] = lambda: self._lag(*self._names)
+        context.health.figures.append(lambda: [("vpp_partitions_owned", (), self._partitions())])
+        self._placed = context.health.probes.need("its partitions")
 
     async def run(self, live: Deliver, backfill: Deliver) -> None:
         """Read what the group assigns to this worker, for ever; the lanes receive the records.
@@ -59,6 +62,7 @@ class IngestWorker:
         self._readers = dict.fromkeys(self._live_names, lanes[0]) | {self._names[-1]: lanes[1]}
         for lane in lanes:
             lane.on_other_log = self._in_flight.begins_again
+            lane.applied = partial(self._applied_of, lane)
         context.watch_readers(*lanes)
         async with producing(context.clients) as context.producer, asyncio.TaskGroup() as group:
             for work in (
@@ -79,6 +83,7 @@ class IngestWorker:
                 self._read({})  # others may have had it in between
             last = share
             self._read(await self._committed(share))
+            self._placed()
 
     def _read(self, positions: Mapping[TopicPartition, Position]) -> None:
         self._in_flight.start(positions)
@@ -102,7 +107,9 @@ class IngestWorker:
                 self._readers[records.tp.topic].go_back(records.tp, Position(at))
             return
         for record in records.records:
-            await self._in_flight.add(records.tp, record, await self._ingest(record, lane))
+            with tracing.handling("ingest", record.headers):
+                outputs = await self._ingest(record, lane)
+            await self._in_flight.add(records.tp, record, outputs)
             await asyncio.sleep(0)  # who waits for the loop goes first
 
     async def _ingest(self, record: ConsumerRecord, lane: bytes) -> list[Awaitable[object]]:
@@ -113,6 +120,8 @@ class IngestWorker:
         counters["readings_in"] += readings + len(found.rejected)
         counters["canonical"] += readings
         counters["rejected"] += len(found.rejected)
+        for letter in found.rejected:
+            counters[f"reading_rejected:{letter.reason}"] += 1
         for what, rows in found.not_believed.items():
             counters[f"not_believed_{what}"] += rows
         return await self._send(found, source, lane)
@@ -129,6 +138,13 @@ class IngestWorker:
                 await outlet.send(topics.TELEMETRY, batch, partition=partition, headers=headers)
             )
         return sent + [await outlet.send(topics.TELEMETRY_REJECTED, r) for r in found.rejected]
+
+    def _partitions(self) -> int:
+        return len({tp.partition for tp in self._in_flight.positions()})
+
+    def _applied_of(self, lane: LogReader) -> dict[TopicPartition, int]:
+        positions = self._in_flight.positions()
+        return {tp: at for tp, at in positions.items() if self._readers[tp.topic] is lane}
 
     def _lag(self, *names: str, partition: int | None = None) -> int:
         """Number of records of these topics that are in the log and were not applied."""

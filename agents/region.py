@@ -24,7 +24,7 @@ from vpp_streams.domain.fleet.region_pace import LiveRegion, WindowKey, WindowsD
 from vpp_streams.domain.fleet.region_state import RegionState
 from vpp_streams.domain.fleet.regions import region_window
 from vpp_streams.domain.moments import HOUR_MS
-from vpp_streams.kafka import topics
+from vpp_streams.kafka import topics, tracing
 from vpp_streams.kafka.decode import Read, Refusal, receive
 
 GRACE_MS = 30_000
@@ -78,6 +78,7 @@ class Merger:
         if live.due(expected, now_ms):
             record = live.merge(expected, now_ms, self._stale_after_ms)
             await self._context.outlet.send(topics.REGION_LIVE, record)
+            self._context.figures.live(record)
             self._counters["live_out"] += 1
 
     async def _apply_window(self, share: RegionWindowPartial) -> Sent:
@@ -165,7 +166,8 @@ class RegionWorker:
         if record.offset <= slot.state.applied_offset:
             return
         async with slot.changing:
-            slot.outputs += await self._receive(record)
+            with tracing.handling("region: receive a share", record.headers):
+                slot.outputs += await self._receive(record)
             slot.state.applied_offset = record.offset
             slot.applied(record)
 

@@ -44,7 +44,15 @@ class StatefulRole(Generic[S]):
         full = context.clients.full
         store = StateStore(context.clients, full(logs.changelog), context.group(logs.role))
         self.partitions: Partitions[S] = Partitions(full(logs.source), group, store, new)
-        context.health.gauges["lag"] = self.partitions.lag
+        health, partitions = context.health, self.partitions
+        health.gauges["lag"] = partitions.lag
+        health.figures.append(
+            lambda: [
+                ("vpp_partitions_owned", (), len(partitions.states())),
+                ("vpp_recovery_seconds", (), partitions.recovery_s),
+            ]
+        )
+        health.probes.needs["its partitions"] = partitions.has_its_share
 
     async def run(self, deliver: Deliver, *beside: Work) -> None:
         """Hold what the group assigns to this worker, and run the role's other work, for ever.
@@ -55,6 +63,7 @@ class StatefulRole(Generic[S]):
         await context.registry_ready.wait()
         async with producing(context.clients) as context.producer, asyncio.TaskGroup() as group:
             self.partitions.reader = reader = LogReader(context.clients, deliver)
+            reader.applied = self.partitions.applied
             context.watch_readers(reader)
             for work in (self.partitions.run, reader.run, self._snapshot_for_ever, *beside):
                 group.create_task(work())

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the project needs beside Python packages: Python 3.11 with venv; Java and Maven for the
-# local Kafka where no Docker engine answers; Chromium for the dashboard's tests; in CI, Mosquitto
-# and PostgreSQL.
+# local Kafka where no Docker engine answers; Chromium for the dashboard's tests; in CI, Mosquitto,
+# PostgreSQL and Prometheus.
 # Root on Debian or Ubuntu: installs what is missing. Anyone else: says what to install.
 set -euo pipefail
 
@@ -25,6 +25,7 @@ have chromium || have chromium-browser || have google-chrome || missing+=(chromi
 # lack.
 if [ "${CI:-}" = true ]; then
     have mosquitto || [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
+    have prometheus && have promtool || missing+=(prometheus)
     # The tests start a server of their own, from its programs.
     have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 fi

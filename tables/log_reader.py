@@ -79,6 +79,11 @@ class LogReader:
         """Topics that were replaced, and are not read from their beginnings yet."""
         self.on_other_log: Callable[[TopicPartition], None] = lambda _tp: None
         """Called for a replaced log, before any record of its beginning is handed over."""
+        self.applied: Callable[[], Mapping[TopicPartition, int]] = dict
+        """Gives the offset of the first record that was not applied, of each partition that is
+        read; set by the role."""
+        self.stalled = ""
+        """Which partitions have more records and apply none, in words; "" = none."""
         self.missing = 0
         """Number of records that were removed from the log before they were read."""
         self.replaced_logs = 0
@@ -112,6 +117,11 @@ class LogReader:
         """
         seen = self.seen(tp)
         return max(seen[0] - applied, 0) if seen else 0
+
+    def lags(self) -> dict[TopicPartition, int]:
+        """Number of records of each partition that are in the log and not applied, where known."""
+        found = ((tp, self.seen(tp), at) for tp, at in self.applied().items())
+        return {tp: max(seen[0] - at, 0) for tp, seen, at in found if seen is not None}
 
     def seen(self, tp: TopicPartition) -> tuple[int, int] | None:
         """The log's end as Kafka last reported it, and when (ms since 1970, our clock)."""
@@ -250,9 +260,13 @@ class LogReader:
             consumer.seek(tp, self._positions[tp].offset)
 
     async def _watch_for_ever(self, consumer: AIOKafkaConsumer) -> None:
-        """Raise where a partition has more and makes no progress while Kafka answers."""
+        """Raise where a partition has more and makes no progress while Kafka answers.
+
+        Where it is read and not applied, `stalled` says so: records wait for work that hangs.
+        """
         loop = asyncio.get_running_loop()
         progress: Progress[TopicPartition] = Progress(STALLED_S, LOOK_S)
+        applying: Progress[TopicPartition] = Progress(STALLED_S, LOOK_S)
         while True:
             await asyncio.sleep(LOOK_S)
             await self.look()
@@ -261,7 +275,15 @@ class LogReader:
                 ends = await consumer.end_offsets(list(at)) if at else {}
             except (KafkaError, OSError):
                 progress.reset()  # Kafka is away: no partition moves
+                applying.reset()
                 continue
+            applied = {tp: offset for tp, offset in self.applied().items() if tp in ends}
+            self.stalled = _not_applied(applying.stuck(applied, ends, loop.time()), applied)
             if stalled := progress.stuck(at, ends, loop.time()):
                 where = ", ".join(f"{tp.topic}/{tp.partition} at {at[tp]}" for tp in stalled)
                 raise StalledError(f"nothing was read for {STALLED_S:.0f} s, with more in {where}")
+
+
+def _not_applied(stalled: Sequence[TopicPartition], applied: Mapping[TopicPartition, int]) -> str:
+    where = ", ".join(f"{tp.topic}/{tp.partition} at {applied[tp]}" for tp in stalled)
+    return f"nothing was applied for {STALLED_S:.0f} s, with more in {where}" if where else ""

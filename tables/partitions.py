@@ -7,6 +7,7 @@ kept as it is: no other worker can have held it in between.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
@@ -114,6 +115,8 @@ class Partitions(Generic[S]):
         """Receives the states that this worker holds, whenever these change."""
         self.rebuilt = 0
         """Partitions whose changelog could not be used."""
+        self.recovery_s = math.nan
+        """Time that the newest takeover of partitions took, s; NaN = there was none."""
 
     def states(self) -> list[S]:
         """The states of the partitions that we hold."""
@@ -152,6 +155,18 @@ class Partitions(Generic[S]):
             return None
         return slot
 
+    def applied(self) -> dict[TopicPartition, int]:
+        """Offset of the first record of each of our partitions that was not applied."""
+        return {
+            TopicPartition(self._source, p): slot.state.applied_offset + 1
+            for p, slot in self._slots.items()
+        }
+
+    def has_its_share(self) -> bool:
+        """Whether this worker holds what the group assigned to it, which may be nothing."""
+        share = self._share
+        return share is not None and share.partitions == self._slots.keys()
+
     def lag(self) -> int:
         """Number of records of our partitions that are in the log and not applied."""
         if self.reader is None:
@@ -181,8 +196,11 @@ class Partitions(Generic[S]):
             self._publish()
             await asyncio.gather(*(self._release(slot) for slot in gone))
         missing = sorted(share.partitions - kept.keys())
+        began_s = asyncio.get_running_loop().time()
         taken = await asyncio.gather(*(self._take_over(p) for p in missing))
         self._slots = self._slots | {slot.partition: slot for slot in taken}
+        if missing:
+            self.recovery_s = asyncio.get_running_loop().time() - began_s
         if self._group.share is share:  # else the next one says what is still ours
             self._publish()
             log.info(

@@ -22,6 +22,8 @@ from vpp_streams.process.health import HealthReporter
 from vpp_streams.process.lean_arrow import use_arrow_without_pandas
 from vpp_streams.process.logs import set_up_logs
 from vpp_streams.process.private_files import private_directory
+from vpp_streams.process.status_server import serving_status
+from vpp_streams.process.traces import tracing_role
 from vpp_streams.settings import Settings
 
 FaustRole = Literal["ingest", "fleet", "region"]
@@ -38,9 +40,13 @@ COLLECT_AFTER = 10_000
 _WITH_PAGES: frozenset[FaustRole] = frozenset({"fleet"})
 
 
-def create_app(role: FaustRole, settings: Settings) -> faust.App:
-    """A Faust app that runs one role. Two apps in a process share nothing."""
-    context = _context(role, settings)
+def create_app(
+    role: FaustRole, settings: Settings, health: HealthReporter | None = None
+) -> faust.App:
+    """A Faust app that runs one role and reports to ``health``. Two apps in a process share
+    nothing.
+    """
+    context = _context(settings, health or HealthReporter(role))
     app = faust.App(context.group(role), **_options(settings), web_enabled=role in _WITH_PAGES)
     _end_in_time(app)
     _follow_registry(app, context)
@@ -51,8 +57,7 @@ def create_app(role: FaustRole, settings: Settings) -> faust.App:
     return app
 
 
-def _context(role: FaustRole, settings: Settings) -> AgentContext:
-    health = HealthReporter(role)
+def _context(settings: Settings, health: HealthReporter) -> AgentContext:
     return AgentContext(
         settings=settings,
         clients=KafkaClients(settings),
@@ -161,9 +166,11 @@ def run_worker(role: Role, settings: Settings) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     private_directory(settings.state_dir)
-    app = create_app(role, settings)
-    worker = faust.Worker(app, loop=loop, loglevel=settings.log_level, redirect_stdouts=False)
-    worker.execute_from_commandline()
+    health = HealthReporter(role)
+    with serving_status(settings, health, loop), tracing_role(settings, role):
+        app = create_app(role, settings, health)
+        worker = faust.Worker(app, loop=loop, loglevel=settings.log_level, redirect_stdouts=False)
+        worker.execute_from_commandline()
 
 
 __all__ = ["ROLES", "FaustRole", "Role", "create_app", "run_worker"]

@@ -46,6 +46,15 @@ class Settings(BaseSettings):
     worker_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         6066, description="Faust pages of a worker (fleet: twins and windows by site)"
     )
+    status_host: str = Field(
+        "127.0.0.1", description="address of the status port (0.0.0.0 in a container)"
+    )
+    status_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        None, description="/livez, /readyz and /metrics of a process; unset = not served"
+    )
+    trace_sample: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="share of frames and requests that are traced (OpenTelemetry); 0 = off"
+    )
     fleet_url: str = Field(
         "http://127.0.0.1:6066", description="any fleet worker; it routes to the right one"
     )

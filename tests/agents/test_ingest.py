@@ -1,7 +1,6 @@
 """A heartbeat says no more than what was applied, as of when Kafka said that it is all."""
 
 import asyncio
-from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,10 +10,13 @@ from aiokafka import ConsumerRecord, TopicPartition
 from agents.faust_seam import Membership
 from agents.flow import committed_as, position_of
 from agents.ingest import IngestWorker
+from schemas.encoding import LIVE
 from tables.group import Share
-from tables.log_reader import Position, mark_of
+from tables.log_reader import Position, Records, mark_of
+from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
 NOW_MS = 1_800_000_000_000
@@ -30,6 +32,10 @@ class Reader:
     def seen(self, tp: TopicPartition) -> tuple[int, int] | None:
         return self.ends[tp.topic]
 
+    def lag(self, tp: TopicPartition, applied: int) -> int:
+        seen = self.ends[tp.topic]
+        return seen[0] - applied if seen else 0
+
     def read(self, _positions: Any) -> None:
         self.told += 1
 
@@ -40,8 +46,10 @@ def world() -> SimpleNamespace:
     context = SimpleNamespace(
         clients=clients,
         now_ms=lambda: NOW_MS,
+        registry=Registry(),
+        outlet=None,
         group=lambda role: role,
-        health=SimpleNamespace(gauges={}, counters=Counter()),
+        health=HealthReporter("ingest"),
     )
     worker = IngestWorker(context, SimpleNamespace())  # type: ignore[arg-type]  # stand-ins
     reader = Reader()
@@ -49,7 +57,7 @@ def world() -> SimpleNamespace:
     worker._readers = dict.fromkeys([*names, clients.full(topics.RAW_BACKFILL)], reader)  # type: ignore[arg-type]  # noqa: SLF001  # no thread runs here
     worker._read({TopicPartition(name, 2): Position(10) for name in names})  # noqa: SLF001  # no thread runs here
     reader.ends = dict.fromkeys(names, (10, NOW_MS - 40))
-    return SimpleNamespace(worker=worker, reader=reader, names=names)
+    return SimpleNamespace(worker=worker, reader=reader, names=names, health=context.health)
 
 
 def test_all_is_applied_as_of_the_oldest_answer(world: SimpleNamespace) -> None:
@@ -61,6 +69,20 @@ def test_what_waits_to_be_applied_holds_the_heartbeat_back(world: SimpleNamespac
     """K15: records that were read and not applied counted as done, and windows closed early."""
     world.reader.ends[world.names[0]] = (11, NOW_MS)
     assert world.worker._read_up_to_ms(2) is None  # noqa: SLF001  # no thread runs here
+
+
+async def test_lag_counts_what_was_not_applied_and_not_what_was_not_read(
+    world: SimpleNamespace,
+) -> None:
+    """K15: records that a queue held were read, so lag was 0 while they waited."""
+    lag = world.health.gauges["lag"]
+    assert lag() == 0
+    tp = TopicPartition(world.names[0], 2)
+    world.reader.ends[tp.topic] = (13, NOW_MS)  # read, and in the queue of the lane
+    assert lag() == 3
+    record = ConsumerRecord(tp.topic, 2, 10, NOW_MS, 0, None, b"", 0, 0, 0, ())
+    await world.worker.apply(Records(tp, 10, [record]), LIVE)
+    assert lag() == 2
 
 
 def test_a_log_whose_end_is_not_known_holds_it_back(world: SimpleNamespace) -> None:

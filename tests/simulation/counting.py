@@ -77,7 +77,7 @@ async def run(world: World) -> int:
     return faults.injected
 
 
-def _context(world: World, role: str) -> AgentContext:
+def context_of(world: World, role: str) -> AgentContext:
     health = HealthReporter(role)
     return AgentContext(
         settings=world.settings,
@@ -90,7 +90,7 @@ def _context(world: World, role: str) -> AgentContext:
 
 
 @asynccontextmanager
-async def _channel(apply: Callable[[Records], Awaitable[None]]) -> AsyncIterator[Deliver]:
+async def channel(apply: Callable[[Records], Awaitable[None]]) -> AsyncIterator[Deliver]:
     """What Faust's channel and agent are between reader and worker."""
     queue: asyncio.Queue[Records] = asyncio.Queue(MAX_WAITING)
 
@@ -103,7 +103,7 @@ async def _channel(apply: Callable[[Records], Awaitable[None]]) -> AsyncIterator
         yield queue.put
 
 
-async def _role(
+async def role(
     world: World, context: AgentContext, membership: SimMembership, work: Coroutine[Any, Any, None]
 ) -> None:
     feed = Feed(topics.ASSETS, lambda read: context.registry.apply(read.record))
@@ -115,7 +115,7 @@ async def _role(
 
 async def ingest(world: World) -> None:
     """As ``vpp worker ingest``, without Faust."""
-    context = _context(world, "ingest")
+    context = context_of(world, "ingest")
     membership = SimMembership(world.kafka, context.group("ingest"), PARTITIONS)
     worker = IngestWorker(context, membership)
 
@@ -124,16 +124,16 @@ async def ingest(world: World) -> None:
         await worker.apply(records, BACKFILL)
 
     async with (
-        _channel(lambda records: worker.apply(records, LIVE)) as live,
-        _channel(backfill) as late,
+        channel(lambda records: worker.apply(records, LIVE)) as live,
+        channel(backfill) as late,
     ):
-        await _role(world, context, membership, worker.run(live, late))
+        await role(world, context, membership, worker.run(live, late))
 
 
 async def fleet(world: World) -> None:
     """As ``vpp worker fleet``, without Faust and its pages."""
-    context = _context(world, "fleet")
+    context = context_of(world, "fleet")
     membership = SimMembership(world.kafka, context.group("fleet"), PARTITIONS)
     worker = FleetWorker(context, membership)
-    async with _channel(worker.apply) as deliver:
-        await _role(world, context, membership, worker.run(deliver))
+    async with channel(worker.apply) as deliver:
+        await role(world, context, membership, worker.run(deliver))

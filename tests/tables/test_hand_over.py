@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaConnectionError
 
 from agents.flow import InFlight
-from tables.log_reader import LogReader, Position, Records
+from tables.log_reader import STALLED_S, LogReader, Position, Records
 from tables.state_store import FencedError, Writer
+from tests.support.virtual_time import in_virtual_time
 from vpp_streams.kafka import topic_ids
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.settings import Settings
@@ -153,3 +155,36 @@ async def test_a_partition_that_was_given_back_is_committed_again() -> None:
     await in_flight.settle()
     await in_flight.commit(same)
     assert group.committed == {TP: 1}
+
+
+class Ends:
+    """A consumer that knows where the log ends, and when Kafka is away."""
+
+    def __init__(self) -> None:
+        self.end, self.away = 60, False
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        if self.away:
+            raise KafkaConnectionError
+        return dict.fromkeys(partitions, self.end)
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_records_that_were_read_and_are_not_applied_are_a_stall(away: bool) -> None:
+    """All was read, so nothing else shows that the work hangs; while Kafka is away it may wait."""
+
+    async def watched() -> str:
+        reader, consumer = a_reader_at(60), Ends()
+        reader.applied = lambda: {TP: 54}
+        consumer.away = away
+        watching = asyncio.create_task(reader._watch_for_ever(consumer))  # noqa: SLF001  # without Kafka
+        await asyncio.sleep(STALLED_S / 2)
+        assert not reader.stalled
+        await asyncio.sleep(STALLED_S)
+        watching.cancel()
+        return reader.stalled
+
+    words = in_virtual_time(watched())
+    assert words == (
+        "" if away else "nothing was applied for 60 s, with more in raw.powerwall/1 at 54"
+    )

@@ -16,18 +16,19 @@ def contracts(
         bool, typer.Option("--check", help="compare instead of writing; exit 1 if they differ")
     ] = False,
 ) -> None:
-    """Write JSON Schema, AsyncAPI 3, the Arrow schema and the tables of ../devices.md.
+    """Write JSON Schema, AsyncAPI 3, the Arrow schema, and the tables of two pages beside them.
 
-    All of it is generated from schemas/, and from the obligations of vpp.v1.
+    All of it is generated: from schemas/, the obligations of vpp.v1 (../devices.md) and the table
+    of metrics (../metrics.md).
     """
     from vpp_streams.kafka.contracts import documents
 
     made = documents()
     there = {path.name: path.read_text() for path in sorted(directory.glob("*.*"))}
-    page = directory.parent / "devices.md"
-    if page.exists():
-        there["../devices.md"] = page.read_text()
-        made["../devices.md"] = device_page(there["../devices.md"])
+    for page, make in (("devices.md", device_page), ("metrics.md", metrics_page)):
+        if (path := directory.parent / page).exists():
+            there[f"../{page}"] = path.read_text()
+            made[f"../{page}"] = make(path.read_text())
     changed = sorted(
         name for name in made.keys() | there.keys() if made.get(name) != there.get(name)
     )
@@ -51,3 +52,11 @@ def device_page(page: str) -> str:
 
     tables = {"device-obligations": as_table(DEVICE), "gateway-obligations": as_table(GATEWAY)}
     return filled(page, message_tables() | tables)
+
+
+def metrics_page(page: str) -> str:
+    """The page about metrics with its tables generated."""
+    from vpp_streams.kafka.device_page import filled
+    from vpp_streams.process.metric_table import TABLE, as_markdown
+
+    return filled(page, {subject: as_markdown(rows) for subject, rows in TABLE.items()})

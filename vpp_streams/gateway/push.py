@@ -10,7 +10,7 @@ from vpp_streams.clock import now
 from vpp_streams.domain.moments import Now
 from vpp_streams.gateway.link import Link
 from vpp_streams.gateway.outbox import EventOutbox
-from vpp_streams.kafka import topics
+from vpp_streams.kafka import topics, tracing
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
 from vpp_streams.process.health import HealthReporter
@@ -37,7 +37,8 @@ class Pusher:
         """Start at the slot's end: older commands belonged to other connections."""
 
         async def apply(read: Read[CommandFrame]) -> None:
-            await self.deliver(read.record)
+            with tracing.handling("gateway: send setpoints", read.headers):
+                await self.deliver(read.record)
 
         return Feed(topics.GATEWAY_OUT, apply, since_ms=None, partitions=(slot,))
 

@@ -50,7 +50,7 @@ from vpp_streams.kafka.follower import Feed, assets_into, revocations_into
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.kafka.topic_ids import KnownTopics
 from vpp_streams.process.background import run_beside
-from vpp_streams.process.connection import connected
+from vpp_streams.process.connection import connected_role
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.process.ports import is_loopback
 from vpp_streams.settings import Settings
@@ -283,8 +283,9 @@ async def running_gateway(
     await ensure_topics(clients)
     health = HealthReporter("gateway")
     async with AsyncExitStack() as stack:
+        accepts = health.probes.need("devices may connect")
         stack.enter_context(sharing_port(settings))
-        kafka = await stack.enter_async_context(connected(clients, health, finish_s=FINISH_S))
+        kafka = await stack.enter_async_context(connected_role(clients, health, finish_s=FINISH_S))
         gateway = Gateway(settings, slot, limits or Limits(), kafka.outlet, health)
         known = kafka.follower.following(
             assets_into(gateway.registry),
@@ -313,6 +314,7 @@ async def running_gateway(
         stack.push_async_callback(gateway.drain, engine)
         gateway.port = engine.port
         gateway.warning = warn_of_plain_text(settings)
+        accepts()
         yield gateway
 
 

@@ -7,7 +7,7 @@ any moment reads some records again and loses none; readers count each id once.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import structlog
@@ -28,8 +28,8 @@ from vpp_streams.kafka.follower import MAX_RECORDS, POLL_MS, Feed
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.kafka.topic_ids import LOOK_S, KnownTopics, topic_ids
 from vpp_streams.process.background import run_until_stopped
-from vpp_streams.process.connection import Connection, connected
-from vpp_streams.process.health import HealthReporter
+from vpp_streams.process.connection import Connection, connected_role
+from vpp_streams.process.health import Figure, HealthReporter
 from vpp_streams.settings import Settings
 
 log = structlog.get_logger()
@@ -82,6 +82,9 @@ class Historian(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
         self._ended = False
         """Whether a flush was cut, so that none may say that more was written."""
         self._newest_file_ms = float("nan")
+        self._turned_s = time.monotonic()
+        health.probes.ages_s["the reading of history"] = lambda: time.monotonic() - self._turned_s
+        health.figures.append(self._figures)
         health.gauges |= {
             "lag": self._lag,
             "rows_waiting": lambda: buffer.rows,
@@ -106,7 +109,7 @@ class Historian(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
                 for record in records:
                     # It does not suspend: nothing is taken while a file is written.
                     await self._follower.take(self._feeds[tp.topic], record)
-            now_s = time.monotonic()
+            now_s = self._turned_s = time.monotonic()
             if now_s >= flush_at_s or self._buffer.rows >= FULL_ROWS:
                 await self.flush()
                 flush_at_s = time.monotonic() + self._flush_s
@@ -232,8 +235,18 @@ class Historian(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
 
     def _lag(self) -> float:
         """Records that the partitions have beyond what files have."""
-        found = ((self._consumer.highwater(tp), at) for tp, at in self._flushed_to.items())
-        return float(sum(max(end - at, 0) for end, at in found if end is not None))
+        return float(sum(self._lags().values()))
+
+    def _lags(self) -> dict[TopicPartition, int]:
+        """The same by partition, where it is known."""
+        found = ((tp, self._consumer.highwater(tp), at) for tp, at in self._flushed_to.items())
+        return {tp: max(end - at, 0) for tp, end, at in found if end is not None}
+
+    def _figures(self) -> Iterator[Figure]:
+        yield "vpp_partitions_owned", (), len(self._flushed_to)
+        for tp, lag in self._lags().items():
+            topic = self._feeds[tp.topic].topic.name
+            yield "vpp_consumer_lag_records", (topic, str(tp.partition)), lag
 
 
 async def run_historian(settings: Settings) -> None:
@@ -254,7 +267,10 @@ async def run_historian(settings: Settings) -> None:
         counters=health.counters,
         now_ms=clock.now_ms,
     )
-    async with connected(clients, health) as kafka, consuming(clients, **_group(settings)) as group:
+    async with (
+        connected_role(clients, health) as kafka,
+        consuming(clients, **_group(settings)) as group,
+    ):
         historian = Historian(
             kafka,
             group,

@@ -32,7 +32,7 @@ from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.follower import Feed, assets_into, revocations_into
 from vpp_streams.process.background import run_beside
-from vpp_streams.process.connection import Connection, connected
+from vpp_streams.process.connection import Connection, connected_role
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.process.ports import bound
 from vpp_streams.settings import Settings
@@ -69,11 +69,14 @@ async def running_enrolment(settings: Settings, names: Sequence[str]) -> AsyncIt
     health = HealthReporter("enrolment")
     certificate = PortCertificate(authority, names)
     async with AsyncExitStack() as stack:
-        kafka = await stack.enter_async_context(connected(clients, health, finish_s=FINISH_S))
+        kafka = await stack.enter_async_context(connected_role(clients, health, finish_s=FINISH_S))
+        answers = health.probes.need("devices may enrol")
         desk, following = await _desk(stack, kafka, authority, health)
         background = [following, run_beside(stack, certificate.replace_for_ever())]
         app = create_app(desk, pem_of(authority.certificate))
-        yield Running(serve(stack, app, settings, certificate), background)
+        port = serve(stack, app, settings, certificate)
+        answers()
+        yield Running(port, background)
 
 
 async def _desk(

@@ -5,7 +5,8 @@ the incidents that are open and sends no notification again.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import structlog
@@ -13,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.dispatch import DispatchEvent, DispatchStatus
 from schemas.health import Health
-from schemas.incidents import Incident, IncidentRecord, Notification
+from schemas.incidents import SEVERITIES, Incident, IncidentRecord, Notification
 from schemas.market import Delivery, DeliveryRecord, MarketTopicRecord, Refusal
 from schemas.rejected import RejectedRecord
 from schemas.windows import RegionLive
@@ -34,8 +35,8 @@ from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower, assets_into
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.process.background import run_until_stopped
-from vpp_streams.process.connection import connected
-from vpp_streams.process.health import HealthReporter
+from vpp_streams.process.connection import connected_role
+from vpp_streams.process.health import Figure, HealthReporter
 from vpp_streams.settings import Settings
 
 log = structlog.get_logger()
@@ -62,6 +63,8 @@ class IncidentDesk:
     ) -> None:
         self._counters = health.counters
         health.gauges["open"] = lambda: len(self.known.open())
+        health.figures.append(self._open_by_severity)
+        self._has_read = health.probes.need("what it watches")
         self._follower = follower
         self._outlet = outlet
         self._now_ms = now_ms
@@ -79,10 +82,16 @@ class IncidentDesk:
             await self._follower.follow_in(group, Feed(topics.INCIDENTS, self.on_own))
             await self._follower.follow_in(group, assets_into(self._registry))
             await self._follower.follow_in(group, *self.feeds(self._now_ms()))
+            self._has_read()
             group.create_task(self._notify_for_ever())
             while True:
                 await self.step(self._now_ms())
                 await asyncio.sleep(STEP_S)
+
+    def _open_by_severity(self) -> Iterator[Figure]:
+        found = Counter(incident.severity for incident in self.known.open())
+        for severity in SEVERITIES:
+            yield "vpp_open_incidents", (severity,), found[severity]
 
     def feeds(self, now_ms: int) -> tuple[Feed[Any], ...]:
         """Everything that is measured, from a while before ``now_ms`` on."""
@@ -177,7 +186,7 @@ async def run_incidents(settings: Settings) -> None:
     clients = KafkaClients(settings)
     await ensure_topics(clients)
     health = HealthReporter("incidents")
-    async with connected(clients, health) as kafka:
+    async with connected_role(clients, health) as kafka:
         desk = IncidentDesk(
             rules,
             kafka.follower,

@@ -33,7 +33,7 @@ MAX_KNOWN = 100_000
 """Most ids of refused records that are remembered; the oldest are forgotten."""
 RETRY_S = 5.0
 REFUSED_OF = "rejected:"
-"""Prefix of a counter's name; the topic's name follows."""
+"""Prefix of a counter's name; the topic's name, ``:`` and the reason follow."""
 
 
 class DeadLetters:
@@ -60,7 +60,7 @@ class DeadLetters:
         if letter.rejected_id in self._known:
             return
         self._counters["records_rejected"] += 1
-        self._counters[REFUSED_OF + topic.name] += 1
+        self._counters[f"{REFUSED_OF}{topic.name}:{refusal.reason}"] += 1
         log.warning(
             "a record was refused",
             id=letter.rejected_id,

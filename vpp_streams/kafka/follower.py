@@ -7,7 +7,7 @@ no record ever ends a process.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -81,6 +81,15 @@ class Follower:
         self._clients = clients
         self._letters = letters
         self._counters = counters
+        self._turned_s: dict[object, float] = {}
+        """When the loop of each call last turned, by the monotonic clock."""
+        self.lags: dict[tuple[str, int], int] = {}
+        """Records of each topic and partition that were not applied, as of a moment ago."""
+
+    def age_s(self) -> float:
+        """Seconds since the loops that follow topics last turned; the greatest of them."""
+        oldest_s = min(self._turned_s.values(), default=None)
+        return 0.0 if oldest_s is None else time.monotonic() - oldest_s
 
     async def follow(self, *feeds: Feed[Any], caught_up: asyncio.Event | None = None) -> None:
         """Hand every record to its feed, for ever; cancel to stop.
@@ -90,6 +99,15 @@ class Follower:
         deleted and created again: what was applied of the old one cannot be undone.
         """
         caught_up = caught_up or asyncio.Event()
+        me = object()
+        try:
+            await self._follow(me, feeds, caught_up)
+        finally:
+            self._turned_s.pop(me, None)
+
+    async def _follow(
+        self, me: object, feeds: Iterable[Feed[Any]], caught_up: asyncio.Event
+    ) -> None:
         by_name = {self._clients.full(feed.topic): feed for feed in feeds}
         known = KnownTopics()
         async with consuming(self._clients) as consumer:
@@ -104,9 +122,20 @@ class Follower:
                     for record in records:
                         await self.take(by_name[tp.topic], record)
                 await asyncio.sleep(0)
-                if time.monotonic() >= check_at_s:
+                self._turned_s[me] = now_s = time.monotonic()
+                if now_s >= check_at_s:
                     await known.check(consumer, by_name)
+                    await self._note_lags(consumer, by_name)
                     check_at_s = time.monotonic() + LOOK_S
+
+    async def _note_lags(
+        self, consumer: AIOKafkaConsumer, by_name: Mapping[str, Feed[Any]]
+    ) -> None:
+        """Note how far behind each partition is: everything that was read is applied here."""
+        for tp in consumer.assignment():
+            end, at = consumer.highwater(tp), await consumer.position(tp)
+            if end is not None:
+                self.lags[by_name[tp.topic].topic.name, tp.partition] = max(end - at, 0)
 
     async def follow_in(self, group: asyncio.TaskGroup, *feeds: Feed[Any]) -> None:
         """`follow` in a task of ``group``; returns once it has caught up."""

@@ -11,6 +11,7 @@ from aiokafka.structs import RecordMetadata
 from schemas.encoding import encode_frame, encode_json
 from schemas.entry_frames import encode_entries
 from vpp_streams.errors import BrokerError, RefusedError
+from vpp_streams.kafka import tracing
 from vpp_streams.kafka.clients import KafkaClients, no_topic, producing
 from vpp_streams.kafka.topic import Topic
 
@@ -37,13 +38,20 @@ class Outlet:
         ``partition`` is for topics whose writer chooses it. Raises `RefusedError` for a partition
         that the topic does not have, `aiokafka.errors.KafkaError` where Kafka accepts nothing.
         """
-        return await self._producer.send(
+        all_headers = list(headers.items()) if headers else []
+        trace = tracing.outgoing(topic.name)
+        if trace is not None and trace.header is not None:
+            all_headers.append((tracing.HEADER, trace.header))
+        sent = await self._producer.send(
             topic.full(self._namespace),
             encode(topic, record),
             key=topic.key.of(record).encode() if topic.key else None,
             partition=existing_partition(topic, record, partition),
-            headers=list(headers.items()) if headers else None,
+            headers=all_headers or None,
         )
+        if trace is not None:
+            trace.until(sent)
+        return sent
 
     async def write(self, topic: Topic[T], record: T) -> RecordMetadata:
         """As `send`, but returns once Kafka has the record, with its partition and offset."""

@@ -19,7 +19,7 @@ from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed
 from vpp_streams.local import demo
-from vpp_streams.process.connection import connected
+from vpp_streams.process.connection import connected_role
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
@@ -127,7 +127,7 @@ async def _reporting(settings: Settings, fleet: Fleet) -> AsyncIterator[None]:
     reporter.gauges["connected"] = lambda: fleet.connected
     reporter.gauges["unacked"] = lambda: fleet.unacked
     async with (
-        connected(KafkaClients(settings), reporter) as kafka,
+        connected_role(KafkaClients(settings), reporter) as kafka,
         kafka.follower.following(frequency_into(fleet)),
     ):
         yield

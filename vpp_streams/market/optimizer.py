@@ -45,7 +45,7 @@ from vpp_streams.market.day_books import DayBooks
 from vpp_streams.market.forecasts import RegionForecaster, forecast_for_ever
 from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.process.background import run_until_stopped
-from vpp_streams.process.connection import connected
+from vpp_streams.process.connection import connected_role
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
@@ -243,7 +243,7 @@ async def run_optimizer(
     health = HealthReporter("optimizer")
     registry = Registry()
 
-    async with connected(KafkaClients(settings), health, linger_ms=0) as kafka:
+    async with connected_role(KafkaClients(settings), health, linger_ms=0) as kafka:
         follower, write = kafka.follower, kafka.outlet.write
         optimizer = Optimizer(
             follower,

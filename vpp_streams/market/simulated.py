@@ -26,7 +26,7 @@ from vpp_streams.kafka.follower import Feed, Follower
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.process.background import run_until_stopped
-from vpp_streams.process.connection import connected
+from vpp_streams.process.connection import connected_role
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
@@ -239,7 +239,7 @@ async def run_trading(settings: Settings, trading: Trading[Offer]) -> None:
     await ensure_topics(clients)
     health = HealthReporter("market")
     rules = trading.rules
-    async with connected(clients, health) as kafka:
+    async with connected_role(clients, health) as kafka:
         desk = MarketDesk(trading, kafka.follower, kafka.outlet, health, clock.now_ms)
         log.info("market", name=rules.name, interval_ms=rules.interval_ms, gate_ms=rules.gate_ms)
         await run_until_stopped(desk.run())

@@ -30,7 +30,7 @@ from vpp_streams.kafka.topic import Topic
 from vpp_streams.openadr.ven import Record, VenSession, poll_for_ever
 from vpp_streams.openadr.vtn import ClientCredentials, Vtn
 from vpp_streams.process.background import run_beside
-from vpp_streams.process.connection import connected
+from vpp_streams.process.connection import connected_role
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
@@ -115,7 +115,7 @@ async def open_session(
         if clients.full(topic) in missing:
             raise no_topic(settings, topic)
     reporter = HealthReporter("openadr")
-    kafka = await stack.enter_async_context(connected(clients, reporter))
+    kafka = await stack.enter_async_context(connected_role(clients, reporter))
     http = await stack.enter_async_context(_http(options))
 
     async def send(topic: Topic, record: Record) -> None:

@@ -14,6 +14,8 @@ from vpp_streams.kafka.follower import Follower
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.process.background import run_beside
 from vpp_streams.process.health import HealthReporter
+from vpp_streams.process.status_server import serving_status
+from vpp_streams.process.traces import tracing_role
 
 log = structlog.get_logger()
 
@@ -48,6 +50,7 @@ async def connected(
         outlet = Outlet(producer, clients.settings.namespace)
         letters = DeadLetters(health.process_id, health.counters)
         follower = Follower(clients, letters, health.counters)
+        report_follower(health, follower)
         for work in (letters.run(clients), health.publish_for_ever(clients.settings, producer)):
             run_beside(stack, work).add_done_callback(_log_error)
         try:
@@ -56,6 +59,36 @@ async def connected(
             with suppress(TimeoutError):
                 async with asyncio.timeout(LETTERS_WAIT_S):
                     await letters.settled()
+
+
+@asynccontextmanager
+async def connected_role(
+    clients: KafkaClients,
+    health: HealthReporter,
+    linger_ms: int = 5,
+    finish_s: float = FINISH_S,
+) -> AsyncIterator[Connection]:
+    """As `connected`, for a process that runs a role: its status port is served from the start.
+
+    Raises `InputError` where that port cannot be used.
+    """
+    is_connected = health.probes.need("Kafka")
+    settings = clients.settings
+    with serving_status(settings, health), tracing_role(settings, health.role):
+        async with connected(clients, health, linger_ms, finish_s) as connection:
+            is_connected()
+            yield connection
+
+
+def report_follower(health: HealthReporter, follower: Follower) -> None:
+    """Report whether a follower turns, and how far it is behind."""
+    health.probes.ages_s["the reading of topics"] = follower.age_s
+    health.figures.append(
+        lambda: [
+            ("vpp_consumer_lag_records", (topic, str(partition)), lag)
+            for (topic, partition), lag in follower.lags.items()
+        ]
+    )
 
 
 def _log_error(ended: asyncio.Task[None]) -> None:

@@ -16,7 +16,7 @@ from vpp_streams.kafka.follower import Feed
 from vpp_streams.kafka.ranges import raw_between
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.process.background import run_beside
-from vpp_streams.process.connection import Connection, connected
+from vpp_streams.process.connection import Connection, connected_role
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.serving.audit_trail import publish_for_ever
 from vpp_streams.serving.readmodel import ReadModel
@@ -91,7 +91,9 @@ async def fed(
     health.counters = model.counters
     health.gauges["regions"] = lambda: len(model.regions.names())
     async with AsyncExitStack() as stack:
-        kafka = await stack.enter_async_context(connected(clients, health))
+        read_back, caught_up = health.probes.need("what regions are made of"), asyncio.Event()
+        health.probes.needs["the recent past"] = caught_up.is_set
+        kafka = await stack.enter_async_context(connected_role(clients, health))
         complete = [feed_of(model, topic, 0) for topic in FROM_THE_START if topic in follow]
         recent = [
             feed_of(model, topic, model.started_at_ms - back_ms)
@@ -100,8 +102,9 @@ async def fed(
         ]
         tasks = [
             await stack.enter_async_context(kafka.follower.following(*complete)),
-            run_beside(stack, kafka.follower.follow(*recent)),
+            run_beside(stack, kafka.follower.follow(*recent, caught_up=caught_up)),
         ]
+        read_back()
         access = TopicAccess(kafka)
         tasks.append(run_beside(stack, publish_for_ever(accounts.audit, access)))
         yield access, tasks

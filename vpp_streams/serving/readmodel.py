@@ -134,12 +134,11 @@ class ReadModel:
     @property
     def undecodable(self) -> Counter[str]:
         """Number of refused records by topic."""
-        refused = {
-            name.removeprefix(REFUSED_OF): count
-            for name, count in self.counters.items()
-            if name.startswith(REFUSED_OF)
-        }
-        return Counter(refused)
+        refused: Counter[str] = Counter()
+        for name, count in self.counters.items():
+            if name.startswith(REFUSED_OF):
+                refused[name.removeprefix(REFUSED_OF).partition(":")[0]] += count
+        return refused
 
     def summary(self, now_ms: int) -> Summary:
         """The complete loop on one page."""

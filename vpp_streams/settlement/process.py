@@ -14,7 +14,7 @@ from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.ranges import reading
 from vpp_streams.process.background import run_until_stopped
-from vpp_streams.process.connection import connected
+from vpp_streams.process.connection import connected, connected_role
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 from vpp_streams.settlement.checks import digest
@@ -34,7 +34,7 @@ async def run_settlement(settings: Settings) -> None:
     engine = open_ledger(settings, create=True)
     await log_ends(clients, _applied(engine))
     health = HealthReporter("settlement")
-    async with connected(clients, health) as kafka:
+    async with connected_role(clients, health) as kafka:
         booking = LedgerRole(engine, kafka, health)
         settling = Settling(kafka, health, zone_of(settings), clock.now_ms)
         await run_until_stopped(_plainly(booking.run()), _plainly(settling.run()))
