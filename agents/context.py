@@ -12,6 +12,7 @@ from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.follower import Follower
 from vpp_streams.kafka.outlet import Outlet
+from vpp_streams.process.duty import Duty
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
@@ -29,19 +30,23 @@ class AgentContext:
     registry_ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the registry holds everything that topic ``assets`` held at start."""
     producer: AIOKafkaProducer | None = None
-    """The worker's one producer; None before the worker runs."""
+    """The worker's one producer; None before the worker runs, and where `duty` has one."""
+    duty: Duty | None = None
+    """None where all workers of the role work."""
+    follower: Follower = field(init=False)
+    """The way in from Kafka, for topics that are followed completely."""
+
+    def __post_init__(self) -> None:
+        self.follower = Follower(self.clients, self.letters, self.health.counters)
 
     @property
     def outlet(self) -> Outlet:
         """The way out to Kafka. Raises `RuntimeError` before the worker runs."""
+        if self.duty is not None:
+            return self.duty.outlet
         if self.producer is None:
             raise RuntimeError("the worker's producer was not started")
         return Outlet(self.producer, self.settings.namespace)
-
-    @property
-    def follower(self) -> Follower:
-        """The way in from Kafka, for topics that are followed completely."""
-        return Follower(self.clients, self.letters, self.health.counters)
 
     def group(self, role: str) -> str:
         """Name of a role's consumer group, and of what else belongs to the role as a whole."""

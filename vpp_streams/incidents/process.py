@@ -18,6 +18,7 @@ from schemas.market import Delivery, DeliveryRecord, MarketTopicRecord, Refusal
 from schemas.rejected import RejectedRecord
 from schemas.windows import RegionLive
 from vpp_streams import clock
+from vpp_streams.domain.incidents.channels import Channel
 from vpp_streams.domain.incidents.known import KnownIncidents
 from vpp_streams.domain.incidents.regions import RegionsSeen
 from vpp_streams.domain.incidents.system import SPAN_MS, SystemSeen
@@ -35,6 +36,7 @@ from vpp_streams.kafka.follower import Feed, Follower, assets_into
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.process.background import run_until_stopped
 from vpp_streams.process.connection import connected
+from vpp_streams.process.duty import Begin, Duty, at_once
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
@@ -59,12 +61,14 @@ class IncidentDesk:
         deliver: Deliver,
         now_ms: Callable[[], int],
         health: HealthReporter,
+        begin: Begin = at_once,
     ) -> None:
         self._counters = health.counters
         health.gauges["open"] = lambda: len(self.known.open())
         self._follower = follower
         self._outlet = outlet
         self._now_ms = now_ms
+        self._begin = begin
         self._registry = Registry()
         self._regions = RegionsSeen()
         self._system = SystemSeen()
@@ -79,10 +83,19 @@ class IncidentDesk:
             await self._follower.follow_in(group, Feed(topics.INCIDENTS, self.on_own))
             await self._follower.follow_in(group, assets_into(self._registry))
             await self._follower.follow_in(group, *self.feeds(self._now_ms()))
+            await self._stand_by()
             group.create_task(self._notify_for_ever())
             while True:
                 await self.step(self._now_ms())
                 await asyncio.sleep(STEP_S)
+
+    async def _stand_by(self) -> None:
+        """Wait for the duty; what was seen is kept short meanwhile, as measuring does."""
+        async with asyncio.TaskGroup() as group:
+            beginning = group.create_task(self._begin())
+            while not beginning.done():
+                self.measured(self._now_ms())
+                await asyncio.wait({beginning}, timeout=STEP_S)
 
     def feeds(self, now_ms: int) -> tuple[Feed[Any], ...]:
         """Everything that is measured, from a while before ``now_ms`` on."""
@@ -178,13 +191,20 @@ async def run_incidents(settings: Settings) -> None:
     await ensure_topics(clients)
     health = HealthReporter("incidents")
     async with connected(clients, health) as kafka:
+        duty = Duty("incidents", clients, kafka.follower, health)
+
+        async def deliver(channel: Channel, title: str, text: str) -> str | None:
+            await duty.confirm()  # an instance that was paused notifies nobody a second time
+            return await deliver_by_apprise(channel, title, text)
+
         desk = IncidentDesk(
             rules,
             kafka.follower,
-            kafka.outlet,
-            deliver=deliver_by_apprise,
+            duty.outlet,
+            deliver=deliver,
             now_ms=clock.now_ms,
             health=health,
+            begin=duty.begin,
         )
         log.info("incidents: watching", rules=len(rules.rule), channels=len(rules.channel))
-        await run_until_stopped(desk.run())
+        await run_until_stopped(duty.run(), desk.run())

@@ -81,6 +81,7 @@ class Follower:
         self._clients = clients
         self._letters = letters
         self._counters = counters
+        self._readings: list[_Reading] = []
 
     async def follow(self, *feeds: Feed[Any], caught_up: asyncio.Event | None = None) -> None:
         """Hand every record to its feed, for ever; cancel to stop.
@@ -92,13 +93,12 @@ class Follower:
         caught_up = caught_up or asyncio.Event()
         by_name = {self._clients.full(feed.topic): feed for feed in feeds}
         known = KnownTopics()
-        async with consuming(self._clients) as consumer:
+        async with consuming(self._clients) as consumer, self._reading(consumer) as reading:
             await known.check(consumer, by_name)
             check_at_s = time.monotonic() + LOOK_S
-            ends = await _begin(consumer, by_name)
+            reading.goals.append((await _begin(consumer, by_name), caught_up))
             while True:
-                if not caught_up.is_set() and await _has_reached(consumer, ends):
-                    caught_up.set()
+                await reading.look()
                 found = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
                 for tp, records in found.items():
                     for record in records:
@@ -107,6 +107,23 @@ class Follower:
                 if time.monotonic() >= check_at_s:
                     await known.check(consumer, by_name)
                     check_at_s = time.monotonic() + LOOK_S
+
+    @asynccontextmanager
+    async def _reading(self, consumer: AIOKafkaConsumer) -> AsyncIterator["_Reading"]:
+        reading = _Reading(consumer)
+        self._readings.append(reading)
+        try:
+            yield reading
+        finally:
+            self._readings.remove(reading)
+
+    async def reached_end(self) -> None:
+        """Return once all records are applied that the followed topics hold now."""
+        goals = [asyncio.Event() for _ in self._readings]
+        for reading, goal in zip(self._readings, goals, strict=True):
+            reading.wanted.append(goal)
+        for goal in goals:
+            await goal.wait()
 
     async def follow_in(self, group: asyncio.TaskGroup, *feeds: Feed[Any]) -> None:
         """`follow` in a task of ``group``; returns once it has caught up."""
@@ -187,8 +204,30 @@ async def _begin(
     return ends
 
 
-async def _has_reached(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
-    for tp, end in ends.items():
-        if await consumer.position(tp) < end:
-            return False
-    return True
+class _Reading:
+    """One consumer that follows, and who waits until it has read to the end."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self.wanted: list[asyncio.Event] = []
+        """Set once the end of now is reached, which Kafka was not asked for yet."""
+        self.goals: list[tuple[dict[TopicPartition, int], asyncio.Event]] = []
+        """End offsets, and what is set once they are reached."""
+
+    async def look(self) -> None:
+        """Set what was reached; everything that was handed over has been applied."""
+        if self.wanted:
+            wanted, self.wanted = self.wanted, []
+            ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+            self.goals += [(ends, event) for event in wanted]
+        for goal in list(self.goals):
+            ends, event = goal
+            if await self._has_reached(ends):
+                event.set()
+                self.goals.remove(goal)
+
+    async def _has_reached(self, ends: dict[TopicPartition, int]) -> bool:
+        for tp, end in ends.items():
+            if await self._consumer.position(tp) < end:
+                return False
+        return True

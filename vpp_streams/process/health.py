@@ -29,7 +29,7 @@ class HealthReporter:
         self.counters: Counter[str] = Counter()
         self.gauges: dict[str, Callable[[], float]] = {}
         """Functions that give a gauge's value, by its name; called at each report."""
-        self._started_at_ms = clock.now_ms()
+        self.started_at_ms = clock.now_ms()
 
     def report(self) -> Health:
         """What this process would publish now; a gauge that has no value is left out."""
@@ -38,7 +38,7 @@ class HealthReporter:
             process_id=self.process_id,
             role=self.role,
             at_ms=clock.now_ms(),
-            started_at_ms=self._started_at_ms,
+            started_at_ms=self.started_at_ms,
             counters=dict(self.counters),
             gauges={name: value for name, value in gauges.items() if math.isfinite(value)},
         )
