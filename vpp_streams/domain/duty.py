@@ -6,9 +6,11 @@ sends (`vpp_streams.kafka.fenced`). A takeover that was too early therefore cost
 never a second writer.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.duty import Duty
+from schemas.health import Health
 
 BEAT_MS = 500
 """Interval between two reports of the instance on duty."""
@@ -77,3 +79,25 @@ class Standing:
     def next_term(self) -> int:
         """Number of the term that a takeover begins."""
         return 1 if self.newest is None else self.newest.term + 1
+
+
+def who_works(reports: Iterable[Duty], healths: Iterable[Health], now_ms: int) -> list[str]:
+    """For each role with standbys, in words: who works since when, and who stands by.
+
+    ``reports`` and ``healths`` are recent, in the order of the log.
+    """
+    newest = {report.role: report for report in reports}
+    running = {health.process_id: health for health in healths if "on_duty" in health.gauges}
+    found = []
+    for role in sorted(newest.keys() | {health.role for health in running.values()}):
+        report = newest.get(role)
+        works = report is not None and not report.released and now_ms - report.at_ms < SILENT_MS
+        word = (
+            f"{report.process_id} for {(now_ms - report.since_ms) / 1000:.0f} s"
+            if report is not None and works
+            else "NOBODY"
+        )
+        warm = [h.process_id for h in running.values() if h.role == role and h.gauges["warm"]]
+        standby = f"{', '.join(sorted(warm))} stands by" if warm else "no standby"
+        found.append(f"{role}: {word} ({standby})")
+    return found
