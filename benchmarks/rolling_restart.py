@@ -270,7 +270,8 @@ def main() -> None:
     parser.add_argument("--logs", help="directory of the processes' logs, kept")
     args = parser.parse_args()
     settings = demo.with_a_quick_market(load_settings())
-    settings = settings.model_copy(update={"namespace": f"rolling-{uuid.uuid4().hex[:8]}"})
+    if not settings.namespace:
+        settings = settings.model_copy(update={"namespace": f"rolling-{uuid.uuid4().hex[:8]}"})
     with broker.answering(settings, lambda text: print(text, flush=True)):
         settings, _ = demo.with_free_ports(settings)
         sites = demo_sites(args.homes, 20, args.megapacks, seed=args.seed)
