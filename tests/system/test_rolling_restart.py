@@ -1,4 +1,4 @@
-"""Every role is restarted while a region delivers: `benchmarks/rolling_restart.py`, as it is run."""
+"""Every role is restarted while a region delivers (`benchmarks/rolling_restart.py`)."""
 
 import os
 import subprocess

@@ -131,19 +131,27 @@ class Duty:
         except (KafkaError, OSError, TimeoutError) as error:
             log.warning("the duty was not taken over", role=self._role, error=repr(error))
             return False
+        try:
+            if not await self._is_mine(producer):
+                return False
+            self._producer = producer
+        finally:
+            if self._producer is None:
+                await producer.close()
+        self._working.set()
+        log.info("on duty", role=self._role, term=self._term)
+        return True
+
+    async def _is_mine(self, producer: FencedProducer) -> bool:
+        """Begin a term; False where another instance was faster."""
         # From here on nobody else writes: what the one before wrote is complete.
         if not await self._has_read_all(READ_PATIENCE_S):
-            await producer.close()
             raise BrokerError(f"{self._role}: its topics were not read to the end at a takeover")
         self._term, self._since_ms = self._standing.next_term, clock.now_ms()
         try:
             await self._report(producer)
         except LostDutyError:
-            await producer.close()
             return False
-        self._producer = producer
-        self._working.set()
-        log.info("on duty", role=self._role, term=self._term)
         return True
 
     async def _has_read_all(self, patience_s: float) -> bool:

@@ -25,6 +25,7 @@ from vpp_streams.settlement.role import LedgerRole
 from vpp_streams.settlement.settling import Settling
 from vpp_streams.settlement.zone import zone_of
 
+AGAIN_S = 1.0
 _TOPICS = (topics.SETTLEMENT_ENTRIES, topics.LEDGER_DECISIONS)
 
 
@@ -32,7 +33,7 @@ async def run_settlement(settings: Settings) -> None:
     """Book until the process receives a stop signal. Raises `VppError`."""
     clients = KafkaClients(settings)
     await ensure_topics(clients)
-    engine = open_ledger(settings, create=True)
+    engine = await _opened(settings)
     await log_ends(clients, _applied(engine))
     health = HealthReporter("settlement")
     async with connected(clients, health) as kafka:
@@ -49,6 +50,15 @@ async def run_settlement(settings: Settings) -> None:
 
         settling = Settling(kafka, health, zone_of(settings), clock.now_ms, begin=begin)
         await run_until_stopped(duty.run(), book(), settling.run())
+
+
+async def _opened(settings: Settings) -> sa.Engine:
+    try:
+        return open_ledger(settings, create=True)
+    except LedgerError:
+        # Two instances that start at once both create the tables, and one of them fails.
+        await asyncio.sleep(AGAIN_S)
+        return open_ledger(settings, create=True)
 
 
 async def log_ends(
