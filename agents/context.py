@@ -14,6 +14,7 @@ from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.follower import Follower
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.process.connection import report_follower
+from vpp_streams.process.duty import Duty
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
@@ -31,7 +32,9 @@ class AgentContext:
     registry_ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the registry holds everything that topic ``assets`` held at start."""
     producer: AIOKafkaProducer | None = None
-    """The worker's one producer; None before the worker runs."""
+    """The worker's one producer; None before the worker runs, and where `duty` has one."""
+    duty: Duty | None = None
+    """None where all workers of the role work."""
     follower: Follower = field(init=False)
     """The way in from Kafka, for topics that are followed completely."""
     figures: RegionFigures = field(init=False)
@@ -47,6 +50,8 @@ class AgentContext:
     @property
     def outlet(self) -> Outlet:
         """The way out to Kafka. Raises `RuntimeError` before the worker runs."""
+        if self.duty is not None:
+            return self.duty.outlet
         if self.producer is None:
             raise RuntimeError("the worker's producer was not started")
         return Outlet(self.producer, self.settings.namespace)

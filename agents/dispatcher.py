@@ -1,7 +1,7 @@
 """Dispatch in the region role: requests become orders to the fleet partitions.
 
-Every region worker follows the requests, so that any can take over at once; the one that owns
-``region.partials`` dispatches. Its decisions on requests are in the role's state, so that its
+Every region worker follows the requests, so that any can take over at once; the one on duty
+dispatches. Its decisions on requests are in the role's state, so that its
 successor neither decides again nor publishes twice.
 """
 
@@ -109,7 +109,7 @@ class Dispatcher:
             self._wake.clear()  # before the cycle: a request during it wakes the next
             slot = self._partitions.slot(0)
             if slot is None:
-                self._book = None
+                self._book, self._inbox = None, []  # a takeover begins with all requests
             else:
                 await self._cycle(slot)
                 await self._partitions.flush()  # decisions, before the next request

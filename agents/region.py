@@ -1,23 +1,25 @@
 """Role ``region``: merges the partitions' shares, live and by window, and dispatches.
 
+One instance works, and others stand by (`vpp_streams.process.duty`): it is no Faust worker, because
+a group would wait for the session of a killed one to end.
+
 Live state is in memory: it is complete again one tick after a restart. Windows and decisions
 are kept (`RegionState`); a share is done once it and the window it changed are safe in Kafka.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 
-import faust
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
 from agents.context import AgentContext
 from agents.dispatcher import Dispatcher
 from agents.expected import ExpectedSites
-from agents.faust_seam import membership_of
-from agents.stateful_role import RoleLogs, StatefulAgent, StatefulRole
+from agents.stateful_role import RoleLogs, StatefulRole
 from schemas.dispatch import SupplyPartial
 from schemas.windows import RegionPartial, RegionWindow, RegionWindowPartial
-from tables.group import Group
+from tables.group import Group, Share
 from tables.log_reader import Deliver, Records
 from tables.partitions import Slot
 from vpp_streams.domain.fleet.region_pace import LiveRegion, WindowKey, WindowsDue
@@ -26,6 +28,7 @@ from vpp_streams.domain.fleet.regions import region_window
 from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.kafka import topics, tracing
 from vpp_streams.kafka.decode import Read, Refusal, receive
+from vpp_streams.process.duty import Duty
 
 GRACE_MS = 30_000
 """A window that misses a partition's share for this long is published without it."""
@@ -116,7 +119,7 @@ class Merger:
 
 
 class RegionWorker:
-    """All regions, on the one worker that the group assigns them to."""
+    """All regions, on the one worker that has them."""
 
     def __init__(self, context: AgentContext, group: Group) -> None:
         self._context = context
@@ -183,7 +186,23 @@ class RegionWorker:
         return []
 
 
-def register(app: faust.App, context: AgentContext) -> None:
-    """Add the region agent and the work beside it to an app."""
-    worker = RegionWorker(context, membership_of(app, topics.SEATS_REGION, context))
-    StatefulAgent(app, "region", worker)
+class DutyGroup:
+    """The regions are those of the one instance on duty: a `Group` without a consumer group."""
+
+    def __init__(self, context: AgentContext, duty: Duty) -> None:
+        self._context = context
+        self._duty = duty
+        self.share: Share | None = None
+
+    async def shares(self) -> AsyncIterator[Share]:
+        """The one share, once this instance is on duty: it keeps it until it ends."""
+        await self._context.registry_ready.wait()
+        await self._duty.begin()
+        self.share = Share(generation=1, partitions=frozenset({0}))
+        yield self.share
+        await asyncio.Event().wait()
+
+    async def commit(self, _offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
+        """Confirm the duty; where reading continues is in the state. Raises `LostDutyError`."""
+        await self._duty.confirm()
+        return True

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -61,7 +62,9 @@ class StatefulRole(Generic[S]):
         """
         context = self._context
         await context.registry_ready.wait()
-        async with producing(context.clients) as context.producer, asyncio.TaskGroup() as group:
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+            if context.duty is None:
+                context.producer = await stack.enter_async_context(producing(context.clients))
             self.partitions.reader = reader = LogReader(context.clients, deliver)
             reader.applied = self.partitions.applied
             context.watch_readers(reader)

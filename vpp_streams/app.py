@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import threading
+from collections.abc import Callable, Coroutine
 from importlib import import_module
 from typing import Any, Literal, get_args
 
@@ -18,6 +19,9 @@ from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.follower import assets_into, preferences_into
 from vpp_streams.kafka.topic_ids import LOOK_S
+from vpp_streams.process.background import run_until_stopped
+from vpp_streams.process.connection import connected
+from vpp_streams.process.duty import Duty
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.process.lean_arrow import use_arrow_without_pandas
 from vpp_streams.process.logs import set_up_logs
@@ -26,9 +30,9 @@ from vpp_streams.process.status_server import serving_status
 from vpp_streams.process.traces import tracing_role
 from vpp_streams.settings import Settings
 
-FaustRole = Literal["ingest", "fleet", "region"]
-Role = FaustRole | Literal["optimizer", "historian"]
-ROLES: tuple[Role, ...] = (*get_args(FaustRole), "optimizer", "historian")
+FaustRole = Literal["ingest", "fleet"]
+Role = FaustRole | Literal["region", "optimizer", "historian"]
+ROLES: tuple[Role, ...] = (*get_args(FaustRole), "region", "optimizer", "historian")
 
 log = structlog.get_logger()
 
@@ -107,13 +111,16 @@ def _end_in_time(app: faust.App) -> None:
 
 
 def _follow_registry(app: faust.App, context: AgentContext) -> None:
-    feeds = assets_into(context.registry), preferences_into(context.registry)
-
     @app.task
     async def follow_registry() -> None:
         # A registry that falls behind would reject good readings as unknown, so an error here
         # ends the worker (its supervisor starts it again) instead of being swallowed.
-        await context.follower.follow(*feeds, caught_up=context.registry_ready)
+        await _registry_for_ever(context)
+
+
+async def _registry_for_ever(context: AgentContext) -> None:
+    feeds = assets_into(context.registry), preferences_into(context.registry)
+    await context.follower.follow(*feeds, caught_up=context.registry_ready)
 
 
 def _publish_health(app: faust.App, context: AgentContext) -> None:
@@ -125,29 +132,63 @@ def _publish_health(app: faust.App, context: AgentContext) -> None:
 
 
 def _keep_registry_from_collector(app: faust.App, context: AgentContext) -> None:
-    """Exempt a million lasting objects from collection: each full one would stop the worker."""
-
     @app.task
     async def freeze() -> None:
-        await context.registry_ready.wait()
-        _ = context.registry.columns  # or the first frame would wait for them
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(COLLECT_AFTER, 50, 100)
+        await _freeze_registry(context)
 
 
-def _run_optimizer(settings: Settings) -> None:
+async def _freeze_registry(context: AgentContext) -> None:
+    """Exempt a million lasting objects from collection: each full one would stop the worker."""
+    await context.registry_ready.wait()
+    _ = context.registry.columns  # or the first frame would wait for them
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 50, 100)
+
+
+async def _run_region(settings: Settings) -> None:
+    from agents.region import DutyGroup, RegionWorker
+
+    clients, health = KafkaClients(settings), HealthReporter("region")
+    async with connected(clients, health) as kafka:
+        context = AgentContext(
+            settings=settings,
+            clients=clients,
+            registry=Registry(),
+            health=health,
+            letters=kafka.letters,
+            now_ms=clock.now_ms,
+        )
+        context.duty = duty = Duty("region", clients, context.follower, health)
+        worker = RegionWorker(context, DutyGroup(context, duty))
+
+        async def work() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_registry_for_ever(context))
+                group.create_task(_freeze_registry(context))
+                group.create_task(worker.run(worker.apply))
+
+        await run_until_stopped(duty.run(), work())
+
+
+async def _run_optimizer(settings: Settings) -> None:
     from vpp_streams.market.optimizer import run_optimizer
 
-    set_up_logs(settings)
-    asyncio.run(run_optimizer(settings))
+    await run_optimizer(settings)
 
 
-def _run_historian(settings: Settings) -> None:
+async def _run_historian(settings: Settings) -> None:
     from vpp_streams.history.historian import run_historian
 
-    set_up_logs(settings)
-    asyncio.run(run_historian(settings))
+    await run_historian(settings)
+
+
+_NO_FAUST_APP: dict[Role, Callable[[Settings], Coroutine[None, None, None]]] = {
+    "region": _run_region,
+    "optimizer": _run_optimizer,
+    "historian": _run_historian,
+}
+"""The reason is in each role's module."""
 
 
 def run_worker(role: Role, settings: Settings) -> None:
@@ -157,11 +198,9 @@ def run_worker(role: Role, settings: Settings) -> None:
     use_arrow_without_pandas()
     # Also for the thread that Faust fetches in.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    if role == "optimizer":  # no Faust app: the reason is there
-        _run_optimizer(settings)
-        return
-    if role == "historian":  # nor is this one: a plain consumer group divides its partitions
-        _run_historian(settings)
+    if role not in ("ingest", "fleet"):
+        set_up_logs(settings)
+        asyncio.run(_NO_FAUST_APP[role](settings))
         return
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

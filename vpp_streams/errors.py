@@ -5,6 +5,7 @@
     VppError
     ├── SettingsError   a VPP_* setting that cannot be used
     ├── BrokerError     no Kafka, or one that is set up differently than we need
+    ├── LostDutyError   another instance of the role works now
     ├── InputError      a file or an argument that cannot be read
     ├── LedgerError     no database of the ledger, or one that does not fit
     ├── OrderRefusedError  an order that the region role, or an operator's rights, refuse
@@ -38,6 +39,12 @@ class BrokerError(VppError):
     """Kafka cannot be reached, started, or has topics of another shape."""
 
     exit_code = 3
+
+
+class LostDutyError(VppError):
+    """Another instance of the role has taken over: this one ends, to start again as a standby."""
+
+    exit_code = 6
 
 
 class InputError(VppError):

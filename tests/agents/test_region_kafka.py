@@ -16,8 +16,7 @@ from schemas.assets import Site
 from schemas.encoding import decode_json, encode_json
 from schemas.health import Health
 from schemas.windows import RegionLive, RegionPartial, RegionWindow, RegionWindowPartial
-from tests.support.kafka_groups import progress
-from tests.support.kafka_world import until
+from tests.support.kafka_world import read_all, until
 from tests.support.region_shares import live_share, window_share
 from vpp_streams import clock
 from vpp_streams.domain.fleet.regions import expected_sites
@@ -205,11 +204,11 @@ async def test_killed_between_two_shares_the_next_worker_completes_the_window(
 async def test_a_share_that_is_acked_is_in_the_table_even_with_nobody_to_read_it_again(
     region: Region, start_worker: Callable[[], Worker], topics_ready: Settings
 ) -> None:
-    """As above, but the first share's offset is committed before the kill."""
+    """As above, but the first share is in the changelog before the kill."""
     first, second = region.partitions
     await region.put(window_share(first))
     worker = start_worker()
-    await _until_committed(topics_ready, 1)
+    await _until_saved(topics_ready)
     worker.kill()
 
     await region.put(window_share(second))
@@ -234,8 +233,8 @@ async def test_a_second_worker_takes_over(
     )
 
 
-async def _until_committed(settings: Settings, offset: int) -> None:
-    async def committed() -> bool:
-        return await progress(settings, "region", topics.REGION_PARTIALS) >= offset
+async def _until_saved(settings: Settings) -> None:
+    async def saved() -> bool:
+        return bool(await read_all(settings, topics.STATE_REGION.full(settings.namespace)))
 
-    await until(committed, f"offset {offset} to be committed")
+    await until(saved, "a snapshot")

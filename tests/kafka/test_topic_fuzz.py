@@ -39,6 +39,7 @@ from vpp_streams.cli.screens.audit_lines import line_of
 from vpp_streams.domain.control.region_dispatch import RegionDispatch
 from vpp_streams.domain.control.requests import Book
 from vpp_streams.domain.control.ruling import Ruling
+from vpp_streams.domain.duty import Instance, Standing
 from vpp_streams.domain.fleet.columnar import Mark
 from vpp_streams.domain.fleet.partition import Frame
 from vpp_streams.domain.fleet.region_pace import LiveRegion
@@ -203,8 +204,21 @@ def optimizer() -> Iterator[Feed[Any]]:
         yield Feed(topic, bidder.taking(topic))
     yield bidder._awards.windows()  # noqa: SLF001  # the feed itself calls it
     yield bidder._awards.rulings()  # noqa: SLF001  # the feed itself calls it
+    yield bidder._awards.targets()  # noqa: SLF001  # the feed itself calls it
     yield Feed(topics.REGION_WINDOWS, forecaster.take)
     yield Feed(topics.REGION_FORECASTS, forecaster.take)
+
+
+def duty() -> Iterator[Feed[Any]]:
+    standing = Standing(Instance("region-host-1", NOW_MS), 0)
+
+    def report(read: Read[Any]) -> None:
+        standing.apply(read.record)
+        standing.look(NOW_MS)
+        assert standing.may_claim in (True, False)
+        standing.next_term  # noqa: B018  # whatever the term was
+
+    yield Feed(topics.DUTY, report)
 
 
 def historian() -> Iterator[Feed[Any]]:
@@ -361,7 +375,7 @@ def onlookers() -> Iterator[Feed[Any]]:
 
 WORLDS: tuple[Callable[[], Iterator[Feed[Any]]], ...] = (
     web, registry, raw_frames, fleet, region, market, optimizer, openadr, gateway, identity,
-    incidents, settlement, ledger, onlookers, historian,
+    incidents, settlement, ledger, onlookers, historian, duty,
 )  # fmt: skip
 NOT_APPLIED = {topics.DISPATCH, topics.GRID_ALERTS}
 """Of these a worker keeps the newest as it is; who acts on it is another record's test."""

@@ -4,6 +4,7 @@ The regions are the test's own: it writes what their dispatch would tell.
 """
 
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -32,6 +33,7 @@ from schemas.market import (
 from schemas.windows import Deliverable, EnergySums, RegionWindow, RegionWindowSums
 from tests.support.kafka_world import PATIENCE_S, read_all, write
 from tests.support.market_world import Processes, SellsWhenDear
+from tests.support.standbys import LOST_DUTY
 from vpp_streams import clock
 from vpp_streams.domain.market.decision.sound_bid import sound_bid
 from vpp_streams.domain.market.knowledge import (
@@ -60,8 +62,9 @@ Record = TypeVar("Record")
 INTERVAL_S, GATE_S = 6, 2.0
 LONG_INTERVAL_S = 12
 """Between two gates a killed optimizer has time to start again, also on a slow machine."""
-CATCH_UP_MS = 4000
-"""A process that reports has this long to read its inputs before a gate is held against it."""
+CATCH_UP_MS = 7000
+"""A process that reports has this long to read its inputs, and to see that the one before it is
+silent, before a gate is held against it."""
 REGIONS = ("north", "south")
 INPUTS = (
     topics.MARKET_AWARDS,
@@ -143,6 +146,23 @@ class World:
 
     def _reports_since(self, started_ms: int) -> bool:
         return any(h.role == "optimizer" and h.started_at_ms >= started_ms for h in self.healths)
+
+    async def until_bids(self, gate: Gate) -> None:
+        """Wait until each region has a bid for a gate's interval."""
+        await self.until(
+            lambda: {b.region for b in self.bids if b.start_ms == gate.start_ms} == set(REGIONS),
+            f"bids for {gate.start_ms}",
+        )
+
+    def stands(self, name: str, gauge: str) -> bool:
+        """Whether an optimizer reports that it is ``on_duty``, or ``warm``."""
+        pid = self.processes.running[name].pid
+        mine = [h for h in self.healths if h.process_id.endswith(f"-{pid}")]
+        return bool(mine and mine[-1].gauges[gauge])
+
+    def is_away(self, since_ms: int) -> None:
+        """None worked since then, and one has begun now."""
+        self._away.append((since_ms, clock.now_ms()))
 
     def unmeetable(self) -> set[int]:
         """Starts of intervals whose gates closed while no optimizer ran, or just began to."""
@@ -430,3 +450,41 @@ async def test_a_market_that_is_killed_gives_every_bid_one_outcome(
     for kind in (Gate, Clearing):
         told = [record.start_ms for record in records if isinstance(record, kind)]
         assert len(told) == len(set(told))
+
+
+async def test_a_standby_meets_the_gates_of_one_that_freezes_and_of_one_that_is_killed(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with running(settings, tmp_path, LONG_INTERVAL_S) as world:
+        processes = world.processes.running
+        await world.until_bids(await world.until_gate())
+        world.processes.start("standby")
+        await world.until(lambda: world.stands("standby", "warm"), "the standby to be warm")
+
+        await world.until_gate()
+        frozen_ms = clock.now_ms()
+        processes["optimizer"].send_signal(signal.SIGSTOP)
+        await world.until(lambda: world.stands("standby", "on_duty"), "the standby to work")
+        world.is_away(frozen_ms)
+        await world.until_bids(await world.until_gate())
+        awoken = processes.pop("optimizer")
+        awoken.send_signal(signal.SIGCONT)
+        assert await asyncio.to_thread(awoken.wait, PATIENCE_S) == LOST_DUTY
+
+        world.processes.start("optimizer")
+        await world.until(lambda: world.stands("optimizer", "warm"), "the next standby")
+        await world.until_gate()
+        killed_ms = clock.now_ms()
+        world.processes.kill("standby")
+        await world.until(lambda: world.stands("optimizer", "on_duty"), "the next standby to work")
+        world.is_away(killed_ms)
+        gate = await world.until_gate()
+        await world.until_bids(gate)
+        await world.until_cleared(gate)
+        bids, targets, gates = list(world.bids), list(world.targets), world.of(Gate)
+    assert_one_bid_of_each(bids)
+    assert [id_ for id_, n in Counter(t.request_id for t in targets).items() if n > 1] == []
+    made = {(bid.region, bid.start_ms) for bid in bids}
+    due = {g.start_ms for g in gates if g.gate_ms <= gate.gate_ms} - world.unmeetable()
+    assert {(region, start_ms) for region in REGIONS for start_ms in due} <= made
+    assert world.refused() == []

@@ -20,6 +20,13 @@ def up(
             max=50,
         ),
     ] = 0,
+    standby: Annotated[
+        bool,
+        typer.Option(
+            "--standby",
+            help="two of region, market, optimizer, settlement and incidents: kill one, and watch",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="the same seed simulates the same fleet")] = 1,
     check: Annotated[
         bool, typer.Option("--check", help="no terminal: print a JSON report, exit 0 if healthy")
@@ -47,7 +54,7 @@ def up(
         typer.echo(text, err=True)
 
     fleet = DemoFleet(homes=homes, solar=solar, megapacks=megapacks, edge=edge, seed=seed)
-    with open_demo(load_settings(), fleet, seconds, say) as opened:
+    with open_demo(load_settings(), fleet, seconds, say, standby=standby) as opened:
         if check:
             report = asyncio.run(check_demo(opened, say))
         else:

@@ -19,6 +19,7 @@ from schemas.market import Delivery, DeliveryRecord, MarketTopicRecord, Refusal
 from schemas.rejected import RejectedRecord
 from schemas.windows import RegionLive
 from vpp_streams import clock
+from vpp_streams.domain.incidents.channels import Channel
 from vpp_streams.domain.incidents.known import KnownIncidents
 from vpp_streams.domain.incidents.regions import RegionsSeen
 from vpp_streams.domain.incidents.system import SPAN_MS, SystemSeen
@@ -36,6 +37,7 @@ from vpp_streams.kafka.follower import Feed, Follower, assets_into
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.process.background import run_until_stopped
 from vpp_streams.process.connection import connected_role
+from vpp_streams.process.duty import Begin, Duty, at_once
 from vpp_streams.process.health import Figure, HealthReporter
 from vpp_streams.settings import Settings
 
@@ -60,6 +62,7 @@ class IncidentDesk:
         deliver: Deliver,
         now_ms: Callable[[], int],
         health: HealthReporter,
+        begin: Begin = at_once,
     ) -> None:
         self._counters = health.counters
         health.gauges["open"] = lambda: len(self.known.open())
@@ -68,6 +71,7 @@ class IncidentDesk:
         self._follower = follower
         self._outlet = outlet
         self._now_ms = now_ms
+        self._begin = begin
         self._registry = Registry()
         self._regions = RegionsSeen()
         self._system = SystemSeen()
@@ -83,6 +87,7 @@ class IncidentDesk:
             await self._follower.follow_in(group, assets_into(self._registry))
             await self._follower.follow_in(group, *self.feeds(self._now_ms()))
             self._has_read()
+            await self._stand_by()
             group.create_task(self._notify_for_ever())
             while True:
                 await self.step(self._now_ms())
@@ -92,6 +97,14 @@ class IncidentDesk:
         found = Counter(incident.severity for incident in self.known.open())
         for severity in SEVERITIES:
             yield "vpp_open_incidents", (severity,), found[severity]
+
+    async def _stand_by(self) -> None:
+        """Wait for the duty; what was seen is kept short meanwhile, as measuring does."""
+        async with asyncio.TaskGroup() as group:
+            beginning = group.create_task(self._begin())
+            while not beginning.done():
+                self.measured(self._now_ms())
+                await asyncio.wait({beginning}, timeout=STEP_S)
 
     def feeds(self, now_ms: int) -> tuple[Feed[Any], ...]:
         """Everything that is measured, from a while before ``now_ms`` on."""
@@ -187,13 +200,20 @@ async def run_incidents(settings: Settings) -> None:
     await ensure_topics(clients)
     health = HealthReporter("incidents")
     async with connected_role(clients, health) as kafka:
+        duty = Duty("incidents", clients, kafka.follower, health)
+
+        async def deliver(channel: Channel, title: str, text: str) -> str | None:
+            await duty.confirm()  # an instance that was paused notifies nobody a second time
+            return await deliver_by_apprise(channel, title, text)
+
         desk = IncidentDesk(
             rules,
             kafka.follower,
-            kafka.outlet,
-            deliver=deliver_by_apprise,
+            duty.outlet,
+            deliver=deliver,
             now_ms=clock.now_ms,
             health=health,
+            begin=duty.begin,
         )
         log.info("incidents: watching", rules=len(rules.rule), channels=len(rules.channel))
-        await run_until_stopped(desk.run())
+        await run_until_stopped(duty.run(), desk.run())

@@ -7,7 +7,7 @@ no record ever ends a process.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -81,15 +81,14 @@ class Follower:
         self._clients = clients
         self._letters = letters
         self._counters = counters
-        self._turned_s: dict[object, float] = {}
-        """When the loop of each call last turned, by the monotonic clock."""
+        self._readings: list[_Reading] = []
         self.lags: dict[tuple[str, int], int] = {}
         """Records of each topic and partition that were not applied, as of a moment ago."""
 
     def age_s(self) -> float:
         """Seconds since the loops that follow topics last turned; the greatest of them."""
-        oldest_s = min(self._turned_s.values(), default=None)
-        return 0.0 if oldest_s is None else time.monotonic() - oldest_s
+        turned_s = [one.turned_s for one in self._readings if one.turned_s is not None]
+        return time.monotonic() - min(turned_s) if turned_s else 0.0
 
     async def follow(self, *feeds: Feed[Any], caught_up: asyncio.Event | None = None) -> None:
         """Hand every record to its feed, for ever; cancel to stop.
@@ -99,30 +98,20 @@ class Follower:
         deleted and created again: what was applied of the old one cannot be undone.
         """
         caught_up = caught_up or asyncio.Event()
-        me = object()
-        try:
-            await self._follow(me, feeds, caught_up)
-        finally:
-            self._turned_s.pop(me, None)
-
-    async def _follow(
-        self, me: object, feeds: Iterable[Feed[Any]], caught_up: asyncio.Event
-    ) -> None:
         by_name = {self._clients.full(feed.topic): feed for feed in feeds}
         known = KnownTopics()
-        async with consuming(self._clients) as consumer:
+        async with consuming(self._clients) as consumer, self._reading(consumer) as reading:
             await known.check(consumer, by_name)
             check_at_s = time.monotonic() + LOOK_S
-            ends = await _begin(consumer, by_name)
+            reading.goals.append((await _begin(consumer, by_name), caught_up))
             while True:
-                if not caught_up.is_set() and await _has_reached(consumer, ends):
-                    caught_up.set()
+                await reading.look()
                 found = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
                 for tp, records in found.items():
                     for record in records:
                         await self.take(by_name[tp.topic], record)
                 await asyncio.sleep(0)
-                self._turned_s[me] = now_s = time.monotonic()
+                reading.turned_s = now_s = time.monotonic()
                 if now_s >= check_at_s:
                     await known.check(consumer, by_name)
                     await self._note_lags(consumer, by_name)
@@ -136,6 +125,23 @@ class Follower:
             end, at = consumer.highwater(tp), await consumer.position(tp)
             if end is not None:
                 self.lags[by_name[tp.topic].topic.name, tp.partition] = max(end - at, 0)
+
+    @asynccontextmanager
+    async def _reading(self, consumer: AIOKafkaConsumer) -> AsyncIterator["_Reading"]:
+        reading = _Reading(consumer)
+        self._readings.append(reading)
+        try:
+            yield reading
+        finally:
+            self._readings.remove(reading)
+
+    async def reached_end(self) -> None:
+        """Return once all records are applied that the followed topics hold now."""
+        goals = [asyncio.Event() for _ in self._readings]
+        for reading, goal in zip(self._readings, goals, strict=True):
+            reading.wanted.append(goal)
+        for goal in goals:
+            await goal.wait()
 
     async def follow_in(self, group: asyncio.TaskGroup, *feeds: Feed[Any]) -> None:
         """`follow` in a task of ``group``; returns once it has caught up."""
@@ -216,8 +222,32 @@ async def _begin(
     return ends
 
 
-async def _has_reached(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
-    for tp, end in ends.items():
-        if await consumer.position(tp) < end:
-            return False
-    return True
+class _Reading:
+    """One consumer that follows, and who waits until it has read to the end."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self.wanted: list[asyncio.Event] = []
+        """Set once the end of now is reached, which Kafka was not asked for yet."""
+        self.goals: list[tuple[dict[TopicPartition, int], asyncio.Event]] = []
+        """End offsets, and what is set once they are reached."""
+        self.turned_s: float | None = None
+        """When the loop last turned, by the monotonic clock; None = not yet."""
+
+    async def look(self) -> None:
+        """Set what was reached; everything that was handed over has been applied."""
+        if self.wanted:
+            wanted, self.wanted = self.wanted, []
+            ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+            self.goals += [(ends, event) for event in wanted]
+        for goal in list(self.goals):
+            ends, event = goal
+            if await self._has_reached(ends):
+                event.set()
+                self.goals.remove(goal)
+
+    async def _has_reached(self, ends: dict[TopicPartition, int]) -> bool:
+        for tp, end in ends.items():
+            if await self._consumer.position(tp) < end:
+                return False
+        return True

@@ -128,8 +128,15 @@ def _end_all(sessions: Sessions, account: Account) -> None:
         sessions.end_token(account, token.key)
 
 
-def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
-    """Every process of the loop, as the command line starts it."""
+STANDBYS = ("region", "market", "optimizer", "settlement", "incidents")
+"""Roles of which one instance works, and others may stand by."""
+
+
+def specs(settings: Settings, fleet: DemoFleet, *, standby: bool = False) -> list[Spec]:
+    """Every process of the loop, as the command line starts it.
+
+    With ``standby``, two of each role of `STANDBYS`.
+    """
     environment = _environment(settings)
     # The demo's devices run here and their tokens are public: no other machine may connect.
     devices_host = settings.host if is_loopback(settings.host) else "127.0.0.1"
@@ -151,6 +158,8 @@ def specs(settings: Settings, fleet: DemoFleet) -> list[Spec]:
             *("--url", gateway, "--health"),
         ),
     }
+    if standby:
+        commands |= {f"{name}-standby": commands[name] for name in STANDBYS}
     vpp = (sys.executable, "-m", "vpp_streams")
     special = {"gateway": {"VPP_HOST": devices_host}}
     return [

@@ -34,11 +34,17 @@ class OpenDemo:
 
 @contextmanager
 def open_demo(
-    settings: Settings, fleet: demo.DemoFleet, seconds: float, say: Callable[[str], None]
+    settings: Settings,
+    fleet: demo.DemoFleet,
+    seconds: float,
+    say: Callable[[str], None],
+    *,
+    standby: bool = False,
 ) -> Iterator[OpenDemo]:
     """Open the demo of a fleet, to be measured for ``seconds``. Raises `VppError`.
 
-    ``say`` is called with what a person should know before it starts.
+    ``say`` is called with what a person should know before it starts; ``standby`` is that of
+    `demo.specs`.
     """
     if not settings.namespace:
         settings = settings.model_copy(update={"namespace": demo.DEMO_NAMESPACE})
@@ -59,7 +65,7 @@ def open_demo(
         role: Role = "viewer" if settings.operators is not None else "operator"
         keys = ordering.enter_context(demo.demo_account(settings, role))
         settings, token = ordering.enter_context(demo.demo_operator(settings))
-        supervisor = Supervisor(demo.specs(settings, fleet), logs)
+        supervisor = Supervisor(demo.specs(settings, fleet, standby=standby), logs)
         yield OpenDemo(settings, sites, expected, supervisor, token, keys)
 
 

@@ -9,16 +9,21 @@ from pathlib import Path
 
 import msgspec
 
+from vpp_streams import clock
+from vpp_streams.domain.duty import who_works
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import check_topics
 from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.ranges import records_since
 from vpp_streams.local import broker
 from vpp_streams.local.kafka_process import find_java, jars_dir, kafka_version
 from vpp_streams.process.ports import is_free
 from vpp_streams.settings import Settings
 
 LOCK = Path(__file__).parents[2] / "requirements.lock"
+REPORTS_MS = 5_000
+"""A process that has reported nothing for this long does not run."""
 DISK_NEEDED_BYTES = 2 * 2**30
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -52,6 +57,7 @@ def examine(settings: Settings) -> list[Check]:
         _maven(settings, needed=not docker),
         _kafka(settings),
         _topics(settings),
+        *_duties(settings),
         *(_port(settings.host, name, port) for name, port in _ports(settings)),
         _chromium(),
         _disk(settings),
@@ -118,6 +124,26 @@ def _topics(settings: Settings) -> Check:
         f"{len(topics.ALL) - len(missing)} exist ({namespace}), {len(missing)} created at the start"
     )
     return Check("topics", True, found)
+
+
+def _duties(settings: Settings) -> list[Check]:
+    """Of each role with standbys that runs in the namespace: who works."""
+    if not broker.answers(settings.kafka):
+        return []
+    try:
+        lines = asyncio.run(_who_works(KafkaClients(settings)))
+    except BrokerError:
+        return []  # no such topics: nothing has run here
+    way_out = "start one: each of these roles needs an instance that works"
+    return [Check("duty", "NOBODY" not in line, line, way_out, needed=False) for line in lines]
+
+
+async def _who_works(clients: KafkaClients) -> list[str]:
+    now_ms = clock.now_ms()
+    since_ms = now_ms - REPORTS_MS
+    reports = [read.record async for read in records_since(clients, topics.DUTY, since_ms)]
+    healths = [read.record async for read in records_since(clients, topics.HEALTH, since_ms)]
+    return who_works(reports, healths, now_ms)
 
 
 def _ports(settings: Settings) -> list[tuple[str, int]]:

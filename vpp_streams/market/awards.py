@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.dispatch import DispatchEvent, DispatchStatus, Notice, Target
+from schemas.dispatch import DispatchEvent, DispatchStatus, Notice, Request, Target
 from schemas.market import Award, Delivery, Shortfall
 from schemas.windows import RegionWindow
 from vpp_streams.domain.market.delivery import PATIENCE_MS, is_whole, measured, shortfall, window_s
@@ -58,8 +58,8 @@ class OpenAwards:
         self._ids: dict[str, int] = {}
         """Awards, open or not, with their ends in ms."""
         self._overrides = Overrides()
-        self._targeted: set[str] = set()
-        """Ids of awards whose targets are written."""
+        self._targeted: dict[str, int] = {}
+        """Ids of targets that are written, by us or before us, with their ends in ms."""
         self._measured: set[str] = set()
         """Ids of awards that have a `Delivery`."""
         self._reported: dict[str, Shortfall] = {}
@@ -106,6 +106,15 @@ class OpenAwards:
             since_ms=since_ms,
         )
 
+    def targets(self) -> Feed[Request]:
+        """The feed of the targets that are written; none is written twice."""
+        since_ms = self._now_ms() - 2 * LATE_MS
+        return Feed(topics.DISPATCH_TARGETS, self._on_request, since_ms=since_ms)
+
+    def _on_request(self, read: Read[Request]) -> None:
+        if isinstance(read.record, Target) and read.record.priority == "market":
+            self._targeted[read.record.request_id] = read.record.ends_at_ms
+
     def _on_window(self, read: Read[RegionWindow]) -> None:
         window = read.record
         self._windows[window.region, window.size_s][window.start_ms] = window
@@ -117,7 +126,7 @@ class OpenAwards:
             now_ms = self._now_ms()
             for award in list(self._awards.values()):
                 await self._keep(award, now_ms)
-            self._forget(now_ms)
+            self.forget(now_ms)
             try:
                 await asyncio.wait_for(self._wake.wait(), CYCLE_S)
             except TimeoutError:
@@ -145,7 +154,6 @@ class OpenAwards:
         """
         if award.bid_id in self._targeted:
             return
-        self._targeted.add(award.bid_id)
         self._counters["awards"] += 1
         target = Target(
             request_id=award.bid_id,
@@ -159,6 +167,7 @@ class OpenAwards:
             best_effort=True,  # part of an award is better than none
             metered_at=award.metered_at,
         )
+        self._targeted[award.bid_id] = target.ends_at_ms
         await self._send(topics.DISPATCH_TARGETS, target)
 
     async def _warn(self, award: Award, now_ms: int) -> None:
@@ -178,9 +187,12 @@ class OpenAwards:
             self._counters[count] += found.missing_w != 0.0
             await self._send(topics.MARKET_DELIVERIES, found)
 
-    def _forget(self, now_ms: int) -> None:
+    def forget(self, now_ms: int) -> None:
+        """Forget what is over for long."""
         self._reported = {id_: last for id_, last in self._reported.items() if id_ in self._awards}
-        self._targeted &= self._awards.keys()
+        self._targeted = {
+            id_: end for id_, end in self._targeted.items() if end > now_ms - 2 * LATE_MS
+        }
         self._ids = {id_: end for id_, end in self._ids.items() if end > now_ms - 2 * LATE_MS}
         self._overrides.forget(now_ms - 2 * LATE_MS)
         for mine in self._windows.values():

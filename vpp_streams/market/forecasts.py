@@ -17,6 +17,7 @@ from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, Follower
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.market.awards import Send
+from vpp_streams.process.duty import Begin, at_once
 from vpp_streams.process.health import HealthReporter
 
 log = structlog.get_logger()
@@ -37,12 +38,18 @@ class RegionForecaster:
     """
 
     def __init__(
-        self, follower: Follower, health: HealthReporter, send: Send, now_ms: Callable[[], int]
+        self,
+        follower: Follower,
+        health: HealthReporter,
+        send: Send,
+        now_ms: Callable[[], int],
+        begin: Begin = at_once,
     ) -> None:
         self._follower = follower
         self._counters = health.counters
         self._send = send
         self._now_ms = now_ms
+        self._begin = begin
         self._tracks: dict[str, RegionTrack] = defaultdict(RegionTrack)
         self._wake = asyncio.Event()
 
@@ -56,6 +63,7 @@ class RegionForecaster:
         async with asyncio.TaskGroup() as group:
             # Earlier forecasts must be known, or they would be published again.
             await self._follower.follow_in(group, *feeds)
+            await self._begin()
             while True:
                 self._wake.clear()
                 for region in list(self._tracks):

@@ -3,8 +3,8 @@
 It also forecasts the load and solar power of regions (`forecasts`).
 
 It is no Faust worker: it shares no partitions, and in a group its successor would wait, past a
-gate, for the session of a killed one to end. Two at a time do no harm: the market and every reader
-take the first record of a bid id.
+gate, for the session of a killed one to end. A second instance stands by (`process.duty`); should
+two bid all the same, the market and every reader take the first record of a bid id.
 """
 
 import asyncio
@@ -46,6 +46,7 @@ from vpp_streams.market.forecasts import RegionForecaster, forecast_for_ever
 from vpp_streams.market.input_topics import READ_BACK_MS
 from vpp_streams.process.background import run_until_stopped
 from vpp_streams.process.connection import connected_role
+from vpp_streams.process.duty import Begin, Duty, at_once
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
@@ -57,6 +58,7 @@ PRICES_EVERY_MS = 900_000
 """Interval between prices sent to devices, which need them only while they are offline."""
 MAX_PRICES = 576
 KEEP_GATES_MS = 60_000
+FORGET_EVERY_S = 60.0
 RulesOf = Callable[[int, int], MarketRules]
 """A market's rules by the length of an interval and the time from its gate to its start, ms."""
 
@@ -75,6 +77,7 @@ class Optimizer:
         rules_of: RulesOf,
         limits: Callable[[str], ConnectionLimits] = lambda _region: NO_LIMITS,
         make_bidder: Callable[[], Autobidder] = Autobidder,
+        begin: Begin = at_once,
     ) -> None:
         self._follower = follower
         self._regions = regions
@@ -84,6 +87,7 @@ class Optimizer:
         self._rules_of = rules_of
         self._limits = limits
         self._make_bidder = make_bidder
+        self._begin = begin
         self._known = Knowledge()
         self._awards = OpenAwards(health, send, now_ms)
         self._books = DayBooks(self._known, health, send, now_ms)
@@ -105,10 +109,22 @@ class Optimizer:
             measured = self._awards.windows(), self._awards.rulings()
             follow = self._follower.follow(*measured, caught_up=self._awards.read_back)
             group.create_task(follow)
-            # Earlier bids must be known, or their intervals would get second ones.
-            await self._follower.follow_in(group, *feeds)
+            # Earlier bids and targets must be known, or intervals would get second ones.
+            await self._follower.follow_in(group, *feeds, self._awards.targets())
+            await self._stand_by()
             group.create_task(self._awards.keep_for_ever())
             await self._bid_for_ever()
+
+    async def _stand_by(self) -> None:
+        """Wait for the duty; what is over by then is forgotten meanwhile."""
+        async with asyncio.TaskGroup() as group:
+            beginning = group.create_task(self._begin())
+            while not (await asyncio.wait({beginning}, timeout=FORGET_EVERY_S))[0]:
+                now_ms = self._now_ms()
+                self._known.forget(now_ms)
+                self._awards.forget(now_ms)
+                over_ms = now_ms - KEEP_GATES_MS
+                self._gates = {k: gate for k, gate in self._gates.items() if gate.gate_ms > over_ms}
 
     def taking(self, topic: Topic[Any]) -> Callable[[Read[Any]], None]:
         """The function that applies records of an input topic.
@@ -244,7 +260,9 @@ async def run_optimizer(
     registry = Registry()
 
     async with connected_role(KafkaClients(settings), health, linger_ms=0) as kafka:
-        follower, write = kafka.follower, kafka.outlet.write
+        follower = kafka.follower
+        duty = Duty("optimizer", kafka.clients, follower, health)
+        write = duty.outlet.write
         optimizer = Optimizer(
             follower,
             lambda: battery_regions(registry),
@@ -254,14 +272,15 @@ async def run_optimizer(
             rules_of=partial(sim_rules, metered_at=settings.market_metered_at),
             limits=partial(limits_of, registry),
             make_bidder=make_bidder,
+            begin=duty.begin,
         )
 
         def new_forecaster() -> RegionForecaster:
-            return RegionForecaster(follower, health, write, clock.now_ms)
+            return RegionForecaster(follower, health, write, clock.now_ms, begin=duty.begin)
 
         async def run(registry_follower: asyncio.Task[None]) -> None:
             forecasts = forecast_for_ever(new_forecaster, health.counters)
             await asyncio.gather(registry_follower, optimizer.run(), forecasts)
 
         async with follower.following(assets_into(registry)) as registry_follower:
-            await run_until_stopped(run(registry_follower))
+            await run_until_stopped(duty.run(), run(registry_follower))

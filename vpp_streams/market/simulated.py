@@ -27,6 +27,7 @@ from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.process.background import run_until_stopped
 from vpp_streams.process.connection import connected_role
+from vpp_streams.process.duty import Begin, Duty, at_once
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
@@ -66,6 +67,8 @@ class MarketDesk(Generic[Offer]):
         outlet: Outlet,
         health: HealthReporter,
         now_ms: Callable[[], int],
+        *,
+        begin: Begin = at_once,
     ) -> None:
         self._trading: Trading[Offer] = trading
         self._rules = trading.rules
@@ -73,6 +76,7 @@ class MarketDesk(Generic[Offer]):
         self._outlet = outlet
         self._counters = health.counters
         self._now_ms = now_ms
+        self._begin = begin
         self._gates: set[int] = set()
         self._cleared: set[int] = set()
         self._outcomes: set[str] = set()
@@ -87,6 +91,7 @@ class MarketDesk(Generic[Offer]):
             # First, or offers with an outcome would look new.
             await self._follower.follow_in(group, Feed(topics.MARKET_AWARDS, self.on_own))
             await self._follower.follow_in(group, Feed(self._trading.offers, self.on_offer))
+            await self._begin()
             while True:
                 self._wake.clear()
                 began_ms = self._now_ms()
@@ -119,6 +124,7 @@ class MarketDesk(Generic[Offer]):
                 self._cleared.add(record.start_ms)
             case Award() | Refusal():
                 self._outcomes.add(record.bid_id)
+                self._drop_answered()
 
     def on_offer(self, read: Read[Offer]) -> None:
         """Apply an offer."""
@@ -133,6 +139,12 @@ class MarketDesk(Generic[Offer]):
         return self._trading.id_of(offer) in self._outcomes or (
             len(awards) > 0 and self._outcomes.issuperset(awards)
         )
+
+    def _drop_answered(self) -> None:
+        """Forget offers that another instance has answered: a standby answers none."""
+        for offer, _ in list(self._waiting.values()):
+            if self._is_answered(offer):
+                del self._waiting[self._trading.id_of(offer)]
 
     async def _publish_prices(self, now_ms: int) -> None:
         """Publish missing clearings: of the gate that closed, or of days at a first start."""
@@ -240,6 +252,9 @@ async def run_trading(settings: Settings, trading: Trading[Offer]) -> None:
     health = HealthReporter("market")
     rules = trading.rules
     async with connected_role(clients, health) as kafka:
-        desk = MarketDesk(trading, kafka.follower, kafka.outlet, health, clock.now_ms)
+        duty = Duty("market", clients, kafka.follower, health)
+        desk = MarketDesk(
+            trading, kafka.follower, duty.outlet, health, clock.now_ms, begin=duty.begin
+        )
         log.info("market", name=rules.name, interval_ms=rules.interval_ms, gate_ms=rules.gate_ms)
-        await run_until_stopped(desk.run())
+        await run_until_stopped(duty.run(), desk.run())

@@ -44,7 +44,7 @@ class HealthReporter:
         self.histograms: dict[str, Mapping[str, WeightedHistogram]] = {}
         """Histograms by their one label, by their name in `metric_table`."""
         self.probes = Probes()
-        self._started_at_ms = clock.now_ms()
+        self.started_at_ms = clock.now_ms()
         self._answered_s: float | None = None
         """When Kafka last confirmed a report, by the monotonic clock."""
 
@@ -59,7 +59,7 @@ class HealthReporter:
             process_id=self.process_id,
             role=self.role,
             at_ms=clock.now_ms(),
-            started_at_ms=self._started_at_ms,
+            started_at_ms=self.started_at_ms,
             counters=dict(self.counters),
             gauges={name: value for name, value in gauges.items() if math.isfinite(value)},
         )

@@ -1,20 +1,21 @@
 """Runs the role, and builds a ledger again from the log."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from aiokafka import TopicPartition
 
 from vpp_streams import clock
-from vpp_streams.errors import LedgerError, VppError
+from vpp_streams.errors import LedgerError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.ranges import reading
-from vpp_streams.process.background import run_until_stopped
+from vpp_streams.process.background import plainly, run_until_stopped
 from vpp_streams.process.connection import connected, connected_role
+from vpp_streams.process.duty import Duty
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 from vpp_streams.settlement.checks import digest
@@ -24,6 +25,7 @@ from vpp_streams.settlement.role import LedgerRole
 from vpp_streams.settlement.settling import Settling
 from vpp_streams.settlement.zone import zone_of
 
+AGAIN_S = 1.0
 _TOPICS = (topics.SETTLEMENT_ENTRIES, topics.LEDGER_DECISIONS)
 
 
@@ -31,30 +33,32 @@ async def run_settlement(settings: Settings) -> None:
     """Book until the process receives a stop signal. Raises `VppError`."""
     clients = KafkaClients(settings)
     await ensure_topics(clients)
-    engine = open_ledger(settings, create=True)
+    engine = await _opened(settings)
     await log_ends(clients, _applied(engine))
     health = HealthReporter("settlement")
     async with connected_role(clients, health) as kafka:
-        booking = LedgerRole(engine, kafka, health)
-        settling = Settling(kafka, health, zone_of(settings), clock.now_ms)
-        await run_until_stopped(_plainly(booking.run()), _plainly(settling.run()))
+        duty = Duty("settlement", clients, kafka.follower, health)
+
+        async def begin() -> None:
+            await duty.begin()
+            await duty.confirm()  # entries do not go through the fenced producer: see ADR 33
+
+        async def book() -> None:
+            await duty.begin()
+            # A standby's would be out of date; with a large ledger it takes a while to read.
+            await (await asyncio.to_thread(LedgerRole, engine, kafka, health)).run()
+
+        settling = Settling(kafka, health, zone_of(settings), clock.now_ms, begin=begin)
+        await run_until_stopped(duty.run(), book(), settling.run())
 
 
-async def _plainly(work: Coroutine[None, None, None]) -> None:
-    """Run work; an error for people is raised as it is, without the group around it."""
+async def _opened(settings: Settings) -> sa.Engine:
     try:
-        await work
-    except* VppError as group:
-        errors = group
-        raise _first(errors) from None
-
-
-def _first(group: BaseExceptionGroup[VppError]) -> VppError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, VppError)  # the group was split by this type
-    return error
+        return open_ledger(settings, create=True)
+    except LedgerError:
+        # Two instances that start at once both create the tables, and one of them fails.
+        await asyncio.sleep(AGAIN_S)
+        return open_ledger(settings, create=True)
 
 
 async def log_ends(
@@ -106,7 +110,7 @@ async def rebuild(settings: Settings, on_progress: Callable[[int], None]) -> Reb
     health = HealthReporter("settlement")
     async with connected(clients, health) as kafka:
         role = LedgerRole(engine, kafka, health)
-        running = asyncio.create_task(_plainly(role.run()))
+        running = asyncio.create_task(plainly(role.run()))
         try:
             while left := sum(max(end - role.applied(tp), 0) for tp, end in ends.items()):
                 on_progress(left)

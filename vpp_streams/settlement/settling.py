@@ -24,6 +24,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, assets_into
 from vpp_streams.process.connection import Connection
+from vpp_streams.process.duty import Begin, at_once
 from vpp_streams.process.health import HealthReporter
 
 log = structlog.get_logger()
@@ -35,11 +36,18 @@ class Settling:
     """Publishes the entries of intervals, for ever."""
 
     def __init__(
-        self, kafka: Connection, health: HealthReporter, zone: ZoneInfo, now_ms: Callable[[], int]
+        self,
+        kafka: Connection,
+        health: HealthReporter,
+        zone: ZoneInfo,
+        now_ms: Callable[[], int],
+        begin: Begin = at_once,
     ) -> None:
         self._kafka = kafka
         self._counters = health.counters
         self._now_ms = now_ms
+        self._begin = begin
+        """Returns while this instance is on duty; awaited again before each interval."""
         self._registry = Registry()
         self.settler = Settler(self._registry, zone)
         health.gauges["intervals_due"] = lambda: self.settler.due
@@ -96,8 +104,11 @@ class Settling:
         """Follow and settle, for ever. An error ends the process; its successor continues."""
         async with asyncio.TaskGroup() as group:
             await self._kafka.follower.follow_in(group, *self.feeds())
+            beginning = group.create_task(self._begin())
             while True:
-                for bid_id in self.settler.ready(self._now_ms()):
+                ready = self.settler.ready(self._now_ms()) if beginning.done() else ()
+                for bid_id in ready:
+                    await self._begin()
                     await self._settle(bid_id)
                 self.settler.forget(self._now_ms())
                 await asyncio.sleep(CYCLE_S)

@@ -54,7 +54,6 @@ from vpp_streams.kafka.topics.internal import (
     INTERNAL,
     SEATS_FLEET,
     SEATS_INGEST,
-    SEATS_REGION,
     STATE_FLEET,
     STATE_REGION,
 )
@@ -67,7 +66,7 @@ from vpp_streams.kafka.topics.market import (
     MARKET_PRICES,
     MARKET_PUBLISHED,
 )
-from vpp_streams.kafka.topics.operations import AUDIT, HEALTH, INCIDENTS, RECORDS_REJECTED
+from vpp_streams.kafka.topics.operations import AUDIT, DUTY, HEALTH, INCIDENTS, RECORDS_REJECTED
 
 __all__ = [
     "ALL",
@@ -78,6 +77,7 @@ __all__ = [
     "DISPATCH",
     "DISPATCH_EVENTS",
     "DISPATCH_TARGETS",
+    "DUTY",
     "ENROLMENTS",
     "FLEET_HOLDERS",
     "GATEWAY_OUT",
@@ -113,7 +113,6 @@ __all__ = [
     "REGION_WINDOWS",
     "SEATS_FLEET",
     "SEATS_INGEST",
-    "SEATS_REGION",
     "SETTLEMENT_ENTRIES",
     "SITE_WINDOWS",
     "STATE_FLEET",
@@ -166,6 +165,7 @@ ALL: tuple[Topic[Any], ...] = (
     ENROLMENTS,
     TARIFFS,
     HEALTH,
+    DUTY,
     RECORDS_REJECTED,
     FLEET_HOLDERS,
 )

@@ -13,8 +13,5 @@ STATE_REGION = Topic[bytes](
 )
 SEATS_INGEST = Topic[bytes]("seats.ingest", "no records: the group of the role shares it out")
 SEATS_FLEET = Topic[bytes]("seats.fleet", "no records: the group of the role shares it out")
-SEATS_REGION = Topic[bytes](
-    "seats.region", "no records: the group of the role shares it out", partitions=1
-)
-INTERNAL = (STATE_FLEET, STATE_REGION, SEATS_INGEST, SEATS_FLEET, SEATS_REGION)
+INTERNAL = (STATE_FLEET, STATE_REGION, SEATS_INGEST, SEATS_FLEET)
 """Topics between the workers of a role; no contract for others."""

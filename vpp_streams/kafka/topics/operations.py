@@ -1,6 +1,7 @@
 """What operators watch: health, incidents, refused records, and who did what."""
 
 from schemas.audit import AuditEvent
+from schemas.duty import Duty
 from schemas.health import Health
 from schemas.incidents import IncidentRecord, incident_key
 from schemas.rejected import RejectedRecord
@@ -44,4 +45,13 @@ HEALTH = Topic[Health](
     partitions=1,
     partition="single",
     retention_ms=DAY_MS,
+)
+DUTY = Topic[Duty](
+    "duty",
+    "which instance of a role works, of those that stand by",
+    Duty,
+    by("role"),
+    partitions=1,
+    partition="single",
+    keep="compact",
 )

@@ -13,12 +13,22 @@ const STAGES = [
 ];
 const top = (numbers, show, most = 6) =>
   Object.entries(numbers).filter(([, n]) => n).slice(0, most).map(([name, n]) => h("span", { class: "pair" }, `${name.replaceAll("_", " ")} `, h("b", {}, show(n))));
+const DUTY = ["on_duty", "warm", "duty_since_ms"];
+
+/** What a process does now; of a role with standbys, whether this one has the duty. */
+function stateWords(p) {
+  if (p.state !== "running") return `silent for ${seconds(p.heard_ago_s)}`;
+  if (p.gauges.on_duty === undefined) return "running";
+  if (!p.gauges.on_duty && !p.gauges.warm) return "reading";
+  return `${p.gauges.on_duty ? "on duty" : "standing by"} since ${dateTime(p.gauges.duty_since_ms)}`;
+}
+
 const COLUMNS = [
   { label: "Process", kind: "id", cell: (p) => p.process_id },
-  { label: "State", cell: (p) => h("span", { class: `pill ${p.state === "running" ? "good" : "bad"}` }, p.state === "running" ? "running" : `silent for ${seconds(p.heard_ago_s)}`) },
+  { label: "State", cell: (p) => h("span", { class: `pill ${p.state === "running" ? "good" : "bad"}` }, stateWords(p)) },
   { label: "Started", kind: "id", cell: (p) => dateTime(p.started_at_ms) },
   { label: "Rates", cell: (p) => top(p.rates_per_s, rate) },
-  { label: "Now", cell: (p) => top(p.gauges, (n) => count(n)) },
+  { label: "Now", cell: (p) => top(Object.fromEntries(Object.entries(p.gauges).filter(([name]) => !DUTY.includes(name))), (n) => count(n)) },
 ];
 
 /** One role of the loop: how many processes run, how fast, and their lag. */
