@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import aiokafka
 import aiokafka.admin
 import structlog
+from aiokafka.conn import create_conn
 from websockets.asyncio.client import connect
 
 import agents.fleet
@@ -83,6 +84,11 @@ async def _topic_ids(client: Client, names: Collection[str]) -> dict[str, uuid.U
     )
 
 
+async def _no_connection(*_args: object, **_options: object) -> None:
+    """What looks for the reason of a failed start finds nothing: the world has no sockets."""
+    raise ConnectionRefusedError("simulated")
+
+
 def _randbytes(n: int) -> bytes:
     return _world().rng.randbytes(n)
 
@@ -115,6 +121,7 @@ def _replacements() -> dict[int, tuple[Any, Any]]:
         (aiokafka.AIOKafkaProducer, SimProducer),
         (aiokafka.admin.AIOKafkaAdminClient, SimAdmin),
         (topic_ids, _topic_ids),
+        (create_conn, _no_connection),
         (connect, Connecting),
         (OwnEngine, SimEngine),
         (agents.fleet.policy_of, _policy_of),

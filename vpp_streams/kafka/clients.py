@@ -13,6 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
 from vpp_streams.errors import BrokerError
+from vpp_streams.kafka.refusals import reason_of
+from vpp_streams.kafka.security import security_of
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 
@@ -27,7 +29,9 @@ class KafkaClients:
     """Creates consumers, producers and admins, not yet started, for one broker and namespace."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises `SettingsError` for security settings that cannot be used."""
         self.settings = settings
+        self.security = security_of(settings)
 
     def full(self, topic: Topic[Any]) -> str:
         """A topic's name on the broker."""
@@ -58,8 +62,12 @@ class KafkaClients:
         """A client that creates, describes and deletes topics."""
         return AIOKafkaAdminClient(**self._common(), request_timeout_ms=request_timeout_ms)
 
+    async def why_not(self, error: Exception) -> BrokerError:
+        """The error for a client that could not start, with the reason and the way out."""
+        return await reason_of(self.settings, self.security, error)
+
     def _common(self) -> dict[str, Any]:
-        return {"bootstrap_servers": self.settings.kafka}
+        return {"bootstrap_servers": self.settings.kafka, **self.security.options()}
 
 
 @asynccontextmanager
@@ -107,15 +115,7 @@ async def _start(clients: KafkaClients, client: Any) -> None:
     try:
         await client.start()
     except (KafkaConnectionError, OSError) as error:
-        raise no_broker(clients.settings, error) from None
-
-
-def no_broker(settings: Settings, error: object) -> BrokerError:
-    """The one-line error for a broker that does not answer."""
-    return BrokerError(
-        f"no Kafka answers at {settings.kafka} ({error}); start one with `vpp broker start`,"
-        " or point VPP_KAFKA at yours"
-    )
+        raise await clients.why_not(error) from None
 
 
 def no_topic(settings: Settings, topic: Topic[Any]) -> BrokerError:

@@ -119,7 +119,7 @@ def start(settings: Settings, say: Say) -> BrokerStatus:
         else:
             local = _process(settings, port, say)
             say(f"starting Apache Kafka {kafka_version()} (Java) on port {port}")
-            _spawn_and_wait(local, outlives_us=True)
+            spawn_and_wait(local, outlives_us=True)
     say(f"Kafka answers at {settings.kafka}")
     return status(settings)
 
@@ -181,7 +181,7 @@ def running_local_kafka(directory: Path, cache: Path) -> Iterator[str]:
     """
     home = directory / "kafka"
     local = KafkaProcess(home, free_port(), fetch_jars(cache), find_java(), SHORT_LIVED)
-    process = _spawn_and_wait(local, outlives_us=False)
+    process = spawn_and_wait(local, outlives_us=False)
     try:
         yield f"localhost:{local.port}"
     finally:
@@ -225,7 +225,8 @@ def _process(settings: Settings, port: int, say: Say) -> KafkaProcess:
     return KafkaProcess(_home(settings, port), port, fetch_jars(settings.state_dir), java)
 
 
-def _spawn_and_wait(local: KafkaProcess, *, outlives_us: bool) -> subprocess.Popen[bytes]:
+def spawn_and_wait(local: KafkaProcess, *, outlives_us: bool) -> subprocess.Popen[bytes]:
+    """Start a broker and return once it can create topics. Raises `BrokerError`."""
     process = local.spawn(outlives_us=outlives_us)
 
     def progress() -> int:
