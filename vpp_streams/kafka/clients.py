@@ -116,6 +116,14 @@ async def _start(clients: KafkaClients, client: Any) -> None:
         await client.start()
     except (KafkaConnectionError, OSError) as error:
         raise await clients.why_not(error) from None
+    if clients.security.tokens is not None and not _knows_a_broker(client):
+        # aiokafka takes a refused token for an accepted one: what it reads then is no answer.
+        raise await clients.why_not(KafkaConnectionError("it names no broker"))
+
+
+def _knows_a_broker(client: Any) -> bool:
+    connection = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001 - aiokafka has no public way
+    return bool(connection.cluster.brokers())
 
 
 def no_topic(settings: Settings, topic: Topic[Any]) -> BrokerError:

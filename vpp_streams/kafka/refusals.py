@@ -10,10 +10,14 @@ import ssl
 from aiokafka.conn import create_conn
 from aiokafka.errors import (
     AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     IllegalSaslStateError,
     KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
     UnsupportedSaslMechanismError,
 )
 from aiokafka.protocol.metadata import MetadataRequest
@@ -21,6 +25,13 @@ from aiokafka.protocol.metadata import MetadataRequest
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka.security import Security
 from vpp_streams.settings import Settings
+
+_DENIED = (
+    TopicAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    ClusterAuthorizationFailedError,
+)
 
 LOOK_S = 5.0
 """How long the connection that looks for the reason may take, for each server."""
@@ -32,6 +43,16 @@ def no_broker(settings: Settings, error: object) -> BrokerError:
     return BrokerError(
         f"no Kafka answers at {settings.kafka} ({error}); start one with `vpp broker start`,"
         " or point VPP_KAFKA at yours"
+    )
+
+
+def denied(error: BaseException) -> BrokerError | None:
+    """The one-line error for a right that our user lacks; None for any other error."""
+    if not isinstance(error, _DENIED):
+        return None
+    return BrokerError(
+        f"Kafka does not allow this process's user what it needs: {error}; `vpp kafka acls --apply`"
+        " gives each role its rights, VPP_KAFKA_SASL_USERNAME or the certificate says which it is"
     )
 
 
@@ -57,9 +78,11 @@ async def _connect(host: str, port: int, security: Security) -> None:
         )
         try:
             # A broker that wants a certificate or SASL refuses the first request only.
-            await connection.send(MetadataRequest([]))
+            answer = await connection.send(MetadataRequest([]))
         finally:
             connection.close()
+        if not answer.brokers and security.tokens is not None:
+            raise SaslAuthenticationFailed("it does not accept it")
 
 
 def _words(settings: Settings, security: Security, error: Exception) -> str | None:
