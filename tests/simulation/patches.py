@@ -32,6 +32,7 @@ from vpp_streams.domain.fleet.partition import Policy
 from vpp_streams.gateway.engine import OwnEngine
 from vpp_streams.gateway.link import Link
 from vpp_streams.kafka import topics
+from vpp_streams.kafka.clients import with_short_requests
 from vpp_streams.kafka.topic_ids import topic_ids
 from vpp_streams.settings import Settings
 
@@ -122,6 +123,7 @@ def _replacements() -> dict[int, tuple[Any, Any]]:
         (aiokafka.admin.AIOKafkaAdminClient, SimAdmin),
         (topic_ids, _topic_ids),
         (create_conn, _no_connection),
+        (with_short_requests, lambda client: client),  # a simulated one has no connections
         (connect, Connecting),
         (OwnEngine, SimEngine),
         (agents.fleet.policy_of, _policy_of),

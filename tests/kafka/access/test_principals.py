@@ -37,7 +37,7 @@ CODE = {
     "openadr": ("vpp_streams/openadr",),
 }
 """Where the code of a role is that names topics."""
-FEEDS = {
+FEEDS: dict[str, Topic[Any]] = {
     "assets_into(": topics.ASSETS,
     "preferences_into(": topics.PREFERENCES,
     "revocations_into(": topics.IDENTITY_REVOCATIONS,
