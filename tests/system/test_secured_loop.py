@@ -1,5 +1,6 @@
 """The complete loop on a Kafka that denies what nobody allowed: each process as its own user."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 
 from schemas.assets import Site
 from tests.support.kafka_world import until
-from tests.support.secure_kafka import running_secure_kafka
+from tests.support.secure_kafka import SecureKafka, running_secure_kafka
 from tests.support.secured_roles import SecuredWorld
 from vpp_streams.errors import LedgerError
 from vpp_streams.local import demo
@@ -26,12 +27,18 @@ SETTLED_S = 600.0
 FLEET = demo.DemoFleet(homes=6, solar=1, megapacks=1, seed=1)
 
 
+@pytest.fixture
+def kafka_with_users(tmp_path: Path) -> Iterator[SecureKafka]:
+    with running_secure_kafka(tmp_path / "kafka") as running:
+        yield running
+
+
 async def test_each_role_does_its_work_as_its_own_user_and_nothing_is_denied(
-    tmp_path: Path,
+    kafka_with_users: SecureKafka, tmp_path: Path
 ) -> None:
     sites = sites_to_simulate(FLEET.homes, FLEET.solar, FLEET.megapacks, seed=FLEET.seed)
-    with running_secure_kafka(tmp_path / "kafka") as kafka, ExitStack() as stack:
-        world = SecuredWorld(kafka, "secured", tmp_path)
+    with ExitStack() as stack:
+        world = SecuredWorld(kafka_with_users, "secured", tmp_path)
         await world.prepare()
         settings, _ = demo.with_free_ports(
             world.settings("operator", market_interval_s=60, market_gate_s=10.0)
@@ -46,7 +53,7 @@ async def test_each_role_does_its_work_as_its_own_user_and_nothing_is_denied(
             await _dispatch(settings, sites)
             await until(lambda: _booked(settings), "entries in the ledger", SETTLED_S)
         assert supervisor.restarts == dict.fromkeys(supervisor.restarts, 0)
-        assert kafka.denied() == []
+        assert kafka_with_users.denied() == []
 
 
 async def _until_regions_are_complete(settings: Settings, sites: list[Site], token: str) -> None:

@@ -18,19 +18,21 @@ from tests.support.exact_readings import (
 )
 from tests.support.kafka_groups import progress, wait_for_group
 from tests.support.kafka_world import until, workers
-from tests.support.three_brokers import ThreeBrokers, three_brokers
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients, administering, consuming, producing
+from vpp_streams.local.three_brokers import ThreeBrokers, three_brokers
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
+SILENT_MS = 3000
+"""A third of Kafka's default: the tests wait for it."""
 NAME = topics.COMMANDS.full("three")
 PARTITIONS = [TopicPartition(NAME, p) for p in range(topics.COMMANDS.partitions)]
 
 
 async def test_what_kafka_took_is_there_once_after_a_broker_was_killed(tmp_path: Path) -> None:
-    async with three_brokers(tmp_path) as cluster:
+    async with three_brokers(tmp_path, SILENT_MS) as cluster:
         clients = KafkaClients(Settings(kafka=cluster.bootstrap, namespace="three"))
         await ensure_topics(clients)
         await _assert_two_of_three_must_have_a_record(clients)
@@ -80,7 +82,7 @@ async def test_every_reading_counts_once_while_a_broker_is_killed_and_one_freeze
     arrivals = readings(rng, 300)
     frames, malformed = raw_frames(arrivals, rng)
     thirds = [frames[n * len(frames) // 3 : (n + 1) * len(frames) // 3] for n in range(3)]
-    async with three_brokers(tmp_path / "kafka") as cluster:
+    async with three_brokers(tmp_path / "kafka", SILENT_MS) as cluster:
         settings = Settings(kafka=cluster.bootstrap, namespace="three", state_dir=tmp_path)
         await ensure_topics(KafkaClients(settings))
         world = ReadingsWorld(settings)

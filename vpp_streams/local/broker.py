@@ -127,6 +127,9 @@ def start(settings: Settings, say: Say) -> BrokerStatus:
 @contextmanager
 def answering(settings: Settings, say: Say) -> Iterator[None]:
     """A broker at `Settings.kafka` for the block; one that was started for it is stopped again."""
+    if settings.kafka_security_protocol != "PLAINTEXT":
+        yield  # never ours, and its port says nothing to strangers
+        return
     ours = not answers(settings.kafka)
     start(settings, say)
     try:
@@ -190,6 +193,11 @@ def running_local_kafka(directory: Path, cache: Path) -> Iterator[str]:
 
 
 def _local_port(settings: Settings) -> int:
+    if settings.kafka_security_protocol != "PLAINTEXT":
+        raise BrokerError(
+            "the local Kafka has no users and no TLS; unset VPP_KAFKA_SECURITY_PROTOCOL to use it,"
+            " or start yours first"
+        )
     host, port = _host_and_port(settings.kafka)
     if host not in _OURS:
         raise BrokerError(

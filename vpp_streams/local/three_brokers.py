@@ -1,5 +1,6 @@
-"""Three local Kafka brokers, of which a test kills or freezes one."""
+"""Three local Kafka brokers, of which one is killed or frozen: for tests and benchmarks."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,7 +10,6 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
-from tests.support.kafka_world import until
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka.clients import KafkaClients, administering
 from vpp_streams.local.kafka_process import SHORT_LIVED, KafkaProcess, fetch_jars, find_java
@@ -17,12 +17,16 @@ from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
 
 NODES = (1, 2, 3)
+START_S = 180.0
+SILENT_MS = 9000
+"""Kafka's own default."""
 
 
 class ThreeBrokers:
     """A cluster whose brokers are also its controllers."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, silent_ms: int) -> None:
+        self._silent_ms = silent_ms
         self._ports = {node: free_port() for node in NODES}
         controllers = {node: free_port() for node in NODES}
         voters = ",".join(f"{node}@127.0.0.1:{port}" for node, port in controllers.items())
@@ -42,6 +46,7 @@ class ThreeBrokers:
 
     @property
     def bootstrap(self) -> str:
+        """Addresses of all three."""
         return ",".join(f"127.0.0.1:{port}" for port in self._ports.values())
 
     def _properties(self, node: int, controller: int, voters: str) -> dict[str, str]:
@@ -54,8 +59,7 @@ class ThreeBrokers:
             "offsets.topic.replication.factor": "3",
             "transaction.state.log.replication.factor": "3",
             "transaction.state.log.min.isr": "2",
-            # A third of what a broker may be silent for elsewhere: tests wait for it.
-            "broker.session.timeout.ms": "3000",
+            "broker.session.timeout.ms": str(self._silent_ms),
             "broker.heartbeat.interval.ms": "500",
         }
 
@@ -80,26 +84,31 @@ class ThreeBrokers:
         return self._processes[node].pid  # `setpriv` and `sh` have become it
 
     async def wait_for_all(self) -> None:
-        """Return once every broker is in the cluster."""
+        """Return once every broker is in the cluster. Raises `TimeoutError`."""
+        async with asyncio.timeout(START_S):
+            while not await self._complete():  # noqa: ASYNC110  # Kafka signals it to nobody
+                await asyncio.sleep(0.2)
 
-        async def complete() -> bool:
-            with suppress(BrokerError, KafkaError):
-                async with administering(KafkaClients(Settings(kafka=self.bootstrap))) as admin:
-                    return len((await admin.describe_cluster())["brokers"]) == len(NODES)
-            return False
-
-        await until(complete, "three brokers to form a cluster")
+    async def _complete(self) -> bool:
+        with suppress(BrokerError, KafkaError):
+            async with administering(KafkaClients(Settings(kafka=self.bootstrap))) as admin:
+                return len((await admin.describe_cluster())["brokers"]) == len(NODES)
+        return False
 
     def end(self) -> None:
+        """Kill every broker, also a frozen one."""
         for process in self._processes.values():
-            process.kill()  # also a frozen one
+            process.kill()
             process.wait()
 
 
 @asynccontextmanager
-async def three_brokers(directory: Path) -> AsyncIterator[ThreeBrokers]:
-    """A running cluster, with its data in ``directory``."""
-    cluster = ThreeBrokers(directory)
+async def three_brokers(directory: Path, silent_ms: int = SILENT_MS) -> AsyncIterator[ThreeBrokers]:
+    """A running cluster, with its data in ``directory``.
+
+    A broker that says nothing for ``silent_ms`` loses its partitions to the others.
+    """
+    cluster = ThreeBrokers(directory, silent_ms)
     try:
         for node in NODES:
             cluster.start(node)
