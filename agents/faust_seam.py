@@ -19,6 +19,7 @@ from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from agents.context import AgentContext
 from tables.group import SHARE_PATIENCE_S, NoShareError, Share
+from vpp_streams.kafka.security import Security
 from vpp_streams.kafka.topic import Topic
 
 log = structlog.get_logger()
@@ -130,6 +131,20 @@ class LogChannel(faust.Channel):
             while not self._subscribers:  # noqa: ASYNC110  # Faust signals it to nobody
                 await asyncio.sleep(0.01)  # what is put before would be lost
         await super().put(value)
+
+
+def credentials_of(security: Security) -> faust.types.auth.CredentialsT | None:
+    """The same security in Faust's words; None without any."""
+    if security.tokens is not None:
+        return faust.auth.OAuthCredentials(oauth_cb=security.tokens, ssl_context=security.tls)
+    if security.mechanism is not None:
+        return faust.SASLCredentials(
+            username=security.username,
+            password=security.password,
+            mechanism=security.mechanism,
+            ssl_context=security.tls,
+        )
+    return faust.SSLCredentials(security.tls) if security.tls is not None else None
 
 
 def membership_of(app: faust.App, seats: Topic[Any], context: AgentContext) -> Membership:

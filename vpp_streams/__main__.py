@@ -23,9 +23,26 @@ def main() -> None:
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         build_app()()
-    except VppError as error:
-        typer.secho(f"vpp: {error}", fg="red", err=True)
-        sys.exit(error.exit_code)
+    except Exception as error:
+        known = error_for_people(error)
+        if known is None:
+            raise
+        typer.secho(f"vpp: {known}", fg="red", err=True)
+        sys.exit(known.exit_code)
+
+
+def error_for_people(error: BaseException) -> VppError | None:
+    """The error to print in one line, also out of a group of tasks; None for a bug.
+
+    A user of Kafka that lacks a right is told which, wherever in the process that showed.
+    """
+    if isinstance(error, VppError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        found = [error_for_people(one) for one in error.exceptions]
+        return None if None in found else found[0]
+    refusal = sys.modules.get("vpp_streams.kafka.refusals")  # where Kafka was not used, no need
+    return refusal.denied(error) if refusal is not None else None
 
 
 if __name__ == "__main__":

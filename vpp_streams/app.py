@@ -12,6 +12,7 @@ import faust
 import structlog
 
 from agents.context import AgentContext
+from agents.faust_seam import credentials_of
 from schemas.bounds import PARTITIONS
 from vpp_streams import clock
 from vpp_streams.domain.registry.registry import Registry
@@ -51,7 +52,7 @@ def create_app(
     nothing.
     """
     context = _context(settings, health or HealthReporter(role))
-    app = faust.App(context.group(role), **_options(settings), web_enabled=role in _WITH_PAGES)
+    app = faust.App(context.group(role), **_options(context), web_enabled=role in _WITH_PAGES)
     _end_in_time(app)
     _follow_registry(app, context)
     _publish_health(app, context)
@@ -72,15 +73,17 @@ def _context(settings: Settings, health: HealthReporter) -> AgentContext:
     )
 
 
-def _options(settings: Settings) -> dict[str, Any]:
+def _options(context: AgentContext) -> dict[str, Any]:
     """Options of a Faust app that only forms the group: it has no state and reads no records."""
+    settings = context.settings
     return {
         "broker": [f"kafka://{server}" for server in settings.kafka.split(",")],
+        "broker_credentials": credentials_of(context.clients.security),
         "autodiscover": False,
         "store": "memory://",
         "datadir": settings.state_dir / "workers",  # the default litters the working directory
         "topic_partitions": PARTITIONS,
-        "topic_replication_factor": settings.replication,
+        "topic_allow_declare": False,  # `ensure_topics` made them; a role may not
         "topic_disable_leader": True,
         "stream_wait_empty": False,
         "table_standby_replicas": 0,

@@ -9,7 +9,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vpp_streams.errors import SettingsError
 
-REPLACED = {"VPP_TLS_CLIENT_REQUIRED": "VPP_TLS_CLIENT=required"}
+REPLACED = {
+    "VPP_TLS_CLIENT_REQUIRED": "VPP_TLS_CLIENT=required",
+    "VPP_REPLICATION": "VPP_KAFKA_REPLICATION",
+}
 """Variables that were replaced, with what to set instead: ignoring one could open a door."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -25,8 +28,30 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9-]{0,32}$",
         description="prefix of every topic and consumer group; shares a broker between worlds",
     )
-    replication: Annotated[int, Field(ge=1, le=9)] = Field(
-        1, description="replicas of each topic that we create; 3 on a cluster"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how to speak to Kafka: docs/kafka-security.md"
+    )
+    kafka_ssl_ca_file: Path | None = Field(
+        None, description="CA of the brokers' certificates (PEM); else the system's"
+    )
+    kafka_ssl_cert_file: Path | None = Field(
+        None, description="our certificate (PEM), where Kafka wants one of its clients"
+    )
+    kafka_ssl_key_file: Path | None = None
+    kafka_sasl_mechanism: (
+        Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "OAUTHBEARER", "PLAIN"] | None
+    ) = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password_file: Path | None = Field(
+        None, description="file with the password; a line end after it does not count"
+    )
+    kafka_oauth_token_url: str | None = Field(
+        None, pattern="^https?://", description="where OAUTHBEARER gets its tokens"
+    )
+    kafka_oauth_client_id: str | None = None
+    kafka_oauth_client_secret_file: Path | None = None
+    kafka_replication: Annotated[int, Field(ge=1, le=9)] | None = Field(
+        None, description="replicas of each topic that we create; else 3 where Kafka has 3 brokers"
     )
     state_dir: Path = Field(
         Path.home() / ".cache" / "vpp_streams", description="local broker, certificates, files"

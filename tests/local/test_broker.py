@@ -77,7 +77,7 @@ async def test_more_replicas_than_brokers_is_an_error_not_a_wait(
     kafka: str, settings: Settings
 ) -> None:
     with pytest.raises(BrokerError, match="cannot create topic"):
-        await ensure_topics(KafkaClients(settings.model_copy(update={"replication": 5})))
+        await ensure_topics(KafkaClients(settings.model_copy(update={"kafka_replication": 5})))
 
 
 @pytest.mark.kafka

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import aiokafka
 import aiokafka.admin
 import structlog
+from aiokafka.conn import create_conn
 from websockets.asyncio.client import connect
 
 import agents.fleet
@@ -31,6 +32,7 @@ from vpp_streams.domain.fleet.partition import Policy
 from vpp_streams.gateway.engine import OwnEngine
 from vpp_streams.gateway.link import Link
 from vpp_streams.kafka import topics
+from vpp_streams.kafka.clients import with_short_requests
 from vpp_streams.kafka.topic_ids import topic_ids
 from vpp_streams.settings import Settings
 
@@ -83,6 +85,11 @@ async def _topic_ids(client: Client, names: Collection[str]) -> dict[str, uuid.U
     )
 
 
+async def _no_connection(*_args: object, **_options: object) -> None:
+    """What looks for the reason of a failed start finds nothing: the world has no sockets."""
+    raise ConnectionRefusedError("simulated")
+
+
 def _randbytes(n: int) -> bytes:
     return _world().rng.randbytes(n)
 
@@ -115,6 +122,8 @@ def _replacements() -> dict[int, tuple[Any, Any]]:
         (aiokafka.AIOKafkaProducer, SimProducer),
         (aiokafka.admin.AIOKafkaAdminClient, SimAdmin),
         (topic_ids, _topic_ids),
+        (create_conn, _no_connection),
+        (with_short_requests, lambda client: client),  # a simulated one has no connections
         (connect, Connecting),
         (OwnEngine, SimEngine),
         (agents.fleet.policy_of, _policy_of),

@@ -123,11 +123,13 @@ def workers(settings: Settings, log_dir: Path) -> Iterator[Callable[..., Worker]
                 worker.kill()
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+async def until(
+    condition: Callable[[], Awaitable[bool]], what: str, patience_s: float = PATIENCE_S
+) -> None:
     """Wait until a condition holds."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not await condition():
-        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for: {what}"
+        assert time.monotonic() < deadline, f"waited {patience_s} s for: {what}"
         await asyncio.sleep(0.1)
 
 

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 _PANELS: dict[str, tuple[str, ...]] = {
-    "Start here": ("up", "doctor", "broker"),
+    "Start here": ("up", "doctor", "broker", "kafka"),
     "Control": (
         "dispatch",
         "hold",

@@ -10,9 +10,13 @@ from vpp_streams.errors import BrokerError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import MAX_RECORD_BYTES, KafkaClients, administering
 from vpp_streams.kafka.topic import Topic
+from vpp_streams.settings import Settings
 
 LEADERS_WAIT_S = 30.0
 """How long new topics may be without a leader, s."""
+
+REPLICAS = 3
+"""Replicas of a topic on a cluster: with two of them in sync, one broker may fail."""
 
 _Wanted = dict[str, Topic[Any]]
 
@@ -26,7 +30,8 @@ async def ensure_topics(clients: KafkaClients) -> None:
         wanted = {clients.full(topic): topic for topic in (*topics.ALL, *topics.INTERNAL)}
         missing = wanted.keys() - set(await admin.list_topics())
         new = {name: wanted[name] for name in sorted(missing)}
-        await _create(admin, new, clients.settings.replication)
+        if new:
+            await _create(admin, new, await _replication(admin, clients.settings))
         await _check_partitions(admin, wanted)
 
 
@@ -49,10 +54,18 @@ def topic_config(topic: Topic[Any], replication: int) -> dict[str, str]:
         config["retention.ms"] = str(topic.retention_ms)
     if topic.timed_by_broker:
         config["message.timestamp.type"] = "LogAppendTime"
-    if replication >= 3:
+    if replication >= REPLICAS:
         # With acks=all: a record that one broker alone has is not safe yet.
         config["min.insync.replicas"] = "2"
     return config
+
+
+async def _replication(admin: AIOKafkaAdminClient, settings: Settings) -> int:
+    """Replicas of new topics: as set; else three, where as many brokers can have one each."""
+    if settings.kafka_replication is not None:
+        return settings.kafka_replication
+    brokers = (await admin.describe_cluster())["brokers"]
+    return REPLICAS if len(brokers) >= REPLICAS else 1
 
 
 async def _check_partitions(admin: AIOKafkaAdminClient, wanted: _Wanted) -> None:
@@ -73,8 +86,6 @@ async def _create(admin: AIOKafkaAdminClient, missing: _Wanted, replication: int
         )
         for name, topic in missing.items()
     ]
-    if not new:
-        return
     try:
         answer = await admin.create_topics(new)
     except KafkaError as error:

@@ -119,7 +119,7 @@ def start(settings: Settings, say: Say) -> BrokerStatus:
         else:
             local = _process(settings, port, say)
             say(f"starting Apache Kafka {kafka_version()} (Java) on port {port}")
-            _spawn_and_wait(local, outlives_us=True)
+            spawn_and_wait(local, outlives_us=True)
     say(f"Kafka answers at {settings.kafka}")
     return status(settings)
 
@@ -127,6 +127,9 @@ def start(settings: Settings, say: Say) -> BrokerStatus:
 @contextmanager
 def answering(settings: Settings, say: Say) -> Iterator[None]:
     """A broker at `Settings.kafka` for the block; one that was started for it is stopped again."""
+    if settings.kafka_security_protocol != "PLAINTEXT":
+        yield  # never ours, and its port says nothing to strangers
+        return
     ours = not answers(settings.kafka)
     start(settings, say)
     try:
@@ -181,7 +184,7 @@ def running_local_kafka(directory: Path, cache: Path) -> Iterator[str]:
     """
     home = directory / "kafka"
     local = KafkaProcess(home, free_port(), fetch_jars(cache), find_java(), SHORT_LIVED)
-    process = _spawn_and_wait(local, outlives_us=False)
+    process = spawn_and_wait(local, outlives_us=False)
     try:
         yield f"localhost:{local.port}"
     finally:
@@ -190,6 +193,11 @@ def running_local_kafka(directory: Path, cache: Path) -> Iterator[str]:
 
 
 def _local_port(settings: Settings) -> int:
+    if settings.kafka_security_protocol != "PLAINTEXT":
+        raise BrokerError(
+            "the local Kafka has no users and no TLS; unset VPP_KAFKA_SECURITY_PROTOCOL to use it,"
+            " or start yours first"
+        )
     host, port = _host_and_port(settings.kafka)
     if host not in _OURS:
         raise BrokerError(
@@ -225,7 +233,8 @@ def _process(settings: Settings, port: int, say: Say) -> KafkaProcess:
     return KafkaProcess(_home(settings, port), port, fetch_jars(settings.state_dir), java)
 
 
-def _spawn_and_wait(local: KafkaProcess, *, outlives_us: bool) -> subprocess.Popen[bytes]:
+def spawn_and_wait(local: KafkaProcess, *, outlives_us: bool) -> subprocess.Popen[bytes]:
+    """Start a broker and return once it can create topics. Raises `BrokerError`."""
     process = local.spawn(outlives_us=outlives_us)
 
     def progress() -> int:

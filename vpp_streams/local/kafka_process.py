@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -119,9 +119,18 @@ class KafkaProcess:
     """One local Kafka: its directory holds its data, log, properties and process id."""
 
     def __init__(
-        self, home: Path, port: int, libs: Path, java: str, options: Sequence[str] = LASTING
+        self,
+        home: Path,
+        port: int,
+        libs: Path,
+        java: str,
+        options: Sequence[str] = LASTING,
+        *,
+        properties: Mapping[str, str] | None = None,
     ) -> None:
+        """``properties`` are added to those of a single node, and replace them."""
         self.home = home
+        self._added = dict(properties or {})
         self.port = port
         self.log = home / "kafka.log"
         self._properties = home / "server.properties"
@@ -134,6 +143,7 @@ class KafkaProcess:
         data = self.home / "data"
         private_directory(data)
         settings = single_node("127.0.0.1", self.port, free_port()) | {"log.dirs": str(data)}
+        settings |= self._added
         self._properties.write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
         if not (data / "meta.properties").exists():
             words = ("format", "-t", _CLUSTER_ID, "-c", str(self._properties))

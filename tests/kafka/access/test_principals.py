@@ -1,0 +1,101 @@
+"""The list of who reads and writes what equals the code, and leaves no topic out."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vpp_streams.kafka import topics
+from vpp_streams.kafka.access.principals import PRINCIPALS, REPORTS, principal
+from vpp_streams.kafka.topic import Topic
+
+ROOT = Path(__file__).parents[3]
+WORKER = "vpp_streams/app.py"
+CODE = {
+    "gateway": ("vpp_streams/gateway",),
+    "ingest": ("agents/ingest.py", WORKER),
+    "fleet": (
+        "agents/fleet.py",
+        "agents/command.py",
+        "agents/control_feed.py",
+        "agents/holders.py",
+        "agents/window_publisher.py",
+        "agents/fleet_pages.py",
+        WORKER,
+    ),
+    "region": ("agents/region.py", "agents/dispatcher.py", WORKER),
+    "optimizer": tuple(
+        f"vpp_streams/market/{name}.py"
+        for name in ("optimizer", "awards", "day_books", "forecasts", "input_topics")
+    ),
+    "market": ("vpp_streams/market/simulated.py", "vpp_streams/market/simulated_days.py"),
+    "settlement": ("vpp_streams/settlement",),
+    "incidents": ("vpp_streams/incidents",),
+    "identity": ("vpp_streams/identity",),
+    "web": ("vpp_streams/web",),
+    "openadr": ("vpp_streams/openadr",),
+}
+"""Where the code of a role is that names topics."""
+FEEDS: dict[str, Topic[Any]] = {
+    "assets_into(": topics.ASSETS,
+    "preferences_into(": topics.PREFERENCES,
+    "revocations_into(": topics.IDENTITY_REVOCATIONS,
+}
+"""Feeds that others share, by the call."""
+NOT_USED = {"gateway": {topics.COMMANDS}}
+"""Topics that are named for something else: the gateway looks up how long commands are kept."""
+
+
+def named_in(places: tuple[str, ...]) -> set[Topic[Any]]:
+    files = [
+        file
+        for place in places
+        for file in ([ROOT / place] if place.endswith(".py") else (ROOT / place).rglob("*.py"))
+    ]
+    code = "\n".join(file.read_text() for file in files)
+    found: set[Topic[Any]] = {topic for call, topic in FEEDS.items() if call in code}
+    for name in re.findall(r"\btopics\.([A-Z][A-Z_]+)\b", code):
+        match getattr(topics, name):
+            case Topic() as one:
+                found.add(one)
+            case dict() as by_kind:
+                found.update(by_kind.values())
+            case many:
+                found.update(many)
+    return found
+
+
+@pytest.mark.parametrize("role", CODE)
+def test_a_role_has_what_its_code_names_and_nothing_else(role: str) -> None:
+    one = principal(role)
+    granted = {topic.name for topic in {*one.reads, *one.writes} - {*REPORTS}}
+    named = named_in(CODE[role]) - NOT_USED.get(role, set()) - {*REPORTS}
+    assert granted == {topic.name for topic in named}
+
+
+def test_every_topic_has_a_writer_and_a_reader() -> None:
+    read = {topic for one in PRINCIPALS for topic in one.reads}
+    written = {topic for one in PRINCIPALS for topic in (*one.writes, *REPORTS)}
+    # Nobody writes seats, and for a group its members need no more than to read.
+    seats = {topics.SEATS_FLEET, topics.SEATS_INGEST, topics.SEATS_REGION}
+    everything = {*topics.ALL, *topics.INTERNAL}
+    # Only `vpp` commands read the audit trail and tariffs, as vpp-operator.
+    assert read == everything
+    assert written == everything - seats
+
+
+@pytest.mark.parametrize(
+    ("topic", "writers"),
+    [
+        (topics.LEDGER_DECISIONS, {"settlement"}),
+        (topics.PREFERENCES, {"web"}),
+        (topics.IDENTITY_CODES, {"identity"}),
+        (topics.SETTLEMENT_ENTRIES, {"settlement"}),
+        (topics.DISPATCH, {"region"}),
+        (topics.GATEWAY_OUT, {"fleet"}),
+        (topics.ASSETS, {"operator"}),
+    ],
+)
+def test_who_writes_there_decides_so_few_may(topic: Topic[Any], writers: set[str]) -> None:
+    assert {one.role for one in PRINCIPALS if topic in one.writes} == writers
