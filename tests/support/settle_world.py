@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from schemas.assets import Device, Site
 from schemas.market import Award, Delivery
-from schemas.programs import Enrolment, Program
+from schemas.programs import Enrolment, OptOut, Program
 from schemas.windows import PowerStats, SiteWindow
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.settle.agreements import Agreements, Enrolled
@@ -66,6 +66,19 @@ def enrolled(site_ids: Sequence[str], *programs: Program, at_ms: int = START) ->
         assert known.apply(Enrolment(site_id=site_id, program_id=program.program_id,
                                      effective_from_ms=0)) is None  # fmt: skip
     return known.columns(site_ids, at_ms)
+
+
+def opt_out(
+    site_id: str, from_ms: int, until_ms: int | None, announced_ms: int = 0, request_id: str = ""
+) -> OptOut:
+    return OptOut(
+        site_id=site_id,
+        from_ms=from_ms,
+        until_ms=until_ms,
+        announced_ms=announced_ms,
+        request_id=request_id,
+        decided_at_ms=announced_ms,
+    )
 
 
 def award(start_ms: int = START, **changes: Any) -> Award:
