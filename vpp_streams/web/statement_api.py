@@ -72,7 +72,8 @@ class StatementApi:
         span = time_range(since, until, self._now_ms(), days=days, most_days=MOST_DAYS)
 
         def read(ledger: LedgerReader) -> tuple[str, list[PastEvent]]:
-            return str(ledger.zone), past_events(ledger.entries(site_id, *span))
+            zone = ledger.zone
+            return str(zone), past_events(ledger.entries(site_id, *span), zone)
 
         zone, found = await self._access.read(http.scope, read)
         return Json(

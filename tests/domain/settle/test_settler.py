@@ -1,16 +1,20 @@
 """Which intervals are settled when, and what is published of them."""
 
+from collections import Counter
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 
 from schemas.assets import StateChange
-from schemas.dispatch import RequestEvent
+from schemas.dispatch import RequestEvent, Target
+from schemas.preferences import Preferences
 from schemas.programs import Enrolment
 from tests.support.settle_world import (
     BERLIN,
     DAY,
+    HOUR,
     INTERVAL,
     MINUTE,
     SHARE_60,
@@ -19,17 +23,19 @@ from tests.support.settle_world import (
     award,
     delivery,
     home,
+    opt_out,
     site_window,
     terms,
 )
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.settle.corrections import balances, by_partition
 from vpp_streams.domain.settle.due import LATEST_MS, QUIET_MS
-from vpp_streams.domain.settle.settler import AwardJob, Settler
+from vpp_streams.domain.settle.settler import AwardJob, EventJob, QuarterJob, Settler
 from vpp_streams.errors import RefusedError
 
 HOMES = ("home-1", "home-2")
 NOW = START + INTERVAL + MINUTE
+QUARTER = 15 * MINUTE
 
 
 def settler(**changes: Any) -> Settler:
@@ -195,6 +201,224 @@ def test_the_share_of_a_program_with_rates_is_settled() -> None:
     assert entries is not None
     assert amounts(entries, "energy") == {}
     assert amounts(entries) == {"home-1": 30_000, "home-2": 0}
+
+
+RATES = terms(
+    version=2,
+    effective_from_ms=1,
+    per_kwh_micros=100_000,
+    per_event_micros=250_000,
+    per_kw_hour_micros=4_000,
+)
+
+
+def paying(**changes: Any) -> Settler:
+    made = settler()
+    made.agree(terms(RATES, **changes))
+    return made
+
+
+def gave(
+    made: Settler, site_id: str, wh_per_minute: float, minutes: int, revision: int = 0
+) -> None:
+    for n in range(minutes):
+        at_ms = START + n * MINUTE
+        window = site_window(site_id, at_ms, wh_per_minute, -wh_per_minute, revision=revision)
+        made.measured(window, NOW)
+
+
+def bought(made: Settler, *energies_w: float) -> None:
+    """Awards that follow each other, with their deliveries."""
+    for n, energy_w in enumerate(energies_w):
+        one = award(START + n * INTERVAL, energy_w=energy_w)
+        made.awarded(one, NOW)
+        made.delivered(delivery(one, energy_w), NOW)
+
+
+def settled_by(made: Settler, now_ms: int, kind: type = EventJob) -> list[pa.RecordBatch]:
+    """The records of what is ready, each of which is published."""
+    made.ready(now_ms)  # events are found, and due from now on
+    found = []
+    for job in made.ready(now_ms + QUIET_MS):
+        if isinstance(job, kind):
+            record = made.settle(job)
+            if record is not None:
+                made.published(record, now_ms)
+                found.append(record)
+    return found
+
+
+def test_events_are_paid_once_nothing_can_be_added_to_them() -> None:
+    made = paying()
+    gave(made, "home-1", 20.0, 10)
+    bought(made, 6_000.0, 6_000.0, -6_000.0)
+    made.awarded(award(START + 3 * INTERVAL), NOW)  # nobody knows yet where it goes
+    over_ms = START + 3 * INTERVAL
+    (discharge,) = settled_by(made, over_ms)
+    rows = discharge.to_pylist()
+    assert amounts(discharge, "energy") == {"home-1": 20_000, "home-2": 0}
+    assert amounts(discharge, "event") == {"home-1": 250_000, "home-2": 0}
+    assert {(r["market"], r["start_ms"], r["interval_ms"]) for r in rows} == {
+        ("sim", START, 2 * INTERVAL)
+    }
+    assert balances(discharge)["operator"] == -270_000
+    (charge,) = settled_by(made, over_ms + INTERVAL + 2 * HOUR)
+    assert amounts(charge, "energy") == {"home-1": 0, "home-2": 0}
+    assert settled_by(made, over_ms + 5 * HOUR) == []
+
+
+def test_a_delivery_that_joins_two_events_takes_the_second_back() -> None:
+    made = paying()
+    gave(made, "home-1", 20.0, 15)
+    bought(made, 6_000.0)
+    between, last = award(START + INTERVAL), award(START + 2 * INTERVAL)
+    made.awarded(last, NOW)
+    made.delivered(delivery(last, 6_000.0), NOW)
+    first, second = settled_by(made, START + HOUR)
+    made.awarded(between, NOW)
+    made.delivered(delivery(between, 6_000.0), NOW)
+    corrected = settled_by(made, START + HOUR)
+    total = Counter[str]()
+    for record in (first, second, *corrected):
+        total.update(balances(record))
+    assert total["site:home-1"] == 30_000 + 250_000
+    assert [r["start_ms"] for r in corrected[-1].to_pylist()] == [START + 2 * INTERVAL] * 4
+    assert corrected[-1].column("reverses").to_pylist() == [True] * 4
+    again = paying()
+    gave(again, "home-1", 20.0, 15)
+    for one in (award(), between, last):
+        again.awarded(one, NOW)
+        again.delivered(delivery(one, 6_000.0), NOW)
+    for record in (first, second, *corrected):
+        again.published(record, NOW)
+    assert settled_by(again, START + HOUR) == []
+
+
+def order(made: Settler, state: str, at_ms: int) -> None:
+    target = Target(
+        request_id="order",
+        region="north",
+        export_w=5_000.0,
+        starts_at_ms=START,
+        ends_at_ms=START + 15 * MINUTE,
+        priority="operator",
+        source="operator:ada",
+        issued_at_ms=START,
+    )
+    made.requested(target, NOW)
+    fields = {"request_id": "order", "region": "north", "state": state, "at_ms": at_ms}
+    made.dispatched(msgspec.convert(fields, RequestEvent), NOW)
+
+
+def test_a_persons_order_is_an_event_too() -> None:
+    made = paying()
+    gave(made, "home-1", 20.0, 15)
+    order(made, "active", START)
+    assert settled_by(made, START + 14 * MINUTE) == []
+    order(made, "withdrawn", START + 12 * MINUTE)
+    (record,) = settled_by(made, START + 14 * MINUTE)
+    assert amounts(record, "energy") == {"home-1": 24_000, "home-2": 0}
+    assert {r["market"] for r in record.to_pylist()} == {""}
+    gave(made, "home-1", 10.0, 15, revision=1)
+    (correction,) = settled_by(made, START + HOUR)
+    assert balances(correction) == {"operator": 12_000, "site:home-1": -12_000}
+
+
+def skipping(*skips: str, after_ms: int = -DAY, paused_until_ms: int = 0) -> Preferences:
+    return Preferences(
+        site_id="home-1",
+        set_at_ms=START + after_ms,
+        by="owner:1",
+        skips=skips,
+        paused_until_ms=paused_until_ms,
+    )
+
+
+def test_an_event_that_an_owner_skips_is_neither_paid_nor_missing() -> None:
+    made = paying()
+    order(made, "accepted", START - HOUR)
+    (left,) = made.decided(skipping("order"), NOW)
+    assert (left.from_ms, left.until_ms, left.request_id) == (START, START + 15 * MINUTE, "order")
+    gave(made, "home-1", 20.0, 15)
+    gave(made, "home-2", 20.0, 15)
+    order(made, "active", START)
+    (record,) = settled_by(made, START + HOUR)
+    assert amounts(record, "energy") == {"home-1": 0, "home-2": 30_000}
+    assert amounts(record, "event") == {"home-1": 0, "home-2": 250_000}
+    assert {r["coverage"] for r in record.to_pylist()} == {1.0}
+    bid_id = sold(made)  # it skipped the order, not what was sold
+    award_record = made.settle(AwardJob(bid_id))
+    assert award_record is not None
+    assert amounts(award_record)["home-1"] == 15_000
+
+
+def test_an_owner_who_leaves_while_an_event_runs_is_paid_until_then() -> None:
+    made = paying()
+    gave(made, "home-1", 20.0, 15)
+    gave(made, "home-2", 20.0, 15)
+    order(made, "active", START)
+    pause = skipping(after_ms=5 * MINUTE, paused_until_ms=START + DAY)
+    assert len(made.decided(pause, NOW)) == 1
+    (record,) = settled_by(made, START + HOUR)
+    assert amounts(record, "energy") == {"home-1": 10_000, "home-2": 30_000}
+    assert amounts(record, "event") == {"home-1": 0, "home-2": 250_000}
+
+
+def stood_ready(made: Settler, *coverages: float, site_id: str = "home-1") -> None:
+    for n, coverage in enumerate(coverages):
+        window = site_window(site_id, START + n * QUARTER, 0.0, 0.0, size_s=900, coverage=coverage)
+        made.measured(window, NOW)
+
+
+def test_availability_is_paid_by_the_quarter_of_an_hour() -> None:
+    """5 kW at 0.004 per kW and hour: 0.005 a quarter."""
+    made = paying()
+    stood_ready(made, 1.0, 0.5)
+    first, second = settled_by(made, NOW, QuarterJob)
+    assert amounts(first, "availability") == {"home-1": 5_000, "home-2": 0}
+    assert amounts(second, "availability") == {"home-1": 2_500, "home-2": 0}
+    assert balances(first)["operator"] == -5_000
+    pause = skipping(after_ms=3 * MINUTE, paused_until_ms=START + 18 * MINUTE)
+    made.decided(pause, NOW)
+    one, other = settled_by(made, NOW, QuarterJob)
+    assert balances(one) == {"operator": 4_000, "site:home-1": -4_000}
+    assert balances(other)["site:home-1"] == -500
+
+
+def test_an_opt_out_beyond_the_rules_costs_the_availability_of_its_day() -> None:
+    made = paying(opt_out_notice_s=3_600)
+    stood_ready(made, 1.0, 1.0)
+    assert len(settled_by(made, NOW, QuarterJob)) == 2
+    made.opted_out(opt_out("home-1", START + 20 * HOUR, START + 21 * HOUR, START + 20 * HOUR), NOW)
+    lost = settled_by(made, NOW, QuarterJob)
+    assert [balances(record)["site:home-1"] for record in lost] == [-5_000] * 2
+    made.opted_out(opt_out("home-1", START + 20 * HOUR, START + 20 * HOUR, START + 20 * HOUR), NOW)
+    again = settled_by(made, NOW, QuarterJob)
+    assert [balances(record)["site:home-1"] for record in again] == [5_000] * 2
+
+
+def test_an_event_whose_beginning_was_forgotten_is_not_settled_as_another() -> None:
+    made = paying()
+    gave(made, "home-1", 20.0, 15)
+    bought(made, 6_000.0, 6_000.0, 6_000.0)
+    later_ms = START + DAY + INTERVAL + 1
+    made.forget(later_ms)
+    assert settled_by(made, later_ms) == []
+    restarted = paying()
+    for n in range(3):
+        one = award(START + n * INTERVAL)
+        restarted.awarded(one, later_ms)
+        restarted.delivered(delivery(one, 6_000.0), later_ms)
+    assert settled_by(restarted, later_ms) == []
+
+
+def test_a_time_far_ahead_is_refused() -> None:
+    made = settler()
+    far_ms = NOW + 400 * DAY
+    with pytest.raises(RefusedError, match="a year ahead"):
+        made.awarded(award(far_ms), NOW)
+    with pytest.raises(RefusedError, match="a year ahead"):
+        made.measured(site_window("home-1", far_ms, 1.0), NOW)
 
 
 def test_old_intervals_are_forgotten() -> None:

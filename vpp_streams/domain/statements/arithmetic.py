@@ -20,6 +20,10 @@ _PRECISIONS = tuple((kwh, price) for kwh in (3, 4, 6) for price in range(4, 11))
 """Decimals of an energy and of a price, from the shortest to the most exact."""
 MICROS_OF_ROUNDING = 2
 """Micros that division and rounding may move in one interval."""
+NO_BASELINE = (
+    "Too few similar days without an event were measured before, so there is nothing to compare"
+    " with, and nothing was paid."
+)
 KINDS: dict[EntryKind, str] = {
     "share": "Share of what the market paid",
     "energy": "Energy delivered in events",
@@ -62,6 +66,8 @@ class Paid(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     count: int = 1
     """Number of intervals or events in it."""
+    without_baseline: bool = False
+    """Measured, and not paid: too few similar days were measured to compare it with."""
 
 
 def money(micros: int, currency: str) -> Money:
@@ -99,6 +105,8 @@ def known(value: float | None) -> float | None:
 
 def formula(paid: Paid) -> Formula:
     """The formula of an amount."""
+    if paid.without_baseline and not paid.micros:
+        return Formula("no baseline = 0 " + paid.currency, NO_BASELINE)
     if math.isnan(paid.delivered_wh) and not paid.micros:
         return Formula("not measured = 0 " + paid.currency, "What is not measured is not paid.")
     match paid.kind:
