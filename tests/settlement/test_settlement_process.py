@@ -37,6 +37,7 @@ from vpp_streams.process.connection import connected
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 from vpp_streams.settlement.database import open_ledger
+from vpp_streams.settlement.past_days import PastDays
 from vpp_streams.settlement.queries import balances
 from vpp_streams.settlement.settling import Settling
 from vpp_streams.web.operators import Operator, lines_for
@@ -238,7 +239,10 @@ async def settle_once(settings: Settings, *, published: int) -> None:
     health = HealthReporter("settlement")
     ahead_ms = [0]
     async with connected(KafkaClients(settings), health) as kafka:
-        settling = Settling(kafka, health, ZoneInfo("UTC"), lambda: clock.now_ms() + ahead_ms[0])
+        past = PastDays(settings.history_dir, 0)
+        settling = Settling(
+            kafka, health, ZoneInfo("UTC"), past, lambda: clock.now_ms() + ahead_ms[0]
+        )
         running = asyncio.create_task(settling.run())
         await until(lambda: settling.settler.due == 2)  # the interval, and the event that it is
         ahead_ms[0] = LATEST_MS

@@ -20,6 +20,7 @@ from vpp_streams.settings import Settings
 from vpp_streams.settlement.checks import digest
 from vpp_streams.settlement.database import drop_tables, open_ledger, plain_errors
 from vpp_streams.settlement.offsets import Applied, applied_offsets
+from vpp_streams.settlement.past_days import PastDays
 from vpp_streams.settlement.role import LedgerRole
 from vpp_streams.settlement.settling import Settling
 from vpp_streams.settlement.zone import zone_of
@@ -36,7 +37,8 @@ async def run_settlement(settings: Settings) -> None:
     health = HealthReporter("settlement")
     async with connected(clients, health) as kafka:
         booking = LedgerRole(engine, kafka, health)
-        settling = Settling(kafka, health, zone_of(settings), clock.now_ms)
+        past = PastDays(settings.history_dir, settings.window_retention_s * 1000)
+        settling = Settling(kafka, health, zone_of(settings), past, clock.now_ms)
         await run_until_stopped(_plainly(booking.run()), _plainly(settling.run()))
 
 

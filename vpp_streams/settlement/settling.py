@@ -20,7 +20,8 @@ from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.settle.corrections import by_partition
 from vpp_streams.domain.settle.settler import (
-    KEEP_MS,
+    KEEP_WINDOWS_MS,
+    NO_PAST,
     AwardJob,
     EventJob,
     Job,
@@ -33,6 +34,7 @@ from vpp_streams.kafka.decode import Read
 from vpp_streams.kafka.follower import Feed, assets_into
 from vpp_streams.process.connection import Connection
 from vpp_streams.process.health import HealthReporter
+from vpp_streams.settlement.past_days import PastDays
 
 log = structlog.get_logger()
 
@@ -50,8 +52,14 @@ class Settling:
     """Publishes the entries of intervals, for ever."""
 
     def __init__(
-        self, kafka: Connection, health: HealthReporter, zone: ZoneInfo, now_ms: Callable[[], int]
+        self,
+        kafka: Connection,
+        health: HealthReporter,
+        zone: ZoneInfo,
+        past: PastDays,
+        now_ms: Callable[[], int],
     ) -> None:
+        self._past = past
         self._kafka = kafka
         self._counters = health.counters
         self._now_ms = now_ms
@@ -63,7 +71,7 @@ class Settling:
 
     def feeds(self) -> Iterator[Feed[Any]]:
         """What is settled, beside `known`."""
-        since_ms = max(self._now_ms() - KEEP_MS - HOUR_MS, 1)
+        since_ms = max(self._now_ms() - KEEP_WINDOWS_MS - HOUR_MS, 1)
         settler, now_ms = self.settler, self._now_ms
         yield Feed(topics.PROGRAMS, lambda read: settler.agree(read.record))
         yield Feed(topics.ENROLMENTS, lambda read: settler.agree(read.record))
@@ -141,8 +149,11 @@ class Settling:
 
     async def _settle(self, job: Job) -> None:
         try:
-            entries = self.settler.settle(job)
+            need = self.settler.need(job)
+            past = NO_PAST if need is None else await asyncio.to_thread(self._past.read, need)
+            entries = self.settler.settle(job, past)
         except RefusedError as error:
+            self.settler.refuse(job)
             self._counters["intervals_refused"] += 1
             log.error("an interval is not settled", what=tuple(job), reason=str(error))
             return

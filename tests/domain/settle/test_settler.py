@@ -1,9 +1,11 @@
 """Which intervals are settled when, and what is published of them."""
 
 from collections import Counter
+from datetime import date
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -30,7 +32,9 @@ from tests.support.settle_world import (
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.settle.corrections import balances, by_partition
 from vpp_streams.domain.settle.due import LATEST_MS, QUIET_MS
-from vpp_streams.domain.settle.settler import AwardJob, EventJob, QuarterJob, Settler
+from vpp_streams.domain.settle.intervals import SiteWindows
+from vpp_streams.domain.settle.past import Past
+from vpp_streams.domain.settle.settler import AwardJob, EventJob, Job, QuarterJob, Settler
 from vpp_streams.errors import RefusedError
 
 HOMES = ("home-1", "home-2")
@@ -181,16 +185,59 @@ def test_what_somebody_else_asked_for_does_not_count() -> None:
     assert amounts(entries) == {"home-1": 30_000, "home-2": 0}
 
 
-def test_a_program_that_the_role_cannot_settle_is_refused_and_nothing_is_guessed() -> None:
+BY_DAYS = terms(version=2, effective_from_ms=1, baseline="ten_of_ten", per_kwh_micros=100_000)
+
+
+def similar_days(import_wh: float, count: int) -> SiteWindows:
+    """Sundays and Saturdays before, on which homes took this much in each minute."""
+    found = SiteWindows()
+    weekend = [START - n * DAY for n in (1, 7, 8, 14, 15)][:count]
+    for day_ms in weekend:
+        for site_id in HOMES:
+            for n in range(-4 * 60, 5):
+                found.apply(site_window(site_id, day_ms + n * MINUTE, 0.0, import_wh))
+    return found
+
+
+def test_a_site_is_compared_with_similar_days() -> None:
+    """On four of them it took 40 Wh a minute; in the event nothing. The day before was an event."""
     made = settler()
-    other = terms(program_id="days", baseline="ten_of_ten")
-    made.agree(other)
-    made.agree(
-        Enrolment(site_id="home-1", program_id=SHARE_60.program_id, effective_from_ms=0, until_ms=1)
-    )
-    made.agree(Enrolment(site_id="home-1", program_id="days", effective_from_ms=1))
-    with pytest.raises(RefusedError, match="keeps one day"):
-        made.settle(AwardJob(sold(made)))
+    made.agree(BY_DAYS)
+    measure(made, "home-1", 0.0)
+    job = AwardJob(sold(made))
+    need = made.need(job)
+    assert need is not None
+    assert (need.region, need.site_ids) == ("north", HOMES)
+    assert (START - DAY, START - DAY + INTERVAL) in need.spans
+    past = Past(similar_days(40.0, 5), {date(2025, 11, 22)})
+    entries = made.settle(job, past)
+    assert entries is not None
+    of_home = {row["site_id"]: row for row in entries.to_pylist() if row["kind"] == "share"}
+    assert of_home["home-1"]["delivered_wh"] == pytest.approx(200.0)
+    assert amounts(entries) == {"home-1": 30_000, "home-2": 0}
+    (event,) = (job for job in later(made) if isinstance(job, EventJob))
+    paid = made.settle(event, past)
+    assert paid is not None
+    assert amounts(paid, "energy") == {"home-1": 20_000, "home-2": 0}
+
+
+def test_a_site_without_enough_similar_days_is_marked_and_not_paid() -> None:
+    made = settler()
+    made.agree(BY_DAYS)
+    measure(made, "home-1", 75.0)
+    entries = made.settle(AwardJob(sold(made)), Past(similar_days(40.0, 3)))
+    assert entries is not None
+    assert amounts(entries) == {"home-1": 0, "home-2": 0}
+    assert amounts(entries, "operator") == {"": 50_000}
+    (row,) = (row for row in entries.to_pylist() if row["site_id"] == "home-1")
+    assert (row["energy_wh"], row["coverage"]) == (375.0, 1.0)
+    assert np.isnan([row["baseline_wh"], row["delivered_wh"]]).all()
+
+
+def test_no_earlier_day_is_needed_where_no_program_compares_with_them() -> None:
+    made = paying()
+    assert made.need(AwardJob(sold(made))) is None
+    assert made.need(QuarterJob("north", START)) is None
 
 
 def test_the_share_of_a_program_with_rates_is_settled() -> None:
@@ -233,6 +280,11 @@ def bought(made: Settler, *energies_w: float) -> None:
         one = award(START + n * INTERVAL, energy_w=energy_w)
         made.awarded(one, NOW)
         made.delivered(delivery(one, energy_w), NOW)
+
+
+def later(made: Settler) -> list[Job]:
+    made.ready(START + HOUR)
+    return made.ready(START + HOUR + QUIET_MS)
 
 
 def settled_by(made: Settler, now_ms: int, kind: type = EventJob) -> list[pa.RecordBatch]:

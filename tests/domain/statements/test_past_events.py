@@ -1,13 +1,36 @@
 """Events: which intervals are one, what corrections and missing minutes do to them."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from tests.support.settle_world import BERLIN
 from tests.support.site_entries import FIVE, START, entry
 from vpp_streams.domain.ledger.site_entries import SiteEntry
-from vpp_streams.domain.statements.past_events import past_events
+from vpp_streams.domain.statements.past_events import PastEvent, past_events
+
+MIDNIGHT_MS = 1_764_025_200_000
+"""25 November 2025 in Berlin."""
+
+
+def past_events_of(entries: Sequence[SiteEntry]) -> list[PastEvent]:
+    return past_events(entries, BERLIN)
+
+
+def test_availability_is_one_event_for_each_local_day() -> None:
+    """A quarter of an hour before midnight in Berlin, and two after it."""
+    quarter_ms = 900_000
+    ready = {"kind": "availability", "interval_ms": quarter_ms, "market": "", "micros": 5_000}
+    entries = [
+        entry(start_ms=MIDNIGHT_MS + n * quarter_ms, delivered_wh=1_250.0, **ready)
+        for n in (-1, 0, 1)
+    ]
+    today, yesterday = past_events_of(entries)
+    assert (today.start_ms, today.end_ms) == (MIDNIGHT_MS, MIDNIGHT_MS + 2 * quarter_ms)
+    assert today.amount.micros == 10_000
+    assert (yesterday.end_ms, yesterday.why) == (MIDNIGHT_MS, "availability")
 
 
 def test_intervals_that_follow_each_other_are_one_event() -> None:

@@ -21,12 +21,13 @@ from schemas.market import Award, Delivery
 from schemas.preferences import Preferences
 from schemas.programs import Enrolment, OptOut, Program
 from schemas.windows import SiteWindow
+from vpp_streams.domain.market.ledger import ends_ms
 from vpp_streams.domain.market.overrides import Override, Overrides
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.domain.settle.agreements import Agreements
+from vpp_streams.domain.settle.agreements import Agreements, Enrolled
 from vpp_streams.domain.settle.award_book import MINUTE_MS, AwardBook
-from vpp_streams.domain.settle.baselines import Calendar
+from vpp_streams.domain.settle.baselines import ADJUSTED_BY_MS, Calendar, spans_needed
 from vpp_streams.domain.settle.called import Called
 from vpp_streams.domain.settle.corrections import (
     AVAILABILITY_KINDS,
@@ -37,9 +38,10 @@ from vpp_streams.domain.settle.corrections import (
 from vpp_streams.domain.settle.due import Due
 from vpp_streams.domain.settle.events import Event
 from vpp_streams.domain.settle.fleet import Fleet
-from vpp_streams.domain.settle.intervals import QUARTER_S, SiteWindows
+from vpp_streams.domain.settle.intervals import QUARTER_S, SiteWindows, Span
 from vpp_streams.domain.settle.leaving import OptOuts
 from vpp_streams.domain.settle.opt_outs import ends_ms as left_until_ms
+from vpp_streams.domain.settle.past import Need, Past
 from vpp_streams.domain.settle.periods import (
     Books,
     day_start_ms,
@@ -56,6 +58,9 @@ KEEP_MS = 24 * HOUR_MS
 """What began within this time is settled, and again when late data correct it."""
 AHEAD_MS = 366 * DAY_MS
 """Nothing is known longer ahead than this."""
+KEEP_WINDOWS_MS = KEEP_MS + ADJUSTED_BY_MS
+"""A baseline is adjusted by the hours before its event."""
+NO_PAST = Past(SiteWindows())
 KEEP_OPT_OUTS_MS = 62 * DAY_MS
 """Opt-outs are counted by month."""
 
@@ -188,10 +193,10 @@ class Settler:
     def measured(self, window: SiteWindow, now_ms: int) -> None:
         """Apply a window of a site."""
         self._check(window.start_ms, now_ms)
-        if window.start_ms < now_ms - KEEP_MS or not self._windows.apply(window):
+        if window.start_ms < now_ms - KEEP_WINDOWS_MS or not self._windows.apply(window):
             return
         region = window.region
-        if window.size_s == QUARTER_S:
+        if window.size_s == QUARTER_S and window.start_ms >= now_ms - KEEP_MS:
             quarter = QuarterJob(region, window.start_ms)
             self._quarters.add(quarter)
             self._due.changed(quarter, now_ms)
@@ -255,31 +260,64 @@ class Settler:
             self._awards.awards[job.bid_id].start_ms if isinstance(job, AwardJob) else job.start_ms
         )
 
-    def settle(self, job: Job) -> pa.RecordBatch | None:
+    def need(self, job: Job) -> Need | None:
+        """What has to be known of earlier days to settle something; None = nothing."""
+        if isinstance(job, QuarterJob) or not self._pays(_by_similar_days):
+            return None
+        found = self._called_for(job)
+        if found is None:
+            return None
+        region, span, event_start_ms = found
+        fleet, enrolled = self._sites(region, span[0])
+        by_days = enrolled.rates([int(_by_similar_days(one)) for one in enrolled.programs]) == 1
+        if not by_days.any() or span[0] % MINUTE_MS or span[1] % MINUTE_MS:
+            return None
+        site_ids = fleet.site_ids.filter(pa.array(by_days)).to_pylist()
+        calendar = Calendar(self._books.zone, lambda _day: by_days)
+        spans = spans_needed(span, event_start_ms, calendar)
+        return Need(region=region, site_ids=tuple(site_ids), spans=spans, zone=self._books.zone)
+
+    def _called_for(self, job: AwardJob | EventJob) -> tuple[str, Span, int] | None:
+        """Region, interval and start of the event of something that batteries were called for."""
+        if isinstance(job, AwardJob):
+            award = self._awards.awards[job.bid_id]
+            return award.region, (award.start_ms, ends_ms(award)), self._event_start_ms(award)
+        event = self._event(job)
+        return None if event is None else (event.region, event.span, event.span[0])
+
+    def _event_start_ms(self, award: Award) -> int:
+        event = self._awards.event_of(award.bid_id)
+        return event.span[0] if event else award.start_ms
+
+    def settle(self, job: Job, past: Past = NO_PAST) -> pa.RecordBatch | None:
         """The entries that something lacks; None = it is settled. It is not due afterwards.
 
-        Raises `RefusedError` where it cannot be settled.
+        ``past`` is what is known of what `need` asks for. Raises `RefusedError` where it cannot be
+        settled.
         """
         self._due.done(job)
         match job:
             case AwardJob(bid_id):
-                return self._settle_award(self._awards.awards[bid_id])
+                return self._settle_award(self._awards.awards[bid_id], past)
             case EventJob():
-                return self._settle_event(job)
+                return self._settle_event(job, past)
             case QuarterJob():
                 return self._settle_availability(job)
 
-    def _settle_award(self, award: Award) -> pa.RecordBatch | None:
+    def refuse(self, job: Job) -> None:
+        """It cannot be settled now: it is due again when something about it changes."""
+        self._due.done(job)
+
+    def _settle_award(self, award: Award, past: Past) -> pa.RecordBatch | None:
         if award.start_ms % MINUTE_MS or award.interval_ms % MINUTE_MS:
             raise RefusedError(
                 "sites are measured by the minute, and the interval has no full ones"
             )
-        event = self._awards.event_of(award.bid_id)
-        region = self._region(award.region, award.start_ms)
+        region = self._region(award.region, award.start_ms, past)
         return region.settle_award(
             award,
             self._awards.deliveries[award.bid_id],
-            event.span[0] if event else award.start_ms,
+            self._event_start_ms(award),
             overrides=self._overrides.of(award, self._awards.awards),
             before=standing(self._records(award.market, award.region, award.start_ms), AWARD_KINDS),
         )
@@ -296,11 +334,11 @@ class Settler:
     def _pays(self, so: Callable[[Program], bool]) -> bool:
         return any(map(so, self._agreements.programs()))
 
-    def _settle_event(self, job: EventJob) -> pa.RecordBatch | None:
+    def _settle_event(self, job: EventJob, past: Past) -> pa.RecordBatch | None:
         event, before = self._event(job), standing(self._records(*job), EVENT_KINDS)
         if not before.entries.num_rows and not self._pays(pays_for_events):
             return None
-        region = self._region(job.region, job.start_ms)
+        region = self._region(job.region, job.start_ms, past)
         if event is None:
             return region.withdraw(before) if self._awards.is_known(*job) else None
         if any(minute % MINUTE_MS for minute in event.span):
@@ -319,31 +357,29 @@ class Settler:
             award = self._awards.awards[bid_id]
             yield from self._overrides.of(award, self._awards.awards)
 
-    def _region(self, region: str, start_ms: int) -> Region:
-        """What is known of a region, and what its owners had agreed to at a moment."""
+    def _sites(self, region: str, start_ms: int) -> tuple[Fleet, Enrolled]:
+        """The sites of a region, and what their owners had agreed to, at a moment."""
         sites = (_as_it_was(site, start_ms) for site in self._registry.sites())
         fleet = Fleet.of(region, sites)
-        enrolled = self._agreements.columns(fleet.site_ids.to_pylist(), start_ms)
-        for program in enrolled.programs:
-            if program.baseline != "no_battery":
-                raise RefusedError(
-                    f"program {program.program_id} needs weeks of measurements for its baseline"
-                    f" {program.baseline}; the role keeps one day"
-                )
+        return fleet, self._agreements.columns(fleet.site_ids.to_pylist(), start_ms)
+
+    def _region(self, region: str, start_ms: int, past: Past = NO_PAST) -> Region:
+        fleet, enrolled = self._sites(region, start_ms)
         zone = self._books.zone
         return Region(
             fleet=fleet,
             windows=self._windows,
             enrolled=enrolled,
-            calendar=Calendar(zone, lambda _day: np.zeros(len(fleet), bool)),
+            calendar=Calendar(zone, lambda day: np.full(len(fleet), day in past.event_days)),
             books=self._books,
+            past=past.windows,
             opt_outs=self._opt_outs.within(month_bounds_ms(month_of(start_ms, zone), zone)),
         )
 
     def forget(self, now_ms: int) -> None:
         """Drop what began longer ago than `KEEP_MS`."""
         before_ms = now_ms - KEEP_MS
-        self._windows.forget(before_ms)
+        self._windows.forget(now_ms - KEEP_WINDOWS_MS)
         self._overrides.forget(before_ms)
         self._called.forget(before_ms)
         self._opt_outs.forget(now_ms - KEEP_OPT_OUTS_MS)
@@ -363,6 +399,10 @@ class Settler:
             return False
         event = self._event(job) if isinstance(job, EventJob) and job.market else None
         return (self._awards.begins_after_ms(event) if event else job.start_ms) < before_ms
+
+
+def _by_similar_days(program: Program) -> bool:
+    return program.baseline == "ten_of_ten"
 
 
 def _as_it_was(site: Site, at_ms: int) -> Site:

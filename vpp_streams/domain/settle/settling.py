@@ -7,6 +7,7 @@ of its inputs changed; only what differs from what stands becomes entries.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ from vpp_streams.domain.settle.attribution import (
     spans_of,
     taking_part,
 )
-from vpp_streams.domain.settle.baselines import Calendar
+from vpp_streams.domain.settle.baselines import ADJUSTED_BY_MS, Calendar
 from vpp_streams.domain.settle.corrections import NOTHING, Standing, settled
 from vpp_streams.domain.settle.events import Event
 from vpp_streams.domain.settle.fleet import Fleet
@@ -50,6 +51,8 @@ class Region:
     """At the start of the interval that is settled."""
     calendar: Calendar
     books: Books
+    past: SiteWindows | None = None
+    """Windows of earlier days, for baselines that need them; None = none does."""
     opt_outs: Sequence[OptOut] = ()
     """Those of the month of the interval."""
 
@@ -177,11 +180,20 @@ class Region:
             event_start_ms,
             self._energies(span, spans_of(overrides)),
             self.enrolled,
-            history=self._energies,
+            history=partial(self._before, event_start_ms),
             calendar=self.calendar,
         )
 
     def _energies(self, span: Span, without: Iterable[Span] = ()) -> Energies:
-        rows = self.windows.rows(self.fleet.site_ids)
-        found = self.windows.energies(rows, span, without)
+        return self._energies_of(self.windows, span, without)
+
+    def _before(self, event_start_ms: int, span: Span) -> Energies:
+        """The hours before an event are among the windows at hand, earlier days in the past."""
+        earlier = span[0] < event_start_ms - ADJUSTED_BY_MS
+        return self._energies_of(self.past if earlier and self.past else self.windows, span)
+
+    def _energies_of(
+        self, windows: SiteWindows, span: Span, without: Iterable[Span] = ()
+    ) -> Energies:
+        found = windows.energies(windows.rows(self.fleet.site_ids), span, without)
         return found.bounded(self.fleet, span[1] - span[0])
