@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.assets import Device, Site
+from schemas.grid import Alert
 from schemas.market import Award, Delivery
 from schemas.programs import Enrolment, OptOut, Program
 from schemas.windows import PowerStats, SiteWindow
@@ -130,6 +131,19 @@ def delivered(battery_wh: Sequence[float], coverage: Sequence[float] | None = No
 
 def everybody(count: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.ones(count, bool)
+
+
+def storm(from_ms: int = 0, until_ms: int = HOUR, **changes: Any) -> Alert:
+    """A storm in the north, from and until some time after `START`."""
+    fields: dict[str, Any] = {
+        "alert_id": "storm",
+        "kind": "storm",
+        "regions": ("north",),
+        "prepare_from_ms": START + from_ms,
+        "starts_at_ms": START + from_ms,
+        "ends_at_ms": START + until_ms,
+    }
+    return Alert(**(fields | changes))
 
 
 def site_window(

@@ -12,6 +12,7 @@ import msgspec
 
 from schemas.settlement import MICROS, EntryKind
 from vpp_streams.domain.ledger.pain001 import amount_text
+from vpp_streams.domain.settle.storm_cost import StormBill
 
 WH_PER_KWH = 1000
 AMOUNT_DECIMALS = 4
@@ -120,6 +121,18 @@ def formula(paid: Paid) -> Formula:
             return _product(paid, abs(paid.delivered_wh), "kWh")
         case _:
             return _share(paid)
+
+
+def storm_formula(bill: StormBill, currency: str) -> Formula:
+    """How the cost of storms comes about."""
+    with_battery, without, cost = (
+        amount(micros, currency) for micros in (bill.with_micros, bill.without_micros, bill.micros)
+    )
+    return Formula(
+        f"{with_battery} with the battery − {without} without it = {cost}",
+        "What the connection cost in the quarter-hours of storms, by your tariff, and what it would"
+        f" have cost without the battery, which took {kwh(bill.charged_wh)} more than it gave.",
+    )
 
 
 def _per_event(paid: Paid) -> Formula:
