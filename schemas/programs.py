@@ -1,4 +1,4 @@
-"""What owners agreed to: programs with their terms, enrolments of sites in them, and tariffs.
+"""What owners agreed to: programs with their terms, enrolments of sites in them, opt-outs, tariffs.
 
 Each record is an event with a time from which it holds. It is never changed: new terms are a new
 version. Prices are integers of micros, 10^-6 of the currency's unit (0.30 per kWh = 300 000).
@@ -69,6 +69,27 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The first moment in which it no longer holds; null = no end is known."""
     tariff_id: MaybeId = ""
     """What the owner pays for energy meanwhile; empty = not known."""
+
+
+class OptOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Topic ``opt.outs``: a stretch of time, or one request, in which an owner takes no part.
+
+    Key ``site_id:request_id``, or ``site_id:from_ms`` where the owner paused or left. It is made
+    from the owner's preferences, of which only the newest are kept. The same key with another end
+    replaces it.
+    """
+
+    site_id: Id
+    from_ms: EpochMs
+    until_ms: EpochMs | None = None
+    """The first moment in which it no longer holds; null = no end is known. An end that is not
+    after ``from_ms`` = the owner takes part after all."""
+    announced_ms: EpochMs
+    """When the owner decided it."""
+    request_id: MaybeId = ""
+    """The request (or the bid of an award) that the owner skips; empty = all of that time."""
+    decided_at_ms: EpochMs
+    """``set_at_ms`` of the preferences that it was made from last."""
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

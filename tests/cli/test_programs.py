@@ -1,4 +1,4 @@
-"""``vpp programs``: what a file promises and nobody pays yet is said before it is written."""
+"""``vpp programs check`` says what a program pays, before it is written."""
 
 import pytest
 from typer.testing import CliRunner
@@ -8,25 +8,26 @@ from tests.support.settle_world import SHARE_60, terms
 from vpp_streams.cli import build_app
 
 
-@pytest.mark.parametrize("command", ["check", "apply"])
-def test_terms_that_are_not_paid_yet_are_said(
-    monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
-    records = [SHARE_60, terms(program_id="by-rate", per_kwh_micros=1, per_event_micros=1)]
-    written: list[Program] = []
+def test_what_a_program_pays_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_rate = terms(
+        program_id="by-rate",
+        owner_share=0.0,
+        per_kwh_micros=50_000,
+        per_event_micros=100_000,
+        per_kw_hour_micros=1_200,
+        baseline="ten_of_ten",
+    )
 
     async def read(*_: object) -> list[Program]:
-        return records
-
-    async def write(_: object, these: list[Program]) -> None:
-        written.extend(these)
+        return [SHARE_60, by_rate]
 
     monkeypatch.setattr("vpp_streams.local.program_import.records_of_file", read)
-    monkeypatch.setattr("vpp_streams.local.program_import.write_records", write)
-    outcome = CliRunner().invoke(build_app(), ["programs", command, "terms.toml"])
+    outcome = CliRunner().invoke(build_app(), ["programs", "check", "terms.toml"])
     assert outcome.exit_code == 0
-    assert outcome.stderr.splitlines() == [
-        "warning: program by-rate: not paid yet: payment per kWh; payment per event"
+    assert outcome.stdout.splitlines() == [
+        "terms.toml is in order: 2 programs",
+        "program share-60 version 1 pays 60 % of what the home earned in a market",
+        "program by-rate version 1 pays 0.05 EUR per kWh delivered in events, 0.1 EUR per event,"
+        " 0.0012 EUR per kW and hour of availability, compared with ten similar days without an"
+        " event",
     ]
-    assert "2 programs" in outcome.stdout
-    assert written == (records if command == "apply" else [])

@@ -33,7 +33,7 @@ def vpp(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_a_statement_is_printed_and_written(directory: Path, tmp_path: Path) -> None:
     table = vpp(directory, "statement", "home-001", "2025-10")
     assert (table.returncode, "Earned in this month" in table.stdout) == (0, True), table.stderr
-    assert "names and baselines of programs are left out" in table.stderr
+    assert "names of programs and costs of storms are left out" in table.stderr
     json = vpp(directory, "statement", "home-001", "2025-10", "--format", "json")
     told = msgspec.json.decode(json.stdout)
     assert told["total"]["amount"] in table.stdout

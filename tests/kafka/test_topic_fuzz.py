@@ -31,7 +31,7 @@ from schemas.identity import IssuedCertificate
 from schemas.ledger import PeriodClosed
 from schemas.market import Award, Bid, Delivery
 from schemas.settlement import ENTRY_KINDS
-from schemas.windows import RegionPartial, SiteWindow
+from schemas.windows import RegionPartial
 from tests.support.kafka_raw import raw_in_its_partition, take
 from tests.support.pool_world import OnePartition, home
 from tests.support.topic_mutants import mutant, seeds, sweep
@@ -53,6 +53,7 @@ from vpp_streams.domain.openadr.requests import Ven
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.settle.agreements import Agreements
 from vpp_streams.domain.settle.corrections import balances, standing
+from vpp_streams.domain.settle.due import LATEST_MS
 from vpp_streams.domain.settle.settler import Settler
 from vpp_streams.domain.telemetry.canonical import Source, canonicalize
 from vpp_streams.errors import RefusedError
@@ -320,31 +321,52 @@ def settlement() -> Iterator[Feed[Any]]:
 
 def intervals() -> Iterator[Feed[Any]]:
     """What the settler follows; it settles whatever can be settled after each record."""
-    settler = Settler(Registry([home(0)]), ZoneInfo("UTC"))
+    settler = Settler(Registry([home(0)]), ZoneInfo("Europe/Berlin"))
 
-    def apply(read: Read[Any]) -> None:
-        match record := read.record:
+    def settled(topic: Topic[Any], apply: Callable[[Any, int], object]) -> Feed[Any]:
+        def applied(read: Read[Any]) -> None:
+            now_ms = _moment(read.record)
+            apply(read.record, now_ms)
+            for job in settler.ready(now_ms + LATEST_MS):
+                with suppress(RefusedError):
+                    settler.settle(job)
+
+        return Feed(topic, applied)
+
+    def decided(record: Any, _now_ms: int) -> None:
+        if isinstance(record, PeriodClosed):
+            settler.closed(record.period)
+
+    def sold(record: Any, now_ms: int) -> None:
+        match record:
             case Award():
-                settler.awarded(record, record.start_ms)
+                settler.awarded(record, now_ms)
             case Delivery():
-                settler.delivered(record, record.start_ms)
-            case SiteWindow():
-                settler.measured(record, record.start_ms)
-            case pa.RecordBatch():
-                settler.published(record)
-            case PeriodClosed():
-                settler.closed(record.period)
-        for bid_id in settler.ready(2**60):
-            with suppress(RefusedError):
-                settler.settle(bid_id)
+                settler.delivered(record, now_ms)
 
-    yield Feed(topics.DISPATCH_EVENTS, lambda read: settler.dispatched(read.record))
-    yield Feed(topics.PROGRAMS, lambda read: settler.agree(read.record))
-    yield Feed(topics.ENROLMENTS, lambda read: settler.agree(read.record))
-    for topic in (topics.SITE_WINDOWS, topics.MARKET_AWARDS, topics.MARKET_DELIVERIES):
-        yield Feed(topic, apply)
-    yield Feed(topics.LEDGER_DECISIONS, apply)
-    yield Feed(topics.SETTLEMENT_ENTRIES, apply)
+    def requested(record: Any, now_ms: int) -> None:
+        settler.requested(record, now_ms)
+        settler.unclear(record)
+
+    yield settled(topics.OPT_OUTS, settler.opted_out)
+    yield settled(topics.DISPATCH_TARGETS, requested)
+    yield settled(topics.PREFERENCES, settler.decided)
+    yield settled(topics.PROGRAMS, lambda record, _now_ms: settler.agree(record))
+    yield settled(topics.ENROLMENTS, lambda record, _now_ms: settler.agree(record))
+    yield settled(topics.SITE_WINDOWS, settler.measured)
+    yield settled(topics.MARKET_AWARDS, sold)
+    yield settled(topics.MARKET_DELIVERIES, sold)
+    yield settled(topics.DISPATCH_EVENTS, settler.dispatched)
+    yield settled(topics.LEDGER_DECISIONS, decided)
+    yield settled(topics.SETTLEMENT_ENTRIES, settler.published)
+
+
+def _moment(record: Any) -> int:
+    """The time of a record of settlement, as far as a clock may be."""
+    if isinstance(record, pa.RecordBatch):
+        return min(record.column("start_ms")[0].as_py(), 2 * NOW_MS)
+    names = ("start_ms", "at_ms", "set_at_ms", "from_ms", "starts_at_ms")
+    return min(max(getattr(record, name, 0) for name in names), 2 * NOW_MS)
 
 
 def ledger() -> Iterator[Feed[Any]]:

@@ -26,7 +26,7 @@ from tests.support.waiting import until, wait_until
 from vpp_streams import clock
 from vpp_streams.accounts.secrets import digest_of
 from vpp_streams.cli import build_app
-from vpp_streams.domain.settle.settler import LATEST_MS
+from vpp_streams.domain.settle.due import LATEST_MS
 from vpp_streams.errors import VppError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
@@ -38,6 +38,7 @@ from vpp_streams.process.health import HealthReporter
 from vpp_streams.serving.operators import Operator, lines_for
 from vpp_streams.settings import Settings
 from vpp_streams.settlement.database import open_ledger
+from vpp_streams.settlement.past_days import PastDays
 from vpp_streams.settlement.queries import balances
 from vpp_streams.settlement.settling import Settling
 
@@ -238,10 +239,12 @@ async def settle_once(settings: Settings, *, published: int) -> None:
     health = HealthReporter("settlement")
     ahead_ms = [0]
     async with connected(KafkaClients(settings), health) as kafka:
-        settling = Settling(kafka, health, ZoneInfo("UTC"), lambda: clock.now_ms() + ahead_ms[0])
+        past = PastDays(settings.history_dir, 0)
+        settling = Settling(
+            kafka, health, ZoneInfo("UTC"), past, lambda: clock.now_ms() + ahead_ms[0]
+        )
         running = asyncio.create_task(settling.run())
-        await until(lambda: settling.settler.due == 1)
-        await until(lambda: health.counters["programs_with_unpaid_terms"] == 1)
+        await until(lambda: settling.settler.due == 2)  # the interval, and the event that it is
         ahead_ms[0] = LATEST_MS
         await until(lambda: settling.settler.due == 0)
         await until(lambda: health.counters["intervals_settled"] == published)

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.assets import Device, Site
+from schemas.grid import Alert
 from schemas.market import Award, Delivery
-from schemas.programs import Enrolment, Program
+from schemas.programs import Enrolment, OptOut, Program
 from schemas.windows import PowerStats, SiteWindow
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.settle.agreements import Agreements, Enrolled
@@ -68,6 +69,19 @@ def enrolled(site_ids: Sequence[str], *programs: Program, at_ms: int = START) ->
     return known.columns(site_ids, at_ms)
 
 
+def opt_out(
+    site_id: str, from_ms: int, until_ms: int | None, announced_ms: int = 0, request_id: str = ""
+) -> OptOut:
+    return OptOut(
+        site_id=site_id,
+        from_ms=from_ms,
+        until_ms=until_ms,
+        announced_ms=announced_ms,
+        request_id=request_id,
+        decided_at_ms=announced_ms,
+    )
+
+
 def award(start_ms: int = START, **changes: Any) -> Award:
     fields: dict[str, Any] = {
         "bid_id": f"sim:north:{start_ms}",
@@ -117,6 +131,19 @@ def delivered(battery_wh: Sequence[float], coverage: Sequence[float] | None = No
 
 def everybody(count: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.ones(count, bool)
+
+
+def storm(from_ms: int = 0, until_ms: int = HOUR, **changes: Any) -> Alert:
+    """A storm in the north, from and until some time after `START`."""
+    fields: dict[str, Any] = {
+        "alert_id": "storm",
+        "kind": "storm",
+        "regions": ("north",),
+        "prepare_from_ms": START + from_ms,
+        "starts_at_ms": START + from_ms,
+        "ends_at_ms": START + until_ms,
+    }
+    return Alert(**(fields | changes))
 
 
 def site_window(

@@ -27,11 +27,12 @@ from tests.support.settle_world import (
     delivery,
     enrolled,
     fleet,
+    opt_out,
     site_window,
     terms,
 )
 from vpp_streams.domain.arrays import Floats
-from vpp_streams.domain.settle.attribution import OptOut, from_no_battery, taking_part
+from vpp_streams.domain.settle.attribution import from_no_battery, taking_part
 from vpp_streams.domain.settle.corrections import (
     AVAILABILITY_KINDS,
     AWARD_KINDS,
@@ -40,11 +41,12 @@ from vpp_streams.domain.settle.corrections import (
     settled,
     standing,
 )
+from vpp_streams.domain.settle.events import Event
 from vpp_streams.domain.settle.intervals import SiteWindows
 from vpp_streams.domain.settle.lines import Lines
 from vpp_streams.domain.settle.market_lines import award_lines
 from vpp_streams.domain.settle.periods import Books, month_bounds_ms
-from vpp_streams.domain.settle.program_lines import Event, availability_lines, event_lines
+from vpp_streams.domain.settle.program_lines import availability_lines, event_lines
 from vpp_streams.settings import Settings
 
 SITES = ["home-001", "home-002", "home-003"]
@@ -85,7 +87,7 @@ SECOND = terms(
     per_event_micros=250_000,
 )
 """The terms from the middle of the month on."""
-LEFT = OptOut("home-002", local_ms("2025-10-14 17:10"), local_ms("2025-10-14 17:30"), 0)
+LEFT = opt_out("home-002", local_ms("2025-10-14 17:10"), local_ms("2025-10-14 17:30"), 0)
 LATE_SEPTEMBER, LATE_OCTOBER = local_ms("2025-09-30 23:55"), local_ms("2025-10-10 17:20")
 """Intervals that are corrected after their month was closed."""
 

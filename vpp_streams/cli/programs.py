@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -29,11 +29,15 @@ def example() -> None:
 @app.command()
 def check(file: _File) -> None:
     """Check a file against the registry and what is known, and write nothing."""
+    from schemas.programs import Program
+    from vpp_streams.cli.screens.program_terms import terms_line
     from vpp_streams.local.program_import import records_of_file
 
     records = asyncio.run(records_of_file(load_settings(), file))
-    _warn_of_unpaid(records)
     typer.echo(f"{file} is in order: {_counted(records)}")
+    for one in records:
+        if isinstance(one, Program):
+            typer.echo(f"program {one.program_id} version {one.version} pays {terms_line(one)}")
 
 
 @app.command()
@@ -45,7 +49,6 @@ def apply(file: _File) -> None:
 
     async def run() -> str:
         records = await records_of_file(settings, file)
-        _warn_of_unpaid(records)
         await write_records(settings, records)
         return _counted(records)
 
@@ -56,6 +59,7 @@ def apply(file: _File) -> None:
 def list_() -> None:
     """List programs and tariffs with the time from which each version holds, and who takes part."""
     from schemas.programs import Enrolment, Program, Tariff
+    from vpp_streams.cli.screens.program_terms import terms_line
     from vpp_streams.local.program_import import read_records
 
     records = asyncio.run(read_records(load_settings()))
@@ -65,8 +69,8 @@ def list_() -> None:
             case Program():
                 typer.echo(
                     f"program {one.program_id} version {one.version} from"
-                    f" {_day(one.effective_from_ms)}: {one.name}, owner's share"
-                    f" {one.owner_share:.0%}, {sites[one.program_id]} enrolments"
+                    f" {_day(one.effective_from_ms)}: {one.name}; pays {terms_line(one)};"
+                    f" {sites[one.program_id]} enrolments"
                 )
             case Tariff():
                 typer.echo(
@@ -77,16 +81,6 @@ def list_() -> None:
                 pass
     if not records:
         typer.echo("there is no program; `vpp programs example` prints a file for one")
-
-
-def _warn_of_unpaid(records: Iterable[object]) -> None:
-    from schemas.programs import Program
-    from vpp_streams.domain.settle.settler import unpaid_terms
-
-    for one in records:
-        if isinstance(one, Program) and (unpaid := unpaid_terms(one)):
-            words = "; ".join(unpaid)
-            typer.echo(f"warning: program {one.program_id}: not paid yet: {words}", err=True)
 
 
 def _counted(records: Sequence[object]) -> str:

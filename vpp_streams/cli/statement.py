@@ -9,8 +9,10 @@ from vpp_streams.errors import InputError, LedgerError
 from vpp_streams.settings import load_settings
 
 if TYPE_CHECKING:
-    from schemas.programs import Program
+    from vpp_streams.domain.statements.document import StatementDocument
     from vpp_streams.settings import Settings
+    from vpp_streams.statements.reading import LedgerReader
+    from vpp_streams.statements.terms import Terms
 
 Shape = Literal["table", "json", "csv", "pdf"]
 MonthText = Annotated[str, typer.Argument(metavar="MONTH", help="for example 2026-11")]
@@ -42,7 +44,7 @@ def statement(
     ledger = LedgerReader(settings)
     if not ledger.months(site):
         raise LedgerError(f"nothing was ever booked for site {site!r}; `vpp assets` lists sites")
-    document = ledger.statement(site, month, known_terms(settings))
+    document = document_of(ledger, site, month, known_terms(settings))
     content = (
         f"{statement_lines(document)}\n".encode()
         if format_ == "table"
@@ -64,15 +66,27 @@ def checked_month(text: str) -> str:
     return text
 
 
-def known_terms(settings: "Settings") -> "list[Program]":
-    """The terms of topic ``programs``; where Kafka does not answer, none, which is said."""
+def document_of(
+    ledger: "LedgerReader", site: str, month: str, terms: "Terms"
+) -> "StatementDocument":
+    """A site's statement with the cost of its storms. Raises `LedgerError`."""
+    from vpp_streams import clock
+
+    facts = terms.storms_of(site)
+    now_ms = clock.now_ms()
+    storms = None if facts is None else ledger.storms.bill(facts, month, ledger.zone, now_ms)
+    return ledger.statement(site, month, terms.programs, storms)
+
+
+def known_terms(settings: "Settings") -> "Terms":
+    """Terms and storms from Kafka; where it does not answer, none, which is said."""
     import asyncio
 
     from vpp_streams.errors import BrokerError
-    from vpp_streams.statements.terms import terms_now
+    from vpp_streams.statements.terms import Terms, terms_now
 
     try:
         return asyncio.run(terms_now(settings))
     except BrokerError as error:
-        typer.echo(f"names and baselines of programs are left out: {error}", err=True)
-        return []
+        typer.echo(f"names of programs and costs of storms are left out: {error}", err=True)
+        return Terms()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vpp_streams.cli.statement import MonthText, checked_month, known_terms
+from vpp_streams.cli.statement import MonthText, checked_month, document_of, known_terms
 from vpp_streams.errors import LedgerError
 from vpp_streams.settings import load_settings
 
@@ -40,7 +40,7 @@ def statements(
     terms, written = known_terms(settings), 0
     try:
         for site in counted(sites):
-            document = ledger.statement(site, month, terms)
+            document = document_of(ledger, site, month, terms)
             write_private(out.absolute() / file_name(document, chosen), file_of(document, chosen))
             written += 1
     finally:

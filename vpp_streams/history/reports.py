@@ -1,6 +1,6 @@
 """Answers reports from a history's directory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -99,6 +99,29 @@ class History:
             with connection() as db:
                 table: pa.Table = db.sql(sql).to_arrow_table()
             return table.cast(plain_schema(kind) if plain else kind.schema)
+
+        return _again(read)
+
+    def query(
+        self,
+        kind: Kind,
+        spans: Sequence[tuple[int, int]],
+        sql: Callable[[str], str],
+        tables: Mapping[str, pa.Table],
+    ) -> pa.Table:
+        """What ``sql`` makes of a kind's rows of the days that some stretches of time touch.
+
+        It receives these rows, each id once, as SQL; ``tables`` are others that it names. Raises
+        `InputError`.
+        """
+        days = sorted({day for span in spans for day in self.days(kind, *span)})
+
+        def read() -> pa.Table:
+            with connection() as db:
+                for name, table in tables.items():
+                    db.register(name, table)
+                with time_limit(db, TIME_LIMIT_S):
+                    return db.sql(sql(self._once(kind, days))).to_arrow_table()
 
         return _again(read)
 

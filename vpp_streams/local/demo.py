@@ -214,20 +214,24 @@ async def register(settings: Settings, sites: Sequence[Site]) -> None:
 
 PROGRAM = Program(
     program_id="demo-share",
-    version=1,
-    name="Demo: 60 % of what the home earned",
+    version=2,
+    name="Demo: 60 % of what the home earned, and for events and standing ready",
     currency="USD",
-    effective_from_ms=1_767_225_600_000,  # 2026
+    effective_from_ms=1_767_312_000_000,  # 2 January 2026
     owner_share=0.6,
+    per_event_micros=10_000,
+    per_kw_hour_micros=2_000,
 )
-"""What owners of the demo are paid by."""
+"""What owners of the demo are paid by. Version 1, of earlier demos, paid the share only."""
+ENROLLED_FROM_MS = 1_767_225_600_000
+"""1 January 2026."""
 
 
 def _enrolled(site: Site) -> Enrolment:
     return Enrolment(
         site_id=site.site_id,
         program_id=PROGRAM.program_id,
-        effective_from_ms=PROGRAM.effective_from_ms,
+        effective_from_ms=ENROLLED_FROM_MS,
     )
 
 

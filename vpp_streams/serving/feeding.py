@@ -32,6 +32,8 @@ FROM_THE_START: tuple[Topic, ...] = (
     topics.GRID_ALERTS,
     topics.INCIDENTS,
     topics.PROGRAMS,
+    topics.ENROLMENTS,
+    topics.TARIFFS,
 )
 SINCE_MS: dict[Topic, int] = {
     topics.SITE_WINDOWS: HOUR_MS,

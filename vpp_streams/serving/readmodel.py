@@ -21,7 +21,7 @@ from schemas.incidents import IncidentRecord
 from schemas.market import Bid, MarketTopicRecord
 from schemas.preferences import Preferences
 from schemas.presence import Presence
-from schemas.programs import Program
+from schemas.programs import Enrolment, Program, Tariff
 from schemas.rejected import RejectedRecord
 from schemas.telemetry import Rejected
 from schemas.windows import RegionLive, RegionWindow, SiteWindow
@@ -73,7 +73,8 @@ class ReadModel:
         self._markets = Markets()
         self.markets = MarketAnswers(self._markets)
         self.incidents = KnownIncidents()
-        self._agreements = Agreements()
+        self.agreements = Agreements()
+        """Programs, enrolments and tariffs."""
         self.programs: dict[tuple[str, int], Program] = {}
         """Terms that owners are paid by, by id and version."""
         self.pipeline = Pipeline()
@@ -103,6 +104,8 @@ class ReadModel:
             topics.GRID_ALERTS.name: self._alert,
             topics.INCIDENTS.name: self._incident,
             topics.PROGRAMS.name: self._program,
+            topics.ENROLMENTS.name: self._agreement,
+            topics.TARIFFS.name: self._agreement,
             topics.MARKET_BIDS.name: self._market,
             topics.MARKET_AWARDS.name: self._market,
             topics.MARKET_DELIVERIES.name: self._market,
@@ -256,6 +259,10 @@ class ReadModel:
         standing = (a for a in self._alerts.values() if not a.cancelled and a.ends_at_ms > now_ms)
         return sorted(standing, key=lambda alert: (alert.starts_at_ms, alert.alert_id))
 
+    def known_alerts(self) -> list[Alert]:
+        """All storms that are known, also those that are over."""
+        return list(self._alerts.values())
+
     def _request(self, record: Request, _offset: int, _now_ms: int) -> None:
         self.dispatches.apply_request(record)
 
@@ -283,9 +290,13 @@ class ReadModel:
         self.incidents.apply(record)
 
     def _program(self, record: Program, _offset: int, _now_ms: int) -> None:
-        if (fault := self._agreements.apply(record)) is not None:
+        if (fault := self.agreements.apply(record)) is not None:
             raise RefusedError(fault)
         self.programs[record.program_id, record.version] = record
+
+    def _agreement(self, record: Enrolment | Tariff, _offset: int, _now_ms: int) -> None:
+        if (fault := self.agreements.apply(record)) is not None:
+            raise RefusedError(fault)
 
     def _market(self, record: MarketTopicRecord | Bid, _offset: int, now_ms: int) -> None:
         self._markets.apply(record, now_ms)

@@ -21,6 +21,7 @@ from vpp_streams.settings import Settings
 from vpp_streams.settlement.checks import digest
 from vpp_streams.settlement.database import drop_tables, open_ledger, plain_errors
 from vpp_streams.settlement.offsets import Applied, applied_offsets
+from vpp_streams.settlement.past_days import PastDays
 from vpp_streams.settlement.role import LedgerRole
 from vpp_streams.settlement.settling import Settling
 from vpp_streams.settlement.zone import zone_of
@@ -48,7 +49,8 @@ async def run_settlement(settings: Settings) -> None:
             # A standby's would be out of date; with a large ledger it takes a while to read.
             await (await asyncio.to_thread(LedgerRole, engine, kafka, health)).run()
 
-        settling = Settling(kafka, health, zone_of(settings), clock.now_ms, begin=begin)
+        past = PastDays(settings.history_dir, settings.window_retention_s * 1000)
+        settling = Settling(kafka, health, zone_of(settings), past, clock.now_ms, begin=begin)
         await run_until_stopped(duty.run(), book(), settling.run())
 
 

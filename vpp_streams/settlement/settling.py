@@ -13,12 +13,21 @@ import structlog
 
 from schemas.ledger import PeriodClosed
 from schemas.market import Award, Delivery
-from schemas.programs import Program
+from schemas.preferences import Preferences
+from schemas.programs import OptOut
 from vpp_streams.domain.ledger.periods import check_is_over
-from vpp_streams.domain.moments import HOUR_MS
+from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.settle.corrections import by_partition
-from vpp_streams.domain.settle.settler import KEEP_MS, Settler, unpaid_terms
+from vpp_streams.domain.settle.settler import (
+    KEEP_WINDOWS_MS,
+    NO_PAST,
+    AwardJob,
+    EventJob,
+    Job,
+    QuarterJob,
+    Settler,
+)
 from vpp_streams.errors import RefusedError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read
@@ -26,10 +35,18 @@ from vpp_streams.kafka.follower import Feed, assets_into
 from vpp_streams.process.connection import Connection
 from vpp_streams.process.duty import Begin, at_once
 from vpp_streams.process.health import HealthReporter
+from vpp_streams.settlement.past_days import PastDays
 
 log = structlog.get_logger()
 
 CYCLE_S = 1.0
+AHEAD_MS = 4 * DAY_MS
+"""Awards may be made this long before their intervals."""
+_COUNTERS = {
+    AwardJob: "intervals_settled",
+    EventJob: "events_settled",
+    QuarterJob: "quarters_settled",
+}
 
 
 class Settling:
@@ -40,9 +57,12 @@ class Settling:
         kafka: Connection,
         health: HealthReporter,
         zone: ZoneInfo,
+        past: PastDays,
         now_ms: Callable[[], int],
+        *,
         begin: Begin = at_once,
     ) -> None:
+        self._past = past
         self._kafka = kafka
         self._counters = health.counters
         self._now_ms = now_ms
@@ -50,19 +70,21 @@ class Settling:
         """Returns while this instance is on duty; awaited again before each interval."""
         self._registry = Registry()
         self.settler = Settler(self._registry, zone)
+        self._opt_outs: list[OptOut] = []
+        """Those that are to be published."""
         health.gauges["intervals_due"] = lambda: self.settler.due
 
     def feeds(self) -> Iterator[Feed[Any]]:
-        """What intervals are settled from."""
-        since_ms = max(self._now_ms() - KEEP_MS - HOUR_MS, 1)
+        """What is settled, beside `known`."""
+        since_ms = max(self._now_ms() - KEEP_WINDOWS_MS - HOUR_MS, 1)
         settler, now_ms = self.settler, self._now_ms
-        yield assets_into(self._registry)
-        yield Feed(topics.PROGRAMS, self._on_program)
+        yield Feed(topics.PROGRAMS, lambda read: settler.agree(read.record))
         yield Feed(topics.ENROLMENTS, lambda read: settler.agree(read.record))
+        yield Feed(topics.PREFERENCES, lambda read: self._decide(read.record))
         yield Feed(topics.LEDGER_DECISIONS, self._on_decision)
         yield Feed(
             topics.SETTLEMENT_ENTRIES,
-            lambda read: settler.published(read.record),
+            lambda read: settler.published(read.record, now_ms()),
             since_ms=since_ms,
         )
         yield Feed(
@@ -71,22 +93,30 @@ class Settling:
             since_ms=since_ms,
         )
         yield Feed(
-            topics.DISPATCH_EVENTS, lambda read: settler.dispatched(read.record), since_ms=since_ms
+            topics.DISPATCH_EVENTS,
+            lambda read: settler.dispatched(read.record, now_ms()),
+            since_ms=since_ms,
         )
-        for outcomes in (topics.MARKET_AWARDS, topics.MARKET_DELIVERIES):
-            yield Feed(outcomes, self._on_market, since_ms=since_ms)
+        # Awards are known ahead: an auction of days clears long before the last of its intervals.
+        ahead_ms = max(since_ms - AHEAD_MS, 1)
+        yield Feed(topics.MARKET_AWARDS, self._on_market, since_ms=ahead_ms)
+        yield Feed(topics.MARKET_DELIVERIES, self._on_market, since_ms=since_ms)
 
-    def _on_program(self, read: Read[Program]) -> None:
-        program = read.record
-        self.settler.agree(program)
-        if unpaid := unpaid_terms(program):
-            self._counters["programs_with_unpaid_terms"] += 1
-            log.warning(
-                "a program promises what is not paid yet",
-                program=program.program_id,
-                version=program.version,
-                unpaid=unpaid,
-            )
+    def known(self) -> Iterator[Feed[Any]]:
+        """What has to be known before owners' preferences are read: they are opt-outs from it."""
+        yield assets_into(self._registry)
+        yield Feed(
+            topics.OPT_OUTS, lambda read: self.settler.opted_out(read.record, self._now_ms())
+        )
+        yield Feed(topics.DISPATCH_TARGETS, self._on_request)
+
+    def _on_request(self, read: Read[Any]) -> None:
+        self.settler.requested(read.record, self._now_ms())
+        for chosen in self.settler.unclear(read.record):
+            self._decide(chosen)
+
+    def _decide(self, chosen: Preferences) -> None:
+        self._opt_outs += self.settler.decided(chosen, self._now_ms())
 
     def _on_decision(self, read: Read[Any]) -> None:
         if isinstance(read.record, PeriodClosed):
@@ -103,31 +133,47 @@ class Settling:
     async def run(self) -> None:
         """Follow and settle, for ever. An error ends the process; its successor continues."""
         async with asyncio.TaskGroup() as group:
+            await self._kafka.follower.follow_in(group, *self.known())
             await self._kafka.follower.follow_in(group, *self.feeds())
             beginning = group.create_task(self._begin())
             while True:
                 ready = self.settler.ready(self._now_ms()) if beginning.done() else ()
-                for bid_id in ready:
+                if beginning.done():
+                    await self._publish_opt_outs()
+                for job in ready:
                     await self._begin()
-                    await self._settle(bid_id)
+                    await self._settle(job)
                 self.settler.forget(self._now_ms())
                 await asyncio.sleep(CYCLE_S)
 
-    async def _settle(self, bid_id: str) -> None:
+    async def _publish_opt_outs(self) -> None:
+        """Publish what owners' decisions mean for payments.
+
+        A process that is killed before it finds them again: preferences are kept.
+        """
+        found, self._opt_outs = self._opt_outs, []
+        for one in found:
+            await self._kafka.outlet.write(topics.OPT_OUTS, one)
+            self._counters["opt_outs"] += 1
+
+    async def _settle(self, job: Job) -> None:
         try:
-            entries = self.settler.settle(bid_id)
+            need = self.settler.need(job)
+            past = NO_PAST if need is None else await asyncio.to_thread(self._past.read, need)
+            entries = self.settler.settle(job, past)
         except RefusedError as error:
+            self.settler.refuse(job)
             self._counters["intervals_refused"] += 1
-            log.error("an interval is not settled", bid=bid_id, reason=str(error))
+            log.error("an interval is not settled", what=tuple(job), reason=str(error))
             return
         if entries is None:
             return
         # Known before it is sent: whatever changes meanwhile is settled against it.
         sent = []
         for partition, part in by_partition(entries):
-            self.settler.published(part)
+            self.settler.published(part, self._now_ms())
             sent.append(
                 await self._kafka.outlet.send(topics.SETTLEMENT_ENTRIES, part, partition=partition)
             )
         await asyncio.gather(*sent)
-        self._counters["intervals_settled"] += 1
+        self._counters[_COUNTERS[type(job)]] += 1

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from schemas.programs import Program
 from schemas.settlement import site_account
 from vpp_streams.domain.ledger.site_entries import SiteEntry
+from vpp_streams.domain.settle.storm_cost import StormBill
 from vpp_streams.domain.statements.arithmetic import Money, money
 from vpp_streams.domain.statements.document import MonthBooks, State, StatementDocument, document_of
 from vpp_streams.errors import LedgerError
@@ -26,6 +27,7 @@ from vpp_streams.settlement.queries import (
     sites_of_month,
 )
 from vpp_streams.settlement.zone import zone_of
+from vpp_streams.statements.storms import StormCosts
 
 READ_S = 8
 """How long the database may take to connect, and for one statement."""
@@ -48,6 +50,7 @@ class LedgerReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.storms = StormCosts(settings)
         self._engine: sa.Engine | None = None
         self._opening = Lock()
 
@@ -86,7 +89,11 @@ class LedgerReader:
         return self._read(lambda ledger: sites_of_month(ledger, month))
 
     def statement(
-        self, site_id: str, month: str, programs: Collection[Program]
+        self,
+        site_id: str,
+        month: str,
+        programs: Collection[Program],
+        storms: StormBill | None = None,
     ) -> StatementDocument:
         """A site's statement for a month. Raises `LedgerError`."""
         zone = self.zone
@@ -109,6 +116,7 @@ class LedgerReader:
                 ),
                 decimals=decimals_of(currency) if currency else 2,
                 currency=currency,
+                storms=storms,
             )
             entries = month_entries(ledger, site_id, month)
             return document_of(site_id, month, entries, programs, books)

@@ -21,6 +21,7 @@ from vpp_streams.serving.needs import Of, at
 from vpp_streams.serving.readmodel import KEEP_SITE_WINDOWS, ReadModel
 from vpp_streams.statements.files import MEDIA_TYPES, Format, file_name, file_of
 from vpp_streams.statements.reading import LedgerReader
+from vpp_streams.statements.storms import StormFacts
 from vpp_streams.web.accept import format_for
 from vpp_streams.web.answers import Json
 from vpp_streams.web.ledger_access import LedgerAccess
@@ -73,7 +74,8 @@ class StatementApi:
         span = time_range(since, until, self._now_ms(), days=days, most_days=MOST_DAYS)
 
         def read(ledger: LedgerReader) -> tuple[str, list[PastEvent]]:
-            return str(ledger.zone), past_events(ledger.entries(site_id, *span))
+            zone = ledger.zone
+            return str(zone), past_events(ledger.entries(site_id, *span), zone)
 
         zone, found = await self._access.read(http.scope, read)
         return Json(
@@ -110,10 +112,17 @@ class StatementApi:
     ) -> Response:
         """A month's statement as JSON, CSV or PDF: by ``format``, or by the header Accept."""
         chosen = format_ or format_for(http.headers.get("accept"), MEDIA_TYPES, "statement")
-        programs = list(self._model.programs.values())
+        programs, now_ms = list(self._model.programs.values()), self._now_ms()
+        facts = StormFacts(
+            self._model.known_alerts(),
+            self._site(site_id),
+            self._model.sites.registry.preferences(site_id),
+            self._model.agreements,
+        )
 
         def read(ledger: LedgerReader) -> tuple[str, bytes]:
-            document = ledger.statement(site_id, month, programs)
+            storms = ledger.storms.bill(facts, month, ledger.zone, now_ms)
+            document = ledger.statement(site_id, month, programs, storms)
             return file_name(document, chosen), file_of(document, chosen)
 
         name, content = await self._access.read(http.scope, read)

@@ -16,12 +16,12 @@ from tests.support.settle_world import (
     everybody,
     fleet,
     floats,
+    opt_out,
     terms,
 )
 from vpp_streams.domain.arrays import Mask
 from vpp_streams.domain.market.overrides import Override
 from vpp_streams.domain.settle.attribution import (
-    OptOut,
     capacity_weights,
     delivered_in,
     direction,
@@ -120,9 +120,9 @@ def test_capacity_that_was_not_measured_was_not_there() -> None:
 
 
 def test_an_owner_who_left_takes_no_part() -> None:
-    left = OptOut("b", START + INTERVAL - 1, START + INTERVAL + 1, 0)
+    left = opt_out("b", START + INTERVAL - 1, START + INTERVAL + 1, 0)
     assert taking_part(SITES, SPAN, [left]).tolist() == [True, False]
-    later = OptOut("b", START + INTERVAL, START + INTERVAL + 1, 0)
+    later = opt_out("b", START + INTERVAL, START + INTERVAL + 1, 0)
     assert taking_part(SITES, SPAN, [later]).tolist() == [True, True]
     assert taking_part(SITES, SPAN, []).tolist() == [True, True]
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.market import Award
+from schemas.programs import OptOut
 from schemas.windows import SiteWindow
 from tests.support.market_factory import NEM_FILE, recorded
 from tests.support.settle_world import (
@@ -29,11 +30,11 @@ from tests.support.settle_world import (
     enrolled,
     everybody,
     fleet,
+    opt_out,
     site_window,
     terms,
 )
 from vpp_streams.domain.arrays import Floats
-from vpp_streams.domain.settle.attribution import OptOut
 from vpp_streams.domain.settle.baselines import Calendar
 from vpp_streams.domain.settle.corrections import AWARD_KINDS, balances, standing
 from vpp_streams.domain.settle.intervals import SiteWindows
@@ -89,7 +90,7 @@ def facts(days: int, sites: int, seed: int) -> Facts:
         prices.energy[:count],
         np.where(late, np.nan, wh),
         wh,
-        OptOut(site_ids[0], starts[count // 3], starts[count // 2], 0),
+        opt_out(site_ids[0], starts[count // 3], starts[count // 2], 0),
     )
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.support.settle_world import BERLIN, DAY, HOUR, START, enrolled, terms
+from schemas.programs import OptOut
+from tests.support.settle_world import BERLIN, DAY, HOUR, START, enrolled, opt_out, terms
 from vpp_streams.domain.arrays import Floats
-from vpp_streams.domain.settle.attribution import OptOut
 from vpp_streams.domain.settle.intervals import Span
 from vpp_streams.domain.settle.opt_outs import available_hours, lost_days
 
@@ -16,7 +16,7 @@ RULES = terms(per_kw_hour_micros=1, opt_outs_per_month=2, opt_out_notice_s=3_600
 
 def left(day: int, announced_before_ms: int = 2 * HOUR, site_id: str = "a") -> OptOut:
     start_ms = DAY_0 + day * DAY + 18 * HOUR
-    return OptOut(site_id, start_ms, start_ms + HOUR, start_ms - announced_before_ms)
+    return opt_out(site_id, start_ms, start_ms + HOUR, start_ms - announced_before_ms)
 
 
 def days(count: int = 4, coverage: float = 1.0) -> list[tuple[Span, Floats]]:
@@ -64,5 +64,5 @@ def test_what_was_not_measured_is_not_lost_twice() -> None:
 
 def test_opt_outs_that_overlap_count_once() -> None:
     first = left(0)
-    second = OptOut("a", first.from_ms + HOUR // 2, first.until_ms + HOUR // 2, 0)
+    second = opt_out("a", first.from_ms + HOUR // 2, (first.until_ms or 0) + HOUR // 2, 0)
     assert hours(first, second) == [94.5, 96.0]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.entry_frames import encode_entries
-from schemas.programs import Program
+from schemas.programs import OptOut, Program
 from schemas.windows import SiteWindow
 from tests.support.settle_world import (
     BERLIN,
@@ -24,12 +24,12 @@ from tests.support.settle_world import (
     delivery,
     enrolled,
     fleet,
+    opt_out,
     site_window,
     terms,
 )
 from vpp_streams.domain.arrays import Mask
 from vpp_streams.domain.market.overrides import Override
-from vpp_streams.domain.settle.attribution import OptOut
 from vpp_streams.domain.settle.baselines import Calendar
 from vpp_streams.domain.settle.corrections import (
     AWARD_KINDS,
@@ -38,8 +38,8 @@ from vpp_streams.domain.settle.corrections import (
     balances,
     standing,
 )
+from vpp_streams.domain.settle.events import Event
 from vpp_streams.domain.settle.intervals import SiteWindows
-from vpp_streams.domain.settle.program_lines import Event
 from vpp_streams.domain.settle.settling import Region
 
 IDS = ["a", "b"]
@@ -130,7 +130,7 @@ def test_time_that_an_operators_order_took_counts_neither_for_nor_against() -> N
 
 def test_an_owner_who_left_is_not_paid_and_the_others_are() -> None:
     windows = holding(*five("a", 80.0), *five("b", 20.0))
-    left = OptOut("b", START, START + INTERVAL, START - DAY)
+    left = opt_out("b", START, START + INTERVAL, START - DAY)
     assert amounts(settle(region(windows, opt_outs=(left,)))) == {"a": 30_000, "b": 0}
 
 

@@ -22,9 +22,10 @@ from tests.support.settle_world import (
     terms,
 )
 from vpp_streams.domain.settle.corrections import AWARD_KINDS, balances, settled, standing
+from vpp_streams.domain.settle.events import Event
 from vpp_streams.domain.settle.market_lines import award_lines
 from vpp_streams.domain.settle.periods import Books
-from vpp_streams.domain.settle.program_lines import Event, event_lines
+from vpp_streams.domain.settle.program_lines import event_lines
 from vpp_streams.domain.settle.statement import MonthFacts, Statement, statement
 from vpp_streams.domain.settle.storm_cost import StormBill
 

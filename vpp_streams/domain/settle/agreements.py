@@ -7,8 +7,9 @@ its site earns nothing until the program is known.
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -81,6 +82,10 @@ class Agreements:
                 )
         self._enrolments[new.site_id] = sorted([*others, new], key=_from)
         return None
+
+    def programs(self) -> Iterator[Program]:
+        """Every version of every program."""
+        return chain.from_iterable(self._programs.values())
 
     def program(self, program_id: str, at_ms: int) -> Program | None:
         """The version of a program that holds at a moment."""

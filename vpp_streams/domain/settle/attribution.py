@@ -6,7 +6,7 @@ of the time delivered what was measured in it. Energy against the direction of a
 weight, nor has a site whose owner left the event.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.market import Award, Delivery
+from schemas.programs import OptOut
 from vpp_streams.domain.arrays import Floats, Ints, Mask
 from vpp_streams.domain.market.overrides import Override
 from vpp_streams.domain.settle.agreements import Enrolled
@@ -21,16 +22,7 @@ from vpp_streams.domain.settle.baselines import Calendar, Measured, no_battery_w
 from vpp_streams.domain.settle.fleet import Fleet
 from vpp_streams.domain.settle.intervals import Energies, Span
 from vpp_streams.domain.settle.money import milli_wh
-
-
-@dataclass(frozen=True, slots=True)
-class OptOut:
-    """An owner leaves all events of a stretch of time."""
-
-    site_id: str
-    from_ms: int
-    until_ms: int
-    announced_ms: int
+from vpp_streams.domain.settle.opt_outs import leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +125,17 @@ def capacity_weights(
     return np.where(takes_part, held, 0)
 
 
-def taking_part(site_ids: pa.StringArray, span: Span, opt_outs: Iterable[OptOut]) -> Mask:
-    """The sites whose owners did not leave an event, shape (sites,)."""
-    start_ms, end_ms = span
-    left = {one.site_id for one in opt_outs if one.from_ms < end_ms and one.until_ms > start_ms}
+def taking_part(
+    site_ids: pa.StringArray,
+    span: Span,
+    opt_outs: Iterable[OptOut],
+    requests: Collection[str] = (),
+) -> Mask:
+    """The sites whose owners did not leave an event, shape (sites,).
+
+    ``requests`` are those that called for it, with the bids of its awards.
+    """
+    left = {one.site_id for one in opt_outs if leaves(one, span, requests)}
     gone = pc.is_in(site_ids, pa.array(sorted(left), pa.string()))
     mask: Mask = ~gone.to_numpy(zero_copy_only=False)
     return mask

@@ -32,6 +32,8 @@ ADJUSTMENT_LIMITS = (0.8, 1.2)
 ADJUSTMENT_HOURS = (2, 3, 4)
 """Hours before the event by which the baseline is adjusted; the last hour is left out, because
 people prepare in it."""
+ADJUSTED_BY_MS = max(ADJUSTMENT_HOURS) * HOUR_MS
+"""The first of these hours begins this long before the event."""
 COMPLETE = 0.99
 """A day counts where at least this share of the interval was measured."""
 
@@ -66,7 +68,7 @@ def ten_of_ten_wh(
     zone, event_day = calendar.zone, local_date(event_start_ms, calendar.zone)
     working = is_working_day(event_day, calendar.holidays)
     target, least = (WORKING_DAYS, LEAST_WORKING_DAYS) if working else (OTHER_DAYS, OTHER_DAYS)
-    hours = [(event_start_ms - n * HOUR_MS, event_start_ms - (n - 1) * HOUR_MS) for n in _hours()]
+    hours = _hours_before(event_start_ms)
     today = [_complete_wh(measured(hour)) for hour in hours]
     sites = len(today[0])
     sums, before = np.zeros(sites), np.zeros((len(hours), sites))
@@ -89,6 +91,25 @@ def ten_of_ten_wh(
     raw_wh = np.where(count >= least, sums / np.maximum(count, 1), np.nan)
     usual = np.where(seen > 0, before / np.maximum(seen, 1), np.nan)
     return raw_wh * adjustment(np.array(today), usual)
+
+
+def spans_needed(span: Span, event_start_ms: int, calendar: Calendar) -> tuple[Span, ...]:
+    """The stretches of time of earlier days that `ten_of_ten_wh` may ask for."""
+    zone, event_day = calendar.zone, local_date(event_start_ms, calendar.zone)
+    moved = (
+        _on_day(each, event_start_ms, day, zone)
+        for day in similar_days(event_day, calendar.holidays)
+        for each in (span, *_hours_before(event_start_ms))
+    )
+    return tuple(each for each in moved if each is not None)
+
+
+def _hours_before(event_start_ms: int) -> list[Span]:
+    """The hours by which the baseline is adjusted."""
+    return [
+        (event_start_ms - n * HOUR_MS, event_start_ms - (n - 1) * HOUR_MS)
+        for n in reversed(ADJUSTMENT_HOURS)
+    ]
 
 
 def adjustment(today_wh: Floats, usual_wh: Floats) -> Floats:
@@ -118,10 +139,6 @@ def similar_days(day: date, holidays: Collection[date] = ()) -> Iterator[date]:
 def is_working_day(day: date, holidays: Collection[date]) -> bool:
     """Whether a day is neither on a weekend nor a holiday."""
     return day.weekday() < 5 and day not in holidays
-
-
-def _hours() -> tuple[int, ...]:
-    return tuple(reversed(ADJUSTMENT_HOURS))
 
 
 def _complete_wh(energies: Energies) -> Floats:

@@ -40,6 +40,12 @@ class Fleet:
         columns = np.array([_powers(site) for site in counted], np.float64).reshape(-1, 4).T
         return Fleet(region, pa.array([site.site_id for site in counted], pa.string()), *columns)
 
+    def of_rows(self, rows: Ints) -> "Fleet":
+        """Some of the sites."""
+        powers = (self.charge_w, self.discharge_w, self.import_w, self.export_w)
+        site_ids = self.site_ids.take(pa.array(rows))
+        return Fleet(self.region, site_ids, *(power[rows] for power in powers))
+
     def __len__(self) -> int:
         return len(self.site_ids)
 

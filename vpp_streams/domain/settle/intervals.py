@@ -138,6 +138,11 @@ class SiteWindows:
             self._found = site_ids, np.array(rows, np.int64)
         return self._found[1]
 
+    def coverage(self, rows: Ints, size_s: int, start_ms: int) -> Floats:
+        """Measured share of sites in the windows of one size and start, 0..1; no window = 0."""
+        block = self._blocks.get((size_s, start_ms))
+        return np.zeros(len(rows)) if block is None else block.of(rows).coverage
+
     def energies(self, rows: Ints, span: Span, without: Iterable[Span] = ()) -> Energies:
         """Energy of sites in an interval, without the windows that touch other stretches of time.
 

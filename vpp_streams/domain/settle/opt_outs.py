@@ -1,18 +1,38 @@
 """What it costs to leave events: the availability of a day, if a program's rules were not kept."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from schemas.programs import Program
+from schemas.programs import OptOut, Program
 from vpp_streams.domain.arrays import Floats
 from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.domain.settle.agreements import Enrolled
-from vpp_streams.domain.settle.attribution import OptOut
 from vpp_streams.domain.settle.intervals import Span
 from vpp_streams.domain.settle.periods import local_date
+
+
+def ends_ms(one: OptOut) -> float:
+    """The first moment in which an opt-out no longer holds; inf = no end is known."""
+    return math.inf if one.until_ms is None else one.until_ms
+
+
+def holds(one: OptOut) -> bool:
+    """Whether it takes any time: the owner did not take it back before it began."""
+    return ends_ms(one) > one.from_ms
+
+
+def leaves(one: OptOut, span: Span, requests: Collection[str]) -> bool:
+    """Whether an owner takes no part in some of a stretch of time that these requests called for.
+
+    An opt-out from one request concerns no other.
+    """
+    if one.request_id and one.request_id not in requests:
+        return False
+    return holds(one) and one.from_ms < span[1] and ends_ms(one) > span[0]
 
 
 def lost_days(opt_outs: Iterable[OptOut], program: Program, zone: ZoneInfo) -> frozenset[date]:
@@ -65,7 +85,7 @@ def _overlap_ms(span: Span, opt_outs: Iterable[OptOut]) -> int:
     """How much of a stretch of time opt-outs take; where they overlap, time counts once."""
     covered, end_ms = 0, span[0]
     for one in sorted(opt_outs, key=lambda each: each.from_ms):
-        since, until = max(one.from_ms, end_ms), min(one.until_ms, span[1])
+        since, until = max(one.from_ms, end_ms), round(min(ends_ms(one), span[1]))
         if until > since:
             covered, end_ms = covered + until - since, until
     return covered

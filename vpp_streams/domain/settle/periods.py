@@ -38,6 +38,14 @@ def day_start_ms(day: date, zone: ZoneInfo) -> int:
     return round(midnight.astimezone(UTC).timestamp() * 1000)
 
 
+def half_day_end_ms(at_ms: int, zone: ZoneInfo) -> int:
+    """The first noon or midnight after a moment."""
+    day = local_date(at_ms, zone)
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=zone)
+    noon_ms = round(noon.astimezone(UTC).timestamp() * 1000)
+    return noon_ms if at_ms < noon_ms else day_start_ms(day + timedelta(days=1), zone)
+
+
 def month_of(at_ms: int, zone: ZoneInfo) -> str:
     """The month of a moment, ``YYYY-MM``."""
     return f"{local_date(min(at_ms, MAX_TIME_MS), zone):%Y-%m}"

@@ -1,12 +1,14 @@
-"""Which intervals of awards have to be settled, and the entries that settle them.
+"""Which intervals, events and quarters of an hour have to be settled, and their entries.
 
-A fold of sites, windows, awards, deliveries, agreements, closed months and of the entries that were
-published before. An interval is due when its delivery is there, and again whenever a window, the
-delivery or its entries change: `settle` then gives the difference, or nothing.
+A fold of sites, windows, awards, deliveries, requests, agreements, opt-outs, closed months and of
+the entries that were published before. Something is due when all that it needs is there, and again
+whenever a window, the delivery or its entries change: `settle` then gives the difference, or
+nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -14,49 +16,81 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.assets import Site
-from schemas.dispatch import DispatchEvent
+from schemas.dispatch import DispatchEvent, Request, Target
 from schemas.market import Award, Delivery
-from schemas.programs import Enrolment, Program
+from schemas.preferences import Preferences
+from schemas.programs import Enrolment, OptOut, Program
 from schemas.windows import SiteWindow
 from vpp_streams.domain.market.ledger import ends_ms
-from vpp_streams.domain.market.overrides import Overrides
-from vpp_streams.domain.moments import HOUR_MS
+from vpp_streams.domain.market.overrides import Override, Overrides
+from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.domain.settle.agreements import Agreements
-from vpp_streams.domain.settle.baselines import Calendar
-from vpp_streams.domain.settle.corrections import AWARD_KINDS, standing
+from vpp_streams.domain.settle.agreements import Agreements, Enrolled
+from vpp_streams.domain.settle.award_book import MINUTE_MS, AwardBook
+from vpp_streams.domain.settle.baselines import ADJUSTED_BY_MS, Calendar, spans_needed
+from vpp_streams.domain.settle.called import Called
+from vpp_streams.domain.settle.corrections import (
+    AVAILABILITY_KINDS,
+    AWARD_KINDS,
+    EVENT_KINDS,
+    standing,
+)
+from vpp_streams.domain.settle.due import Due
+from vpp_streams.domain.settle.events import Event
 from vpp_streams.domain.settle.fleet import Fleet
-from vpp_streams.domain.settle.intervals import SiteWindows
-from vpp_streams.domain.settle.periods import Books, month_after
+from vpp_streams.domain.settle.intervals import QUARTER_S, SiteWindows, Span
+from vpp_streams.domain.settle.leaving import OptOuts
+from vpp_streams.domain.settle.opt_outs import ends_ms as left_until_ms
+from vpp_streams.domain.settle.past import Need, Past
+from vpp_streams.domain.settle.periods import (
+    Books,
+    day_start_ms,
+    local_date,
+    month_after,
+    month_bounds_ms,
+    month_of,
+)
+from vpp_streams.domain.settle.program_lines import pays_for_availability, pays_for_events
 from vpp_streams.domain.settle.settling import Region
 from vpp_streams.errors import RefusedError
 
-QUIET_MS = 10_000
-"""An interval is settled when nothing about it has changed for this long, or after `LATEST_MS`: the
-windows of its sites and its delivery arrive one after another."""
-LATEST_MS = 60_000
 KEEP_MS = 24 * HOUR_MS
-"""Intervals that began within this time are settled, and again when late data correct them."""
-MINUTE_MS = 60_000
-Slot = tuple[str, str, int]
-"""An interval: market, region and start."""
+"""What began within this time is settled, and again when late data correct it."""
+AHEAD_MS = 366 * DAY_MS
+"""Nothing is known longer ahead than this."""
+KEEP_WINDOWS_MS = KEEP_MS + ADJUSTED_BY_MS
+"""A baseline is adjusted by the hours before its event."""
+NO_PAST = Past(SiteWindows())
+KEEP_OPT_OUTS_MS = 62 * DAY_MS
+"""Opt-outs are counted by month."""
 
 
-def unpaid_terms(program: Program) -> tuple[str, ...]:
-    """What a program promises and the settler does not pay, in words."""
-    by_rate = {
-        "payment per kWh": program.per_kwh_micros,
-        "payment per event": program.per_event_micros,
-        "payment for availability": program.per_kw_hour_micros or program.per_kw_month_micros,
-    }
-    terms = tuple(words for words, rate in by_rate.items() if rate)
-    if program.baseline != "no_battery":
-        terms += (f"its share of the market, by the baseline {program.baseline}",)
-    return terms
+class AwardJob(NamedTuple):
+    """The interval of an award."""
+
+    bid_id: str
+
+
+class EventJob(NamedTuple):
+    """An event; the market is "" where it was called by a request."""
+
+    market: str
+    region: str
+    start_ms: int
+
+
+class QuarterJob(NamedTuple):
+    """A quarter of an hour in which the sites of a region stood ready."""
+
+    region: str
+    start_ms: int
+
+
+Job = AwardJob | EventJob | QuarterJob
 
 
 class Settler:
-    """The intervals of the last day."""
+    """What began within the last day."""
 
     def __init__(self, registry: Registry, zone: ZoneInfo) -> None:
         self._registry = registry
@@ -64,18 +98,26 @@ class Settler:
         self._agreements = Agreements()
         self._windows = SiteWindows()
         self._overrides = Overrides()
-        self._awards: dict[str, Award] = {}
-        self._deliveries: dict[str, Delivery] = {}
-        self._entries: dict[Slot, list[pa.RecordBatch]] = defaultdict(list)
-        self._of_minute: dict[tuple[str, int], set[str]] = defaultdict(set)
-        """Awards that include a minute of a region."""
-        self._due: dict[str, tuple[int, int]] = {}
-        """Award -> when it changed first and last since it was settled."""
+        self._opt_outs = OptOuts()
+        self._awards = AwardBook(zone)
+        self._called = Called(zone)
+        self._quarters: set[QuarterJob] = set()
+        """Those that were measured."""
+        self._entries: dict[tuple[str, str, int], list[pa.RecordBatch]] = defaultdict(list)
+        """By market, region and start."""
+        self._touched: set[str] = set()
+        """Awards of which something was measured since the last look at their events."""
+        self._due = Due[Job]()
 
     @property
     def due(self) -> int:
-        """Number of intervals that have to be settled."""
+        """Number of intervals, events and quarters that have to be settled."""
         return len(self._due)
+
+    @staticmethod
+    def _check(at_ms: int, now_ms: int) -> None:
+        if at_ms > now_ms + AHEAD_MS:
+            raise RefusedError("its time is more than a year ahead")
 
     def agree(self, record: Program | Enrolment) -> None:
         """Apply terms or an enrolment. Raises `RefusedError` for one that contradicts itself."""
@@ -83,41 +125,97 @@ class Settler:
         if fault is not None:
             raise RefusedError(fault)
 
-    def dispatched(self, event: DispatchEvent) -> None:
-        """Apply what a region says about the requests that apply in it."""
+    def requested(self, request: Request, now_ms: int) -> None:
+        """Apply a record of topic ``dispatch.targets``."""
+        if isinstance(request, Target) and request.ends_at_ms >= now_ms - KEEP_MS:
+            self._check(request.ends_at_ms, now_ms)
+            self._called.target(request)
+
+    def dispatched(self, event: DispatchEvent, now_ms: int) -> None:
+        """Apply what a region says about the requests that apply in it.
+
+        Raises `RefusedError`, as all of these, for a record of a time that is far ahead.
+        """
+        self._check(event.at_ms, now_ms)
         self._overrides.apply(event)
+        for found in self._called.apply(event):
+            if found.span[0] >= now_ms - KEEP_MS:
+                self._due.changed(EventJob("", found.region, found.span[0]), now_ms)
+
+    def decided(self, chosen: Preferences, now_ms: int) -> list[OptOut]:
+        """Apply what an owner decided; returns the opt-outs that are to be published."""
+        self._check(chosen.set_at_ms, now_ms)
+        records = self._opt_outs.decided(chosen, self._called.spans)
+        for one in records:
+            self.opted_out(one, now_ms)
+        return records
+
+    def unclear(self, request: Request) -> list[Preferences]:
+        """Preferences that skip a request which was not known when they were applied."""
+        return self._opt_outs.unclear(request.request_id)
+
+    def opted_out(self, one: OptOut, now_ms: int) -> None:
+        """Apply an opt-out: what it concerns is settled again."""
+        self._check(one.from_ms, now_ms)
+        before = self._opt_outs.apply(one)
+        site = self._registry.site(one.site_id)
+        if site is None or before == one:
+            return
+        until_ms = max(left_until_ms(each) for each in (one, before or one))
+        for bid_id in self._awards.within(site.region, one.from_ms, until_ms):
+            self._award_changed(bid_id, now_ms)
+        for start_ms in self._called.within(site.region, one.from_ms, until_ms):
+            self._due.changed(EventJob("", site.region, start_ms), now_ms)
+        # It may cost the availability of its day.
+        zone = self._books.zone
+        day_ms = day_start_ms(local_date(one.from_ms, zone), zone)
+        for job in self._quarters:
+            if job.region == site.region and day_ms <= job.start_ms < max(
+                until_ms, day_ms + DAY_MS
+            ):
+                self._due.changed(job, now_ms)
 
     def awarded(self, award: Award, now_ms: int) -> None:
         """Apply an award; the first of a bid stands. Raises `RefusedError` for one of days."""
         if award.interval_ms > KEEP_MS:
             raise RefusedError("its interval is longer than a day, which the settler keeps")
-        if award.bid_id in self._awards or award.start_ms < now_ms - KEEP_MS:
-            return
-        self._awards[award.bid_id] = award
-        for minute_ms in range(award.start_ms, ends_ms(award), MINUTE_MS):
-            self._of_minute[award.region, minute_ms].add(award.bid_id)
-        self._changed(award.bid_id, now_ms)
+        self._check(award.start_ms, now_ms)
+        if award.start_ms >= now_ms - KEEP_MS and self._awards.add(award):
+            self._award_changed(award.bid_id, now_ms)
 
     def delivered(self, delivery: Delivery, now_ms: int) -> None:
         """Apply a delivery; a later record of it replaces an earlier one."""
+        self._check(delivery.start_ms, now_ms)
         if delivery.start_ms >= now_ms - KEEP_MS:
-            self._deliveries[delivery.bid_id] = delivery
-            self._changed(delivery.bid_id, now_ms)
+            self._awards.deliver(delivery)
+            self._award_changed(delivery.bid_id, now_ms)
 
     def measured(self, window: SiteWindow, now_ms: int) -> None:
         """Apply a window of a site."""
-        if window.start_ms < now_ms - KEEP_MS or not self._windows.apply(window):
+        self._check(window.start_ms, now_ms)
+        if window.start_ms < now_ms - KEEP_WINDOWS_MS or not self._windows.apply(window):
             return
+        region = window.region
+        if window.size_s == QUARTER_S and window.start_ms >= now_ms - KEEP_MS:
+            quarter = QuarterJob(region, window.start_ms)
+            self._quarters.add(quarter)
+            self._due.changed(quarter, now_ms)
         end_ms = window.start_ms + window.size_s * 1000
         for minute_ms in range(window.start_ms, end_ms, MINUTE_MS):
-            for bid_id in self._of_minute.get((window.region, minute_ms), ()):
-                self._changed(bid_id, now_ms)
+            for bid_id in self._awards.in_minute(region, minute_ms):
+                self._award_changed(bid_id, now_ms)
+            start_ms = self._called.in_minute(region, minute_ms)
+            if start_ms is not None:
+                self._due.changed(EventJob("", region, start_ms), now_ms)
 
-    def published(self, entries: pa.RecordBatch) -> None:
+    def published(self, entries: pa.RecordBatch, now_ms: int) -> None:
         """Apply entries that are in the log, also those that this settler made."""
-        names = (entries.column(n)[0].as_py() for n in ("market", "region", "start_ms"))
-        market, region, start_ms = names
+        kind, market, region, start_ms = (
+            entries.column(name)[0].as_py() for name in ("kind", "market", "region", "start_ms")
+        )
         self._entries[market, region, start_ms].append(entries)
+        if kind in EVENT_KINDS and market:
+            self._due.changed(EventJob(market, region, start_ms), now_ms)
 
     def closed(self, period: str) -> None:
         """A month, and all before it, is closed: corrections count in the next one."""
@@ -127,74 +225,184 @@ class Settler:
         books = self._books
         self._books = Books(books.zone, books.closed | frozenset(months))
 
-    def _changed(self, bid_id: str, now_ms: int) -> None:
-        if bid_id in self._awards and bid_id in self._deliveries:
-            first_ms, _ = self._due.get(bid_id, (now_ms, now_ms))
-            self._due[bid_id] = first_ms, now_ms
+    def _award_changed(self, bid_id: str, now_ms: int) -> None:
+        if self._awards.complete(bid_id):
+            self._due.changed(AwardJob(bid_id), now_ms)
+            self._touched.add(bid_id)
 
-    def ready(self, now_ms: int) -> list[str]:
-        """Bids whose intervals can be settled now, in the order of their starts."""
+    def ready(self, now_ms: int) -> list[Job]:
+        """What can be settled now, in the order of starts."""
+        for (market, region), start_ms in self._awards.refresh():
+            self._due.changed(EventJob(market, region, start_ms), now_ms)
+        for bid_id in self._touched:
+            event = self._awards.event_of(bid_id)
+            if event is not None:
+                self._due.changed(EventJob(event.market, event.region, event.span[0]), now_ms)
+        self._touched.clear()
         found = [
-            bid_id
-            for bid_id, (first_ms, last_ms) in self._due.items()
-            if now_ms - last_ms >= QUIET_MS or now_ms - first_ms >= LATEST_MS
+            job
+            for job in self._due.ready(now_ms)
+            if self._is_over(job, now_ms) and not self._is_too_old(job, now_ms - KEEP_MS)
         ]
-        return sorted(found, key=lambda bid_id: (self._awards[bid_id].start_ms, bid_id))
+        return sorted(found, key=lambda job: (self._start_ms(job), job))
 
-    def settle(self, bid_id: str) -> pa.RecordBatch | None:
-        """The entries that an interval lacks; None = it is settled. It is not due afterwards.
+    def _is_over(self, job: Job, now_ms: int) -> bool:
+        if not isinstance(job, EventJob):
+            return True
+        event = self._event(job)
+        if event is None:
+            return True
+        book = self._awards if job.market else self._called
+        return now_ms >= book.over_ms(event)
 
-        Raises `RefusedError` where it cannot be settled.
+    def _start_ms(self, job: Job) -> int:
+        return (
+            self._awards.awards[job.bid_id].start_ms if isinstance(job, AwardJob) else job.start_ms
+        )
+
+    def need(self, job: Job) -> Need | None:
+        """What has to be known of earlier days to settle something; None = nothing."""
+        if isinstance(job, QuarterJob) or not self._pays(_by_similar_days):
+            return None
+        found = self._called_for(job)
+        if found is None:
+            return None
+        region, span, event_start_ms = found
+        fleet, enrolled = self._sites(region, span[0])
+        by_days = enrolled.rates([int(_by_similar_days(one)) for one in enrolled.programs]) == 1
+        if not by_days.any() or span[0] % MINUTE_MS or span[1] % MINUTE_MS:
+            return None
+        site_ids = fleet.site_ids.filter(pa.array(by_days)).to_pylist()
+        calendar = Calendar(self._books.zone, lambda _day: by_days)
+        spans = spans_needed(span, event_start_ms, calendar)
+        return Need(region=region, site_ids=tuple(site_ids), spans=spans, zone=self._books.zone)
+
+    def _called_for(self, job: AwardJob | EventJob) -> tuple[str, Span, int] | None:
+        """Region, interval and start of the event of something that batteries were called for."""
+        if isinstance(job, AwardJob):
+            award = self._awards.awards[job.bid_id]
+            return award.region, (award.start_ms, ends_ms(award)), self._event_start_ms(award)
+        event = self._event(job)
+        return None if event is None else (event.region, event.span, event.span[0])
+
+    def _event_start_ms(self, award: Award) -> int:
+        event = self._awards.event_of(award.bid_id)
+        return event.span[0] if event else award.start_ms
+
+    def settle(self, job: Job, past: Past = NO_PAST) -> pa.RecordBatch | None:
+        """The entries that something lacks; None = it is settled. It is not due afterwards.
+
+        ``past`` is what is known of what `need` asks for. Raises `RefusedError` where it cannot be
+        settled.
         """
-        del self._due[bid_id]
-        award, delivery = self._awards[bid_id], self._deliveries[bid_id]
+        self._due.done(job)
+        match job:
+            case AwardJob(bid_id):
+                return self._settle_award(self._awards.awards[bid_id], past)
+            case EventJob():
+                return self._settle_event(job, past)
+            case QuarterJob():
+                return self._settle_availability(job)
+
+    def refuse(self, job: Job) -> None:
+        """It cannot be settled now: it is due again when something about it changes."""
+        self._due.done(job)
+
+    def _settle_award(self, award: Award, past: Past) -> pa.RecordBatch | None:
         if award.start_ms % MINUTE_MS or award.interval_ms % MINUTE_MS:
             raise RefusedError(
                 "sites are measured by the minute, and the interval has no full ones"
             )
-        sites = (_as_it_was(site, award.start_ms) for site in self._registry.sites())
-        fleet = Fleet.of(award.region, sites)
-        enrolled = self._agreements.columns(fleet.site_ids.to_pylist(), award.start_ms)
-        for program in enrolled.programs:
-            if program.baseline != "no_battery":
-                raise RefusedError(
-                    f"program {program.program_id} needs weeks of measurements for its baseline"
-                    f" {program.baseline}; the role keeps one day"
-                )
-        region = Region(
+        region = self._region(award.region, award.start_ms, past)
+        return region.settle_award(
+            award,
+            self._awards.deliveries[award.bid_id],
+            self._event_start_ms(award),
+            overrides=self._overrides.of(award, self._awards.awards),
+            before=standing(self._records(award.market, award.region, award.start_ms), AWARD_KINDS),
+        )
+
+    def _records(self, market: str, region: str, start_ms: int) -> Sequence[pa.RecordBatch]:
+        return self._entries.get((market, region, start_ms), ())
+
+    def _settle_availability(self, job: QuarterJob) -> pa.RecordBatch | None:
+        before = standing(self._records("", *job), AVAILABILITY_KINDS)
+        if not before.entries.num_rows and not self._pays(pays_for_availability):
+            return None
+        return self._region(*job).settle_availability(job.start_ms, before)
+
+    def _pays(self, so: Callable[[Program], bool]) -> bool:
+        return any(map(so, self._agreements.programs()))
+
+    def _settle_event(self, job: EventJob, past: Past) -> pa.RecordBatch | None:
+        event, before = self._event(job), standing(self._records(*job), EVENT_KINDS)
+        if not before.entries.num_rows and not self._pays(pays_for_events):
+            return None
+        region = self._region(job.region, job.start_ms, past)
+        if event is None:
+            return region.withdraw(before) if self._awards.is_known(*job) else None
+        if any(minute % MINUTE_MS for minute in event.span):
+            raise RefusedError("sites are measured by the minute, and the event has no full ones")
+        return region.settle_event(event, overrides=self._overridden(event), before=before)
+
+    def _event(self, job: EventJob) -> Event | None:
+        """The event as it is known now."""
+        if job.market:
+            return self._awards.event_at(*job)
+        return self._called.event_at(job.region, job.start_ms)
+
+    def _overridden(self, event: Event) -> Iterator[Override]:
+        """The time that other requests took from the awards of an event."""
+        for bid_id in event.requests if event.market else ():
+            award = self._awards.awards[bid_id]
+            yield from self._overrides.of(award, self._awards.awards)
+
+    def _sites(self, region: str, start_ms: int) -> tuple[Fleet, Enrolled]:
+        """The sites of a region, and what their owners had agreed to, at a moment."""
+        sites = (_as_it_was(site, start_ms) for site in self._registry.sites())
+        fleet = Fleet.of(region, sites)
+        return fleet, self._agreements.columns(fleet.site_ids.to_pylist(), start_ms)
+
+    def _region(self, region: str, start_ms: int, past: Past = NO_PAST) -> Region:
+        fleet, enrolled = self._sites(region, start_ms)
+        zone = self._books.zone
+        return Region(
             fleet=fleet,
             windows=self._windows,
             enrolled=enrolled,
-            calendar=Calendar(self._books.zone, lambda _day: np.zeros(len(fleet), bool)),
+            calendar=Calendar(zone, lambda day: np.full(len(fleet), day in past.event_days)),
             books=self._books,
-        )
-        records = self._entries.get((award.market, award.region, award.start_ms), [])
-        return region.settle_award(
-            award,
-            delivery,
-            award.start_ms,
-            overrides=self._overrides.of(award, self._awards),
-            before=standing(records, AWARD_KINDS),
+            past=past.windows,
+            opt_outs=self._opt_outs.within(month_bounds_ms(month_of(start_ms, zone), zone)),
         )
 
     def forget(self, now_ms: int) -> None:
         """Drop what began longer ago than `KEEP_MS`."""
         before_ms = now_ms - KEEP_MS
-        self._windows.forget(before_ms)
+        self._windows.forget(now_ms - KEEP_WINDOWS_MS)
         self._overrides.forget(before_ms)
-        old = [bid_id for bid_id, award in self._awards.items() if award.start_ms < before_ms]
-        for bid_id in old:
-            del self._awards[bid_id]
-            self._due.pop(bid_id, None)
-        self._deliveries = _since(self._deliveries, before_ms)
+        self._called.forget(before_ms)
+        self._opt_outs.forget(now_ms - KEEP_OPT_OUTS_MS)
+        for bid_id in self._awards.forget(before_ms):
+            self._due.done(AwardJob(bid_id))
+            self._touched.discard(bid_id)
         for slot in [slot for slot in self._entries if slot[2] < before_ms]:
             del self._entries[slot]
-        for key in [key for key in self._of_minute if key[1] < before_ms]:
-            del self._of_minute[key]
+        self._quarters = {job for job in self._quarters if job.start_ms >= before_ms}
+        for job in self._due:
+            if self._is_too_old(job, before_ms):
+                self._due.done(job)
+
+    def _is_too_old(self, job: Job, before_ms: int) -> bool:
+        """Whether it is not known completely: its beginning may have been dropped."""
+        if isinstance(job, AwardJob):
+            return False
+        event = self._event(job) if isinstance(job, EventJob) and job.market else None
+        return (self._awards.begins_after_ms(event) if event else job.start_ms) < before_ms
 
 
-def _since(deliveries: Mapping[str, Delivery], before_ms: int) -> dict[str, Delivery]:
-    return {id_: one for id_, one in deliveries.items() if one.start_ms >= before_ms}
+def _by_similar_days(program: Program) -> bool:
+    return program.baseline == "ten_of_ten"
 
 
 def _as_it_was(site: Site, at_ms: int) -> Site:

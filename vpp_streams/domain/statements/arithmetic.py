@@ -12,6 +12,7 @@ import msgspec
 
 from schemas.settlement import MICROS, EntryKind
 from vpp_streams.domain.ledger.pain001 import amount_text
+from vpp_streams.domain.settle.storm_cost import StormBill
 
 WH_PER_KWH = 1000
 AMOUNT_DECIMALS = 4
@@ -20,6 +21,10 @@ _PRECISIONS = tuple((kwh, price) for kwh in (3, 4, 6) for price in range(4, 11))
 """Decimals of an energy and of a price, from the shortest to the most exact."""
 MICROS_OF_ROUNDING = 2
 """Micros that division and rounding may move in one interval."""
+NO_BASELINE = (
+    "Too few similar days without an event were measured before, so there is nothing to compare"
+    " with, and nothing was paid."
+)
 KINDS: dict[EntryKind, str] = {
     "share": "Share of what the market paid",
     "energy": "Energy delivered in events",
@@ -62,6 +67,8 @@ class Paid(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     count: int = 1
     """Number of intervals or events in it."""
+    without_baseline: bool = False
+    """Measured, and not paid: too few similar days were measured to compare it with."""
 
 
 def money(micros: int, currency: str) -> Money:
@@ -99,6 +106,8 @@ def known(value: float | None) -> float | None:
 
 def formula(paid: Paid) -> Formula:
     """The formula of an amount."""
+    if paid.without_baseline and not paid.micros:
+        return Formula("no baseline = 0 " + paid.currency, NO_BASELINE)
     if math.isnan(paid.delivered_wh) and not paid.micros:
         return Formula("not measured = 0 " + paid.currency, "What is not measured is not paid.")
     match paid.kind:
@@ -112,6 +121,18 @@ def formula(paid: Paid) -> Formula:
             return _product(paid, abs(paid.delivered_wh), "kWh")
         case _:
             return _share(paid)
+
+
+def storm_formula(bill: StormBill, currency: str) -> Formula:
+    """How the cost of storms comes about."""
+    with_battery, without, cost = (
+        amount(micros, currency) for micros in (bill.with_micros, bill.without_micros, bill.micros)
+    )
+    return Formula(
+        f"{with_battery} with the battery − {without} without it = {cost}",
+        "What the connection cost in the quarter-hours of storms, by your tariff, and what it would"
+        f" have cost without the battery, which took {kwh(bill.charged_wh)} more than it gave.",
+    )
 
 
 def _per_event(paid: Paid) -> Formula:

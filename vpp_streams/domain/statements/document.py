@@ -17,7 +17,15 @@ from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.domain.settle.periods import month_bounds_ms
 from vpp_streams.domain.settle.statement import MonthFacts, Statement, StatementLine, statement
 from vpp_streams.domain.settle.storm_cost import StormBill
-from vpp_streams.domain.statements.arithmetic import KINDS, Formula, Money, Paid, formula, money
+from vpp_streams.domain.statements.arithmetic import (
+    KINDS,
+    Formula,
+    Money,
+    Paid,
+    formula,
+    money,
+    storm_formula,
+)
 from vpp_streams.domain.statements.intervals import Measured, by_interval, measured
 
 State = Literal["open", "closed"]
@@ -72,6 +80,9 @@ class StormsOfMonth(msgspec.Struct, frozen=True, kw_only=True):
 
     cost: Money
     """Negative = the battery earned more than it cost."""
+    charged_wh: float
+    """Energy that the battery took in storms, less what it gave."""
+    formula: Formula
     unknown_intervals: int
     """Intervals without a measurement or price, which are not in it."""
 
@@ -246,7 +257,10 @@ def _storms(told: Statement, currency: str) -> StormsOfMonth | None:
     if told.storms is None:
         return None
     return StormsOfMonth(
-        cost=money(told.storms.micros, currency), unknown_intervals=told.storms.unknown
+        cost=money(told.storms.micros, currency),
+        charged_wh=told.storms.charged_wh,
+        formula=storm_formula(told.storms, currency),
+        unknown_intervals=told.storms.unknown,
     )
 
 

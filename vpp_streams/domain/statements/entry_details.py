@@ -1,5 +1,6 @@
 """The entries behind a line of a statement, each with what was measured and its formula."""
 
+import math
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -60,6 +61,7 @@ def entry_detail(site_id: str, one: SiteEntry, zone: ZoneInfo) -> EntryDetail:
         micros=one.micros,
         currency=one.currency,
         count=-1 if one.reverses else 1,
+        without_baseline=is_without_baseline(one),
     )
     return EntryDetail(
         entry_id=_entry_id(site_id, one),
@@ -86,6 +88,11 @@ def entry_detail(site_id: str, one: SiteEntry, zone: ZoneInfo) -> EntryDetail:
         amount=money(one.micros, one.currency),
         formula=formula(paid),
     )
+
+
+def is_without_baseline(one: SiteEntry) -> bool:
+    """Whether the connection was measured, and its baseline is not known."""
+    return math.isnan(one.baseline_wh) and not math.isnan(one.energy_wh)
 
 
 def _entry_id(site_id: str, one: SiteEntry) -> str:

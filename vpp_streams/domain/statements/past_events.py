@@ -8,10 +8,12 @@ nor earned, are no event.
 import math
 from collections.abc import Sequence
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from vpp_streams.domain.ledger.site_entries import SiteEntry
+from vpp_streams.domain.settle.periods import local_date
 from vpp_streams.domain.statements.arithmetic import KINDS, Formula, Money, Paid, formula, known
 from vpp_streams.domain.statements.arithmetic import money as money_of
 from vpp_streams.domain.statements.flows import EventFlows
@@ -79,15 +81,15 @@ class PastEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Where the energy went; null = the windows of that time are not at hand."""
 
 
-def past_events(entries: Sequence[SiteEntry]) -> list[PastEvent]:
-    """The events of a site's entries, newest first."""
+def past_events(entries: Sequence[SiteEntry], zone: ZoneInfo) -> list[PastEvent]:
+    """The events of a site, newest first. Availability is one event for each local day."""
     series: dict[tuple[str, str, str], list[list[Settled]]] = {}
     for one in by_interval(entries):
         if not _is_something(one):
             continue
         why = _WHY.get(one.kind, "availability")
         groups = series.setdefault((why, one.market, one.shown.program_id), [])
-        if groups and _continues(groups[-1], one):
+        if groups and _continues(groups[-1], one, zone):
             groups[-1].append(one)
         else:
             groups.append([one])
@@ -101,13 +103,16 @@ def _is_something(one: Settled) -> bool:
     return moved or bool(one.micros) or shown.coverage < 1 or one.corrected
 
 
-def _continues(group: Sequence[Settled], one: Settled) -> bool:
+def _continues(group: Sequence[Settled], one: Settled, zone: ZoneInfo) -> bool:
     last = group[-1]
     if (last.start_ms, last.end_ms) == (one.start_ms, one.end_ms):
         return last.shown.program_version == one.shown.program_version  # another kind of payment
+    if one.kind == "availability" and local_date(last.start_ms, zone) != local_date(
+        one.start_ms, zone
+    ):
+        return False
     return (
         last.end_ms == one.start_ms
-        and one.kind != "availability"
         and _direction([last]) in (_direction([one]), "none")
         and last.shown.program_version == one.shown.program_version
         and last.newest.currency == one.newest.currency

@@ -16,10 +16,11 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def table_of(document: StatementDocument) -> list[list[str]]:
     """Rows of text, the names of the columns first."""
     rows = [_line(row) for row in document.rows]
+    storms = document.storms
     named: list[tuple[str, Money, str]] = [
         ("total", document.total, ""),
         ("corrected", document.corrected, "in the total already"),
-        *([("storms", document.storms.cost, "not in the total")] if document.storms else []),
+        *([("storms", storms.cost, f"not in the total; {storms.formula.text}")] if storms else []),
         ("owed_before", document.owed_before, ""),
         *(("paid_out", one.amount, one.payout_id) for one in document.paid_out),
         ("payable", document.payable, ""),

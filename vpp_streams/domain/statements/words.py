@@ -69,7 +69,7 @@ def storms_said(document: StatementDocument) -> str:
         unknown = f"; {storms.unknown_intervals} intervals without a measurement are not in it"
     return (
         f"{amount(storms.cost.micros, storms.cost.currency)} by your tariff, for information:"
-        f" it is not part of the total{unknown}."
+        f" it is not part of the total{unknown}. {storms.formula.text}. {storms.formula.note}"
     )
 
 

@@ -10,6 +10,7 @@ from vpp_streams.kafka.topic import Topic
 from vpp_streams.kafka.topics.books import (
     ENROLMENTS,
     LEDGER_DECISIONS,
+    OPT_OUTS,
     PROGRAMS,
     SETTLEMENT_ENTRIES,
     TARIFFS,
@@ -98,6 +99,7 @@ __all__ = [
     "MARKET_PLANS",
     "MARKET_PRICES",
     "MARKET_PUBLISHED",
+    "OPT_OUTS",
     "PREFERENCES",
     "PRESENCE",
     "PROGRAMS",
@@ -163,6 +165,7 @@ ALL: tuple[Topic[Any], ...] = (
     LEDGER_DECISIONS,
     PROGRAMS,
     ENROLMENTS,
+    OPT_OUTS,
     TARIFFS,
     HEALTH,
     DUTY,

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from schemas.ledger import LedgerDecision, PayoutApproved, PayoutPart, PeriodClosed
-from schemas.programs import Enrolment, Program, Tariff
+from schemas.programs import Enrolment, OptOut, Program, Tariff
 from vpp_streams.kafka.topic import Key, Topic
 
 SETTLEMENT_ENTRIES = Topic[pa.RecordBatch](
@@ -54,6 +54,16 @@ ENROLMENTS = Topic[Enrolment](
     "which site takes part in which program, and what its owner pays for energy",
     Enrolment,
     Key("site_id:effective_from_ms", lambda one: f"{one.site_id}:{one.effective_from_ms}"),
+    keep="compact",
+)
+OPT_OUTS = Topic[OptOut](
+    "opt.outs",
+    "when owners take no part in events, as their preferences said at the time",
+    OptOut,
+    Key(
+        "site_id, and request_id or from_ms",
+        lambda one: f"{one.site_id}:{one.request_id or one.from_ms}",
+    ),
     keep="compact",
 )
 TARIFFS = Topic[Tariff](

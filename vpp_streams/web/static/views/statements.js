@@ -103,7 +103,7 @@ function sums(told) {
 function stormsSaid({ storms }) {
   if (!storms) return "Storms: there was none, or their cost is not known.";
   const unknown = storms.unknown_intervals ? ` ${storms.unknown_intervals} intervals without a measurement are not in it.` : "";
-  return `Storms cost ${amount(storms.cost, 2)} by your tariff. This is information, and not part of the total.${unknown}`;
+  return `Storms cost ${amount(storms.cost, 2)} by your tariff. This is information, and not part of the total.${unknown} ${storms.formula.text}. ${storms.formula.note}`;
 }
 
 function content(told, siteId) {
