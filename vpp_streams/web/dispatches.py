@@ -108,6 +108,16 @@ class Dispatches:
             and not tracked.over
         ]
 
+    def ruling(self, now_ms: int) -> dict[str, str]:
+        """Region -> the request that it carries out now, where that was reported lately."""
+        return {
+            name: region.status.request_id
+            for name, region in self._regions.items()
+            if region.status is not None
+            and region.status.request_id
+            and now_ms - region.received_ms <= STALE_MS
+        }
+
     @property
     def changes(self) -> int:
         """Increases with every report; see `now`."""
