@@ -24,6 +24,7 @@ class ExplorerWorld:
         self.barred: dict[str, Hindrance] = {}
         self.alerts: list[Alert] = []
         self.alarmed: list[str] = []
+        self.ruling: dict[str, str] = {}
 
     def connect(self, *device_ids: str, measures_only: bool = False) -> None:
         for device_id in device_ids:
@@ -36,7 +37,13 @@ class ExplorerWorld:
 
     def values(self) -> SiteValues:
         self.table.refresh()
-        known = Known(barred=self.barred, alerts=self.alerts, alarmed=self.alarmed)
+        known = Known(
+            barred=self.barred,
+            alerts=self.alerts,
+            alarmed=self.alarmed,
+            now_ms=NOW_MS,
+            ruling=self.ruling,
+        )
         return values_at(
             self.registry, self.table, self.live, known, silent_before_ms=NOW_MS - 10_000
         )

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from tests.support.accounts_world import Entrance
 from tests.support.history_world import HistoryWorld, quarter, region_quarter, starts
+from tests.support.statement_world import booked
 from tests.support.web_records import NOW_MS, site
 from tests.support.web_world import KafkaInMemory, apply
 from vpp_streams.domain.history.kinds import KINDS
@@ -205,3 +206,63 @@ async def test_a_report_is_of_what_its_reader_may_see(
     async with client_of(world.directory.root, *reader) as client:
         answer = await client.get(f"reports/{report}", params={**DAY, **place})
     assert answer.status_code == status, answer.text
+
+
+async def earnings_of(settings: Settings, by: tuple[str, str], **asked: str) -> httpx.Response:
+    entrance, model = Entrance(), ReadModel(NOW_MS)
+    for number in (1, 2):
+        apply(model, topics.ASSETS, site(number))
+    app = create_web(*(settings, model, lambda: NOW_MS, KafkaInMemory()), logins=entrance.logins)
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        params = {"group": "total", "to": "2025-12-01", **asked}
+        headers = entrance.headers(*by)
+        return await client.get("/api/v1/reports/earnings", params=params, headers=headers)
+
+
+async def test_an_owner_reads_the_earnings_of_the_own_home_only(tmp_path: Path) -> None:
+    settings = booked(tmp_path)
+    owner = ("owner", "site:home-001")
+    answer = await earnings_of(settings, owner, site="home-001")
+    assert answer.status_code == 200, answer.text
+    [row] = answer.json()["rows"]
+    assert (row["site_id"], row["currency"]) == ("home-001", "EUR")
+    assert row["money"] > 0
+    assert 0 < row["coverage"] <= 1
+    others = [("home-002", "*"), ("*", "*"), ("*", "north"), ("nobody", "")]
+    for site_id, region in others:
+        asked = {"site": site_id} | ({"region": region} if region else {})
+        refused = await earnings_of(settings, owner, **asked)
+        assert refused.status_code in {403, 404}, (asked, refused.text)
+        assert "EUR" not in refused.text
+    assert (await earnings_of(settings, owner)).status_code == 403
+    for viewer in (("viewer", "*"), ("installer", "region:north"), ("trader", "*")):
+        for site_id in ("home-001", "*"):
+            refused = await earnings_of(settings, viewer, site=site_id)
+            assert refused.status_code in {403, 404}, (viewer, site_id)
+
+
+async def test_an_operator_reads_the_earnings_of_every_home_of_the_region(tmp_path: Path) -> None:
+    settings = booked(tmp_path)
+    for by, asked in (
+        (("operator", "*"), {}),
+        (("operator", "region:north"), {"region": "north"}),
+    ):
+        answer = await earnings_of(settings, by, site="*", **asked)
+        assert [row["site_id"] for row in answer.json()["rows"]] == [
+            "home-001",
+            "home-002",
+            "home-003",
+        ]
+    elsewhere = await earnings_of(settings, ("operator", "region:south"), site="*", region="north")
+    assert elsewhere.status_code == 404
+    answer = await earnings_of(settings, ("operator", "*"), site="*", group="interval")
+    assert answer.status_code == 400
+    assert "choose a longer group" in answer.text
+
+
+async def test_without_a_ledger_an_owner_learns_no_address_of_it(tmp_path: Path) -> None:
+    owner = ("owner", "site:home-001")
+    answer = await earnings_of(Settings(state_dir=tmp_path), owner, site="home-001")
+    assert answer.status_code == 503
+    assert str(tmp_path) not in answer.text

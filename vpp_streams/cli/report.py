@@ -37,22 +37,33 @@ def report(
 
     It reads the files, so it needs neither Kafka nor a web process, and reads a copy just as well.
     Each sum has its coverage and says whether it is final; what was not measured is left empty.
+    Earnings of sites are read from the ledger (VPP_LEDGER):
+
+    \b
+    vpp report earnings --site home-0001 --group month
+    vpp report earnings --site '*' --region north --group total --format csv
     """
     from vpp_streams import clock
     from vpp_streams.cli.screens.report_table import print_report
     from vpp_streams.domain.history.periods import GROUPS
     from vpp_streams.history.formats import FORMATS
     from vpp_streams.history.questions import question_of
-    from vpp_streams.history.reports import open_history
+    from vpp_streams.history.reports import Answering, open_history
+    from vpp_streams.statements.earnings import LedgerEarnings, is_in_ledger
+    from vpp_streams.statements.reading import LedgerReader
 
     if format_ not in ("table", *FORMATS):
         raise InputError(f"there is no format {format_!r}; there are table, {', '.join(FORMATS)}")
     if group not in GROUPS:
         raise InputError(f"there is no group {group!r}; there are {', '.join(GROUPS)}")
     settings = load_settings()
-    history = open_history(settings.history_dir, settings.window_retention_s * 1000)
+    source: Answering
+    if is_in_ledger(name, site):
+        source = LedgerEarnings(LedgerReader(settings), site or "")
+    else:
+        source = open_history(settings.history_dir, settings.window_retention_s * 1000)
     question = question_of(
-        history,
+        source,
         name,
         from_=from_,
         to=to,
@@ -62,4 +73,4 @@ def report(
         tz=tz,
         now_ms=clock.now_ms(),
     )
-    print_report(history.answer(question), format_)
+    print_report(source.answer(question), format_)

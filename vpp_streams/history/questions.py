@@ -8,11 +8,11 @@ from vpp_streams.domain.history.kinds import BY_NAME, Kind
 from vpp_streams.domain.history.periods import Group, moment_ms
 from vpp_streams.domain.history.reports import REPORT_NAMES, REPORTS, Question, ReportName, checked
 from vpp_streams.errors import InputError
-from vpp_streams.history.reports import History
+from vpp_streams.history.reports import Answering
 
 
 def question_of(
-    history: History,
+    history: Answering,
     report: str,
     *,
     from_: str | None,
@@ -50,7 +50,7 @@ def question_of(
 
 
 def span_of(
-    history: History,
+    history: Answering,
     kinds: Sequence[Kind],
     *,
     from_: str | None,
@@ -63,7 +63,7 @@ def span_of(
     Without ``from_`` the span begins with the first day of the ``kinds``.
     """
     try:
-        zone = zone_named(tz) if tz is not None else history.zones.default
+        zone = zone_named(tz) if tz is not None else history.zone
         first = history.first_day(kinds) if from_ is None else None
         beginning_ms = day_bounds_ms(first or day_of(now_ms, zone), zone)[0]
         from_ms = beginning_ms if from_ is None else moment_ms(from_, zone)

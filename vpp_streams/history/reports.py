@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
+from zoneinfo import ZoneInfo
 
 import duckdb
 import numpy as np
@@ -54,6 +55,20 @@ class Extent:
     """Number of days by kind."""
 
 
+class Answering(Protocol):
+    """What answers reports."""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of its days, unless a question names another."""
+
+    def first_day(self, kinds: Sequence[Kind]) -> date | None:
+        """The first day of some kinds; None if there is nothing of them."""
+
+    def answer(self, question: Question) -> Answer:
+        """The report. Raises `InputError` where it is too large or takes too long."""
+
+
 class History:
     """A history's directory, for those who read it."""
 
@@ -61,6 +76,11 @@ class History:
         self.zones = zones
         self._directory = HistoryDirectory(root)
         self._lateness_ms = lateness_ms
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of its days, unless a question names another."""
+        return self.zones.default
 
     def extent(self) -> Extent:
         """What there is."""

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-import msgspec
-
 from vpp_streams import clock
 from vpp_streams.domain.duty import who_works
 from vpp_streams.errors import BrokerError, VppError
@@ -17,7 +15,9 @@ from vpp_streams.kafka.admin import check_topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.ranges import records_since
 from vpp_streams.local import broker
+from vpp_streams.local.doctor_books import books
 from vpp_streams.local.kafka_process import find_java, jars_dir, kafka_version
+from vpp_streams.local.machine_check import Check
 from vpp_streams.process.ports import is_free
 from vpp_streams.settings import Settings
 
@@ -26,18 +26,6 @@ REPORTS_MS = 5_000
 """A process that has reported nothing for this long does not run."""
 DISK_NEEDED_BYTES = 2 * 2**30
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
-
-
-class Check(msgspec.Struct, frozen=True):
-    """The result of one check."""
-
-    name: str
-    ok: bool
-    found: str
-    get_it: str = ""
-    """What to do where the check failed."""
-    needed: bool = True
-    """Whether the loop needs it."""
 
 
 def examine(settings: Settings) -> list[Check]:
@@ -61,6 +49,7 @@ def examine(settings: Settings) -> list[Check]:
         *(_port(settings.host, name, port) for name, port in _ports(settings)),
         _chromium(),
         _disk(settings),
+        *books(settings, kafka_answers=broker.answers(settings.kafka)),
     ]
 
 

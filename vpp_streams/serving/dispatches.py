@@ -118,6 +118,16 @@ class Dispatches:
         region = self._regions.get(name)
         return 0 if region is None else region.change
 
+    def ruling(self, now_ms: int) -> dict[str, str]:
+        """Region -> the request that it carries out now, where that was reported lately."""
+        return {
+            name: region.status.request_id
+            for name, region in self._regions.items()
+            if region.status is not None
+            and region.status.request_id
+            and now_ms - region.received_ms <= STALE_MS
+        }
+
     @property
     def changes(self) -> int:
         """Increases with every report; see `now`."""

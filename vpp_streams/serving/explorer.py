@@ -1,7 +1,7 @@
 """The fleet explorer: sites by filter and order, in pages, as CSV and on a map; pure."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import isnan
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from schemas.assets import Site
 from schemas.commandable import HINDRANCES, Hindrance
 from schemas.grid import Alert
 from schemas.presence import Presence
-from vpp_streams.domain.arrays import Ints
+from vpp_streams.domain.arrays import Array, Ints
 from vpp_streams.domain.explorer.clusters import Box, Cluster, box_of, clusters, placed
 from vpp_streams.domain.explorer.live_devices import LiveDevices
 from vpp_streams.domain.explorer.site_query import SiteQuery, rows_of
@@ -37,12 +37,21 @@ class Explorer:
     """The registered sites with their newest values, for lists and maps."""
 
     def __init__(
-        self, registry: Registry, commands: Commands, storms: Storms, started_at_ms: int
+        self,
+        registry: Registry,
+        commands: Commands,
+        storms: Storms,
+        ruling: Callable[[int], Mapping[str, str]],
+        started_at_ms: int,
     ) -> None:
-        """Readings are received from ``started_at_ms`` on: nothing is silent before."""
+        """Readings are received from ``started_at_ms`` on: nothing is silent before.
+
+        ``ruling`` gives the request that each region carries out at a time in ms.
+        """
         self._registry = registry
         self._commands = commands
         self._storms = storms
+        self._ruling = ruling
         self._started_at_ms = started_at_ms
         self._table = SiteTable(registry)
         self._live = LiveDevices(registry)
@@ -81,8 +90,9 @@ class Explorer:
     def all(self, query: SiteQuery, now_ms: int) -> Iterator[SiteRow]:
         """All sites that match, as they are at ``now_ms``."""
         rows, values = self._find(query, now_ms)
+        columns = self._table.columns
         sites = [(row, site) for row in rows.tolist() if (site := self._table.sites[row])]
-        return (_row(site, row, values) for row, site in sites)
+        return (_row(site, row, values, columns) for row, site in sites)
 
     def map(self, query: SiteQuery, now_ms: int, box: Box, cell_deg: float) -> MapView:
         """The sites that match as clusters by cell, of those inside the box."""
@@ -107,6 +117,8 @@ class Explorer:
             barred=_hindrances(self._commands, now_ms),
             alerts=[alert for alert in self._storms(now_ms) if alert.prepare_from_ms <= now_ms],
             alarmed={alarm.site_id for alarm in alarms if alarm.site_id is not None},
+            now_ms=now_ms,
+            ruling=self._ruling(now_ms),
         )
         long_enough = now_ms - self._started_at_ms >= SILENT_MS
         values = values_at(
@@ -126,7 +138,7 @@ class Explorer:
     def _row(self, row: int, values: SiteValues) -> SiteRow:
         site = self._table.sites[row]
         assert site is not None  # retired sites match no query
-        return _row(site, row, values)
+        return _row(site, row, values, self._table.columns)
 
     def _cluster(self, one: Cluster) -> ClusterView:
         count = sum(one.counts)
@@ -146,7 +158,7 @@ def _hindrances(commands: Commands, now_ms: int) -> dict[str, Hindrance]:
     return {name: known[cause] for name, cause in barred if cause in known}
 
 
-def _row(site: Site, row: int, values: SiteValues) -> SiteRow:
+def _row(site: Site, row: int, values: SiteValues, columns: Mapping[str, Array]) -> SiteRow:
     why = int(values.why[row])
     return SiteRow(
         site_id=site.site_id,
@@ -171,6 +183,12 @@ def _row(site: Site, row: int, values: SiteValues) -> SiteRow:
         alarmed=bool(values.alarmed[row]),
         latitude=site.latitude,
         longitude=site.longitude,
+        backup_reserve=float(columns["backup_reserve"][row]),
+        reserve_raised=bool(columns["reserve_raised"][row]),
+        storm_mode=bool(columns["storm_mode"][row]),
+        paused_until_ms=int(columns["paused_until_ms"][row]) if values.paused[row] else None,
+        skipping=bool(values.skipping[row]),
+        left=bool(columns["left"][row]),
     )
 
 

@@ -69,7 +69,9 @@ class ReadModel:
         self.dispatches = Dispatches()
         self.commands = Commands(self.sites.registry)
         self._alerts: dict[str, Alert] = {}
-        self.explorer = Explorer(self.sites.registry, self.commands, self.alerts, started_at_ms)
+        self.explorer = Explorer(
+            self.sites.registry, self.commands, self.alerts, self.dispatches.ruling, started_at_ms
+        )
         self._markets = Markets()
         self.markets = MarketAnswers(self._markets)
         self.incidents = KnownIncidents()

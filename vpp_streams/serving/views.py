@@ -113,6 +113,18 @@ class SiteRow(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a device of it does not report the desired power."""
     latitude: float | None = None
     longitude: float | None = None
+    backup_reserve: float | None = None
+    """What is kept for the owner, 0..1: the owner's decision, else the registered reserve."""
+    reserve_raised: bool = False
+    """Whether the owner keeps more than is registered."""
+    storm_mode: bool = True
+    """Whether announced storms fill the battery."""
+    paused_until_ms: int | None = None
+    """Until then the owner takes no part; null = does not pause."""
+    skipping: bool = False
+    """Whether the owner takes no part in the request that the region carries out now."""
+    left: bool = False
+    """Whether the owner has left: it is measured and never commanded."""
 
 
 class SitePage(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,11 +61,11 @@ class LedgerReader:
 
     def entries(self, site_id: str, since_ms: int, until_ms: int) -> list[SiteEntry]:
         """Entries of intervals that start in [since, until). Raises `LedgerError`."""
-        return self._read(lambda ledger: site_entries(ledger, site_id, since_ms, until_ms))
+        return self.read(lambda ledger: site_entries(ledger, site_id, since_ms, until_ms))
 
     def entries_of_month(self, site_id: str, month: str) -> list[SiteEntry]:
         """Entries that count in a month, in the order of their starts. Raises `LedgerError`."""
-        return self._read(lambda ledger: month_entries(ledger, site_id, month))
+        return self.read(lambda ledger: month_entries(ledger, site_id, month))
 
     def months(self, site_id: str) -> list[MonthLine]:
         """The months in which a site has entries, newest first. Raises `LedgerError`."""
@@ -82,11 +82,11 @@ class LedgerReader:
                 for one in reversed(month_sums(ledger, site_id))
             ]
 
-        return self._read(read)
+        return self.read(read)
 
     def sites(self, month: str) -> list[str]:
         """The sites that have entries in a month, by id. Raises `LedgerError`."""
-        return self._read(lambda ledger: sites_of_month(ledger, month))
+        return self.read(lambda ledger: sites_of_month(ledger, month))
 
     def statement(
         self,
@@ -121,9 +121,10 @@ class LedgerReader:
             entries = month_entries(ledger, site_id, month)
             return document_of(site_id, month, entries, programs, books)
 
-        return self._read(read)
+        return self.read(read)
 
-    def _read(self, work: Callable[[sa.Connection], T]) -> T:
+    def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """What ``work`` reads. Raises `LedgerError`."""
         engine = self._opened()
         with plain_errors(engine), engine.connect() as connection:
             return work(connection)

@@ -128,7 +128,7 @@ def create_web(
         AccountApi(accounts, sign_in, now_ms),
         IncidentApi(read_model, kafka, now_ms),
         HomeApi(read_model, worker, kafka, now_ms),
-        HistoryApi(settings, read_model, report_budgets(), now_ms),
+        HistoryApi(settings, read_model, report_budgets(), now_ms, ledger),
         StatementApi(read_model, ledger, now_ms),
     ):
         routes = part.routes()

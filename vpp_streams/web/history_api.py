@@ -21,17 +21,25 @@ from vpp_streams.history.formats import (
     file_name,
 )
 from vpp_streams.history.questions import question_of
-from vpp_streams.history.reports import Answer, History, NoHistoryError, open_history
+from vpp_streams.history.reports import (
+    Answer,
+    Answering,
+    History,
+    NoHistoryError,
+    open_history,
+)
 from vpp_streams.serving.absent import no_region, no_site
 from vpp_streams.serving.needs import some
 from vpp_streams.serving.problems import ApiError
 from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.settings import Settings
+from vpp_streams.statements.earnings import LedgerEarnings, is_in_ledger
 from vpp_streams.web.accept import format_for
 from vpp_streams.web.answers import Json
 from vpp_streams.web.budgets import Budgets
 from vpp_streams.web.callers import known
 from vpp_streams.web.history_views import HistoryView, KindView, ReportInfo
+from vpp_streams.web.ledger_access import LedgerAccess
 from vpp_streams.web.openapi import answers
 from vpp_streams.web.routes import Routes
 
@@ -48,13 +56,15 @@ class HistoryApi:
         model: ReadModel,
         budgets: Budgets,
         now_ms: Callable[[], int],
+        ledger: LedgerAccess,
     ) -> None:
-        """The directory of history may be begun after this process."""
+        """The directory of history may be begun after this process; so may the ledger."""
         self._root = settings.history_dir
         self._lateness_ms = settings.window_retention_s * 1000
         self._model = model
         self._budgets = budgets
         self._now_ms = now_ms
+        self._ledger = ledger
 
     def routes(self) -> Routes:
         """The paths of these handlers."""
@@ -126,10 +136,9 @@ class HistoryApi:
         self._permit(known(request.scope), report, region, site)
         wanted = format_ or format_for(accept, MEDIA_TYPES, "report")
 
-        def made() -> tuple[Answer, bytes]:
-            history = self._history()
+        def made(source: Answering) -> tuple[Answer, bytes]:
             question = question_of(
-                history,
+                source,
                 report,
                 from_=from_,
                 to=to,
@@ -139,25 +148,33 @@ class HistoryApi:
                 tz=tz,
                 now_ms=self._now_ms(),
             )
-            answer = history.answer(question)
+            answer = source.answer(question)
             return answer, encoded(answer, wanted)
 
-        async with self._budgets.place(request.scope):
-            try:
-                answer, content = await asyncio.to_thread(made)
-            except InputError as error:
-                raise ApiError(HTTPStatus.BAD_REQUEST, str(error)) from None
-        return _file(answer, content, wanted)
+        try:
+            if is_in_ledger(report, site):
+                of = site or ""
+                found = await self._ledger.read(
+                    request.scope, lambda reader: _or_fault(made, LedgerEarnings(reader, of))
+                )
+                if isinstance(found, InputError):
+                    raise found
+                return _file(*found, wanted)
+            async with self._budgets.place(request.scope):
+                return _file(*await asyncio.to_thread(lambda: made(self._history())), wanted)
+        except InputError as error:
+            raise ApiError(HTTPStatus.BAD_REQUEST, str(error)) from None
 
     def _permit(self, who: Principal, report: str, region: str | None, site: str | None) -> None:
         """Raises `ApiError` for places that the sender may not see: 404 for one, 403 for all."""
+        of_home: Action = "read_money" if report == "earnings" else "read_site"
         if site not in (None, "*"):
             found = self._model.sites.registry.record(site or "")  # a retired one has history too
-            seen = found is not None and who.may_at("read_site", found.site_id, found.region)
-            if not seen and not who.may_everywhere("read_site"):
+            seen = found is not None and who.may_at(of_home, found.site_id, found.region)
+            if not seen and not who.may_everywhere(of_home):
                 raise no_site(site or "")
             return
-        action: Action = "read_site" if site == "*" else _ACTIONS.get(report, "read_region")
+        action: Action = of_home if site == "*" else _ACTIONS.get(report, "read_region")
         if region in (None, "*"):
             if not who.may_everywhere(action):
                 raise ApiError(
@@ -179,6 +196,16 @@ class HistoryApi:
                 "`vpp worker historian` keeps one; VPP_HISTORY names the directory, for it and for"
                 " the web process",
             ) from None
+
+
+def _or_fault(
+    made: Callable[[Answering], tuple[Answer, bytes]], source: Answering
+) -> tuple[Answer, bytes] | InputError:
+    """The report, or what is wrong with the question: that is no fault of the ledger."""
+    try:
+        return made(source)
+    except InputError as error:
+        return error
 
 
 def _file(answer: Answer, content: bytes, format_: Format) -> Response:

@@ -6,7 +6,7 @@ from fastapi import Query, Request
 
 from schemas.assets import DeviceKind
 from schemas.commandable import Hindrance
-from vpp_streams.domain.explorer.site_query import SiteQuery, SortKey
+from vpp_streams.domain.explorer.site_query import OwnersChoice, SiteQuery, SortKey
 from vpp_streams.domain.explorer.site_values import SiteLevel
 from vpp_streams.web.callers import known
 
@@ -31,6 +31,7 @@ def site_query(
     why: Annotated[Hindrance | None, Query(description="what hinders its batteries")] = None,
     silent: Annotated[_YesNo, Query(description="no reading for 10 s")] = None,
     alarmed: _YesNo = None,
+    owner: Annotated[OwnersChoice | None, Query(description="what its owner decided")] = None,
     soc_min: _Share = None,
     soc_max: _Share = None,
     sort: SortKey = "site_id",
@@ -50,6 +51,7 @@ def site_query(
         why=why,
         silent=_bool(silent),
         alarmed=_bool(alarmed),
+        owner=owner,
         soc_min=soc_min,
         soc_max=soc_max,
         sort=sort,

@@ -4,7 +4,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vpp_streams.cli.screens.tables import console, print_table
-from vpp_streams.local.doctor import Check
+from vpp_streams.local.machine_check import Check
 from vpp_streams.settings import Settings
 
 

@@ -17,8 +17,12 @@ from vpp_streams.domain.registry.registry import Registry
 
 SortKey = Literal[
     "site_id", "region", "state", "level", "connected", "received", "soc", "battery_w", "grid_w",
-    "solar_w", "rated_energy_wh", "rated_solar_w", "commandable",
+    "solar_w", "rated_energy_wh", "rated_solar_w", "commandable", "backup_reserve",
 ]  # fmt: skip
+OwnersChoice = Literal["reserve_raised", "no_storm_mode", "paused", "skipping", "left"]
+"""``reserve_raised``: above the registered reserve. ``no_storm_mode``: storms do not fill the
+battery. ``paused``: takes no part for a while; ``skipping``: in the request of now; ``left``: any
+more."""
 
 
 class SiteQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +44,8 @@ class SiteQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What hinders its batteries."""
     silent: bool | None = None
     alarmed: bool | None = None
+    owner: OwnersChoice | None = None
+    """What its owner decided."""
     soc_min: float | None = None
     soc_max: float | None = None
     within: Sight | None = None
@@ -110,12 +116,27 @@ def _live(query: SiteQuery, table: SiteTable, values: SiteValues) -> Mask:
         match &= values.silent == query.silent
     if query.alarmed is not None:
         match &= values.alarmed == query.alarmed
+    if query.owner is not None:
+        match &= _decided(query.owner, table, values)
     # A comparison with NaN is false: where it is not measured, no range contains it.
     if query.soc_min is not None:
         match &= values.soc >= query.soc_min
     if query.soc_max is not None:
         match &= values.soc <= query.soc_max
     return match
+
+
+def _decided(choice: OwnersChoice, table: SiteTable, values: SiteValues) -> Mask:
+    match choice:
+        case "paused":
+            return values.paused
+        case "skipping":
+            return values.skipping
+        case "no_storm_mode":
+            return ~table.columns["storm_mode"]
+        case column:
+            found: Mask = table.columns[column]
+            return found
 
 
 def _keys(sort: SortKey, registry: Registry, table: SiteTable, values: SiteValues) -> Floats:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.assets import DeviceKind, Site, SiteState
+from schemas.preferences import Preferences
 from vpp_streams.domain.arrays import Array, Column, Ints, Mask
 from vpp_streams.domain.registry.registry import Registry
 
@@ -28,6 +29,11 @@ _SPEC: Mapping[str, Column] = {
     "rated_solar_w": Column(np.float64),
     "latitude": Column(np.float64, np.nan),
     "longitude": Column(np.float64, np.nan),
+    "backup_reserve": Column(np.float64, np.nan),  # the owner's, else the registered one
+    "reserve_raised": Column(np.bool_, False),
+    "storm_mode": Column(np.bool_, True),
+    "paused_until_ms": Column(np.int64),
+    "left": Column(np.bool_, False),
 }
 
 
@@ -74,7 +80,8 @@ class SiteTable:
         for row, site in zip(rows.tolist(), found, strict=True):
             self.sites[row] = site
             self._names[row] = _searched(site)
-        for name, values in _values(found).items():
+        chosen = [self._registry.preferences(site_id) for site_id in ids]
+        for name, values in (_values(found) | _chosen(found, chosen)).items():
             self.columns[name][rows] = values
 
     @property
@@ -125,6 +132,21 @@ def _values(sites: list[Site | None]) -> dict[str, Array]:
         **{n: total(n) for n in ("rated_energy_wh", "rated_discharge_w", "rated_solar_w")},
         "latitude": np.array([_degrees(s.latitude if s else None) for s in sites]),
         "longitude": np.array([_degrees(s.longitude if s else None) for s in sites]),
+    }
+
+
+def _chosen(sites: list[Site | None], chosen: list[Preferences | None]) -> dict[str, Array]:
+    """What the owners of these sites decided, in their order."""
+    pairs = [
+        (site.backup_reserve if site else np.nan, one.backup_reserve if one else None)
+        for site, one in zip(sites, chosen, strict=True)
+    ]
+    return {
+        "backup_reserve": np.array([a if b is None else b for a, b in pairs], np.float64),
+        "reserve_raised": np.array([b is not None and b > a for a, b in pairs], np.bool_),
+        "storm_mode": np.array([one is None or one.storm_mode for one in chosen], np.bool_),
+        "paused_until_ms": np.array([one.paused_until_ms if one else 0 for one in chosen]),
+        "left": np.array([one is not None and one.left for one in chosen], np.bool_),
     }
 
 

@@ -5,7 +5,7 @@ for a list of sites: connections, readings, refusals and storms.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -39,6 +39,9 @@ class Known:
     """Storms for which batteries are kept now."""
     alarmed: Iterable[str] = ()
     """Sites with an alarm."""
+    now_ms: int = 0
+    ruling: Mapping[str, str] = field(default_factory=dict)
+    """Region -> the request that it carries out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,10 @@ class SiteValues:
     why: Ints
     """Index in `HINDRANCES` of what hinders its batteries; `FREE` = nothing."""
     alarmed: Mask
+    paused: Mask
+    """Whether the owner takes no part for a while."""
+    skipping: Mask
+    """Whether the owner takes no part in the request that the region carries out."""
     level: Ints
     """Index in `LEVELS`."""
 
@@ -84,6 +91,9 @@ def values_at(
     recent = now["received_at_ms"] >= silent_before_ms
     soc = np.where(recent, now["soc"], np.nan)
     now |= {"soc": soc, "recent": recent}
+    paused = table.columns["paused_until_ms"] > known.now_ms
+    skipping = _skipping(registry, table, known.ruling)
+    now |= {"declined": (paused | skipping | table.columns["left"])[site]}
     why = _hindrances(registry, table, live, known, now=now, rows=rows, site=site)
 
     def total(values: Array) -> Floats:
@@ -125,6 +135,8 @@ def values_at(
         commandable=np.where(active, free, 0),
         why=np.where((worst < len(HINDRANCES)) & active, worst, FREE),
         alarmed=alarmed,
+        paused=paused,
+        skipping=skipping,
         level=level,
     )
 
@@ -152,6 +164,7 @@ def _hindrances(
         "storm": _kept(registry, table, known.alerts)[site],
         "unmeasured": ~np.isfinite(now["soc"]),
         "measures_only": now["measures_only"],
+        "opted_out": now["declined"],
     }
     found = barred[rows]
     for cause, hindered in why.items():
@@ -170,6 +183,18 @@ def _kept(registry: Registry, table: SiteTable, alerts: Iterable[Alert]) -> Mask
         kept |= np.isin(own_region, codes)
         kept[_rows(registry, alert.site_ids)] = True
     return kept
+
+
+def _skipping(registry: Registry, table: SiteTable, ruling: Mapping[str, str]) -> Mask:
+    """Sites whose owners take no part in the request that applies to their region now."""
+    skipping = np.zeros(len(table.sites), np.bool_)
+    site_ids = [
+        site_id
+        for site_id, skipped in registry.skips.items()
+        if (site := registry.site(site_id)) is not None and ruling.get(site.region) in skipped
+    ]
+    skipping[_rows(registry, site_ids)] = True
+    return skipping
 
 
 def _alarmed(registry: Registry, site_ids: Iterable[str], sites: int) -> Mask:

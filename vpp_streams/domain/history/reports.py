@@ -39,6 +39,9 @@ class Report:
     keys: tuple[str, ...] = ()
     """Columns beside region and site that name what a row is of."""
     by_site: bool = False
+    site_columns: tuple[ReportColumn, ...] = ()
+    """Columns of a report on sites, where they are not those of regions."""
+    site_keys: tuple[str, ...] = ()
 
 
 _COVERAGE = ReportColumn("coverage", "share of what the sum should cover that was measured", "0..1")
@@ -96,6 +99,14 @@ REPORTS: Mapping[ReportName, Report] = {
         ),
         ("deliveries", "awards"),
         ("market", "currency"),
+        by_site=True,
+        site_columns=(
+            ReportColumn("money", "earned by the owner, in the row's currency"),
+            ReportColumn("delivered_wh", "energy that was paid for, + = given", "Wh"),
+            ReportColumn("intervals", "intervals or events that were settled"),
+            ReportColumn("coverage", "measured share of these", "0..1"),
+        ),
+        site_keys=("currency",),
     ),
     "availability": Report(
         "for how much of the time sites reported and were believed",
@@ -160,9 +171,14 @@ class Question:
     @property
     def keys(self) -> tuple[str, ...]:
         """Columns that name what a row is of."""
-        more = REPORTS[self.report].keys
+        report = REPORTS[self.report]
         if self.site is not None:
-            return ("region", "site_id", *more)
+            return (
+                "region",
+                "site_id",
+                *(report.site_keys if report.site_columns else report.keys),
+            )
+        more = report.keys
         each = self.region is not None or self.report == "forecast"
         return (("region",) if each else ()) + more
 
@@ -170,7 +186,9 @@ class Question:
     def columns(self) -> tuple[ReportColumn, ...]:
         """Every column of the answer."""
         keys = tuple(ReportColumn(key, _KEYS[key]) for key in self.keys)
-        return (*START, *keys, *REPORTS[self.report].columns, FINAL)
+        report = REPORTS[self.report]
+        own = report.columns if self.site is None else report.site_columns or report.columns
+        return (*START, *keys, *own, FINAL)
 
 
 _KEYS = {
@@ -187,7 +205,7 @@ def checked(question: Question) -> Question:
         those = [name for name, report in REPORTS.items() if report.by_site]
         raise ValueError(
             f"the report {question.report} is by region: leave out `site`"
-            f" (by site there are {' and '.join(those)})"
+            f" (by site there are {', '.join(those)})"
         )
     for what, name in (("region", question.region), ("site", question.site)):
         if name is not None and name != EACH and not _NAME.fullmatch(name):

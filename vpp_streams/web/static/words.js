@@ -20,6 +20,11 @@ const CAUSES = {
   limit: "held back by a limit of the region",
 };
 
+/** What owners decide about their homes. */
+export const OWNERS_CHOICES = {
+  reserve_raised: "reserve raised", no_storm_mode: "no storm mode", paused: "paused", skipping: "skips this event", left: "has left",
+};
+
 /** Why a battery cannot be commanded. */
 export const HINDRANCES = {
   never_seen: "never seen", not_connected: "not connected", silent: "silent", islanded: "cut off from the grid",

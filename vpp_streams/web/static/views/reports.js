@@ -150,7 +150,8 @@ export function reportsView(...words) {
     text(scoped, scope(now, !site.hidden));
     text(about, `${report.about[0].toUpperCase()}${report.about.slice(1)}. Days are those of ${report.tz}; – is not measured.`);
     text(basis, summary(report));
-    text(until, report.complete_until_ms ? `History is complete until ${dateTime(report.complete_until_ms)}.` : "It is not known until when history is complete.");
+    const inLedger = name === "earnings" && parameters.site;
+    text(until, inLedger ? "Payments to owners, from the ledger. Final rows are of closed months." : report.complete_until_ms ? `History is complete until ${dateTime(report.complete_until_ms)}.` : "It is not known until when history is complete.");
     const link = (format, shownAs) => h("a", { href: `api/v1/reports/${name}?${new URLSearchParams({ ...parameters, format })}`, download: "" }, shownAs);
     files.replaceChildren(link("csv", "CSV"), " ", link("parquet", "Parquet"), " ", h("button", { type: "button", class: "plain", onclick: () => print() }, "Print"));
     showRows();

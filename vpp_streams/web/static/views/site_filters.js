@@ -2,7 +2,7 @@
 
 import { addressWith, remember } from "../address.js";
 import { h } from "../dom.js";
-import { HINDRANCES, KINDS, LEVELS, SITE_STATES } from "../words.js";
+import { HINDRANCES, KINDS, LEVELS, OWNERS_CHOICES, SITE_STATES } from "../words.js";
 
 const TYPING_MS = 250;
 const yesNo = (any, yes, no) => [["", any], ["yes", yes], ["no", no]];
@@ -15,6 +15,7 @@ const CHOICES = [
   ["connected", "Connection", yesNo("Connected or not", "all devices connected", "a device is not connected")],
   ["commandable", "Commandable", yesNo("Commandable or not", "all batteries commandable", "a battery is not commandable")],
   ["why", "Why not commandable", every("Any cause", HINDRANCES)],
+  ["owner", "Owner's decision", every("Whatever the owner decided", OWNERS_CHOICES)],
   ["silent", "Readings", yesNo("Reporting or silent", "silent", "reporting")],
   ["alarmed", "Alarms", yesNo("With and without alarm", "with an alarm", "without an alarm")],
 ];

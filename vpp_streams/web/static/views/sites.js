@@ -2,9 +2,9 @@
 
 import { addressWith, chosen, remember } from "../address.js";
 import { h, refill, table, text } from "../dom.js";
-import { ageOf, batteryPhrase, count, counted, energy, gridPhrase, percent, power } from "../format.js";
+import { ageOf, batteryPhrase, count, counted, dateTime, energy, gridPhrase, percent, power } from "../format.js";
 import { get, queryOf } from "../live.js";
-import { HINDRANCES, LEVELS, LEVEL_SIGNS } from "../words.js";
+import { HINDRANCES, LEVELS, LEVEL_SIGNS, OWNERS_CHOICES } from "../words.js";
 import { siteFilters } from "./site_filters.js";
 
 const PAGE = 50;
@@ -21,6 +21,7 @@ const COLUMNS = [
   ["battery_w", "Battery", "number", (s) => batteryPhrase(s.battery_w)],
   ["grid_w", "Grid", "number", (s) => gridPhrase(s.grid_w)],
   ["solar_w", "Solar", "number", (s) => power(s.solar_w)],
+  ["backup_reserve", "Owner keeps", "number", ownersChoice],
   ["received", "Last reading", "number", (s, nowMs) => ageOf(s.received_at_ms, nowMs)],
   ["rated_energy_wh", "Rated", "number", (s) => (s.rated_energy_wh ? `${energy(s.rated_energy_wh)}, ${power(s.rated_discharge_w)}` : s.rated_solar_w ? `${power(s.rated_solar_w)} solar` : "–")],
 ];
@@ -36,6 +37,19 @@ function commandable(site) {
   if (site.state !== "active") return "–";
   const share = `${site.commandable} of ${site.batteries}`;
   return site.why ? h("span", { class: "warn-text" }, `${share}: ${HINDRANCES[site.why]}`) : share;
+}
+
+/** What is kept for the owner, and what else the owner decided. */
+function ownersChoice(site) {
+  if (!site.batteries) return "–";
+  const words = [
+    site.left && OWNERS_CHOICES.left,
+    site.paused_until_ms && `paused until ${dateTime(site.paused_until_ms)}`,
+    site.skipping && OWNERS_CHOICES.skipping,
+    !site.storm_mode && OWNERS_CHOICES.no_storm_mode,
+  ].filter(Boolean);
+  const kept = `${percent(site.backup_reserve)}${site.reserve_raised ? " (raised)" : ""}`;
+  return words.length ? h("span", {}, kept, h("br"), h("span", { class: "warn-text" }, words.join(", "))) : kept;
 }
 
 export function sitesView(parameters) {

@@ -1,0 +1,145 @@
+"""AEMO's recorded days from market to ledger: what is booked equals an independent computation.
+
+Market, dispatch, fleet, windows, settlement, ledger (`tests.support.recorded_days` says what is
+simulated). Settlement is killed again and again while the days pass; the ledger's process and its
+database are killed while they book; a ledger that is built from the beginning of the log is equal.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pydantic import SecretStr
+
+from schemas.market import Award, Delivery
+from tests.support.books_by_pandas import owed
+from tests.support.killed_booking import Log, book_rest, booking_killed
+from tests.support.market_factory import NEM_FILE, recorded
+from tests.support.memory_kafka import MemoryKafka
+from tests.support.recorded_days import Stretch, entries_by_partition, hours_of, played, stretches
+from vpp_streams.kafka import topics
+from vpp_streams.local.postgres_process import PostgresServer, running_postgres
+from vpp_streams.settings import Settings
+from vpp_streams.settlement.checks import digest, faults
+from vpp_streams.settlement.database import open_ledger
+from vpp_streams.settlement.queries import site_entries
+
+HOMES = 8
+EVENINGS = {0: 16.0, 3: 6.5, 6: 17.5}
+"""Stretch -> hour of its second day from which a part of it is played: dear evenings, a morning."""
+
+
+def recorded_stretches(hours: float) -> list[Stretch]:
+    """All recorded days; or so many hours of each of three months."""
+    every = stretches(recorded(NEM_FILE, zone="SA1"))
+    if hours:
+        return [hours_of(every[at], since, hours) for at, since in EVENINGS.items()]
+    return every
+
+
+def expected_of(kafka: MemoryKafka) -> pd.DataFrame:
+    site_ids = [site.site_id for site in kafka.read(topics.ASSETS)]
+    return owed(
+        [r for r in kafka.read(topics.MARKET_AWARDS) if isinstance(r, Award)],
+        kafka.read(topics.MARKET_DELIVERIES),
+        kafka.read(topics.SITE_WINDOWS),
+        site_ids=site_ids,
+        enrolled={one.site_id for one in kafka.read(topics.ENROLMENTS)},
+    )
+
+
+def booked(settings: Settings, site_ids: list[str]) -> "pd.Series[int]":
+    """What the ledger says: start, site, micros."""
+    engine = open_ledger(settings)
+    with engine.connect() as ledger:
+        assert list(faults(ledger)) == []
+        rows = [
+            (entry.start_ms, site_id, entry.micros)
+            for site_id in site_ids
+            for entry in site_entries(ledger, site_id, 0, 2**50)
+        ]
+    engine.dispose()
+    table = pd.DataFrame(rows, columns=["start", "site", "micros"])
+    return table.groupby(["start", "site"])["micros"].sum()
+
+
+def digest_of(settings: Settings) -> str:
+    engine = open_ledger(settings)
+    with engine.connect() as ledger:
+        found = digest(ledger)
+    engine.dispose()
+    return found
+
+
+@pytest.fixture
+def own_server(postgres: str) -> Iterator[PostgresServer]:
+    with running_postgres("fsync=off") as server:
+        yield server
+
+
+@dataclass
+class Happened:
+    """Whether it was a day at all: else the comparison would prove nothing."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, kafka: MemoryKafka) -> None:
+        awards = [r for r in kafka.read(topics.MARKET_AWARDS) if isinstance(r, Award)]
+        done = [r for r in kafka.read(topics.MARKET_DELIVERIES) if isinstance(r, Delivery)]
+        entries = kafka.read(topics.SETTLEMENT_ENTRIES)
+        assert len(done) == len(awards)
+        self.counts.update(
+            awards=len(awards),
+            sold=sum(award.energy_w > 0 for award in awards),
+            bought=sum(award.energy_w < 0 for award in awards),
+            exact=sum(_near(one.measured_w, one.awarded_w) for one in done if one.awarded_w),
+            late=sum(window.revision > 0 for window in kafka.read(topics.SITE_WINDOWS)),
+            reversals=sum(sum(record.column("reverses").to_pylist()) for record in entries),
+        )
+
+    def check(self) -> None:
+        least = {"sold": 5, "bought": 5, "exact": 10, "late": 1, "reversals": 20}
+        assert all(self.counts[name] >= few for name, few in least.items()), self.counts
+
+
+def _near(power_w: float, wanted_w: float) -> bool:
+    return abs(power_w - wanted_w) < 0.02 * abs(wanted_w)
+
+
+@pytest.mark.parametrize(
+    ("hours", "kills"), [(2.0, 4), pytest.param(0.0, 60, marks=pytest.mark.nightly)]
+)
+def test_recorded_days_are_booked_as_pandas_computes_them(
+    own_server: PostgresServer, tmp_path: Path, hours: float, kills: int
+) -> None:
+    log: Log = {}
+    parts, happened = [], Happened()
+    for seed, stretch in enumerate(recorded_stretches(hours)):
+        kafka = played(stretch, homes=HOMES, seed=seed)
+        happened.add(kafka)
+        parts.append(expected_of(kafka))
+        for partition, values in entries_by_partition(kafka).items():
+            log.setdefault(partition, []).extend(values)
+    happened.check()
+    expected = pd.concat(parts)
+    enrolled = sorted(set(expected["site"]))[1:]
+    settings = Settings(ledger=SecretStr(own_server.url), state_dir=tmp_path)
+
+    def kill_server(_process: BaseProcess) -> None:
+        own_server.kill()
+        own_server.start()
+
+    booking_killed(settings, log, kills=kills, seed=1)
+    booking_killed(settings, log, kills=kills, seed=2, kill=kill_server)
+    book_rest(settings, log)
+    found = booked(settings, enrolled)
+    mine = expected[expected["site"].isin(enrolled)].set_index(["start", "site"])["micros"]
+    pd.testing.assert_series_equal(found, mine.astype("int64").sort_index())
+    assert (mine != 0).sum() > 50
+    again = Settings(state_dir=tmp_path / "again")
+    book_rest(again, log)
+    assert digest_of(again) == digest_of(settings)
