@@ -6,6 +6,7 @@ are hashed with Argon2id.
 
 import hashlib
 import secrets
+from functools import cached_property
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -31,7 +32,11 @@ class Passwords:
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
-        self._nobodys = self._hasher.hash(secrets.token_urlsafe(16))
+
+    @cached_property
+    def _nobodys(self) -> str:
+        """What a password is compared with where none is stored; made slowly, as any hash."""
+        return self._hasher.hash(secrets.token_urlsafe(16))
 
     def hash(self, password: str) -> str:
         """The hash to store. Raises `InputError` if the password cannot be used."""
@@ -41,8 +46,9 @@ class Passwords:
 
     def fits(self, stored: str | None, password: str) -> bool:
         """Whether a password is the stored one; takes as long if there is none."""
+        nobodys = self._nobodys  # always, or the first sign-in would show whether it was needed
         try:
-            self._hasher.verify(stored or self._nobodys, password[: LONGEST + 1])
+            self._hasher.verify(stored or nobodys, password[: LONGEST + 1])
         except (VerificationError, InvalidHashError):
             return False
         return stored is not None
