@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -93,8 +94,9 @@ def test_the_container_is_the_kafka_that_java_runs() -> None:
         "KAFKA_" + name.upper().replace(".", "_"): value
         for name, value in single_node("0.0.0.0", 9092, 19093).items()
     }
+    # One listener more, for the other containers.
     told = {
-        name: value.replace("${VPP_KAFKA_PORT:-9092}", "9092")
+        name: re.sub(r",CONTAINERS:[^,]*$", "", value.replace("${VPP_KAFKA_PORT:-9092}", "9092"))
         for name, value in kafka["environment"].items()
     }
     assert told | wanted == told
