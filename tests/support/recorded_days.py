@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from random import Random
 from unittest.mock import patch
 from zoneinfo import ZoneInfo
@@ -40,6 +41,7 @@ from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.market.optimizer import Optimizer
 from vpp_streams.market.simulated import MarketDesk, Trading
 from vpp_streams.process.health import HealthReporter
+from vpp_streams.settlement.past_days import PastDays
 from vpp_streams.settlement.settling import Settling
 
 MARKET_TIME = ZoneInfo("Australia/Brisbane")
@@ -263,11 +265,15 @@ async def _trade(desk: MarketDesk[Bid], stretch: Stretch, now_ms: Callable[[], i
         await asyncio.wait_for(desk.run(), left_s)
 
 
+NO_HISTORY = PastDays(Path("no-history"), 0)
+"""The programs of these days need no earlier days."""
+
+
 async def _settled(kafka: MemoryKafka, now_ms: Callable[[], int], chance: Random) -> None:
     """Settlement, killed at any moment and started again."""
     while True:
         health = HealthReporter("settlement")
-        settling = Settling(kafka.connection(health), health, MARKET_TIME, now_ms)
+        settling = Settling(kafka.connection(health), health, MARKET_TIME, NO_HISTORY, now_ms)
         task = asyncio.create_task(settling.run())
         try:
             await asyncio.sleep(chance.uniform(0.2, 1.8) * 86_400 / KILLS_A_DAY)

@@ -9,6 +9,7 @@ import pytest
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.access.principals import PRINCIPALS, REPORTS, principal
 from vpp_streams.kafka.topic import Topic
+from vpp_streams.rpc.server import FOLLOWED
 
 ROOT = Path(__file__).parents[3]
 WORKER = "vpp_streams/app.py"
@@ -33,7 +34,7 @@ CODE = {
     "settlement": ("vpp_streams/settlement",),
     "incidents": ("vpp_streams/incidents",),
     "identity": ("vpp_streams/identity",),
-    "web": ("vpp_streams/web",),
+    "web": ("vpp_streams/web", "vpp_streams/serving"),
     "openadr": ("vpp_streams/openadr",),
 }
 """Where the code of a role is that names topics."""
@@ -47,14 +48,16 @@ NOT_USED = {"gateway": {topics.COMMANDS}}
 """Topics that are named for something else: the gateway looks up how long commands are kept."""
 
 
-def named_in(places: tuple[str, ...]) -> set[Topic[Any]]:
+def named_in(role: str) -> set[Topic[Any]]:
     files = [
         file
-        for place in places
+        for place in CODE[role]
         for file in ([ROOT / place] if place.endswith(".py") else (ROOT / place).rglob("*.py"))
     ]
     code = "\n".join(file.read_text() for file in files)
     found: set[Topic[Any]] = {topic for call, topic in FEEDS.items() if call in code}
+    if f'Duty("{role}"' in code:
+        found.add(topics.DUTY)
     for name in re.findall(r"\btopics\.([A-Z][A-Z_]+)\b", code):
         match getattr(topics, name):
             case Topic() as one:
@@ -70,17 +73,21 @@ def named_in(places: tuple[str, ...]) -> set[Topic[Any]]:
 def test_a_role_has_what_its_code_names_and_nothing_else(role: str) -> None:
     one = principal(role)
     granted = {topic.name for topic in {*one.reads, *one.writes} - {*REPORTS}}
-    named = named_in(CODE[role]) - NOT_USED.get(role, set()) - {*REPORTS}
+    named = named_in(role) - NOT_USED.get(role, set()) - {*REPORTS}
     assert granted == {topic.name for topic in named}
+
+
+def test_rpc_reads_what_it_follows() -> None:
+    assert set(principal("rpc").reads) == FOLLOWED
 
 
 def test_every_topic_has_a_writer_and_a_reader() -> None:
     read = {topic for one in PRINCIPALS for topic in one.reads}
     written = {topic for one in PRINCIPALS for topic in (*one.writes, *REPORTS)}
     # Nobody writes seats, and for a group its members need no more than to read.
-    seats = {topics.SEATS_FLEET, topics.SEATS_INGEST, topics.SEATS_REGION}
+    seats = {topics.SEATS_FLEET, topics.SEATS_INGEST}
     everything = {*topics.ALL, *topics.INTERNAL}
-    # Only `vpp` commands read the audit trail and tariffs, as vpp-operator.
+    # Only `vpp` commands read the audit trail, as vpp-operator.
     assert read == everything
     assert written == everything - seats
 
