@@ -90,7 +90,7 @@ async def serve(kind: str) -> None:
     model = ReadModel(clock.now_ms())
     model.regions.apply_live(live(clock.now_ms()), clock.now_ms())
     accounts = Accounts(None)
-    account = accounts.people.add("bench", [grant_of("operator", "*")], at_ms=clock.now_ms())
+    account = accounts.people.add("bench", [grant_of("viewer", "*")], at_ms=clock.now_ms())
     token = accounts.sessions.add_token(account, "bench", ACTIONS, now_ms=clock.now_ms(), days=1)
     settings = Settings(rpc_watchers_per_token=MOST)
     logins, counts = Logins(None, accounts), {}

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -29,7 +30,7 @@ async def world() -> AsyncIterator[RpcWorld]:
     feed_control(model)
 
     def answer(_topic: object, key: bytes, _value: bytes) -> None:
-        told = {"request_id": key.decode(), "region": "north", "at_ms": NOW_MS}
+        told: dict[str, Any] = {"request_id": key.decode(), "region": "north", "at_ms": NOW_MS}
         apply(model, topics.DISPATCH_EVENTS, RequestEvent(state="active", **told))
 
     seconds = itertools.count()  # each look at the clock is a second later: states repeat
