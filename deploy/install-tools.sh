@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the project needs beside Python packages: Python 3.11 with venv; Java and Maven for the
 # local Kafka where no Docker engine answers; Chromium for the dashboard's tests; in CI, Mosquitto,
-# PostgreSQL and Prometheus.
+# PostgreSQL, Prometheus and npm.
 # Root on Debian or Ubuntu: installs what is missing. Anyone else: says what to install.
 set -euo pipefail
 
@@ -21,9 +21,10 @@ if ! docker_answers; then
     have mvn || missing+=(maven)
 fi
 have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
-# Only tests need these servers, and their packages start one: elsewhere the tests say what they
+# Only tests need these, and the packages of servers start one: elsewhere the tests say what they
 # lack.
 if [ "${CI:-}" = true ]; then
+    have npm || missing+=(npm)  # builds the example of a gRPC client in TypeScript
     have mosquitto || [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
     have prometheus && have promtool || missing+=(prometheus)
     # The tests start a server of their own, from its programs.

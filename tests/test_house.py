@@ -20,6 +20,7 @@ import device_sim
 import edge
 import schemas
 import tables
+import vpp as generated
 from schemas.bounds import PARTITIONS
 from vpp_streams.cli import build_app
 from vpp_streams.errors import SettingsError
@@ -48,7 +49,7 @@ def test_site_keyed_topics_have_the_same_partitions() -> None:
         assert topic.partitions == PARTITIONS
 
 
-@pytest.mark.parametrize("package", [agents, tables, schemas, edge, device_sim])
+@pytest.mark.parametrize("package", [agents, tables, schemas, edge, device_sim, generated])
 def test_our_packages_are_the_ones_imported(package: ModuleType) -> None:
     assert package.__file__ is not None
     assert Path(package.__file__).parent == ROOT / package.__name__

@@ -117,7 +117,7 @@ def test_a_taken_port_is_replaced_and_told(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with_ports = settings.model_copy(
-            update={"web_port": port, "gateway_port": 0, "worker_port": 0}
+            update={"web_port": port, "gateway_port": 0, "worker_port": 0, "rpc_port": 0}
         )
         found, said = demo.with_free_ports(with_ports)
     assert found.web_port not in (0, port)
@@ -133,6 +133,7 @@ def test_every_process_is_given_the_same_world(settings: Settings) -> None:
         "region",
         "gateway",
         "web",
+        "rpc",
         "sim",
         "market",
         "optimizer",
@@ -155,6 +156,7 @@ def test_the_demos_gateway_stays_on_loopback_where_the_dashboard_does_not(
         for spec in demo.specs(reachable, demo.DemoFleet(homes=1, solar=0, megapacks=0, seed=1))
     }
     assert made["gateway"].environment["VPP_HOST"] == "127.0.0.1"
+    assert made["rpc"].environment["VPP_HOST"] == "127.0.0.1"  # without TLS tokens could be read
     assert "VPP_HOST" not in made["web"].environment
     assert f"ws://127.0.0.1:{settings.gateway_port}" in made["sim"].command
 

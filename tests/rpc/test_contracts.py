@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def generate(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, root / "proto" / "generate.py", *words]
+    command = [sys.executable, str(root / "proto" / "generate.py"), *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 

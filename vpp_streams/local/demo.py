@@ -46,7 +46,7 @@ class DemoFleet:
 def with_free_ports(settings: Settings) -> tuple[Settings, list[str]]:
     """The settings with each port that is taken replaced by a free one, and a message for each."""
     changed: dict[str, int] = {}
-    for name in ("gateway_port", "web_port", "worker_port"):
+    for name in ("gateway_port", "web_port", "worker_port", "rpc_port"):
         wanted = getattr(settings, name)
         if not is_free(settings.host, wanted):
             changed[name] = free_port()
@@ -152,6 +152,7 @@ def specs(settings: Settings, fleet: DemoFleet, *, standby: bool = False) -> lis
         "gateway": ("gateway", "--port", str(settings.gateway_port), "--slot", "0"),
         "incidents": ("incidents", "run"),
         "web": ("web", "--port", str(settings.web_port)),
+        "rpc": ("rpc", "--port", str(settings.rpc_port)),
         "sim": (
             *("sim", "--homes", str(fleet.homes), "--solar", str(fleet.solar)),
             *("--megapacks", str(fleet.megapacks), "--seed", str(fleet.seed)),
@@ -161,7 +162,8 @@ def specs(settings: Settings, fleet: DemoFleet, *, standby: bool = False) -> lis
     if standby:
         commands |= {f"{name}-standby": commands[name] for name in STANDBYS}
     vpp = (sys.executable, "-m", "vpp_streams")
-    special = {"gateway": {"VPP_HOST": devices_host}}
+    # The gRPC services of the demo speak no TLS: tokens must not leave this machine.
+    special = {"gateway": {"VPP_HOST": devices_host}, "rpc": {"VPP_HOST": devices_host}}
     return [
         Spec(name, (*vpp, *words), environment | special.get(name, {}))
         for name, words in commands.items()
