@@ -21,7 +21,7 @@ from benchmarks.report import Table
 
 ALL = (
     "ingest", "fleet", "region", "recovery", "replay", "allocate", "orders", "raw_frames",
-    "gateway", "pipeline", "growth", "plan", "ledger", "settle_core", "explorer",
+    "gateway", "pipeline", "growth", "plan", "ledger", "settle_core", "explorer", "tracing",
     "rpc",
 )  # fmt: skip
 DOCS = Path(__file__).parents[1] / "docs" / "performance.md"

@@ -96,7 +96,7 @@ async def test_what_cannot_be_decoded_is_one_dead_letter_with_its_bytes(
     assert (letter.rejected_id, letter.reason) == ("assets-3-7", reason)
     assert letter.size == len(value)
     assert len(letter.original_base64) <= 4 * (MAX_KEPT_BYTES // 3 + 1)
-    assert world.counters == {"records_rejected": 1, "rejected:assets:invalid": 1}
+    assert world.counters == {"records_rejected": 1, f"rejected:assets:{reason}": 1}
     # It is a record of its own contract, however long the bytes were.
     again = receive(topics.RECORDS_REJECTED, Raw(encode(topics.RECORDS_REJECTED, letter)))
     assert isinstance(again, Read)

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from edge.config import read_config
 from schemas.assets import Device, Site
+from tests.support.paths import ROOT
 from tests.support.waiting import wait_until
 from vpp_streams.cli import build_app
 from vpp_streams.cli.screens.up import status_screen
@@ -306,3 +307,14 @@ def test_homes_with_real_agents_need_modbus(monkeypatch: pytest.MonkeyPatch) -> 
     assert edge_homes.edge_sites(0) == []
     with pytest.raises(InputError, match=re.escape("pip install 'vpp-streams[edge-sunspec]'")):
         edge_homes.edge_sites(1)
+
+
+def test_each_process_has_a_status_port_of_its_own_where_one_is_set(settings: Settings) -> None:
+    """The example of what Prometheus scrapes has the same ones."""
+    fleet = demo.DemoFleet(homes=1, solar=0, megapacks=0, seed=1)
+    asked = settings.model_copy(update={"status_port": 9101})
+    ports = {s.name: s.environment["VPP_STATUS_PORT"] for s in demo.specs(asked, fleet)}
+    example = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+    assert {name: port for port, name in re.findall(r":(\d+)  # (\w+)", example)} == ports
+    assert f"gateway {ports['gateway']}" in demo.status_line(demo.specs(asked, fleet))
+    assert "VPP_STATUS_PORT" not in demo.specs(settings, fleet)[0].environment

@@ -75,7 +75,7 @@ def _span(active: _Active, name: str, parent: bytes) -> Iterator[None]:
 
 def here() -> bytes | None:
     """The header's value for what this code leads to; None where it is not traced."""
-    if _active is None:
+    if _active is None or trace.get_current_span() is trace.INVALID_SPAN:
         return None
     carrier: dict[str, str] = {}
     _PROPAGATOR.inject(carrier)

@@ -29,6 +29,7 @@ DEMO_NAMESPACE = "demo"
 MARKET_INTERVAL_S, MARKET_GATE_S = 60, 10.0
 """The demo's market times, unless the environment sets them: short, so that it trades soon."""
 POLL_S = 1.0
+STATUS_PORT = "VPP_STATUS_PORT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,12 +165,28 @@ def specs(settings: Settings, fleet: DemoFleet, *, standby: bool = False) -> lis
     vpp = (sys.executable, "-m", "vpp_streams")
     # The gRPC services of the demo speak no TLS: tokens must not leave this machine.
     special = {"gateway": {"VPP_HOST": devices_host}, "rpc": {"VPP_HOST": devices_host}}
+    ports = status_ports(settings, list(commands))
     return [
-        Spec(name, (*vpp, *words), environment | special.get(name, {}))
+        Spec(name, (*vpp, *words), environment | special.get(name, {}) | ports.get(name, {}))
         for name, words in commands.items()
     ] + [
         spec for home in prepared(settings, fleet.edge, gateway) for spec in home.specs(environment)
     ]
+
+
+def status_ports(settings: Settings, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The variable with the status port of each process: one after another from the setting's."""
+    first = settings.status_port
+    if first is None:
+        return {}
+    return {name: {STATUS_PORT: str(first + n if first else 0)} for n, name in enumerate(names)}
+
+
+def status_line(specs: Sequence[Spec]) -> str:
+    """The status ports of processes, for a person."""
+    ports = {spec.name: spec.environment.get(STATUS_PORT) for spec in specs}
+    named = (f"{name} {port}" for name, port in ports.items() if port)
+    return f"status ports (/livez, /readyz, /metrics): {', '.join(named)}"
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -65,7 +65,10 @@ def open_demo(
         role: Role = "viewer" if settings.operators is not None else "operator"
         keys = ordering.enter_context(demo.demo_account(settings, role))
         settings, token = ordering.enter_context(demo.demo_operator(settings))
-        supervisor = Supervisor(demo.specs(settings, fleet, standby=standby), logs)
+        specs = demo.specs(settings, fleet, standby=standby)
+        if settings.status_port:
+            say(demo.status_line(specs))
+        supervisor = Supervisor(specs, logs)
         yield OpenDemo(settings, sites, expected, supervisor, token, keys)
 
 
