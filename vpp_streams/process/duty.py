@@ -124,7 +124,10 @@ class Duty:
         if not self._warm.is_set() or not self._standing.may_claim:
             return False
         await asyncio.sleep(random.uniform(0, SPREAD_S))
-        if not await self._has_read_all(LOOK_PATIENCE_S) or not self._standing.may_claim:
+        if not await self._has_read_all(LOOK_PATIENCE_S):
+            self._standing.not_answered()
+            return False
+        if not self._standing.may_claim:
             return False
         try:
             producer = await start_fenced(self._clients, self._producer_name)
