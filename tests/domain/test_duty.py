@@ -54,6 +54,15 @@ def test_pauses_of_the_standby_are_no_silence_of_the_other() -> None:
     assert not found.may_claim
 
 
+def test_while_kafka_is_away_nobody_is_silent() -> None:
+    found = standing(report())
+    for at_ms in range(0, SILENT_MS + 1, 100):
+        found.look(at_ms)
+    assert found.may_claim
+    found.not_answered()
+    assert not found.may_claim
+
+
 def test_its_own_report_says_who_and_which_term() -> None:
     found = standing().report("optimizer", 7, 20, 30, last=True)
     assert (found.process_id, found.started_at_ms) == (ME.process_id, ME.started_at_ms)

@@ -46,6 +46,10 @@ class Standing:
         self.newest = record
         self._silent_ms = 0
 
+    def not_answered(self) -> None:
+        """Kafka does not answer: nobody can report, and silence begins again."""
+        self._silent_ms = 0
+
     def look(self, now_ms: int) -> None:
         """Count the silence since the last look; ``now_ms`` is of a clock that never goes back."""
         passed_ms = max(now_ms - self._looked_ms, 0)

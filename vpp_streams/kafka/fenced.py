@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 GATHER_S = 0.005
 """How long a transaction stays open after its first record, so that it has more than one."""
-COMMIT_S = 15.0
+COMMIT_S = 40.0
 """A commit that takes longer has failed; the instance ends, and another one continues."""
 START_S = 10.0
 CLOSE_S = 5.0

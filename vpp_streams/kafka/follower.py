@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from schemas.assets import Site
 from schemas.identity import Revocation
@@ -238,7 +239,11 @@ class _Reading:
         """Set what was reached; everything that was handed over has been applied."""
         if self.wanted:
             wanted, self.wanted = self.wanted, []
-            ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+            try:
+                ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+            except (KafkaError, OSError):
+                self.wanted += wanted  # Kafka is away: it is asked again
+                return
             self.goals += [(ends, event) for event in wanted]
         for goal in list(self.goals):
             ends, event = goal

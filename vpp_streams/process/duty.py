@@ -28,8 +28,9 @@ from vpp_streams.process.health import HealthReporter
 log = structlog.get_logger()
 
 LOOK_S = 0.1
-SPREAD_S = 0.3
-"""Two standbys that may take over at the same moment do it this far apart, at random."""
+SPREAD_S, FIRST_SPREAD_S = 0.3, 1.0
+"""Two standbys that may take over at the same moment do it this far apart, at random; more so where
+nobody has had the duty: two that are started together would replace each other at once."""
 LOOK_PATIENCE_S = 2.0
 """Kafka must answer this soon before a takeover: while it is away, nobody is silent."""
 READ_PATIENCE_S = 30.0
@@ -123,8 +124,12 @@ class Duty:
         self._standing.look(clock.now().mono_ms)
         if not self._warm.is_set() or not self._standing.may_claim:
             return False
-        await asyncio.sleep(random.uniform(0, SPREAD_S))
-        if not await self._has_read_all(LOOK_PATIENCE_S) or not self._standing.may_claim:
+        first = self._standing.newest is None
+        await asyncio.sleep(random.uniform(0, FIRST_SPREAD_S if first else SPREAD_S))
+        if not await self._has_read_all(LOOK_PATIENCE_S):
+            self._standing.not_answered()
+            return False
+        if not self._standing.may_claim:
             return False
         try:
             producer = await start_fenced(self._clients, self._producer_name)
