@@ -1,5 +1,6 @@
 """Each way to connect works, and each wrong setting ends at once with one line and a way out."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from vpp_streams.errors import BrokerError
 from vpp_streams.kafka.access.apply import set_password
 from vpp_streams.kafka.access.principals import principal
 from vpp_streams.kafka.clients import KafkaClients, administering
+from vpp_streams.local import doctor
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -139,6 +141,21 @@ async def test_tokens(secure_kafka: SecureKafka, secret: Path, wrong: Path) -> N
         assert "refuses our token" in await refusal(oauth(expired.url, secret))
     said = await refusal(oauth(expired.url, secret))
     assert "no token from http://127.0.0.1" in said
+
+
+async def test_the_doctor_reports_whether_kafka_lets_us_in(
+    secure_kafka: SecureKafka, wrong: Path
+) -> None:
+    async def found(settings: Settings) -> doctor.Check:
+        checks = await asyncio.to_thread(doctor.examine, settings)
+        return {check.name: check for check in checks}["kafka"]
+
+    refused = await found(scram(secure_kafka, "sasl_tls", wrong))
+    assert not refused.ok
+    assert "refuses user vpp-web" in refused.found
+    let_in = await found(secure_kafka.settings("tls"))
+    assert let_in.ok
+    assert let_in.found.endswith("answers (SSL)")
 
 
 async def test_a_worker_ends_with_one_line_and_does_not_retry(

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.admin import DescribeClientQuotasRequest
 
 from tests.support.access_probe import probing
 from tests.support.secured_roles import SecuredWorld, run_vpp
@@ -12,6 +13,7 @@ from vpp_streams.errors import BrokerError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.access.acls import acls_of
 from vpp_streams.kafka.access.apply import acls_in_kafka, apply_access
+from vpp_streams.kafka.access.documents import quotas_of
 from vpp_streams.kafka.access.principals import PRINCIPALS, Principal, readable, writable
 from vpp_streams.kafka.clients import KafkaClients, administering, consuming
 
@@ -43,6 +45,14 @@ async def test_kafka_has_the_acls_of_the_list_and_a_second_time_changes_nothing(
 async def test_applied_again_nothing_changes(secured: SecuredWorld) -> None:
     change = await apply_access(KafkaClients(secured.admin))
     assert (change.add, change.remove) == ((), ())
+
+
+async def test_each_user_has_its_quota(secured: SecuredWorld) -> None:
+    every_user = DescribeClientQuotasRequest([("user", 2, None)], False)
+    async with administering(KafkaClients(secured.admin)) as admin:
+        answer = await admin._send_request(every_user)  # noqa: SLF001 - it has no call for it
+    found = {entity[0][1]: dict(values) for entity, values in answer.entries}
+    assert found == {one.user: quotas_of(one) for one in PRINCIPALS}
 
 
 async def test_a_role_cannot_give_itself_rights_nor_create_topics(secured: SecuredWorld) -> None:
