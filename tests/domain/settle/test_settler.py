@@ -449,6 +449,30 @@ def test_an_opt_out_beyond_the_rules_costs_the_availability_of_its_day() -> None
     assert [balances(record)["site:home-1"] for record in again] == [5_000] * 2
 
 
+@pytest.mark.parametrize("kind", [EventJob, QuarterJob])
+def test_what_a_killed_settler_did_not_publish_of_it_is_published(kind: type) -> None:
+    def told() -> Settler:
+        made = paying()
+        gave(made, "home-1", 20.0, 15)
+        gave(made, "home-2", 10.0, 15)
+        stood_ready(made, 1.0)
+        order(made, "active", START)
+        order(made, "completed", START + 15 * MINUTE)
+        return made
+
+    (record,) = settled_by(told(), START + HOUR, kind)
+    parts = [part for _, part in by_partition(record)]
+    assert len(parts) == 2
+    for published in parts:
+        again = told()
+        again.published(published, NOW)
+        (rest,) = settled_by(again, START + HOUR, kind)
+        assert not any(rest.column("reverses").to_pylist())
+        total = Counter(balances(rest))
+        total.update(balances(published))
+        assert total == balances(record)
+
+
 def test_an_event_whose_beginning_was_forgotten_is_not_settled_as_another() -> None:
     made = paying()
     gave(made, "home-1", 20.0, 15)
