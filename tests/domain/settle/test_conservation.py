@@ -240,12 +240,12 @@ class Desk:
                 at_ms = START + number * INTERVAL
                 self.read(lambda s: s.dispatched(_event(of_award(at_ms), state, at_ms), NOW))
             case "order", (state, minute):
-                at_ms = START + minute * MINUTE
-                self.read(lambda s: (s.requested(ORDER, NOW),
-                                     s.dispatched(_event("order", state, at_ms), NOW)))  # fmt: skip
+                told = _event("order", state, START + minute * MINUTE)
+                self.read(lambda s: s.requested(ORDER, NOW))
+                self.read(lambda s: s.dispatched(told, NOW))
             case "left", (site_id, since, until):
-                one = opt_out(site_id, START + since * MINUTE, START + until * MINUTE)
-                self.read(lambda s: s.opted_out(one, NOW))
+                left = opt_out(site_id, START + since * MINUTE, START + until * MINUTE)
+                self.read(lambda s: s.opted_out(left, NOW))
             case "close", (month,):
                 self.read(lambda s: s.closed(month))
             case _:

@@ -33,8 +33,9 @@ from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.settle.corrections import balances, by_partition
 from vpp_streams.domain.settle.due import LATEST_MS, QUIET_MS
 from vpp_streams.domain.settle.intervals import SiteWindows
+from vpp_streams.domain.settle.jobs import AwardJob, EventJob, Job, QuarterJob
 from vpp_streams.domain.settle.past import Past
-from vpp_streams.domain.settle.settler import AwardJob, EventJob, Job, QuarterJob, Settler
+from vpp_streams.domain.settle.settler import Settler
 from vpp_streams.errors import RefusedError
 
 HOMES = ("home-1", "home-2")
