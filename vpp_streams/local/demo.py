@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 
 from schemas.assets import Site
-from schemas.programs import Enrolment, Program
+from schemas.programs import Enrolment, Program, Rate, Tariff
 from vpp_streams import clock
 from vpp_streams.accounts.accounts import Accounts, accounts_file
 from vpp_streams.accounts.people import Account
@@ -225,6 +225,7 @@ async def register(settings: Settings, sites: Sequence[Site]) -> None:
     clients = KafkaClients(settings)
     await write_many(clients, topics.ASSETS, records)
     await write_many(clients, topics.PROGRAMS, [PROGRAM])
+    await write_many(clients, topics.TARIFFS, [TARIFF])
     batteries = [
         site for site in made if any(device.rated_energy_wh > 0 for device in site.devices)
     ]
@@ -238,12 +239,23 @@ PROGRAM = Program(
     currency="USD",
     effective_from_ms=1_767_312_000_000,  # 2 January 2026
     owner_share=0.6,
-    per_event_micros=10_000,
-    per_kw_hour_micros=2_000,
+    per_event_micros=2_000,
+    per_kw_hour_micros=500,
 )
 """What owners of the demo are paid by. Version 1, of earlier demos, paid the share only."""
 ENROLLED_FROM_MS = 1_767_225_600_000
 """1 January 2026."""
+
+TARIFF = Tariff(
+    tariff_id="demo-tariff",
+    version=1,
+    currency="USD",
+    time_zone="UTC",
+    effective_from_ms=ENROLLED_FROM_MS,
+    buy=(Rate(from_="00:00", until="24:00", per_kwh_micros=300_000),),
+    sell=(Rate(from_="00:00", until="24:00", per_kwh_micros=80_000),),
+)
+"""What homes of the demo pay for energy; statements state by it what storms cost."""
 
 
 def _enrolled(site: Site) -> Enrolment:
@@ -251,6 +263,7 @@ def _enrolled(site: Site) -> Enrolment:
         site_id=site.site_id,
         program_id=PROGRAM.program_id,
         effective_from_ms=ENROLLED_FROM_MS,
+        tariff_id=TARIFF.tariff_id,
     )
 
 

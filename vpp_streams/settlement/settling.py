@@ -18,16 +18,10 @@ from schemas.programs import OptOut
 from vpp_streams.domain.ledger.periods import check_is_over
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.settle.basis import NO_PAST
 from vpp_streams.domain.settle.corrections import by_partition
-from vpp_streams.domain.settle.settler import (
-    KEEP_WINDOWS_MS,
-    NO_PAST,
-    AwardJob,
-    EventJob,
-    Job,
-    QuarterJob,
-    Settler,
-)
+from vpp_streams.domain.settle.jobs import AwardJob, EventJob, Job, QuarterJob
+from vpp_streams.domain.settle.settler import KEEP_WINDOWS_MS, Settler
 from vpp_streams.errors import RefusedError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.decode import Read

@@ -1,6 +1,7 @@
 """Who is owed what for an award: the sites that delivered, exactly what the market settles."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -168,10 +169,14 @@ def test_another_currency_is_refused_with_the_way_out() -> None:
         lines_of(told, delivery(told, 0.0), [0.0] * 4)
 
 
-def test_money_beyond_reason_is_refused() -> None:
-    told = award()
+@pytest.mark.parametrize(
+    ("sold", "paid"),
+    [({}, {"money": 1e12}), ({}, {"capacity_money": 1e12}), ({"prices": {"energy": 2e9}}, {})],
+)
+def test_money_beyond_reason_is_refused(sold: dict[str, Any], paid: dict[str, Any]) -> None:
+    told = award(**sold)
     with pytest.raises(RefusedError, match="beyond reason"):
-        lines_of(told, delivery(told, 0.0, money=1e12), [0.0] * 4)
+        lines_of(told, delivery(told, 0.0, **paid), [0.0] * 4)
 
 
 @given(

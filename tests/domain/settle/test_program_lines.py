@@ -5,13 +5,10 @@ import pytest
 
 from schemas.programs import Program
 from tests.support.settle_world import (
-    BERLIN,
     BOOKS,
     HOUR,
-    INTERVAL,
     START,
     amounts,
-    award,
     delivered,
     enrolled,
     everybody,
@@ -20,7 +17,7 @@ from tests.support.settle_world import (
     terms,
 )
 from vpp_streams.domain.settle.corrections import balances, settled
-from vpp_streams.domain.settle.events import Event, events_of
+from vpp_streams.domain.settle.events import Event
 from vpp_streams.domain.settle.program_lines import availability_lines, event_lines
 
 IDS = ["a", "b", "c"]
@@ -66,18 +63,6 @@ def test_a_program_that_does_not_pay_by_rate_has_no_line() -> None:
         EVENT, fleet(*IDS), delivered([1.0] * 3), enrolled(IDS), takes_part=everybody(3)
     )
     assert lines == ()
-
-
-def test_awards_that_follow_each_other_are_one_event() -> None:
-    awards = [award(START + k * INTERVAL) for k in (1, 0, 3, 4, 5)]
-    towards = {each.bid_id: 1 for each in awards} | {awards[4].bid_id: -1}
-    found = events_of(awards, towards, BERLIN)
-    assert [(e.span[0] - START, e.span[1] - START, e.towards) for e in found] == [
-        (0, 2 * INTERVAL, 1),
-        (3 * INTERVAL, 5 * INTERVAL, 1),
-        (5 * INTERVAL, 6 * INTERVAL, -1),
-    ]
-    assert events_of(awards, {}, BERLIN) == ()
 
 
 def available(program: Program, hours: list[float], month_hours: float = 720.0) -> dict[str, int]:

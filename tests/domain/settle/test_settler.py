@@ -33,8 +33,9 @@ from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.settle.corrections import balances, by_partition
 from vpp_streams.domain.settle.due import LATEST_MS, QUIET_MS
 from vpp_streams.domain.settle.intervals import SiteWindows
+from vpp_streams.domain.settle.jobs import AwardJob, EventJob, Job, QuarterJob
 from vpp_streams.domain.settle.past import Past
-from vpp_streams.domain.settle.settler import AwardJob, EventJob, Job, QuarterJob, Settler
+from vpp_streams.domain.settle.settler import Settler
 from vpp_streams.errors import RefusedError
 
 HOMES = ("home-1", "home-2")
@@ -447,6 +448,30 @@ def test_an_opt_out_beyond_the_rules_costs_the_availability_of_its_day() -> None
     made.opted_out(opt_out("home-1", START + 20 * HOUR, START + 20 * HOUR, START + 20 * HOUR), NOW)
     again = settled_by(made, NOW, QuarterJob)
     assert [balances(record)["site:home-1"] for record in again] == [5_000] * 2
+
+
+@pytest.mark.parametrize("kind", [EventJob, QuarterJob])
+def test_what_a_killed_settler_did_not_publish_of_it_is_published(kind: type) -> None:
+    def told() -> Settler:
+        made = paying()
+        gave(made, "home-1", 20.0, 15)
+        gave(made, "home-2", 10.0, 15)
+        stood_ready(made, 1.0)
+        order(made, "active", START)
+        order(made, "completed", START + 15 * MINUTE)
+        return made
+
+    (record,) = settled_by(told(), START + HOUR, kind)
+    parts = [part for _, part in by_partition(record)]
+    assert len(parts) == 2
+    for published in parts:
+        again = told()
+        again.published(published, NOW)
+        (rest,) = settled_by(again, START + HOUR, kind)
+        assert not any(rest.column("reverses").to_pylist())
+        total = Counter(balances(rest))
+        total.update(balances(published))
+        assert total == balances(record)
 
 
 def test_an_event_whose_beginning_was_forgotten_is_not_settled_as_another() -> None:

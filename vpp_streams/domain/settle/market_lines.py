@@ -28,6 +28,9 @@ from vpp_streams.domain.settle.money import MILLIONTHS, micros_of, paid_for, sha
 from vpp_streams.domain.settle.split import split
 from vpp_streams.errors import RefusedError
 
+MOST_PER_MWH = 10**9
+"""A higher price is a fault, and its arithmetic would not be exact."""
+
 
 def award_lines(
     award: Award,
@@ -77,10 +80,12 @@ def _check(award: Award, delivery: Delivery, enrolled: Enrolled) -> None:
                 f"program {program.program_id} is paid in {program.currency}, market"
                 f" {award.market} in {award.currency}: enrol the sites in one of that currency"
             )
-    if abs(micros_of(delivery.money)) > MAX_MICROS:
-        raise RefusedError(
-            f"{delivery.money:g} {award.currency} for {award.bid_id} is beyond reason"
-        )
+    price = award.prices.get("energy", 0.0)
+    if abs(price) > MOST_PER_MWH:
+        raise RefusedError(f"{price:g} {award.currency} per MWh is beyond reason")
+    for money in (delivery.money, delivery.capacity_money):
+        if abs(micros_of(money)) > MAX_MICROS:
+            raise RefusedError(f"{money:g} {award.currency} for {award.bid_id} is beyond reason")
 
 
 def _share_lines(
@@ -113,8 +118,11 @@ def _gross(
     energy = energy_weights(delivered.delivered_wh, towards, takes_part)
     hours = award.interval_ms / HOUR_MS
     capacity = capacity_weights(fleet, delivered.coverage, hours, takes_part)
+    amounts = [_for_energy(award, delivery, energy, towards), _for_capacity(delivery)]
+    if any(abs(amount) > MAX_MICROS for amount in amounts):
+        raise RefusedError(f"the money for {award.bid_id} is beyond reason")
     parts = split(
-        np.array([_for_energy(award, delivery, energy, towards), _for_capacity(delivery)]),
+        np.array(amounts),
         np.stack([energy, capacity]),
         fleet.ranks,
     )

@@ -7,15 +7,11 @@ nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 from zoneinfo import ZoneInfo
 
-import msgspec
-import numpy as np
 import pyarrow as pa
 
-from schemas.assets import Site
 from schemas.dispatch import DispatchEvent, Request, Target
 from schemas.market import Award, Delivery
 from schemas.preferences import Preferences
@@ -25,9 +21,9 @@ from vpp_streams.domain.market.ledger import ends_ms
 from vpp_streams.domain.market.overrides import Override, Overrides
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.domain.settle.agreements import Agreements, Enrolled
 from vpp_streams.domain.settle.award_book import MINUTE_MS, AwardBook
-from vpp_streams.domain.settle.baselines import ADJUSTED_BY_MS, Calendar, spans_needed
+from vpp_streams.domain.settle.baselines import ADJUSTED_BY_MS
+from vpp_streams.domain.settle.basis import NO_PAST, Basis, by_similar_days
 from vpp_streams.domain.settle.called import Called
 from vpp_streams.domain.settle.corrections import (
     AVAILABILITY_KINDS,
@@ -37,9 +33,8 @@ from vpp_streams.domain.settle.corrections import (
 )
 from vpp_streams.domain.settle.due import Due
 from vpp_streams.domain.settle.events import Event
-from vpp_streams.domain.settle.fleet import Fleet
-from vpp_streams.domain.settle.intervals import QUARTER_S, SiteWindows, Span
-from vpp_streams.domain.settle.leaving import OptOuts
+from vpp_streams.domain.settle.intervals import QUARTER_S, Span
+from vpp_streams.domain.settle.jobs import AwardJob, EventJob, Job, QuarterJob
 from vpp_streams.domain.settle.opt_outs import ends_ms as left_until_ms
 from vpp_streams.domain.settle.past import Need, Past
 from vpp_streams.domain.settle.periods import (
@@ -47,11 +42,8 @@ from vpp_streams.domain.settle.periods import (
     day_start_ms,
     local_date,
     month_after,
-    month_bounds_ms,
-    month_of,
 )
 from vpp_streams.domain.settle.program_lines import pays_for_availability, pays_for_events
-from vpp_streams.domain.settle.settling import Region
 from vpp_streams.errors import RefusedError
 
 KEEP_MS = 24 * HOUR_MS
@@ -60,45 +52,16 @@ AHEAD_MS = 366 * DAY_MS
 """Nothing is known longer ahead than this."""
 KEEP_WINDOWS_MS = KEEP_MS + ADJUSTED_BY_MS
 """A baseline is adjusted by the hours before its event."""
-NO_PAST = Past(SiteWindows())
 KEEP_OPT_OUTS_MS = 62 * DAY_MS
 """Opt-outs are counted by month."""
-
-
-class AwardJob(NamedTuple):
-    """The interval of an award."""
-
-    bid_id: str
-
-
-class EventJob(NamedTuple):
-    """An event; the market is "" where it was called by a request."""
-
-    market: str
-    region: str
-    start_ms: int
-
-
-class QuarterJob(NamedTuple):
-    """A quarter of an hour in which the sites of a region stood ready."""
-
-    region: str
-    start_ms: int
-
-
-Job = AwardJob | EventJob | QuarterJob
 
 
 class Settler:
     """What began within the last day."""
 
     def __init__(self, registry: Registry, zone: ZoneInfo) -> None:
-        self._registry = registry
-        self._books = Books(zone)
-        self._agreements = Agreements()
-        self._windows = SiteWindows()
+        self._basis = Basis(registry, zone)
         self._overrides = Overrides()
-        self._opt_outs = OptOuts()
         self._awards = AwardBook(zone)
         self._called = Called(zone)
         self._quarters: set[QuarterJob] = set()
@@ -121,7 +84,7 @@ class Settler:
 
     def agree(self, record: Program | Enrolment) -> None:
         """Apply terms or an enrolment. Raises `RefusedError` for one that contradicts itself."""
-        fault = self._agreements.apply(record)
+        fault = self._basis.agreements.apply(record)
         if fault is not None:
             raise RefusedError(fault)
 
@@ -145,20 +108,20 @@ class Settler:
     def decided(self, chosen: Preferences, now_ms: int) -> list[OptOut]:
         """Apply what an owner decided; returns the opt-outs that are to be published."""
         self._check(chosen.set_at_ms, now_ms)
-        records = self._opt_outs.decided(chosen, self._called.spans)
+        records = self._basis.opt_outs.decided(chosen, self._called.spans)
         for one in records:
             self.opted_out(one, now_ms)
         return records
 
     def unclear(self, request: Request) -> list[Preferences]:
         """Preferences that skip a request which was not known when they were applied."""
-        return self._opt_outs.unclear(request.request_id)
+        return self._basis.opt_outs.unclear(request.request_id)
 
     def opted_out(self, one: OptOut, now_ms: int) -> None:
         """Apply an opt-out: what it concerns is settled again."""
         self._check(one.from_ms, now_ms)
-        before = self._opt_outs.apply(one)
-        site = self._registry.site(one.site_id)
+        before = self._basis.opt_outs.apply(one)
+        site = self._basis.registry.site(one.site_id)
         if site is None or before == one:
             return
         until_ms = max(left_until_ms(each) for each in (one, before or one))
@@ -167,7 +130,7 @@ class Settler:
         for start_ms in self._called.within(site.region, one.from_ms, until_ms):
             self._due.changed(EventJob("", site.region, start_ms), now_ms)
         # It may cost the availability of its day.
-        zone = self._books.zone
+        zone = self._basis.books.zone
         day_ms = day_start_ms(local_date(one.from_ms, zone), zone)
         for job in self._quarters:
             if job.region == site.region and day_ms <= job.start_ms < max(
@@ -193,7 +156,7 @@ class Settler:
     def measured(self, window: SiteWindow, now_ms: int) -> None:
         """Apply a window of a site."""
         self._check(window.start_ms, now_ms)
-        if window.start_ms < now_ms - KEEP_WINDOWS_MS or not self._windows.apply(window):
+        if window.start_ms < now_ms - KEEP_WINDOWS_MS or not self._basis.windows.apply(window):
             return
         region = window.region
         if window.size_s == QUARTER_S and window.start_ms >= now_ms - KEEP_MS:
@@ -222,8 +185,8 @@ class Settler:
         months = ["1970-01"]
         while months[-1] < period:
             months.append(month_after(months[-1]))
-        books = self._books
-        self._books = Books(books.zone, books.closed | frozenset(months))
+        books = self._basis.books
+        self._basis.books = Books(books.zone, books.closed | frozenset(months))
 
     def _award_changed(self, bid_id: str, now_ms: int) -> None:
         if self._awards.complete(bid_id):
@@ -262,20 +225,10 @@ class Settler:
 
     def need(self, job: Job) -> Need | None:
         """What has to be known of earlier days to settle something; None = nothing."""
-        if isinstance(job, QuarterJob) or not self._pays(_by_similar_days):
+        if isinstance(job, QuarterJob) or not self._basis.pays(by_similar_days):
             return None
         found = self._called_for(job)
-        if found is None:
-            return None
-        region, span, event_start_ms = found
-        fleet, enrolled = self._sites(region, span[0])
-        by_days = enrolled.rates([int(_by_similar_days(one)) for one in enrolled.programs]) == 1
-        if not by_days.any() or span[0] % MINUTE_MS or span[1] % MINUTE_MS:
-            return None
-        site_ids = fleet.site_ids.filter(pa.array(by_days)).to_pylist()
-        calendar = Calendar(self._books.zone, lambda _day: by_days)
-        spans = spans_needed(span, event_start_ms, calendar)
-        return Need(region=region, site_ids=tuple(site_ids), spans=spans, zone=self._books.zone)
+        return None if found is None else self._basis.need(*found)
 
     def _called_for(self, job: AwardJob | EventJob) -> tuple[str, Span, int] | None:
         """Region, interval and start of the event of something that batteries were called for."""
@@ -313,7 +266,7 @@ class Settler:
             raise RefusedError(
                 "sites are measured by the minute, and the interval has no full ones"
             )
-        region = self._region(award.region, award.start_ms, past)
+        region = self._basis.region(award.region, award.start_ms, past)
         return region.settle_award(
             award,
             self._awards.deliveries[award.bid_id],
@@ -327,18 +280,15 @@ class Settler:
 
     def _settle_availability(self, job: QuarterJob) -> pa.RecordBatch | None:
         before = standing(self._records("", *job), AVAILABILITY_KINDS)
-        if not before.entries.num_rows and not self._pays(pays_for_availability):
+        if not before.entries.num_rows and not self._basis.pays(pays_for_availability):
             return None
-        return self._region(*job).settle_availability(job.start_ms, before)
-
-    def _pays(self, so: Callable[[Program], bool]) -> bool:
-        return any(map(so, self._agreements.programs()))
+        return self._basis.region(*job).settle_availability(job.start_ms, before)
 
     def _settle_event(self, job: EventJob, past: Past) -> pa.RecordBatch | None:
         event, before = self._event(job), standing(self._records(*job), EVENT_KINDS)
-        if not before.entries.num_rows and not self._pays(pays_for_events):
+        if not before.entries.num_rows and not self._basis.pays(pays_for_events):
             return None
-        region = self._region(job.region, job.start_ms, past)
+        region = self._basis.region(job.region, job.start_ms, past)
         if event is None:
             return region.withdraw(before) if self._awards.is_known(*job) else None
         if any(minute % MINUTE_MS for minute in event.span):
@@ -357,32 +307,13 @@ class Settler:
             award = self._awards.awards[bid_id]
             yield from self._overrides.of(award, self._awards.awards)
 
-    def _sites(self, region: str, start_ms: int) -> tuple[Fleet, Enrolled]:
-        """The sites of a region, and what their owners had agreed to, at a moment."""
-        sites = (_as_it_was(site, start_ms) for site in self._registry.sites())
-        fleet = Fleet.of(region, sites)
-        return fleet, self._agreements.columns(fleet.site_ids.to_pylist(), start_ms)
-
-    def _region(self, region: str, start_ms: int, past: Past = NO_PAST) -> Region:
-        fleet, enrolled = self._sites(region, start_ms)
-        zone = self._books.zone
-        return Region(
-            fleet=fleet,
-            windows=self._windows,
-            enrolled=enrolled,
-            calendar=Calendar(zone, lambda day: np.full(len(fleet), day in past.event_days)),
-            books=self._books,
-            past=past.windows,
-            opt_outs=self._opt_outs.within(month_bounds_ms(month_of(start_ms, zone), zone)),
-        )
-
     def forget(self, now_ms: int) -> None:
         """Drop what began longer ago than `KEEP_MS`."""
         before_ms = now_ms - KEEP_MS
-        self._windows.forget(now_ms - KEEP_WINDOWS_MS)
+        self._basis.windows.forget(now_ms - KEEP_WINDOWS_MS)
         self._overrides.forget(before_ms)
         self._called.forget(before_ms)
-        self._opt_outs.forget(now_ms - KEEP_OPT_OUTS_MS)
+        self._basis.opt_outs.forget(now_ms - KEEP_OPT_OUTS_MS)
         for bid_id in self._awards.forget(before_ms):
             self._due.done(AwardJob(bid_id))
             self._touched.discard(bid_id)
@@ -399,13 +330,3 @@ class Settler:
             return False
         event = self._event(job) if isinstance(job, EventJob) and job.market else None
         return (self._awards.begins_after_ms(event) if event else job.start_ms) < before_ms
-
-
-def _by_similar_days(program: Program) -> bool:
-    return program.baseline == "ten_of_ten"
-
-
-def _as_it_was(site: Site, at_ms: int) -> Site:
-    """The site in the state that it had at a moment: who was active then is paid."""
-    known = tuple(change for change in site.history if change.since_ms <= at_ms)
-    return msgspec.structs.replace(site, history=known or site.history[:1])

@@ -39,7 +39,8 @@ def state_said(document: StatementDocument) -> str:
 def terms_said(row: StatementRow) -> str:
     """The program of a line, with the version of its terms and its baseline."""
     name = f"{row.program_name} ({row.program_id})" if row.program_name else row.program_id
-    compared = f", {BASELINES[row.baseline]}" if row.baseline in BASELINES else ""
+    baseline = None if row.kind == "availability" else row.baseline
+    compared = f", {BASELINES[baseline]}" if baseline in BASELINES else ""
     return f"{name}, terms version {row.program_version}{compared}"
 
 

@@ -71,7 +71,7 @@ function lineRow(row, siteId, month, zone) {
   more.addEventListener("click", readPage);
   const details = h("details", {}, h("summary", {}, `Entries of: ${row.said}, terms version ${row.program_version}`), entries, status, more);
   details.addEventListener("toggle", () => { if (details.open && !read) readPage(); });
-  const compared = BASELINES[row.baseline] ? `, ${BASELINES[row.baseline]}` : "";
+  const compared = BASELINES[row.baseline] && row.kind !== "availability" ? `, ${BASELINES[row.baseline]}` : "";
   const name = row.program_name ? `${row.program_name} (${row.program_id})` : row.program_id;
   return h("li", {},
     h("div", { class: "what" }, h("span", {}, row.said), h("span", { class: "sum" }, amount(row.amount, 6))),
