@@ -38,6 +38,7 @@ from vpp_streams.web.needs import ONESELF, PUBLIC, Declared, Needs
 from vpp_streams.web.oidc import Oidc
 from vpp_streams.web.openapi import describe_with
 from vpp_streams.web.order_api import OrderApi
+from vpp_streams.web.past_flows import PastFlows
 from vpp_streams.web.pipeline_api import PipelineApi
 from vpp_streams.web.problems import answer_problems
 from vpp_streams.web.readmodel import ReadModel
@@ -126,7 +127,7 @@ def create_web(
         IncidentApi(read_model, kafka, now_ms),
         HomeApi(read_model, worker, kafka, now_ms),
         HistoryApi(settings, read_model, report_budgets(), now_ms, ledger),
-        StatementApi(read_model, ledger, now_ms),
+        StatementApi(read_model, ledger, PastFlows(settings, read_model.counters), now_ms),
     ):
         routes = part.routes()
         app.include_router(routes.router, prefix=PREFIX)
