@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from schemas.dispatch import Hold, RequestEvent
+from schemas.preferences import Preferences
 from schemas.presence import Presence
 from tests.support.telemetry_factory import make_batch
 from tests.support.web_records import NOW_MS, dispatch_status, site
@@ -66,3 +67,18 @@ def held(model: ReadModel, region: str, reason: str = "works on the line") -> No
     apply(model, topics.DISPATCH_EVENTS, event)
     status = {"mode": "hold", "request_id": "", "ends_at_ms": 0, "asked_w": None}
     apply(model, topics.DISPATCH_EVENTS, dispatch_status(region, NOW_MS, **status))
+
+
+def owners_decided(model: ReadModel) -> ReadModel:
+    """The first homes' owners raised the reserve, pause, want no storm mode, and have left."""
+    decided: tuple[dict[str, Any], ...] = (
+        {"backup_reserve": 0.8},
+        {"paused_until_ms": NOW_MS + 3_600_000},
+        {"storm_mode": False},
+        {"left": True},
+    )
+    for number, changes in enumerate(decided, 1):
+        site_id = f"home-{number:03}"
+        chosen = Preferences(site_id=site_id, set_at_ms=NOW_MS, by="owner:ada", **changes)
+        apply(model, topics.PREFERENCES, chosen)
+    return model

@@ -41,7 +41,9 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         """Time since 1970 UTC, ms."""
         return self._starts_ms + round(self.time() * 1000)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]  # typeshed's has another kind of type variable
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> Any:
         """Run it now."""
         done = self.create_future()
         try:

@@ -138,7 +138,7 @@ def test_recorded_days_are_booked_as_pandas_computes_them(
     book_rest(settings, log)
     found = booked(settings, enrolled)
     mine = expected[expected["site"].isin(enrolled)].set_index(["start", "site"])["micros"]
-    pd.testing.assert_series_equal(found, mine.astype("int64").sort_index())
+    pd.testing.assert_series_equal(found, mine.astype("int64").sort_index(), check_exact=True)
     assert (mine != 0).sum() > 50
     again = Settings(state_dir=tmp_path / "again")
     book_rest(again, log)

@@ -1,12 +1,14 @@
 """The fleet explorer and the map in a headless Chromium, at a desk's and a phone's width."""
 
+import csv
 import re
 
 import pytest
 from playwright.async_api import Browser, Page, ViewportSize, expect
 
+from tests.support.axe import violations
 from tests.support.browser_world import DESK, PHONE, opened, serving
-from tests.support.desk_world import desk_model, reading
+from tests.support.desk_world import desk_model, owners_decided, reading
 from tests.support.telemetry_factory import make_batch
 from tests.support.web_records import NOW_MS, site
 from tests.support.web_world import apply
@@ -195,3 +197,26 @@ async def test_the_part_of_the_map_in_sight_is_in_the_address(
         assert page.url == address
         await page.get_by_role("link", name="List").click()
         await found(page, "20 sites")
+
+
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+async def test_what_owners_decided_is_a_column_and_a_filter(
+    browser: Browser, viewport: ViewportSize
+) -> None:
+    model = owners_decided(desk_model())
+    async with serving(model) as home, opened(browser, home, viewport) as watched:
+        page = watched.page
+        await page.goto(home + "#/sites?owner=paused")
+        row = page.locator("table tbody tr")
+        await expect(row).to_have_count(1)
+        await expect(row).to_contain_text("home-002")
+        await expect(row).to_contain_text("paused until")
+        assert await violations(page) == []
+        await page.get_by_label("Owner's decision").select_option("reserve_raised")
+        await expect(row).to_contain_text("80 % (raised)")
+        await expect(page).to_have_url(re.compile("owner=reserve_raised"))
+        file = await page.get_by_role("link", name="CSV").get_attribute("href")
+        answer = await page.request.get(home + (file or ""))
+        [site] = csv.DictReader((await answer.text()).splitlines())
+        assert (site["site_id"], site["backup_reserve"]) == ("home-001", "0.8")
+        assert site["reserve_raised"] == "True"

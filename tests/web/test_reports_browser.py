@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
 
+from tests.support.axe import violations
 from tests.support.browser_world import DESK, PHONE, opened, serving, signed_in
 from tests.support.history_world import (
     LATENESS_MS,
@@ -14,6 +15,7 @@ from tests.support.history_world import (
     region_quarter,
     starts,
 )
+from tests.support.statement_world import booked
 from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.settings import Settings
 
@@ -152,3 +154,27 @@ async def test_without_history_the_page_names_the_way_out(browser: Browser, tmp_
             await expect(page.locator(".problem")).to_contain_text("vpp worker historian")
         finally:
             await context.close()
+
+
+@BOTH
+async def test_earnings_of_a_home_are_from_the_ledger(
+    browser: Browser, tmp_path: Path, history: Path, viewport: ViewportSize
+) -> None:
+    """Without and with a site the page is the same; a closed month is final."""
+    settings = booked(tmp_path / "ledger").model_copy(update={"history": history})
+    page_of = "#/reports/earnings?span=month&date=2025-10-15&group=month"
+    model = ReadModel(0)
+    async with (
+        serving(model, settings=settings) as home,
+        opened(browser, home, viewport) as watched,
+    ):
+        page = watched.page
+        await page.goto(home + page_of + "&site=home-001")
+        await expect(rows(page)).to_have_count(1)
+        await expect(rows(page)).to_contain_text("9.60")
+        await expect(page.get_by_text("every row is final")).to_be_visible()
+        await expect(page.get_by_text("from the ledger")).to_be_visible()
+        assert await violations(page) == []
+        await page.get_by_label("Site").fill("*")
+        await expect(rows(page)).to_have_count(3)
+        assert await sideways(page) == 0

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,9 +14,11 @@ from pydantic import SecretStr
 from pypdf import PdfReader
 
 from tests.support.accounts_world import Entrance
+from tests.support.history_world import HistoryWorld
 from tests.support.statement_world import FIRST, SECOND, ZONE, booked, local_ms
 from tests.support.web_records import site, site_window, stats
 from tests.support.web_world import TWIN, KafkaInMemory, apply, fed_read_model, fleet_that_answers
+from vpp_streams.domain.history.kinds import BY_NAME
 from vpp_streams.domain.statements.document import StatementDocument
 from vpp_streams.kafka import topics
 from vpp_streams.serving.twins import FleetWorker
@@ -102,6 +105,33 @@ async def test_the_windows_of_a_recent_event_say_where_its_energy_went(ledger: S
     found = await web.get(f"{HOME}/events?{OCTOBER}&limit=100")
     event = next(e for e in found["events"] if e["event_id"] == f"event:share-60:{start_ms}")
     assert event["flows"]["to_grid_wh"] + event["flows"]["to_home_wh"] == pytest.approx(1200)
+    await web.client.aclose()
+
+
+async def test_older_windows_are_read_from_history(ledger: Settings, tmp_path: Path) -> None:
+    """A web process that was started again, or whose memory is too short, knows the flows."""
+    history = HistoryWorld(tmp_path)
+    history.now_ms = NOW_MS
+    web = Web(ledger.model_copy(update={"history": tmp_path}))
+    start_ms = local_ms("2025-10-20 17:00")
+    minutes = range(start_ms, start_ms + 3_600_000, 60_000)
+    whole = [site_window(HOME, at, battery=stats(1200.0)) for at in minutes]
+    elsewhere = [site_window(OTHER, at, battery=stats(-900.0)) for at in minutes]
+    history.write("site.windows", [*whole[1:], *elsewhere])
+    path = f"{HOME}/events?{OCTOBER}&limit=100"
+
+    async def flows() -> Any:
+        found = await web.get(path)
+        events = {event["event_id"]: event for event in found["events"]}
+        return events[f"event:share-60:{start_ms}"]["flows"]
+
+    assert await flows() is None, "a minute is missing"
+    history.write("site.windows", [whole[0], whole[5]])
+    assert (await flows())["to_grid_wh"] + (await flows())["to_home_wh"] == pytest.approx(1200)
+    file = history.files(BY_NAME["site_minutes"])[0]
+    file.write_bytes(b"no Parquet")
+    assert await flows() is None
+    assert web.model.counters["history_reads_failed"] > 0
     await web.client.aclose()
 
 

@@ -9,7 +9,6 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from vpp_streams.domain.history.periods import label
-from vpp_streams.domain.history.reports import REPORTS
 from vpp_streams.history.reports import Answer
 
 Format = Literal["json", "csv", "parquet"]
@@ -50,7 +49,7 @@ def view_of(answer: Answer) -> ReportView:
     question = answer.question
     return ReportView(
         report=question.report,
-        about=REPORTS[question.report].about,
+        about=question.about,
         from_ms=question.from_ms,
         to_ms=question.to_ms,
         group=question.group,

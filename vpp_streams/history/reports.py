@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from schemas.windows import SiteWindow
 from vpp_streams.domain.arrays import Ints
 from vpp_streams.domain.history import report_sql
+from vpp_streams.domain.history.columns import record_of
 from vpp_streams.domain.history.days import Zones, day_bounds_ms, days_between
 from vpp_streams.domain.history.kinds import BY_NAME, Kind
 from vpp_streams.domain.history.periods import WINDOW_MS, label, windows_in
@@ -20,7 +22,14 @@ from vpp_streams.domain.history.reports import REPORTS, Question
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.errors import InputError
 from vpp_streams.history.directory import HistoryDirectory, zones_of
-from vpp_streams.history.duck import column, connection, parquet, rows_once, time_limit
+from vpp_streams.history.duck import (
+    column,
+    connection,
+    parquet,
+    quoted,
+    rows_once,
+    time_limit,
+)
 from vpp_streams.kafka import topics
 
 MOST_ROWS = 200_000
@@ -145,6 +154,24 @@ class History:
 
         return _again(read)
 
+    def site_windows(
+        self, kind: Kind, site_id: str, spans: Sequence[tuple[int, int]], time_limit_s: float
+    ) -> list[SiteWindow]:
+        """A site's windows that lie within some spans of time, ms. Raises `InputError`."""
+        first_ms, last_ms = min(s for s, _ in spans), max(e for _, e in spans)
+        inside = " OR ".join(
+            f"start_ms >= {since} AND start_ms + size_s * 1000 <= {until}" for since, until in spans
+        )
+
+        def read() -> list[SiteWindow]:
+            of_site = self._once(kind, self.days(kind, first_ms, last_ms))
+            sql = f"SELECT * FROM {of_site} WHERE site_id = {quoted(site_id)} AND ({inside})"
+            with connection() as db, time_limit(db, time_limit_s):
+                rows: list[dict[str, Any]] = db.sql(sql).to_arrow_table().to_pylist()
+            return [record_of(SiteWindow, row) for row in rows]
+
+        return _again(read)
+
     def first_day(self, kinds: Sequence[Kind]) -> date | None:
         """The first day of some kinds; None if there is nothing of them."""
         found = [days[0] for kind in kinds if (days := self._directory.days(kind))]
@@ -240,11 +267,11 @@ def _again(read: Callable[[], T]) -> T:
     for _ in range(_ATTEMPTS - 1):
         try:
             return read()
-        except duckdb.IOException:
+        except (duckdb.IOException, duckdb.InvalidInputException):
             continue
     try:
         return read()
-    except duckdb.IOException as error:
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:  # gone, or no Parquet
         reason = str(error).splitlines()[0]
         raise InputError(f"history cannot be read; try again ({reason})") from None
 

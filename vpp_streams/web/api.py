@@ -41,6 +41,7 @@ from vpp_streams.web.market_api import MarketApi
 from vpp_streams.web.oidc import Oidc
 from vpp_streams.web.openapi import describe_with
 from vpp_streams.web.order_api import OrderApi
+from vpp_streams.web.past_flows import PastFlows
 from vpp_streams.web.pipeline_api import PipelineApi
 from vpp_streams.web.problems import answer_problems
 from vpp_streams.web.region_api import RegionApi
@@ -129,7 +130,7 @@ def create_web(
         IncidentApi(read_model, kafka, now_ms),
         HomeApi(read_model, worker, kafka, now_ms),
         HistoryApi(settings, read_model, report_budgets(), now_ms, ledger),
-        StatementApi(read_model, ledger, now_ms),
+        StatementApi(read_model, ledger, PastFlows(settings, read_model.counters), now_ms),
     ):
         routes = part.routes()
         app.include_router(routes.router, prefix=PREFIX)

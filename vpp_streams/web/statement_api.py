@@ -7,6 +7,7 @@ import msgspec
 from fastapi import Path, Query
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response
+from starlette.types import Scope
 
 from schemas.assets import Site
 from schemas.settlement import EntryKind
@@ -14,7 +15,7 @@ from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.domain.settle.periods import month_of
 from vpp_streams.domain.statements.document import MONTH, StatementDocument
 from vpp_streams.domain.statements.entry_details import entry_detail
-from vpp_streams.domain.statements.flows import event_flows
+from vpp_streams.domain.statements.flows import EventFlows, event_flows
 from vpp_streams.domain.statements.past_events import PastEvent, past_events
 from vpp_streams.serving.absent import no_site
 from vpp_streams.serving.needs import Of, at
@@ -27,6 +28,7 @@ from vpp_streams.web.answers import Json
 from vpp_streams.web.ledger_access import LedgerAccess
 from vpp_streams.web.openapi import answers
 from vpp_streams.web.parameters import rows, time_range
+from vpp_streams.web.past_flows import PastFlows, Span, span_of
 from vpp_streams.web.routes import Routes
 from vpp_streams.web.statement_views import Entries, EntryLinks, LinkedEntry, Months, PastEvents
 
@@ -41,8 +43,11 @@ Moment = Annotated[int | None, Query(ge=0, le=2**53, description="ms since 1970 
 class StatementApi:
     """Handlers of ``/homes/{site_id}`` that read the ledger."""
 
-    def __init__(self, model: ReadModel, access: LedgerAccess, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, model: ReadModel, access: LedgerAccess, past: PastFlows, now_ms: Callable[[], int]
+    ) -> None:
         self._model = model
+        self._past = past
         self._access = access
         self._now_ms = now_ms
 
@@ -85,7 +90,7 @@ class StatementApi:
                 from_ms=span[0],
                 to_ms=span[1],
                 total=len(found),
-                events=[self._with_flows(site, event) for event in found[:limit]],
+                events=await self._with_flows(http.scope, site, found[:limit]),
             )
         )
 
@@ -174,20 +179,44 @@ class StatementApi:
             raise no_site(site_id)
         return site
 
-    def _with_flows(self, site: Site, event: PastEvent) -> PastEvent:
-        """The event with its flows, as far as its windows are still here."""
-        if event.why == "availability":
-            return event
+    async def _with_flows(
+        self, scope: Scope, site: Site, events: list[PastEvent]
+    ) -> list[PastEvent]:
+        """The events with their flows, as far as their windows are in memory or in history."""
+        delivered = [event for event in events if event.why != "availability"]
+        reserve = {span_of(event): self._reserve(site, event) for event in delivered}
+        flows = {
+            span: found
+            for span, kept in reserve.items()
+            if (found := self._recent(site.site_id, span, kept)) is not None
+        }
+        older = [event for event in delivered if span_of(event) not in flows]
+        if older:
+            read = await self._access.read(
+                scope, lambda _ledger: self._past.of(site.site_id, older, reserve)
+            )
+            flows |= read
+        return [
+            event
+            if event.why == "availability"
+            else msgspec.structs.replace(event, flows=flows.get(span_of(event)))
+            for event in events
+        ]
+
+    def _reserve(self, site: Site, event: PastEvent) -> float | None:
+        """The owner's reserve at the time; None = it was changed since."""
         chosen = self._model.sites.registry.preferences(site.site_id)
-        reserve: float | None = site.backup_reserve
-        if chosen is not None and chosen.backup_reserve is not None:
-            reserve = chosen.backup_reserve if chosen.set_at_ms <= event.start_ms else None
+        if chosen is None or chosen.backup_reserve is None:
+            return site.backup_reserve
+        return chosen.backup_reserve if chosen.set_at_ms <= event.start_ms else None
+
+    def _recent(self, site_id: str, span: Span, reserve: float | None) -> EventFlows | None:
         for size_s, count in KEEP_SITE_WINDOWS.items():
-            windows = self._model.sites.windows(site.site_id, size_s, count)
-            flows = event_flows(windows, event.start_ms, event.end_ms, reserve)
+            windows = self._model.sites.windows(site_id, size_s, count)
+            flows = event_flows(windows, *span, reserve)
             if flows is not None:
-                return msgspec.structs.replace(event, flows=flows)
-        return event
+                return flows
+        return None
 
 
 def _links(site: Site, start_ms: int, kind: str, now_ms: int) -> EntryLinks:

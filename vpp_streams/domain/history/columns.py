@@ -5,15 +5,16 @@ tuple of numbers a list, and any other tuple, dict or union a JSON text. Every c
 contracts grow, and a column that an older record does not have is *not known*.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pyarrow as pa
 from msgspec import inspect
 
+T = TypeVar("T", bound=msgspec.Struct)
 JSON = pa.string()
 
 
@@ -40,6 +41,28 @@ class Leaf:
 def leaves_of(record: type[msgspec.Struct]) -> tuple[Leaf, ...]:
     """The columns of a contract, in the order of its fields."""
     return tuple(_leaves(inspect.type_info(record), ()))
+
+
+def record_of(record: type[T], row: Mapping[str, Any]) -> T:
+    """The record of a row. Raises `msgspec.ValidationError` for one that is not by the contract.
+
+    A Struct of which every column is null is absent.
+    """
+    found: dict[str, Any] = {}
+    for leaf in leaves_of(record):
+        value = row.get(leaf.name)
+        *above, last = leaf.path
+        if value is None:
+            if above:
+                found.setdefault(above[0], None)
+            continue
+        inner = found
+        for field in above:
+            if inner.get(field) is None:
+                inner[field] = {}
+            inner = inner[field]
+        inner[last] = msgspec.json.decode(value) if leaf.as_json else value
+    return msgspec.convert(found, record)
 
 
 def _leaves(struct: inspect.Type, path: tuple[str, ...]) -> Iterator[Leaf]:

@@ -42,6 +42,7 @@ class Report:
     site_columns: tuple[ReportColumn, ...] = ()
     """Columns of a report on sites, where they are not those of regions."""
     site_keys: tuple[str, ...] = ()
+    site_about: str = ""
 
 
 _COVERAGE = ReportColumn("coverage", "share of what the sum should cover that was measured", "0..1")
@@ -107,6 +108,8 @@ REPORTS: Mapping[ReportName, Report] = {
             ReportColumn("coverage", "measured share of these", "0..1"),
         ),
         site_keys=("currency",),
+        site_about="what owners earned, from the ledger: by the start of each interval, a late"
+        " correction of a closed month by the beginning of the month in which it counts",
     ),
     "availability": Report(
         "for how much of the time sites reported and were believed",
@@ -181,6 +184,12 @@ class Question:
         more = report.keys
         each = self.region is not None or self.report == "forecast"
         return (("region",) if each else ()) + more
+
+    @property
+    def about(self) -> str:
+        """What the answer is about."""
+        report = REPORTS[self.report]
+        return (report.site_about if self.site is not None else "") or report.about
 
     @property
     def columns(self) -> tuple[ReportColumn, ...]:

@@ -2,7 +2,7 @@
 
 import { addressWith, chosen, remember } from "../address.js";
 import { h, refill, table, text } from "../dom.js";
-import { ageOf, batteryPhrase, count, counted, dateTime, energy, gridPhrase, percent, power } from "../format.js";
+import { ageOf, batteryPhrase, count, counted, dateTime, energy, gridPhrase, number, percent, power } from "../format.js";
 import { get, queryOf } from "../live.js";
 import { HINDRANCES, LEVELS, LEVEL_SIGNS, OWNERS_CHOICES } from "../words.js";
 import { siteFilters } from "./site_filters.js";
@@ -21,7 +21,7 @@ const COLUMNS = [
   ["battery_w", "Battery", "number", (s) => batteryPhrase(s.battery_w)],
   ["grid_w", "Grid", "number", (s) => gridPhrase(s.grid_w)],
   ["solar_w", "Solar", "number", (s) => power(s.solar_w)],
-  ["backup_reserve", "Owner keeps", "number", ownersChoice],
+  ["backup_reserve", "Owner keeps", "", ownersChoice],
   ["received", "Last reading", "number", (s, nowMs) => ageOf(s.received_at_ms, nowMs)],
   ["rated_energy_wh", "Rated", "number", (s) => (s.rated_energy_wh ? `${energy(s.rated_energy_wh)}, ${power(s.rated_discharge_w)}` : s.rated_solar_w ? `${power(s.rated_solar_w)} solar` : "–")],
 ];
@@ -48,8 +48,8 @@ function ownersChoice(site) {
     site.skipping && OWNERS_CHOICES.skipping,
     !site.storm_mode && OWNERS_CHOICES.no_storm_mode,
   ].filter(Boolean);
-  const kept = `${percent(site.backup_reserve)}${site.reserve_raised ? " (raised)" : ""}`;
-  return words.length ? h("span", {}, kept, h("br"), h("span", { class: "warn-text" }, words.join(", "))) : kept;
+  const kept = `${number(100 * site.backup_reserve, 0, " %")}${site.reserve_raised ? " (raised)" : ""}`;
+  return words.length ? h("span", {}, `${kept}, `, h("span", { class: "warn-text" }, words.join(", "))) : kept;
 }
 
 export function sitesView(parameters) {
