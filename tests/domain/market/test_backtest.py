@@ -121,7 +121,10 @@ def test_a_fleet_that_answers_earns_what_it_was_awarded() -> None:
     assert summary.regret.delivery == 0.0
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    "seed",
+    [1, pytest.param(2, marks=pytest.mark.nightly), pytest.param(3, marks=pytest.mark.nightly)],
+)
 def test_after_poor_delivery_less_is_offered(seed: int) -> None:
     """Of the fleet's power 30 % answers: as much is withheld as may be, which is half."""
     _, bids = run_intervals(duck_days(6), Fleet(BATTERY, 10, 0.3, seed))

@@ -222,7 +222,7 @@ def test_forecasts_that_know_load_and_wind_earn_as_much_as_published_ones(zone: 
     assert own.breaches == 0
 
 
-@pytest.mark.parametrize("zone", ["DE", "NP"])
+@pytest.mark.parametrize("zone", ["DE", pytest.param("NP", marks=pytest.mark.nightly)])
 def test_load_and_wind_make_a_forecast_of_real_prices_better(zone: str) -> None:
     """Four days, half a year apart."""
     prices, series = exogenous(zone)
@@ -282,7 +282,13 @@ def fortnight(strategy: Strategy, overnight: bool) -> tuple[Summary, Trace, tupl
     return walk_duck(duck_days(14) - 25.0, strategy, overnight)
 
 
-@pytest.mark.parametrize(("strategy", "overnight"), WAYS)
+@pytest.mark.parametrize(
+    ("strategy", "overnight"),
+    [
+        *WAYS[2:],
+        *(pytest.param(*way, marks=pytest.mark.nightly) for way in WAYS[:2]),
+    ],
+)
 def test_whatever_the_orders_a_changed_future_changes_none_before_it(
     strategy: Strategy, overnight: bool
 ) -> None:
@@ -331,7 +337,10 @@ def test_energy_that_is_sold_and_not_delivered_costs_the_penalty() -> None:
     assert whole.money > summary.money
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed",
+    [0, pytest.param(1, marks=pytest.mark.nightly), pytest.param(2, marks=pytest.mark.nightly)],
+)
 def test_a_fleet_that_does_not_answer_gains_nothing_by_it(seed: int) -> None:
     """Energy that it should have given at a price below 0 does not vanish at midnight."""
     energy = duck_days(9, seed)

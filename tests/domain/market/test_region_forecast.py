@@ -312,8 +312,8 @@ def recorded(home: str) -> tuple[Floats, Floats]:
 
 HOMES = (
     "ausgrid_home_30min/customer12_2011-07_to_11.csv",
-    "emhass_home/home_30min_2024.csv",
-    "citylearn_fontana_homes_hourly",
+    pytest.param("emhass_home/home_30min_2024.csv", marks=pytest.mark.nightly),
+    pytest.param("citylearn_fontana_homes_hourly", marks=pytest.mark.nightly),
 )
 
 
