@@ -8,6 +8,7 @@ import typer
 from vpp_streams.errors import VppError
 
 _DIRECTORY = Path("docs/contracts")
+_CHART_TOPICS = "../../deploy/chart/vpp/files/topics.yaml"
 
 
 def contracts(
@@ -16,11 +17,13 @@ def contracts(
         bool, typer.Option("--check", help="compare instead of writing; exit 1 if they differ")
     ] = False,
 ) -> None:
-    """Write JSON Schema, AsyncAPI 3, the Arrow schema and the tables of ../devices.md.
+    """Write JSON Schema, AsyncAPI 3, the Arrow schema, and what other files have of them.
 
-    All of it is generated from schemas/, and from the obligations of vpp.v1.
+    These are the tables of ../devices.md and the topics of the Helm chart. All of it is generated
+    from schemas/, from the topics, and from the obligations of vpp.v1.
     """
     from vpp_streams.kafka.contracts import documents
+    from vpp_streams.kafka.topic_list import topic_list
 
     made = documents()
     there = {path.name: path.read_text() for path in sorted(directory.glob("*.*"))}
@@ -28,6 +31,9 @@ def contracts(
     if page.exists():
         there["../devices.md"] = page.read_text()
         made["../devices.md"] = device_page(there["../devices.md"])
+    chart = directory / _CHART_TOPICS
+    if chart.exists():
+        there[_CHART_TOPICS], made[_CHART_TOPICS] = chart.read_text(), topic_list()
     changed = sorted(
         name for name in made.keys() | there.keys() if made.get(name) != there.get(name)
     )
