@@ -3,7 +3,7 @@
     python deploy/kube/nodes.py KUBECONFIG NODES
 
 Enough of a kubelet for Deployments, StatefulSets, disruption budgets and rollouts to take their
-course against Kubernetes' own servers. A pod whose image has the tag ``broken`` never becomes ready.
+course against Kubernetes' own servers. A pod whose image has the tag ``broken`` stays unready.
 Ends with SIGTERM.
 """
 
