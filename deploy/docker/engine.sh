@@ -10,9 +10,10 @@ engine_pid=
 say() { echo "$(date +%T) $*"; }
 
 # Exports DOCKER_HOST and DOCKER_CONFIG where it starts one; sets `base` to the image that ours is
-# built on, and `build_words` to the words that `docker build` needs here.
+# built on, `build_words` to the words that `docker build` needs here, and `docker_buildkit`.
 start_engine() {
     base=python:3.11-slim
+    docker_buildkit=1
     build_words=()
     if docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; then
         say "a Docker engine answers; it is used"
@@ -36,7 +37,7 @@ start_engine() {
         --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false \
         >"$docker_cache/dockerd.log" 2>&1 9>&- &
     engine_pid=$!
-    _until "the engine" 30 docker info
+    _until "the engine" 60 docker info
     _build_compose_plugin
     base=vpp-base-python:local
     _import_root "$base" python3,python3-venv,ca-certificates
@@ -44,6 +45,7 @@ start_engine() {
     _build_postgres
     _fetch_wheels
     build_words=(--build-arg PIP_NO_INDEX=1)
+    docker_buildkit=0 # it is a plugin of its own, which Debian 12 does not have
     say "an engine of our own runs"
 }
 
