@@ -124,11 +124,15 @@ _build_postgres() {
 
 # The engine's builds reach no network: the wheels go into the build's context.
 _fetch_wheels() {
-    local wheels=$docker_files/../image/wheels
-    mkdir -p "$docker_cache/wheels"
-    "$python" -m pip wheel --quiet --no-deps --find-links "$docker_cache/wheels" \
-        --wheel-dir "$docker_cache/wheels" -r "$docker_files/../../requirements-runtime.lock" \
-        'setuptools>=77' wheel
-    rm -rf "$wheels"
-    cp -rl "$docker_cache/wheels" "$wheels"
+    local lock=$docker_files/../../requirements-runtime.lock wheels=$docker_cache/wheels
+    cmp --silent "$lock" "$wheels/of.lock" || {
+        say "fetching the image's libraries"
+        mkdir -p "$wheels"
+        "$python" -m pip wheel --quiet --no-deps --find-links "$wheels" --wheel-dir "$wheels" \
+            -r "$lock" 'setuptools>=77'
+        cp "$lock" "$wheels/of.lock"
+    }
+    rm -rf "$docker_files/../image/wheels"
+    cp -r "$wheels" "$docker_files/../image/wheels"
+    rm "$docker_files/../image/wheels/of.lock"
 }

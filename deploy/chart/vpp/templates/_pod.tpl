@@ -100,7 +100,7 @@ spec:
       livenessProbe:
         httpGet: {path: /livez, port: status}
         periodSeconds: 10
-        timeoutSeconds: 5
+        timeoutSeconds: 10 # a busy node restarts nothing
         failureThreshold: 3
       readinessProbe:
         httpGet: {path: /readyz, port: status}
