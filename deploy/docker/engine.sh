@@ -10,9 +10,10 @@ engine_pid=
 say() { echo "$(date +%T) $*"; }
 
 # Exports DOCKER_HOST and DOCKER_CONFIG where it starts one; sets `base` to the image that ours is
-# built on, and `build_words` to the words that `docker build` needs here.
+# built on, `build_words` to the words that `docker build` needs here, and `docker_buildkit`.
 start_engine() {
     base=python:3.11-slim
+    docker_buildkit=1
     build_words=()
     if docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; then
         say "a Docker engine answers; it is used"
@@ -36,7 +37,7 @@ start_engine() {
         --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false \
         >"$docker_cache/dockerd.log" 2>&1 9>&- &
     engine_pid=$!
-    _until "the engine" 30 docker info
+    _until "the engine" 60 docker info
     _build_compose_plugin
     base=vpp-base-python:local
     _import_root "$base" python3,python3-venv,ca-certificates
@@ -44,6 +45,7 @@ start_engine() {
     _build_postgres
     _fetch_wheels
     build_words=(--build-arg PIP_NO_INDEX=1)
+    docker_buildkit=0 # it is a plugin of its own, which Debian 12 does not have
     say "an engine of our own runs"
 }
 
@@ -122,11 +124,15 @@ _build_postgres() {
 
 # The engine's builds reach no network: the wheels go into the build's context.
 _fetch_wheels() {
-    local wheels=$docker_files/../image/wheels
-    mkdir -p "$docker_cache/wheels"
-    "$python" -m pip wheel --quiet --no-deps --find-links "$docker_cache/wheels" \
-        --wheel-dir "$docker_cache/wheels" -r "$docker_files/../../requirements-runtime.lock" \
-        'setuptools>=77' wheel
-    rm -rf "$wheels"
-    cp -rl "$docker_cache/wheels" "$wheels"
+    local lock=$docker_files/../../requirements-runtime.lock wheels=$docker_cache/wheels
+    cmp --silent "$lock" "$wheels/of.lock" || {
+        say "fetching the image's libraries"
+        mkdir -p "$wheels"
+        "$python" -m pip wheel --quiet --no-deps --find-links "$wheels" --wheel-dir "$wheels" \
+            -r "$lock" 'setuptools>=77'
+        cp "$lock" "$wheels/of.lock"
+    }
+    rm -rf "$docker_files/../image/wheels"
+    cp -r "$wheels" "$docker_files/../image/wheels"
+    rm "$docker_files/../image/wheels/of.lock"
 }

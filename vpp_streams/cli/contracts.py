@@ -8,6 +8,7 @@ import typer
 from vpp_streams.errors import VppError
 
 _DIRECTORY = Path("docs/contracts")
+_CHART_TOPICS = "../../deploy/chart/vpp/files/topics.yaml"
 
 
 def contracts(
@@ -18,10 +19,11 @@ def contracts(
 ) -> None:
     """Write JSON Schema, AsyncAPI 3, the Arrow schema, and the tables of two pages beside them.
 
-    All of it is generated: from schemas/, the obligations of vpp.v1 (../devices.md) and the table
-    of metrics (../metrics.md).
+    Also the topics of the Helm chart. All of it is generated: from schemas/, the topics, the
+    obligations of vpp.v1 (../devices.md) and the table of metrics (../metrics.md).
     """
     from vpp_streams.kafka.contracts import documents
+    from vpp_streams.kafka.topic_list import topic_list
 
     made = documents()
     there = {path.name: path.read_text() for path in sorted(directory.glob("*.*"))}
@@ -29,6 +31,9 @@ def contracts(
         if (path := directory.parent / page).exists():
             there[f"../{page}"] = path.read_text()
             made[f"../{page}"] = make(path.read_text())
+    chart = directory / _CHART_TOPICS
+    if chart.exists():
+        there[_CHART_TOPICS], made[_CHART_TOPICS] = chart.read_text(), topic_list()
     changed = sorted(
         name for name in made.keys() | there.keys() if made.get(name) != there.get(name)
     )

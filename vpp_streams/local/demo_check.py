@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import httpx
 import msgspec
@@ -16,7 +16,6 @@ from vpp_streams.kafka.follower import Feed
 from vpp_streams.local.demo import POLL_S, pause, web_url
 from vpp_streams.local.drill import DrillReport, drill
 from vpp_streams.local.loop_check import Expected, Report, Summary, is_warm, judge
-from vpp_streams.local.supervisor import Supervisor
 from vpp_streams.process.connection import onlooker
 from vpp_streams.settings import Settings
 
@@ -27,7 +26,7 @@ DRILL_S = 20.0
 
 async def measure(
     settings: Settings,
-    supervisor: Supervisor,
+    restarts: Callable[[], Mapping[str, int]],
     expected: Expected,
     sites: Sequence[Site],
     *,
@@ -36,7 +35,8 @@ async def measure(
 ) -> Report:
     """Wait until the loop is warm (at most `WARM_UP_S`), measure it, run a drill, and judge it.
 
-    ``token`` reads the web process's summary.
+    ``restarts`` gives how often each process has been started again, by its name. ``token`` reads
+    the web process's summary.
     """
     nothing = Summary(0, 0, 0, 0, 0)
     async with summary_client(settings, token) as client:
@@ -57,7 +57,7 @@ async def measure(
         last or nothing,
         ages=ages,
         expected=expected,
-        restarts=supervisor.restarts,
+        restarts=restarts(),
         dispatch=dispatch,
     )
 

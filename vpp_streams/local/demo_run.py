@@ -94,7 +94,7 @@ async def check_demo(opened: OpenDemo, say: Callable[[str], None]) -> Report:
     async with demo.loop_running(supervisor) as stopping:
         report = await measure(
             opened.settings,
-            supervisor,
+            lambda: supervisor.restarts,
             opened.expected,
             opened.sites,
             stopping=stopping,

@@ -1,0 +1,79 @@
+{{/*
+What each role is, whatever the values say: its command (`args`), its `kind`, the `ports` that others
+use, who calls them (`callers`: roles, or `anyone`), whether it writes what is kept on a volume, and
+what it needs beside Kafka. `most`: more replicas would have no work (partitions, slots) or share a
+file that only one process may have.
+*/}}
+{{- define "vpp.roles" -}}
+gateway:
+  args: [gateway, --slot, "$(SLOT)"]
+  kind: StatefulSet # the slot of a gateway is its pod's index
+  ports: {devices: 8765}
+  callers: [anyone]
+  scales: cpu
+  most: 8
+ingest:
+  args: [worker, ingest]
+  kind: Deployment
+  scales: lag
+  most: 8
+fleet:
+  args: [worker, fleet]
+  kind: Deployment
+  ports: {pages: 6066}
+  callers: [web, fleet, rpc]
+  scales: lag
+  most: 8
+region:
+  args: [worker, region]
+  kind: Deployment
+optimizer:
+  args: [worker, optimizer]
+  kind: Deployment
+market:
+  args: [market]
+  kind: Deployment
+settlement:
+  args: [settlement, run]
+  kind: Deployment
+  ledger: true
+historian:
+  args: [worker, historian]
+  kind: Deployment
+  history: true
+  most: 8
+incidents:
+  args: [incidents, run]
+  kind: Deployment
+  outside: true # notifies people
+identity:
+  args: [ca, serve]
+  kind: Deployment
+  ports: {enrol: 8767}
+  callers: [anyone]
+web:
+  args: [web]
+  kind: StatefulSet # the file of accounts stays with its pod
+  ports: {http: 8080}
+  callers: [anyone]
+  ledger: true
+  history: true
+  outside: true # an OpenID provider
+  most: 1
+sim:
+  args: [sim, --import-assets, --health]
+  kind: Deployment
+  most: 1
+{{- end -}}
+
+{{/* The roles that run here: what they are, with their values under `values`. */}}
+{{- define "vpp.enabled" -}}
+{{- $enabled := dict -}}
+{{- range $role, $facts := include "vpp.roles" . | fromYaml -}}
+{{- $values := get $.Values.roles $role -}}
+{{- if $values.enabled -}}
+{{- $_ := set $enabled $role (merge (dict "values" $values) $facts) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $enabled -}}
+{{- end -}}
