@@ -30,7 +30,7 @@ NAMESPACE = "failures"
 NAME = topics.COMMANDS.full(NAMESPACE)
 PARTITIONS = [TopicPartition(NAME, p) for p in range(topics.COMMANDS.partitions)]
 EVERY_S = 0.05
-PAUSED_S, BETWEEN_S = 75.0, 30.0
+PAUSED_S, BETWEEN_S = 70.0, 20.0
 
 
 class Writer:

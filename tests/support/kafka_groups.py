@@ -5,9 +5,14 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+)
 
 from tests.support.kafka_world import until
+from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
 
@@ -38,11 +43,14 @@ class GroupOffsets:
         return [ends[tp] for tp in self._partitions]
 
     async def committed(self) -> list[int]:
-        """The committed offset of each partition, 0 where the group has none."""
+        """The committed offset of each partition; 0 where the group has none, or none is known.
+
+        None is known before a group has met on this broker, and while the one that knows is away.
+        """
         try:
             found = await self._admin.list_consumer_group_offsets(self._group)
-        except GroupCoordinatorNotAvailableError:
-            found = {}  # no group has met on this broker yet
+        except (GroupCoordinatorNotAvailableError, NodeNotReadyError, RequestTimedOutError):
+            found = {}
         return [max(found[tp].offset, 0) if tp in found else 0 for tp in self._partitions]
 
 
@@ -51,8 +59,8 @@ async def group_offsets(
     settings: Settings, role: str, *topics: Topic
 ) -> AsyncIterator[GroupOffsets]:
     """The offsets of a role's group, which can be asked for many times."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka)
+    clients = KafkaClients(settings)
+    admin, consumer = clients.admin(request_timeout_ms=10_000), clients.consumer()
     await admin.start()
     await consumer.start()
     try:

@@ -1,10 +1,19 @@
 """Creates the topics that are missing on the broker, and checks those that exist."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    NodeNotReadyError,
+    NoError,
+    RequestTimedOutError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka import topics
@@ -15,6 +24,10 @@ from vpp_streams.settings import Settings
 LEADERS_WAIT_S = 30.0
 """How long new topics may be without a leader, s."""
 
+ANOTHER_BROKER_S = 30.0
+"""How long an attempt is repeated while brokers that are known do not answer, s."""
+_SILENT = (NodeNotReadyError, KafkaConnectionError, RequestTimedOutError)
+T = TypeVar("T")
 REPLICAS = 3
 """Replicas of a topic on a cluster: with two of them in sync, one broker may fail."""
 
@@ -26,13 +39,16 @@ async def ensure_topics(clients: KafkaClients) -> None:
 
     Raises `BrokerError` where the broker does not answer or a topic has other partitions.
     """
-    async with administering(clients) as admin:
-        wanted = {clients.full(topic): topic for topic in (*topics.ALL, *topics.INTERNAL)}
+    wanted = {clients.full(topic): topic for topic in (*topics.ALL, *topics.INTERNAL)}
+
+    async def ensure(admin: AIOKafkaAdminClient) -> None:
         missing = wanted.keys() - set(await admin.list_topics())
         new = {name: wanted[name] for name in sorted(missing)}
         if new:
             await _create(admin, new, await _replication(admin, clients.settings))
         await _check_partitions(admin, wanted)
+
+    await _with_any_broker(clients, ensure)
 
 
 async def check_topics(clients: KafkaClients) -> set[str]:
@@ -40,11 +56,32 @@ async def check_topics(clients: KafkaClients) -> set[str]:
 
     Raises `BrokerError` where the broker does not answer or a topic has other partitions.
     """
-    async with administering(clients) as admin:
-        wanted = {clients.full(topic): topic for topic in topics.ALL}
+    wanted = {clients.full(topic): topic for topic in topics.ALL}
+
+    async def check(admin: AIOKafkaAdminClient) -> set[str]:
         existing = wanted.keys() & set(await admin.list_topics())
         await _check_partitions(admin, {name: wanted[name] for name in existing})
         return wanted.keys() - existing
+
+    return await _with_any_broker(clients, check)
+
+
+async def _with_any_broker(
+    clients: KafkaClients, work: Callable[[AIOKafkaAdminClient], Awaitable[T]]
+) -> T:
+    """Repeat work while a broker does not answer: the next attempt may choose another one."""
+    loop = asyncio.get_running_loop()
+    async with administering(clients) as admin:
+        give_up_s = loop.time() + ANOTHER_BROKER_S
+        while True:
+            try:
+                return await work(admin)
+            except _SILENT as error:
+                if loop.time() > give_up_s:
+                    raise BrokerError(
+                        f"Kafka at {clients.settings.kafka} does not answer any more ({error})"
+                    ) from None
+            await asyncio.sleep(0.2)
 
 
 def topic_config(topic: Topic[Any], replication: int) -> dict[str, str]:
@@ -88,6 +125,8 @@ async def _create(admin: AIOKafkaAdminClient, missing: _Wanted, replication: int
     ]
     try:
         answer = await admin.create_topics(new)
+    except _SILENT:
+        raise
     except KafkaError as error:
         raise BrokerError(f"cannot create topics: {error}") from None
     for name, code, *message in answer.topic_errors:
