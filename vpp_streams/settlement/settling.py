@@ -152,8 +152,11 @@ class Settling:
 
     async def _settle(self, job: Job) -> None:
         try:
-            need = self.settler.need(job)
-            past = NO_PAST if need is None else await asyncio.to_thread(self._past.read, need)
+            need, past = self.settler.need(job), NO_PAST
+            if need is not None:
+                past = await asyncio.to_thread(self._past.read, need)
+                if self.settler.need(job) != need:
+                    return  # it changed meanwhile, and is still due
             entries = self.settler.settle(job, past)
         except RefusedError as error:
             self.settler.refuse(job)

@@ -22,7 +22,12 @@ def past_events_of(entries: Sequence[SiteEntry]) -> list[PastEvent]:
 def test_availability_is_one_event_for_each_local_day() -> None:
     """A quarter of an hour before midnight in Berlin, and two after it."""
     quarter_ms = 900_000
-    ready = {"kind": "availability", "interval_ms": quarter_ms, "market": "", "micros": 5_000}
+    ready: dict[str, Any] = {
+        "kind": "availability",
+        "interval_ms": quarter_ms,
+        "market": "",
+        "micros": 5_000,
+    }
     entries = [
         entry(start_ms=MIDNIGHT_MS + n * quarter_ms, delivered_wh=1_250.0, **ready)
         for n in (-1, 0, 1)

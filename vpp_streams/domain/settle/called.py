@@ -6,7 +6,7 @@ one after the other, so no minute is in two events.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -31,6 +31,8 @@ class Called:
     def __init__(self, zone: ZoneInfo) -> None:
         self._zone = zone
         self._targets: dict[str, Target] = {}
+        self.spans: dict[str, Span] = {}
+        """From when to when each target was to apply."""
         self._states: dict[str, list[tuple[int, bool]]] = {}
         """Request -> from when on it applied, or did not."""
         self._running_ms: dict[str, int] = {}
@@ -42,15 +44,11 @@ class Called:
         self._of_minute: dict[Place, int] = {}
         """Start of the event that a minute of a region is in."""
 
-    @property
-    def spans(self) -> Mapping[str, Span]:
-        """From when to when each target was to apply."""
-        return {id_: (one.starts_at_ms, one.ends_at_ms) for id_, one in self._targets.items()}
-
     def target(self, target: Target) -> None:
         """Apply a record of topic ``dispatch.targets``; regions refuse longer ones."""
         if target.ends_at_ms - target.starts_at_ms <= LONGEST_MS:
             self._targets[target.request_id] = target
+            self.spans[target.request_id] = target.starts_at_ms, target.ends_at_ms
 
     def apply(self, event: DispatchEvent) -> Sequence[Event]:
         """Apply a record of topic ``dispatch.events``; returns the events that it may change."""
@@ -152,7 +150,7 @@ class Called:
         """Drop requests that ended before a moment."""
         old = [id_ for id_, one in self._targets.items() if one.ends_at_ms < before_ms]
         for id_ in old:
-            del self._targets[id_]
+            del self._targets[id_], self.spans[id_]
             self._states.pop(id_, None)
             self._running_ms.pop(id_, None)
             self._final.discard(id_)
