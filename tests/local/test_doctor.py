@@ -14,10 +14,11 @@ from tests.support.kafka_world import until
 from vpp_streams.cli import build_app
 from vpp_streams.kafka import topics
 from vpp_streams.local import doctor
+from vpp_streams.local.machine_check import Check
 from vpp_streams.settings import Settings
 
 
-def by_name(settings: Settings) -> dict[str, doctor.Check]:
+def by_name(settings: Settings) -> dict[str, Check]:
     return {check.name: check for check in doctor.examine(settings)}
 
 
