@@ -51,7 +51,7 @@ def test_months_are_what_the_statements_say(reader: LedgerReader) -> None:
     for site_id in SITES:
         for month in ("2025-09", "2025-10", "2025-11"):
             told = reader.statement(site_id, month, [FIRST, SECOND])
-            [row] = found.loc[site_id].filter(like=month, axis=0).to_dict("records")
+            [row] = found.loc[[site_id]].filter(like=month, axis=0).to_dict("records")
             assert round(row["money"] * 1e6) == told.total.micros
             assert 0 <= row["coverage"] <= 1
             assert row["final"] == (told.state == "closed")

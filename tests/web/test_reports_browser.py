@@ -173,7 +173,7 @@ async def test_earnings_of_a_home_are_from_the_ledger(
         await expect(rows(page)).to_have_count(1)
         await expect(rows(page)).to_contain_text("9.60")
         await expect(page.get_by_text("every row is final")).to_be_visible()
-        await expect(page.get_by_text("from the ledger")).to_be_visible()
+        await expect(page.get_by_text("Final rows are of closed months")).to_be_visible()
         assert await violations(page) == []
         await page.get_by_label("Site").fill("*")
         await expect(rows(page)).to_have_count(3)

@@ -22,7 +22,8 @@ def first_entry_ms(connection: sa.Connection, site_id: str | None) -> int | None
     """Start of the first interval (of a site: of its day, UTC) with an entry; None = no entry."""
     if site_id is None:
         first = sa.select(sa.func.min(_G.start_ms)).where(_G.kind != "payout")
-        return connection.scalar(first)
+        found: int | None = connection.scalar(first)
+        return found
     of_site = _A.name == site_account(site_id)
     joined = ENTRIES.join(ACCOUNTS, _A.account_id == _E.site_account)
     day = connection.scalar(sa.select(sa.func.min(_E.day)).select_from(joined).where(of_site))
@@ -48,7 +49,7 @@ def entry_sums(
     if days[0] is None:
         return
     g = groups.c
-    known = _E.delivered_wh
+    known: sa.ColumnElement[float | None] = _E.delivered_wh
     if connection.dialect.name == "postgresql":  # SQLite has no NaN
         known = sa.func.nullif(known, sa.cast("NaN", sa.Double))
     sums = (
