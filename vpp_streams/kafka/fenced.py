@@ -8,6 +8,7 @@ before any record of the successor.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -27,8 +28,9 @@ from vpp_streams.kafka.clients import KafkaClients
 
 log = structlog.get_logger()
 
-GATHER_S = 0.005
-"""How long a transaction stays open after its first record, so that it has more than one."""
+GATHER_S, GATHER_MOST_S = 0.005, 0.1
+"""A transaction ends once nothing was sent for this long, or after the longer time: thousands of
+records in a row share a few transactions, and one that is waited for is committed soon."""
 COMMIT_S = 40.0
 """A commit that takes longer has failed; the instance ends, and another one continues."""
 START_S = 10.0
@@ -92,7 +94,11 @@ class FencedProducer:
         await stop(self._producer)
 
     async def _end_soon(self) -> None:
-        await asyncio.sleep(GATHER_S)
+        began_s = time.monotonic()
+        sent_before = -1
+        while len(self._sent) > sent_before and time.monotonic() - began_s < GATHER_MOST_S:
+            sent_before = len(self._sent)
+            await asyncio.sleep(GATHER_S)
         async with self._turn:
             if self._failed is None:
                 try:
