@@ -21,7 +21,6 @@ from benchmarks.report import Table, parser, publish
 from vpp_streams.kafka import topics, tracing
 from vpp_streams.kafka.outlet import Outlet, encode, existing_partition
 
-FRAMES = 20_000
 LINES = b"\n".join(
     [b'{"device_id":"home-0001","received_at_ms":1,"boot":"b","seq":1,"body":{}}'] * 20
 )
@@ -62,15 +61,15 @@ async def round_trip(producer: Producer, outlet: Outlet) -> None:
         pass
 
 
-async def cost_us(step: Callable[[], Awaitable[None]]) -> float:
+async def cost_us(step: Callable[[], Awaitable[None]], times: int) -> float:
     """CPU time of a step, us."""
     began_s = time.process_time()
-    for _ in range(FRAMES):
+    for _ in range(times):
         await step()
-    return (time.process_time() - began_s) / FRAMES * 1e6
+    return (time.process_time() - began_s) / times * 1e6
 
 
-async def measure(rounds: int) -> dict[str, list[float]]:
+async def measure(rounds: int, frames: int) -> dict[str, list[float]]:
     """Costs of every way, a round of each in turn."""
     producer, exporter = Producer(), InMemorySpanExporter()
     outlet = Outlet(producer, "demo")
@@ -78,20 +77,25 @@ async def measure(rounds: int) -> dict[str, list[float]]:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     costs: dict[str, list[float]] = {}
     for _ in range(rounds):
-        costs.setdefault("without", []).append(await cost_us(lambda: plainly(producer)))
+        costs.setdefault("without", []).append(await cost_us(lambda: plainly(producer), frames))
         for name, share in (("off", None), ("1 in 1000", 0.001), ("1 in 100", 0.01), ("all", 1.0)):
             if share is not None:
                 tracing.begin(provider.get_tracer("benchmark"), share)
-            costs.setdefault(name, []).append(await cost_us(lambda: round_trip(producer, outlet)))
+            costs.setdefault(name, []).append(
+                await cost_us(lambda: round_trip(producer, outlet), frames)
+            )
             tracing.end()
             exporter.clear()
     return costs
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Print the table."""
-    args = parser(__doc__, repeat=7).parse_args()
-    costs = {name: median(found) for name, found in asyncio.run(measure(args.repeat)).items()}
+    options = parser(__doc__, repeat=7)
+    options.add_argument("--frames", type=int, default=20_000, help="frames of a round (20000)")
+    args = options.parse_args(argv)
+    measured = asyncio.run(measure(args.repeat, args.frames))
+    costs = {name: median(found) for name, found in measured.items()}
     plain_us = costs["without"]
     table = Table("a frame sent and received", ["traces", "x without", "us", "us more"])
     for name, us in costs.items():

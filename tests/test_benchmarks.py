@@ -25,6 +25,7 @@ from benchmarks import (
     replay,
     reports,
     settle_core,
+    tracing,
 )
 from benchmarks.__main__ import DOCS, document
 from benchmarks.frame_bytes import digits, frames_of
@@ -55,6 +56,7 @@ PURE: dict[str, tuple[Callable[[list[str]], None], list[str]]] = {
         ["--repeat", "1", "--sites", "50", "--intervals", "3", "--sample", "20"],
     ),
     "reports": (reports.main, ["--repeat", "1", "--sites", "5", "--days", "40"]),
+    "tracing": (tracing.main, ["--repeat", "1", "--frames", "20"]),
     "replay": (replay.main, ["--pure", "--repeat", "1", "--devices", "50", "--seconds", "3"]),
 }
 

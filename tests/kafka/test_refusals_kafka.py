@@ -13,6 +13,7 @@ from vpp_streams.kafka.access.apply import set_password
 from vpp_streams.kafka.access.principals import principal
 from vpp_streams.kafka.clients import KafkaClients, administering
 from vpp_streams.local import doctor
+from vpp_streams.local.machine_check import Check
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -146,7 +147,7 @@ async def test_tokens(secure_kafka: SecureKafka, secret: Path, wrong: Path) -> N
 async def test_the_doctor_reports_whether_kafka_lets_us_in(
     secure_kafka: SecureKafka, wrong: Path
 ) -> None:
-    async def found(settings: Settings) -> doctor.Check:
+    async def found(settings: Settings) -> Check:
         checks = await asyncio.to_thread(doctor.examine, settings)
         return {check.name: check for check in checks}["kafka"]
 

@@ -101,6 +101,13 @@ async def test_clients_that_send_nothing_take_no_thread_from_others_for_long(
             client.close()
 
 
+async def test_a_gauge_that_raises_is_said(port: int, health: HealthReporter) -> None:
+    health.gauges["devices"] = lambda: 1 / 0
+    status, body = await get(port, "/metrics")
+    assert (status, "ZeroDivisionError" in body) == (500, True)
+    assert (await get(port, "/livez"))[0] == 200, "the next request is answered"
+
+
 async def test_another_path_names_those_there_are(port: int) -> None:
     status, body = await get(port, "/health")
     assert status == 404

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
+import structlog
 from prometheus_client.exposition import choose_encoder
 
 from vpp_streams.errors import InputError
@@ -25,6 +26,7 @@ from vpp_streams.process.health import HealthReporter
 from vpp_streams.settings import Settings
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
 LOOP_S = 5.0
 """How long the event loop may take to answer before the process counts as not live."""
@@ -102,8 +104,11 @@ class Status:
 
         try:
             self._loop.call_soon_threadsafe(call)
+        except RuntimeError:  # it is closed
+            raise LoopSilentError from None
+        try:
             return answer.result(LOOP_S)
-        except (TimeoutError, RuntimeError):  # it is stuck, or closed
+        except TimeoutError:
             raise LoopSilentError from None
 
 
@@ -117,22 +122,29 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer one request."""
-        status = self.server.status
-        match self.path.partition("?")[0]:
-            case "/livez":
-                answer = status.livez()
-            case "/readyz":
-                answer = status.readyz()
-            case "/metrics":
-                answer = status.metrics(self.headers.get("Accept") or "")
-            case _:
-                answer = _json(404, {"error": "there are /livez, /readyz and /metrics"})
-        code, kind, body = answer
+        try:
+            code, kind, body = self._answer(self.server.status)
+        except (
+            Exception
+        ) as error:  # a gauge that raises is our bug: it is said, here and in the log
+            log.exception("the status of the process could not be read", path=self.path)
+            code, kind, body = _json(500, {"error": repr(error)})
         self.send_response(code)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _answer(self, status: Status) -> Answer:
+        match self.path.partition("?")[0]:
+            case "/livez":
+                return status.livez()
+            case "/readyz":
+                return status.readyz()
+            case "/metrics":
+                return status.metrics(self.headers.get("Accept") or "")
+            case _:
+                return _json(404, {"error": "there are /livez, /readyz and /metrics"})
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log no request: there is one every few seconds."""
