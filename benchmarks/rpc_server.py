@@ -7,7 +7,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -93,7 +93,8 @@ async def serve(kind: str) -> None:
     account = accounts.people.add("bench", [grant_of("viewer", "*")], at_ms=clock.now_ms())
     token = accounts.sessions.add_token(account, "bench", ACTIONS, now_ms=clock.now_ms(), days=1)
     settings = Settings(rpc_watchers_per_token=MOST)
-    logins, counts = Logins(None, accounts), {}
+    logins = Logins(None, accounts)
+    counts: dict[str, Callable[[], int]] = {}
     changing = asyncio.create_task(change_for_ever(model))
     work: list[asyncio.Task[Any]] = [changing]
     if kind == "grpc":
@@ -101,7 +102,7 @@ async def serve(kind: str) -> None:
         port = rpc.listen("127.0.0.1", 0, None)
         await rpc.start()
         work.append(asyncio.create_task(rpc.watches.run()))
-        counts = {"watchers": rpc.watches.__len__, "channels": lambda: rpc.watches.channels}
+        counts = {"watchers": lambda: len(rpc.watches), "channels": lambda: rpc.watches.channels}
     else:
         app = create_web(settings, model, clock.now_ms, NoKafka(), logins=logins)
         places = Places(Limits(ordinary=MOST, per_client=MOST, waiting=9, operators=9))

@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.waiting import wait_until
+from vpp_streams.local import demo
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
 SMALL_FLEET = ("--homes", "6", "--solar", "2", "--megapacks", "1")
 
 
-PROCESSES = 12
+_FLEET = demo.DemoFleet(homes=6, solar=2, megapacks=1, seed=1)
+PROCESSES = 1 + len(demo.specs(Settings(), _FLEET))
 """The supervisor, and one of each process that it runs."""
 
 
