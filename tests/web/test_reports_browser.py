@@ -17,7 +17,7 @@ from tests.support.history_world import (
 from vpp_streams.settings import Settings
 from vpp_streams.web.readmodel import ReadModel
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 BOTH = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 OCTOBER = "#/reports/energy?span=month&date=2026-10-15"
 
