@@ -25,7 +25,8 @@ from schemas.encoding import (
 from tables.group import Group
 from tables.log_reader import Deliver, Records
 from tables.partitions import Slot
-from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Outputs, Policy
+from vpp_streams.domain.fleet.frames import Frame, Outputs, Policy
+from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.kafka import topics, tracing
 from vpp_streams.settings import Settings

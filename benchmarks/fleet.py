@@ -26,7 +26,8 @@ from benchmarks.fleet_workers import idiomatic_worker, real_worker
 from benchmarks.homes import Homes
 from benchmarks.report import Table, parser, progress, publish
 from schemas.encoding import decode_frame, encode_frame, encode_json
-from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
+from vpp_streams.domain.fleet.frames import Frame, Policy
+from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.settings import load_settings

@@ -10,7 +10,8 @@ from pathlib import Path
 from benchmarks.homes import T0_MS, Homes
 from schemas.bounds import PARTITIONS
 from schemas.encoding import encode_json
-from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
+from vpp_streams.domain.fleet.frames import Frame, Policy
+from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.registry import Registry
 

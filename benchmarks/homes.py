@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from schemas.assets import Device, Site
 from schemas.bounds import PARTITIONS
 from schemas.telemetry import POWER_COLUMNS, TELEMETRY_V1
-from vpp_streams.domain.fleet.partition import Frame
+from vpp_streams.domain.fleet.frames import Frame
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.hashing import partition_of
 

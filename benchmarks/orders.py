@@ -31,7 +31,8 @@ from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.lease import LeasePolicy
 from vpp_streams.domain.control.orders import Orders
 from vpp_streams.domain.control.pool import Pool
-from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
+from vpp_streams.domain.fleet.frames import Frame, Policy
+from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics

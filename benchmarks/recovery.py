@@ -31,7 +31,8 @@ from benchmarks.workers import Child, workers
 from benchmarks.world import import_sites, world
 from schemas.bounds import PARTITIONS
 from vpp_streams.domain.fleet.columnar import COMMIT, decode_block, recover
-from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
+from vpp_streams.domain.fleet.frames import Frame, Policy
+from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 import structlog
 from aiokafka.errors import KafkaError
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 from pydantic import SecretStr
 from testcontainers.core.container import DockerContainer
 
@@ -34,6 +34,9 @@ from vpp_streams.settings import Settings
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("nightly", deadline=None, max_examples=500)
 hypothesis.settings.load_profile("ci")
+
+# What a page shall show comes late on a busy machine; a test that finds it does not wait so long.
+expect.set_options(timeout=30_000)
 
 # structlog's own choice writes out every local value of each frame: seconds for one traceback.
 structlog.configure(
@@ -243,11 +246,11 @@ async def topics_ready(kafka: str, settings: Settings) -> Settings:
     return settings
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """A headless Chromium for the tests of a module, each in a window of its own.
+    """A headless Chromium for all tests of a process, each in a window of its own.
 
-    A test that uses it runs in the module's event loop (``asyncio(loop_scope="module")``). It is
+    A test that uses it runs in the session's event loop (``asyncio(loop_scope="session")``). It is
     skipped where there is no Chromium, and fails in CI.
     """
     program = shutil.which("chromium") or shutil.which("google-chrome")

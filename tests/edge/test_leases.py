@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edge.leases import Leases
 from schemas.commands import FINAL
 from schemas.grid import Droop
 from schemas.protocol import Setpoint, SetpointResult
+from tests.support.examples import examples
 from tests.support.plant_world import EPOCH, T0, Homes, setpoint
 
 
@@ -201,7 +201,7 @@ def test_a_droop_that_saturates_leaves_the_setpoint_where_it_was() -> None:
     assert homes.step() == 4000
 
 
-@hypothesis_settings(max_examples=150)
+@examples(600, ci=50)
 @given(st.data())
 def test_every_accepted_command_comes_to_exactly_one_end(data: st.DataObject) -> None:
     """Offers in any order, repeated, early or late, while the grid and the owner come and go."""

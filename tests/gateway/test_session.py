@@ -6,7 +6,6 @@ from unittest import mock
 import msgspec
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from schemas import wire
@@ -20,6 +19,7 @@ from schemas.protocol import (
     VendorTelemetry,
 )
 from schemas.telemetry import NativeBody, VendorBody
+from tests.support.examples import examples
 from tests.support.gateway_session import (
     T0,
     at,
@@ -249,7 +249,7 @@ MESSAGES = st.builds(
 )
 
 
-@hypothesis_settings(max_examples=1000, derandomize=True)
+@examples(4000, ci=300)
 @given(MESSAGES, st.sampled_from([b"", b"", b"", b" ", b"]", b"\xff"]))
 def test_a_reading_decoded_the_short_way_is_that_of_the_long_way(data: bytes, end: bytes) -> None:
     short, long = live_session(), live_session()

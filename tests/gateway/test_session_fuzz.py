@@ -3,7 +3,6 @@
 from collections import Counter
 from typing import Any
 
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -15,6 +14,7 @@ from schemas.protocol import (
     Hello,
 )
 from schemas.wire import decode
+from tests.support.examples import examples
 from tests.support.gateway_session import (
     at,
     lines_of,
@@ -162,4 +162,4 @@ class AnyConnection(RuleBasedStateMachine):
 
 
 TestAnyConnection = AnyConnection.TestCase
-TestAnyConnection.settings = hypothesis_settings(max_examples=150, stateful_step_count=40)
+TestAnyConnection.settings = examples(600, ci=60, stateful_step_count=40)

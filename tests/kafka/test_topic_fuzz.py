@@ -41,7 +41,7 @@ from vpp_streams.domain.control.requests import Book
 from vpp_streams.domain.control.ruling import Ruling
 from vpp_streams.domain.duty import Instance, Standing
 from vpp_streams.domain.fleet.columnar import Mark
-from vpp_streams.domain.fleet.partition import Frame
+from vpp_streams.domain.fleet.frames import Frame
 from vpp_streams.domain.fleet.region_pace import LiveRegion
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.history.days import parse_zones

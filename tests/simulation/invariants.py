@@ -21,7 +21,8 @@ from tests.simulation.log import Stored
 from tests.simulation.plant import Plant
 from tests.simulation.world import World
 from vpp_streams.domain.fleet.columnar import COMMIT, recover
-from vpp_streams.domain.fleet.partition import Clock, FleetPartition
+from vpp_streams.domain.fleet.frames import Clock
+from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.normalize.checked import MAX_AHEAD_MS
 from vpp_streams.kafka import topics

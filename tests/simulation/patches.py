@@ -28,7 +28,7 @@ from tests.simulation.admin import SimAdmin
 from tests.simulation.clients import Client, SimConsumer
 from tests.simulation.links import Connecting, SimEngine
 from tests.simulation.producer import SimProducer
-from vpp_streams.domain.fleet.partition import Policy
+from vpp_streams.domain.fleet.frames import Policy
 from vpp_streams.gateway.engine import OwnEngine
 from vpp_streams.gateway.link import Link
 from vpp_streams.kafka import topics

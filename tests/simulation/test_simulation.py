@@ -264,10 +264,12 @@ def simulate(scenario: str, seeds: int, *words: str) -> subprocess.CompletedProc
     )
 
 
-def test_the_same_seed_is_the_same_story_in_another_process() -> None:
-    for scenario in ("counting", "ingestion"):
-        once, again = (simulate(scenario, 1).stdout.splitlines()[-2:] for _ in range(2))
-        assert once == again
+@pytest.mark.parametrize(
+    "scenario", ["counting", pytest.param("ingestion", marks=pytest.mark.nightly)]
+)
+def test_the_same_seed_is_the_same_story_in_another_process(scenario: str) -> None:
+    once, again = (simulate(scenario, 1).stdout.splitlines()[-2:] for _ in range(2))
+    assert once == again
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,8 @@ from schemas.assets import Device, Site
 from schemas.bounds import PARTITIONS
 from schemas.windows import SiteWindow
 from tests.support.telemetry_factory import make_batch
-from vpp_streams.domain.fleet.partition import (
-    FleetPartition,
-    Frame,
-    Outputs,
-    Policy,
-)
+from vpp_streams.domain.fleet.frames import Frame, Outputs, Policy
+from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.domain.registry.registry import Registry

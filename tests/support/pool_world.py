@@ -14,7 +14,8 @@ from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.lease import LeasePolicy
 from vpp_streams.domain.control.orders import Orders
 from vpp_streams.domain.control.pool import Pool, View
-from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
+from vpp_streams.domain.fleet.frames import Frame, Policy
+from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.domain.registry.registry import Registry

@@ -143,7 +143,7 @@ def holds(seed: int, steps: list[Step]) -> bool:
     return chain and whole and not surprises
 
 
-@examples(100, suppress_health_check=[HealthCheck.too_slow])
+@examples(100, ci=10, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 10**6), STEPS)
 def test_committed_states_are_a_chain_whoever_writes_late(seed: int, steps: list[Step]) -> None:
     assert holds(seed, steps)

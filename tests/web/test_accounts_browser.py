@@ -13,7 +13,7 @@ from tests.support.web_records import NOW_MS
 from tests.support.web_world import fed_read_model
 from vpp_streams.serving.readmodel import ReadModel
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 BOTH = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 
 

@@ -31,7 +31,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.serving.readmodel import ReadModel
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 PAGES = (
     "#/regions",
     "#/regions/north",

@@ -159,7 +159,7 @@ async def test_a_storm_states_what_it_costs_this_home(world: World) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 async def test_an_owner_decides_with_the_keyboard_alone(
     browser: Browser, viewport: ViewportSize

@@ -121,7 +121,7 @@ async def test_the_operator_of_a_region_attends_to_what_concerns_none(world: Wor
 
 
 @pytest.mark.browser
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 async def test_an_operator_acknowledges_by_the_keyboard(
     browser: Browser, model: ReadModel, viewport: ViewportSize

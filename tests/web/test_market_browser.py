@@ -13,7 +13,7 @@ from tests.support.market_feed import OPEN_MS, RULES, at, bid, feed, feed_market
 from tests.support.web_records import HOSTILE, NOW_MS
 from vpp_streams.serving.readmodel import ReadModel
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 BOTH = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 INTERVALS = 14
 DRAWN = re.compile(r"^M[\d.]+ [\d.]+[HL]")

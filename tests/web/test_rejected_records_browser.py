@@ -12,7 +12,7 @@ from tests.support.web_world import apply
 from vpp_streams.kafka import topics
 from vpp_streams.serving.readmodel import ReadModel
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def test_an_alarm_leads_to_the_refused_record(browser: Browser) -> None:

@@ -19,7 +19,7 @@ from tests.support.statement_world import booked
 from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.settings import Settings
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 BOTH = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 OCTOBER = "#/reports/energy?span=month&date=2026-10-15"
 

@@ -15,7 +15,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.settings import Settings
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 BOTH = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 HOME = "home-001"
 FORMULA = re.compile(r"\d kWh × [\d.]+ EUR/kWh × 60 % = [\d.]+ EUR")

@@ -12,7 +12,7 @@ from schemas.windows import RegionPartial, RegionWindowPartial, SiteWindow
 from tests.support.pool_world import OnePartition, asked, home
 from tests.support.telemetry_factory import make_batch
 from vpp_streams.domain.control.supplies import supplies
-from vpp_streams.domain.fleet.partition import Frame
+from vpp_streams.domain.fleet.frames import Frame
 from vpp_streams.domain.fleet.regions import expected_sites
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.market.connection import limits_of

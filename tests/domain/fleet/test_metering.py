@@ -9,7 +9,8 @@ from tests.support.telemetry_factory import NAN, make_batch
 from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.pool import Pool
 from vpp_streams.domain.control.supplies import supplies
-from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Policy
+from vpp_streams.domain.fleet.frames import Frame, Policy
+from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.registry import Registry
 

@@ -15,10 +15,7 @@ from schemas.windows import RegionPartial, RegionWindowPartial, SiteWindow
 from tests.support.fleet_partition import POLICY, SITES, T0, newest, partition, run, stream
 from tests.support.telemetry_factory import make_batch
 from vpp_streams.domain.fleet.columnar import recover
-from vpp_streams.domain.fleet.partition import (
-    Frame,
-    Outputs,
-)
+from vpp_streams.domain.fleet.frames import Frame, Outputs
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.settings import Settings
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openadr3.entities.raw import RawProgram
 
 from schemas.dispatch import Limit, Target
 from schemas.encoding import decode_json, encode_json
+from tests.support.examples import examples
 from tests.support.openadr_events_world import (
     DAY_MS,
     HOUR_MS,
@@ -314,7 +315,7 @@ PATHS: list[tuple[str | int, ...]] = [
 ]  # fmt: skip
 
 
-@settings(max_examples=400)
+@examples(1600, ci=150)
 @given(st.lists(st.tuples(st.sampled_from(PATHS), junk), max_size=3), junk)
 def test_no_event_of_any_form_raises_and_what_comes_of_it_keeps_the_contracts(
     changes: list[tuple[tuple[str | int, ...], Any]], other: Any

@@ -18,7 +18,7 @@ from schemas.telemetry import Quality
 from schemas.windows import RegionPartial, RegionWindow, RegionWindowPartial
 from tests.support.pool_world import SITE_IDS, OnePartition, home
 from vpp_streams.domain.control.supplies import supplies
-from vpp_streams.domain.fleet.partition import Frame, Outputs
+from vpp_streams.domain.fleet.frames import Frame, Outputs
 from vpp_streams.domain.fleet.regions import region_window
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.market.delivery import measured

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from vpp_streams.domain.telemetry.dedupe import Judged, SeqLedger, Times
 from vpp_streams.domain.telemetry.seen import MAX_RUNS, MAX_STARTS, Seen
 
@@ -239,7 +240,7 @@ def history(rng: random.Random) -> Iterator[tuple[int, int, int, int]]:
     yield from rng.sample(kept, len(kept))
 
 
-@settings(max_examples=300)
+@examples(1200, ci=100)
 @given(st.integers(0, 10**9), st.integers(1, 9))
 def test_each_reading_of_each_start_counts_once(seed: int, rows: int) -> None:
     """Whatever boot ids are used again, as long as the device's clock goes forward."""

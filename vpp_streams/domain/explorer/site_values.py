@@ -5,7 +5,7 @@ for a list of sites: connections, readings, refusals and storms.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -111,34 +111,41 @@ def values_at(
     stored_wh = total(np.where(np.isfinite(soc) & battery, soc * energy_wh, 0.0))
     received = np.zeros(sites, np.int64)
     np.maximum.at(received, site, now["received_at_ms"])
-    connected = total(now["connected"]).astype(np.int64)
     active = table.columns["state"] == ACTIVE
-    free = total(battery & (why == FREE)).astype(np.int64)
-    batteries = total(battery).astype(np.int64)
-    worst = np.full(sites, len(HINDRANCES))
     hindered = np.flatnonzero(battery & (why != FREE))
-    np.minimum.at(worst, site[hindered], why[hindered])
-    alarmed = _alarmed(registry, known.alarmed, sites)
-    silent = (received < silent_before_ms) & (table.columns["devices"] > 0)
-    bad = silent | ((connected == 0) & (table.columns["devices"] > 0)) | alarmed
-    short = (connected < table.columns["devices"]) | (free < batteries) | (received == 0)
-    level = np.select([~active, bad, short], [3, 2, 1], 0)
-    return SiteValues(
-        connected=connected,
+    values = SiteValues(
+        connected=total(now["connected"]).astype(np.int64),
         received_at_ms=received,
-        silent=silent,
+        silent=(received < silent_before_ms) & (table.columns["devices"] > 0),
         soc=np.divide(stored_wh, usable_wh, out=np.full(sites, np.nan), where=usable_wh > 0),
         battery_w=power_w("battery_w", None),
         grid_w=power_w("grid_w", own["meters"]),
         solar_w=power_w("solar_w", own["panels"]),
-        batteries=batteries,
-        commandable=np.where(active, free, 0),
-        why=np.where((worst < len(HINDRANCES)) & active, worst, FREE),
-        alarmed=alarmed,
+        batteries=total(battery).astype(np.int64),
+        commandable=np.where(active, total(battery & (why == FREE)), 0).astype(np.int64),
+        why=np.where(active, _worst(why[hindered], site[hindered], sites), FREE),
+        alarmed=_alarmed(registry, known.alarmed, sites),
         paused=paused,
         skipping=skipping,
-        level=level,
+        level=np.zeros(sites, np.int64),
     )
+    return replace(values, level=_level(values, table.columns["devices"], active))
+
+
+def _worst(why: Ints, site: Ints, sites: int) -> Ints:
+    """Of the hindrances of each site's batteries the first in `HINDRANCES`; `FREE` = none."""
+    worst = np.full(sites, len(HINDRANCES))
+    np.minimum.at(worst, site, why)
+    return np.where(worst < len(HINDRANCES), worst, FREE)
+
+
+def _level(values: SiteValues, devices: Ints, active: Mask) -> Ints:
+    """The index in `LEVELS` of each site, from its other values."""
+    bad = values.silent | ((values.connected == 0) & (devices > 0)) | values.alarmed
+    short = values.connected < devices
+    short |= values.commandable < values.batteries
+    short |= values.received_at_ms == 0
+    return np.select([~active, bad, short], [3, 2, 1], 0)
 
 
 def _hindrances(

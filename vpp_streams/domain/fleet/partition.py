@@ -5,23 +5,22 @@ is data here: it moves with the frames (their received times and heartbeats), ne
 clock, so the same log gives the same records at any speed, in a replay or after a crash.
 """
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.telemetry import POWER_COLUMNS, Quality, Rejected
+from schemas.telemetry import POWER_COLUMNS, Quality
 from schemas.windows import RegionPartial, RegionWindowPartial, SiteWindow
 from vpp_streams.domain.fleet.columnar import BLOCK_ROWS, Blocks, Recovered, Snapshot, decode_block
+from vpp_streams.domain.fleet.frames import Clock, Frame, Outputs, Policy
 from vpp_streams.domain.fleet.rejects import bad_frame, maybe_repeat, too_late
 from vpp_streams.domain.fleet.rollup import aggregate_regions, region_window_partials
 from vpp_streams.domain.fleet.roster import SiteRoster
 from vpp_streams.domain.fleet.site_windows import EMPTY_WINDOW, Key, SiteSums, SiteWindows
 from vpp_streams.domain.fleet.twins import Batch, Twins
 from vpp_streams.domain.fleet.windows import Samples
-from vpp_streams.domain.moments import HOUR_MS
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.dedupe import Judged
 
@@ -34,65 +33,6 @@ virtual machine that was just resumed within one or two."""
 STEP_BACK_MS = 60_000
 """Stream time this far ahead of the broker is moved back: the broker's own clock was set back, or
 the state is of a version that trusted any clock."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """When windows close and what is live; all in stream time."""
-
-    sizes_ms: tuple[int, ...] = (60_000, 900_000)
-    """In rising order, each a multiple of the one before."""
-    lateness_ms: int = 5_000
-    retention_ms: int = 6 * HOUR_MS
-    tick_ms: int = 500
-    silent_after_ms: int = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A canonical frame with the values of its headers."""
-
-    offset: int
-    batch: Batch
-    live: bool = True
-    stream_time_ms: int | None = None
-    """Heartbeat: the log is complete up to this time."""
-    watermark_ms: int | None = None
-    """End of a replay: nothing older follows, so all windows up to this time close."""
-    record_time_ms: int | None = None
-    """When the broker stored the frame. Our own clocks count only up to this plus
-    `SKEW_MARGIN_MS`; None = the frame's times are the data's own, as in a replay."""
-
-
-@dataclass(slots=True)
-class Outputs:
-    """What a frame leads to, in order."""
-
-    sums: list[SiteSums] = field(default_factory=list)
-    """Site windows to publish, not records yet: a partition closes thousands at once."""
-    partials: list[RegionPartial | RegionWindowPartial] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def windows(self) -> list[SiteWindow]:
-        """The site windows as records."""
-        return [record for sums in self.sums for record in sums.records()]
-
-
-class Clock(msgspec.Struct):
-    """The small state of a partition; it travels in the commit record."""
-
-    stream_time_ms: int = 0
-    watermark_ms: int = 0
-    next_close_ms: dict[int, int] = {}
-    """Window size, ms -> start of the oldest window that is still open."""
-    next_tick_ms: int = 0
-    next_correction_ms: int = 0
-    fresh: dict[str, dict[int, int]] = {}
-    """Region -> live readings applied since the last tick, by measured time in 50 ms steps."""
-    region_revisions: dict[str, dict[str, int]] = {}
-    """``size|start`` -> region -> revision last published."""
 
 
 class FleetPartition:
