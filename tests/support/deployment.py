@@ -27,6 +27,7 @@ ROLES = {
     "incidents": ["incidents", "run"],
     "identity": ["ca", "serve"],
     "web": ["web"],
+    "rpc": ["rpc"],
     "sim": ["sim"],
 }
 """Each role that is deployed, and the words after ``vpp`` that start it."""

@@ -59,6 +59,9 @@ class Duty:
         self._producer_name = f"{namespace}.{role}.duty" if namespace else f"{role}.duty"
         me = Instance(health.process_id, health.started_at_ms)
         self._standing = Standing(me, clock.now().mono_ms)
+        self._health = health
+        health.probes.seat = "warm"
+        self._ready = health.probes.need("everything that its role reads")
         self._warm = asyncio.Event()
         self._working = asyncio.Event()
         self._producer: FencedProducer | None = None
@@ -83,6 +86,7 @@ class Duty:
         if not self._warm.is_set():
             self._since_ms = clock.now_ms()
             self._warm.set()
+            self._ready()
             log.info("standing by", role=self._role)
         await self._working.wait()
 
@@ -144,6 +148,7 @@ class Duty:
             if self._producer is None:
                 await producer.close()
         self._working.set()
+        self._health.probes.seat = "working"
         log.info("on duty", role=self._role, term=self._term)
         return True
 
@@ -177,6 +182,7 @@ class Duty:
     async def _hand_over(self) -> None:
         producer = self._working_producer
         self._working.clear()
+        self._health.probes.seat = "warm"
         try:
             async with asyncio.timeout(HAND_OVER_S):
                 await self._report(producer, last=True)

@@ -61,7 +61,18 @@ OF_EVERY_PROCESS = (
     _row("vpp_build_info", "1; its labels say what runs.", labels=("role", "version", "namespace")),
     _row("vpp_live", "1 while ``/livez`` says so, else 0.", labels=("role",)),
     _row("vpp_ready", "1 while ``/readyz`` says so, else 0.", labels=("role",)),
-    _row("vpp_warm", "1 while the process waits to take over from another.", labels=("role",)),
+    _row(
+        "vpp_warm",
+        "1 while the process waits to take over from another.",
+        ("*", "warm"),
+        labels=("role",),
+    ),
+    _row(
+        "vpp_on_duty",
+        "1 while the process does the work of a role that one process at a time does, else 0.",
+        ("*", "on_duty"),
+        labels=("role",),
+    ),
     _row(
         "vpp_event_loop_lag_seconds",
         "How long the event loop took to do what it was given, measured twice a second.",

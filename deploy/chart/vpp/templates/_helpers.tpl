@@ -71,6 +71,12 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- if and $roles.gateway (not $secrets.gatewayTls.name) (not .Values.gateway.plain) -}}
 {{- fail "secrets.gatewayTls.name: name the Secret with the gateways' certificate, or set gateway.plain=true where something in front of them speaks TLS" -}}
 {{- end -}}
+{{- if and $roles.rpc (not $secrets.rpcTls.name) (not .Values.rpc.plain) -}}
+{{- fail "secrets.rpcTls.name: name the Secret with the certificate of the gRPC services, or set rpc.plain=true where something in front of them speaks TLS" -}}
+{{- end -}}
+{{- if and $roles.rpc (not $secrets.operators.name) -}}
+{{- fail "secrets.operators.name: name the Secret with the tokens of programs (vpp operators token): gRPC pods have no accounts" -}}
+{{- end -}}
 {{- if and $roles.web $roles.fleet (not $secrets.serviceToken.name) -}}
 {{- fail "secrets.serviceToken.name: name the Secret with the token that web and fleet share (VPP_SERVICE_TOKEN)" -}}
 {{- end -}}

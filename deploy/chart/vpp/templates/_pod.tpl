@@ -145,7 +145,7 @@ spec:
 - {name: VPP_TLS_CLIENT_CA, value: /etc/vpp/device-ca/{{ $secrets.deviceCa.key }}}
 {{- end }}
 {{- end }}
-{{- if or (eq $role "fleet") (eq $role "web") }}
+{{- if has $role (list "fleet" "web" "rpc") }}
 {{- include "vpp.secretEnv" (list "VPP_SERVICE_TOKEN" $secrets.serviceToken) }}
 {{- end }}
 {{- if eq $role "fleet" }}
@@ -153,8 +153,19 @@ spec:
 {{- end }}
 {{- if eq $role "web" }}
 - {name: VPP_WEB_PORT, value: "8080"}
-- {name: VPP_FLEET_URL, value: "http://{{ $top.Release.Name }}-fleet:6066"}
 {{- include "vpp.secretEnv" (list "VPP_OIDC_CLIENT_SECRET" $secrets.oidcClient) }}
+{{- end }}
+{{- if eq $role "rpc" }}
+- {name: VPP_RPC_PORT, value: "50051"}
+{{- if $secrets.rpcTls.name }}
+- {name: VPP_RPC_TLS_CERT, value: /etc/vpp/tls/tls.crt}
+- {name: VPP_RPC_TLS_KEY, value: /etc/vpp/tls/tls.key}
+{{- else }}
+- {name: VPP_RPC_PLAIN, value: "1"}
+{{- end }}
+{{- end }}
+{{- if has $role (list "web" "rpc") }}
+- {name: VPP_FLEET_URL, value: "http://{{ $top.Release.Name }}-fleet:6066"}
 {{- if $secrets.operators.name }}
 - {name: VPP_OPERATORS, value: /etc/vpp/operators/{{ $secrets.operators.key }}}
 {{- end }}
@@ -205,6 +216,8 @@ spec:
 {{- $files = dict "tls" $secrets.gatewayTls.name "device-ca" $secrets.deviceCa.name -}}
 {{- else if eq $role "web" -}}
 {{- $files = dict "operators" $secrets.operators.name -}}
+{{- else if eq $role "rpc" -}}
+{{- $files = dict "tls" $secrets.rpcTls.name "operators" $secrets.operators.name -}}
 {{- else if eq $role "incidents" -}}
 {{- $files = dict "incidents" $secrets.incidents.name -}}
 {{- else if eq $role "identity" -}}

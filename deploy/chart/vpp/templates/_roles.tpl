@@ -60,6 +60,11 @@ web:
   history: true
   outside: true # an OpenID provider
   most: 1
+rpc:
+  args: [rpc]
+  kind: Deployment
+  ports: {grpc: 50051}
+  callers: [anyone]
 sim:
   args: [sim, --import-assets, --health]
   kind: Deployment
