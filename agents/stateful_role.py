@@ -53,7 +53,12 @@ class StatefulRole(Generic[S]):
                 ("vpp_recovery_seconds", (), partitions.recovery_s),
             ]
         )
-        health.probes.needs["its partitions"] = partitions.has_its_share
+        health.probes.needs["its partitions"] = self._has_its_share
+
+    def _has_its_share(self) -> bool:
+        """Whether it holds what it should: a standby nothing, so that it is ready as it is."""
+        duty = self._context.duty
+        return (duty is not None and not duty.works) or self.partitions.has_its_share()
 
     async def run(self, deliver: Deliver, *beside: Work) -> None:
         """Hold what the group assigns to this worker, and run the role's other work, for ever.

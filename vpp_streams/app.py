@@ -21,7 +21,7 @@ from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.follower import assets_into, preferences_into
 from vpp_streams.kafka.topic_ids import LOOK_S
 from vpp_streams.process.background import run_until_stopped
-from vpp_streams.process.connection import connected
+from vpp_streams.process.connection import connected_role
 from vpp_streams.process.duty import Duty
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.process.lean_arrow import use_arrow_without_pandas
@@ -153,7 +153,7 @@ async def _run_region(settings: Settings) -> None:
     from agents.region import DutyGroup, RegionWorker
 
     clients, health = KafkaClients(settings), HealthReporter("region")
-    async with connected(clients, health) as kafka:
+    async with connected_role(clients, health) as kafka:
         context = AgentContext(
             settings=settings,
             clients=clients,

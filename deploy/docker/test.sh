@@ -13,11 +13,11 @@ source "$docker_files/engine.sh"
 
 # A project of its own, on free ports: a system that runs here already is not disturbed.
 export COMPOSE_PROJECT_NAME=vpp-test VPP_IMAGE=vpp-streams:test
-read -r VPP_KAFKA_PORT VPP_WEB_PORT VPP_GATEWAY_PORT VPP_ENROL_PORT taken < <("$python" -c '
+read -r VPP_KAFKA_PORT VPP_WEB_PORT VPP_GATEWAY_PORT VPP_ENROL_PORT VPP_RPC_PORT taken < <("$python" -c '
 import socket
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(6)]
 print(*(each.getsockname()[1] for each in held))')
-export VPP_KAFKA_PORT VPP_WEB_PORT VPP_GATEWAY_PORT VPP_ENROL_PORT
+export VPP_KAFKA_PORT VPP_WEB_PORT VPP_GATEWAY_PORT VPP_ENROL_PORT VPP_RPC_PORT
 eval "$(bash "$docker_files/new-env.sh" | sed '/^#/d; s/^/export /')"
 compose=(docker compose --profile system --profile demo --profile identity)
 began=$SECONDS
@@ -51,7 +51,7 @@ confined=$(docker run --rm --read-only --cap-drop ALL --network none --entrypoin
     'id -u; touch /opt/vpp/x 2>&1 | grep -c "Read-only"; touch /var/lib/vpp/x && echo writes')
 [ "$confined" = $'10001\n1\nwrites' ] || die "the image is not confined: $confined"
 docker run --rm --network none --entrypoint sh "$VPP_IMAGE" -c \
-    'for words in gateway "worker ingest" market "settlement run" "incidents run" "ca serve" web sim; do
+    'for words in gateway "worker ingest" market "settlement run" "incidents run" "ca serve" web rpc sim; do
          vpp $words --help >/dev/null || exit 1; done' || die "a role's command does not start"
 
 # Kafka alone, as `vpp broker` runs it; and a port that something else has.

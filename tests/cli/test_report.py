@@ -64,7 +64,6 @@ def test_an_export_and_the_list_of_kinds(tmp_path: Path) -> None:
         (("report", "energy", "--group", "week"), "there are interval"),
         (("report", "energy", "--format", "xml"), "there are table"),
         (("report", "energy", "--from", "x"), "neither a date"),
-        (("report", "earnings", "--site", "x"), "by region"),
         (("export", "weather", "--out", "x.csv"), "there are site_windows"),
         (("export", "bids"), "--out bids.parquet"),
         (("export", "bids", "--out", "x.doc"), "must end with"),

@@ -1,10 +1,12 @@
 """The gateway's WebSocket engine against the library's: same bytes in, same everything out."""
 
 import itertools
+import math
+from collections.abc import Iterator
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame
 from websockets.http11 import Request
@@ -25,10 +27,20 @@ from tests.support.websocket_frames import (
     streams,
 )
 from vpp_streams.domain.moments import Now
+from vpp_streams.gateway import budget
 from vpp_streams.gateway.connection import new_machine
 from vpp_streams.gateway.seam import response_of
 
 FUZZ = settings(max_examples=400, derandomize=True, deadline=None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frames_for_nothing() -> Iterator[None]:
+    """Let a connection receive any number of frames, as the library does, which has no budget."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budget, "FRAMES_BURST", math.inf)
+        patch.setattr(budget, "MAX_FRAGMENTS", math.inf)
+        yield
 
 
 class Oracle:
@@ -123,7 +135,12 @@ def check(ours: OwnGateway, stock: Oracle) -> None:
 SERVER = st.sampled_from(["", "", "", "text", "close"])
 
 
+SHIFTED = b"\x00" + frame(1, b"y" * 16_385)
+"""Its first byte makes hundreds of small frames of the bytes of one large one."""
+
+
 @FUZZ
+@example(SHIFTED, [1], ["close"], False)
 @given(streams, cuts, st.lists(SERVER, max_size=14), st.booleans())
 async def test_any_bytes_cut_anywhere(
     stream: bytes, at: list[int], server: list[str], eof: bool

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.standbys import LOST_DUTY, standbys, until_ended
+from tests.support.waiting import until
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -45,6 +46,7 @@ async def test_one_works_whichever_is_killed_frozen_or_ended(
 
         third.terminate()
         assert await until_ended(third) == 0
+        await until(lambda: world.reports[-1].released)
         reports = list(world.reports)
     terms = [
         (term, {report.process_id.rpartition("-")[2] for report in of_term})

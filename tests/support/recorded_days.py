@@ -28,7 +28,7 @@ from tests.support.memory_kafka import MemoryKafka
 from tests.support.simulated_homes import LEASES, MINUTE_MS, SILENT_MS, Homes
 from vpp_streams.domain.control.region_dispatch import RegionDispatch
 from vpp_streams.domain.control.requests import Book
-from vpp_streams.domain.fleet.partition import Outputs
+from vpp_streams.domain.fleet.frames import Outputs
 from vpp_streams.domain.fleet.region_pace import LiveRegion
 from vpp_streams.domain.fleet.regions import expected_sites, region_window
 from vpp_streams.domain.market.backtest.setting import rules_of

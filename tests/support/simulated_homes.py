@@ -30,7 +30,8 @@ from vpp_streams.domain.control.lease import LeasePolicy
 from vpp_streams.domain.control.orders import Orders
 from vpp_streams.domain.control.pool import Pool
 from vpp_streams.domain.control.supplies import supplies
-from vpp_streams.domain.fleet.partition import FleetPartition, Frame, Outputs, Policy
+from vpp_streams.domain.fleet.frames import Frame, Outputs, Policy
+from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.registry import Registry
 

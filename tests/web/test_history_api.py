@@ -141,7 +141,7 @@ async def test_a_report_that_there_is_not_names_those_that_there_are(
     response = await web.get("reports/weather")
     assert response.status_code == 404
     assert "energy" in response.json()["hint"]
-    response = await web.get("reports/earnings", params={**DAY, "site": "home-1"})
+    response = await web.get("reports/delivery", params={**DAY, "site": "home-1"})
     assert response.status_code == 400
     assert "by site there are energy" in response.json()["error"]
 

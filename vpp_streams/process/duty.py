@@ -76,8 +76,13 @@ class Duty:
         }
 
     @property
+    def works(self) -> bool:
+        """Whether this instance is on duty."""
+        return self._working.is_set()
+
+    @property
     def _working_producer(self) -> FencedProducer:
-        if self._producer is None or not self._working.is_set():
+        if self._producer is None or not self.works:
             raise RuntimeError(f"this instance of {self._role} is not on duty")
         return self._producer
 
@@ -162,6 +167,9 @@ class Duty:
             await self._report(producer)
         except LostDutyError:
             return False
+        except asyncio.CancelledError:  # others may have read it already
+            await self._release(producer)
+            raise
         return True
 
     async def _has_read_all(self, patience_s: float) -> bool:
@@ -184,12 +192,17 @@ class Duty:
         self._working.clear()
         self._health.probes.seat = "warm"
         try:
+            await self._release(producer)
+        finally:
+            await producer.close()
+
+    async def _release(self, producer: FencedProducer) -> None:
+        """Report that this instance hands over."""
+        try:
             async with asyncio.timeout(HAND_OVER_S):
                 await self._report(producer, last=True)
         except (KafkaError, VppError, TimeoutError) as error:  # the others wait until it is silent
             log.warning("the duty was not handed over", role=self._role, error=repr(error))
-        finally:
-            await producer.close()
 
 
 class _WayOut:

@@ -108,4 +108,4 @@ async def test_a_new_password_replaces_the_old_one(secured: SecuredWorld) -> Non
         async with probing(old):
             pass
     async with probing(old.model_copy(update={"kafka_sasl_password_file": fresh})) as probe:
-        assert await probe.readable([topics.HEALTH.full(secured.namespace)])
+        assert await probe.readable([topics.REGION_LIVE.full(secured.namespace)])
