@@ -90,6 +90,8 @@ async def test_a_role_cannot_take_over_the_state_of_another(secured: SecuredWorl
 
 
 async def test_a_process_without_its_rights_ends_with_one_line(secured: SecuredWorld) -> None:
+    async with probing(secured.settings("operator")) as probe:  # of nothing, nothing is read
+        assert await probe.writable([topics.PROGRAMS.full(secured.namespace)])
     code, said = await run_vpp(secured.environment("sim"), "programs", "list")
     assert code == 3, said
     assert said.startswith("vpp: Kafka does not allow")
