@@ -76,7 +76,7 @@ docker compose --profile system --profile demo up --detach --wait --wait-timeout
 say "every container is healthy after $((SECONDS - started)) s"
 
 docker compose exec -T web vpp accounts add judge --role operator >/dev/null
-VPP_TOKEN=$(docker compose exec -T web vpp accounts token judge --days 1 2>/dev/null | tail -1)
+VPP_TOKEN=$(docker compose exec -T web vpp accounts token judge --days 1 2>/dev/null | sed -n 's/^VPP_TOKEN=//p')
 [ -n "$VPP_TOKEN" ] || die "no token"
 export VPP_TOKEN
 VPP_KAFKA=localhost:$VPP_KAFKA_PORT "$python" deploy/docker/judge.py --seconds "${SECONDS_MEASURED:-60}"
