@@ -42,7 +42,7 @@ def balance(
     """Show balances: credits less debits. A site's balance is what its owner is owed.
 
     \b
-    vpp ledger balance --site home-0001
+    vpp ledger balance --site site-home-0001
     vpp ledger balance --account operator --before 2026-11-01T00:00Z
     vpp ledger balance --region north
     """

@@ -40,7 +40,7 @@ def report(
     Earnings of sites are read from the ledger (VPP_LEDGER):
 
     \b
-    vpp report earnings --site home-0001 --group month
+    vpp report earnings --site site-home-0001 --group month
     vpp report earnings --site '*' --region north --group total --format csv
     """
     from vpp_streams import clock

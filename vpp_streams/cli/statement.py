@@ -29,8 +29,8 @@ def statement(
     It reads the database of VPP_LEDGER itself; months are those of VPP_LEDGER_ZONE.
 
     \b
-    vpp statement home-0001 2026-11
-    vpp statement home-0001 2026-11 --format pdf --out november.pdf
+    vpp statement site-home-0001 2026-11
+    vpp statement site-home-0001 2026-11 --format pdf --out november.pdf
     """
     from vpp_streams.cli.screens.statements import statement_lines
     from vpp_streams.process.private_files import write_private
