@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from benchmarks.report import Table, parser, progress, publish
 from vpp_streams.kafka import topics
@@ -55,8 +56,9 @@ class Writer:
         value = f"{self.name}-{number}".encode()
         try:
             await self.producer.send_and_wait(NAME, value, partition=partition)
-        except Exception:
+        except KafkaError:  # refused is not acknowledged: the pause goes on
             self.failed += 1
+            return
         self._acked_s[partition].append(time.monotonic())
 
     def longest_pause_s(self, since_s: float) -> float:

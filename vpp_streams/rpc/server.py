@@ -36,10 +36,17 @@ from vpp_streams.settings import Settings, words_of
 log = structlog.get_logger()
 FOLLOWED: frozenset[Topic] = frozenset(
     {
-        *(topics.ASSETS, topics.PREFERENCES, topics.SITE_WINDOWS),
-        *(topics.REGION_LIVE, topics.REGION_WINDOWS),
-        *(topics.DISPATCH_TARGETS, topics.DISPATCH_EVENTS),
-        *(topics.MARKET_BIDS, topics.MARKET_AWARDS, topics.MARKET_DELIVERIES, topics.MARKET_PLANS),
+        topics.ASSETS,
+        topics.PREFERENCES,
+        topics.SITE_WINDOWS,
+        topics.REGION_LIVE,
+        topics.REGION_WINDOWS,
+        topics.DISPATCH_TARGETS,
+        topics.DISPATCH_EVENTS,
+        topics.MARKET_BIDS,
+        topics.MARKET_AWARDS,
+        topics.MARKET_DELIVERIES,
+        topics.MARKET_PLANS,
     }
 )
 """The topics behind the services; telemetry is not among them, so this process stays small."""
