@@ -8,10 +8,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
+    LeaderNotAvailableError,
     NodeNotReadyError,
     NoError,
     RequestTimedOutError,
     TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 
@@ -26,6 +28,9 @@ LEADERS_WAIT_S = 30.0
 
 ANOTHER_BROKER_S = 30.0
 """How long an attempt is repeated while brokers that are known do not answer, s."""
+NO_LEADER = -1
+"""What Kafka gives as the leader of a partition that has none."""
+_NOT_YET = (UnknownTopicOrPartitionError.errno, LeaderNotAvailableError.errno)
 _SILENT = (NodeNotReadyError, KafkaConnectionError, RequestTimedOutError)
 T = TypeVar("T")
 REPLICAS = 3
@@ -106,8 +111,7 @@ async def _replication(admin: AIOKafkaAdminClient, settings: Settings) -> int:
 
 
 async def _check_partitions(admin: AIOKafkaAdminClient, wanted: _Wanted) -> None:
-    # An empty list of names would describe every topic of the broker.
-    for info in await admin.describe_topics(list(wanted)) if wanted else ():
+    for info in await _described(admin, list(wanted)):
         topic = wanted[info["topic"]]
         if len(info["partitions"]) != topic.partitions:
             raise BrokerError(
@@ -135,20 +139,36 @@ async def _create(admin: AIOKafkaAdminClient, missing: _Wanted, replication: int
             raise BrokerError(
                 f"cannot create topic {name}: {message[0] or for_code(code).__name__}"
             )
-    await _until_led(admin, list(missing))
+    await _described(admin, list(missing))
 
 
-async def _until_led(admin: AIOKafkaAdminClient, names: list[str]) -> None:
-    # The broker answers before every topic has a leader; a consumer that starts too early
-    # would wait for its next metadata refresh.
+async def _described(admin: AIOKafkaAdminClient, names: list[str]) -> list[dict[str, Any]]:
+    """What the cluster says of topics, once each has partitions and every partition a leader.
+
+    Each request may reach another broker. A broker hears of a new topic a moment after the one
+    that created it, and until then describes it as unknown and without partitions. A consumer
+    that starts before there are leaders would wait for its next metadata refresh.
+    """
+    if not names:  # the broker would describe every topic that it has
+        return []
     try:
         async with asyncio.timeout(LEADERS_WAIT_S):
             while True:
-                described = await admin.describe_topics(names)
-                if all(d["error_code"] == 0 and d["partitions"] for d in described):
-                    return
+                described: list[dict[str, Any]] = await admin.describe_topics(names)
+                if all(_is_led(info) for info in described):
+                    return described
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise BrokerError(
-            f"Kafka created topics that have no leader after {LEADERS_WAIT_S:.0f} s"
+            f"some topics ({names[0]} ...) have no leader after {LEADERS_WAIT_S:.0f} s;"
+            " does every broker run?"
         ) from None
+
+
+def _is_led(info: dict[str, Any]) -> bool:
+    """Whether a topic is known to the broker and led. Raises `BrokerError` for other errors."""
+    code = info["error_code"]
+    if code not in (NoError.errno, *_NOT_YET):
+        raise BrokerError(f"cannot read topic {info['topic']}: {for_code(code).__name__}")
+    partitions = info["partitions"]
+    return bool(partitions) and all(p["leader"] != NO_LEADER for p in partitions)
