@@ -20,6 +20,7 @@ from playwright.async_api import Browser, async_playwright, expect
 from pydantic import SecretStr
 from testcontainers.core.container import DockerContainer
 
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.errors import BrokerError, LedgerError
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients, administering
@@ -36,7 +37,7 @@ hypothesis.settings.register_profile("nightly", deadline=None, max_examples=500)
 hypothesis.settings.load_profile("ci")
 
 # What a page shall show comes late on a busy machine; a test that finds it does not wait so long.
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 # structlog's own choice writes out every local value of each frame: seconds for one traceback.
 structlog.configure(
@@ -193,7 +194,7 @@ async def delete_topics(settings: Settings) -> None:
     A broker that the test has stopped is left as it is.
     """
     with suppress(KafkaError, BrokerError, TimeoutError):
-        async with asyncio.timeout(20), administering(KafkaClients(settings)) as admin:
+        async with asyncio.timeout(PATIENCE_S), administering(KafkaClients(settings)) as admin:
             # Some tests add worlds whose names begin with theirs.
             ours = [t for t in await admin.list_topics() if t.startswith(settings.namespace)]
             if ours:

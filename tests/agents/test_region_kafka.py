@@ -18,6 +18,7 @@ from schemas.health import Health
 from schemas.windows import RegionLive, RegionPartial, RegionWindow, RegionWindowPartial
 from tests.support.kafka_world import read_all, until
 from tests.support.region_shares import live_share, window_share
+from tests.support.waiting import PATIENCE_S
 from vpp_streams import clock
 from vpp_streams.domain.fleet.regions import expected_sites
 from vpp_streams.domain.registry.registry import Registry
@@ -53,7 +54,7 @@ class Worker:
     def end(self) -> None:
         self._process.terminate()
         try:
-            self._process.wait(timeout=20)
+            self._process.wait(timeout=PATIENCE_S)
         finally:
             self._process.kill()
             self._process.wait()

@@ -16,7 +16,7 @@ from schemas.protocol import CLOSE_REPLACED
 from tests.support.edge_agent import DEVICE_ID, OPTIONS, agent_at, agent_process, running
 from tests.support.edge_ring import file_ring
 from tests.support.small_gateway import small_gateway
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.fixture(autouse=True)
@@ -156,7 +156,7 @@ async def test_an_agent_whose_place_was_taken_stops(tmp_path: Path) -> None:
 
 async def test_the_local_page_and_metrics(tmp_path: Path) -> None:
     def get(path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE_S) as answer:
             return str(answer.read().decode())
 
     async with small_gateway() as gateway, running(agent_at(gateway, tmp_path)) as agent:
@@ -192,7 +192,7 @@ async def test_sigterm_releases_and_kill_loses_nothing(tmp_path: Path) -> None:
         try:
             await gateway.until(lambda: len(gateway.hellos) == 2)
             second.send_signal(signal.SIGTERM)
-            _, log = await asyncio.to_thread(second.communicate, timeout=20)
+            _, log = await asyncio.to_thread(second.communicate, timeout=PATIENCE_S)
         finally:
             second.kill()
     assert second.returncode == 0, log

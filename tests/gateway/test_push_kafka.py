@@ -25,6 +25,7 @@ from schemas.protocol import (
 )
 from tests.support.gateway_kafka import connect_device, home, next_message, register, send_hello
 from tests.support.kafka_world import read_all, until
+from tests.support.waiting import PATIENCE_S
 from vpp_streams import clock
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.gateway.server import Gateway, running_gateway
@@ -263,6 +264,6 @@ async def test_a_frame_that_cannot_be_read_stops_nobody(settings: Settings) -> N
         frame = await made.command(epoch)
         id_, _ = await setpoint(socket)
         assert id_ == command_id(PARTITION, frame.rank)
-        await asyncio.wait_for(accept(socket, id_), 20)
+        await asyncio.wait_for(accept(socket, id_), PATIENCE_S)
         await made.becomes(frame, "delivered", "accepted")
         assert made.gateways[0].health.counters["records_rejected"] == 1

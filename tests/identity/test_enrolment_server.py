@@ -14,6 +14,7 @@ from edge.identity import enrolment as device
 from edge.identity import enrolment_http as device_http
 from tests.support.enrolment_server import Served, enrolment_server
 from tests.support.identity_world import Home, IdentityWorld, new_authority
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.domain.identity.authority import fingerprint
 from vpp_streams.identity.app import MAX_BODY_BYTES, create_app
 from vpp_streams.identity.enrolment_server import PortCertificate, serve
@@ -103,7 +104,7 @@ async def test_the_ports_certificate_is_replaced_while_it_runs(served: Served) -
     def shown() -> bytes:
         context = ssl.create_default_context(cadata=served.world.ca_pem)
         with (
-            socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw,
+            socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE_S) as raw,
             context.wrap_socket(raw, server_hostname="localhost") as tls,
         ):
             der = tls.getpeercert(binary_form=True)

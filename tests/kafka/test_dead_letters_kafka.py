@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from schemas.rejected import RejectedRecord
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import Read
@@ -35,7 +36,7 @@ async def follow_until_refused(clients: KafkaClients, role: str, applied: list[A
         kafka.follower.following(Feed(topics.GRID_FREQUENCY, note)),
     ):
         assert health.counters["records_rejected"] == 2
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             await kafka.letters.settled()
 
 

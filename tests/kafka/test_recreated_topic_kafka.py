@@ -15,8 +15,9 @@ from schemas.bounds import PARTITIONS
 from schemas.encoding import HEADER_STREAM_TIME, encode_frame, encode_json, frame_headers
 from schemas.telemetry import SCHEMA_NAME
 from tests.support.kafka_groups import wait_for_group
-from tests.support.kafka_world import PATIENCE_S, Worker, make_again, until, workers
+from tests.support.kafka_world import Worker, make_again, until, workers
 from tests.support.telemetry_factory import make_batch
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.gateway.server import running_gateway
 from vpp_streams.kafka import topics

@@ -31,8 +31,9 @@ from schemas.market import (
     Shortfall,
 )
 from schemas.windows import Deliverable, EnergySums, RegionWindow, RegionWindowSums
-from tests.support.kafka_world import PATIENCE_S, read_all, write
+from tests.support.kafka_world import read_all, write
 from tests.support.market_world import Processes, SellsWhenDear
+from tests.support.waiting import PATIENCE_S
 from vpp_streams import clock
 from vpp_streams.domain.market.decision.sound_bid import sound_bid
 from vpp_streams.domain.market.knowledge import (

@@ -7,6 +7,7 @@ from unittest.mock import AsyncMock, MagicMock
 import msgspec
 
 from schemas.market import Gate
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.domain.market.sim_market import SimMarket, sim_rules
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.market.simulated import MarketDesk, interval_trading
@@ -47,7 +48,7 @@ async def test_a_gate_that_closes_while_the_broker_is_slow_is_not_slept_through(
     )
     loop = asyncio.create_task(desk.run())
     try:
-        await asyncio.wait_for(broker.second_opened.wait(), 5)
+        await asyncio.wait_for(broker.second_opened.wait(), PATIENCE_S)
     finally:
         loop.cancel()
     first = GATE_MS + RULES.gate_ms

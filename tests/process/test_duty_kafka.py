@@ -9,7 +9,7 @@ import pytest
 
 from schemas.duty import Duty as DutyReport
 from schemas.grid import FrequencyEvent
-from tests.support.kafka_world import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.errors import LostDutyError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients

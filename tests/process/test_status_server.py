@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.errors import InputError
 from vpp_streams.process import status_server
 from vpp_streams.process.health import HealthReporter
@@ -20,7 +21,7 @@ from vpp_streams.settings import Settings
 
 
 def answer(port: int, path: str) -> tuple[int, str]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.request("GET", path)
     response = connection.getresponse()
     return response.status, response.read().decode()
@@ -89,7 +90,7 @@ async def test_clients_that_send_nothing_take_no_thread_from_others_for_long(
     monkeypatch.setattr(status_server._Handler, "timeout", 0.2)  # noqa: SLF001  # its own patience
     silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(MOST_REQUESTS + 4)]
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     if (await get(port, "/livez"))[0] == 200:

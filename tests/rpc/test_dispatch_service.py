@@ -11,7 +11,8 @@ import pytest_asyncio
 from aiokafka.errors import KafkaError
 
 from schemas.dispatch import Hold, Limit, RequestEvent, RequestState, Target, Withdraw
-from tests.support.rpc_world import RpcWorld, until
+from tests.support.rpc_world import RpcWorld
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import KafkaInMemory, apply, fed_read_model, feed_control
 from vpp.dispatch.v1 import dispatch_pb2 as pb
@@ -132,7 +133,7 @@ async def test_a_request_that_is_not_there_cannot_be_withdrawn() -> None:
 
 async def test_a_deadline_gets_its_answer_before_it_passes() -> None:
     async with world_of(answer_s=3600.0).running() as world:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             answer = await world.call(POWER, power(export_w=1.0), timeout=1.0)
         assert answer.outcome.state == pb.REQUEST_STATE_WRITTEN
         assert world.waiting() == 0

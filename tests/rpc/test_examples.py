@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 
 from schemas.dispatch import RequestEvent
-from tests.support.rpc_world import PATIENCE_S, RpcWorld
+from tests.support.rpc_world import RpcWorld
+from tests.support.waiting import PATIENCE_S
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import KafkaInMemory, apply, fed_read_model, feed_control
 from vpp_streams.kafka import topics

@@ -19,7 +19,7 @@ from schemas.bounds import PARTITIONS
 from schemas.dispatch import Hold
 from schemas.encoding import encode_json
 from tests.support.kafka_world import read_all, write_raw
-from tests.support.rpc_world import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 from tests.support.web_records import region_live, site
 from vpp.dispatch.v1 import dispatch_pb2, dispatch_pb2_grpc
 from vpp.region.v1 import region_pb2, region_pb2_grpc

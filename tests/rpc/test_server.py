@@ -12,7 +12,8 @@ import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from tests.support.rpc_world import PATIENCE_S, Refused, RpcWorld, until
+from tests.support.rpc_world import Refused, RpcWorld
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.web_world import fed_read_model
 from vpp.dispatch.v1 import dispatch_pb2
 from vpp.region.v1 import region_pb2, region_pb2_grpc

@@ -9,7 +9,8 @@ import grpc
 import pytest
 
 from tests.support.accounts_world import Entrance
-from tests.support.rpc_world import PATIENCE_S, Refused, RpcWorld, until
+from tests.support.rpc_world import Refused, RpcWorld
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.web_records import NOW_MS, region_live
 from tests.support.web_world import apply, fed_read_model, feed_control
 from vpp.dispatch.v1 import dispatch_pb2

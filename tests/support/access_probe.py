@@ -10,6 +10,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from tests.support.waiting import PATIENCE_S
 from vpp_streams import clock
 from vpp_streams.kafka.clients import KafkaClients, administering
 from vpp_streams.settings import Settings
@@ -21,7 +22,6 @@ ANSWERED = (0, 1)
 
 NOT_YET = {3, 6}
 """Its codes for a topic or a leader that the broker does not know yet."""
-PATIENCE_S = 30.0
 
 
 class Probe:

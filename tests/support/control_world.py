@@ -29,8 +29,9 @@ from schemas.dispatch import (
 )
 from schemas.encoding import encode_json
 from schemas.grid import Alert, Droop
-from tests.support.kafka_world import PATIENCE_S, TopicLog, topic_log
+from tests.support.kafka_world import TopicLog, topic_log
 from tests.support.paths import ROOT
+from tests.support.waiting import PATIENCE_S
 from vpp_streams import clock
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients

@@ -30,6 +30,7 @@ from schemas.protocol import (
 from schemas.telemetry import RawLine
 from schemas.wire import decode, decode_result
 from tests.support.kafka_world import read_all
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.gateway.actions import Limits
 from vpp_streams.gateway.server import Gateway, running_gateway
@@ -105,8 +106,8 @@ def connect_device(gateway: Gateway, device_id: str, **changes: Any) -> connect:
 
 
 async def next_message(socket: ClientConnection) -> protocol.Message:
-    """Return the next message from the gateway; it fails after 20 s."""
-    async with asyncio.timeout(20):
+    """Return the next message from the gateway; it fails after `PATIENCE_S`."""
+    async with asyncio.timeout(PATIENCE_S):
         return decode(await socket.recv(decode=False))
 
 
@@ -139,7 +140,7 @@ async def wait_for_ack(socket: ClientConnection, seq: int) -> Ack:
 
 async def wait_for_close(socket: ClientConnection) -> int:
     """Read until the gateway closes the connection, and return its close code."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         with contextlib.suppress(ConnectionClosed):
             while True:
                 await socket.recv()

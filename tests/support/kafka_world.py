@@ -16,15 +16,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.support.paths import ROOT
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.kafka.admin import topic_config
 from vpp_streams.kafka.clients import KafkaClients, administering, producing
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.process.ports import free_port
 from vpp_streams.settings import Settings
-
-PATIENCE_S = 120
-"""A wait that never ends would hang CI; this is far beyond what any wait here takes."""
 
 
 def plain_http(base_url: str = "") -> httpx.AsyncClient:

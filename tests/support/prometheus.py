@@ -16,7 +16,7 @@ import yaml
 
 from agents.region_figures import RegionFigures
 from tests.support.paths import ROOT
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 from tests.support.web_records import NOW_MS, commandable, dispatch_status, region_live
 from vpp_streams.process.health import Figure, HealthReporter
 from vpp_streams.process.metric_table import ROWS
@@ -119,7 +119,7 @@ class Prometheus:
     """A running server."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30)
+        self._http = httpx.Client(base_url=url, timeout=PATIENCE_S)
 
     def query(self, expression: str) -> list[dict[str, object]]:
         """The result of an instant query. Fails where the expression cannot be evaluated."""

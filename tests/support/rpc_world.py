@@ -1,6 +1,5 @@
 """The gRPC services on a free port of this machine, over a small world, with tokens by role."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from google.rpc import status_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 
 from tests.support.accounts_world import Entrance
+from tests.support.waiting import PATIENCE_S
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import KafkaInMemory
 from vpp_streams.rpc.methods import Method
@@ -20,16 +20,6 @@ from vpp_streams.rpc.server import Rpc
 from vpp_streams.serving.readmodel import ReadModel
 from vpp_streams.serving.twins import FleetWorker
 from vpp_streams.settings import Settings
-
-PATIENCE_S = 60.0
-"""A test that waits for longer than this has failed."""
-
-
-async def until(fits: Callable[[], bool]) -> None:
-    """Wait until something holds of a server."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not fits():  # noqa: ASYNC110  # the server has no event for it
-            await asyncio.sleep(0.005)
 
 
 class RpcWorld:

@@ -18,8 +18,9 @@ from device_sim.fleet import demo_sites
 from device_sim.runner import Fleet, SimOptions, running_fleet
 from edge.session import Patience
 from schemas.telemetry import RawLine
-from tests.support.kafka_world import PATIENCE_S, read_all
+from tests.support.kafka_world import read_all
 from tests.support.paths import ROOT
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.domain.telemetry.dedupe import SeqLedger
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic

@@ -9,7 +9,8 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.admin import RecordsToDelete
 
 from tables.log_reader import LogReader, Position, Records, mark_of
-from tests.support.kafka_world import PATIENCE_S, make_again
+from tests.support.kafka_world import make_again
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, administering, producing
 from vpp_streams.settings import Settings

@@ -19,6 +19,7 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 
 from tests.support.accounts_world import Entrance
+from tests.support.waiting import PATIENCE_S
 from tests.support.web_records import NOW_MS
 from tests.support.web_world import KafkaInMemory, fed_read_model
 from vpp_streams.serving.logins import Logins
@@ -30,7 +31,6 @@ from vpp_streams.web.places import Limits, Places
 from vpp_streams.web.senders import Senders
 
 AT_ONCE, NEVER = 0.05, 3600.0
-PATIENCE_S = 120
 """Far beyond what a test here takes; one that would hang fails."""
 ROOMY = Limits(ordinary=100, per_client=100, waiting=8, operators=8)
 GET = b"GET /api/v1/summary HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -23,6 +23,7 @@ from schemas.encoding import encode_json
 from schemas.presence import Presence
 from tests.support.accounts_world import Entrance
 from tests.support.kafka_world import plain_http, write_raw
+from tests.support.waiting import PATIENCE_S
 from tests.support.web_records import (
     command_frame,
     health,
@@ -43,7 +44,6 @@ from vpp_streams.settings import Settings
 pytestmark = pytest.mark.kafka
 TOO_DEEP = b'{"zz":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 """JSON that nests deeper than an interpreter can follow."""
-PATIENCE_S = 60
 """Far beyond what anything here takes; a wait without end would hang."""
 
 
@@ -63,7 +63,7 @@ class Web:
 
     async def stop(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.process.wait()
 
 
@@ -188,7 +188,7 @@ async def test_it_stops_at_once_while_people_watch_the_stream(topics_ready: Sett
             web.process.send_signal(signal.SIGTERM)
             async for _ in lines:
                 pass
-        assert await asyncio.wait_for(web.process.wait(), 10) == 0
+        assert await asyncio.wait_for(web.process.wait(), PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize(

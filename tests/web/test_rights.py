@@ -21,6 +21,7 @@ from starlette.routing import Mount, Route
 from tests.support.accounts_world import PAGE, Entrance
 from tests.support.history_world import HistoryWorld
 from tests.support.rights_world import HOLDERS, NOWHERE, OTHERS, PLACES, allowed, fed
+from tests.support.waiting import PATIENCE_S
 from tests.support.web_records import NOW_MS, region_live
 from tests.support.web_world import (
     TWIN,
@@ -276,7 +277,7 @@ async def test_a_stream_is_cut_to_a_region_and_ends_with_the_right(world: World)
 async def test_the_stream_over_http_needs_the_right(world: World) -> None:
     for role, scope, status in (("owner", "site:home-001", 403), ("viewer", "region:north", 200)):
         headers = world.entrance.headers(role, scope)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             answer = await world.client.get("/api/v1/stream", headers=headers)
         assert answer.status_code == status
         assert b"south" not in answer.content

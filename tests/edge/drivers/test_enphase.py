@@ -18,10 +18,10 @@ from schemas.bodies import Quality
 from tests.support.enphase_documents import home, inverter
 from tests.support.enphase_gateway import TOKEN, EnphaseGateway, enphase_gateway
 from tests.support.http_device import answer
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.process.ports import free_port
 
 READINGS, POWER = "/ivp/meters/readings", "/ivp/ensemble/power"
-WAIT_S = 20.0
 
 
 def token_file(folder: Path, token: str = TOKEN) -> str:
@@ -34,7 +34,7 @@ def at(gateway: EnphaseGateway, folder: Path, **options: str) -> Enphase:
 
 
 async def measured(home_driver: Enphase) -> dict[str, float]:
-    found = await asyncio.wait_for(home_driver.read(), WAIT_S)
+    found = await asyncio.wait_for(home_driver.read(), PATIENCE_S)
     return {str(name): value for name, value in values_of(found, Quality.OK).items()}
 
 
@@ -103,7 +103,7 @@ async def test_a_token_that_is_refused_is_named_with_the_way_out(
     async with enphase_gateway(home(), tmp_path) as gateway:
         device = driver(Options(host=gateway.host, token_file=token_file(tmp_path, token)))
         with pytest.raises(DriverError, match=words) as refused:
-            await asyncio.wait_for(device.identify(), WAIT_S)
+            await asyncio.wait_for(device.identify(), PATIENCE_S)
         assert not token or token == "another" or token not in str(refused.value)
         await device.close()
 
@@ -115,7 +115,7 @@ async def test_a_token_that_ends_while_it_runs_is_replaced_by_people(tmp_path: P
         gateway.token = "new"
         for _ in range(2):
             with pytest.raises(DriverError, match="refuses the token"):
-                await asyncio.wait_for(device.read(), WAIT_S)
+                await asyncio.wait_for(device.read(), PATIENCE_S)
         token_file(tmp_path, "new")
         assert (await measured(device))["grid_w"] == -500
         await device.close()
@@ -174,7 +174,7 @@ async def test_a_token_is_fetched_by_the_account_and_kept_privately(
         gateway.token = "next-year"
         gateway.pages[TOKENS] = answer(gateway.token.encode())
         with pytest.raises(DriverError, match=r"refuses the token .*: it is fetched again"):
-            await asyncio.wait_for(again.read(), WAIT_S)
+            await asyncio.wait_for(again.read(), PATIENCE_S)
         assert (await measured(again))["grid_w"] == -500
         assert kept.read_text() == "next-year\n"
         await again.close()
@@ -188,7 +188,7 @@ async def test_enphase_is_not_asked_for_a_token_each_second(
         device = with_account(gateway, tmp_path)
         for words in ("no token for owner@example.org", "has no token; Enphase is asked again"):
             with pytest.raises(DriverError, match=words):
-                await asyncio.wait_for(device.identify(), WAIT_S)
+                await asyncio.wait_for(device.identify(), PATIENCE_S)
         assert gateway.requests[LOGIN] == 1
         assert not (tmp_path / "token").exists()
         await device.close()
@@ -204,7 +204,7 @@ async def test_an_account_that_gives_no_token_is_named_and_not_its_password(
         gateway.pages[LOGIN] = login
         device = with_account(gateway, tmp_path)
         with pytest.raises(DriverError, match=r"no token for owner@example\.org") as refused:
-            await asyncio.wait_for(device.identify(), WAIT_S)
+            await asyncio.wait_for(device.identify(), PATIENCE_S)
         assert "secret" not in str(refused.value)
         await device.close()
 
@@ -246,7 +246,7 @@ async def test_an_answer_that_is_wrong_is_an_error_and_the_next_read_works(
         await device.identify()
         right, pages[READINGS] = pages[READINGS], FAULTS[fault]
         with pytest.raises(DriverError):
-            await asyncio.wait_for(device.read(), WAIT_S)
+            await asyncio.wait_for(device.read(), PATIENCE_S)
         pages[READINGS] = right
         assert (await measured(device))["grid_w"] == -500
         await device.close()
@@ -258,7 +258,7 @@ async def test_a_gateway_that_hangs_is_an_error_and_the_next_read_works(tmp_path
         await device.identify()
         gateway.stuck.add(READINGS)
         with pytest.raises(DriverError, match="Timeout"):
-            await asyncio.wait_for(device.read(), WAIT_S)
+            await asyncio.wait_for(device.read(), PATIENCE_S)
         gateway.stuck.clear()
         assert (await measured(device))["grid_w"] == -500
         await device.close()
@@ -304,7 +304,7 @@ async def test_a_call_that_was_cancelled_while_it_signed_in_is_taken_up(tmp_path
         device = at(gateway, tmp_path)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(device.identify(), 0.001)
-        assert (await asyncio.wait_for(device.identify(), WAIT_S)).rated_energy_wh == 10_000
+        assert (await asyncio.wait_for(device.identify(), PATIENCE_S)).rated_energy_wh == 10_000
         assert gateway.requests["/auth/check_jwt"] == 1
         await device.close()
 
@@ -315,13 +315,13 @@ async def test_a_gateway_that_is_not_there_or_is_none_is_an_error(
     monkeypatch.setattr(enphase, "_CONNECT_S", 0.5)  # the library tries again for half a minute
     nowhere = driver(Options(host=f"127.0.0.1:{free_port()}", token_file=token_file(tmp_path)))
     with pytest.raises(DriverError):
-        await asyncio.wait_for(nowhere.identify(), WAIT_S)
+        await asyncio.wait_for(nowhere.identify(), PATIENCE_S)
     await nowhere.close()
     for info in (b"<html>", b"", b"<a><device></device></a>", answer(b"{}"), answer(b"<a/>")):
         async with enphase_gateway({"/info": info}, tmp_path) as gateway:
             device = at(gateway, tmp_path)
             with pytest.raises(DriverError):
-                await asyncio.wait_for(device.identify(), WAIT_S)
+                await asyncio.wait_for(device.identify(), PATIENCE_S)
             await device.close()
 
 

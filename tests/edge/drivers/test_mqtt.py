@@ -15,6 +15,7 @@ from edge.clock import monotonic_ms
 from edge.driver import DriverError
 from edge.drivers.mqtt import Mqtt, Options, driver
 from tests.support.mosquitto import BINARY, mosquitto, until_it_answers
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.process.ports import free_port
 
 needs_mosquitto = pytest.mark.skipif(
@@ -56,7 +57,7 @@ class Home:
         self.client = client
 
     async def command(self) -> str:
-        message = await asyncio.wait_for(anext(aiter(self.client.messages)), 15)
+        message = await asyncio.wait_for(anext(aiter(self.client.messages)), PATIENCE_S)
         assert isinstance(message.payload, bytes)
         return message.payload.decode()
 
@@ -153,7 +154,7 @@ async def test_a_broker_that_is_not_there_is_an_error_and_not_a_wait(tmp_path: P
     mqtt = made(tmp_path, free_port())
     for _ in range(2):
         with pytest.raises(DriverError, match=r"the broker at 127\.0\.0\.1"):
-            await asyncio.wait_for(mqtt.identify(), 5)
+            await asyncio.wait_for(mqtt.identify(), PATIENCE_S)
     await mqtt.close()
 
 

@@ -10,6 +10,7 @@ from edge.drivers import sunspec
 from edge.drivers.modbus import MOST_REGISTERS, Address, ModbusLink
 from schemas.bodies import Quality
 from tests.support.modbus_world import modbus_world
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.process.ports import free_port
 
 BOTH = pytest.mark.parametrize("make", ["der", "hybrid"])
@@ -183,7 +184,7 @@ async def test_an_answer_that_is_wrong_is_an_error(fault: str) -> None:
     server, link = await faulty(FAULTS[fault])
     async with server:
         with pytest.raises(DriverError):
-            await asyncio.wait_for(link.read(40000, 2), 3)
+            await asyncio.wait_for(link.read(40000, 2), PATIENCE_S)
         link.close()
 
 
@@ -238,7 +239,7 @@ async def test_a_map_that_is_damaged_is_an_error(registers: list[int], words: st
     async with server:
         driver = sunspec.SunSpec(sunspec.Options(host="127.0.0.1"), link)
         with pytest.raises(DriverError, match=words):
-            await asyncio.wait_for(driver.identify(), 5)
+            await asyncio.wait_for(driver.identify(), PATIENCE_S)
         await driver.close()
 
 
@@ -253,5 +254,5 @@ async def test_a_list_of_models_that_does_not_end_is_an_error() -> None:
     async with server:
         driver = sunspec.SunSpec(sunspec.Options(host="127.0.0.1"), link)
         with pytest.raises(DriverError, match="does not end"):
-            await asyncio.wait_for(driver.identify(), 5)
+            await asyncio.wait_for(driver.identify(), PATIENCE_S)
         await driver.close()

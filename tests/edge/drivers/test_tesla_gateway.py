@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edge.driver import DriverError
 from edge.drivers.tesla_gateway import Options, driver, identity_of, readings_of
 from tests.support.paths import SHARED_DATA
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.process.ports import free_port
 
 PAYLOADS = SHARED_DATA / "vendor_payloads"
@@ -107,7 +108,7 @@ async def test_a_gateway_that_is_not_there_is_an_error_and_not_a_wait(tmp_path: 
     gateway = driver(at)
     for call in (gateway.identify, gateway.read):
         with pytest.raises(DriverError, match="does not answer"):
-            await asyncio.wait_for(call(), 5)
+            await asyncio.wait_for(call(), PATIENCE_S)
     assert not gateway.can.commandable
     with pytest.raises(DriverError, match="measured only"):
         await gateway.apply(0.0, 0)

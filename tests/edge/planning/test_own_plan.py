@@ -18,6 +18,7 @@ from edge.planning.thread import Planning
 from schemas.protocol import Prices
 from tests.support.edge_home import AtHome
 from tests.support.plant_world import T0
+from tests.support.waiting import PATIENCE_S
 
 MIDNIGHT_MS = -(-T0 // 86_400_000) * 86_400_000 - T0
 """The next midnight UTC on a home's monotonic clock."""
@@ -137,7 +138,7 @@ async def test_a_plan_is_made_beside_the_beat_and_a_failed_one_is_counted(
     now_ms = T0 + at.now_ms
 
     async def made(name: str, now_ms: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not counters[name]:
                 planning.keep(now_ms)
                 await asyncio.sleep(0)

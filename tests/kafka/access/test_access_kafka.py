@@ -9,6 +9,7 @@ from aiokafka.protocol.admin import DescribeClientQuotasRequest
 
 from tests.support.access_probe import probing
 from tests.support.secured_roles import SecuredWorld, run_vpp
+from tests.support.waiting import PATIENCE_S
 from vpp_streams.errors import BrokerError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.access.acls import acls_of
@@ -71,7 +72,7 @@ async def test_a_role_cannot_join_the_group_of_another(secured: SecuredWorld) ->
     async with consuming(KafkaClients(settings), group_id=f"{secured.namespace}.fleet") as consumer:
         consumer.subscribe([topics.HEALTH.full(secured.namespace)])
         with pytest.raises(KafkaError, match="GroupAuthorizationFailed"):
-            await asyncio.wait_for(_read_for_ever(consumer), 20)
+            await asyncio.wait_for(_read_for_ever(consumer), PATIENCE_S)
 
 
 async def _read_for_ever(consumer: AIOKafkaConsumer) -> None:
@@ -84,7 +85,7 @@ async def test_a_role_cannot_take_over_the_state_of_another(secured: SecuredWorl
     producer = KafkaClients(secured.settings("web")).producer(transactional_id=name)
     try:
         with pytest.raises(KafkaError, match="TransactionalIdAuthorizationFailed"):
-            await asyncio.wait_for(producer.start(), 20)
+            await asyncio.wait_for(producer.start(), PATIENCE_S)
     finally:
         await producer.stop()
 
