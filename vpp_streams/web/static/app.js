@@ -43,6 +43,9 @@ const routes = [
   [/^\/account$/, accountView, ""],
 ];
 
+/** A page without an answer for this long says so. */
+const PATIENCE_MS = 60_000;
+
 const main = document.getElementById("main");
 const link = document.getElementById("link");
 const linkText = document.getElementById("link-text");
@@ -110,21 +113,25 @@ function show() {
   }
 }
 
+/** Not while the refresh before it still runs: a page with slow answers would never show one. */
 async function refresh(current) {
-  request?.abort();
+  if (current.refreshing) return;
+  current.refreshing = true;
   request = new AbortController();
   try {
-    await current.refresh(request.signal);
+    await current.refresh(AbortSignal.any([request.signal, AbortSignal.timeout(PATIENCE_MS)]));
     current.known = true;
     current.element.querySelector(":scope > .problem")?.remove();
     hidePanels(current, false);
   } catch (error) {
     if (error.name === "AbortError" || current !== view) return;
     const note = current.element.querySelector(":scope > .problem") ?? h("p", { class: "problem", role: "status" });
-    text(note, error instanceof TypeError ? "The web process does not answer." : error.message);
+    text(note, error instanceof TypeError || error.name === "TimeoutError" ? "The web process does not answer." : error.message);
     current.element.prepend(note);
     // What was shown before is kept: a web process that has just started has received no records yet.
     hidePanels(current, error.status === 404 && !current.known);
+  } finally {
+    current.refreshing = false;
   }
 }
 

@@ -84,6 +84,20 @@ export async function getChanged(path, parameters, signal, tag) {
   return now !== null && now === tag ? null : { tag: now, document: await response.json() };
 }
 
+/**
+ * `load(signal, …)`, which reads something and shows it, so that a new call ends the one before: an
+ * older answer, also one for another filter, never replaces a newer one. What is ended throws an
+ * AbortError.
+ */
+export function newest(load) {
+  let running = null;
+  return async (signal, ...more) => {
+    running?.abort();
+    running = new AbortController();
+    return load(signal ? AbortSignal.any([signal, running.signal]) : running.signal, ...more);
+  };
+}
+
 /** Parameters as the end of an address; those without a value are left out. */
 export function queryOf(parameters) {
   const query = new URLSearchParams();

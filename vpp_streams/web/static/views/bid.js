@@ -2,7 +2,7 @@
 
 import { h, panel, table } from "../dom.js";
 import { dateTime, energy, money, number, percent, power, price } from "../format.js";
-import { get } from "../live.js";
+import { get, newest } from "../live.js";
 import { capacityWords, curve, deliveryError, pill, remarks, rowsOf, rungPill, sentenceList, soldPhrase, takenWords } from "./bids.js";
 
 const STATES = { open: "good", awarded: "good", delivered: "quiet", closed: "warn", refused: "bad" };
@@ -87,7 +87,7 @@ export function bidPanel() {
   element.hidden = true;
   let shown = null;
 
-  async function load(id, signal) {
+  const load = newest(async (signal, id) => {
     let parts;
     try {
       parts = details(await get(`bids/${encodeURIComponent(id)}`, {}, signal));
@@ -95,19 +95,19 @@ export function bidPanel() {
       if (error.name === "AbortError") return;
       parts = [h("p", { class: "problem" }, error.message)];
     }
-    if (id === shown) content.replaceChildren(...parts);
-  }
+    content.replaceChildren(...parts);
+  });
 
   return {
     element,
     async open(id) {
       shown = id;
       element.hidden = false;
-      await load(id);
+      await load(null, id);
       element.scrollIntoView({ block: "nearest", behavior: "smooth" });
     },
     async refresh(signal) {
-      if (!element.hidden) await load(shown, signal);
+      if (!element.hidden) await load(signal, shown);
     },
   };
 }

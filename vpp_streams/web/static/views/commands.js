@@ -3,7 +3,7 @@
 import { remember } from "../address.js";
 import { h, panel, refill, table, text } from "../dom.js";
 import { batteryPhrase, clockSeconds, count } from "../format.js";
-import { get } from "../live.js";
+import { get, newest } from "../live.js";
 import { setpointPhrase, stateWord, toneOf } from "../words.js";
 
 const [FEW, MANY] = [12, 200];
@@ -37,7 +37,7 @@ export function commandsPanel(region, parameters) {
     if (focused >= 0) chips.children[focused]?.focus();
   }
 
-  async function refresh(signal) {
+  const refresh = newest(async (signal) => {
     const answer = await get("commands", { region, state, limit }, signal);
     if (state && !(state in answer.counts)) answer.counts[state] = 0; // the chosen filter stays in sight
     const now = JSON.stringify([answer, state, limit]);
@@ -47,7 +47,7 @@ export function commandsPanel(region, parameters) {
     more.hidden = limit === FEW && answer.commands.length < FEW;
     text(more, limit === FEW ? "Show more" : `Show the newest ${FEW}`);
     refill(rows, table("Newest command of each device", COLUMNS, answer.commands, "No device was commanded in the last minutes."));
-  }
+  });
 
   return { element: panel("Commands", null, chips, rows, more), refresh };
 }

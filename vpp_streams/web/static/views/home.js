@@ -2,7 +2,7 @@
 
 import { bar, h, panel, text } from "../dom.js";
 import { batteryWord, clock, dateTime, energy, gridWord, money, percent, power, powerSize } from "../format.js";
-import { get } from "../live.js";
+import { get, newest } from "../live.js";
 import { may, post } from "../session.js";
 import { earnedPanel } from "./payments.js";
 import { flows } from "./regions.js";
@@ -18,16 +18,23 @@ function when(ms) {
   return same ? clock(ms) : dateTime(ms);
 }
 
-/** Sends a decision and shows its outcome; `decide(path, body, done)`. */
+/**
+ * Sends a decision and shows its outcome; `decide(path, body, done)`. While one is `pending()`, what
+ * the page has read may be older than it.
+ */
 function deciding(siteId, onView) {
   const said = h("p", { class: "said", role: "status" });
+  let sent = 0;
   return {
     said,
+    pending: () => sent > 0,
     async decide(path, body, done) {
       said.className = "said";
       text(said, "Sending …");
+      sent += 1;
       try {
-        onView(await post(`homes/${encodeURIComponent(siteId)}/${path}`, body));
+        const home = await post(`homes/${encodeURIComponent(siteId)}/${path}`, body).finally(() => { sent -= 1; });
+        onView(home);
         text(said, done);
       } catch (error) {
         said.className = "said problem";
@@ -154,22 +161,24 @@ function pauseForm(decide) {
 }
 
 export function homeView(siteId) {
-  const { said, decide } = deciding(siteId, (home) => set(home));
+  const { said, decide, pending } = deciding(siteId, (home) => show(null, home).catch(() => {}));
   const now = nowPanel();
   const events = eventsPanel(decide);
   const forms = [reserveForm(decide), stormForm(decide), pauseForm(decide)];
   const earned = may("read_money") ? earnedPanel(siteId) : null;
   const choices = panel("What you decide", null, h("div", { class: "stack" }, forms.map((form) => form.element), said));
-  function set(home) {
-    for (const part of [now, events, ...forms]) part.set(home);
-  }
+  /** Show a home that was given, or is read; a switch keeps what a person has just set it to. */
+  const show = newest(async (signal, given) => {
+    const home = given ?? await get(`homes/${encodeURIComponent(siteId)}`, {}, signal);
+    for (const part of pending() ? [now] : [now, events, ...forms]) part.set(home);
+  });
   return {
     title: siteId,
     everyMs: 1000,
     element: h("div", { class: "view owner" }, h("h1", {}, siteId), now.element, events.element, earned?.element, may("choose") ? choices : null,
       h("p", { class: "note" }, h("a", { href: `#/sites/${encodeURIComponent(siteId)}` }, "Devices, readings and commands"))),
     async refresh(signal) {
-      set(await get(`homes/${encodeURIComponent(siteId)}`, {}, signal));
+      await show(signal);
       await earned?.refresh(signal);
     },
   };

@@ -3,7 +3,7 @@
 import { addressWith, chosen } from "../address.js";
 import { h, text } from "../dom.js";
 import { count, counted, dateTime, percent, seconds } from "../format.js";
-import { get } from "../live.js";
+import { get, newest } from "../live.js";
 import { giving } from "./giving.js";
 
 const LIMIT = 200;
@@ -78,7 +78,7 @@ export function incidentsView(query) {
   const list = h("ol", { class: "rejects incidents" });
   const entries = new Map();
 
-  async function load(signal) {
+  const load = newest(async (signal) => {
     const page = await get("incidents", { state: state === "all" ? "" : state, region, limit: LIMIT }, signal);
     text(total, page.total === 0
       ? `No incident ${region ? `of ${region} ` : ""}${state === "all" ? "is known" : `is ${state}`}.`
@@ -92,7 +92,7 @@ export function incidentsView(query) {
     entries.clear();
     for (const [id, one] of kept) entries.set(id, one);
     if (!same) list.replaceChildren(...kept.map(([, one]) => one.element));
-  }
+  });
 
   return {
     title: "Incidents",

@@ -4,7 +4,7 @@
 import { remember } from "../address.js";
 import { h, text } from "../dom.js";
 import { counted } from "../format.js";
-import { get } from "../live.js";
+import { get, newest } from "../live.js";
 import { LEVELS, LEVEL_SIGNS } from "../words.js";
 import { siteFilters } from "./site_filters.js";
 
@@ -69,7 +69,7 @@ export function mapView(parameters) {
   const asList = h("a", { href: filters.path("/sites") }, "List");
   const box = h("div", { class: "map", role: "application", "aria-label": "Map of sites: arrow keys move it, + and - change its scale, Tab goes from site to site" });
   const [, latitude, longitude, zoom] = /^(-?[\d.]+),(-?[\d.]+),(\d+)$/.exec(parameters.get("at") ?? "") ?? [];
-  let [L, map, grid, pins, request, drawn] = [null, null, null, null, null, ""];
+  let [L, map, grid, pins, starting, drawn] = [null, null, null, null, null, ""];
   let placed = zoom !== undefined;
 
   async function start() {
@@ -104,12 +104,9 @@ export function mapView(parameters) {
     };
   }
 
-  async function load(signal) {
-    if (map === null) await start();
-    request?.abort();
-    request = new AbortController();
-    const limited = signal ? AbortSignal.any([signal, request.signal]) : request.signal;
-    const answer = await get("map", { ...filters.query(), ...sight() }, limited);
+  const load = newest(async (signal) => {
+    if (map === null) await (starting ??= start().finally(() => { starting = null; }));
+    const answer = await get("map", { ...filters.query(), ...sight() }, signal);
     asList.setAttribute("href", filters.path("/sites"));
     const without = answer.without_position ? `; ${counted(answer.without_position, "has", "have")} no position` : "";
     text(found, `${counted(answer.total, "site")}${without}`);
@@ -119,7 +116,7 @@ export function mapView(parameters) {
       return map.fitBounds([[south, west], [north, east]], { padding: [40, 40], maxZoom: 12 });
     }
     return show(answer.clusters);
-  }
+  });
 
   /** A site leads to its page, a cluster to a larger scale. */
   function enter(one) {

@@ -3,7 +3,7 @@
 import { chosen, remember } from "../address.js";
 import { h, panel, text, tile } from "../dom.js";
 import { counted, left, money, number, percent, power, price } from "../format.js";
-import { get, getChanged } from "../live.js";
+import { get, getChanged, newest } from "../live.js";
 import { bidPanel } from "./bid.js";
 import { awardsPanel, offersPanel, rungTone, rungWord, soldPhrase } from "./bids.js";
 import { marketCharts } from "./intervals.js";
@@ -108,7 +108,7 @@ export function marketView(...words) {
     picks.replaceChildren(row);
   }
 
-  async function load(signal) {
+  const load = newest(async (signal) => {
     const { at_ms, markets } = await get("markets", {}, signal);
     nowMs = at_ms;
     const first = markets.find((m) => m.regions.length);
@@ -117,16 +117,14 @@ export function marketView(...words) {
     if (market === null) [market, region] = [first.market, first.regions[0].region];
     gateMs = markets.find((m) => m.market === market)?.gate_ms ?? null;
     list(markets);
-    const requested = hours;
     const changed = await getChanged(`markets/${encodeURIComponent(market)}/${encodeURIComponent(region)}`, { hours }, signal, tag);
-    if (requested !== hours) return;
     content.hidden = false; // before charts are drawn, because a hidden element has no width
     if (changed) {
       show(changed);
       await bid.refresh(signal);
     }
     tick();
-  }
+  });
 
   function show(changed) {
     ({ tag, document: view } = changed);
@@ -152,6 +150,6 @@ export function marketView(...words) {
       nowMs = summary.at_ms;
       tick();
     },
-    refresh: (signal) => load(signal),
+    refresh: load,
   };
 }

@@ -2,7 +2,7 @@
 
 import { h, table } from "../dom.js";
 import { fromTo, percent, power } from "../format.js";
-import { get } from "../live.js";
+import { get, newest } from "../live.js";
 import { may } from "../session.js";
 import { field } from "./giving.js";
 
@@ -120,14 +120,14 @@ function stormList(region, give) {
     { label: "Action", unseen: true, cell: (a) => may("storm") ? h("button", { type: "button", onclick: () => cancel(a) }, "Cancel") : "" },
   ];
 
-  async function refresh(signal) {
+  const refresh = newest(async (signal) => {
     const { alerts } = await get("alerts", {}, signal);
     const now = JSON.stringify(alerts);
     if (now === shown) return;
     shown = now;
     const here = alerts.filter((a) => (a.regions ?? []).includes(region) || a.site_ids?.length);
     element.replaceChildren(here.length ? table("Storms that are expected", columns, here) : "");
-  }
+  });
 
   return { element, refresh };
 }

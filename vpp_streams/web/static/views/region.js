@@ -4,7 +4,7 @@ import { chosen, remember } from "../address.js";
 import { lineChart } from "../chart.js";
 import { h, panel, table, text } from "../dom.js";
 import { basis, batteryPhrase, energy, gridPhrase, millis, percent, power, powerSize, span } from "../format.js";
-import { get } from "../live.js";
+import { get, newest } from "../live.js";
 import { alarmStrip } from "./alarms.js";
 import { commandsPanel } from "./commands.js";
 import { dispatchPanel } from "./dispatch.js";
@@ -72,21 +72,21 @@ export function regionView(name, parameters) {
   let shown = "";
   let nowMs = Date.now();
 
-  async function loadWindows(signal) {
+  const loadWindows = newest(async (signal) => {
     const answer = await get(`regions/${encodeURIComponent(name)}/windows`, { size_s: sizeS, limit: 32 }, signal);
     const now = JSON.stringify(answer);
     if (now === shown) return;
     shown = now;
     windows.replaceChildren(table("Closed windows, newest first", WINDOW_COLUMNS, answer.windows,
       "No window of this size has closed yet."));
-  }
+  });
 
-  async function loadDispatch(signal) {
+  const loadDispatch = newest(async (signal) => {
     const answer = await get(`regions/${encodeURIComponent(name)}/dispatch`, { points: 450 }, signal);
     dispatch.show(answer.history);
     requests.show(answer.requests);
     hold.show(answer.requests);
-  }
+  });
 
   const sizes = choice("Window size", [[900, "15 min"], [60, "1 min"]], sizeS, (value) => {
     sizeS = value;

@@ -4,7 +4,7 @@ import { addressWith } from "../address.js";
 import { sparkline } from "../chart.js";
 import { bar, h, text, tile } from "../dom.js";
 import { basis, batteryWord, count, counted, duration, energy, gridWord, millis, percent, power, powerSize } from "../format.js";
-import { get } from "../live.js";
+import { get, newest } from "../live.js";
 import { alarmStrip } from "./alarms.js";
 import { commandableBar, standingPill, standingSentences } from "./standing.js";
 
@@ -130,10 +130,10 @@ function card(name) {
       soc.set(region);
       deliverable.set(region, dispatch);
     },
-    async refresh(signal) {
+    refresh: newest(async (signal) => {
       const history = await get(`regions/${encodeURIComponent(name)}/history`, { points: 120 }, signal);
       trend.set(history.at_ms, TREND.map((tone) => history[`${tone}_w`]));
-    },
+    }),
   };
 }
 

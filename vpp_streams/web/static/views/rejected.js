@@ -3,7 +3,7 @@
 import { remember } from "../address.js";
 import { h, text } from "../dom.js";
 import { count, dateTime } from "../format.js";
-import { get } from "../live.js";
+import { get, newest } from "../live.js";
 
 const LIMIT = 100;
 
@@ -38,7 +38,7 @@ export function rejectedView(parameters) {
     if (focused >= 0) chips.children[focused]?.focus();
   }
 
-  async function load(signal) {
+  const load = newest(async (signal) => {
     const page = await get("rejected", { reason, limit: LIMIT }, signal);
     showChips(page.counts);
     empty.hidden = page.rejected.length > 0;
@@ -48,7 +48,7 @@ export function rejectedView(parameters) {
     entries.clear();
     for (const [id, element] of kept) entries.set(id, element);
     if (!same) list.replaceChildren(...kept.values());
-  }
+  });
 
   return {
     title: "Rejected readings",

@@ -2,7 +2,7 @@
 
 import { h, panel, table, text } from "../dom.js";
 import { count, dateTime, percent } from "../format.js";
-import { get } from "../live.js";
+import { get, newest } from "../live.js";
 import { reportChart } from "../report_chart.js";
 import { isDate, spanOf, step, today } from "../report_dates.js";
 import { GROUPS, label, periodWords, REPORTS, shown, SPANS } from "./report_words.js";
@@ -113,7 +113,7 @@ export function reportsView(...words) {
   const title = h("h1", {}, REPORTS[name].name);
   const chartPanel = panel("Chart", basis, chart.element);
   const tablePanel = panel("Table", files, rows, more, until);
-  let [history, now, report, length, request] = [null, null, null, PAGE, null];
+  let [history, now, report, length] = [null, null, null, PAGE];
 
   function showControls() {
     for (const [key, input] of Object.entries(by)) input.value = now[key];
@@ -158,25 +158,22 @@ export function reportsView(...words) {
     chart.set({ ...linesOf(report, REPORTS[name].drawn), zone: report.tz });
   }
 
-  async function load(signal) {
-    request?.abort();
-    request = new AbortController();
-    signal?.addEventListener("abort", () => request.abort());
-    history ??= await get("reports", {}, request.signal);
+  const load = newest(async (signal) => {
+    history ??= await get("reports", {}, signal);
     now ??= asked(name, query, history.tz);
     showControls();
     remember();
     const parameters = Object.fromEntries(Object.entries(parametersOf(now, history.tz)).filter(([, value]) => value));
     if (site.hidden) delete parameters.site;
     try {
-      report = await get(`reports/${name}`, parameters, request.signal);
+      report = await get(`reports/${name}`, parameters, signal);
     } catch (error) {
       if (error.name !== "AbortError") text(said, error.message);
       throw error;
     }
     text(said, "");
     showReport(parameters);
-  }
+  });
 
   const said = h("p", { class: "said", role: "status" });
   const element = h("div", { class: "view reports" }, h("div", { class: "title" }, title), chooser(name), scoped, about, form, said, chartPanel, tablePanel);

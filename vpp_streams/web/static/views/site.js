@@ -4,7 +4,7 @@ import { lineChart } from "../chart.js";
 import { chosen, remember } from "../address.js";
 import { h, panel, refill, table, text } from "../dom.js";
 import { batteryPhrase, clockSeconds, count, counted, energy, gridPhrase, number, percent, power, seconds, span } from "../format.js";
-import { get } from "../live.js";
+import { get, newest } from "../live.js";
 import { may } from "../session.js";
 import { setpointPhrase, stateWord, toneOf } from "../words.js";
 import { choice } from "./region.js";
@@ -130,7 +130,7 @@ export function siteView(siteId, parameters) {
     refill(windows, table("Closed windows, newest first", WINDOW_COLUMNS, answer.windows.slice(0, SHOWN), "No window of this size has closed yet."));
   }
 
-  const loadWindows = async (signal) => showWindows(await get(`${path}/windows`, { size_s: sizeS }, signal));
+  const loadWindows = newest(async (signal) => showWindows(await get(`${path}/windows`, { size_s: sizeS }, signal)));
   const sizes = choice("Window size", [[60, "1 min"], [900, "15 min"]], sizeS, (value) => {
     sizeS = value;
     remember({ size: value });

@@ -3,7 +3,7 @@
 import { addressWith, chosen, remember } from "../address.js";
 import { h, refill, table, text } from "../dom.js";
 import { ageOf, batteryPhrase, count, counted, dateTime, energy, gridPhrase, number, percent, power } from "../format.js";
-import { get, queryOf } from "../live.js";
+import { get, newest, queryOf } from "../live.js";
 import { HINDRANCES, LEVELS, LEVEL_SIGNS, OWNERS_CHOICES } from "../words.js";
 import { siteFilters } from "./site_filters.js";
 
@@ -64,7 +64,6 @@ export function sitesView(parameters) {
   let page = Math.max(1, Number.parseInt(parameters.get("page"), 10) || 1);
   let sort = chosen(parameters, "sort", KEYS, "site_id");
   let descending = parameters.get("order") === "desc";
-  let request = null;
   let nowMs = Date.now();
 
   function sortBy(key) {
@@ -97,12 +96,9 @@ export function sitesView(parameters) {
     if (error.name !== "AbortError") text(found, error instanceof TypeError ? "The web process does not answer." : error.message);
   }
 
-  async function load(signal) {
-    request?.abort();
-    request = new AbortController();
+  const load = newest(async (signal) => {
     const query = { ...filters.query(), sort, order: descending ? "desc" : "asc" };
-    const limited = signal ? AbortSignal.any([signal, request.signal]) : request.signal;
-    const answer = await get("sites", { ...query, limit: PAGE, offset: (page - 1) * PAGE }, limited);
+    const answer = await get("sites", { ...query, limit: PAGE, offset: (page - 1) * PAGE }, signal);
     if (!answer.sites.length && answer.total) return goTo(Math.ceil(answer.total / PAGE));
     const from = (page - 1) * PAGE;
     text(found, answer.total > PAGE ? `${count(from + 1)} to ${count(from + answer.sites.length)} of ${counted(answer.total, "site")}` : counted(answer.total, "site"));
@@ -114,7 +110,7 @@ export function sitesView(parameters) {
     file.setAttribute("href", `api/v1/sites.csv${queryOf(query)}`);
     onMap.setAttribute("href", filters.path("/map"));
     return undefined;
-  }
+  });
 
   return {
     title: "Sites",

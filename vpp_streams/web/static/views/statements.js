@@ -1,7 +1,7 @@
 // Monthly statements of a home: each line opens to the entries behind it.
 
 import { h, panel } from "../dom.js";
-import { get } from "../live.js";
+import { get, newest } from "../live.js";
 import { amount, formulaOf, kwh, monthName, pageOf, pathOf, timesIn } from "./payments.js";
 
 const PAGE = 50;
@@ -54,21 +54,22 @@ function lineRow(row, siteId, month, zone) {
   const more = h("button", { type: "button", hidden: true }, "Show more");
   const times = timesIn(zone);
   let read = 0;
-  async function readPage() {
+  const readPage = newest(async (signal) => {
     status.textContent = "Reading …";
     try {
       const page = await get(`${pathOf(siteId)}/entries`, {
-        month, kind: row.kind, program_id: row.program_id, program_version: row.program_version, offset: read, limit: PAGE });
+        month, kind: row.kind, program_id: row.program_id, program_version: row.program_version, offset: read, limit: PAGE }, signal);
       entries.append(...page.entries.map((linked) => entryRow(linked, siteId, times)));
       read += page.entries.length;
       more.hidden = read >= page.total;
       status.textContent = `${read} of ${page.total} entries.`;
     } catch (error) {
+      if (error.name === "AbortError") return; // the same page was requested again
       status.textContent = error instanceof TypeError ? "The web process does not answer." : error.message;
       more.hidden = false;
     }
-  }
-  more.addEventListener("click", readPage);
+  });
+  more.addEventListener("click", () => readPage());
   const details = h("details", {}, h("summary", {}, `Entries of: ${row.said}, terms version ${row.program_version}`), entries, status, more);
   details.addEventListener("toggle", () => { if (details.open && !read) readPage(); });
   const compared = BASELINES[row.baseline] && row.kind !== "availability" ? `, ${BASELINES[row.baseline]}` : "";

@@ -3,7 +3,7 @@
 import { chosen, remember } from "../address.js";
 import { h, panel, text } from "../dom.js";
 import { clockSeconds, count } from "../format.js";
-import { get } from "../live.js";
+import { get, newest } from "../live.js";
 import { stateWord, toneOf } from "../words.js";
 
 const SHOWN = 80;
@@ -25,14 +25,24 @@ export function storyPanel(parameters) {
       h("span", {}, `${event.said}${until} `, h("span", { class: "note id" }, event.command_id)));
   }
 
-  async function load(signal) {
-    if (!choose.value || performance.now() - readAt < AGAIN_MS) return;
-    readAt = performance.now();
+  const read = newest(async (signal) => {
     const answer = await get(`devices/${encodeURIComponent(choose.value)}/commands`, { renewals: "no" }, signal);
     const newest = answer.story.slice(-SHOWN).reverse();
     list.replaceChildren(...newest.map(line));
     const all = answer.story.length > SHOWN ? `the newest ${SHOWN} of ${count(answer.story.length)} lines, newest first` : "newest first";
     text(note, answer.story.length ? `Commands and their outcomes, ${all}.` : "It was not commanded in the last hour: it is in self-consumption.");
+  });
+
+  async function load(signal) {
+    if (!choose.value || performance.now() - readAt < AGAIN_MS) return;
+    const began = performance.now();
+    readAt = began;
+    try {
+      await read(signal);
+    } catch (error) {
+      if (readAt === began) readAt = -Infinity; // nothing was read: the next refresh requests it again
+      throw error;
+    }
   }
 
   return {
