@@ -31,14 +31,22 @@ from vpp_streams.settlement.queries import site_entries
 HOMES = 8
 EVENINGS = {0: 16.0, 3: 6.5, 6: 17.5}
 """Stretch -> hour of its second day from which a part of it is played: dear evenings, a morning."""
+PART_HOURS = 2.0
+CALM_FILE = "nem_5min_calm/DISPATCHPRICE.csv"
+STRETCHES = {NEM_FILE: 8, CALM_FILE: 3}
+"""File -> how many stretches without a gap it has: the first and last days of months."""
 
 
-def recorded_stretches(hours: float) -> list[Stretch]:
-    """All recorded days; or so many hours of each of three months."""
-    every = stretches(recorded(NEM_FILE, zone="SA1"))
-    if hours:
-        return [hours_of(every[at], since, hours) for at, since in EVENINGS.items()]
+def recorded_stretches(file: str) -> list[Stretch]:
+    every = stretches(recorded(file, zone="SA1"))
+    assert len(every) == STRETCHES[file]
     return every
+
+
+def evenings() -> list[Stretch]:
+    """Some hours of each of three months."""
+    every = recorded_stretches(NEM_FILE)
+    return [hours_of(every[at], since, PART_HOURS) for at, since in EVENINGS.items()]
 
 
 def expected_of(kafka: MemoryKafka) -> pd.DataFrame:
@@ -83,7 +91,7 @@ def own_server(postgres: str) -> Iterator[PostgresServer]:
 
 @dataclass
 class Happened:
-    """Whether it was a day at all: else the comparison would prove nothing."""
+    """Whether anything happened at all: else the comparison would prove nothing."""
 
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -94,6 +102,7 @@ class Happened:
         assert len(done) == len(awards)
         self.counts.update(
             awards=len(awards),
+            traded=sum(award.energy_w != 0 for award in awards),
             sold=sum(award.energy_w > 0 for award in awards),
             bought=sum(award.energy_w < 0 for award in awards),
             exact=sum(_near(one.measured_w, one.awarded_w) for one in done if one.awarded_w),
@@ -101,8 +110,9 @@ class Happened:
             reversals=sum(sum(record.column("reverses").to_pylist()) for record in entries),
         )
 
-    def check(self) -> None:
-        least = {"sold": 5, "bought": 5, "exact": 10, "late": 1, "reversals": 20}
+    def check(self, **least: int) -> None:
+        """Late readings and corrections there must be; and at least so many of others."""
+        least = {"exact": 10, "late": 1, "reversals": 20, **least}
         assert all(self.counts[name] >= few for name, few in least.items()), self.counts
 
 
@@ -110,28 +120,43 @@ def _near(power_w: float, wanted_w: float) -> bool:
     return abs(power_w - wanted_w) < 0.02 * abs(wanted_w)
 
 
+def test_recorded_hours_are_booked_as_pandas_computes_them(
+    own_server: PostgresServer, tmp_path: Path
+) -> None:
+    check_booked(evenings(), own_server, tmp_path, 4, sold=5, bought=5)
+
+
+@pytest.mark.nightly
 @pytest.mark.parametrize(
-    ("hours", "kills"), [(2.0, 4), pytest.param(0.0, 60, marks=pytest.mark.nightly)]
+    ("file", "at"), [(file, at) for file, count in STRETCHES.items() for at in range(count)]
 )
 def test_recorded_days_are_booked_as_pandas_computes_them(
-    own_server: PostgresServer, tmp_path: Path, hours: float, kills: int
+    own_server: PostgresServer, tmp_path: Path, file: str, at: int
 ) -> None:
+    """Each stretch of days is a test of its own, so that several run side by side."""
+    check_booked([recorded_stretches(file)[at]], own_server, tmp_path, 20, traded=50)
+
+
+def check_booked(
+    days: list[Stretch], server: PostgresServer, tmp_path: Path, kills: int, **least: int
+) -> None:
+    """Play days, book their entries while processes are killed, and compare with pandas."""
     log: Log = {}
     parts, happened = [], Happened()
-    for seed, stretch in enumerate(recorded_stretches(hours)):
+    for seed, stretch in enumerate(days):
         kafka = played(stretch, homes=HOMES, seed=seed)
         happened.add(kafka)
         parts.append(expected_of(kafka))
         for partition, values in entries_by_partition(kafka).items():
             log.setdefault(partition, []).extend(values)
-    happened.check()
+    happened.check(**least)
     expected = pd.concat(parts)
     enrolled = sorted(set(expected["site"]))[1:]
-    settings = Settings(ledger=SecretStr(own_server.url), state_dir=tmp_path)
+    settings = Settings(ledger=SecretStr(server.url), state_dir=tmp_path)
 
     def kill_server(_process: BaseProcess) -> None:
-        own_server.kill()
-        own_server.start()
+        server.kill()
+        server.start()
 
     booking_killed(settings, log, kills=kills, seed=1)
     booking_killed(settings, log, kills=kills, seed=2, kill=kill_server)

@@ -94,6 +94,8 @@ def topic_config(topic: Topic[Any], replication: int) -> dict[str, str]:
     config = {"cleanup.policy": topic.keep, "max.message.bytes": str(MAX_RECORD_BYTES)}
     if "delete" in topic.keep:
         config["retention.ms"] = str(topic.retention_ms)
+    if topic.uncompacted_ms:
+        config["min.compaction.lag.ms"] = str(topic.uncompacted_ms)
     if topic.timed_by_broker:
         config["message.timestamp.type"] = "LogAppendTime"
     if replication >= REPLICAS:

@@ -342,6 +342,8 @@ def _kafka_channel(topic: Topic[Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {"cleanup.policy": topic.keep.split(",")}
     if "delete" in topic.keep:
         kept["retention.ms"] = topic.retention_ms
+    if topic.uncompacted_ms:
+        kept["min.compaction.lag.ms"] = topic.uncompacted_ms
     key = topic.key.about if topic.key else _NO_KEY
     return {
         "address": topic.name,

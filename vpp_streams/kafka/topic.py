@@ -51,6 +51,8 @@ class Topic(Generic[T]):
     keep: Keep = "delete"
     retention_ms: int = 7 * DAY_MS
     """-1 = kept for ever."""
+    uncompacted_ms: int = 0
+    """Compaction leaves records alone for this long: a reader that was away misses none of them."""
     timed_by_broker: bool = False
     """Whether record timestamps are the broker's, independent of the writers' clocks."""
 

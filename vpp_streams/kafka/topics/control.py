@@ -7,12 +7,18 @@ from schemas.preferences import Preferences
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.kafka.topic import Topic, by
 
+ASKED_MS = 62 * DAY_MS
+"""Every decision of the last two months can be read, not the newest alone: settlement finds in
+them a pause, or a request, that began and ended while it was away. It remembers opt-outs as long.
+"""
+
 PREFERENCES = Topic[Preferences](
     "preferences",
     "what owners decide about their sites: reserve, storms, and when they take part",
     Preferences,
     by("site_id"),
     keep="compact",
+    uncompacted_ms=ASKED_MS,
 )
 DISPATCH_TARGETS = Topic[Request](
     "dispatch.targets",
@@ -22,6 +28,7 @@ DISPATCH_TARGETS = Topic[Request](
     partitions=1,
     partition="single",
     keep="compact",
+    uncompacted_ms=ASKED_MS,
 )
 DISPATCH = Topic[Dispatch](
     "dispatch",
