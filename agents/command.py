@@ -38,6 +38,11 @@ SHARE = 0.3
 """Most of the loop's time that cycles may take, as a share."""
 LONGEST_REST_S = 4 * CYCLE_S
 """Longest rest between cycles: devices are commanded again soon after any trouble."""
+ORDERED_MS = 5_000
+"""Orders are repeated twice a second: after this long without one, a partition is at rest."""
+REST_MS = 900
+"""A partition at rest has a cycle in about a second. Its devices report no more often than that,
+and a region uses supplies of up to three seconds."""
 
 
 class Control:
@@ -50,6 +55,14 @@ class Control:
         self.orders = Orders(self.pool)
         self.ready = False
         """Whether the earlier commands are known; until then no device is commanded."""
+        self.cycled_ms = 0
+        """When its last cycle was."""
+
+    def rests(self, now_ms: int) -> bool:
+        """Whether nothing was ordered of late, and its last cycle is good enough."""
+        ordered_ms = max(self.orders.applied_ms.values(), default=0)
+        at_rest = now_ms - ordered_ms > ORDERED_MS
+        return at_rest and 0 <= now_ms - self.cycled_ms < REST_MS
 
 
 class CommandAgent:
@@ -174,7 +187,7 @@ class CommandAgent:
             return
         partials: list[SupplyPartial] = []
         for control in list(self._controls.values()):
-            if not control.ready:
+            if not control.ready or control.rests(self._context.now_ms()):
                 continue
             with self._pace.work():
                 events, frames, partials_here = self._cycle_of(control)
@@ -188,7 +201,7 @@ class CommandAgent:
         self, control: Control
     ) -> tuple[list[CommandEvent], list[CommandFrame], list[SupplyPartial]]:
         """One partition's cycle without an await: a view is valid until another task may run."""
-        now_ms = self._context.now_ms()
+        now_ms = control.cycled_ms = self._context.now_ms()
         view = control.pool.view_at(now_ms, self._alerts.values())
         control.pool.observe(view)
         events = control.rows.expire(now_ms)

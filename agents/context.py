@@ -1,7 +1,8 @@
 """What every agent receives, created once by the composition root (`vpp_streams.app`)."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaProducer
@@ -9,8 +10,9 @@ from aiokafka import AIOKafkaProducer
 from agents.region_figures import RegionFigures
 from tables.log_reader import LogReader
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.kafka.clients import KafkaClients
+from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.dead_letters import DeadLetters
+from vpp_streams.kafka.echo import Echo
 from vpp_streams.kafka.follower import Follower
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.process.connection import report_follower
@@ -35,6 +37,10 @@ class AgentContext:
     """The worker's one producer; None before the worker runs, and where `duty` has one."""
     duty: Duty | None = None
     """None where all workers of the role work."""
+    echo: Echo | None = None
+    """Hands on what the worker writes to a topic that it reads as well; None = there is none."""
+    readers: list[LogReader] = field(default_factory=list)
+    """The readers that are watched."""
     follower: Follower = field(init=False)
     """The way in from Kafka, for topics that are followed completely."""
     figures: RegionFigures = field(init=False)
@@ -54,7 +60,16 @@ class AgentContext:
             return self.duty.outlet
         if self.producer is None:
             raise RuntimeError("the worker's producer was not started")
-        return Outlet(self.producer, self.settings.namespace)
+        return Outlet(self.producer, self.settings.namespace, self.echo)
+
+    @asynccontextmanager
+    async def sending(self) -> AsyncIterator[None]:
+        """The worker's one producer, during the body; where one is there already, that one."""
+        if self.duty is not None or self.producer is not None:
+            yield
+            return
+        async with producing(self.clients) as self.producer:
+            yield
 
     def group(self, role: str) -> str:
         """Name of a role's consumer group, and of what else belongs to the role as a whole."""
@@ -62,10 +77,12 @@ class AgentContext:
 
     def watch_readers(self, *readers: LogReader) -> None:
         """Publish what readers miss in the log, how far each partition is behind, and a stall."""
-        self.health.gauges["missing_records"] = lambda: sum(r.missing for r in readers)
-        self.health.gauges["replaced_logs"] = lambda: sum(r.replaced_logs for r in readers)
+        watched = self.readers
+        watched += readers
+        self.health.gauges["missing_records"] = lambda: sum(r.missing for r in watched)
+        self.health.gauges["replaced_logs"] = lambda: sum(r.replaced_logs for r in watched)
         self.health.probes.stalls["readers"] = lambda: "; ".join(
-            reader.stalled for reader in readers if reader.stalled
+            reader.stalled for reader in watched if reader.stalled
         )
         self.health.figures.append(
             lambda: [

@@ -22,13 +22,15 @@ from schemas.encoding import (
     SOURCE_HEARTBEAT,
     decode_frame,
 )
+from tables.echoes import Echoes
 from tables.group import Group
-from tables.log_reader import Deliver, Records
+from tables.log_reader import GATHER_BYTES, Deliver, Records
 from tables.partitions import Slot
 from vpp_streams.domain.fleet.frames import Frame, Outputs, Policy
 from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.kafka import topics, tracing
+from vpp_streams.kafka.echo import EchoedRecord
 from vpp_streams.settings import Settings
 
 MAX_WAITING = 5000
@@ -51,9 +53,10 @@ def read_frame(record: ConsumerRecord) -> Frame:
     # A replay's times are its data's own, whatever the broker's clock says.
     source = (headers.get(HEADER_SOURCE) or b"").decode(errors="replace")
     told_by_us = source == SOURCE_HEARTBEAT or "/" in source  # ingest names a partition
+    ours = isinstance(record, EchoedRecord)
     return Frame(
         offset=record.offset,
-        batch=Batch.of(decode_frame(record.value or b"")),
+        batch=Batch.of(record.content if ours else decode_frame(record.value or b"")),
         live=headers.get(HEADER_LANE) != BACKFILL,
         stream_time_ms=_int(headers.get(HEADER_STREAM_TIME)),
         watermark_ms=_int(headers.get(HEADER_WATERMARK)),
@@ -76,6 +79,7 @@ class FleetWorker:
             source=topics.TELEMETRY,
             changelog=topics.STATE_FLEET,
             snapshot_s=context.settings.snapshot_ms / 1000,
+            gather_bytes=GATHER_BYTES,
         )
         self._role = StatefulRole(context, group, logs, self._new_partition)
         self.partitions = self._role.partitions
@@ -103,6 +107,10 @@ class FleetWorker:
     def _on_change(self, states: dict[int, FleetPartition]) -> None:
         self.commands.hold(states)
         self.holders.hold(frozenset(states))
+
+    def listen_to(self, echoes: Echoes) -> None:
+        """Apply what this process writes to the topic of telemetry without fetching it."""
+        self._role.echoes = echoes
 
     async def run(self, deliver: Deliver) -> None:
         """Hold what the group assigns to this worker, for ever; ``deliver`` receives the records.
@@ -155,5 +163,10 @@ class FleetWorker:
 def register(app: faust.App, context: AgentContext) -> None:
     """Add the fleet agent, the work beside it and its pages to an app."""
     worker = FleetWorker(context, membership_of(app, topics.SEATS_FLEET, context))
-    StatefulAgent(app, "fleet", worker)
+    app.task(StatefulAgent(app, "fleet", worker).run)
+    add_pages(app, context, worker)
+
+
+def add_pages(app: faust.App, context: AgentContext, worker: FleetWorker) -> None:
+    """Serve the pages of the sites whose partitions the worker holds."""
     FleetPages(context, worker.partitions, worker.commands, worker.holders).add_to(app)

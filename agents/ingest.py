@@ -5,7 +5,7 @@ read with lower priority, so that a region back from an outage does not delay th
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 import faust
@@ -15,15 +15,15 @@ from aiokafka.structs import OffsetAndMetadata
 
 from agents.context import AgentContext
 from agents.faust_seam import LogChannel, Membership, membership_of
-from agents.flow import InFlight, position_of
+from agents.in_flight import InFlight, position_of
 from schemas.bounds import PARTITIONS
 from schemas.encoding import BACKFILL, HEADER_STREAM_TIME, LIVE, SOURCE_HEARTBEAT, frame_headers
 from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
 from tables.group import Share
-from tables.log_reader import Deliver, LogReader, Position, Records
+from tables.log_reader import GATHER_BYTES, Deliver, LogReader, Position, Records
 from vpp_streams.domain.telemetry.canonical import Canonical, Source, canonicalize
 from vpp_streams.kafka import topics, tracing
-from vpp_streams.kafka.clients import administering, producing
+from vpp_streams.kafka.clients import administering
 
 SETTLE_S = 0.05
 COMMIT_S = 1.0
@@ -47,9 +47,10 @@ class IngestWorker:
         self._live_names = tuple(context.clients.full(t) for t in topics.LIVE_RAW)
         self._names = (*self._live_names, context.clients.full(topics.RAW_BACKFILL))
         self._readers: dict[str, LogReader] = {}
-        context.health.gauges["lag"] = lambda: self._lag(*self._names)
-        context.health.figures.append(lambda: [("vpp_partitions_owned", (), self._partitions())])
-        self._placed = context.health.probes.need("its partitions")
+        self.room: Callable[[], Awaitable[None]] | None = None
+        """Waits, for a moment at most, for the reader of what is written; None = nobody does."""
+        context.health.gauges["lag"] = self.lag
+        self._placed = context.health.probes.need("its raw partitions")
 
     async def run(self, live: Deliver, backfill: Deliver) -> None:
         """Read what the group assigns to this worker, for ever; the lanes receive the records.
@@ -58,13 +59,16 @@ class IngestWorker:
         """
         context = self._context
         await context.registry_ready.wait()
-        lanes = [LogReader(context.clients, live), LogReader(context.clients, backfill)]
+        lanes = [
+            LogReader(context.clients, deliver, gather_bytes=GATHER_BYTES)
+            for deliver in (live, backfill)
+        ]
         self._readers = dict.fromkeys(self._live_names, lanes[0]) | {self._names[-1]: lanes[1]}
         for lane in lanes:
             lane.on_other_log = self._in_flight.begins_again
             lane.applied = partial(self._applied_of, lane)
         context.watch_readers(*lanes)
-        async with producing(context.clients) as context.producer, asyncio.TaskGroup() as group:
+        async with context.sending(), asyncio.TaskGroup() as group:
             for work in (
                 *(lane.run() for lane in lanes),
                 self._follow_group(),
@@ -107,6 +111,8 @@ class IngestWorker:
                 self._readers[records.tp.topic].go_back(records.tp, Position(at))
             return
         for record in records.records:
+            if self.room is not None:
+                await self.room()
             with tracing.handling("ingest", record.headers):
                 outputs = await self._ingest(record, lane)
             await self._in_flight.add(records.tp, record, outputs)
@@ -139,8 +145,13 @@ class IngestWorker:
             )
         return sent + [await outlet.send(topics.TELEMETRY_REJECTED, r) for r in found.rejected]
 
-    def _partitions(self) -> int:
+    def partitions(self) -> int:
+        """Number of partitions that this worker reads."""
         return len({tp.partition for tp in self._in_flight.positions()})
+
+    def lag(self) -> int:
+        """Number of raw records of our partitions that are in the log and were not applied."""
+        return self._lag(*self._names)
 
     def _applied_of(self, lane: LogReader) -> dict[TopicPartition, int]:
         positions = self._in_flight.positions()
@@ -205,14 +216,14 @@ class IngestWorker:
 
 
 class IngestAgents:
-    """The Faust agents of the two lanes, and the work beside them."""
+    """The Faust agents of the two lanes."""
 
     def __init__(self, app: faust.App, worker: IngestWorker) -> None:
         self._worker = worker
-        self._live, self._backfill = LogChannel(app), LogChannel(app)
-        app.agent(self._live, name="live")(self.apply_live)
-        app.agent(self._backfill, name="backfill")(self.apply_backfill)
-        app.task(self.run)
+        self.live, self.backfill = LogChannel(app), LogChannel(app)
+        """Where the worker's readers deliver."""
+        app.agent(self.live, name="live")(self.apply_live)
+        app.agent(self.backfill, name="backfill")(self.apply_backfill)
 
     async def apply_live(self, stream: faust.StreamT) -> None:
         """Apply everything that the live lane delivers."""
@@ -227,9 +238,11 @@ class IngestAgents:
 
     async def run(self) -> None:
         """Run the worker, which delivers to the agents."""
-        await self._worker.run(self._live.put, self._backfill.put)
+        await self._worker.run(self.live.put, self.backfill.put)
 
 
 def register(app: faust.App, context: AgentContext) -> None:
     """Add the live and the backfill agent, and the work beside them, to an app."""
-    IngestAgents(app, IngestWorker(context, membership_of(app, topics.SEATS_INGEST, context)))
+    worker = IngestWorker(context, membership_of(app, topics.SEATS_INGEST, context))
+    context.health.figures.append(lambda: [("vpp_partitions_owned", (), worker.partitions())])
+    app.task(IngestAgents(app, worker).run)

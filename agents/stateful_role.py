@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -11,11 +10,11 @@ from aiokafka import ConsumerRecord
 
 from agents.context import AgentContext
 from agents.faust_seam import LogChannel
+from tables.echoes import Echoes
 from tables.group import Group
 from tables.log_reader import Deliver, LogReader, Records
 from tables.partitions import Partitions, PartitionState, Slot
 from tables.state_store import StateStore
-from vpp_streams.kafka.clients import producing
 from vpp_streams.kafka.topic import Topic
 
 S = TypeVar("S", bound=PartitionState)
@@ -32,6 +31,8 @@ class RoleLogs:
     changelog: Topic[Any]
     snapshot_s: float
     """Seconds between two snapshots of a partition that changes."""
+    gather_bytes: int = 1
+    """How much its reader waits for, some time at most (`tables.log_reader.GATHER_BYTES`)."""
 
 
 class StatefulRole(Generic[S]):
@@ -41,7 +42,9 @@ class StatefulRole(Generic[S]):
         self, context: AgentContext, group: Group, logs: RoleLogs, new: Callable[[int], S]
     ) -> None:
         self._context = context
-        self._snapshot_s = logs.snapshot_s
+        self._logs = logs
+        self.echoes: Echoes | None = None
+        """What this process writes to the source itself, where it does."""
         full = context.clients.full
         store = StateStore(context.clients, full(logs.changelog), context.group(logs.role))
         self.partitions: Partitions[S] = Partitions(full(logs.source), group, store, new)
@@ -67,10 +70,13 @@ class StatefulRole(Generic[S]):
         """
         context = self._context
         await context.registry_ready.wait()
-        async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-            if context.duty is None:
-                context.producer = await stack.enter_async_context(producing(context.clients))
-            self.partitions.reader = reader = LogReader(context.clients, deliver)
+        async with context.sending(), asyncio.TaskGroup() as group:
+            self.partitions.reader = reader = LogReader(
+                context.clients,
+                deliver,
+                gather_bytes=self._logs.gather_bytes,
+                echoes=self.echoes,
+            )
             reader.applied = self.partitions.applied
             context.watch_readers(reader)
             for work in (self.partitions.run, reader.run, self._snapshot_for_ever, *beside):
@@ -78,7 +84,7 @@ class StatefulRole(Generic[S]):
 
     async def _snapshot_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(self._snapshot_s)
+            await asyncio.sleep(self._logs.snapshot_s)
             await self.partitions.flush()
 
     async def apply(
@@ -106,14 +112,14 @@ class StatefulWorker(Protocol):
 
 
 class StatefulAgent:
-    """The Faust agent of a role with state, and the work beside it."""
+    """The Faust agent of a role with state."""
 
     def __init__(self, app: faust.App, role: str, worker: StatefulWorker) -> None:
         self._app = app
         self._worker = worker
-        self._channel = LogChannel(app)
-        app.agent(self._channel, name=role)(self.apply_all)
-        app.task(self.run)
+        self.channel = LogChannel(app)
+        """Where the worker's reader delivers."""
+        app.agent(self.channel, name=role)(self.apply_all)
 
     async def apply_all(self, stream: faust.StreamT) -> None:
         """Apply everything that the reader delivers. An error ends the worker."""
@@ -128,4 +134,4 @@ class StatefulAgent:
 
     async def run(self) -> None:
         """Run the worker, which delivers to the agent."""
-        await self._worker.run(self._channel.put)
+        await self._worker.run(self.channel.put)

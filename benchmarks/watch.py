@@ -67,8 +67,11 @@ class Watch:
         return min(at_ms - age_ms for at_ms, age_ms, _ in self.ages)
 
     def applied(self) -> int:
-        """Number of readings that the fleet role has applied, each once."""
-        return self.counter("fleet", "readings") - self.counter("fleet", "duplicates")
+        """Number of readings that the workers of the fleet have applied, each once."""
+        return sum(
+            self.counter(role, "readings") - self.counter(role, "duplicates")
+            for role in ("fleet", "flow")
+        )
 
     def lag_between(self, role: str, from_ms: float, to_ms: float) -> float:
         """Mean number of records that a role's processes were behind, together."""

@@ -1,10 +1,14 @@
 """The report that each process publishes once a second (topic ``health``, key process_id)."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 
 from schemas.bounds import Count, EpochMs, Label, Number
+
+DOES_ALSO: Mapping[str, tuple[str, ...]] = {"flow": ("ingest", "fleet")}
+"""A role that does the work of others, which counts what they count."""
 
 
 class Health(msgspec.Struct, frozen=True, omit_defaults=True):

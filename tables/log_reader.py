@@ -6,6 +6,9 @@ topic was deleted and created again, or its end was cut off), and is read from i
 reading, the topic's id shows the same: the new log may be longer than the old one by then, and
 nothing else would show it. Records lost from the log are counted. A partition that has more and
 does not move raises `StalledError`.
+
+What this process has written itself may come from `tables.echoes` instead of a fetch, where it is
+exactly what follows; a gap in the offsets is fetched.
 """
 
 import asyncio
@@ -17,6 +20,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from tables.echoes import Echoes
 from vpp_streams.domain.fleet.columnar import Mark
 from vpp_streams.domain.telemetry.log_reading import Progress
 from vpp_streams.kafka.clients import KafkaClients
@@ -25,6 +29,9 @@ from vpp_streams.kafka.topic_ids import LOOK_S, KnownTopics
 log = structlog.get_logger()
 
 POLL_MS = 100
+GATHER_BYTES = 1024 * 1024
+"""A reader that gathers fetches once this much is there, else each `POLL_MS`: one answer for the
+frames of many partitions instead of one for each."""
 STALLED_S = 60.0
 """A partition that has more records, and makes no progress for this long, has stalled."""
 
@@ -66,9 +73,22 @@ Deliver = Callable[[Records], Awaitable[None]]
 class LogReader:
     """Hands over the records of assigned partitions."""
 
-    def __init__(self, kafka: KafkaClients, deliver: Deliver) -> None:
+    def __init__(
+        self,
+        kafka: KafkaClients,
+        deliver: Deliver,
+        *,
+        gather_bytes: int = 1,
+        echoes: Echoes | None = None,
+    ) -> None:
         self._kafka = kafka
         self._deliver = deliver
+        self._gather_bytes = gather_bytes
+        self._echoes = echoes
+        self._echoed: set[TopicPartition] = set()
+        """Partitions that are not fetched, because echoes follow where they are."""
+        self._handing = asyncio.Lock()
+        """Held from a look at a partition's position until what follows it is delivered."""
         self._positions: dict[TopicPartition, Position] = {}
         self._wanted: dict[TopicPartition, Position] | None = None
         """A new assignment that was not taken up yet."""
@@ -128,6 +148,8 @@ class LogReader:
         if self._consumer is None or tp not in self._consumer.assignment():
             return None
         end, at_ms = self._consumer.highwater(tp), self._consumer.last_poll_timestamp(tp)
+        if self._echoes is not None and tp in self._echoed:
+            return self._echoes.end(tp)
         return None if end is None or not at_ms else (end, at_ms)
 
     async def look(self) -> None:
@@ -148,6 +170,7 @@ class LogReader:
         async with self._kafka.consumer(
             auto_offset_reset="none",
             fetch_max_wait_ms=POLL_MS,
+            fetch_min_bytes=self._gather_bytes,
             max_partition_fetch_bytes=8 * 1024 * 1024,
             fetch_max_bytes=32 * 1024 * 1024,
         ) as consumer:
@@ -155,6 +178,8 @@ class LogReader:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read_for_ever(consumer))
                 group.create_task(self._watch_for_ever(consumer))
+                if self._echoes is not None:
+                    group.create_task(self._echo_for_ever(consumer, self._echoes))
 
     async def _read_for_ever(self, consumer: AIOKafkaConsumer) -> None:
         while True:
@@ -170,17 +195,53 @@ class LogReader:
                 await self._find_again(consumer, error.args[0])
                 continue
             for tp, records in found.items():
-                if self._wanted is not None:
-                    break  # the rest is read again
-                if tp.topic in self._made_again:
-                    continue  # read from its beginning, next
-                await self._hand_over(consumer, tp, records)
+                async with self._handing:
+                    if self._wanted is not None:
+                        break  # the rest is read again
+                    if tp.topic in self._made_again:
+                        continue  # read from its beginning, next
+                    await self._hand_over(consumer, tp, records)
+
+    async def _echo_for_ever(self, consumer: AIOKafkaConsumer, echoes: Echoes) -> None:
+        while True:
+            for tp in await echoes.some():
+                async with self._handing:
+                    await self._hand_over_echoes(consumer, tp, echoes)
+
+    async def _hand_over_echoes(
+        self, consumer: AIOKafkaConsumer, tp: TopicPartition, echoes: Echoes
+    ) -> None:
+        position = self._positions.get(tp)
+        if self._wanted is not None or position is None or tp.topic in self._made_again:
+            return
+        if position.mark is not None:
+            return  # fetched first: only that shows whether it is the log that was read before
+        first = echoes.first(tp)
+        if tp in self._echoed and first is not None and first < position.offset:
+            self._start_again(consumer, tp, f"{first} was written after {position.offset - 1}")
+        elif records := echoes.from_(tp, position.offset):
+            if tp not in self._echoed:
+                consumer.pause(tp)
+                self._echoed.add(tp)
+            await self._pass_on(tp, position.offset, records)
+        elif echoes.has(tp):
+            self._fetch_again(consumer, tp)  # others wrote in between
+
+    def _fetch_again(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> None:
+        """Fetch a partition, from where it is, until echoes follow it."""
+        if tp in self._echoed:
+            self._echoed.discard(tp)
+            consumer.seek(tp, self._positions[tp].offset)
+            consumer.resume(tp)
 
     async def _take_up(self, consumer: AIOKafkaConsumer) -> None:
         wanted, self._wanted = self._wanted or {}, None
         self._positions = wanted
         self._replaced &= wanted.keys()
         consumer.assign(list(wanted))
+        self._echoed.clear()
+        if self._echoes is not None:
+            self._echoes.keep(wanted)
         for tp, position in wanted.items():
             self._seek(consumer, tp, position)
         # Requested before anything is read: from here on a changed id means another log.
@@ -205,16 +266,22 @@ class LogReader:
                 self._start_again(consumer, tp, "the record that was read last is another one")
                 return
             records = records[1:]
+        elif records[0].offset < position.offset:
+            records = [r for r in records if r.offset >= position.offset]  # the others were echoed
         elif records[0].offset > position.offset:
             self._count_missing(tp, position.offset, records[0].offset)
-        if not records:
-            return
+        if records:
+            await self._pass_on(tp, position.offset, records)
+
+    async def _pass_on(
+        self, tp: TopicPartition, after: int, records: Sequence[ConsumerRecord]
+    ) -> None:
         replaced = tp in self._replaced
         self._replaced.discard(tp)
         # Marked as read before it is handed over: a new assignment meanwhile starts where the
         # state stands, not here.
         self._positions[tp] = Position(records[-1].offset + 1)
-        await self._deliver(Records(tp, position.offset, records, replaced))
+        await self._deliver(Records(tp, after, records, replaced))
 
     def _start_again(self, consumer: AIOKafkaConsumer, tp: TopicPartition, why: str) -> None:
         self.replaced_logs += 1
@@ -228,6 +295,7 @@ class LogReader:
         self._replaced.add(tp)
         self._positions[tp] = Position()
         consumer.seek(tp, 0)
+        self._fetch_again(consumer, tp)
 
     def _count_missing(self, tp: TopicPartition, expected: int, found: int) -> None:
         if expected == 0:
@@ -277,6 +345,10 @@ class LogReader:
                 progress.reset()  # Kafka is away: no partition moves
                 applying.reset()
                 continue
+            for tp in self._echoed & ends.keys():
+                if ends[tp] > self._positions[tp].offset or ends[tp] < at[tp]:
+                    # Others may have written after our last, or the end was cut off.
+                    self._fetch_again(consumer, tp)
             applied = {tp: offset for tp, offset in self.applied().items() if tp in ends}
             self.stalled = _not_applied(applying.stuck(applied, ends, loop.time()), applied)
             if stalled := progress.stuck(at, ends, loop.time()):

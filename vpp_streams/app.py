@@ -31,7 +31,7 @@ from vpp_streams.process.status_server import serving_status
 from vpp_streams.process.traces import tracing_role
 from vpp_streams.settings import Settings
 
-FaustRole = Literal["ingest", "fleet"]
+FaustRole = Literal["ingest", "fleet", "flow"]
 Role = FaustRole | Literal["region", "optimizer", "historian"]
 ROLES: tuple[Role, ...] = (*get_args(FaustRole), "region", "optimizer", "historian")
 
@@ -42,7 +42,9 @@ STOP_S = 20.0
 COLLECT_AFTER = 10_000
 """New objects between two collections; frames of readings are few objects, large ones."""
 
-_WITH_PAGES: frozenset[FaustRole] = frozenset({"fleet"})
+_WITH_PAGES: frozenset[FaustRole] = frozenset({"fleet", "flow"})
+_GROUPS: dict[FaustRole, str] = {"ingest": "ingest", "fleet": "fleet", "flow": "ingest"}
+"""The consumer group that a role joins."""
 
 
 def create_app(
@@ -52,7 +54,9 @@ def create_app(
     nothing.
     """
     context = _context(settings, health or HealthReporter(role))
-    app = faust.App(context.group(role), **_options(context), web_enabled=role in _WITH_PAGES)
+    app = faust.App(
+        context.group(_GROUPS[role]), **_options(context), web_enabled=role in _WITH_PAGES
+    )
     _end_in_time(app)
     _follow_registry(app, context)
     _publish_health(app, context)
@@ -201,7 +205,7 @@ def run_worker(role: Role, settings: Settings) -> None:
     use_arrow_without_pandas()
     # Also for the thread that Faust fetches in.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    if role not in ("ingest", "fleet"):
+    if role not in ("ingest", "fleet", "flow"):
         set_up_logs(settings)
         asyncio.run(_NO_FAUST_APP[role](settings))
         return

@@ -4,7 +4,7 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
-from agents.command import CYCLE_S, LONGEST_REST_S, SHARE, CommandAgent
+from agents.command import CYCLE_S, LONGEST_REST_S, ORDERED_MS, REST_MS, SHARE, CommandAgent
 from agents.pace import Pace
 from schemas.commands import CommandEvents
 from schemas.dispatch import SupplyPartial
@@ -68,6 +68,7 @@ async def test_devices_that_come_while_it_sends_are_in_the_next_cycle() -> None:
     assert kinds == ["command.events", "region.partials"]
     assert len(decode_json(kafka.sent[0][1], CommandEvents).events) == 3
     (first,) = (v for name, v in kafka.sent if name == "region.partials")
+    world.now_ms += REST_MS  # nothing is ordered any more
     await agent.cycle()
     last = kafka.sent[-1][1]
     batteries = [sum(decode_json(v, SupplyPartial).states.values()) for v in (first, last)]
@@ -101,3 +102,38 @@ async def test_cycles_go_on_at_once_when_kafka_is_back() -> None:
     await agent.cycle()
     assert kafka.wall_s >= 172.0
     assert pace.rest_s() == 0.0
+
+
+async def test_a_partition_at_rest_has_a_cycle_a_second_and_one_with_orders_has_two() -> None:
+    world = OnePartition([home(i) for i in range(3)])
+    world.connect()
+    world.measure()
+    kafka = Counting(world)
+    agent = agent_of(world, kafka)
+
+    async def cycles(seconds: int) -> int:
+        before = kafka.supplies
+        for _ in range(2 * seconds):
+            await agent.cycle()
+            world.now_ms += 500
+        return kafka.supplies - before
+
+    assert await cycles(4) == 4
+    world.order(3000.0)
+    assert await cycles(4) == 8
+    world.now_ms += ORDERED_MS
+    assert await cycles(4) == 4
+
+
+class Counting:
+    """A producer that counts supplies."""
+
+    def __init__(self, world: OnePartition) -> None:
+        self.supplies = 0
+
+    @property
+    def outlet(self) -> Any:
+        async def send(topic: Topic[Any], record: Any) -> None:
+            self.supplies += isinstance(record, SupplyPartial)
+
+        return SimpleNamespace(send=send)

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
 from agents.faust_seam import Membership
-from agents.flow import committed_as, position_of
+from agents.in_flight import committed_as, position_of
 from agents.ingest import IngestWorker
 from schemas.encoding import LIVE
 from tables.group import Share

@@ -2,13 +2,14 @@
 every acked reading counts once, and the log gives the same again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 from agents.context import AgentContext
 from agents.fleet import FleetWorker
+from agents.flow import FlowWorker
 from agents.ingest import IngestWorker
 from schemas.encoding import BACKFILL, LIVE
 from tables.log_reader import Deliver, Records
@@ -43,11 +44,23 @@ MAX_WAITING = 4
 
 async def run(world: World) -> int:
     """Play the seed; returns how many faults there were. Raises `BrokenError`."""
+    return await play(world, {"ingest": ingest, "fleet": fleet})
+
+
+async def run_flow(world: World) -> int:
+    """The same with workers that do both halves."""
+    return await play(world, {"flow": flow})
+
+
+async def play(
+    world: World, roles: Mapping[str, Callable[[World], Coroutine[Any, Any, None]]]
+) -> int:
+    """Play the seed with some workers of each role."""
     plant = Plant(world, HOMES)
     world.serve("gateway-0", partial(gateway, world, 0))
     for number in range(WORKERS):
-        world.serve(f"ingest-{number}", partial(ingest, world))
-        world.serve(f"fleet-{number}", partial(fleet, world))
+        for name, main in roles.items():
+            world.serve(f"{name}-{number}", partial(main, world))
     await world.sleep(3.0)
     plant.start(obeying=False)
     faults = Faults(world, plant)
@@ -118,16 +131,35 @@ async def ingest(world: World) -> None:
     context = context_of(world, "ingest")
     membership = SimMembership(world.kafka, context.group("ingest"), PARTITIONS)
     worker = IngestWorker(context, membership)
+    async with lanes(worker) as (live, backfill):
+        await role(world, context, membership, worker.run(live, backfill))
 
-    async def backfill(records: Records) -> None:
+
+@asynccontextmanager
+async def lanes(worker: IngestWorker) -> AsyncIterator[tuple[Deliver, Deliver]]:
+    """The channels of ingest's two lanes."""
+
+    async def apply_backfill(records: Records) -> None:
         await worker.wait_for_live()
         await worker.apply(records, BACKFILL)
 
     async with (
         channel(lambda records: worker.apply(records, LIVE)) as live,
-        channel(backfill) as late,
+        channel(apply_backfill) as backfill,
     ):
-        await role(world, context, membership, worker.run(live, late))
+        yield live, backfill
+
+
+async def flow(world: World) -> None:
+    """As ``vpp worker flow``, without Faust and its pages."""
+    context = context_of(world, "flow")
+    membership = SimMembership(world.kafka, context.group("ingest"), PARTITIONS)
+    worker = FlowWorker(context, membership)
+    async with (
+        lanes(worker.ingest) as (live, backfill),
+        channel(worker.fleet.apply) as canonical,
+    ):
+        await role(world, context, membership, worker.run(live, backfill, canonical))
 
 
 async def fleet(world: World) -> None:

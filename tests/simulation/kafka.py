@@ -231,9 +231,9 @@ class SimKafka:
         pid: int,
         epoch: int,
         transactional_id: str | None,
-    ) -> dict[TopicPartition, int | Exception]:
+    ) -> dict[TopicPartition, tuple[int, int | None] | Exception]:
         """Write a batch (with its first sequence number) to each of these partitions."""
-        answers: dict[TopicPartition, int | Exception] = {}
+        answers: dict[TopicPartition, tuple[int, int | None] | Exception] = {}
         for tp, batch, seq in batches:
             try:
                 answers[tp] = self._append(
@@ -252,7 +252,7 @@ class SimKafka:
         epoch: int,
         seq: int,
         transactional_id: str | None,
-    ) -> int:
+    ) -> tuple[int, int | None]:
         log = self.log(tp)
         if self.full:
             raise KafkaStorageError
@@ -278,7 +278,7 @@ class SimKafka:
         )
         if base == before:
             self.on_append(tp, log.records[-len(batch) :])
-        return base
+        return base, log.stamp_at(base) if stamped else None
 
     def init_producer(self, transactional_id: str | None, timeout_ms: int) -> tuple[int, int]:
         """Producer id and epoch; of a transactional one this ends what its predecessor began."""

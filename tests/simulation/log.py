@@ -182,6 +182,12 @@ class Log:
             for pid, first, marker in self.aborted
         )
 
+    def stamp_at(self, offset: int) -> int | None:
+        """The timestamp of a record; None where it is gone."""
+        at = bisect_left(self.offsets, offset)
+        there = at < len(self.offsets) and self.offsets[at] == offset
+        return self.records[at].timestamp_ms if there else None
+
     def first_since(self, time_ms: int, *, committed: bool) -> Stored | None:
         """The first record that is at least that new."""
         limit = self.stable_end if committed else self.end

@@ -3,8 +3,12 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from unittest.mock import patch
+
+from aiokafka import ConsumerRecord, TopicPartition
 
 import agents.fleet
+from tables.echoes import Echoes
 from tests.simulation.producer import SimProducer
 from vpp_streams.kafka import topics
 
@@ -42,11 +46,25 @@ def no_bound() -> Iterator[None]:
         agents.fleet.read_frame = read_frame
 
 
+@contextmanager
+def no_gap() -> Iterator[None]:
+    """What a worker wrote follows what it has read, whatever others wrote in between."""
+    from_ = Echoes.from_
+
+    def all_newer(self: Echoes, tp: TopicPartition, offset: int) -> list[ConsumerRecord]:
+        first = self.first(tp)
+        return from_(self, tp, offset if first is None else max(offset, first))
+
+    with patch.object(Echoes, "from_", all_newer):
+        yield
+
+
 MISTAKES = {
     "": nullcontext,
     "ack_too_early": ack_too_early,
     "no_fence": no_fence,
     "no_bound": no_bound,
+    "no_gap": no_gap,
 }
 
 

@@ -75,10 +75,10 @@ class _OnItsWay:
         self.futures: list[tuple[int, asyncio.Future[RecordMetadata]]] = []
         self.seq = -1
 
-    def stored(self, base: int) -> None:
-        _settle(self.done, self.metadata(base))
+    def stored(self, base: int, stamp_ms: int | None = None) -> None:
+        _settle(self.done, self.metadata(base, stamp_ms))
         for at, future in self.futures:
-            _settle(future, self.metadata(base + at if base >= 0 else base))
+            _settle(future, self.metadata(base + at if base >= 0 else base, stamp_ms))
 
     def failed(self, error: BaseException) -> None:
         if not self.done.done():
@@ -91,10 +91,13 @@ class _OnItsWay:
         if not self.drained.done():
             self.drained.set_result(None)
 
-    def metadata(self, offset: int) -> RecordMetadata:
-        """What a future says of a stored record."""
-        stamp_ms = self.batch.records[0].timestamp_ms
-        return RecordMetadata(self.tp.topic, self.tp.partition, self.tp, offset, stamp_ms, 0, 0)
+    def metadata(self, offset: int, stamp_ms: int | None = None) -> RecordMetadata:
+        """What a future says of a stored record; ``stamp_ms`` is the broker's stamp."""
+        by_broker = stamp_ms is not None
+        stamp_ms = stamp_ms if by_broker else self.batch.records[0].timestamp_ms
+        return RecordMetadata(
+            self.tp.topic, self.tp.partition, self.tp, offset, stamp_ms, int(by_broker), 0
+        )
 
 
 def _settle(future: asyncio.Future[RecordMetadata], metadata: RecordMetadata) -> None:
@@ -370,8 +373,8 @@ class SimProducer(Client):
         again = []
         for way in self._in_flight:
             answer = answers[way.tp]
-            if isinstance(answer, int):
-                way.stored(answer)
+            if isinstance(answer, tuple):
+                way.stored(*answer)
             elif isinstance(answer, DuplicateSequenceNumber):
                 way.stored(-1)
             elif isinstance(answer, KafkaError) and answer.retriable:

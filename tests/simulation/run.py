@@ -18,6 +18,7 @@ Scenario = Callable[[World], Awaitable[int]]
 SCENARIOS: dict[str, Scenario] = {
     "ingestion": ingestion.run,
     "counting": counting.run,
+    "flow": counting.run_flow,
     "commanding": commanding.run,
 }
 

@@ -265,7 +265,7 @@ def simulate(scenario: str, seeds: int, *words: str) -> subprocess.CompletedProc
 
 
 @pytest.mark.parametrize(
-    "scenario", ["counting", pytest.param("ingestion", marks=pytest.mark.nightly)]
+    "scenario", ["counting", "flow", pytest.param("ingestion", marks=pytest.mark.nightly)]
 )
 def test_the_same_seed_is_the_same_story_in_another_process(scenario: str) -> None:
     once, again = (simulate(scenario, 1).stdout.splitlines()[-2:] for _ in range(2))
@@ -277,9 +277,11 @@ def test_the_same_seed_is_the_same_story_in_another_process(scenario: str) -> No
     [
         ("ingestion", 40),
         ("counting", 3),
+        ("flow", 3),
         ("commanding", 2),
         pytest.param("ingestion", 1000, marks=pytest.mark.nightly),
         pytest.param("counting", 50, marks=pytest.mark.nightly),
+        pytest.param("flow", 50, marks=pytest.mark.nightly),
         pytest.param("commanding", 50, marks=pytest.mark.nightly),
     ],
 )

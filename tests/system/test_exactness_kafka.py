@@ -3,6 +3,7 @@ row is a dead letter once, and the state comes back from the compacted changelog
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -29,20 +30,36 @@ from vpp_streams.settings import Settings
 pytestmark = pytest.mark.kafka
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Which roles do the work: the one that holds state, and those beside it."""
+
+    holder: str
+    beside: tuple[str, ...]
+    group: str
+    """The group to which the holder commits how far its state is."""
+
+
+SPLIT, FLOW = Layout("fleet", ("ingest",), "fleet"), Layout("flow", (), "ingest")
+
+
 async def feed_through_crashes(
-    world: ReadingsWorld, parts: list[list[tuple[int, bytes]]], start: Callable[..., Worker]
+    world: ReadingsWorld,
+    parts: list[list[tuple[int, bytes]]],
+    start: Callable[..., Worker],
+    layout: Layout,
 ) -> Worker:
-    """Feed everything, killing fleet workers -9 after most of the parts.
+    """Feed everything, killing the workers that hold state -9 after most of the parts.
 
     One joins and leaves; meanwhile the first is frozen for longer than its session, and wakes up
     when the other has gone on with its partitions.
     """
-    fleet = start("fleet")
+    fleet = start(layout.holder)
     second: Worker | None = None
     for i, part in enumerate(parts):
         await world.feed(part)
         if i == 2:
-            second = start("fleet")
+            second = start(layout.holder)
             await until(partial(holds_every_site, second), "the second worker to take part")
         elif second and i == 3:
             fleet.freeze()
@@ -53,15 +70,15 @@ async def feed_through_crashes(
             second.stop()
             second = None
         elif i < len(parts) - 1:
-            before = await progress(world.settings, "fleet", topics.TELEMETRY)
-            await until(partial(fleet_beyond, world, before), "the fleet to go on")
+            before = await progress(world.settings, layout.group, topics.TELEMETRY)
+            await until(partial(beyond, world, layout, before), "the fleet to go on")
             fleet.kill()
-            fleet = start("fleet")
+            fleet = start(layout.holder)
     return fleet
 
 
-async def fleet_beyond(world: ReadingsWorld, n: int) -> bool:
-    return await progress(world.settings, "fleet", topics.TELEMETRY) > n
+async def beyond(world: ReadingsWorld, layout: Layout, n: int) -> bool:
+    return await progress(world.settings, layout.group, topics.TELEMETRY) > n
 
 
 async def compact(settings: Settings, changelog: str) -> None:
@@ -104,11 +121,12 @@ async def snapshot_of(worker: Worker) -> list[object]:
     ]
 
 
+@pytest.mark.parametrize("layout", [SPLIT, FLOW], ids=["split", "flow"])
 @pytest.mark.parametrize(
     ("seconds", "kills"), [(150, 2), pytest.param(1000, 5, marks=pytest.mark.nightly)]
 )
 async def test_exact_through_crashes_rebalances_and_compaction(
-    topics_ready: Settings, tmp_path: Path, seconds: int, kills: int
+    topics_ready: Settings, tmp_path: Path, seconds: int, kills: int, layout: Layout
 ) -> None:
     rng = random.Random(42)
     arrivals = readings(rng, seconds)
@@ -120,18 +138,19 @@ async def test_exact_through_crashes_rebalances_and_compaction(
     try:
         with workers(topics_ready, tmp_path) as start:
             await world.import_assets()
-            start("ingest")
-            fleet = await feed_through_crashes(world, parts, start)
+            for role in layout.beside:
+                start(role)
+            fleet = await feed_through_crashes(world, parts, start, layout)
             await wait_for_group(topics_ready, "ingest", *topics.LIVE_RAW)
             await world.close_windows()
-            await wait_for_group(topics_ready, "fleet", topics.TELEMETRY)
+            await wait_for_group(topics_ready, layout.group, topics.TELEMETRY)
             check_windows(await world.windows(), arrivals)
             check_rejected(await world.rejected(), malformed)
             # Compacted while its worker runs: a segment is closed by the next write only.
             await compact(topics_ready, topics.STATE_FLEET.full(topics_ready.namespace))
             before = await snapshot_of(fleet)
             fleet.stop()
-            fresh = start("fleet")
+            fresh = start(layout.holder)
             await until(lambda: holds_every_site(fresh), "the fresh worker to recover")
             # It reads the earlier commands after the state, from another topic.
             await until(lambda: commands_every_site(fresh), "the fresh worker to know all commands")

@@ -40,7 +40,10 @@ SITES = [site_in(partition) for partition in range(PARTITIONS)]
 class Fleet:
     """The workers that run, those that are frozen, and what was measured so far."""
 
-    def __init__(self, start: Callable[..., Worker], outlet: Outlet, rng: random.Random) -> None:
+    def __init__(
+        self, role: str, start: Callable[..., Worker], outlet: Outlet, rng: random.Random
+    ) -> None:
+        self._role = role
         self._start = start
         self._outlet = outlet
         self._rng = rng
@@ -50,7 +53,7 @@ class Fleet:
 
     def start(self, count: int = 1) -> None:
         """Start workers in the same moment."""
-        self.running += [self._start("fleet") for _ in range(count)]
+        self.running += [self._start(self._role) for _ in range(count)]
 
     def shake(self) -> str:
         """Do something to one of them; returns what."""
@@ -98,7 +101,7 @@ class Fleet:
     async def whole(self) -> bool:
         """Whether every worker answers for every site, exactly, and commands it."""
         self.running = [w for w in self.running if w.process.poll() is None] or [
-            self._start("fleet")  # who ended loudly is started again, as its supervisor does
+            self._start(self._role)  # who ended loudly is started again, as its supervisor does
         ]
         return all(await asyncio.gather(*(self._exact(w, s) for w in self.running for s in SITES)))
 
@@ -113,10 +116,12 @@ class Fleet:
         return bool(page.get("commanded")) and counted == self.readings
 
 
+@pytest.mark.parametrize("role", ["fleet", "flow"])
 @pytest.mark.parametrize("rounds", [3, pytest.param(20, marks=pytest.mark.nightly)])
 async def test_after_each_shake_every_partition_is_owned_commanded_and_exact(
-    topics_ready: Settings, tmp_path: Path, rounds: int
+    topics_ready: Settings, tmp_path: Path, rounds: int, role: str
 ) -> None:
+    """Frames that others write are not echoed: a worker that does both halves fetches them."""
     clients = KafkaClients(topics_ready)
     took_s: list[tuple[float, str]] = []
     with workers(topics_ready, tmp_path) as start:
@@ -125,7 +130,7 @@ async def test_after_each_shake_every_partition_is_owned_commanded_and_exact(
             for site_id in SITES:
                 site = Site(site_id, "north", (Device(f"{site_id}-pw", "powerwall"),))
                 await outlet.send(topics.ASSETS, site)
-            fleet = Fleet(start, outlet, random.Random(7))
+            fleet = Fleet(role, start, outlet, random.Random(7))
             fleet.start(2)
             for number in range(rounds):
                 await fleet.measure()

@@ -7,7 +7,7 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
-from agents.flow import InFlight
+from agents.in_flight import InFlight
 from tables.log_reader import STALLED_S, LogReader, Position, Records
 from tables.state_store import FencedError, Writer
 from tests.support.virtual_time import in_virtual_time

@@ -5,14 +5,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import RecordsToDelete
 
+from tables.echoes import Echoes
 from tables.log_reader import LogReader, Position, Records, mark_of
 from tests.support.kafka_world import make_again
+from tests.support.telemetry_factory import make_batch
 from tests.support.waiting import PATIENCE_S
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, administering, producing
+from vpp_streams.kafka.echo import Echo, EchoedRecord
+from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -21,12 +25,12 @@ pytestmark = pytest.mark.kafka
 class Reading:
     """A reader of one partition, and what it handed over."""
 
-    def __init__(self, clients: KafkaClients) -> None:
+    def __init__(self, clients: KafkaClients, echoes: Echoes | None = None) -> None:
         self.clients = clients
         self.tp = TopicPartition(clients.full(topics.TELEMETRY), 0)
         self.received: list[ConsumerRecord] = []
         self.replaced = 0
-        self.reader = LogReader(clients, self._deliver)
+        self.reader = LogReader(clients, self._deliver, echoes=echoes)
         self._more = asyncio.Condition()
         self.hold = asyncio.Event()
         """Cleared: the reader waits in the next delivery."""
@@ -57,8 +61,10 @@ class Reading:
 
 
 @asynccontextmanager
-async def reading(settings: Settings, position: Position | None) -> AsyncIterator[Reading]:
-    found = Reading(KafkaClients(settings))
+async def reading(
+    settings: Settings, position: Position | None, echoes: Echoes | None = None
+) -> AsyncIterator[Reading]:
+    found = Reading(KafkaClients(settings), echoes)
     if position is not None:
         found.reader.read({found.tp: position})
     work = asyncio.create_task(found.reader.run())
@@ -154,3 +160,109 @@ async def test_what_was_not_taken_is_read_again(topics_ready: Settings) -> None:
         one.reader.go_back(one.tp, Position(1))
         await one.until(lambda: len(one.received) == 5)
         assert one.values() == [b"a", b"b", b"c", b"b", b"c"]
+
+
+FRAMES = [
+    make_batch(
+        [
+            {
+                "device_id": "pw",
+                "site_id": "home",
+                "seq": seq,
+                "measured_at_ms": seq,
+                "received_at_ms": seq,
+                "battery_w": 1.0,
+            }
+        ]
+    )
+    for seq in range(6)
+]
+
+
+class Ours:
+    """A writer whose records are echoed to its own reader."""
+
+    def __init__(self, producer: AIOKafkaProducer, settings: Settings, echoes: Echoes) -> None:
+        echo = Echo(topics.TELEMETRY, echoes.take)
+        self._outlet = Outlet(producer, settings.namespace, echo)
+
+    async def write(self, seq: int) -> None:
+        await (await self._outlet.send(topics.TELEMETRY, FRAMES[seq], partition=0))
+
+
+def is_echoed(records: list[ConsumerRecord]) -> list[bool]:
+    return [isinstance(record, EchoedRecord) for record in records]
+
+
+async def test_what_we_wrote_is_handed_over_as_it_would_be_read(topics_ready: Settings) -> None:
+    echoes = Echoes()
+    async with producing(KafkaClients(topics_ready)) as producer:
+        ours = Ours(producer, topics_ready, echoes)
+        async with reading(topics_ready, Position(), echoes) as one:
+            await ours.write(0)
+            await one.until(lambda: len(one.received) == 1)  # the first may be fetched
+            for seq in (1, 2, 3):
+                await ours.write(seq)
+            await one.until(lambda: len(one.received) == 4)
+            assert is_echoed(one.received[2:]) == [True, True]
+            assert one.received[3].content is FRAMES[3]
+        async with reading(topics_ready, Position()) as other:
+            await other.until(lambda: len(other.received) == 4)
+            for echoed, fetched in zip(one.received, other.received, strict=True):
+                assert (echoed.offset, echoed.value) == (fetched.offset, fetched.value)
+                assert mark_of(echoed) == mark_of(fetched)
+
+
+async def test_what_others_wrote_in_between_is_fetched_in_its_place(topics_ready: Settings) -> None:
+    echoes = Echoes()
+    async with producing(KafkaClients(topics_ready)) as producer:
+        ours = Ours(producer, topics_ready, echoes)
+        async with reading(topics_ready, Position(), echoes) as one:
+            for seq in (0, 1, 2):
+                await ours.write(seq)
+            await one.until(lambda: len(one.received) == 3)
+            await one.write(b"of another worker")
+            await ours.write(3)
+            await one.until(lambda: len(one.received) == 5)
+            assert [record.offset for record in one.received] == [0, 1, 2, 3, 4]
+            assert one.received[3].value == b"of another worker"
+            assert one.reader.missing == 0
+            for seq in (4, 5):
+                await ours.write(seq)
+            await one.until(lambda: len(one.received) == 7)
+            assert [record.offset for record in one.received] == list(range(7))
+
+
+async def test_where_the_state_stands_is_looked_up_before_anything_is_echoed(
+    topics_ready: Settings,
+) -> None:
+    """The log was made again, and the worker writes where its state stands."""
+    position = await standing_at(topics_ready, b"a", b"b")
+    echoes = Echoes()
+    async with producing(KafkaClients(topics_ready)) as producer:
+        ours = Ours(producer, topics_ready, echoes)
+        async with reading(topics_ready, None, echoes) as one:
+            await one.make_again()
+            await one.write(b"x", b"y")
+            await ours.write(0)
+            one.reader.read({one.tp: position})
+            await one.until(lambda: len(one.received) == 3)
+            assert one.replaced == 1
+            assert one.values()[:2] == [b"x", b"y"]
+
+
+async def test_a_log_that_is_cut_off_behind_what_was_echoed_begins_again(
+    topics_ready: Settings,
+) -> None:
+    echoes = Echoes()
+    clients = KafkaClients(topics_ready)
+    async with reading(topics_ready, Position(), echoes) as one:
+        async with producing(clients) as producer:
+            for seq in (0, 1, 2):
+                await Ours(producer, topics_ready, echoes).write(seq)
+            await one.until(lambda: len(one.received) == 3)
+        await one.make_again()
+        async with producing(clients) as producer:
+            await Ours(producer, topics_ready, echoes).write(3)
+        await one.until(lambda: one.replaced == 1)
+        assert one.received[3].offset == 0

@@ -10,15 +10,18 @@ from vpp_streams.settings import load_settings
 
 
 def worker(
-    role: Annotated[str, typer.Argument(help="ingest, fleet, region, optimizer or historian")],
+    role: Annotated[
+        str, typer.Argument(help="ingest, fleet, flow, region, optimizer or historian")
+    ],
     port: Annotated[
-        int | None, typer.Option(help="port of the worker's pages (role fleet)", min=1, max=65535)
+        int | None, typer.Option(help="port of the worker's pages (fleet, flow)", min=1, max=65535)
     ] = None,
 ) -> None:
     """Run one worker of a role. Start more of the same role to share its partitions.
 
     ingest  reads raw device topics, writes canonical telemetry and dead letters
     fleet   maintains twins and site windows, publishes region partials
+    flow    does the work of ingest and fleet in one process, at less cost; instead of them
     region  merges partials into regions
     optimizer  bids each region's batteries into the market, and delivers its awards (one is enough)
     historian  keeps windows, market and control records for years, for `vpp report`

@@ -13,6 +13,7 @@ from schemas.entry_frames import encode_entries
 from vpp_streams.errors import BrokerError, RefusedError
 from vpp_streams.kafka import tracing
 from vpp_streams.kafka.clients import KafkaClients, no_topic, producing
+from vpp_streams.kafka.echo import Echo
 from vpp_streams.kafka.topic import Topic
 
 T = TypeVar("T")
@@ -21,9 +22,12 @@ T = TypeVar("T")
 class Outlet:
     """Writes records with one started producer."""
 
-    def __init__(self, producer: AIOKafkaProducer, namespace: str) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, namespace: str, echo: Echo | None = None
+    ) -> None:
         self._producer = producer
         self._namespace = namespace
+        self._echo = echo
 
     async def send(
         self,
@@ -42,15 +46,18 @@ class Outlet:
         trace = tracing.outgoing(topic.name)
         if trace is not None and trace.header is not None:
             all_headers.append((tracing.HEADER, trace.header))
+        value = encode(topic, record)
         sent = await self._producer.send(
             topic.full(self._namespace),
-            encode(topic, record),
+            value,
             key=topic.key.of(record).encode() if topic.key else None,
             partition=existing_partition(topic, record, partition),
             headers=all_headers or None,
         )
         if trace is not None:
             trace.until(sent)
+        if self._echo is not None and topic is self._echo.topic:
+            self._echo.follow(sent, value, all_headers, record)
         return sent
 
     async def write(self, topic: Topic[T], record: T) -> RecordMetadata:

@@ -17,6 +17,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from schemas.health import DOES_ALSO
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.process.metric_table import LAG_BUCKETS_S, ROWS
 from vpp_streams.process.weighted_histogram import WeightedHistogram
@@ -149,7 +150,7 @@ def _sources_of(role: str) -> tuple[_Named, _Named]:
     prefixes: _Named = {}
     for row in ROWS.values():
         for source in row.sources:
-            if source.role in (role, "*"):
+            if source.role in (role, "*", *DOES_ALSO.get(role, ())):
                 into = prefixes if source.key.endswith("*") else exact
                 labels = _with_role(row.name, role, source.labels)
                 into[source.key.removesuffix("*")] = row.name, labels

@@ -9,12 +9,12 @@ from vpp_streams.serving.views import ProcessView, Totals
 STALE_MS = 10_000
 _RATE_SPAN_MS = 10_000
 _MAX_PROCESSES = 500
-_LAG_ROLES = ("ingest", "fleet", "region")
+_LAG_ROLES = ("ingest", "fleet", "flow", "region")
 _SOURCES = {
     "readings_in": (("gateway", "readings_in"), ("gateway", "backfill_in")),
-    "canonical": (("ingest", "canonical"),),
-    "rejected": (("ingest", "rejected"),),
-    "windows_closed": (("fleet", "windows_closed"),),
+    "canonical": (("ingest", "canonical"), ("flow", "canonical")),
+    "rejected": (("ingest", "rejected"), ("flow", "rejected")),
+    "windows_closed": (("fleet", "windows_closed"), ("flow", "windows_closed")),
 }
 
 

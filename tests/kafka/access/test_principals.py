@@ -25,6 +25,17 @@ CODE = {
         "agents/fleet_pages.py",
         WORKER,
     ),
+    "flow": (
+        "agents/flow.py",
+        "agents/ingest.py",
+        "agents/fleet.py",
+        "agents/command.py",
+        "agents/control_feed.py",
+        "agents/holders.py",
+        "agents/window_publisher.py",
+        "agents/fleet_pages.py",
+        WORKER,
+    ),
     "region": ("agents/region.py", "agents/dispatcher.py", WORKER),
     "optimizer": tuple(
         f"vpp_streams/market/{name}.py"
@@ -44,8 +55,9 @@ FEEDS: dict[str, Topic[Any]] = {
     "revocations_into(": topics.IDENTITY_REVOCATIONS,
 }
 """Feeds that others share, by the call."""
-NOT_USED = {"gateway": {topics.COMMANDS}}
-"""Topics that are named for something else: the gateway looks up how long commands are kept."""
+NOT_USED = {"gateway": {topics.COMMANDS}, "flow": {topics.SEATS_FLEET}}
+"""Topics that are named for something else: the gateway looks up how long commands are kept, and
+flow sits in ingest's group only."""
 
 
 def named_in(role: str) -> set[Topic[Any]]:
@@ -100,7 +112,7 @@ def test_every_topic_has_a_writer_and_a_reader() -> None:
         (topics.IDENTITY_CODES, {"identity"}),
         (topics.SETTLEMENT_ENTRIES, {"settlement"}),
         (topics.DISPATCH, {"region"}),
-        (topics.GATEWAY_OUT, {"fleet"}),
+        (topics.GATEWAY_OUT, {"fleet", "flow"}),
         (topics.ASSETS, {"operator"}),
     ],
 )

@@ -7,7 +7,6 @@ are curves, so the price that the region finds is the one of all devices togethe
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -21,6 +20,8 @@ Key = TypeVar("Key", bound=Hashable)
 
 STEEPEST = 1e-9
 """Prices closer than this, relative, are spread this far apart: a jump has no slope."""
+AT_ONCE = 16
+"""Points that are added to a thinned curve before its errors are computed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +70,30 @@ def supply_curve(problem: Problem, points: int = 128) -> Curve:
 
 
 def _thinned(curve: Curve, points: int) -> Curve:
-    """The curve through a number of its points, each added where the error is largest."""
+    """The curve through a number of its points.
+
+    Half of them lie where it bends: between two points the error grows with the square of their
+    distance, so an even spread of the root of the bend spreads it evenly. The others are added
+    where the error is largest.
+    """
     prices, power_w = curve.prices, curve.power_w
     if len(prices) <= points:
         return curve
-    kept = np.array([0, len(prices) - 1])
+    bends = np.abs(np.diff(np.diff(power_w) / np.diff(prices)))
+    bent = np.cumsum(np.sqrt(bends * (prices[2:] - prices[:-2])))
+    even = np.searchsorted(bent, np.linspace(0.0, bent[-1], max(points // 2, 2))[1:-1]) + 1
+    kept = np.unique(np.concatenate(([0], even, [len(prices) - 1])))
     while len(kept) < points:
         off = np.abs(power_w - np.interp(prices, prices[kept], power_w[kept]))
-        worst = np.array([a + int(off[a:b].argmax()) for a, b in pairwise(kept)])
-        worst = worst[off[worst] > 0.0]
-        if not len(worst):
+        largest = np.maximum.reduceat(off, kept[:-1])
+        room = points - len(kept)
+        pieces = np.argsort(-largest, kind="stable")[: min(room, max(AT_ONCE, room // 2))]
+        pieces = pieces[largest[pieces] > 0.0]
+        if not len(pieces):
             break
-        best = worst[np.argsort(-off[worst], kind="stable")][: max(1, (points - len(kept)) // 2)]
-        kept = np.union1d(kept, best)
+        ends = zip(kept[pieces].tolist(), kept[pieces + 1].tolist(), strict=True)
+        worst = [a + int(off[a:b].argmax()) for a, b in ends]
+        kept = np.sort(np.concatenate((kept, worst)))
     return Curve(prices[kept], power_w[kept])
 
 

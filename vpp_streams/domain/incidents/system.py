@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 
-from schemas.health import Health
+from schemas.health import DOES_ALSO, Health
 from vpp_streams.domain.incidents.watch import Measurement
 from vpp_streams.domain.moments import MINUTE_MS
 
@@ -32,7 +32,7 @@ class SystemSeen:
         """Apply a process's report."""
         if health.role in self._roles or len(self._roles) < MAX_ROLES:
             self._roles[health.role] = max(now_ms, self._roles.get(health.role, 0))
-        if health.role != "ingest":
+        if "ingest" not in (health.role, *DOES_ALSO.get(health.role, ())):
             return
         run = (health.process_id, health.started_at_ms)
         if run not in self._ingest and len(self._ingest) >= MAX_PROCESSES:

@@ -84,6 +84,28 @@ _HISTORY: Topics = (
     topics.INCIDENTS,
 )
 
+_CANONICAL: Topics = (topics.TELEMETRY, topics.TELEMETRY_REJECTED)
+_FLEET_READS: Topics = (
+    topics.TELEMETRY,
+    topics.PRESENCE,
+    topics.DISPATCH,
+    topics.COMMANDS,
+    topics.COMMAND_EVENTS,
+    topics.GRID_ALERTS,
+    topics.FLEET_HOLDERS,
+    topics.STATE_FLEET,
+)
+_FLEET_WRITES: Topics = (
+    topics.SITE_WINDOWS,
+    topics.REGION_PARTIALS,
+    topics.TELEMETRY_REJECTED,
+    topics.COMMANDS,
+    topics.COMMAND_EVENTS,
+    topics.GATEWAY_OUT,
+    topics.FLEET_HOLDERS,
+    topics.STATE_FLEET,
+)
+
 PRINCIPALS: tuple[Principal, ...] = (
     Principal(
         role="gateway",
@@ -101,35 +123,25 @@ PRINCIPALS: tuple[Principal, ...] = (
         role="ingest",
         about="raw bodies to telemetry",
         reads=(*_REGISTRY, *_RAW, topics.SEATS_INGEST),
-        writes=(topics.TELEMETRY, topics.TELEMETRY_REJECTED),
+        writes=_CANONICAL,
         groups=("ingest",),
         produce_bytes_s=32 * MIB,
     ),
     Principal(
+        role="flow",
+        about="ingest and fleet in one worker",
+        reads=(*_REGISTRY, *_RAW, topics.SEATS_INGEST, *_FLEET_READS),
+        writes=(topics.TELEMETRY, *_FLEET_WRITES),
+        groups=("ingest",),
+        transactional=("fleet.",),
+        produce_bytes_s=64 * MIB,
+        consume_bytes_s=64 * MIB,
+    ),
+    Principal(
         role="fleet",
         about="twins, windows, leases",
-        reads=(
-            *_REGISTRY,
-            topics.TELEMETRY,
-            topics.PRESENCE,
-            topics.DISPATCH,
-            topics.COMMANDS,
-            topics.COMMAND_EVENTS,
-            topics.GRID_ALERTS,
-            topics.FLEET_HOLDERS,
-            topics.STATE_FLEET,
-            topics.SEATS_FLEET,
-        ),
-        writes=(
-            topics.SITE_WINDOWS,
-            topics.REGION_PARTIALS,
-            topics.TELEMETRY_REJECTED,
-            topics.COMMANDS,
-            topics.COMMAND_EVENTS,
-            topics.GATEWAY_OUT,
-            topics.FLEET_HOLDERS,
-            topics.STATE_FLEET,
-        ),
+        reads=(*_REGISTRY, *_FLEET_READS, topics.SEATS_FLEET),
+        writes=_FLEET_WRITES,
         groups=("fleet",),
         transactional=("fleet.",),
         produce_bytes_s=32 * MIB,
