@@ -10,6 +10,11 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def mono_ms() -> int:
+    """This moment on a clock that only goes forward, ms."""
+    return time.monotonic_ns() // 1_000_000
+
+
 def now() -> Now:
     """This moment on both clocks."""
-    return Now(now_ms(), time.monotonic_ns() // 1_000_000)
+    return Now(now_ms(), mono_ms())

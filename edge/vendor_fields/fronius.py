@@ -12,8 +12,8 @@ from edge.vendor_fields.document import NAN, at, items, number
 from edge.vendor_fields.fields import Fields
 from schemas.bodies import JsonValue, Quality
 
-_METERED = ("meter", "bidirectional")
-_NOT_METERED = "produce-only"
+METERED = ("meter", "bidirectional")
+NOT_METERED = "produce-only"
 
 
 def power_flow(data: JsonValue) -> Fields | None:
@@ -24,7 +24,7 @@ def power_flow(data: JsonValue) -> Fields | None:
     socs = [number(at(inverter, "SOC")) / 100 for inverter in items(data, "Inverters")]
     soc, quality = joint_soc([soc for soc in socs if not math.isnan(soc)])
     mode = site.get("Mode")
-    is_metered = mode != _NOT_METERED
+    is_metered = mode != NOT_METERED
     found = Fields(
         {
             "battery_w": number(site.get("P_Akku")),
@@ -34,7 +34,7 @@ def power_flow(data: JsonValue) -> Fields | None:
             "soc": soc,
         }
     )
-    if mode not in (*_METERED, _NOT_METERED):
+    if mode not in (*METERED, NOT_METERED):
         found.estimated.update(("grid_w", "load_w"))
     if quality is not Quality.OK:
         found.estimated.add("soc")

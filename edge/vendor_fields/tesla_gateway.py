@@ -18,7 +18,7 @@ from schemas.bodies import JsonValue
 WITHHELD = 0.05
 """Share of the battery that the gateway counts and nobody can use."""
 _METERS = {"battery_w": "battery", "grid_w": "site", "solar_w": "solar", "load_w": "load"}
-_ISLANDED = {
+ISLANDED = {
     "SystemGridConnected": False,
     "SystemTransitionToIsland": False,
     "SystemIslandedActive": True,
@@ -127,4 +127,4 @@ def _line_to_neutral_v(value: JsonValue) -> float:
 
 def _islanded(document: JsonValue) -> bool | None:
     status = at(document, "grid_status") or at(document, "system_island_state")
-    return _ISLANDED.get(status) if isinstance(status, str) else None
+    return ISLANDED.get(status) if isinstance(status, str) else None

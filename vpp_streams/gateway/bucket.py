@@ -15,9 +15,14 @@ class TokenBucket:
 
     def take(self, n: float, now_ms: int) -> bool:
         """Take ``n`` tokens if they are there; ``now_ms`` is a monotonic clock."""
-        if self.refill(now_ms) < n:
+        # As `refill`, without another call: every reading takes a token.
+        tokens = self.tokens + (now_ms - self._at_ms) / 1000 * self.per_s
+        tokens = min(tokens, self.burst)
+        self._at_ms = now_ms
+        if tokens < n:
+            self.tokens = tokens
             return False
-        self.tokens -= n
+        self.tokens = tokens - n
         return True
 
     def refill(self, now_ms: int) -> float:

@@ -67,8 +67,9 @@ class Framer:
         frame.answers.append(on_answer)
         size = len(lines) + 1
         frame.size += size
+        if not self.in_flight_bytes:
+            self._idle.clear()
         self.in_flight_bytes += size
-        self._idle.clear()
         if self.in_flight_bytes > self.max_in_flight_bytes and self.room.is_set():
             self._counters["backpressure"] += 1
             self.room.clear()

@@ -1,10 +1,10 @@
 """A device's reading as a line of a raw frame; what ingest may reject is passed on unchanged."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from schemas.protocol import Telemetry, UncheckedTelemetry, VendorTelemetry
+from schemas.protocol import Backfill, Telemetry, UncheckedTelemetry, VendorTelemetry
 from schemas.telemetry import NativeBody, VendorBody
 
 Body = NativeBody | VendorBody | dict[str, Any]
@@ -47,3 +47,24 @@ def body_of_row(cols: list[str], row: list[Any]) -> Body:
         return msgspec.convert(body, NativeBody)
     except msgspec.ValidationError:
         return body
+
+
+class BackfillLines(NamedTuple):
+    """The rows of a Backfill as lines."""
+
+    lines: list[bytes]
+    bad_bodies: int
+    """Rows that ingest will reject with their bytes."""
+
+
+def lines_of(device_id: str, received_at_ms: int, backfill: Backfill) -> BackfillLines:
+    """A line for each row of a Backfill that the device still has."""
+    bodies = [
+        (seq, body_of_row(backfill.cols, row))
+        for seq, row in enumerate(backfill.rows, backfill.from_)
+        if row is not None
+    ]
+    return BackfillLines(
+        [line(device_id, received_at_ms, seq, body, backfill.b) for seq, body in bodies],
+        sum(isinstance(body, dict) for _, body in bodies),
+    )

@@ -20,6 +20,7 @@ from vpp_streams.domain.moments import Now
 from vpp_streams.gateway.actions import (
     Action,
     Close,
+    LiveReceipt,
     Produce,
     PublishOutcome,
     Receipt,
@@ -74,7 +75,11 @@ class Link:
     def receive(self, data: bytes, moment: Now) -> None:
         """Handle a complete message from the device."""
         for action in self.session.receive(data, moment):
-            self._perform(action)
+            if type(action) is Produce:  # as for nearly all, so without another call
+                answer = _Answer(self, action.receipt)
+                self._shared.framer.add(action.topic, action.partition, action.lines, answer)
+            else:
+                self._perform(action)
 
     def too_much(self, why: str) -> None:
         """The device has sent more than its budget of frames."""
@@ -186,4 +191,10 @@ class _Answer(msgspec.Struct, gc=False):
     receipt: Receipt
 
     def __call__(self, stored: bool) -> None:
-        self.link.on_answer(self.receipt, stored)
+        receipt = self.receipt
+        if (
+            not stored
+            or type(receipt) is not LiveReceipt
+            or not self.link.session.noted(receipt.seq, clock.mono_ms())
+        ):
+            self.link.on_answer(receipt, stored)

@@ -18,14 +18,20 @@ class LiveAcks:
 
     def stored(self, seq: int) -> Range | None:
         """Note that Kafka has ``seq``; returns a range that it broke off, to be acked now."""
-        if seq == self._upto + 1:
-            self._upto = seq
+        if self.continues(seq):
             return None
         if self.covers(seq):
             return None
         broken_off = self.take()
         self._first, self._upto, self._acked = seq, seq, seq - 1
         return broken_off
+
+    def continues(self, seq: int) -> bool:
+        """Note that Kafka has ``seq`` if the range grows by it; False = nothing has changed."""
+        if seq != self._upto + 1:
+            return False
+        self._upto = seq
+        return True
 
     def covers(self, seq: int) -> bool:
         """Whether ``seq`` is in the current range."""

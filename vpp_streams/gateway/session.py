@@ -77,7 +77,7 @@ from vpp_streams.gateway.commands import (
     UnexpectedAnswer,
     may_exist,
 )
-from vpp_streams.gateway.lines import Body, body_of, body_of_row, line
+from vpp_streams.gateway.lines import Body, body_of, line, lines_of
 from vpp_streams.gateway.live_acks import LiveAcks, Range
 from vpp_streams.kafka import topics
 
@@ -169,12 +169,16 @@ class Session:
 
     def receive(self, data: bytes | str, now: Now) -> list[Action]:
         """Handle a complete message from the device."""
-        if self.state is State.CLOSED:
+        state = self.state
+        if state is State.CLOSED:
             return []
-        if self.state is not State.WAITING_FOR_HELLO:  # nothing but a Hello ends that wait
+        if state is not State.WAITING_FOR_HELLO:  # nothing but a Hello ends that wait
             self._received_ms = now.mono_ms
         if isinstance(data, bytes) and (live := decode_reading(data, self._boot)) is not None:
             id_, seq, body = live
+            # A new reading within its rate, as nearly all messages are, without another call.
+            if state is LIVE and seq > self._last_seq and self._live.take(1, now.mono_ms):
+                return [self._new_reading(id_, seq, body, now)]
             return self._on_telemetry(id_, self._boot, seq, body, now)
         return self._on_message(decode(data), now)
 
@@ -239,10 +243,22 @@ class Session:
         self._in_flight.discard(receipt.seq)
         broken_off = self._acks.stored(receipt.seq)
         if broken_off is None:
-            if self.state is LIVE and now.mono_ms - self._acked_ms < self._limits.ack_ms:
-                return []  # as for most of them, so without another call
             return self._ack_if_due(now)
         return [self._live_ack(broken_off, now), *self._ack_if_due(now)]
+
+    def noted(self, seq: int, mono_ms: int) -> bool:
+        """Note that Kafka has a live reading, if no action follows from it, as is the rule.
+
+        False says only that `stored` has to be used; nothing has changed then.
+        """
+        if (
+            self.state is not LIVE
+            or mono_ms - self._acked_ms >= self._limits.ack_ms
+            or not self._acks.continues(seq)
+        ):
+            return False
+        self._in_flight.discard(seq)
+        return True
 
     def _other_stored(self, receipt: BackfillReceipt | StatusReceipt, now: Now) -> Send:
         if isinstance(receipt, BackfillReceipt):
@@ -337,10 +353,16 @@ class Session:
             return self._rate_limited(id_, 1, now)
         if seen:
             return self._on_seen(id_, seq, now)
+        if isinstance(body, dict):
+            self._counters["bad_bodies"] += 1
+        return [self._new_reading(id_, seq, body, now)]
+
+    def _new_reading(self, id_: str, seq: int, body: Body, now: Now) -> Produce:
+        self._last_seq = seq
         self._counters["readings_in"] += 1
         self._in_flight.add(seq)
-        made = self._line(seq, boot, body, now)
-        return [Produce(self.topic, self.partition, made, LiveReceipt(id_, seq))]
+        made = line(self.device.device_id, now.utc_ms, seq, body, self._boot)
+        return Produce(self.topic, self.partition, made, LiveReceipt(id_, seq))
 
     def _on_seen(self, id_: str, seq: int, now: Now) -> list[Action]:
         if seq in self._in_flight:
@@ -361,16 +383,14 @@ class Session:
             return self._rate_limited(id_, len(backfill.rows), now)
         first = backfill.from_
         covered = (first, first + len(backfill.rows) - 1)
-        lines = [
-            self._line(seq, backfill.b, body_of_row(backfill.cols, row), now)
-            for seq, row in enumerate(backfill.rows, first)
-            if row is not None
-        ]
-        if not lines:
+        found = lines_of(self.device.device_id, now.utc_ms, backfill)
+        if not found.lines:
             return [self._ack(backfill.b, covered, now)]
-        self._counters["backfill_in"] += len(lines)
+        self._counters["backfill_in"] += len(found.lines)
+        if found.bad_bodies:
+            self._counters["bad_bodies"] += found.bad_bodies
         receipt = BackfillReceipt(id_, backfill.b, covered)
-        return [Produce(topics.RAW_BACKFILL, self.partition, b"\n".join(lines), receipt)]
+        return [Produce(topics.RAW_BACKFILL, self.partition, b"\n".join(found.lines), receipt)]
 
     def _on_status(self, id_: str, status: CommandStatus, now: Now) -> list[Action]:
         if self.state not in READY:
@@ -398,11 +418,6 @@ class Session:
         if self._commands is None:
             self._commands = Commands(self._earlier, self._counters)
         return self._commands
-
-    def _line(self, seq: int, boot: str, body: Body, now: Now) -> bytes:
-        if isinstance(body, dict):
-            self._counters["bad_bodies"] += 1
-        return line(self.device.device_id, now.utc_ms, seq, body, boot)
 
     # Outputs
 

@@ -2,7 +2,8 @@
 
 A raw frame is NDJSON of `schemas.telemetry.RawLine`. `raw_line.read_line` defines the
 outcome of a line. Nearly all lines are plain: `plain_rows` reads those as columns, many times
-faster, with the same outcome; `read_line` reads the others. One bad line affects no other. Rows are
+faster, with the same outcome; `vendor_rows` does so with usual documents of vendors; `read_line`
+reads the others. One bad line affects no other. Rows are
 then compared with what the registry makes possible (`domain.registry.belief`).
 """
 
@@ -23,11 +24,14 @@ from vpp_streams.domain.registry.hashing import murmur2, partitions_of
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.plain_rows import PlainColumns, read_plain
 from vpp_streams.domain.telemetry.raw_line import MAX_LINE_BYTES, RefusedLine, read_line
+from vpp_streams.domain.telemetry.vendor_rows import read_vendor_rows, with_vendor_rows
 
 MAX_LINES = 20_000
 """A frame with more lines is refused: a megabyte of line feeds and rubbish would otherwise become
 half a million dead letters."""
 WHOLE_FRAME = -1
+_VENDOR = b'"vendor"'
+"""In the line of a vendor's document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: i
         return Canonical({}, [_dead_letter(source, WHOLE_FRAME, frame, RefusedLine(why))])
     if not raws[-1]:
         raws.pop()  # what follows the last line feed
-    columns, good = read_plain(raws, registry)
+    columns, good = _read_columns(frame, raws, registry)
     others, refused_lines = _read_others(raws, np.flatnonzero(~good).tolist(), registry)
     rejected = [_dead_letter(source, i, raws[i], refused) for i, refused in refused_lines.items()]
     if others:
@@ -79,6 +83,19 @@ def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: i
         rejected += [_dead_letter(source, i, raws[i], refused) for i, refused in absurd.items()]
         rejected.sort(key=lambda letter: letter.line)
     return Canonical(dict(_batches(columns, good, partitions)), rejected, not_believed)
+
+
+def _read_columns(frame: bytes, raws: list[bytes], registry: Registry) -> tuple[PlainColumns, Mask]:
+    """Columns of all lines, and which rows of them are good; the values of others mean nothing."""
+    found = None
+    if _VENDOR in frame:
+        numbers = [i for i, raw in enumerate(raws) if _VENDOR in raw]
+        found = read_vendor_rows(raws, numbers, registry)
+    if found is None:
+        return read_plain(raws, registry)
+    rest = sorted(set(range(len(raws))) - set(found.lines.tolist()))
+    columns, good = read_plain([raws[i] for i in rest], registry)
+    return with_vendor_rows(columns, good, rest, found)
 
 
 def _read_others(

@@ -100,13 +100,13 @@ class _BootNumbers(dict[str, int]):
 
 
 MAX_BOOTS = 1 << 20
-_boot_numbers = _BootNumbers()
+boot_numbers = _BootNumbers()
 
 
 def _identity(lines: list[_Line], registry: Registry) -> PlainColumns:
     device_id = pa.array([line.device_id for line in lines], pa.string())
     found = registry.columns.find(device_id)
-    boot = np.array([_boot_numbers[line.boot] for line in lines], np.int64)
+    boot = np.array([boot_numbers[line.boot] for line in lines], np.int64)
     return {
         "device_id": device_id,
         "site_id": found.site_id,
