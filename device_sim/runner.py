@@ -41,7 +41,7 @@ class SimOptions:
     """The options of a simulated fleet."""
 
     url: str
-    """Address of the gateway: ``ws://host:port`` or ``wss://host:port``."""
+    """Address of the gateway, ``ws://host:port`` or ``wss://host:port``; several with commas."""
     seed: int = 1
     secret: str = DEMO_SECRET
     vendor_share: float = 0.3

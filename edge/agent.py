@@ -50,7 +50,7 @@ class Setup:
     """The owner's configuration of an agent."""
 
     url: str
-    """Address of the gateway: ``ws://host:port`` or ``wss://host:port``."""
+    """Address of the gateway, ``ws://host:port`` or ``wss://host:port``; several with commas."""
     device_id: str
     login: AgentLogin
     """Who it is to the gateway."""

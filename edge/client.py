@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable
 from http import HTTPStatus
+from zlib import crc32
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -29,8 +30,9 @@ Trouble = Callable[[str, str], None]
 class Client:
     """One device with its link. `run` keeps the link connected until it is cancelled.
 
-    ``utc_ms`` is the device's own clock, right or wrong; ``on_event`` is called whenever something
-    was received or the link has changed.
+    ``url`` may name several gateways, separated by commas: devices spread over them, and one whose
+    connection ends tries the next. ``utc_ms`` is the device's own clock, right or wrong;
+    ``on_event`` is called whenever something was received or the link has changed.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class Client:
         self.device_id = device_id
         self.device = device
         self.utc_ms = utc_ms
-        self._uri = f"{url.rstrip('/')}/v1/{device_id}"
+        self._uris = [f"{one.rstrip('/')}/v1/{device_id}" for one in url.split(",")]
+        self._at = crc32(device_id.encode()) % len(self._uris)
+        """The address that is tried next."""
         self._login = login
         self._on_event = on_event
         self._on_trouble = on_trouble
@@ -107,6 +111,7 @@ class Client:
         """Connect, exchange messages and reconnect, until replaced or cut for good."""
         while self._away_until_ms != math.inf:
             code = await self._one_connection(await self._login.ready())
+            self._at = (self._at + 1) % len(self._uris)
             wait_ms = self.device.disconnected(code)
             self._login.closed(code)
             self._on_event()
@@ -124,7 +129,7 @@ class Client:
         token = shown.token
         try:
             async with connect(
-                self._uri,
+                self._uris[self._at],
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
                 additional_headers={} if token is None else {"Authorization": f"Bearer {token}"},
                 user_agent_header=None,

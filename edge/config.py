@@ -19,11 +19,12 @@ from schemas.bounds import Fraction, Id, Positive
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_URLS = "|".join(rf"^{s}://[^/,\s]+(,{s}://[^/,\s]+)*$" for s in ("wss", "ws"))
 EXAMPLE = """\
 # The configuration of `vpp edge run`. Paths are relative to this file.
 
 [gateway]
-url = "wss://vpp.example.org:8400"
+url = "wss://vpp.example.org:8400"  # several, separated by commas, where there is more than one
 device_id = "home-0001"
 token_file = "token"                # a file that contains the device's token
 # certificate_file = "device.pem"   # or, instead of a token, a client certificate
@@ -66,7 +67,8 @@ port = 9109                         # http://127.0.0.1:9109 and /metrics
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     """Section ``[gateway]``."""
 
-    url: Annotated[str, msgspec.Meta(pattern=r"^wss?://[^/\s]+$")]
+    url: Annotated[str, msgspec.Meta(pattern=_URLS)]
+    """Of a gateway, or of several, separated by commas."""
     device_id: Id
     token_file: str = ""
     certificate_file: str = ""

@@ -185,6 +185,10 @@ class Share(msgspec.Struct, frozen=True):
 
     feeder: MaybeId
     share_w: Watts
+    uncontrolled_w: Watts | None = None
+    """Power of the devices beside them that cannot be commanded, as the order counts on it. The
+    partition makes up for any difference, as a device may have left or returned since; null = it
+    does not."""
 
 
 class Dispatch(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,12 +22,14 @@ from tests.support.deployment import (
     workloads,
 )
 from vpp_streams.kafka import topics
+from vpp_streams.kafka.access.documents import as_strimzi
 from vpp_streams.settings import Settings
 
 OTHERS_KINDS = {"ScaledObject", "TriggerAuthentication", "PodMonitor"} | {
     "Kafka",
     "KafkaNodePool",
     "KafkaTopic",
+    "KafkaUser",
 }
 """Kinds of operators, whose schemas Kubernetes does not have."""
 OF_OTHER_PARTS = {"VPP_KAFKA_", "VPP_STATUS_"}
@@ -197,6 +199,47 @@ def test_strimzi_makes_every_topic_as_the_roles_would() -> None:
         topic.full("prod"): topic.partitions for topic in every
     }
     assert {m["spec"]["replicas"] for m in made.values()} == {3}
+
+
+@pytest.mark.parametrize("namespace", ["prod", ""])
+def test_strimzi_makes_each_role_the_user_that_the_command_prints(namespace: str) -> None:
+    wanted = {
+        u["metadata"]["name"]: u["spec"] for u in yaml.safe_load_all(as_strimzi(namespace, ""))
+    }
+    made = named(small("strimzi.users=true", f"kafka.namespace={namespace}"), "KafkaUser")
+    assert {name: user["spec"] for name, user in made.items()} == wanted
+    assert {user["metadata"]["labels"]["strimzi.io/cluster"] for user in made.values()} == {
+        "vpp-kafka"
+    }
+    assert not named(small(), "KafkaUser")
+
+
+@pytest.mark.parametrize(
+    ("security", "signs_in", "parameters"),
+    [
+        ("SASL_SSL", {"sasl": "scram_sha512", "tls": "enable"}, {"username", "ca", "password"}),
+        ("SASL_PLAINTEXT", {"sasl": "scram_sha512"}, {"username", "ca", "password"}),
+        ("SSL", {"tls": "enable"}, {"ca", "cert", "key"}),
+    ],
+)
+def test_the_lag_is_read_from_a_secured_kafka_as_ingest_signs_in(
+    security: str, signs_in: dict[str, str], parameters: set[str]
+) -> None:
+    full = str(CHART / "examples" / "full.yaml")
+    manifests = rendered("--values", full, "--set", f"kafka.security.protocol={security}")
+    (one,) = named(manifests, "TriggerAuthentication").values()
+    given = [*one["spec"].get("env", ()), *one["spec"]["secretTargetRef"]]
+    assert {found["parameter"] for found in given} == parameters
+    ingest = container(workloads(manifests)["ingest"])
+    variables = environment(workloads(manifests)["ingest"])
+    for found in one["spec"].get("env", ()):
+        assert found["containerName"] == ingest["name"]
+        assert variables[found["name"]] == "vpp-ingest"
+    for trigger in named(manifests, "ScaledObject")["vpp-ingest"]["spec"]["triggers"]:
+        if trigger["type"] == "kafka":
+            assert trigger["authenticationRef"] == {"name": one["metadata"]["name"]}
+            found = {k: v for k, v in trigger["metadata"].items() if k in ("sasl", "tls")}
+            assert found == signs_in
 
 
 def test_a_pod_is_reached_by_those_who_call_it_and_nobody_else() -> None:

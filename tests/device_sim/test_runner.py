@@ -57,6 +57,23 @@ async def test_a_drained_device_leaves_and_comes_back() -> None:
     assert gateway.sockets["home-0001"] is not left
 
 
+async def test_devices_of_a_gateway_that_ends_go_to_the_other() -> None:
+    sites = demo_sites(20, 0, 0)
+    async with small_gateway() as staying:
+        async with small_gateway() as ending:
+            options = SimOptions(url=f"{staying.url},{ending.url}", patience=QUICK)
+            fleets = running_fleet(sites, options)
+            fleet = await fleets.__aenter__()
+            await fleet.until(lambda: fleet.connected == 20)
+            there = set(ending.sockets)
+            assert 0 < len(there) < 20, "they spread over both"
+        try:
+            await fleet.until(lambda: fleet.connected == 20)
+            assert there <= set(staying.sockets)
+        finally:
+            await fleets.__aexit__(None, None, None)
+
+
 async def test_a_device_that_was_replaced_stays_away() -> None:
     async with small_gateway() as gateway:
         options = SimOptions(url=gateway.url, patience=QUICK)

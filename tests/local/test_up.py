@@ -148,6 +148,17 @@ def test_every_process_is_given_the_same_world(settings: Settings) -> None:
     assert f"ws://{settings.host}:{settings.gateway_port}" in made["sim"].command
 
 
+def test_gateways_share_a_port_and_have_slots_of_their_own(settings: Settings) -> None:
+    fleet = demo.DemoFleet(homes=1, solar=0, megapacks=0, seed=1)
+    made = {spec.name: spec for spec in demo.specs(settings, fleet, gateways=2)}
+    assert "--share-port" not in demo.specs(settings, fleet)[0].command
+    for slot, name in enumerate(("gateway", "gateway-2")):
+        words = made[name].command[3:]
+        port = str(settings.gateway_port)
+        assert words == ("gateway", "--port", port, "--slot", str(slot), "--share-port")
+        assert made[name].environment["VPP_HOST"] == "127.0.0.1"
+
+
 def test_the_demos_gateway_stays_on_loopback_where_the_dashboard_does_not(
     settings: Settings,
 ) -> None:

@@ -14,14 +14,13 @@ import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 from schemas.entry_frames import decode_entries, encode_entries
-from schemas.market import Award
-from schemas.programs import Enrolment
 from schemas.rejected import RejectedRecord
 from schemas.settlement import BANK, OPERATOR
 from tests.support.kafka_world import make_again, read_all, write_raw
 from tests.support.ledger_world import INTERVAL_MS, OCTOBER_MS, batch, home_of, interval, row
 from tests.support.paths import ROOT
-from tests.support.settle_world import SHARE_60, award, delivery, home, site_window, terms
+from tests.support.settle_kafka import sold_and_delivered
+from tests.support.settle_world import award
 from tests.support.waiting import until, wait_until
 from vpp_streams import clock
 from vpp_streams.accounts.secrets import digest_of
@@ -32,7 +31,6 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.decode import decode
-from vpp_streams.kafka.outlet import write_many
 from vpp_streams.process.connection import connected
 from vpp_streams.process.health import HealthReporter
 from vpp_streams.serving.operators import Operator, lines_for
@@ -258,7 +256,7 @@ async def test_an_interval_is_settled_from_what_is_in_kafka(
     """Its entries are published once, also by a second process after it."""
     start_ms = clock.now_ms() // 60_000 * 60_000 - 3_600_000
     sold = award(start_ms)
-    await write_many_topics(topics_ready, sold)
+    await sold_and_delivered(topics_ready, sold)
     name = topics.SETTLEMENT_ENTRIES.full(topics_ready.namespace)
     await settle_once(topics_ready, published=1)
     first = await read_all(topics_ready, name)
@@ -270,18 +268,3 @@ async def test_an_interval_is_settled_from_what_is_in_kafka(
         ("operator", "", 20_000),
         ("share", "home-1", 30_000),
     }
-
-
-async def write_many_topics(settings: Settings, sold: Award) -> None:
-    """A home that gave 6 kW for five minutes, its terms, and what the market paid for it."""
-    clients = KafkaClients(settings)
-    await write_many(clients, topics.ASSETS, [home("home-1")])
-    by_rate = terms(program_id="by-rate", per_kwh_micros=1)
-    await write_many(clients, topics.PROGRAMS, [SHARE_60, by_rate])
-    enrolment = Enrolment(site_id="home-1", program_id=SHARE_60.program_id, effective_from_ms=0)
-    await write_many(clients, topics.ENROLMENTS, [enrolment])
-    minutes = range(sold.start_ms, sold.start_ms + sold.interval_ms, 60_000)
-    windows = [site_window("home-1", at, 100.0, -100.0) for at in minutes]
-    await write_many(clients, topics.SITE_WINDOWS, windows)
-    await write_many(clients, topics.MARKET_AWARDS, [sold])
-    await write_many(clients, topics.MARKET_DELIVERIES, [delivery(sold, 6_000.0)])

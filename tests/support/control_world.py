@@ -48,8 +48,9 @@ ROLES = ("ingest", "fleet", "region", "gateway")
 class Processes:
     """One process of each role, each in a log of its own, to be killed and started again."""
 
-    def __init__(self, settings: Settings, log_dir: Path) -> None:
+    def __init__(self, settings: Settings, log_dir: Path, lease_s: float = LEASE_S) -> None:
         self._settings = settings
+        self._lease_s = lease_s
         self._log_dir = log_dir
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         log_dir.mkdir(parents=True, exist_ok=True)
@@ -64,7 +65,7 @@ class Processes:
             "VPP_STATE_DIR": str(self._settings.state_dir),
             "VPP_SESSION_TIMEOUT_S": "6",
             "VPP_SNAPSHOT_MS": "500",
-            "VPP_LEASE_S": str(LEASE_S),
+            "VPP_LEASE_S": str(self._lease_s),
         }
         with (self._log_dir / f"{role}.log").open("ab") as out:
             self._running[role] = subprocess.Popen(
@@ -90,11 +91,17 @@ class Processes:
 
 
 @contextmanager
-def processes(settings: Settings, log_dir: Path) -> Iterator[Processes]:
-    """Every role's process; killed at the end."""
-    running = Processes(settings, log_dir)
+def processes(
+    settings: Settings,
+    log_dir: Path,
+    *,
+    roles: Sequence[str] = ROLES,
+    lease_s: float = LEASE_S,
+) -> Iterator[Processes]:
+    """A process of each role; killed at the end."""
+    running = Processes(settings, log_dir, lease_s)
     try:
-        for role in ROLES:
+        for role in roles:
             running.start(role)
         yield running
     finally:
@@ -256,18 +263,24 @@ class Loop:
 
 @asynccontextmanager
 async def control_loop(
-    settings: Settings, sites: Sequence[Site], log_dir: Path, **options: object
+    settings: Settings,
+    sites: Sequence[Site],
+    log_dir: Path,
+    *,
+    roles: Sequence[str] = ROLES,
+    lease_s: float = LEASE_S,
+    **options: object,
 ) -> AsyncIterator[Loop]:
-    """Everything runs, and every device that is to connect has."""
+    """These roles run, and devices connect to their gateway."""
     settings = settings.model_copy(update={"gateway_port": free_port()})
     await demo.register(settings, sites)
     producer = KafkaClients(settings).producer()
     await producer.start()
     url = f"ws://127.0.0.1:{settings.gateway_port}"
     try:
-        with processes(settings, log_dir) as roles:
+        with processes(settings, log_dir, roles=roles, lease_s=lease_s) as running:
             sim = SimOptions(url=url, **options)  # type: ignore[arg-type]  # the callers name fields of SimOptions
             async with running_fleet(sites, sim) as fleet, AsyncExitStack() as logs:
-                yield Loop(settings, roles, fleet, producer, logs)
+                yield Loop(settings, running, fleet, producer, logs)
     finally:
         await producer.stop()

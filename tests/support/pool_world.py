@@ -114,12 +114,15 @@ class OnePartition:
         region: str = "north",
         for_ms: int = 900_000,
         droop: Droop | None = None,
+        uncontrolled_w: float | None = None,
         **feeders: float,
     ) -> list[CommandFrame]:
         """Carry out a share (None = release); by feeder where some are named."""
         shares = None
         if export_w is not None:
-            shares = tuple(Share(f, w) for f, w in (feeders or {"": export_w}).items())
+            shares = tuple(
+                Share(f, w, uncontrolled_w) for f, w in (feeders or {"": export_w}).items()
+            )
         dispatch = Dispatch(
             region=region,
             partition=0,

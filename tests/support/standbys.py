@@ -41,7 +41,8 @@ class Standbys:
         self.reports: list[Duty] = []
         self._healths: dict[str, Health] = {}
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, module: str = "vpp_streams") -> subprocess.Popen[bytes]:
+        """Start an instance; ``module`` may be a test's own, which does something to it."""
         environment = {
             **os.environ,
             "VPP_KAFKA": self._settings.kafka,
@@ -50,7 +51,7 @@ class Standbys:
             "VPP_MARKET_INTERVAL_S": str(self._settings.market_interval_s),
             "VPP_MARKET_GATE_S": str(self._settings.market_gate_s),
         }
-        command = [sys.executable, "-m", "vpp_streams", *COMMANDS[self._role]]
+        command = [sys.executable, "-m", module, *COMMANDS[self._role]]
         with (self._log_dir / f"{self._role}-{len(self.started)}.log").open("wb") as out:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
         self.started.append(process)

@@ -8,7 +8,7 @@ import typer
 from vpp_streams.errors import VppError
 
 _DIRECTORY = Path("docs/contracts")
-_CHART_TOPICS = "../../deploy/chart/vpp/files/topics.yaml"
+_CHART = "../../deploy/chart/vpp/files"
 
 
 def contracts(
@@ -19,9 +19,10 @@ def contracts(
 ) -> None:
     """Write JSON Schema, AsyncAPI 3, the Arrow schema, and the tables of two pages beside them.
 
-    Also the topics of the Helm chart. All of it is generated: from schemas/, the topics, the
-    obligations of vpp.v1 (../devices.md) and the table of metrics (../metrics.md).
+    Also the topics and Kafka's users of the Helm chart. All of it is generated: from schemas/, the
+    topics, the obligations of vpp.v1 (../devices.md) and the table of metrics (../metrics.md).
     """
+    from vpp_streams.kafka.access.documents import chart_users
     from vpp_streams.kafka.contracts import documents
     from vpp_streams.kafka.topic_list import topic_list
 
@@ -31,9 +32,10 @@ def contracts(
         if (path := directory.parent / page).exists():
             there[f"../{page}"] = path.read_text()
             made[f"../{page}"] = make(path.read_text())
-    chart = directory / _CHART_TOPICS
-    if chart.exists():
-        there[_CHART_TOPICS], made[_CHART_TOPICS] = chart.read_text(), topic_list()
+    for name, make_list in (("topics.yaml", topic_list), ("users.yaml", chart_users)):
+        listed = f"{_CHART}/{name}"
+        if (directory / listed).exists():
+            there[listed], made[listed] = (directory / listed).read_text(), make_list()
     changed = sorted(
         name for name in made.keys() | there.keys() if made.get(name) != there.get(name)
     )

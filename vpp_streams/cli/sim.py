@@ -14,7 +14,10 @@ def sim(
     megapacks: Annotated[int, typer.Option(help="grid batteries", min=0)] = 2,
     url: Annotated[
         str | None,
-        typer.Option(help="the gateway, ws:// or wss://; default: VPP_HOST and VPP_GATEWAY_PORT"),
+        typer.Option(
+            help="the gateway, ws:// or wss://, or several with commas between them;"
+            " default: VPP_HOST and VPP_GATEWAY_PORT"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="the same seed simulates the same fleet", min=0)] = 1,
     secret: Annotated[

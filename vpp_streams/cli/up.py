@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from schemas.bounds import GATEWAY_SLOTS
 from vpp_streams.settings import load_settings
 
 
@@ -27,6 +28,14 @@ def up(
             help="two of region, market, optimizer, settlement and incidents: kill one, and watch",
         ),
     ] = False,
+    gateways: Annotated[
+        int,
+        typer.Option(
+            help="gateways, which share one port: end one, and its devices are with another",
+            min=1,
+            max=GATEWAY_SLOTS,
+        ),
+    ] = 1,
     seed: Annotated[int, typer.Option(help="the same seed simulates the same fleet")] = 1,
     check: Annotated[
         bool, typer.Option("--check", help="no terminal: print a JSON report, exit 0 if healthy")
@@ -54,7 +63,9 @@ def up(
         typer.echo(text, err=True)
 
     fleet = DemoFleet(homes=homes, solar=solar, megapacks=megapacks, edge=edge, seed=seed)
-    with open_demo(load_settings(), fleet, seconds, say, standby=standby) as opened:
+    with open_demo(
+        load_settings(), fleet, seconds, say, standby=standby, gateways=gateways
+    ) as opened:
         if check:
             report = asyncio.run(check_demo(opened, say))
         else:

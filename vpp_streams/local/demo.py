@@ -133,10 +133,13 @@ STANDBYS = ("region", "market", "optimizer", "settlement", "incidents")
 """Roles of which one instance works, and others may stand by."""
 
 
-def specs(settings: Settings, fleet: DemoFleet, *, standby: bool = False) -> list[Spec]:
+def specs(
+    settings: Settings, fleet: DemoFleet, *, standby: bool = False, gateways: int = 1
+) -> list[Spec]:
     """Every process of the loop, as the command line starts it.
 
-    With ``standby``, two of each role of `STANDBYS`.
+    With ``standby``, two of each role of `STANDBYS`. Several ``gateways`` share one port, and each
+    has a slot of its own.
     """
     environment = _environment(settings)
     # The demo's devices run here and their tokens are public: no other machine may connect.
@@ -150,7 +153,7 @@ def specs(settings: Settings, fleet: DemoFleet, *, standby: bool = False) -> lis
         "optimizer": ("worker", "optimizer"),
         "settlement": ("settlement", "run"),
         "historian": ("worker", "historian"),
-        "gateway": ("gateway", "--port", str(settings.gateway_port), "--slot", "0"),
+        **_gateways(settings.gateway_port, gateways),
         "incidents": ("incidents", "run"),
         "web": ("web", "--port", str(settings.web_port)),
         "rpc": ("rpc", "--port", str(settings.rpc_port)),
@@ -164,14 +167,30 @@ def specs(settings: Settings, fleet: DemoFleet, *, standby: bool = False) -> lis
         commands |= {f"{name}-standby": commands[name] for name in STANDBYS}
     vpp = (sys.executable, "-m", "vpp_streams")
     # The gRPC services of the demo speak no TLS: tokens must not leave this machine.
-    special = {"gateway": {"VPP_HOST": devices_host}, "rpc": {"VPP_HOST": devices_host}}
+    here = {"VPP_HOST": devices_host}
     ports = status_ports(settings, list(commands))
     return [
-        Spec(name, (*vpp, *words), environment | special.get(name, {}) | ports.get(name, {}))
+        Spec(
+            name,
+            (*vpp, *words),
+            environment | (here if words[0] in ("gateway", "rpc") else {}) | ports.get(name, {}),
+        )
         for name, words in commands.items()
     ] + [
         spec for home in prepared(settings, fleet.edge, gateway) for spec in home.specs(environment)
     ]
+
+
+def _gateways(port: int, count: int) -> dict[str, tuple[str, ...]]:
+    """The commands of gateways on one port, by name; the kernel spreads connections over them."""
+    share = ("--share-port",) if count > 1 else ()
+    return {
+        f"gateway-{slot + 1}" if slot else "gateway": (
+            *("gateway", "--port", str(port), "--slot", str(slot)),
+            *share,
+        )
+        for slot in range(count)
+    }
 
 
 def status_ports(settings: Settings, names: Sequence[str]) -> dict[str, dict[str, str]]:

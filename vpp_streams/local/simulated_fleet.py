@@ -31,11 +31,17 @@ _REMEDIES = {
 
 
 def gateway_url(settings: Settings, url: str | None) -> str:
-    """The address of the gateway; None = that of the settings. Raises `InputError`."""
+    """The address of the gateway, or several, separated by commas; None = that of the settings.
+
+    Raises `InputError`.
+    """
     scheme = "wss" if settings.tls_cert else "ws"
     url = url or f"{scheme}://{settings.host}:{settings.gateway_port}"
-    if not url.startswith(("ws://", "wss://")):
-        raise InputError(f"--url {url}: a gateway's address starts with ws:// or wss://")
+    schemes = {one.partition("://")[0] for one in url.split(",")}
+    if schemes not in ({"ws"}, {"wss"}):
+        raise InputError(
+            f"--url {url}: a gateway's address starts with ws:// or wss://, several with the same"
+        )
     return url
 
 

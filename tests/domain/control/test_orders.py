@@ -183,6 +183,40 @@ def test_a_device_that_reconnects_is_commanded_over_its_new_connection() -> None
     assert (frame.slot, frame.rows[0].epoch) == (5, 30)
 
 
+def ordered_by_supply(w: OnePartition, total_w: float) -> tuple[float, float]:
+    """The share of a partition that is to give ``total_w``, by what it publishes now."""
+    (partial,) = supplies(w.pool, w.look(), w.orders.applied_ms)
+    (supply,) = partial.supplies
+    return total_w - supply.uncontrolled_w, supply.uncontrolled_w
+
+
+def test_a_device_that_returns_before_the_order_arrives_keeps_its_power() -> None:
+    w = ready()
+    w.answer(w.order(8_000.0))
+    back = w.sites[0].site_id
+    w.disconnect(back)
+    w.measure()
+    share_w, uncontrolled_w = ordered_by_supply(w, 8_000.0)
+    assert (share_w, uncontrolled_w) == (6_000.0, 2_000.0)
+    w.connect(back, epoch=9)
+    w.measure(200)
+    assert asked(w.order(share_w, uncontrolled_w=uncontrolled_w)) == {}
+    assert w.rows.held_w(w.now_ms).sum() == pytest.approx(8_000.0)
+
+
+def test_a_device_that_leaves_before_the_order_arrives_is_not_replaced_while_its_lease_runs() -> (
+    None
+):
+    w = ready()
+    w.answer(w.order(8_000.0))
+    w.measure()
+    share_w, uncontrolled_w = ordered_by_supply(w, 8_000.0)
+    assert (share_w, uncontrolled_w) == (8_000.0, 0.0)
+    w.disconnect(w.sites[0].site_id)
+    w.measure(200)
+    assert asked(w.order(share_w, uncontrolled_w=uncontrolled_w)) == {}
+
+
 def test_many_commands_are_cut_into_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kafka takes a megabyte at most; who follows the frames knows the same as who made them."""
     monkeypatch.setattr(orders, "MAX_ROWS", 2)

@@ -73,6 +73,8 @@ def test_what_cannot_be_commanded_is_subtracted() -> None:
     beside = supply(partial(0), uncontrolled_w=-4_000.0)
     cycle = region(beside, partial(1)).cycle(ruled(), BOTH, T0)
     assert sum(shares(cycle.orders).values()) == pytest.approx(104_000.0)
+    counted = {o.partition: s.uncontrolled_w for o in cycle.orders for s in o.shares}
+    assert counted == {0: -4_000.0, 1: 0.0}
     assert cycle.status is not None
     assert cycle.status.allocated_w == pytest.approx(100_000.0)
 

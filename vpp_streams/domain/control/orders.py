@@ -154,8 +154,14 @@ class Orders:
             if share.feeder not in feeders:
                 continue
             feeder = feeders.index(share.feeder)
-            rows = np.flatnonzero(mine & view.able & (view.feeder == feeder))
-            setpoint_w = self._settle(view, rows, share.share_w)
+            here = mine & (view.feeder == feeder)
+            rows = np.flatnonzero(here & view.able)
+            share_w = share.share_w
+            if share.uncontrolled_w is not None:
+                # A device that has returned, or left, since the region counted: its power has
+                # moved from one side of the sum to the other.
+                share_w += share.uncontrolled_w - view.uncontrolled_w(here)
+            setpoint_w = self._settle(view, rows, share_w)
             held = self._rows.held_w(view.now_ms)[rows]
             send = ~(np.abs(setpoint_w - held) <= MOVES_W)
             send |= self._to_renew(view, rows, order.until_ms) | everyone

@@ -55,6 +55,15 @@ class View:
     """Measured power; the last one of a silent device that holds a lease, the setpoint of one whose
     readings are bad; else 0."""
 
+    def uncontrolled_w(self, rows: Mask) -> float:
+        """Power of those of the rows that cannot be commanded, W.
+
+        The others make up for it: a device counts up to what it is registered for.
+        """
+        ratings, at = self.ratings, np.flatnonzero(rows & ~self.able)
+        most_w, least_w = ratings.rated_discharge_w[at], -ratings.rated_charge_w[at]
+        return float(self.power_w[at].clip(least_w, most_w).sum())
+
 
 class Pool:
     """What a partition's batteries can give, and the setpoint of each for it."""

@@ -155,7 +155,7 @@ class RegionDispatch:
         orders = [
             self._order(seen, partition, shares, called)
             for partition in seen.live
-            if (shares := _shares_of(partition, merged.shares))
+            if (shares := _shares_of(partition, merged.shares, supplies))
         ]
         return Cycle(
             orders=orders,
@@ -266,8 +266,16 @@ class RegionDispatch:
         )
 
 
-def _shares_of(partition: int, shares: Mapping[tuple[int, str], float]) -> tuple[Share, ...]:
-    return tuple(Share(feeder, watts) for (p, feeder), watts in shares.items() if p == partition)
+def _shares_of(
+    partition: int,
+    shares: Mapping[tuple[int, str], float],
+    supplies: Mapping[tuple[int, str], Supply],
+) -> tuple[Share, ...]:
+    return tuple(
+        Share(feeder, watts, supplies[p, feeder].uncontrolled_w)
+        for (p, feeder), watts in shares.items()
+        if p == partition
+    )
 
 
 def _states(supplies: Iterable[SupplyPartial]) -> dict[str, int]:

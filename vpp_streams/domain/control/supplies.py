@@ -78,8 +78,6 @@ def _supply_by_feeder(pool: Pool, view: View, at: int, net_load_w: Floats) -> It
     """The supply curve of each feeder of a region; ``at`` is the region's number."""
     site_feeder, names = pool.fleet.roster.feeders()
     ratings = view.ratings
-    # The others make up for it: a device counts up to what it is registered for.
-    uncontrolled_w = view.power_w.clip(-ratings.rated_charge_w, ratings.rated_discharge_w)
     for feeder in np.unique(site_feeder[ratings.region == at]).tolist():
         here = (view.region == at) & (view.feeder == feeder)
         curve = supply_curve(pool.problem(view, np.flatnonzero(here & view.able)))
@@ -88,7 +86,7 @@ def _supply_by_feeder(pool: Pool, view: View, at: int, net_load_w: Floats) -> It
             feeder=names[feeder],
             prices=tuple(curve.prices.tolist()),
             power_w=tuple(curve.power_w.tolist()),
-            uncontrolled_w=float(uncontrolled_w[here & ~view.able].sum()),
+            uncontrolled_w=view.uncontrolled_w(here),
             net_load_w=float(net_load_w[sites].sum()),
         )
 
