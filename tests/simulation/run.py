@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from tests.simulation import commanding, counting, ingestion
 from tests.simulation.loop import StuckError
@@ -84,16 +85,18 @@ def main() -> None:
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first one")
     parser.add_argument("--mistake", choices=list(MISTAKES), default="", help="put in on purpose")
     parser.add_argument("--story", action="store_true", help="print what happened")
-    options = parser.parse_args()
-    sys.exit(_play_and_print(options))
+    parser.epilog = "--then begins the words of another run in the same process"
+    runs = [list(words) for then, words in groupby(sys.argv[1:], "--then".__eq__) if not then]
+    with simulated() as use:
+        sys.exit(max(_play_and_print(parser.parse_args(words), use) for words in runs or [[]]))
 
 
-def _play_and_print(options: argparse.Namespace) -> int:
-    began, told = time.monotonic(), time.monotonic()
+def _play_and_print(options: argparse.Namespace, use: Callable[[World], None]) -> int:
+    began = told = _REAL_MONOTONIC()
     seeds = steps = faults = broken = traces = 0
     last = options.first + options.seeds if options.seeds else sys.maxsize
     gc.disable()
-    with mistake(options.mistake), simulated() as use:
+    with mistake(options.mistake):
         now = _REAL_MONOTONIC
         for seed in range(options.first, last):
             try:

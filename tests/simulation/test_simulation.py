@@ -247,15 +247,13 @@ def test_the_same_seed_is_the_same_story() -> None:
             again = [play(scenario, seed, use) for seed in seeds]
             assert first == again
             assert len({outcome.trace for outcome in first}) == len(first)
+            assert [outcome.broken for outcome in first] == [None] * len(first)
 
 
-def simulate(scenario: str, seeds: int, *words: str) -> subprocess.CompletedProcess[str]:
-    """As a person would, in a process of its own."""
+def simulate(*runs: str) -> subprocess.CompletedProcess[str]:
+    """Play runs, each the words of a command line, as a person would, in a process of its own."""
     return subprocess.run(
-        [
-            *(sys.executable, "-m", "tests.simulation"),
-            *("--scenario", scenario, "--seeds", str(seeds), *words),
-        ],
+        [*(sys.executable, "-m", "tests.simulation"), *" --then ".join(runs).split()],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": "0"},
         capture_output=True,
@@ -268,28 +266,27 @@ def simulate(scenario: str, seeds: int, *words: str) -> subprocess.CompletedProc
     "scenario", ["counting", "flow", pytest.param("ingestion", marks=pytest.mark.nightly)]
 )
 def test_the_same_seed_is_the_same_story_in_another_process(scenario: str) -> None:
-    once, again = (simulate(scenario, 1).stdout.splitlines()[-2:] for _ in range(2))
+    words = f"--scenario {scenario} --seeds 1"
+    once, again = (simulate(words).stdout.splitlines()[-2:] for _ in range(2))
     assert once == again
 
 
 @pytest.mark.parametrize(
-    ("scenario", "seeds"),
+    "seeds",
     [
-        ("ingestion", 40),
-        ("counting", 3),
-        ("flow", 3),
-        ("commanding", 2),
-        pytest.param("ingestion", 1000, marks=pytest.mark.nightly),
-        pytest.param("counting", 50, marks=pytest.mark.nightly),
-        pytest.param("flow", 50, marks=pytest.mark.nightly),
-        pytest.param("commanding", 50, marks=pytest.mark.nightly),
+        pytest.param({"ingestion": 40, "counting": 3, "flow": 3, "commanding": 2}, id="few"),
+        pytest.param({"ingestion": 1000}, marks=pytest.mark.nightly, id="ingestion"),
+        pytest.param({"counting": 50}, marks=pytest.mark.nightly, id="counting"),
+        pytest.param({"flow": 50}, marks=pytest.mark.nightly, id="flow"),
+        pytest.param({"commanding": 50}, marks=pytest.mark.nightly, id="commanding"),
     ],
 )
-def test_no_seed_breaks_an_invariant(scenario: str, seeds: int) -> None:
-    done = simulate(scenario, seeds)
+def test_no_seed_breaks_an_invariant(seeds: dict[str, int]) -> None:
+    done = simulate(*(f"--scenario {scenario} --seeds {n}" for scenario, n in seeds.items()))
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
-    assert re.search(rf"^{seeds} seeds, \d+ steps, [1-9]\d* faults injected, 0 broken$",
-                     done.stdout, re.MULTILINE)  # fmt: skip
+    played = re.findall(r"^(\d+) seeds, \d+ steps, [1-9]\d* faults injected, 0 broken$",
+                        done.stdout, re.MULTILINE)  # fmt: skip
+    assert [int(n) for n in played] == list(seeds.values())
 
 
 @pytest.mark.parametrize(
@@ -306,10 +303,11 @@ def test_what_is_broken_on_purpose_is_found_and_its_seed_repeats(
     mistake: str, scenario: str, first: int
 ) -> None:
     """``first`` is a seed near the one that finds it, so that the search is short."""
-    done = simulate(scenario, 200, "--mistake", mistake, "--from", str(first))
+    done = simulate(f"--scenario {scenario} --seeds 200 --mistake {mistake} --from {first}")
     assert done.returncode == 1, f"not found in 200 seeds: {done.stdout}"
     broken = re.search(r"^seed (\d+) is broken: (.*)$", done.stdout, re.MULTILINE)
     assert broken is not None
-    assert simulate(scenario, 1, "--from", broken[1]).returncode == 0  # it is the mistake's
-    again = simulate(scenario, 1, "--mistake", mistake, "--from", broken[1])
-    assert f"seed {broken[1]} is broken: {broken[2]}" in again.stdout
+    seed = f"--scenario {scenario} --seeds 1 --from {broken[1]}"
+    again, without = simulate(f"{seed} --mistake {mistake}", seed).stdout.split(", 1 broken\n")
+    assert f"seed {broken[1]} is broken: {broken[2]}" in again
+    assert re.search(r"^1 seeds, .* 0 broken$", without, re.MULTILINE), "it is the mistake's"

@@ -3,7 +3,6 @@
 Days and months are those of a time zone, so a day has 23 or 25 hours when clocks change.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -61,12 +60,3 @@ def month_bounds_ms(month: str, zone: ZoneInfo) -> tuple[int, int]:
     """The first moment of a month, and the first of the next one."""
     first, following = (date.fromisoformat(f"{m}-01") for m in (month, month_after(month)))
     return day_start_ms(first, zone), day_start_ms(following, zone)
-
-
-def days_of(month: str, zone: ZoneInfo) -> Iterable[tuple[date, int, int]]:
-    """Each day of a month with its first moment and that of the next day."""
-    day = date.fromisoformat(f"{month}-01")
-    while f"{day:%Y-%m}" == month:
-        following = day + timedelta(days=1)
-        yield day, day_start_ms(day, zone), day_start_ms(following, zone)
-        day = following
