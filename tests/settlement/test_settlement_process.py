@@ -1,11 +1,7 @@
 """From entries in Kafka to a file for the bank, by the processes and commands of an operator."""
 
 import asyncio
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -18,9 +14,9 @@ from schemas.rejected import RejectedRecord
 from schemas.settlement import BANK, OPERATOR
 from tests.support.kafka_world import make_again, read_all, write_raw
 from tests.support.ledger_world import INTERVAL_MS, OCTOBER_MS, batch, home_of, interval, row
-from tests.support.paths import ROOT
 from tests.support.settle_kafka import sold_and_delivered
 from tests.support.settle_world import award
+from tests.support.settlement_process import environment, settlement
 from tests.support.waiting import until, wait_until
 from vpp_streams import clock
 from vpp_streams.accounts.secrets import digest_of
@@ -42,32 +38,6 @@ from vpp_streams.settlement.settling import Settling
 
 pytestmark = pytest.mark.kafka
 ADA, GRACE = home_of(3), home_of(4)
-
-
-def environment(settings: Settings, **more: str) -> dict[str, str]:
-    ledger = {} if settings.ledger is None else {"VPP_LEDGER": settings.ledger.get_secret_value()}
-    return {
-        "VPP_KAFKA": settings.kafka,
-        "VPP_NAMESPACE": settings.namespace,
-        "VPP_STATE_DIR": str(settings.state_dir),
-        **ledger,
-        **more,
-    }
-
-
-@contextmanager
-def settlement(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """``vpp settlement run`` as a process; one that still runs at the end is killed."""
-    command = [sys.executable, "-m", "vpp_streams", "settlement", "run"]
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, **environment(settings)}
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def write_entries(settings: Settings, *records: tuple[int, list[dict[str, object]]]) -> None:

@@ -64,6 +64,8 @@ def test_storms_are_stated_and_are_not_in_the_total() -> None:
     assert "1.2500 EUR by your tariff, for information" in text
     assert "3 intervals without a measurement are not in it" in text
     assert told.total.micros == 8_000
+    one = text_of(pdf_of(document(entry(), storms=StormBill(1_250_000, 1))))
+    assert "1 interval without a measurement is not in it" in one
     assert "its cost is not known" in text_of(pdf_of(document(entry())))
 
 

@@ -20,13 +20,11 @@ from tests.support.books_by_pandas import owed
 from tests.support.killed_booking import Log, book_rest, booking_killed
 from tests.support.market_factory import NEM_FILE, recorded
 from tests.support.memory_kafka import MemoryKafka
+from tests.support.read_ledger import booked, digest_of
 from tests.support.recorded_days import Stretch, entries_by_partition, hours_of, played, stretches
 from vpp_streams.kafka import topics
 from vpp_streams.local.postgres_process import PostgresServer, running_postgres
 from vpp_streams.settings import Settings
-from vpp_streams.settlement.checks import digest, faults
-from vpp_streams.settlement.database import open_ledger
-from vpp_streams.settlement.queries import site_entries
 
 HOMES = 8
 EVENINGS = {0: 16.0, 3: 6.5, 6: 17.5}
@@ -58,29 +56,6 @@ def expected_of(kafka: MemoryKafka) -> pd.DataFrame:
         site_ids=site_ids,
         enrolled={one.site_id for one in kafka.read(topics.ENROLMENTS)},
     )
-
-
-def booked(settings: Settings, site_ids: list[str]) -> "pd.Series[int]":
-    """What the ledger says: start, site, micros."""
-    engine = open_ledger(settings)
-    with engine.connect() as ledger:
-        assert list(faults(ledger)) == []
-        rows = [
-            (entry.start_ms, site_id, entry.micros)
-            for site_id in site_ids
-            for entry in site_entries(ledger, site_id, 0, 2**50)
-        ]
-    engine.dispose()
-    table = pd.DataFrame(rows, columns=["start", "site", "micros"])
-    return table.groupby(["start", "site"])["micros"].sum()
-
-
-def digest_of(settings: Settings) -> str:
-    engine = open_ledger(settings)
-    with engine.connect() as ledger:
-        found = digest(ledger)
-    engine.dispose()
-    return found
 
 
 @pytest.fixture

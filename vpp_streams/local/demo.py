@@ -243,7 +243,7 @@ async def register(settings: Settings, sites: Sequence[Site]) -> None:
         records += [in_state(known[site_id], "retired", since_ms, reason) for site_id in gone]
     clients = KafkaClients(settings)
     await write_many(clients, topics.ASSETS, records)
-    await write_many(clients, topics.PROGRAMS, [PROGRAM])
+    await write_many(clients, topics.PROGRAMS, [FIRST_PROGRAM, PROGRAM])
     await write_many(clients, topics.TARIFFS, [TARIFF])
     batteries = [
         site for site in made if any(device.rated_energy_wh > 0 for device in site.devices)
@@ -261,9 +261,18 @@ PROGRAM = Program(
     per_event_micros=2_000,
     per_kw_hour_micros=500,
 )
-"""What owners of the demo are paid by. Version 1, of earlier demos, paid the share only."""
+"""What owners of the demo are paid by."""
 ENROLLED_FROM_MS = 1_767_225_600_000
 """1 January 2026."""
+FIRST_PROGRAM = Program(
+    program_id=PROGRAM.program_id,
+    version=1,
+    name="Demo: 60 % of what the home earned",
+    currency="USD",
+    effective_from_ms=ENROLLED_FROM_MS,
+    owner_share=0.6,
+)
+"""The terms when homes were enrolled: an enrolment that begins without terms cannot be ended."""
 
 TARIFF = Tariff(
     tariff_id="demo-tariff",

@@ -18,7 +18,8 @@ import psycopg
 
 from vpp_streams.errors import LedgerError
 
-START_S = 60.0
+START_S = 180.0
+"""Seconds on an idle machine; so long only where many others work on it."""
 WAY_OUT = "no PostgreSQL server: install it (Debian: apt-get install postgresql)"
 _DEBIAN = Path("/usr/lib/postgresql")
 """Debian keeps the server's programs here by version, and not in PATH."""
@@ -67,14 +68,22 @@ class PostgresServer:
         if self._as_user:
             shutil.chown(self._directory, *_other_user())
         command = ["initdb", "-D", "data", "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync"]
-        done = subprocess.run(
-            [*self._as_user, str(self._programs / command[0]), *command[1:], "--locale=C.UTF-8"],
-            cwd=self._directory,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=START_S,
-        )
+        try:
+            done = subprocess.run(
+                [
+                    *self._as_user,
+                    str(self._programs / command[0]),
+                    *command[1:],
+                    "--locale=C.UTF-8",
+                ],
+                cwd=self._directory,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=START_S,
+            )
+        except subprocess.TimeoutExpired:
+            raise LedgerError(f"initdb has not ended after {START_S:.0f} s") from None
         if done.returncode:
             raise LedgerError(f"initdb failed: {done.stderr.strip().splitlines()[-1]}")
 

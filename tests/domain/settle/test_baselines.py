@@ -102,17 +102,23 @@ def test_it_is_what_pandas_computes(event: tuple[int, ...]) -> None:
     np.testing.assert_allclose(found, by_pandas(grid_wh, span, event_ms, events, holidays))
 
 
-def test_numbers_by_hand() -> None:
-    """Ten days of 1 800 Wh; before the event 630 instead of 600 Wh: 5 % more, 1 890 Wh."""
+@pytest.mark.parametrize(
+    ("before_wh", "expected_wh"), [(630.0, 1_890.0), (900.0, 2_160.0), (300.0, 1_440.0)]
+)
+def test_numbers_by_hand(before_wh: float, expected_wh: float) -> None:
+    """Ten days of 1 800 Wh; before the event 630 instead of 600 Wh: 5 % more, 1 890 Wh.
+
+    Half as much more, or less, counts as a fifth.
+    """
     grid_wh = np.zeros((120 * 96, SITES))
     event_ms = at(2025, 11, 20, 18)
     for back in range(46):
         day = event_ms - back * 24 * HOUR
         grid_wh[(day - FIRST) // QUARTER] = 1_800.0
-        grid_wh[(day - 3 * HOUR - FIRST) // QUARTER] = 630.0 if not back else 600.0
+        grid_wh[(day - 3 * HOUR - FIRST) // QUARTER] = 600.0 if back else before_wh
     span = (event_ms, event_ms + QUARTER)
     found = ten_of_ten_wh(span, event_ms, measured_from(grid_wh), Calendar(BERLIN, never))
-    assert found == pytest.approx(np.full(SITES, 1_890.0))
+    assert found == pytest.approx(np.full(SITES, expected_wh))
 
 
 def test_a_site_that_needs_an_older_day_gives_no_older_day_to_the_others() -> None:

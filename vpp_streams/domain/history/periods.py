@@ -32,7 +32,7 @@ def moment_ms(text: str, zone: tzinfo, *, is_end: bool = False) -> int:
     parsed = _parsed(text)
     day = parsed.date() if isinstance(parsed, datetime) else parsed
     if not _FIRST <= day <= _LAST:
-        raise ValueError(f"{text!r} is not between 1970 and 9998")
+        raise ValueError(f"{text!r} is not between {_FIRST} and {_LAST}")
     if not isinstance(parsed, datetime):
         return day_bounds_ms(day, zone)[is_end]
     if parsed.tzinfo is None:

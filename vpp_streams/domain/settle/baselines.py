@@ -10,7 +10,10 @@ recent days of the same kind without an event, among the 45 days before. These a
 days (at least five), or four weekends and holidays. It is multiplied by how much more or less the
 site took in the second, third and fourth hour before the event than on these days; the ratio is
 limited to 0.8..1.2, so that nobody gains by taking more before an event. AEMO's baselines for
-wholesale demand response are of the same kind.
+wholesale demand response are of the same kind (see its *Baseline Methodology Register*).
+
+Where too few such days were measured there is no baseline: a day with an event shows what the
+battery did, and nothing is paid on a guess.
 """
 
 from collections.abc import Callable, Collection, Iterator

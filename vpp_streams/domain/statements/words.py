@@ -67,7 +67,9 @@ def storms_said(document: StatementDocument) -> str:
         return "No storm, or its cost is not known."
     unknown = ""
     if storms.unknown_intervals:
-        unknown = f"; {storms.unknown_intervals} intervals without a measurement are not in it"
+        count = storms.unknown_intervals
+        noun, verb = ("interval", "is") if count == 1 else ("intervals", "are")
+        unknown = f"; {count} {noun} without a measurement {verb} not in it"
     return (
         f"{amount(storms.cost.micros, storms.cost.currency)} by your tariff, for information:"
         f" it is not part of the total{unknown}. {storms.formula.text}. {storms.formula.note}"

@@ -103,7 +103,8 @@ function sums(told) {
 
 function stormsSaid({ storms }) {
   if (!storms) return "Storms: there was none, or their cost is not known.";
-  const unknown = storms.unknown_intervals ? ` ${storms.unknown_intervals} intervals without a measurement are not in it.` : "";
+  const count = storms.unknown_intervals;
+  const unknown = count ? ` ${count} ${count === 1 ? "interval without a measurement is" : "intervals without a measurement are"} not in it.` : "";
   return `Storms cost ${amount(storms.cost, 2)} by your tariff. This is information, and not part of the total.${unknown} ${storms.formula.text}. ${storms.formula.note}`;
 }
 
