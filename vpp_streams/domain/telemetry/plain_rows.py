@@ -24,6 +24,7 @@ from vpp_streams.domain.telemetry.normalize.balance import (
     balance_tolerance_column_w,
 )
 from vpp_streams.domain.telemetry.normalize.checked import MAX_AHEAD_MS, PLAIN_RANGE
+from vpp_streams.domain.telemetry.raw_line import MAX_LINE_BYTES
 
 PlainColumns = dict[str, Any]
 """Columns of ``telemetry.v1`` by name, ``site_hash`` and ``device`` (the registry's row)."""
@@ -69,6 +70,8 @@ def read_plain(raws: list[bytes], registry: Registry) -> tuple[PlainColumns, Mas
     columns = _identity(lines, registry) | _measurement(bodies)
     columns["balance_error_w"] = balance_error_w(*(columns[name] for name in POWERS))
     plain = _in_range(columns) & _needs_nothing(columns) & columns.pop("known")
+    if max(map(len, raws), default=0) > MAX_LINE_BYTES:
+        plain &= np.array([len(raw) <= MAX_LINE_BYTES for raw in raws], np.bool_)
     vendors = [body.vendor for body in bodies]
     if vendors.count(msgspec.UNSET) < len(vendors):
         plain &= np.array([vendor is msgspec.UNSET for vendor in vendors], np.bool_)
