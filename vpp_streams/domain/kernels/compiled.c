@@ -18,13 +18,14 @@
 #include "lines.h"
 #include "rows.h"
 
-#define KERNELS_VERSION 1 /* as in __init__.py: a build of other sources is not used */
+#define KERNELS_VERSION 2 /* as in __init__.py: a build of other sources is not used */
 
 static PyMethodDef methods[] = {
     {"find_names", (PyCFunction)(void (*)(void))find_names, METH_FASTCALL, NULL},
     {"gather_names", (PyCFunction)(void (*)(void))gather_names, METH_FASTCALL, NULL},
     {"count_lines", (PyCFunction)(void (*)(void))count_lines, METH_FASTCALL, NULL},
     {"read_lines", (PyCFunction)(void (*)(void))read_lines, METH_FASTCALL, NULL},
+    {"check_rows", (PyCFunction)(void (*)(void))check_rows, METH_FASTCALL, NULL},
     {"each_once", (PyCFunction)(void (*)(void))each_once, METH_FASTCALL, NULL},
     {"in_step", (PyCFunction)(void (*)(void))in_step, METH_FASTCALL, NULL},
     {"add_readings", (PyCFunction)(void (*)(void))add_readings, METH_FASTCALL, NULL},

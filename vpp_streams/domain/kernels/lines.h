@@ -368,3 +368,74 @@ done:
     give_back(&held);
     return result;
 }
+
+#define MAX_SEQ (1LL << 62)
+
+/* check_rows(offsets, data, first, words, width, slots, shift, factors, site_of_device, bounds,
+              seq, received_at_ms, measured_at_ms, interval_ms, islanded, 8 floats,
+              device, site, error_w, plain) -> (plain rows, believed ones): of a frame by columns. */
+static PyObject *check_rows(PyObject *self, PyObject *const *args, Py_ssize_t given)
+{
+    (void)self;
+    Held held = {.held = 0};
+    Names names;
+    PyObject *result = NULL;
+    const double *floats[FLOATS];
+    int64_t first;
+    if (!wants(given, 15 + FLOATS + 4)) goto done;
+    PyObject *const *made = args + 15 + FLOATS;
+    uint8_t *plain = items(&held, made[3], 0, 1, 1);
+    if (!plain) goto done;
+    int64_t n = length(&held, 1);
+    if (!whole(args[2], &first)) goto done;
+    if (first < 0) {
+        PyErr_SetString(PyExc_ValueError, "the first name is before the buffer");
+        goto done;
+    }
+    const int32_t *ends = items(&held, args[0], first + n + 1, 4, 0);
+    const char *data = ends ? items(&held, args[1], ends[first + n], 1, 0) : NULL;
+    if (!data || !names_of(&held, args + 3, &names)) goto done;
+    const int64_t *site_of = items(&held, args[8], 1, 8, 0);
+    if (!site_of) goto done;
+    int64_t devices = length(&held, 8);
+    const double *bounds = items(&held, args[9], 6 * devices, 8, 0);
+    const int64_t *seq = bounds ? items(&held, args[10], n, 8, 0) : NULL;
+    const int64_t *received = seq ? items(&held, args[11], n, 8, 0) : NULL;
+    const int64_t *measured = received ? items(&held, args[12], n, 8, 0) : NULL;
+    const int32_t *interval = measured ? items(&held, args[13], n, 4, 0) : NULL;
+    const int8_t *islanded = interval ? items(&held, args[14], n, 1, 0) : NULL;
+    if (!islanded) goto done;
+    for (int k = 0; k < FLOATS; k++)
+        if (!(floats[k] = items(&held, args[15 + k], n, 8, 0))) goto done;
+    int64_t *device = items(&held, made[0], n, 8, 1);
+    int64_t *site = device ? items(&held, made[1], n, 8, 1) : NULL;
+    double *error_w = site ? items(&held, made[2], n, 8, 1) : NULL;
+    if (!error_w) goto done;
+    int64_t plain_rows = 0, believed = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t start = ends[first + i], size = ends[first + i + 1] - start;
+        if (start < 0 || size < 0 || start + size > ends[first + n]) {
+            PyErr_SetString(PyExc_ValueError, "the names' offsets do not rise");
+            goto done;
+        }
+        Line line = {.ints = {seq[i], received[i], measured[i], UNKNOWN, UNKNOWN},
+                     .interval_ms = interval[i], .has_device = 1, .has_received = 1,
+                     .has_seq = 1, .has_body = 1, .has_time = 1};
+        for (int k = 0; k < FLOATS; k++) line.floats[k] = floats[k][i];
+        int balanced = is_balanced(line.floats, &error_w[i]);
+        int64_t at = number_of(&names, data + start, size);
+        if (at >= devices || (at >= 0 && site_of[at] < 0)) at = UNKNOWN;
+        line.ints[DEVICE] = device[i] = at;
+        site[i] = at < 0 ? UNKNOWN : site_of[at];
+        plain[i] = at >= 0 && balanced && seq[i] >= 0 && seq[i] <= MAX_SEQ && received[i] >= 0 &&
+                   received[i] <= MAX_TIME_MS && measured[i] >= 0 && measured[i] <= MAX_TIME_MS &&
+                   interval[i] > 0 && interval[i] <= MAX_INTERVAL_MS && islanded[i] >= -1 &&
+                   islanded[i] <= 1 && is_possible(&line);
+        plain_rows += plain[i];
+        believed += plain[i] && is_believed(&line, bounds, devices);
+    }
+    result = Py_BuildValue("(LL)", (long long)plain_rows, (long long)believed);
+done:
+    give_back(&held);
+    return result;
+}

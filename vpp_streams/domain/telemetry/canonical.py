@@ -17,12 +17,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas.raw_frames import decode_raw
 from schemas.telemetry import TELEMETRY_V1, Quality, Rejected, Rejection, rejected_reading_id
 from vpp_streams.domain import kernels
 from vpp_streams.domain.arrays import Mask
 from vpp_streams.domain.registry.belief import ABSURD, BOUNDS, excesses, reaches_too_far
 from vpp_streams.domain.registry.hashing import murmur2, partitions_of
 from vpp_streams.domain.registry.registry import Registry
+from vpp_streams.domain.telemetry.column_rows import LinesOfRows, read_columns
 from vpp_streams.domain.telemetry.compiled_rows import read_compiled
 from vpp_streams.domain.telemetry.plain_rows import PlainColumns, read_plain
 from vpp_streams.domain.telemetry.raw_line import MAX_LINE_BYTES, RefusedLine, read_line
@@ -82,6 +84,25 @@ def canonicalize(frame: bytes, source: Source, registry: Registry, partitions: i
     return _with_others(raws, columns, good, source, registry=registry, partitions=partitions)
 
 
+def canonicalize_columns(
+    frame: bytes, source: Source, registry: Registry, partitions: int
+) -> Canonical:
+    """`canonicalize` of a raw frame by columns (`schemas.raw_frames`); never raises either."""
+    try:
+        batch = decode_raw(frame)
+    except ValueError as error:
+        why = Rejection("bad_columns", f"The frame cannot be read: {error}.")
+        return Canonical({}, [_dead_letter(source, WHOLE_FRAME, frame, RefusedLine(why))])
+    if batch.num_rows > MAX_LINES:
+        why = Rejection("too_large", f"The frame has {batch.num_rows} rows; at most {MAX_LINES}.")
+        return Canonical({}, [_dead_letter(source, WHOLE_FRAME, frame, RefusedLine(why))])
+    columns, good, sound = read_columns(batch, registry)
+    if sound:
+        return Canonical(dict(_batches(columns, good, partitions)), [])
+    lines = LinesOfRows(batch)
+    return _with_others(lines, columns, good, source, registry=registry, partitions=partitions)
+
+
 def _lines_of(frame: bytes) -> int:
     """Its line feeds and one: `bytes.count` of one byte takes ten times as long."""
     if kernels.COMPILED is None:
@@ -91,7 +112,7 @@ def _lines_of(frame: bytes) -> int:
 
 
 def _with_others(
-    raws: list[bytes],
+    raws: list[bytes] | LinesOfRows,
     columns: PlainColumns,
     good: Mask,
     source: Source,
@@ -114,15 +135,16 @@ def _with_others(
 
 
 def _read_others(
-    raws: list[bytes], numbers: list[int], registry: Registry
+    raws: list[bytes] | LinesOfRows, numbers: list[int], registry: Registry
 ) -> tuple[dict[int, dict[str, Any]], dict[int, RefusedLine]]:
     """The lines that are not plain rows, read one by one: rows and refused lines, by number."""
     rows: dict[int, dict[str, Any]] = {}
     refused: dict[int, RefusedLine] = {}
     for i in numbers:
-        if not raws[i] or raws[i].isspace():
+        raw = raws[i]
+        if not raw or raw.isspace():
             continue
-        row = read_line(raws[i], registry)
+        row = read_line(raw, registry)
         if isinstance(row, RefusedLine):
             refused[i] = row
         else:
