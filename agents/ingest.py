@@ -18,10 +18,16 @@ from agents.faust_seam import LogChannel, Membership, membership_of
 from agents.in_flight import InFlight, position_of
 from schemas.bounds import PARTITIONS
 from schemas.encoding import BACKFILL, HEADER_STREAM_TIME, LIVE, SOURCE_HEARTBEAT, frame_headers
+from schemas.raw_frames import has_columns
 from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1
 from tables.group import Share
 from tables.log_reader import GATHER_BYTES, Deliver, LogReader, Position, Records
-from vpp_streams.domain.telemetry.canonical import Canonical, Source, canonicalize
+from vpp_streams.domain.telemetry.canonical import (
+    Canonical,
+    Source,
+    canonicalize,
+    canonicalize_columns,
+)
 from vpp_streams.kafka import topics, tracing
 from vpp_streams.kafka.clients import administering
 
@@ -120,7 +126,8 @@ class IngestWorker:
 
     async def _ingest(self, record: ConsumerRecord, lane: bytes) -> list[Awaitable[object]]:
         source = Source(record.topic, record.partition, record.offset, record.timestamp)
-        found = canonicalize(record.value or b"", source, self._context.registry, PARTITIONS)
+        read = canonicalize_columns if has_columns(record.headers) else canonicalize
+        found = read(record.value or b"", source, self._context.registry, PARTITIONS)
         readings = sum(batch.num_rows for batch in found.batches.values())
         counters = self._context.health.counters
         counters["readings_in"] += readings + len(found.rejected)

@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.report import Table
 
 ALL = (
-    "ingest", "fleet", "region", "recovery", "replay", "allocate", "orders", "raw_frames",
+    "peers", "ingest", "fleet", "region", "recovery", "replay", "allocate", "orders", "raw_frames",
     "gateway", "pipeline", "growth", "plan", "ledger", "settle_core", "explorer", "tracing",
     "rpc",
 )  # fmt: skip

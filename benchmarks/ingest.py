@@ -2,8 +2,9 @@
 
     python -m benchmarks.ingest
 
-Readings per CPU second for a native body and three vendors' documents, and how many times as long
-that takes as only decoding the same frames' lines in the same run: what is left to be won.
+Readings per CPU second for a native body (a line each, or a frame by columns) and three vendors'
+documents, and how many times as long that takes as only decoding the same frames' lines in the same
+run: what is left to be won.
 """
 
 import gc
@@ -11,14 +12,21 @@ from collections.abc import Sequence
 from functools import partial
 
 import msgspec
+import pyarrow as pa
 
 from benchmarks.report import Table, cpu_s, parser, publish
 from device_sim import vendor
 from schemas.assets import Device, Site
+from schemas.raw_frames import RAW_COLUMNS_V1, encode_raw
 from schemas.telemetry import NativeBody, RawLine
+from vpp_streams.domain import kernels
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.domain.telemetry.canonical import Source, canonicalize
+from vpp_streams.domain.telemetry.canonical import (
+    Source,
+    canonicalize,
+    canonicalize_columns,
+)
 
 PARTITIONS = 8
 LINES = 1000
@@ -50,6 +58,29 @@ def frame(homes: list[Site], form: str | None) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
+def columns_of(homes: list[Site]) -> bytes:
+    """The same native readings as a raw frame by columns."""
+    columns: dict[str, object] = {
+        "device_id": [home.devices[0].device_id for home in homes],
+        "boot": [0xB700 + i for i in range(len(homes))],
+        "seq": range(len(homes)),
+        "received_at_ms": [NOW_MS] * len(homes),
+        "measured_at_ms": [NOW_MS - i for i in range(len(homes))],
+        "interval_ms": [1000] * len(homes),
+        "battery_w": [1200.5 + i for i in range(len(homes))],
+        "grid_w": [-200.25] * len(homes),
+        "solar_w": [3000.0] * len(homes),
+        "load_w": [4000.25 + i for i in range(len(homes))],
+        "soc": [0.5132] * len(homes),
+        "frequency_hz": [50.01] * len(homes),
+        "voltage_v": [231.4] * len(homes),
+        "temperature_c": [24.5] * len(homes),
+        "islanded": [-1] * len(homes),
+    }
+    arrays = [pa.array(columns[field.name], field.type) for field in RAW_COLUMNS_V1]
+    return encode_raw(pa.RecordBatch.from_arrays(arrays, schema=RAW_COLUMNS_V1))
+
+
 def table_of(repeat: int) -> Table:
     """Measure each form."""
     homes = sites()
@@ -60,15 +91,25 @@ def table_of(repeat: int) -> Table:
         f"Raw frames of {LINES} lines to canonical ones",
         ("form", "x decode", "readings per CPU-s", "decode only per CPU-s"),
     )
+    by_columns = columns_of(homes)
+    expected = canonicalize(frame(homes, None), SOURCE, registry, PARTITIONS)
+    assert canonicalize_columns(by_columns, SOURCE, registry, PARTITIONS) == expected
     for form in (None, "tesla_gateway", "fronius", "enphase"):
         raw = frame(homes, form)
         found = canonicalize(raw, SOURCE, registry, PARTITIONS)
         assert sum(batch.num_rows for batch in found.batches.values()) == LINES, found.rejected[:1]
         ours_s = cpu_s(partial(canonicalize, raw, SOURCE, registry, PARTITIONS), repeat)
         decode_s = cpu_s(partial(decode, raw), repeat)
+        if form is None:
+            columns_s = cpu_s(
+                partial(canonicalize_columns, by_columns, SOURCE, registry, PARTITIONS), repeat
+            )
+            name = "native, by columns"
+            table.add(name, columns_s / decode_s, round(LINES / columns_s), round(LINES / decode_s))
         table.add(
             form or "native", ours_s / decode_s, round(LINES / ours_s), round(LINES / decode_s)
         )
+    table.notes.append(f"innermost loops: {kernels.which()}")
     return table
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import pyarrow as pa
@@ -90,12 +90,16 @@ async def close_windows(producer: AIOKafkaProducer, settings: Settings, until_ms
         )  # fmt: skip
 
 
-async def make_topics(settings: Settings, *names: str) -> None:
+async def make_topics(
+    settings: Settings, *names: str, config: Mapping[str, str] | None = None
+) -> None:
     """Topics of 8 partitions that are not the project's own (full names)."""
     admin = KafkaClients(settings).admin()
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
+        await admin.create_topics(
+            [NewTopic(name, PARTITIONS, 1, topic_configs=config) for name in names]
+        )
     finally:
         await admin.close()
 

@@ -4,7 +4,7 @@ A raw frame is NDJSON (`schemas.telemetry.RawLine` a line); a canonical frame is
 stream of one batch of ``telemetry.v1``. Data products are one JSON document per record.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -53,13 +53,13 @@ def decode_json(data: bytes, type_: type[T]) -> T:
 
 
 _SCHEMA = TELEMETRY_V1.serialize().to_pybytes()
-_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """The end of an Arrow IPC stream."""
 
 
 def encode_frame(batch: pa.RecordBatch) -> bytes:
     """A record batch of ``telemetry.v1`` as an Arrow IPC stream."""
-    return b"".join((_SCHEMA, batch.serialize(), _END))
+    return b"".join((_SCHEMA, batch.serialize(), END))
 
 
 def decode_frame(data: bytes) -> pa.RecordBatch:
@@ -69,34 +69,48 @@ def decode_frame(data: bytes) -> pa.RecordBatch:
     ``telemetry.v1``, or contain times or numbers that no reading can have. State is therefore safe
     from any writer to the topic.
     """
+    return decode_stream(data, TELEMETRY_V1, _SCHEMA, _check, SCHEMA_NAME)
+
+
+def decode_stream(
+    data: bytes,
+    schema: pa.Schema,
+    encoded_schema: bytes,
+    check: Callable[[pa.RecordBatch], None],
+    name: str,
+) -> pa.RecordBatch:
+    """All rows of an Arrow stream of a schema that passes a check, which raises `ValueError`.
+
+    Raises `ValueError`, and nothing else, whatever the bytes.
+    """
     try:
-        batches = list(_batches(data))
+        batches = list(_batches(data, schema, encoded_schema))
         for batch in batches:
             batch.validate(full=True)
-        batch = batches[0] if len(batches) == 1 else _joined(batches)
-        _check(batch)
+        batch = batches[0] if len(batches) == 1 else _joined(batches, schema)
+        check(batch)
     except Exception as error:  # Arrow raises errors of many classes on arbitrary bytes
-        raise ValueError(f"no frame of {SCHEMA_NAME} ({str(error)[:200]})") from None
+        raise ValueError(f"no frame of {name} ({str(error)[:200]})") from None
     return batch
 
 
-def _batches(data: bytes) -> Iterator[pa.RecordBatch]:
-    if data.startswith(_SCHEMA):  # ours: no need to parse the schema of every frame
+def _batches(data: bytes, schema: pa.Schema, encoded_schema: bytes) -> Iterator[pa.RecordBatch]:
+    if data.startswith(encoded_schema):  # ours: no need to parse the schema of every frame
         source = pa.BufferReader(data)
-        source.seek(len(_SCHEMA))
-        while not data.startswith(_END, at := source.tell()) and at < len(data):
-            yield pa.ipc.read_record_batch(pa.ipc.read_message(source), TELEMETRY_V1)
+        source.seek(len(encoded_schema))
+        while not data.startswith(END, at := source.tell()) and at < len(data):
+            yield pa.ipc.read_record_batch(pa.ipc.read_message(source), schema)
         return
     with pa.ipc.open_stream(data) as reader:
-        if not reader.schema.equals(TELEMETRY_V1):
-            raise ValueError(f"the frame's schema is not {SCHEMA_NAME}")
+        if not reader.schema.equals(schema):
+            raise ValueError("the frame has another schema")
         yield from reader
 
 
-def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    table = pa.Table.from_batches(batches, schema=TELEMETRY_V1)
+def _joined(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    table = pa.Table.from_batches(batches, schema=schema)
     return pa.RecordBatch.from_arrays(
-        [column.combine_chunks() for column in table.columns], schema=TELEMETRY_V1
+        [column.combine_chunks() for column in table.columns], schema=schema
     )
 
 
@@ -113,17 +127,22 @@ _LIMITS = {
 }
 
 
-def _check(batch: pa.RecordBatch) -> None:
+def check_names(batch: pa.RecordBatch, *names: str) -> None:
+    """Raises `ValueError` where the batch has a null, or one of these columns a name too long."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if column.null_count:
             raise ValueError(f"column {name} has nulls; not measured is NaN")
-    if not batch.num_rows:
-        return
-    for name in ("device_id", "site_id"):
-        names = batch.column(name)
-        ends = np.frombuffer(names.buffers()[1], np.int32, batch.num_rows + 1, 4 * names.offset)
+    for name in names if batch.num_rows else ():
+        column = batch.column(name)
+        ends = np.frombuffer(column.buffers()[1], np.int32, batch.num_rows + 1, 4 * column.offset)
         if np.diff(ends).max() > MAX_NAME_BYTES:
             raise ValueError(f"column {name} has a name of more than {MAX_NAME_BYTES} bytes")
+
+
+def _check(batch: pa.RecordBatch) -> None:
+    check_names(batch, "device_id", "site_id")
+    if not batch.num_rows:
+        return
     for name, (low, high) in _LIMITS.items():
         values = batch.column(name).to_numpy()
         if not low <= values.min() <= values.max() <= high:

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from testcontainers.core.container import DockerContainer
 
 from tests.support.waiting import PATIENCE_S
+from vpp_streams.domain import kernels
 from vpp_streams.errors import BrokerError, LedgerError
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients, administering
@@ -139,6 +140,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [
         f"kafka: {config.stash[KAFKA]}",
         f"postgres: {find_postgres() or WAY_OUT}",
+        f"innermost loops: {kernels.which()}",
         f"tests: {left_out if without_nightly else 'all that are selected'}",
     ]
 

@@ -31,10 +31,16 @@ from benchmarks.__main__ import DOCS, document
 from benchmarks.frame_bytes import digits, frames_of
 from benchmarks.growth_plots import Plot, draw
 from benchmarks.homes import FIRST_SEQ, Homes
+from benchmarks.peers.recording import Recording, Reference
+from benchmarks.peers.results import Comparison
 from benchmarks.pipeline_tables import Run, tables
 from benchmarks.report import Table, shown
 from schemas.bounds import PARTITIONS
+from schemas.encoding import encode_json
 from schemas.market import Award, Bid, Delivery, EnergyOffer
+from vpp_streams.domain.fleet.frames import Frame, Policy
+from vpp_streams.domain.fleet.partition import FleetPartition
+from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.canonical import Source, canonicalize
 from vpp_streams.gateway.framer import MAX_FRAME_BYTES
@@ -194,3 +200,26 @@ def test_an_hour_in_the_market_counts_what_was_met_and_how_near_it_was_delivered
     assert row["off, of energy"] == f"{70 / 1500:.2%}"
     assert (row["intervals within 3 %"], row["worst interval"]) == ("50.0%", "6.67%")
     assert (row["gates"], row["met"], row["bid twice"]) == (2, 1, 1)
+
+
+def test_the_windows_that_peers_have_to_publish_are_ours() -> None:
+    recording = Recording(Homes(40, partitions=(3,)), seconds=130, now_s=1_800_000_000)
+    reference, registry = Reference(recording.homes), Registry(recording.homes.sites())
+    part = FleetPartition(3, "telemetry", registry, Policy())
+    compared = Comparison({})
+    for offset, frame in enumerate(recording.frames()):
+        reference.add(frame)
+        compared.expected = reference.closed(recording.closed_ms)
+        source = Source("raw.powerwall", 3, offset, 1_800_000_000_000)
+        found = canonicalize(frame.value, source, registry, PARTITIONS)
+        for batch in found.batches.values():
+            for window in part.apply(Frame(offset, Batch.of(batch))).windows:
+                compared.note(json.loads(encode_json(window)))
+    assert recording.cut
+    assert recording.repeats
+    assert (
+        len(compared.expected) == 4
+    )  # one site of 40: three minutes begun, one quarter of an hour
+    assert compared.equal, compared.differences()
+    compared.note({"window_id": next(iter(compared.expected)), "revision": 9, "readings": 1})
+    assert not compared.equal

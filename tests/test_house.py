@@ -88,6 +88,11 @@ def test_the_lock_names_versions_only() -> None:
         assert not set(line) & set("/@: "), line
 
 
+def test_the_kafka_streams_that_is_compared_with_is_of_the_same_version() -> None:
+    pom = (ROOT / "benchmarks" / "peers" / "kafka_streams" / "pom.xml").read_text()
+    assert f"<kafka.version>{kafka_version()}</kafka.version>" in pom
+
+
 def test_the_container_is_the_kafka_that_java_runs() -> None:
     kafka = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["kafka"]
     assert kafka["image"] == f"apache/kafka:{kafka_version()}"

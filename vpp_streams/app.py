@@ -15,6 +15,7 @@ from agents.context import AgentContext
 from agents.faust_seam import credentials_of
 from schemas.bounds import PARTITIONS
 from vpp_streams import clock
+from vpp_streams.domain import kernels
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka.clients import KafkaClients, producing
 from vpp_streams.kafka.dead_letters import DeadLetters
@@ -215,6 +216,7 @@ def run_worker(role: Role, settings: Settings) -> None:
     health = HealthReporter(role)
     with serving_status(settings, health, loop), tracing_role(settings, role):
         app = create_app(role, settings, health)
+        log.info("the worker starts", role=role, innermost_loops=kernels.which())
         worker = faust.Worker(app, loop=loop, loglevel=settings.log_level, redirect_stdouts=False)
         worker.execute_from_commandline()
 

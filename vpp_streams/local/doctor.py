@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from vpp_streams import clock
+from vpp_streams.domain import kernels
 from vpp_streams.domain.duty import who_works
 from vpp_streams.errors import BrokerError, VppError
 from vpp_streams.kafka import topics
@@ -34,6 +35,7 @@ def examine(settings: Settings) -> list[Check]:
     return [
         _python(),
         packages(LOCK.read_text(), _installed_version),
+        _kernels(),
         Check(
             "docker",
             docker,
@@ -68,6 +70,12 @@ def packages(lock: str, installed_version: Callable[[str], str | None]) -> Check
     ]
     found = ", ".join(other) if other else f"all {len(wanted)} at their locked versions"
     return Check("packages", not other, found, "make clean setup")
+
+
+def _kernels() -> Check:
+    found = f"{kernels.which()}: ingest and fleet"
+    way_out = "not needed: a C compiler, then make clean setup, makes them need less CPU"
+    return Check("innermost loops", kernels.COMPILED is not None, found, way_out, needed=False)
 
 
 def _installed_version(name: str) -> str | None:

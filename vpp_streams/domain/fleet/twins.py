@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.telemetry import POWER_COLUMNS, Quality
+from vpp_streams.domain import kernels
 from vpp_streams.domain.arrays import Column
 from vpp_streams.domain.fleet.columnar import BLOCK_ROWS, Columns
 from vpp_streams.domain.fleet.rollup import Latest
@@ -36,6 +37,8 @@ SET_BACK_MS = 5_000
 a device whose clock was set back would be silent until its clock has caught up, and could not be
 commanded. Longer than readings overtake each other on the way, and shorter than the silence after
 which a device counts as gone (`Settings.silent_after_s`)."""
+_NEWEST = ("measured_at_ms", "received_at_ms", *MEASURED, "islanded", "quality")
+"""What a twin takes from its newest reading, in the order in which compiled code takes them."""
 _OF_LEDGER = ("boot", "run_start", "run_end", "newest_ms")
 
 
@@ -94,9 +97,11 @@ class Twins:
 
     def each_once(self, rows: NDArray[np.int64]) -> bool:
         """Whether no row occurs twice, as in nearly every frame of a live fleet."""
-        places = np.arange(len(rows))
         if len(self._place) < self.columns.rows:
             self._place = np.zeros(2 * self.columns.rows, np.int64)
+        if kernels.COMPILED is not None:
+            return bool(kernels.COMPILED.each_once(rows, self._place))
+        places = np.arange(len(rows))
         self._place[rows] = places
         return bool((self._place[rows] == places).all())
 
@@ -141,6 +146,11 @@ class Twins:
 
         The newest is the one measured last, unless the device's clock was set back.
         """
+        if each_once and kernels.COMPILED is not None:
+            frame = (batch[name] for name in _NEWEST)
+            twins = (self.columns[name] for name in _NEWEST)
+            kernels.COMPILED.keep_newest(rows, live, SET_BACK_MS, *frame, *twins)
+            return
         at = rows[live]
         measured, received = batch["measured_at_ms"][live], batch["received_at_ms"][live]
         last = np.arange(len(at)) if each_once else _newest(at, measured)
@@ -150,7 +160,7 @@ class Twins:
         set_back = received[last] > known["received_at_ms"] + SET_BACK_MS
         newer = last[(measured[last] >= known["measured_at_ms"]) | set_back]
         rows_newer, from_batch = at[newer], live[newer]
-        for name in ("measured_at_ms", "received_at_ms", *MEASURED, "islanded", "quality"):
+        for name in _NEWEST:
             self.columns[name][rows_newer] = batch[name][from_batch]
 
     def copy(self, block: int) -> pa.RecordBatch:

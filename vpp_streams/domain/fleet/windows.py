@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.telemetry import POWER_COLUMNS
+from vpp_streams.domain import kernels
 from vpp_streams.domain.arrays import Array, Arrays, Column, Floats, Ints
 
 MS_W_PER_WH = 3_600_000.0
@@ -138,6 +139,13 @@ class Gain:
         return cls(row, **{name: columns[name][..., row] for name in names})
 
 
+_COMPILED_COLUMNS = (
+    "readings", "estimated", "covered_ms", "positive_wms", "negative_wms", "power_ms", "min_w",
+    "max_w", "soc_first", "soc_first_ms", "soc_last", "soc_last_ms", "soc_min", "soc_max",
+    "pending",
+)  # fmt: skip
+"""In the order in which compiled code takes them."""
+
 _SUMS = ("readings", "estimated", "covered_ms", "positive_wms", "negative_wms", "power_ms")
 
 
@@ -146,6 +154,14 @@ def accumulate(columns: Arrays, share: Share, *, each_once: bool = False) -> Non
 
     ``each_once`` states that no row has two readings in it, which saves a sort.
     """
+    if each_once and kernels.COMPILED is not None and share.samples.bad is None:
+        s = share.samples
+        power_w = np.ascontiguousarray(s.power_w)
+        kernels.COMPILED.add_readings(
+            s.row, s.measured_at_ms, share.overlap_ms, power_w, s.soc, s.estimated,
+            share.starts_here, *(columns[name] for name in _COMPILED_COLUMNS),
+        )  # fmt: skip
+        return
     gain = gain_of(share)
     add(columns, gain if each_once else merged(gain))
 

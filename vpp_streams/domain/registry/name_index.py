@@ -3,16 +3,19 @@
 A `dict` of a hundred thousand names costs about 300 ns a look-up where they are in random order:
 a Python string is made, hashed and compared, each with its cache misses. Here a frame's names stay
 in Arrow's buffer; they are hashed and compared as 8-byte words by numpy, in a table with open
-addressing. Names are compared completely, so two with the same hash are distinguished.
+addressing. Names are compared completely, so two with the same hash are distinguished. Where it is
+compiled (`domain.kernels`), the same table is read in C.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.telemetry import MAX_NAME_BYTES
+from vpp_streams.domain import kernels
 from vpp_streams.domain.arrays import Ints
 
 _Words = NDArray[np.uint64]
@@ -53,6 +56,11 @@ class NameIndex:
 
         Raises `ValueError` for a name of more than `MAX_NAME_BYTES`.
         """
+        if kernels.COMPILED is not None and len(names):
+            _, offsets, data = names.buffers()
+            found = np.empty(len(names), np.int64)
+            kernels.COMPILED.find_names(*self.table(), offsets, data or b"", names.offset, found)
+            return found
         if self._waiting:
             self._insert()
         words = _words_of(names)
@@ -70,12 +78,27 @@ class NameIndex:
         """Inverse of `find`: the names with these numbers; `UNKNOWN` gives ""."""
         if self._waiting:
             self._insert()
+        if kernels.COMPILED is not None:
+            offsets = np.empty(len(numbers) + 1, np.int32)
+            numbers = np.ascontiguousarray(numbers, np.int64)
+            data = kernels.COMPILED.gather_names(
+                self._words, self._words.shape[1], numbers, offsets
+            )
+            return pa.StringArray.from_buffers(
+                len(numbers), pa.py_buffer(offsets), pa.py_buffer(data)
+            )
         words = self._words.take(numbers, axis=0, mode="clip")
         length = np.where(numbers == UNKNOWN, 0, words[:, 0].astype(np.int32))
         bytes_ = words.view(np.uint8)[:, _WORD:]
         data = bytes_[np.arange(bytes_.shape[1]) < length[:, None]]
         offsets = np.r_[0, length.cumsum()].astype(np.int32)
         return pa.StringArray.from_buffers(len(numbers), pa.py_buffer(offsets), pa.py_buffer(data))
+
+    def table(self) -> tuple[Any, ...]:
+        """Words, their width, slots, shift and factors: what compiled code looks names up in."""
+        if self._waiting:
+            self._insert()
+        return self._words, self._words.shape[1], self._slots, int(self._shift), _FACTORS
 
     def _first_slot(self, words: _Words) -> Ints:
         # A sum, to which the words beyond a name's end add nothing.

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from vpp_streams.domain import kernels
 from vpp_streams.domain.arrays import Ints, Mask
 from vpp_streams.domain.telemetry.seen import Past, Seen, Verdict
 
@@ -115,6 +116,13 @@ class SeqLedger:
         return unclear
 
     def _in_step(self, rows: Ints, boots: NDArray[np.uint32], seqs: Ints, at_ms: Ints) -> Mask:
+        if kernels.COMPILED is not None and not self._with_reused:
+            new = np.empty(len(rows), np.bool_)
+            kernels.COMPILED.in_step(
+                rows, boots, seqs, at_ms,
+                self.boot, self.run_start, self.run_end, self.newest_ms, new,
+            )  # fmt: skip
+            return new
         end = self.run_end[rows]
         in_step: Mask = (end == 0) | ((seqs == end) & (boots == self.boot[rows]))
         if self._with_reused:

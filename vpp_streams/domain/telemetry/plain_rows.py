@@ -24,6 +24,7 @@ from vpp_streams.domain.telemetry.normalize.balance import (
     balance_tolerance_column_w,
 )
 from vpp_streams.domain.telemetry.normalize.checked import MAX_AHEAD_MS, PLAIN_RANGE
+from vpp_streams.domain.telemetry.raw_line import MAX_LINE_BYTES
 
 PlainColumns = dict[str, Any]
 """Columns of ``telemetry.v1`` by name, ``site_hash`` and ``device`` (the registry's row)."""
@@ -68,7 +69,9 @@ def read_plain(raws: list[bytes], registry: Registry) -> tuple[PlainColumns, Mas
     bodies = [line.body for line in lines]
     columns = _identity(lines, registry) | _measurement(bodies)
     columns["balance_error_w"] = balance_error_w(*(columns[name] for name in POWERS))
-    plain = _in_range(columns) & _needs_nothing(columns) & columns.pop("known")
+    plain = in_range(columns) & needs_nothing(columns) & columns.pop("known")
+    if max(map(len, raws), default=0) > MAX_LINE_BYTES:
+        plain &= np.array([len(raw) <= MAX_LINE_BYTES for raw in raws], np.bool_)
     vendors = [body.vendor for body in bodies]
     if vendors.count(msgspec.UNSET) < len(vendors):
         plain &= np.array([vendor is msgspec.UNSET for vendor in vendors], np.bool_)
@@ -138,7 +141,7 @@ def _measurement(bodies: list[_Body]) -> PlainColumns:
     }
 
 
-def _in_range(columns: PlainColumns) -> Mask:
+def in_range(columns: PlainColumns) -> Mask:
     """Whether each value is in its range or not measured, and the time is possible."""
     measured_ms = columns["measured_at_ms"]
     ok: Mask = (measured_ms >= EARLIEST_MS) & (
@@ -150,7 +153,7 @@ def _in_range(columns: PlainColumns) -> Mask:
     return ok
 
 
-def _needs_nothing(columns: PlainColumns) -> Mask:
+def needs_nothing(columns: PlainColumns) -> Mask:
     """Whether a power is measured, the load need not be computed, and the powers balance."""
     powers = [columns[name] for name in POWERS]
     missing = [np.isnan(power_w) for power_w in powers]
