@@ -116,8 +116,7 @@ function content(told, siteId) {
   return [
     panel("Sum", stateOf(told.state), sums(told)),
     panel("What you earned", null, lines, corrected),
-    panel("What was measured", null,
-      told.measured.complete ? null : h("p", {}, h("span", { class: "pill warn" }, "not complete")),
+    panel("What was measured", told.measured.complete ? null : h("span", { class: "pill warn" }, "not complete"),
       h("p", {}, measuredSaid(told)), h("p", { class: "note" }, stormsSaid(told))),
     panel("How to check it", null, told.how_to_check.map((words) => h("p", { class: "note" }, words))),
   ];
