@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
@@ -11,6 +12,13 @@ from agents.faust_seam import Membership
 from agents.in_flight import committed_as, position_of
 from agents.ingest import IngestWorker
 from schemas.encoding import LIVE
+from schemas.raw_frames import (
+    ARROW,
+    HEADER_CONTENT_TYPE,
+    RAW_COLUMNS_V1,
+    encode_raw,
+)
+from schemas.telemetry import Rejected
 from tables.group import Share
 from tables.log_reader import Position, Records, mark_of
 from vpp_streams.domain.registry.registry import Registry
@@ -57,7 +65,9 @@ def world() -> SimpleNamespace:
     worker._readers = dict.fromkeys([*names, clients.full(topics.RAW_BACKFILL)], reader)  # type: ignore[arg-type]  # noqa: SLF001  # no thread runs here
     worker._read({TopicPartition(name, 2): Position(10) for name in names})  # noqa: SLF001  # no thread runs here
     reader.ends = dict.fromkeys(names, (10, NOW_MS - 40))
-    return SimpleNamespace(worker=worker, reader=reader, names=names, health=context.health)
+    return SimpleNamespace(
+        worker=worker, reader=reader, names=names, health=context.health, context=context
+    )
 
 
 def test_all_is_applied_as_of_the_oldest_answer(world: SimpleNamespace) -> None:
@@ -83,6 +93,26 @@ async def test_lag_counts_what_was_not_applied_and_not_what_was_not_read(
     record = ConsumerRecord(tp.topic, 2, 10, NOW_MS, 0, None, b"", 0, 0, 0, ())
     await world.worker.apply(Records(tp, 10, [record]), LIVE)
     assert lag() == 2
+
+
+async def test_a_header_states_that_a_frame_is_columns(world: SimpleNamespace) -> None:
+    row = dict.fromkeys(RAW_COLUMNS_V1.names, 1) | {"device_id": "pw-1"}
+    value = encode_raw(pa.RecordBatch.from_pylist([row, row | {"seq": 2}], schema=RAW_COLUMNS_V1))
+    reasons = []
+
+    async def send(_topic: object, letter: Rejected, **_options: object) -> asyncio.Future[None]:
+        reasons.append(letter.reason)
+        sent = asyncio.get_running_loop().create_future()
+        sent.set_result(None)
+        return sent
+
+    world.context.outlet = SimpleNamespace(send=send)
+    tp = TopicPartition(world.names[0], 2)
+    for offset, headers in ((10, ((HEADER_CONTENT_TYPE, ARROW),)), (11, ())):
+        record = ConsumerRecord(tp.topic, 2, offset, NOW_MS, 0, None, value, 0, 0, 0, headers)
+        await world.worker.apply(Records(tp, offset, [record]), LIVE)
+    assert reasons[:2] == ["unknown_device"] * 2
+    assert {"bad_columns", "unknown_device"}.isdisjoint(reasons[2:])
 
 
 def test_a_log_whose_end_is_not_known_holds_it_back(world: SimpleNamespace) -> None:
