@@ -3,10 +3,10 @@
     python -m benchmarks.live_cost
     python -m benchmarks.live_cost --devices 20000 --stacks /tmp/stacks   # and where it goes
 
-Starts the workers of each --layout (a list of roles), lets `raw_frames` write readings as gateways
-do, and after a warm-up counts the CPU time of the workers for a minute, in which every site's
-window of one minute is published. Unlike a backlog, which is read in large pieces, a live fleet
-costs by the frame, the fetch, the timer and the task.
+Starts the workers of each --layout (roles, and after @ how long gateways gather, ms), lets
+`raw_frames` write readings as gateways do, and after a warm-up counts the CPU time of the workers
+for a minute, in which every site's window of one minute is published. Unlike a backlog, which is
+read in large pieces, a live fleet costs by the frame, the fetch, the timer and the task.
 
 The region's worker runs too, so that the readings' age can be measured; its CPU does not count.
 The ratio is to the first layout's cost with as many devices; "x decode" to that of only decoding
@@ -84,7 +84,8 @@ async def measure(layout: str, devices: int, args: argparse.Namespace) -> Cost:
         producer = await stack.enter_async_context(world(settings))
         logs = Path(stack.enter_context(TemporaryDirectory()))
         await import_sites(producer, settings, homes.sites(), homes.partition.tolist())
-        roles = dict.fromkeys(layout.split("+"), 1) | {"region": 1}
+        names, _, flush_ms = layout.partition("@")
+        roles = dict.fromkeys(names.split("+"), 1) | {"region": 1}
         children = stack.enter_context(workers(settings, roles))
         counted = [child for child in children if not child.name.startswith("region")]
         watch = await stack.enter_async_context(watching(settings))
@@ -95,7 +96,7 @@ async def measure(layout: str, devices: int, args: argparse.Namespace) -> Cost:
         seconds = args.warm_s + args.seconds
         command = ("benchmarks.raw_frames", "--imported", "--devices", str(devices), "--seconds",
                    str(seconds + 5), "--namespace", settings.namespace,
-                   "--flush-ms", str(args.flush_ms))  # fmt: skip
+                   "--flush-ms", flush_ms or str(load_settings().flush_ms))  # fmt: skip
         generator = spawn("generator", command, settings, logs)
         stack.callback(lambda: end([generator]))
         if not await watch.until(lambda: watch.applied() >= devices, READY_S):
@@ -190,11 +191,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = parser(__doc__)
     options.add_argument("--devices", type=int, nargs="+", default=[1_000, 5_000, 20_000])
-    options.add_argument("--layout", nargs="+", default=["ingest+fleet", "flow"],
+    options.add_argument("--layout", nargs="+", default=["ingest+fleet@200", "flow"],
                          metavar="ROLES")  # fmt: skip
     options.add_argument("--seconds", type=int, default=60)
     options.add_argument("--warm-s", type=int, default=WARM_S)
-    options.add_argument("--flush-ms", type=int, default=200, help="how long a gateway collects")
     options.add_argument("--stacks", type=Path, metavar="DIR", help="sample stacks into there")
     args = options.parse_args(argv)
     costs = [

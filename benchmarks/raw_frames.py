@@ -4,7 +4,7 @@
 
 Imports the homes into the registry, then writes frames to raw.powerwall: NDJSON lines like the
 gateway's, of the homes of one partition whose moment in the second falls into the same --flush-ms,
-at most 256 KiB. Every reading has its device, boot and number, so that what arrives can be counted.
+at most 512 KiB. Every reading has its device, boot and number, so that what arrives can be counted.
 
 A frame's bytes are made once. Ints and times have fixed widths, and each second only the digits
 that moved are written over: half a million readings a second cost a fraction of a core. Prints
@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--seconds", type=int, default=20)
     options.add_argument("--namespace", default=f"bench-{uuid.uuid4().hex[:8]}")
     options.add_argument(
-        "--flush-ms", type=int, default=200, help="how long a gateway collects readings"
+        "--flush-ms", type=int, default=400, help="how long a gateway collects readings"
     )
     options.add_argument("--imported", action="store_true", help="the homes are in the registry")
     options.add_argument("--delete", action="store_true", help="delete the topics at the end")

@@ -67,9 +67,15 @@ async def test_a_full_frame_does_not_wait() -> None:
         for _ in range(4):
             framer.add(topics.RAW_SOLAR, 1, line, lambda ok: None)
         assert kafka.sent.empty()
+        framer.add(topics.RAW_SOLAR, 2, b"other", lambda ok: None)
         framer.add(topics.RAW_SOLAR, 1, b"last", lambda ok: None)
-        *_, full, _ = await kafka.sent.get()
+        _, partition, full, _ = await kafka.sent.get()
+        assert partition == 1
+        await asyncio.sleep(0)
+        assert kafka.sent.empty()  # those that are not full are gathered on
+        assert not await framer.finish(timeout_s=0)
         *_, rest, _ = await kafka.sent.get()
+        assert (await kafka.sent.get())[2] == b"other"
         assert (full + b"\n" + rest).split(b"\n") == [line] * 4 + [b"last"]
         assert len(full) <= MAX_FRAME_BYTES
 

@@ -15,7 +15,8 @@ from vpp_streams.kafka.topic import Topic
 
 log = structlog.get_logger()
 
-MAX_FRAME_BYTES = 256 * 1024
+MAX_FRAME_BYTES = 512 * 1024
+"""Some 1,700 native readings: what a frame costs its readers is then little for each of them."""
 MAX_IN_FLIGHT_BYTES = 32 * 1024 * 1024
 
 
@@ -53,6 +54,8 @@ class Framer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._sent = 0
+        self._all_now = False
+        """Whether the frames that are not full are to leave at the next wake as well."""
 
     def add(self, topic: Topic, partition: int, lines: bytes, on_answer: OnAnswer) -> None:
         """Take in lines (NDJSON without a last newline); they stay together in one frame."""
@@ -75,22 +78,30 @@ class Framer:
             self.room.clear()
 
     async def run(self) -> None:
-        """Send what has been gathered every ``flush_ms``, sooner if a frame is full, for ever.
+        """Send what has been gathered every ``flush_ms``, and a full frame at once, for ever.
 
-        Raises `BrokerError` once the producer takes nothing any more: only a new one would help.
+        A frame that is full sends no other: they are gathered on. Raises `BrokerError` once the
+        producer takes nothing any more: only a new one would help.
         """
+        loop = asyncio.get_running_loop()
+        flush_at_s = loop.time() + self._flush_s
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._flush_s):
+                async with asyncio.timeout_at(flush_at_s):
                     await self._wake.wait()
             self._wake.clear()
-            frames = [*self._full, *self._gathering.values()]
-            self._full, self._gathering = [], {}
+            frames, self._full = self._full, []
+            if self._all_now or loop.time() >= flush_at_s:
+                self._all_now = False
+                frames += self._gathering.values()
+                self._gathering = {}
+                flush_at_s = loop.time() + self._flush_s
             for frame in frames:
                 await self._send(frame)
 
     async def finish(self, timeout_s: float) -> bool:
         """Have `run` send what is left; False if Kafka's answers did not come in time."""
+        self._all_now = True
         self._wake.set()
         try:
             async with asyncio.timeout(timeout_s):
