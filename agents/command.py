@@ -155,8 +155,9 @@ class CommandAgent:
             while not self._orders.empty():
                 partition, order = self._orders.get_nowait()
                 waiting.setdefault(partition, []).append(order)
-            # Sent together: Kafka and its clients cost by the request.
-            await self._send_frames([f for p in waiting for f in self._frames_of(p, waiting[p])])
+            # Sent together, as Kafka and its clients cost by the request; where a partition's
+            # frames fill one, Kafka takes them in while those of the next are made.
+            await self._send_frames(f for p in waiting for f in self._frames_of(p, waiting[p]))
             for order in (order for orders in waiting.values() for order in orders):
                 self._traces.pop(order.request_id, None)
 
@@ -216,11 +217,11 @@ class CommandAgent:
         control.rows.counts.clear()
 
     async def _send_frames(self, frames: Iterable[CommandFrame]) -> None:
+        # In the audit trail before any device acts on it, so that a successor can end it for us.
+        both = topics.COMMANDS, topics.GATEWAY_OUT
         for frame in frames:
-            # Published before any device acts on it, so that a successor can end it for us.
             with tracing.following("fleet: setpoints", self._traces.get(frame.request_id)):
-                await self._context.outlet.send(topics.COMMANDS, frame)
-                await self._context.outlet.send(topics.GATEWAY_OUT, frame)
+                await self._context.outlet.send_to_each(both, frame)
             self._context.health.counters["commands"] += len(frame.rows)
 
     async def _send_events(self, partition: int, events: list[CommandEvent]) -> None:

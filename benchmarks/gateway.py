@@ -65,15 +65,21 @@ class Target:
 
 @asynccontextmanager
 async def target(
-    what: str, settings: Settings, certificates: Certificates | None, ack_ms: int = 5000
+    what: str,
+    settings: Settings,
+    certificates: Certificates | None,
+    ack_ms: int = 5000,
+    *,
+    stalls: bool = True,
 ) -> AsyncIterator[Target]:
-    """A gateway, or a bare server, during the body."""
+    """A gateway, or a bare server, during the body. ``stalls``: look for them, which costs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "benchmarks.gateway_target",
         what,
         f"--ack-ms={ack_ms}",
+        *(["--stalls"] if stalls else []),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={
@@ -98,7 +104,8 @@ async def rate_and_memory(
 ) -> tuple[float, float]:
     """Readings per CPU second, and bytes per connection."""
     tls = certificates.client if certificates else None
-    async with target(what, settings, certificates, int(ACKS_EVERY * every_s * 1000)) as gateway:
+    ack_ms = int(ACKS_EVERY * every_s * 1000)
+    async with target(what, settings, certificates, ack_ms, stalls=False) as gateway:
         fleet = LoadFleet()
         before = await gateway.figures()
         await fleet.connect(settings.host, gateway.port, numbers, tls)

@@ -13,7 +13,7 @@ import asyncio
 import gc
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 import numpy as np
@@ -89,10 +89,14 @@ class Targets:
 
     def next(self) -> list[CommandFrame]:
         """All frames of the next target."""
+        return list(self.frames())
+
+    def frames(self) -> Iterator[CommandFrame]:
+        """The same, a partition's when they are wanted, as the fleet role makes them."""
         self._now_ms += 100
         self._sign = -self._sign
         share_w = self._sign * self._each_w
-        return [frame for part in self.parts for frame in part.obey(share_w, self._now_ms)]
+        return (frame for part in self.parts for frame in part.obey(share_w, self._now_ms))
 
 
 async def written_s(targets: Targets, settings: Settings, repeat: int) -> list[float]:
@@ -103,7 +107,7 @@ async def written_s(targets: Targets, settings: Settings, repeat: int) -> list[f
             gc.collect()
             began = time.perf_counter()
             waiting = []
-            for frame in targets.next():
+            for frame in targets.frames():
                 waiting += await _send(producer, settings, frame)
             await asyncio.gather(*waiting)
             took.append(time.perf_counter() - began)

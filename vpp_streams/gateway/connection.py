@@ -34,6 +34,18 @@ from vpp_streams.gateway.budget import (
     FrameBudget,
     FrameMeter,
 )
+from vpp_streams.gateway.framing import (
+    LENGTH,
+    MASKED,
+    SOUND,
+    WHOLE,
+    WHOLE_TEXT,
+    Fragments,
+    is_utf8,
+    only_text,
+    text_frame,
+    unmasked,
+)
 from vpp_streams.gateway.seam import (
     CLOSE_TIMEOUT_S,
     MAX_UNSENT_BYTES,
@@ -45,24 +57,10 @@ from vpp_streams.gateway.seam import (
     response_of,
 )
 
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # the library was installed without its C extension
-    from websockets.utils import apply_mask
-
 log = structlog.get_logger()
 
 CLOSE_INTERNAL_ERROR = 1011
 CLOSE_NOT_UTF8 = 1007
-
-_SOUND = frozenset((0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A))
-"""First bytes of the frames that RFC 6455 knows, without reserved bits."""
-_WHOLE = frozenset((0x81, 0x82))
-"""Those of a text and of a binary message in one frame."""
-_TEXT, _WHOLE_TEXT = 0x01, 0x81
-_MASKED, _LENGTH = 0x80, 0x7F
-_HEADERS = tuple(bytes((0x81, size)) for size in range(126))
-"""Header of a text frame that we send, by its size."""
 
 
 class Owner(Protocol):
@@ -89,7 +87,6 @@ class Connection(asyncio.Protocol):
         "_discards",
         "_ending",
         "_fragments",
-        "_fragments_are_text",
         "_last_word",
         "_machine",
         "_meter",
@@ -108,8 +105,7 @@ class Connection(asyncio.Protocol):
         self._machine: ServerProtocol | None = new_machine(CONNECTING)
         self._last_word = False
         self._rest = b""  # of data: the beginning of a frame, or what waits for room
-        self._fragments: list[bytes] | None = None
-        self._fragments_are_text = False
+        self._fragments: Fragments | None = None
         self._budget = FrameBudget(now().mono_ms)
         self._meter: FrameMeter | None = None  # of bytes received after our close frame
         self._discards = False  # nothing more is read
@@ -123,14 +119,7 @@ class Connection(asyncio.Protocol):
         """Send a text message; none goes out once the connection is closing."""
         if not self._is_open():
             return
-        size = len(data)
-        if size < 126:
-            header = _HEADERS[size]
-        elif size < 65536:
-            header = b"\x81\x7e" + size.to_bytes(2, "big")
-        else:
-            header = b"\x81\x7f" + size.to_bytes(8, "big")
-        self._transport.write(header + data)
+        self._transport.write(text_frame(data))
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; the connection is cut if that takes too long."""
@@ -217,28 +206,15 @@ class Connection(asyncio.Protocol):
     # Frames
 
     def _read_one(self, receiver: Receiver, data: bytes) -> bool:
-        """Hand on a read that is one whole message of plain text, as nearly all reads are.
+        """Hand on a read that is one whole message.
 
         False says only that `_read` has to be used; nothing has changed then.
         """
-        budget, size = self._budget, len(data)
-        if (
-            size < 8
-            or data[0] != _WHOLE_TEXT
-            or self._machine is not None
-            or budget.tokens < 1
-            or not self._owner.door.room.is_set()
-        ):
+        budget = self._budget
+        if self._machine is not None or budget.tokens < 1 or not self._owner.door.room.is_set():
             return False
-        second = data[1]
-        begin = 6 if second < _MASKED | 126 else 8
-        length = second & _LENGTH if begin == 6 else data[2] << 8 | data[3]
-        if second < _MASKED or second == _MASKED | 127 or begin + length != size:
-            return False
-        if length > MAX_MESSAGE_BYTES:
-            return False
-        message = apply_mask(data[begin:], data[begin - 4 : begin])
-        if not message.isascii():
+        message = only_text(data)
+        if message is None:
             return False
         budget.tokens -= 1
         receiver.receive(message, now())
@@ -256,10 +232,10 @@ class Connection(asyncio.Protocol):
                 self._pause()
                 break
             first, second, begin = data[at], data[at + 1], at + 6
-            if first not in _SOUND or second < _MASKED:
+            if first not in SOUND or second < MASKED:
                 self._last_word = True
                 break
-            length = second & _LENGTH
+            length = second & LENGTH
             if length >= 126:
                 begin += 2 if length == 126 else 8
                 if begin - 4 > size:
@@ -271,7 +247,7 @@ class Connection(asyncio.Protocol):
             end = begin + length
             if end > size:
                 break
-            whole = first in _WHOLE
+            whole = first in WHOLE
             cost += 1 if whole else EXTRA_COST
             if cost > left:
                 left = budget.refill(moment.mono_ms)
@@ -280,8 +256,8 @@ class Connection(asyncio.Protocol):
                     break
             if whole and self._machine is None:
                 at = end
-                message = apply_mask(data[begin:end], data[begin - 4 : begin])
-                if not message.isascii() and first == _WHOLE_TEXT and not _is_utf8(message):
+                message = unmasked(data[begin:end], data[begin - 4 : begin])
+                if not message.isascii() and first == WHOLE_TEXT and not is_utf8(message):
                     self._fail(new_machine(OPEN), CLOSE_NOT_UTF8, "text must be UTF-8")
                     break
                 receiver.receive(message, moment)
@@ -357,13 +333,13 @@ class Connection(asyncio.Protocol):
     def _gather(self, frame: Frame) -> None:
         """Hand on a message once all its fragments are there."""
         if self._fragments is None:
-            self._fragments, self._fragments_are_text = [], frame.opcode == _TEXT
-        self._fragments.append(bytes(frame.data))
-        if not frame.fin:
+            self._fragments = Fragments(frame)
+        is_text, message = self._fragments.is_text, self._fragments.add(frame)
+        if message is None:
             return
-        message, self._fragments = b"".join(self._fragments), None
+        self._fragments = None
         machine = self._machine
-        if self._fragments_are_text and not _is_utf8(message) and machine is not None:
+        if is_text and not is_utf8(message) and machine is not None:
             if machine.state is OPEN:
                 self._fail(machine, CLOSE_NOT_UTF8, "text must be UTF-8")
         elif self._receiver is not None:
@@ -437,14 +413,6 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(seconds, self._transport.abort)
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def new_machine(state: State) -> ServerProtocol:

@@ -42,6 +42,27 @@ class Outlet:
         ``partition`` is for topics whose writer chooses it. Raises `RefusedError` for a partition
         that the topic does not have, `aiokafka.errors.KafkaError` where Kafka accepts nothing.
         """
+        return await self._send(topic, record, encode(topic, record), partition, headers)
+
+    async def send_to_each(self, topics: Iterable[Topic[T]], record: T) -> None:
+        """Hand a record to the producer for several topics, in order, encoded once.
+
+        Raises as `send`.
+        """
+        encoded: dict[Any, bytes] = {}
+        for topic in topics:
+            if topic.contract not in encoded:
+                encoded[topic.contract] = encode(topic, record)
+            await self._send(topic, record, encoded[topic.contract], None, None)
+
+    async def _send(
+        self,
+        topic: Topic[T],
+        record: T,
+        value: bytes,
+        partition: int | None,
+        headers: Mapping[str, bytes] | None,
+    ) -> "Sent":
         all_headers = list(headers.items()) if headers else []
         trace = tracing.outgoing(topic.name)
         if trace is not None and trace.header is not None:

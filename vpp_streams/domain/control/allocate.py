@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vpp_streams.domain.arrays import Floats, Ints, Mask
-from vpp_streams.domain.control.ramps import BLOCK, Ramps
+from vpp_streams.domain.control.ramps import BLOCK, NOWHERE, Ramps
 from vpp_streams.domain.control.sharing import Allocation, Groups, share_out
 
 NO_WEIGHT = 1e-9
@@ -89,13 +89,16 @@ def curves(problem: Problem) -> Curves:
     n = len(problem.least_w)
     least, most = np.empty((2, n))
     found = Curves(least, most, Ramps(*np.empty((3, 2 * n))))
+    span = NOWHERE
     with np.errstate(all="ignore"):  # an error is raised below
         for at in range(0, n, BLOCK):
-            _fill(found, problem, slice(at, min(at + BLOCK, n)))
-    ramps = found.ramps
-    if not all(np.isfinite(part).all() for part in (ramps.slope, ramps.first, ramps.last)):
+            down = slice(at, min(at + BLOCK, n))
+            _fill(found, problem, down)
+            for rows in (down, slice(down.start + n, down.stop + n)):  # while they are in the cache
+                span = span.with_ramps(found.ramps[rows])
+    if n and not span.is_finite:
         raise ValueError("a bound, weight or cost of an allocation is not finite")
-    return found
+    return replace(found, ramps=replace(found.ramps, whole=span))
 
 
 def _fill(found: Curves, problem: Problem, down: slice) -> None:
@@ -106,21 +109,32 @@ def _fill(found: Curves, problem: Problem, down: slice) -> None:
     high = problem.most_w[down]
     low = np.minimum(problem.least_w[down], high)
     calm = _rest_w(low, high)
+    rests = not calm.any()  # no bound forces a power
     stick, wear = problem.stick[down], problem.wear[down]
-    pull = stick * np.where(stick != 0.0, problem.held_w[down], 0.0)
+    pull = np.where(stick != 0.0, problem.held_w[down], 0.0)
+    pull *= stick
     for side, weight, starts, end, effective, inner, outer in (
         (down, problem.weight_down, -wear - pull, low, found.least_w, last, first),
         (up, problem.weight_up, wear - pull, high, found.most_w, first, last),
     ):
         gives = weight[down] > NO_WEIGHT
-        flat = np.divide(1.0, np.where(gives, weight[down], 1.0))
-        flat += stick
-        np.divide(gives, flat, out=slope[side])
-        effective[down] = np.where(gives, end, calm)
-        np.multiply(calm, flat, out=inner[side])
+        if gives.all():  # as in most blocks
+            flat = np.divide(1.0, weight[down])
+            flat += stick
+            np.divide(1.0, flat, out=slope[side])
+            effective[down] = end
+        else:
+            flat = np.divide(1.0, np.where(gives, weight[down], 1.0))
+            flat += stick
+            np.divide(gives, flat, out=slope[side])
+            effective[down] = np.where(gives, end, calm)
         np.multiply(effective[down], flat, out=outer[side])
-        inner[side] += starts
         outer[side] += starts
+        if rests:
+            inner[side] = starts
+        else:
+            np.multiply(calm, flat, out=inner[side])
+            inner[side] += starts
 
 
 def _rest_w(least_w: Floats, most_w: Floats) -> Floats:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vpp_streams.domain.arrays import Rows
+from vpp_streams.domain.arrays import Mask, Rows
 from vpp_streams.domain.control.lease import LeasePolicy
 
 Missed = Literal["no_answer", "reconnected", "no_end"]
@@ -46,7 +46,7 @@ class Due(NamedTuple):
 
 
 class _Part:
-    """Commands of one frame, by row."""
+    """Commands of one rank that were noted together, by row."""
 
     __slots__ = ("_order", "lost", "published", "rows", "stage", "stage_of")
 
@@ -66,6 +66,11 @@ class _Part:
         """The index of a row; -1 = not here."""
         at = bisect_left(self._order, row)
         return at if at < len(self._order) and self._order[at] == row else -1
+
+    def has(self, rows: Rows) -> Mask:
+        """Which of these rows are here."""
+        at = np.searchsorted(self.rows, rows)
+        return np.asarray(self.rows[np.minimum(at, len(self.rows) - 1)] == rows)
 
 
 class _Rank:
@@ -95,7 +100,7 @@ class CommandEnds:
         if known.parts is None:
             return
         for part in known.parts:
-            rows = rows[~np.isin(rows, part.rows)]
+            rows = rows[~part.has(rows)]
         if len(rows):
             known.parts.append(_Part(rows))
 

@@ -24,9 +24,10 @@ from vpp_streams.domain.control.lease import (
     CAUSE,
     CODE,
     CREATED,
+    IS_STANDING,
+    IS_UNANSWERED,
     NAMES,
     NONE,
-    STANDING,
     UNANSWERED,
     LeasePolicy,
     bar_of,
@@ -259,11 +260,11 @@ class CommandRows:
     def pending(self, now_ms: int) -> NDArray[np.bool_]:
         """Rows whose newest command is on its way, neither answered nor given up."""
         fresh = now_ms - self["created_ms"] < self.policy.again_ms
-        return np.isin(self["state"], UNANSWERED) & fresh
+        return np.asarray(IS_UNANSWERED[self["state"]] & fresh)
 
     def held_w(self, now_ms: int) -> NDArray[np.float64]:
         """Each device's newest setpoint, W, where it holds that or is about to; else NaN."""
-        standing = np.isin(self["state"], STANDING) & (self["valid_until_ms"] > now_ms)
+        standing = IS_STANDING[self["state"]] & (self["valid_until_ms"] > now_ms)
         return np.where(standing | self.pending(now_ms), self["setpoint_w"], np.nan)
 
     def request_of(self, row: int) -> str:
@@ -283,7 +284,7 @@ class CommandRows:
         rows = due.rows[due.rows >= 0]
         newest = rows[self["rank"][rows] == due.rank]
         if due.why == "no_answer":
-            silent = newest[np.isin(self["state"][newest], UNANSWERED)]
+            silent = newest[IS_UNANSWERED[self["state"][newest]]]
             self["bar"][silent] = CAUSE["no_answer"]
             self["barred_until_ms"][silent] = now_ms + self.policy.again_ms
         self["state"][newest] = CODE[state]

@@ -14,7 +14,7 @@ from schemas.dispatch import Dispatch
 from schemas.grid import Alert, Droop
 from vpp_streams.domain.arrays import Floats, Mask, Rows
 from vpp_streams.domain.control.allocate import allocate
-from vpp_streams.domain.control.lease import CAUSE, CREATED, STANDING
+from vpp_streams.domain.control.lease import CAUSE, CREATED, IS_STANDING
 from vpp_streams.domain.control.pool import Pool, View
 from vpp_streams.domain.control.storms import in_storm
 
@@ -189,7 +189,9 @@ class Orders:
     def _to_release(self, view: View, mine: Mask) -> tuple[Rows, Floats]:
         rows = self._rows
         holds = rows.acting(view.now_ms) | np.isfinite(rows.held_w(view.now_ms))
-        released = np.isnan(rows["setpoint_w"]) & np.isin(rows["state"], (CREATED, *STANDING))
+        released = np.isnan(rows["setpoint_w"]) & (
+            IS_STANDING[rows["state"]] | (rows["state"] == CREATED)
+        )
         released &= view.now_ms - rows["created_ms"] < self._policy.again_ms
         storm = view.cause == CAUSE["storm"]
         gone = (rows["bar"] == CAUSE["offline"]) & (rows["barred_until_ms"] > view.now_ms)
@@ -203,33 +205,36 @@ class Orders:
         rows, setpoint_w = self._checked(view, rows, setpoint_w, common)
         if not len(rows):
             return []
-        ratings = view.ratings
-        ramp = np.maximum(ratings.rated_discharge_w, ratings.rated_charge_w)[rows] / FULL_RAMP_S
-        slots = self._rows["slot"][rows]
-        rank = self._rows.next_rank(view.now_ms)
-        frames = []
-        for slot in np.unique(slots).tolist():
-            of_slot = np.flatnonzero(slots == slot)
-            for first in range(0, len(of_slot), MAX_ROWS):
-                at = of_slot[first : first + MAX_ROWS]
-                made = self._command_rows(view, rows, setpoint_w, ramp, at)
-                frame = msgspec.structs.replace(common, rank=rank, slot=slot, rows=made)
-                epochs = self._rows["epoch"][rows[at]]
-                self._rows.note(frame, rows[at], setpoint_w[at], epochs)
-                frames.append(frame)
-        return frames
+        order = np.argsort(self._rows["slot"][rows], kind="stable")
+        rows, setpoint_w = rows[order], setpoint_w[order]  # a frame's rows side by side in memory
+        epochs, slots = self._rows["epoch"][rows], self._rows["slot"][rows]
+        made = self._command_rows(view, rows, epochs, setpoint_w)
+        ranked = msgspec.structs.replace(common, rank=self._rows.next_rank(view.now_ms))
+        self._rows.note(ranked, rows, setpoint_w, epochs)
+        found, starts = np.unique(slots, return_index=True)
+        return [
+            msgspec.structs.replace(
+                ranked, slot=slot, rows=tuple(made[first : min(first + MAX_ROWS, end)])
+            )
+            for slot, start, end in zip(
+                found.tolist(), starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True
+            )
+            for first in range(start, end, MAX_ROWS)
+        ]
 
     def _command_rows(
-        self, view: View, rows: Rows, setpoint_w: Floats, ramp_w_s: Floats, at: Rows
-    ) -> tuple[CommandRow, ...]:
-        ids, mine = self._pool.fleet.twins.device_ids, rows[at]
-        watts = setpoint_w[at].astype(object)
-        watts[np.isnan(setpoint_w[at])] = None
-        columns = (self._rows["epoch"][mine], watts, ramp_w_s[at], view.reserve[mine])
+        self, view: View, rows: Rows, epochs: Rows, setpoint_w: Floats
+    ) -> list[CommandRow]:
+        """A `CommandRow` for each of these rows."""
+        ids, ratings = self._pool.fleet.twins.device_ids, view.ratings
+        ramp_w_s = np.maximum(ratings.rated_discharge_w, ratings.rated_charge_w)[rows] / FULL_RAMP_S
+        watts: list[float | None] = setpoint_w.tolist()
+        if np.isnan(setpoint_w).any():
+            watts = [None if w != w else w for w in watts]  # noqa: PLR0124 - NaN is not itself
+        columns = (c.tolist() for c in (ramp_w_s, view.reserve[rows]))
         # In the order of the struct's fields: by name it takes twice as long.
-        return tuple(
-            map(CommandRow, [ids[row] for row in mine.tolist()], *(c.tolist() for c in columns))
-        )
+        names = [ids[row] for row in rows.tolist()]
+        return [*map(CommandRow, names, epochs.tolist(), watts, *columns)]
 
     def _checked(
         self, view: View, rows: Rows, setpoint_w: Floats, common: CommandFrame

@@ -16,7 +16,7 @@ from vpp_streams.domain.arrays import Floats, Mask, Rows
 from vpp_streams.domain.control.allocate import Problem
 from vpp_streams.domain.control.command_rows import CommandRows
 from vpp_streams.domain.control.headroom import Headroom, headroom
-from vpp_streams.domain.control.lease import CAUSE, STANDING
+from vpp_streams.domain.control.lease import CAUSE, IS_STANDING
 from vpp_streams.domain.control.storms import reserves
 from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.rollup import Latest, Ratings, reporting_devices
@@ -213,7 +213,7 @@ class Pool:
         rows, policy, now_ms = self.commands, self._policy, view.now_ms
         settled = rows["acting_from_ms"] + policy.settle_ms
         judged = (
-            np.isin(rows["state"], STANDING)
+            IS_STANDING[rows["state"]]
             & rows.acting(now_ms)
             & (view.latest.received_at_ms > settled)  # the device's own clock may be wrong
             & view.reporting

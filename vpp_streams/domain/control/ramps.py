@@ -7,6 +7,7 @@ between flats. All that allocation needs is the inverse of the sum of many such 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,35 @@ PRECISION = 1e-13
 """Tolerance, relative to the total rise: the sums themselves are not more exact."""
 
 
+class Span(NamedTuple):
+    """Where ramps begin and end, together."""
+
+    low: float
+    """The first price of all."""
+    high: float
+    """The last."""
+    height_w: float
+    """The total rise, W."""
+
+    def with_ramps(self, block: "Ramps") -> "Span":
+        """This and the span of a block of ramps. What is not finite in a block is not finite here
+        either.
+        """
+        return Span(
+            float(np.minimum(self.low, block.first.min())),  # NaN stays, unlike with min
+            float(np.maximum(self.high, block.last.max())),
+            self.height_w + float(np.dot(block.slope, block.last - block.first)),
+        )
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all of its ramps are."""
+        return all(map(math.isfinite, self))
+
+
+NOWHERE = Span(math.inf, -math.inf, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Ramps:
     """Rises of power, W, each between two prices; arrays of shape (m,), all finite."""
@@ -30,6 +60,8 @@ class Ramps:
     """Price from which power rises."""
     last: Floats
     """Price from which it is flat again, >= ``first``; equal to it = no ramp at all."""
+    whole: "Span | None" = None
+    """Of all of them, where it is known already."""
 
     def __getitem__(self, rows: slice | Ints) -> "Ramps":
         return Ramps(self.slope[rows], self.first[rows], self.last[rows])
@@ -45,13 +77,14 @@ class Ramps:
         reached *= self.slope
         return reached
 
-    def span(self) -> tuple[float, float, float]:
-        """The first and the last price of all, and the total rise, W; (inf, -inf, 0) if none."""
-        low, high, height_w = math.inf, -math.inf, 0.0
+    def span(self) -> "Span":
+        """The first and the last price of all, and the total rise; that of none is `NOWHERE`."""
+        if self.whole is not None:
+            return self.whole
+        found = NOWHERE
         for b in self.blocks():
-            low, high = min(low, float(b.first.min())), max(high, float(b.last.max()))
-            height_w += float(np.dot(b.slope, b.last - b.first))
-        return low, high, height_w
+            found = found.with_ramps(b)
+        return found
 
     def sum_at(self, price: float) -> tuple[float, float]:
         """The rise of all ramps at a price, W, and its slope, W per unit of price."""
@@ -146,7 +179,7 @@ def _guess(ramps: Ramps, part: float) -> float:
         there = ramps.first + part * (ramps.last - ramps.first)
         return float(np.dot(ramps.slope, there) / ramps.slope.sum())
     sample = ramps[::stride]
-    return price_of(sample, part * sample.span()[2])
+    return price_of(sample, part * sample.span().height_w)
 
 
 def _kinks_between(ramps: Ramps, low: float, high: float) -> Floats:
