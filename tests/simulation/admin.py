@@ -39,7 +39,9 @@ class SimAdmin(Client):
         return {
             "error_code": 0,
             "topic": name,
-            "partitions": [{"partition": p, "error_code": 0} for p in range(len(topic.logs))],
+            "partitions": [
+                {"partition": p, "error_code": 0, "leader": 0} for p in range(len(topic.logs))
+            ],
         }
 
     async def list_consumer_group_offsets(
