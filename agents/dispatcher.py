@@ -7,6 +7,7 @@ successor neither decides again nor publishes twice.
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from pathlib import Path
 
 from agents.context import AgentContext
@@ -113,10 +114,9 @@ class Dispatcher:
             else:
                 await self._cycle(slot)
                 await self._partitions.flush()  # decisions, before the next request
-            try:
-                await asyncio.wait_for(self._wake.wait(), CYCLE_S)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CYCLE_S):
+                    await self._wake.wait()
 
     async def _cycle(self, slot: Slot[RegionState]) -> None:
         now_ms = self._context.now_ms()

@@ -127,6 +127,11 @@ class Watch:
             self.lapsed += int((self._leased & ~leased).sum())
         self._leased = leased
 
+    def meets_it(self) -> bool:
+        """Whether the batteries give what was requested, now."""
+        self.sample()
+        return self.errors[-1] <= GOAL
+
     async def run(self) -> None:
         """Sample for ever."""
         while True:
@@ -222,7 +227,8 @@ async def roll(
     )  # fmt: skip
     await write_one(KafkaClients(settings), topics.DISPATCH_TARGETS, target)
     watch = Watch(fleet, SHARE * able_w)
-    await asyncio.sleep(10)
+    await until(watch.meets_it, "the target to be met")
+    watch.errors.clear()
     since_ms = clock.now_ms()
     watching = asyncio.create_task(watch.run())
     try:

@@ -3,7 +3,9 @@
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
@@ -13,6 +15,7 @@ from tests.support.deployment import (
     CHART,
     EXAMPLES,
     ROLES,
+    ROOT,
     Manifest,
     container,
     environment,
@@ -64,6 +67,37 @@ def test_each_example_is_linted_and_valid(values: Path) -> None:
         if manifest["kind"] not in OTHERS_KINDS:
             kubernetes_validate.validate(manifest, "1.37.0", strict=True)
     assert {"Deployment", "StatefulSet", "Service", "PodDisruptionBudget"} <= kinds
+
+
+def strict(schema: Any) -> Any:
+    """A CRD's schema in which a field that it does not name is a mistake."""
+    if isinstance(schema, list):
+        return [strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: strict(value) for name, value in schema.items()}
+    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        found["additionalProperties"] = False
+    return found
+
+
+@cache
+def schemas_of_operators() -> dict[str, Any]:
+    """The specification of each kind of `deploy/kube/crds.yaml`."""
+    documents = yaml.safe_load_all((ROOT / "deploy" / "kube" / "crds.yaml").read_text())
+    return {
+        each["spec"]["names"]["kind"]: strict(
+            each["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        )
+        for each in documents
+    }
+
+
+@pytest.mark.parametrize("values", EXAMPLES, ids=lambda path: path.stem)
+def test_what_is_for_operators_is_as_their_definitions_say(values: Path) -> None:
+    for manifest in example(values.stem):
+        if manifest["kind"] in OTHERS_KINDS:
+            jsonschema.validate(manifest["spec"], schemas_of_operators()[manifest["kind"]])
 
 
 def test_the_chart_has_exactly_the_roles_and_their_commands() -> None:

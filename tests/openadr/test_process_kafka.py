@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,34 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from schemas.dispatch import Limit, Request, Target, Withdraw
 from schemas.encoding import decode_json
 from schemas.grid import Alert, PriceSeries
 from tests.support.kafka_world import read_all, until, write
-from tests.support.openadr_world import SmallVtn, asking, event
+from tests.support.openadr_world import SmallVtn, asking, event, served
 from tests.support.paths import ROOT
 from tests.support.web_records import region_live
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.settings import Settings
-
-
-@contextmanager
-def served(vtn: SmallVtn) -> Iterator[str]:
-    """The VTN on a free port of this machine."""
-    server = uvicorn.Server(uvicorn.Config(vtn.app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            thread.join(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}/openadr3"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @contextmanager

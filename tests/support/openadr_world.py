@@ -1,10 +1,14 @@
 """A small VTN in memory, as OpenADR 3.1.1 has it, and a VEN's session with it."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
 import httpx
+import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 
 from vpp_streams.domain.openadr.requests import Ven
@@ -186,3 +190,19 @@ def asking(*descriptors: dict[str, Any], **more: Any) -> dict[str, Any]:
     period = {"start": NOON, "duration": "PT15M"}
     told = {"reportDescriptors": list(descriptors), "intervalPeriod": period}
     return {**event("SIMPLE", 0), "intervals": intervals, **told, **more}
+
+
+@contextmanager
+def served(vtn: SmallVtn) -> Iterator[str]:
+    """The VTN on a free port of this machine."""
+    server = uvicorn.Server(uvicorn.Config(vtn.app, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            thread.join(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}/openadr3"
+    finally:
+        server.should_exit = True
+        thread.join()

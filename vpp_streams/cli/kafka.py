@@ -71,6 +71,34 @@ def acls(
 
 
 @app.command()
+def backup(file: Annotated[Path, typer.Argument(help="Parquet file to write")]) -> None:
+    """Copy what cannot be computed again into a file: registry, terms, decisions, ledger, audit.
+
+    Roles may run meanwhile. Keep it as secret as the system: it has names of people and sites.
+    """
+    from vpp_streams.kafka.backup import back_up
+    from vpp_streams.kafka.clients import KafkaClients
+
+    settings = load_settings()
+    count = asyncio.run(back_up(KafkaClients(settings), file))
+    typer.echo(f"{count.total():,} records of {len(count)} topics are in {file}")
+
+
+@app.command()
+def restore(file: Annotated[Path, typer.Argument(help="file of `vpp kafka backup`")]) -> None:
+    """Write the records of a file into a Kafka that has lost them, before the roles start.
+
+    Topics are created; one that has records already is left alone, and nothing is written.
+    """
+    from vpp_streams.kafka.backup import restore as restore_from
+    from vpp_streams.kafka.clients import KafkaClients
+
+    settings = load_settings()
+    count = asyncio.run(restore_from(KafkaClients(settings), file))
+    typer.echo(f"{count.total():,} records of {len(count)} topics are in {settings.kafka}")
+
+
+@app.command()
 def password(
     role: Annotated[str, typer.Argument(help="the role: gateway, ingest, ..., operator")],
     file: Annotated[Path, typer.Argument(help="file of the password; made if it does not exist")],

@@ -318,7 +318,8 @@ async def loop_running(supervisor: Supervisor) -> AsyncIterator[asyncio.Event]:
 async def pause(stopping: asyncio.Event, seconds: float = POLL_S) -> bool:
     """Wait for ``seconds`` or until ``stopping`` is set; False once it is."""
     with suppress(TimeoutError):
-        await asyncio.wait_for(stopping.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
     return not stopping.is_set()
 
 

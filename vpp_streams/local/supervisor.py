@@ -90,7 +90,8 @@ class Supervisor:
             child.state = "crashed"
             child.restarts += 1
             with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await stopping.wait()
             pause_s = next_pause(pause_s, time.monotonic() - started)
         child.state = "ended"
 

@@ -7,6 +7,7 @@ and the region accepts it once.
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -127,10 +128,9 @@ class OpenAwards:
             for award in list(self._awards.values()):
                 await self._keep(award, now_ms)
             self.forget(now_ms)
-            try:
-                await asyncio.wait_for(self._wake.wait(), CYCLE_S)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CYCLE_S):
+                    await self._wake.wait()
 
     async def _keep(self, award: Award, now_ms: int) -> None:
         if ends_ms(award) > now_ms:

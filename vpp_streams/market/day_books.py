@@ -67,9 +67,8 @@ class DayBooks:
         """The decision; a book that offers nothing where it fails or takes too long."""
         left_s, began_s = (gate.gate_ms - self._now_ms()) / 1000, time.monotonic()
         try:
-            book = await asyncio.wait_for(
-                asyncio.to_thread(self._decide_day, inputs, gate.intervals), WAIT_SHARE * left_s
-            )
+            async with asyncio.timeout(WAIT_SHARE * left_s):
+                book = await asyncio.to_thread(self._decide_day, inputs, gate.intervals)
             return msgspec.structs.replace(
                 book, solve_ms=round((time.monotonic() - began_s) * 1e3, 3)
             )

@@ -10,6 +10,7 @@ two bid all the same, the market and every reader take the first record of a bid
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -164,10 +165,9 @@ class Optimizer:
                 self._known.forget(now_ms)
             next_ms = min((_cut_off_ms(gate) for gate in self._gates.values()), default=None)
             left_s = None if next_ms is None else max(next_ms - self._now_ms(), 0) / 1000
-            try:
-                await asyncio.wait_for(self._wake.wait(), left_s)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._wake.wait()
 
     async def bid_for(self, gate: Gate, region: str) -> None:
         """One region's bid for one interval, or its order book for a day, unless it has one."""
@@ -206,10 +206,10 @@ class Optimizer:
         bidder = self._bidders.setdefault(inputs.region, self._make_bidder())
         deadline_s = time.monotonic() + BEGIN_SHARE * left_s
         try:
-            decided, plan = await asyncio.wait_for(
-                asyncio.to_thread(bidder.decide, inputs, time.monotonic, deadline_s),
-                WAIT_SHARE * left_s,
-            )
+            async with asyncio.timeout(WAIT_SHARE * left_s):
+                decided, plan = await asyncio.to_thread(
+                    bidder.decide, inputs, time.monotonic, deadline_s
+                )
             return sound_bid(inputs, decided), plan
         except TimeoutError:
             fault = "the decision took too long"

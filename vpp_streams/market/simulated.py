@@ -7,6 +7,7 @@ intervals, or one refusal.
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -99,10 +100,9 @@ class MarketDesk(Generic[Offer]):
                 # A gate that closed during the turn is the next change: its bids are waiting.
                 change_ms = next_change_ms(began_ms, self._trading.gates)
                 left_ms = change_ms - self._now_ms()
-                try:
-                    await asyncio.wait_for(self._wake.wait(), max(left_ms, 1) / 1000)
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(left_ms, 1) / 1000):
+                        await self._wake.wait()
 
     async def turn(self, now_ms: int) -> None:
         """Publish what is due: missing prices, the open gate, and outcomes of closed ones."""

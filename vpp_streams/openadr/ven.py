@@ -6,6 +6,7 @@ If a VTN is down, nothing changes: requests end by themselves, and each poll rea
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -198,7 +199,6 @@ async def poll_for_ever(
             if str(error) != trouble:
                 log.warning("openadr: trying again", reason=str(error))
             trouble = str(error)
-        try:
-            await asyncio.wait_for(stop.wait(), wait_s(failures, every_s, jitter()))
-        except TimeoutError:
-            continue
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s(failures, every_s, jitter())):
+                await stop.wait()

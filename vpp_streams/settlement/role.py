@@ -131,7 +131,8 @@ class LedgerRole:
     async def _book_for_ever(self) -> None:
         while True:
             try:
-                batch = await asyncio.wait_for(self._ready.get(), 1.0)
+                async with asyncio.timeout(1.0):
+                    batch = await self._ready.get()
             except TimeoutError:
                 await self._when_idle()
                 continue

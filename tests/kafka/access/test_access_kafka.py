@@ -1,11 +1,13 @@
 """On a real Kafka with an authorizer: what a role may do works, and all else is denied."""
 
 import asyncio
+from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import DescribeClientQuotasRequest
+from aiokafka.protocol.produce import ProduceRequest
 
 from tests.support.access_probe import probing
 from tests.support.secured_roles import SecuredWorld, run_vpp
@@ -15,11 +17,13 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.access.acls import acls_of
 from vpp_streams.kafka.access.apply import acls_in_kafka, apply_access
 from vpp_streams.kafka.access.documents import quotas_of
-from vpp_streams.kafka.access.principals import PRINCIPALS, Principal, readable, writable
-from vpp_streams.kafka.clients import KafkaClients, administering, consuming
+from vpp_streams.kafka.access.principals import PRINCIPALS, Principal, principal, readable, writable
+from vpp_streams.kafka.clients import KafkaClients, administering, consuming, producing
 
 pytestmark = pytest.mark.kafka
 EVERYTHING = (*topics.ALL, *topics.INTERNAL)
+QUOTA_WINDOW_S = 10
+"""Kafka keeps eleven samples of a second, the newest of which is not over yet."""
 
 
 @pytest.mark.parametrize("one", PRINCIPALS, ids=lambda one: one.role)
@@ -112,3 +116,36 @@ async def test_a_new_password_replaces_the_old_one(secured: SecuredWorld) -> Non
             pass
     async with probing(old.model_copy(update={"kafka_sasl_password_file": fresh})) as probe:
         assert await probe.readable([topics.REGION_LIVE.full(secured.namespace)])
+
+
+async def test_a_producer_over_its_quota_is_slowed_and_loses_nothing(
+    secured: SecuredWorld,
+) -> None:
+    one = principal("incidents")
+    topic, value = topics.HEALTH.full(secured.namespace), b"x" * 2**20
+    # Kafka averages over ten seconds: a third more than these may hold.
+    count = round(4 / 3 * QUOTA_WINDOW_S * one.produce_bytes_s / len(value))
+    async with producing(KafkaClients(secured.settings(one.role))) as producer:
+        throttled_ms = noting_throttles(producer)
+        first = await producer.send_and_wait(topic, b"x", partition=0)
+        assert set(throttled_ms) == {0}
+        sent = [await producer.send(topic, value, partition=0) for _ in range(count)]
+        written = await asyncio.gather(*sent)
+    assert max(throttled_ms) > 0, "the broker did not hold it back"
+    offsets = sorted(record.offset for record in written)
+    assert offsets == list(range(first.offset + 1, first.offset + 1 + count))
+
+
+def noting_throttles(producer: AIOKafkaProducer) -> list[int]:
+    """The throttle time of each answer to the records of a producer, ms, as they arrive."""
+    found: list[int] = []
+    send = producer.client.send
+
+    async def noting(node_id: int, request: Any, **options: Any) -> Any:
+        answer = await send(node_id, request, **options)
+        if isinstance(request, ProduceRequest):
+            found.append(answer.throttle_time_ms)
+        return answer
+
+    producer.client.send = noting
+    return found

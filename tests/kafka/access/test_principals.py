@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.access.principals import PRINCIPALS, REPORTS, principal
+from vpp_streams.kafka.access.principals import PRINCIPALS, REPORTS, principal, readable
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.rpc.server import FOLLOWED
 
@@ -60,13 +60,17 @@ NOT_USED = {"gateway": {topics.COMMANDS}, "flow": {topics.SEATS_FLEET}}
 flow sits in ingest's group only."""
 
 
-def named_in(role: str) -> set[Topic[Any]]:
+def code_of(role: str) -> str:
     files = [
         file
         for place in CODE[role]
         for file in ([ROOT / place] if place.endswith(".py") else (ROOT / place).rglob("*.py"))
     ]
-    code = "\n".join(file.read_text() for file in files)
+    return "\n".join(file.read_text() for file in files)
+
+
+def named_in(role: str) -> set[Topic[Any]]:
+    code = code_of(role)
     found: set[Topic[Any]] = {topic for call, topic in FEEDS.items() if call in code}
     if f'Duty("{role}"' in code:
         found.add(topics.DUTY)
@@ -87,6 +91,13 @@ def test_a_role_has_what_its_code_names_and_nothing_else(role: str) -> None:
     granted = {topic.name for topic in {*one.reads, *one.writes} - {*REPORTS}}
     named = named_in(role) - NOT_USED.get(role, set()) - {*REPORTS}
     assert granted == {topic.name for topic in named}
+
+
+@pytest.mark.parametrize("role", CODE)
+def test_a_role_may_read_what_it_follows(role: str) -> None:
+    followed = re.findall(r"\bFeed\(\s*topics\.([A-Z_]+)\b", code_of(role))
+    reads = {topic.name for topic in readable(principal(role))}
+    assert {getattr(topics, name).name for name in followed} <= reads
 
 
 def test_rpc_reads_what_it_follows() -> None:

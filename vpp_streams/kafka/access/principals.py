@@ -178,6 +178,7 @@ PRINCIPALS: tuple[Principal, ...] = (
             *_MARKET,
             topics.MARKET_ORDERS,
             topics.MARKET_PUBLISHED,
+            topics.DISPATCH_TARGETS,
             topics.DISPATCH_EVENTS,
             topics.REGION_LIVE,
             topics.REGION_WINDOWS,
