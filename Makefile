@@ -74,7 +74,7 @@ clean: ## remove the environment and every cache in the tree (not the broker's d
 	rm -rf .venv *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # A recipe of its own, so that a second `make` finds the stamp and does nothing.
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml $(wildcard vpp_streams/domain/kernels/*.[ch])
 	@PYTHON=$(PYTHON) bash deploy/install-tools.sh
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
