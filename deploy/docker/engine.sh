@@ -10,9 +10,11 @@ engine_pid=
 say() { echo "$(date +%T) $*"; }
 
 # Exports DOCKER_HOST and DOCKER_CONFIG where it starts one; sets `base` to the image that ours is
-# built on, `build_words` to the words that `docker build` needs here, and `docker_buildkit`.
+# built on, `builder` to the one that it is built in, `build_words` to the words that `docker build`
+# needs here, and `docker_buildkit`.
 start_engine() {
     base=python:3.11-slim
+    builder=python:3.11
     docker_buildkit=1
     build_words=()
     if docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; then
@@ -41,6 +43,8 @@ start_engine() {
     _build_compose_plugin
     base=vpp-base-python:local
     _import_root "$base" python3,python3-venv,ca-certificates
+    builder=vpp-builder-python:local
+    _import_root "$builder" python3-dev,python3-venv,ca-certificates,gcc
     _build_kafka
     _build_postgres
     _fetch_wheels

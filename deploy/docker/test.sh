@@ -40,7 +40,8 @@ die() { echo "make test-docker: $*" >&2; exit 1; }
 start_engine
 say "building the image"
 DOCKER_BUILDKIT=${DOCKER_BUILDKIT:-$docker_buildkit} docker build -q -f deploy/image/Dockerfile \
-    --build-arg BASE="$base" "${build_words[@]}" -t "$VPP_IMAGE" . >"$work/build" 2>&1 || die "$(tail -3 "$work/build")"
+    --build-arg BASE="$base" --build-arg BUILDER="$builder" "${build_words[@]}" \
+    -t "$VPP_IMAGE" . >"$work/build" 2>&1 || die "$(tail -3 "$work/build")"
 say "image: $(docker image inspect --format '{{.Size}}' "$VPP_IMAGE" | awk '{ printf "%.0f MB", $1 / 1e6 }'), $(docker save "$VPP_IMAGE" | gzip -1 | wc -c | awk '{ printf "%.0f MB compressed", $1 / 1e6 }')"
 
 alone=(docker run --rm --read-only --cap-drop ALL --network none "$VPP_IMAGE")
