@@ -17,6 +17,7 @@ from benchmarks import (
     growth_points,
     ingest,
     ledger,
+    live_cost,
     market,
     orders,
     plan,
@@ -194,3 +195,21 @@ def test_an_hour_in_the_market_counts_what_was_met_and_how_near_it_was_delivered
     assert row["off, of energy"] == f"{70 / 1500:.2%}"
     assert (row["intervals within 3 %"], row["worst interval"]) == ("50.0%", "6.67%")
     assert (row["gates"], row["met"], row["bid twice"]) == (2, 1, 1)
+
+
+def test_live_cost_says_where_samples_belong_and_divides_by_readings() -> None:
+    stacks = (
+        "main (vpp/app.py:1);apply (/x/agents/fleet.py:2);add (/x/domain/fleet/windows.py:3) 30\n"
+    )
+    stacks += "main (vpp/app.py:1);send (/y/aiokafka/producer/sender.py:9) 10\n"
+    stacks += "main (vpp/app.py:1) 5\n"
+    cost = live_cost.Cost("flow", 1000, readings=60_000, cpu_s={"flow-0": 0.6})
+    cost.parts = live_cost.parts_of(stacks)
+    assert cost.reading_us == pytest.approx(10.0)
+    assert list(cost.parts.values()) == [30, 10, 5]
+    assert cost.parts[live_cost.REST] == 5
+    split = live_cost.Cost("ingest+fleet", 1000, 60_000, {"ingest-0": 0.6, "fleet-0": 1.2})
+    table, parts = live_cost.tables_of([split, cost], 2e-6, 60)
+    assert [row[1] for row in table.rows] == [1.0, pytest.approx(3.0)]
+    assert table.rows[1][5] == "100%"
+    assert parts.rows[0][1] == pytest.approx(30 / 45)
