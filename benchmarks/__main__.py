@@ -3,8 +3,9 @@
 Prints each one's tables as it ends; --docs also writes them into docs/performance.md, between the
 marks of their names, and the plots into docs/growth. One that fails is told, and the others still
 run; the exit code is then 1. Not among them: `dispatch`, `agc`, `backtests`, `bid_fuzz` and
-`market`, which measure how good the results are and take many minutes, `reports`, which writes a
-year of files, and `broker_failures`, which starts brokers of its own.
+`market`, which measure how good the results are and take many minutes, as `live_cost` does;
+`kafka_clients`, which wants another client; `reports`, which writes a year of files; and
+`broker_failures`, which starts brokers of its own.
 """
 
 import argparse

@@ -17,6 +17,7 @@ from benchmarks import (
     growth_points,
     ingest,
     ledger,
+    live_cost,
     market,
     orders,
     plan,
@@ -217,9 +218,26 @@ def test_the_windows_that_peers_have_to_publish_are_ours() -> None:
                 compared.note(json.loads(encode_json(window)))
     assert recording.cut
     assert recording.repeats
-    assert (
-        len(compared.expected) == 4
-    )  # one site of 40: three minutes begun, one quarter of an hour
+    # One site of 40: three minutes begun, and a quarter of an hour.
+    assert len(compared.expected) == 4
     assert compared.equal, compared.differences()
     compared.note({"window_id": next(iter(compared.expected)), "revision": 9, "readings": 1})
     assert not compared.equal
+
+
+def test_live_cost_says_where_samples_belong_and_divides_by_readings() -> None:
+    stacks = (
+        "main (vpp/app.py:1);apply (/x/agents/fleet.py:2);add (/x/domain/fleet/windows.py:3) 30\n"
+    )
+    stacks += "main (vpp/app.py:1);send (/y/aiokafka/producer/sender.py:9) 10\n"
+    stacks += "main (vpp/app.py:1) 5\n"
+    cost = live_cost.Cost("flow", 1000, readings=60_000, cpu_s={"flow-0": 0.6})
+    cost.parts = live_cost.parts_of(stacks)
+    assert cost.reading_us == pytest.approx(10.0)
+    assert list(cost.parts.values()) == [30, 10, 5]
+    assert cost.parts[live_cost.REST] == 5
+    split = live_cost.Cost("ingest+fleet", 1000, 60_000, {"ingest-0": 0.6, "fleet-0": 1.2})
+    table, parts = live_cost.tables_of([split, cost], 2e-6, 60)
+    assert [row[1] for row in table.rows] == [1.0, pytest.approx(3.0)]
+    assert table.rows[1][5] == "100%"
+    assert parts.rows[0][1] == pytest.approx(30 / 45)

@@ -295,6 +295,7 @@ def test_no_seed_breaks_an_invariant(seeds: dict[str, int]) -> None:
         ("ack_too_early", "ingestion", 0),
         ("no_fence", "counting", 12),
         ("no_bound", "counting", 9),
+        ("no_gap", "flow", 12),
         pytest.param("no_fence", "counting", 0, marks=pytest.mark.nightly),
         pytest.param("no_bound", "counting", 0, marks=pytest.mark.nightly),
     ],

@@ -149,7 +149,7 @@ FAULTS = (
     fault("it accepts long messages", "20", OFFENCES,
           instead(connection, "MAX_MESSAGE_BYTES", 10**6)),
     fault("it accepts what is not UTF-8", "21", OFFENCES,
-          instead(connection, "_is_utf8", lambda _: True)),
+          instead(connection, "is_utf8", lambda _: True)),
     fault("endless patience", "22", OFFENCES, instead(Session, "_strikes_left", lambda *_: True)),
     fault("two connections of a device", "23", NEWER, instead(Gateway, "_replace_older", nothing)),
     fault("it waits for ever", "24 25", SILENCE, instead(Session, "tick", nothing)),
