@@ -42,7 +42,9 @@ def test_the_command_of_each_role_exists(role: str) -> None:
 
 
 def test_every_worker_role_is_deployed() -> None:
-    assert {words[1] for words in ROLES.values() if words[0] == "worker"} == set(WORKERS)
+    # `flow` takes the place of ingest and fleet; the deployment has those, which scale on their own.
+    deployed = {words[1] for words in ROLES.values() if words[0] == "worker"}
+    assert deployed == set(WORKERS) - {"flow"}
 
 
 def test_compose_runs_every_role_with_its_command() -> None:

@@ -9,7 +9,9 @@ from vpp_streams.serving.views import ProcessView, Totals
 STALE_MS = 10_000
 _RATE_SPAN_MS = 10_000
 _MAX_PROCESSES = 500
-_LAG_ROLES = ("ingest", "fleet", "flow", "region")
+_LAG_ROLES = ("ingest", "fleet", "region")
+_LAG_ROLES_OF_FLOW = ("flow", "region")
+"""Where one worker does both halves of a partition."""
 _SOURCES = {
     "readings_in": (("gateway", "readings_in"), ("gateway", "backfill_in")),
     "canonical": (("ingest", "canonical"), ("flow", "canonical")),
@@ -78,7 +80,9 @@ class Pipeline:
 
     def lag_by_role(self, now_ms: int) -> dict[str, int]:
         """Number of Kafka records still to be read, by role, of the processes that report."""
-        return {role: self._gauge(role, "lag", now_ms) for role in _LAG_ROLES}
+        flows = any(p.health.role == "flow" for p in self._reporting(now_ms))
+        roles = _LAG_ROLES_OF_FLOW if flows else _LAG_ROLES
+        return {role: self._gauge(role, "lag", now_ms) for role in roles}
 
     def rates_per_s(self, now_ms: int) -> dict[str, float]:
         """Increase per second of each count in `totals`."""

@@ -31,14 +31,18 @@ const COLUMNS = [
   { label: "Now", cell: (p) => top(Object.fromEntries(Object.entries(p.gauges).filter(([name]) => !DUTY.includes(name))), (n) => count(n)) },
 ];
 
+/** One worker may do the work of both (`vpp worker flow`). */
+const HALVES = ["ingest", "fleet"];
+
 /** One role of the loop: how many processes run, how fast, and their lag. */
 function stage(role, words, counter, unit) {
   const [state, main, note, behind] = [h("span", { class: "pill" }), h("p", { class: "value" }, "–"), h("p", { class: "note" }, unit), h("p", { class: "note" })];
   return {
     element: h("li", { class: "panel" }, h("header", {}, h("h2", {}, words), state), main, note, behind),
     set(health) {
-      const running = health.processes.filter((p) => p.role === role && p.state === "running");
-      const lag = health.lag_by_role[role];
+      const does = (p) => p.role === role || (p.role === "flow" && HALVES.includes(role));
+      const running = health.processes.filter((p) => does(p) && p.state === "running");
+      const lag = health.lag_by_role[role] ?? (HALVES.includes(role) ? health.lag_by_role.flow : undefined);
       state.className = `pill ${running.length ? "good" : "bad"}`;
       text(state, running.length ? `${running.length} running` : "none reports");
       text(main, rate(running.reduce((sum, p) => sum + (p.rates_per_s[counter] ?? 0), 0)));
