@@ -121,11 +121,6 @@ def table_of(repeat: int) -> Table:
                 each_s / form_s,
             )  # fmt: skip
     table.notes.append(f"innermost loops: {kernels.which()}")
-        each_s = cpu_s(partial(read_each, raw.splitlines(), registry), repeat)
-        table.add(
-            form or "native", ours_s / decode_s, round(LINES / ours_s), round(LINES / decode_s),
-            each_s / ours_s,
-        )  # fmt: skip
     return table
 
 

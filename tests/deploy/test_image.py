@@ -42,7 +42,7 @@ def test_the_command_of_each_role_exists(role: str) -> None:
 
 
 def test_every_worker_role_is_deployed() -> None:
-    # `flow` takes the place of ingest and fleet; the deployment has those, which scale on their own.
+    # `flow` would take the place of ingest and fleet; those scale on their own.
     deployed = {words[1] for words in ROLES.values() if words[0] == "worker"}
     assert deployed == set(WORKERS) - {"flow"}
 

@@ -359,6 +359,16 @@ def test_a_silent_process_no_longer_counts_as_lag_or_connections() -> None:
     assert {p.state for p in pipeline.processes(NOW_MS + 10_001)} == {"stale"}
 
 
+def test_lag_is_that_of_the_roles_that_run() -> None:
+    pipeline = Pipeline()
+    pipeline.apply(health("fleet", NOW_MS, lag=40), NOW_MS)
+    assert pipeline.lag_by_role(NOW_MS) == {"ingest": 0, "fleet": 40, "region": 0}
+    pipeline = Pipeline()
+    pipeline.apply(health("flow", NOW_MS, lag=7, canonical=3), NOW_MS)
+    assert pipeline.lag_by_role(NOW_MS) == {"flow": 7, "region": 0}
+    assert (pipeline.totals(NOW_MS).lag, pipeline.totals(NOW_MS).canonical) == (7, 3)
+
+
 def test_rates_are_rises_over_the_last_ten_seconds() -> None:
     pipeline = Pipeline()
     for second in range(31):
