@@ -119,6 +119,7 @@ class LogReader:
     def drop(self, tp: TopicPartition) -> None:
         """Forget a partition, so that the next `read` starts it from its position."""
         self._positions.pop(tp, None)
+        self._echoed.discard(tp)
         if self._wanted is not None:
             self._wanted.pop(tp, None)
 

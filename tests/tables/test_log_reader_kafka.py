@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import RecordsToDelete
 
+from tables import log_reader
 from tables.echoes import Echoes
 from tables.log_reader import LogReader, Position, Records, mark_of
 from tests.support.kafka_world import make_again
@@ -266,3 +268,32 @@ async def test_a_log_that_is_cut_off_behind_what_was_echoed_begins_again(
             await Ours(producer, topics_ready, echoes).write(3)
         await one.until(lambda: one.replaced == 1)
         assert one.received[3].offset == 0
+
+
+async def test_a_partition_given_up_while_the_end_of_its_log_is_requested(
+    topics_ready: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rebalance came between the question and its answer."""
+    echoes, given_up = Echoes(), asyncio.Event()
+    end_offsets = AIOKafkaConsumer.end_offsets
+    monkeypatch.setattr(log_reader, "LOOK_S", 0.01)
+    async with producing(KafkaClients(topics_ready)) as producer:
+        ours = Ours(producer, topics_ready, echoes)
+        async with reading(topics_ready, Position(), echoes) as one:
+
+            async def answer(consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> Any:
+                found = await end_offsets(consumer, partitions)
+                if len(one.received) == 3 and one.tp in partitions:
+                    one.reader.drop(one.tp)
+                    given_up.set()
+                return found
+
+            monkeypatch.setattr(AIOKafkaConsumer, "end_offsets", answer)
+            for seq in (0, 1, 2):
+                await ours.write(seq)
+            async with asyncio.timeout(PATIENCE_S):
+                await given_up.wait()
+            await one.write(b"of another worker")
+            one.reader.read({one.tp: Position(3)})
+            await one.until(lambda: len(one.received) == 4)
+            assert one.received[3].value == b"of another worker"

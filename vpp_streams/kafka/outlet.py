@@ -67,7 +67,6 @@ class Outlet:
         trace = tracing.outgoing(topic.name)
         if trace is not None and trace.header is not None:
             all_headers.append((tracing.HEADER, trace.header))
-        value = encode(topic, record)
         sent = await self._producer.send(
             topic.full(self._namespace),
             value,
