@@ -109,7 +109,7 @@ class Settings(BaseSettings):
         90.0, description="how long a device's certificate holds; it renews after two thirds"
     )
     flush_ms: Annotated[int, Field(ge=5, le=5000)] = Field(
-        400, description="how long the gateway gathers a frame at most"
+        200, description="how long the gateway gathers a frame at most"
     )
     tick_ms: Annotated[int, Field(ge=100, le=60_000)] = Field(
         500, description="live aggregates move this often, in stream time"

@@ -36,7 +36,10 @@ from vpp_streams.settings import Settings
 
 EXPECTED = Expected(devices=10, regions=frozenset({"north", "south"}), seconds=60)
 FIRST = Summary(devices_connected=10, readings_in=100, canonical=90, rejected=1, windows_closed=4)
-COVERED = (RegionNow("north", 1.0, 0.5, 1200.0, 300.0, 800.0), RegionNow("south", 1.0))
+COVERED = (
+    RegionNow("north", 1.0, 0.5, 1200.0, 300.0, 800.0),
+    RegionNow("south", 1.0, age_p99_ms=900.0),
+)
 LAST = Summary(
     devices_connected=10,
     readings_in=700,
@@ -106,6 +109,24 @@ def test_warm_is_all_devices_and_all_regions() -> None:
     assert is_warm(LAST, EXPECTED)
     assert not is_warm(FIRST, EXPECTED)
     assert not is_warm(changed(devices_connected=9), EXPECTED)
+
+
+@pytest.mark.parametrize(
+    "south",
+    [
+        RegionNow("south", 1.0, age_p99_ms=900.0, at_ms=3_000),
+        RegionNow("south", 1.0, age_p99_ms=None, at_ms=10_000),
+        RegionNow("south", 1.0, age_p99_ms=86_000.0, at_ms=10_000),
+    ],
+    ids=["its figures are those of the run before", "no reading yet", "those left behind"],
+)
+def test_a_region_that_catches_up_is_not_warm(south: RegionNow) -> None:
+    now = changed(
+        at_ms=10_000, regions=(RegionNow("north", 1.0, age_p99_ms=900.0, at_ms=9_000), south)
+    )
+    assert not is_warm(now, EXPECTED)
+    current = RegionNow("south", 1.0, age_p99_ms=900.0, at_ms=9_500)
+    assert is_warm(msgspec.structs.replace(now, regions=(now.regions[0], current)), EXPECTED)
 
 
 def test_pauses_double_up_to_a_limit_and_start_over_after_a_good_run() -> None:

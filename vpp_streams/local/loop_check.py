@@ -9,6 +9,8 @@ from vpp_streams.local.drill import DrillReport
 from vpp_streams.serving.ages import percentile
 
 AGE_P99_GOAL_MS = 1500.0
+CURRENT_MS = 5_000
+"""A region whose figures or readings are older than this is still catching up."""
 COVERAGE_GOAL = 0.98
 REJECTED_SHARE_LIMIT = 0.01
 ACCEPTED_P99_GOAL_MS = 250.0
@@ -28,6 +30,7 @@ class RegionNow(msgspec.Struct, frozen=True):
     battery_w: float | None = None
     age_p50_ms: float | None = None
     age_p99_ms: float | None = None
+    at_ms: int = 0
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -40,6 +43,7 @@ class Summary(msgspec.Struct, frozen=True):
     windows_closed: int
     lag: float = 0.0
     regions: tuple[RegionNow, ...] = ()
+    at_ms: int = 0
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -71,9 +75,20 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_warm(summary: Summary, expected: Expected) -> bool:
-    """Whether every device is connected and every region covered, so that measuring may start."""
+    """Whether every device is connected and every region covered, so that measuring may start.
+
+    What a run left behind is not measured in the next one: a region shows its last figures until
+    it works again, and then the readings that had been on their way.
+    """
     covered = {r.region for r in summary.regions if r.coverage >= COVERAGE_GOAL}
-    return summary.devices_connected >= expected.devices and expected.regions <= covered
+    current = {r.region for r in summary.regions if _is_current(r, summary.at_ms)}
+    everywhere = expected.regions <= covered & current
+    return summary.devices_connected >= expected.devices and everywhere
+
+
+def _is_current(region: RegionNow, now_ms: int) -> bool:
+    age_ms = region.age_p99_ms
+    return now_ms - region.at_ms <= CURRENT_MS and age_ms is not None and age_ms <= CURRENT_MS
 
 
 class _Flow(NamedTuple):
