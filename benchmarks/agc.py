@@ -25,7 +25,8 @@ from edge.battery import BatteryState
 from edge.connection import Connection
 from edge.leases import LEASE, as_lease
 from schemas.protocol import Setpoint
-from vpp_streams.domain.control.allocate import Problem, allocate
+from vpp_streams.domain.control.allocate import allocate
+from vpp_streams.domain.control.curves import Problem
 from vpp_streams.domain.control.performance_score import Score, moves, performance_score
 
 SIGNAL = Path(__file__).parents[1].parent / "shared/data/caiso_agc_4s/agc_percent_by_day.csv"

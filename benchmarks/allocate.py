@@ -2,9 +2,10 @@
 
     python -m benchmarks.allocate
 
-Milliseconds of CPU for one allocation, a new total each time, and for one supply curve; and how
-many times as long a quadratic solver (Clarabel, its own time without the modelling around it)
-takes in the same run, and how far the two are apart.
+Milliseconds of CPU for one allocation, a new total each time, and for one supply curve; how many
+times as long the same takes without compiled loops; and how many times as long a quadratic solver
+(Clarabel, its own time without the modelling around it), all in the same run, and how far the
+solver's setpoints are from ours.
 """
 
 import gc
@@ -15,7 +16,9 @@ import cvxpy as cp
 import numpy as np
 
 from benchmarks.report import Table, cpu_s, parser, publish
-from vpp_streams.domain.control.allocate import Problem, allocate
+from vpp_streams.domain import kernels
+from vpp_streams.domain.control.allocate import allocate
+from vpp_streams.domain.control.curves import Problem
 from vpp_streams.domain.control.sharing import Allocation
 from vpp_streams.domain.control.supply import supply_curve
 
@@ -27,6 +30,15 @@ SOLVED = 10_000
 def allocate_next(one: Problem, totals: Iterator[float]) -> Allocation:
     """Allocate the next total."""
     return allocate(one, next(totals))
+
+
+def without_compiled_loops(one: Problem, totals: np.ndarray) -> float:
+    """CPU seconds of an allocation by numpy alone, of the same totals."""
+    used, kernels.COMPILED = kernels.COMPILED, None
+    try:
+        return cpu_s(partial(allocate_next, one, iter(totals)), len(totals))
+    finally:
+        kernels.COMPILED = used
 
 
 def homes(n: int, rng: np.random.Generator) -> Problem:
@@ -72,21 +84,24 @@ def table_of(sizes: list[int], repeat: int) -> Table:
     rng = np.random.default_rng(1)
     gc.freeze()
     table = Table(
-        "A total shared out", ("devices", "solver x", "allocate ms", "curve ms", "apart W")
+        "A total shared out",
+        ("devices", "solver x", "numpy x", "allocate ms", "curve ms", "apart W"),
     )
     for n in sizes:
         one = homes(n, rng)
-        totals = iter(rng.uniform(-0.9, 0.9, repeat + 1) * one.most_w.sum())
+        drawn = rng.uniform(-0.9, 0.9, repeat + 1) * one.most_w.sum()
+        totals = iter(drawn)
         first_w = next(totals)
         found = allocate(one, first_w)
         ours_s = cpu_s(partial(allocate_next, one, totals), repeat)
+        numpy_s = without_compiled_loops(one, drawn[1:])
         curve_s = cpu_s(partial(supply_curve, one), min(repeat, 3))
         ratio = apart_w = None
         if n <= SOLVED:
             theirs_s, setpoint_w = solver_s(one, first_w)
             ratio = theirs_s / ours_s
             apart_w = float(np.abs(setpoint_w - found.setpoint_w).max())
-        table.add(f"{n:,}", ratio, ours_s * 1e3, curve_s * 1e3, apart_w)
+        table.add(f"{n:,}", ratio, numpy_s / ours_s, ours_s * 1e3, curve_s * 1e3, apart_w)
     return table
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from vpp_streams.domain.control.allocate import Problem, curves
+from vpp_streams.domain.control.curves import Problem, curves
 
 
 def random_problem(n: int, rng: np.random.Generator, groups: int = 1) -> Problem:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.allocation_problems import equal_devices, random_problem, with_group_limits
-from vpp_streams.domain.control.allocate import Problem, allocate, curves
+from vpp_streams.domain.control.allocate import allocate
+from vpp_streams.domain.control.curves import Problem, curves
 
 SAME_KW = 1e-6
 

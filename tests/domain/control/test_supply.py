@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.allocation_problems import equal_devices, random_problem
-from vpp_streams.domain.control.allocate import Problem, allocate, curves
+from vpp_streams.domain.control.allocate import allocate
+from vpp_streams.domain.control.curves import Problem, curves
 from vpp_streams.domain.control.supply import Curve, merge, supply_curve
 
 NONE = np.array([-np.inf]), np.array([np.inf])

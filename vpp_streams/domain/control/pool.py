@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from edge.droop import droop_w
 from schemas.grid import Alert, Droop
 from vpp_streams.domain.arrays import Floats, Mask, Rows
-from vpp_streams.domain.control.allocate import Problem
 from vpp_streams.domain.control.command_rows import CommandRows
+from vpp_streams.domain.control.curves import Problem
 from vpp_streams.domain.control.headroom import Headroom, headroom
 from vpp_streams.domain.control.lease import CAUSE, IS_STANDING
 from vpp_streams.domain.control.storms import reserves

@@ -87,7 +87,7 @@ def share_out(givers: Givers, groups: Groups, total_w: float) -> Allocation:
     if limits is None:
         given_w = min(max(total_w, floor_w), ceiling_w)
         price = price_of(givers.ramps, given_w - floor_w)
-        power_w = _with_sum(givers.at(price), givers.least_w, givers.most_w, given_w)
+        power_w = with_sum(givers.at(price), givers.least_w, givers.most_w, given_w)
     else:
         least_w, most_w, lowest_w = limits
         given_w = min(max(total_w, float(least_w.sum())), float(most_w.sum()))
@@ -100,6 +100,11 @@ def share_out(givers: Givers, groups: Groups, total_w: float) -> Allocation:
         )
         power_w = givers.at(np.where(np.isnan(own), price, own)[groups.group])
         _make_exact(power_w, givers, groups.group, settled_w + lowest_w, given_w)
+    return allocated(power_w, price, total_w, given_w)
+
+
+def allocated(power_w: Floats, price: float, total_w: float, given_w: float) -> Allocation:
+    """What was found, where ``given_w`` of the total can be given."""
     missing_w = total_w - given_w
     if abs(missing_w) <= EXACT * abs(total_w):
         return Allocation(power_w, price, 0.0)
@@ -116,10 +121,10 @@ def _make_exact(
     parts.append((np.flatnonzero(~bound[group]), total_w - float(sums_w[bound].sum())))
     for rows, sum_w in parts:
         least_w, most_w = givers.least_w[rows], givers.most_w[rows]
-        power_w[rows] = _with_sum(power_w[rows], least_w, most_w, sum_w)
+        power_w[rows] = with_sum(power_w[rows], least_w, most_w, sum_w)
 
 
-def _with_sum(power_w: Floats, least_w: Floats, most_w: Floats, total_w: float) -> Floats:
+def with_sum(power_w: Floats, least_w: Floats, most_w: Floats, total_w: float) -> Floats:
     """The same powers, with the rounding error of their sum moved to where bounds leave room.
 
     Those that give nothing continue to, unless the others have no room.

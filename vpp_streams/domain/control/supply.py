@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from vpp_streams.domain.arrays import Floats, Ints
-from vpp_streams.domain.control.allocate import Problem, curves
+from vpp_streams.domain.control.curves import Problem, curves
 from vpp_streams.domain.control.ramps import Ramps
 from vpp_streams.domain.control.sharing import Groups, share_out
 

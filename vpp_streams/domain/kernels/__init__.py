@@ -1,14 +1,14 @@
-"""The innermost loops of ingest and fleet, compiled where a C compiler was there at installation.
+"""The innermost loops of ingest, fleet and allocation, in C.
 
-`COMPILED` is None where it was not: numpy's form of each loop then does the work, with the same
-results (tests compare the two). The C sources beside this file are one extension module, which
-`pip install` builds; a build of other sources than these is not used
+`COMPILED` is None where no compiler was there at installation: numpy's form of each loop then does
+the work, with the same results (tests compare the two). The C sources beside this file are one
+extension module, which `pip install` builds; a build of other sources than these is not used
 ([ADR 38](docs/adr/0038-compiled-kernels.md)).
 """
 
 from types import ModuleType
 
-VERSION = 2
+VERSION = 3
 """Of the C sources' interface."""
 
 

@@ -1,4 +1,4 @@
-/* The innermost loops of the telemetry's way, compiled. `vpp_streams/domain/kernels/__init__.py`
+/* The innermost loops of telemetry and allocation, compiled. `vpp_streams/domain/kernels/__init__.py`
    says what they are for; numpy's form of each is the oracle that tests compare it with.
 
    Every function takes buffers that the caller made, checks their sizes and every row number, and
@@ -17,8 +17,9 @@
 #include "names.h"
 #include "lines.h"
 #include "rows.h"
+#include "powers.h"
 
-#define KERNELS_VERSION 2 /* as in __init__.py: a build of other sources is not used */
+#define KERNELS_VERSION 3 /* as in __init__.py: a build of other sources is not used */
 
 static PyMethodDef methods[] = {
     {"find_names", (PyCFunction)(void (*)(void))find_names, METH_FASTCALL, NULL},
@@ -30,6 +31,8 @@ static PyMethodDef methods[] = {
     {"in_step", (PyCFunction)(void (*)(void))in_step, METH_FASTCALL, NULL},
     {"add_readings", (PyCFunction)(void (*)(void))add_readings, METH_FASTCALL, NULL},
     {"keep_newest", (PyCFunction)(void (*)(void))keep_newest, METH_FASTCALL, NULL},
+    {"survey", (PyCFunction)(void (*)(void))survey, METH_FASTCALL, NULL},
+    {"powers_at", (PyCFunction)(void (*)(void))powers_at, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 
