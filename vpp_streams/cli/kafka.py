@@ -25,18 +25,35 @@ class Format(StrEnum):
 
 
 @app.command()
-def topics() -> None:
-    """Create the topics that are missing, for roles that may not.
+def topics(
+    alter: Annotated[
+        bool, typer.Option("--alter", help="give existing topics the settings of new ones")
+    ] = False,
+) -> None:
+    """Create the topics that are missing, for roles that may not, and compare the others.
 
     Run it as a user who may (vpp-operator) before the roles start, and after each upgrade. Where
     Kafka has three brokers or more, a topic has three replicas, and a write needs two of them.
+
+    A topic that exists keeps its settings, such as its retention. Those that differ from a new
+    topic's are listed, and changed only with --alter.
     """
     from vpp_streams.kafka.admin import ensure_topics
     from vpp_streams.kafka.clients import KafkaClients
+    from vpp_streams.kafka.topic_settings import alter_settings, other_settings
 
     settings = load_settings()
-    asyncio.run(ensure_topics(KafkaClients(settings)))
+    clients = KafkaClients(settings)
+    asyncio.run(ensure_topics(clients))
     typer.echo(f"every topic exists at {settings.kafka}")
+    others = asyncio.run(other_settings(clients))
+    for one in others:
+        typer.echo(str(one))
+    if others and alter:
+        asyncio.run(alter_settings(clients, others))
+        typer.echo(f"{len(others)} settings changed")
+    elif others:
+        typer.echo("vpp kafka topics --alter changes them")
 
 
 @app.command()

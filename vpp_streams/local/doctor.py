@@ -15,6 +15,7 @@ from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import check_topics
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.ranges import records_since
+from vpp_streams.kafka.topic_settings import other_settings
 from vpp_streams.local import broker
 from vpp_streams.local.doctor_books import books
 from vpp_streams.local.kafka_process import find_java, jars_dir, kafka_version
@@ -47,6 +48,7 @@ def examine(settings: Settings) -> list[Check]:
         _maven(settings, needed=not docker),
         _kafka(settings),
         _topics(settings),
+        *_topic_settings(settings),
         *_duties(settings),
         *(_port(settings.host, name, port) for name, port in _ports(settings)),
         _chromium(),
@@ -132,6 +134,20 @@ def _topics(settings: Settings) -> Check:
         f"{len(topics.ALL) - len(missing)} exist ({namespace}), {len(missing)} created at the start"
     )
     return Check("topics", True, found)
+
+
+def _topic_settings(settings: Settings) -> list[Check]:
+    """Whether topics have the settings of new ones, which an upgrade alone does not give them."""
+    if not broker.answers(settings.kafka):
+        return []
+    way_out = "vpp kafka topics --alter; leave what you have set yourself"
+    try:
+        others = asyncio.run(other_settings(KafkaClients(settings)))
+    except VppError as error:
+        return [Check("topic settings", False, str(error), way_out, needed=False)]
+    more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+    found = f"{others[0]}{more}" if others else "as new topics have them"
+    return [Check("topic settings", not others, found, way_out, needed=False)]
 
 
 def _duties(settings: Settings) -> list[Check]:

@@ -9,7 +9,7 @@ from vpp_streams.kafka.access.principals import PRINCIPALS, Principal, readable,
 
 Resource = Literal["topic", "group", "transactional-id"]
 Pattern = Literal["literal", "prefixed"]
-Operation = Literal["Read", "Write", "Create", "Describe"]
+Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs", "AlterConfigs"]
 
 ANY = "*"
 
@@ -47,9 +47,11 @@ def _acls(one: Principal, namespace: str) -> Iterator[Acl]:
         yield Acl(one.user, "Read", "group", full(group))
     for prefix in one.transactional:
         yield Acl(one.user, "Write", "transactional-id", full(prefix), "prefixed")
-    if one.creates_topics:
+    if one.manages_topics:
         for topic in (*topics.ALL, *topics.INTERNAL):
             yield Acl(one.user, "Create", "topic", full(topic.name))
+        yield Acl(one.user, "DescribeConfigs", "topic", *everything)
+        yield Acl(one.user, "AlterConfigs", "topic", *everything)
 
 
 def wanted_acls(namespace: str) -> frozenset[Acl]:

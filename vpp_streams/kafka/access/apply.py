@@ -28,7 +28,14 @@ W = TypeVar("W", Resource, Pattern, Operation)
 SCRAM_ITERATIONS = 8192
 _TYPES: dict[Resource, int] = {"topic": 2, "group": 3, "transactional-id": 5}
 _PATTERNS: dict[Pattern, int] = {"literal": 3, "prefixed": 4}
-_OPERATIONS: dict[Operation, int] = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8}
+_OPERATIONS: dict[Operation, int] = {
+    "Read": 3,
+    "Write": 4,
+    "Create": 5,
+    "Describe": 8,
+    "DescribeConfigs": 10,
+    "AlterConfigs": 11,
+}
 _ANY, _ALLOW, _ANY_HOST = 1, 3, "*"
 _NO_AUTHORIZER, _DENIED = 54, 31
 _USER = "User:"

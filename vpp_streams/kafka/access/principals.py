@@ -31,7 +31,8 @@ class Principal:
     produce_bytes_s: int = 2 * MIB
     """Most that it may write to one broker in a second; Kafka delays what is beyond."""
     consume_bytes_s: int = 32 * MIB
-    creates_topics: bool = False
+    manages_topics: bool = False
+    """Whether it may create topics, and read and alter the settings of those that exist."""
 
     @property
     def user(self) -> str:
@@ -320,7 +321,7 @@ PRINCIPALS: tuple[Principal, ...] = (
             topics.DISPATCH_TARGETS,
             topics.TELEMETRY,
         ),
-        creates_topics=True,
+        manages_topics=True,
     ),
 )
 
