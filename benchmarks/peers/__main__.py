@@ -4,8 +4,8 @@
     python -m benchmarks.peers --readings 300000 --rounds 1 --engines ours heap
 
 Raw readings become a twin of each device, without repeats, and windows of 1 and 15 minutes of each
-site, which are published when they close; state goes to a changelog. Each round writes the frames
-into new topics, then starts each engine on them, one after the other. Ours does more (canonical
+site, which are published when they close; state goes to a changelog. In each round the same
+frames are written into new topics for each engine, one after the other. Ours does more (canonical
 telemetry as a topic of its own, corrections, regions).
 
 CPU is of the engine's processes, with garbage collection and compilation; the ratio is ours to
@@ -25,7 +25,7 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.homes import Homes
 from benchmarks.peers import java_app
-from benchmarks.peers.engines import ENGINES, OURS, Job, Result, run
+from benchmarks.peers.engines import ENGINES, FLOW, OURS, Job, Result, run
 from benchmarks.peers.recording import Recording, Reference
 from benchmarks.report import Table, parser, progress, publish
 from benchmarks.world import import_sites, make_topics, world
@@ -69,25 +69,26 @@ async def write(
 
 
 async def one_round(args: argparse.Namespace, number: int) -> dict[str, Result]:
-    """Every engine once, on new topics; each round begins with another one."""
+    """Every engine once, each on topics of its own; each round begins with another one."""
+    shift = number % len(args.engines)
+    began_s = int(time.time())
+    order = [*args.engines[shift:], *args.engines[:shift]]
+    return {engine: await alone(engine, args, began_s) for engine in order}
+
+
+async def alone(engine: str, args: argparse.Namespace, began_s: int) -> Result:
+    """Write a recording for an engine, and run the engine on it."""
     settings = load_settings(namespace=f"bench-{uuid.uuid4().hex[:8]}")
-    homes = Homes(args.devices)
-    found = {}
+    homes, singly = Homes(args.devices), None
+    seconds = max(args.readings // homes.n, 1)
     async with world(settings) as producer:
         await import_sites(producer, settings, homes.sites(), homes.partition.tolist())
-        seconds = max(args.readings // homes.n, 1)
-        job = await write(producer, settings, Recording(homes, seconds, int(time.time())),
-                          singly=None)  # fmt: skip
-        shift = number % len(args.engines)
-        for engine in [*args.engines[shift:], *args.engines[:shift]]:
-            its = job
-            if engine == "dsl":
-                singly = f"{settings.namespace}.readings"
-                await make_topics(settings, singly)
-                some = Recording(homes, max(seconds // DSL_EACH, 1), int(time.time()))
-                its = await write(producer, settings, some, singly=singly)
-            found[engine] = await run(engine, its)
-    return found
+        if engine == "dsl":
+            singly = f"{settings.namespace}.readings"
+            seconds = max(seconds // DSL_EACH, 1)
+            await make_topics(settings, singly)
+        recording = Recording(homes, seconds, began_s)
+        return await run(engine, await write(producer, settings, recording, singly=singly))
 
 
 def table_of(rounds: list[dict[str, Result]], args: argparse.Namespace) -> Table:
@@ -123,12 +124,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--readings", type=int, default=4_000_000)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--devices", type=int, default=8_000)
-    options.add_argument("--engines", nargs="+", choices=ENGINES, default=[OURS, "heap", "rocks"])
+    options.add_argument(
+        "--engines", nargs="+", choices=ENGINES, default=[OURS, FLOW, "heap", "rocks"]
+    )
     args = options.parse_args(argv)
-    lacks = java_app.missing() if set(args.engines) - {OURS} else None
+    theirs = set(args.engines) - {OURS, FLOW}
+    lacks = java_app.missing() if theirs else None
     if lacks:
-        args.engines = [OURS]
-    elif set(args.engines) - {OURS}:
+        args.engines = [engine for engine in args.engines if engine not in theirs]
+    elif theirs:
         progress("building the Java application")
         java_app.build()
     rounds = [asyncio.run(one_round(args, number)) for number in range(args.rounds)]

@@ -1,7 +1,9 @@
 """The engines that are compared, each started on a recorded topic and measured until it is done."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,8 +19,10 @@ from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings
 
 OURS = "ours"
+FLOW = "flow"
 ENGINES = {
     OURS: "ours, ingest + fleet",
+    FLOW: "ours, one worker for both",
     "heap": "Kafka Streams, objects on the heap",
     "rocks": "Kafka Streams, RocksDB",
     "dsl": "Kafka Streams, DSL, a reading a record",
@@ -56,20 +60,26 @@ class Result:
 
 async def run(engine: str, job: Job) -> Result:
     """Start an engine of `ENGINES` on a job; ends its processes."""
-    return await (_ours(job) if engine == OURS else _streams(engine, job))
+    match engine:
+        case "ours":
+            return await _ours(job, {"ingest": "canonical", "fleet": "readings"}, engine)
+        case "flow":
+            return await _ours(job, {"flow": "readings"}, engine)
+        case _:
+            return await _streams(engine, job)
 
 
-async def _ours(job: Job) -> Result:
-    """`vpp worker ingest` and `vpp worker fleet`, each a process."""
+async def _ours(job: Job, counters: Mapping[str, str], engine: str) -> Result:
+    """A worker of each role, which is done once its counter has every sound reading."""
     good = job.lines - job.cut
     async with AsyncExitStack() as stack:
         watch = await stack.enter_async_context(watching(job.settings))
-        ingest, fleet = stack.enter_context(workers(job.settings, {"ingest": 1, "fleet": 1}))
+        children = stack.enter_context(workers(job.settings, dict.fromkeys(counters, 1)))
         meters = [
-            Meter(ingest, lambda: watch.counter("ingest", "canonical")),
-            Meter(fleet, lambda: watch.counter("fleet", "readings")),
+            Meter(child, partial(watch.counter, role, counter))
+            for child, (role, counter) in zip(children, counters.items(), strict=True)
         ]
-        cost = await measure(meters, good, ENGINES[OURS])
+        cost = await measure(meters, good, ENGINES[engine])
         windows = topics.SITE_WINDOWS.full(job.settings.namespace)
         return Result(cost, await differences_of(job.settings, windows, job.expected))
 
