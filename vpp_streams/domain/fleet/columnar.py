@@ -60,6 +60,10 @@ class Columns:
         """Mark the blocks of these rows as changed."""
         self.changed.update(np.flatnonzero(np.bincount(rows // BLOCK_ROWS)).tolist())
 
+    def touch_blocks(self, blocks: NDArray[np.uint8]) -> None:
+        """Mark the blocks that are not 0 here as changed."""
+        self.changed.update(np.flatnonzero(blocks).tolist())
+
     def copy(self, block: int, extra: Mapping[str, pa.Array] | None = None) -> pa.RecordBatch:
         """One block as it is now; ``extra`` adds columns of its own types."""
         low, high = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, self.rows)

@@ -5,6 +5,7 @@ is data here: it moves with the frames (their received times and heartbeats), ne
 clock, so the same log gives the same records at any speed, in a replay or after a crash.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
@@ -15,6 +16,7 @@ from schemas.telemetry import POWER_COLUMNS, Quality
 from schemas.windows import RegionPartial, RegionWindowPartial, SiteWindow
 from vpp_streams.domain.fleet.columnar import BLOCK_ROWS, Blocks, Recovered, Snapshot, decode_block
 from vpp_streams.domain.fleet.frames import Clock, Frame, Outputs, Policy
+from vpp_streams.domain.fleet.plain_frames import FRESH_BUCKET_MS, PlainFrames
 from vpp_streams.domain.fleet.rejects import bad_frame, maybe_repeat, too_late
 from vpp_streams.domain.fleet.rollup import aggregate_regions, region_window_partials
 from vpp_streams.domain.fleet.roster import SiteRoster
@@ -26,13 +28,14 @@ from vpp_streams.domain.telemetry.dedupe import Judged
 
 CORRECTION_MS = 10_000
 """Corrections of closed windows are published this often, in stream time."""
-FRESH_BUCKET_MS = 50
 SKEW_MARGIN_MS = 2_000
 """A clock may run ahead of the broker's by this much: NTP keeps within a tenth of a second, and a
 virtual machine that was just resumed within one or two."""
 STEP_BACK_MS = 60_000
 """Stream time this far ahead of the broker is moved back: the broker's own clock was set back, or
 the state is of a version that trusted any clock."""
+_PLAIN = {"duplicates": 0, "too_late": 0, "maybe_repeats": 0, "boots_reused": 0}
+"""What a frame in the usual case has none of."""
 
 
 class FleetPartition:
@@ -50,6 +53,7 @@ class FleetPartition:
         self.skew_ms = 0
         """Most that a clock was observed to run ahead of the broker's, ms."""
         self._dropped: list[str] = []
+        self._plain = PlainFrames(self.twins, self.windows)
 
     def apply(self, frame: Frame) -> Outputs:
         """Apply one frame, once: a frame that was applied before changes nothing."""
@@ -77,9 +81,12 @@ class FleetPartition:
 
     def _apply_readings(self, frame: Frame, out: Outputs) -> None:
         batch = self._received_in_time(frame, out)
+        horizon_ms = self.clock.watermark_ms - self.policy.retention_ms
+        if frame.live and self._apply_plain(batch, horizon_ms):
+            out.counts.update(_PLAIN, readings=len(batch))
+            return
         rows = self.twins.rows_of(batch)
         each_once = self.twins.each_once(rows)
-        horizon_ms = self.clock.watermark_ms - self.policy.retention_ms
         bad = batch["quality"] == Quality.BAD
         none_bad = not bad.any()
         judged = self.twins.accept(
@@ -105,6 +112,19 @@ class FleetPartition:
             self.twins.update(rows, batch, kept, each_once=each_once)
             self._note_fresh(samples.row, samples.measured_at_ms)
         out.counts["readings"] += len(batch)
+
+    def _apply_plain(self, batch: Batch, horizon_ms: int) -> bool:
+        found = self._plain.apply(self.roster.ratings(), batch, horizon_ms)
+        if found is None:
+            return False
+        for region, times in found.items():
+            self._add_fresh(region, times)
+        return True
+
+    def _add_fresh(self, region: str, times: Mapping[int, int]) -> None:
+        fresh = self.clock.fresh.setdefault(region, {})
+        for time_ms, count in times.items():
+            fresh[time_ms] = fresh.get(time_ms, 0) + count
 
     def _kept(
         self, frame: Frame, judged: Judged, expired: NDArray[np.bool_], out: Outputs
@@ -154,8 +174,7 @@ class FleetPartition:
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
             time_ms, at = divmod(pair, regions)
             if at > 0:
-                fresh = self.clock.fresh.setdefault(ratings.regions[at - 1], {})
-                fresh[time_ms] = fresh.get(time_ms, 0) + count
+                self._add_fresh(ratings.regions[at - 1], {time_ms: count})
 
     def _advance(self, frame: Frame, out: Outputs) -> None:
         """Advance time as far as this frame states, then close, correct and tick."""

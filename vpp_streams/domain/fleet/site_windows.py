@@ -95,6 +95,10 @@ class SiteWindows:
             left = left.take(~fits)
         self._add(left, self.sizes_ms[-1], rows, each_once)
 
+    def about_to_change(self, start_ms: int, rows: int) -> list[Columns]:
+        """The window of the shortest size that starts then, and the longer ones it is a part of."""
+        return [self._window((s, start_ms // s * s), rows) for s in self.sizes_ms]
+
     def _add(self, samples: Samples, size_ms: int, rows: int, each_once: bool) -> None:
         for start, share in split(samples, size_ms).items():
             window = self._window((size_ms, start), rows)

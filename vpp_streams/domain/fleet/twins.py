@@ -17,11 +17,11 @@ from vpp_streams.domain.fleet.rollup import Latest
 from vpp_streams.domain.registry.name_index import NameIndex
 from vpp_streams.domain.telemetry.dedupe import Judged, SeqLedger, Times
 
-MEASURED = (*POWER_COLUMNS, "soc", "frequency_hz", "voltage_v", "temperature_c")
+NEWEST_VALUES = (*POWER_COLUMNS, "soc", "frequency_hz", "voltage_v", "temperature_c")
 TWIN_COLUMNS: Mapping[str, Column] = {
     "measured_at_ms": Column(np.int64),
     "received_at_ms": Column(np.int64),
-    **{name: Column(np.float64, np.nan) for name in MEASURED},
+    **{name: Column(np.float64, np.nan) for name in NEWEST_VALUES},
     "islanded": Column(np.int8, -1),
     "quality": Column(np.int8),
     "readings": Column(np.int64),
@@ -37,7 +37,7 @@ SET_BACK_MS = 5_000
 a device whose clock was set back would be silent until its clock has caught up, and could not be
 commanded. Longer than readings overtake each other on the way, and shorter than the silence after
 which a device counts as gone (`Settings.silent_after_s`)."""
-_NEWEST = ("measured_at_ms", "received_at_ms", *MEASURED, "islanded", "quality")
+_NEWEST = ("measured_at_ms", "received_at_ms", *NEWEST_VALUES, "islanded", "quality")
 """What a twin takes from its newest reading, in the order in which compiled code takes them."""
 _OF_LEDGER = ("boot", "run_start", "run_end", "newest_ms")
 
@@ -84,9 +84,13 @@ class Twins:
         """Working memory of `each_once`."""
         self._share_columns()
 
+    def find(self, batch: Batch) -> NDArray[np.int64]:
+        """The row of each reading's device; -1 = it has none."""
+        return self._index.find(batch.device_id)
+
     def rows_of(self, batch: Batch) -> NDArray[np.int64]:
         """The row of each reading's device; new devices get a row."""
-        rows = self._index.find(batch.device_id)
+        rows = self.find(batch)
         unknown = np.flatnonzero(rows < 0)
         for i in unknown.tolist():
             rows[i] = self._row(batch.device_id[i].as_py(), batch.site_id[i].as_py())

@@ -139,7 +139,7 @@ class Gain:
         return cls(row, **{name: columns[name][..., row] for name in names})
 
 
-_COMPILED_COLUMNS = (
+COMPILED_COLUMNS = (
     "readings", "estimated", "covered_ms", "positive_wms", "negative_wms", "power_ms", "min_w",
     "max_w", "soc_first", "soc_first_ms", "soc_last", "soc_last_ms", "soc_min", "soc_max",
     "pending",
@@ -159,7 +159,7 @@ def accumulate(columns: Arrays, share: Share, *, each_once: bool = False) -> Non
         power_w = np.ascontiguousarray(s.power_w)
         kernels.COMPILED.add_readings(
             s.row, s.measured_at_ms, share.overlap_ms, power_w, s.soc, s.estimated,
-            share.starts_here, *(columns[name] for name in _COMPILED_COLUMNS),
+            share.starts_here, *(columns[name] for name in COMPILED_COLUMNS),
         )  # fmt: skip
         return
     gain = gain_of(share)

@@ -1,6 +1,6 @@
 /* Arguments: the buffers of numpy arrays and bytes, and numbers. */
 
-#define MOST 40
+#define MOST 64
 
 typedef struct {
     Py_buffer of[MOST];

@@ -18,6 +18,7 @@
 #include "lines.h"
 #include "rows.h"
 #include "powers.h"
+#include "plain.h"
 
 #define KERNELS_VERSION 3 /* as in __init__.py: a build of other sources is not used */
 
@@ -33,6 +34,8 @@ static PyMethodDef methods[] = {
     {"keep_newest", (PyCFunction)(void (*)(void))keep_newest, METH_FASTCALL, NULL},
     {"survey", (PyCFunction)(void (*)(void))survey, METH_FASTCALL, NULL},
     {"powers_at", (PyCFunction)(void (*)(void))powers_at, METH_FASTCALL, NULL},
+    {"look_at", (PyCFunction)(void (*)(void))look_at, METH_FASTCALL, NULL},
+    {"apply_plain", (PyCFunction)(void (*)(void))apply_plain, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -67,6 +67,11 @@ class SeqLedger:
         """Rows where a boot id has several starts: a consecutive number does not identify which."""
         self._reused = 0
 
+    @property
+    def has_reused(self) -> bool:
+        """Whether a boot id has several starts, so that a consecutive number says too little."""
+        return bool(self._with_reused)
+
     def accept(
         self, rows: Ints, boots: NDArray[np.uint32], seqs: Ints, *, each_once: bool = False
     ) -> Mask:
