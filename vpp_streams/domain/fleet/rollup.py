@@ -6,7 +6,7 @@ does not count as 0 W (sums state what is measured, coverage the share that is).
 `vpp_streams.domain.fleet.regions` merges the partitions' results.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -156,10 +156,11 @@ def region_window_partials(
     window is complete once every partition has sent its share.
     """
 
-    total = partial(_sum_by_region, rows.region, regions=len(regions))
+    slots = _slots(rows.region)
+    total = partial(_sum_by_region, slots, regions=len(regions))
     count = total((rows.coverage > 0).astype(np.float64))
     readings, coverage = total(rows.readings.astype(np.float64)), total(rows.coverage)
-    battery, grid, solar, load = (_energies(rows, power, len(regions)) for power in range(4))
+    battery, grid, solar, load = (_energies(rows, power, total) for power in range(4))
     known = np.isfinite(rows.soc_first) & np.isfinite(rows.soc_last)
     usable_of_site = np.where(known, rows.usable_wh, 0.0)
     first = total(_zero_unknown(rows.soc_first) * usable_of_site)
@@ -184,9 +185,11 @@ def region_window_partials(
     }
 
 
-def _energies(rows: WindowRows, power: int, regions: int) -> list[EnergySums]:
-    """The energies of one power (row of `WindowRows.positive_wh`) in each region."""
-    total = partial(_sum_by_region, rows.region, regions=regions)
+def _energies(rows: WindowRows, power: int, total: Callable[[Floats], Floats]) -> list[EnergySums]:
+    """The energies of one power (row of `WindowRows.positive_wh`) in each region.
+
+    ``total`` adds up sites by region.
+    """
     gains = total(_zero_unknown(rows.positive_wh[power])).tolist()
     losses = total(_zero_unknown(rows.negative_wh[power])).tolist()
     if rows.mean_w is None:
@@ -214,6 +217,7 @@ class Sites:
         self._ratings = ratings
         # bincount is four times as fast on indices of the machine's own width.
         self.site = ratings.site.astype(np.intp)
+        self._slot = _slots(ratings.region)
         self._alone = np.array_equal(self.site, np.arange(len(ratings.region)))
         """Whether every site has one device, and in the same order: nothing to add up."""
         self.reporting = reporting
@@ -258,7 +262,7 @@ class Sites:
 
     def by_region(self, per_site: Floats) -> Floats:
         """Sums of sites by region."""
-        return _sum_by_region(self._ratings.region, per_site, len(self._ratings.regions))
+        return _sum_by_region(self._slot, per_site, len(self._ratings.regions))
 
     def deliverable_w(self, duration_s: int) -> tuple[Floats, Floats]:
         """See `deliverable_w`."""
@@ -284,9 +288,13 @@ class Sites:
         return (r.export_limit_w + least).clip(0.0), (r.import_limit_w - most).clip(0.0)
 
 
-def _sum_by_region(region: NDArray[np.int32] | Ints, values: Floats, regions: int) -> Floats:
-    # Slot 0 takes the sites that are not registered.
-    return _sum_by(region.astype(np.intp) + 1, values, regions + 1)[1:]
+def _sum_by_region(slots: NDArray[np.intp], values: Floats, regions: int) -> Floats:
+    return _sum_by(slots, values, regions + 1)[1:]
+
+
+def _slots(region: NDArray[np.int32] | Ints) -> NDArray[np.intp]:
+    """Per site, the slot of its region; slot 0 takes the sites that are not registered."""
+    return region.astype(np.intp) + 1
 
 
 def _sum_by(index: NDArray[np.intp], values: Floats | Mask, size: int) -> Floats:
