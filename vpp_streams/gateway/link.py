@@ -77,7 +77,7 @@ class Link:
         for action in self.session.receive(data, moment):
             if type(action) is Produce:  # as for nearly all, so without another call
                 answer = _Answer(self, action.receipt)
-                self._shared.framer.add(action.topic, action.partition, action.lines, answer)
+                self._shared.framer.add(action, answer)
             else:
                 self._perform(action)
 
@@ -140,7 +140,7 @@ class Link:
         match action:  # the most frequent first
             case Produce():
                 answer = _Answer(self, action.receipt)
-                self._shared.framer.add(action.topic, action.partition, action.lines, answer)
+                self._shared.framer.add(action, answer)
             case Send():
                 self._send(action.data)
             case PublishOutcome(outcome, receipt):

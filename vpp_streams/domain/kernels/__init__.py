@@ -8,7 +8,7 @@ results (tests compare the two). The C sources beside this file are one extensio
 
 from types import ModuleType
 
-VERSION = 2
+VERSION = 3
 """Of the C sources' interface."""
 
 

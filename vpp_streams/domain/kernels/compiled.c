@@ -16,15 +16,17 @@
 #include "buffers.h"
 #include "names.h"
 #include "lines.h"
+#include "messages.h"
 #include "rows.h"
 
-#define KERNELS_VERSION 2 /* as in __init__.py: a build of other sources is not used */
+#define KERNELS_VERSION 3 /* as in __init__.py: a build of other sources is not used */
 
 static PyMethodDef methods[] = {
     {"find_names", (PyCFunction)(void (*)(void))find_names, METH_FASTCALL, NULL},
     {"gather_names", (PyCFunction)(void (*)(void))gather_names, METH_FASTCALL, NULL},
     {"count_lines", (PyCFunction)(void (*)(void))count_lines, METH_FASTCALL, NULL},
     {"read_lines", (PyCFunction)(void (*)(void))read_lines, METH_FASTCALL, NULL},
+    {"read_message", (PyCFunction)(void (*)(void))read_message, METH_FASTCALL, NULL},
     {"check_rows", (PyCFunction)(void (*)(void))check_rows, METH_FASTCALL, NULL},
     {"each_once", (PyCFunction)(void (*)(void))each_once, METH_FASTCALL, NULL},
     {"in_step", (PyCFunction)(void (*)(void))in_step, METH_FASTCALL, NULL},
