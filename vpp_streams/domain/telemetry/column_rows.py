@@ -41,16 +41,17 @@ def read_columns(batch: pa.RecordBatch, registry: Registry) -> tuple[PlainColumn
 
     The values of the others mean nothing.
     """
-    columns: PlainColumns = {name: batch.column(name).to_numpy() for name in _NUMBERS}
-    columns["device_id"] = batch.column("device_id")
-    columns["quality"] = np.full(batch.num_rows, Quality.OK, np.int8)
+    arrays = dict(zip(_NAMES, batch.columns, strict=True))
+    columns: PlainColumns = {name: arrays[name].to_numpy() for name in _NUMBERS}
+    columns["device_id"] = arrays["device_id"]
+    columns["quality"] = np.full(batch.num_rows, int(Quality.OK), np.int8)
     if kernels.COMPILED is not None and batch.num_rows:
         plain, sound = _checked(kernels.COMPILED, columns, registry)
     else:
         plain, sound = _check(columns, registry), False
-    if not sound:
-        # What is read one by one is written into them.
-        columns |= {name: columns[name].copy() for name in _NUMBERS}
+    # Rows that are read one by one are written into copies; where there are none, the columns go on
+    # as they came.
+    columns |= {name: arrays[name] if sound else columns[name].copy() for name in _NUMBERS}
     return columns, plain, sound
 
 
