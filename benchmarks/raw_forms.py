@@ -85,7 +85,7 @@ class Fleet:
         for session, message in zip(self._sessions, messages, strict=True):
             (produce,) = session.receive(message, NOW)
             assert isinstance(produce, Produce)
-            gathering.add(produce, _ignore)
+            gathering.add(produce, len(produce.readings), _ignore)
         (record,) = gathering.records()
         return record
 

@@ -39,7 +39,8 @@ def gathered(*all_: Produce) -> tuple[Gathering, list[tuple[str, int]]]:
     gathering = Gathering(topics.RAW_SOLAR, 3)
     answered: list[tuple[str, int]] = []
     for produce in all_:
-        gathering.add(produce, lambda _, it=produce: answered.append(name_of(it)))
+        size = len(produce.readings)
+        gathering.add(produce, size, lambda _, it=produce: answered.append(name_of(it)))
     return gathering, answered
 
 
@@ -102,21 +103,21 @@ def test_every_device_keeps_its_order(readings: list[tuple[Callable[..., Produce
 
 def test_sizes_are_those_of_what_was_added() -> None:
     gathering = Gathering(topics.RAW_SOLAR, 3)
-    added = sum(gathering.add(one, lambda _: None) for one in (row("a", 1), line("b", 1)))
-    assert sum(record.size for record in gathering.records()) == added
+    for size, one in ((5, row("a", 1)), (7, line("b", 1)), (9, row("b", 2)), (11, row("c", 1))):
+        gathering.add(one, size, lambda _: None)
+    assert [record.size for record in gathering.records()] == [5 + 11, 7 + 9]
 
 
 def test_a_frame_is_full_before_a_record_is_too_large_and_takes_anything_when_empty() -> None:
     gathering = Gathering(topics.RAW_SOLAR, 3)
-    huge = Produce(topics.RAW_SOLAR, 3, "a", b"x" * MAX_FRAME_BYTES, LiveReceipt("1", 1))
-    assert gathering.has_room(huge)
-    rows = 0
-    while gathering.has_room(row("a", rows)):
-        gathering.add(row("a", rows), lambda _: None)
-        rows += 1
+    assert gathering.has_room(2 * MAX_FRAME_BYTES)
+    one = row("a", 1)
+    size = len(one.readings) + len(one.device_id)
+    while gathering.has_room(size):
+        gathering.add(one, size, lambda _: None)
     (record,) = gathering.records()
     assert 0.9 * MAX_FRAME_BYTES < len(record.value) < 1.1 * MAX_FRAME_BYTES
-    assert not gathering.has_room(huge)
+    assert not gathering.has_room(size)
 
 
 def test_without_compiled_code_readings_travel_as_lines() -> None:

@@ -48,15 +48,16 @@ class Framer:
 
     def add(self, produce: Produce, on_answer: OnAnswer) -> None:
         """Take in readings of a device; they stay together in one frame."""
+        size = len(produce.readings) + len(produce.device_id)
         place = produce.topic.name, produce.partition
         frame = self._gathering.get(place)
-        if frame is not None and not frame.has_room(produce):
+        if frame is not None and not frame.has_room(size):
             self._full.append(frame)
             self._wake.set()
             frame = None
         if frame is None:
             frame = self._gathering[place] = Gathering(produce.topic, produce.partition)
-        size = frame.add(produce, on_answer)
+        frame.add(produce, size, on_answer)
         if not self.in_flight_bytes:
             self._idle.clear()
         self.in_flight_bytes += size
