@@ -6,6 +6,7 @@ All that is unusual is left to the library's `ServerProtocol` (`vpp_streams.gate
 from websockets.frames import Frame
 
 from schemas.protocol import MAX_MESSAGE_BYTES
+from vpp_streams.domain import kernels
 
 try:
     from websockets.speedups import apply_mask
@@ -34,6 +35,9 @@ def text_frame(text: bytes) -> bytes:
 
 def only_text(data: bytes) -> bytes | None:
     """The text of a read that is one whole ASCII message, as nearly all reads are; else None."""
+    if kernels.COMPILED is not None:
+        found: bytes | None = kernels.COMPILED.only_text(data, MAX_MESSAGE_BYTES)
+        return found
     size = len(data)
     if size < 8 or data[0] != WHOLE_TEXT or size > MAX_MESSAGE_BYTES:
         return None

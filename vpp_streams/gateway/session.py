@@ -82,7 +82,8 @@ from vpp_streams.gateway.live_acks import LiveAcks, Range
 from vpp_streams.gateway.rows import Row, read_row
 from vpp_streams.kafka import topics
 
-LIVE = State.LIVE
+LIVE, CLOSED = State.LIVE, State.CLOSED
+WAITING_FOR_HELLO = State.WAITING_FOR_HELLO
 READY = (State.LIVE, State.DRAINING)
 
 
@@ -173,9 +174,9 @@ class Session:
     def receive(self, data: bytes | str, now: Now) -> list[Action]:
         """Handle a complete message from the device."""
         state = self.state
-        if state is State.CLOSED:
+        if state is CLOSED:
             return []
-        if state is not State.WAITING_FOR_HELLO:  # nothing but a Hello ends that wait
+        if state is not WAITING_FOR_HELLO:  # nothing but a Hello ends that wait
             self._received_ms = now.mono_ms
         if isinstance(data, bytes):
             live: tuple[str, int, Body | Row] | None
@@ -371,7 +372,7 @@ class Session:
         self._in_flight.add(seq)
         device_id, receipt = self.device.device_id, LiveReceipt(id_, seq)
         if isinstance(body, bytes):
-            return Produce(self.topic, self.partition, device_id, body, receipt, is_row=True)
+            return Produce(self.topic, self.partition, device_id, body, receipt, True)
         made = line(device_id, now.utc_ms, seq, body, f"{self._boot_number:x}")
         return Produce(self.topic, self.partition, device_id, made, receipt)
 

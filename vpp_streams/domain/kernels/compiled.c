@@ -26,6 +26,7 @@ static PyMethodDef methods[] = {
     {"gather_names", (PyCFunction)(void (*)(void))gather_names, METH_FASTCALL, NULL},
     {"count_lines", (PyCFunction)(void (*)(void))count_lines, METH_FASTCALL, NULL},
     {"read_lines", (PyCFunction)(void (*)(void))read_lines, METH_FASTCALL, NULL},
+    {"only_text", (PyCFunction)(void (*)(void))only_text, METH_FASTCALL, NULL},
     {"read_message", (PyCFunction)(void (*)(void))read_message, METH_FASTCALL, NULL},
     {"check_rows", (PyCFunction)(void (*)(void))check_rows, METH_FASTCALL, NULL},
     {"each_once", (PyCFunction)(void (*)(void))each_once, METH_FASTCALL, NULL},

@@ -1,10 +1,44 @@
-/* A device's message to a row of a raw frame by columns: native readings that are plain
-   (`telemetry/plain_rows.py`), of the boot of their connection. Any other message is left to the
-   contract's decoder, which is never wrong. */
+/* What a gateway receives. A device's message to a row of a raw frame by columns: native readings
+   that are plain (`telemetry/plain_rows.py`), of the boot of their connection. Any other message is
+   left to the contract's decoder, which is never wrong. */
 
 enum { ROW_BOOT, ROW_SEQ, ROW_RECEIVED, ROW_MEASURED, ROW_INTERVAL, ROW_ISLANDED, ROW_FLOATS };
 #define ROW_WORDS (ROW_FLOATS + FLOATS) /* of 8 bytes: integers, then floats */
 #define MAX_ID_BYTES 64
+
+/* The text of one frame, unmasked; the whole of it has to be there, and be ASCII. */
+static PyObject *text_of(const unsigned char *mask, Py_ssize_t size)
+{
+    PyObject *text = PyBytes_FromStringAndSize(NULL, size);
+    if (!text) return NULL;
+    unsigned char *to = (unsigned char *)PyBytes_AS_STRING(text), seen = 0;
+    const unsigned char *from = mask + 4;
+    for (Py_ssize_t i = 0; i < size; i++) seen |= to[i] = from[i] ^ mask[i & 3];
+    if (seen < 0x80) return text;
+    Py_DECREF(text);
+    Py_RETURN_NONE;
+}
+
+/* only_text(read, most) -> the text, or None: as `gateway/framing.py` */
+static PyObject *only_text(PyObject *self, PyObject *const *args, Py_ssize_t given)
+{
+    (void)self;
+    int64_t most;
+    if (!wants(given, 2)) return NULL;
+    if (!PyBytes_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "the read is not bytes");
+        return NULL;
+    }
+    if (!whole(args[1], &most)) return NULL;
+    const unsigned char *read = (const unsigned char *)PyBytes_AS_STRING(args[0]);
+    Py_ssize_t size = PyBytes_GET_SIZE(args[0]);
+    if (size < 8 || size > most || read[0] != 0x81 || read[1] < 0x80 || read[1] == 0xff)
+        Py_RETURN_NONE;
+    int is_long = read[1] == 0xfe, begin = is_long ? 8 : 6;
+    Py_ssize_t length = is_long ? read[2] << 8 | read[3] : read[1] & 0x7f;
+    if (begin + length != size) Py_RETURN_NONE;
+    return text_of(read + begin - 4, length);
+}
 
 /* A native body with the reading's name: `b` has to be `boot`. */
 static int take_payload(Text *t, Line *line, const char *boot, int64_t boot_size)
