@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import msgspec
-from aiokafka import TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from schemas.bounds import PARTITIONS
 from schemas.commands import CommandFrame, CommandRow
+from schemas.raw_frames import decode_raw, has_columns
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
@@ -46,14 +47,9 @@ def command_frames(epochs: dict[str, int], now_ms: int) -> list[CommandFrame]:
 
 
 async def readings_in_kafka(settings: Settings) -> tuple[int, int]:
-    """Number of different (device, boot, seq) in the raw topics, and of all lines."""
+    """Number of different (device, boot, seq) in the raw topic, and of all readings."""
 
-    class Name(msgspec.Struct):
-        device_id: str
-        boot: str
-        seq: int
-
-    decoder, seen, lines = msgspec.json.Decoder(Name), set[tuple[str, str, int]](), 0
+    seen, lines = set[tuple[str, str, int]](), 0
     name = topics.RAW_POWERWALL.full(settings.namespace)
     partitions = [TopicPartition(name, p) for p in range(topics.RAW_POWERWALL.partitions)]
     consumer = KafkaClients(settings).consumer()
@@ -65,12 +61,33 @@ async def readings_in_kafka(settings: Settings) -> tuple[int, int]:
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
-                    found = decoder.decode_lines(record.value)
+                    found = _names_in(record)
                     lines += len(found)
-                    seen |= {(line.device_id, line.boot, line.seq) for line in found}
+                    seen.update(found)
     finally:
         await consumer.stop()
     return len(seen), lines
+
+
+class _Name(msgspec.Struct):
+    device_id: str
+    boot: str
+    seq: int
+
+
+_names = msgspec.json.Decoder(_Name)
+
+
+def _names_in(record: ConsumerRecord) -> list[tuple[str, str, int]]:
+    """The names of a raw frame's readings, in whichever form it is."""
+    if not has_columns(record.headers):
+        lines = _names.decode_lines(record.value)
+        return [(line.device_id, line.boot, line.seq) for line in lines]
+    batch = decode_raw(record.value)
+    device_ids, boots, seqs = (
+        batch.column(name).to_pylist() for name in ("device_id", "boot", "seq")
+    )
+    return [(id_, f"{boot:x}", seq) for id_, boot, seq in zip(device_ids, boots, seqs, strict=True)]
 
 
 class Certificates:

@@ -96,7 +96,8 @@ async def measure(layout: str, devices: int, args: argparse.Namespace) -> Cost:
         seconds = args.warm_s + args.seconds
         command = ("benchmarks.raw_frames", "--imported", "--devices", str(devices), "--seconds",
                    str(seconds + 5), "--namespace", settings.namespace,
-                   "--flush-ms", flush_ms or str(load_settings().flush_ms))  # fmt: skip
+                   "--flush-ms", flush_ms or str(load_settings().flush_ms),
+                   "--form", args.form)  # fmt: skip
         generator = spawn("generator", command, settings, logs)
         stack.callback(lambda: end([generator]))
         if not await watch.until(lambda: watch.applied() >= devices, READY_S):
@@ -193,6 +194,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--devices", type=int, nargs="+", default=[1_000, 5_000, 20_000])
     options.add_argument("--layout", nargs="+", default=["ingest+fleet@200", "flow"],
                          metavar="ROLES")  # fmt: skip
+    options.add_argument("--form", choices=("columns", "lines"), default="columns",
+                         help="of raw frames; gateways write columns")  # fmt: skip
     options.add_argument("--seconds", type=int, default=60)
     options.add_argument("--warm-s", type=int, default=WARM_S)
     options.add_argument("--stacks", type=Path, metavar="DIR", help="sample stacks into there")

@@ -2,13 +2,14 @@
 
     python -m benchmarks.raw_frames --devices 500000 --seconds 60 --namespace bench-1
 
-Imports the homes into the registry, then writes frames to raw.powerwall: NDJSON lines like the
-gateway's, of the homes of one partition whose moment in the second falls into the same --flush-ms,
-at most 512 KiB. Every reading has its device, boot and number, so that what arrives can be counted.
+Imports the homes into the registry, then writes frames to raw.powerwall: by columns like the
+gateway's (or --form lines: NDJSON, as other producers may write), of the homes of one partition
+whose moment in the second falls into the same --flush-ms, at most 512 KiB. Every reading has its
+device, boot and number, so that what arrives can be counted.
 
-A frame's bytes are made once. Ints and times have fixed widths, and each second only the digits
-that moved are written over: half a million readings a second cost a fraction of a core. Prints
-readings per second, CPU, and whether it kept up with the clock (nothing is ever left out: a
+A frame's bytes are made once, and each second only what moved is written over (in lines the digits,
+as ints and times have fixed widths): half a million readings a second cost a fraction of a core.
+Prints readings per second, CPU, and whether it kept up with the clock (nothing is ever left out: a
 generator that is late sends late, and says so). The namespace's topics are left there; workers
 started in it read what was written, `--delete` removes them in the end.
 """
@@ -24,10 +25,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from aiokafka import AIOKafkaProducer
 
-from benchmarks.frame_bytes import FrameBytes, digits, frames_of
+from benchmarks.frame_bytes import Frame, FrameColumns, digits, frames_of
 from benchmarks.homes import Homes
 from benchmarks.report import Table, parser, progress, publish
 from benchmarks.world import import_sites, world
+from schemas.raw_frames import ARROW, HEADER_CONTENT_TYPE
 from vpp_streams.kafka import topics
 from vpp_streams.settings import Settings, load_settings
 
@@ -62,12 +64,13 @@ class Sent:
 
 
 async def generate(
-    producer: AIOKafkaProducer, settings: Settings, frames: Sequence[FrameBytes], seconds: int
+    producer: AIOKafkaProducer, settings: Settings, frames: Sequence[Frame], seconds: int
 ) -> Sent:
     """Write this many seconds of readings, each frame at its time by the wall clock."""
     name = topics.RAW_POWERWALL.full(settings.namespace)
-    headers = [("schema", b"telemetry.raw.v1"), ("ce_specversion", b"1.0"),
-               ("ce_type", b"vpp.telemetry.raw.v1"), ("ce_source", b"gateway-0")]  # fmt: skip
+    headers = [("ce_specversion", b"1.0"), ("ce_source", b"gateway-0")]
+    if isinstance(frames[0], FrameColumns):
+        headers.append((HEADER_CONTENT_TYPE, ARROW))
     sent = Sent(seconds=seconds)
     on_the_way: deque[tuple[Awaitable[object], int]] = deque()
     begin = int(time.time()) + 1
@@ -111,7 +114,7 @@ async def run(args: argparse.Namespace) -> Sent:
         if not args.imported:
             progress(f"{args.devices:,} homes into the registry of {settings.namespace}")
             await import_sites(producer, settings, homes.sites(), homes.partition.tolist())
-        frames = frames_of(homes, args.flush_ms)
+        frames = frames_of(homes, args.flush_ms, by_columns=args.form == "columns")
         progress(f"{len(frames):,} frames a second of {homes.n / len(frames):,.0f} readings")
         return await generate(producer, settings, frames, args.seconds)
 
@@ -125,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument(
         "--flush-ms", type=int, default=400, help="how long a gateway collects readings"
     )
+    options.add_argument("--form", choices=("columns", "lines"), default="columns")
     options.add_argument("--imported", action="store_true", help="the homes are in the registry")
     options.add_argument("--delete", action="store_true", help="delete the topics at the end")
     args = options.parse_args(argv)

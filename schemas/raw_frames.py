@@ -13,6 +13,8 @@ from schemas.encoding import END, check_names, decode_stream
 HEADER_CONTENT_TYPE = "content-type"
 ARROW = b"application/vnd.apache.arrow.stream"
 SCHEMA_NAME = "telemetry.raw.columns.v1"
+LINES_SCHEMA_NAME = "telemetry.raw.v1"
+"""Of NDJSON frames."""
 
 MEASURED = {
     "battery_w": "p",

@@ -43,7 +43,7 @@ from vpp_streams.domain.fleet.frames import Frame, Policy
 from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.registry import Registry
-from vpp_streams.domain.telemetry.canonical import Source, canonicalize
+from vpp_streams.domain.telemetry.canonical import Source, canonicalize, canonicalize_columns
 from vpp_streams.gateway.framer import MAX_FRAME_BYTES
 
 NOW_S = 1_800_000_000
@@ -114,17 +114,19 @@ def interval(start_ms: int, awarded_w: float, measured_w: float) -> Interval:
     )  # fmt: skip
 
 
-def test_generated_frames_are_those_of_a_gateway() -> None:
+@pytest.mark.parametrize("by_columns", [False, True])
+def test_generated_frames_are_those_of_a_gateway(by_columns: bool) -> None:
     homes = Homes(3000)
     registry = Registry(homes.sites())
-    frames = frames_of(homes, flush_ms=500)
+    frames = frames_of(homes, flush_ms=500, by_columns=by_columns)
+    read = canonicalize_columns if by_columns else canonicalize
     found: dict[tuple[str, int], dict[str, object]] = {}
     for n in range(12):  # the digits carry
         for frame in frames:
             raw = frame.at(digits(NOW_S + n, n))
             assert len(raw) <= MAX_FRAME_BYTES
             source = Source("raw.powerwall", frame.partition, 0, NOW_S * 1000)
-            canonical = canonicalize(raw, source, registry, PARTITIONS)
+            canonical = read(raw, source, registry, PARTITIONS)
             assert not canonical.rejected
             assert set(canonical.batches) == {frame.partition}
             for row in canonical.batches[frame.partition].to_pylist():

@@ -18,6 +18,7 @@ from schemas.assets import Site
 from schemas.protocol import CommandStatus, Error, Malformed
 from schemas.wire import decode
 from tests.support.edge_ring import file_ring
+from tests.support.gateway_session import ndjson_of
 from tests.support.plant_world import EPOCH, setpoint
 from tests.support.simulated_device import BOOT, PATIENCE, battery_lease, reading_body
 from vpp_streams.domain.moments import Now
@@ -87,8 +88,8 @@ class LossyLink(RuleBasedStateMachine):
             match action:
                 case Send(data):
                     self.down.append(data)
-                case Produce(_, _, lines, receipt):
-                    self.in_kafka.append((receipt, lines))
+                case Produce(receipt=receipt):
+                    self.in_kafka.append((receipt, ndjson_of(action)))
                 case PublishOutcome(told, StatusReceipt() as receipt):
                     self.in_kafka.append((receipt, told))
                 case PublishOutcome(CommandOutcome(command_id, "failed")):

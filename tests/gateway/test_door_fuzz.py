@@ -22,11 +22,12 @@ from schemas.assets import Device, Site
 from schemas.protocol import MAX_MESSAGE_BYTES, Hello, Setpoint, Telemetry
 from schemas.telemetry import RawLine
 from tests.support.gateway_connection import Clock, StockGateway, Transport
+from tests.support.gateway_session import ndjson_of
 from tests.support.websocket_frames import UPGRADE, chunks, fragmented, frame, unsound
 from vpp_streams.gateway import connection as own_engine
 from vpp_streams.gateway import link as link_module
 from vpp_streams.gateway import stock_engine
-from vpp_streams.gateway.actions import Limits
+from vpp_streams.gateway.actions import Limits, Produce
 from vpp_streams.gateway.admission import Admitted
 from vpp_streams.gateway.connection import Connection
 from vpp_streams.gateway.link import Link, Shared
@@ -63,9 +64,9 @@ class World:
     # As the framer, the outbox and the presence log
 
     def add(self, *args: Any) -> None:
-        if len(args) == 4:
-            self.lines += args[2].split(b"\n")
-            self.waiting.append(args[3])
+        if isinstance(args[0], Produce):
+            self.lines += ndjson_of(args[0]).split(b"\n")
+            self.waiting.append(args[1])
         else:
             self.told += 1
             if args[2] is not None:

@@ -61,7 +61,7 @@ class AnyConnection(RuleBasedStateMachine):
             match action:
                 case Close():
                     self.closed = True
-                case Produce(topic, partition, _, receipt):
+                case Produce(topic=topic, partition=partition, receipt=receipt):
                     assert self.answered_hello, "produced before Hello was accepted"
                     assert partition == 3
                     self.in_flight.append(receipt)

@@ -26,6 +26,7 @@ from schemas.wire import decode
 from tests.simulation import PARTITIONS
 from tests.simulation.log import NewRecord, Stored
 from tests.simulation.world import World
+from tests.support.raw_records import readings_of
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
 
@@ -205,8 +206,7 @@ class Plant:
 
     def _note(self, records: list[Stored]) -> None:
         for record in records:
-            for line in (record.value or b"").split(b"\n"):
-                reading = msgspec.json.decode(line, type=RawLine)
+            for reading in readings_of(record.value or b"", record.headers):
                 name = (reading.device_id, reading.boot, reading.seq)
                 self.stored.setdefault(name, reading)
                 self.copies.setdefault(name, []).append(reading)

@@ -30,6 +30,7 @@ from schemas.protocol import (
 from schemas.telemetry import RawLine
 from schemas.wire import decode, decode_result
 from tests.support.kafka_world import read_all
+from tests.support.raw_records import readings_of
 from tests.support.waiting import PATIENCE_S
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.gateway.actions import Limits
@@ -154,12 +155,11 @@ async def all_records(settings: Settings, topic: Topic) -> list[ConsumerRecord]:
 
 
 async def raw_lines(settings: Settings, topic: Topic) -> list[tuple[int, RawLine]]:
-    """Return (partition, line) of every raw line in a topic."""
-    decoder = msgspec.json.Decoder(RawLine)
+    """Return (partition, line) of every reading in a raw topic, whichever form its frame has."""
     return [
         (record.partition, line)
         for record in await all_records(settings, topic)
-        for line in decoder.decode_lines(record.value)
+        for line in readings_of(record.value, record.headers)
     ]
 
 

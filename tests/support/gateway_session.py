@@ -22,6 +22,7 @@ from vpp_streams.gateway.actions import (
     Produce,
     Send,
 )
+from vpp_streams.gateway.rows import line_of_row
 from vpp_streams.gateway.session import Session
 
 DEVICE = Device(device_id="d1", kind="solar")
@@ -71,9 +72,16 @@ def produced(actions: list[Action]) -> list[Produce]:
     return [action for action in actions if isinstance(action, Produce)]
 
 
+def ndjson_of(produce: Produce) -> bytes:
+    """Return the raw lines that it puts into a frame, or the one that its row stands for."""
+    if produce.is_row:
+        return line_of_row(produce.device_id, produce.readings)
+    return produce.readings
+
+
 def lines_of(produce: Produce) -> list[RawLine]:
-    """Return the raw lines in one record."""
-    return msgspec.json.Decoder(RawLine).decode_lines(produce.lines)
+    """Return the same, decoded."""
+    return msgspec.json.Decoder(RawLine).decode_lines(ndjson_of(produce))
 
 
 def error_codes(actions: list[Action]) -> list[str]:

@@ -1,7 +1,7 @@
 """A real gateway on a free port of loopback, whose Kafka is a memory that stores all at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, cast
@@ -9,9 +9,12 @@ from typing import Any, cast
 from aiokafka.structs import RecordMetadata, TopicPartition
 
 from schemas.assets import Device, Site
+from schemas.telemetry import RawLine
+from tests.support.raw_records import readings_of
 from vpp_streams.domain.registry.demo_tokens import token_hash
 from vpp_streams.gateway.actions import Limits
 from vpp_streams.gateway.server import ENGINES, Gateway
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.outlet import Outlet
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.process.health import HealthReporter
@@ -26,6 +29,8 @@ class MemoryOutlet:
 
     def __init__(self) -> None:
         self.records: list[tuple[str, Any]] = []
+        self.readings: list[RawLine] = []
+        """Live ones, in whichever form they came."""
         self._offsets = count(1)
         self._happened = asyncio.Event()
 
@@ -36,9 +41,16 @@ class MemoryOutlet:
             await self._happened.wait()
 
     async def send(
-        self, topic: Topic[Any], record: Any, **_options: Any
+        self,
+        topic: Topic[Any],
+        record: Any,
+        *,
+        headers: Mapping[str, bytes] | None = None,
+        **_options: Any,
     ) -> asyncio.Future[RecordMetadata]:
         self.records.append((topic.name, record))
+        if topic in topics.LIVE_RAW:
+            self.readings += readings_of(record, (headers or {}).items())
         self._happened.set()
         future: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
         at = TopicPartition(topic.name, 0)

@@ -17,11 +17,12 @@ import pytest
 from device_sim.fleet import demo_sites
 from device_sim.runner import Fleet, SimOptions, running_fleet
 from edge.session import Patience
-from schemas.telemetry import RawLine
 from tests.support.kafka_world import read_all
 from tests.support.paths import ROOT
+from tests.support.raw_records import readings_of
 from tests.support.waiting import PATIENCE_S
 from vpp_streams.domain.telemetry.dedupe import SeqLedger
+from vpp_streams.gateway.lines import usual_boot
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.topic import Topic
 from vpp_streams.local import demo
@@ -52,7 +53,7 @@ def gateway_process(settings: Settings, log: Path) -> Iterator[subprocess.Popen[
 
 def made_by(fleet: Fleet) -> set[Name]:
     return {
-        (client.device_id, client.device.ring.boot, seq)
+        (client.device_id, usual_boot(client.device.ring.boot), seq)
         for client in fleet.clients
         for seq in range(client.device.ring.next_seq)
     }
@@ -72,8 +73,7 @@ async def stored(settings: Settings, times: Times, *of: Topic) -> Counter[Name]:
     names: Counter[Name] = Counter()
     for topic in of:
         for record in await read_all(settings, topic.full(settings.namespace)):
-            lines = msgspec.json.Decoder(RawLine).decode_lines(record.value)
-            for line in lines:
+            for line in readings_of(record.value, record.headers):
                 name = (line.device_id, line.boot, line.seq)
                 names[name] += 1
                 times[name].add(msgspec.json.decode(line.body, type=Measured).t)

@@ -74,13 +74,16 @@ class Send(msgspec.Struct, frozen=True, gc=False):
 
 
 class Produce(msgspec.Struct, frozen=True, gc=False):
-    """Put these lines into a raw frame; answer with `Session.stored` or `Session.lost`."""
+    """Put readings of a device into a raw frame; answer with `Session.stored` or `Session.lost`."""
 
     topic: Topic
     partition: int
-    lines: bytes
-    """NDJSON without a last newline."""
+    device_id: str
+    readings: bytes
+    """NDJSON without a last newline, or a row."""
     receipt: Receipt
+    is_row: bool = False
+    """Whether it is one reading as a `vpp_streams.gateway.rows.Row`."""
 
 
 class Register(msgspec.Struct, frozen=True):

@@ -163,10 +163,11 @@ class Commands:
         return self._record(CommandOutcome(command_id, "failed", reason))
 
     def _record(self, outcome: CommandOutcome) -> CommandOutcome:
-        self._states.pop(outcome.command_id, None)
-        self._states[outcome.command_id] = outcome.state
-        while len(self._states) > REMEMBERED:
-            oldest = next(iter(self._states))
-            del self._states[oldest]
+        states, id_ = self._states, outcome.command_id
+        states.pop(id_, None)  # what is said of it last is kept longest
+        states[id_] = outcome.state
+        while len(states) > REMEMBERED:
+            oldest = next(iter(states))
+            del states[oldest]
             self._in_flight.discard(oldest)
         return outcome

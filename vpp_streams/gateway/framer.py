@@ -1,32 +1,21 @@
-"""Gathers lines into frames, one per topic and partition, and sends them to Kafka."""
+"""Gathers readings into frames, by topic and partition, and sends them to Kafka."""
 
 import asyncio
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import structlog
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from vpp_streams.errors import BrokerError
+from vpp_streams.gateway.actions import Produce
 from vpp_streams.gateway.answers import OnAnswer, answer_all, failure_of
+from vpp_streams.gateway.gathering import Gathering, RawRecord
 from vpp_streams.kafka.outlet import Outlet
-from vpp_streams.kafka.topic import Topic
 
 log = structlog.get_logger()
 
-MAX_FRAME_BYTES = 512 * 1024
-"""Some 1,700 native readings: what a frame costs its readers is then little for each of them."""
 MAX_IN_FLIGHT_BYTES = 32 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class _Frame:
-    topic: Topic
-    partition: int
-    lines: list[bytes] = field(default_factory=list)
-    answers: list[OnAnswer] = field(default_factory=list)
-    size: int = 0
 
 
 class Framer:
@@ -48,8 +37,8 @@ class Framer:
         self._source = source
         self._flush_s = flush_ms / 1000
         self._counters = counters
-        self._gathering: dict[tuple[str, int], _Frame] = {}
-        self._full: list[_Frame] = []
+        self._gathering: dict[tuple[str, int], Gathering] = {}
+        self._full: list[Gathering] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -57,19 +46,18 @@ class Framer:
         self._all_now = False
         """Whether the frames that are not full are to leave at the next wake as well."""
 
-    def add(self, topic: Topic, partition: int, lines: bytes, on_answer: OnAnswer) -> None:
-        """Take in lines (NDJSON without a last newline); they stay together in one frame."""
-        frame = self._gathering.get((topic.name, partition))
-        if frame is not None and frame.size + len(lines) > MAX_FRAME_BYTES:
+    def add(self, produce: Produce, on_answer: OnAnswer) -> None:
+        """Take in readings of a device; they stay together in one frame."""
+        size = len(produce.readings) + len(produce.device_id)
+        place = produce.topic.name, produce.partition
+        frame = self._gathering.get(place)
+        if frame is not None and not frame.has_room(size):
             self._full.append(frame)
             self._wake.set()
             frame = None
         if frame is None:
-            frame = self._gathering[topic.name, partition] = _Frame(topic, partition)
-        frame.lines.append(lines)
-        frame.answers.append(on_answer)
-        size = len(lines) + 1
-        frame.size += size
+            frame = self._gathering[place] = Gathering(produce.topic, produce.partition)
+        frame.add(produce, size, on_answer)
         if not self.in_flight_bytes:
             self._idle.clear()
         self.in_flight_bytes += size
@@ -97,7 +85,8 @@ class Framer:
                 self._gathering = {}
                 flush_at_s = loop.time() + self._flush_s
             for frame in frames:
-                await self._send(frame)
+                for record in frame.records():
+                    await self._send(frame, record)
 
     async def finish(self, timeout_s: float) -> bool:
         """Have `run` send what is left; False if Kafka's answers did not come in time."""
@@ -110,23 +99,19 @@ class Framer:
             return False
         return True
 
-    async def _send(self, frame: _Frame) -> None:
+    async def _send(self, frame: Gathering, record: RawRecord) -> None:
         self._sent += 1
+        headers = {
+            **record.headers,
+            "ce_source": self._source.encode(),
+            "ce_id": str(self._sent).encode(),
+        }
         try:
             future = await self._outlet.send(
-                frame.topic,
-                b"\n".join(frame.lines),
-                partition=frame.partition,
-                headers={
-                    "schema": b"telemetry.raw.v1",
-                    "ce_specversion": b"1.0",
-                    "ce_type": b"vpp.telemetry.raw.v1",
-                    "ce_source": self._source.encode(),
-                    "ce_id": str(self._sent).encode(),
-                },
+                frame.topic, record.value, partition=frame.partition, headers=headers
             )
         except KafkaError as error:
-            self._answer(frame, error)
+            self._answer(frame, record, error)
             # A full queue or a topic without a leader passes; what else is refused before it is
             # queued will be for ever, as the producer's own task has ended.
             if not (error.retriable or isinstance(error, KafkaTimeoutError)):
@@ -134,9 +119,9 @@ class Framer:
                     f"Kafka takes nothing from this gateway any more ({error!r}); start it again"
                 ) from error
         else:
-            future.add_done_callback(lambda done: self._answer(frame, failure_of(done)))
+            future.add_done_callback(lambda done: self._answer(frame, record, failure_of(done)))
 
-    def _answer(self, frame: _Frame, error: BaseException | None) -> None:
+    def _answer(self, frame: Gathering, record: RawRecord, error: BaseException | None) -> None:
         if error is None:
             self._counters["frames_out"] += 1
         else:
@@ -147,9 +132,9 @@ class Framer:
                 partition=frame.partition,
                 error=repr(error),
             )
-        self.in_flight_bytes -= frame.size
+        self.in_flight_bytes -= record.size
         if self.in_flight_bytes < self.max_in_flight_bytes // 2:
             self.room.set()
         if not self.in_flight_bytes:
             self._idle.set()
-        answer_all(frame.answers, error is None)
+        answer_all(record.answers, error is None)

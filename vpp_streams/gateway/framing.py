@@ -3,9 +3,12 @@
 All that is unusual is left to the library's `ServerProtocol` (`vpp_streams.gateway.connection`).
 """
 
+from struct import Struct
+
 from websockets.frames import Frame
 
 from schemas.protocol import MAX_MESSAGE_BYTES
+from vpp_streams.domain import kernels
 
 try:
     from websockets.speedups import apply_mask
@@ -20,6 +23,7 @@ TEXT, WHOLE_TEXT = 0x01, 0x81
 MASKED, LENGTH = 0x80, 0x7F
 _HEADERS = tuple(bytes((0x81, size)) for size in range(126))
 """Header of a text frame that we send, by its size."""
+_LONG_HEADER = Struct("!BBH").pack
 
 
 def text_frame(text: bytes) -> bytes:
@@ -28,12 +32,15 @@ def text_frame(text: bytes) -> bytes:
     if size < 126:
         return _HEADERS[size] + text
     if size < 65536:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + text
+        return _LONG_HEADER(0x81, 126, size) + text
     return b"\x81\x7f" + size.to_bytes(8, "big") + text
 
 
 def only_text(data: bytes) -> bytes | None:
     """The text of a read that is one whole ASCII message, as nearly all reads are; else None."""
+    if kernels.COMPILED is not None:
+        found: bytes | None = kernels.COMPILED.only_text(data, MAX_MESSAGE_BYTES)
+        return found
     size = len(data)
     if size < 8 or data[0] != WHOLE_TEXT or size > MAX_MESSAGE_BYTES:
         return None

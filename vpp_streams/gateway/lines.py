@@ -22,11 +22,20 @@ class _Line(msgspec.Struct, frozen=True, gc=False):
 
 
 _encode = msgspec.json.Encoder().encode
+_INTERVAL_MS = NativeBody(t=0).iv
 
 
 def line(device_id: str, received_at_ms: int, seq: int, body: Body, boot: str) -> bytes:
     """The reading ``seq`` of ``boot``, as NDJSON without a newline."""
+    if body.__class__ is not dict and body.iv is not _INTERVAL_MS and body.iv == _INTERVAL_MS:
+        # Left out as a default, which msgspec recognizes as the same object only.
+        body = msgspec.structs.replace(body, iv=_INTERVAL_MS)
     return _encode(_Line(device_id, received_at_ms, seq, body, boot))
+
+
+def usual_boot(boot: str) -> str:
+    """A boot id without capitals and leading zeros, as lines have it: it stands for a number."""
+    return f"{int(boot, 16):x}"
 
 
 def body_of(reading: Telemetry | VendorTelemetry | UncheckedTelemetry) -> Body:
@@ -59,12 +68,13 @@ class BackfillLines(NamedTuple):
 
 def lines_of(device_id: str, received_at_ms: int, backfill: Backfill) -> BackfillLines:
     """A line for each row of a Backfill that the device still has."""
+    boot = usual_boot(backfill.b)
     bodies = [
         (seq, body_of_row(backfill.cols, row))
         for seq, row in enumerate(backfill.rows, backfill.from_)
         if row is not None
     ]
     return BackfillLines(
-        [line(device_id, received_at_ms, seq, body, backfill.b) for seq, body in bodies],
+        [line(device_id, received_at_ms, seq, body, boot) for seq, body in bodies],
         sum(isinstance(body, dict) for _, body in bodies),
     )

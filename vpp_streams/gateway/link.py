@@ -77,7 +77,7 @@ class Link:
         for action in self.session.receive(data, moment):
             if type(action) is Produce:  # as for nearly all, so without another call
                 answer = _Answer(self, action.receipt)
-                self._shared.framer.add(action.topic, action.partition, action.lines, answer)
+                self._shared.framer.add(action, answer)
             else:
                 self._perform(action)
 
@@ -137,14 +137,15 @@ class Link:
             log.warning("no disconnect record", device=self.device_id, error=repr(error))
 
     def _perform(self, action: Action) -> None:
-        match action:  # the most frequent first
+        match action:  # the most frequent first, and without patterns of their fields
             case Produce():
-                answer = _Answer(self, action.receipt)
-                self._shared.framer.add(action.topic, action.partition, action.lines, answer)
+                self._shared.framer.add(action, _Answer(self, action.receipt))
             case Send():
                 self._send(action.data)
-            case PublishOutcome(outcome, receipt):
-                self._publish_outcome(outcome, None if receipt is None else _Answer(self, receipt))
+            case PublishOutcome():
+                receipt = action.receipt
+                on_answer = None if receipt is None else _Answer(self, receipt)
+                self._publish_outcome(action.outcome, on_answer)
             case Register(hello):
                 self._hello = hello
                 self._shared.on_hello(self)

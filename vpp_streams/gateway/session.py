@@ -79,9 +79,11 @@ from vpp_streams.gateway.commands import (
 )
 from vpp_streams.gateway.lines import Body, body_of, line, lines_of
 from vpp_streams.gateway.live_acks import LiveAcks, Range
+from vpp_streams.gateway.rows import Row, read_row
 from vpp_streams.kafka import topics
 
-LIVE = State.LIVE
+LIVE, CLOSED = State.LIVE, State.CLOSED
+WAITING_FOR_HELLO = State.WAITING_FOR_HELLO
 READY = (State.LIVE, State.DRAINING)
 
 
@@ -102,6 +104,7 @@ class Session:
         "_backfill",
         "_backfill_delay_ms",
         "_boot",
+        "_boot_number",
         "_boot_used",
         "_commands",
         "_counters",
@@ -141,6 +144,7 @@ class Session:
         self._counters = counters
         self._received_ms = now.mono_ms
         self._boot = ""
+        self._boot_number = 0
         self._boot_used = False
         self._hello_id = ""
         self._last_seq = -1
@@ -170,16 +174,19 @@ class Session:
     def receive(self, data: bytes | str, now: Now) -> list[Action]:
         """Handle a complete message from the device."""
         state = self.state
-        if state is State.CLOSED:
+        if state is CLOSED:
             return []
-        if state is not State.WAITING_FOR_HELLO:  # nothing but a Hello ends that wait
+        if state is not WAITING_FOR_HELLO:  # nothing but a Hello ends that wait
             self._received_ms = now.mono_ms
-        if isinstance(data, bytes) and (live := decode_reading(data, self._boot)) is not None:
-            id_, seq, body = live
-            # A new reading within its rate, as nearly all messages are, without another call.
-            if state is LIVE and seq > self._last_seq and self._live.take(1, now.mono_ms):
-                return [self._new_reading(id_, seq, body, now)]
-            return self._on_telemetry(id_, self._boot, seq, body, now)
+        if isinstance(data, bytes):
+            live: tuple[str, int, Body | Row] | None
+            live = read_row(data, self._boot, self._boot_number, now.utc_ms)
+            if live is not None or (live := decode_reading(data, self._boot)) is not None:
+                id_, seq, body = live
+                # A new reading within its rate, as nearly all messages are, without another call.
+                if state is LIVE and seq > self._last_seq and self._live.take(1, now.mono_ms):
+                    return [self._new_reading(id_, seq, body, now)]
+                return self._on_telemetry(id_, self._boot, seq, body, now)
         return self._on_message(decode(data), now)
 
     def _on_message(self, message: Message, now: Now) -> list[Action]:  # a case per message
@@ -333,7 +340,7 @@ class Session:
         if self.state is not State.WAITING_FOR_HELLO:
             return self._refuse(id_, "bad_message", "one Hello per connection", now)
         self.state = State.REGISTERING
-        self._boot, self._hello_id = hello.boot, id_
+        self._boot, self._boot_number, self._hello_id = hello.boot, int(hello.boot, 16), id_
         self._last_seq = hello.next_seq - 1
         self._acks = LiveAcks(hello.next_seq)
         named = (*hello.untold, hello.last_cmd) if hello.last_cmd else hello.untold
@@ -341,7 +348,9 @@ class Session:
         self._counters["untold_refused"] += len(named) - len(self._earlier)
         return [Register(hello)]
 
-    def _on_telemetry(self, id_: str, boot: str, seq: int, body: Body, now: Now) -> list[Action]:
+    def _on_telemetry(
+        self, id_: str, boot: str, seq: int, body: Body | Row, now: Now
+    ) -> list[Action]:
         if self.state not in READY:
             return self._refuse(id_, "hello_first", "wait for the answer to Hello", now)
         if boot != self._boot:
@@ -357,12 +366,15 @@ class Session:
             self._counters["bad_bodies"] += 1
         return [self._new_reading(id_, seq, body, now)]
 
-    def _new_reading(self, id_: str, seq: int, body: Body, now: Now) -> Produce:
+    def _new_reading(self, id_: str, seq: int, body: Body | Row, now: Now) -> Produce:
         self._last_seq = seq
         self._counters["readings_in"] += 1
         self._in_flight.add(seq)
-        made = line(self.device.device_id, now.utc_ms, seq, body, self._boot)
-        return Produce(self.topic, self.partition, made, LiveReceipt(id_, seq))
+        device_id, receipt = self.device.device_id, LiveReceipt(id_, seq)
+        if isinstance(body, bytes):
+            return Produce(self.topic, self.partition, device_id, body, receipt, True)
+        made = line(device_id, now.utc_ms, seq, body, f"{self._boot_number:x}")
+        return Produce(self.topic, self.partition, device_id, made, receipt)
 
     def _on_seen(self, id_: str, seq: int, now: Now) -> list[Action]:
         if seq in self._in_flight:
@@ -383,14 +395,16 @@ class Session:
             return self._rate_limited(id_, len(backfill.rows), now)
         first = backfill.from_
         covered = (first, first + len(backfill.rows) - 1)
-        found = lines_of(self.device.device_id, now.utc_ms, backfill)
+        device_id = self.device.device_id
+        found = lines_of(device_id, now.utc_ms, backfill)
         if not found.lines:
             return [self._ack(backfill.b, covered, now)]
         self._counters["backfill_in"] += len(found.lines)
         if found.bad_bodies:
             self._counters["bad_bodies"] += found.bad_bodies
         receipt = BackfillReceipt(id_, backfill.b, covered)
-        return [Produce(topics.RAW_BACKFILL, self.partition, b"\n".join(found.lines), receipt)]
+        lines = b"\n".join(found.lines)
+        return [Produce(topics.RAW_BACKFILL, self.partition, device_id, lines, receipt)]
 
     def _on_status(self, id_: str, status: CommandStatus, now: Now) -> list[Action]:
         if self.state not in READY:

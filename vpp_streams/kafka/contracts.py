@@ -39,6 +39,7 @@ from schemas import (
     programs,
     protocol,
     published,
+    raw_frames,
     rejected,
     settlement,
     telemetry,
@@ -98,7 +99,7 @@ def file_name(contract: Contract) -> str:
 def documents() -> dict[str, str]:
     """Every generated document's text by its file name in ``docs/contracts``."""
     texts = {f"{file_name(c)}.schema.json": _as_json(json_schema(c)) for c in STRUCTS}
-    texts |= {f"{frame.schema_name}.md": frame.as_markdown() for frame in _FRAMES.values()}
+    texts |= {f"{frame.schema_name}.md": frame.as_markdown() for frame in _ALL_FRAMES}
     texts["asyncapi.yaml"] = yaml.safe_dump(
         asyncapi(), sort_keys=False, allow_unicode=True, width=100
     )
@@ -195,22 +196,22 @@ class _Frame:
 
     message: str
     about: str
-    topic: Topic[Any]
+    where: str
+    """The records that are such frames."""
     schema_name: str
     schema: pa.Schema
 
     def as_markdown(self) -> str:
         """The frame's columns as a table."""
         rows = [
-            f"| `{field.name}` | {_arrow_type(field)} | {(field.metadata or {})[b'doc'].decode()} |"
+            f"| `{field.name}` | {_arrow_type(field)} | {_meaning(field)} |"
             for field in self.schema
         ]
         return "\n".join(
             [
                 f"# `{self.schema_name}`: {self.about}",
                 "",
-                f"A record of topic `{self.topic.name}` is one Arrow IPC stream that holds one"
-                " record batch of this schema.",
+                f"{self.where} is one Arrow IPC stream that holds one record batch of this schema.",
                 "No column has nulls: what was not measured is NaN.",
                 "",
                 "| column | type | meaning |",
@@ -219,6 +220,13 @@ class _Frame:
                 "",
             ]
         )
+
+
+def _meaning(field: pa.Field) -> str:
+    """What a column means; a raw frame's columns mean the same as canonical ones."""
+    said = field.metadata or telemetry.TELEMETRY_V1.field(field.name).metadata
+    text: str = said[b"doc"].decode()
+    return text
 
 
 def _arrow_type(field: pa.Field) -> str:
@@ -231,19 +239,30 @@ _FRAMES = {
     "arrow": _Frame(
         "telemetry-frame",
         "the canonical frame",
-        topics.TELEMETRY,
+        f"A record of topic `{topics.TELEMETRY.name}`",
         telemetry.SCHEMA_NAME,
         telemetry.TELEMETRY_V1,
     ),
     "entries": _Frame(
         "settlement-entries",
         "entries of the ledger",
-        topics.SETTLEMENT_ENTRIES,
+        f"A record of topic `{topics.SETTLEMENT_ENTRIES.name}`",
         settlement.ENTRIES_SCHEMA_NAME,
         settlement.SETTLEMENT_ENTRY_V1,
     ),
 }
 """Arrow frames by the codec of their topic."""
+_RAW_FRAME = _Frame(
+    "raw-frame",
+    "native readings by columns",
+    "A record of a topic `raw.*` without the header `content-type` is NDJSON of"
+    " [raw lines](raw-line.schema.json). One with"
+    f" `{raw_frames.HEADER_CONTENT_TYPE}: {raw_frames.ARROW.decode()}`",
+    raw_frames.SCHEMA_NAME,
+    raw_frames.RAW_COLUMNS_V1,
+)
+"""The other form of what a topic of NDJSON frames carries."""
+_ALL_FRAMES = (*_FRAMES.values(), _RAW_FRAME)
 
 
 _INFO = {
@@ -273,7 +292,7 @@ def asyncapi() -> dict[str, Any]:
             "contentType": ARROW,
             "summary": f"One record batch of {frame.schema_name}; see {frame.schema_name}.md.",
         }
-        for frame in _FRAMES.values()
+        for frame in _ALL_FRAMES
     }
     channels = {topic.name: _kafka_channel(topic) for topic in topics.ALL}
     channels["devices"] = _device_channel()
@@ -339,6 +358,8 @@ def _kafka_channel(topic: Topic[Any]) -> dict[str, Any]:
     names = [file_name(c) for c in contracts_of(topic)]
     if topic.contract in _FRAMES:
         names = [_FRAMES[topic.contract].message]
+    elif topic.contract == "ndjson":
+        names.append(_RAW_FRAME.message)
     kept: dict[str, Any] = {"cleanup.policy": topic.keep.split(",")}
     if "delete" in topic.keep:
         kept["retention.ms"] = topic.retention_ms

@@ -16,6 +16,7 @@
 #include "buffers.h"
 #include "names.h"
 #include "lines.h"
+#include "messages.h"
 #include "rows.h"
 #include "powers.h"
 #include "plain.h"
@@ -27,6 +28,8 @@ static PyMethodDef methods[] = {
     {"gather_names", (PyCFunction)(void (*)(void))gather_names, METH_FASTCALL, NULL},
     {"count_lines", (PyCFunction)(void (*)(void))count_lines, METH_FASTCALL, NULL},
     {"read_lines", (PyCFunction)(void (*)(void))read_lines, METH_FASTCALL, NULL},
+    {"only_text", (PyCFunction)(void (*)(void))only_text, METH_FASTCALL, NULL},
+    {"read_message", (PyCFunction)(void (*)(void))read_message, METH_FASTCALL, NULL},
     {"check_rows", (PyCFunction)(void (*)(void))check_rows, METH_FASTCALL, NULL},
     {"each_once", (PyCFunction)(void (*)(void))each_once, METH_FASTCALL, NULL},
     {"in_step", (PyCFunction)(void (*)(void))in_step, METH_FASTCALL, NULL},

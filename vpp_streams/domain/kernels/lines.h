@@ -10,6 +10,7 @@
 #define MAX_LINE_BYTES 65536
 #define MAX_DIGITS 18
 #define EXACT (1LL << 53)
+#define MAX_SEQ (1LL << 62)
 
 enum { BATTERY, GRID, SOLAR, LOAD, SOC, HZ, VOLT, TEMPERATURE, FLOATS };
 enum { SEQ, RECEIVED, MEASURED, DEVICE, SITE, INTS };
@@ -368,8 +369,6 @@ done:
     give_back(&held);
     return result;
 }
-
-#define MAX_SEQ (1LL << 62)
 
 /* check_rows(offsets, data, first, words, width, slots, shift, factors, site_of_device, bounds,
               seq, received_at_ms, measured_at_ms, interval_ms, islanded, 8 floats,

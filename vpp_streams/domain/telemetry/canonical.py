@@ -248,9 +248,15 @@ def _batches(
     columns: PlainColumns, good: Mask, partitions: int
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """The good rows by the partition of their site."""
-    arrays = [pa.array(columns[field.name], field.type) for field in TELEMETRY_V1]
+    arrays = [_arrow(columns[field.name], field.type) for field in TELEMETRY_V1]
     batch = pa.RecordBatch.from_arrays(arrays, schema=TELEMETRY_V1)
     partition = partitions_of(columns["site_hash"], partitions)
     for number in np.flatnonzero(np.bincount(partition[good])).tolist():
         rows = np.flatnonzero(good & (partition == number))
         yield number, batch if len(rows) == len(good) else batch.take(pa.array(rows))
+
+
+def _arrow(column: Any, type_: pa.DataType) -> pa.Array:
+    if isinstance(column, pa.Array) and column.type == type_:
+        return column
+    return pa.array(column, type_)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from schemas.bounds import MAX_INTERVAL_MS, MAX_SEQ, MAX_TIME_MS
 from schemas.raw_frames import MEASURED, RAW_COLUMNS_V1
-from schemas.telemetry import Quality
+from schemas.telemetry import NativeBody, Quality
 from vpp_streams.domain import kernels
 from vpp_streams.domain.arrays import Mask
 from vpp_streams.domain.registry.registry import Registry
@@ -30,6 +30,8 @@ _LIMITS = {
     "islanded": (-1, 1),
 }
 """Bounds that a line's numbers have by its contract, in the order of compiled code's arguments."""
+_INTERVAL_MS = NativeBody(t=0).iv
+"""What a line leaves out."""
 _INFINITE = 1.7976931348623157e308
 """What stands for an infinite number in a line, as JSON has none: as impossible, and refused so."""
 
@@ -39,16 +41,17 @@ def read_columns(batch: pa.RecordBatch, registry: Registry) -> tuple[PlainColumn
 
     The values of the others mean nothing.
     """
-    columns: PlainColumns = {name: batch.column(name).to_numpy() for name in _NUMBERS}
-    columns["device_id"] = batch.column("device_id")
-    columns["quality"] = np.full(batch.num_rows, Quality.OK, np.int8)
+    arrays = dict(zip(_NAMES, batch.columns, strict=True))
+    columns: PlainColumns = {name: arrays[name].to_numpy() for name in _NUMBERS}
+    columns["device_id"] = arrays["device_id"]
+    columns["quality"] = np.full(batch.num_rows, int(Quality.OK), np.int8)
     if kernels.COMPILED is not None and batch.num_rows:
         plain, sound = _checked(kernels.COMPILED, columns, registry)
     else:
         plain, sound = _check(columns, registry), False
-    if not sound:
-        # What is read one by one is written into them.
-        columns |= {name: columns[name].copy() for name in _NUMBERS}
+    # Rows that are read one by one are written into copies; where there are none, the columns go on
+    # as they came.
+    columns |= {name: arrays[name] if sound else columns[name].copy() for name in _NUMBERS}
     return columns, plain, sound
 
 
@@ -90,19 +93,21 @@ def _checked(compiled: ModuleType, columns: PlainColumns, registry: Registry) ->
 
 
 class LinesOfRows:
-    """The NDJSON line that each row stands for, made where it is read."""
+    """The NDJSON line that each row stands for, as a gateway writes it, made where it is read."""
 
     def __init__(self, batch: pa.RecordBatch) -> None:
         self._batch = batch
 
     def __getitem__(self, i: int) -> bytes:
         row: dict[str, Any] = {name: self._batch.column(name)[i].as_py() for name in _NAMES}
-        body: dict[str, Any] = {"t": row["measured_at_ms"], "iv": row["interval_ms"]}
+        body: dict[str, Any] = {"t": row["measured_at_ms"]}
         for name, short in MEASURED.items():
             if not np.isnan(row[name]):
                 body[short] = float(np.clip(row[name], -_INFINITE, _INFINITE))
         if row["islanded"] != -1:
             body["isl"] = bool(row["islanded"]) if row["islanded"] in (0, 1) else row["islanded"]
+        if row["interval_ms"] != _INTERVAL_MS:
+            body["iv"] = row["interval_ms"]
         return msgspec.json.encode(
             {
                 "device_id": row["device_id"],

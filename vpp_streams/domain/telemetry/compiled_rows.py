@@ -56,6 +56,6 @@ def read_compiled(
         "boot": boot,
         "interval_ms": interval_ms,
         "islanded": islanded,
-        "quality": np.full(lines, Quality.OK, np.int8),
+        "quality": np.full(lines, int(Quality.OK), np.int8),
     }
     return CompiledRows(columns, plain, found == believed)

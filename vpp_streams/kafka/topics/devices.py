@@ -10,7 +10,7 @@ from schemas.telemetry import Rejected
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.kafka.topic import Topic, by
 
-_RAW = "what devices of kind {} send live, gathered by a gateway: frames of NDJSON lines"
+_RAW = "what devices of kind {} send live, gathered by a gateway: NDJSON frames, or by columns"
 
 
 def _raw(kind: str) -> Topic[bytes]:
