@@ -20,6 +20,7 @@ from vpp_streams.domain.fleet.rollup import aggregate_regions, region_window_par
 from vpp_streams.domain.fleet.roster import SiteRoster
 from vpp_streams.domain.fleet.site_windows import EMPTY_WINDOW, Key, SiteSums, SiteWindows
 from vpp_streams.domain.fleet.twins import Batch, Twins
+from vpp_streams.domain.fleet.window_batches import records_of
 from vpp_streams.domain.fleet.windows import Samples
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.dedupe import Judged
@@ -304,7 +305,7 @@ class FleetPartition:
             return []
         site = np.array([rows.site_ids.index(site_id)])
         keys = sorted(key for key in self.windows.windows if key[0] == size_ms)
-        return [r for key in keys for r in self.windows.sums(key, site, rows).records()]
+        return [r for key in keys for r in records_of(self.windows.sums(key, site, rows))]
 
     unsaved = False
     """Always False: only frames change the state."""

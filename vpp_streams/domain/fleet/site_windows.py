@@ -9,14 +9,12 @@ stands for (it cannot be split among shorter ones). A longer window is the sum o
 it and to the shorter ones in it, computed when it is read.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.windows import PowerStats, SiteWindow, SocStats
 from vpp_streams.domain.arrays import Array, Arrays
 from vpp_streams.domain.fleet.columnar import Columns
 from vpp_streams.domain.fleet.metering import counted
@@ -41,8 +39,6 @@ EMPTY_WINDOW = WindowRows(
     *(np.zeros(0), np.zeros(0), np.zeros(0)),
 )
 """A window in which no site of the partition has a reading."""
-RECORDS_AT_ONCE = 1024
-"""Sites whose records are prepared together: some milliseconds of work."""
 TWICE = 1.05
 """Consecutive readings overlap by the jitter of a device's second, which adds up to less than this
 share of a window. A device that covers more time than that covers some of it twice: it counts
@@ -255,12 +251,10 @@ class SiteSums:
         self.paid_wh = self.positive_wh[0], self.negative_wh[0]
         if r.paid_discharge_w is None or r.paid_charge_w is None:
             return
-        over = (positive > r.paid_discharge_w[at] * covered_ms) | (
-            negative > r.paid_charge_w[at] * covered_ms
-        )
-        if over.any():
-            most = r.paid_discharge_w[at] * covered_ms, r.paid_charge_w[at] * covered_ms
-            out, in_ = np.fmin(positive, most[0]), np.fmin(negative, most[1])
+        most_out = _energy_of(r.paid_discharge_w[at], covered_ms)
+        most_in = _energy_of(r.paid_charge_w[at], covered_ms)
+        if ((positive > most_out) | (negative > most_in)).any():
+            out, in_ = np.fmin(positive, most_out), np.fmin(negative, most_in)
             self.paid_wh = self._add(out) / MS_W_PER_WH, self._add(in_) / MS_W_PER_WH
 
     def _weigh_soc(self, w: Arrays, at: NDArray[np.int64]) -> None:
@@ -307,55 +301,12 @@ class SiteSums:
             usable_wh=self.usable_wh,
         )
 
-    def records(self) -> Iterator[SiteWindow]:
-        """One `SiteWindow` per site, in row order."""
-        for first in range(0, len(self.sites), RECORDS_AT_ONCE):
-            yield from self._records(slice(first, first + RECORDS_AT_ONCE))
 
-    def _records(self, part: slice) -> Iterator[SiteWindow]:
-        size_s, rows = self.size_ms // 1000, self.rows
-        # Lists, because to take single numbers out of arrays costs more than the records.
-        powers = zip(*(self._powers(p, part) for p in range(4)), strict=True)
-        known = self.has_soc[part].tolist()
-        soc = [SocStats(*of) if k else None
-               for k, of in zip(known, self.soc[:, part].T.tolist(), strict=True)]  # fmt: skip
-        counts = (self.revision, self.readings, self.coverage, self.estimated, self.bad)
-        found = zip(
-            self.sites[part].tolist(),
-            *(count[part].tolist() for count in counts),
-            powers,
-            soc,
-            strict=True,
-        )
-        for site, revision, readings, coverage, estimated, bad, power, site_soc in found:
-            site_id = rows.site_ids[site]
-            battery, grid, solar, load = power
-            yield SiteWindow(
-                window_id=f"{site_id}|{size_s}|{self.start_ms}",
-                site_id=site_id,
-                region=rows.regions[site],
-                start_ms=self.start_ms,
-                size_s=size_s,
-                revision=revision,
-                readings=readings,
-                coverage=coverage,
-                estimated=estimated,
-                bad=bad,
-                battery=battery,
-                grid=grid,
-                solar=solar,
-                load=load,
-                soc=site_soc,
-            )
-
-    def _powers(self, p: int, part: slice) -> list[PowerStats | None]:
-        positive, negative = self.positive_wh[p, part], self.negative_wh[p, part]
-        columns = (positive - negative, positive, negative,
-                   self.mean_w[p, part], self.min_w[p, part], self.max_w[p, part])  # fmt: skip
-        stats = zip(*(column.tolist() for column in columns), strict=True)
-        measured = self.measured[p, part].tolist()
-        return [PowerStats(*of) if there else None
-                for there, of in zip(measured, stats, strict=True)]  # fmt: skip
+def _energy_of(power_w: Array, covered_ms: Array) -> NDArray[np.float64]:
+    """Power x time; none where no time is covered, also of a power without a bound."""
+    energy_wms = np.zeros(len(power_w))
+    np.multiply(power_w, covered_ms, out=energy_wms, where=covered_ms > 0)
+    return energy_wms
 
 
 def _once(power_ms: Array, size_ms: int) -> Array | None:
