@@ -27,7 +27,8 @@ def sums_of(site_ids: tuple[str, ...], regions: tuple[str, ...], watts: float = 
     window["power_ms"][0, :n] = 60_000
     window["min_w"][0, :n] = window["max_w"][0, :n] = watts
     rows = SiteRows(np.arange(n), site_ids, regions, np.ones(n, np.int64), np.ones(n))
-    return SiteSums((60_000, 1_800_000_000_000), window.arrays, np.arange(n), rows, complete=True)
+    columns = {name: array[..., :n] for name, array in window.arrays.items()}
+    return SiteSums((60_000, 1_800_000_000_000), columns, np.arange(n), rows)
 
 
 def test_batches_hold_every_window_once_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
