@@ -1,5 +1,6 @@
 """Role ``fleet``: canonical telemetry to twins, site windows and region partials."""
 
+import asyncio
 from collections.abc import Awaitable
 from functools import partial
 
@@ -138,11 +139,13 @@ class FleetWorker:
         except ValueError as error:
             frame, why = None, str(error)
         async with slot.changing:
+            out = Outputs()
             if frame is None:
                 now_ms = self._context.now_ms()
                 out = slot.state.refuse(record.offset, record.value, why, now_ms)
             else:
-                out = slot.state.apply(frame)
+                for _ in slot.state.steps(frame, out):
+                    await asyncio.sleep(0)  # other tasks of the loop go first
             self._context.health.counters.update(out.counts)
             slot.applied(record)
             ours = partial(self.partitions.holds, slot)

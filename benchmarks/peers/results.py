@@ -1,15 +1,18 @@
 """Published windows beside the expected ones."""
 
-import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from aiokafka import TopicPartition
+import msgspec
+from aiokafka import ConsumerRecord, TopicPartition
 
 from benchmarks.peers.recording import Windows
 from schemas.bounds import PARTITIONS
+from schemas.window_frames import windows_of
+from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, consuming
+from vpp_streams.kafka.decode import decode
 from vpp_streams.settings import Settings
 
 PATIENCE_S = 90.0
@@ -60,6 +63,12 @@ def flat(record: Mapping[str, object]) -> dict[str, float]:
     return values
 
 
+def windows_in(record: ConsumerRecord) -> Iterator[Mapping[str, object]]:
+    """The windows of a record of ours or of the Java apps, which write one in each."""
+    for window in windows_of(decode(topics.SITE_WINDOWS, record.value, record.headers)):
+        yield msgspec.to_builtins(window)
+
+
 async def differences_of(settings: Settings, topic: str, expected: Windows) -> list[str]:
     """Read a topic of windows until it equals what is expected, or for `PATIENCE_S`.
 
@@ -72,5 +81,6 @@ async def differences_of(settings: Settings, topic: str, expected: Windows) -> l
         while not compared.equal and time.monotonic() < deadline:
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
-                    compared.note(json.loads(record.value))
+                    for window in windows_in(record):
+                        compared.note(window)
     return compared.differences()

@@ -9,17 +9,24 @@ from typing import Any
 import pytest
 
 from schemas.assets import Site
+from schemas.bounds import PARTITIONS
 from schemas.rejected import MAX_KEPT_BYTES, RejectedRecord
+from schemas.window_frames import HEADERS, windows_of
+from schemas.windows import SiteWindow
 from tests.support.kafka_raw import Raw
+from tests.support.memory_kafka import MemoryKafka
 from tests.support.paths import ROOT
 from tests.support.telemetry_factory import make_batch
+from tests.support.web_records import site_window
+from tests.support.window_frames import frame_of
+from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.errors import RefusedError
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import topic_config
 from vpp_streams.kafka.dead_letters import DeadLetters
 from vpp_streams.kafka.decode import Read, Refusal, Removed, receive
 from vpp_streams.kafka.follower import Feed, Follower
-from vpp_streams.kafka.outlet import encode, existing_partition
+from vpp_streams.kafka.outlet import Outlet, encode, existing_partition
 from vpp_streams.kafka.topic import Topic
 
 BATCH = make_batch(
@@ -143,6 +150,48 @@ def test_a_frame_is_read_by_its_codec() -> None:
     assert isinstance(receive(topics.TELEMETRY, Raw(b"nothing")), Refusal)
     raw = receive(topics.RAW_SOLAR, Raw(b"not even JSON"))
     assert isinstance(raw, Read)  # ingest judges each line by itself
+
+
+def test_windows_are_read_from_frames_and_from_single_records() -> None:
+    here = [s for s in (f"home-{i}" for i in range(40)) if partition_of(s, PARTITIONS) == 3]
+    windows = [site_window(site_id, 60_000) for site_id in here]
+    frame = frame_of(windows)
+    value = encode(topics.SITE_WINDOWS, frame)
+    headers = tuple(HEADERS.items())
+    read = receive(topics.SITE_WINDOWS, Raw(value, partition=3, headers=headers))
+    assert isinstance(read, Read)
+    assert list(windows_of(read.record)) == windows
+    single = encode(topics.SITE_WINDOWS, windows[0])
+    read = receive(topics.SITE_WINDOWS, Raw(single, partition=3))
+    assert isinstance(read, Read)
+    assert read.record == windows[0]
+    reasons = [
+        receive(topics.SITE_WINDOWS, raw)
+        for raw in (
+            Raw(value, partition=4, headers=headers),
+            Raw(encode(topics.SITE_WINDOWS, frame_of([*windows, elsewhere()])), 3, headers=headers),
+            Raw(value, partition=3),
+            Raw(single, partition=3, headers=headers),
+        )
+    ]
+    assert [r.reason if isinstance(r, Refusal) else r for r in reasons] == [
+        "wrong_partition", "refused", "unreadable", "unreadable",
+    ]  # fmt: skip
+
+
+def elsewhere() -> SiteWindow:
+    site_id = next(s for s in (f"home-{i}" for i in range(9)) if partition_of(s, PARTITIONS) != 3)
+    return site_window(site_id, 60_000)
+
+
+async def test_the_outlet_says_of_a_frame_of_windows_that_it_is_one() -> None:
+    kafka = MemoryKafka(lambda: 0)
+    outlet = Outlet(kafka, "")  # type: ignore[arg-type]  # it has what the outlet uses of a producer
+    window = elsewhere()
+    await outlet.write(topics.SITE_WINDOWS, frame_of([window]))
+    await outlet.write(topics.SITE_WINDOWS, window)
+    read = [w for record in kafka.read(topics.SITE_WINDOWS) for w in windows_of(record)]
+    assert read == [window, window]
 
 
 def test_the_outlet_knows_key_and_partition_and_writes_to_none_that_is_not_there() -> None:

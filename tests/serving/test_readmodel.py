@@ -24,6 +24,7 @@ from tests.support.web_records import (
     site_window,
 )
 from tests.support.web_world import apply, apply_raw
+from tests.support.window_frames import frame_of
 from vpp_streams.domain.explorer.site_query import SiteQuery
 from vpp_streams.domain.registry.states import in_state
 from vpp_streams.kafka import topics
@@ -208,6 +209,33 @@ def test_more_sites_have_fewer_windows_each_and_the_still_leave_first() -> None:
         for number in (2, 3, 4):
             sites.apply_window(site_window(f"home-{number}", 60_000 * start))
     assert [kept(sites, n) for n in (1, 2, 3, 4)] == [0, 4, 4, 4]
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 8), st.integers(0, 3)), max_size=60))
+def test_a_frame_is_kept_as_its_windows_would_be(told: list[tuple[int, int, int]]) -> None:
+    by_frame, one_by_one = (Sites({60: 5}, max_windows=12) for _ in range(2))
+    for start in range(9):
+        windows = [
+            site_window(f"home-{number}", 60_000 * start, revision=revision, readings=at)
+            for at, (number, of, revision) in enumerate(told)
+            if of == start
+        ]
+        if windows:
+            by_frame.apply_windows(frame_of(windows))
+        for window in windows:
+            one_by_one.apply_window(window)
+    for number in range(1, 7):
+        name = f"home-{number}"
+        assert by_frame.windows(name, 60, 10) == one_by_one.windows(name, 60, 10)
+
+
+def test_the_read_model_takes_frames_and_single_windows(model: ReadModel) -> None:
+    alone, together = site_window("home-001", NOW_MS), site_window("home-001", NOW_MS + 60_000)
+    apply(model, topics.SITE_WINDOWS, alone)
+    apply(model, topics.SITE_WINDOWS, frame_of([together]))
+    apply(model, topics.SITE_WINDOWS, frame_of([site_window("home-001", NOW_MS, size_s=5)]))
+    assert model.sites.windows("home-001", 60, 10) == [together, alone]
+    assert model.sites.windows("home-001", 5, 10) == []
 
 
 def test_a_late_disconnect_of_an_older_epoch_is_ignored(model: ReadModel) -> None:

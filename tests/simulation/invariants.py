@@ -15,6 +15,7 @@ import agents.fleet
 from schemas.assets import Site
 from schemas.encoding import HEADER_STREAM_TIME
 from schemas.telemetry import NativeBody, RawLine
+from schemas.window_frames import windows_of
 from schemas.windows import SiteWindow
 from tests.simulation import PARTITIONS
 from tests.simulation.log import Stored
@@ -26,6 +27,7 @@ from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.normalize.checked import MAX_AHEAD_MS
 from vpp_streams.kafka import topics
+from vpp_streams.kafka.decode import decode
 from vpp_streams.kafka.topic import Topic
 
 NEAR_WH = 1e-6
@@ -232,15 +234,16 @@ def published(world: World, size_s: int) -> dict[tuple[str, int], SiteWindow]:
     found: dict[tuple[str, int], SiteWindow] = {}
     for partition in range(PARTITIONS):
         for record in committed(world, topics.SITE_WINDOWS, partition):
-            window = msgspec.json.decode(record.value or b"", type=SiteWindow)
-            if window.size_s != size_s:
-                continue
-            key = (window.site_id, window.start_ms)
-            known = found.get(key)
-            if known is not None and known.revision == window.revision and known != window:
-                world.fail(f"two windows {window.window_id} of revision {window.revision} differ")
-            if known is None or window.revision >= known.revision:
-                found[key] = window
+            content = decode(topics.SITE_WINDOWS, record.value or b"", record.headers)
+            for window in windows_of(content):
+                if window.size_s != size_s:
+                    continue
+                key = (window.site_id, window.start_ms)
+                known = found.get(key)
+                if known is not None and known.revision == window.revision and known != window:
+                    world.fail(f"two {window.window_id} of revision {window.revision} differ")
+                if known is None or window.revision >= known.revision:
+                    found[key] = window
     return found
 
 

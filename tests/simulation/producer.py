@@ -222,23 +222,6 @@ class SimProducer(Client):
     async def send_and_wait(self, topic: str, *args: Any, **options: Any) -> RecordMetadata:
         return await (await self.send(topic, *args, **options))
 
-    def create_batch(self) -> SimBatch:
-        return SimBatch(self._most_bytes)
-
-    async def send_batch(
-        self, batch: SimBatch, topic: str, *, partition: int
-    ) -> asyncio.Future[RecordMetadata]:
-        await self._may_send()
-        tp = TopicPartition(topic, partition)
-        until_s = self.kafka.loop.now_s + self.request_timeout_s
-        while queue := self._queues.get(tp):
-            left_s = until_s - self.kafka.loop.now_s
-            if left_s <= 0:
-                raise KafkaTimeoutError
-            await asyncio.wait([queue[-1].drained], timeout=left_s)
-        self._may_add()
-        return asyncio.shield(self._queue(tp, batch).done)
-
     async def _may_send(self) -> None:
         if self._id is not None and not self._txn.is_in_transaction():
             raise IllegalOperation("Can't send messages while not in transaction")

@@ -29,7 +29,7 @@ def raw_in_its_partition(topic: Topic, value: bytes | None, **fields: Any) -> Ra
     """A record in the partition in which its topic wants it."""
     partition = 0
     with suppress(Exception):
-        partition = topic.partition_for(decode(topic, value or b"")) or 0
+        partition = topic.partition_for(decode(topic, value or b"", fields.get("headers", ()))) or 0
     return Raw(value, partition, **fields)
 
 

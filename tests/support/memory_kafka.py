@@ -42,24 +42,38 @@ class MemoryKafka:
         self._readers: dict[str, list[asyncio.Queue[Stored]]] = defaultdict(list)
 
     def append(
-        self, topic: str, value: bytes | None, *, key: bytes | None, partition: int
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None,
+        partition: int,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> Stored:
         """Write a record."""
         offset = self._ends[topic, partition]
         self._ends[topic, partition] += 1
-        stored = Stored(topic, partition, offset, self._now_ms(), key, value)
+        stored = Stored(topic, partition, offset, self._now_ms(), key, value, headers)
         self.records.append(stored)
         for queue in self._readers[topic]:
             queue.put_nowait(stored)
         return stored
 
     async def send(
-        self, topic: str, value: bytes | None, *, key: bytes | None, partition: int, headers: Any
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        partition: int,
+        key: bytes | None = None,
+        headers: Any = None,
     ) -> "asyncio.Future[Stored]":
         """As a producer: the caller may be cancelled before it, and not between."""
         await asyncio.sleep(0)
         done = asyncio.get_running_loop().create_future()
-        done.set_result(self.append(topic, value, key=key, partition=partition))
+        done.set_result(
+            self.append(topic, value, key=key, partition=partition, headers=headers or ())
+        )
         return done
 
     async def flush(self) -> None:

@@ -2,17 +2,19 @@
 
 import math
 import pickle
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
 import httpx
 import msgspec
+import pyarrow as pa
 
 from schemas.commands import CommandEvent, CommandEvents, CommandState
 from schemas.dispatch import RequestEvent, RequestState, Target
 from schemas.encoding import encode_json
 from schemas.presence import Presence
+from schemas.window_frames import HEADERS
 from tests.support.kafka_raw import raw_in_its_partition, take
 from tests.support.web_records import (
     HOSTILE,
@@ -42,7 +44,9 @@ def apply(
     model: ReadModel, topic: Topic, value: Any, offset: int = 0, now_ms: int = NOW_MS
 ) -> None:
     """Apply a contract's record as Kafka would bring it."""
-    apply_raw(model, topic, None, encode_json(value), offset=offset, now_ms=now_ms)
+    headers = tuple(HEADERS.items()) if isinstance(value, pa.RecordBatch) else ()
+    encoded = encode(topic, value)
+    apply_raw(model, topic, None, encoded, offset=offset, now_ms=now_ms, headers=headers)
 
 
 def apply_raw(
@@ -53,6 +57,7 @@ def apply_raw(
     *,
     offset: int = 0,
     now_ms: int = NOW_MS,
+    headers: Sequence[tuple[str, bytes]] = (),
 ) -> None:
     """Take bytes in as the web process does, in whichever partition they belong."""
     feed = Feed(
@@ -60,7 +65,8 @@ def apply_raw(
         lambda read: model.apply(topic, read, now_ms),
         lambda removed: model.remove(topic, removed),
     )
-    take(feed, raw_in_its_partition(topic, value, key=key, offset=offset), model.counters)
+    raw = raw_in_its_partition(topic, value, key=key, offset=offset, headers=headers)
+    take(feed, raw, model.counters)
 
 
 def fed_read_model() -> ReadModel:

@@ -210,7 +210,7 @@ class Historian(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
             tp, one = reached[key]
             name = Flushed(key[1], part.offsets[0], one.next_offset - 1, one.topic_id[:8]).name
             self._directory.write(kind, day, name, part.table(kind, key[1]))
-            self._counters["rows_written"] += len(part.records)
+            self._counters["rows_written"] += len(part.offsets)
             self._counters["files_written"] += 1
             self._newest_file_ms = self._now_ms()
         for (name, partition), (tp, one) in reached.items():

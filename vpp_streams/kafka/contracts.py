@@ -43,6 +43,7 @@ from schemas import (
     rejected,
     settlement,
     telemetry,
+    window_frames,
     windows,
 )
 from vpp_streams.kafka import topics
@@ -73,12 +74,14 @@ BODIES: tuple[Contract, ...] = (telemetry.NativeBody, telemetry.VendorBody)
 
 
 def contracts_of(topic: Topic[Any]) -> tuple[Contract, ...]:
-    """The Structs that a topic carries; none for frames of Arrow batches."""
+    """The Structs that a topic carries, also beside frames of Arrow batches."""
     match topic.contract:
         case "ndjson":
             return (telemetry.RawLine,)
         case "arrow" | "entries":
             return ()
+        case "windows":
+            return (windows.SiteWindow,)
         case contract:
             return get_args(contract) or (contract,)
 
@@ -200,6 +203,8 @@ class _Frame:
     """The records that are such frames."""
     schema_name: str
     schema: pa.Schema
+    beside: tuple[str, ...] = ()
+    """Sentences about other records of the topic."""
 
     def as_markdown(self) -> str:
         """The frame's columns as a table."""
@@ -212,6 +217,7 @@ class _Frame:
                 f"# `{self.schema_name}`: {self.about}",
                 "",
                 f"{self.where} is one Arrow IPC stream that holds one record batch of this schema.",
+                *self.beside,
                 "No column has nulls: what was not measured is NaN.",
                 "",
                 "| column | type | meaning |",
@@ -249,6 +255,17 @@ _FRAMES = {
         f"A record of topic `{topics.SETTLEMENT_ENTRIES.name}`",
         settlement.ENTRIES_SCHEMA_NAME,
         settlement.SETTLEMENT_ENTRY_V1,
+    ),
+    "windows": _Frame(
+        "site-windows-frame",
+        "windows of many sites, all of one size and start",
+        f"A record of topic `{topics.SITE_WINDOWS.name}`",
+        window_frames.SCHEMA_NAME,
+        window_frames.SITE_WINDOWS_V1,
+        (
+            "Its header `content-type` is `application/vnd.apache.arrow.stream`. A record without"
+            " it is one `SiteWindow` in JSON, as older versions wrote.",
+        ),
     ),
 }
 """Arrow frames by the codec of their topic."""
@@ -357,7 +374,7 @@ def _content_type(topic: Topic[Any]) -> str:
 def _kafka_channel(topic: Topic[Any]) -> dict[str, Any]:
     names = [file_name(c) for c in contracts_of(topic)]
     if topic.contract in _FRAMES:
-        names = [_FRAMES[topic.contract].message]
+        names.append(_FRAMES[topic.contract].message)
     elif topic.contract == "ndjson":
         names.append(_RAW_FRAME.message)
     kept: dict[str, Any] = {"cleanup.policy": topic.keep.split(",")}

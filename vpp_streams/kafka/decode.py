@@ -9,7 +9,10 @@ import msgspec
 
 from schemas.encoding import decode_frame
 from schemas.entry_frames import decode_entries
+from schemas.raw_frames import has_columns
 from schemas.rejected import RefusalReason
+from schemas.window_frames import decode_windows
+from schemas.windows import SiteWindow
 from vpp_streams.errors import RefusedError
 from vpp_streams.kafka.topic import Topic
 
@@ -64,7 +67,7 @@ def receive(topic: Topic[T], raw: RawRecord) -> Read[T] | Removed | Refusal:
     try:
         if raw.value is None:
             return _removed(topic, raw)
-        record = decode(topic, raw.value)
+        record = decode(topic, raw.value, raw.headers or ())
         belongs = topic.partition_for(record)
         if belongs is not None and belongs != raw.partition:
             return Refusal("wrong_partition", f"it belongs in partition {belongs}")
@@ -75,7 +78,7 @@ def receive(topic: Topic[T], raw: RawRecord) -> Read[T] | Removed | Refusal:
         return refusal_of(error)
 
 
-def decode(topic: Topic[T], value: bytes) -> T:
+def decode(topic: Topic[T], value: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> T:
     """A record's value by its topic's contract. Raises whatever its decoder raises."""
     match topic.contract:
         case "ndjson":
@@ -84,6 +87,10 @@ def decode(topic: Topic[T], value: bytes) -> T:
             return decode_frame(value)  # type: ignore[no-any-return]  # pyarrow ships no types
         case "entries":
             return decode_entries(value)  # type: ignore[no-any-return]  # as above
+        case "windows" if has_columns(headers):
+            return decode_windows(value)  # type: ignore[no-any-return]  # as above
+        case "windows":
+            return _decoder(SiteWindow).decode(value)  # type: ignore[no-any-return]  # a single one
         case contract:
             return _decoder(contract).decode(value)  # type: ignore[no-any-return]  # T, by the contract
 

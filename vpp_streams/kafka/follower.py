@@ -34,7 +34,10 @@ log = structlog.get_logger()
 
 POLL_MS = 200
 MAX_RECORDS = 1000
-"""Most records applied in one go; then the other tasks of the process have their turn."""
+"""Most records fetched in one go."""
+MOST_S = 0.02
+"""Longest time that records are applied before the other tasks of the process have their turn: one
+record may have a thousand rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +111,13 @@ class Follower:
             while True:
                 await reading.look()
                 found = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
+                rest_at_s = time.monotonic() + MOST_S
                 for tp, records in found.items():
                     for record in records:
                         await self.take(by_name[tp.topic], record)
+                        if time.monotonic() >= rest_at_s:
+                            await asyncio.sleep(0)
+                            rest_at_s = time.monotonic() + MOST_S
                 await asyncio.sleep(0)
                 reading.turned_s = now_s = time.monotonic()
                 if now_s >= check_at_s:

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+import pyarrow as pa
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from aiokafka.structs import RecordMetadata
 
 from schemas.encoding import encode_frame, encode_json
 from schemas.entry_frames import encode_entries
+from schemas.window_frames import HEADERS as WINDOW_HEADERS
+from schemas.window_frames import encode_windows
 from vpp_streams.errors import BrokerError, RefusedError
 from vpp_streams.kafka import tracing
 from vpp_streams.kafka.clients import KafkaClients, no_topic, producing
@@ -64,6 +67,8 @@ class Outlet:
         headers: Mapping[str, bytes] | None,
     ) -> "Sent":
         all_headers = list(headers.items()) if headers else []
+        if topic.contract == "windows" and isinstance(record, pa.RecordBatch):
+            all_headers += WINDOW_HEADERS.items()
         trace = tracing.outgoing(topic.name)
         if trace is not None and trace.header is not None:
             all_headers.append((tracing.HEADER, trace.header))
@@ -130,6 +135,8 @@ def encode(topic: Topic[T], record: T) -> bytes:
             return encode_frame(record)
         case "entries":
             return encode_entries(record)
+        case "windows" if isinstance(record, pa.RecordBatch):
+            return encode_windows(record)
         case _:
             return encode_json(record)
 

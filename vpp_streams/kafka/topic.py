@@ -5,20 +5,25 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Generic, Literal
 
+import pyarrow as pa
 from typing_extensions import TypeVar
 
 from schemas.bounds import PARTITIONS
 from vpp_streams.domain.moments import DAY_MS
-from vpp_streams.domain.registry.hashing import partition_of
+from vpp_streams.domain.registry.hashing import murmur2_of, partition_of, partitions_of
+from vpp_streams.errors import RefusedError
 
 T = TypeVar("T", default=Any)
 Keep = Literal["delete", "compact", "compact,delete"]
-Codec = Literal["ndjson", "arrow", "entries"]
+Codec = Literal["ndjson", "arrow", "entries", "windows"]
 """How frames of many rows are encoded: ``ndjson`` is passed on as bytes, because each line is
 checked by itself; ``arrow`` is a record batch of ``telemetry.v1``, ``entries`` one of
-``settlement_entry.v1``."""
-PartitionRule = Literal["single", "site", "partition", "source_partition", "slot", "chosen"]
-"""How a record's partition is found. ``single``: the topic has one. ``site``: by the record's site.
+``settlement_entry.v1``, ``windows`` one of ``site_window.columns.v1`` or a single `SiteWindow`."""
+PartitionRule = Literal[
+    "single", "site", "sites", "partition", "source_partition", "slot", "chosen"
+]
+"""How a record's partition is found. ``single``: the topic has one. ``site``: by the record's site;
+``sites``: by the sites of its rows, or its site where it is a single record.
 ``partition``, ``source_partition``, ``slot``: by the field of that name. ``chosen``: by the writer,
 whose frames are built by partition."""
 
@@ -61,13 +66,25 @@ class Topic(Generic[T]):
         return f"{namespace}.{self.name}" if namespace else self.name
 
     def partition_for(self, record: T) -> int | None:
-        """The partition in which a record belongs; None where its writer chooses."""
+        """The partition in which a record belongs; None where its writer chooses.
+
+        Raises `RefusedError` where its rows belong in several.
+        """
         match self.partition:
             case "single":
                 return 0
             case "chosen":
                 return None
-            case "site":
+            case "sites" if isinstance(record, pa.RecordBatch):
+                return _partition_of_all(record.column("site_id"), self.partitions)
+            case "site" | "sites":
                 return partition_of(record.site_id, self.partitions)  # type: ignore[attr-defined]  # the rule says so
             case name:
                 return int(getattr(record, name))
+
+
+def _partition_of_all(site_ids: pa.StringArray, partitions: int) -> int:
+    found = partitions_of(murmur2_of(site_ids), partitions)
+    if (found != found[0]).any():
+        raise RefusedError("its sites belong in several partitions")
+    return int(found[0])

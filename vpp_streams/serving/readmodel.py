@@ -51,7 +51,7 @@ KEEP_SITE_WINDOWS = {60: 120, 900: 96}
 """Windows kept per site, by size in seconds: two hours of minutes, a day of quarter hours."""
 KEEP_REGION_WINDOWS = 240
 MAX_SITE_WINDOWS = 300_000
-"""Site windows kept in total, about 450 MB: above 1400 sites, fewer are kept of each."""
+"""Site windows kept in total, about 150 MB: above 1400 sites, fewer are kept of each."""
 
 Apply = Callable[[Any, int, int], None]
 
@@ -91,7 +91,7 @@ class ReadModel:
             topics.ASSETS.name: self._site,
             topics.PREFERENCES.name: self._preferences,
             topics.PRESENCE.name: self._presence,
-            topics.SITE_WINDOWS.name: self._site_window,
+            topics.SITE_WINDOWS.name: self._site_windows,
             topics.REGION_WINDOWS.name: self._region_window,
             topics.REGION_LIVE.name: self._region_live,
             topics.REGION_FORECASTS.name: self._region_forecast,
@@ -233,8 +233,11 @@ class ReadModel:
         self.sites.apply_presence(record, offset)
         self.explorer.apply_presence(record.device_id, self.sites.presence_of(record.device_id))
 
-    def _site_window(self, record: SiteWindow, _offset: int, _now_ms: int) -> None:
-        self.sites.apply_window(record)
+    def _site_windows(self, record: SiteWindow | pa.RecordBatch, _offset: int, _ms: int) -> None:
+        if isinstance(record, SiteWindow):
+            self.sites.apply_window(record)
+        else:
+            self.sites.apply_windows(record)
 
     def _region_window(self, record: RegionWindow, _offset: int, _now_ms: int) -> None:
         self.regions.apply_window(record)

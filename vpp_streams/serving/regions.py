@@ -2,12 +2,12 @@
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from schemas.forecast import RegionForecast
-from schemas.windows import Aggregate, RegionLive, RegionWindow, SiteWindow
+from schemas.windows import Aggregate, RegionLive, RegionWindow
 from vpp_streams.serving.pipeline import STALE_MS
 from vpp_streams.serving.views import RegionHistory, RegionView
 
@@ -17,7 +17,20 @@ HISTORY_STEP_MS = 450
 _MAX_POINTS = HISTORY_MS // HISTORY_STEP_MS
 _MAX_REGIONS = 1000
 
-W = TypeVar("W", RegionWindow, SiteWindow)
+
+class Revised(Protocol):
+    """A window of some start, in some revision."""
+
+    @property
+    def start_ms(self) -> int:
+        """Start of the window."""
+
+    @property
+    def revision(self) -> int:
+        """The higher one counts."""
+
+
+W = TypeVar("W", bound=Revised)
 
 
 class WindowSeries(Generic[W]):

@@ -1,12 +1,31 @@
 """Sites: the registry, connections, and a bounded number of windows."""
 
 from collections import OrderedDict
+from dataclasses import dataclass
+
+import pyarrow as pa
 
 from schemas.assets import Site
 from schemas.presence import Presence
+from schemas.window_frames import windows_of
 from schemas.windows import SiteWindow
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.serving.regions import WindowSeries
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRow:
+    """A window as a row of the frame that it was received in: a record would be five times as
+    large, and is made when somebody looks at it."""
+
+    start_ms: int
+    revision: int
+    batch: pa.RecordBatch
+    row: int
+
+    def window(self) -> SiteWindow:
+        """The window as a record."""
+        return next(windows_of(self.batch.slice(self.row, 1)))
 
 
 class Sites:
@@ -18,7 +37,9 @@ class Sites:
         self._max_windows = max_windows
         self._kept = 0
         self._presence: dict[str, tuple[Presence, int]] = {}
-        self._windows: OrderedDict[tuple[str, int], WindowSeries[SiteWindow]] = OrderedDict()
+        self._windows: OrderedDict[tuple[str, int], WindowSeries[SiteWindow | WindowRow]] = (
+            OrderedDict()
+        )
 
     def apply_presence(self, presence: Presence, offset: int) -> None:
         """Apply a connect or disconnect; a disconnect that ends an older epoch is ignored."""
@@ -32,16 +53,28 @@ class Sites:
         """Forget a device whose presence was removed from the topic."""
         self._presence.pop(device_id, None)
 
+    def apply_windows(self, batch: pa.RecordBatch) -> None:
+        """Apply the rows of a frame, as `apply_window` would."""
+        size_s, start_ms = batch.column("size_s")[0].as_py(), batch.column("start_ms")[0].as_py()
+        if size_s in self._keep_windows:
+            names, revisions = batch.column("site_id"), batch.column("revision")
+            rows = zip(names.to_pylist(), revisions.to_pylist(), strict=True)
+            for row, (site_id, revision) in enumerate(rows):
+                self._keep(site_id, size_s, WindowRow(start_ms, revision, batch, row))
+
     def apply_window(self, window: SiteWindow) -> None:
         """Apply a window or a correction; sizes that are not shown are left out.
 
         The more sites there are, the fewer windows are kept of each; the series that has not
         changed for longest is dropped first.
         """
-        most = self._keep_windows.get(window.size_s)
+        self._keep(window.site_id, window.size_s, window)
+
+    def _keep(self, site_id: str, size_s: int, window: "SiteWindow | WindowRow") -> None:
+        most = self._keep_windows.get(size_s)
         if most is None:
             return
-        key = (window.site_id, window.size_s)
+        key = (site_id, size_s)
         series = self._windows.setdefault(key, WindowSeries(most))
         self._windows.move_to_end(key)
         series.keep = max(1, min(most, self._max_windows // len(self._windows)))
@@ -55,7 +88,8 @@ class Sites:
     def windows(self, site_id: str, size_s: int, limit: int) -> list[SiteWindow]:
         """The site's newest windows of a size, newest first."""
         series = self._windows.get((site_id, size_s))
-        return series.newest(limit) if series is not None else []
+        found = series.newest(limit) if series is not None else []
+        return [one.window() if isinstance(one, WindowRow) else one for one in found]
 
     def presence_of(self, device_id: str) -> Presence | None:
         """The device's last known presence."""

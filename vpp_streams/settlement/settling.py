@@ -15,6 +15,7 @@ from schemas.ledger import PeriodClosed
 from schemas.market import Award, Delivery
 from schemas.preferences import Preferences
 from schemas.programs import OptOut
+from schemas.windows import SiteWindow
 from vpp_streams.domain.ledger.periods import check_is_over
 from vpp_streams.domain.moments import DAY_MS, HOUR_MS
 from vpp_streams.domain.registry.registry import Registry
@@ -83,7 +84,7 @@ class Settling:
         )
         yield Feed(
             topics.SITE_WINDOWS,
-            lambda read: settler.measured(read.record, now_ms()),
+            self._on_windows,
             since_ms=since_ms,
         )
         yield Feed(
@@ -103,6 +104,13 @@ class Settling:
             topics.OPT_OUTS, lambda read: self.settler.opted_out(read.record, self._now_ms())
         )
         yield Feed(topics.DISPATCH_TARGETS, self._on_request)
+
+    def _on_windows(self, read: Read[Any]) -> None:
+        windows, now_ms = read.record, self._now_ms()
+        if isinstance(windows, SiteWindow):
+            self.settler.measured(windows, now_ms)
+        else:
+            self.settler.measured_all(windows, now_ms)
 
     def _on_request(self, read: Read[Any]) -> None:
         self.settler.requested(read.record, self._now_ms())

@@ -8,11 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.settle_world import HOUR, MINUTE, START, energies, fleet, home, site_window
+from tests.support.window_frames import frame_of
 from vpp_streams.domain.settle.fleet import Fleet
 from vpp_streams.domain.settle.intervals import Energies, SiteWindows
 
 SPAN = (START, START + 5 * MINUTE)
 SITES = pa.array(["home-1", "home-2", "never"])
+windows_of_sites = st.tuples(
+    st.sampled_from(["home-1", "home-2"]),
+    st.integers(0, 3),  # revision
+    st.one_of(st.none(), st.floats(-100, 100)),  # energy_wh
+)
 
 
 def measured(windows: SiteWindows, *without: tuple[int, int]) -> Energies:
@@ -141,3 +147,23 @@ def test_only_active_sites_of_the_region_are_paid_in_the_order_of_their_ids() ->
     assert found.accounts.to_pylist() == ["site:home-1", "site:home-2"]
     assert found.discharge_w.tolist() == [5_000, 5_000]
     assert len(Fleet.of("north", [])) == 0
+
+
+@given(st.lists(st.lists(windows_of_sites, min_size=1, max_size=4), min_size=1, max_size=5))
+def test_a_frame_is_applied_as_its_windows_would_be(
+    frames: list[list[tuple[str, int, float | None]]],
+) -> None:
+    by_frame, one_by_one = SiteWindows(), SiteWindows()
+    for frame in frames:
+        windows = [
+            site_window(site_id, START, energy_wh, coverage=0.1 * revision, revision=revision)
+            for site_id, revision, energy_wh in frame
+        ]
+        changed = by_frame.apply_frame(frame_of(windows))
+        assert changed.tolist() == [one_by_one.apply(window) for window in windows]
+    span = (START, START + MINUTE)
+    for name in Energies.__slots__:
+        found, expected = (
+            getattr(each.energies(each.rows(SITES), span), name) for each in (by_frame, one_by_one)
+        )
+        np.testing.assert_array_equal(found, expected, err_msg=name)

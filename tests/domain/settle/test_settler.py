@@ -29,6 +29,7 @@ from tests.support.settle_world import (
     site_window,
     terms,
 )
+from tests.support.window_frames import frame_of
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.settle.corrections import balances, by_partition
 from vpp_streams.domain.settle.due import LATEST_MS, QUIET_MS
@@ -80,6 +81,44 @@ def test_an_interval_is_settled_once_nothing_about_it_changes() -> None:
     assert amounts(entries, "operator") == {"": 20_000}
     assert balances(entries)["revenue:sim:north"] == 0
     assert AwardJob(bid_id) not in made.ready(NOW + 2 * QUIET_MS)
+
+
+def test_a_frame_of_windows_is_settled_as_its_windows_are() -> None:
+    by_frame, one_by_one = settler(), settler()
+    for n in range(5):
+        windows = [site_window(s, START + n * MINUTE, 75.0, -75.0) for s in HOMES]
+        by_frame.measured_all(frame_of(windows), NOW)
+        for window in windows:
+            one_by_one.measured(window, NOW)
+    quarter = [site_window(s, START, 1_000.0, -900.0, size_s=900) for s in HOMES]
+    by_frame.measured_all(frame_of(quarter), NOW)
+    for window in quarter:
+        one_by_one.measured(window, NOW)
+    for made in (by_frame, one_by_one):
+        sold(made)
+    jobs = one_by_one.ready(NOW + QUIET_MS)
+    assert {type(job) for job in jobs} == {AwardJob, QuarterJob}
+    assert by_frame.ready(NOW + QUIET_MS) == jobs
+    for job in jobs:
+        expected = one_by_one.settle(job)
+        assert _rows(by_frame.settle(job)) == _rows(expected)
+    # What is known already changes nothing, so nothing is due again.
+    before = by_frame.due
+    by_frame.measured_all(frame_of(quarter), NOW)
+    assert by_frame.due == before
+
+
+def _rows(entries: pa.RecordBatch | None) -> str:
+    """Entries as text: a NaN in them equals another."""
+    return str(entries and entries.to_pylist())
+
+
+def test_a_frame_of_long_ago_or_far_ahead_is_left_out_or_refused() -> None:
+    made = settler()
+    made.measured_all(frame_of([site_window("home-1", START - 400 * DAY, 75.0)]), NOW)
+    assert made.due == 0
+    with pytest.raises(RefusedError):
+        made.measured_all(frame_of([site_window("home-1", START + 400 * DAY, 75.0)]), NOW)
 
 
 def test_an_interval_that_changes_all_the_time_is_settled_at_the_latest_after_a_minute() -> None:

@@ -9,6 +9,7 @@ from schemas.telemetry import Rejected
 from schemas.windows import RegionPartial, RegionWindowPartial, SiteWindow
 from vpp_streams.domain.fleet.site_windows import SiteSums
 from vpp_streams.domain.fleet.twins import Batch
+from vpp_streams.domain.fleet.window_batches import records_of
 from vpp_streams.domain.moments import HOUR_MS
 
 
@@ -54,7 +55,7 @@ class Outputs:
     @property
     def windows(self) -> list[SiteWindow]:
         """The site windows as records."""
-        return [record for sums in self.sums for record in sums.records()]
+        return [record for sums in self.sums for record in records_of(sums)]
 
 
 class Clock(msgspec.Struct):

@@ -5,7 +5,7 @@ is data here: it moves with the frames (their received times and heartbeats), ne
 clock, so the same log gives the same records at any speed, in a replay or after a crash.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import msgspec
@@ -18,10 +18,16 @@ from vpp_streams.domain.fleet.columnar import BLOCK_ROWS, Blocks, Recovered, Sna
 from vpp_streams.domain.fleet.frames import Clock, Frame, Outputs, Policy
 from vpp_streams.domain.fleet.plain_frames import FRESH_BUCKET_MS, PlainFrames
 from vpp_streams.domain.fleet.rejects import bad_frame, maybe_repeat, too_late
-from vpp_streams.domain.fleet.rollup import aggregate_regions, region_window_partials
+from vpp_streams.domain.fleet.rollup import (
+    Ratings,
+    WindowRows,
+    aggregate_regions,
+    region_window_partials,
+)
 from vpp_streams.domain.fleet.roster import SiteRoster
-from vpp_streams.domain.fleet.site_windows import EMPTY_WINDOW, Key, SiteSums, SiteWindows
+from vpp_streams.domain.fleet.site_windows import Key, SiteWindows
 from vpp_streams.domain.fleet.twins import Batch, Twins
+from vpp_streams.domain.fleet.window_batches import records_of
 from vpp_streams.domain.fleet.windows import Samples
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.dedupe import Judged
@@ -58,15 +64,22 @@ class FleetPartition:
     def apply(self, frame: Frame) -> Outputs:
         """Apply one frame, once: a frame that was applied before changes nothing."""
         out = Outputs()
+        for _ in self.steps(frame, out):
+            pass
+        return out
+
+    def steps(self, frame: Frame, out: Outputs) -> Iterator[None]:
+        """As `apply`, but in steps of some milliseconds each: a frame may close windows of
+        thousands of sites. Nothing else may be applied before the last one.
+        """
         if frame.offset <= self.applied_offset:
             out.counts["replayed_frames"] += 1
-            return out
+            return
         self.applied_offset = frame.offset
         self._step_back(frame)
         if len(frame.batch):
             self._apply_readings(frame, out)
-        self._advance(frame, out)
-        return out
+        yield from self._advance(frame, out)
 
     def refuse(self, offset: int, value: bytes | None, why: str, now_ms: int) -> Outputs:
         """Turn a record that is no canonical frame into a dead letter."""
@@ -176,7 +189,7 @@ class FleetPartition:
             if at > 0:
                 self._add_fresh(ratings.regions[at - 1], {time_ms: count})
 
-    def _advance(self, frame: Frame, out: Outputs) -> None:
+    def _advance(self, frame: Frame, out: Outputs) -> Iterator[None]:
         """Advance time as far as this frame states, then close, correct and tick."""
         clock, batch = self.clock, frame.batch
         most_ms = self._most_ms(frame)
@@ -196,10 +209,10 @@ class FleetPartition:
         watermark = frame.watermark_ms or event_time - self.policy.lateness_ms
         clock.watermark_ms = max(clock.watermark_ms, watermark)
         for size_ms in self.policy.sizes_ms:
-            self._close(size_ms, out)
+            yield from self._close(size_ms, out)
         if frame.watermark_ms or clock.stream_time_ms >= clock.next_correction_ms:
             clock.next_correction_ms = _after(clock.stream_time_ms, CORRECTION_MS)
-            self._correct(out)
+            yield from self._correct(out)
             self._expire()
         if clock.stream_time_ms >= clock.next_tick_ms:
             clock.next_tick_ms = _after(clock.stream_time_ms, self.policy.tick_ms)
@@ -215,7 +228,7 @@ class FleetPartition:
             for name in ("stream_time_ms", "watermark_ms", "next_tick_ms", "next_correction_ms"):
                 setattr(clock, name, min(getattr(clock, name), most_ms))
 
-    def _close(self, size_ms: int, out: Outputs) -> None:
+    def _close(self, size_ms: int, out: Outputs) -> Iterator[None]:
         clock = self.clock
         if clock.watermark_ms <= 0:
             return
@@ -224,47 +237,50 @@ class FleetPartition:
         # After a gap longer than the retention there is nothing to close in between.
         start = max(start, (last - self.policy.retention_ms) // size_ms * size_ms)
         while start + size_ms <= clock.watermark_ms:
-            self._publish((size_ms, start), out, closing=True)
+            yield from self._publish((size_ms, start), out, closing=True)
             start += size_ms
         clock.next_close_ms[size_ms] = start
 
-    def _correct(self, out: Outputs) -> None:
+    def _correct(self, out: Outputs) -> Iterator[None]:
         for key in sorted(self.windows.dirty):
             if key[1] < self.clock.next_close_ms.get(key[0], 0):
-                self._publish(key, out, closing=False)
+                yield from self._publish(key, out, closing=False)
 
-    def _publish(self, key: Key, out: Outputs, *, closing: bool) -> None:
+    def _publish(self, key: Key, out: Outputs, *, closing: bool) -> Iterator[None]:
         """Publish the sites with changes, and the regions that they move."""
-        rows = self.roster.rows()
+        rows, ratings = self.roster.rows(), self.roster.ratings()
         pending = self.windows.pending(key, rows)
-        sums = None
-        if len(pending):
-            sums = self.windows.publish(key, pending, rows)
+        published = []
+        for sites in self.windows.pieces(key, pending):
+            sums = self.windows.publish(key, sites, rows)
+            published.append(sums.window_rows(ratings.region))
             out.sums.append(sums)
             corrections = int((sums.revision > 0).sum())
             out.counts.update(
                 windows_closed=len(sums.revision) - corrections, corrections=corrections
             )
-        ratings = self.roster.ratings()
-        changed = np.unique(ratings.region[pending]).tolist()
-        regions = {ratings.regions[code] for code in changed if code >= 0}
+            yield
+        moved = np.bincount(ratings.region[pending] + 1, minlength=1)  # the first: not registered
+        regions = {ratings.regions[code] for code in np.flatnonzero(moved[1:]).tolist()}
         if closing:
             regions |= set(ratings.regions)
-        if regions:
-            self._publish_regions(key, sums, regions, out)
+        if not regions:
+            return
+        if key in self.windows.windows and len(all_ := self.windows.sites(key, rows)) > len(
+            pending
+        ):
+            published.clear()
+            for sites in self.windows.pieces(key, all_):
+                published.append(self.windows.sums(key, sites, rows).window_rows(ratings.region))
+                yield
+        self._publish_regions(key, WindowRows.joined(published), ratings, regions, out)
+        yield
 
     def _publish_regions(
-        self, key: Key, sums: SiteSums | None, regions: set[str], out: Outputs
+        self, key: Key, sites: WindowRows, ratings: Ratings, regions: set[str], out: Outputs
     ) -> None:
         size_ms, start_ms = key
-        ratings, rows = self.roster.ratings(), self.roster.rows()
-        if key in self.windows.windows and not (sums and sums.complete):
-            sums = self.windows.sums(key, None, rows)
-        shares = region_window_partials(
-            sums.window_rows(ratings.region) if sums else EMPTY_WINDOW,
-            ratings.regions,
-            ratings.sites_expected,
-        )
+        shares = region_window_partials(sites, ratings.regions, ratings.sites_expected)
         revisions = self.clock.region_revisions.setdefault(_name(key), {})
         for region in sorted(regions & shares.keys()):
             revisions[region] = revisions.get(region, -1) + 1
@@ -323,7 +339,7 @@ class FleetPartition:
             return []
         site = np.array([rows.site_ids.index(site_id)])
         keys = sorted(key for key in self.windows.windows if key[0] == size_ms)
-        return [r for key in keys for r in self.windows.sums(key, site, rows).records()]
+        return [r for key in keys for r in records_of(self.windows.sums(key, site, rows))]
 
     unsaved = False
     """Always False: only frames change the state."""

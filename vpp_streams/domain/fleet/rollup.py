@@ -7,7 +7,7 @@ does not count as 0 W (sums state what is measured, coverage the share that is).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
@@ -85,6 +85,23 @@ class WindowRows:
     """Rated energy of the site's batteries whose soc is known."""
     mean_w: Floats | None = None
     """Mean of each power, W, over the time in which it was measured; None = not known."""
+
+    @classmethod
+    def joined(cls, parts: "Sequence[WindowRows]") -> "WindowRows":
+        """The sites of all parts, each of which has means; none = no site has a reading."""
+        if not parts:
+            return _NO_SITES
+        return cls(
+            *(np.concatenate([getattr(part, field.name) for part in parts], axis=-1)
+              for field in fields(cls))
+        )  # fmt: skip
+
+
+_NO_SITES = WindowRows(
+    *(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)),
+    *(np.zeros((4, 0)), np.zeros((4, 0))),
+    *(np.zeros(0), np.zeros(0), np.zeros(0)),
+)
 
 
 def reporting_devices(latest: Latest, now_ms: int, silent_after_ms: int) -> Mask:

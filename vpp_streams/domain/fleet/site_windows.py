@@ -10,13 +10,12 @@ it and to the shorter ones in it, computed when it is read.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.windows import PowerStats, SiteWindow, SocStats
 from vpp_streams.domain.arrays import Array, Arrays
 from vpp_streams.domain.fleet.columnar import Columns
 from vpp_streams.domain.fleet.metering import counted
@@ -35,14 +34,10 @@ from vpp_streams.domain.fleet.windows import (
 Key = tuple[int, int]
 """(size_ms, start_ms)"""
 
-EMPTY_WINDOW = WindowRows(
-    *(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)),
-    *(np.zeros((4, 0)), np.zeros((4, 0))),
-    *(np.zeros(0), np.zeros(0), np.zeros(0)),
-)
-"""A window in which no site of the partition has a reading."""
-RECORDS_AT_ONCE = 1024
-"""Sites whose records are prepared together: some milliseconds of work."""
+SITES_AT_ONCE = 8192
+"""Most sites of a window that are added up together, and of a longer one so many fewer as it has
+shorter ones in it: some milliseconds of work."""
+FEWEST_SITES = 1024
 TWICE = 1.05
 """Consecutive readings overlap by the jitter of a device's second, which adds up to less than this
 share of a window. A device that covers more time than that covers some of it twice: it counts
@@ -126,22 +121,33 @@ class SiteWindows:
         self.dirty.add(key)
         return window
 
-    def _whole(self, key: Key) -> tuple[Arrays, int]:
-        """A window's columns with those of the shorter ones in it, and how many rows they have."""
+    def _parts(self, key: Key) -> list[Columns]:
+        """The shorter windows in a window, whose content is part of it."""
         size_ms, start_ms = key
-        window = self.windows[key]
-        parts = [
+        return [
             self.windows[part]
             for part in sorted(self.windows)
             if part[0] < size_ms and start_ms <= part[1] < start_ms + size_ms
         ]
-        if not parts:
-            return window.arrays, window.rows
-        complete = {name: array.copy() for name, array in window.arrays.items()}
-        for part in parts:
-            touched = np.flatnonzero(_told(part.arrays, part.rows))
-            add(complete, Gain.of(part.arrays, touched))
-        return complete, window.rows
+
+    def _told(self, key: Key, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of the rows ``at`` with a reading in a window or in the shorter ones in it."""
+        found = np.zeros(len(at), np.bool_)
+        for part in (self.windows[key], *self._parts(key)):
+            there = np.flatnonzero(at < part.rows)
+            found[there] |= _told(part.arrays, at[there])
+        return at[found]
+
+    def _complete(self, key: Key, at: NDArray[np.int64]) -> Arrays:
+        """A window's columns of some rows, with those of the shorter ones in it."""
+        complete = {name: array[..., at] for name, array in self.windows[key].arrays.items()}
+        for part in self._parts(key):
+            there = np.flatnonzero(at < part.rows)
+            row = at[there]
+            told = _told(part.arrays, row)
+            gain = Gain.of(part.arrays, row[told])
+            add(complete, replace(gain, row=there[told]))
+        return complete
 
     def pending(self, key: Key, rows: SiteRows) -> NDArray[np.int64]:
         """Sites of a window with changes that were not published yet, in row order."""
@@ -149,14 +155,23 @@ class SiteWindows:
             return np.zeros(0, np.int64)
         window = self.windows[key]
         changed = np.flatnonzero(window["pending"][: window.rows])
-        return np.unique(rows.site[changed])
+        return _sites_of(rows, changed)[0]
+
+    def sites(self, key: Key, rows: SiteRows) -> NDArray[np.int64]:
+        """Sites with a reading in a window, in row order."""
+        return _sites_of(rows, self._told(key, np.arange(self.windows[key].rows)))[0]
+
+    def pieces(self, key: Key, sites: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Sites in pieces of some milliseconds of work each."""
+        most = max(SITES_AT_ONCE // (1 + len(self._parts(key))), FEWEST_SITES)
+        for first in range(0, len(sites), most):
+            yield sites[first : first + most]
 
     def publish(self, key: Key, sites: NDArray[np.int64], rows: SiteRows) -> "SiteSums":
         """The sums of these sites now; they count as published (one revision more)."""
         window = self.windows[key]
         self.dirty.discard(key)
-        n = window.rows
-        mine = np.flatnonzero(np.isin(rows.site[:n], sites))
+        mine = self._rows_of(key, sites, rows)
         window["pending"][mine] = 0
         window["published"][mine] += 1
         window.touch(mine)
@@ -164,10 +179,20 @@ class SiteWindows:
 
     def sums(self, key: Key, sites: NDArray[np.int64] | None, rows: SiteRows) -> "SiteSums":
         """Add up the devices of these sites (None = of all that have a reading)."""
-        window, n = self._whole(key)
-        touched = np.flatnonzero(_told(window, n))
-        mine = touched if sites is None else touched[np.isin(rows.site[touched], sites)]
-        return SiteSums(key, window, mine, rows, complete=len(mine) == len(touched))
+        at = self._rows_of(key, sites, rows)
+        mine = self._told(key, at)
+        return SiteSums(key, self._complete(key, mine), mine, rows)
+
+    def _rows_of(
+        self, key: Key, sites: NDArray[np.int64] | None, rows: SiteRows
+    ) -> NDArray[np.int64]:
+        """The rows of these sites (None = of all) in a window."""
+        n = self.windows[key].rows
+        if sites is None:
+            return np.arange(n)
+        chosen = np.zeros(len(rows.site_ids), np.bool_)
+        chosen[sites] = True
+        return np.flatnonzero(chosen[rows.site[:n]])
 
     def load(self, key: Key, block: int, batch: pa.RecordBatch) -> None:
         """Restore a decoded block of a window."""
@@ -190,39 +215,50 @@ class SiteWindows:
         return gone
 
 
-def _told(window: Arrays, rows: int) -> NDArray[np.bool_]:
-    """The rows with a reading in a window, good or bad."""
-    reported: NDArray[np.bool_] = (window["covered_ms"][:rows] > 0) | (window["bad"][:rows] > 0)
+def _sites_of(rows: SiteRows, at: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The sites of some rows, each once and in order, and which of them is each row's.
+
+    As `np.unique` with its inverse, which sorts: it would take most of a window's closing.
+    """
+    site = rows.site[at]
+    there = np.zeros(len(rows.site_ids), np.bool_)
+    there[site] = True
+    sites = np.flatnonzero(there)
+    number = np.zeros(len(there), np.int64)
+    number[sites] = np.arange(len(sites))
+    return sites, number[site]
+
+
+def _told(window: Arrays, at: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the rows ``at`` have a reading in a window, good or bad."""
+    reported: NDArray[np.bool_] = (window["covered_ms"][at] > 0) | (window["bad"][at] > 0)
     return reported
 
 
 class SiteSums:
     """A window's accumulators added up by site; shapes (sites,) and (4, sites)."""
 
-    def __init__(
-        self, key: Key, window: Arrays, at: NDArray[np.int64], rows: SiteRows, *, complete: bool
-    ) -> None:
-        self.complete = complete
-        """Whether these are all sites with a reading in the window."""
+    def __init__(self, key: Key, window: Arrays, at: NDArray[np.int64], rows: SiteRows) -> None:
+        """``window`` has the columns of the rows ``at``, in their order."""
         self.size_ms, self.start_ms = key
         self.rows = rows
-        self.sites, self._to = np.unique(rows.site[at], return_inverse=True)
+        self.sites, self._to = _sites_of(rows, at)
         w = window
-        self.readings = self._add(w["readings"][at]).astype(np.int64)
-        self.estimated = self._add(w["estimated"][at]).astype(np.int64)
-        self.bad = self._add(w["bad"][at]).astype(np.int64)
-        share = np.minimum(w["covered_ms"][at], self.size_ms) / self.size_ms
+        self.readings = self._add(w["readings"]).astype(np.int64)
+        self.estimated = self._add(w["estimated"]).astype(np.int64)
+        self.bad = self._add(w["bad"]).astype(np.int64)
+        share = np.minimum(w["covered_ms"], self.size_ms) / self.size_ms
         self.coverage = np.minimum(self._add(share) / np.maximum(rows.devices[self.sites], 1), 1.0)
         published = np.zeros(len(self.sites), np.int64)
-        np.maximum.at(published, self._to, w["published"][at])
+        np.maximum.at(published, self._to, w["published"])
         self.revision = np.maximum(published - 1, 0)
-        power_ms = w["power_ms"][:, at]
+        power_ms = w["power_ms"]
         if len(self._to) > len(self.sites):
             power_ms = np.where(self._counted(power_ms, at), power_ms, 0)
         measured = power_ms > 0
         self.measured = self._add2(measured) > 0
-        positive = np.where(measured, w["positive_wms"][:, at], 0.0)
-        negative = np.where(measured, w["negative_wms"][:, at], 0.0)
+        positive = np.where(measured, w["positive_wms"], 0.0)
+        negative = np.where(measured, w["negative_wms"], 0.0)
         self.mean_w = self._add2((positive - negative) / np.maximum(power_ms, 1))
         once = _once(power_ms, self.size_ms)
         if once is not None:
@@ -232,8 +268,8 @@ class SiteSums:
         self._count_what_is_paid(
             positive[0], negative[0], np.minimum(power_ms[0], self.size_ms), at
         )
-        self.min_w = self._add2(np.where(measured, w["min_w"][:, at], 0.0))
-        self.max_w = self._add2(np.where(measured, w["max_w"][:, at], 0.0))
+        self.min_w = self._add2(np.where(measured, w["min_w"], 0.0))
+        self.max_w = self._add2(np.where(measured, w["max_w"], 0.0))
         self._weigh_soc(w, at)
 
     def _counted(self, power_ms: Array, at: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -259,17 +295,15 @@ class SiteSums:
         self.paid_wh = self.positive_wh[0], self.negative_wh[0]
         if r.paid_discharge_w is None or r.paid_charge_w is None:
             return
-        over = (positive > r.paid_discharge_w[at] * covered_ms) | (
-            negative > r.paid_charge_w[at] * covered_ms
-        )
-        if over.any():
-            most = r.paid_discharge_w[at] * covered_ms, r.paid_charge_w[at] * covered_ms
-            out, in_ = np.fmin(positive, most[0]), np.fmin(negative, most[1])
+        most_out = _energy_of(r.paid_discharge_w[at], covered_ms)
+        most_in = _energy_of(r.paid_charge_w[at], covered_ms)
+        if ((positive > most_out) | (negative > most_in)).any():
+            out, in_ = np.fmin(positive, most_out), np.fmin(negative, most_in)
             self.paid_wh = self._add(out) / MS_W_PER_WH, self._add(in_) / MS_W_PER_WH
 
     def _weigh_soc(self, w: Arrays, at: NDArray[np.int64]) -> None:
         """State of charge of a site: its batteries weighted by rated energy (else equally)."""
-        known = ~np.isnan(w["soc_first"][at])
+        known = ~np.isnan(w["soc_first"])
         energy = np.where(self.rows.rated_energy_wh[at] > 0, self.rows.rated_energy_wh[at], 1.0)
         weight = np.where(known, energy, 0.0)
         total = self._add(weight)
@@ -277,7 +311,7 @@ class SiteSums:
         self.usable_wh = self._add(np.where(known, self.rows.rated_energy_wh[at], 0.0))
         names = ("soc_first", "soc_last", "soc_min", "soc_max")
         self.soc = np.stack(
-            [self._add(np.where(known, w[name][at], 0.0) * weight) for name in names]
+            [self._add(np.where(known, w[name], 0.0) * weight) for name in names]
         ) / np.where(total > 0, total, 1.0)
 
     def _add(self, values: Array) -> NDArray[np.float64]:
@@ -311,55 +345,12 @@ class SiteSums:
             usable_wh=self.usable_wh,
         )
 
-    def records(self) -> Iterator[SiteWindow]:
-        """One `SiteWindow` per site, in row order."""
-        for first in range(0, len(self.sites), RECORDS_AT_ONCE):
-            yield from self._records(slice(first, first + RECORDS_AT_ONCE))
 
-    def _records(self, part: slice) -> Iterator[SiteWindow]:
-        size_s, rows = self.size_ms // 1000, self.rows
-        # Lists, because to take single numbers out of arrays costs more than the records.
-        powers = zip(*(self._powers(p, part) for p in range(4)), strict=True)
-        known = self.has_soc[part].tolist()
-        soc = [SocStats(*of) if k else None
-               for k, of in zip(known, self.soc[:, part].T.tolist(), strict=True)]  # fmt: skip
-        counts = (self.revision, self.readings, self.coverage, self.estimated, self.bad)
-        found = zip(
-            self.sites[part].tolist(),
-            *(count[part].tolist() for count in counts),
-            powers,
-            soc,
-            strict=True,
-        )
-        for site, revision, readings, coverage, estimated, bad, power, site_soc in found:
-            site_id = rows.site_ids[site]
-            battery, grid, solar, load = power
-            yield SiteWindow(
-                window_id=f"{site_id}|{size_s}|{self.start_ms}",
-                site_id=site_id,
-                region=rows.regions[site],
-                start_ms=self.start_ms,
-                size_s=size_s,
-                revision=revision,
-                readings=readings,
-                coverage=coverage,
-                estimated=estimated,
-                bad=bad,
-                battery=battery,
-                grid=grid,
-                solar=solar,
-                load=load,
-                soc=site_soc,
-            )
-
-    def _powers(self, p: int, part: slice) -> list[PowerStats | None]:
-        positive, negative = self.positive_wh[p, part], self.negative_wh[p, part]
-        columns = (positive - negative, positive, negative,
-                   self.mean_w[p, part], self.min_w[p, part], self.max_w[p, part])  # fmt: skip
-        stats = zip(*(column.tolist() for column in columns), strict=True)
-        measured = self.measured[p, part].tolist()
-        return [PowerStats(*of) if there else None
-                for there, of in zip(measured, stats, strict=True)]  # fmt: skip
+def _energy_of(power_w: Array, covered_ms: Array) -> NDArray[np.float64]:
+    """Power x time; none where no time is covered, also of a power without a bound."""
+    energy_wms = np.zeros(len(power_w))
+    np.multiply(power_w, covered_ms, out=energy_wms, where=covered_ms > 0)
+    return energy_wms
 
 
 def _once(power_ms: Array, size_ms: int) -> Array | None:

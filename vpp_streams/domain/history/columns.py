@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import inspect
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -41,6 +42,21 @@ class Leaf:
 def leaves_of(record: type[msgspec.Struct]) -> tuple[Leaf, ...]:
     """The columns of a contract, in the order of its fields."""
     return tuple(_leaves(inspect.type_info(record), ()))
+
+
+def window_columns(frame: pa.RecordBatch) -> dict[str, pa.Array]:
+    """The columns of `SiteWindow` for a frame of them: what was not measured is null."""
+    names = frame.schema.names
+    columns = {name: _known(frame.column(name)) for name in names}
+    parts = (frame.column(name).cast(pa.string()) for name in ("site_id", "size_s", "start_ms"))
+    return columns | {"window_id": pc.binary_join_element_wise(*parts, "|")}
+
+
+def _known(column: pa.Array) -> pa.Array:
+    """The column with null for NaN."""
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
 def record_of(record: type[T], row: Mapping[str, Any]) -> T:

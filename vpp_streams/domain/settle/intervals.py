@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from schemas.window_frames import POWERS, windows_of
 from schemas.windows import PowerStats, SiteWindow
 from vpp_streams.domain.arrays import Floats, Ints
 from vpp_streams.domain.moments import HOUR_MS
@@ -112,6 +114,27 @@ class SiteWindows:
         block.coverage[row] = min(window.coverage, 1.0)
         block.revision[row] = window.revision
         return True
+
+    def apply_frame(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
+        """Apply the rows of a frame, as `apply` would; returns which of them changed anything."""
+        size_s, start_ms = batch.column("size_s")[0].as_py(), batch.column("start_ms")[0].as_py()
+        find = self._rows.setdefault
+        rows = np.array(
+            [find(site_id, len(self._rows)) for site_id in batch.column("site_id").to_pylist()],
+            np.int64,
+        )
+        block = self._block(size_s, start_ms, len(self._rows))
+        revision = batch.column("revision").to_numpy()
+        _, first = np.unique(rows, return_index=True)
+        if len(first) < len(rows):  # a site that is there twice: the highest revision counts
+            return np.array([self.apply(window) for window in windows_of(batch)], np.bool_)
+        newer: NDArray[np.bool_] = revision > block.revision[rows]
+        at = rows[newer]
+        for power, name in enumerate(POWERS):
+            block.energy_wh[power, at] = batch.column(f"{name}_energy_wh").to_numpy()[newer]
+        block.coverage[at] = np.minimum(batch.column("coverage").to_numpy()[newer], 1.0)
+        block.revision[at] = revision[newer]
+        return newer
 
     def put(self, size_s: int, start_ms: int, site_ids: Sequence[str], energies: Energies) -> None:
         """Set the windows of many sites at once; they replace what was known of them."""

@@ -158,18 +158,31 @@ class Settler:
         self._check(window.start_ms, now_ms)
         if window.start_ms < now_ms - KEEP_WINDOWS_MS or not self._basis.windows.apply(window):
             return
-        region = window.region
-        if window.size_s == QUARTER_S and window.start_ms >= now_ms - KEEP_MS:
-            quarter = QuarterJob(region, window.start_ms)
+        self._measured(window.region, window.size_s, window.start_ms, now_ms)
+
+    def measured_all(self, batch: pa.RecordBatch, now_ms: int) -> None:
+        """Apply the windows of many sites, as `measured` would one by one."""
+        size_s, start_ms = batch.column("size_s")[0].as_py(), batch.column("start_ms")[0].as_py()
+        self._check(start_ms, now_ms)
+        if start_ms < now_ms - KEEP_WINDOWS_MS:
+            return
+        changed = self._basis.windows.apply_frame(batch)
+        for region in batch.column("region").filter(pa.array(changed)).unique().to_pylist():
+            self._measured(region, size_s, start_ms, now_ms)
+
+    def _measured(self, region: str, size_s: int, start_ms: int, now_ms: int) -> None:
+        """Something in a region was measured in a window: what it concerns is settled again."""
+        if size_s == QUARTER_S and start_ms >= now_ms - KEEP_MS:
+            quarter = QuarterJob(region, start_ms)
             self._quarters.add(quarter)
             self._due.changed(quarter, now_ms)
-        end_ms = window.start_ms + window.size_s * 1000
-        for minute_ms in range(window.start_ms, end_ms, MINUTE_MS):
+        end_ms = start_ms + size_s * 1000
+        for minute_ms in range(start_ms, end_ms, MINUTE_MS):
             for bid_id in self._awards.in_minute(region, minute_ms):
                 self._award_changed(bid_id, now_ms)
-            start_ms = self._called.in_minute(region, minute_ms)
-            if start_ms is not None:
-                self._due.changed(EventJob("", region, start_ms), now_ms)
+            event_ms = self._called.in_minute(region, minute_ms)
+            if event_ms is not None:
+                self._due.changed(EventJob("", region, event_ms), now_ms)
 
     def published(self, entries: pa.RecordBatch, now_ms: int) -> None:
         """Apply entries that are in the log, also those that this settler made."""

@@ -7,10 +7,10 @@ array, 16 bytes a run.
 from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Literal, Self
 
 import msgspec
-import numpy as np
 
 MAX_RUNS = 16_384
 """Runs kept of one start, 256 KiB: more gaps than a reading a second can leave in the six hours in
@@ -145,12 +145,12 @@ class Past:
 
 
 def _deltas(bounds: "array[int]") -> list[int]:
-    deltas: list[int] = np.diff(np.frombuffer(bounds, np.int64), prepend=0).tolist()
-    return deltas
+    """Of each bound, how far it is from the one before; few per row, so without numpy."""
+    return [bound - before for before, bound in zip((0, *bounds), bounds, strict=False)]
 
 
 def _seen(packed: tuple[int, int, int, int, list[list[int]], list[int]]) -> Seen:
     boot, newest_ms, until_ms, blurred_to, marks, deltas = packed
-    bounds = array("q", np.cumsum(np.array(deltas, np.int64)).tolist())
+    bounds = array("q", accumulate(deltas))
     pairs = [(time_ms, end) for time_ms, end in marks]
     return Seen(boot, newest_ms, until_ms, bounds, blurred_to, pairs)

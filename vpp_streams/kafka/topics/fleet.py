@@ -1,17 +1,19 @@
 """Windows and regions: what the fleet is and does."""
 
+from typing import Any
+
 from schemas.dispatch import SupplyPartial
 from schemas.forecast import RegionForecast
 from schemas.holders import Holder
-from schemas.windows import RegionLive, RegionPartial, RegionWindow, RegionWindowPartial, SiteWindow
+from schemas.windows import RegionLive, RegionPartial, RegionWindow, RegionWindowPartial
 from vpp_streams.domain.moments import DAY_MS
 from vpp_streams.kafka.topic import Key, Topic, by
 
-SITE_WINDOWS = Topic[SiteWindow](
+SITE_WINDOWS = Topic[Any](  # of SiteWindow and frames of them, of which pyarrow ships no types
     "site.windows",
     "energy and power by site in windows of 1 and 15 min; a higher revision replaces a lower",
-    SiteWindow,
-    by("site_id"),
+    "windows",
+    partition="sites",
     retention_ms=30 * DAY_MS,
 )
 Partial = RegionPartial | RegionWindowPartial | SupplyPartial
