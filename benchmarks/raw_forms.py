@@ -149,7 +149,7 @@ def table_of(repeat: int) -> Table:
         gc.freeze()
         lines_us = 0.0
         for codec in CODECS:
-            for name in ("lines", "columns"):
+            for name in ("lines", "columns") if kernels.COMPILED else ("lines",):
                 cost = cost_of(fleet, name, codec, repeat)
                 lines_us = lines_us or cost.together_us
                 table.add(

@@ -21,6 +21,7 @@ from benchmarks import (
     market,
     orders,
     plan,
+    raw_forms,
     recovery,
     region,
     replay,
@@ -63,6 +64,7 @@ PURE: dict[str, tuple[Callable[[list[str]], None], list[str]]] = {
         ["--repeat", "1", "--sites", "50", "--intervals", "3", "--sample", "20"],
     ),
     "reports": (reports.main, ["--repeat", "1", "--sites", "5", "--days", "40"]),
+    "raw_forms": (raw_forms.main, ["--repeat", "1"]),
     "tracing": (tracing.main, ["--repeat", "1", "--frames", "20"]),
     "replay": (replay.main, ["--pure", "--repeat", "1", "--devices", "50", "--seconds", "3"]),
 }
