@@ -45,7 +45,7 @@ from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.canonical import Source, canonicalize, canonicalize_columns
-from vpp_streams.gateway.framer import MAX_FRAME_BYTES
+from vpp_streams.gateway.gathering import MAX_FRAME_BYTES
 
 NOW_S = 1_800_000_000
 PURE: dict[str, tuple[Callable[[list[str]], None], list[str]]] = {
