@@ -21,9 +21,9 @@ from typing import Any
 from benchmarks.report import Table
 
 ALL = (
-    "peers", "ingest", "fleet", "region", "recovery", "replay", "allocate", "orders", "raw_frames",
-    "gateway", "pipeline", "growth", "plan", "ledger", "settle_core", "explorer", "tracing",
-    "rpc",
+    "peers", "ingest", "raw_forms", "fleet", "region", "recovery", "replay", "allocate", "orders",
+    "raw_frames", "gateway", "pipeline", "growth", "plan", "ledger", "settle_core", "explorer",
+    "tracing", "rpc",
 )  # fmt: skip
 DOCS = Path(__file__).parents[1] / "docs" / "performance.md"
 

@@ -124,7 +124,8 @@ def cost_of(fleet: Fleet, name: str, codec: str | None, repeat: int) -> Cost:
         packed = used.compress(record.value)
         size = float(len(packed))
         codec_s = cpu_s(_there_and_back(used, record.value), repeat)
-    return Cost(*(1e6 * s / n for s in (gateway_s, codec_s, ingest_s)), size / n)
+    us = 1e6 / n
+    return Cost(gateway_s * us, codec_s * us, ingest_s * us, size / n)
 
 
 def _there_and_back(codec: pa.Codec, value: bytes) -> Callable[[], None]:
@@ -149,7 +150,7 @@ def table_of(repeat: int) -> Table:
         gc.freeze()
         lines_us = 0.0
         for codec in CODECS:
-            for name in ("lines", "columns"):
+            for name in ("lines", "columns") if kernels.COMPILED else ("lines",):
                 cost = cost_of(fleet, name, codec, repeat)
                 lines_us = lines_us or cost.together_us
                 table.add(

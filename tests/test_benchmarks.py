@@ -21,6 +21,7 @@ from benchmarks import (
     market,
     orders,
     plan,
+    raw_forms,
     recovery,
     region,
     replay,
@@ -44,7 +45,7 @@ from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.canonical import Source, canonicalize, canonicalize_columns
-from vpp_streams.gateway.framer import MAX_FRAME_BYTES
+from vpp_streams.gateway.gathering import MAX_FRAME_BYTES
 
 NOW_S = 1_800_000_000
 PURE: dict[str, tuple[Callable[[list[str]], None], list[str]]] = {
@@ -63,6 +64,7 @@ PURE: dict[str, tuple[Callable[[list[str]], None], list[str]]] = {
         ["--repeat", "1", "--sites", "50", "--intervals", "3", "--sample", "20"],
     ),
     "reports": (reports.main, ["--repeat", "1", "--sites", "5", "--days", "40"]),
+    "raw_forms": (raw_forms.main, ["--repeat", "1"]),
     "tracing": (tracing.main, ["--repeat", "1", "--frames", "20"]),
     "replay": (replay.main, ["--pure", "--repeat", "1", "--devices", "50", "--seconds", "3"]),
 }

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.frame_bytes import FrameBytes, digits, frames_of
+from benchmarks.frame_bytes import Frame, digits, frames_of
 from benchmarks.homes import Homes
 
 QUARTER_S = 900
@@ -67,7 +67,7 @@ class Recording:
                 yield RawFrame(frame.partition, value, lines)
 
     def _with_faults(
-        self, frame: FrameBytes, value: bytes, number: int, before: dict[int, bytes]
+        self, frame: Frame, value: bytes, number: int, before: dict[int, bytes]
     ) -> tuple[bytes, int]:
         added = []
         last = value.rpartition(b"\n")[2]

@@ -10,6 +10,7 @@ from tests.support.compiled_kernels import compiled, numpy_only
 from tests.support.gateway_session import at, live_session, produced, reading
 from tests.support.raw_records import readings_of
 from vpp_streams.gateway.actions import LiveReceipt, Produce
+from vpp_streams.gateway.answers import OnAnswer
 from vpp_streams.gateway.gathering import MAX_FRAME_BYTES, Gathering, RawRecord
 from vpp_streams.gateway.rows import line_of_row, read_row
 from vpp_streams.kafka import topics
@@ -39,9 +40,13 @@ def gathered(*all_: Produce) -> tuple[Gathering, list[tuple[str, int]]]:
     gathering = Gathering(topics.RAW_SOLAR, 3)
     answered: list[tuple[str, int]] = []
     for produce in all_:
-        size = len(produce.readings)
-        gathering.add(produce, size, lambda _, it=produce: answered.append(name_of(it)))
+        gathering.add(produce, len(produce.readings), noting(produce, answered))
     return gathering, answered
+
+
+def noting(produce: Produce, answered: list[tuple[str, int]]) -> OnAnswer:
+    """Note that Kafka has answered for this."""
+    return lambda _stored: answered.append(name_of(produce))
 
 
 def name_of(produce: Produce) -> tuple[str, int]:

@@ -27,7 +27,7 @@ _INTERVAL_MS = NativeBody(t=0).iv
 
 def line(device_id: str, received_at_ms: int, seq: int, body: Body, boot: str) -> bytes:
     """The reading ``seq`` of ``boot``, as NDJSON without a newline."""
-    if body.__class__ is not dict and body.iv is not _INTERVAL_MS and body.iv == _INTERVAL_MS:
+    if isinstance(body, NativeBody) and body.iv == _INTERVAL_MS and body.iv is not _INTERVAL_MS:
         # Left out as a default, which msgspec recognizes as the same object only.
         body = msgspec.structs.replace(body, iv=_INTERVAL_MS)
     return _encode(_Line(device_id, received_at_ms, seq, body, boot))

@@ -36,11 +36,12 @@ from vpp_streams.gateway.listening import (
     sharing_port,
     warn_of_plain_text,
 )
+from vpp_streams.gateway.live_readings import Head
 from vpp_streams.gateway.outbox import EventOutbox
 from vpp_streams.gateway.presence import PresenceLog
 from vpp_streams.gateway.push import Pusher
 from vpp_streams.gateway.seam import Door, Engine, Reply, Socket
-from vpp_streams.gateway.session import Head, Session
+from vpp_streams.gateway.session import Session
 from vpp_streams.gateway.stock_engine import StockEngine
 from vpp_streams.gateway.tls import ReloadingContext, tls_context
 from vpp_streams.kafka import topics

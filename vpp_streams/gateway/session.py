@@ -16,7 +16,6 @@ order. Rules:
 """
 
 from collections import Counter
-from typing import NamedTuple
 
 import msgspec
 
@@ -26,7 +25,6 @@ from schemas.protocol import (
     CLOSE_IDLE,
     CLOSE_PROTOCOL_ERROR,
     CLOSE_TRY_LATER,
-    Ack,
     Backfill,
     BackfillPace,
     Call,
@@ -52,7 +50,6 @@ from schemas.wire import (
     encode_call,
     encode_error,
     encode_result,
-    encode_send,
 )
 from vpp_streams.domain.moments import Now
 from vpp_streams.gateway.actions import (
@@ -77,8 +74,8 @@ from vpp_streams.gateway.commands import (
     UnexpectedAnswer,
     may_exist,
 )
-from vpp_streams.gateway.lines import Body, body_of, line, lines_of
-from vpp_streams.gateway.live_acks import LiveAcks, Range
+from vpp_streams.gateway.lines import Body, body_of, lines_of
+from vpp_streams.gateway.live_readings import Head, LiveReadings
 from vpp_streams.gateway.rows import Row, read_row
 from vpp_streams.kafka import topics
 
@@ -87,31 +84,18 @@ WAITING_FOR_HELLO = State.WAITING_FOR_HELLO
 READY = (State.LIVE, State.DRAINING)
 
 
-class Head(NamedTuple):
-    """The newest live sequence number of a device, and its boot."""
-
-    boot: str
-    seq: int
-
-
 class Session:
     """The connection of one device, from the accepted upgrade to its end."""
 
     # A gateway holds tens of thousands: what many of them never need is created on first use.
     __slots__ = (
-        "_acked_ms",
-        "_acks",
         "_backfill",
         "_backfill_delay_ms",
-        "_boot",
-        "_boot_number",
         "_boot_used",
         "_commands",
         "_counters",
         "_earlier",
         "_hello_id",
-        "_in_flight",
-        "_last_seq",
         "_limits",
         "_live",
         "_received_ms",
@@ -120,7 +104,6 @@ class Session:
         "partition",
         "site",
         "state",
-        "topic",
     )
 
     def __init__(
@@ -137,21 +120,21 @@ class Session:
         self.device = device
         self.site = site
         self.partition = partition
-        self.topic = topics.RAW_BY_KIND[device.kind]
         self.state = State.WAITING_FOR_HELLO
         self._limits = limits
         self._backfill_delay_ms = backfill_delay_ms
         self._counters = counters
         self._received_ms = now.mono_ms
-        self._boot = ""
-        self._boot_number = 0
         self._boot_used = False
         self._hello_id = ""
-        self._last_seq = -1
-        self._in_flight: set[int] = set()
-        self._acks = LiveAcks(0)
-        self._acked_ms = now.mono_ms - limits.ack_ms
-        self._live = TokenBucket(limits.live_per_s, limits.live_burst, now.mono_ms)
+        self._live = LiveReadings(
+            device.device_id,
+            topics.RAW_BY_KIND[device.kind],
+            partition,
+            limits,
+            counters=counters,
+            now=now,
+        )
         self._backfill: TokenBucket | None = None
         self._strikes: TokenBucket | None = None
         self._commands: Commands | None = None
@@ -161,11 +144,12 @@ class Session:
     @property
     def head(self) -> Head:
         """The newest sequence number of this connection's boot."""
-        return Head(self._boot, self._last_seq)
+        return self._live.head
 
     def follows(self, earlier: Head) -> bool:
         """Compare a new Hello with an earlier connection; False = its numbers go back."""
-        back = self._boot == earlier.boot and self._last_seq < earlier.seq
+        head = self.head
+        back = head.boot == earlier.boot and head.seq < earlier.seq
         self._boot_used = back
         return not back
 
@@ -179,14 +163,15 @@ class Session:
         if state is not WAITING_FOR_HELLO:  # nothing but a Hello ends that wait
             self._received_ms = now.mono_ms
         if isinstance(data, bytes):
-            live: tuple[str, int, Body | Row] | None
-            live = read_row(data, self._boot, self._boot_number, now.utc_ms)
-            if live is not None or (live := decode_reading(data, self._boot)) is not None:
-                id_, seq, body = live
+            live = self._live
+            found: tuple[str, int, Body | Row] | None
+            found = read_row(data, live.boot, live.boot_number, now.utc_ms)
+            if found is not None or (found := decode_reading(data, live.boot)) is not None:
+                id_, seq, body = found
                 # A new reading within its rate, as nearly all messages are, without another call.
-                if state is LIVE and seq > self._last_seq and self._live.take(1, now.mono_ms):
-                    return [self._new_reading(id_, seq, body, now)]
-                return self._on_telemetry(id_, self._boot, seq, body, now)
+                if state is LIVE and seq > live.last_seq and live.rate.take(1, now.mono_ms):
+                    return [live.produce(id_, seq, body, now)]
+                return self._on_telemetry(id_, live.boot, seq, body, now)
         return self._on_message(decode(data), now)
 
     def _on_message(self, message: Message, now: Now) -> list[Action]:  # a case per message
@@ -247,29 +232,18 @@ class Session:
             return []
         if not isinstance(receipt, LiveReceipt):
             return [self._other_stored(receipt, now)]
-        self._in_flight.discard(receipt.seq)
-        broken_off = self._acks.stored(receipt.seq)
-        if broken_off is None:
-            return self._ack_if_due(now)
-        return [self._live_ack(broken_off, now), *self._ack_if_due(now)]
+        return [*self._live.stored(receipt.seq, now), *self._acks_if_due(now)]
 
     def noted(self, seq: int, mono_ms: int) -> bool:
         """Note that Kafka has a live reading, if no action follows from it, as is the rule.
 
         False says only that `stored` has to be used; nothing has changed then.
         """
-        if (
-            self.state is not LIVE
-            or mono_ms - self._acked_ms >= self._limits.ack_ms
-            or not self._acks.continues(seq)
-        ):
-            return False
-        self._in_flight.discard(seq)
-        return True
+        return self.state is LIVE and self._live.noted(seq, mono_ms)
 
     def _other_stored(self, receipt: BackfillReceipt | StatusReceipt, now: Now) -> Send:
         if isinstance(receipt, BackfillReceipt):
-            return self._ack(receipt.boot, receipt.rows, now)
+            return self._live.ack(receipt.boot, receipt.rows, now)
         self._device_commands().stored(receipt.outcome)
         return Send(encode_result(receipt.message_id, {}))
 
@@ -278,7 +252,7 @@ class Session:
         if self.state is State.CLOSED:
             return []
         if isinstance(receipt, LiveReceipt):
-            self._in_flight.discard(receipt.seq)
+            self._live.lost(receipt.seq)
         elif isinstance(receipt, StatusReceipt):
             self._device_commands().lost(receipt.outcome)
         return [Send(encode_error(receipt.message_id, "not_stored", "Kafka did not take it"))]
@@ -290,12 +264,12 @@ class Session:
         silent_ms = now.mono_ms - self._received_ms
         if self.state in READY:
             if silent_ms > self._limits.idle_s * 1000:
-                due = self._ack_now(now)
+                due = self._live.acks_now(now)
                 return [*due, *self.close(CLOSE_IDLE, f"silent for {self._limits.idle_s} s")]
             if self._commands is None:
-                return self._ack_if_due(now)
+                return self._acks_if_due(now)
             late = [PublishOutcome(outcome) for outcome in self._commands.overdue(now.mono_ms)]
-            return [*late, *self._ack_if_due(now)]
+            return [*late, *self._acks_if_due(now)]
         if self.state is State.WAITING_FOR_HELLO and silent_ms > self._limits.hello_timeout_ms:
             return self.close(CLOSE_PROTOCOL_ERROR, "no Hello was received")
         return []
@@ -305,7 +279,7 @@ class Session:
         if self.state is not State.LIVE:
             return []
         self.state = State.DRAINING
-        return [Send(encode_call("drain", Drain(reconnect_in_ms))), *self._ack_now(now)]
+        return [Send(encode_call("drain", Drain(reconnect_in_ms))), *self._live.acks_now(now)]
 
     def close(self, code: int, reason: str) -> list[Action]:
         """End the connection from this side. The device keeps whatever has not been acked."""
@@ -340,9 +314,8 @@ class Session:
         if self.state is not State.WAITING_FOR_HELLO:
             return self._refuse(id_, "bad_message", "one Hello per connection", now)
         self.state = State.REGISTERING
-        self._boot, self._boot_number, self._hello_id = hello.boot, int(hello.boot, 16), id_
-        self._last_seq = hello.next_seq - 1
-        self._acks = LiveAcks(hello.next_seq)
+        self._hello_id = id_
+        self._live.begin(hello.boot, hello.next_seq)
         named = (*hello.untold, hello.last_cmd) if hello.last_cmd else hello.untold
         self._earlier = tuple(name for name in named if may_exist(name, self.partition, now.utc_ms))
         self._counters["untold_refused"] += len(named) - len(self._earlier)
@@ -353,35 +326,25 @@ class Session:
     ) -> list[Action]:
         if self.state not in READY:
             return self._refuse(id_, "hello_first", "wait for the answer to Hello", now)
-        if boot != self._boot:
-            return self._refuse(id_, "wrong_boot", f"Hello said boot {self._boot}", now)
-        seen = seq <= self._last_seq
+        live = self._live
+        if boot != live.boot:
+            return self._refuse(id_, "wrong_boot", f"Hello said boot {live.boot}", now)
+        seen = seq <= live.last_seq
         if not seen:
-            self._last_seq = seq  # one refused below must be sent as Backfill
-        if not self._live.take(1, now.mono_ms):
+            live.last_seq = seq  # one refused below must be sent as Backfill
+        if not live.rate.take(1, now.mono_ms):
             return self._rate_limited(id_, 1, now)
         if seen:
             return self._on_seen(id_, seq, now)
         if isinstance(body, dict):
             self._counters["bad_bodies"] += 1
-        return [self._new_reading(id_, seq, body, now)]
-
-    def _new_reading(self, id_: str, seq: int, body: Body | Row, now: Now) -> Produce:
-        self._last_seq = seq
-        self._counters["readings_in"] += 1
-        self._in_flight.add(seq)
-        device_id, receipt = self.device.device_id, LiveReceipt(id_, seq)
-        if isinstance(body, bytes):
-            return Produce(self.topic, self.partition, device_id, body, receipt, True)
-        made = line(device_id, now.utc_ms, seq, body, f"{self._boot_number:x}")
-        return Produce(self.topic, self.partition, device_id, made, receipt)
+        return [live.produce(id_, seq, body, now)]
 
     def _on_seen(self, id_: str, seq: int, now: Now) -> list[Action]:
-        if seq in self._in_flight:
+        if self._live.on_its_way(seq):
             return []
-        if self._acks.covers(seq):
-            self._acks.again()
-            return self._ack_if_due(now)
+        if self._live.again(seq):
+            return self._acks_if_due(now)
         return self._refuse(id_, "seq_not_rising", f"{seq} must be sent as Backfill", now)
 
     def _on_backfill(self, id_: str, backfill: Backfill, now: Now) -> list[Action]:
@@ -398,7 +361,7 @@ class Session:
         device_id = self.device.device_id
         found = lines_of(device_id, now.utc_ms, backfill)
         if not found.lines:
-            return [self._ack(backfill.b, covered, now)]
+            return [self._live.ack(backfill.b, covered, now)]
         self._counters["backfill_in"] += len(found.lines)
         if found.bad_bodies:
             self._counters["bad_bodies"] += found.bad_bodies
@@ -437,7 +400,7 @@ class Session:
 
     def _refuse(self, id_: str, code: ErrorCode, detail: str, now: Now) -> list[Action]:
         self._counters["bad_messages"] += 1
-        if code == "unknown_action" and self._live.take(1, now.mono_ms):
+        if code == "unknown_action" and self._live.rate.take(1, now.mono_ms):
             return [Send(encode_error(id_, code, detail))]
         return self._strike(id_, code, detail, now)
 
@@ -459,21 +422,5 @@ class Session:
     def _abuse(self, last: str) -> list[Action]:
         return self.close(CLOSE_ABUSE, f"too many refused messages, the last: {last}")
 
-    def _ack_if_due(self, now: Now) -> list[Action]:
-        draining = self.state is State.DRAINING
-        if draining or now.mono_ms - self._acked_ms >= self._limits.ack_ms:
-            return self._ack_now(now)
-        return []
-
-    def _ack_now(self, now: Now) -> list[Action]:
-        rows = self._acks.take()
-        return [self._live_ack(rows, now)] if rows else []
-
-    def _live_ack(self, rows: Range, now: Now) -> Send:
-        self._acked_ms = now.mono_ms
-        return self._ack(self._boot, rows, now)
-
-    def _ack(self, boot: str, rows: Range, now: Now) -> Send:
-        self._counters["acks"] += 1
-        ack = Ack(b=boot, from_=rows[0], upto=rows[1], t=now.utc_ms)
-        return Send(encode_send(f"a{rows[1]}", ack))
+    def _acks_if_due(self, now: Now) -> list[Action]:
+        return [*self._live.acks_if_due(now, at_once=self.state is State.DRAINING)]
