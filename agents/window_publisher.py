@@ -12,7 +12,7 @@ from agents.context import AgentContext
 from agents.pace import Pace
 from schemas.encoding import encode_json
 from schemas.windows import SiteWindow
-from vpp_streams.domain.fleet.site_windows import SiteSums
+from vpp_streams.domain.fleet.site_sums import SiteSums
 from vpp_streams.domain.fleet.window_batches import WindowBatch, batches_of
 from vpp_streams.kafka import topics
 

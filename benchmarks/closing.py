@@ -30,7 +30,7 @@ from schemas.encoding import encode_json
 from schemas.window_frames import encode_windows
 from vpp_streams.domain.fleet.frames import Frame, Outputs, Policy
 from vpp_streams.domain.fleet.partition import FleetPartition
-from vpp_streams.domain.fleet.site_windows import SiteSums
+from vpp_streams.domain.fleet.site_sums import SiteSums
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.fleet.window_batches import batches_of, records_of
 from vpp_streams.domain.registry.registry import Registry

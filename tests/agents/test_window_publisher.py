@@ -14,7 +14,7 @@ from schemas.windows import SiteWindow
 from tests.support.fleet_partition import partition, run, stream
 from tests.support.memory_kafka import MemoryKafka
 from vpp_streams.domain.fleet import window_batches
-from vpp_streams.domain.fleet.site_windows import SiteSums
+from vpp_streams.domain.fleet.site_sums import SiteSums
 from vpp_streams.domain.fleet.window_batches import records_of
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.kafka import topics

@@ -14,6 +14,7 @@ from schemas.bounds import GATEWAY_SLOTS, PARTITIONS
 from tests.support.deployment import (
     CHART,
     EXAMPLES,
+    OF_LAYOUT,
     ROLES,
     ROOT,
     Manifest,
@@ -47,6 +48,11 @@ def example(name: str) -> list[Manifest]:
 def small(*settings: str) -> list[Manifest]:
     words = [word for setting in settings for word in ("--set", setting)]
     return rendered("--values", str(CHART / "examples" / "small.yaml"), *words)
+
+
+def full(*settings: str) -> list[Manifest]:
+    words = [word for setting in settings for word in ("--set", setting)]
+    return rendered("--values", str(CHART / "examples" / "full.yaml"), *words)
 
 
 def refused(*settings: str) -> str:
@@ -101,11 +107,41 @@ def test_what_is_for_operators_is_as_their_definitions_say(values: Path) -> None
 
 
 def test_the_chart_has_exactly_the_roles_and_their_commands() -> None:
-    every = workloads(example("full"))
+    every = workloads(example("full")) | workloads(full("layout=flow"))
     assert {
         role: container(workload)["args"][: len(ROLES[role])] for role, workload in every.items()
     } == ROLES
     assert set(yaml.safe_load((CHART / "values.yaml").read_text())["roles"]) == set(ROLES)
+
+
+@pytest.mark.parametrize("layout", ["split", "flow"])
+def test_the_roles_of_one_layout_run(layout: str) -> None:
+    manifests = full(f"layout={layout}")
+    (other,) = OF_LAYOUT.keys() - {layout}
+    assert workloads(manifests).keys() == ROLES.keys() - OF_LAYOUT[other]
+    for manifest in manifests:
+        if manifest["kind"] not in OTHERS_KINDS:
+            kubernetes_validate.validate(manifest, "1.37.0", strict=True)
+        elif manifest["kind"] in schemas_of_operators():
+            jsonschema.validate(manifest["spec"], schemas_of_operators()[manifest["kind"]])
+    twins = {"split": "fleet", "flow": "flow"}[layout]
+    for caller in ("web", "rpc"):
+        url = environment(workloads(manifests)[caller])["VPP_FLEET_URL"]
+        assert url == f"http://vpp-{twins}:6066"
+        assert f"vpp-{caller}-to-{twins}" in named(manifests, "NetworkPolicy")
+    assert "VPP_SERVICE_TOKEN" in environment(workloads(manifests)[twins])
+    assert environment(workloads(manifests)[twins])["VPP_HOST"]["fieldRef"]
+    reader = {"split": "ingest", "flow": "flow"}[layout]
+    triggers = named(manifests, "ScaledObject")[f"vpp-{reader}"]["spec"]["triggers"]
+    lags = [trigger["metadata"] for trigger in triggers if trigger["type"] == "kafka"]
+    assert {lag["consumerGroup"] for lag in lags} == {"prod.ingest"}
+    lag_login = named(manifests, "TriggerAuthentication")["vpp-kafka-lag"]["spec"]
+    assert {found["containerName"] for found in lag_login["env"]} == {reader}
+    assert environment(workloads(manifests)[reader])["VPP_KAFKA_SASL_USERNAME"] == f"vpp-{reader}"
+
+
+def test_a_layout_that_is_none_is_refused() -> None:
+    assert "layout" in refused("layout=both")
 
 
 def test_a_gateways_slot_is_its_pods_index() -> None:
@@ -121,7 +157,8 @@ def test_no_role_may_have_more_replicas_than_have_work() -> None:
     roles = schema["properties"]["roles"]["properties"]
     most = {role: facts["properties"]["replicas"].get("maximum") for role, facts in roles.items()}
     assert most["gateway"] == GATEWAY_SLOTS
-    assert most["ingest"] == most["fleet"] == most["historian"] == PARTITIONS
+    assert most["ingest"] == most["fleet"] == most["flow"] == PARTITIONS
+    assert most["historian"] == PARTITIONS
     assert most["web"] == 1
     assert "roles/gateway/replicas" in refused(f"roles.gateway.replicas={GATEWAY_SLOTS + 1}")
 
@@ -163,7 +200,8 @@ def test_every_role_with_several_replicas_has_a_disruption_budget() -> None:
     manifests = example("full")
     budgets = named(manifests, "PodDisruptionBudget")
     values = yaml.safe_load((CHART / "values.yaml").read_text())["roles"]
-    several = {f"vpp-{role}" for role, facts in values.items() if facts["replicas"] > 1}
+    here = values.keys() - OF_LAYOUT["flow"]
+    several = {f"vpp-{role}" for role in here if values[role]["replicas"] > 1}
     assert set(budgets) == several
     for name, budget in budgets.items():
         pods = workloads(manifests)[name.removeprefix("vpp-")]["spec"]["template"]["metadata"]

@@ -42,9 +42,8 @@ def test_the_command_of_each_role_exists(role: str) -> None:
 
 
 def test_every_worker_role_is_deployed() -> None:
-    # `flow` would take the place of ingest and fleet; those scale on their own.
     deployed = {words[1] for words in ROLES.values() if words[0] == "worker"}
-    assert deployed == set(WORKERS) - {"flow"}
+    assert deployed == set(WORKERS)
 
 
 def test_compose_runs_every_role_with_its_command() -> None:
@@ -54,6 +53,17 @@ def test_compose_runs_every_role_with_its_command() -> None:
             words = service.get("command") or service["entrypoint"][-1].split("vpp ")[1].split()
             commands[name] = words[: len(ROLES[name])]
     assert commands == ROLES
+
+
+def test_compose_runs_one_worker_for_both_halves_unless_told_otherwise() -> None:
+    profiles = {name: service.get("profiles") for name, service in COMPOSE["services"].items()}
+    assert [profiles[name] for name in ("flow", "ingest", "fleet")] == [
+        ["system"], ["split"], ["split"],
+    ]  # fmt: skip
+    for name in ("flow", "fleet"):  # whichever runs answers for twins
+        assert COMPOSE["services"][name]["networks"]["default"]["aliases"] == ["twins"]
+    for name in ("web", "rpc"):
+        assert COMPOSE["services"][name]["environment"]["VPP_FLEET_URL"] == "http://twins:6066"
 
 
 def test_compose_has_no_secret_and_publishes_on_loopback_only() -> None:

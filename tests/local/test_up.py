@@ -150,8 +150,7 @@ def test_every_process_is_given_the_same_world(settings: Settings) -> None:
     fleet = demo.DemoFleet(homes=3, solar=1, megapacks=1, seed=7)
     made = {spec.name: spec for spec in demo.specs(settings, fleet)}
     assert made.keys() == {
-        "ingest",
-        "fleet",
+        "flow",
         "region",
         "gateway",
         "web",
@@ -167,6 +166,17 @@ def test_every_process_is_given_the_same_world(settings: Settings) -> None:
         assert spec.environment["VPP_NAMESPACE"] == settings.namespace
         assert spec.environment["VPP_KAFKA"] == settings.kafka
     assert f"ws://{settings.host}:{settings.gateway_port}" in made["sim"].command
+
+
+def test_ingest_and_fleet_can_be_workers_of_their_own(settings: Settings) -> None:
+    fleet = demo.DemoFleet(homes=3, solar=1, megapacks=1, seed=7)
+    together = {spec.name: spec for spec in demo.specs(settings, fleet)}
+    split = {spec.name: spec for spec in demo.specs(settings, fleet, split=True)}
+    assert split.keys() - together.keys() == {"ingest", "fleet"}
+    assert together.keys() - split.keys() == {"flow"}
+    port = str(settings.worker_port)
+    assert together["flow"].command[3:] == ("worker", "flow", "--port", port)
+    assert split["fleet"].command[3:] == ("worker", "fleet", "--port", port)
 
 
 def test_gateways_share_a_port_and_have_slots_of_their_own(settings: Settings) -> None:
@@ -204,7 +214,7 @@ def test_the_status_names_what_a_person_looks_for(settings: Settings, tmp_path: 
     text = console.export_text()
     for wanted in (demo.web_url(settings), "10 of 10", "600 a second", "300 ms / 800 ms", "1.2 kW"):
         assert wanted in text
-    assert "ingest (restarted 2x" in text
+    assert "flow (restarted 2x" in text
 
 
 def script(name: str, code: str) -> Spec:

@@ -17,6 +17,7 @@ EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
 
 ROLES = {
     "gateway": ["gateway"],
+    "flow": ["worker", "flow"],
     "ingest": ["worker", "ingest"],
     "fleet": ["worker", "fleet"],
     "region": ["worker", "region"],
@@ -31,6 +32,8 @@ ROLES = {
     "sim": ["sim"],
 }
 """Each role that is deployed, and the words after ``vpp`` that start it."""
+OF_LAYOUT = {"flow": {"flow"}, "split": {"ingest", "fleet"}}
+"""Roles of which a deployment has those of one layout."""
 
 Manifest = dict[str, Any]
 

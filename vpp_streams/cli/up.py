@@ -36,6 +36,12 @@ def up(
             max=GATEWAY_SLOTS,
         ),
     ] = 1,
+    split: Annotated[
+        bool,
+        typer.Option(
+            "--split", help="ingest and fleet as two workers, instead of one that does both (flow)"
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="the same seed simulates the same fleet")] = 1,
     check: Annotated[
         bool, typer.Option("--check", help="no terminal: print a JSON report, exit 0 if healthy")
@@ -64,7 +70,7 @@ def up(
 
     fleet = DemoFleet(homes=homes, solar=solar, megapacks=megapacks, edge=edge, seed=seed)
     with open_demo(
-        load_settings(), fleet, seconds, say, standby=standby, gateways=gateways
+        load_settings(), fleet, seconds, say, standby=standby, gateways=gateways, split=split
     ) as opened:
         if check:
             report = asyncio.run(check_demo(opened, say))

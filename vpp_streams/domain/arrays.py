@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edge import arrays
@@ -25,3 +26,8 @@ class Column:
     dtype: type
     fill: float | str = 0
     width: int = 1
+
+    def filled(self, rows: int) -> Array:
+        """An array of so many rows with the fill."""
+        shape = (rows,) if self.width == 1 else (self.width, rows)
+        return np.full(shape, self.fill, self.dtype)

@@ -134,20 +134,24 @@ STANDBYS = ("region", "market", "optimizer", "settlement", "incidents")
 
 
 def specs(
-    settings: Settings, fleet: DemoFleet, *, standby: bool = False, gateways: int = 1
+    settings: Settings,
+    fleet: DemoFleet,
+    *,
+    standby: bool = False,
+    gateways: int = 1,
+    split: bool = False,
 ) -> list[Spec]:
     """Every process of the loop, as the command line starts it.
 
     With ``standby``, two of each role of `STANDBYS`. Several ``gateways`` share one port, and each
-    has a slot of its own.
+    has a slot of its own. With ``split``, ingest and fleet are two workers instead of one (flow).
     """
     environment = _environment(settings)
     # The demo's devices run here and their tokens are public: no other machine may connect.
     devices_host = settings.host if is_loopback(settings.host) else "127.0.0.1"
     gateway = f"ws://{devices_host}:{settings.gateway_port}"
     commands = {
-        "ingest": ("worker", "ingest"),
-        "fleet": ("worker", "fleet", "--port", str(settings.worker_port)),
+        **_hot_path(settings.worker_port, split=split),
         "region": ("worker", "region"),
         "market": ("market", "--seed", str(fleet.seed)),
         "optimizer": ("worker", "optimizer"),
@@ -179,6 +183,14 @@ def specs(
     ] + [
         spec for home in prepared(settings, fleet.edge, gateway) for spec in home.specs(environment)
     ]
+
+
+def _hot_path(port: int, *, split: bool) -> dict[str, tuple[str, ...]]:
+    """The commands from raw frames to twins and windows, by name; twins are served on the port."""
+    pages = ("--port", str(port))
+    if split:
+        return {"ingest": ("worker", "ingest"), "fleet": ("worker", "fleet", *pages)}
+    return {"flow": ("worker", "flow", *pages)}
 
 
 def _gateways(port: int, count: int) -> dict[str, tuple[str, ...]]:

@@ -41,11 +41,12 @@ def open_demo(
     *,
     standby: bool = False,
     gateways: int = 1,
+    split: bool = False,
 ) -> Iterator[OpenDemo]:
     """Open the demo of a fleet, to be measured for ``seconds``. Raises `VppError`.
 
-    ``say`` is called with what a person should know before it starts; ``standby`` and
-    ``gateways`` are those of `demo.specs`.
+    ``say`` is called with what a person should know before it starts; ``standby``,
+    ``gateways`` and ``split`` are those of `demo.specs`.
     """
     if not settings.namespace:
         settings = settings.model_copy(update={"namespace": demo.DEMO_NAMESPACE})
@@ -66,7 +67,7 @@ def open_demo(
         role: Role = "viewer" if settings.operators is not None else "operator"
         keys = ordering.enter_context(demo.demo_account(settings, role))
         settings, token = ordering.enter_context(demo.demo_operator(settings))
-        specs = demo.specs(settings, fleet, standby=standby, gateways=gateways)
+        specs = demo.specs(settings, fleet, standby=standby, gateways=gateways, split=split)
         if settings.status_port:
             say(demo.status_line(specs))
         supervisor = Supervisor(specs, logs)

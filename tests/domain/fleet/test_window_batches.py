@@ -8,7 +8,7 @@ from schemas.window_frames import windows_of
 from tests.support.fleet_partition import SITES, partition, run, stream
 from vpp_streams.domain.fleet import window_batches
 from vpp_streams.domain.fleet.columnar import Columns
-from vpp_streams.domain.fleet.site_windows import SiteRows, SiteSums
+from vpp_streams.domain.fleet.site_sums import SiteRows, SiteSums
 from vpp_streams.domain.fleet.window_batches import batches_of, records_of
 from vpp_streams.domain.fleet.windows import WINDOW_COLUMNS
 from vpp_streams.domain.registry.hashing import partition_of

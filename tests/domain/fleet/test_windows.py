@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpp_streams.domain.fleet.columnar import Columns
-from vpp_streams.domain.fleet.site_windows import SiteRows, SiteWindows
+from vpp_streams.domain.fleet.site_sums import SiteRows
+from vpp_streams.domain.fleet.site_windows import SiteWindows
 from vpp_streams.domain.fleet.windows import WINDOW_COLUMNS, Samples, accumulate, split
 
 SIZE = 60_000

@@ -9,14 +9,14 @@ Nothing here knows Kafka or Faust: keys and values are bytes (see `tables.state_
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vpp_streams.domain.arrays import Array, Column
+from vpp_streams.domain.arrays import Array, Arrays, Column
 
 BLOCK_ROWS = 2048
 """Rows of a block: a window's block is then about 450 KB, under Kafka's 1 MB."""
@@ -49,8 +49,7 @@ class Columns:
             return
         capacity = max(-(-rows // GROW_ROWS) * GROW_ROWS, 2 * self._capacity)
         for name, column in self.spec.items():
-            shape = (capacity,) if column.width == 1 else (column.width, capacity)
-            grown: Array = np.full(shape, column.fill, column.dtype)
+            grown = column.filled(capacity)
             if name in self.arrays:
                 grown[..., : self._capacity] = self.arrays[name]
             self.arrays[name] = grown
@@ -102,11 +101,41 @@ def encode_block(batch: pa.RecordBatch) -> bytes:
     return bytes(sink.getvalue())
 
 
-def decode_block(data: bytes) -> pa.RecordBatch:
-    """The batch of an encoded block."""
+def decode_block(data: bytes, names: Container[str] | None = None) -> pa.RecordBatch:
+    """The batch of an encoded block; of these columns only, if they are named."""
     options = pa.ipc.IpcReadOptions(use_threads=False)
+    if names is not None:
+        fields = _fields(data)
+        options.included_fields = [n for n, field in enumerate(fields) if _column(field) in names]
     with pa.ipc.open_stream(data, options=options) as reader:
         return reader.read_next_batch()
+
+
+def columns_in(data: bytes) -> set[str]:
+    """The columns of an encoded block."""
+    return set(map(_column, _fields(data)))
+
+
+def _fields(data: bytes) -> list[str]:
+    with pa.ipc.open_stream(data) as reader:
+        names: list[str] = reader.schema.names
+    return names
+
+
+def arrays_of(batch: pa.RecordBatch, spec: Mapping[str, Column]) -> Arrays:
+    """The columns of a block's batch that are in it, as arrays that may not be written."""
+    found: dict[str, list[Array]] = {}
+    for field, column in zip(batch.schema.names, batch.columns, strict=True):
+        found.setdefault(_column(field), []).append(column.to_numpy())
+    return {
+        name: parts[0] if spec[name].width == 1 else np.stack(parts)
+        for name, parts in found.items()
+    }
+
+
+def _column(field: str) -> str:
+    """The column of a batch's field: ``power_ms.2`` is the third row of ``power_ms``."""
+    return field.partition(".")[0]
 
 
 class Blocks(Mapping[str, bytes]):

@@ -7,7 +7,7 @@ import msgspec
 
 from schemas.telemetry import Rejected
 from schemas.windows import RegionPartial, RegionWindowPartial, SiteWindow
-from vpp_streams.domain.fleet.site_windows import SiteSums
+from vpp_streams.domain.fleet.site_sums import SiteSums
 from vpp_streams.domain.fleet.twins import Batch
 from vpp_streams.domain.fleet.window_batches import records_of
 from vpp_streams.domain.moments import HOUR_MS

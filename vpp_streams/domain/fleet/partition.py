@@ -25,7 +25,8 @@ from vpp_streams.domain.fleet.rollup import (
     region_window_partials,
 )
 from vpp_streams.domain.fleet.roster import SiteRoster
-from vpp_streams.domain.fleet.site_windows import Key, SiteWindows
+from vpp_streams.domain.fleet.site_sums import Key
+from vpp_streams.domain.fleet.site_windows import SiteWindows
 from vpp_streams.domain.fleet.twins import Batch, Twins
 from vpp_streams.domain.fleet.window_batches import records_of
 from vpp_streams.domain.fleet.windows import Samples
@@ -214,6 +215,8 @@ class FleetPartition:
             clock.next_correction_ms = _after(clock.stream_time_ms, CORRECTION_MS)
             yield from self._correct(out)
             self._expire()
+            self.windows.choose_to_pack(clock.next_close_ms)
+        self.windows.pack_next()
         if clock.stream_time_ms >= clock.next_tick_ms:
             clock.next_tick_ms = _after(clock.stream_time_ms, self.policy.tick_ms)
             self._tick(out)
@@ -356,9 +359,7 @@ class FleetPartition:
         twins.renamed.clear()
         twins.columns.changed.clear()
         for key, window in self.windows.windows.items():
-            for block in sorted(window.changed):
-                blocks[f"w|{_name(key)}|{block}"] = window.copy(block)
-            window.changed.clear()
+            blocks |= {f"w|{_name(key)}|{block}": batch for block, batch in window.copies()}
         dropped, self._dropped = tuple(self._dropped), []
         meta = msgspec.json.encode(self.clock)
         return Snapshot(self.applied_offset, meta, Blocks(blocks), dropped)
@@ -376,8 +377,8 @@ class FleetPartition:
                 self.twins.load(_block_no(name), decode_block(recovered.blocks[name]))
             elif name.startswith("w|"):
                 _, size_ms, start_ms, block = name.split("|")
-                batch = decode_block(recovered.blocks[name])
-                self.windows.load((int(size_ms), int(start_ms)), int(block), batch)
+                key, encoded = (int(size_ms), int(start_ms)), recovered.blocks[name]
+                self.windows.load(key, int(block), encoded, self.clock.next_close_ms)
         self._expire()
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from vpp_streams.domain.arrays import Array, Column, Ints, Mask
 from vpp_streams.domain.fleet.columnar import Columns
 from vpp_streams.domain.fleet.rollup import Ratings
-from vpp_streams.domain.fleet.site_windows import SiteRows
+from vpp_streams.domain.fleet.site_sums import SiteRows
 from vpp_streams.domain.fleet.twins import Twins
 from vpp_streams.domain.registry.name_index import NameIndex
 from vpp_streams.domain.registry.registry import Registry

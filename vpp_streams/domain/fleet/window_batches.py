@@ -16,7 +16,7 @@ from schemas.window_frames import (
     windows_of,
 )
 from schemas.windows import SiteWindow
-from vpp_streams.domain.fleet.site_windows import SiteSums
+from vpp_streams.domain.fleet.site_sums import SiteSums
 from vpp_streams.domain.registry.hashing import murmur2_of, partitions_of
 
 ROWS_AT_ONCE = 1024

@@ -77,8 +77,8 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- if and $roles.rpc (not $secrets.operators.name) -}}
 {{- fail "secrets.operators.name: name the Secret with the tokens of programs (vpp operators token): gRPC pods have no accounts" -}}
 {{- end -}}
-{{- if and $roles.web $roles.fleet (not $secrets.serviceToken.name) -}}
-{{- fail "secrets.serviceToken.name: name the Secret with the token that web and fleet share (VPP_SERVICE_TOKEN)" -}}
+{{- if and $roles.web (or $roles.fleet $roles.flow) (not $secrets.serviceToken.name) -}}
+{{- fail (printf "secrets.serviceToken.name: name the Secret with the token that web and %s share (VPP_SERVICE_TOKEN)" (include "vpp.twins" .)) -}}
 {{- end -}}
 {{- if and $roles.identity (not $secrets.authority.name) -}}
 {{- fail "secrets.authority.name: name the Secret with ca.pem and ca.key of `vpp ca init`" -}}

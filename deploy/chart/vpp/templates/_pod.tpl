@@ -123,7 +123,7 @@ spec:
 {{- define "vpp.env" -}}
 {{- $top := index . 0 -}}{{- $role := index . 1 -}}{{- $facts := index . 2 -}}
 {{- $secrets := $top.Values.secrets -}}{{- $security := $top.Values.kafka.security }}
-{{- if eq $role "fleet" }}
+{{- if has $role (list "fleet" "flow") }}
 # Its own address, which workers publish to each other.
 - {name: VPP_HOST, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
 {{- else }}
@@ -145,10 +145,10 @@ spec:
 - {name: VPP_TLS_CLIENT_CA, value: /etc/vpp/device-ca/{{ $secrets.deviceCa.key }}}
 {{- end }}
 {{- end }}
-{{- if has $role (list "fleet" "web" "rpc") }}
+{{- if has $role (list "fleet" "flow" "web" "rpc") }}
 {{- include "vpp.secretEnv" (list "VPP_SERVICE_TOKEN" $secrets.serviceToken) }}
 {{- end }}
-{{- if eq $role "fleet" }}
+{{- if has $role (list "fleet" "flow") }}
 - {name: VPP_WORKER_PORT, value: "6066"}
 {{- end }}
 {{- if eq $role "web" }}
@@ -165,7 +165,7 @@ spec:
 {{- end }}
 {{- end }}
 {{- if has $role (list "web" "rpc") }}
-- {name: VPP_FLEET_URL, value: "http://{{ $top.Release.Name }}-fleet:6066"}
+- {name: VPP_FLEET_URL, value: "http://{{ $top.Release.Name }}-{{ include "vpp.twins" $top }}:6066"}
 {{- if $secrets.operators.name }}
 - {name: VPP_OPERATORS, value: /etc/vpp/operators/{{ $secrets.operators.key }}}
 {{- end }}

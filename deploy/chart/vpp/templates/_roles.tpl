@@ -2,7 +2,7 @@
 What each role is, whatever the values say: its command (`args`), its `kind`, the `ports` that others
 use, who calls them (`callers`: roles, or `anyone`), whether it writes what is kept on a volume, and
 what it needs beside Kafka. `most`: more replicas would have no work (partitions, slots) or share a
-file that only one process may have.
+file that only one process may have. `layout`: it runs with this value of `layout` only.
 */}}
 {{- define "vpp.roles" -}}
 gateway:
@@ -12,14 +12,24 @@ gateway:
   callers: [anyone]
   scales: cpu
   most: 8
+flow:
+  args: [worker, flow]
+  kind: Deployment
+  layout: flow
+  ports: {pages: 6066}
+  callers: [web, flow, rpc]
+  scales: lag
+  most: 8
 ingest:
   args: [worker, ingest]
   kind: Deployment
+  layout: split
   scales: lag
   most: 8
 fleet:
   args: [worker, fleet]
   kind: Deployment
+  layout: split
   ports: {pages: 6066}
   callers: [web, fleet, rpc]
   scales: lag
@@ -71,12 +81,20 @@ sim:
   most: 1
 {{- end -}}
 
+{{/* The role that reads what devices send, and the one that serves twins. */}}
+{{- define "vpp.reader" -}}
+{{- if eq .Values.layout "flow" }}flow{{ else }}ingest{{ end -}}
+{{- end -}}
+{{- define "vpp.twins" -}}
+{{- if eq .Values.layout "flow" }}flow{{ else }}fleet{{ end -}}
+{{- end -}}
+
 {{/* The roles that run here: what they are, with their values under `values`. */}}
 {{- define "vpp.enabled" -}}
 {{- $enabled := dict -}}
 {{- range $role, $facts := include "vpp.roles" . | fromYaml -}}
 {{- $values := get $.Values.roles $role -}}
-{{- if $values.enabled -}}
+{{- if and $values.enabled (eq $.Values.layout ($facts.layout | default $.Values.layout)) -}}
 {{- $_ := set $enabled $role (merge (dict "values" $values) $facts) -}}
 {{- end -}}
 {{- end -}}
