@@ -8,7 +8,7 @@ from unittest.mock import MagicMock
 
 from agents.dispatcher import Dispatcher
 from agents.expected import ExpectedSites
-from schemas.dispatch import Hold, RequestEvent
+from schemas.dispatch import Hold, Request, RequestEvent
 from tables.partitions import Partitions
 from tests.support.waiting import until
 from vpp_streams.domain.fleet.columnar import Snapshot
@@ -92,7 +92,7 @@ async def test_a_request_does_not_wait_until_the_decision_before_is_saved() -> N
     dispatcher._caught_up.set()  # noqa: SLF001  # its feed does it
 
     def receive(request_id: str) -> None:
-        read = Read(hold(request_id), 0, 0, NOW_MS, {})
+        read: Read[Request] = Read(hold(request_id), 0, 0, NOW_MS, {})
         dispatcher._on_request(read)  # noqa: SLF001  # the feed itself calls it
 
     ruling = asyncio.create_task(dispatcher.rule_for_ever())
