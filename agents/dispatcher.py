@@ -60,6 +60,8 @@ class Dispatcher:
         """Of requests that are traced and led to no order yet."""
         self._caught_up = asyncio.Event()
         self._wake = asyncio.Event()
+        self._decided = asyncio.Event()
+        """Set where the state may hold decisions that are not saved."""
         self._regions: dict[str, RegionDispatch] = {}
         self._book: Book | None = None
         """None while another worker dispatches."""
@@ -113,10 +115,21 @@ class Dispatcher:
                 self._book, self._inbox = None, []  # a takeover begins with all requests
             else:
                 await self._cycle(slot)
-                await self._partitions.flush()  # decisions, before the next request
             with suppress(TimeoutError):
                 async with asyncio.timeout(CYCLE_S):
                     await self._wake.wait()
+
+    async def save_for_ever(self) -> None:
+        """Save decisions as soon as they are made, beside the cycles.
+
+        A snapshot waits for Kafka several times. Power that is requested meanwhile does not wait
+        with it: a decision that was not saved, a successor makes again, of the same requests in
+        the same order.
+        """
+        while True:
+            await self._decided.wait()
+            self._decided.clear()
+            await self._partitions.flush()
 
     async def _cycle(self, slot: Slot[RegionState]) -> None:
         now_ms = self._context.now_ms()
@@ -182,6 +195,7 @@ class Dispatcher:
         async with slot.changing:
             slot.state.decide(event.request_id, event.state)
             slot.outputs.append(await self._send_event(event))
+        self._decided.set()
 
     async def _send_event(self, event: RequestEvent | Notice | DispatchStatus) -> Awaitable[object]:
         sent: Awaitable[object] = await self._context.outlet.send(topics.DISPATCH_EVENTS, event)
@@ -195,6 +209,7 @@ class Dispatcher:
         for request_id in book.forget(now_ms - FORGET_AFTER_MS):
             await self._context.outlet.remove(topics.DISPATCH_TARGETS, request_id)
             slot.state.decide(request_id, None)
+            self._decided.set()
 
 
 def _schedules(path: Path | None) -> list[Entry]:

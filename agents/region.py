@@ -152,7 +152,11 @@ class RegionWorker:
         """
         dispatcher = self._dispatcher
         await self._role.run(
-            deliver, self._publish_for_ever, dispatcher.follow, dispatcher.rule_for_ever
+            deliver,
+            self._publish_for_ever,
+            dispatcher.follow,
+            dispatcher.rule_for_ever,
+            dispatcher.save_for_ever,
         )
 
     async def _publish_for_ever(self) -> None:

@@ -22,6 +22,9 @@ eval "$(bash "$docker_files/new-env.sh" | sed '/^#/d; s/^/export /')"
 compose=(docker compose --profile system --profile demo --profile identity)
 began=$SECONDS
 work=$(mktemp -d)
+# A market as quick as that of `vpp up`.
+export VPP_ENV_FILE=$work/vpp.env
+printf 'VPP_MARKET_INTERVAL_S=60\nVPP_MARKET_GATE_S=10\n' >"$VPP_ENV_FILE"
 
 finish() {
     local code=$?
@@ -76,7 +79,9 @@ docker compose --profile system --profile demo up --detach --wait --wait-timeout
     die "$(tail -3 "$work/up")"
 say "every container is healthy after $((SECONDS - started)) s"
 
-docker compose exec -T web vpp accounts add judge --role operator >/dev/null
+link=$(docker compose exec -T web vpp accounts add judge --role operator 2>/dev/null)
+"$python" -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=10)' "$link" ||
+    die "the link to sign in with leads nowhere: $link"
 VPP_TOKEN=$(docker compose exec -T web vpp accounts token judge --days 1 2>/dev/null | sed -n 's/^VPP_TOKEN=//p')
 [ -n "$VPP_TOKEN" ] || die "no token"
 export VPP_TOKEN
@@ -84,3 +89,9 @@ VPP_KAFKA=localhost:$VPP_KAFKA_PORT "$python" deploy/docker/judge.py --seconds "
 say "healthy, as vpp up --check judges"
 docker stats --no-stream --format '{{.Name}} {{.MemUsage}} {{.CPUPerc}}' |
     sed "s/$COMPOSE_PROJECT_NAME-//; s/-1 / /" | sort | awk '{ printf "  %-11s %10s %7s\n", $1, $2, $5 }'
+
+docker compose --profile system --profile demo up --detach --wait --wait-timeout 420 \
+    --scale region=2 --scale optimizer=2 --scale settlement=2 >"$work/up" 2>&1 || die "$(tail -3 "$work/up")"
+say "two each of region, optimizer and settlement; the one that works is paused:"
+VPP_KAFKA=localhost:$VPP_KAFKA_PORT "$python" deploy/docker/pause.py
+say "taken over, and nothing was done twice"

@@ -75,6 +75,13 @@ def test_compose_has_no_secret_and_publishes_on_loopback_only() -> None:
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
 
 
+def test_links_that_are_printed_in_a_container_lead_to_its_published_port() -> None:
+    web = COMPOSE["services"]["web"]
+    port = web["environment"]["VPP_WEB_PORT"]
+    assert web["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert web["environment"]["VPP_WEB_URL"] == f"http://localhost:{port}"
+
+
 def test_every_container_of_ours_is_confined() -> None:
     for name, service in COMPOSE["services"].items():
         if name in NOT_OURS:
