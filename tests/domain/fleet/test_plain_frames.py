@@ -12,6 +12,7 @@ from schemas.encoding import encode_json
 from schemas.telemetry import TELEMETRY_V1, Quality
 from tests.support.compiled_kernels import compiled, numpy_only
 from vpp_streams.domain.fleet.frames import Frame, Outputs, Policy
+from vpp_streams.domain.fleet.kept_windows import PackedWindow
 from vpp_streams.domain.fleet.partition import FleetPartition
 from vpp_streams.domain.fleet.plain_frames import PlainFrames
 from vpp_streams.domain.fleet.twins import Batch
@@ -159,6 +160,18 @@ def test_any_other_frame_is_left_to_the_general_way_unchanged(why: str) -> None:
     assert not part.twins.columns.changed
     assert apply(columns) is not None
     assert part.twins.columns.changed == {0}
+
+
+@pytest.mark.parametrize("size_ms", [MINUTE_MS, 15 * MINUTE_MS])
+def test_a_frame_of_a_compressed_window_is_left_to_the_general_way(size_ms: int) -> None:
+    compiled()
+    part = started()
+    part.windows.windows[size_ms, T // size_ms * size_ms] = PackedWindow()
+    part.windows.dirty.clear()
+    batch = frame_of(columns_of(np.arange(10), 1, np.random.default_rng(1)), 1).batch
+    plain = PlainFrames(part.twins, part.windows)
+    assert plain.apply(part.roster.ratings(), batch, T - MINUTE_MS) is None
+    assert not part.windows.dirty
 
 
 def test_fresh_readings_are_counted_by_region_and_time_and_others_are_not() -> None:

@@ -1,8 +1,8 @@
 """Frames of a live fleet in the usual case, applied by compiled loops in one go.
 
 In the usual case every device is known and occurs once, continues its count, is believed, and is
-measured in one open window of the shortest size. Everything else goes the general way
-(`FleetPartition._apply_readings`), which has the same outcome for these frames too and is what
+measured in one window of the shortest size that is not compressed. Everything else goes the general
+way (`FleetPartition._apply_readings`), which has the same outcome for these frames too and is what
 tests compare with.
 """
 
@@ -16,6 +16,7 @@ from schemas.telemetry import Quality
 from vpp_streams.domain import kernels
 from vpp_streams.domain.arrays import Array, Ints
 from vpp_streams.domain.fleet.columnar import BLOCK_ROWS
+from vpp_streams.domain.fleet.kept_windows import OpenWindow
 from vpp_streams.domain.fleet.rollup import Ratings
 from vpp_streams.domain.fleet.site_windows import SiteWindows
 from vpp_streams.domain.fleet.twins import NEWEST_VALUES, SET_BACK_MS, Batch, Twins
@@ -75,7 +76,10 @@ class PlainFrames:
         found = self._look(kernel, rows, batch, horizon_ms)
         if found is None:
             return None
-        self._apply(kernel, ratings, rows, batch, found)
+        opened = self._windows.opened(found.window_ms, len(self._twins.device_ids))
+        if opened is None:
+            return None
+        self._apply(kernel, ratings, rows, batch, opened, first_ms=found.first_ms)
         return self._fresh(ratings, found)
 
     def _look(self, kernel: ModuleType, rows: Ints, batch: Batch, horizon_ms: int) -> Looked | None:
@@ -90,10 +94,17 @@ class PlainFrames:
         return None if found is None else Looked(*found)
 
     def _apply(
-        self, kernel: ModuleType, ratings: Ratings, rows: Ints, batch: Batch, found: Looked
+        self,
+        kernel: ModuleType,
+        ratings: Ratings,
+        rows: Ints,
+        batch: Batch,
+        opened: list[OpenWindow],
+        *,
+        first_ms: int,
     ) -> None:
         known, columns = len(self._twins.device_ids), self._twins.columns
-        window, *longer = self._windows.about_to_change(found.window_ms, known)
+        window, *longer = opened
         regions = len(ratings.regions)
         room = (self._windows.sizes_ms[0] // FRESH_BUCKET_MS + 2) * max(regions, 1)
         if len(self._counts) < room:
@@ -103,7 +114,7 @@ class PlainFrames:
             rows, *_of(batch.columns, _FRAME), *_of(columns.arrays, _TWINS),
             *_of(window.arrays, COMPILED_COLUMNS), longer[0]["pending"] if longer else None,
             ratings.site, ratings.region, self._counts, blocks, longer_blocks, known, SET_BACK_MS,
-            BLOCK_ROWS, _bucket_of(found.first_ms), FRESH_BUCKET_MS, regions,
+            BLOCK_ROWS, _bucket_of(first_ms), FRESH_BUCKET_MS, regions,
         )  # fmt: skip
         columns.touch_blocks(blocks)
         window.touch_blocks(blocks)

@@ -59,9 +59,16 @@ class SiteWindows:
             left = left.take(~fits)
         self._add(left, self.sizes_ms[-1], rows, each_once)
 
-    def about_to_change(self, start_ms: int, rows: int) -> list[Columns]:
-        """The window of the shortest size that starts then, and the longer ones it is a part of."""
-        return [self._window((s, start_ms // s * s), rows) for s in self.sizes_ms]
+    def opened(self, start_ms: int, rows: int) -> list[OpenWindow] | None:
+        """The window of the shortest size that starts then, and the longer ones it is a part of.
+
+        They are about to change. None where one of them is compressed; then nothing has changed.
+        """
+        keys = [(size_ms, start_ms // size_ms * size_ms) for size_ms in self.sizes_ms]
+        if any(isinstance(self.windows.get(key), PackedWindow) for key in keys):
+            return None
+        found = (self._window(key, rows) for key in keys)
+        return [window for window in found if isinstance(window, OpenWindow)]
 
     def _add(self, samples: Samples, size_ms: int, rows: int, each_once: bool) -> None:
         for start, share in split(samples, size_ms).items():
