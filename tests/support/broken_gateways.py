@@ -26,6 +26,7 @@ from vpp_streams.gateway.actions import Action, Send
 from vpp_streams.gateway.admission import AdmissionRefusal
 from vpp_streams.gateway.doorkeeper import Doorkeeper
 from vpp_streams.gateway.live_acks import LiveAcks
+from vpp_streams.gateway.live_readings import LiveReadings
 from vpp_streams.gateway.server import Gateway
 from vpp_streams.gateway.session import Session
 
@@ -134,7 +135,7 @@ FAULTS = (
     fault("one epoch for all", "7", GREETING,
           around(Session, "registered", lambda f, self, _epoch, now: f(self, 5, now))),
     fault("silence before Hello", "8", GREETING, without_error("hello_first")),
-    fault("it never acks", "9 11 17", LIVE, instead(Session, "_ack_now", nothing)),
+    fault("it never acks", "9 11 17", LIVE, instead(LiveReadings, "acks_now", nothing)),
     fault("it acks ahead", "10", LIVE, around(Session, "registered", acks_ahead)),
     fault("it acks over gaps", "10 12", LIVE, instead(LiveAcks, "stored", over_gaps)),
     fault("it refuses repeats", "11", LIVE, around(Session, "_on_seen", refuses_repeats)),
@@ -155,5 +156,5 @@ FAULTS = (
     fault("it waits for ever", "24 25", SILENCE, instead(Session, "tick", nothing)),
     fault("no pongs", "26", REFUSALS, around(ServerProtocol, "send_frame", without_pongs)),
     fault("an Ack for each reading", "27", ACK_PACE,
-          around(Session, "_ack_if_due", lambda _, self, now: self._ack_now(now))),
+          around(LiveReadings, "acks_if_due", lambda _, self, now, **_kw: self.acks_now(now))),
 )  # fmt: skip
