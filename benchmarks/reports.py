@@ -211,7 +211,7 @@ def written(records: list[Any], root: Path) -> int:
     for (_, partition), kind, day, rows in buffer.drain():
         name = Flushed(partition, rows.offsets[0], rows.offsets[-1], "0" * 8).name
         directory.write(kind, day, name, rows.table(kind, partition))
-        count += len(rows.records)
+        count += len(rows.offsets)
     return count
 
 

@@ -105,8 +105,9 @@ def by_contract(batch: pa.RecordBatch) -> NDArray[np.bool_]:
 
 def _all_or_none(values: NDArray[np.float64], within: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Of each column: whether all values are within bounds, or none was measured."""
-    good: NDArray[np.bool_] = within.all(axis=0) | np.isnan(values).all(axis=0)
-    return good
+    complete: NDArray[np.bool_] = np.logical_and.reduce(within, axis=0)
+    absent: NDArray[np.bool_] = np.logical_and.reduce(np.isnan(values), axis=0)
+    return complete | absent
 
 
 def windows_of(record: SiteWindow | pa.RecordBatch) -> Iterator[SiteWindow]:
@@ -126,6 +127,8 @@ def _rows_of(batch: pa.RecordBatch) -> Iterator[SiteWindow]:
     for row, values in enumerate(zip(*groups.values(), strict=True)):
         *powers, soc = values
         site_id, size_s, start_ms = (columns[n][row] for n in ("site_id", "size_s", "start_ms"))
+        stats = (PowerStats(*of) if of[0] == of[0] else None for of in powers)  # NaN is no equal
+        battery, grid, solar, load = stats
         yield SiteWindow(
             window_id=f"{site_id}|{size_s}|{start_ms}",
             site_id=site_id,
@@ -134,10 +137,10 @@ def _rows_of(batch: pa.RecordBatch) -> Iterator[SiteWindow]:
             size_s=size_s,
             coverage=columns["coverage"][row],
             **{name: columns[name][row] for name in COUNTS},
-            **{
-                name: PowerStats(*power) if power[0] == power[0] else None  # NaN is no equal
-                for name, power in zip(POWERS, powers, strict=True)
-            },
+            battery=battery,
+            grid=grid,
+            solar=solar,
+            load=load,
             soc=SocStats(*soc) if soc[0] == soc[0] else None,
         )
 

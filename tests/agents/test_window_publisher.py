@@ -40,7 +40,7 @@ class World:
             health=health,
             letters=DeadLetters(health.process_id, health.counters),
             now_ms=lambda: 0,
-            producer=self.kafka,  # type: ignore[arg-type]  # it has what is used of one
+            producer=self.kafka,
         )
         self.publisher = WindowsPublisher(context)
 

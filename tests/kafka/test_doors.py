@@ -186,7 +186,7 @@ def elsewhere() -> SiteWindow:
 
 async def test_the_outlet_says_of_a_frame_of_windows_that_it_is_one() -> None:
     kafka = MemoryKafka(lambda: 0)
-    outlet = Outlet(kafka, "")  # type: ignore[arg-type]  # it has what the outlet uses of a producer
+    outlet = Outlet(kafka, "")
     window = elsewhere()
     await outlet.write(topics.SITE_WINDOWS, frame_of([window]))
     await outlet.write(topics.SITE_WINDOWS, window)

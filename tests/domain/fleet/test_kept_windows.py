@@ -21,7 +21,7 @@ from vpp_streams.domain.fleet.windows import WINDOW_COLUMNS, Samples, split
 ROWS = 7
 MINUTE = 60_000
 rows_of = st.lists(st.integers(0, ROWS - 1), min_size=1, max_size=ROWS, unique=True)
-operation = st.one_of(
+operation: st.SearchStrategy[tuple[str, list[int]]] = st.one_of(
     st.tuples(st.just("add"), rows_of),
     st.tuples(st.just("mark"), rows_of),
     st.tuples(st.just("published"), rows_of),
