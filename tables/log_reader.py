@@ -22,7 +22,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from tables.echoes import Echoes
 from vpp_streams.domain.fleet.columnar import Mark
-from vpp_streams.domain.telemetry.log_reading import Progress
+from vpp_streams.domain.telemetry.log_reading import Progress, in_turns
 from vpp_streams.kafka.clients import KafkaClients
 from vpp_streams.kafka.topic_ids import LOOK_S, KnownTopics
 
@@ -32,6 +32,9 @@ POLL_MS = 100
 GATHER_BYTES = 1024 * 1024
 """A reader that gathers fetches once this much is there, else each `POLL_MS`: one answer for the
 frames of many partitions instead of one for each."""
+AT_ONCE = 16
+"""Most records of a partition that are handed over in a row. Who applies them may be slow, and then
+the other partitions would stand still, and be taken for stalled."""
 STALLED_S = 60.0
 """A partition that has more records, and makes no progress for this long, has stalled."""
 
@@ -195,7 +198,7 @@ class LogReader:
             except OffsetOutOfRangeError as error:
                 await self._find_again(consumer, error.args[0])
                 continue
-            for tp, records in found.items():
+            for tp, records in in_turns(found, AT_ONCE):
                 async with self._handing:
                     if self._wanted is not None:
                         break  # the rest is read again
@@ -259,7 +262,7 @@ class LogReader:
         consumer.seek(tp, position.offset - 1 if known else position.offset)
 
     async def _hand_over(
-        self, consumer: AIOKafkaConsumer, tp: TopicPartition, records: list[ConsumerRecord]
+        self, consumer: AIOKafkaConsumer, tp: TopicPartition, records: Sequence[ConsumerRecord]
     ) -> None:
         position = self._positions[tp]
         if position.mark is not None and records[0].offset < position.offset:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
+import numpy as np
 from aiokafka import TopicPartition
 
 import agents.fleet
@@ -24,6 +25,7 @@ from tests.simulation.world import World
 from vpp_streams.domain.fleet.columnar import COMMIT, recover
 from vpp_streams.domain.fleet.frames import Clock
 from vpp_streams.domain.fleet.partition import FleetPartition
+from vpp_streams.domain.fleet.windows import WINDOW_COLUMNS
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.normalize.checked import MAX_AHEAD_MS
 from vpp_streams.kafka import topics
@@ -127,8 +129,11 @@ def image(state: FleetPartition) -> dict[str, Any]:
         f"twins {name}": _plain(array, rows) for name, array in twins.columns.arrays.items()
     }
     for key, window in state.windows.windows.items():
-        for name, array in window.arrays.items():
-            blocks[f"window {key} {name}"] = _plain(array, rows)
+        for name, array in window.gather(np.arange(min(rows, window.rows))).items():
+            # A window that no later reading has touched has fewer rows than there are devices.
+            complete = WINDOW_COLUMNS[name].filled(rows)
+            complete[..., : array.shape[-1]] = array
+            blocks[f"window {key} {name}"] = complete.tobytes()
     blocks["devices"] = list(twins.device_ids)
     blocks["clock"] = msgspec.to_builtins(state.clock)
     blocks["offset"] = state.applied_offset
@@ -136,9 +141,7 @@ def image(state: FleetPartition) -> dict[str, Any]:
 
 
 def _plain(array: Any, rows: int) -> Any:
-    # A window that no later reading has touched has room for fewer rows than there are devices.
-    filled = array[..., : min(rows, array.shape[-1])]
-    return filled.tobytes()
+    return array[..., :rows].tobytes()
 
 
 def replayed(world: World, registry: Registry, partition: int, upto: int) -> FleetPartition:

@@ -188,3 +188,51 @@ def test_records_that_were_read_and_are_not_applied_are_a_stall(away: bool) -> N
     assert words == (
         "" if away else "nothing was applied for 60 s, with more in raw.powerwall/1 at 54"
     )
+
+
+class Backlog:
+    """A consumer that has a backlog of two partitions, in one answer."""
+
+    def __init__(self, records: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+        self._records = records
+
+    async def getmany(self, **_options: object) -> dict[TopicPartition, list[ConsumerRecord]]:
+        found, self._records = self._records, {}
+        await asyncio.sleep(0 if found else 0.1)
+        return found
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 400)
+
+
+def test_a_partition_does_not_starve_while_the_records_of_another_are_applied() -> None:
+    """A backlog on a busy machine ended the worker: a partition stood still for a minute."""
+    other = TopicPartition("raw.powerwall", 2)
+    took: dict[TopicPartition, list[int]] = {TP: [], other: []}
+    complete = asyncio.Event()
+
+    async def slowly(records: Records) -> None:
+        await asyncio.sleep(0.4 * len(records.records))
+        assert records.after == (took[records.tp][-1] + 1 if took[records.tp] else 0)
+        took[records.tp] += [record.offset for record in records.records]
+        if all(len(offsets) == 400 for offsets in took.values()):
+            complete.set()
+
+    async def read() -> None:
+        reader = LogReader(KafkaClients(Settings()), slowly)
+        reader._positions = {TP: Position(), other: Position()}  # noqa: SLF001  # without Kafka
+        consumer: Any = Backlog(
+            {
+                tp: [ConsumerRecord(*tp, n, 0, 0, None, b"", 0, 0, 0, ()) for n in range(400)]
+                for tp in (TP, other)
+            }
+        )
+        async with asyncio.timeout(500), asyncio.TaskGroup() as group:
+            reading = group.create_task(reader._read_for_ever(consumer))  # noqa: SLF001  # as above
+            watching = group.create_task(reader._watch_for_ever(consumer))  # noqa: SLF001  # as above
+            await complete.wait()
+            reading.cancel()
+            watching.cancel()
+
+    in_virtual_time(read())
+    assert took == {TP: list(range(400)), other: list(range(400))}

@@ -269,11 +269,10 @@ class FleetPartition:
             regions |= set(ratings.regions)
         if not regions:
             return
-        if key in self.windows.windows and len(all_ := self.windows.sites(key, rows)) > len(
-            pending
-        ):
+        every = self.windows.sites(key, rows)
+        if len(every) > len(pending):
             published.clear()
-            for sites in self.windows.pieces(key, all_):
+            for sites in self.windows.pieces(key, every):
                 published.append(self.windows.sums(key, sites, rows).window_rows(ratings.region))
                 yield
         self._publish_regions(key, WindowRows.joined(published), ratings, regions, out)

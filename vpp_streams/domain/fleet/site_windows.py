@@ -128,6 +128,8 @@ class SiteWindows:
 
     def sites(self, key: Key, rows: SiteRows) -> NDArray[np.int64]:
         """Sites with a reading in a window, in row order."""
+        if key not in self.windows:
+            return np.zeros(0, np.int64)
         return sites_of(rows, self._told(key, np.arange(self.windows[key].rows)))[0]
 
     def pieces(self, key: Key, sites: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -4,10 +4,11 @@ A reader sends the broker several queries one after another, while others write.
 must be right whatever is written between two of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
+R = TypeVar("R")
 
 
 def first_offset(end_before: int, found: int | None) -> int:
@@ -19,6 +20,18 @@ def first_offset(end_before: int, found: int | None) -> int:
     that is queried afterwards, it would be skipped for good.
     """
     return end_before if found is None else found
+
+
+def in_turns(found: Mapping[K, Sequence[R]], most: int) -> Iterator[tuple[K, Sequence[R]]]:
+    """The records of several logs, of each at most so many in a row, until all have had their turn.
+
+    The records of a log stay in order. Where one has thousands, the others do not wait for them.
+    """
+    longest = max(map(len, found.values()), default=0)
+    for first in range(0, longest, most):
+        for key, records in found.items():
+            if part := records[first : first + most]:
+                yield key, part
 
 
 class Progress(Generic[K]):
