@@ -28,12 +28,12 @@ class LiveReadings:
     """Numbers rise; what is in flight is not produced again; an ack covers what Kafka has."""
 
     __slots__ = (
+        "_ack_ms",
         "_acked_ms",
         "_acks",
         "_counters",
         "_device_id",
         "_in_flight",
-        "_limits",
         "_partition",
         "_topic",
         "boot",
@@ -60,7 +60,7 @@ class LiveReadings:
         self._device_id = device_id
         self._topic = topic
         self._partition = partition
-        self._limits = limits
+        self._ack_ms = limits.ack_ms
         self._counters = counters
         self._in_flight: set[int] = set()
         self._acks = LiveAcks(0)
@@ -107,7 +107,7 @@ class LiveReadings:
 
     def noted(self, seq: int, mono_ms: int) -> bool:
         """As `stored`, if nothing follows from it; False says that nothing has changed."""
-        if mono_ms - self._acked_ms >= self._limits.ack_ms or not self._acks.continues(seq):
+        if mono_ms - self._acked_ms >= self._ack_ms or not self._acks.continues(seq):
             return False
         self._in_flight.discard(seq)
         return True
@@ -118,7 +118,7 @@ class LiveReadings:
 
     def acks_if_due(self, now: Now, *, at_once: bool) -> list[Send]:
         """The ack of what was stored since the last one, no more often than they are due."""
-        if at_once or now.mono_ms - self._acked_ms >= self._limits.ack_ms:
+        if at_once or now.mono_ms - self._acked_ms >= self._ack_ms:
             return self.acks_now(now)
         return []
 
