@@ -16,14 +16,13 @@ from schemas.encoding import (
     frame_headers,
 )
 from schemas.telemetry import SCHEMA_NAME, TELEMETRY_V1, Rejected
-from schemas.window_frames import windows_of
 from tests.support.kafka_groups import wait_for_group
 from tests.support.kafka_world import Worker, plain_http, read_all, until, workers
 from tests.support.telemetry_factory import make_batch
+from tests.support.window_frames import windows_in
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients, producing
-from vpp_streams.kafka.decode import decode
 from vpp_streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -105,7 +104,7 @@ async def test_junk_is_a_dead_letter_and_windows_close(
     windows = [
         window
         for record in await read_all(topics_ready, name)
-        for window in windows_of(decode(topics.SITE_WINDOWS, record.value, record.headers))
+        for window in windows_in(record.value, record.headers)
     ]
     assert sorted(w.window_id for w in windows) == sorted(f"{s}|60|{T0}" for s in SITES)
     assert all(w.battery and w.battery.energy_wh == pytest.approx(1.0) for w in windows)

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from schemas.encoding import decode_json
 from schemas.windows import SiteWindow
 from tests.support.kafka_groups import wait_for_group
 from tests.support.kafka_world import Worker, read_all, until, workers
 from tests.support.paths import ROOT
+from tests.support.window_frames import windows_in
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.admin import ensure_topics
 from vpp_streams.kafka.clients import KafkaClients
@@ -24,6 +24,8 @@ pytestmark = pytest.mark.kafka
 DATA = ROOT.parent / "shared" / "data"
 QUARTER_S = 900
 
+Published = tuple[int, int, tuple[tuple[str, bytes], ...], bytes]
+"""Partition, offset, headers and value."""
 Home = Callable[[str, str], tuple[Source, pd.DataFrame]]
 
 
@@ -57,15 +59,15 @@ def ausgrid(first: str, last: str) -> tuple[Source, pd.DataFrame]:
     return source, daily.set_axis(["load", "solar"], axis=1)
 
 
-async def windows_of(settings: Settings) -> list[tuple[int, int, bytes, bytes]]:
-    """Topic site.windows as it stands: (partition, offset, key, value)."""
+async def windows_of(settings: Settings) -> list[Published]:
+    """Topic site.windows as it stands: (partition, offset, headers, value)."""
     records = await read_all(settings, topics.SITE_WINDOWS.full(settings.namespace))
-    return [(r.partition, r.offset, r.key, r.value) for r in records]
+    return [(r.partition, r.offset, r.headers, r.value) for r in records]
 
 
 async def replay_and_close(
     settings: Settings, source: Source, pacer: Pacer, log_dir: Path
-) -> list[tuple[int, int, bytes, bytes]]:
+) -> list[Published]:
     """Replay, let a fleet worker read all of it, and return what it published."""
     await ensure_topics(KafkaClients(settings))
     await replay(settings, source, pacer)
@@ -76,11 +78,10 @@ async def replay_and_close(
     return await windows_of(settings)
 
 
-def daily_wh(published: list[tuple[int, int, bytes, bytes]]) -> pd.DataFrame:
+def daily_wh(published: list[Published]) -> pd.DataFrame:
     """Daily energy from the newest revision of every window of 15 minutes."""
     newest: dict[str, SiteWindow] = {}
-    for _, _, _, value in published:
-        window = decode_json(value, SiteWindow)
+    for window in (w for _, _, headers, value in published for w in windows_in(value, headers)):
         if window.size_s == QUARTER_S:
             known = newest.get(window.window_id)
             if known is None or known.revision < window.revision:

@@ -16,12 +16,12 @@ import agents.fleet
 from schemas.assets import Site
 from schemas.encoding import HEADER_STREAM_TIME
 from schemas.telemetry import NativeBody, RawLine
-from schemas.window_frames import windows_of
 from schemas.windows import SiteWindow
 from tests.simulation import PARTITIONS
 from tests.simulation.log import Stored
 from tests.simulation.plant import Plant
 from tests.simulation.world import World
+from tests.support.window_frames import windows_in
 from vpp_streams.domain.fleet.columnar import COMMIT, recover
 from vpp_streams.domain.fleet.frames import Clock
 from vpp_streams.domain.fleet.partition import FleetPartition
@@ -29,7 +29,6 @@ from vpp_streams.domain.fleet.windows import WINDOW_COLUMNS
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.normalize.checked import MAX_AHEAD_MS
 from vpp_streams.kafka import topics
-from vpp_streams.kafka.decode import decode
 from vpp_streams.kafka.topic import Topic
 
 NEAR_WH = 1e-6
@@ -237,8 +236,7 @@ def published(world: World, size_s: int) -> dict[tuple[str, int], SiteWindow]:
     found: dict[tuple[str, int], SiteWindow] = {}
     for partition in range(PARTITIONS):
         for record in committed(world, topics.SITE_WINDOWS, partition):
-            content = decode(topics.SITE_WINDOWS, record.value or b"", record.headers)
-            for window in windows_of(content):
+            for window in windows_in(record.value or b"", record.headers):
                 if window.size_s != size_s:
                     continue
                 key = (window.site_id, window.start_ms)

@@ -15,6 +15,7 @@ from schemas.telemetry import SCHEMA_NAME, Rejected
 from schemas.windows import SiteWindow
 from tests.support.kafka_world import read_all
 from tests.support.telemetry_factory import make_batch
+from tests.support.window_frames import windows_in
 from vpp_streams.domain.registry.hashing import partition_of
 from vpp_streams.kafka import topics
 from vpp_streams.kafka.clients import KafkaClients
@@ -143,9 +144,9 @@ class ReadingsWorld:
         """Each window at its newest revision."""
         newest: dict[str, SiteWindow] = {}
         for record in await read_all(self.settings, self.name(topics.SITE_WINDOWS)):
-            window = decode_json(record.value, SiteWindow)
-            if window.revision >= getattr(newest.get(window.window_id), "revision", 0):
-                newest[window.window_id] = window
+            for window in windows_in(record.value, record.headers):
+                if window.revision >= getattr(newest.get(window.window_id), "revision", 0):
+                    newest[window.window_id] = window
         return newest
 
     async def rejected(self) -> list[Rejected]:

@@ -54,6 +54,13 @@ def test_a_record_states_the_sums_and_none_where_nothing_was_measured() -> None:
     assert (window.grid, window.solar, window.load, window.soc) == (None,) * 4
 
 
+def test_no_site_gives_no_record() -> None:
+    """A page of a site asks for all windows, also for those in which it has no reading."""
+    nothing = sums_of((), ())
+    assert list(records_of(nothing)) == []
+    assert list(batches_of(nothing, 0)) == []
+
+
 @pytest.mark.parametrize(
     ("site", "region", "watts"),
     [

@@ -69,7 +69,7 @@ def _batch_of(sums: SiteSums, part: slice) -> pa.RecordBatch:
         *(sums.mean_w[:, part], sums.min_w[:, part], sums.max_w[:, part]),
     )
     by_power = np.stack([np.where(measured, of, np.nan) for of in statistics], axis=1)
-    columns |= zip(POWER_COLUMNS, by_power.reshape(-1, n), strict=True)
+    columns |= zip(POWER_COLUMNS, by_power.reshape(len(POWER_COLUMNS), n), strict=True)
     soc = np.where(sums.has_soc[part], sums.soc[:, part], np.nan)
     columns |= zip(SOC_COLUMNS, soc, strict=True)
     return pa.RecordBatch.from_arrays(
