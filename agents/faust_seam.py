@@ -6,7 +6,7 @@ owns which partition number. The records themselves are read by `tables.log_read
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -26,6 +26,28 @@ log = structlog.get_logger()
 
 COMMIT_PATIENCE_S = 10.0
 """A commit that takes longer is given up: the next one includes it."""
+
+
+class CancelledWorkError(RuntimeError):
+    """Work beside the agents was cancelled, and not because its app ends."""
+
+
+def run_beside_agents(app: faust.App, work: Callable[[], Awaitable[None]]) -> None:
+    """Run work as long as the app runs; whatever else ends it early ends the app as well.
+
+    An error in it does that by itself. Of a cancelled task, however, Faust believes that it has
+    cancelled it: the worker would go on without its work, and look healthy.
+    """
+
+    async def run() -> None:
+        try:
+            await work()
+        except asyncio.CancelledError as error:
+            if app.should_stop:
+                raise
+            raise CancelledWorkError(f"{work.__qualname__} was cancelled") from error
+
+    app.task(run)
 
 
 class Membership:

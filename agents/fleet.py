@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 
 from agents.command import CommandAgent
 from agents.context import AgentContext
-from agents.faust_seam import membership_of
+from agents.faust_seam import membership_of, run_beside_agents
 from agents.fleet_pages import FleetPages
 from agents.holders import Holders
 from agents.stateful_role import RoleLogs, StatefulAgent, StatefulRole
@@ -166,7 +166,7 @@ class FleetWorker:
 def register(app: faust.App, context: AgentContext) -> None:
     """Add the fleet agent, the work beside it and its pages to an app."""
     worker = FleetWorker(context, membership_of(app, topics.SEATS_FLEET, context))
-    app.task(StatefulAgent(app, "fleet", worker).run)
+    run_beside_agents(app, StatefulAgent(app, "fleet", worker).run)
     add_pages(app, context, worker)
 
 

@@ -15,7 +15,7 @@ import asyncio
 import faust
 
 from agents.context import AgentContext
-from agents.faust_seam import Membership, membership_of
+from agents.faust_seam import Membership, membership_of, run_beside_agents
 from agents.fleet import FleetWorker, add_pages
 from agents.ingest import IngestAgents, IngestWorker
 from agents.stateful_role import StatefulAgent
@@ -55,8 +55,8 @@ def register(app: faust.App, context: AgentContext) -> None:
     raw = IngestAgents(app, worker.ingest)
     canonical = StatefulAgent(app, "fleet", worker.fleet)
 
-    @app.task
     async def run() -> None:
         await worker.run(raw.live.put, raw.backfill.put, canonical.channel.put)
 
+    run_beside_agents(app, run)
     add_pages(app, context, worker.fleet)

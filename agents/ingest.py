@@ -14,7 +14,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from agents.context import AgentContext
-from agents.faust_seam import LogChannel, Membership, membership_of
+from agents.faust_seam import LogChannel, Membership, membership_of, run_beside_agents
 from agents.in_flight import InFlight, position_of
 from schemas.bounds import PARTITIONS
 from schemas.encoding import BACKFILL, HEADER_STREAM_TIME, LIVE, SOURCE_HEARTBEAT, frame_headers
@@ -252,4 +252,4 @@ def register(app: faust.App, context: AgentContext) -> None:
     """Add the live and the backfill agent, and the work beside them, to an app."""
     worker = IngestWorker(context, membership_of(app, topics.SEATS_INGEST, context))
     context.health.figures.append(lambda: [("vpp_partitions_owned", (), worker.partitions())])
-    app.task(IngestAgents(app, worker).run)
+    run_beside_agents(app, IngestAgents(app, worker).run)

@@ -12,7 +12,7 @@ import faust
 import structlog
 
 from agents.context import AgentContext
-from agents.faust_seam import credentials_of
+from agents.faust_seam import credentials_of, run_beside_agents
 from schemas.bounds import PARTITIONS
 from vpp_streams import clock
 from vpp_streams.domain import kernels
@@ -119,11 +119,12 @@ def _end_in_time(app: faust.App) -> None:
 
 
 def _follow_registry(app: faust.App, context: AgentContext) -> None:
-    @app.task
     async def follow_registry() -> None:
         # A registry that falls behind would reject good readings as unknown, so an error here
         # ends the worker (its supervisor starts it again) instead of being swallowed.
         await _registry_for_ever(context)
+
+    run_beside_agents(app, follow_registry)
 
 
 async def _registry_for_ever(context: AgentContext) -> None:
@@ -132,17 +133,19 @@ async def _registry_for_ever(context: AgentContext) -> None:
 
 
 def _publish_health(app: faust.App, context: AgentContext) -> None:
-    @app.task
     async def publish_health() -> None:
         async with producing(context.clients) as producer, asyncio.TaskGroup() as group:
             group.create_task(context.letters.run(context.clients))
             group.create_task(context.health.publish_for_ever(context.settings, producer))
 
+    run_beside_agents(app, publish_health)
+
 
 def _keep_registry_from_collector(app: faust.App, context: AgentContext) -> None:
-    @app.task
     async def freeze() -> None:
         await _freeze_registry(context)
+
+    run_beside_agents(app, freeze)
 
 
 async def _freeze_registry(context: AgentContext) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agents.faust_seam import Membership
+from agents.faust_seam import CancelledWorkError, Membership, run_beside_agents
 from tables.group import NoShareError, Share
 
 
@@ -50,3 +50,35 @@ def test_only_the_next_generation_follows() -> None:
     assert Share(5, frozenset({1})).follows(before)
     assert not Share(6, frozenset({1})).follows(before)
     assert not Share(5, frozenset({1})).follows(None)
+
+
+class EndingApp:
+    """The parts of Faust that run a task, and the error with which it ends."""
+
+    def __init__(self) -> None:
+        self.should_stop = False
+        self.tasks: list[Any] = []
+
+    def task(self, function: Any) -> None:
+        self.tasks.append(asyncio.create_task(function()))
+
+
+async def test_work_that_is_cancelled_while_its_app_runs_is_an_error() -> None:
+    app = EndingApp()
+
+    async def work() -> None:
+        raise asyncio.CancelledError  # as a client does that cancels what it waits for
+
+    run_beside_agents(app, work)
+    with pytest.raises(CancelledWorkError, match="work was cancelled"):
+        await app.tasks[0]
+
+
+async def test_work_is_cancelled_when_its_app_stops() -> None:
+    app = EndingApp()
+    run_beside_agents(app, asyncio.Event().wait)  # type: ignore[arg-type]  # it never returns
+    await asyncio.sleep(0)
+    app.should_stop = True
+    app.tasks[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await app.tasks[0]

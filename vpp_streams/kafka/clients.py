@@ -5,7 +5,7 @@ Everything else takes a `KafkaClients`, or an object of the same shape that simu
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -116,9 +116,24 @@ async def producing(
         await _start(clients, producer)
         yield producer
     finally:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(finish_s):
-                await producer.stop()
+        await _stopped(producer, finish_s)
+
+
+async def _stopped(producer: AIOKafkaProducer, patience_s: float) -> None:
+    """Stop a producer, in a task of its own.
+
+    Its sender may end as a cancelled one, and in Python 3.11.2 a timeout that expires after an
+    error in a task group ends as a cancellation: either would take the place of the error with
+    which the producer's user ends, and a cancelled task counts as one that was told to end.
+    """
+    stopping = asyncio.ensure_future(producer.stop())
+    try:
+        await asyncio.wait({stopping}, timeout=patience_s)
+    finally:
+        stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
+    if not stopping.cancelled():
+        stopping.result()
 
 
 @asynccontextmanager
