@@ -4,7 +4,6 @@ What a reader gets has been checked: a row is one transfer between two accounts,
 """
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from schemas.bounds import MAX_INTERVAL_MS, MAX_TIME_MS
 from schemas.settlement import (
@@ -68,6 +67,8 @@ def decode_entries(data: bytes) -> pa.RecordBatch:
 
 
 def _check(batch: pa.RecordBatch) -> None:
+    import pyarrow.compute as pc  # noqa: PLC0415 - slow, and most processes read no entries
+
     if not batch.num_rows:
         raise ValueError("it has no rows")
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -90,6 +91,8 @@ def _check(batch: pa.RecordBatch) -> None:
 
 
 def _check_floats(batch: pa.RecordBatch) -> None:
+    import pyarrow.compute as pc  # noqa: PLC0415 - as in `_check`
+
     for name in _FLOATS:
         values = batch.column(name)
         measured = values.filter(pc.invert(pc.is_nan(values)))

@@ -7,12 +7,14 @@ an error too: whoever names a CA believes that the connection is encrypted.
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vpp_streams.errors import SettingsError
-from vpp_streams.kafka.oauth import ClientTokens
 from vpp_streams.settings import LOOPBACK, Settings
+
+if TYPE_CHECKING:
+    from vpp_streams.kafka.oauth import ClientTokens
 
 _TLS = ("ssl_ca_file", "ssl_cert_file", "ssl_key_file")
 _PASSWORD = ("sasl_username", "sasl_password_file")
@@ -31,7 +33,7 @@ class Security:
     mechanism: str | None = None
     username: str | None = None
     password: str | None = None
-    tokens: ClientTokens | None = None
+    tokens: "ClientTokens | None" = None
 
     def options(self) -> dict[str, Any]:
         """The arguments of aiokafka's clients."""
@@ -93,7 +95,9 @@ def _tls(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-def _tokens(settings: Settings) -> ClientTokens:
+def _tokens(settings: Settings) -> "ClientTokens":
+    from vpp_streams.kafka.oauth import ClientTokens  # noqa: PLC0415 - an HTTP client, for few
+
     url, client_id, secret_file = (_needed(settings, one, "OAUTHBEARER") for one in _OAUTH)
     found = urlsplit(url)
     if found.scheme != "https" and found.hostname not in LOOPBACK:

@@ -45,7 +45,7 @@ from vpp_streams.web.past_flows import PastFlows
 from vpp_streams.web.pipeline_api import PipelineApi
 from vpp_streams.web.problems import answer_problems
 from vpp_streams.web.region_api import RegionApi
-from vpp_streams.web.routes import Declared, Needs
+from vpp_streams.web.routes import PREFIX, Declared, Needs
 from vpp_streams.web.senders import Senders
 from vpp_streams.web.session_api import SessionApi
 from vpp_streams.web.sign_in import SignIn
@@ -54,7 +54,6 @@ from vpp_streams.web.statement_api import StatementApi
 from vpp_streams.web.statement_views import Entries, Months, PastEvents
 from vpp_streams.web.stream import Stream
 
-PREFIX = "/api/v1"
 STATIC = Path(__file__).parent / "static"
 _ABOUT = """The present and recent state of a virtual power plant's fleet, and orders to it.
 
@@ -133,7 +132,8 @@ def create_web(
         StatementApi(read_model, ledger, PastFlows(settings, read_model.counters), now_ms),
     ):
         routes = part.routes()
-        app.include_router(routes.router, prefix=PREFIX)
+        # `include_router` would build each of them a second time.
+        app.router.routes.extend(routes.router.routes)
         needs.extend(routes.declared, PREFIX)
     describe_with(app, _DOCUMENTED)
     needs.extend(_serve_pages(app))

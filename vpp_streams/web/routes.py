@@ -13,6 +13,9 @@ from vpp_streams.serving.needs import Need
 from vpp_streams.serving.problems import ApiError
 from vpp_streams.web.problems import refuse_unknown_parameters
 
+PREFIX = "/api/v1"
+"""What the path of every part of the API begins with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Declared:
@@ -27,7 +30,9 @@ class Routes:
     """A router whose every path declares its need, and refuses unknown query parameters."""
 
     def __init__(self, tag: str) -> None:
-        self.router = APIRouter(tags=[tag], dependencies=[Depends(refuse_unknown_parameters)])
+        self.router = APIRouter(
+            prefix=PREFIX, tags=[tag], dependencies=[Depends(refuse_unknown_parameters)]
+        )
         self.declared: list[Declared] = []
 
     def add(
