@@ -107,6 +107,11 @@ async def test_past_events_state_what_was_given_and_what_is_missing(
         await expect(events.filter(has_text="Operator's event").first).to_contain_text(
             "1 event × 0.25 EUR = 0.2500 EUR"
         )
+        sold = {"why": "event", "market": "sim", "direction": "gave", "delivered_wh": 500}
+        title = await page.evaluate(
+            "async (event) => (await import('/views/payments.js')).eventTitle(event)", sold
+        )
+        assert title == "Event of market awards (sim): your battery gave 0.500 kWh"
         await finds_nothing(page)
 
 

@@ -49,7 +49,7 @@ export function formulaOf({ text: words, note }) {
   return [h("p", { class: "formula" }, words), note ? h("p", { class: "note" }, note) : null];
 }
 
-const WHY = { award: "Market award", event: "Operator's event", availability: "Availability" };
+const WHY = { award: "Market award", event: "Operator's event" };
 const DIRECTIONS = { gave: "your battery gave", charged: "your battery took", none: "no energy was delivered" };
 
 /** What an event was, in a sentence. */
@@ -57,7 +57,9 @@ export function eventTitle(event) {
   if (event.why === "availability") return "Availability: your battery stood ready";
   const moved = event.direction === "none" ? DIRECTIONS.none : `${DIRECTIONS[event.direction]} ${kwh(Math.abs(event.delivered_wh))}`;
   const market = event.market ? ` (${event.market})` : "";
-  return `${WHY[event.why]}${market}: ${event.delivered_wh === null ? "not measured" : moved}`;
+  // Programs also pay for events that were sold to a market.
+  const why = event.why === "event" && event.market ? "Event of market awards" : WHY[event.why];
+  return `${why}${market}: ${event.delivered_wh === null ? "not measured" : moved}`;
 }
 
 /** The panel of a home: what it earned this month, its last event, and where there is more. */
