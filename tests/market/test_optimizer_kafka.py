@@ -337,9 +337,29 @@ def assert_one_bid_of_each(records: Sequence[Bid | Award]) -> None:
     assert [id_ for id_, count in counts.items() if count > 1] == []
 
 
+def assert_made_again(bids: Sequence[Bid], records: Sequence[Input]) -> None:
+    """Each bid is what its offsets give, to the byte."""
+    decided = [bid for bid in bids if bid.rung == "value_rule"]
+    assert len(decided) >= 4
+    for bid in decided:
+        assert {source.topic for source in bid.sources} >= {"market.awards", "dispatch.events"}
+        asked = DecisionRequest(
+            rules=sim_rules(bid.interval_ms, bid.start_ms - bid.gate_ms),
+            region=bid.region,
+            start_ms=bid.start_ms,
+            now_ms=bid.made_at_ms,
+            reserve=ReservePolicy(),
+        )
+        inputs = inputs_from_records(records_below(records, bid), asked)
+        again, _plan = SellsWhenDear().decide(inputs, lambda: 0.0, 1.0)
+        again = msgspec.structs.replace(sound_bid(inputs, again), solve_ms=bid.solve_ms)
+        assert encode_json(again) == encode_json(bid)
+
+
 async def test_bids_awards_targets_and_deliveries_follow_each_other(
     settings: Settings, tmp_path: Path
 ) -> None:
+    """And each bid can be made again from the offsets that it names."""
     async with running(settings, tmp_path) as world:
         await world.until_awards(6)
         await world.until(lambda: len(world.of(Delivery)) >= 4, "deliveries")
@@ -351,6 +371,11 @@ async def test_bids_awards_targets_and_deliveries_follow_each_other(
         await world.until(
             lambda: any(told.missing_w == 0.0 for told in world.of(Shortfall)), "its end"
         )
+        await world.until(
+            lambda: sum(bid.rung == "value_rule" for bid in world.bids) >= 4, "bids that offer"
+        )
+        bids, records = list(world.bids), await world.inputs()
+    assert_made_again(bids, records)
     assert_one_bid_of_each(world.bids)
     assert {bid.region for bid in world.bids} == set(REGIONS)  # none where there is no battery
     assert all(bid.made_at_ms < bid.gate_ms for bid in world.bids)
@@ -373,28 +398,6 @@ async def test_bids_awards_targets_and_deliveries_follow_each_other(
         assert delivery.coverage == 1.0
     told = [clearing.start_ms for clearing in world.of(Clearing)]
     assert len(set(told)) == len(told) >= HISTORY_MS // (INTERVAL_S * 1000)
-
-
-async def test_a_bid_can_be_made_again_from_its_offsets(settings: Settings, tmp_path: Path) -> None:
-    async with running(settings, tmp_path) as world:
-        await world.until(
-            lambda: sum(bid.rung == "value_rule" for bid in world.bids) >= 4, "bids that offer"
-        )
-        bids, records = list(world.bids), await world.inputs()
-    decided = [bid for bid in bids if bid.rung == "value_rule"]
-    for bid in decided:
-        assert {source.topic for source in bid.sources} >= {"market.awards", "dispatch.events"}
-        asked = DecisionRequest(
-            rules=sim_rules(bid.interval_ms, bid.start_ms - bid.gate_ms),
-            region=bid.region,
-            start_ms=bid.start_ms,
-            now_ms=bid.made_at_ms,
-            reserve=ReservePolicy(),
-        )
-        inputs = inputs_from_records(records_below(records, bid), asked)
-        again, _plan = SellsWhenDear().decide(inputs, lambda: 0.0, 1.0)
-        again = msgspec.structs.replace(sound_bid(inputs, again), solve_ms=bid.solve_ms)
-        assert encode_json(again) == encode_json(bid)
 
 
 async def test_an_optimizer_that_is_killed_still_meets_the_gate_and_bids_once(

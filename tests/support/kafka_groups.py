@@ -70,12 +70,6 @@ async def group_offsets(
         await admin.close()
 
 
-async def progress(settings: Settings, role: str, topic: Topic) -> int:
-    """Records of a topic that a role has committed."""
-    async with group_offsets(settings, role, topic) as offsets:
-        return sum(await offsets.committed())
-
-
 async def wait_for_group(settings: Settings, role: str, *topics: Topic) -> None:
     """Wait until a role has committed all that is in its topics now (heartbeats go on)."""
     async with group_offsets(settings, role, *topics) as offsets:

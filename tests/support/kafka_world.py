@@ -124,11 +124,15 @@ def workers(settings: Settings, log_dir: Path) -> Iterator[Callable[..., Worker]
 async def until(
     condition: Callable[[], Awaitable[bool]], what: str, patience_s: float = PATIENCE_S
 ) -> None:
-    """Wait until a condition holds."""
+    """Wait until a condition holds.
+
+    It is looked at five times a second: most conditions ask processes or the broker, and what
+    they take for the answer is missing where the tests wait for them.
+    """
     deadline = time.monotonic() + patience_s
     while not await condition():
         assert time.monotonic() < deadline, f"waited {patience_s} s for: {what}"
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
 
 
 async def write(settings: Settings, topic: Topic[Any], record: Any) -> None:

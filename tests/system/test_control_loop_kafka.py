@@ -20,7 +20,7 @@ from tests.support.closed_loop import (
     wait_for_capability_w,
     wait_until_leases_end,
 )
-from tests.support.control_world import control_loop
+from tests.support.control_world import Loop, control_loop
 from tests.support.kafka_world import until
 from vpp_streams.local.broker import wait_until_it_works
 from vpp_streams.local.kafka_process import (
@@ -38,7 +38,10 @@ pytestmark = pytest.mark.kafka
 async def test_a_dispatch_is_followed_and_what_is_missing_is_announced(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """10 % of homes are offline, 5 % refuse, and in the middle 30 % lose their link."""
+    """10 % of homes are offline, 5 % refuse, and in the middle 30 % lose their link.
+
+    More than there is gives all, and a notice with causes.
+    """
     async with control_loop(
         settings, demo_homes(), tmp_path, patience=QUICK, offline_share=0.1, refuse_share=0.05
     ) as loop:
@@ -58,7 +61,13 @@ async def test_a_dispatch_is_followed_and_what_is_missing_is_announced(
         await wait_until_leases_end(loop)
         await assert_commands_complete(loop)
         told, story = await loop.told(), await loop.events()
+        notice = await asked_for_too_much(loop, 2 * asked_w)
     assert_no_breach(loop)
+    assert notice.causes
+    assert {cause.cause for cause in notice.causes} <= {
+        "offline", "refused", "reserve", "connection", "rating", "not_following", "not_heard",
+        "no_answer",
+    }  # fmt: skip
     states = [t.state for t in told if isinstance(t, RequestEvent) and t.request_id == "t1"]
     assert states == ["accepted", "active", "withdrawn"]
     followed = [t for t in told if isinstance(t, DispatchStatus) and t.request_id == "t1"]
@@ -67,30 +76,21 @@ async def test_a_dispatch_is_followed_and_what_is_missing_is_announced(
     assert len(refused) == 3
 
 
-async def test_more_than_there_is_gives_all_and_a_notice_with_causes(
-    settings: Settings, tmp_path: Path
-) -> None:
-    async with control_loop(
-        settings, demo_homes(30), tmp_path, patience=QUICK, refuse_share=0.1
-    ) as loop:
-        most_w = await wait_for_capability_w(loop, 1.0)
-        await loop.target(REGION, 3 * most_w)
+async def asked_for_too_much(loop: Loop, most_w: float) -> Notice:
+    """Ask for three times what there is, and hold the region once a notice says so."""
+    await loop.target(REGION, 3 * most_w)
+    found: list[Notice] = []
 
-        async def noticed() -> bool:
-            return any(isinstance(t, Notice) and t.missing_w > most_w for t in await loop.told())
+    async def noticed() -> bool:
+        told = [t for t in await loop.told() if isinstance(t, Notice)]
+        found[:] = [t for t in told if t.missing_w > most_w]
+        return bool(found)
 
-        await until(noticed, "a notice")
-
-        notice = next(t for t in await loop.told() if isinstance(t, Notice))
-        hold = await loop.hold(REGION)
-        await wait_until_leases_end(loop)
-        await loop.withdraw(hold)
-    assert_no_breach(loop)
-    assert notice.causes
-    assert {cause.cause for cause in notice.causes} <= {
-        "offline", "refused", "reserve", "connection", "rating", "not_following", "not_heard",
-        "no_answer",
-    }  # fmt: skip
+    await until(noticed, "a notice")
+    hold = await loop.hold(REGION)
+    await wait_until_leases_end(loop)
+    await loop.withdraw(hold)
+    return found[0]
 
 
 @pytest.mark.parametrize(

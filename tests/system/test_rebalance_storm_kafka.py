@@ -3,7 +3,6 @@
 nightly has twenty rounds of it, and the other tests a drill of three.
 """
 
-import asyncio
 import random
 import time
 from collections.abc import Callable
@@ -103,7 +102,11 @@ class Fleet:
         self.running = [w for w in self.running if w.process.poll() is None] or [
             self._start(self._role)  # who ended loudly is started again, as its supervisor does
         ]
-        return all(await asyncio.gather(*(self._exact(w, s) for w in self.running for s in SITES)))
+        for worker in self.running:
+            for site_id in SITES:
+                if not await self._exact(worker, site_id):
+                    return False
+        return True
 
     async def _exact(self, worker: Worker, site_id: str) -> bool:
         try:
