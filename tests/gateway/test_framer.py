@@ -151,3 +151,18 @@ async def test_a_producer_that_takes_nothing_any_more_ends_the_gateway() -> None
     with pytest.raises(BrokerError, match="OutOfOrderSequenceNumber"):
         await framer.run()
     assert answers == [False]
+
+
+async def test_a_record_that_kafka_misses_ends_the_gateway() -> None:
+    """It came back from a kill without it, and refused all readings of 222 devices for ever."""
+    kafka = Kafka()
+    framer = Framer(Outlet(kafka, "ns"), "gateway-test", 1, Counter())
+    answers: list[bool] = []
+    running = asyncio.create_task(framer.run())
+    framer.add(topics.RAW_SOLAR, 1, b"a", answers.append)
+    *_, future = await kafka.sent.get()
+    future.set_exception(OutOfOrderSequenceNumber())
+    async with asyncio.timeout(60):
+        with pytest.raises(BrokerError, match="OutOfOrderSequenceNumber"):
+            await running
+    assert answers == [False]

@@ -5,7 +5,14 @@ from collections import Counter
 from contextlib import suppress
 
 import structlog
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaError,
+    KafkaTimeoutError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+    UnknownProducerId,
+)
 
 from vpp_streams.errors import BrokerError
 from vpp_streams.gateway.actions import Produce
@@ -16,6 +23,9 @@ from vpp_streams.kafka.outlet import Outlet
 log = structlog.get_logger()
 
 MAX_IN_FLIGHT_BYTES = 32 * 1024 * 1024
+_REFUSES_ALL = (OutOfOrderSequenceNumber, UnknownProducerId, InvalidProducerEpoch, ProducerFenced)
+"""Kafka misses an earlier record of this producer, or does not know it any more, as after a broker
+that was killed: it refuses what follows for ever, and the client does not start again by itself."""
 
 
 class Framer:
@@ -43,6 +53,8 @@ class Framer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._sent = 0
+        self._refused: BaseException | None = None
+        """The answer after which Kafka takes nothing from this producer any more."""
         self._all_now = False
         """Whether the frames that are not full are to leave at the next wake as well."""
 
@@ -78,6 +90,8 @@ class Framer:
                 async with asyncio.timeout_at(flush_at_s):
                     await self._wake.wait()
             self._wake.clear()
+            if self._refused is not None:
+                raise _nothing_more(self._refused)
             frames, self._full = self._full, []
             if self._all_now or loop.time() >= flush_at_s:
                 self._all_now = False
@@ -115,9 +129,7 @@ class Framer:
             # A full queue or a topic without a leader passes; what else is refused before it is
             # queued will be for ever, as the producer's own task has ended.
             if not (error.retriable or isinstance(error, KafkaTimeoutError)):
-                raise BrokerError(
-                    f"Kafka takes nothing from this gateway any more ({error!r}); start it again"
-                ) from error
+                raise _nothing_more(error) from error
         else:
             future.add_done_callback(lambda done: self._answer(frame, record, failure_of(done)))
 
@@ -126,6 +138,9 @@ class Framer:
             self._counters["frames_out"] += 1
         else:
             self._counters["frames_lost"] += 1
+            if isinstance(error, _REFUSES_ALL):
+                self._refused = error
+                self._wake.set()
             log.warning(
                 "Kafka did not take a frame; its readings stay with their devices",
                 topic=frame.topic.name,
@@ -138,3 +153,9 @@ class Framer:
         if not self.in_flight_bytes:
             self._idle.set()
         answer_all(record.answers, error is None)
+
+
+def _nothing_more(error: BaseException) -> BrokerError:
+    return BrokerError(
+        f"Kafka takes nothing from this gateway any more ({error!r}); start it again"
+    )
