@@ -23,7 +23,7 @@ from benchmarks.report import Table
 ALL = (
     "peers", "ingest", "raw_forms", "fleet", "region", "recovery", "replay", "allocate", "orders",
     "raw_frames", "gateway", "pipeline", "growth", "plan", "ledger", "settle_core", "explorer",
-    "tracing", "rpc",
+    "tracing", "rpc", "closing", "kept_windows",
 )  # fmt: skip
 DOCS = Path(__file__).parents[1] / "docs" / "performance.md"
 
