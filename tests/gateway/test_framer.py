@@ -159,7 +159,7 @@ async def test_a_record_that_kafka_misses_ends_the_gateway() -> None:
     framer = Framer(Outlet(kafka, "ns"), "gateway-test", 1, Counter())
     answers: list[bool] = []
     running = asyncio.create_task(framer.run())
-    framer.add(topics.RAW_SOLAR, 1, b"a", answers.append)
+    framer.add(lines(1, b"a"), answers.append)
     *_, future = await kafka.sent.get()
     future.set_exception(OutOfOrderSequenceNumber())
     async with asyncio.timeout(60):
