@@ -116,7 +116,10 @@ async def until_ended(worker: Worker) -> None:
     await until(ended, "the worker to end")
 
 
-@pytest.mark.parametrize("readings", [2, 5], ids=["shorter", "longer"])
+@pytest.mark.parametrize(
+    "readings",
+    [pytest.param(2, marks=pytest.mark.nightly, id="shorter"), pytest.param(5, id="longer")],
+)
 async def test_telemetry_made_again_while_it_is_read(
     topics_ready: Settings, tmp_path: Path, readings: int
 ) -> None:

@@ -263,7 +263,12 @@ def simulate(*runs: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "scenario", ["counting", "flow", pytest.param("ingestion", marks=pytest.mark.nightly)]
+    "scenario",
+    [
+        "flow",
+        pytest.param("counting", marks=pytest.mark.nightly),
+        pytest.param("ingestion", marks=pytest.mark.nightly),
+    ],
 )
 def test_the_same_seed_is_the_same_story_in_another_process(scenario: str) -> None:
     words = f"--scenario {scenario} --seeds 1"
