@@ -1,7 +1,8 @@
 """What `benchmarks.gateway` measures, in a process of its own.
 
-``own`` and ``stock`` are a whole gateway on Kafka with that engine; ``bare`` is a server that only
-counts bytes and frames: the most that sockets alone allow. Says its port on stdout, then a line of
+``own`` and ``stock`` are a whole gateway on Kafka with that engine, ``lines`` is ``own`` without
+compiled loops, so that it writes lines; ``bare`` is a server that only counts bytes and frames: the
+most that sockets alone allow. Says its port on stdout, then a line of
 figures for every line on stdin.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks.gateway_load import allow_many_files
+from vpp_streams.domain import kernels
 from vpp_streams.gateway.actions import Limits
 from vpp_streams.gateway.server import running_gateway
 from vpp_streams.gateway.tls import tls_context
@@ -92,7 +94,7 @@ async def answer_for_ever(port: int, stalls: bool) -> None:
 async def main() -> None:
     """Serve until stdin ends."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("own", "stock", "bare"))
+    parser.add_argument("what", choices=("own", "stock", "lines", "bare"))
     parser.add_argument("--ack-ms", type=int, default=5000)
     parser.add_argument("--stalls", action="store_true", help="look for stalls of the loop")
     options = parser.parse_args()
@@ -104,7 +106,10 @@ async def main() -> None:
         await answer_for_ever(server.sockets[0].getsockname()[1], options.stalls)
         return
     limits = Limits(ack_ms=options.ack_ms, live_per_s=1e6, live_burst=1e6, idle_s=600)
-    settings = settings.model_copy(update={"gateway_engine": options.what})
+    if options.what == "lines":
+        kernels.COMPILED = None
+    engine = "stock" if options.what == "stock" else "own"
+    settings = settings.model_copy(update={"gateway_engine": engine})
     async with running_gateway(settings, 0, limits) as gateway:
         await answer_for_ever(gateway.port, options.stalls)
 
