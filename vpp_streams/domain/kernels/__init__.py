@@ -1,9 +1,9 @@
-"""The innermost loops of ingest, fleet and allocation, in C.
+"""The innermost loops of gateway, ingest, fleet and allocation, in C where it could be compiled.
 
-`COMPILED` is None where no compiler was there at installation: numpy's form of each loop then does
-the work, with the same results (tests compare the two). The C sources beside this file are one
-extension module, which `pip install` builds; a build of other sources than these is not used
-([ADR 38](docs/adr/0038-compiled-kernels.md)).
+`COMPILED` is None where there was none at installation: numpy's form of each loop then does the
+work, with the same results (tests compare the two), and gateways write lines. The C sources beside
+this file are one extension module, which `pip install` builds; a build of other sources than these
+is not used ([ADR 38](docs/adr/0038-compiled-kernels.md)).
 """
 
 from types import ModuleType
