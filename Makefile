@@ -19,7 +19,7 @@ setup: $(READY) ## .venv with `vpp` in it, and the tools it needs (the other tar
 demo: setup ## the whole loop on this machine, with simulated homes and a dashboard
 	$(BIN)/vpp up
 
-# Three processes side by side, as tests wait for Kafka much of their time; numpy must not take
+# Four processes side by side, as tests wait for Kafka much of their time; numpy must not take
 # every core for each of them.
 test test-all: export OPENBLAS_NUM_THREADS := 1
 # Some images forbid Python to keep its bytecode. Each of the hundred processes that tests start
@@ -27,10 +27,10 @@ test test-all: export OPENBLAS_NUM_THREADS := 1
 test test-all: export PYTHONDONTWRITEBYTECODE :=
 
 test: setup ## the tests, on a real Kafka (some minutes)
-	$(BIN)/pytest -n 3 --dist worksteal --durations=25 -m "not nightly"
+	$(BIN)/pytest -n 4 --dist worksteal --durations=25 -m "not nightly"
 
 test-all: setup ## these and the long ones: more seeds, more examples, years instead of weeks
-	$(BIN)/pytest -n 3 --dist worksteal --durations=25 --hypothesis-profile=nightly
+	$(BIN)/pytest -n 4 --dist worksteal --durations=25 --hypothesis-profile=nightly
 
 test-docker: setup ## the image and docker-compose.yml, built and run (root on Debian needs no Docker)
 	PYTHON=$(BIN)/python bash deploy/docker/test.sh
