@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,19 @@ POTENTIAL_S = 900.0
 """Power that is missing is counted as what could have been held for this long."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Everyone:
+    """What is computed once for the devices of all regions; shape (devices,), W."""
+
+    held_w: Floats
+    """The setpoint that each device follows; NaN = none."""
+    up_w: Floats
+    """See `_potential_w`."""
+    down_w: Floats
+    net_load_w: Floats
+    """Of each site, shape (sites,)."""
+
+
 def supplies(pool: Pool, view: View, applied_ms: dict[str, int]) -> list[SupplyPartial]:
     """The supply of each region from its batteries in this partition."""
     sites = Sites(
@@ -29,7 +42,7 @@ def supplies(pool: Pool, view: View, applied_ms: dict[str, int]) -> list[SupplyP
         view.able,
     )
     held = {d: [sites.by_region(side) for side in sites.deliverable_w(d)] for d in DURATIONS_S}
-    net_load = _net_load_w(sites)
+    everyone = _Everyone(pool.commands.held_w(view.now_ms), *_potential_w(view), _net_load_w(sites))
     return [
         _supply_of(
             pool,
@@ -39,7 +52,7 @@ def supplies(pool: Pool, view: View, applied_ms: dict[str, int]) -> list[SupplyP
             deliverable=tuple(
                 Deliverable(d, float(u[at]), float(w[at])) for d, (u, w) in held.items()
             ),
-            net_load_w=net_load,
+            everyone=everyone,
             applied_ms=applied_ms.get(region, 0),
         )
         for at, region in enumerate(view.ratings.regions)
@@ -53,21 +66,21 @@ def _supply_of(
     region: str,
     *,
     deliverable: tuple[Deliverable, ...],
-    net_load_w: Floats,
+    everyone: _Everyone,
     applied_ms: int,
 ) -> SupplyPartial:
     mine = view.region == at
-    commanded = pool.commands.held_w(view.now_ms)[mine & view.able]
+    commanded = everyone.held_w[mine & view.able]
     return SupplyPartial(
         region=region,
         partition=pool.fleet.partition,
         at_ms=view.now_ms,
-        supplies=tuple(_supply_by_feeder(pool, view, at, net_load_w)),
+        supplies=tuple(_supply_by_feeder(pool, view, at, everyone.net_load_w)),
         deliverable=deliverable,
         commanded_w=float(np.nansum(commanded)),
         measured_w=float(view.power_w[mine].sum()),
         states=_states(pool, view, mine),
-        missing=_missing(pool, view, mine, region),
+        missing=_missing(pool, view, mine, region, everyone),
         storm_wh=_storm_wh(view, mine),
         applied_ms=applied_ms,
         commandable=commandable(pool, view, at, region),
@@ -109,14 +122,22 @@ def _states(pool: Pool, view: View, mine: Mask) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _missing(pool: Pool, view: View, mine: Mask, region: str) -> tuple[Missing, ...]:
-    """Power that these batteries could give otherwise, by what prevents it."""
+def _potential_w(view: View) -> tuple[Floats, Floats]:
+    """Power (up, down) that each device could have held for `POTENTIAL_S`, W."""
     r, latest = view.ratings, view.latest
     soc = np.where(np.isfinite(latest.soc), latest.soc, 1.0)
     per_hour = HOUR_S / POTENTIAL_S
     reserve = r.backup_reserve[r.site]  # the owner's: what a storm withholds is to show
     up = np.minimum(r.rated_discharge_w, ((soc - reserve) * r.rated_energy_wh * per_hour).clip(0.0))
     down = np.minimum(r.rated_charge_w, ((1 - soc) * r.rated_energy_wh * per_hour).clip(0.0))
+    return up, down
+
+
+def _missing(
+    pool: Pool, view: View, mine: Mask, region: str, everyone: _Everyone
+) -> tuple[Missing, ...]:
+    """Power that these batteries could give otherwise, by what prevents it."""
+    up, down = everyone.up_w, everyone.down_w
     found = [
         Missing(
             cause=CAUSES[code],
