@@ -1,7 +1,6 @@
 """Rows made in C, against the line that the contract's decoder makes of the same message."""
 
 import json
-import random
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from schemas.assets import Device, Site
 from schemas.bounds import MAX_SEQ, MAX_TIME_MS
 from schemas.telemetry import TELEMETRY_V1
 from tests.support.compiled_kernels import compiled, numpy_only
+from tests.support.damage import damaged
 from tests.support.examples import examples
 from tests.support.gateway_session import T0, at, live_session, ndjson_of, produced
 from vpp_streams.domain.registry.registry import Registry
@@ -190,20 +190,7 @@ def test_any_keys_and_values(payload: str, end: str) -> None:
 @examples(2000, ci=300)
 @given(st.integers(0, 2**32), st.integers(1, 6))
 def test_damaged_messages(seed: int, faults: int) -> None:
-    rng = random.Random(seed)
-    message = bytearray(READING)
-    for _ in range(faults):
-        place = rng.randrange(len(message))
-        match rng.randrange(4):
-            case 0:
-                message[place] = rng.randrange(256)
-            case 1:
-                del message[place : place + rng.randrange(1, 9)]
-            case 2:
-                message[place:place] = rng.choice(NUMBERS).encode()
-            case _:
-                message[place:place] = message[place : place + rng.randrange(1, 30)]
-    compare(bytes(message))
+    compare(damaged(READING, seed, faults, NUMBERS))
 
 
 def test_random_values_keep_every_bit() -> None:

@@ -1,7 +1,6 @@
 """Compiled and numpy's reading of raw lines: the same outcome, whatever the bytes."""
 
 import json
-import random
 from collections.abc import Callable
 from types import ModuleType
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from schemas.assets import Device, Site
 from schemas.telemetry import TELEMETRY_V1
 from tests.support.compiled_kernels import compiled, numpy_only
+from tests.support.damage import damaged
 from vpp_streams.domain.registry.registry import Registry
 from vpp_streams.domain.telemetry.canonical import Canonical, Source, canonicalize
 from vpp_streams.domain.telemetry.compiled_rows import read_compiled
@@ -168,20 +168,8 @@ def test_objects_of_any_keys_and_values(lines: list[str]) -> None:
 
 @given(st.integers(0, 2**32), st.integers(1, 6))
 def test_damaged_frames(seed: int, faults: int) -> None:
-    rng = random.Random(seed)
-    frame = bytearray(b"\n".join([LINE, LINE.replace(b"pw-1", b"pw-3"), LINE]))
-    for _ in range(faults):
-        at = rng.randrange(len(frame))
-        match rng.randrange(4):
-            case 0:
-                frame[at] = rng.randrange(256)
-            case 1:
-                del frame[at : at + rng.randrange(1, 9)]
-            case 2:
-                frame[at:at] = rng.choice(NUMBERS).encode()
-            case _:
-                frame[at:at] = frame[at : at + rng.randrange(1, 30)]
-    both(bytes(frame), compiled())
+    frame = b"\n".join([LINE, LINE.replace(b"pw-1", b"pw-3"), LINE])
+    both(damaged(frame, seed, faults, NUMBERS), compiled())
 
 
 def test_many_random_floats_are_rounded_correctly() -> None:
