@@ -19,6 +19,7 @@ from vpp_streams import clock
 from vpp_streams.accounts.accounts import Accounts
 from vpp_streams.domain.access.rights import ACTIONS, grant_of
 from vpp_streams.kafka.topic import Topic
+from vpp_streams.process.ports import bound
 from vpp_streams.rpc.server import Rpc
 from vpp_streams.serving.logins import Logins
 from vpp_streams.serving.readmodel import ReadModel
@@ -108,7 +109,7 @@ async def serve(kind: str) -> None:
         places = Places(Limits(ordinary=MOST, per_client=MOST, waiting=9, operators=9))
         door = DoorConfig(app, places, Senders(logins).is_operator, port=0, lifespan="off")
         server = uvicorn.Server(door)
-        listener = door.bind_socket()
+        listener = bound("127.0.0.1", 0)  # as `vpp web` does
         listener.listen(BACKLOG)
         port = listener.getsockname()[1]
         work.append(asyncio.create_task(server.serve(sockets=[listener])))

@@ -30,7 +30,9 @@ def bound(host: str, port: int) -> socket.socket:
 
     Raises `InputError` where the port cannot be used.
     """
-    listener = socket.socket()
+    # asyncio sends small writes at once (TCP_NODELAY) only where a socket says that it is TCP. Else
+    # an answer of headers and body waits 40 ms for the client's delayed acknowledgement.
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
